@@ -1,0 +1,161 @@
+//! Phone numbers in one canonical form.
+
+use std::fmt;
+
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
+
+/// A country or region, by its two-letter ISO 3166-1 code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region(rlibphonenumber::Region);
+
+impl Region {
+    /// Reads a two-letter code such as `DE`, in any case. `None` for a code that the numbering
+    /// metadata does not know.
+    pub fn parse(text: &str) -> Option<Self> {
+        let region: rlibphonenumber::Region = text.to_ascii_uppercase().as_str().try_into().ok()?;
+        PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| Self(region))
+    }
+}
+
+/// Why a text is not a phone number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NumberError {
+    /// It cannot be read as a number, or lacks the `+` and country code that E.164 asks for.
+    #[error("not a phone number in E.164 form, such as +14155552671")]
+    Unreadable,
+    /// It can be read, but no number of its country has this length.
+    #[error("no number of that country has this length")]
+    Impossible,
+}
+
+/// A phone number in E.164 form (ITU-T E.164: at most 15 digits after the `+`).
+///
+/// Printed masked; [`PhoneNumber::e164`] reveals it and is for gateways, records and answers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PhoneNumber(u64);
+
+/// The largest number that E.164's fifteen digits can spell.
+const E164_MAX: u64 = 999_999_999_999_999;
+
+/// Longest text read as a number: fifteen digits with generous punctuation. Longer input is
+/// refused before it costs anything.
+const TEXT_MAX: usize = 40;
+
+impl PhoneNumber {
+    /// Reads a number and folds its spellings (spaces, hyphens, a trunk zero after the country
+    /// code) into one. Without a `default_region` the number must begin with `+`.
+    pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, NumberError> {
+        let text = text.trim();
+        let international = text.starts_with('+');
+        if text.len() > TEXT_MAX || !(international || default_region.is_some()) {
+            return Err(NumberError::Unreadable);
+        }
+        let spelled_plainly =
+            text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '(' | ')' | '.' | '/'));
+        if !spelled_plainly {
+            return Err(NumberError::Unreadable);
+        }
+        let parsed = PHONE_NUMBER_UTIL
+            .parse(text, default_region.map(|r| r.0))
+            .map_err(|_| NumberError::Unreadable)?;
+        parsed.is_possible_with_reason().map_err(|_| NumberError::Impossible)?;
+        let e164 = parsed.format_as(PhoneNumberFormat::E164);
+        let digits = e164.strip_prefix('+').unwrap_or(&e164);
+        let number = digits.parse().map_err(|_| NumberError::Impossible)?;
+        Self::from_u64(number).ok_or(NumberError::Impossible)
+    }
+
+    /// From the digits as an integer, as records keep it. `None` when E.164 cannot spell it.
+    pub const fn from_u64(digits: u64) -> Option<Self> {
+        if digits == 0 || digits > E164_MAX { None } else { Some(Self(digits)) }
+    }
+
+    /// The digits as an integer: no E.164 number begins with a zero, so none is lost.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The whole number, `+14155552671`. Only gateways, records and answers call this.
+    pub fn e164(self) -> String {
+        format!("+{}", self.0)
+    }
+}
+
+impl fmt::Display for PhoneNumber {
+    /// Masked: `+1415*****71`. Short numbers show less.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let shown = if digits.len() >= 10 { 4 } else { 2 };
+        let hidden = digits.len().saturating_sub(shown + 2);
+        let (head, tail) = (&digits[..shown.min(digits.len())], &digits[digits.len().saturating_sub(2)..]);
+        write!(f, "+{head}{:*<hidden$}{tail}", "")
+    }
+}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PhoneNumber({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn e164(text: &str) -> Option<String> {
+        PhoneNumber::parse(text, None).ok().map(PhoneNumber::e164)
+    }
+
+    #[test]
+    fn every_spelling_of_a_number_is_one_number() {
+        for text in ["+14155552671", "+1 415 555 2671", "+1 (415) 555-2671", " +1-415-555-2671 "] {
+            assert_eq!(e164(text).as_deref(), Some("+14155552671"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_trunk_zero_after_the_country_code_is_folded() {
+        assert_eq!(e164("+49 (0) 171 1234567"), e164("+491711234567"));
+        assert_eq!(e164("+4401711234567"), e164("+441711234567"));
+    }
+
+    #[test]
+    fn what_is_not_a_possible_number_is_refused() {
+        for text in [
+            "",
+            "+",
+            "+1",
+            "14155552671",
+            "4155552671",
+            "+1415555267123456789",
+            "+999",
+            "hello",
+            "+1415CALLNOW",
+            "+1 415 555 2671 ext. 5",
+            "tel:+14155552671",
+            "+١٤١٥٥٥٥٢٦٧١",
+            "+0000000000",
+        ] {
+            assert!(PhoneNumber::parse(text, None).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_default_region_reads_national_numbers() {
+        let german = Region::parse("de");
+        assert!(german.is_some());
+        let number = PhoneNumber::parse("0171 1234567", german).expect("a number");
+        assert_eq!(number.e164(), "+491711234567");
+        let foreign = PhoneNumber::parse("+14155552671", german).expect("a number");
+        assert_eq!(foreign.e164(), "+14155552671");
+        assert!(Region::parse("XX").is_none());
+        assert!(Region::parse("Germany").is_none());
+    }
+
+    #[test]
+    fn a_number_prints_masked() {
+        let number = PhoneNumber::parse("+14155552671", None).expect("a number");
+        assert_eq!(number.to_string(), "+1415*****71");
+        assert_eq!(format!("{number:?}"), "PhoneNumber(+1415*****71)");
+    }
+}

@@ -1,0 +1,67 @@
+//! Secrets: never printed, wiped when dropped.
+
+use std::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// The 32 bytes that every code is derived with. Whoever has them and the data directory can
+/// compute live codes; whoever has only one of the two cannot.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct ServerKey([u8; 32]);
+
+impl ServerKey {
+    /// Length of a key in bytes.
+    pub const LEN: usize = 32;
+
+    /// Takes over key material.
+    pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key material, for keyed hashing and for writing the key file.
+    pub const fn expose(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ServerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerKey(***)")
+    }
+}
+
+/// A password or token that a gateway knows us by.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct GatewayCredential(String);
+
+impl GatewayCredential {
+    /// Takes over a credential.
+    pub const fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The credential itself; only gateways call this.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for GatewayCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayCredential(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_show_nothing_when_printed() {
+        let key = ServerKey::from_bytes([0x41; 32]);
+        assert_eq!(format!("{key:?}"), "ServerKey(***)");
+        let token = GatewayCredential::new("hunter2".to_owned());
+        assert_eq!(format!("{token:?}"), "GatewayCredential(***)");
+        assert_eq!(token.expose(), "hunter2");
+    }
+}

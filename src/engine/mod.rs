@@ -1,0 +1,21 @@
+//! Pure decisions: `(state, command, policy, now, randomness) -> (state, outcome)`.
+//!
+//! The engine contains no I/O and reads neither clock nor random source: both are parameters, so
+//! every decision can be repeated on another state, which is what compare-and-swap needs. One
+//! number's whole life is in [`NumberState`]; each file here holds one decision about it.
+
+mod check;
+mod derive;
+mod policy;
+mod send;
+mod settle;
+mod state;
+mod stricter;
+
+pub use check::{CheckOutcome, Submitted, check};
+pub use derive::derive_code;
+pub use policy::{Policy, SendOptions};
+pub use send::{SendOutcome, SendPermit, send};
+pub use settle::{GatewayResult, SettleOutcome, settle};
+pub use state::{NumberState, Salt, Verification};
+pub use stricter::stricter;

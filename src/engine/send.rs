@@ -1,0 +1,75 @@
+//! May a code be sent, and which?
+
+use std::time::Duration;
+
+use super::{NumberState, Policy, Salt, SendOptions, Verification};
+use crate::domain::{CodeLength, Timestamp};
+
+/// What a send may do next. No message leaves before the state it comes with is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// Hand a message to the gateway, then [`settle`](super::settle) the permit.
+    Permitted(SendPermit),
+    /// The number is locked out.
+    Locked {
+        /// When it may ask again.
+        until: Timestamp,
+    },
+}
+
+/// The right to send one message with one code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendPermit {
+    /// What the code is derived from.
+    pub salt: Salt,
+    /// How many digits it has.
+    pub length: CodeLength,
+    /// When it ends: the message must not leave after that.
+    pub expires: Timestamp,
+    /// The code that this one replaced; it comes back if this one surely reached nobody.
+    pub replaced: Option<Verification>,
+}
+
+/// Decides a send.
+///
+/// A send replaces the outstanding code and restarts its life, and keeps the count of wrong
+/// codes. One exception: while a message with the present code may be on its way, a further send
+/// repeats that code, for a message must never carry a code that can no longer be used.
+///
+/// `salt` is fresh randomness; `send_budget` is how long the gateway may take to answer.
+pub fn send(
+    state: NumberState,
+    policy: &Policy,
+    options: SendOptions,
+    salt: Salt,
+    send_budget: Duration,
+    now: Timestamp,
+) -> (NumberState, SendOutcome) {
+    let (failures, kept, current) = match state.at(now) {
+        NumberState::Locked { until } => return (state, SendOutcome::Locked { until }),
+        NumberState::Fresh => (0, Timestamp::EPOCH, None),
+        NumberState::Open { failures, keep_until, verification } => (failures, keep_until, verification),
+    };
+    let on_its_way = current.filter(|v| v.is_sending(now) && v.is_live(now) && v.length == options.length);
+    let verification = Verification {
+        salt: on_its_way.map_or(salt, |v| v.salt),
+        length: options.length,
+        expires: now.plus(options.life),
+        sending: on_its_way.map_or(0, |v| v.sending).saturating_add(1),
+        sending_until: now.plus(send_budget),
+        sent: on_its_way.is_some_and(|v| v.sent),
+    };
+    let next = NumberState::Open {
+        failures,
+        keep_until: kept.max(verification.expires.plus(policy.lockout)),
+        verification: Some(verification),
+    };
+    let replaced = if on_its_way.is_some() { None } else { current };
+    let permit = SendPermit {
+        salt: verification.salt,
+        length: verification.length,
+        expires: verification.expires,
+        replaced,
+    };
+    (next, SendOutcome::Permitted(permit))
+}

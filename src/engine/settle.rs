@@ -1,0 +1,70 @@
+//! What a gateway's answer does to the number it was about.
+
+use super::{NumberState, Policy, SendPermit};
+use crate::domain::Timestamp;
+
+/// How a send ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayResult {
+    /// The provider accepted the message.
+    Accepted,
+    /// Surely nothing was sent.
+    Failed,
+    /// Nobody knows: the message may arrive.
+    Unknown,
+}
+
+/// What the caller of an accepted send is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettleOutcome {
+    /// The count as it is now.
+    Open {
+        /// Wrong codes still allowed.
+        attempts_left: u8,
+    },
+    /// Wrong codes locked the number while the message was on its way.
+    Locked {
+        /// When the lockout ends.
+        until: Timestamp,
+    },
+}
+
+/// Settles a send permit.
+///
+/// The count of wrong codes stays as it is, whatever the gateway said. A code that surely reached
+/// nobody is withdrawn, and the one it replaced is good again for the rest of its life; a code
+/// that may arrive stays good.
+pub fn settle(
+    state: NumberState,
+    policy: &Policy,
+    permit: &SendPermit,
+    result: GatewayResult,
+    now: Timestamp,
+) -> (NumberState, SettleOutcome) {
+    let state = state.at(now);
+    let (failures, keep_until, current) = match state {
+        NumberState::Locked { until } => return (state, SettleOutcome::Locked { until }),
+        NumberState::Fresh => {
+            return (state, SettleOutcome::Open { attempts_left: policy.max_attempts });
+        }
+        NumberState::Open { failures, keep_until, verification } => (failures, keep_until, verification),
+    };
+    let outcome = SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(failures) };
+    let Some(mut verification) = current.filter(|v| v.salt == permit.salt) else {
+        // Replaced or used in the meantime: there is nothing left to settle.
+        return (state, outcome);
+    };
+    verification.sending = verification.sending.saturating_sub(1);
+    verification.sent |= result != GatewayResult::Failed;
+    let reached_nobody = !verification.sent && verification.sending == 0;
+    let next = if reached_nobody {
+        if permit.replaced.is_none() && failures == 0 {
+            NumberState::Fresh
+        } else {
+            NumberState::Open { failures, keep_until, verification: permit.replaced }
+        }
+    } else {
+        NumberState::Open { failures, keep_until, verification: Some(verification) }
+    };
+    (next, outcome)
+}

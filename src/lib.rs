@@ -1,0 +1,30 @@
+//! Phone verification by one-time code: exact counts and single use, durable before they are
+//! answered, in one process and without Redis.
+//!
+//! # Layout
+//!
+//! Dependencies point down only; `tests/tidy.rs` enforces it.
+//!
+//! * [`cli`], [`app`], [`lifecycle`]: the program: arguments, composition, start and stop.
+//! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
+//! * [`shard`]: actors that own a number's state, in which order, until when.
+//! * [`delivery`]: hands a message to a gateway within a time budget.
+//! * [`gateway`]: one file per provider behind one trait.
+//! * [`store`]: durability behind one trait: journal and sled, or memory.
+//! * [`config`], [`telemetry`], [`clock`]: settings with their provenance, logs, real time.
+//! * [`engine`], [`domain`]: pure decisions and the types they speak; no I/O, clock or randomness.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod delivery;
+pub mod domain;
+pub mod engine;
+pub mod gateway;
+pub mod http;
+pub mod lifecycle;
+pub mod shard;
+pub mod store;
+pub mod telemetry;
+pub mod web;

@@ -1,0 +1,1 @@
+//! Start and stop: signals, the two steps of a stop, exit codes.

@@ -1,0 +1,137 @@
+//! Durability behind one trait.
+//!
+//! A store keeps opaque records under small keys and changes them by compare-and-swap, many in
+//! one call. `Ok` from [`Store::cas`] means durable: it survives `kill -9` and power loss.
+//! Nothing here knows what a record says.
+
+mod embedded;
+mod memory;
+mod record;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::domain::{ServiceId, Timestamp};
+
+pub use embedded::{EmbeddedStore, OpenError, OpenOptions};
+pub use memory::{Fault, MemoryStore};
+pub use record::{Record, RecordError};
+
+/// A future that a trait object can return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What sort of thing a record describes. The discriminants are on disk: never reuse one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// The state of one number in one service.
+    Number = 1,
+}
+
+impl Kind {
+    /// From the discriminant on disk.
+    pub const fn from_u8(kind: u8) -> Option<Self> {
+        match kind {
+            1 => Some(Self::Number),
+            _ => None,
+        }
+    }
+}
+
+/// Names one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// What the record describes.
+    pub kind: Kind,
+    /// The namespace it is counted in.
+    pub service: ServiceId,
+    /// The subject, such as a number's digits. Not printed: it is personal data.
+    pub subject: Subject,
+}
+
+/// What a record is about: an integer chosen by the kind, such as the digits of a number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject(pub u64);
+
+impl std::fmt::Debug for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Subject(***)")
+    }
+}
+
+/// Which version of a record a decision was made on. Grows with every write of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// No record under this key.
+    pub const ABSENT: Self = Self(0);
+}
+
+/// One record to write, if the key is still at the revision the decision was made on.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// Where.
+    pub key: Key,
+    /// The revision the decision was made on; [`Revision::ABSENT`] for a new key.
+    pub expect: Revision,
+    /// The new record, or `None` to remove it.
+    pub put: Option<Bytes>,
+    /// From when on the record no longer matters. Frees space only; nothing depends on its timing.
+    pub gc_after: Timestamp,
+}
+
+/// What became of one [`Write`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable, and the key is at this revision ([`Revision::ABSENT`] after a removal).
+    Applied(Revision),
+    /// Somebody else wrote the key first; this is its present state.
+    Conflict(Option<(Revision, Bytes)>),
+}
+
+/// Why a store could not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing of the batch was or will be applied.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// Some or all of the batch may have been applied, or may yet be.
+    #[error("the store did not say whether it applied the batch: {0}")]
+    Unknown(String),
+}
+
+/// Receives what [`Store::scan`] finds, one record at a time.
+pub type Visitor = Box<dyn FnMut(Key, Revision, &[u8]) + Send>;
+
+/// Durable records with compare-and-swap.
+pub trait Store: Send + Sync + 'static {
+    /// The present records under `keys`, in their order.
+    fn load<'a>(
+        &'a self,
+        keys: &'a [Key],
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<(Revision, Bytes)>>, StoreError>>;
+
+    /// Applies each write on its own if its key is at the expected revision. Outcomes come in the
+    /// order of the writes; `Ok` means that every `Applied` among them is durable.
+    fn cas(&self, writes: Vec<Write>, timeout: Duration) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>>;
+
+    /// Visits every record of `kind` that is alive, in no order, in a state that contains every
+    /// batch acknowledged before the call. Used at start and when a shard restarts.
+    fn scan(&self, kind: Kind, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Whether the caller's memory, once loaded, is the authority: nobody else writes, so what is
+    /// in memory need not be loaded again and conflicts cannot happen.
+    fn memory_is_authority(&self) -> bool;
+
+    /// `Ok` while writes can be expected to succeed, else what is wrong, for `/readyz`.
+    fn health(&self) -> Result<(), String>;
+
+    /// Finishes what was begun and makes the shortest possible next start: flushes, closes.
+    /// Later writes answer [`StoreError::Unavailable`]. Idempotent.
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
