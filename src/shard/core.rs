@@ -299,6 +299,7 @@ impl Core {
     }
 
     /// Numbers held in memory.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.table.len()
     }

@@ -13,6 +13,8 @@ mod record;
 mod router;
 mod supervisor;
 mod table;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 pub use verifier::{
