@@ -15,7 +15,7 @@ mod stricter;
 mod tests;
 
 pub use check::{CheckOutcome, Submitted, check};
-pub use derive::derive_code;
+pub use derive::{derive_code, key_fingerprint};
 pub use policy::{Policies, Policy, SendOptions};
 pub use send::{SendOutcome, SendPermit, send};
 pub use settle::{GatewayResult, SettleOutcome, settle};

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::world::{SEND_BUDGET, World};
 use crate::domain::{Code, Timestamp};
-use crate::engine::{CheckOutcome, GatewayResult, SendOutcome, SendPermit, SettleOutcome};
+use crate::engine::{CheckOutcome, GatewayResult, NumberState, SendOutcome, SendPermit, SettleOutcome};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -140,74 +140,103 @@ proptest! {
     #[test]
     fn whatever_order_gateways_answer_in_the_promises_hold(steps in proptest::collection::vec(step(), 1..80)) {
         let mut world = World::new();
-        let mut sent: Vec<Sent> = Vec::new();
-        let mut approved: Vec<String> = Vec::new();
-        let mut wrong_in_a_row = 0_u8;
+        let mut seen = Seen::default();
         for step in steps {
             match step {
                 Step::Wait(by) => {
                     world.advance(by);
-                    if world.state.at(world.now) == crate::engine::NumberState::Fresh { wrong_in_a_row = 0; }
-                }
-                Step::Send => if let SendOutcome::Permitted(permit) = world.ask() {
-                    let code = world.code_of(&permit).expose().to_owned();
-                    // No message still on its way may carry a code that this send made useless.
-                    for other in sent.iter().filter(|s| !s.settled) {
-                        let sent_at = other.permit.expires.since(Timestamp::EPOCH).saturating_sub(world.policy.code.life);
-                        let on_its_way = world.now.since(Timestamp::EPOCH) < sent_at + SEND_BUDGET;
-                        let useless = approved.contains(&other.code) || world.now >= other.permit.expires;
-                        let voided = other.permit.salt != permit.salt;
-                        if on_its_way && !useless && wrong_in_a_row == 0 && approved.is_empty() {
-                            prop_assert!(!voided, "a message on its way was made useless");
-                        }
+                    if world.state.at(world.now) == NumberState::Fresh {
+                        seen.wrong_in_a_row = 0;
                     }
-                    sent.push(Sent { code, permit, settled: false });
-                },
-                Step::Settle { pick, result } => {
-                    let open: Vec<usize> = (0..sent.len()).filter(|i| !sent[*i].settled).collect();
-                    if open.is_empty() { continue; }
-                    let index = open[pick % open.len()];
-                    let failures = world.state.at(world.now).failures();
-                    let permit = sent[index].permit;
-                    world.settles(&permit, result);
-                    sent[index].settled = true;
-                    prop_assert_eq!(world.state.failures(), failures, "a gateway's answer changed the count");
                 }
+                Step::Send => seen.send(&mut world)?,
+                Step::Settle { pick, result } => seen.settle(&mut world, pick, result)?,
                 Step::CheckSent { pick } => {
-                    if sent.is_empty() { continue; }
-                    let one = &sent[pick % sent.len()];
-                    let code = Code::parse(&one.code).expect("a code");
-                    let late = world.now >= one.permit.expires;
-                    match world.checks(&code) {
-                        CheckOutcome::Approved => {
-                            prop_assert!(!approved.contains(&one.code), "approved twice");
-                            let same_code_still_good = sent.iter().any(|s| s.code == one.code && world.now < s.permit.expires);
-                            prop_assert!(!late || same_code_still_good, "approved late");
-                            approved.push(one.code.clone());
-                            wrong_in_a_row = 0;
-                        }
-                        CheckOutcome::Wrong { live, attempts_left } => {
-                            if attempts_left < world.policy.max_attempts { wrong_in_a_row += 1; } else { prop_assert!(!live); }
-                        }
-                        CheckOutcome::LockedNow { .. } => { prop_assert_eq!(wrong_in_a_row + 1, world.policy.max_attempts); wrong_in_a_row = 0; }
-                        CheckOutcome::Locked { .. } => {}
-                    }
+                    if seen.sent.is_empty() { continue; }
+                    let code = seen.sent[pick % seen.sent.len()].code.clone();
+                    let outcome = world.checks(&Code::parse(&code).expect("a code"));
+                    seen.checked(&world, outcome, Some(code))?;
                 }
-                Step::CheckWrong => match world.checks_wrong() {
-                    CheckOutcome::Approved => prop_assert!(false, "no code was approved"),
-                    CheckOutcome::Wrong { attempts_left, .. } => {
-                        if attempts_left < world.policy.max_attempts {
-                            wrong_in_a_row += 1;
-                            prop_assert_eq!(attempts_left, world.policy.max_attempts - wrong_in_a_row);
-                        }
-                    }
-                    CheckOutcome::LockedNow { .. } => {
-                        prop_assert_eq!(wrong_in_a_row + 1, world.policy.max_attempts);
-                        wrong_in_a_row = 0;
-                    }
-                    CheckOutcome::Locked { .. } => {}
-                },
+                Step::CheckWrong => {
+                    let outcome = world.checks_wrong();
+                    seen.checked(&world, outcome, None)?;
+                }
             }
         }
     }
+}
+
+/// What an outsider has seen of a number so far.
+#[derive(Default)]
+struct Seen {
+    sent: Vec<Sent>,
+    approved: Vec<String>,
+    wrong_in_a_row: u8,
+}
+
+impl Seen {
+    fn send(&mut self, world: &mut World) -> Result<(), TestCaseError> {
+        let good_before = world.state.at(world.now).verification().filter(|v| v.is_live(world.now));
+        let on_its_way = |sent: &&Sent| {
+            let asked_at = sent.permit.expires.as_millis() - millis(world.policy.code.life);
+            !sent.settled && world.now.as_millis() < asked_at + millis(SEND_BUDGET)
+        };
+        let repeats = self.sent.iter().filter(on_its_way).map(|s| s.permit.salt);
+        let repeats = repeats.filter(|salt| good_before.is_some_and(|v| v.salt == *salt)).last();
+        if let SendOutcome::Permitted(permit) = world.ask() {
+            if let Some(salt) = repeats {
+                prop_assert_eq!(permit.salt, salt, "a message on its way was made useless");
+            }
+            let code = world.code_of(&permit).expose().to_owned();
+            self.sent.push(Sent { code, permit, settled: false });
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, world: &mut World, pick: usize, result: GatewayResult) -> Result<(), TestCaseError> {
+        let open: Vec<usize> = (0..self.sent.len()).filter(|i| !self.sent[*i].settled).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let sent = &mut self.sent[open[pick % open.len()]];
+        let failures = world.state.at(world.now).failures();
+        world.settles(&sent.permit, result);
+        sent.settled = true;
+        prop_assert_eq!(world.state.failures(), failures, "a gateway's answer changed the count");
+        Ok(())
+    }
+
+    fn checked(
+        &mut self,
+        world: &World,
+        outcome: CheckOutcome,
+        code: Option<String>,
+    ) -> Result<(), TestCaseError> {
+        let limit = world.policy.max_attempts;
+        match outcome {
+            CheckOutcome::Approved => {
+                let Some(code) = code else { return Err(TestCaseError::fail("a wrong code was approved")) };
+                let in_time = self.sent.iter().any(|s| s.code == code && world.now < s.permit.expires);
+                prop_assert!(in_time, "approved late");
+                prop_assert!(!self.approved.contains(&code), "approved twice");
+                self.approved.push(code);
+                self.wrong_in_a_row = 0;
+            }
+            CheckOutcome::Wrong { attempts_left, live } if attempts_left == limit => prop_assert!(!live),
+            CheckOutcome::Wrong { attempts_left, .. } => {
+                self.wrong_in_a_row += 1;
+                prop_assert_eq!(attempts_left, limit - self.wrong_in_a_row);
+            }
+            CheckOutcome::LockedNow { .. } => {
+                prop_assert_eq!(self.wrong_in_a_row + 1, limit);
+                self.wrong_in_a_row = 0;
+            }
+            CheckOutcome::Locked { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).expect("a span that fits")
 }
