@@ -4,7 +4,7 @@
 //! only user of reqwest.
 
 #[cfg(test)]
-mod double;
+pub(crate) mod double;
 mod http_client;
 mod simulator;
 mod twilio;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{Code, CodeLength, PhoneNumber};
+use crate::domain::{Code, CodeLength, GatewayCredential, PhoneNumber};
 use crate::gateway::double::{Double, Reply, answer, created_body, refusing_url};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -293,8 +293,7 @@ fn settings_that_cannot_work_are_refused_at_the_start() {
     let no_sender = TwilioSettings { sender, ..settings("http://127.0.0.1:1") };
     assert_eq!(TwilioMessages::new(no_sender).err(), Some(TwilioSettingsError::Sender));
     for url in ["", "api.twilio.com", "ftp://a", "http://u:p@a", "http://a?b", "http://a#b", "http://"] {
-        let refused = TwilioMessages::new(settings(url)).err();
-        assert_eq!(refused, Some(TwilioSettingsError::BaseUrl(url.to_owned())));
+        assert_eq!(TwilioMessages::new(settings(url)).err(), Some(TwilioSettingsError::BaseUrl), "{url}");
     }
 }
 
