@@ -7,7 +7,6 @@ use super::command::{Command, CommandKind, Dispatch, SendEnd, SettleCommand};
 use crate::delivery::{DeliveryError, Job};
 use crate::domain::Channel;
 use crate::engine::derive_code;
-use crate::gateway::ErrorClass;
 
 /// Delivers and settles. Runs in a task of its own: a caller that hangs up must not cancel a send
 /// half way, and the shard waits for no gateway.
@@ -27,16 +26,7 @@ pub async fn run(send: Dispatch, around: Arc<Surroundings>) {
 fn end_of(error: &DeliveryError) -> SendEnd {
     match error {
         DeliveryError::Overloaded => SendEnd::Overloaded,
-        DeliveryError::NoLongerUsable => SendEnd::Failed { may_have_been_sent: false },
-        DeliveryError::Gateway(error) => match error.class {
-            ErrorClass::BadNumber | ErrorClass::NotReachableHere | ErrorClass::OptedOut => {
-                SendEnd::NumberRefused
-            }
-            ErrorClass::Retry { .. }
-            | ErrorClass::Configuration
-            | ErrorClass::Fraud
-            | ErrorClass::Refused => SendEnd::Failed { may_have_been_sent: false },
-            ErrorClass::Ambiguous => SendEnd::Failed { may_have_been_sent: true },
-        },
+        error if error.is_about_the_number() => SendEnd::NumberRefused,
+        error => SendEnd::Failed { may_have_been_sent: error.may_have_been_sent() },
     }
 }
