@@ -99,6 +99,33 @@ fn the_readme_asks_for_the_rust_version_that_the_manifest_asks_for() {
     expect_none(&findings, "write the version of Cargo.toml's rust-version into the document.");
 }
 
+#[test]
+fn every_library_has_its_reason() {
+    let reasons = read("docs/decisions/0001-architecture.md");
+    let findings: Vec<String> = libraries()
+        .into_iter()
+        .filter(|name| !reasons.contains(&format!("`{name}`")))
+        .map(|name| format!("docs/decisions/0001-architecture.md: `{name}` is missing"))
+        .collect();
+    expect_none(&findings, "add a line that says what it does that std or a library we have does not.");
+}
+
+/// What Cargo.toml depends on, for tests and benchmarks too.
+fn libraries() -> Vec<String> {
+    let mut in_dependencies = false;
+    let mut names = Vec::new();
+    for line in read("Cargo.toml").lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.ends_with("dependencies]");
+        } else if let Some((name, _)) =
+            line.split_once('=').filter(|_| in_dependencies && !line.starts_with('#'))
+        {
+            names.push(name.trim().to_owned());
+        }
+    }
+    names
+}
+
 /// The paths that the code map names.
 fn code_map() -> Vec<String> {
     let architecture = read("ARCHITECTURE.md");
