@@ -14,7 +14,7 @@ mod layers;
 mod reader;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One text file of the tree.
 struct TextFile {
@@ -70,7 +70,7 @@ fn collect(path: &Path, found: &mut Vec<String>) {
         return;
     }
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        collect(&PathBuf::from(entry.path()), found);
+        collect(&entry.path(), found);
     }
 }
 

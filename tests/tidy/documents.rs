@@ -1,6 +1,6 @@
 //! The documents name what exists, and what exists is named in the documents.
 
-use super::{TextFile, exists, expect_none, read, source_folders, text_files};
+use super::{exists, expect_none, read, source_folders, text_files};
 
 /// Folders whose paths the code map may name.
 const MAPPED: &[&str] = &["src/", "tests/", "benches/", "examples/", "scripts/", "docs/", ".ci/"];
@@ -176,8 +176,7 @@ fn broken(from: &str, target: &str) -> Option<String> {
     if !exists(&path) {
         return Some(format!("leads to {path}, which does not exist"));
     }
-    let has_anchor =
-        anchor.is_empty() || !path.ends_with(".md") || anchors(&read(&path)).iter().any(|a| a == anchor);
+    let has_anchor = anchor.is_empty() || anchors(&read(&path)).iter().any(|a| a == anchor);
     (!has_anchor).then(|| format!("leads to no heading of {path}"))
 }
 

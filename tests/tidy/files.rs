@@ -148,8 +148,9 @@ fn contains_word(line: &str, word: &str) -> bool {
     let part_of_a_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     let ends_in_letter = part_of_a_word(word.chars().last());
     line.match_indices(word).any(|(at, _)| {
-        let after = line[at + word.len()..].chars().next();
-        !part_of_a_word(line[..at].chars().last()) && !(ends_in_letter && part_of_a_word(after))
+        let (before, after) = (&line[..at], &line[at + word.len()..]);
+        let goes_on = ends_in_letter && part_of_a_word(after.chars().next());
+        !goes_on && !part_of_a_word(before.chars().last())
     })
 }
 
