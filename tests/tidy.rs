@@ -35,12 +35,16 @@ fn text_files(folder: &str, endings: &[&str]) -> Vec<TextFile> {
         .collect()
 }
 
-/// The folders below `src`, such as `src/store/`.
+/// The folders below `src` that hold more than tests, such as `src/store/`.
 fn source_folders() -> Vec<String> {
-    let mut folders: Vec<String> = text_files("src", &[".rs"])
+    let files = text_files("src", &[".rs"]);
+    let for_tests = |path: &str| path.ends_with("/tests.rs") || path.contains("/tests/");
+    let mut folders: Vec<String> = files
         .iter()
-        .filter_map(|f| f.path.rfind('/').map(|end| f.path[..=end].to_owned()))
+        .filter(|file| !for_tests(&file.path))
+        .filter_map(|file| file.path.rfind('/').map(|end| file.path[..=end].to_owned()))
         .collect();
+    folders.sort();
     folders.dedup();
     folders.retain(|folder| folder != "src/");
     folders
