@@ -240,16 +240,25 @@ async fn the_simulator_receives_what_was_delivered() {
 
 #[tokio::test(start_paused = true)]
 async fn each_failure_is_logged_once_without_code_or_whole_number() {
+    let scripts = || {
+        [
+            (vec![error(ErrorClass::Configuration)], "ERROR", "message not sent"),
+            (vec![error(ErrorClass::Fraud)], "WARN", "message not sent"),
+            (vec![error(ErrorClass::Ambiguous)], "WARN", "may have been sent or not"),
+            (vec![error(RETRY), accepted("SM")], "WARN", "will try once more"),
+            (vec![hanging()], "WARN", "did not answer within"),
+        ]
+    };
     let log = LogCapture::default();
-    let _guard = log.start();
-    for (script, level, words) in [
-        (vec![error(ErrorClass::Configuration)], "ERROR", "message not sent"),
-        (vec![error(ErrorClass::Fraud)], "WARN", "message not sent"),
-        (vec![error(ErrorClass::Ambiguous)], "WARN", "may have been sent or not"),
-        (vec![error(RETRY), accepted("SM")], "WARN", "will try once more"),
-        (vec![hanging()], "WARN", "did not answer within"),
-    ] {
-        let _ = World::answering(script).deliver("Secret code: {code}").await;
+    let deliver = async |script| drop(World::answering(script).deliver("Secret code: {code}").await);
+    let all = async || {
+        for (script, ..) in scripts() {
+            deliver(script).await;
+        }
+    };
+    let _capturing = log.start(all).await;
+    for (script, level, words) in scripts() {
+        deliver(script).await;
         let text = log.take();
         let failures: Vec<_> = text.lines().filter(|l| l.contains("WARN") || l.contains("ERROR")).collect();
         assert_eq!(failures.len(), 1, "{text}");
@@ -264,11 +273,13 @@ async fn each_failure_is_logged_once_without_code_or_whole_number() {
 #[tokio::test(start_paused = true)]
 async fn an_overload_is_logged_once_until_it_is_over() {
     let log = LogCapture::default();
-    let _guard = log.start();
     let slow = || accepted("SM").after_ms(100);
     let world = World::with_places(1, 0).and_answers(std::iter::repeat_with(slow).take(10));
+    let overload =
+        async || drop(futures_util::future::join_all((0..5).map(|_| world.deliver("{code}"))).await);
+    let _capturing = log.start(&overload).await;
     for _ in 0..2 {
-        futures_util::future::join_all((0..5).map(|_| world.deliver("{code}"))).await;
+        overload().await;
         assert_eq!(log.take().lines().filter(|line| line.contains("too many messages")).count(), 1);
     }
 }

@@ -227,15 +227,30 @@ impl World {
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogCapture(Arc<Mutex<Vec<u8>>>);
 
+/// Captures until it is dropped.
+pub(super) struct Capturing {
+    _guard: tracing::subscriber::DefaultGuard,
+    _second: tracing::Dispatch,
+}
+
 impl LogCapture {
-    pub(super) fn start(&self) -> tracing::subscriber::DefaultGuard {
+    /// Begins to capture, and runs `scenario` once unheard: each log line of tracing keeps for the
+    /// whole process whether anybody listens, and another test's thread, where nobody does, may be
+    /// the first to reach it. With two listeners in the process tracing asks both instead of the
+    /// thread's own.
+    pub(super) async fn start(&self, scenario: impl AsyncFn()) -> Capturing {
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
             .with_ansi(false)
             .without_time()
             .with_writer(self.clone())
             .finish();
-        tracing::subscriber::set_default(subscriber)
+        let capturing = Capturing { _guard: tracing::subscriber::set_default(subscriber), _second: second };
+        scenario().await;
+        tracing::callsite::rebuild_interest_cache();
+        self.take();
+        capturing
     }
 
     /// What was logged since the last call.
