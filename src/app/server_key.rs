@@ -34,9 +34,8 @@ pub enum KeyError {
     },
     /// The file is not a key.
     #[error(
-        "{0} is not a server key: it must hold {} hex digits; put the right file back, \
-         or name another with ONCEWARD_KEY_FILE",
-        2 * ServerKey::LEN
+        "{0} is not a server key: it must hold 64 hex digits; put the right file back, \
+         or name another with ONCEWARD_KEY_FILE"
     )]
     Unreadable(PathBuf),
     /// Data without its key.
