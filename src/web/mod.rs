@@ -5,5 +5,5 @@
 mod inbox;
 mod page;
 
-pub use inbox::{inbox_messages, inbox_page, messages_json};
+pub use inbox::{InboxError, inbox, inbox_messages, inbox_page, messages_json};
 pub use page::Page;
