@@ -8,7 +8,7 @@ use crate::domain::{CodeLength, Timestamp};
 /// What a send may do next. No message leaves before the state it comes with is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// Hand a message to the gateway, then [`settle`](super::settle) the permit.
+    /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
     Permitted(SendPermit),
     /// The number is locked out.
     Locked {

@@ -44,6 +44,7 @@ impl Table {
     }
 
     /// How many numbers are held.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.entries.len()
     }

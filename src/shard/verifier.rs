@@ -153,7 +153,8 @@ impl Verifier {
             router: Arc::clone(&router),
             commit_timeout: bounds.commit_timeout,
         });
-        let send_budget = bounds.send_budget;
+        // Delivery's own budget begins when the decision is durable.
+        let send_budget = bounds.send_budget + bounds.commit_timeout;
         let judge = Box::new(move || Judge {
             policies: policies.clone(),
             key: server_key.clone(),
