@@ -57,13 +57,11 @@ impl<T: Setting> From<&Value> for Given<T> {
     fn from(value: &Value) -> Self {
         let tag = value.tag();
         let text = text_of(value);
-        match text.as_deref().and_then(T::read) {
-            Some(read) => Self::Read(read, tag),
-            None => {
-                let secret = text.as_deref().is_some_and(T::is_secret);
-                Self::Wrong { shown: (!secret).then(|| shown(value)), tag }
-            }
+        if let Some(read) = text.as_deref().and_then(T::read) {
+            return Self::Read(read, tag);
         }
+        let secret = text.as_deref().is_some_and(T::is_secret);
+        Self::Wrong { shown: (!secret).then(|| shown(value)), tag }
     }
 }
 
