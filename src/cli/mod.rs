@@ -100,7 +100,11 @@ fn usage(answer: &clap::Error) -> Answer {
 }
 
 fn listed(warnings: &[String]) -> String {
-    warnings.iter().map(|warning| format!("warning: {warning}\n")).collect()
+    let mut list = String::new();
+    for warning in warnings {
+        list.extend(["warning: ", warning, "\n"]);
+    }
+    list
 }
 
 fn table(effective: &[Effective]) -> String {

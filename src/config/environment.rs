@@ -6,10 +6,11 @@ use std::path::Path;
 use super::dotenv;
 use super::layer::Layer;
 use super::listen::host_variable;
-use super::names::{Names, PREFIX, nearest, suggestion};
+use super::names::{Names, PREFIX, nearest, suggestion, variable};
 use super::report::{ConfigError, Report};
 use super::sources::{Sources, read_text};
 use super::twilio;
+use super::value::quoted;
 
 /// What a variable's name ends with when its value is the name of a file with the value.
 const FILE_SUFFIX: &str = "_FILE";
@@ -82,7 +83,7 @@ impl Place<'_> {
                 }
                 None => self.report.error(ConfigError {
                     subject: "HOST".to_owned(),
-                    given: Some(format!("{host:?}")),
+                    given: Some(quoted(host)),
                     problem: "it must be a host name, an address, or a URL such as http://localhost"
                         .to_owned(),
                     origin: Some(origin),
@@ -148,7 +149,9 @@ impl Place<'_> {
         for name in self.variables.keys() {
             let origin = self.origin(name);
             if name.starts_with(PREFIX) && !ours.iter().any(|known| known == name) {
-                let hint = suggestion(nearest(name, ours.iter()));
+                // The prefix is right and would make everything look alike.
+                let key = nearest(&name[PREFIX.len()..], names.variables().map(|(key, _)| key));
+                let hint = suggestion(key.map(variable));
                 self.report.warn(format!("{origin} is unknown and ignored{hint}"));
             }
             // Other programs have variables of Twilio's too: only a likely slip is worth a word.

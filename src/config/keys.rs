@@ -105,6 +105,7 @@ pub struct Keys {
     pub redis_db_password: Given<Text>,
     /// Providers, as the Go framework spells them. Better given in the environment.
     // Read from the file itself, for it is an object and holds secrets.
+    #[schemars(with = "Sms")]
     pub sms: Option<Sms>,
 }
 

@@ -64,13 +64,15 @@ fn unknown_names_get_a_warning_with_the_nearest_known_one() {
     let world = World::with_config(r#"{"otp_timeout": 5, "colour": "red", "$schema": "x"}"#)
         .file(".env", "ONCEWARD_OTP_LENGHT=9")
         .variable("ONCEWARD_LOGLEVEL", "debug")
+        .variable("ONCEWARD_X", "1")
         .variable("PATH", "/bin");
     let warnings = world.warnings();
-    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
     let all = warnings.join("\n");
     says(&all, &["key \"otp_timeout\" is unknown and ignored; did you mean \"otp-timeout\"?"]);
     says(&all, &["key \"colour\" is unknown and ignored\n"]);
     says(&all, &[".env, ONCEWARD_OTP_LENGHT", "did you mean \"ONCEWARD_OTP_LENGTH\"?"]);
+    assert!(all.ends_with("the environment, ONCEWARD_X is unknown and ignored"), "{all}");
     says(&all, &["the environment, ONCEWARD_LOGLEVEL", "did you mean \"ONCEWARD_LOG_LEVEL\"?"]);
 }
 
@@ -146,6 +148,7 @@ fn messages_are_checked_with_the_brand_in_them() {
     let long = format!("{{brand}}{}{{code}}", "x".repeat(1_580));
     let world = World::with_config(&format!("{{\"otp-message\": {long:?}, \"brand\": \"elevenchars\"}}"));
     says(&world.error(), &["otp-message", "1601 characters", "1600"]);
+    assert!(world.error().len() < 500, "it repeats the whole message");
 }
 
 #[test]
