@@ -3,8 +3,9 @@
 mod args;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
@@ -24,11 +25,14 @@ pub fn main() -> ExitCode {
         environment: std::env::vars_os().map(|(name, value)| (lossy(&name), lossy(&value))).collect(),
         parallelism: available_parallelism().map_or(1, usize::from),
     };
-    match decide(std::env::args_os(), process, &mut io::stdout().lock(), &mut io::stderr().lock()) {
-        Ok(Next::Serve(loaded)) => crate::lifecycle::run(*loaded),
-        Ok(Next::Exit(code)) => ExitCode::from(code),
-        // Nobody reads what was to be printed, such as a closed pipe: there is nobody to tell.
-        Err(_) => ExitCode::FAILURE,
+    match decide(std::env::args_os(), process) {
+        Next::Serve(loaded) => crate::lifecycle::run(*loaded),
+        Next::Answer(Answer { code, out, err }) => {
+            // Who closed the pipe does not want to know; the exit code still tells.
+            let _ = io::stderr().write_all(err.as_bytes());
+            let _ = io::stdout().write_all(out.as_bytes());
+            ExitCode::from(code)
+        }
     }
 }
 
@@ -41,31 +45,25 @@ struct Process {
 
 /// What to do after the arguments and the configuration were read.
 enum Next {
-    Exit(u8),
+    Answer(Answer),
     Serve(Box<Loaded>),
 }
 
-fn decide(
-    arguments: impl Iterator<Item = OsString>,
-    process: Process,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> io::Result<Next> {
+/// What to print before the exit.
+#[derive(Debug, Default)]
+struct Answer {
+    code: u8,
+    out: String,
+    err: String,
+}
+
+fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
-        // Not only mistakes: --help and --version come back this way as well.
-        Err(answer) if !answer.use_stderr() => {
-            write!(out, "{answer}")?;
-            return Ok(Next::Exit(0));
-        }
-        Err(mistake) => {
-            write!(err, "{mistake}")?;
-            return Ok(Next::Exit(EXIT_CONFIGURATION));
-        }
+        Err(answer) => return Next::Answer(usage(&answer)),
     };
     if args.print_schema {
-        write!(out, "{}", config::json_schema())?;
-        return Ok(Next::Exit(0));
+        return Next::Answer(Answer { out: config::json_schema(), ..Answer::default() });
     }
     let sources = Sources {
         overrides: args.overrides(),
@@ -77,38 +75,50 @@ fn decide(
     let loaded = match config::load(&sources) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            warn(err, errors.warnings())?;
-            writeln!(err, "error: {errors}")?;
-            return Ok(Next::Exit(EXIT_CONFIGURATION));
+            let err = format!("{}error: {errors}\n", listed(errors.warnings()));
+            return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
         }
     };
-    if args.check {
-        warn(err, &loaded.warnings)?;
-        writeln!(out, "configuration is valid")?;
-        return Ok(Next::Exit(0));
-    }
-    if args.print_config {
-        warn(err, &loaded.warnings)?;
-        print_config(out, &loaded.effective)?;
-        return Ok(Next::Exit(0));
-    }
-    Ok(Next::Serve(Box::new(loaded)))
+    let out = if args.check {
+        "configuration is valid\n".to_owned()
+    } else if args.print_config {
+        table(&loaded.effective)
+    } else {
+        return Next::Serve(Box::new(loaded));
+    };
+    Next::Answer(Answer { code: 0, out, err: listed(&loaded.warnings) })
 }
 
-fn warn(err: &mut dyn Write, warnings: &[String]) -> io::Result<()> {
-    warnings.iter().try_for_each(|warning| writeln!(err, "warning: {warning}"))
+/// What clap has to say: help and the version as well as mistakes.
+fn usage(answer: &clap::Error) -> Answer {
+    let text = answer.to_string();
+    if answer.use_stderr() {
+        Answer { code: EXIT_CONFIGURATION, out: String::new(), err: text }
+    } else {
+        Answer { code: 0, out: text, err: String::new() }
+    }
 }
 
-fn print_config(out: &mut dyn Write, effective: &[Effective]) -> io::Result<()> {
+fn listed(warnings: &[String]) -> String {
+    let mut list = String::new();
+    for warning in warnings {
+        list.extend(["warning: ", warning, "\n"]);
+    }
+    list
+}
+
+fn table(effective: &[Effective]) -> String {
     let key_width = effective.iter().map(|row| row.key.chars().count()).max().unwrap_or_default();
+    let mut table = String::new();
     for Effective { key, value, origin } in effective {
-        writeln!(out, "{key:key_width$} = {value}  # {origin}")?;
+        // Writing to a text cannot fail.
+        let _ = writeln!(table, "{key:key_width$} = {value}  # {origin}");
     }
-    Ok(())
+    table
 }
 
 /// A variable that is not Unicode keeps its name; its value then fits nothing and is refused.
-fn lossy(text: &std::ffi::OsStr) -> String {
+fn lossy(text: &OsStr) -> String {
     text.to_string_lossy().into_owned()
 }
 

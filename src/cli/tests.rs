@@ -1,1 +1,171 @@
+//! The program as it is called: arguments in, text and an exit code out.
 
+use tempfile::TempDir;
+
+use super::*;
+
+#[test]
+fn without_arguments_it_serves() {
+    let ran = World::empty().runs(&[]);
+    assert_eq!((ran.exit, ran.out.as_str(), ran.err.as_str()), (None, "", ""));
+}
+
+#[test]
+fn arguments_become_settings() {
+    let ran = World::empty().runs(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        "d",
+        "--log-level=debug",
+        "--log-format=json",
+    ]);
+    let settings = ran.served.expect("a configuration").settings;
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:0");
+    assert!(settings.data_dir.ends_with("d"));
+    assert_eq!(settings.log.level, tracing::Level::DEBUG);
+    assert_eq!(settings.log.format, config::LogFormat::Json);
+}
+
+#[test]
+fn help_says_what_a_newcomer_asks() {
+    let ran = World::empty().runs(&["--help"]);
+    assert_eq!((ran.exit, ran.err.as_str()), (Some(0), ""));
+    for part in [
+        "--config <FILE>",
+        "--data-dir <DIR>",
+        "--listen <HOST:PORT>",
+        "--log-level <LEVEL>",
+        "--log-format <FORMAT>",
+        "--check",
+        "--print-config",
+        "--print-schema",
+        "--version",
+        "Where settings come from",
+        "Exit codes",
+        "64",
+        "70",
+        "Examples",
+    ] {
+        assert!(ran.out.contains(part), "no {part:?} in:\n{}", ran.out);
+    }
+}
+
+#[test]
+fn version_is_printed() {
+    let ran = World::empty().runs(&["--version"]);
+    assert_eq!((ran.exit, ran.out), (Some(0), format!("onceward {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_64() {
+    for wrong in [&["--prot", "1"][..], &["serve"], &["--listen"], &["--check", "--print-config"]] {
+        let ran = World::empty().runs(wrong);
+        assert_eq!((ran.exit, ran.out.as_str()), (Some(64), ""), "{wrong:?}");
+        assert!(ran.err.contains("error"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_wrong_configuration_exits_with_64_and_prints_every_error() {
+    let world = World::with_config(r#"{"otp-length": 3, "otp_timeout": 3, "shards": "many"}"#);
+    for arguments in [&[][..], &["--check"], &["--print-config"]] {
+        let ran = world.runs(arguments);
+        assert_eq!((ran.exit, ran.out.as_str()), (Some(64), ""), "{arguments:?}");
+        for part in ["2 errors", "otp-length = 3", "shards = \"many\"", "warning", "otp-timeout"] {
+            assert!(ran.err.contains(part), "no {part:?} in:\n{}", ran.err);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_value_on_the_command_line_is_one_of_the_errors() {
+    let ran = World::with_config(r#"{"otp-length": 3}"#).runs(&["--log-level", "loud"]);
+    assert_eq!(ran.exit, Some(64));
+    assert!(ran.err.contains("2 errors") && ran.err.contains("the command line, --log-level"), "{}", ran.err);
+}
+
+#[test]
+fn check_says_that_the_configuration_is_valid_and_what_is_odd() {
+    let ran = World::with_config(r#"{"redis-db-address": "localhost:6379"}"#).runs(&["--check"]);
+    assert_eq!((ran.exit, ran.out.as_str()), (Some(0), "configuration is valid\n"));
+    assert_eq!(ran.err, "warning: redis-db-address ignored: onceward needs no Redis\n");
+}
+
+#[test]
+fn print_config_shows_every_value_and_its_origin_and_no_secret() {
+    let world = World::with_config(r#"{"otp-timeout": "5m"}"#)
+        .variable("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef")
+        .variable("TWILIO_AUTHTOKEN", "hunter2")
+        .variable("TWILIO_PHONE_NUMBER", "+14155552671");
+    let ran = world.runs(&["--print-config"]);
+    assert_eq!((ran.exit, ran.err.as_str()), (Some(0), ""));
+    let line =
+        |key: &str| ran.out.lines().find(|line| line.split(' ').next() == Some(key)).unwrap_or_default();
+    assert!(line("otp-timeout").contains("= 5m"), "{}", ran.out);
+    assert!(line("otp-timeout").contains("config.json, key \"otp-timeout\""), "{}", ran.out);
+    assert!(line("otp-length").contains("= 6") && line("otp-length").contains("the default"), "{}", ran.out);
+    assert!(line("TWILIO_AUTH_TOKEN").contains("not shown"), "{}", ran.out);
+    assert!(line("TWILIO_AUTH_TOKEN").contains("the environment, TWILIO_AUTHTOKEN"), "{}", ran.out);
+    assert!(!ran.out.contains("hunter2") && !ran.out.contains("5552671"), "{}", ran.out);
+}
+
+#[test]
+fn print_schema_needs_no_valid_configuration() {
+    let ran = World::with_config("not json").runs(&["--print-schema"]);
+    assert_eq!((ran.exit, ran.out, ran.err.as_str()), (Some(0), config::json_schema(), ""));
+}
+
+#[test]
+fn a_named_file_is_read() {
+    let world = World::with_config("not json");
+    std::fs::write(world.directory.path().join("other.json"), "{\"otp-length\": 8}").expect("a file");
+    let ran = world.runs(&["--config", "other.json"]);
+    assert_eq!(ran.served.expect("a configuration").settings.policy.code.length.get(), 8);
+}
+
+/// A working directory and an environment.
+struct World {
+    directory: TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+/// What came of a call.
+struct Ran {
+    exit: Option<u8>,
+    served: Option<Loaded>,
+    out: String,
+    err: String,
+}
+
+impl World {
+    fn empty() -> Self {
+        Self { directory: TempDir::new().expect("a directory"), environment: BTreeMap::new() }
+    }
+
+    fn with_config(text: &str) -> Self {
+        let world = Self::empty();
+        std::fs::write(world.directory.path().join("config.json"), text).expect("a file");
+        world
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn runs(&self, arguments: &[&str]) -> Ran {
+        let arguments = std::iter::once(&"onceward").chain(arguments).map(OsString::from);
+        let process = Process {
+            working_dir: self.directory.path().to_owned(),
+            environment: self.environment.clone(),
+            parallelism: 2,
+        };
+        match decide(arguments, process) {
+            Next::Answer(Answer { code, out, err }) => Ran { exit: Some(code), served: None, out, err },
+            Next::Serve(loaded) => {
+                Ran { exit: None, served: Some(*loaded), out: String::new(), err: String::new() }
+            }
+        }
+    }
+}

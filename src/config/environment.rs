@@ -6,10 +6,11 @@ use std::path::Path;
 use super::dotenv;
 use super::layer::Layer;
 use super::listen::host_variable;
-use super::names::{Names, PREFIX, nearest, suggestion};
+use super::names::{Names, PREFIX, nearest, suggestion, variable};
 use super::report::{ConfigError, Report};
 use super::sources::{Sources, read_text};
 use super::twilio;
+use super::value::quoted;
 
 /// What a variable's name ends with when its value is the name of a file with the value.
 const FILE_SUFFIX: &str = "_FILE";
@@ -30,15 +31,15 @@ pub struct Environment {
 pub fn read(sources: &Sources, names: &Names, report: &mut Report) -> Environment {
     let process = &sources.environment;
     let mut file = dotenv::read(&sources.working_dir, report);
-    file.retain(|name, _| !process.contains_key(name));
+    file.retain(|name, _| !hides(process, name));
     let mut read = Environment { layers: Vec::new(), redis: BTreeSet::new() };
-    for (place, variables) in [(".env", &file), ("the environment", process)] {
+    for (name, variables) in [(".env", &file), ("the environment", process)] {
         let variables: Given<'_> = variables
             .iter()
             .filter(|(_, value)| !value.is_empty())
             .map(|(n, v)| (n.as_str(), v.as_str()))
             .collect();
-        let mut place = Place { place, variables, directory: &sources.working_dir, report };
+        let mut place = Place { name, variables, directory: &sources.working_dir, report };
         let tutorial = place.tutorial();
         let own = place.own(names);
         place.warn_of_unknown(names);
@@ -48,11 +49,20 @@ pub fn read(sources: &Sources, names: &Names, report: &mut Report) -> Environmen
     read
 }
 
+/// Whether the process gives a variable; for Twilio's also by a file or instead of one.
+fn hides(process: &BTreeMap<String, String>, name: &str) -> bool {
+    let plain =
+        name.strip_suffix(FILE_SUFFIX).filter(|plain| twilio::VARIABLES.contains(plain)).unwrap_or(name);
+    let by_file =
+        twilio::VARIABLES.contains(&plain) && process.contains_key(&format!("{plain}{FILE_SUFFIX}"));
+    by_file || process.contains_key(plain)
+}
+
 type Given<'a> = BTreeMap<&'a str, &'a str>;
 
 /// One of the two places that have variables.
 struct Place<'a> {
-    place: &'static str,
+    name: &'static str,
     variables: Given<'a>,
     directory: &'a Path,
     report: &'a mut Report,
@@ -73,7 +83,7 @@ impl Place<'_> {
                 }
                 None => self.report.error(ConfigError {
                     subject: "HOST".to_owned(),
-                    given: Some(format!("{host:?}")),
+                    given: Some(quoted(host)),
                     problem: "it must be a host name, an address, or a URL such as http://localhost"
                         .to_owned(),
                     origin: Some(origin),
@@ -88,7 +98,7 @@ impl Place<'_> {
 
     /// `ONCEWARD_*` and Twilio's variables.
     fn own(&mut self, names: &Names) -> Layer {
-        let mut layer = Layer::new(self.place);
+        let mut layer = Layer::new(self.name);
         for (key, variable) in names.variables() {
             if let Some(value) = self.variables.get(variable.as_str()) {
                 layer.put(key, (*value).to_owned(), self.origin(&variable));
@@ -120,7 +130,7 @@ impl Place<'_> {
                         self.report.problem(by_file, format!("the file {file} is empty"), origin);
                     }
                     Ok(Some(text)) => {
-                        layer.put(variable, text, format!("the file {file}, named by {origin}"))
+                        layer.put(variable, text, format!("the file {file}, named by {origin}"));
                     }
                     Ok(None) => self.report.problem(by_file, format!("there is no file {file}"), origin),
                     Err(reason) => self.report.problem(by_file, format!("the file {file}: {reason}"), origin),
@@ -137,27 +147,26 @@ impl Place<'_> {
             .flat_map(|name| [(*name).to_owned(), format!("{name}{FILE_SUFFIX}")])
             .collect();
         for name in self.variables.keys() {
+            let origin = self.origin(name);
             if name.starts_with(PREFIX) && !ours.iter().any(|known| known == name) {
-                let hint = suggestion(nearest(name, ours.iter()));
-                self.report.warn(format!("{} is unknown and ignored{hint}", self.origin(name)));
+                // The prefix is right and would make everything look alike.
+                let key = nearest(&name[PREFIX.len()..], names.variables().map(|(key, _)| key));
+                let hint = suggestion(key.map(variable));
+                self.report.warn(format!("{origin} is unknown and ignored{hint}"));
             }
             // Other programs have variables of Twilio's too: only a likely slip is worth a word.
-            if name.starts_with("TWILIO_") && !twilios.iter().any(|known| known == name) {
-                if let Some(known) = nearest(name, twilios.iter()).filter(|known| is_slip(name, known)) {
-                    self.report.warn(format!(
-                        "{} is unknown and ignored; did you mean {known:?}?",
-                        self.origin(name)
-                    ));
-                }
+            let slip = nearest(name, twilios.iter()).filter(|known| is_slip(name, known));
+            if let Some(known) = slip {
+                self.report.warn(format!("{origin} is unknown and ignored; did you mean {known:?}?"));
             }
         }
     }
 
     fn origin(&self, variable: &str) -> String {
-        format!("{}, {variable}", self.place)
+        format!("{}, {variable}", self.name)
     }
 }
 
 fn is_slip(name: &str, known: &str) -> bool {
-    strsim::damerau_levenshtein(name, known) <= 2
+    name.starts_with("TWILIO") && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }

@@ -32,11 +32,11 @@ pub struct Sms {
 /// Twilio's credentials.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct SmsTwilio {
-    /// The account's SID: TWILIO_ACCOUNT_SID.
+    /// The account's SID: `TWILIO_ACCOUNT_SID`.
     sid: Option<String>,
-    /// The account's auth token: TWILIO_AUTH_TOKEN.
+    /// The account's auth token: `TWILIO_AUTH_TOKEN`.
     token: Option<String>,
-    /// The SID of a Verify service: TWILIO_SERVICES_ID.
+    /// The SID of a Verify service: `TWILIO_SERVICES_ID`.
     verify_sid: Option<String>,
     /// Other members are not used yet.
     #[serde(flatten)]
@@ -46,20 +46,16 @@ pub struct SmsTwilio {
 /// Reads the file that `sources` names, or `config.json` if there is one.
 pub fn layer(sources: &Sources, names: &Names, report: &mut Report) -> Layer {
     let mut layer = Layer::new("config.json");
-    let named = sources.config_file.as_deref();
-    let path = sources.working_dir.join(named.unwrap_or(Path::new(DEFAULT_FILE)));
-    let file = path.display().to_string();
+    let path = sources.working_dir.join(sources.config_file.as_deref().unwrap_or(Path::new(DEFAULT_FILE)));
+    let shown = path.display().to_string();
     match read_text(&path) {
         Ok(Some(text)) => match serde_json::from_str::<Members>(&text) {
-            Ok(members) => File { file: &file, names, report }.fill(&mut layer, members),
-            Err(error) => report.problem(file, not_json(&error), None),
+            Ok(members) => Contents { file: &shown, names, report }.fill(&mut layer, members),
+            Err(error) => report.problem(shown, not_json(&error), None),
         },
-        Ok(None) => {
-            if named.is_some() {
-                report.problem(file, "there is no such file; --config names it", None);
-            }
-        }
-        Err(reason) => report.problem(file, reason, None),
+        Ok(None) if sources.config_file.is_none() => {}
+        Ok(None) => report.problem(shown, "there is no such file; --config names it", None),
+        Err(reason) => report.problem(shown, reason, None),
     }
     layer.fold_aliases(report);
     layer
@@ -73,13 +69,14 @@ fn not_json(error: &serde_json::Error) -> String {
     }
 }
 
-struct File<'a> {
+/// The members of the file on their way into the layer.
+struct Contents<'a> {
     file: &'a str,
     names: &'a Names,
     report: &'a mut Report,
 }
 
-impl File<'_> {
+impl Contents<'_> {
     fn fill(mut self, layer: &mut Layer, Members(members): Members) {
         for (key, value) in members {
             let origin = self.origin(&key);

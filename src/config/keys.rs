@@ -27,18 +27,18 @@ pub struct Keys {
     /// Where an editor finds this schema. Not used otherwise.
     #[serde(rename = "$schema")]
     pub schema: Given<Text>,
-    /// Host name or address to listen on while "production" is false. Empty means every address.
+    /// Host name or address to listen on while `production` is false. Empty means every address.
     pub test_hostname: Given<Host>,
-    /// Port to listen on while "production" is false. 0 lets the system choose.
+    /// Port to listen on while `production` is false. 0 lets the system choose.
     pub test_port: Given<Whole<Port>>,
-    /// Whether this is a production installation: it listens on "prod-domain" and refuses the
+    /// Whether this is a production installation: it listens on `prod-domain` and refuses the
     /// simulator.
     pub production: Given<Flag>,
-    /// Where to listen while "production" is true: host:port, or :port for every address.
+    /// Where to listen while `production` is true: host:port, or :port for every address.
     pub prod_domain: Given<HostPort>,
     /// Listen on other addresses than loopback although callers are not asked for a key.
     pub allow_unauthenticated: Given<Flag>,
-    /// Use the simulator although "production" is true: no message leaves the machine.
+    /// Use the simulator although `production` is true: no message leaves the machine.
     pub simulator_in_production: Given<Flag>,
     /// The least severe level that is logged.
     pub log_level: Given<Choice<Level>>,
@@ -48,7 +48,7 @@ pub struct Keys {
     pub otp_timeout: Given<Span<CodeLife>>,
     /// Wrong codes until a number is locked out.
     pub otp_max_attempts: Given<Whole<Attempts>>,
-    /// Another name of "otp-max-attempts".
+    /// Another name of `otp-max-attempts`.
     // Its value is moved to otp-max-attempts before the keys are read.
     pub otp_max_trials: Given<Whole<Attempts>>,
     /// How long a lockout lasts. A bare number is minutes.
@@ -59,11 +59,11 @@ pub struct Keys {
     pub otp_message: Given<MessageText>,
     /// Text of the message of /send-code. {code} or _CODE_ is the code, {brand} the brand.
     pub tutorial_message: Given<MessageText>,
-    /// What {brand} in messages stands for. Without it, "service_name"; without both, onceward.
+    /// What {brand} in messages stands for. Without it, `service_name`; without both, onceward.
     pub brand: Given<Brand>,
     /// Which answers /api/* gives: those that the Redis version documents, or those of its code.
     pub redis_version_answers: Given<Choice<AnswerSet>>,
-    /// Country of numbers that are given without +. "off" refuses them.
+    /// Country of numbers that are given without +. `off` refuses them.
     pub default_region: Given<RegionChoice>,
     /// Directory of the embedded store.
     pub data_dir: Given<PathText>,
@@ -95,7 +95,7 @@ pub struct Keys {
     pub commit_timeout: Given<Span<WorkBudget>>,
     /// Time from the first stop signal to the end. A bare number is seconds.
     pub graceful_stop: Given<Span<StopBudget>>,
-    /// Name of the installation in the Redis version. It is the "brand" where that is not given.
+    /// Name of the installation in the Redis version. It is the `brand` where that is not given.
     #[serde(rename = "service_name")]
     pub service_name: Given<Text>,
     /// Address of Redis in the Redis version. Ignored.
@@ -105,6 +105,7 @@ pub struct Keys {
     pub redis_db_password: Given<Text>,
     /// Providers, as the Go framework spells them. Better given in the environment.
     // Read from the file itself, for it is an object and holds secrets.
+    #[schemars(with = "Sms")]
     pub sms: Option<Sms>,
 }
 

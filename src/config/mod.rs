@@ -33,3 +33,6 @@ pub use report::{ConfigError, ConfigErrors};
 pub use schema::json_schema;
 pub use settings::{AnswerSet, Bounds, GatewaySettings, ListenAddress, LogFormat, LogSettings, Settings};
 pub use sources::{Overrides, Sources};
+
+#[cfg(test)]
+mod tests;

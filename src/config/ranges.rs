@@ -117,7 +117,7 @@ impl<R: SpanRange> Setting for Span<R> {
         let [min, max] = [R::MIN, R::MAX].map(|span| u64::try_from(units(span)).unwrap_or(u64::MAX));
         json_schema!({ "anyOf": [
             { "type": "integer", "minimum": min, "maximum": max },
-            { "type": "string", "pattern": "^\\s*([0-9]+\\s*[A-Za-z]*\\s*)+$" },
+            { "type": "string", "pattern": "^\\s*[0-9][0-9A-Za-z\\s]*$" },
         ]})
     }
 }

@@ -16,7 +16,7 @@ use super::reader::{Reader, Taken};
 use super::report::{ConfigError, Report};
 use super::settings::{Bounds, GatewaySettings, LogSettings, Settings};
 use super::twilio::{self, TwilioKeys};
-use super::value::{Given, Setting};
+use super::value::{Given, Setting, quoted};
 use crate::domain::CodeLength;
 use crate::engine::{Policy, SendOptions};
 
@@ -94,6 +94,11 @@ pub fn resolve(
     let shards = r.value("shards", keys.shards).as_usize();
 
     let (listen, gateway) = (listen?, gateway?);
+    let (provider, why) = match &gateway {
+        GatewaySettings::Twilio(_) => ("Twilio Messages", "Twilio's variables are set"),
+        GatewaySettings::Simulator => ("simulator", "no provider is configured"),
+    };
+    r.row("provider", provider.to_owned(), why);
     r.row("listen address", listen.value.to_string(), &listen.origin);
     let settings = Settings {
         listen: listen.value,
@@ -140,7 +145,7 @@ fn brand(brand: Given<Brand>, service_name: Given<Text>, r: &mut Reader<'_>) -> 
     }
     r.report.error(ConfigError {
         subject: "service_name".to_owned(),
-        given: Some(format!("{:?}", service.value.0)),
+        given: Some(quoted(&service.value.0)),
         problem: format!("without a \"brand\" it is the brand, and that must be {}", Brand::accepted()),
         origin: Some(service.origin),
     });
@@ -150,7 +155,7 @@ fn brand(brand: Given<Brand>, service_name: Given<Text>, r: &mut Reader<'_>) -> 
 fn message(key: &str, given: Given<MessageText>, brand: &Brand, r: &mut Reader<'_>) -> String {
     let Some(text) = r.take(key, given) else { return String::new() };
     with_brand(&text.value.0, &brand.0).unwrap_or_else(|problem| {
-        let given = Some(format!("{:?}", text.value.0));
+        let given = Some(quoted(&text.value.0));
         r.report.error(ConfigError { subject: key.to_owned(), given, problem, origin: Some(text.origin) });
         String::new()
     })

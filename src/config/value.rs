@@ -57,13 +57,11 @@ impl<T: Setting> From<&Value> for Given<T> {
     fn from(value: &Value) -> Self {
         let tag = value.tag();
         let text = text_of(value);
-        match text.as_deref().and_then(T::read) {
-            Some(read) => Self::Read(read, tag),
-            None => {
-                let secret = text.as_deref().is_some_and(T::is_secret);
-                Self::Wrong { shown: (!secret).then(|| shown(value)), tag }
-            }
+        if let Some(read) = text.as_deref().and_then(T::read) {
+            return Self::Read(read, tag);
         }
+        let secret = text.as_deref().is_some_and(T::is_secret);
+        Self::Wrong { shown: (!secret).then(|| shown(value)), tag }
     }
 }
 
@@ -100,16 +98,21 @@ pub fn text_of(value: &Value) -> Option<String> {
 
 /// The value as a person would recognise it, on one line and not too long.
 pub fn shown(value: &Value) -> String {
-    const LONGEST: usize = 100;
-    let text = match value {
-        Value::String(_, text) => format!("{text:?}"),
-        Value::Char(_, c) => format!("{:?}", c.to_string()),
+    match value {
+        Value::String(_, text) => quoted(text),
+        Value::Char(_, c) => quoted(&c.to_string()),
         Value::Bool(_, flag) => flag.to_string(),
         Value::Num(_, number) => number_text(*number),
         Value::Empty(..) => "null".to_owned(),
         Value::Dict(..) => "an object".to_owned(),
         Value::Array(..) => "a list".to_owned(),
-    };
+    }
+}
+
+/// A text in quotes, on one line and not too long.
+pub fn quoted(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let text = format!("{text:?}");
     if text.chars().count() <= LONGEST {
         return text;
     }

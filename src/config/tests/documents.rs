@@ -1,0 +1,104 @@
+//! The documents say what the program does.
+
+use serde_json::{Map, Value};
+
+use super::*;
+use crate::config::json_schema;
+use crate::config::keys::defaults;
+use crate::config::names::{Names, variable};
+use crate::config::twilio::VARIABLES;
+
+const SCHEMA: &str = include_str!("../../../docs/config.schema.json");
+const MANUAL: &str = include_str!("../../../docs/configuration.md");
+const SAMPLE: &str = include_str!("../../../config.json");
+
+#[test]
+fn the_committed_schema_is_current() {
+    let [committed, current] = [SCHEMA, json_schema().as_str()].map(parsed);
+    assert_eq!(
+        committed, current,
+        "docs/config.schema.json is out of date: cargo run -- --print-schema > docs/config.schema.json"
+    );
+}
+
+#[test]
+fn the_schema_knows_every_default_and_describes_every_key() {
+    let schema = parsed(SCHEMA);
+    let properties = schema["properties"].as_object().expect("properties");
+    for (key, default) in &defaults() {
+        assert_eq!(&properties[key]["default"], default, "{key}");
+    }
+    for (key, property) in properties {
+        assert!(property["description"].as_str().is_some_and(|text| text.len() > 10), "{key}");
+    }
+}
+
+#[test]
+fn every_default_is_a_key_that_a_file_may_have() {
+    let names = Names::known();
+    let config = Value::Object(defaults());
+    assert!(defaults().keys().all(|key| names.contains(key)));
+    assert_eq!(World::with_config(&config.to_string()).warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn the_manual_names_every_key_with_its_variable_and_default() {
+    for key in Names::known().keys().filter(|key| !["$schema", "sms"].contains(key)) {
+        assert!(MANUAL.contains(&format!("| `{key}` |")), "{key} has no row");
+        assert!(MANUAL.contains(&format!("`{}`", variable(key))), "{} is not named", variable(key));
+    }
+    for (key, default) in &defaults() {
+        let shown = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+        let shown = if shown.is_empty() { "empty".to_owned() } else { format!("`{shown}`") };
+        let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).expect("a row");
+        assert_eq!(row.split(" | ").nth(1), Some(shown.as_str()), "{key}");
+    }
+    for name in VARIABLES.iter().chain(&["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms"])
+    {
+        assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
+    let samples: Vec<&str> = blocks("json").collect();
+    assert!(samples.len() >= 3, "{samples:?}");
+    for sample in samples {
+        let world = World::with_twilio().file("config.json", sample);
+        for warning in world.warnings() {
+            assert!(!warning.contains("unknown"), "{warning}\n{sample}");
+        }
+    }
+}
+
+#[test]
+fn every_env_sample_in_the_manual_is_read() {
+    let samples: Vec<&str> = blocks("sh").filter(|block| block.contains("TWILIO_AUTH")).collect();
+    assert!(!samples.is_empty());
+    for sample in samples {
+        let world = World::empty().file(".env", sample).file("token", TOKEN);
+        assert!(matches!(world.settings().gateway, GatewaySettings::Twilio(_)), "{sample}");
+    }
+}
+
+#[test]
+fn the_sample_file_is_the_defaults() {
+    let sample: Map<String, Value> = serde_json::from_str(SAMPLE).expect("an object");
+    let defaults = defaults();
+    for (key, value) in sample.iter().filter(|(key, _)| *key != "$schema") {
+        assert_eq!(defaults.get(key), Some(value), "{key}");
+    }
+    assert_eq!(sample["$schema"], "docs/config.schema.json");
+    assert_eq!(World::with_config(SAMPLE).warnings(), Vec::<String>::new());
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// The fenced blocks of a language in the manual.
+fn blocks(language: &'static str) -> impl Iterator<Item = &'static str> {
+    let fence = format!("```{language}\n");
+    let parts = MANUAL.split("\n```").filter(move |part| format!("```{part}").starts_with(&fence));
+    parts.filter_map(|part| part.split_once('\n')).map(|(_, body)| body)
+}

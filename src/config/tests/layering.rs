@@ -1,0 +1,171 @@
+//! Which source wins.
+
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::*;
+use crate::config::{AnswerSet, Bounds, ListenAddress, LogFormat};
+use crate::domain::Region;
+
+#[test]
+fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
+    let settings = World::empty().settings();
+    assert_eq!(settings.listen, ListenAddress { host: "localhost".to_owned(), port: 3000 });
+    assert!(!settings.production);
+    assert_eq!(settings.log.level, Level::INFO);
+    assert_eq!(settings.log.format, LogFormat::Text);
+    assert_eq!(settings.policy.code.life, Duration::from_secs(30));
+    assert_eq!(settings.policy.code.length.get(), 6);
+    assert_eq!(settings.policy.max_attempts, 5);
+    assert_eq!(settings.policy.lockout, Duration::from_secs(30 * 60));
+    assert_eq!(settings.tutorial_code.life, Duration::from_secs(600));
+    assert_eq!(settings.tutorial_code.length.get(), 6);
+    assert_eq!(settings.answers, AnswerSet::Documented);
+    assert_eq!(settings.message, "OTP message is {code}");
+    assert_eq!(settings.tutorial_message, "Hello from onceward! Your verification code is: {code}");
+    assert!(matches!(settings.gateway, GatewaySettings::Simulator));
+    assert_eq!(settings.default_region, None);
+    assert_eq!(settings.server_key_file, None);
+    assert_eq!(settings.bounds, Bounds::default());
+    assert_eq!(settings.shards, 3);
+    assert_eq!(World::empty().warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn relative_paths_begin_in_the_working_directory() {
+    let world = World::with_config(r#"{"data-dir": "store", "key-file": "keys/server"}"#);
+    assert_eq!(world.settings().data_dir, world.path("store"));
+    assert_eq!(world.settings().server_key_file, Some(world.path("keys/server")));
+    let world = World::empty().variable("ONCEWARD_KEY_FILE", "/run/keys/server");
+    assert_eq!(world.settings().server_key_file, Some(PathBuf::from("/run/keys/server")));
+}
+
+#[test]
+fn every_source_beats_those_below_it() {
+    let world = World::with_config(r#"{"log-level": "error"}"#);
+    assert_eq!(world.settings().log.level, Level::ERROR);
+    let world = world.file(".env", "ONCEWARD_LOG_LEVEL=warn");
+    assert_eq!(world.settings().log.level, Level::WARN);
+    let world = world.variable("ONCEWARD_LOG_LEVEL", "debug");
+    assert_eq!(world.settings().log.level, Level::DEBUG);
+    let world = world.flags(Overrides { log_level: Some("trace".to_owned()), ..Overrides::default() });
+    assert_eq!(world.settings().log.level, Level::TRACE);
+}
+
+#[test]
+fn every_value_says_where_it_came_from() {
+    let world = World::with_config(r#"{"otp-length": 8, "otp-max-trials": "7"}"#)
+        .file(".env", "ONCEWARD_OTP_TIMEOUT=2m")
+        .variable("ONCEWARD_BRAND", "Acme")
+        .flags(Overrides { data_dir: Some("d".to_owned()), ..Overrides::default() });
+    let file = world.path("config.json").display().to_string();
+    for (key, value, origin) in [
+        ("otp-length", "8", format!("{file}, key \"otp-length\"")),
+        ("otp-max-attempts", "7", format!("{file}, key \"otp-max-trials\"")),
+        ("otp-timeout", "2m", ".env, ONCEWARD_OTP_TIMEOUT".to_owned()),
+        ("brand", "\"Acme\"", "the environment, ONCEWARD_BRAND".to_owned()),
+        ("data-dir", "\"d\"", "the command line, --data-dir".to_owned()),
+        ("otp-lock-timeout", "30m", "the default".to_owned()),
+        ("shards", "3", "the default, the number of processors".to_owned()),
+    ] {
+        assert_eq!(world.shows(key), (value.to_owned(), origin), "{key}");
+    }
+}
+
+#[test]
+fn strings_and_json_types_mean_the_same() {
+    let typed = r#"{"test-port": 8080, "allow-unauthenticated": true, "otp-timeout": 45, "otp-length": 7,
+        "otp-lock-timeout": 2, "max-sends": 9, "send-budget": 3, "brand": 42}"#;
+    let text = r#"{"test-port": "8080", "allow-unauthenticated": "true", "otp-timeout": "45", "otp-length": "7",
+        "otp-lock-timeout": "2", "max-sends": "9", "send-budget": "3s", "brand": "42"}"#;
+    let [typed, text] = [typed, text].map(|config| format!("{:?}", World::with_config(config).in_data()));
+    assert_eq!(typed, text);
+}
+
+#[test]
+fn every_bound_has_a_key() {
+    let world = World::with_config(
+        r#"{"max-body-bytes": 4096, "header-timeout": 1, "body-timeout": 2, "idle-timeout": 3, "max-connections": 4,
+            "max-commands": 5, "max-commands-per-number": 6, "max-sends": 7, "max-sends-waiting": 0,
+            "send-budget": "800ms", "commit-timeout": 9, "graceful-stop": "10m"}"#,
+    );
+    let expected = Bounds {
+        body_bytes: 4096,
+        header_timeout: Duration::from_secs(1),
+        body_timeout: Duration::from_secs(2),
+        idle_timeout: Duration::from_secs(3),
+        connections: 4,
+        commands: 5,
+        commands_per_number: 6,
+        sends: 7,
+        sends_waiting: 0,
+        send_budget: Duration::from_millis(800),
+        commit_timeout: Duration::from_secs(9),
+        graceful_stop: Duration::from_secs(600),
+    };
+    assert_eq!(world.settings().bounds, expected);
+}
+
+#[test]
+fn keys_of_our_own_are_read() {
+    let world = World::with_config(
+        r#"{"log-format": "json", "default-region": "de", "shards": 7, "redis-version-answers": "as-built",
+            "brand": "Acme", "otp-message": "{brand}: _CODE_", "tutorial-message": "{code} from {brand}"}"#,
+    );
+    let settings = world.settings();
+    assert_eq!(settings.log.format, LogFormat::Json);
+    assert_eq!(settings.default_region, Region::parse("DE"));
+    assert_eq!(settings.shards, 7);
+    assert_eq!(settings.answers, AnswerSet::AsBuilt);
+    assert_eq!(settings.brand, "Acme");
+    assert_eq!(settings.message, "Acme: _CODE_");
+    assert_eq!(settings.tutorial_message, "{code} from Acme");
+}
+
+#[test]
+fn the_brand_is_the_service_name_unless_it_is_given() {
+    assert_eq!(World::with_config(r#"{"service_name": "otp-service"}"#).settings().brand, "otp-service");
+    assert_eq!(World::with_config(r#"{"service_name": ""}"#).settings().brand, "onceward");
+    let both = World::with_config(r#"{"service_name": "otp-service", "brand": "Acme"}"#);
+    assert_eq!(both.settings().brand, "Acme");
+}
+
+#[test]
+fn both_spellings_of_the_attempts_work_in_every_source() {
+    assert_eq!(World::with_config(r#"{"otp-max-trials": "3"}"#).settings().policy.max_attempts, 3);
+    assert_eq!(World::with_config(r#"{"otp-max-attempts": 3}"#).settings().policy.max_attempts, 3);
+    let same = World::with_config(r#"{"otp-max-attempts": 3, "otp-max-trials": "3"}"#);
+    assert_eq!(same.settings().policy.max_attempts, 3);
+    // A higher source wins whatever the spelling.
+    let world = World::with_config(r#"{"otp-max-attempts": 3}"#).variable("ONCEWARD_OTP_MAX_TRIALS", "4");
+    assert_eq!(world.settings().policy.max_attempts, 4);
+}
+
+#[test]
+fn a_variable_of_the_process_hides_one_of_the_file_even_when_it_is_empty() {
+    let world = World::empty().file(".env", "ONCEWARD_OTP_LENGTH=8").variable("ONCEWARD_OTP_LENGTH", "");
+    assert_eq!(world.settings().policy.code.length.get(), 6);
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_given() {
+    let world = World::with_config(r#"{"otp-length": 8}"#).variable("ONCEWARD_OTP_LENGTH", "");
+    assert_eq!(world.settings().policy.code.length.get(), 8);
+}
+
+#[test]
+fn a_named_file_is_read_instead_of_the_usual_one() {
+    let mut world = World::with_config(r#"{"otp-length": 8}"#).file("other.json", r#"{"otp-length": 9}"#);
+    world.sources.config_file = Some(PathBuf::from("other.json"));
+    assert_eq!(world.settings().policy.code.length.get(), 9);
+    world.sources.config_file = Some(world.path("other.json"));
+    assert_eq!(world.settings().policy.code.length.get(), 9);
+}
+
+impl World {
+    /// The settings with a data directory that does not differ from world to world.
+    fn in_data(&self) -> Settings {
+        Settings { data_dir: PathBuf::from("data"), ..self.settings() }
+    }
+}

@@ -1,0 +1,180 @@
+//! What is said when something is wrong.
+
+use super::*;
+use crate::config::names::Names;
+
+#[test]
+fn every_wrong_value_is_reported_at_once_with_value_origin_and_what_is_accepted() {
+    let world = World::with_config(r#"{"otp-length": "3", "otp-max-attempts": 101, "production": "maybe"}"#)
+        .file(".env", "ONCEWARD_OTP_TIMEOUT=soon")
+        .variable("ONCEWARD_OTP_LOCK_TIMEOUT", "0")
+        .flags(Overrides { log_level: Some("loud".to_owned()), ..Overrides::default() });
+    let errors = world.errors();
+    assert_eq!(errors.len(), 6, "{errors:#?}");
+    let all = errors.join("\n");
+    says(&all, &["otp-length = \"3\"", "from 4 to 10", "config.json, key \"otp-length\""]);
+    says(&all, &["otp-max-attempts = 101", "from 1 to 100", "NIST"]);
+    says(&all, &["production = \"maybe\"", "true or false"]);
+    says(&all, &["otp-timeout = \"soon\"", "1s to 1day", "seconds", "\"5m\"", ".env, ONCEWARD_OTP_TIMEOUT"]);
+    says(&all, &["otp-lock-timeout = \"0\"", "minutes", "the environment, ONCEWARD_OTP_LOCK_TIMEOUT"]);
+    says(&all, &["log-level = \"loud\"", "\"error\", \"warn\", \"info\"", "the command line, --log-level"]);
+}
+
+#[test]
+fn a_wrong_value_of_any_key_is_reported_under_its_name() {
+    let names = Names::known();
+    for key in names.keys().filter(|key| !ACCEPT_ANYTHING.contains(key)) {
+        let errors = World::with_config(&format!("{{{key:?}: [1]}}")).errors();
+        assert!(errors.iter().any(|error| error.starts_with(subject(key))), "{key}: {errors:?}");
+        assert!(errors.iter().any(|error| error.contains(&format!("key {key:?}"))), "{key}: {errors:?}");
+    }
+}
+
+/// Keys that are ignored, so that nothing can be wrong with them.
+const ACCEPT_ANYTHING: [&str; 3] = ["$schema", "redis-db-address", "REDIS_DB_PASSWORD"];
+
+fn subject(key: &str) -> &str {
+    if key == "otp-max-trials" { "otp-max-attempts" } else { key }
+}
+
+#[test]
+fn null_lists_and_objects_are_no_values() {
+    for (value, shown) in
+        [("null", "null"), ("[30]", "a list"), ("{\"s\": 30}", "an object"), ("true", "true")]
+    {
+        let error = World::with_config(&format!("{{\"otp-timeout\": {value}}}")).error();
+        says(&error, &[&format!("otp-timeout = {shown}:")]);
+    }
+}
+
+#[test]
+fn a_fraction_is_no_whole_number() {
+    says(&World::with_config(r#"{"otp-timeout": 1.5}"#).error(), &["otp-timeout = 1.5"]);
+    assert_eq!(World::with_config(r#"{"otp-timeout": 30.0}"#).settings().policy.code.life.as_secs(), 30);
+}
+
+#[test]
+fn two_spellings_that_differ_are_an_error() {
+    let error = World::with_config(r#"{"otp-max-attempts": 5, "otp-max-trials": "6"}"#).error();
+    says(&error, &["otp-max-attempts and otp-max-trials = 5 and \"6\"", "Remove one"]);
+}
+
+#[test]
+fn unknown_names_get_a_warning_with_the_nearest_known_one() {
+    let world = World::with_config(r#"{"otp_timeout": 5, "colour": "red", "$schema": "x"}"#)
+        .file(".env", "ONCEWARD_OTP_LENGHT=9")
+        .variable("ONCEWARD_LOGLEVEL", "debug")
+        .variable("ONCEWARD_X", "1")
+        .variable("PATH", "/bin");
+    let warnings = world.warnings();
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
+    let all = warnings.join("\n");
+    says(&all, &["key \"otp_timeout\" is unknown and ignored; did you mean \"otp-timeout\"?"]);
+    says(&all, &["key \"colour\" is unknown and ignored\n"]);
+    says(&all, &[".env, ONCEWARD_OTP_LENGHT", "did you mean \"ONCEWARD_OTP_LENGTH\"?"]);
+    assert!(all.ends_with("the environment, ONCEWARD_X is unknown and ignored"), "{all}");
+    says(&all, &["the environment, ONCEWARD_LOGLEVEL", "did you mean \"ONCEWARD_LOG_LEVEL\"?"]);
+}
+
+#[test]
+fn errors_come_with_the_warnings_that_may_explain_them() {
+    let world = World::with_config(r#"{"allow-unauthentificated": true, "test-hostname": "0.0.0.0"}"#);
+    let errors = world.load().expect_err("an error");
+    says(&errors.warnings().concat(), &["did you mean \"allow-unauthenticated\"?"]);
+}
+
+#[test]
+fn a_key_that_is_given_twice_gets_a_warning_and_the_last_one_counts() {
+    let world = World::with_config(r#"{"otp-length": 7, "otp-length": 8}"#);
+    assert_eq!(world.settings().policy.code.length.get(), 8);
+    says(&world.warnings().concat(), &["key \"otp-length\" is given twice"]);
+}
+
+#[test]
+fn a_file_that_is_not_json_is_reported_with_line_and_column() {
+    let error = World::with_config("{\n  \"otp-length\": 6\n  \"brand\": \"x\"\n}").error();
+    says(&error, &["config.json", "not valid JSON", "line 3 column 3"]);
+    says(&World::with_config("").error(), &["not valid JSON", "line 1 column 0"]);
+    says(&World::with_config("{} {}").error(), &["not valid JSON", "line 1 column 4"]);
+}
+
+#[test]
+fn a_file_that_is_no_object_is_refused() {
+    for text in ["[]", "\"x\"", "3", "null"] {
+        says(&World::with_config(text).error(), &["config.json", "must be one JSON object", "line 1 column"]);
+    }
+}
+
+#[test]
+fn a_file_that_was_named_must_exist() {
+    let mut world = World::empty();
+    world.sources.config_file = Some(PathBuf::from("absent.json"));
+    says(&world.error(), &["absent.json", "no such file", "--config"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_is_not_text_is_an_error() {
+    let world = World::empty();
+    std::fs::create_dir(world.path("config.json")).expect("a directory");
+    says(&world.error(), &["config.json", "cannot be read"]);
+    let world = World::empty();
+    std::fs::write(world.path("config.json"), b"{\"brand\": \"\xff\"}").expect("a file");
+    says(&world.error(), &["config.json", "not UTF-8"]);
+    let world = World::with_config(&" ".repeat(1_048_577));
+    says(&world.error(), &["config.json", "larger than 1048576 bytes"]);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_trouble() {
+    let world = World::with_config("\u{feff}{\"otp-length\": 8}").file(".env", "\u{feff}ONCEWARD_BRAND=Acme");
+    assert_eq!(world.settings().policy.code.length.get(), 8);
+    assert_eq!(world.settings().brand, "Acme");
+}
+
+#[test]
+fn a_bad_line_of_the_env_file_stops_the_start_by_its_number() {
+    let world = World::empty().file(".env", &format!("A=1\nTWILIO_AUTH_TOKEN={TOKEN} x\n"));
+    let error = world.error();
+    says(&error, &[".env, line 2", "NAME=value"]);
+    assert!(!error.contains(TOKEN));
+}
+
+#[test]
+fn messages_are_checked_with_the_brand_in_them() {
+    let world = World::with_config(r#"{"otp-message": "hello", "tutorial-message": "{code} {nmae}"}"#);
+    let errors = world.errors().join("\n");
+    says(&errors, &["otp-message = \"hello\": it must contain {code}"]);
+    says(&errors, &["tutorial-message = \"{code} {nmae}\"", "{nmae}", "{brand}"]);
+    let long = format!("{{brand}}{}{{code}}", "x".repeat(1_580));
+    let world = World::with_config(&format!("{{\"otp-message\": {long:?}, \"brand\": \"elevenchars\"}}"));
+    says(&world.error(), &["otp-message", "1601 characters", "1600"]);
+    assert!(world.error().len() < 500, "it repeats the whole message");
+}
+
+#[test]
+fn a_service_name_that_cannot_be_a_brand_is_an_error_only_when_it_would_be_one() {
+    let world = World::with_config(r#"{"service_name": "a\nb"}"#);
+    says(&world.error(), &["service_name = \"a\\nb\"", "brand"]);
+    let world = World::with_config(r#"{"service_name": "a\nb", "brand": "Acme"}"#);
+    assert_eq!(world.settings().brand, "Acme");
+}
+
+#[test]
+fn what_is_weak_but_possible_gets_a_warning() {
+    let world = World::with_config(r#"{"otp-length": 4, "otp-timeout": "11m", "graceful-stop": 1}"#);
+    let warnings = world.warnings().join("\n");
+    says(&warnings, &["otp-length", "otp-timeout", "NIST", "graceful-stop"]);
+}
+
+#[test]
+fn what_a_later_version_will_use_is_named_and_not_called_unknown() {
+    let world = World::with_config(
+        r#"{"otp-sms-provider": "Twilio;Sinch", "authentication": {"otp_length": 5},
+            "sms": {"sinch": {"app_id": "x"}, "retry": true}}"#,
+    );
+    let warnings = world.warnings();
+    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    for name in ["otp-sms-provider", "authentication", "sms.sinch", "sms.retry"] {
+        says(&warnings.join("\n"), &[&format!("key {name:?} is not used yet")]);
+    }
+}

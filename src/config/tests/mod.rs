@@ -1,0 +1,135 @@
+//! The configuration as an operator meets it: files, variables and flags in, settings or errors
+//! out.
+
+mod documents;
+mod exposure;
+mod layering;
+mod mistakes;
+mod provider;
+mod redis_version;
+mod secrets;
+mod tutorial;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::{ConfigErrors, GatewaySettings, Loaded, Overrides, Settings, Sources, load};
+use crate::gateway::TwilioSettings;
+
+/// An account id of the form that Twilio has.
+const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+/// A messaging service id of that form.
+const SERVICE: &str = "MGfedcba9876543210fedcba9876543210";
+/// A token that must not turn up in any output.
+const TOKEN: &str = "s3cr3t-t0k3n-0f-tw1l10";
+
+/// A machine with files, variables and a command line, and nothing else.
+struct World {
+    directory: TempDir,
+    sources: Sources,
+}
+
+impl World {
+    fn empty() -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let sources = Sources {
+            config_file: None,
+            working_dir: directory.path().to_owned(),
+            environment: BTreeMap::new(),
+            overrides: Overrides::default(),
+            parallelism: 3,
+        };
+        Self { directory, sources }
+    }
+
+    fn with_config(text: &str) -> Self {
+        Self::empty().file("config.json", text)
+    }
+
+    /// Twilio's three variables, enough to send with.
+    fn with_twilio() -> Self {
+        Self::empty()
+            .variable("TWILIO_ACCOUNT_SID", ACCOUNT)
+            .variable("TWILIO_AUTH_TOKEN", TOKEN)
+            .variable("TWILIO_PHONE_NUMBER", "+14155552671")
+    }
+
+    fn file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.path(name), text).expect("a file");
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.sources.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn without(mut self, name: &str) -> Self {
+        self.sources.environment.remove(name);
+        self
+    }
+
+    fn flags(mut self, overrides: Overrides) -> Self {
+        self.sources.overrides = overrides;
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigErrors> {
+        load(&self.sources)
+    }
+
+    fn loads(&self) -> Loaded {
+        self.load().unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    fn settings(&self) -> Settings {
+        self.loads().settings
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.loads().warnings
+    }
+
+    /// The errors, as they are printed.
+    fn errors(&self) -> Vec<String> {
+        match self.load() {
+            Ok(loaded) => panic!("loaded {loaded:?}"),
+            Err(errors) => errors.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The only error.
+    fn error(&self) -> String {
+        let mut errors = self.errors();
+        assert_eq!(errors.len(), 1, "{errors:#?}");
+        errors.remove(0)
+    }
+
+    fn twilio(&self) -> TwilioSettings {
+        match self.settings().gateway {
+            GatewaySettings::Twilio(twilio) => twilio,
+            GatewaySettings::Simulator => panic!("the simulator"),
+        }
+    }
+
+    /// The value of a key and where it came from, as `--print-config` shows them.
+    fn shows(&self, key: &str) -> (String, String) {
+        let effective = self.loads().effective;
+        let row = effective.into_iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no {key}"));
+        (row.value, row.origin)
+    }
+}
+
+/// Every part is in the text.
+#[track_caller]
+fn says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no {part:?} in:\n{text}");
+    }
+}

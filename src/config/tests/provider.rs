@@ -1,0 +1,121 @@
+//! Which provider sends, and what it needs.
+
+use super::*;
+use crate::gateway::TwilioSender;
+
+#[test]
+fn three_variables_are_enough_for_twilio() {
+    let twilio = World::with_twilio().twilio();
+    assert_eq!(twilio.account_sid, ACCOUNT);
+    assert_eq!(twilio.auth_token.expose(), TOKEN);
+    assert_eq!(twilio.sender, TwilioSender::Number("+14155552671".to_owned()));
+    assert_eq!(twilio.base_url, "https://api.twilio.com");
+}
+
+#[test]
+fn a_messaging_service_wins_over_a_number() {
+    let world = World::with_twilio().variable("TWILIO_MESSAGING_SERVICE_SID", SERVICE);
+    let service = TwilioSender::MessagingService(SERVICE.to_owned());
+    assert_eq!(world.twilio().sender, service);
+    assert_eq!(world.without("TWILIO_PHONE_NUMBER").twilio().sender, service);
+}
+
+#[test]
+fn a_sender_is_kept_as_given_but_trimmed() {
+    let world = World::with_twilio().variable("TWILIO_PHONE_NUMBER", "  Acme  ");
+    assert_eq!(world.twilio().sender, TwilioSender::Number("Acme".to_owned()));
+    let world = World::with_twilio().variable("TWILIO_PHONE_NUMBER", "whatsapp:+14155552671");
+    says(&world.error(), &["TWILIO_PHONE_NUMBER", "without \"whatsapp:\"", "the environment"]);
+}
+
+#[test]
+fn half_a_configuration_names_what_is_missing_and_is_never_the_simulator() {
+    for (absent, named) in [
+        ("TWILIO_ACCOUNT_SID", "TWILIO_ACCOUNT_SID is missing"),
+        ("TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN is missing"),
+        ("TWILIO_PHONE_NUMBER", "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID) is missing"),
+    ] {
+        says(&World::with_twilio().without(absent).error(), &["Twilio", named]);
+        says(&World::with_twilio().variable(absent, "").error(), &["Twilio", named]);
+    }
+    for alone in ["TWILIO_ACCOUNT_SID", "TWILIO_AUTHTOKEN", "TWILIO_PHONE_NUMBER", "TWILIO_SERVICES_ID"] {
+        says(&World::empty().variable(alone, ACCOUNT).error(), &["Twilio", "missing", alone]);
+    }
+    let base = World::empty().variable("TWILIO_BASE_URL", "http://localhost:1");
+    says(&base.error(), &["Twilio", "missing", "the environment, TWILIO_BASE_URL"]);
+}
+
+#[test]
+fn a_verify_service_alone_is_not_enough_in_this_version() {
+    let world =
+        World::with_twilio().without("TWILIO_PHONE_NUMBER").variable("TWILIO_SERVICES_ID", "VA0123456789");
+    says(&world.error(), &["TWILIO_SERVICES_ID", "TWILIO_PHONE_NUMBER or a TWILIO_MESSAGING_SERVICE_SID"]);
+    let both = World::with_twilio().variable("TWILIO_SERVICES_ID", "VA0123456789");
+    assert_eq!(both.twilio().sender, TwilioSender::Number("+14155552671".to_owned()));
+    says(&both.warnings().concat(), &["TWILIO_SERVICES_ID is not used yet"]);
+}
+
+#[test]
+fn ids_must_look_like_twilios_when_it_is_twilio_that_answers() {
+    for wrong in ["AC123", "SK0123456789abcdef0123456789abcdef", "AC0123456789abcdef0123456789abcdeg"] {
+        let world = World::with_twilio().variable("TWILIO_ACCOUNT_SID", wrong);
+        says(&world.error(), &["TWILIO_ACCOUNT_SID", "AC and 32 hexadecimal digits"]);
+        let private = world.variable("TWILIO_BASE_URL", "https://gateway.example");
+        assert_eq!(private.twilio().account_sid, wrong);
+    }
+    let world = World::with_twilio().variable("TWILIO_MESSAGING_SERVICE_SID", ACCOUNT);
+    says(&world.error(), &["TWILIO_MESSAGING_SERVICE_SID", "MG and 32 hexadecimal digits"]);
+}
+
+#[test]
+fn the_base_url_can_point_elsewhere() {
+    let world = World::with_twilio().variable("TWILIO_BASE_URL", "http://127.0.0.1:4010/");
+    assert_eq!(world.twilio().base_url, "http://127.0.0.1:4010");
+    assert_eq!(world.warnings(), Vec::<String>::new());
+    let plain = World::with_twilio().variable("TWILIO_BASE_URL", "http://gateway.example");
+    says(&plain.warnings().concat(), &["TWILIO_BASE_URL", "unencrypted"]);
+    let wrong = World::with_twilio().variable("TWILIO_BASE_URL", "api.twilio.com");
+    says(&wrong.error(), &["TWILIO_BASE_URL = \"api.twilio.com\"", "http:// or https://"]);
+}
+
+#[test]
+fn the_simulator_is_refused_in_production_unless_it_is_asked_for() {
+    let production = r#"{"production": true, "prod-domain": "localhost:3000"}"#;
+    let world = World::with_config(production);
+    says(&world.error(), &["production = true", "\"simulator-in-production\": true", "TWILIO_ACCOUNT_SID"]);
+    let asked = World::with_config(production).variable("ONCEWARD_SIMULATOR_IN_PRODUCTION", "true");
+    assert!(matches!(asked.settings().gateway, GatewaySettings::Simulator));
+    says(&asked.warnings().concat(), &["simulator", "production"]);
+    let twilio = World::with_twilio().file("config.json", production);
+    assert!(matches!(twilio.settings().gateway, GatewaySettings::Twilio(_)));
+}
+
+#[test]
+fn the_go_frameworks_spelling_works_with_a_warning() {
+    let config = format!(
+        r#"{{"sms": {{"twilio": {{"sid": "{ACCOUNT}", "token": "{TOKEN}", "verify_sid": "VA1", "x": 1}}}}}}"#
+    );
+    let world = World::with_config(&config).variable("TWILIO_PHONE_NUMBER", "+14155552671");
+    assert_eq!(world.twilio().account_sid, ACCOUNT);
+    assert_eq!(world.twilio().auth_token.expose(), TOKEN);
+    let warnings = world.warnings().join("\n");
+    says(&warnings, &["\"sms.twilio.token\"", "better kept in the environment as TWILIO_AUTH_TOKEN"]);
+    says(
+        &warnings,
+        &["\"sms.twilio.sid\"", "\"sms.twilio.x\" is not used yet", "TWILIO_SERVICES_ID is not used yet"],
+    );
+    let alone = World::with_config(&config);
+    says(&alone.error(), &["TWILIO_PHONE_NUMBER", "Verify", "key \"sms.twilio.sid\""]);
+    let over = World::with_config(&config)
+        .variable("TWILIO_PHONE_NUMBER", "+14155552671")
+        .variable("TWILIO_AUTH_TOKEN", "another");
+    assert_eq!(over.twilio().auth_token.expose(), "another");
+}
+
+#[test]
+fn a_slip_in_a_variable_of_twilios_gets_a_word() {
+    let world = World::empty().variable("TWILIO_ACOUNT_SID", ACCOUNT).variable("TWILIO_API_KEY", "x");
+    let warnings = world.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    says(&warnings[0], &["TWILIO_ACOUNT_SID", "did you mean \"TWILIO_ACCOUNT_SID\"?"]);
+}

@@ -1,0 +1,99 @@
+//! Where secrets may come from, and that none is shown.
+
+use super::*;
+
+#[test]
+fn a_secret_may_be_in_a_file_that_a_variable_names() {
+    let world = World::with_twilio()
+        .without("TWILIO_AUTH_TOKEN")
+        .file("token", &format!("  {TOKEN}\n"))
+        .variable("TWILIO_AUTH_TOKEN_FILE", "token");
+    assert_eq!(world.twilio().auth_token.expose(), TOKEN);
+    let (value, origin) = world.shows("TWILIO_AUTH_TOKEN");
+    assert_eq!(value, "(set, not shown)");
+    says(&origin, &["token", "the environment, TWILIO_AUTH_TOKEN_FILE"]);
+    let other_spelling = world.without("TWILIO_AUTH_TOKEN_FILE").file(".env", "TWILIO_AUTHTOKEN_FILE=token");
+    assert_eq!(other_spelling.twilio().auth_token.expose(), TOKEN);
+}
+
+#[test]
+fn a_file_that_is_missing_or_empty_is_an_error() {
+    let world =
+        World::with_twilio().without("TWILIO_AUTH_TOKEN").variable("TWILIO_AUTH_TOKEN_FILE", "absent");
+    says(&world.errors().join("\n"), &["TWILIO_AUTH_TOKEN_FILE", "there is no file", "absent"]);
+    let world = world.file("empty", " \n").variable("TWILIO_AUTH_TOKEN_FILE", "empty");
+    says(&world.errors().join("\n"), &["TWILIO_AUTH_TOKEN_FILE", "is empty"]);
+}
+
+#[test]
+fn a_secret_and_a_file_with_it_in_one_place_are_an_error() {
+    let world = World::with_twilio().file("token", TOKEN).variable("TWILIO_AUTH_TOKEN_FILE", "token");
+    let errors = world.errors().join("\n");
+    says(&errors, &["TWILIO_AUTH_TOKEN_FILE", "TWILIO_AUTH_TOKEN is given as well"]);
+}
+
+#[test]
+fn a_variable_of_the_process_hides_the_file_that_the_env_file_names_and_the_other_way_round() {
+    let world = World::with_twilio().file(".env", "TWILIO_AUTH_TOKEN_FILE=absent");
+    assert_eq!(world.twilio().auth_token.expose(), TOKEN);
+    let world = World::with_twilio()
+        .without("TWILIO_AUTH_TOKEN")
+        .file("token", TOKEN)
+        .variable("TWILIO_AUTH_TOKEN_FILE", "token")
+        .file(".env", "TWILIO_AUTH_TOKEN=hunter2");
+    assert_eq!(world.twilio().auth_token.expose(), TOKEN);
+}
+
+#[test]
+fn two_spellings_of_the_token_that_differ_are_an_error_that_shows_neither() {
+    let world = World::with_twilio().variable("TWILIO_AUTHTOKEN", "hunter2");
+    let error = world.error();
+    says(&error, &["TWILIO_AUTH_TOKEN and TWILIO_AUTHTOKEN", "differ"]);
+    assert!(!error.contains(TOKEN) && !error.contains("hunter2"), "{error}");
+    let same = World::with_twilio().variable("TWILIO_AUTHTOKEN", TOKEN);
+    assert_eq!(same.twilio().auth_token.expose(), TOKEN);
+    let layered = World::with_twilio().file(".env", "TWILIO_AUTHTOKEN=hunter2");
+    assert_eq!(layered.twilio().auth_token.expose(), TOKEN);
+}
+
+#[test]
+fn credentials_in_the_file_are_refused_with_the_place_where_they_belong() {
+    for key in ["TWILIO_AUTH_TOKEN", "twilio-auth-token", "TWILIO_AUTHTOKEN", "twilio_account_sid"] {
+        let error = World::with_config(&format!("{{{key:?}: {TOKEN:?}}}")).error();
+        says(&error, &[key, "do not belong in config.json", ".env", "TWILIO_AUTH_TOKEN_FILE"]);
+        assert!(!error.contains(TOKEN));
+    }
+}
+
+#[test]
+fn wrong_credentials_are_not_repeated() {
+    let spaced = format!("{TOKEN} {TOKEN}");
+    for variable in ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_MESSAGING_SERVICE_SID"] {
+        let error = World::with_twilio().variable(variable, &spaced).error();
+        says(&error, &[variable, "it must be"]);
+        assert!(!error.contains(TOKEN), "{error}");
+    }
+    // A token in the place of the account.
+    assert!(!World::with_twilio().variable("TWILIO_ACCOUNT_SID", TOKEN).error().contains(TOKEN));
+    let url = format!("https://me:{TOKEN}@gateway.example");
+    assert!(!World::with_twilio().variable("TWILIO_BASE_URL", &url).error().contains(TOKEN));
+    let nested = format!(r#"{{"sms": {{"twilio": "{TOKEN}"}}}}"#);
+    assert!(!World::with_config(&nested).error().contains(TOKEN));
+}
+
+#[test]
+fn nothing_that_is_printed_holds_a_secret_or_a_whole_number() {
+    let world = World::with_twilio()
+        .variable("REDIS_DB_PASSWORD", "hunter2")
+        .file("config.json", r#"{"REDIS_DB_PASSWORD": "hunter3"}"#);
+    let printed = format!("{:?}", world.loads());
+    let effective = format!("{:?}", world.loads().effective);
+    for secret in [TOKEN, "hunter2", "hunter3"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+    for personal in ["4155552671", ACCOUNT] {
+        assert!(!effective.contains(personal), "{effective}");
+    }
+    assert_eq!(world.shows("TWILIO_PHONE_NUMBER").0, "+1415*****71");
+    assert_eq!(world.shows("TWILIO_ACCOUNT_SID").0, "AC0123...cdef");
+}
