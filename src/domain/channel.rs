@@ -7,7 +7,7 @@ pub enum Channel {
     Sms,
     /// A voice call that reads the code out.
     Call,
-    /// A WhatsApp message.
+    /// A `WhatsApp` message.
     WhatsApp,
 }
 

@@ -1,5 +1,7 @@
 //! What Twilio is given to work with, checked before anything is sent.
 
+use std::fmt;
+
 use base64::Engine as _;
 use form_urlencoded::Serializer;
 use reqwest::Url;
@@ -9,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::domain::GatewayCredential;
 
 /// What is needed to send through Twilio Messages.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TwilioSettings {
     /// `AC` and 32 hex digits.
     pub account_sid: String,
@@ -20,6 +22,13 @@ pub struct TwilioSettings {
     /// Scheme and authority, without a trailing slash; `https://api.twilio.com` unless a test or a
     /// private gateway stands in.
     pub base_url: String,
+}
+
+impl fmt::Debug for TwilioSettings {
+    /// Shows where messages go to be sent, and not in whose name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwilioSettings").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
 }
 
 /// Who a message comes from.
