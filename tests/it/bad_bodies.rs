@@ -80,7 +80,7 @@ async fn a_body_with_unusual_but_good_json_is_understood() {
     let number = world.number();
     let padded = format!("\r\n\t {{ \"phoneNumber\" :\n \"{number}\" }} \n\n");
     world.post("/api/send-otp", padded).await.expects(sent(&number, 5));
-    let escaped: String = number.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let escaped = number.replace('+', "\\u002b").replace('5', "\\u0035");
     world.post("/api/send-otp", format!(r#"{{"phoneNumber":"{escaped}"}}"#)).await.expects(sent(&number, 5));
     let filler = "x".repeat(15_000);
     let large = json!({"phoneNumber": number, "filler": filler}).to_string();

@@ -227,7 +227,7 @@ async fn read_head(stream: &mut TcpStream) -> String {
 
 fn content_length(head: &str) -> usize {
     let lines = head.lines().filter_map(|line| line.split_once(": "));
-    let length =
+    let mut length =
         lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value);
-    length.last().and_then(|value| value.parse().ok()).expect("a stated length")
+    length.next_back().and_then(|value| value.parse().ok()).expect("a stated length")
 }

@@ -11,7 +11,7 @@ async fn after_an_orderly_stop_everything_is_as_it_was() {
     let before = Before::prepare(&world).await;
     let (world, finished) = world.restart().await;
     assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    before.is_still_so(&world).await;
+    before.still_holds(&world).await;
 }
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn after_a_kill_everything_is_as_it_was() {
     let world = World::new().await;
     let before = Before::prepare(&world).await;
     let world = world.restart_after_kill().await;
-    before.is_still_so(&world).await;
+    before.still_holds(&world).await;
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ impl Before {
         before
     }
 
-    async fn is_still_so(self, world: &World) {
+    async fn still_holds(self, world: &World) {
         let (number, code) = self.waiting;
         world.verify(&number, &code).await.expects(verified(&number));
 

@@ -83,6 +83,7 @@ impl Answer {
 
     /// Fails the test unless the answer is this.
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a test reads better without the borrow")]
     pub fn expects(&self, wanted: Expectation) -> &Self {
         assert!(wanted.is_met_by(self), "wanted {wanted:?}\nbut got HTTP {}: {}", self.status, self.text());
         self

@@ -24,10 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for `what` to happen, or fails the test.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: did not happen within {PATIENCE:?}"),
-    }
+    let outcome = tokio::time::timeout(PATIENCE, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what}: did not happen within {PATIENCE:?}"))
 }
 
 /// Asks again and again until an answer satisfies the condition, for outcomes that come with time

@@ -186,12 +186,13 @@ impl Server {
 }
 
 impl Drop for Server {
+    #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
     fn drop(&mut self) {
         // An error means that it has ended already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- output of the program:\n{}", self.output.text());
+            println!("--- output of the program:\n{}", self.output.text());
         }
     }
 }

@@ -75,7 +75,6 @@ pub struct Twilio {
 
 struct Desk {
     received: Mutex<Vec<Received>>,
-    otherwise: Mutex<Reply>,
     planned: Mutex<HashMap<String, VecDeque<Reply>>>,
     arrivals: watch::Sender<usize>,
     released: watch::Sender<bool>,
@@ -88,7 +87,6 @@ impl Twilio {
         let address = listener.local_addr().expect("its address");
         let desk = Arc::new(Desk {
             received: Mutex::default(),
-            otherwise: Mutex::new(Reply::Accept),
             planned: Mutex::default(),
             arrivals: watch::Sender::new(0),
             released: watch::Sender::new(false),
@@ -102,14 +100,9 @@ impl Twilio {
         format!("http://{}", self.address)
     }
 
-    /// What the next messages to this number get; after these, what all others get.
+    /// What the next messages to this number get; after these, they are accepted.
     pub fn plan(&self, number: &str, replies: impl IntoIterator<Item = Reply>) {
         self.desk.planned.lock().unwrap().entry(number.to_owned()).or_default().extend(replies);
-    }
-
-    /// What every message without a plan of its own gets.
-    pub fn always(&self, reply: Reply) {
-        *self.desk.otherwise.lock().unwrap() = reply;
     }
 
     /// Answers everything that hangs, and lets nothing hang any more.
@@ -201,7 +194,7 @@ async fn react(desk: Arc<Desk>, request: Request<Incoming>) -> Result<Reaction, 
         received.len()
     };
     let planned = desk.planned.lock().unwrap().get_mut(&to).and_then(VecDeque::pop_front);
-    let reply = planned.unwrap_or_else(|| *desk.otherwise.lock().unwrap());
+    let reply = planned.unwrap_or(Reply::Accept);
     desk.arrivals.send_replace(id);
     if reply == Reply::Hang {
         let mut released = desk.released.subscribe();
