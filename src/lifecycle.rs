@@ -1,1 +1,131 @@
 //! Start and stop: signals, the two steps of a stop, exit codes.
+//!
+//! The first signal begins the soft stop: no new connections, what was begun is finished, the
+//! store is flushed. A second signal, or the deadline, ends the program at once. Both ends are
+//! logged, and the exit code tells which it was.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::app::{App, StartError};
+use crate::config::{Loaded, Settings};
+use crate::{app, telemetry};
+
+/// Everything that was begun was finished.
+const EXIT_OK: u8 = 0;
+/// The stop was cut short.
+const EXIT_CUT_SHORT: u8 = 1;
+/// The program could not start (`EX_SOFTWARE` of sysexits).
+const EXIT_START_FAILED: u8 = 70;
+
+/// Time for threads that do not notice the end by themselves.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// Serves until a signal says stop.
+pub fn run(loaded: Loaded) -> ExitCode {
+    let Loaded { settings, warnings, .. } = loaded;
+    telemetry::init(settings.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the system gave no threads to run on");
+            return ExitCode::from(EXIT_START_FAILED);
+        }
+    };
+    let code = runtime.block_on(serve(settings)).unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        EXIT_START_FAILED
+    });
+    runtime.shutdown_timeout(LAST_BREATH);
+    ExitCode::from(code)
+}
+
+/// SIGTERM and SIGINT, from before the first thing that a stop would have to undo.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn install() -> Result<Self, StartError> {
+        let install = |kind| signal(kind).map_err(StartError::Signals);
+        Ok(Self {
+            terminate: install(SignalKind::terminate())?,
+            interrupt: install(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> Result<u8, StartError> {
+    let mut signals = StopSignals::install()?;
+    let app = App::new(&settings)?;
+    let listener = app::bind(&settings.listen).await?;
+    let address = listener.local_addr().map_err(StartError::Address)?;
+    let (stop_serving, stopped) = oneshot::channel::<()>();
+    // From here on /healthz answers; everything else says 503 until the store is loaded.
+    let mut serving = tokio::spawn(accept(app.clone(), listener, stopped));
+
+    tokio::select! {
+        started = app.start(&settings) => started?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before the start was complete");
+            return Ok(EXIT_OK);
+        }
+    }
+    app.announce(&settings, address);
+
+    let signal = signals.next().await;
+    let deadline = settings.bounds.graceful_stop;
+    tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping: finishing what was begun");
+    app.begin_stop();
+    let _ = stop_serving.send(());
+    let soft = async {
+        if let Err(error) = (&mut serving).await {
+            tracing::error!(%error, "the front end did not end well");
+        }
+        app.finish().await
+    };
+    let code = tokio::select! {
+        finished = tokio::time::timeout(deadline, soft) => match finished {
+            Ok(Ok(())) => {
+                tracing::info!("stopped; everything that was begun is finished and on disk");
+                EXIT_OK
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "stopped; the last flush failed, the journal has everything acknowledged");
+                EXIT_CUT_SHORT
+            }
+            Err(_) => {
+                tracing::warn!("stopped at the deadline; requests in progress were cut off");
+                EXIT_CUT_SHORT
+            }
+        },
+        signal = signals.next() => {
+            tracing::warn!(signal, "stopped at once; requests in progress were cut off");
+            EXIT_CUT_SHORT
+        }
+    };
+    serving.abort();
+    Ok(code)
+}
+
+async fn accept(app: App, listener: TcpListener, stopped: oneshot::Receiver<()>) {
+    let until = async {
+        let _ = stopped.await;
+    };
+    crate::http::serve(listener, until, app.front_end()).await;
+}

@@ -1,5 +1,35 @@
 //! Settings: where they come from, what they may be, and what is said when they are wrong.
+//!
+//! Each source becomes a layer that knows where its values came from; figment stacks the layers:
+//! command line, environment (`.env` below the variables of the process), config.json, default.
+//! [`load`] reads every key, so that all errors are found at once, and checks the values against
+//! each other. Nothing here reads the process: [`Sources`] hands everything in.
 
+mod dotenv;
+mod effective;
+mod environment;
+mod file;
+mod keys;
+mod kinds;
+mod layer;
+mod listen;
+mod load;
+mod message;
+mod names;
+mod ranges;
+mod reader;
+mod report;
+mod resolve;
+mod schema;
 mod settings;
+mod sources;
+mod twilio;
+mod twilio_kinds;
+mod value;
 
+pub use effective::Effective;
+pub use load::{Loaded, load};
+pub use report::{ConfigError, ConfigErrors};
+pub use schema::json_schema;
 pub use settings::{AnswerSet, Bounds, GatewaySettings, ListenAddress, LogFormat, LogSettings, Settings};
+pub use sources::{Overrides, Sources};

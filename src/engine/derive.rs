@@ -8,6 +8,7 @@ use crate::domain::{Code, CodeLength, PhoneNumber, ServerKey, ServiceId};
 
 /// Keeps these codes apart from everything else the server key is used for.
 const PURPOSE: &[u8] = b"onceward/code/1";
+const FINGERPRINT_PURPOSE: &[u8] = b"onceward/key-fingerprint/1";
 
 /// The code of one verification: `length` digits, uniformly distributed, computed from the server
 /// key and the verification's salt (HMAC-SHA-256, RFC 2104, and rejection sampling). The same
@@ -34,6 +35,18 @@ pub fn derive_code(
         // Even with ten digits a chunk is rejected less than once in 10^9, and a block has four.
         round = round.wrapping_add(1);
     }
+}
+
+/// What a data directory remembers of the key it was written with: enough to notice a wrong key,
+/// and nothing that helps to find it.
+pub fn key_fingerprint(key: &ServerKey) -> [u8; 16] {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
+    mac.update(FINGERPRINT_PURPOSE);
+    let block: [u8; 32] = mac.finalize().into_bytes().into();
+    let mut fingerprint = [0; 16];
+    fingerprint.copy_from_slice(&block[..16]);
+    fingerprint
 }
 
 fn keyed_block(

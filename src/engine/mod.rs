@@ -11,10 +11,12 @@ mod send;
 mod settle;
 mod state;
 mod stricter;
+#[cfg(test)]
+mod tests;
 
 pub use check::{CheckOutcome, Submitted, check};
-pub use derive::derive_code;
-pub use policy::{Policy, SendOptions};
+pub use derive::{derive_code, key_fingerprint};
+pub use policy::{Policies, Policy, SendOptions};
 pub use send::{SendOutcome, SendPermit, send};
 pub use settle::{GatewayResult, SettleOutcome, settle};
 pub use state::{NumberState, Salt, Verification};

@@ -3,18 +3,21 @@
 //! A gateway's error has a class, and only the class decides what happens next. This layer is the
 //! only user of reqwest.
 
+#[cfg(test)]
+pub(crate) mod double;
 mod http_client;
 mod simulator;
 mod twilio;
+mod twilio_codes;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::domain::{Channel, PhoneNumber};
+use crate::domain::{Channel, Code, PhoneNumber};
 
 pub use simulator::{InboxMessage, Simulator};
-pub use twilio::{TwilioMessages, TwilioSender, TwilioSettings};
+pub use twilio::{TwilioMessages, TwilioSender, TwilioSettings, TwilioSettingsError};
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,6 +30,8 @@ pub struct OutgoingMessage {
     pub channel: Channel,
     /// The finished text, code included.
     pub text: String,
+    /// The code by itself, for gateways that read it out or fill in a template of their own.
+    pub code: Code,
     /// How much longer the code can be used: a provider must not deliver it later than that.
     pub valid_for: Duration,
 }
@@ -60,6 +65,20 @@ pub enum ErrorClass {
     Refused,
     /// Nobody knows whether it was sent: sending again by ourselves could send twice.
     Ambiguous,
+}
+
+impl ErrorClass {
+    /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`]
+    /// is a promise that it did not.
+    pub const fn may_have_been_sent(self) -> bool {
+        matches!(self, Self::Ambiguous)
+    }
+
+    /// Whether the number itself is the reason: it does not exist or takes no such messages.
+    /// Asking again about the same number on the same channel will not help.
+    pub const fn is_about_the_number(self) -> bool {
+        matches!(self, Self::BadNumber | Self::NotReachableHere | Self::OptedOut)
+    }
 }
 
 /// Why a gateway did not accept a message. Never contains the message or credentials.

@@ -1,7 +1,216 @@
-//! The simulator: nothing leaves the machine.
+//! The simulator: a gateway whose messages stay on this machine, in an inbox that people read.
 
-/// One message in the inbox.
-pub struct InboxMessage {}
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// The gateway and its inbox.
-pub struct Simulator {}
+use sha2::{Digest as _, Sha256};
+
+use super::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
+use crate::clock::Clock;
+use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
+
+/// One message in the inbox. Has no `Debug`: it contains a code.
+#[derive(Clone)]
+pub struct InboxMessage {
+    /// `SM` and 32 hex digits, as Twilio's ids look. Made up here: Twilio knows no such message.
+    pub id: String,
+    /// Whom it would have gone to.
+    pub to: PhoneNumber,
+    /// How it would have got there.
+    pub channel: Channel,
+    /// The whole text.
+    pub text: Arc<str>,
+    /// The code in it.
+    pub code: Code,
+    /// When it was handed over.
+    pub received: Timestamp,
+    /// How much longer the code could be used at that moment.
+    pub valid_for: Duration,
+}
+
+/// The gateway and its inbox. Accepts everything at once.
+pub struct Simulator {
+    clock: Arc<dyn Clock>,
+    started: Timestamp,
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    /// Messages accepted so far: makes each id different from the others.
+    accepted: u64,
+    /// The newest last.
+    messages: VecDeque<InboxMessage>,
+}
+
+impl Simulator {
+    /// The gateway's name in settings and logs.
+    pub const NAME: &'static str = "Simulator";
+
+    /// Messages kept: the oldest goes when another comes.
+    pub const CAPACITY: usize = 1_000;
+
+    /// An empty inbox.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let started = clock.now();
+        Self { clock, started, inbox: Mutex::default() }
+    }
+
+    /// The newest `limit` messages, or the newest to one number; the newest first.
+    pub fn messages(&self, to: Option<PhoneNumber>, limit: usize) -> Vec<InboxMessage> {
+        let inbox = self.inbox();
+        let wanted = inbox.messages.iter().rev().filter(|m| to.is_none_or(|number| m.to == number));
+        wanted.take(limit).cloned().collect()
+    }
+
+    /// The time that messages are stamped with.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn accept(&self, message: &OutgoingMessage) -> Accepted {
+        let received = self.clock.now();
+        let mut inbox = self.inbox();
+        inbox.accepted += 1;
+        let id = simulated_id(self.started, inbox.accepted);
+        if inbox.messages.len() == Self::CAPACITY {
+            inbox.messages.pop_front();
+        }
+        inbox.messages.push_back(InboxMessage {
+            id: id.clone(),
+            to: message.to,
+            channel: message.channel,
+            text: message.text.as_str().into(),
+            code: message.code.clone(),
+            received,
+            valid_for: message.valid_for,
+        });
+        Accepted { message_id: id }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        // Every change is complete before the lock opens, so a panic elsewhere spoils nothing.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gateway for Simulator {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
+        Box::pin(async move { Ok(self.accept(message)) })
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Looks like one of Twilio's. Unique within a run and almost certainly between runs; it need not
+/// be hard to guess, for it opens nothing.
+fn simulated_id(started: Timestamp, serial: u64) -> String {
+    let digest = Sha256::new()
+        .chain_update(b"onceward/simulated message/1")
+        .chain_update(started.as_millis().to_be_bytes())
+        .chain_update(serial.to_be_bytes())
+        .finalize();
+    let mut id = String::with_capacity(34);
+    id.push_str("SM");
+    for byte in &digest[..16] {
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::CodeLength;
+
+    #[tokio::test]
+    async fn a_message_is_in_the_inbox_once_it_is_accepted() {
+        let (simulator, clock) = simulator();
+        clock.advance(Duration::from_secs(5));
+        let accepted = simulator.send(&message(ANNA, 7)).await.expect("accepted");
+
+        let inbox = simulator.messages(None, 10);
+        assert_eq!(inbox.len(), 1);
+        assert_eq!(inbox[0].id, accepted.message_id);
+        assert_eq!(inbox[0].to.as_u64(), ANNA);
+        assert_eq!(&*inbox[0].text, "Your code is 000007");
+        assert_eq!(inbox[0].code.expose(), "000007");
+        assert_eq!(inbox[0].channel, Channel::Sms);
+        assert_eq!(inbox[0].received, Timestamp::from_millis(1_005_000));
+        assert_eq!(inbox[0].valid_for, Duration::from_secs(30));
+        assert!(simulator.readiness().is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_newest_message_comes_first_and_a_number_sees_its_own() {
+        let (simulator, _clock) = simulator();
+        for (to, code) in [(ANNA, 1), (BERT, 2), (ANNA, 3)] {
+            simulator.send(&message(to, code)).await.expect("accepted");
+        }
+        assert_eq!(codes(&simulator, None, 10), ["000003", "000002", "000001"]);
+        assert_eq!(codes(&simulator, PhoneNumber::from_u64(ANNA), 10), ["000003", "000001"]);
+        assert_eq!(codes(&simulator, PhoneNumber::from_u64(BERT), 10), ["000002"]);
+        assert_eq!(codes(&simulator, PhoneNumber::from_u64(1), 10), [""; 0]);
+        assert_eq!(codes(&simulator, None, 1), ["000003"]);
+    }
+
+    #[tokio::test]
+    async fn only_the_last_messages_are_kept() {
+        let (simulator, _clock) = simulator();
+        for code in 0..1_003 {
+            simulator.send(&message(ANNA, code)).await.expect("accepted");
+        }
+        let kept = codes(&simulator, None, usize::MAX);
+        assert_eq!(kept.len(), 1_000);
+        assert_eq!((kept[0].as_str(), kept[999].as_str()), ("001002", "000003"));
+    }
+
+    #[tokio::test]
+    async fn every_id_looks_like_twilios_and_differs_from_the_others() {
+        let (first_run, clock) = simulator();
+        clock.advance(Duration::from_millis(1));
+        let second_run = Simulator::new(clock);
+        let mut ids = std::collections::HashSet::new();
+        for _ in 0..100 {
+            for simulator in [&first_run, &second_run] {
+                let id = simulator.send(&message(ANNA, 1)).await.expect("accepted").message_id;
+                let hex = id.strip_prefix("SM").expect("SM in front");
+                assert!(hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+                assert!(ids.insert(id), "an id came twice");
+            }
+        }
+    }
+
+    const ANNA: u64 = 14_155_552_671;
+    const BERT: u64 = 491_711_234_567;
+
+    fn simulator() -> (Simulator, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000_000)));
+        (Simulator::new(clock.clone()), clock)
+    }
+
+    fn message(to: u64, code: u64) -> OutgoingMessage {
+        let code = Code::from_value(code, CodeLength::SIX);
+        OutgoingMessage {
+            to: PhoneNumber::from_u64(to).expect("a number"),
+            channel: Channel::Sms,
+            text: format!("Your code is {}", code.expose()),
+            code,
+            valid_for: Duration::from_secs(30),
+        }
+    }
+
+    fn codes(simulator: &Simulator, to: Option<PhoneNumber>, limit: usize) -> Vec<String> {
+        simulator.messages(to, limit).iter().map(|m| m.code.expose().to_owned()).collect()
+    }
+}

@@ -1,5 +1,22 @@
 //! Who owns a number, in what order its commands are decided, and until when.
+//!
+//! A number hashes to one of N actors. A shard has one batch in flight: while it commits, commands
+//! collect; then they are decided in order, one record is written per changed number, and nothing
+//! is answered before the store says that it is durable. `core` is that logic without the actor.
 
+mod actor;
+mod command;
+mod core;
+mod decide;
+mod dispatch;
+mod record;
+mod router;
+mod supervisor;
+mod table;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
-pub use verifier::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest, Verifier};
+pub use verifier::{
+    CheckAnswer, CheckRequest, Parts, Refusal, SendAnswer, SendRequest, StartError, Verifier,
+};

@@ -3,8 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Code, PhoneNumber, ServiceId};
-use crate::engine::SendOptions;
+use ractor::{Actor, ActorRef, SpawnErr};
+use rand::rngs::StdRng;
+use tokio::sync::{Semaphore, TryAcquireError, oneshot};
+
+use super::actor::Surroundings;
+use super::command::{CheckCommand, Command, CommandKind, NumberKey, Reply, SendCommand};
+use super::decide::Judge;
+use super::router::Router;
+use super::supervisor::{self, Supervisor};
+use crate::clock::Clock;
+use crate::config::Bounds;
+use crate::delivery::Delivery;
+use crate::domain::{Code, PhoneNumber, ServerKey, ServiceId};
+use crate::engine::{Policies, SendOptions};
+use crate::store::Store;
 
 /// Ask for a code to be sent.
 #[derive(Debug, Clone)]
@@ -97,19 +110,109 @@ pub enum Refusal {
     Stopping,
 }
 
+/// What the shards are built from.
+pub struct Parts {
+    /// Where decisions become durable.
+    pub store: Arc<dyn Store>,
+    /// Who sends.
+    pub delivery: Arc<Delivery>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The rules of every service.
+    pub policies: Policies,
+    /// What codes are derived with.
+    pub server_key: ServerKey,
+    /// Where each shard's random source gets its seed.
+    pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
+    /// How many shards; at least 1.
+    pub shards: usize,
+    /// The limit on everything.
+    pub bounds: Bounds,
+}
+
 /// A cheap handle on all shards.
-#[derive(Debug, Clone)]
-pub struct Verifier {}
+#[derive(Clone)]
+pub struct Verifier {
+    router: Arc<Router>,
+    supervisor: ActorRef<supervisor::Message>,
+    /// One permit per command in flight: ractor's mailboxes have no bound of their own.
+    places: Arc<Semaphore>,
+    bound: u32,
+}
 
 impl Verifier {
+    /// Loads every number from the store and starts the shards.
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { store, delivery, clock, policies, server_key, seeds, shards, bounds } = parts;
+        let router = Arc::new(Router::new(shards));
+        let around = Arc::new(Surroundings {
+            store,
+            delivery,
+            clock,
+            server_key: server_key.clone(),
+            router: Arc::clone(&router),
+            commit_timeout: bounds.commit_timeout,
+        });
+        let send_budget = bounds.send_budget;
+        let judge = Box::new(move || Judge {
+            policies: policies.clone(),
+            key: server_key.clone(),
+            rng: seeds(),
+            send_budget,
+        });
+        let plan = supervisor::Plan { around, judge, commands_per_number: bounds.commands_per_number };
+        let (supervisor, _) =
+            Supervisor::spawn(None, Supervisor, plan).await.map_err(|error| match error {
+                SpawnErr::StartupFailed(why) => StartError(why.to_string()),
+                other => StartError(other.to_string()),
+            })?;
+        let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
+        let places = Arc::new(Semaphore::new(bounds.commands));
+        Ok(Self { router, supervisor, places, bound })
+    }
+
     /// Sends a code and waits until the provider has accepted it. The command is carried out even
     /// if the caller goes away.
-    pub async fn send(&self, _request: SendRequest) -> Result<SendAnswer, Refusal> {
-        Err(Refusal::Stopping)
+    pub async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
+        let (reply, answer) = self.reply()?;
+        let SendRequest { service, number, options, template } = request;
+        let send = SendCommand { options, template, reply, decided: None };
+        self.router.send(Command::new(NumberKey { service, number }, CommandKind::Send(send)));
+        answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
     /// Checks a submitted code. The command is carried out even if the caller goes away.
-    pub async fn check(&self, _request: CheckRequest) -> Result<CheckAnswer, Refusal> {
-        Err(Refusal::Stopping)
+    pub async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
+        let (reply, answer) = self.reply()?;
+        let CheckRequest { service, number, code } = request;
+        let check = CheckCommand { code, reply, decided: None };
+        self.router.send(Command::new(NumberKey { service, number }, CommandKind::Check(check)));
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    fn reply<T>(&self) -> Result<(Reply<T>, oneshot::Receiver<Result<T, Refusal>>), Refusal> {
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => Ok(Reply::new(place)),
+            Err(TryAcquireError::NoPermits) => Err(Refusal::Overloaded),
+            Err(TryAcquireError::Closed) => Err(Refusal::Stopping),
+        }
+    }
+
+    /// Whether every shard is running, for `/readyz`.
+    pub fn is_ready(&self) -> bool {
+        self.router.is_complete()
+    }
+
+    /// Waits until every command in flight has its answer, refuses new ones, and ends the shards.
+    pub async fn stop(&self) {
+        let all = self.places.acquire_many(self.bound).await;
+        self.places.close();
+        drop(all);
+        self.supervisor.stop(None);
     }
 }
+
+/// Why the shards did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);

@@ -1,1 +1,9 @@
-//! Under construction.
+//! The pages that the server shows to people, built into the program.
+//!
+//! They know nothing of HTTP: the front end routes to them and sends what they return.
+
+mod inbox;
+mod page;
+
+pub use inbox::{InboxError, inbox, inbox_messages, inbox_page, messages_json};
+pub use page::Page;

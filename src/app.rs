@@ -1,1 +1,0 @@
-//! The composition root: builds every layer from the settings and ties them together.

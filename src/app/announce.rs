@@ -1,0 +1,63 @@
+//! The first log lines: what is open, where, and a line to try.
+
+use std::net::SocketAddr;
+
+use super::App;
+use crate::config::{GatewaySettings, ListenAddress, Settings};
+
+/// A number for the example: from the range that is set aside for fiction.
+const EXAMPLE_NUMBER: &str = "+14155550123";
+
+impl App {
+    /// Says that the server is ready, in the words a person at a terminal needs.
+    pub fn announce(&self, settings: &Settings, address: SocketAddr) {
+        let url = url_of(&settings.listen, address);
+        tracing::info!(
+            url,
+            version = env!("CARGO_PKG_VERSION"),
+            gateway = self.gateway.name(),
+            data_dir = %settings.data_dir.display(),
+            shards = settings.shards,
+            "listening"
+        );
+        if matches!(settings.gateway, GatewaySettings::Simulator) {
+            tracing::info!(
+                inbox = format!("{url}/inbox"),
+                "simulator mode: nothing leaves this machine; messages go to the inbox page"
+            );
+        }
+        tracing::info!("try: curl {url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
+    }
+}
+
+/// The address as a browser on this machine would open it.
+fn url_of(listen: &ListenAddress, address: SocketAddr) -> String {
+    let is_name = !listen.host.is_empty() && listen.host.parse::<std::net::IpAddr>().is_err();
+    let port = address.port();
+    if is_name {
+        format!("http://{}:{port}", listen.host)
+    } else if address.ip().is_unspecified() {
+        format!("http://localhost:{port}")
+    } else {
+        format!("http://{address}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_announced_address_can_be_opened() {
+        for (host, bound, url) in [
+            ("localhost", "127.0.0.1:3000", "http://localhost:3000"),
+            ("127.0.0.1", "127.0.0.1:41234", "http://127.0.0.1:41234"),
+            ("", "[::]:3000", "http://localhost:3000"),
+            ("0.0.0.0", "0.0.0.0:80", "http://localhost:80"),
+            ("::1", "[::1]:3000", "http://[::1]:3000"),
+        ] {
+            let listen = ListenAddress { host: host.to_owned(), port: 0 };
+            assert_eq!(url_of(&listen, bound.parse().expect("an address")), url);
+        }
+    }
+}

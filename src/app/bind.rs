@@ -1,0 +1,66 @@
+//! From the configured host and port to a listening socket.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+
+use super::StartError;
+use crate::config::ListenAddress;
+
+/// Connections that the system may hold before they are accepted.
+const BACKLOG: u32 = 4_096;
+
+/// Binds. A name that has several addresses is bound on the first that works, IPv4 before IPv6, as
+/// clients of the Redis version expect of `localhost`; an empty host means every address.
+pub async fn bind(listen: &ListenAddress) -> Result<TcpListener, StartError> {
+    let ListenAddress { host, port } = listen;
+    let failed = |source| StartError::Bind { address: format!("{host}:{port}"), source };
+    let mut addresses: Vec<SocketAddr> = if host.is_empty() {
+        vec![(Ipv6Addr::UNSPECIFIED, *port).into(), (Ipv4Addr::UNSPECIFIED, *port).into()]
+    } else {
+        let mut found: Vec<_> = lookup_host((host.as_str(), *port)).await.map_err(failed)?.collect();
+        found.sort_by_key(SocketAddr::is_ipv6);
+        found
+    };
+    addresses.dedup();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for connections of the last run to leave TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(host: &str, port: u16) -> ListenAddress {
+        ListenAddress { host: host.to_owned(), port }
+    }
+
+    #[tokio::test]
+    async fn localhost_is_bound_on_ipv4() {
+        let listener = bind(&at("localhost", 0)).await.expect("a listener");
+        assert_eq!(listener.local_addr().expect("an address").ip(), Ipv4Addr::LOCALHOST);
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_an_error_that_names_it_and_what_to_do() {
+        let first = bind(&at("127.0.0.1", 0)).await.expect("a listener");
+        let port = first.local_addr().expect("an address").port();
+        let error = bind(&at("127.0.0.1", port)).await.expect_err("taken").to_string();
+        assert!(error.contains(&format!("127.0.0.1:{port}")) && error.contains("--listen"), "{error}");
+    }
+}

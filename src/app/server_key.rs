@@ -1,0 +1,184 @@
+//! The server key: read it, or make it at the first start.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use crate::domain::ServerKey;
+
+/// The key's file in the data directory: 64 hex digits and a line end.
+const FILE_NAME: &str = "server.key";
+
+/// Longest key file that is read: the digits and some white space.
+const FILE_MAX: u64 = 256;
+
+/// What lies in a data directory that has been used.
+const USED_MARKS: [&str; 3] = ["FORMAT", "journal", "snapshot"];
+
+/// Why there is no server key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file system said no.
+    #[error("{what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not a key.
+    #[error(
+        "{0} is not a server key: it must hold 64 hex digits; put the right file back, \
+         or name another with ONCEWARD_KEY_FILE"
+    )]
+    Unreadable(PathBuf),
+    /// Data without its key.
+    #[error(
+        "{0} holds data but no server.key: live codes cannot be checked without the key they were \
+         made with; put the file back from a backup, or name it with ONCEWARD_KEY_FILE"
+    )]
+    Missing(PathBuf),
+    /// The system has no randomness to give.
+    #[error("the system gave no random bytes for a new server key: {0}")]
+    NoRandomness(rand::rngs::SysError),
+}
+
+/// Reads the key from `file` if one is named, else from the data directory, where it is made at
+/// the first start.
+pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey, KeyError> {
+    if let Some(path) = file {
+        return read(path);
+    }
+    let path = data_dir.join(FILE_NAME);
+    if path.exists() {
+        warn_if_others_can_read(&path);
+        return read(&path);
+    }
+    if USED_MARKS.iter().any(|mark| data_dir.join(mark).exists()) {
+        return Err(KeyError::Missing(data_dir.to_owned()));
+    }
+    create(data_dir, &path)
+}
+
+fn read(path: &Path) -> Result<ServerKey, KeyError> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(io_error("read the server key", path))?;
+    file.take(FILE_MAX).read_to_string(&mut text).map_err(io_error("read the server key", path))?;
+    let text = zeroize::Zeroizing::new(text);
+    parse(text.trim()).ok_or_else(|| KeyError::Unreadable(path.to_owned()))
+}
+
+fn parse(hex: &str) -> Option<ServerKey> {
+    if hex.len() != 2 * ServerKey::LEN || !hex.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; ServerKey::LEN];
+    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(ServerKey::from_bytes(bytes))
+}
+
+/// The file appears whole or not at all: two first starts at once end up with one key.
+fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
+    fs::create_dir_all(data_dir).map_err(io_error("create the data directory", data_dir))?;
+    fs::set_permissions(data_dir, Permissions::from_mode(0o700))
+        .map_err(io_error("restrict access to the data directory", data_dir))?;
+    let mut bytes = [0; ServerKey::LEN];
+    SysRng.try_fill_bytes(&mut bytes).map_err(KeyError::NoRandomness)?;
+    let key = ServerKey::from_bytes(bytes);
+    let unfinished = data_dir.join(format!("{FILE_NAME}.{}", std::process::id()));
+    let linked = write_new(&unfinished, &key).and_then(|()| fs::hard_link(&unfinished, path));
+    let _ = fs::remove_file(&unfinished);
+    match linked {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return read(path),
+        Err(error) => return Err(io_error("write the server key", path)(error)),
+    }
+    File::open(data_dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io_error("sync the data directory", data_dir))?;
+    tracing::info!(file = %path.display(), "made a new server key; include it in your backups");
+    Ok(key)
+}
+
+fn write_new(path: &Path, key: &ServerKey) -> io::Result<()> {
+    let mut hex = zeroize::Zeroizing::new(String::with_capacity(2 * ServerKey::LEN + 1));
+    for byte in key.expose() {
+        hex.push_str(&format!("{byte:02x}"));
+    }
+    hex.push('\n');
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(hex.as_bytes())?;
+    file.sync_all()
+}
+
+fn warn_if_others_can_read(path: &Path) {
+    let mode = fs::metadata(path).map_or(0, |data| data.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            file = %path.display(),
+            "other users of this machine can read the server key; run: chmod 600 {}", path.display()
+        );
+    }
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
+    let path = path.to_owned();
+    move |source| KeyError::Io { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_start_makes_a_key_that_only_its_owner_can_read_and_later_starts_find_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = dir.path().join("data");
+        let made = load_or_create(&data, None).expect("a key");
+        let mode = fs::metadata(data.join(FILE_NAME)).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::metadata(&data).expect("the directory").permissions().mode() & 0o777, 0o700);
+        let found = load_or_create(&data, None).expect("a key");
+        assert_eq!(made.expose(), found.expose());
+        assert_eq!(fs::read_dir(&data).expect("the directory").count(), 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn data_without_its_key_is_not_given_a_new_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("FORMAT"), "1").expect("a file");
+        let error = load_or_create(dir.path(), None).expect_err("no key");
+        assert!(matches!(error, KeyError::Missing(_)), "{error}");
+        assert!(!dir.path().join(FILE_NAME).exists());
+    }
+
+    #[test]
+    fn a_file_that_is_not_a_key_is_refused_and_its_contents_are_not_shown() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for contents in ["", "abc", &"g".repeat(64), &"1".repeat(63), &"1".repeat(65), &"é".repeat(32)] {
+            let file = dir.path().join("key");
+            fs::write(&file, contents).expect("a file");
+            let error = load_or_create(dir.path(), Some(&file)).expect_err("not a key").to_string();
+            assert!(error.contains("64 hex digits"), "{error}");
+            assert!(contents.is_empty() || contents == "abc" || !error.contains(contents), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_named_key_file_is_used_and_a_missing_one_is_an_error() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("key");
+        fs::write(&file, format!("{}\n", "ab".repeat(32))).expect("a file");
+        let key = load_or_create(dir.path(), Some(&file)).expect("a key");
+        assert_eq!(key.expose(), &[0xab; 32]);
+        assert!(load_or_create(dir.path(), Some(&dir.path().join("none"))).is_err());
+    }
+}

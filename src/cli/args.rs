@@ -1,0 +1,80 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Parser};
+
+use crate::config::Overrides;
+
+/// What `--help` says after the options.
+const MORE: &str = "\
+Where settings come from, the first that says something wins:
+  1. these options
+  2. environment variables: any key, as otp-length is ONCEWARD_OTP_LENGTH;
+     TWILIO_* for the provider, HOST and PORT; below them the same in a .env file
+  3. config.json in the working directory, or the file that --config names
+  4. the defaults
+Credentials come from the environment or .env only. Without any, the simulator
+runs: codes go to a page on this machine, and no message is sent.
+docs/configuration.md explains every key.
+
+Exit codes:
+  0   stopped as asked, or the check found nothing wrong
+  64  the command line or the configuration is wrong: every error is printed
+  70  the configuration is right, but the server could not start or gave up
+
+Examples:
+  onceward                                  serve on localhost:3000 with the simulator
+  onceward --check                          is the configuration right?
+  onceward --print-config                   which value comes from where?
+  onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
+
+/// Phone verification by one-time code: sends codes, checks them, counts exactly.
+#[derive(Debug, Parser)]
+#[command(name = "onceward", version, after_help = MORE, max_term_width = 110)]
+#[command(group = ArgGroup::new("instead"))]
+pub struct Args {
+    /// Read this file instead of config.json in the working directory.
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    pub config: Option<PathBuf>,
+
+    /// Keep the data in this directory [default: data].
+    #[arg(long, value_name = "DIR", help_heading = "Settings")]
+    pub data_dir: Option<String>,
+
+    /// Listen on this address; ":3000" means every address of the machine [default: localhost:3000].
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Settings")]
+    pub listen: Option<String>,
+
+    /// Log this level and what is more severe: error, warn, info, debug, trace [default: info].
+    #[arg(long, value_name = "LEVEL", help_heading = "Settings")]
+    pub log_level: Option<String>,
+
+    /// Log as text for people or as json for machines [default: text].
+    #[arg(long, value_name = "FORMAT", help_heading = "Settings")]
+    pub log_format: Option<String>,
+
+    /// Check the configuration and exit.
+    #[arg(long, group = "instead", help_heading = "Instead of serving")]
+    pub check: bool,
+
+    /// Print every setting and where it comes from, with secrets masked, and exit.
+    #[arg(long, group = "instead", help_heading = "Instead of serving")]
+    pub print_config: bool,
+
+    /// Print the JSON Schema of config.json and exit.
+    #[arg(long, group = "instead", help_heading = "Instead of serving")]
+    pub print_schema: bool,
+}
+
+impl Args {
+    /// The settings among the arguments. They are checked with all others.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            data_dir: self.data_dir.clone(),
+            listen: self.listen.clone(),
+            log_level: self.log_level.clone(),
+            log_format: self.log_format.clone(),
+        }
+    }
+}

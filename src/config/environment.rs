@@ -1,0 +1,163 @@
+//! Variables: of the process, and of `.env` below them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::dotenv;
+use super::layer::Layer;
+use super::listen::host_variable;
+use super::names::{Names, PREFIX, nearest, suggestion};
+use super::report::{ConfigError, Report};
+use super::sources::{Sources, read_text};
+use super::twilio;
+
+/// What a variable's name ends with when its value is the name of a file with the value.
+const FILE_SUFFIX: &str = "_FILE";
+
+/// Variables of the Redis version and the tutorial that have no meaning any more.
+const REDIS: [&str; 2] = ["REDIS_URL", "REDIS_DB_PASSWORD"];
+
+/// What the variables say.
+pub struct Environment {
+    /// Lowest first.
+    pub layers: Vec<Layer>,
+    /// Variables about Redis, by name.
+    pub redis: BTreeSet<&'static str>,
+}
+
+/// Reads both. A variable of the process hides one of the same name in `.env`, even when it is
+/// empty; an empty one counts as not given.
+pub fn read(sources: &Sources, names: &Names, report: &mut Report) -> Environment {
+    let process = &sources.environment;
+    let mut file = dotenv::read(&sources.working_dir, report);
+    file.retain(|name, _| !process.contains_key(name));
+    let mut read = Environment { layers: Vec::new(), redis: BTreeSet::new() };
+    for (place, variables) in [(".env", &file), ("the environment", process)] {
+        let variables: Given<'_> = variables
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
+        let mut place = Place { place, variables, directory: &sources.working_dir, report };
+        let tutorial = place.tutorial();
+        let own = place.own(names);
+        place.warn_of_unknown(names);
+        read.layers.extend([tutorial, own]);
+        read.redis.extend(REDIS.iter().filter(|name| place.variables.contains_key(**name)));
+    }
+    read
+}
+
+type Given<'a> = BTreeMap<&'a str, &'a str>;
+
+/// One of the two places that have variables.
+struct Place<'a> {
+    place: &'static str,
+    variables: Given<'a>,
+    directory: &'a Path,
+    report: &'a mut Report,
+}
+
+impl Place<'_> {
+    /// `HOST` and `PORT`, as the tutorial's project sets them.
+    fn tutorial(&mut self) -> Layer {
+        let mut layer = Layer::new("the tutorial's variables");
+        if let Some(host) = self.variables.get("HOST") {
+            let origin = self.origin("HOST");
+            match host_variable(host) {
+                Some((host, port)) => {
+                    layer.put("test-hostname", host, origin.clone());
+                    if let Some(port) = port {
+                        layer.put("test-port", port, origin);
+                    }
+                }
+                None => self.report.error(ConfigError {
+                    subject: "HOST".to_owned(),
+                    given: Some(format!("{host:?}")),
+                    problem: "it must be a host name, an address, or a URL such as http://localhost"
+                        .to_owned(),
+                    origin: Some(origin),
+                }),
+            }
+        }
+        if let Some(port) = self.variables.get("PORT") {
+            layer.put("test-port", (*port).to_owned(), self.origin("PORT"));
+        }
+        layer
+    }
+
+    /// `ONCEWARD_*` and Twilio's variables.
+    fn own(&mut self, names: &Names) -> Layer {
+        let mut layer = Layer::new(self.place);
+        for (key, variable) in names.variables() {
+            if let Some(value) = self.variables.get(variable.as_str()) {
+                layer.put(key, (*value).to_owned(), self.origin(&variable));
+            }
+        }
+        for variable in twilio::VARIABLES {
+            self.credential(variable, &mut layer);
+        }
+        layer.fold_aliases(self.report);
+        layer
+    }
+
+    /// A variable whose value may be in a file instead.
+    fn credential(&mut self, variable: &'static str, layer: &mut Layer) {
+        let by_file = format!("{variable}{FILE_SUFFIX}");
+        let origin = self.origin(&by_file);
+        match (self.variables.get(variable), self.variables.get(by_file.as_str())) {
+            (None, None) => {}
+            (Some(value), None) => layer.put(variable, (*value).to_owned(), self.origin(variable)),
+            (Some(_), Some(_)) => {
+                let problem = format!("{variable} is given as well. Remove one of them");
+                self.report.problem(by_file, problem, origin);
+            }
+            (None, Some(path)) => {
+                let path = self.directory.join(path);
+                let file = path.display();
+                match read_text(&path).map(|text| text.map(|text| text.trim().to_owned())) {
+                    Ok(Some(text)) if text.is_empty() => {
+                        self.report.problem(by_file, format!("the file {file} is empty"), origin);
+                    }
+                    Ok(Some(text)) => {
+                        layer.put(variable, text, format!("the file {file}, named by {origin}"))
+                    }
+                    Ok(None) => self.report.problem(by_file, format!("there is no file {file}"), origin),
+                    Err(reason) => self.report.problem(by_file, format!("the file {file}: {reason}"), origin),
+                }
+            }
+        }
+    }
+
+    /// Misspelt names would otherwise look as if they worked.
+    fn warn_of_unknown(&mut self, names: &Names) {
+        let ours: Vec<String> = names.variables().map(|(_, variable)| variable).collect();
+        let twilios: Vec<String> = twilio::VARIABLES
+            .iter()
+            .flat_map(|name| [(*name).to_owned(), format!("{name}{FILE_SUFFIX}")])
+            .collect();
+        for name in self.variables.keys() {
+            if name.starts_with(PREFIX) && !ours.iter().any(|known| known == name) {
+                let hint = suggestion(nearest(name, ours.iter()));
+                self.report.warn(format!("{} is unknown and ignored{hint}", self.origin(name)));
+            }
+            // Other programs have variables of Twilio's too: only a likely slip is worth a word.
+            if name.starts_with("TWILIO_") && !twilios.iter().any(|known| known == name) {
+                if let Some(known) = nearest(name, twilios.iter()).filter(|known| is_slip(name, known)) {
+                    self.report.warn(format!(
+                        "{} is unknown and ignored; did you mean {known:?}?",
+                        self.origin(name)
+                    ));
+                }
+            }
+        }
+    }
+
+    fn origin(&self, variable: &str) -> String {
+        format!("{}, {variable}", self.place)
+    }
+}
+
+fn is_slip(name: &str, known: &str) -> bool {
+    strsim::damerau_levenshtein(name, known) <= 2
+}

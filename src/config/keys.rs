@@ -1,0 +1,164 @@
+//! The keys: what config.json may say. The JSON Schema, the names of the environment variables and
+//! the list of known keys are made from this type.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use tracing::Level;
+
+use super::file::Sms;
+use super::kinds::{Brand, Choice, Flag, PathText, RegionChoice, Text};
+use super::layer::Layer;
+use super::listen::{Host, HostPort};
+use super::message::MessageText;
+use super::ranges::{
+    Attempts, BodyBytes, CodeLife, Commands, CommandsPerNumber, Connections, Digits, IdleWait, Lockout, Port,
+    RequestWait, Sends, SendsWaiting, Shards, Span, StopBudget, Whole, WholeRange, WorkBudget,
+};
+use super::settings::{AnswerSet, Bounds, LogFormat};
+use super::value::Given;
+
+/// The configuration file of onceward. Every value may be a string or the proper JSON type. Any key
+/// can also be given in the environment as ONCEWARD_ and the key in capitals with underscores.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", default)]
+#[schemars(title = "config.json of onceward")]
+pub struct Keys {
+    /// Where an editor finds this schema. Not used otherwise.
+    #[serde(rename = "$schema")]
+    pub schema: Given<Text>,
+    /// Host name or address to listen on while "production" is false. Empty means every address.
+    pub test_hostname: Given<Host>,
+    /// Port to listen on while "production" is false. 0 lets the system choose.
+    pub test_port: Given<Whole<Port>>,
+    /// Whether this is a production installation: it listens on "prod-domain" and refuses the
+    /// simulator.
+    pub production: Given<Flag>,
+    /// Where to listen while "production" is true: host:port, or :port for every address.
+    pub prod_domain: Given<HostPort>,
+    /// Listen on other addresses than loopback although callers are not asked for a key.
+    pub allow_unauthenticated: Given<Flag>,
+    /// Use the simulator although "production" is true: no message leaves the machine.
+    pub simulator_in_production: Given<Flag>,
+    /// The least severe level that is logged.
+    pub log_level: Given<Choice<Level>>,
+    /// Form of the log: text for people, json for machines.
+    pub log_format: Given<Choice<LogFormat>>,
+    /// How long a code can be used. A bare number is seconds.
+    pub otp_timeout: Given<Span<CodeLife>>,
+    /// Wrong codes until a number is locked out.
+    pub otp_max_attempts: Given<Whole<Attempts>>,
+    /// Another name of "otp-max-attempts".
+    // Its value is moved to otp-max-attempts before the keys are read.
+    pub otp_max_trials: Given<Whole<Attempts>>,
+    /// How long a lockout lasts. A bare number is minutes.
+    pub otp_lock_timeout: Given<Span<Lockout>>,
+    /// How many digits a code has.
+    pub otp_length: Given<Whole<Digits>>,
+    /// Text of the message of /api/send-otp. {code} or _CODE_ is the code, {brand} the brand.
+    pub otp_message: Given<MessageText>,
+    /// Text of the message of /send-code. {code} or _CODE_ is the code, {brand} the brand.
+    pub tutorial_message: Given<MessageText>,
+    /// What {brand} in messages stands for. Without it, "service_name"; without both, onceward.
+    pub brand: Given<Brand>,
+    /// Which answers /api/* gives: those that the Redis version documents, or those of its code.
+    pub redis_version_answers: Given<Choice<AnswerSet>>,
+    /// Country of numbers that are given without +. "off" refuses them.
+    pub default_region: Given<RegionChoice>,
+    /// Directory of the embedded store.
+    pub data_dir: Given<PathText>,
+    /// File of the server key. Without it, server.key in the data directory.
+    pub key_file: Given<PathText>,
+    /// How many queues the numbers are spread over. Without it, the number of processors.
+    pub shards: Given<Whole<Shards>>,
+    /// Largest request body, in bytes.
+    pub max_body_bytes: Given<Whole<BodyBytes>>,
+    /// Time for a client to send the head of a request. A bare number is seconds.
+    pub header_timeout: Given<Span<RequestWait>>,
+    /// Time for a client to send the body of a request. A bare number is seconds.
+    pub body_timeout: Given<Span<RequestWait>>,
+    /// How long a connection may stay open with nothing to do. A bare number is seconds.
+    pub idle_timeout: Given<Span<IdleWait>>,
+    /// Open connections.
+    pub max_connections: Given<Whole<Connections>>,
+    /// Commands accepted and not yet answered.
+    pub max_commands: Given<Whole<Commands>>,
+    /// Commands accepted and not yet answered for one number.
+    pub max_commands_per_number: Given<Whole<CommandsPerNumber>>,
+    /// Messages handed to the provider and not yet answered by it.
+    pub max_sends: Given<Whole<Sends>>,
+    /// Messages that wait for one of those places.
+    pub max_sends_waiting: Given<Whole<SendsWaiting>>,
+    /// Time for one send, waiting included. A bare number is seconds.
+    pub send_budget: Given<Span<WorkBudget>>,
+    /// Time for one write to the disk before it counts as failed. A bare number is seconds.
+    pub commit_timeout: Given<Span<WorkBudget>>,
+    /// Time from the first stop signal to the end. A bare number is seconds.
+    pub graceful_stop: Given<Span<StopBudget>>,
+    /// Name of the installation in the Redis version. It is the "brand" where that is not given.
+    #[serde(rename = "service_name")]
+    pub service_name: Given<Text>,
+    /// Address of Redis in the Redis version. Ignored.
+    pub redis_db_address: Given<Text>,
+    /// Password of Redis in the Redis version. Ignored.
+    #[serde(rename = "REDIS_DB_PASSWORD")]
+    pub redis_db_password: Given<Text>,
+    /// Providers, as the Go framework spells them. Better given in the environment.
+    // Read from the file itself, for it is an object and holds secrets.
+    pub sms: Option<Sms>,
+}
+
+/// The defaults, as a config.json would spell them. Keys that are not here have no fixed default.
+pub fn defaults() -> serde_json::Map<String, serde_json::Value> {
+    let bounds = Bounds::default();
+    let time = |span: std::time::Duration| match span.subsec_nanos() {
+        0 => json!(span.as_secs()),
+        _ => json!(humantime::format_duration(span).to_string()),
+    };
+    let defaults = json!({
+        "test-hostname": "localhost",
+        "test-port": 3000,
+        "production": false,
+        "prod-domain": "",
+        "allow-unauthenticated": false,
+        "simulator-in-production": false,
+        "log-level": "info",
+        "log-format": "text",
+        "otp-timeout": 30,
+        "otp-max-attempts": 5,
+        "otp-lock-timeout": 30,
+        "otp-length": 6,
+        "otp-message": "OTP message is {code}",
+        "tutorial-message": "Hello from {brand}! Your verification code is: {code}",
+        "redis-version-answers": "documented",
+        "default-region": "off",
+        "data-dir": "data",
+        "max-body-bytes": bounds.body_bytes,
+        "header-timeout": time(bounds.header_timeout),
+        "body-timeout": time(bounds.body_timeout),
+        "idle-timeout": time(bounds.idle_timeout),
+        "max-connections": bounds.connections,
+        "max-commands": bounds.commands,
+        "max-commands-per-number": bounds.commands_per_number,
+        "max-sends": bounds.sends,
+        "max-sends-waiting": bounds.sends_waiting,
+        "send-budget": time(bounds.send_budget),
+        "commit-timeout": time(bounds.commit_timeout),
+        "graceful-stop": time(bounds.graceful_stop),
+    });
+    match defaults {
+        serde_json::Value::Object(defaults) => defaults,
+        _ => serde_json::Map::new(),
+    }
+}
+
+/// The lowest layer.
+pub fn default_layer(parallelism: usize) -> Layer {
+    let mut layer = Layer::new("defaults");
+    for (key, value) in &defaults() {
+        layer.put_json(key, value, "the default");
+    }
+    let shards = u64::try_from(parallelism).unwrap_or(Shards::MAX).clamp(Shards::MIN, Shards::MAX);
+    layer.put("shards", shards, "the default, the number of processors");
+    layer
+}

@@ -1,0 +1,41 @@
+//! From the sources to the settings.
+
+use figment::Figment;
+
+use super::effective::Effective;
+use super::environment;
+use super::file;
+use super::keys::default_layer;
+use super::names::Names;
+use super::report::{ConfigErrors, Report};
+use super::resolve::resolve;
+use super::settings::Settings;
+use super::sources::Sources;
+
+/// A valid configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the program needs to know.
+    pub settings: Settings,
+    /// What an operator should know, one sentence each. To be logged once at the start.
+    pub warnings: Vec<String>,
+    /// Every value and where it came from; secrets are masked.
+    pub effective: Vec<Effective>,
+}
+
+/// Reads all sources: the command line, then the environment (`.env` below the variables of the
+/// process), then config.json, then the defaults. Fails with everything that is wrong at once.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let mut report = Report::default();
+    let names = Names::known();
+    let file = file::layer(sources, &names, &mut report);
+    let environment = environment::read(sources, &names, &mut report);
+    let mut figment = Figment::from(default_layer(sources.parallelism)).merge(file);
+    for layer in environment.layers {
+        figment = figment.merge(layer);
+    }
+    let figment = figment.merge(sources.overrides.layer());
+    let resolved = resolve(&figment, environment.redis, &sources.working_dir, &mut report);
+    let ((settings, effective), warnings) = report.finish(resolved)?;
+    Ok(Loaded { settings, warnings, effective })
+}

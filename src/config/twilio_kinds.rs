@@ -1,0 +1,245 @@
+//! The kinds of values that Twilio's variables have.
+
+use std::net::IpAddr;
+
+use schemars::{Schema, json_schema};
+use url::Url;
+
+use super::effective::NOT_SHOWN;
+use super::value::Setting;
+use crate::domain::PhoneNumber;
+
+/// An id of an account or a service.
+#[derive(Debug)]
+pub struct Sid(pub String);
+
+impl Setting for Sid {
+    /// It becomes part of a URL, so it must not be able to change the path.
+    fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let fits = (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// Ids are no secrets, but a token is easily pasted into the wrong variable.
+    fn is_secret(_text: &str) -> bool {
+        true
+    }
+
+    fn shown(&self) -> String {
+        abridged(&self.0)
+    }
+
+    fn accepted() -> String {
+        "an id of at most 64 letters, digits, hyphens and underscores".to_owned()
+    }
+
+    fn placeholder() -> Self {
+        Self(String::new())
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// The account's auth token. Has no `Debug`.
+pub struct Token(pub String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+impl Setting for Token {
+    fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let fits = (1..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    fn is_secret(_text: &str) -> bool {
+        true
+    }
+
+    fn shown(&self) -> String {
+        NOT_SHOWN.to_owned()
+    }
+
+    fn accepted() -> String {
+        "a token of at most 256 printable ASCII characters without spaces".to_owned()
+    }
+
+    fn placeholder() -> Self {
+        Self(String::new())
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// Whom messages come from.
+#[derive(Debug)]
+pub struct SenderNumber(pub String);
+
+impl Setting for SenderNumber {
+    fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let fits =
+            (1..=40).contains(&text.len()) && !text.contains(':') && !text.chars().any(char::is_control);
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    fn is_secret(_text: &str) -> bool {
+        true
+    }
+
+    /// A number is masked, a name is shown as it is.
+    fn shown(&self) -> String {
+        PhoneNumber::parse(&self.0, None)
+            .map_or_else(|_| format!("{:?}", self.0), |number| number.to_string())
+    }
+
+    fn accepted() -> String {
+        "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix"
+            .to_owned()
+    }
+
+    fn placeholder() -> Self {
+        Self(String::new())
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// Where Twilio's API answers: scheme, host and perhaps a path, without a slash at the end.
+#[derive(Debug)]
+pub struct BaseUrl(pub String);
+
+impl BaseUrl {
+    /// Whether it is Twilio itself that answers there.
+    pub fn is_twilio(&self) -> bool {
+        self.host().is_some_and(|host| host == "twilio.com" || host.ends_with(".twilio.com"))
+    }
+
+    /// Whether credentials would travel unencrypted beyond this machine.
+    pub fn is_exposed(&self) -> bool {
+        self.0.starts_with("http:") && !self.host().is_some_and(|host| is_local(&host))
+    }
+
+    fn host(&self) -> Option<String> {
+        Url::parse(&self.0).ok()?.host_str().map(str::to_owned)
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+impl Setting for BaseUrl {
+    fn read(text: &str) -> Option<Self> {
+        let url = Url::parse(text.trim()).ok()?;
+        let fits = matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        fits.then(|| Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+
+    fn is_secret(text: &str) -> bool {
+        text.contains(['@', '?'])
+    }
+
+    fn shown(&self) -> String {
+        self.0.clone()
+    }
+
+    fn accepted() -> String {
+        "a URL that begins with http:// or https://, without a user name, a query or a fragment".to_owned()
+    }
+
+    fn placeholder() -> Self {
+        Self("https://api.twilio.com".to_owned())
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "format": "uri" })
+    }
+}
+
+/// Enough of an id to recognise it.
+fn abridged(sid: &str) -> String {
+    match (sid.get(..6), sid.get(sid.len().saturating_sub(4)..)) {
+        (Some(head), Some(tail)) if sid.len() > 16 => format!("{head}...{tail}"),
+        _ => NOT_SHOWN.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_loses_its_last_slash_and_keeps_its_path() {
+        for (text, base) in [
+            ("https://api.twilio.com/", "https://api.twilio.com"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("https://gateway.example/api/laml/", "https://gateway.example/api/laml"),
+        ] {
+            assert_eq!(BaseUrl::read(text).map(|url| url.0).as_deref(), Some(base), "{text}");
+        }
+        for text in
+            ["", "api.twilio.com", "ftp://x", "https://u:p@x", "https://x?a=b", "https://x#a", "https://"]
+        {
+            assert!(BaseUrl::read(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plain_base_url_is_exposed_unless_it_stays_on_this_machine() {
+        for (text, exposed) in [
+            ("http://gateway.example", true),
+            ("https://gateway.example", false),
+            ("http://127.0.0.1:8080", false),
+            ("http://[::1]:8080", false),
+            ("http://localhost:8080", false),
+        ] {
+            assert_eq!(BaseUrl::read(text).map(|url| url.is_exposed()), Some(exposed), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_twilios_own_hosts_are_twilio() {
+        for (text, own) in [
+            ("https://api.twilio.com", true),
+            ("https://api.dublin.ie1.twilio.com", true),
+            ("https://nottwilio.com", false),
+            ("http://localhost:1", false),
+        ] {
+            assert_eq!(BaseUrl::read(text).map(|url| url.is_twilio()), Some(own), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_cannot_leave_its_place_in_the_path() {
+        for text in ["", "AC/../x", "AC?x", "AC x", "AC%2e", &"a".repeat(65)] {
+            assert!(Sid::read(text).is_none(), "{text:?}");
+        }
+        assert_eq!(Sid::read(" AC12-3_4 ").map(|sid| sid.0).as_deref(), Some("AC12-3_4"));
+    }
+
+    #[test]
+    fn a_sender_is_kept_as_it_is_but_shown_masked() {
+        let sender = SenderNumber::read(" +1 415 555 2671 ").map(|sender| (sender.shown(), sender.0));
+        assert_eq!(sender, Some(("+1415*****71".to_owned(), "+1 415 555 2671".to_owned())));
+        assert_eq!(SenderNumber::read("Acme").map(|sender| sender.shown()).as_deref(), Some("\"Acme\""));
+        assert!(SenderNumber::read("whatsapp:+14155552671").is_none());
+    }
+}

@@ -1,0 +1,5 @@
+//! The engine's rules, each as a sentence, and the whole against an independent model.
+
+mod model;
+mod rules;
+mod world;

@@ -1,0 +1,242 @@
+//! The engine against an independent model of the contract.
+//!
+//! The model knows nothing of salts, records or states: it remembers what happened to a number as
+//! plain facts (which codes went out, which wrong codes were counted and when) and answers from
+//! them by the contract's words.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::world::{SEND_BUDGET, World};
+use crate::domain::{Code, Timestamp};
+use crate::engine::{CheckOutcome, GatewayResult, NumberState, SendOutcome, SendPermit, SettleOutcome};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send,
+    Settle { pick: usize, result: GatewayResult },
+    CheckSent { pick: usize },
+    CheckWrong,
+    Wait(Duration),
+}
+
+/// A message that was permitted: its code, and what is known of its fate.
+struct Sent {
+    code: String,
+    permit: SendPermit,
+    settled: bool,
+}
+
+/// What the contract says a number remembers.
+#[derive(Default)]
+struct Model {
+    wrong_codes: u8,
+    remembered_until: Option<Timestamp>,
+    locked_until: Option<Timestamp>,
+    /// The code that works now, and until when.
+    good: Option<(String, Timestamp)>,
+}
+
+impl Model {
+    fn at(&mut self, now: Timestamp) {
+        let over = |end: Option<Timestamp>| end.is_some_and(|end| now >= end);
+        if over(self.locked_until) || (self.locked_until.is_none() && over(self.remembered_until)) {
+            *self = Self::default();
+        }
+    }
+
+    fn check(&mut self, code: Option<&str>, limit: u8, lock: Duration, now: Timestamp) -> CheckOutcome {
+        self.at(now);
+        if let Some(until) = self.locked_until {
+            return CheckOutcome::Locked { until };
+        }
+        if self.remembered_until.is_none() {
+            return CheckOutcome::Wrong { attempts_left: limit, live: false };
+        }
+        let live = self.good.as_ref().filter(|(_, ends)| now < *ends);
+        if live.is_some_and(|(good, _)| Some(good.as_str()) == code) {
+            *self = Self::default();
+            return CheckOutcome::Approved;
+        }
+        let live = live.is_some();
+        self.wrong_codes += 1;
+        if self.wrong_codes >= limit {
+            let until = now.plus(lock);
+            *self = Self { locked_until: Some(until), ..Self::default() };
+            return CheckOutcome::LockedNow { until, live };
+        }
+        CheckOutcome::Wrong { attempts_left: limit - self.wrong_codes, live }
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let result = prop_oneof![
+        4 => Just(GatewayResult::Accepted),
+        1 => Just(GatewayResult::Failed),
+        1 => Just(GatewayResult::Unknown),
+    ];
+    prop_oneof![
+        3 => Just(Step::Send),
+        4 => (any::<usize>(), result).prop_map(|(pick, result)| Step::Settle { pick, result }),
+        3 => any::<usize>().prop_map(|pick| Step::CheckSent { pick }),
+        5 => Just(Step::CheckWrong),
+        2 => (1_u64..40_000).prop_map(|ms| Step::Wait(Duration::from_millis(ms))),
+        1 => (1_u64..40).prop_map(|m| Step::Wait(Duration::from_secs(60 * m))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    /// Sends are settled before the next step here, so that the contract's words are enough.
+    #[test]
+    fn every_answer_is_the_one_that_the_contract_says(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut world = World::new();
+        let mut model = Model::default();
+        let mut sent: Vec<Sent> = Vec::new();
+        let (limit, lock, life) = (world.policy.max_attempts, world.policy.lockout, world.policy.code.life);
+        for step in steps {
+            match step {
+                Step::Wait(by) => world.advance(by),
+                Step::CheckWrong => {
+                    let expected = model.check(None, limit, lock, world.now);
+                    prop_assert_eq!(world.checks_wrong(), expected);
+                }
+                Step::CheckSent { pick } => {
+                    if sent.is_empty() { continue; }
+                    let code = sent[pick % sent.len()].code.clone();
+                    let expected = model.check(Some(&code), limit, lock, world.now);
+                    prop_assert_eq!(world.checks(&Code::parse(&code).expect("a code")), expected);
+                }
+                Step::Send | Step::Settle { .. } => {
+                    let result = if let Step::Settle { result, .. } = step { result } else { GatewayResult::Accepted };
+                    model.at(world.now);
+                    match (world.ask(), model.locked_until) {
+                        (SendOutcome::Locked { until }, Some(expected)) => prop_assert_eq!(until, expected),
+                        (SendOutcome::Permitted(permit), None) => {
+                            let code = world.code_of(&permit).expose().to_owned();
+                            let ends = world.now.plus(life);
+                            let asked_before = model.remembered_until.is_some();
+                            if result != GatewayResult::Failed {
+                                model.good = Some((code.clone(), ends));
+                            }
+                            if result != GatewayResult::Failed || asked_before {
+                                model.remembered_until = model.remembered_until.max(Some(ends.plus(lock)));
+                            }
+                            let outcome = world.settles(&permit, result);
+                            let attempts_left = limit - model.wrong_codes;
+                            prop_assert_eq!(outcome, SettleOutcome::Open { attempts_left });
+                            sent.push(Sent { code, permit, settled: true });
+                        }
+                        (outcome, locked) => prop_assert!(false, "{outcome:?} while the model says {locked:?}"),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gateways answer in any order and as late as they like: what must hold all the same.
+    #[test]
+    fn whatever_order_gateways_answer_in_the_promises_hold(steps in proptest::collection::vec(step(), 1..80)) {
+        let mut world = World::new();
+        let mut seen = Seen::default();
+        for step in steps {
+            match step {
+                Step::Wait(by) => {
+                    world.advance(by);
+                    if world.state.at(world.now) == NumberState::Fresh {
+                        seen.wrong_in_a_row = 0;
+                    }
+                }
+                Step::Send => seen.send(&mut world)?,
+                Step::Settle { pick, result } => seen.settle(&mut world, pick, result)?,
+                Step::CheckSent { pick } => {
+                    if seen.sent.is_empty() { continue; }
+                    let code = seen.sent[pick % seen.sent.len()].code.clone();
+                    let outcome = world.checks(&Code::parse(&code).expect("a code"));
+                    seen.checked(&world, outcome, Some(code))?;
+                }
+                Step::CheckWrong => {
+                    let outcome = world.checks_wrong();
+                    seen.checked(&world, outcome, None)?;
+                }
+            }
+        }
+    }
+}
+
+/// What an outsider has seen of a number so far.
+#[derive(Default)]
+struct Seen {
+    sent: Vec<Sent>,
+    approved: Vec<String>,
+    wrong_in_a_row: u8,
+}
+
+impl Seen {
+    fn send(&mut self, world: &mut World) -> Result<(), TestCaseError> {
+        let good_before = world.state.at(world.now).verification().filter(|v| v.is_live(world.now));
+        let on_its_way = |sent: &&Sent| {
+            let asked_at = sent.permit.expires.as_millis() - millis(world.policy.code.life);
+            !sent.settled && world.now.as_millis() < asked_at + millis(SEND_BUDGET)
+        };
+        let repeats = self.sent.iter().filter(on_its_way).map(|s| s.permit.salt);
+        let repeats = repeats.filter(|salt| good_before.is_some_and(|v| v.salt == *salt)).last();
+        if let SendOutcome::Permitted(permit) = world.ask() {
+            if let Some(salt) = repeats {
+                prop_assert_eq!(permit.salt, salt, "a message on its way was made useless");
+            }
+            let code = world.code_of(&permit).expose().to_owned();
+            self.sent.push(Sent { code, permit, settled: false });
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, world: &mut World, pick: usize, result: GatewayResult) -> Result<(), TestCaseError> {
+        let open: Vec<usize> = (0..self.sent.len()).filter(|i| !self.sent[*i].settled).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let sent = &mut self.sent[open[pick % open.len()]];
+        let failures = world.state.at(world.now).failures();
+        world.settles(&sent.permit, result);
+        sent.settled = true;
+        prop_assert_eq!(world.state.failures(), failures, "a gateway's answer changed the count");
+        Ok(())
+    }
+
+    fn checked(
+        &mut self,
+        world: &World,
+        outcome: CheckOutcome,
+        code: Option<String>,
+    ) -> Result<(), TestCaseError> {
+        let limit = world.policy.max_attempts;
+        match outcome {
+            CheckOutcome::Approved => {
+                let Some(code) = code else { return Err(TestCaseError::fail("a wrong code was approved")) };
+                let in_time = self.sent.iter().any(|s| s.code == code && world.now < s.permit.expires);
+                prop_assert!(in_time, "approved late");
+                prop_assert!(!self.approved.contains(&code), "approved twice");
+                self.approved.push(code);
+                self.wrong_in_a_row = 0;
+            }
+            CheckOutcome::Wrong { attempts_left, live } if attempts_left == limit => prop_assert!(!live),
+            CheckOutcome::Wrong { attempts_left, .. } => {
+                self.wrong_in_a_row += 1;
+                prop_assert_eq!(attempts_left, limit - self.wrong_in_a_row);
+            }
+            CheckOutcome::LockedNow { .. } => {
+                prop_assert_eq!(self.wrong_in_a_row + 1, limit);
+                self.wrong_in_a_row = 0;
+            }
+            CheckOutcome::Locked { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).expect("a span that fits")
+}

@@ -1,0 +1,349 @@
+//! Contract section 1 and the engine's own promises, a sentence each.
+
+use super::world::{World, mins, no_live_code, secs, wrong};
+use crate::domain::{Code, CodeLength};
+use crate::engine::{CheckOutcome, GatewayResult, NumberState, SendOutcome, SettleOutcome, stricter};
+
+#[test]
+fn the_first_send_for_a_fresh_number_reports_every_attempt() {
+    assert_eq!(World::new().sends_and_hears_attempts_left(), 5);
+}
+
+#[test]
+fn a_right_code_is_approved_once_and_never_again() {
+    let mut world = World::new();
+    let code = world.sends();
+    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+    assert_eq!(world.checks(&code), no_live_code(5));
+}
+
+#[test]
+fn a_right_code_clears_the_count_and_leaves_the_number_as_one_that_never_asked() {
+    let mut world = World::new();
+    let code = world.sends();
+    assert_eq!(world.checks_wrong(), wrong(4));
+    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+    assert_eq!(world.state, NumberState::Fresh);
+    assert_eq!(world.sends_and_hears_attempts_left(), 5);
+}
+
+#[test]
+fn a_wrong_code_says_how_many_attempts_are_left_after_it() {
+    let mut world = World::new();
+    world.sends();
+    for left in [4, 3, 2, 1] {
+        assert_eq!(world.checks_wrong(), wrong(left));
+    }
+}
+
+#[test]
+fn the_wrong_code_that_uses_the_last_attempt_locks_the_number_itself() {
+    let mut world = World::new();
+    world.sends();
+    for _ in 0..4 {
+        world.checks_wrong();
+    }
+    let until = world.now.plus(mins(30));
+    assert_eq!(world.checks_wrong(), CheckOutcome::LockedNow { until, live: true });
+    assert_eq!(world.checks_wrong(), CheckOutcome::Locked { until });
+    assert_eq!(world.ask(), SendOutcome::Locked { until });
+}
+
+#[test]
+fn a_lockout_voids_the_outstanding_code() {
+    let mut world = World::new();
+    world.policy.code.life = mins(120);
+    let code = world.sends();
+    for _ in 0..5 {
+        world.checks_wrong();
+    }
+    assert!(matches!(world.checks(&code), CheckOutcome::Locked { .. }));
+    world.advance(mins(30));
+    assert_eq!(world.checks(&code), no_live_code(5));
+}
+
+#[test]
+fn a_lockout_ends_by_itself_and_the_count_starts_afresh() {
+    let mut world = World::new();
+    world.sends();
+    for _ in 0..5 {
+        world.checks_wrong();
+    }
+    world.advance(mins(30) - secs(1));
+    assert!(matches!(world.ask(), SendOutcome::Locked { .. }));
+    world.advance(secs(1));
+    assert_eq!(world.sends_and_hears_attempts_left(), 5);
+    assert_eq!(world.checks_wrong(), wrong(4));
+}
+
+#[test]
+fn refusals_during_a_lockout_do_not_prolong_it() {
+    let mut world = World::new();
+    world.sends();
+    for _ in 0..5 {
+        world.checks_wrong();
+    }
+    let locked = world.state;
+    world.advance(mins(29));
+    world.checks_wrong();
+    world.ask();
+    assert_eq!(world.state, locked);
+}
+
+#[test]
+fn a_resend_replaces_the_code_restarts_its_life_and_keeps_the_count() {
+    let mut world = World::new();
+    let first = world.sends();
+    world.checks_wrong();
+    world.advance(secs(20));
+    assert_eq!(world.sends_and_hears_attempts_left(), 4);
+    let second = world.sends();
+    assert_eq!(world.checks(&first), wrong(3));
+    world.advance(secs(20));
+    assert_eq!(world.checks(&second), CheckOutcome::Approved);
+}
+
+#[test]
+fn resends_do_not_buy_attempts() {
+    let mut world = World::new();
+    for left in [4, 3, 2, 1] {
+        world.sends();
+        assert_eq!(world.checks_wrong(), wrong(left));
+    }
+    world.sends();
+    assert!(matches!(world.checks_wrong(), CheckOutcome::LockedNow { .. }));
+}
+
+#[test]
+fn a_late_code_counts_as_a_wrong_one() {
+    let mut world = World::new();
+    let code = world.sends();
+    world.advance(secs(30));
+    assert_eq!(world.checks(&code), no_live_code(4));
+}
+
+#[test]
+fn a_code_is_good_until_the_last_millisecond_of_its_life() {
+    let mut world = World::new();
+    let code = world.sends();
+    world.advance(secs(30) - std::time::Duration::from_millis(1));
+    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+}
+
+#[test]
+fn late_codes_lock_too() {
+    let mut world = World::new();
+    let code = world.sends();
+    world.advance(secs(31));
+    for _ in 0..4 {
+        world.checks(&code);
+    }
+    let until = world.now.plus(mins(30));
+    assert_eq!(world.checks(&code), CheckOutcome::LockedNow { until, live: false });
+}
+
+#[test]
+fn the_count_is_kept_for_a_lockouts_length_beyond_the_codes_end() {
+    let mut world = World::new();
+    world.sends();
+    world.checks_wrong();
+    world.advance(secs(30) + mins(30) - secs(1));
+    assert_eq!(world.checks_wrong(), no_live_code(3));
+    world.advance(secs(1));
+    assert_eq!(world.checks_wrong(), no_live_code(5));
+}
+
+#[test]
+fn a_number_that_never_asked_gets_every_attempt_and_leaves_no_state() {
+    let mut world = World::new();
+    for _ in 0..10 {
+        assert_eq!(world.checks_wrong(), no_live_code(5));
+    }
+    assert_eq!(world.state, NumberState::Fresh);
+}
+
+#[test]
+fn a_code_keeps_the_length_it_was_sent_with_when_the_policy_changes() {
+    let mut world = World::new();
+    let code = world.sends();
+    world.policy.code.length = CodeLength::new(8).expect("a length");
+    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+}
+
+#[test]
+fn with_one_attempt_the_first_wrong_code_locks() {
+    let mut world = World::new();
+    world.policy.max_attempts = 1;
+    world.sends();
+    assert!(matches!(world.checks_wrong(), CheckOutcome::LockedNow { .. }));
+}
+
+#[test]
+fn a_count_above_a_lowered_limit_locks_at_the_next_wrong_code() {
+    let mut world = World::new();
+    world.sends();
+    world.checks_wrong();
+    world.checks_wrong();
+    world.policy.max_attempts = 2;
+    assert_eq!(world.sends_and_hears_attempts_left(), 0);
+    assert!(matches!(world.checks_wrong(), CheckOutcome::LockedNow { .. }));
+}
+
+#[test]
+fn a_code_can_be_used_before_the_gateway_has_answered() {
+    let mut world = World::new();
+    let permit = world.permit();
+    assert_eq!(world.checks(&world.code_of(&permit)), CheckOutcome::Approved);
+    assert_eq!(world.settles(&permit, GatewayResult::Accepted), SettleOutcome::Open { attempts_left: 5 });
+    assert_eq!(world.state, NumberState::Fresh);
+}
+
+#[test]
+fn a_send_that_failed_for_certain_leaves_a_fresh_number_fresh() {
+    let mut world = World::new();
+    let permit = world.permit();
+    world.settles(&permit, GatewayResult::Failed);
+    assert_eq!(world.state, NumberState::Fresh);
+}
+
+#[test]
+fn a_send_that_failed_leaves_the_count_as_it_was() {
+    for result in [GatewayResult::Failed, GatewayResult::Unknown] {
+        let mut world = World::new();
+        world.sends();
+        world.checks_wrong();
+        world.checks_wrong();
+        let permit = world.permit();
+        world.settles(&permit, result);
+        assert_eq!(world.checks_wrong(), wrong(2), "{result:?}");
+    }
+}
+
+#[test]
+fn a_resend_that_failed_for_certain_gives_the_earlier_code_back() {
+    let mut world = World::new();
+    let first = world.sends();
+    world.advance(secs(10));
+    let permit = world.permit();
+    world.settles(&permit, GatewayResult::Failed);
+    assert_eq!(world.checks(&first), CheckOutcome::Approved);
+}
+
+#[test]
+fn an_earlier_code_that_comes_back_has_only_the_rest_of_its_own_life() {
+    let mut world = World::new();
+    let first = world.sends();
+    world.advance(secs(25));
+    let permit = world.permit();
+    world.settles(&permit, GatewayResult::Failed);
+    world.advance(secs(5));
+    assert_eq!(world.checks(&first), no_live_code(4));
+}
+
+#[test]
+fn a_code_whose_send_may_have_arrived_stays_good() {
+    let mut world = World::new();
+    let permit = world.permit();
+    world.settles(&permit, GatewayResult::Unknown);
+    assert_eq!(world.checks(&world.code_of(&permit)), CheckOutcome::Approved);
+}
+
+#[test]
+fn a_send_while_one_is_on_its_way_repeats_its_code() {
+    let mut world = World::new();
+    let first = world.permit();
+    let second = world.permit();
+    assert_eq!(first.salt, second.salt);
+    world.settles(&first, GatewayResult::Accepted);
+    world.settles(&second, GatewayResult::Accepted);
+    let third = world.permit();
+    assert_ne!(second.salt, third.salt);
+}
+
+#[test]
+fn of_two_sends_on_their_way_one_that_arrives_keeps_the_code_good() {
+    for (a, b) in
+        [(GatewayResult::Accepted, GatewayResult::Failed), (GatewayResult::Failed, GatewayResult::Accepted)]
+    {
+        let mut world = World::new();
+        let first = world.permit();
+        let second = world.permit();
+        world.settles(&first, a);
+        world.settles(&second, b);
+        assert_eq!(world.checks(&world.code_of(&second)), CheckOutcome::Approved);
+    }
+}
+
+#[test]
+fn a_send_whose_gateway_never_answered_does_not_hold_its_code_beyond_the_budget() {
+    let mut world = World::new();
+    let first = world.permit();
+    world.advance(super::world::SEND_BUDGET);
+    let second = world.permit();
+    assert_ne!(first.salt, second.salt);
+}
+
+#[test]
+fn a_number_locked_while_its_message_was_on_the_way_is_reported_locked() {
+    let mut world = World::new();
+    let permit = world.permit();
+    for _ in 0..5 {
+        world.checks_wrong();
+    }
+    assert!(matches!(world.settles(&permit, GatewayResult::Accepted), SettleOutcome::Locked { .. }));
+}
+
+#[test]
+fn a_settlement_of_a_replaced_code_changes_nothing() {
+    let mut world = World::new();
+    let stale = world.permit();
+    world.advance(super::world::SEND_BUDGET);
+    let code = world.sends();
+    let state = world.state;
+    world.settles(&stale, GatewayResult::Failed);
+    assert_eq!(world.state, state);
+    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+}
+
+#[test]
+fn after_a_failed_commit_a_count_once_made_stays() {
+    let mut world = World::new();
+    world.sends();
+    let before = world.state;
+    world.checks_wrong();
+    assert_eq!(stricter(before, world.state).failures(), 1);
+}
+
+#[test]
+fn after_a_failed_commit_of_a_success_the_code_is_void_and_the_count_stays() {
+    let mut world = World::new();
+    let code = world.sends();
+    world.checks_wrong();
+    let before = world.state;
+    world.checks(&code);
+    world.state = stricter(before, world.state);
+    assert_eq!(world.checks(&code), no_live_code(3));
+}
+
+#[test]
+fn after_a_failed_commit_of_a_resend_the_earlier_code_stays_good() {
+    let mut world = World::new();
+    let code = world.sends();
+    let before = world.state;
+    world.permit();
+    world.state = stricter(before, world.state);
+    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+}
+
+#[test]
+fn after_a_failed_commit_of_a_lockout_the_number_stays_locked() {
+    let mut world = World::new();
+    let code: Code = world.sends();
+    for _ in 0..4 {
+        world.checks_wrong();
+    }
+    let before = world.state;
+    world.checks_wrong();
+    world.state = stricter(before, world.state);
+    assert!(matches!(world.checks(&code), CheckOutcome::Locked { .. }));
+}

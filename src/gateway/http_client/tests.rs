@@ -1,0 +1,127 @@
+use std::net::SocketAddr;
+
+use reqwest::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::gateway::double::{Double, Reply, answer, refusing_url};
+
+#[test]
+fn only_loopback_counts_as_this_machine() {
+    for (url, expected) in [
+        ("http://127.0.0.1:80", true),
+        ("http://127.8.9.1", true),
+        ("https://[::1]:8443", true),
+        ("http://localhost:3000", true),
+        ("http://twilio.localhost", true),
+        ("https://api.twilio.com", false),
+        ("http://10.0.0.1", false),
+        ("http://localhost.example.com", false),
+    ] {
+        assert_eq!(is_this_machine(&Url::parse(url).expect("a URL")), expected, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_read_whole_up_to_64_kib() {
+    let longest = "a".repeat(ANSWER_MAX);
+    let double = Double::playing([Reply::json(200, &longest), Reply::json(200, "")]).await;
+    let url = double.base_url();
+    assert_eq!(get(&url).await.expect("an answer").body.as_deref(), Some(longest.as_bytes()));
+    assert_eq!(get(&url).await.expect("an answer").body.as_deref(), Some(&b""[..]));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_or_endless_costs_no_more_than_its_start() {
+    let endless = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n";
+    let without_length = "HTTP/1.1 200 OK\r\n\r\n";
+    let announced = "HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n";
+    for head in [endless, without_length, announced] {
+        let double = Double::playing([Reply::Endless(head.to_owned())]).await;
+        let answer = get(&double.base_url()).await.expect("an answer");
+        assert_eq!((answer.status.as_u16(), answer.body), (200, None), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_has_a_status_and_no_body() {
+    let whole = answer(201, &[], r#"{"sid":"SM1"}"#);
+    let double = Double::playing([Reply::BytesThenClose(whole[..whole.len() - 4].to_owned())]).await;
+    let answer = get(&double.base_url()).await.expect("an answer");
+    assert_eq!((answer.status.as_u16(), answer.body), (201, None));
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_is_not_followed() {
+    let mut double = Double::playing([
+        Reply::json_with(307, &[("Location", "/elsewhere")], ""),
+        Reply::json(200, "must not be asked for"),
+    ])
+    .await;
+    assert_eq!(get(&double.base_url()).await.expect("an answer").status.as_u16(), 307);
+    assert_eq!(double.further_requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_breaks_the_exchange() {
+    let double = Double::playing([Reply::BytesThenClose("SSH-2.0-OpenSSH_9.6\r\n".to_owned())]).await;
+    assert!(matches!(get(&double.base_url()).await, Err(NoAnswer::Broken(_))));
+}
+
+#[tokio::test]
+async fn nobody_listening_is_no_connection() {
+    let refused = get(&refusing_url().await).await;
+    assert_eq!(refused.err(), Some(NoAnswer::NotConnected("no connection: connection refused".to_owned())));
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_exist_is_no_connection() {
+    // A label has at most 63 characters, so the resolver fails without asking anybody.
+    let unknown = get(&format!("http://{}.invalid", "a".repeat(64))).await;
+    assert_eq!(unknown.err(), Some(NoAnswer::NotConnected("its name could not be resolved".to_owned())));
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_no_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = https_url(listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let _hello = stream.read_u8().await;
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        std::future::pending::<()>().await;
+    });
+    match trusting_nobody(&url).send(Request::new(Method::GET, url)).await.err() {
+        Some(NoAnswer::NotConnected(why)) => assert!(why.starts_with("the TLS handshake failed"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_hangs_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = https_url(listener.local_addr().expect("an address"));
+    let client = trusting_nobody(&url);
+    let hanging = tokio::spawn(async move { client.send(Request::new(Method::GET, url)).await });
+    let _silent = listener.accept().await.expect("a connection");
+    // From here on nothing happens any more, so the paused clock runs to the next deadline.
+    tokio::time::pause();
+    let given_up = hanging.await.expect("no panic");
+    assert_eq!(given_up.err(), Some(NoAnswer::NotConnected("no connection within 3 s".to_owned())));
+}
+
+async fn get(url: &str) -> Result<Answer, NoAnswer> {
+    let url = Url::parse(url).expect("a URL");
+    let client = HttpClient::for_target(&url).expect("a client");
+    client.send(Request::new(Method::GET, url)).await
+}
+
+fn https_url(address: SocketAddr) -> Url {
+    Url::parse(&format!("https://{address}")).expect("a URL")
+}
+
+/// TLS with no root certificate, so that the test asks nothing of the machine.
+fn trusting_nobody(url: &Url) -> HttpClient {
+    HttpClient::with_tls(url, tls_config(false).expect("TLS settings")).expect("a client")
+}

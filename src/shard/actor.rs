@@ -1,0 +1,112 @@
+//! The ractor actor around a [`Core`]: it feeds the core what arrives and does what comes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+
+use super::command::{Command, NumberKey};
+use super::core::Core;
+use super::dispatch;
+use super::router::Router;
+use crate::clock::Clock;
+use crate::delivery::Delivery;
+use crate::domain::ServerKey;
+use crate::engine::Salt;
+use crate::store::{Outcome, Store, StoreError, Write};
+
+/// Numbers looked at by one step of the sweep.
+const SWEEP_STEP: usize = 1_000;
+/// Time between two steps: a million numbers per shard are seen in under three minutes.
+const SWEEP_EVERY: Duration = Duration::from_millis(150);
+
+/// What a shard is told.
+#[derive(Debug)]
+pub enum Message {
+    /// A command to decide.
+    Command(Command),
+    /// How the commit in flight ended.
+    Committed(Result<Vec<Outcome>, StoreError>),
+    /// Is this code still worth sending?
+    IsUsable(NumberKey, Salt, oneshot::Sender<bool>),
+    /// Time for a step of the sweep.
+    Sweep,
+}
+
+/// What every shard works with.
+pub struct Surroundings {
+    /// Where decisions become durable.
+    pub store: Arc<dyn Store>,
+    /// Who sends.
+    pub delivery: Arc<Delivery>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What codes are derived with.
+    pub server_key: ServerKey,
+    /// Where the results of sends go: to whoever owns the number then.
+    pub router: Arc<Router>,
+    /// How long a commit may take before it counts as failed.
+    pub commit_timeout: Duration,
+}
+
+/// The actor.
+pub struct ShardActor;
+
+/// The actor's state.
+pub struct ShardState {
+    core: Core,
+    around: Arc<Surroundings>,
+}
+
+impl Actor for ShardActor {
+    type Msg = Message;
+    type State = ShardState;
+    type Arguments = (Core, Arc<Surroundings>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        (core, around): Self::Arguments,
+    ) -> Result<ShardState, ActorProcessingErr> {
+        myself.send_interval(SWEEP_EVERY, || Message::Sweep);
+        Ok(ShardState { core, around })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut ShardState,
+    ) -> Result<(), ActorProcessingErr> {
+        let ShardState { core, around } = state;
+        let now = around.clock.now();
+        match message {
+            Message::Command(command) => core.submit(command, now),
+            Message::Committed(result) => core.committed(result, now),
+            Message::IsUsable(key, salt, reply) => {
+                let _ = reply.send(core.is_usable(&key, &salt, now));
+            }
+            Message::Sweep => {
+                core.sweep(SWEEP_STEP, now);
+            }
+        }
+        for send in core.take_dispatches() {
+            tokio::spawn(dispatch::run(send, Arc::clone(around)));
+        }
+        if let Some(writes) = core.take_commit() {
+            tokio::spawn(commit(writes, Arc::clone(around), myself));
+        }
+        Ok(())
+    }
+}
+
+/// The actor never waits for the disk: the end of a commit comes back as a message.
+async fn commit(writes: Vec<Write>, around: Arc<Surroundings>, shard: ActorRef<Message>) {
+    let timeout = around.commit_timeout;
+    let result = tokio::time::timeout(timeout, around.store.cas(writes, timeout))
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Unknown(format!("no answer within {} ms", timeout.as_millis()))));
+    // A shard that has failed meanwhile starts again from the store, which this batch has reached.
+    let _ = shard.cast(Message::Committed(result));
+}

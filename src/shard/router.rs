@@ -1,0 +1,69 @@
+//! Which shard owns a number, and how to reach it while it may be restarting.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+use super::actor::Message;
+use super::command::{Command, NumberKey};
+use crate::engine::Salt;
+
+/// The address book of the shards.
+pub struct Router {
+    /// Keyed, so that nobody can choose numbers that all fall to one shard.
+    hasher: RandomState,
+    shards: Box<[ArcSwapOption<ActorRef<Message>>]>,
+}
+
+impl Router {
+    /// A router for `shards` shards, none of which is there yet; at least one.
+    pub fn new(shards: usize) -> Self {
+        let shards = (0..shards.max(1)).map(|_| ArcSwapOption::empty()).collect();
+        Self { hasher: RandomState::new(), shards }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The index of the shard that owns a number.
+    pub fn owner(&self, key: &NumberKey) -> usize {
+        let hash = self.hasher.hash_one(key);
+        usize::try_from(hash % self.shards.len() as u64).unwrap_or(0)
+    }
+
+    /// Notes where a shard lives now; `None` while it restarts.
+    pub fn place(&self, index: usize, shard: Option<ActorRef<Message>>) {
+        if let Some(slot) = self.shards.get(index) {
+            slot.store(shard.map(Arc::new));
+        }
+    }
+
+    /// Whether every shard is there.
+    pub fn is_complete(&self) -> bool {
+        self.shards.iter().all(|slot| slot.load().is_some())
+    }
+
+    /// Hands a command to the shard that owns its number. While that shard restarts the command is
+    /// dropped, which its reply's other end notices.
+    pub fn send(&self, command: Command) {
+        let owner = self.owner(&command.key);
+        if let Some(shard) = self.shards.get(owner).and_then(|slot| slot.load_full()) {
+            let _ = shard.cast(Message::Command(command));
+        }
+    }
+
+    /// Whether a message with the code of `salt` is still worth sending. A shard that cannot say
+    /// says no.
+    pub async fn is_usable(&self, key: NumberKey, salt: Salt) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let Some(shard) = self.shards.get(self.owner(&key)).and_then(|slot| slot.load_full()) else {
+            return false;
+        };
+        shard.cast(Message::IsUsable(key, salt, reply)).is_ok() && answer.await.unwrap_or(false)
+    }
+}

@@ -1,0 +1,125 @@
+//! The numbers a shard owns, in memory.
+
+use indexmap::IndexMap;
+
+use super::command::NumberKey;
+use crate::domain::Timestamp;
+use crate::engine::NumberState;
+use crate::store::Revision;
+
+/// What is known of one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Its state.
+    pub state: NumberState,
+    /// The revision of its record in the store.
+    pub revision: Revision,
+}
+
+impl Entry {
+    /// A number that nothing is known of.
+    pub const UNKNOWN: Self = Self { state: NumberState::Fresh, revision: Revision::ABSENT };
+}
+
+/// State by number. An index map, because a sweep can walk it in small steps.
+#[derive(Debug, Default)]
+pub struct Table {
+    entries: IndexMap<NumberKey, Entry>,
+    sweep_at: usize,
+}
+
+impl Table {
+    /// What is known of a number.
+    pub fn entry(&self, key: &NumberKey) -> Entry {
+        self.entries.get(key).copied().unwrap_or(Entry::UNKNOWN)
+    }
+
+    /// Sets what is known; forgets a fresh number.
+    pub fn set(&mut self, key: NumberKey, entry: Entry) {
+        if entry.state == NumberState::Fresh {
+            self.entries.swap_remove(&key);
+        } else {
+            self.entries.insert(key, entry);
+        }
+    }
+
+    /// How many numbers are held.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Looks at the next `step` numbers and frees those whose record has ended, except ones that
+    /// `keep` holds. Frees memory only: a decision never depends on whether a sweep has been by.
+    pub fn sweep(&mut self, step: usize, now: Timestamp, keep: impl Fn(&NumberKey) -> bool) -> usize {
+        let mut freed = 0;
+        for _ in 0..step.min(self.entries.len()) {
+            if self.sweep_at >= self.entries.len() {
+                self.sweep_at = 0;
+            }
+            let ended = self
+                .entries
+                .get_index(self.sweep_at)
+                .is_some_and(|(key, entry)| entry.state.at(now) == NumberState::Fresh && !keep(key));
+            if ended {
+                // The last entry moves here and is looked at next.
+                self.entries.swap_remove_index(self.sweep_at);
+                freed += 1;
+            } else {
+                self.sweep_at += 1;
+            }
+        }
+        // After a flood the memory is given back, with room to grow into again.
+        if self.entries.capacity() > 1024 && self.entries.len() < self.entries.capacity() / 8 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+        freed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{PhoneNumber, ServiceId};
+
+    fn key(digits: u64) -> NumberKey {
+        let number = PhoneNumber::from_u64(digits).expect("a number");
+        NumberKey { service: ServiceId::DEFAULT, number }
+    }
+
+    fn locked_until(millis: u64) -> Entry {
+        let until = Timestamp::from_millis(millis);
+        Entry { state: NumberState::Locked { until }, revision: Revision(1) }
+    }
+
+    #[test]
+    fn a_sweep_in_small_steps_frees_exactly_what_has_ended() {
+        let mut table = Table::default();
+        for i in 1..=1000 {
+            table.set(key(i), locked_until(if i % 3 == 0 { 5_000 } else { 500 }));
+        }
+        let now = Timestamp::from_millis(1_000);
+        let mut freed = 0;
+        for _ in 0..200 {
+            freed += table.sweep(10, now, |_| false);
+        }
+        assert_eq!(freed, 667);
+        assert_eq!(table.len(), 333);
+        assert!((1..=1000).all(|i| (table.entry(&key(i)) == Entry::UNKNOWN) == (i % 3 != 0)));
+    }
+
+    #[test]
+    fn a_sweep_leaves_what_it_is_told_to_keep() {
+        let mut table = Table::default();
+        table.set(key(1), locked_until(1));
+        assert_eq!(table.sweep(10, Timestamp::from_millis(9), |k| *k == key(1)), 0);
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_fresh_number_takes_no_memory() {
+        let mut table = Table::default();
+        table.set(key(1), locked_until(1));
+        table.set(key(1), Entry { state: NumberState::Fresh, revision: Revision(2) });
+        assert_eq!(table.len(), 0);
+    }
+}

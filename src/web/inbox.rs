@@ -1,0 +1,168 @@
+//! The simulator's inbox, as a page and as JSON. Exists in simulator mode only.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::Page;
+use crate::domain::{NumberError, PhoneNumber, Region};
+use crate::gateway::{InboxMessage, Simulator};
+
+const MARKUP: &str = include_str!("inbox/inbox.html");
+const STYLE: &str = include_str!("inbox/inbox.css");
+const SCRIPT: &str = include_str!("inbox/inbox.js");
+
+/// Messages in one answer: as many as a person looks through, and little enough to be asked for
+/// every second.
+const SHOWN: usize = 100;
+
+/// One document with style and script inside: a single route serves it, and it asks for nothing
+/// but the messages.
+static DOCUMENT: LazyLock<String> =
+    LazyLock::new(|| MARKUP.replace("{{style}}", STYLE).replace("{{script}}", SCRIPT));
+
+/// Lets exactly this style and this script run, and lets the page speak with nobody but us, so
+/// that the text of a message could do nothing even if it became markup.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        csp_hash(STYLE),
+        csp_hash(SCRIPT)
+    )
+});
+
+static PAGE_HEADERS: LazyLock<[(&str, &str); 4]> = LazyLock::new(|| {
+    [
+        ("content-security-policy", POLICY.as_str()),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+    ]
+});
+
+const JSON_HEADERS: [(&str, &str); 2] =
+    [("x-content-type-options", "nosniff"), ("cache-control", "no-store")];
+
+/// Why there is no page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InboxError {
+    /// The inbox has no page under this path.
+    #[error("there is no such page")]
+    NoSuchPage,
+    /// `to` is not a phone number.
+    #[error("`to` is {0}")]
+    BadNumber(NumberError),
+}
+
+/// Answers `GET /inbox` and `GET /inbox/messages?to=`. `path` and `query` are as the client sent
+/// them, still percent-encoded; `default_region` is that of numbers without `+`.
+///
+/// A `+` in a query means a space, and people write `?to=+1415...` all the same: a space in front
+/// is read as the `+` that it was.
+pub fn inbox(
+    simulator: &Simulator,
+    default_region: Option<Region>,
+    path: &str,
+    query: Option<&str>,
+) -> Result<Page, InboxError> {
+    match path {
+        "/inbox" | "/inbox/" => Ok(inbox_page()),
+        "/inbox/messages" => {
+            let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+            let to = pairs.find(|(name, _)| name == "to").map(|(_, text)| {
+                let text = text.strip_prefix(' ').map_or_else(|| text.to_string(), |rest| format!("+{rest}"));
+                PhoneNumber::parse(&text, default_region)
+            });
+            Ok(inbox_messages(simulator, to.transpose().map_err(InboxError::BadNumber)?))
+        }
+        _ => Err(InboxError::NoSuchPage),
+    }
+}
+
+/// The page for `GET /inbox`. It polls `GET /inbox/messages` with its own query string, so that
+/// `/inbox?to=%2B14155552671` shows one number's messages.
+pub fn inbox_page() -> Page {
+    Page {
+        content_type: "text/html; charset=utf-8",
+        headers: &*PAGE_HEADERS,
+        body: Bytes::from_static(DOCUMENT.as_bytes()),
+    }
+}
+
+/// The answer of `GET /inbox/messages`: [`messages_json`] with its headers.
+pub fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Page {
+    Page {
+        content_type: "application/json",
+        headers: &JSON_HEADERS,
+        body: messages_json(simulator, to).into(),
+    }
+}
+
+/// The newest messages, at most 100, or the newest to one number; the newest first:
+///
+/// ```json
+/// {"messages": [{"id": "SM5e0c...", "to": "+14155552671", "channel": "sms",
+///                "text": "OTP message is 123456", "code": "123456",
+///                "receivedAtMs": 1700000000000, "expiresAtMs": 1700000030000}],
+///  "nowMs": 1700000001000}
+/// ```
+///
+/// Times are milliseconds since the Unix epoch by the server's clock, of which `nowMs` is the
+/// present. `expiresAtMs` is when the code ends by itself; it may be used or replaced before.
+/// Numbers are whole here: the inbox stands in for the telephone.
+pub fn messages_json(simulator: &Simulator, to: Option<PhoneNumber>) -> String {
+    let messages = simulator.messages(to, SHOWN);
+    let answer = InboxJson {
+        messages: messages.iter().map(MessageJson::from).collect(),
+        now_ms: simulator.now().as_millis(),
+    };
+    // Neither a key that is no text nor a failing writer is possible here.
+    serde_json::to_string(&answer).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InboxJson<'a> {
+    messages: Vec<MessageJson<'a>>,
+    now_ms: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MessageJson<'a> {
+    id: &'a str,
+    to: String,
+    channel: &'static str,
+    text: &'a str,
+    code: &'a str,
+    received_at_ms: u64,
+    expires_at_ms: u64,
+}
+
+impl<'a> From<&'a InboxMessage> for MessageJson<'a> {
+    fn from(message: &'a InboxMessage) -> Self {
+        Self {
+            id: &message.id,
+            to: message.to.e164(),
+            channel: message.channel.as_str(),
+            text: &message.text,
+            code: message.code.expose(),
+            received_at_ms: message.received.as_millis(),
+            expires_at_ms: message.received.plus(message.valid_for).as_millis(),
+        }
+    }
+}
+
+/// A source expression for inline content (CSP Level 3, 2.3.1).
+fn csp_hash(content: &str) -> impl fmt::Display {
+    let digest = Sha256::digest(content.as_bytes());
+    format!("'sha256-{}'", base64::engine::general_purpose::STANDARD.encode(digest))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::{Channel, Code, Timestamp};
+use crate::gateway::{Gateway as _, OutgoingMessage};
+
+#[test]
+fn the_page_asks_for_nothing_from_elsewhere_and_says_what_it_is() {
+    let page = html();
+    assert!(page.contains("<title>Inbox"));
+    assert!(page.contains("nothing leaves this machine"));
+    for foreign in ["src=\"", "@import", "url(http", "\"https:", "'https:", "//cdn"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(!page.contains("{{"), "a part was not put in");
+}
+
+#[test]
+fn no_text_of_a_message_can_become_markup() {
+    for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        assert!(!SCRIPT.contains(sink), "{sink}");
+    }
+    for handler in [" onclick=", " onload=", " onerror=", "javascript:"] {
+        assert!(!MARKUP.contains(handler), "{handler}");
+    }
+}
+
+#[test]
+fn the_policy_lets_exactly_the_pages_own_style_and_script_run() {
+    let headers = inbox_page().headers;
+    let policy = headers.iter().find(|(name, _)| *name == "content-security-policy").expect("a policy").1;
+    let page = html();
+    for (directive, tag) in [("style-src", "style"), ("script-src", "script")] {
+        let open = format!("<{tag}>");
+        let start = page.find(&open).expect("an element") + open.len();
+        let end = start + page[start..].find(&format!("</{tag}>")).expect("its end");
+        assert!(policy.contains(&format!("{directive} {};", csp_hash(&page[start..end]))), "{policy}");
+        assert_eq!(page.matches(&open).count(), 1, "{tag}");
+    }
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
+}
+
+#[tokio::test]
+async fn messages_are_told_in_full_with_the_newest_first() {
+    let (simulator, clock) = simulator();
+    receive(&simulator, 14_155_552_671, "Code 111111", "111111").await;
+    clock.advance(Duration::from_secs(2));
+    receive(&simulator, 491_711_234_567, "<b>\"222222\"</b>\n&", "222222").await;
+    clock.advance(Duration::from_secs(1));
+
+    let ids: Vec<_> = simulator.messages(None, 2).into_iter().map(|m| m.id).collect();
+    let expected = serde_json::json!({
+        "messages": [
+            {
+                "id": ids[0], "to": "+491711234567", "channel": "sms",
+                "text": "<b>\"222222\"</b>\n&", "code": "222222",
+                "receivedAtMs": 1_002_000, "expiresAtMs": 1_032_000
+            },
+            {
+                "id": ids[1], "to": "+14155552671", "channel": "sms",
+                "text": "Code 111111", "code": "111111",
+                "receivedAtMs": 1_000_000, "expiresAtMs": 1_030_000
+            }
+        ],
+        "nowMs": 1_003_000
+    });
+    assert_eq!(json(&simulator, None), expected);
+}
+
+#[tokio::test]
+async fn one_number_sees_its_own_messages_only() {
+    let (simulator, _clock) = simulator();
+    receive(&simulator, 14_155_552_671, "Code 111111", "111111").await;
+    receive(&simulator, 491_711_234_567, "Code 222222", "222222").await;
+    let own = json(&simulator, PhoneNumber::from_u64(14_155_552_671));
+    assert_eq!(own["messages"].as_array().map(Vec::len), Some(1));
+    assert_eq!(own["messages"][0]["code"], "111111");
+    let none = json(&simulator, PhoneNumber::from_u64(1));
+    assert_eq!(none["messages"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn an_answer_stays_small() {
+    let (simulator, _clock) = simulator();
+    for _ in 0..150 {
+        receive(&simulator, 14_155_552_671, "Code 111111", "111111").await;
+    }
+    assert_eq!(json(&simulator, None)["messages"].as_array().map(Vec::len), Some(100));
+}
+
+#[tokio::test]
+async fn a_path_and_a_query_lead_to_the_page() {
+    let (simulator, _clock) = simulator();
+    receive(&simulator, 14_155_552_671, "Code 111111", "111111").await;
+    receive(&simulator, 491_711_234_567, "Code 222222", "222222").await;
+    let codes = |query: Option<&str>| {
+        let page = inbox(&simulator, Region::parse("DE"), "/inbox/messages", query)?;
+        let json: serde_json::Value = serde_json::from_slice(&page.body).expect("JSON");
+        let codes = json["messages"].as_array().expect("messages").iter();
+        Ok(codes.map(|m| m["code"].as_str().expect("a code").to_owned()).collect::<Vec<_>>())
+    };
+    let of = |codes: &[&str]| Ok(codes.iter().map(ToString::to_string).collect());
+    for all in [None, Some(""), Some("a=b")] {
+        assert_eq!(codes(all), of(&["222222", "111111"]), "{all:?}");
+    }
+    for american in ["to=%2B14155552671", "to=+14155552671", "x=1&to=%2B1+415+555+2671", "to=+1-415-555-2671"]
+    {
+        assert_eq!(codes(Some(american)), of(&["111111"]), "{american}");
+    }
+    assert_eq!(codes(Some("to=01711234567")), of(&["222222"]));
+    assert_eq!(codes(Some("to=%2B442079460000")), of(&[]));
+    for unreadable in ["to=", "to=%FF", "to=anna"] {
+        assert_eq!(
+            codes(Some(unreadable)),
+            Err(InboxError::BadNumber(NumberError::Unreadable)),
+            "{unreadable}"
+        );
+    }
+    for path in ["/inbox", "/inbox/"] {
+        let page = inbox(&simulator, None, path, Some("to=+14155552671")).expect("a page");
+        assert_eq!(page.content_type, "text/html; charset=utf-8");
+    }
+    assert_eq!(inbox(&simulator, None, "/inbox/other", None).err(), Some(InboxError::NoSuchPage));
+}
+
+fn html() -> String {
+    String::from_utf8(inbox_page().body.to_vec()).expect("UTF-8")
+}
+
+fn json(simulator: &Simulator, to: Option<PhoneNumber>) -> serde_json::Value {
+    let page = inbox_messages(simulator, to);
+    assert_eq!(page.content_type, "application/json");
+    assert!(page.headers.contains(&("cache-control", "no-store")));
+    serde_json::from_slice(&page.body).expect("JSON")
+}
+
+fn simulator() -> (Simulator, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000_000)));
+    (Simulator::new(clock.clone()), clock)
+}
+
+async fn receive(simulator: &Simulator, to: u64, text: &str, code: &str) {
+    let message = OutgoingMessage {
+        to: PhoneNumber::from_u64(to).expect("a number"),
+        channel: Channel::Sms,
+        text: text.to_owned(),
+        code: Code::parse(code).expect("a code"),
+        valid_for: Duration::from_secs(30),
+    };
+    simulator.send(&message).await.expect("accepted");
+}
