@@ -1,0 +1,134 @@
+//! The load: connections that each send, verify, and begin again.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::twilio::Twilio;
+
+/// How often a connection can begin again before its numbers come round.
+const NUMBERS_PER_CONNECTION: u32 = 7_000_000;
+
+/// What one window saw.
+pub struct Window {
+    /// Answers, all of them right.
+    pub requests: u64,
+    /// From the first request to the last answer.
+    pub lasted: Duration,
+    /// Times of the requests in nanoseconds.
+    pub latencies: Histogram<u64>,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        let latencies = Histogram::new(3).expect("three digits");
+        Self { requests: 0, lasted: Duration::ZERO, latencies }
+    }
+}
+
+/// Drives one server.
+pub struct Driver {
+    connections: Vec<Connection>,
+}
+
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+    twilio: Twilio,
+    area: u32,
+    next: u32,
+}
+
+impl Driver {
+    /// Opens all connections.
+    pub async fn connect(address: SocketAddr, connections: u32, twilio: &Twilio) -> Self {
+        let mut opened = Vec::new();
+        for index in 0..connections {
+            let stream = TcpStream::connect(address).await.expect("a connection");
+            stream.set_nodelay(true).expect("an option of the socket");
+            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+            // Its end shows in the request that fails with it.
+            tokio::spawn(async move { drop(connection.await) });
+            let host = address.to_string();
+            opened.push(Connection { sender, host, twilio: twilio.clone(), area: 200 + index, next: 0 });
+        }
+        Self { connections: opened }
+    }
+
+    /// Keeps every connection busy for this long.
+    pub async fn drive(&mut self, length: Duration) -> Window {
+        let start = now();
+        let end = start + length;
+        let mut busy = JoinSet::new();
+        for connection in self.connections.drain(..) {
+            busy.spawn(connection.repeat_until(end));
+        }
+        let mut window = Window::default();
+        while let Some(done) = busy.join_next().await {
+            let (connection, latencies) = done.expect("every answer is the expected one");
+            self.connections.push(connection);
+            window.latencies.add(latencies).expect("histograms of one kind");
+        }
+        window.lasted = start.elapsed();
+        window.requests = window.latencies.len();
+        window
+    }
+}
+
+impl Connection {
+    async fn repeat_until(mut self, end: Instant) -> (Self, Histogram<u64>) {
+        let mut latencies = Histogram::new(3).expect("three digits");
+        loop {
+            let start = now();
+            if start >= end {
+                return (self, latencies);
+            }
+            let digits = format!("1{:03}{:07}", self.area, 2_000_000 + self.next);
+            self.next = (self.next + 1) % NUMBERS_PER_CONNECTION;
+            let body = format!(r#"{{"phoneNumber":"+{digits}"}}"#);
+            self.exchange("/api/send-otp", body, "OTP send successfully.").await;
+            let sent = now();
+            record(&mut latencies, sent - start);
+            let code = self.twilio.take_code(&digits);
+            let body = format!(r#"{{"user":{{"phoneNumber":"+{digits}"}},"code":"{code}"}}"#);
+            let asked = now();
+            self.exchange("/api/verify-otp", body, "OTP verified successfully.").await;
+            record(&mut latencies, asked.elapsed());
+        }
+    }
+
+    async fn exchange(&mut self, path: &'static str, body: String, wanted: &str) {
+        let request = Request::post(path)
+            .header(header::HOST, &self.host)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .expect("a request");
+        let response = self.sender.send_request(request).await.expect("an answer");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
+        let said_so = body.windows(wanted.len()).any(|window| window == wanted.as_bytes());
+        assert!(
+            status == StatusCode::OK && said_so,
+            "{path} was answered {status} {}",
+            String::from_utf8_lossy(&body)
+        );
+    }
+}
+
+fn record(latencies: &mut Histogram<u64>, latency: Duration) {
+    let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+    latencies.record(nanoseconds).expect("a histogram that grows");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement of time")]
+pub fn now() -> Instant {
+    Instant::now()
+}

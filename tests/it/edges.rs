@@ -1,0 +1,233 @@
+//! Contract section 1, "Everything else on the server": HTTP itself.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::client::conn::http2;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::documented::sent;
+use crate::support::{Answer, World, soon};
+
+#[tokio::test]
+async fn an_unknown_path_is_404_in_the_envelope() {
+    let world = World::new().await;
+    for path in
+        ["/api", "/api/", "/api/send-otp/", "/api/send-otp/1", "/API/SEND-OTP", "//", "/%00", "/..%2f"]
+    {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            in_envelope(&world.request(method, path, "{}").await, 404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_405_and_says_which_are_right() {
+    let world = World::new().await;
+    for path in ["/api/send-otp", "/api/verify-otp"] {
+        for method in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+            let answer = world.request(method, path, "").await;
+            in_envelope(&answer, 405);
+            assert_eq!(answer.header("allow"), "POST");
+        }
+    }
+    for path in ["/send-code", "/verify-code"] {
+        let answer = world.get(path).await;
+        assert_eq!((answer.status(), answer.header("allow")), (405, "POST"));
+        assert!(answer.json()["message"].is_string());
+    }
+    for path in ["/hello-world", "/healthz", "/readyz"] {
+        let answer = world.post(path, "{}").await;
+        assert_eq!(answer.status(), 405);
+        let allowed: Vec<_> = answer.header("allow").split(", ").collect();
+        assert!(allowed.contains(&"GET"), "{allowed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_does_not_change_the_route() {
+    let world = World::new().await;
+    let number = world.number();
+    let body = json!({"phoneNumber": number}).to_string();
+    world.post("/api/send-otp?source=app", body).await.expects(sent(&number, 5));
+}
+
+#[tokio::test]
+async fn a_body_over_16_kib_is_413_on_every_route() {
+    let world = World::new().await;
+    let number = world.number();
+    for size in [16 * 1024 + 1, 64 * 1024, 5 * 1024 * 1024] {
+        let body = format!(r#"{{"phoneNumber":"{number}","filler":"{}"}}"#, "x".repeat(size));
+        for path in ["/api/send-otp", "/api/verify-otp"] {
+            in_envelope(&world.post(path, body.clone()).await, 413);
+        }
+        assert_eq!(world.post("/send-code", body).await.status(), 413);
+    }
+    assert!(world.twilio.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_16_kib_is_read() {
+    let world = World::new().await;
+    let number = world.number();
+    let frame = json!({"phoneNumber": number, "filler": ""}).to_string();
+    let filler = "x".repeat(16 * 1024 - frame.len());
+    let body = json!({"phoneNumber": number, "filler": filler}).to_string();
+    assert_eq!(body.len(), 16 * 1024);
+    world.post("/api/send-otp", body).await.expects(sent(&number, 5));
+}
+
+#[tokio::test]
+async fn a_chunked_body_over_the_limit_is_413_without_a_stated_length() {
+    let world = World::new().await;
+    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let head = "POST /api/send-otp HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("written");
+    let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
+    for _ in 0..5 {
+        stream.write_all(chunk.as_bytes()).await.expect("written");
+    }
+    let answer = soon("an answer", read_head(&mut stream)).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_body_is_408() {
+    let world = World::with([("body-timeout", json!("300ms"))]).await;
+    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let head = "POST /api/send-otp HTTP/1.1\r\nHost: test\r\nContent-Length: 500\r\n\r\n{\"phone";
+    stream.write_all(head.as_bytes()).await.expect("written");
+    let answer = soon("an answer", read_head(&mut stream)).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_whole_head_is_ended() {
+    let world = World::with([("header-timeout", json!("300ms"))]).await;
+    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    stream.write_all(b"POST /api/send-otp HTTP/1.1\r\nHo").await.expect("written");
+    let mut rest = Vec::new();
+    soon("the connection's end", stream.read_to_end(&mut rest)).await.expect("an orderly end");
+    world.get("/healthz").await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_http_end_their_own_connection_only() {
+    let world = World::new().await;
+    for junk in
+        [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
+    {
+        let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+        stream.write_all(junk).await.expect("written");
+        stream.shutdown().await.expect("closed for writing");
+        let mut rest = Vec::new();
+        // Refused in words or by closing; either is an end.
+        let _ = soon("the connection's end", stream.read_to_end(&mut rest)).await;
+    }
+    assert_eq!(world.get("/healthz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_requests() {
+    let world = World::new().await;
+    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    for _ in 0..50 {
+        let request = b"GET /hello-world HTTP/1.1\r\nHost: test\r\n\r\n";
+        stream.write_all(request).await.expect("written");
+        let head = soon("an answer", read_head(&mut stream)).await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let mut body = vec![0; content_length(&head)];
+        stream.read_exact(&mut body).await.expect("the body");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_request_does_not_cost_the_connection() {
+    let world = World::new().await;
+    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    for (request, status) in [
+        ("POST /api/send-otp HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\n\r\n{", "400"),
+        ("GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\n", "404"),
+        ("PUT /api/send-otp HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}", "405"),
+        ("GET /hello-world HTTP/1.1\r\nHost: test\r\n\r\n", "200"),
+    ] {
+        stream.write_all(request.as_bytes()).await.expect("written");
+        let head = soon("an answer", read_head(&mut stream)).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        let mut body = vec![0; content_length(&head)];
+        stream.read_exact(&mut body).await.expect("the body");
+    }
+}
+
+#[tokio::test]
+async fn http_2_with_prior_knowledge_is_served() {
+    let world = World::new().await;
+    let stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let (sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("an HTTP/2 handshake");
+    tokio::spawn(connection);
+
+    // Several requests at once on the one connection.
+    let numbers: Vec<String> = (0..8).map(|_| world.number()).collect();
+    let sends = numbers.iter().map(|number| {
+        let body = json!({"phoneNumber": number}).to_string();
+        let uri = format!("http://{}/api/send-otp", world.address());
+        let request = Request::post(uri).body(Full::new(Bytes::from(body))).expect("a request");
+        let mut sender = sender.clone();
+        async move {
+            let response = sender.send_request(request).await.expect("an answer");
+            let (head, body) = response.into_parts();
+            Answer::new(head.status, head.headers, body.collect().await.expect("a body").to_bytes())
+        }
+    });
+    let answers = soon("answers", futures_util::future::join_all(sends)).await;
+    for (answer, number) in answers.iter().zip(&numbers) {
+        answer.expects(sent(number, 5));
+    }
+}
+
+#[tokio::test]
+async fn a_head_request_has_no_body() {
+    let world = World::new().await;
+    let stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+    tokio::spawn(connection);
+    let request = Request::head("/healthz").header("host", "test").body(Empty::<Bytes>::new());
+    let response = sender.send_request(request.expect("a request")).await.expect("an answer");
+    assert!(matches!(response.status(), StatusCode::OK | StatusCode::METHOD_NOT_ALLOWED));
+    assert!(response.into_body().collect().await.expect("an end").to_bytes().is_empty());
+}
+
+/// The envelope of contract section 1 on an error that has no `data`.
+#[track_caller]
+fn in_envelope(answer: &Answer, status: u16) {
+    let body = answer.json();
+    assert_eq!((answer.status(), &body["code"]), (status, &Value::from(status)), "{body}");
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert!(body["message"].as_str().is_some_and(|m| !m.is_empty()), "{body}");
+    assert!(body.get("data").is_none(), "{body}");
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(error) => {
+                panic!("the connection ended with {error} after {:?}", String::from_utf8_lossy(&head))
+            }
+        }
+    }
+    String::from_utf8(head).expect("text")
+}
+
+fn content_length(head: &str) -> usize {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    let mut length =
+        lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value);
+    length.next_back().and_then(|value| value.parse().ok()).expect("a stated length")
+}

@@ -1,0 +1,46 @@
+//! `/healthz` and `/readyz`.
+
+use serde_json::Value;
+
+use crate::support::documented::failed;
+use crate::support::{Answer, Reply, Setup, World};
+
+#[tokio::test]
+async fn a_server_with_a_gateway_is_alive_and_ready() {
+    let world = World::new().await;
+    for path in ["/healthz", "/readyz"] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_simulator_is_alive_and_ready() {
+    let server = Setup::new().start().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.client.get(path).await.status(), 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn refused_credentials_make_it_not_ready_but_alive() {
+    let world = World::new().await;
+    let number = world.number();
+    world.twilio.plan(&number, [Reply::Refuse { status: 401, code: 20003 }]);
+    world.send(&number).await.expects(failed());
+
+    not_ready(&world.get("/readyz").await);
+    assert_eq!(world.get("/healthz").await.status(), 200);
+
+    // The operator mended it at Twilio's: the next send that works shows it.
+    assert_eq!(world.send(&number).await.status(), 200);
+    assert_eq!(world.get("/readyz").await.status(), 200);
+}
+
+/// 503, and a reason that a person can act on.
+#[track_caller]
+pub fn not_ready(answer: &Answer) {
+    let body: Value = answer.json();
+    assert_eq!((answer.status(), &body["code"]), (503, &Value::from(503)), "{body}");
+    assert!(answer.text().len() > 40, "a reason: {body}");
+}

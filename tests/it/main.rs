@@ -1,0 +1,25 @@
+//! The real binary, driven over HTTP with a Twilio double on loopback.
+//!
+//! Each file holds one topic, each test starts its own server in its own directory, and nothing is
+//! shared between tests. What they have in common is the vocabulary in `support`.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod as_built;
+mod bad_bodies;
+mod bounds;
+mod command_line;
+mod config_compat;
+mod contract;
+mod crash;
+mod edges;
+mod gateway_trouble;
+mod health;
+mod inbox;
+mod lifecycle;
+mod numbers;
+mod parallel;
+mod privacy;
+mod restart;
+mod storage_trouble;
+mod support;
+mod tutorial;

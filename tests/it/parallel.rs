@@ -1,0 +1,164 @@
+//! Many requests for one number at the same time.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::support::documented::{incorrect, locked, verified};
+use crate::support::{Answer, Setup, World, wrong};
+
+/// Requests at the same time.
+const CROWD: usize = 200;
+
+/// How often each scene is repeated: a race that is lost once in a while must show.
+const ROUNDS: usize = 20;
+
+/// The bound on commands for one number is out of the way: every request is evaluated or refused
+/// by the engine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_200_parallel_right_codes_exactly_one_is_approved() {
+    let world = World::with([("max-commands-per-number", json!(CROWD))]).await;
+    for _ in 0..ROUNDS {
+        let (number, code) = world.number_with_code().await;
+        let answers = crowd(&world, &number, &code).await;
+        let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
+        let too_late = answers.iter().filter(|a| a.is(&incorrect(&number, 5))).count();
+        assert_eq!((approved, too_late), (1, CROWD - 1));
+        world.verify(&number, &code).await.expects(incorrect(&number, 5));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_200_parallel_wrong_codes_exactly_five_are_evaluated() {
+    let world = World::with([("max-commands-per-number", json!(CROWD))]).await;
+    for _ in 0..ROUNDS {
+        let (number, code) = world.number_with_code().await;
+        let answers = crowd(&world, &number, &wrong(&code)).await;
+        for trials in [4, 3, 2, 1] {
+            let told = answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
+            assert_eq!(told, 1, "{trials} trials left is said once");
+        }
+        let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
+        assert_eq!(refused, CROWD - 4);
+        world.verify(&number, &code).await.expects(locked(&number, 30));
+    }
+}
+
+/// The answers as built tell the wrong code that locks from those that find a lockout.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
+    let setup =
+        Setup::new().config("redis-version-answers", "as-built").config("max-commands-per-number", CROWD);
+    let world = World::of(setup).await;
+    for _ in 0..ROUNDS {
+        let (number, code) = world.number_with_code().await;
+        let answers = crowd(&world, &number, &wrong(&code)).await;
+        let told = count_by_message(&answers);
+        assert_eq!(told["Incorrect OTP, Try Again"], 4);
+        assert_eq!(told["Incorrect OTP and Max Limit Reached Try after 30 min"], 1);
+        assert_eq!(told["User is prohibted to make any OTP request, Try after 29 minutes"], CROWD - 5);
+        assert_eq!(world.verify(&number, &code).await.status(), 403);
+    }
+}
+
+/// With the bound on commands for one number as it is by default, some of the crowd are told to
+/// come back; nobody gets a free guess.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_usual_bounds_a_crowd_gets_no_guess_more_than_allowed() {
+    let world = World::new().await;
+    for _ in 0..ROUNDS {
+        let (number, code) = world.number_with_code().await;
+        let answers = crowd(&world, &number, &wrong(&code)).await;
+        for trials in [4, 3, 2, 1] {
+            let told = answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
+            assert_eq!(told, 1, "{trials} trials left is said once");
+        }
+        let mut later = 0;
+        for answer in answers.iter().filter(|answer| answer.status() == 429) {
+            answer.expects_retry_after();
+            later += 1;
+        }
+        let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
+        assert_eq!(refused + later, CROWD - 4);
+        world.verify(&number, &code).await.expects(locked(&number, 30));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_usual_bounds_a_crowd_with_the_right_code_gets_one_success() {
+    let world = World::new().await;
+    for _ in 0..ROUNDS {
+        let (number, code) = world.number_with_code().await;
+        let answers = crowd(&world, &number, &code).await;
+        let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
+        let too_late = answers.iter().filter(|a| a.is(&incorrect(&number, 5))).count();
+        let later = answers.iter().filter(|a| a.status() == 429).count();
+        assert_eq!((approved, too_late + later), (1, CROWD - 1));
+    }
+}
+
+/// A right code among wrong ones succeeds at most once, and never after the lockout.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn right_and_wrong_codes_together_give_at_most_one_success_and_never_a_sixth_guess() {
+    let world = World::with([("max-commands-per-number", json!(CROWD))]).await;
+    for _ in 0..ROUNDS {
+        let (number, code) = world.number_with_code().await;
+        let guesses = (0..CROWD).map(|i| if i % 8 == 5 { code.clone() } else { wrong(&code) });
+        let answers = all_at_once(&world, &number, guesses).await;
+        let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
+        let counted = |trials| answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
+        assert!(approved <= 1, "{approved} successes");
+        assert!([4, 3, 2, 1].into_iter().all(|trials| counted(trials) <= 1), "each count is said once");
+        let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
+        // Without a success the number is locked; with one it is as if it had never asked.
+        assert_eq!(refused > 0, approved == 0);
+    }
+}
+
+/// Parallel sends of one number: one code, and every message carries it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_parallel_sends_the_last_message_carries_the_code_that_works() {
+    let world = World::new().await;
+    let number = world.number();
+    let mut sends = JoinSet::new();
+    for _ in 0..16 {
+        let (client, number) = (world.server.client.clone(), number.clone());
+        sends.spawn(async move { client.send(&number).await });
+    }
+    let answers = sends.join_all().await;
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+    // Messages that are on their way together carry the same code; a later one replaces it.
+    let mut codes = world.twilio.codes();
+    codes.dedup();
+    let last = codes.pop().expect("a code");
+    world.verify(&number, &last).await.expects(verified(&number));
+}
+
+async fn crowd(world: &World, number: &str, code: &str) -> Vec<Answer> {
+    all_at_once(world, number, (0..CROWD).map(|_| code.to_owned())).await
+}
+
+/// Every guess on a connection of its own, opened before the first request leaves.
+async fn all_at_once(
+    world: &World,
+    number: &str,
+    guesses: impl ExactSizeIterator<Item = String>,
+) -> Vec<Answer> {
+    world.connect_to_have(guesses.len()).await;
+    let mut checks = JoinSet::new();
+    for guess in guesses {
+        let (client, number) = (world.server.client.clone(), number.to_owned());
+        checks.spawn(async move { client.verify(&number, &guess).await });
+    }
+    checks.join_all().await
+}
+
+fn count_by_message(answers: &[Answer]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for answer in answers {
+        let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();
+        *counts.entry(message).or_default() += 1;
+    }
+    counts
+}

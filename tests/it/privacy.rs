@@ -1,0 +1,278 @@
+//! No code, no secret and no whole number in any output or file: security.md section 2.
+//!
+//! The whole scenario runs at trace level; then everything that was printed, and every file of the
+//! data directory, is searched for everything that must not be there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use crate::inbox::{code_in, inbox};
+use crate::support::{ACCOUNT_SID, AUTH_TOKEN, Numbers, Reply, SENDER, Setup, World, until, wrong};
+
+#[tokio::test]
+async fn with_the_documented_answers_the_whole_scenario_prints_and_stores_nothing_private() {
+    scenario_through_twilio("documented").await;
+}
+
+#[tokio::test]
+async fn with_the_answers_as_built_the_whole_scenario_prints_and_stores_nothing_private() {
+    scenario_through_twilio("as-built").await;
+}
+
+#[tokio::test]
+async fn the_simulators_scenario_prints_and_stores_nothing_private() {
+    let setup = at_trace_level(Setup::new());
+    let server = setup.start().await;
+    let client = &server.client;
+    let mut private = Private::default();
+    let numbers = Numbers::default();
+    for _ in 0..4 {
+        let number = private.number(numbers.next());
+        client.send(&number).await;
+        client.send_code(&number).await;
+        client.send(&number).await;
+        let messages = inbox(client, &number).await;
+        assert_eq!(messages.len(), 3);
+        private.codes.extend(messages.iter().map(code_in));
+        client.get("/inbox").await;
+        let code = code_in(&messages[0]);
+        client.verify(&number, &wrong(&code)).await;
+        client.verify(&number, &code).await;
+    }
+    server.signal(rustix::process::Signal::TERM);
+    let finished = server.ended().await;
+    private.server_key(&setup.data_dir());
+    private.is_not_in_output(&finished.output);
+    private.is_not_in_files_of(&setup.data_dir());
+}
+
+/// A trap for this test itself: what is planted must be found.
+#[test]
+fn what_is_private_would_be_found() {
+    let mut private = Private::default();
+    let number = private.number("+14155550000".to_owned());
+    private.codes.push("0123456789".to_owned());
+    assert!(private.found_in(format!("a number {number}").as_bytes()).is_some());
+    assert!(private.found_in(b"its national part 4155550000").is_some());
+    assert!(private.found_in(b"{\"code\":\"0123456789\"}").is_some());
+    assert!(private.found_in(&123_456_789_u64.to_be_bytes()).is_some());
+    assert!(private.found_in(AUTH_TOKEN.as_bytes()).is_some());
+    assert!(private.found_in(b"+1415*****00 and 0123456").is_none());
+}
+
+async fn scenario_through_twilio(answers: &str) {
+    let setup = Setup::new().config("redis-version-answers", answers).config("send-budget", "1s");
+    let mut world = World::of(at_trace_level(setup)).await;
+    let mut private = Private::default();
+
+    everything_a_client_does(&world, &mut private).await;
+    everything_a_gateway_does(&world, &mut private).await;
+    world.server.let_writes_fail();
+    let number = private.number(world.number());
+    world.send(&number).await;
+    world.verify(&number, "1234567890").await;
+    world.server.let_writes_succeed();
+    until("the recovery", || world.send(&number), |answer| answer.status() == 200).await;
+
+    let mut output = world.server.output().text();
+    world = world.restart_after_kill().await;
+    everything_a_client_does(&world, &mut private).await;
+    output += &world.server.output().text();
+    let (world, finished) = world.restart().await;
+    output += &finished.output;
+    output += &world.server.output().text();
+
+    private.codes.extend(world.twilio.codes());
+    assert!(private.codes.len() > 20, "the scenario sends codes");
+    private.server_key(&world.setup.data_dir());
+    private.is_not_in_output(&output);
+    private.is_not_in_files_of(&world.setup.data_dir());
+}
+
+async fn everything_a_client_does(world: &World, private: &mut Private) {
+    // Sent, resent, wrong, right, again.
+    let number = private.number(world.number());
+    world.send(&number).await;
+    let first = world.twilio.code_for(&number);
+    let answer = world.send(&number).await;
+    let code = world.twilio.code_for(&number);
+    assert!(!answer.text().contains(&code), "an answer must not contain the code");
+    world.verify(&number, &wrong(&code)).await;
+    world.verify(&number, &first).await;
+    world.verify(&number, &code).await;
+    world.verify(&number, &code).await;
+    // Locked.
+    let number = private.number(world.number());
+    world.send(&number).await;
+    let code = world.twilio.code_for(&number);
+    for _ in 0..6 {
+        world.verify(&number, &wrong(&code)).await;
+    }
+    world.verify(&number, &code).await;
+    world.send(&number).await;
+    // The tutorial's routes.
+    let number = private.number(world.number());
+    world.send_code(&number).await;
+    let code = world.twilio.code_for(&number);
+    world.verify_code(&number, &wrong(&code)).await;
+    world.verify_code(&number, &code).await;
+    // Numbers and codes where they do not belong, and bodies that are not what they should be.
+    let national = number.trim_start_matches("+1");
+    world.get(&format!("/api/send-otp?phoneNumber=%2B1{national}&code={code}")).await;
+    world.get(&format!("/api/verify-otp/1{national}/{code}")).await;
+    world.send(&format!("{number}{number}")).await;
+    world.verify(&number, &format!("{code}{code}")).await;
+    for body in [
+        json!({"phoneNumber": [number], "code": code}).to_string(),
+        json!({"user": {"phoneNumber": number}, "code": code.parse::<u64>().expect("digits")}).to_string(),
+        format!(r#"{{"phoneNumber":"{number}""#),
+        format!(r#"{{"{number}":"{code}"}}"#),
+    ] {
+        for path in ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"] {
+            world.post(path, body.clone()).await;
+        }
+    }
+}
+
+async fn everything_a_gateway_does(world: &World, private: &mut Private) {
+    let troubles = [
+        Reply::Refuse { status: 400, code: 21211 },
+        Reply::Refuse { status: 400, code: 21610 },
+        Reply::Refuse { status: 401, code: 20003 },
+        Reply::Refuse { status: 400, code: 99_999 },
+        Reply::Busy,
+        Reply::ServerError(500),
+        Reply::NotJson,
+        Reply::CutShort,
+        Reply::Reset,
+        Reply::Hang,
+    ];
+    for trouble in troubles {
+        let number = private.number(world.number());
+        world.twilio.plan(&number, [trouble; 64]);
+        world.send(&number).await;
+        world.send_code(&number).await;
+    }
+}
+
+/// Ten digits, so that a time or a counter in the log is not taken for a code.
+fn at_trace_level(setup: Setup) -> Setup {
+    setup.args(["--log-level", "trace"]).config("otp-length", 10)
+}
+
+/// Everything that must not be found.
+#[derive(Default)]
+struct Private {
+    codes: Vec<String>,
+    numbers: Vec<String>,
+    server_key: Option<String>,
+}
+
+impl Private {
+    fn number(&mut self, number: String) -> String {
+        self.numbers.push(number.clone());
+        number
+    }
+
+    fn server_key(&mut self, data_dir: &Path) {
+        let key = fs::read_to_string(data_dir.join("server.key")).expect("the server key");
+        self.server_key = Some(key.trim().to_owned());
+    }
+
+    /// What must not be in a log.
+    fn is_not_in_output(&self, output: &str) {
+        assert!(output.lines().count() > 20, "the scenario logs something");
+        for line in output.lines() {
+            if let Some(found) = self.found_in(without_time(line).as_bytes()) {
+                panic!("the output contains {found}:\n{line}");
+            }
+        }
+    }
+
+    /// What must not be on disk. Numbers may: without them there would be nothing to count.
+    fn is_not_in_files_of(&self, data_dir: &Path) {
+        let mut searched = 0;
+        for file in files_below(data_dir) {
+            if file.ends_with("server.key") {
+                continue;
+            }
+            let content = fs::read(&file).expect("a file of the data directory");
+            // Space is laid out ahead; nothing is to be found in zeros.
+            let content = &content[..content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
+            if let Some(found) = self.found_in_file(content) {
+                panic!("{} contains {found}", file.display());
+            }
+            searched += content.len();
+        }
+        assert!(searched > 0, "there is something on disk");
+    }
+
+    fn found_in(&self, text: &[u8]) -> Option<String> {
+        // Without the country code too: its ten digits tell a number.
+        let mut numbers = self.numbers.iter().map(String::as_str).chain([SENDER]).map(|number| &number[2..]);
+        let number = numbers.find(|number| contains(text, number.as_bytes()));
+        number.map(|number| format!("a whole number, {number}")).or_else(|| self.found_in_file(text))
+    }
+
+    fn found_in_file(&self, content: &[u8]) -> Option<String> {
+        let credentials = STANDARD.encode(format!("{ACCOUNT_SID}:{AUTH_TOKEN}"));
+        let mut wanted: Vec<(&str, Vec<u8>)> = vec![
+            ("the auth token", AUTH_TOKEN.into()),
+            ("the auth token in base64", STANDARD.encode(AUTH_TOKEN).into()),
+            ("the credentials in base64", credentials.into()),
+        ];
+        for code in &self.codes {
+            wanted.push(("a code", code.clone().into()));
+            // As an integer of a record; a shorter one could be there by chance.
+            let value: u64 = code.parse().expect("digits");
+            if code.len() == 10 {
+                wanted.push(("a code as an integer", value.to_be_bytes().into()));
+                wanted.push(("a code as an integer", value.to_le_bytes().into()));
+            }
+        }
+        if let Some(hex) = &self.server_key {
+            let bytes = bytes_of(hex);
+            wanted.push(("the server key", hex.clone().into()));
+            wanted.push(("the server key", hex.to_uppercase().into()));
+            wanted.push(("the server key in base64", STANDARD.encode(&bytes).into()));
+            wanted.push(("the server key in base64", URL_SAFE_NO_PAD.encode(&bytes).into()));
+            wanted.push(("the server key as bytes", bytes));
+        }
+        wanted.into_iter().find(|(_, bytes)| contains(content, bytes)).map(|(what, _)| what.to_owned())
+    }
+}
+
+/// The tutorial's codes have six digits, as the fraction of a second in a time stamp does.
+fn without_time(line: &str) -> String {
+    match serde_json::from_str::<Value>(line) {
+        Ok(Value::Object(mut event)) => {
+            event.remove("timestamp");
+            Value::Object(event).to_string()
+        }
+        _ => line.to_owned(),
+    }
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).expect("hex digits");
+    digits.chunks(2).map(byte).collect()
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    text.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    entries
+        .flat_map(|entry| {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { files_below(&path) } else { vec![path] }
+        })
+        .collect()
+}

@@ -1,0 +1,78 @@
+//! A disk that takes no more writes: closed, named, and over when the disk is well again.
+//!
+//! The trouble is real: the file size limit of the running program makes its writes fail.
+
+use serde_json::Value;
+
+use crate::health::not_ready;
+use crate::support::documented::{incorrect, sent, verified};
+use crate::support::{Answer, World, until, wrong};
+
+#[tokio::test]
+async fn while_writes_fail_nothing_is_sent_or_approved() {
+    let world = World::new().await;
+    let (number, code) = world.number_with_code().await;
+    let other = world.number();
+    world.server.let_writes_fail();
+
+    unavailable(&world.send(&other).await);
+    unavailable(&world.verify(&number, &code).await);
+    unavailable(&world.verify(&number, &wrong(&code)).await);
+    assert!(world.twilio.received_for(&other).is_empty(), "no message without a durable decision");
+    not_ready(&world.get("/readyz").await);
+    assert_eq!(world.get("/healthz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn when_writes_succeed_again_the_server_recovers_without_a_restart() {
+    let world = World::new().await;
+    let number = world.number();
+    world.server.let_writes_fail();
+    unavailable(&world.send(&number).await);
+
+    world.server.let_writes_succeed();
+    let answer = until("the recovery", || world.send(&number), |answer| answer.status() != 503).await;
+    answer.expects(sent(&number, 5));
+    world.verify(&number, &world.twilio.code_for(&number)).await.expects(verified(&number));
+    let ready = || world.get("/readyz");
+    until("readiness", ready, |answer| answer.status() == 200).await;
+}
+
+#[tokio::test]
+async fn a_wrong_code_that_met_a_full_disk_stays_counted() {
+    let world = World::new().await;
+    let (number, code) = world.number_with_code().await;
+    world.server.let_writes_fail();
+    let wrong = wrong(&code);
+    unavailable(&world.verify(&number, &wrong).await);
+
+    world.server.let_writes_succeed();
+    let check = || world.verify(&number, &wrong);
+    let answer = until("the recovery", check, |answer| answer.status() != 503).await;
+    // Every check was made, also those that were told nothing; there is no free guess.
+    let trials = answer.json()["data"]["trials"].as_u64();
+    assert!(answer.status() == 403 || trials.is_some_and(|trials| trials <= 3), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_before_the_trouble_survives_a_kill_during_it() {
+    let world = World::new().await;
+    let (number, code) = world.number_with_code().await;
+    world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
+    world.server.let_writes_fail();
+    unavailable(&world.verify(&number, &wrong(&code)).await);
+
+    let world = world.restart_after_kill().await;
+    let answer = world.verify(&number, &wrong(&code)).await;
+    // The unacknowledged one may or may not have reached the disk.
+    let trials = answer.json()["data"]["trials"].as_u64();
+    assert!(trials == Some(3) || trials == Some(2), "{}", answer.text());
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[track_caller]
+fn unavailable(answer: &Answer) {
+    let body = answer.json();
+    assert_eq!((answer.status(), &body["code"]), (503, &Value::from(503)), "{body}");
+    answer.expects_retry_after();
+}

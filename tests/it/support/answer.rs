@@ -1,0 +1,119 @@
+//! Answers, and what they should be.
+
+use bytes::Bytes;
+use hyper::header::HeaderMap;
+use hyper::{StatusCode, header};
+use serde_json::{Value, json};
+
+/// What the server said.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// What the server should say, in the envelope of contract section 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    status: u16,
+    message: String,
+    /// `None`: there must be no `data`. An object: at least these fields, for fields may be added.
+    data: Option<Value>,
+}
+
+impl Expectation {
+    /// An answer without `data`.
+    pub fn plain(status: u16, message: &str) -> Self {
+        Self { status, message: message.to_owned(), data: None }
+    }
+
+    /// An answer with this `data`.
+    pub fn with_data(status: u16, message: &str, data: Value) -> Self {
+        Self { status, message: message.to_owned(), data: Some(data) }
+    }
+
+    fn is_met_by(&self, answer: &Answer) -> bool {
+        let Some(body) = answer.json_if_any() else { return false };
+        let data_fits = match (&self.data, body.get("data")) {
+            (None, None) => true,
+            (Some(Value::Object(wanted)), Some(Value::Object(found))) => {
+                wanted.iter().all(|(name, value)| found.get(name) == Some(value))
+            }
+            (Some(wanted), Some(found)) => wanted == found,
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        answer.status == self.status
+            && answer.header("content-type") == "application/json"
+            && body["code"] == self.status
+            && body["message"] == self.message.as_str()
+            && data_fits
+    }
+}
+
+impl Answer {
+    /// Takes over what arrived.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status: status.as_u16(), headers, body }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// A header, empty when it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        self.json_if_any().unwrap_or_else(|| panic!("not JSON: {}", self.text()))
+    }
+
+    fn json_if_any(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// Fails the test unless the answer is this.
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a test reads better without the borrow")]
+    pub fn expects(&self, wanted: Expectation) -> &Self {
+        assert!(wanted.is_met_by(self), "wanted {wanted:?}\nbut got HTTP {}: {}", self.status, self.text());
+        self
+    }
+
+    /// Whether the answer is this.
+    pub fn is(&self, wanted: &Expectation) -> bool {
+        wanted.is_met_by(self)
+    }
+
+    /// Fails the test unless the answer is this, byte for byte.
+    #[track_caller]
+    pub fn expects_exactly(&self, status: u16, body: &str) -> &Self {
+        assert_eq!((self.status, self.text().as_str()), (status, body));
+        assert_eq!(self.header("content-type"), "application/json");
+        self
+    }
+
+    /// Fails the test unless the answer is `{"message": ...}` and nothing else.
+    #[track_caller]
+    pub fn expects_message(&self, status: u16, message: &str) -> &Self {
+        assert_eq!((self.status, self.json()), (status, json!({"message": message})));
+        self
+    }
+
+    /// Fails the test unless the client is told when to try again.
+    #[track_caller]
+    pub fn expects_retry_after(&self) -> &Self {
+        let seconds = self.header(header::RETRY_AFTER.as_str());
+        assert!(seconds.parse::<u32>().is_ok_and(|s| s > 0), "Retry-After: {seconds:?}");
+        self
+    }
+}

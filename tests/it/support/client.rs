@@ -1,0 +1,143 @@
+//! An HTTP client that speaks the server's API.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Method, Request, header};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use super::{Answer, soon};
+
+/// A client of one server. Keeps its connections alive and uses them again; opens as many as
+/// there are requests at the same time.
+#[derive(Debug, Clone)]
+pub struct Client {
+    address: SocketAddr,
+    idle: Arc<Mutex<Vec<SendRequest<Full<Bytes>>>>>,
+}
+
+impl Client {
+    /// A client of the server at this address.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, idle: Arc::default() }
+    }
+
+    /// A client of no server.
+    pub fn nowhere() -> Self {
+        Self::new((Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `POST /api/send-otp`.
+    pub async fn send(&self, number: &str) -> Answer {
+        self.try_send(number).await.expect("an answer")
+    }
+
+    /// `POST /api/verify-otp`.
+    pub async fn verify(&self, number: &str, code: &str) -> Answer {
+        self.try_verify(number, code).await.expect("an answer")
+    }
+
+    /// The same as [`Client::send`], or the reason why there is no answer.
+    pub async fn try_send(&self, number: &str) -> Result<Answer, io::Error> {
+        self.try_post("/api/send-otp", json!({"phoneNumber": number}).to_string()).await
+    }
+
+    /// The same as [`Client::verify`], or the reason why there is no answer.
+    pub async fn try_verify(&self, number: &str, code: &str) -> Result<Answer, io::Error> {
+        let body = json!({"user": {"phoneNumber": number}, "code": code});
+        self.try_post("/api/verify-otp", body.to_string()).await
+    }
+
+    /// `POST /send-code`, the tutorial's.
+    pub async fn send_code(&self, number: &str) -> Answer {
+        self.post("/send-code", json!({"phoneNumber": number}).to_string()).await
+    }
+
+    /// `POST /verify-code`, the tutorial's.
+    pub async fn verify_code(&self, number: &str, code: &str) -> Answer {
+        self.post("/verify-code", json!({"phoneNumber": number, "smsCode": code}).to_string()).await
+    }
+
+    /// `GET` this path.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request(Method::GET, path, "").await
+    }
+
+    /// `POST` this to that path.
+    pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.try_post(path, body).await.expect("an answer")
+    }
+
+    /// The same as [`Client::post`], or the reason why there is no answer.
+    pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, io::Error> {
+        self.try_request(Method::POST, path, body).await
+    }
+
+    /// Any request without special headers.
+    pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.try_request(method, path, body).await.expect("an answer")
+    }
+
+    async fn try_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, io::Error> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.to_string())
+            .body(Full::new(body.into()))
+            .expect("a request");
+        soon("an answer", self.exchange(request)).await
+    }
+
+    /// Opens connections ahead of their use until this many are idle, so that no request waits for
+    /// its own.
+    pub async fn connect_to_have(&self, connections: usize) {
+        while self.idle.lock().unwrap().len() < connections {
+            let connection = self.open().await.expect("a connection");
+            self.idle.lock().unwrap().push(connection);
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, io::Error> {
+        let idle = self.idle.lock().unwrap().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.open().await?,
+        };
+        if connection.ready().await.is_err() {
+            // Closed by the server while it was idle; nothing of this request was sent.
+            connection = self.open().await?;
+        }
+        let response = connection.send_request(request).await.map_err(io::Error::other)?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        self.idle.lock().unwrap().push(connection);
+        Ok(Answer::new(head.status, head.headers, body))
+    }
+
+    async fn open(&self) -> Result<SendRequest<Full<Bytes>>, io::Error> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        // The connection's end shows as an error of the request on it.
+        tokio::spawn(async move { drop(connection.await) });
+        sender.ready().await.map_err(io::Error::other)?;
+        Ok(sender)
+    }
+}

@@ -1,0 +1,54 @@
+//! The vocabulary of the tests: a server, a Twilio double, a client, and what answers should say.
+
+mod answer;
+mod client;
+pub mod documented;
+mod numbers;
+mod output;
+mod server;
+mod twilio;
+mod world;
+
+pub use answer::{Answer, Expectation};
+pub use client::Client;
+pub use numbers::{Numbers, wrong};
+pub use output::Output;
+pub use server::{Finished, Server, Setup};
+pub use twilio::{ACCOUNT_SID, AUTH_TOKEN, Reply, SENDER, Twilio};
+pub use world::{World, through};
+
+use std::time::Duration;
+
+/// How long a test waits for something that must happen. Only a broken server takes that long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for `what` to happen, or fails the test.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(PATIENCE, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what}: did not happen within {PATIENCE:?}"))
+}
+
+/// Asks again and again until an answer satisfies the condition, for outcomes that come with time
+/// alone, such as the end of a lockout.
+pub async fn until<T, F: Future<Output = T>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+    satisfied: impl Fn(&T) -> bool,
+) -> T {
+    soon(what, async {
+        loop {
+            let answer = ask().await;
+            if satisfied(&answer) {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}
+
+/// Lets the whole life of a code pass. Its end cannot be seen from outside without using the code,
+/// and the code cannot be used later than this.
+pub async fn let_pass(life: Duration) {
+    tokio::time::sleep(life).await;
+}

@@ -1,0 +1,21 @@
+//! Numbers and codes to test with.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Hands out distinct numbers, each of a possible length for its country.
+#[derive(Debug, Default)]
+pub struct Numbers(AtomicU32);
+
+impl Numbers {
+    /// A number that was not handed out before, in E.164 form.
+    pub fn next(&self) -> String {
+        format!("+1415{:07}", 5_550_000 + self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A code of the same length that differs from `code` in its last digit.
+pub fn wrong(code: &str) -> String {
+    let (head, last) = code.split_at(code.len() - 1);
+    let digit: u8 = last.parse().expect("a code ends with a digit");
+    format!("{head}{}", (digit + 1) % 10)
+}

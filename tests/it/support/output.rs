@@ -1,0 +1,73 @@
+//! What the program prints, collected while it runs.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+/// The lines of standard output and standard error, in the order of their arrival.
+#[derive(Debug, Clone)]
+pub struct Output {
+    lines: Arc<Mutex<Vec<String>>>,
+    seen: watch::Receiver<usize>,
+}
+
+impl Output {
+    /// Reads both streams to their ends, each on a thread of its own.
+    pub fn collect(stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (sender, seen) = watch::channel(0);
+        spawn_reader(stdout, lines.clone(), sender.clone());
+        spawn_reader(stderr, lines.clone(), sender);
+        Self { lines, seen }
+    }
+
+    /// Everything so far.
+    pub fn text(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+
+    /// The lines so far that are JSON objects.
+    pub fn events(&self) -> Vec<Value> {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
+    }
+
+    /// The first event that satisfies the condition, now or later; `None` when the program closed
+    /// its output without it.
+    pub async fn event(&self, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
+        let mut seen = self.seen.clone();
+        loop {
+            seen.mark_unchanged();
+            if let Some(event) = self.events().into_iter().find(|event| wanted(event)) {
+                return Some(event);
+            }
+            if seen.changed().await.is_err() {
+                // Both readers are done: what is there now is everything.
+                return self.events().into_iter().find(|event| wanted(event));
+            }
+        }
+    }
+
+    /// Waits until the program has closed both streams.
+    pub async fn closed(&self) {
+        let mut seen = self.seen.clone();
+        while seen.changed().await.is_ok() {}
+    }
+}
+
+fn spawn_reader(
+    stream: impl Read + Send + 'static,
+    lines: Arc<Mutex<Vec<String>>>,
+    seen: watch::Sender<usize>,
+) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n') {
+            let Ok(line) = line else { break };
+            lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+            seen.send_modify(|count| *count += 1);
+        }
+    });
+}

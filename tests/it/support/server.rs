@@ -1,0 +1,206 @@
+//! The program as a child process.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Client, Output, soon};
+
+/// How to start the program: a directory of its own, settings, environment, arguments.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    home: Arc<TempDir>,
+    config: Option<Value>,
+    environment: BTreeMap<String, String>,
+    arguments: Vec<String>,
+}
+
+impl Setup {
+    /// An empty directory, no settings, no arguments and an empty environment.
+    pub fn bare() -> Self {
+        let home = Arc::new(tempfile::tempdir().expect("make a directory for the test"));
+        Self { home, config: None, environment: BTreeMap::new(), arguments: Vec::new() }
+    }
+
+    /// What most tests want: any free port on loopback, JSON logs at debug level, codes that
+    /// outlive the test.
+    pub fn new() -> Self {
+        Self::bare()
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"])
+            .args(["--data-dir", "data"])
+            .config("otp-timeout", "10m")
+    }
+
+    /// Sets one key of `config.json`.
+    pub fn config(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.config.get_or_insert_with(|| Value::Object(serde_json::Map::new()))[key] = value.into();
+        self
+    }
+
+    /// Sets one variable of the environment.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Writes a file into the working directory of the program.
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        std::fs::write(self.home.path().join(name), content).expect("write a file for the test");
+        self
+    }
+
+    /// The working directory of the program.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The data directory, at its usual place.
+    pub fn data_dir(&self) -> PathBuf {
+        self.home().join("data")
+    }
+
+    /// Starts the program and waits until it says that it listens.
+    pub async fn start(&self) -> Server {
+        let (child, output) = self.spawn();
+        let mut server =
+            Server { client: Client::nowhere(), child, output: output.clone(), _home: self.home.clone() };
+        let listening = soon("listening", output.event(|event| event["message"] == "listening")).await;
+        let Some(listening) = listening else {
+            panic!("the program ended before it listened:\n{}", output.text());
+        };
+        server.client = Client::new(address_in(&listening));
+        server
+    }
+
+    /// Runs the program until it ends by itself.
+    pub async fn run(&self) -> Finished {
+        let (child, output) = self.spawn();
+        let server = Server { client: Client::nowhere(), child, output, _home: self.home.clone() };
+        server.ended().await
+    }
+
+    fn spawn(&self) -> (Child, Output) {
+        if let Some(config) = &self.config {
+            let text = serde_json::to_vec_pretty(config).expect("settings as JSON");
+            std::fs::write(self.home().join("config.json"), text).expect("write config.json");
+        }
+        // A write beyond the file size limit is to fail like one on a full disk, not to end the
+        // program: the signal must be ignored before it starts.
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_onceward")])
+            .args(&self.arguments)
+            .current_dir(self.home())
+            .env_clear()
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the program");
+        let stdout = child.stdout.take().expect("standard output is a pipe");
+        let stderr = child.stderr.take().expect("standard error is a pipe");
+        (child, Output::collect(stdout, stderr))
+    }
+}
+
+/// The program while it runs. Killed when dropped.
+pub struct Server {
+    /// A client of this server.
+    pub client: Client,
+    child: Child,
+    output: Output,
+    _home: Arc<TempDir>,
+}
+
+/// The program after it ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Everything it printed.
+    pub output: String,
+}
+
+impl Server {
+    /// What it printed so far.
+    pub fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("send a signal");
+    }
+
+    /// Ends it without a chance to do anything more.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// From now on no write to a file succeeds, as on a full disk.
+    pub fn let_writes_fail(&self) {
+        self.limit_file_size(Some(1));
+    }
+
+    /// Ends [`Server::let_writes_fail`].
+    pub fn let_writes_succeed(&self) {
+        self.limit_file_size(None);
+    }
+
+    fn limit_file_size(&self, bytes: Option<u64>) {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(self.pid()), Resource::Fsize, limit).expect("limit the size of files");
+    }
+
+    /// Waits until it has ended, and has said all it has to say.
+    pub async fn ended(mut self) -> Finished {
+        let status = soon("the program's end", async {
+            loop {
+                if let Some(status) = self.child.try_wait().expect("wait for the program") {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        soon("the end of its output", self.output.closed()).await;
+        Finished { status, output: self.output.text() }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Server {
+    #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
+    fn drop(&mut self) {
+        // An error means that it has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("--- output of the program:\n{}", self.output.text());
+        }
+    }
+}
+
+/// The address in the line that says so. Tests reach every name and every address of this machine
+/// through loopback.
+fn address_in(listening: &Value) -> SocketAddr {
+    let url = listening["url"].as_str().expect("the line `listening` has a field `url`");
+    let authority = url.strip_prefix("http://").expect("an http address");
+    authority.replace("localhost", "127.0.0.1").parse().expect("an address and a port")
+}

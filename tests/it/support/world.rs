@@ -1,0 +1,87 @@
+//! A server that sends through a Twilio double: what most tests are about.
+
+use std::ops::Deref;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{ACCOUNT_SID, AUTH_TOKEN, Client, Finished, Numbers, SENDER, Server, Setup, Twilio};
+
+/// A server, its settings, and the double that it sends through. Acts as its own client.
+pub struct World {
+    /// Where its messages go.
+    pub twilio: Twilio,
+    /// How it was started, and will be started again.
+    pub setup: Setup,
+    /// The running program.
+    pub server: Server,
+    /// Numbers that nobody used yet.
+    pub numbers: Numbers,
+}
+
+impl World {
+    /// The usual settings.
+    pub async fn new() -> Self {
+        Self::of(Setup::new()).await
+    }
+
+    /// The usual settings and these.
+    pub async fn with<const N: usize>(settings: [(&str, Value); N]) -> Self {
+        let setup = settings.into_iter().fold(Setup::new(), |setup, (key, value)| setup.config(key, value));
+        Self::of(setup).await
+    }
+
+    /// These settings, and the double as its gateway.
+    pub async fn of(setup: Setup) -> Self {
+        let twilio = Twilio::start().await;
+        let setup = through(&twilio.base_url(), setup);
+        let server = setup.start().await;
+        Self { twilio, setup, server, numbers: Numbers::default() }
+    }
+
+    /// A number that nobody used yet.
+    pub fn number(&self) -> String {
+        self.numbers.next()
+    }
+
+    /// A number that was sent a code, and the code.
+    pub async fn number_with_code(&self) -> (String, String) {
+        let number = self.number();
+        assert_eq!(self.send(&number).await.status(), 200);
+        let code = self.twilio.code_for(&number);
+        (number, code)
+    }
+
+    /// Stops the server in good order and starts it again.
+    pub async fn restart(self) -> (Self, Finished) {
+        self.server.signal(Signal::TERM);
+        let finished = self.server.ended().await;
+        let server = self.setup.start().await;
+        (Self { server, ..self }, finished)
+    }
+
+    /// Kills the server and starts it again.
+    pub async fn restart_after_kill(self) -> Self {
+        self.server.kill();
+        self.server.ended().await;
+        let server = self.setup.start().await;
+        Self { server, ..self }
+    }
+}
+
+impl Deref for World {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.server.client
+    }
+}
+
+/// Has the server send through what listens at this address.
+pub fn through(base_url: &str, setup: Setup) -> Setup {
+    setup
+        .env("TWILIO_ACCOUNT_SID", ACCOUNT_SID)
+        .env("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
+        .env("TWILIO_PHONE_NUMBER", SENDER)
+        .env("TWILIO_BASE_URL", base_url)
+}

@@ -1,0 +1,97 @@
+//! Contract section 2: the tutorial's two routes.
+
+use serde_json::json;
+
+use crate::support::documented::{incorrect, sent};
+use crate::support::{Answer, Reply, World, wrong};
+
+const NO_MATCH: &str = "The phone number and the SMS code doesn't match.";
+const MATCH: &str = "This is a valid match!";
+
+#[tokio::test]
+async fn the_tutorials_code_is_sent_with_the_providers_message_id_and_verifies_once() {
+    let world = World::with([("brand", json!("Analytical Engines"))]).await;
+    let number = world.number();
+    let id = format!("SM{:032x}", 1);
+    world.send_code(&number).await.expects_message(200, &format!("Message sent with id: {id}"));
+
+    let received = world.twilio.received_for(&number);
+    let code = world.twilio.code_for(&number);
+    assert_eq!(code.len(), 6);
+    let text = format!("Hello from Analytical Engines! Your verification code is: {code}");
+    assert_eq!(received[0].field("Body"), text);
+
+    world.verify_code(&number, &code).await.expects_message(200, MATCH);
+    world.verify_code(&number, &code).await.expects_message(400, NO_MATCH);
+}
+
+#[tokio::test]
+async fn the_tutorials_code_lives_ten_minutes_whatever_otp_timeout_says() {
+    let world = World::with([("otp-timeout", json!(30))]).await;
+    let number = world.number();
+    assert_eq!(world.send_code(&number).await.status(), 200);
+    let received = world.twilio.received_for(&number);
+    let seconds: u32 = received[0].field("ValidityPeriod").parse().expect("seconds");
+    assert!((500..=600).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn the_tutorials_wrong_codes_count_and_lock() {
+    let world = World::new().await;
+    let number = world.number();
+    assert_eq!(world.send_code(&number).await.status(), 200);
+    let code = world.twilio.code_for(&number);
+    for _ in 0..4 {
+        world.verify_code(&number, &wrong(&code)).await.expects_message(400, NO_MATCH);
+    }
+    for answer in [
+        world.verify_code(&number, &wrong(&code)).await,
+        world.verify_code(&number, &code).await,
+        world.send_code(&number).await,
+    ] {
+        assert_eq!(answer.status(), 403);
+        says_something(&answer);
+    }
+}
+
+#[tokio::test]
+async fn the_tutorials_bad_bodies_are_400_and_say_so() {
+    let world = World::new().await;
+    for body in ["", "{", "null", r#"{"phoneNumber":"hello"}"#, r#"{"phoneNumber":14155552671}"#] {
+        for path in ["/send-code", "/verify-code"] {
+            let answer = world.post(path, body).await;
+            assert_eq!(answer.status(), 400, "{path} {body}");
+            says_something(&answer);
+        }
+    }
+    assert!(world.twilio.received().is_empty());
+}
+
+#[tokio::test]
+async fn provider_trouble_is_502_on_the_tutorials_route() {
+    let world = World::new().await;
+    let number = world.number();
+    for reply in [Reply::ServerError(500), Reply::Refuse { status: 401, code: 20003 }, Reply::Reset] {
+        world.twilio.plan(&number, [reply]);
+        let answer = world.send_code(&number).await;
+        assert_eq!(answer.status(), 502, "{reply:?}");
+        says_something(&answer);
+    }
+}
+
+#[tokio::test]
+async fn both_apis_count_the_same_number_together() {
+    let world = World::new().await;
+    let number = world.number();
+    assert_eq!(world.send_code(&number).await.status(), 200);
+    let code = world.twilio.code_for(&number);
+    world.verify_code(&number, &wrong(&code)).await.expects_message(400, NO_MATCH);
+    world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
+    world.send(&number).await.expects(sent(&number, 3));
+}
+
+fn says_something(answer: &Answer) {
+    let body = answer.json();
+    let fields = body.as_object().expect("an object");
+    assert!(fields.len() == 1 && fields["message"].as_str().is_some_and(|m| !m.is_empty()), "{body}");
+}
