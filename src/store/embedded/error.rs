@@ -3,9 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why the store did not open. Each message says what happened, where, and what to do. Nothing was
-/// changed on the disk unless the message says so, and in no case does the store begin empty over
-/// data that it cannot read.
+/// Why the store did not open. Each message says what happened, where, and what to do. In no case
+/// does the store begin empty over data that it cannot read.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has the directory open.
@@ -72,10 +71,10 @@ pub enum OpenError {
         /// The data directory.
         directory: PathBuf,
     },
-    /// A part of the journal is gone.
+    /// A part of the journal is gone, or the snapshot went back to an older state.
     #[error(
-        "{} is missing, and with it changes that were acknowledged; put the file back, or restore the whole directory \
-         from a backup",
+        "{} is missing, and with it changes that were acknowledged: it was removed, or the snapshot beside it is older \
+         than it should be; put right what was changed, or restore the whole directory from a backup",
         path.display()
     )]
     SegmentMissing {

@@ -181,8 +181,15 @@ fn start(
     let next =
         Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: replayed.last_time };
     let journal = Journal::new(next, to_preparer);
-    let writer =
-        Writer::new(journal, replayed.changes, covered, to_rounds, options.clock.clone(), health.clone());
+    let writer = Writer::new(
+        journal,
+        options.segment_bytes,
+        replayed.changes,
+        covered,
+        to_rounds,
+        options.clock.clone(),
+        health.clone(),
+    );
 
     let every = options.round_every;
     let for_rounds = to_writer.clone();

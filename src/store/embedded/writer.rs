@@ -19,6 +19,9 @@ use crate::store::{Key, Outcome, Revision, StoreError, Write};
 /// Batches are joined until a frame has this many bytes.
 const JOINED_BYTES: usize = 4 * 1024 * 1024;
 
+/// Nor does a frame of joined batches take more than this part of a segment.
+const FRAMES_PER_SEGMENT: u64 = 4;
+
 /// The most batches that wait, in the queue and behind it.
 pub(super) const QUEUE: usize = 1024;
 
@@ -37,6 +40,8 @@ pub(super) enum Ending {
 /// The state of the thread.
 pub(super) struct Writer {
     journal: Journal,
+    /// How many bytes of batches are joined into one frame.
+    joined_bytes: usize,
     jobs: Sender<Job>,
     clock: Arc<dyn Clock>,
     health: Arc<Health>,
@@ -73,14 +78,17 @@ struct Closing {
 impl Writer {
     pub(super) fn new(
         journal: Journal,
+        segment_bytes: u64,
         replayed: Changes,
         covered: u64,
         jobs: Sender<Job>,
         clock: Arc<dyn Clock>,
         health: Arc<Health>,
     ) -> Self {
+        let part = usize::try_from(segment_bytes / FRAMES_PER_SEGMENT).unwrap_or(usize::MAX);
         Self {
             journal,
+            joined_bytes: JOINED_BYTES.min(part),
             jobs,
             clock,
             health,
@@ -196,7 +204,7 @@ impl Writer {
     fn next_frame(&mut self) -> Option<(Vec<Batch>, usize)> {
         let (mut batches, mut bytes) = (Vec::with_capacity(self.waiting.len().min(64)), 0);
         while let Some(batch) = self.waiting.front() {
-            if !batches.is_empty() && bytes + batch.bytes > JOINED_BYTES {
+            if !batches.is_empty() && bytes + batch.bytes > self.joined_bytes {
                 break;
             }
             bytes += batch.bytes;

@@ -170,6 +170,10 @@ impl World {
     }
 
     fn contents_of(&self, store: &EmbeddedStore) -> Contents {
+        self.try_contents_of(store).unwrap()
+    }
+
+    fn try_contents_of(&self, store: &EmbeddedStore) -> Result<Contents, StoreError> {
         let seen = Arc::new(Mutex::new(Contents::new()));
         let visitor = seen.clone();
         let visit = Box::new(move |key: Key, revision: Revision, record: &[u8]| {
@@ -178,9 +182,9 @@ impl World {
             let before = visitor.lock().unwrap().insert(key.subject.0, text);
             assert_eq!(before, None, "a record was visited twice");
         });
-        self.runtime.block_on(store.scan(Kind::Number, visit)).unwrap();
+        self.runtime.block_on(store.scan(Kind::Number, visit))?;
         let seen = seen.lock().unwrap();
-        seen.clone()
+        Ok(seen.clone())
     }
 
     /// What a start with a copy of the data directory finds.
