@@ -1,5 +1,439 @@
-//! The store for tests.
-/// The store.
-pub struct MemoryStore {}
-/// An injected fault.
-pub struct Fault {}
+//! The store for tests and simulations: everything the trait promises, in memory, and everything
+//! that can go wrong with a real one, on request.
+//!
+//! A "restart" is [`MemoryStore::reopen`]: the new store has what was applied, and the old one, like
+//! a process that was killed, changes nothing any more, whatever it has in flight.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{BoxFuture, Key, Kind, Outcome, Revision, Store, StoreError, Visitor, Write};
+use crate::domain::Timestamp;
+
+/// What goes wrong with one commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is refused, and nothing is applied.
+    Unavailable,
+    /// It is applied, but the caller does not learn that.
+    UnknownApplied,
+    /// It is not applied, but the caller does not learn that.
+    UnknownNotApplied,
+    /// It waits for the next [`MemoryStore::release`] (or gives up when its time is over, and is
+    /// not applied), then goes on as if nothing had been.
+    Hang,
+    /// Every write of it is answered with a conflict and the present state, and none is applied.
+    Conflict,
+}
+
+/// One record as [`MemoryStore::snapshot`] shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Which version it is.
+    pub revision: Revision,
+    /// The record.
+    pub record: Bytes,
+    /// From when on it no longer matters. This store keeps it nevertheless.
+    pub gc_after: Timestamp,
+}
+
+/// A store in memory. Clones are handles on the same store.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    /// What survives a restart.
+    contents: Arc<Mutex<Contents>>,
+    /// Which start this handle belongs to. Older ones are fenced off.
+    generation: u64,
+    /// What does not survive one.
+    control: Arc<Control>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    records: BTreeMap<Key, Kept>,
+    last_revision: u64,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Control {
+    memory_is_authority: bool,
+    state: Mutex<State>,
+    gate: watch::Sender<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    faults: VecDeque<Fault>,
+    trouble: Option<String>,
+    commits: u64,
+    closed: bool,
+}
+
+/// Commits pass while it is open. A commit that hangs waits for a release that comes after it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gate {
+    held: bool,
+    releases: u64,
+    waiting: usize,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store whose caller's memory is the authority, like the embedded one's.
+    pub fn new() -> Self {
+        Self::with_contents(Arc::default(), 0, true)
+    }
+
+    /// An empty store that others may write to as well, like a cluster's: its caller has to expect
+    /// conflicts.
+    pub fn shared() -> Self {
+        Self::with_contents(Arc::default(), 0, false)
+    }
+
+    fn with_contents(contents: Arc<Mutex<Contents>>, generation: u64, memory_is_authority: bool) -> Self {
+        let (state, gate) = (Mutex::default(), watch::Sender::new(Gate::default()));
+        Self { contents, generation, control: Arc::new(Control { memory_is_authority, state, gate }) }
+    }
+
+    /// The next commits that arrive meet these faults, one each, in this order.
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state().faults.extend(faults);
+    }
+
+    /// From now on commits wait before they are applied.
+    pub fn hold(&self) {
+        self.control.gate.send_modify(|gate| gate.held = true);
+    }
+
+    /// Lets every commit that waits go on, and those that come later pass.
+    pub fn release(&self) {
+        self.control.gate.send_modify(|gate| {
+            gate.held = false;
+            gate.releases += 1;
+        });
+    }
+
+    /// Returns when at least `commits` commits are waiting, held or hanging.
+    pub async fn waiting(&self, commits: usize) {
+        let mut gate = self.control.gate.subscribe();
+        // The sender lives as long as `self`.
+        let _ = gate.wait_for(|gate| gate.waiting >= commits).await;
+    }
+
+    /// How many commits have been applied, whether or not their callers learned it.
+    pub fn commits(&self) -> u64 {
+        self.state().commits
+    }
+
+    /// Everything that is durable.
+    pub fn snapshot(&self) -> BTreeMap<Key, Kept> {
+        self.contents().records.clone()
+    }
+
+    /// The store after a crash and a restart: the same contents, no faults, nothing held. Commits
+    /// of this handle and its clones that are not applied yet never will be.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        let generation = {
+            let mut contents = self.contents();
+            contents.generation += 1;
+            contents.generation
+        };
+        Self::with_contents(self.contents.clone(), generation, self.control.memory_is_authority)
+    }
+
+    /// Waits while the gate is held, and, if `hangs`, for the next release in any case.
+    async fn pass(&self, hangs: bool) {
+        let mut gate = self.control.gate.subscribe();
+        let before = gate.borrow_and_update().releases;
+        let open = |gate: &Gate| gate.releases > before || !(gate.held || hangs);
+        if open(&gate.borrow()) {
+            return;
+        }
+        let _counted = Counted::at(&self.control.gate);
+        // The sender lives as long as `self`.
+        let _ = gate.wait_for(open).await;
+    }
+
+    async fn commit(&self, writes: &[Write]) -> Result<Vec<Outcome>, StoreError> {
+        let fault = {
+            let mut state = self.state();
+            if state.closed {
+                return Err(unavailable("the store is closed"));
+            }
+            state.faults.pop_front()
+        };
+        self.pass(fault == Some(Fault::Hang)).await;
+        let mut contents = self.contents();
+        let mut state = self.state();
+        if state.closed || contents.generation != self.generation {
+            return Err(unavailable("the store is closed"));
+        }
+        let answer = match fault {
+            Some(Fault::Unavailable) => Err(unavailable("an injected fault")),
+            Some(Fault::UnknownNotApplied) => Err(unknown("an injected fault")),
+            Some(Fault::Conflict) => {
+                let present = |write: &Write| Outcome::Conflict(contents.present(&write.key));
+                return Ok(writes.iter().map(present).collect());
+            }
+            Some(Fault::UnknownApplied) => {
+                contents.apply(writes);
+                state.commits += 1;
+                Err(unknown("an injected fault"))
+            }
+            Some(Fault::Hang) | None => {
+                state.commits += 1;
+                Ok(contents.apply(writes))
+            }
+        };
+        state.trouble = answer.as_ref().err().map(ToString::to_string);
+        answer
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Contents>, StoreError> {
+        let contents = self.contents();
+        if self.state().closed || contents.generation != self.generation {
+            return Err(unavailable("the store is closed"));
+        }
+        Ok(contents)
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.control.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn present(&self, key: &Key) -> Option<(Revision, Bytes)> {
+        self.records.get(key).map(|kept| (kept.revision, kept.record.clone()))
+    }
+
+    fn apply(&mut self, writes: &[Write]) -> Vec<Outcome> {
+        writes.iter().map(|write| self.apply_one(write)).collect()
+    }
+
+    fn apply_one(&mut self, write: &Write) -> Outcome {
+        let present = self.present(&write.key);
+        let revision = present.as_ref().map_or(Revision::ABSENT, |(revision, _)| *revision);
+        if revision != write.expect {
+            return Outcome::Conflict(present);
+        }
+        let Some(record) = write.put.clone() else {
+            self.records.remove(&write.key);
+            return Outcome::Applied(Revision::ABSENT);
+        };
+        self.last_revision += 1;
+        let revision = Revision(self.last_revision);
+        self.records.insert(write.key, Kept { revision, record, gc_after: write.gc_after });
+        Outcome::Applied(revision)
+    }
+}
+
+/// Counts a commit among the waiting ones for as long as it lives.
+struct Counted<'a>(&'a watch::Sender<Gate>);
+
+impl<'a> Counted<'a> {
+    fn at(gate: &'a watch::Sender<Gate>) -> Self {
+        gate.send_modify(|gate| gate.waiting += 1);
+        Self(gate)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|gate| gate.waiting -= 1);
+    }
+}
+
+impl Store for MemoryStore {
+    fn load<'a>(
+        &'a self,
+        keys: &'a [Key],
+        _timeout: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<(Revision, Bytes)>>, StoreError>> {
+        Box::pin(async move {
+            let contents = self.open()?;
+            Ok(keys.iter().map(|key| contents.present(key)).collect())
+        })
+    }
+
+    fn cas(&self, writes: Vec<Write>, timeout: Duration) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
+        Box::pin(async move {
+            let committed = tokio::time::timeout(timeout, self.commit(&writes)).await;
+            committed.unwrap_or_else(|_| Err(unknown("no answer in time")))
+        })
+    }
+
+    fn scan(&self, kind: Kind, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let records = self.open()?.records.clone();
+            for (key, kept) in records.iter().filter(|(key, _)| key.kind == kind) {
+                visit(*key, kept.revision, &kept.record);
+            }
+            Ok(())
+        })
+    }
+
+    fn memory_is_authority(&self) -> bool {
+        self.control.memory_is_authority
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.state().trouble.clone().map_or(Ok(()), Err)
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.state().closed = true;
+            Ok(())
+        })
+    }
+}
+
+fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable(reason.into())
+}
+
+fn unknown(reason: &str) -> StoreError {
+    StoreError::Unknown(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ServiceId;
+    use crate::store::Subject;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn when_a_write_expects_another_revision_it_gets_the_present_state() {
+        let store = MemoryStore::shared();
+        let first = revision(&store.cas(vec![put(1, Revision::ABSENT, "a")], LONG).await);
+        let second = revision(&store.cas(vec![put(1, first, "b")], LONG).await);
+        assert!(second > first);
+        let answer = store.cas(vec![put(1, first, "c"), put(2, first, "d")], LONG).await.unwrap();
+        let present = Some((second, Bytes::from_static(b"b")));
+        assert_eq!(answer, [Outcome::Conflict(present), Outcome::Conflict(None)]);
+        let removed = store.cas(vec![Write { put: None, ..put(1, second, "") }], LONG).await;
+        assert_eq!(removed, Ok(vec![Outcome::Applied(Revision::ABSENT)]));
+        assert!(store.snapshot().is_empty());
+        assert_eq!(store.load(&[key(1)], LONG).await, Ok(vec![None]));
+    }
+
+    #[tokio::test]
+    async fn when_faults_are_queued_the_next_commits_meet_them_in_order() {
+        let store = MemoryStore::new();
+        store.fail_next([
+            Fault::Unavailable,
+            Fault::UnknownNotApplied,
+            Fault::UnknownApplied,
+            Fault::Conflict,
+        ]);
+        let write = || vec![put(1, Revision::ABSENT, "a")];
+        assert!(matches!(store.cas(write(), LONG).await, Err(StoreError::Unavailable(_))));
+        assert!(store.health().is_err());
+        assert!(matches!(store.cas(write(), LONG).await, Err(StoreError::Unknown(_))));
+        assert_eq!((store.commits(), store.snapshot().len()), (0, 0));
+        assert!(matches!(store.cas(write(), LONG).await, Err(StoreError::Unknown(_))));
+        assert_eq!((store.commits(), store.snapshot().len()), (1, 1));
+        let conflict = store.cas(vec![put(2, Revision::ABSENT, "b")], LONG).await;
+        assert_eq!(conflict, Ok(vec![Outcome::Conflict(None)]));
+        store.cas(vec![put(2, Revision::ABSENT, "b")], LONG).await.unwrap();
+        assert_eq!((store.commits(), store.health()), (2, Ok(())));
+    }
+
+    #[tokio::test]
+    async fn when_commits_are_held_they_are_in_flight_until_released() {
+        let store = MemoryStore::new();
+        store.hold();
+        let commit = tokio::spawn({
+            let store = store.clone();
+            async move { store.cas(vec![put(1, Revision::ABSENT, "a")], LONG).await }
+        });
+        store.waiting(1).await;
+        assert!(store.snapshot().is_empty());
+        store.release();
+        assert!(commit.await.unwrap().is_ok());
+        assert_eq!(store.snapshot().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn when_a_commit_hangs_it_is_unknown_and_not_applied() {
+        let store = MemoryStore::new();
+        store.fail_next([Fault::Hang, Fault::Hang]);
+        let given_up = store.cas(vec![put(1, Revision::ABSENT, "a")], Duration::ZERO).await;
+        assert!(matches!(given_up, Err(StoreError::Unknown(_))));
+        assert!(store.snapshot().is_empty());
+        let commit = tokio::spawn({
+            let store = store.clone();
+            async move { store.cas(vec![put(1, Revision::ABSENT, "a")], LONG).await }
+        });
+        store.waiting(1).await;
+        store.release();
+        assert!(commit.await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn when_the_store_restarts_what_was_in_flight_is_never_applied() {
+        let store = MemoryStore::new();
+        store.cas(vec![put(1, Revision::ABSENT, "a")], LONG).await.unwrap();
+        store.hold();
+        let commit = tokio::spawn({
+            let store = store.clone();
+            async move { store.cas(vec![put(2, Revision::ABSENT, "b")], LONG).await }
+        });
+        store.waiting(1).await;
+        let restarted = store.reopen();
+        store.release();
+        assert!(matches!(commit.await.unwrap(), Err(StoreError::Unavailable(_))));
+        assert_eq!(restarted.snapshot().keys().copied().collect::<Vec<_>>(), [key(1)]);
+        restarted.cas(vec![put(2, Revision::ABSENT, "c")], LONG).await.unwrap();
+        assert_eq!(restarted.snapshot().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn when_the_store_is_scanned_every_record_is_visited() {
+        let store = MemoryStore::new();
+        store.cas(vec![put(1, Revision::ABSENT, "a"), put(2, Revision::ABSENT, "b")], LONG).await.unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let visitor = seen.clone();
+        let visit: Visitor =
+            Box::new(move |key, _, record| visitor.lock().unwrap().push((key, record.to_vec())));
+        store.scan(Kind::Number, visit).await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), [(key(1), b"a".to_vec()), (key(2), b"b".to_vec())]);
+        store.close().await.unwrap();
+        let closed = store.cas(vec![put(3, Revision::ABSENT, "c")], LONG).await;
+        assert!(matches!(closed, Err(StoreError::Unavailable(_))));
+    }
+
+    fn key(subject: u64) -> Key {
+        Key { kind: Kind::Number, service: ServiceId::DEFAULT, subject: Subject(subject) }
+    }
+
+    fn put(subject: u64, expect: Revision, record: &'static str) -> Write {
+        let put = Some(Bytes::from_static(record.as_bytes()));
+        Write { key: key(subject), expect, put, gc_after: Timestamp::from_millis(1) }
+    }
+
+    fn revision(answer: &Result<Vec<Outcome>, StoreError>) -> Revision {
+        match answer.as_deref() {
+            Ok([Outcome::Applied(revision)]) => *revision,
+            other => panic!("not applied: {other:?}"),
+        }
+    }
+}

@@ -6,7 +6,7 @@
 
 mod embedded;
 mod memory;
-mod record;
+pub mod record;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,8 +17,8 @@ use bytes::Bytes;
 use crate::domain::{ServiceId, Timestamp};
 
 pub use embedded::{EmbeddedStore, OpenError, OpenOptions};
-pub use memory::{Fault, MemoryStore};
-pub use record::{Record, RecordError};
+pub use memory::{Fault, Kept, MemoryStore};
+pub use record::RecordError;
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

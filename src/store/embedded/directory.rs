@@ -1,0 +1,183 @@
+//! The data directory: what lies where, who may use it, and what it says of itself.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::OpenError;
+
+/// The format that this program writes, and the only one it reads.
+const FORMAT: u32 = 1;
+const FIRST_LINE: &str = "onceward data directory";
+
+/// More than `FORMAT` ever has; so that a wrong file is not read whole.
+const LONGEST_FORMAT_FILE: u64 = 4096;
+
+/// The paths within one data directory.
+#[derive(Debug, Clone)]
+pub(super) struct Directory {
+    pub(super) root: PathBuf,
+    pub(super) journal: PathBuf,
+    pub(super) snapshot: PathBuf,
+    format: PathBuf,
+}
+
+/// How far the making of the data directory has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// There is nothing yet, or what there is was never used: a first start was interrupted.
+    Creating,
+    /// It holds data.
+    Complete,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Complete => "complete",
+        }
+    }
+}
+
+impl Directory {
+    /// Makes sure that the directory is there. One that is created is readable by its owner only.
+    pub(super) fn at(root: &Path) -> Result<Self, OpenError> {
+        create_durably(root).map_err(OpenError::io("create the data directory", root))?;
+        let directory = Self {
+            root: root.to_owned(),
+            journal: root.join("journal"),
+            snapshot: root.join("snapshot"),
+            format: root.join("FORMAT"),
+        };
+        directory.warn_if_others_can_read();
+        Ok(directory)
+    }
+
+    /// Takes the directory for this process, until the file is dropped or the process ends.
+    pub(super) fn lock(&self) -> Result<File, OpenError> {
+        let path = self.root.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.map_err(OpenError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { directory: self.root.clone() }),
+            Err(TryLockError::Error(source)) => Err(OpenError::Io { action: "lock", path, source }),
+        }
+    }
+
+    /// Reads what the directory says of itself, and whether this key is the one it was written
+    /// with.
+    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<State, OpenError> {
+        let text = match self.read_format() {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let holds_data = has_entries(&self.journal)? || has_entries(&self.snapshot)?;
+                let path = self.format.clone();
+                return if holds_data { Err(OpenError::FormatMissing { path }) } else { Ok(State::Creating) };
+            }
+            Err(error) => return Err(OpenError::io("read", &self.format)(error)),
+        };
+        let (state, written_with) = self.parse(&text)?;
+        // While it is being created nothing in it was ever used, so neither was a key.
+        if state == State::Complete && written_with != hex(&key_fingerprint) {
+            return Err(OpenError::WrongKey { directory: self.root.clone() });
+        }
+        Ok(state)
+    }
+
+    fn read_format(&self) -> io::Result<String> {
+        let mut text = Vec::new();
+        File::open(&self.format)?.take(LONGEST_FORMAT_FILE).read_to_end(&mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn parse<'a>(&self, text: &'a str) -> Result<(State, &'a str), OpenError> {
+        let damaged =
+            |detail: &str| OpenError::FormatDamaged { path: self.format.clone(), detail: detail.into() };
+        let mut lines = text.lines();
+        if lines.next() != Some(FIRST_LINE) {
+            return Err(damaged("its first line is not \"onceward data directory\""));
+        }
+        let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(" = ");
+        let format = field("format").ok_or_else(|| damaged("its second line is not \"format = ...\""))?;
+        let found = format.parse().map_err(|_| damaged("its format is not a number"))?;
+        if found != FORMAT {
+            return Err(OpenError::FormatUnknown { path: self.format.clone(), found, known: FORMAT });
+        }
+        let key = field("key").ok_or_else(|| damaged("its third line is not \"key = ...\""))?;
+        let state = field("state").ok_or_else(|| damaged("its fourth line is not \"state = ...\""))?;
+        match [State::Creating, State::Complete].into_iter().find(|known| known.as_str() == state) {
+            Some(state) => Ok((state, key)),
+            None => Err(damaged("its state is neither \"creating\" nor \"complete\"")),
+        }
+    }
+
+    /// Writes what the directory says of itself, all of it or nothing.
+    pub(super) fn write_state(&self, state: State, key_fingerprint: [u8; 16]) -> Result<(), OpenError> {
+        let key = hex(&key_fingerprint);
+        let text = format!("{FIRST_LINE}\nformat = {FORMAT}\nkey = {key}\nstate = {}\n", state.as_str());
+        let temporary = self.root.join("FORMAT.new");
+        let write = || {
+            let mut file =
+                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &self.format)?;
+            File::open(&self.root)?.sync_all()
+        };
+        write().map_err(OpenError::io("write", &self.format))
+    }
+
+    /// An empty journal directory and no snapshot, for a directory that is being created.
+    pub(super) fn clear(&self) -> Result<(), OpenError> {
+        for path in [&self.journal, &self.snapshot] {
+            match fs::remove_dir_all(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(OpenError::io("remove what an interrupted first start left in", path)(error));
+                }
+                _ => create_private(path).map_err(OpenError::io("create", path))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn warn_if_others_can_read(&self) {
+        let mode = fs::metadata(&self.root).map_or(0, |metadata| metadata.permissions().mode());
+        if mode & 0o077 != 0 {
+            tracing::warn!(
+                directory = %self.root.display(),
+                "other users of this machine can look into the data directory; run chmod 700 on it"
+            );
+        }
+    }
+}
+
+/// Creates the directory and those above it that are missing, and returns when their entries are
+/// on the disk: what is synced in a directory is lost if the directory itself is.
+fn create_durably(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    create_private(&path)?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn create_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn has_entries(path: &Path) -> Result<bool, OpenError> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(OpenError::io("read", path)(error)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

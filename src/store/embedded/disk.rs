@@ -1,0 +1,121 @@
+//! The file operations that durability rests on, behind a trait, so that tests can make each of
+//! them fail and can look at the directory between any two of them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::segment;
+
+/// How far a snapshot round has come. A crash between any two of these must lose nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// One batch of changed records has been handed to sled.
+    Batch,
+    /// All changed records have been handed to sled.
+    Written,
+    /// They are on the disk.
+    WrittenAndSynced,
+    /// Sled says which journal segments are no longer needed.
+    Covered,
+    /// That is on the disk as well.
+    CoveredAndSynced,
+    /// One journal segment that is no longer needed was removed.
+    SegmentRemoved,
+    /// The round is over.
+    Ended,
+}
+
+/// What the journal and the snapshot rounds ask of the file system.
+pub(super) trait Disk: Send + Sync + 'static {
+    /// An empty segment file with `bytes` reserved for it, whose reservation is on the disk (the
+    /// entry in the directory is not, see [`Disk::sync_dir`]). A file that is there already is
+    /// emptied first, unless it is a segment that was written to: that is an error.
+    fn create_segment(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns when the content of a file that somebody else wrote is on the disk.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns when the entries of a directory are on the disk.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Called between the steps of a snapshot round.
+    fn reached(&self, _step: Step) {}
+}
+
+/// One journal segment that is being written.
+pub(super) trait SegmentFile: Send {
+    /// Writes all of `bytes` at `offset`. When it fails, any part of them may be in the file.
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Returns when everything written is on the disk.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Shortens the file to `length`; returns when that is on the disk.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// The machine's file system.
+#[derive(Debug, Default)]
+pub(super) struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create_segment(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let mut head = [0; segment::HEADER_BYTES];
+        if file.read_exact(&mut head).is_ok() && segment::Header::decode(&head).is_some() {
+            // Numbers only grow, so this cannot be; if it is, not one byte of it may be lost.
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the segment is already in use"));
+        }
+        file.set_len(0)?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            // A file system that cannot reserve space lets the file grow as it is written. The
+            // journal then notices a full disk when it writes, and cuts back what did not fit.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+            Err(errno) => {
+                // What was reserved so far goes back, or a full disk would stay full.
+                let _ = file.set_len(0);
+                return Err(errno.into());
+            }
+        }
+        file.sync_all()?;
+        Ok(Box::new(RealSegment(file)))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_data()
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+struct RealSegment(File);
+
+impl SegmentFile for RealSegment {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)?;
+        self.0.sync_all()
+    }
+}

@@ -1,0 +1,118 @@
+//! Why a data directory was not opened, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the store did not open. Each message says what happened, where, and what to do. In no case
+/// does the store begin empty over data that it cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the directory open.
+    #[error(
+        "the data directory {} is in use by another process; stop that one, or give this one a data directory of \
+         its own",
+        directory.display()
+    )]
+    InUse {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// The file system refused something.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is data, but the file that says how it is stored is gone.
+    #[error(
+        "{} is missing, but there is data beside it; put the file back, or restore the whole directory from a backup",
+        path.display()
+    )]
+    FormatMissing {
+        /// Where the file should be.
+        path: PathBuf,
+    },
+    /// The file that says how data is stored is not such a file.
+    #[error(
+        "{} is damaged ({detail}); put the file back, or restore the whole directory from a backup",
+        path.display()
+    )]
+    FormatDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The data was written by a program of another version.
+    #[error(
+        "{} says that the data has format {found}, and this program knows format {known} only; start the version of \
+         the program that wrote it",
+        path.display()
+    )]
+    FormatUnknown {
+        /// The file.
+        path: PathBuf,
+        /// The format it names.
+        found: u32,
+        /// The format of this program.
+        known: u32,
+    },
+    /// The data was written with another server key.
+    #[error(
+        "the server key is not the one that the data in {} was written with, so none of its codes could be checked; \
+         put the right key back, or give this key a data directory of its own",
+        directory.display()
+    )]
+    WrongKey {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// A part of the journal is gone, or the snapshot went back to an older state.
+    #[error(
+        "{} is missing, and with it changes that were acknowledged: it was removed, or the snapshot beside it is older \
+         than it should be; put right what was changed, or restore the whole directory from a backup",
+        path.display()
+    )]
+    SegmentMissing {
+        /// Where the file should be.
+        path: PathBuf,
+    },
+    /// The journal is damaged.
+    #[error(
+        "{} is damaged at byte {offset}: {detail}; restore the data directory from a backup \
+         (docs/data-directory.md says what can be done without one)",
+        path.display()
+    )]
+    JournalDamaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, in bytes from its beginning.
+        offset: u64,
+        /// What was found there.
+        detail: String,
+    },
+    /// The snapshot is damaged or gone.
+    #[error(
+        "the snapshot in {} cannot be used: {detail}; restore the data directory from a backup \
+         (docs/data-directory.md says what can be done without one)",
+        path.display()
+    )]
+    SnapshotDamaged {
+        /// Its directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+impl OpenError {
+    /// For `map_err`: what was tried, and on what.
+    pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

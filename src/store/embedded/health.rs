@@ -1,0 +1,112 @@
+//! What is wrong at the moment, for `/readyz` and for the log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::domain::Timestamp;
+
+/// A write that takes longer than this is reported: the disk hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(5);
+
+/// Failed snapshot rounds in a row until that is reported as a lack of health. The journal keeps
+/// everything meanwhile, so one failure is no reason to turn traffic away.
+const REPORTED_AFTER_ROUNDS: u32 = 3;
+
+/// Shared by the threads of a store, which report, and its handle, which is asked.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    journal: Mutex<Option<String>>,
+    reserve: Mutex<Option<String>>,
+    rounds: Mutex<Rounds>,
+    /// When the write that is in progress began, in milliseconds of the clock; 0 for none.
+    writing_since: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Rounds {
+    failed_in_a_row: u32,
+    trouble: Option<String>,
+}
+
+impl Health {
+    /// A batch could not be written, or can be again. Logged once per change.
+    pub(super) fn journal(&self, trouble: Option<&str>) {
+        match change(&self.journal, trouble) {
+            Some(true) => tracing::error!(
+                reason = trouble,
+                "the journal cannot be written; nothing is acknowledged until it can"
+            ),
+            Some(false) => tracing::info!("the journal can be written again"),
+            None => {}
+        }
+    }
+
+    /// The next segment could not be reserved, or could be again. Logged once per change.
+    pub(super) fn reserve(&self, trouble: Option<&str>) {
+        match change(&self.reserve, trouble) {
+            Some(true) => {
+                tracing::warn!(reason = trouble, "no space could be reserved for the next journal segment");
+            }
+            Some(false) => tracing::info!("space for the next journal segment is reserved again"),
+            None => {}
+        }
+    }
+
+    /// A snapshot round ended. Logged once per change.
+    pub(super) fn round(&self, trouble: Option<&str>) {
+        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        match (trouble, rounds.trouble.is_some()) {
+            (Some(reason), false) => {
+                tracing::error!(
+                    reason,
+                    "a snapshot round failed and will be repeated; the journal keeps the data"
+                );
+            }
+            (None, true) => tracing::info!("a snapshot round succeeded again"),
+            _ => {}
+        }
+        rounds.failed_in_a_row = if trouble.is_some() { rounds.failed_in_a_row.saturating_add(1) } else { 0 };
+        rounds.trouble = trouble.map(str::to_owned);
+    }
+
+    /// A write begins.
+    pub(super) fn write_begins(&self, now: Timestamp) {
+        self.writing_since.store(now.as_millis().max(1), Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub(super) fn write_ended(&self) {
+        self.writing_since.store(0, Ordering::Relaxed);
+    }
+
+    /// `Ok` while writes can be expected to succeed.
+    pub(super) fn check(&self, now: Timestamp) -> Result<(), String> {
+        let since = self.writing_since.load(Ordering::Relaxed);
+        let hangs_for = now.since(Timestamp::from_millis(since));
+        if since != 0 && hangs_for > HANGS_AFTER {
+            return Err(format!("the disk has not finished a write for {} s", hangs_for.as_secs()));
+        }
+        if let Some(trouble) = &*self.journal.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(format!("the journal cannot be written: {trouble}"));
+        }
+        let rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        match &rounds.trouble {
+            Some(trouble) if rounds.failed_in_a_row >= REPORTED_AFTER_ROUNDS => {
+                Err(format!("{} snapshot rounds in a row have failed: {trouble}", rounds.failed_in_a_row))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Keeps `trouble`; says whether there is trouble now, if that has changed. A new reason for the
+/// same trouble is no change: two that alternate would fill the log.
+fn change(kept: &Mutex<Option<String>>, trouble: Option<&str>) -> Option<bool> {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = kept.is_some();
+    if before || trouble.is_some() {
+        *kept = trouble.map(str::to_owned);
+    }
+    (before != trouble.is_some()).then_some(trouble.is_some())
+}

@@ -1,0 +1,240 @@
+//! The embedded store: a journal that makes changes durable, and a snapshot they rest in.
+//!
+//! Memory is the authority: whoever uses the store has loaded everything and is the only writer,
+//! so there are no conflicts and revisions are not compared. One thread joins the batches of all
+//! callers into one append to the journal and one `fdatasync`, and answers them. Every few seconds
+//! a second thread brings what has changed into the snapshot (sled) and removes the journal
+//! segments that carried it. `docs/data-directory.md` describes what is on the disk,
+//! `docs/decisions/0002-journal.md` why.
+
+mod account;
+mod changes;
+mod database;
+mod directory;
+mod disk;
+mod error;
+mod frame;
+mod health;
+mod journal;
+mod message;
+mod open;
+mod prepare;
+mod replay;
+mod round;
+mod segment;
+mod snapshot;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::mpsc::TrySendError;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OnceCell, oneshot};
+
+use self::changes::Change;
+use self::health::Health;
+use self::message::{Batch, Message};
+use self::open::ToWriter;
+use self::snapshot::Snapshot;
+use super::{BoxFuture, Key, Kind, Outcome, Revision, Store, StoreError, Visitor, Write};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+
+pub use self::error::OpenError;
+pub use self::open::OpenOptions;
+
+/// Durable records in a directory of this machine, for one process at a time. Dropping it without
+/// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
+/// journal.
+pub struct EmbeddedStore {
+    writer: ToWriter,
+    snapshot: Arc<Snapshot>,
+    health: Arc<Health>,
+    clock: Arc<dyn Clock>,
+    closed: OnceCell<Result<(), StoreError>>,
+}
+
+impl std::fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddedStore").finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedStore {
+    fn new(writer: ToWriter, snapshot: Arc<Snapshot>, health: Arc<Health>, clock: Arc<dyn Clock>) -> Self {
+        Self { writer, snapshot, health, clock, closed: OnceCell::new() }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader { writer: self.writer.clone(), snapshot: self.snapshot.clone(), now: self.clock.now() }
+    }
+
+    fn submit(&self, writes: Vec<Write>) -> Result<oneshot::Receiver<Answer>, StoreError> {
+        let bytes = frame::encoded_bytes(&writes);
+        if bytes > frame::MAX_FRAME_BYTES - frame::FRAME_OVERHEAD {
+            return Err(StoreError::Unavailable(format!("a batch of {bytes} bytes is too large")));
+        }
+        let (reply, answer) = oneshot::channel();
+        match self.writer.try_send(Message::Commit(Batch { writes, bytes, reply })) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => {
+                Err(StoreError::Unavailable("too many batches are waiting for the disk".into()))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(closed()),
+        }
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn load<'a>(
+        &'a self,
+        keys: &'a [Key],
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<(Revision, Bytes)>>, StoreError>> {
+        let (reader, keys) = (self.reader(), keys.to_vec());
+        Box::pin(async move {
+            let found = tokio::task::spawn_blocking(move || reader.load(keys));
+            match tokio::time::timeout(timeout, found).await {
+                Ok(found) => found.unwrap_or_else(|_| Err(interrupted())),
+                Err(_) => Err(StoreError::Unavailable(format!("nothing was read within {timeout:?}"))),
+            }
+        })
+    }
+
+    fn cas(&self, writes: Vec<Write>, timeout: Duration) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
+        Box::pin(async move {
+            if writes.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut answer = self.submit(writes)?;
+            match tokio::time::timeout(timeout, &mut answer).await {
+                Ok(answer) => answer.unwrap_or_else(|_| Err(ended())),
+                Err(_) => {
+                    // From here on the writer knows that nobody listens; what it said before counts.
+                    answer.close();
+                    answer.try_recv().unwrap_or_else(|_| Err(unanswered(timeout)))
+                }
+            }
+        })
+    }
+
+    fn scan(&self, kind: Kind, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        let reader = self.reader();
+        Box::pin(async move {
+            let scanned = tokio::task::spawn_blocking(move || reader.scan(kind, visit));
+            scanned.await.unwrap_or_else(|_| Err(interrupted()))
+        })
+    }
+
+    fn memory_is_authority(&self) -> bool {
+        true
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.health.check(self.clock.now())
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let close = || async {
+                let (reply, answer) = oneshot::channel();
+                let writer = self.writer.clone();
+                let sent =
+                    tokio::task::spawn_blocking(move || writer.send(Message::Close(reply)).is_ok()).await;
+                if !sent.unwrap_or(false) {
+                    return Err(ended());
+                }
+                answer.await.unwrap_or_else(|_| Err(ended()))
+            };
+            self.closed.get_or_init(close).await.clone()
+        })
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        if let Err(TrySendError::Full(message)) = self.writer.try_send(Message::Abandon) {
+            // Rare: wait for a place in the queue, but not here.
+            let writer = self.writer.clone();
+            std::thread::spawn(move || writer.send(message));
+        }
+    }
+}
+
+type Answer = Result<Vec<Outcome>, StoreError>;
+
+/// Reads from the journal's writer and from the snapshot. Blocks.
+struct Reader {
+    writer: ToWriter,
+    snapshot: Arc<Snapshot>,
+    now: Timestamp,
+}
+
+impl Reader {
+    fn load(&self, keys: Vec<Key>) -> Result<Vec<Option<(Revision, Bytes)>>, StoreError> {
+        let changes = self.ask(|reply| Message::Look(keys.clone(), reply))?;
+        let unchanged: Vec<Key> = keys
+            .into_iter()
+            .zip(&changes)
+            .filter(|(_, change)| change.is_none())
+            .map(|(key, _)| key)
+            .collect();
+        let mut found = self.snapshot.find(&unchanged).map_err(unreadable)?.into_iter();
+        let one = |change: Option<Change>| match change {
+            Some(change) => {
+                change.alive_at(self.now).map(|record| (Revision(change.sequence), record.clone()))
+            }
+            None => found
+                .next()
+                .flatten()
+                .filter(|found| self.now < found.gc_after)
+                .map(|found| (found.revision, found.record)),
+        };
+        Ok(changes.into_iter().map(one).collect())
+    }
+
+    fn scan(&self, kind: Kind, mut visit: Visitor) -> Result<(), StoreError> {
+        let overlay = self.ask(|reply| Message::Overlay(kind, reply))?;
+        for (key, change) in overlay.of_kind(kind) {
+            if let Some(record) = change.alive_at(self.now) {
+                visit(*key, Revision(change.sequence), record);
+            }
+        }
+        let rest = |key: Key, revision: Revision, gc_after: Timestamp, record: &[u8]| {
+            if self.now < gc_after && overlay.change_of(&key).is_none() {
+                visit(key, revision, record);
+            }
+        };
+        self.snapshot.visit(kind, rest).map_err(unreadable)
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(question(reply)).map_err(|_| closed())?;
+        answer.blocking_recv().map_err(|_| closed())
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".into())
+}
+
+fn interrupted() -> StoreError {
+    StoreError::Unavailable("reading was interrupted".into())
+}
+
+fn ended() -> StoreError {
+    StoreError::Unknown("the journal's thread has ended".into())
+}
+
+fn unanswered(timeout: Duration) -> StoreError {
+    StoreError::Unknown(format!("the disk did not answer within {timeout:?}"))
+}
+
+fn unreadable(error: database::SnapshotError) -> StoreError {
+    StoreError::Unavailable(format!("the snapshot cannot be read: {error}"))
+}

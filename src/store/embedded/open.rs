@@ -1,0 +1,242 @@
+//! Opening a data directory: lock, format, snapshot, journal, threads. In this order, so that
+//! nothing is touched before it is certain that it is ours and that all of it can be read.
+
+use std::fs::{File, OpenOptions as FileOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use super::EmbeddedStore;
+use super::account::Account;
+use super::database::SnapshotError;
+use super::directory::{Directory, State};
+use super::disk::{Disk, RealDisk};
+use super::error::OpenError;
+use super::health::Health;
+use super::journal::{Journal, Start};
+use super::message::Message;
+use super::prepare::Preparer;
+use super::replay::{self, Replayed};
+use super::round::{Job, Rounds};
+use super::segment::Segment;
+use super::snapshot::{Round, Snapshot};
+use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Writer};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+
+/// Bytes reserved for one journal segment unless told otherwise.
+const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The time between two snapshot rounds unless told otherwise.
+const ROUND_EVERY: Duration = Duration::from_secs(10);
+
+/// With so many segments left from crashes in a row, the start itself carries out a round.
+const SEGMENTS_LEFT: u64 = MAX_SEGMENTS / 2;
+
+/// A clock that is further behind the journal than this gets a warning.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// The data directory. It is created if it is not there.
+    pub dir: PathBuf,
+    /// Tells one server key from another. Data that was written with another one is not opened:
+    /// its codes could not be checked.
+    pub key_fingerprint: [u8; 16],
+    /// Says what time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Bytes reserved for one journal segment; a full segment begins a snapshot round.
+    pub segment_bytes: u64,
+    /// The time between two snapshot rounds.
+    pub round_every: Duration,
+}
+
+impl OpenOptions {
+    /// With segments of 64 MiB and a round every 10 s.
+    pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
+        let dir = dir.into();
+        Self { dir, key_fingerprint, clock, segment_bytes: SEGMENT_BYTES, round_every: ROUND_EVERY }
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens the data directory, or creates it. Reads the whole journal, so this blocks for as
+    /// long as that takes: call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do. The store never begins empty over data it cannot
+    /// read.
+    pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
+        Self::open_on(options, Arc::new(RealDisk))
+    }
+
+    /// The same on a disk that may fail.
+    pub(super) fn open_on(options: OpenOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+        let began = options.clock.now();
+        let directory = Directory::at(&options.dir)?;
+        let lock = directory.lock()?;
+        if directory.state(options.key_fingerprint)? == State::Creating {
+            create(&directory, &options, &disk)?;
+        }
+        let not_usable = |error: SnapshotError| OpenError::SnapshotDamaged {
+            path: directory.snapshot.clone(),
+            detail: error.to_string(),
+        };
+        let snapshot = Arc::new(Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?);
+        let account = snapshot.account().map_err(not_usable)?;
+        let replayed = replay::replay(&directory.journal, &account, progress(&options.clock))?;
+        report(&replayed, &account, began, options.clock.now());
+        let rounds =
+            Rounds { snapshot, disk, journal: directory.journal.clone(), clock: options.clock.clone() };
+        start(&directory, &options, rounds, account.covered_segment, replayed, lock)
+    }
+}
+
+/// Makes a new data directory. Until the last step it says of itself that it is being created, and
+/// an interrupted creation begins again.
+fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) -> Result<(), OpenError> {
+    directory.write_state(State::Creating, options.key_fingerprint)?;
+    directory.clear()?;
+    Snapshot::create(&directory.snapshot, disk).map_err(|error| OpenError::SnapshotDamaged {
+        path: directory.snapshot.clone(),
+        detail: format!("it could not be created: {error}"),
+    })?;
+    Segment::create(&**disk, &directory.journal, 1, options.segment_bytes)
+        .map_err(OpenError::io("create the first segment in", &directory.journal))?;
+    directory.write_state(State::Complete, options.key_fingerprint)
+}
+
+/// Tells the log once a second how far reading the journal has come.
+fn progress(clock: &Arc<dyn Clock>) -> impl FnMut(u64) + use<> {
+    const EVERY: Duration = Duration::from_secs(1);
+    let clock = clock.clone();
+    let mut said = clock.now();
+    move |records| {
+        let now = clock.now();
+        if now.since(said) >= EVERY {
+            said = now;
+            tracing::info!(records, "reading the journal");
+        }
+    }
+}
+
+fn report(replayed: &Replayed, account: &Account, began: Timestamp, now: Timestamp) {
+    tracing::info!(
+        in_snapshot = account.entries,
+        records = replayed.records,
+        segments = replayed.segments,
+        closed_in_order = replayed.closed,
+        milliseconds = u64::try_from(now.since(began).as_millis()).unwrap_or(u64::MAX),
+        "the data directory is open"
+    );
+    let behind = replayed.last_time.since(now);
+    if behind > CLOCK_TOLERANCE {
+        tracing::warn!(
+            seconds = behind.as_secs(),
+            "the clock of this machine is behind the last change in the journal; set it, or lockouts last longer"
+        );
+    }
+}
+
+fn start(
+    directory: &Directory,
+    options: &OpenOptions,
+    rounds: Rounds,
+    mut covered: u64,
+    mut replayed: Replayed,
+    lock: File,
+) -> Result<EmbeddedStore, OpenError> {
+    tidy(&replayed, &rounds)?;
+    let reserve = |number| {
+        Segment::create(&*rounds.disk, &directory.journal, number, options.segment_bytes)
+            .map_err(OpenError::io("reserve a journal segment in", &directory.journal))
+    };
+    let active = reserve(replayed.last_segment + 1)?;
+    let spare = reserve(replayed.last_segment + 2)?;
+    if replayed.segments >= SEGMENTS_LEFT {
+        let changes = Arc::new(std::mem::take(&mut replayed.changes));
+        let (segment, sequence) = (replayed.last_segment, replayed.last_sequence);
+        let round = Round { changes, segment, sequence, paced: false };
+        rounds
+            .carry_out(&round)
+            .map_err(|detail| OpenError::SnapshotDamaged { path: directory.snapshot.clone(), detail })?;
+        covered = segment;
+    }
+
+    let (to_writer, messages) = mpsc::sync_channel(QUEUE);
+    let (to_rounds, jobs) = mpsc::channel::<Job>();
+    let (to_preparer, wanted) = mpsc::channel();
+    let health = Arc::new(Health::default());
+    let snapshot = rounds.snapshot.clone();
+    let preparer = Preparer {
+        disk: rounds.disk.clone(),
+        journal: directory.journal.clone(),
+        segment_bytes: options.segment_bytes,
+        wanted,
+        writer: to_writer.clone(),
+    };
+    let next =
+        Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: replayed.last_time };
+    let journal = Journal::new(next, to_preparer);
+    let writer = Writer::new(
+        journal,
+        options.segment_bytes,
+        replayed.changes,
+        covered,
+        to_rounds,
+        options.clock.clone(),
+        health.clone(),
+    );
+
+    let every = options.round_every;
+    let for_rounds = to_writer.clone();
+    let helpers = [
+        spawn("snapshot", &directory.root, move || rounds.run(&jobs, &for_rounds, every))?,
+        spawn("journal-reserve", &directory.root, move || preparer.run())?,
+    ];
+    spawn("journal", &directory.root, move || {
+        let ending = writer.run(&messages);
+        // Whoever still wants to tell or ask the writer something learns that it has ended.
+        drop(messages);
+        helpers.into_iter().for_each(|helper| drop(helper.join()));
+        drop(lock);
+        if let Ending::Closed(replies, result) = ending {
+            for reply in replies {
+                let _ = reply.send(result.clone());
+            }
+        }
+    })?;
+    Ok(EmbeddedStore::new(to_writer, snapshot, health, options.clock.clone()))
+}
+
+/// Removes what a crash has left behind: a write that nobody was told of, and segments that the
+/// snapshot covers.
+fn tidy(replayed: &Replayed, rounds: &Rounds) -> Result<(), OpenError> {
+    if let Some((path, length)) = &replayed.torn {
+        let cut = || {
+            let file = FileOptions::new().write(true).open(path)?;
+            file.set_len(*length)?;
+            file.sync_all()
+        };
+        cut().map_err(OpenError::io("cut off an unfinished write at the end of", path))?;
+    }
+    for path in &replayed.obsolete {
+        rounds.disk.remove(path).map_err(OpenError::io("remove", path))?;
+    }
+    Ok(())
+}
+
+fn spawn(
+    name: &str,
+    directory: &Path,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
+    let thread = Builder::new().name(name.into()).spawn(run);
+    thread.map_err(OpenError::io("start a thread for", directory))
+}
+
+/// Where the threads of a store are reached.
+pub(super) type ToWriter = SyncSender<Message>;

@@ -1,0 +1,141 @@
+//! One segment of the journal: a file with a header, frames, and reserved space behind them.
+//!
+//! ```text
+//! "owjournl" 8 | format 4 | number 8 | first sequence 8 | checksum of these 4 | frames
+//! ```
+//! The header is written together with the first frame, in one write that one sync makes durable.
+//! Until then the file holds nothing, and is worth nothing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, SegmentFile};
+
+/// Bytes of a segment before its first frame.
+pub(super) const HEADER_BYTES: usize = 32;
+
+const MAGIC: [u8; 8] = *b"owjournl";
+const FORMAT: u32 = 1;
+
+/// What a segment says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Its place among the segments; also its name.
+    pub(super) number: u64,
+    /// The sequence of its first frame, which proves that no frame before it is missing.
+    pub(super) first_sequence: u64,
+}
+
+impl Header {
+    fn encode(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.number.to_le_bytes());
+        bytes[20..28].copy_from_slice(&self.first_sequence.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[..28]);
+        bytes[28..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// The header at the front of `bytes`, if there is an undamaged one of this format.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let number = u64::from_le_bytes(bytes.get(12..20)?.try_into().ok()?);
+        let first_sequence = u64::from_le_bytes(bytes.get(20..28)?.try_into().ok()?);
+        let header = Self { number, first_sequence };
+        (header.encode() == bytes[..HEADER_BYTES.min(bytes.len())]).then_some(header)
+    }
+}
+
+/// The file of segment `number` in the journal's directory.
+pub(super) fn path(journal: &Path, number: u64) -> PathBuf {
+    journal.join(format!("{number:010}.seg"))
+}
+
+/// The number that a file of the journal's directory is named after, if it is a segment's name.
+pub(super) fn number_in(file_name: &str) -> Option<u64> {
+    let digits = file_name.strip_suffix(".seg")?;
+    let number = digits.parse().ok()?;
+    (format!("{number:010}") == digits).then_some(number)
+}
+
+/// A segment that is being written, or is ready to be.
+pub(super) struct Segment {
+    pub(super) number: u64,
+    file: Box<dyn SegmentFile>,
+    /// How far it may be filled.
+    capacity: u64,
+    /// Where the next frame goes. 0 until the header is written.
+    end: u64,
+}
+
+impl Segment {
+    /// An empty segment, reserved, with its entry in the directory on the disk.
+    pub(super) fn create(disk: &dyn Disk, journal: &Path, number: u64, capacity: u64) -> io::Result<Self> {
+        let file = disk.create_segment(&path(journal, number), capacity)?;
+        disk.sync_dir(journal)?;
+        Ok(Self { number, file, capacity, end: 0 })
+    }
+
+    /// Whether nothing was written to it yet.
+    pub(super) fn is_unused(&self) -> bool {
+        self.end == 0
+    }
+
+    /// Whether `bytes` more can go into it. An unused one takes anything, so that a batch larger
+    /// than a segment has a place.
+    pub(super) fn fits(&self, bytes: usize) -> bool {
+        self.is_unused() || u64::try_from(bytes).is_ok_and(|bytes| self.end + bytes <= self.capacity)
+    }
+
+    /// What must stand before the first frame, whose sequence is `sequence`; nothing later on.
+    pub(super) fn header_due(&self, sequence: u64) -> Option<[u8; HEADER_BYTES]> {
+        self.is_unused().then(|| Header { number: self.number, first_sequence: sequence }.encode())
+    }
+
+    /// Appends `frame` (behind what [`Segment::header_due`] asked for) and returns when it is on
+    /// the disk. After an error, [`Segment::cut_back`] must succeed before anything else.
+    pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.file.write_at(frame, self.end)?;
+        self.file.sync()?;
+        self.end += frame.len() as u64;
+        Ok(())
+    }
+
+    /// Takes back what a failed append left behind, for good: when this succeeds, nothing of it
+    /// can come back.
+    pub(super) fn cut_back(&mut self) -> io::Result<()> {
+        self.file.cut(self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_any_bit_of_a_header_flips_it_is_refused() {
+        let header = Header { number: 12, first_sequence: 3_456 };
+        let bytes = header.encode();
+        assert_eq!(Header::decode(&bytes), Some(header));
+        for bit in 0..HEADER_BYTES * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Header::decode(&flipped), None);
+        }
+        for length in 0..HEADER_BYTES {
+            assert_eq!(Header::decode(&bytes[..length]), None);
+        }
+    }
+
+    #[test]
+    fn when_a_file_is_not_named_like_a_segment_it_is_none() {
+        assert_eq!(number_in("0000000012.seg"), Some(12));
+        assert_eq!(number_in("12345678901.seg"), Some(12_345_678_901));
+        for name in
+            ["12.seg", "0000000012.seg.old", "0000000012", "+000000012.seg", ".seg", "00000000012.seg"]
+        {
+            assert_eq!(number_in(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The machine's disk with faults on request. Nothing is simulated but the faults: all files are
+//! real.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustix::io::Errno;
+
+use crate::store::embedded::disk::{Disk, RealDisk, SegmentFile, Step};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Operation {
+    Create,
+    Write,
+    Sync,
+    Cut,
+    Remove,
+    SyncFile,
+    SyncDir,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct FaultyDisk {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    script: Mutex<Script>,
+    changed: Condvar,
+    on_step: Mutex<Option<OnStep>>,
+}
+
+type OnStep = Box<dyn FnMut(Step) + Send>;
+
+#[derive(Default)]
+struct Script {
+    failing: HashMap<Operation, Errno>,
+    /// How much of a write reaches the file before it fails.
+    written_before_failing: usize,
+    counts: HashMap<Operation, u64>,
+    syncs_held: bool,
+}
+
+impl FaultyDisk {
+    /// From now on every such operation fails.
+    pub(super) fn fail(&self, operation: Operation, with: Errno) {
+        self.script().failing.insert(operation, with);
+    }
+
+    /// From now on every write fails after `bytes` bytes.
+    pub(super) fn fail_writes_after(&self, bytes: usize) {
+        self.script().written_before_failing = bytes;
+        self.fail(Operation::Write, Errno::NOSPC);
+    }
+
+    /// Everything works again.
+    pub(super) fn heal(&self) {
+        self.script().failing.clear();
+    }
+
+    /// How many such operations were tried.
+    pub(super) fn count(&self, operation: Operation) -> u64 {
+        self.script().counts.get(&operation).copied().unwrap_or(0)
+    }
+
+    /// From now on syncs of segments do not return.
+    pub(super) fn hold_syncs(&self) {
+        self.script().syncs_held = true;
+    }
+
+    pub(super) fn release_syncs(&self) {
+        self.script().syncs_held = false;
+        self.shared.changed.notify_all();
+    }
+
+    /// Returns when that many such operations have been tried.
+    pub(super) fn wait_for(&self, operation: Operation, count: u64) {
+        let mut script = self.script();
+        while script.counts.get(&operation).copied().unwrap_or(0) < count {
+            script = self.shared.changed.wait(script).unwrap();
+        }
+    }
+
+    /// Calls `action` between the steps of snapshot rounds.
+    pub(super) fn on_step(&self, action: impl FnMut(Step) + Send + 'static) {
+        *self.shared.on_step.lock().unwrap() = Some(Box::new(action));
+    }
+
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.shared.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attempt(&self, operation: Operation) -> io::Result<()> {
+        let mut script = self.script();
+        *script.counts.entry(operation).or_default() += 1;
+        self.shared.changed.notify_all();
+        while operation == Operation::Sync && script.syncs_held {
+            script = self.shared.changed.wait(script).unwrap();
+        }
+        script.failing.get(&operation).map_or(Ok(()), |errno| Err((*errno).into()))
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create_segment(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
+        self.attempt(Operation::Create)?;
+        Ok(Box::new(FaultySegment { file: RealDisk.create_segment(path, bytes)?, disk: self.clone() }))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.attempt(Operation::Remove)?;
+        RealDisk.remove(path)
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.attempt(Operation::SyncFile)?;
+        RealDisk.sync_file(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.attempt(Operation::SyncDir)?;
+        RealDisk.sync_dir(path)
+    }
+
+    fn reached(&self, step: Step) {
+        if let Some(action) = &mut *self.shared.on_step.lock().unwrap() {
+            action(step);
+        }
+    }
+}
+
+struct FaultySegment {
+    file: Box<dyn SegmentFile>,
+    disk: FaultyDisk,
+}
+
+impl SegmentFile for FaultySegment {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if let Err(error) = self.disk.attempt(Operation::Write) {
+            let written = self.disk.script().written_before_failing.min(bytes.len());
+            self.file.write_at(&bytes[..written], offset)?;
+            return Err(error);
+        }
+        self.file.write_at(bytes, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.disk.attempt(Operation::Sync)?;
+        self.file.sync()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.disk.attempt(Operation::Cut)?;
+        self.file.cut(length)
+    }
+}
