@@ -1,1 +1,30 @@
-//! Under construction.
+//! The hyper front end: one file per endpoint, and the only place that knows statuses.
+//!
+//! * [`serve`]: accepts connections and serves them until it is told to stop; within it
+//!   `connection` watches one connection, `service` answers one request.
+//! * `api`: the endpoints: parse, call, map.
+//! * `answers`: outcome to status and message, one table for each set of answers. The tables make
+//!   `docs/errors.md`.
+//! * [`Deps`]: what it is handed. The shards are behind [`Verify`], the pages behind [`Pages`].
+//!
+//! Architecture invariant: no decision about a number is made here, and nothing here logs a body,
+//! a code, a path that is not one of ours, or a number.
+
+mod answer;
+mod answers;
+mod api;
+mod body;
+mod connection;
+mod deps;
+mod problem;
+mod refusal_log;
+mod request_id;
+mod route;
+mod server;
+mod service;
+mod stopwatch;
+#[cfg(test)]
+mod tests;
+
+pub use deps::{Deps, Page, Pages, Readiness, Verify};
+pub use server::serve;

@@ -1,0 +1,133 @@
+//! An answer before it becomes a response: status, JSON, and the few headers that differ.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+
+use super::deps::Page;
+use crate::shard::Refusal;
+
+/// Seconds after which a refused client may try again. What refuses (a full queue, a commit that
+/// failed, a restart) is over within a second or lasts much longer.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The form of the JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `{"code","message","data"}`: all routes but the tutorial's.
+    Envelope,
+    /// `{"message"}`: the tutorial's API.
+    Message,
+}
+
+/// What a client gets, but for the headers that all answers share.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The media type of the body.
+    pub content_type: HeaderValue,
+    /// The content.
+    pub body: Bytes,
+    /// Headers that only this answer has.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Why nothing was decided, for the log.
+    pub refusal: Option<Refusal>,
+}
+
+impl Answer {
+    /// The envelope without `data`, status and code being the same.
+    pub fn plain(status: StatusCode, message: &str) -> Self {
+        Self::envelope(status, status.as_u16(), message, None::<()>)
+    }
+
+    /// The envelope; `code` differs from the status in the as-built answers only.
+    pub fn envelope<D: Serialize>(status: StatusCode, code: u16, message: &str, data: Option<D>) -> Self {
+        Self::json(status, &Envelope { code, message, data })
+    }
+
+    /// The tutorial's shape.
+    pub fn message(status: StatusCode, message: &str) -> Self {
+        Self::json(status, &Message { message })
+    }
+
+    fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        // Our bodies are strings and integers, which serialise without fail.
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        Self { status, content_type: JSON, body: body.into(), headers: Vec::new(), refusal: None }
+    }
+
+    /// Names the methods that would have been answered.
+    #[must_use]
+    pub fn allowing(mut self, methods: &'static str) -> Self {
+        self.headers.push((ALLOW, HeaderValue::from_static(methods)));
+        self
+    }
+
+    /// Tells the client when to try again.
+    #[must_use]
+    pub fn retry_later(mut self) -> Self {
+        self.headers.push((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        self
+    }
+
+    /// Notes why nothing was decided.
+    #[must_use]
+    pub fn because(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(refusal);
+        self
+    }
+}
+
+impl From<Page> for Answer {
+    fn from(page: Page) -> Self {
+        Self {
+            status: page.status,
+            content_type: HeaderValue::from_static(page.content_type),
+            body: page.body,
+            headers: page.headers,
+            refusal: None,
+        }
+    }
+}
+
+/// The fields' order is part of the contract.
+#[derive(Serialize)]
+struct Envelope<'a, D> {
+    code: u16,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<D>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    message: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_has_code_message_and_data_in_this_order() {
+        let answer = Answer::envelope(StatusCode::OK, 200, "m", Some("d"));
+        assert_eq!(answer.body, r#"{"code":200,"message":"m","data":"d"}"#);
+        assert_eq!(answer.content_type, "application/json");
+    }
+
+    #[test]
+    fn a_plain_envelope_has_no_data_and_the_code_of_its_status() {
+        let answer = Answer::plain(StatusCode::NOT_FOUND, "no");
+        assert_eq!(answer.body, r#"{"code":404,"message":"no"}"#);
+    }
+
+    #[test]
+    fn a_message_is_quoted_as_json_asks() {
+        let answer = Answer::message(StatusCode::OK, "id \"1\"\n");
+        assert_eq!(answer.body, r#"{"message":"id \"1\"\n"}"#);
+    }
+}

@@ -1,0 +1,10 @@
+//! `GET /hello-world`: contract section 1.
+
+use hyper::StatusCode;
+
+use crate::http::answer::Answer;
+
+/// The same answer each time.
+pub fn answer() -> Answer {
+    Answer::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world"))
+}

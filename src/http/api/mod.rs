@@ -1,0 +1,54 @@
+//! The endpoints, one file each: parse, call, map.
+
+mod health;
+mod hello_world;
+mod inbox;
+mod index;
+mod json;
+mod send_code;
+mod send_otp;
+mod verify_code;
+mod verify_otp;
+
+use hyper::http::request::Parts;
+
+use super::answer::Answer;
+use super::body::RequestBody;
+use super::deps::{Deps, Verify};
+use super::problem::Problem;
+use super::route::Route;
+
+/// Answers a request.
+pub async fn answer<V: Verify>(deps: &Deps<V>, route: Route, head: &Parts, body: &mut RequestBody) -> Answer {
+    match try_answer(deps, route, head, body).await {
+        Ok(answer) => answer,
+        Err(problem) => problem.answer(route.shape()),
+    }
+}
+
+async fn try_answer<V: Verify>(
+    deps: &Deps<V>,
+    route: Route,
+    head: &Parts,
+    body: &mut RequestBody,
+) -> Result<Answer, Problem> {
+    let Some(methods) = route.allow().filter(|_| route != Route::Inbox || deps.pages.is_some()) else {
+        return Err(Problem::NotFound);
+    };
+    if !route.allows(&head.method) {
+        return Err(Problem::MethodNotAllowed(methods));
+    }
+    let (limit, time) = (deps.bounds.body_bytes, deps.bounds.body_timeout);
+    match route {
+        Route::SendOtp => send_otp::answer(deps, &body.read(limit, time).await?).await,
+        Route::VerifyOtp => verify_otp::answer(deps, &body.read(limit, time).await?).await,
+        Route::SendCode => send_code::answer(deps, &body.read(limit, time).await?).await,
+        Route::VerifyCode => verify_code::answer(deps, &body.read(limit, time).await?).await,
+        Route::HelloWorld => Ok(hello_world::answer()),
+        Route::Healthz => Ok(health::alive()),
+        Route::Readyz => Ok(health::ready(&deps.readiness)),
+        Route::Index => Ok(index::answer(deps.pages.is_some())),
+        Route::Inbox => inbox::answer(deps.pages.as_deref(), &head.uri),
+        Route::Unknown => Err(Problem::NotFound),
+    }
+}

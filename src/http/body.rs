@@ -1,0 +1,99 @@
+//! Reading a request body within its bounds.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as _, Incoming};
+
+use super::problem::Problem;
+
+/// A request's body, and how much of it has been taken off the connection.
+pub struct RequestBody {
+    incoming: Incoming,
+    complete: bool,
+}
+
+impl RequestBody {
+    /// Takes over what hyper hands out.
+    pub fn new(incoming: Incoming) -> Self {
+        let complete = incoming.is_end_stream();
+        Self { incoming, complete }
+    }
+
+    /// Whether the connection still holds, or is still to receive, a part of it.
+    pub const fn is_left_over(&self) -> bool {
+        !self.complete
+    }
+
+    /// The whole body. One that arrived together with its head is neither copied nor timed.
+    pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+        if self.incoming.size_hint().lower() > limit as u64 {
+            return Err(Problem::BodyTooLarge(limit));
+        }
+        let mut whole = pin!(self.collect(limit));
+        if let Poll::Ready(body) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
+            return body;
+        }
+        tokio::time::timeout(time, whole).await.unwrap_or(Err(Problem::BodyTooSlow))
+    }
+
+    /// Takes what has arrived of a body that nobody reads. When that is all of it, the connection
+    /// can be used again.
+    pub async fn discard_arrived(&mut self) {
+        poll_fn(|cx| {
+            while !self.complete {
+                match self.poll_chunk(cx) {
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(_)) | None) | Poll::Pending => break,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    async fn collect(&mut self, limit: usize) -> Result<Bytes, Problem> {
+        let first = poll_fn(|cx| self.poll_chunk(cx)).await.unwrap_or(Ok(Bytes::new()))?;
+        if first.len() > limit {
+            return Err(Problem::BodyTooLarge(limit));
+        }
+        if self.complete {
+            return Ok(first);
+        }
+        let Some(second) = poll_fn(|cx| self.poll_chunk(cx)).await else { return Ok(first) };
+        let mut whole = BytesMut::from(first);
+        let mut next = Some(second);
+        while let Some(chunk) = next {
+            let chunk = chunk?;
+            if whole.len() + chunk.len() > limit {
+                return Err(Problem::BodyTooLarge(limit));
+            }
+            whole.extend_from_slice(&chunk);
+            next = poll_fn(|cx| self.poll_chunk(cx)).await;
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The next piece of data; trailers are passed over. A broken body (bad chunk, early end) is a
+    /// bad body.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Problem>>> {
+        loop {
+            if self.complete {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+                None => self.complete = true,
+                Some(Err(_)) => return Poll::Ready(Some(Err(Problem::BadBody))),
+                Some(Ok(frame)) => {
+                    self.complete = self.incoming.is_end_stream();
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+            }
+        }
+    }
+}

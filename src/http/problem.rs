@@ -1,0 +1,115 @@
+//! What can go wrong before or around an endpoint, and what the client is told.
+
+use std::borrow::Cow;
+
+use hyper::StatusCode;
+
+use super::answer::{Answer, Shape};
+use crate::shard::Refusal;
+
+/// A request that got no decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// Not what the endpoint reads.
+    BadBody,
+    /// No such path.
+    NotFound,
+    /// The path exists, with these methods.
+    MethodNotAllowed(&'static str),
+    /// More than this many bytes.
+    BodyTooLarge(usize),
+    /// The body did not arrive in time.
+    BodyTooSlow,
+    /// Nothing was decided and nothing was sent.
+    Refused(Refusal),
+    /// Our own mistake.
+    Panicked,
+    /// Not HTTP.
+    BadHead,
+    /// The address is longer than is read.
+    UriTooLong,
+    /// The head has too many or too long lines.
+    HeadTooLarge,
+    /// The head did not arrive in time.
+    HeadTooSlow,
+    /// All connections are taken.
+    TooManyConnections,
+}
+
+impl Problem {
+    /// The status, which is also the envelope's code.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::BadBody | Self::BadHead => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow | Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Refused(Refusal::NumberBusy) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Refused(
+                Refusal::Overloaded
+                | Refusal::SendsOverloaded
+                | Refusal::StoreUnavailable
+                | Refusal::Stopping,
+            )
+            | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        }
+    }
+
+    /// The message.
+    pub fn message(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::BadBody => "Invalid request body",
+            Self::NotFound => "Not found. GET / names what is served here.",
+            Self::MethodNotAllowed(allow) => {
+                return Cow::Owned(format!("Method not allowed. Allowed here: {allow}."));
+            }
+            Self::BodyTooLarge(limit) => {
+                return Cow::Owned(format!("Request body too large. At most {limit} bytes are read."));
+            }
+            Self::BodyTooSlow => "The request body did not arrive in time.",
+            Self::Refused(Refusal::Overloaded) => "Too many requests are in progress. Try again shortly.",
+            Self::Refused(Refusal::NumberBusy) => {
+                "Too many requests for this number are in progress. Try again shortly."
+            }
+            Self::Refused(Refusal::SendsOverloaded) => {
+                "Too many messages are waiting to be sent. Try again shortly."
+            }
+            Self::Refused(Refusal::StoreUnavailable) => {
+                "The request could not be stored safely. Try again shortly."
+            }
+            Self::Refused(Refusal::Stopping) => "The server is stopping or restarting. Try again shortly.",
+            Self::Panicked => "Internal server error occurred.",
+            Self::BadHead => "The request is not valid HTTP.",
+            Self::UriTooLong => "The address in the request is too long.",
+            Self::HeadTooLarge => "The request has too many or too long headers.",
+            Self::HeadTooSlow => "The request did not arrive in time.",
+            Self::TooManyConnections => "Too many connections are open. Try again shortly.",
+        })
+    }
+
+    /// The answer in the shape of the route.
+    pub fn answer(self, shape: Shape) -> Answer {
+        let answer = match shape {
+            Shape::Envelope => Answer::plain(self.status(), &self.message()),
+            Shape::Message => Answer::message(self.status(), &self.message()),
+        };
+        match self {
+            Self::MethodNotAllowed(allow) => answer.allowing(allow),
+            Self::Refused(refusal) => answer.retry_later().because(refusal),
+            Self::TooManyConnections => answer.retry_later(),
+            Self::BadBody
+            | Self::NotFound
+            | Self::BodyTooLarge(_)
+            | Self::BodyTooSlow
+            | Self::Panicked
+            | Self::BadHead
+            | Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::HeadTooSlow => answer,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Refusals in the log: the first of each second, with the number of those it stands for.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tracing::warn;
+
+use super::stopwatch::Stopwatch;
+use crate::shard::Refusal;
+
+/// One slot for each kind of refusal. Under overload there can be tens of thousands in a second,
+/// and a line for each would make it worse.
+pub struct RefusalLog {
+    since_start: Stopwatch,
+    slots: [Slot; 5],
+}
+
+#[derive(Default)]
+struct Slot {
+    unlogged: AtomicU64,
+    // The second after the one of the last line; 0 before the first.
+    next_second: AtomicU64,
+}
+
+impl RefusalLog {
+    /// An empty log.
+    pub fn new() -> Self {
+        Self { since_start: Stopwatch::start(), slots: Default::default() }
+    }
+
+    /// Notes a refusal that a client is about to be told of.
+    pub fn note(&self, refusal: Refusal) {
+        if let Some(count) = self.count(refusal, self.since_start.elapsed().as_secs()) {
+            warn!(reason = %refusal, count, "requests were refused");
+        }
+    }
+
+    /// The number of refusals that a line at this `second` stands for; `None` when this second has
+    /// its line.
+    fn count(&self, refusal: Refusal, second: u64) -> Option<u64> {
+        let slot = &self.slots[match refusal {
+            Refusal::Overloaded => 0,
+            Refusal::NumberBusy => 1,
+            Refusal::SendsOverloaded => 2,
+            Refusal::StoreUnavailable => 3,
+            Refusal::Stopping => 4,
+        }];
+        slot.unlogged.fetch_add(1, Ordering::Relaxed);
+        let next = second + 1;
+        (slot.next_second.swap(next, Ordering::Relaxed) != next)
+            .then(|| slot.unlogged.swap(0, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_makes_one_line_a_second_that_counts_them() {
+        let log = RefusalLog::new();
+        assert_eq!(log.count(Refusal::Overloaded, 0), Some(1));
+        for _ in 0..999 {
+            assert_eq!(log.count(Refusal::Overloaded, 0), None);
+        }
+        assert_eq!(log.count(Refusal::Overloaded, 7), Some(1000));
+    }
+
+    #[test]
+    fn each_kind_of_refusal_has_lines_of_its_own() {
+        let log = RefusalLog::new();
+        assert_eq!(log.count(Refusal::StoreUnavailable, 3), Some(1));
+        assert_eq!(log.count(Refusal::NumberBusy, 3), Some(1));
+        assert_eq!(log.count(Refusal::StoreUnavailable, 3), None);
+    }
+}

@@ -1,0 +1,76 @@
+//! Ids that tie an answer to its log lines.
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+
+/// The header that carries the id, in requests and answers.
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id taken over from a client.
+const CLIENT_ID_MAX: usize = 64;
+
+/// The client's own id when it is a proper one: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+pub fn from_client(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(&X_REQUEST_ID)?;
+    let proper = (1..=CLIENT_ID_MAX).contains(&id.len())
+        && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    proper.then(|| id.clone())
+}
+
+/// An id of ours: start of the program, connection and request, in hex, such as `9f01c2aa-1c-3`.
+pub fn of_ours(prefix: u32, connection: u64, request: u64) -> HeaderValue {
+    // Made in place and exactly as long as needed, so that it is one allocation.
+    let mut id = Vec::with_capacity(10 + hex_digits(connection) + hex_digits(request));
+    push_hex(&mut id, u64::from(prefix), 8);
+    id.push(b'-');
+    push_hex(&mut id, connection, hex_digits(connection));
+    id.push(b'-');
+    push_hex(&mut id, request, hex_digits(request));
+    // Hex digits and hyphens are always a valid value.
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(id)).unwrap_or(HeaderValue::from_static("-"))
+}
+
+fn hex_digits(value: u64) -> usize {
+    (64 - value.leading_zeros()).div_ceil(4).max(1) as usize
+}
+
+fn push_hex(into: &mut Vec<u8>, value: u64, digits: usize) {
+    for place in (0..digits).rev() {
+        let digit = (value >> (4 * place)) & 0xf;
+        into.push(b"0123456789abcdef"[digit as usize & 0xf]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client_id(value: &'static str) -> Option<HeaderValue> {
+        let mut headers = HeaderMap::new();
+        headers.insert(&X_REQUEST_ID, HeaderValue::from_static(value));
+        from_client(&headers)
+    }
+
+    #[test]
+    fn an_id_of_ours_names_the_start_the_connection_and_the_request() {
+        assert_eq!(of_ours(0x9f01_c2aa, 0x1c, 3), "9f01c2aa-1c-3");
+        assert_eq!(of_ours(1, 0, u64::MAX), "00000001-0-ffffffffffffffff");
+        assert_eq!(of_ours(u32::MAX, 16, 15), "ffffffff-10-f");
+    }
+
+    #[test]
+    fn a_proper_id_of_the_client_is_kept() {
+        assert_eq!(client_id("Order_7.retry-2").expect("proper"), "Order_7.retry-2");
+        let longest = "a234567890123456789012345678901234567890123456789012345678901234";
+        assert_eq!(client_id(longest).expect("proper"), longest);
+    }
+
+    #[test]
+    fn an_improper_id_of_the_client_is_replaced() {
+        for id in ["", "a b", "a\tb", "+1", "a,b", "<script>", "%41"] {
+            assert!(client_id(id).is_none(), "{id:?}");
+        }
+        assert!(client_id("a2345678901234567890123456789012345678901234567890123456789012345").is_none());
+        assert!(from_client(&HeaderMap::new()).is_none());
+    }
+}

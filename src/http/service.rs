@@ -1,0 +1,90 @@
+//! One request, from its head to its response.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, Version};
+use tracing::{Instrument as _, Level, debug, debug_span, enabled, error};
+
+use super::answer::Answer;
+use super::api;
+use super::body::RequestBody;
+use super::connection::Turn;
+use super::deps::Verify;
+use super::problem::Problem;
+use super::request_id::{self, X_REQUEST_ID};
+use super::route::{Route, method_name};
+use super::stopwatch::Stopwatch;
+
+/// Answers one request. Whatever goes wrong becomes an answer.
+pub async fn respond<V: Verify>(
+    turn: Turn<V>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, incoming) = request.into_parts();
+    let mut body = RequestBody::new(incoming);
+    let route = Route::of(head.uri.path());
+    let id = request_id::from_client(&head.headers).unwrap_or_else(|| turn.request_id());
+    let stopwatch = enabled!(Level::DEBUG).then(Stopwatch::start);
+
+    let span = debug_span!("request", id = id.to_str().unwrap_or_default());
+    let work = api::answer(&turn.server().deps, route, &head, &mut body);
+    let outcome = AssertUnwindSafe(work).catch_unwind().instrument(span).await;
+    let answer = outcome.unwrap_or_else(|_| {
+        // The panic hook has printed what and where; its payload may repeat input.
+        error!(?id, route = route.name(), "a handler panicked; the answer is 500");
+        Problem::Panicked.answer(route.shape())
+    });
+    if body.is_left_over() {
+        body.discard_arrived().await;
+    }
+    if let Some(refusal) = answer.refusal {
+        turn.server().refusals.note(refusal);
+    }
+    if let Some(stopwatch) = stopwatch {
+        let (method, status) = (method_name(&head.method), answer.status.as_u16());
+        let micros = stopwatch.elapsed().as_micros();
+        debug!(method, route = route.name(), status, micros, ?id, "answered");
+    }
+    let closes = body.is_left_over();
+    if closes {
+        turn.leave_input();
+    }
+    Ok(response(answer, head, id, closes))
+}
+
+/// The headers that all answers share, around the answer. `closes` says that the rest of the
+/// request will not be read.
+fn response(answer: Answer, head: Parts, id: HeaderValue, closes: bool) -> Response<Full<Bytes>> {
+    static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+    static CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+    // The request's map serves again, so that a connection in use allocates no more of them:
+    // hyper takes the next request's from this response.
+    let mut headers: HeaderMap = head.headers;
+    headers.clear();
+    headers.insert(CONTENT_TYPE, answer.content_type);
+    headers.insert(&X_REQUEST_ID, id);
+    headers.insert(CACHE_CONTROL, NO_STORE.clone());
+    headers.extend(answer.headers);
+    // HTTP/2 has no such header; there only the stream ends.
+    if closes && head.version <= Version::HTTP_11 {
+        headers.insert(CONNECTION, CLOSE.clone());
+    }
+    let body = if head.method == Method::HEAD {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+        Bytes::new()
+    } else {
+        answer.body
+    };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    response
+}
