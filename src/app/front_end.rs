@@ -87,9 +87,8 @@ pub fn deps(
         tutorial_template: settings.tutorial_message.as_str().into(),
         tutorial_code: settings.tutorial_code,
         readiness,
-        pages: simulator.map(|simulator| {
-            Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>
-        }),
+        pages: simulator
+            .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
         request_id_prefix,
     }
 }

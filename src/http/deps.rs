@@ -10,8 +10,8 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::Region;
-use crate::engine::SendOptions;
-use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest, Verifier};
+
+use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest, Verifier};
 
 /// Whether the server can do its work now; else the reasons, for `/readyz`. Asked at each request
 /// of that route, so it must be cheap.

@@ -8,8 +8,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::{Page, Pages};
 use crate::domain::Region;
-use crate::gateway::Simulator;
-use crate::web::{self, InboxError};
+use crate::web::{self, InboxError, Simulator};
 
 /// `/inbox` and `/inbox/messages`.
 pub struct InboxPages {

@@ -150,9 +150,18 @@ mod tests {
 
     #[test]
     fn a_route_allows_exactly_the_methods_it_names() {
-        let methods =
-            [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE];
-        for route in [Route::SendOtp, Route::VerifyCode, Route::Index, Route::Inbox, Route::Readyz, Route::Unknown] {
+        let methods = [
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+            Method::TRACE,
+        ];
+        for route in
+            [Route::SendOtp, Route::VerifyCode, Route::Index, Route::Inbox, Route::Readyz, Route::Unknown]
+        {
             let named: Vec<_> = route.allow().into_iter().flat_map(|allow| allow.split(", ")).collect();
             for method in &methods {
                 assert_eq!(route.allows(method), named.contains(&method.as_str()), "{route:?} {method}");

@@ -10,10 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
-use super::connection::{self, Server, Stop, http1_builder, turn_away};
+use super::connection::{self, Server, turn_away};
 use super::deps::{Deps, Verify};
 use super::problem::Problem;
-use super::refusal_log::RefusalLog;
 use super::request_id;
 
 /// Pause after the system could not hand out a connection, usually for want of file descriptors:
@@ -40,7 +39,7 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
             accepted = listener.accept() => match accepted {
                 Ok((stream, _peer)) => front.admit(stream),
                 Err(error) => {
-                    if front.note_accept_error(&error) {
+                    if front.trouble.note(&error) {
                         tokio::select! {
                             () = &mut shutdown => break,
                             () = tokio::time::sleep(ACCEPT_PAUSE) => {}
@@ -57,44 +56,36 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
 /// The open connections.
 struct Front<V> {
     server: Arc<Server<V>>,
-    stop: Arc<Stop>,
     open: JoinSet<()>,
     turned_away: JoinSet<()>,
     accepted: u64,
     is_full: bool,
-    accept_error: Option<io::ErrorKind>,
+    trouble: AcceptTrouble,
 }
 
 impl<V: Verify> Front<V> {
     fn new(deps: Arc<Deps<V>>) -> Self {
-        let stop = Arc::new(Stop::default());
-        let server = Server {
-            deps,
-            stop: Arc::clone(&stop),
-            refusals: RefusalLog::new(),
-            http1: http1_builder(),
-        };
         Self {
-            server: Arc::new(server),
-            stop,
+            server: Arc::new(Server::new(deps)),
             open: JoinSet::new(),
             turned_away: JoinSet::new(),
             accepted: 0,
             is_full: false,
-            accept_error: None,
+            trouble: AcceptTrouble::default(),
         }
     }
 
     /// Serves a connection, or tells it that there is no room.
     fn admit(&mut self, stream: TcpStream) {
-        if self.accept_error.take().is_some() {
-            info!("connections can be accepted again");
-        }
+        self.trouble.is_over();
         self.accepted += 1;
         let limit = self.server.deps.bounds.connections;
         if self.open.len() < limit {
             // Said again only after a real relief, not for each place that is freed and taken.
-            self.is_full &= self.open.len() > limit - limit / 8;
+            self.is_full &= self.open.len() > limit / 8 * 7;
+            // Answers are small and written at once; waiting to fill a packet only delays them. This
+            // fails only when the peer is gone already, which shows at the first read.
+            let _ = stream.set_nodelay(true);
             self.open.spawn(connection::serve(stream, Arc::clone(&self.server), self.accepted));
             return;
         }
@@ -109,25 +100,9 @@ impl<V: Verify> Front<V> {
         }
     }
 
-    /// Logs a kind of error once until it changes. Whether to pause: not for a peer that left before
-    /// it was accepted.
-    fn note_accept_error(&mut self, error: &io::Error) -> bool {
-        let kind = error.kind();
-        if matches!(
-            kind,
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-        ) {
-            return false;
-        }
-        if self.accept_error.replace(kind) != Some(kind) {
-            error!(%error, open = self.open.len(), "connections cannot be accepted; raise the limit of open files?");
-        }
-        true
-    }
-
     /// Ends all connections after what they are answering.
     async fn finish(mut self) {
-        self.stop.tell();
+        self.server.stop.tell();
         self.turned_away.abort_all();
         while let Some(ended) = self.open.join_next().await {
             log_panic(ended);
@@ -139,5 +114,55 @@ impl<V: Verify> Front<V> {
 fn log_panic(ended: Result<(), JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
         error!("a connection ended in a panic");
+    }
+}
+
+/// Errors of `accept`, each logged when it begins and when it is over, not each time it is met.
+#[derive(Debug, Default)]
+struct AcceptTrouble {
+    present: Option<(io::ErrorKind, Option<i32>)>,
+}
+
+impl AcceptTrouble {
+    /// Notes an error. Whether to pause: not for a peer that left before it was accepted.
+    fn note(&mut self, error: &io::Error) -> bool {
+        let kind = error.kind();
+        if matches!(
+            kind,
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        ) {
+            return false;
+        }
+        let present = Some((kind, error.raw_os_error()));
+        if self.present != present {
+            self.present = present;
+            error!(%error, "connections cannot be accepted; is the limit of open files too low?");
+        }
+        true
+    }
+
+    /// Notes a success.
+    fn is_over(&mut self) {
+        if self.present.take().is_some() {
+            info!("connections can be accepted again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_left_is_no_reason_to_pause_and_a_lack_of_files_is() {
+        let mut trouble = AcceptTrouble::default();
+        assert!(!trouble.note(&io::ErrorKind::ConnectionAborted.into()));
+        assert_eq!(trouble.present, None);
+        let no_files = io::Error::from_raw_os_error(24);
+        assert!(trouble.note(&no_files));
+        assert!(trouble.note(&no_files));
+        assert_eq!(trouble.present, Some((no_files.kind(), Some(24))));
+        trouble.is_over();
+        assert_eq!(trouble.present, None);
     }
 }

@@ -17,6 +17,7 @@ mod table;
 mod tests;
 mod verifier;
 
+pub use crate::engine::SendOptions;
 pub use verifier::{
     CheckAnswer, CheckRequest, Parts, Refusal, SendAnswer, SendRequest, StartError, Verifier,
 };

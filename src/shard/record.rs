@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{CodeLength, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{NumberState, Salt, Verification};
-use crate::store::{Key, Kind, RecordError, Subject, open_record, seal_record};
+use crate::store::record as envelope;
+use crate::store::{Key, Kind, RecordError, Subject};
 
 /// The layout written today.
 const VERSION: u8 = 1;
@@ -69,12 +70,12 @@ pub fn encode(state: &NumberState) -> Option<Bytes> {
     let mut buffer = [0; 64];
     #[expect(clippy::expect_used, reason = "the largest state takes 52 bytes; a test encodes it")]
     let body = postcard::to_slice(&state, &mut buffer).expect("a state fits the buffer");
-    Some(seal_record(VERSION, body))
+    Some(envelope::seal(VERSION, body))
 }
 
 /// Reads a record back.
 pub fn decode(record: &[u8]) -> Result<NumberState, StateRecordError> {
-    let (version, body) = open_record(record)?;
+    let (version, body) = envelope::open(record)?;
     if version != VERSION {
         return Err(StateRecordError::Version(version));
     }
@@ -143,7 +144,7 @@ mod tests {
         #[test]
         fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = decode(&bytes);
-            let _ = decode(&seal_record(VERSION, &bytes));
+            let _ = decode(&envelope::seal(VERSION, &bytes));
         }
     }
 
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_record_of_a_newer_program_is_refused_and_says_so() {
-        let error = decode(&seal_record(9, b"from the future")).expect_err("a newer version");
+        let error = decode(&envelope::seal(9, b"from the future")).expect_err("a newer version");
         assert!(matches!(error, StateRecordError::Version(9)), "{error}");
     }
 }

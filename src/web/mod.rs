@@ -7,3 +7,5 @@ mod page;
 
 pub use inbox::{InboxError, inbox, inbox_messages, inbox_page, messages_json};
 pub use page::Page;
+
+pub use crate::gateway::Simulator;

@@ -11,8 +11,10 @@ use crate::shard::{CheckAnswer, SendAnswer};
 /// `/api/send-otp`.
 pub fn send(outcome: &SendAnswer, number: PhoneNumber) -> Row {
     match *outcome {
-        SendAnswer::Sent { attempts_left, message_id: _ } => Row::new(StatusCode::OK, "OTP send successfully.")
-            .with(Data::Trials { user: number.into(), trials: attempts_left }),
+        SendAnswer::Sent { attempts_left, message_id: _ } => {
+            Row::new(StatusCode::OK, "OTP send successfully.")
+                .with(Data::Trials { user: number.into(), trials: attempts_left })
+        }
         SendAnswer::Locked { remaining } => locked(number, remaining),
         SendAnswer::NumberRefused => Row::new(StatusCode::BAD_REQUEST, "Invalid request body"),
         SendAnswer::GatewayFailed => {

@@ -33,13 +33,16 @@ pub fn check(outcome: &CheckAnswer) -> Answer {
         CheckAnswer::Wrong { attempts_left: _, live: _ } => {
             Answer::message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.")
         }
-        CheckAnswer::LockedNow { remaining, live: _ } | CheckAnswer::Locked { remaining } => locked(remaining),
+        CheckAnswer::LockedNow { remaining, live: _ } | CheckAnswer::Locked { remaining } => {
+            locked(remaining)
+        }
     }
 }
 
 fn locked(remaining: Duration) -> Answer {
     let minutes = minutes_up(remaining);
     let unit = if minutes == 1 { "minute" } else { "minutes" };
-    let message = format!("This phone number is locked out after too many wrong codes. Try again in {minutes} {unit}.");
+    let message =
+        format!("This phone number is locked out after too many wrong codes. Try again in {minutes} {unit}.");
     Answer::message(StatusCode::FORBIDDEN, &message)
 }

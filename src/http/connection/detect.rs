@@ -1,5 +1,6 @@
 //! Which protocol a new connection speaks.
 
+use super::Stream;
 use super::socket::Socket;
 use super::stop::Stop;
 use super::watch::Watch;
@@ -19,7 +20,11 @@ pub enum Protocol {
 
 /// Listens to a connection's first bytes. `None` when it is to be closed: the peer said nothing in
 /// time or left, or the server stops.
-pub async fn detect<V>(socket: &mut Socket<V>, watch: &mut Watch, stop: &Stop) -> Option<Protocol> {
+pub async fn detect<V, I: Stream>(
+    socket: &mut Socket<V, I>,
+    watch: &mut Watch,
+    stop: &Stop,
+) -> Option<Protocol> {
     tokio::select! {
         biased;
         protocol = first_bytes(socket) => protocol,
@@ -37,7 +42,7 @@ pub async fn detect<V>(socket: &mut Socket<V>, watch: &mut Watch, stop: &Stop) -
 
 /// Reads until the bytes differ from the preface or are all of it. No HTTP/1 method begins like
 /// the preface, so a request is recognised at its first or second byte.
-async fn first_bytes<V>(socket: &mut Socket<V>) -> Option<Protocol> {
+async fn first_bytes<V, I: Stream>(socket: &mut Socket<V, I>) -> Option<Protocol> {
     loop {
         let more = socket.read_beginning().await.ok()?;
         let beginning = socket.beginning();

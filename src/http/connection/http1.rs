@@ -13,6 +13,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tracing::debug;
 
+use super::Stream;
 use super::drive::{Connection, End, drive};
 use super::session::{Session, Turn};
 use super::socket::Socket;
@@ -42,7 +43,7 @@ pub fn builder() -> http1::Builder {
 }
 
 /// Serves a connection until it ends.
-pub async fn serve<V: Verify>(socket: Socket<V>, session: Arc<Session<V>>, watch: Watch) {
+pub async fn serve<V: Verify, I: Stream>(socket: Socket<V, I>, session: Arc<Session<V>>, watch: Watch) {
     let service = {
         let session = Arc::clone(&session);
         service_fn(move |request| respond(Turn::begin(Arc::clone(&session)), request))
@@ -71,8 +72,9 @@ pub async fn serve<V: Verify>(socket: Socket<V>, session: Arc<Session<V>>, watch
     }
 }
 
-impl<V, S> Connection for http1::Connection<TokioIo<Socket<V>>, S>
+impl<V, I, S> Connection for http1::Connection<TokioIo<Socket<V, I>>, S>
 where
+    I: Stream,
     S: HttpService<Incoming, ResBody = Full<Bytes>> + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

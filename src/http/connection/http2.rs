@@ -15,6 +15,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tracing::debug;
 
+use super::Stream;
 use super::drive::{Connection, End, drive};
 use super::session::{Session, Turn};
 use super::socket::Socket;
@@ -39,7 +40,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves a connection until it ends.
-pub async fn serve<V: Verify>(mut socket: Socket<V>, session: Arc<Session<V>>, watch: Watch) {
+pub async fn serve<V: Verify, I: Stream>(mut socket: Socket<V, I>, session: Arc<Session<V>>, watch: Watch) {
     socket.ignore_heads();
     let streams = Streams::default();
     let service = {
@@ -67,13 +68,14 @@ fn builder(intake: Intake) -> http2::Builder<Intake> {
 }
 
 /// A connection and the requests it has open.
-struct WithStreams<V, S: HttpService<Incoming>> {
-    connection: http2::Connection<TokioIo<Socket<V>>, S, Intake>,
+struct WithStreams<V, I, S: HttpService<Incoming>> {
+    connection: http2::Connection<TokioIo<Socket<V, I>>, S, Intake>,
     streams: Streams,
 }
 
-impl<V, S> Connection for WithStreams<V, S>
+impl<V, I, S> Connection for WithStreams<V, I, S>
 where
+    I: Stream,
     S: HttpService<Incoming, ResBody = Full<Bytes>> + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     Intake: Http2ServerConnExec<S::Future, Full<Bytes>>,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+
+use super::Stream;
 
 /// Longest time to read what nobody wants.
 const TIME: Duration = Duration::from_secs(2);
@@ -17,7 +18,7 @@ const TIME: Duration = Duration::from_secs(2);
 const BYTES: u64 = 8 * 1024 * 1024;
 
 /// Reads until the peer closes too, or a limit is reached.
-pub async fn linger(stream: &mut TcpStream) {
+pub async fn linger(stream: &mut impl Stream) {
     let drain = async {
         let mut sink = [0; 8 * 1024];
         let mut rest = stream.take(BYTES);
@@ -28,7 +29,7 @@ pub async fn linger(stream: &mut TcpStream) {
 }
 
 /// Answers a connection that is not served, and closes it.
-pub async fn turn_away(mut stream: TcpStream, answer: Bytes) {
+pub async fn turn_away(mut stream: impl Stream, answer: Bytes) {
     if stream.write_all(&answer).await.is_ok() && stream.shutdown().await.is_ok() {
         linger(&mut stream).await;
     }

@@ -19,7 +19,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::detect::{Protocol, detect};
 use self::session::Session;
@@ -27,19 +27,18 @@ use self::socket::Socket;
 use self::watch::Watch;
 use super::deps::Verify;
 
-pub use self::http1::builder as http1_builder;
 pub use self::linger::turn_away;
 pub use self::raw_answer::raw_answer;
 pub use self::session::{Server, Turn};
-pub use self::stop::Stop;
+
+/// What bytes come from and go to.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<I: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for I {}
 
 /// Serves a connection until it ends. All work for it happens in this future: dropping it drops
 /// every request that it still answers.
-pub async fn serve<V: Verify>(stream: TcpStream, server: Arc<Server<V>>, number: u64) {
-    // Answers are small and written at once; waiting to fill a packet only delays them.
-    if stream.set_nodelay(true).is_err() {
-        return; // The peer is gone already.
-    }
+pub async fn serve<V: Verify>(stream: impl Stream, server: Arc<Server<V>>, number: u64) {
     let mut watch = Watch::start(&server.deps.bounds);
     let session = Arc::new(Session::new(server, number));
     let mut socket = Socket::new(stream, Arc::clone(&session));

@@ -15,11 +15,18 @@ pub struct Server<V> {
     /// What the endpoints need.
     pub deps: Arc<Deps<V>>,
     /// Tells connections to finish.
-    pub stop: Arc<Stop>,
+    pub stop: Stop,
     /// Refusals in the log.
     pub refusals: RefusalLog,
     /// How HTTP/1 is spoken.
     pub http1: hyper::server::conn::http1::Builder,
+}
+
+impl<V> Server<V> {
+    /// Serves with these parts.
+    pub fn new(deps: Arc<Deps<V>>) -> Self {
+        Self { deps, stop: Stop::default(), refusals: RefusalLog::new(), http1: super::http1::builder() }
+    }
 }
 
 /// One connection.

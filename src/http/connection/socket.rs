@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::Stream;
 use super::detect::HTTP2_PREFACE;
 use super::linger::linger;
 use super::raw_answer::{hypers_own, raw_answer};
@@ -20,8 +20,8 @@ use crate::http::problem::Problem;
 ///
 /// It is not vectored: our answers fit into one buffer, and one copy costs less than a longer
 /// system call.
-pub struct Socket<V> {
-    stream: TcpStream,
+pub struct Socket<V, I> {
+    stream: I,
     session: Arc<Session<V>>,
     beginning: [u8; HTTP2_PREFACE.len()],
     beginning_len: usize,
@@ -37,9 +37,9 @@ struct Replacement {
     replaced_len: usize,
 }
 
-impl<V> Socket<V> {
+impl<V, I: Stream> Socket<V, I> {
     /// A socket of which nothing has been read.
-    pub fn new(stream: TcpStream, session: Arc<Session<V>>) -> Self {
+    pub fn new(stream: I, session: Arc<Session<V>>) -> Self {
         Self {
             stream,
             session,
@@ -107,7 +107,7 @@ impl<V> Socket<V> {
     }
 }
 
-impl<V> AsyncRead for Socket<V> {
+impl<V, I: Stream> AsyncRead for Socket<V, I> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -131,7 +131,7 @@ impl<V> AsyncRead for Socket<V> {
     }
 }
 
-impl<V> AsyncWrite for Socket<V> {
+impl<V, I: Stream> AsyncWrite for Socket<V, I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.replacement.is_none()

@@ -1,0 +1,221 @@
+//! `docs/errors.md`, made from the tables that the server answers with. The file is also the
+//! snapshot of those tables: a change of an answer shows up as a difference in it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{api_check, api_send, tutorial_check, tutorial_send};
+use crate::config::{AnswerSet, Bounds};
+use crate::domain::PhoneNumber;
+use crate::http::answer::{Answer, Shape};
+use crate::http::problem::Problem;
+use crate::shard::{CheckAnswer, Refusal, SendAnswer};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+const LOCKOUT: Duration = Duration::from_secs(30 * 60);
+
+#[test]
+fn docs_errors_md_says_what_the_tables_say() {
+    let made = document();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(PATH, &made).expect("write docs/errors.md");
+    }
+    let found = std::fs::read_to_string(PATH).unwrap_or_default();
+    assert!(
+        found == made,
+        "docs/errors.md is stale. Run `UPDATE_DOCS=1 cargo test --lib docs_errors_md` and review the difference."
+    );
+}
+
+fn document() -> String {
+    let mut doc = String::from(INTRODUCTION);
+    for (set, title) in
+        [(AnswerSet::Documented, "Documented (the default)"), (AnswerSet::AsBuilt, "As built")]
+    {
+        let _ = write!(doc, "\n## {title}: `redis-version-answers: {}`\n", spelling(set));
+        table(
+            &mut doc,
+            "POST /api/send-otp",
+            sends().iter().map(|outcome| (send_case(outcome), api_send(set, outcome, number()))),
+        );
+        table(
+            &mut doc,
+            "POST /api/verify-otp",
+            checks().iter().map(|outcome| (check_case(outcome), api_check(set, outcome, number(), LOCKOUT))),
+        );
+    }
+    doc.push_str("\n## The tutorial's API\n");
+    table(
+        &mut doc,
+        "POST /send-code",
+        sends().iter().map(|outcome| (send_case(outcome), tutorial_send(outcome))),
+    );
+    table(
+        &mut doc,
+        "POST /verify-code",
+        checks().iter().map(|outcome| (check_case(outcome), tutorial_check(outcome))),
+    );
+    doc.push_str(PROBLEMS);
+    table(
+        &mut doc,
+        "All routes but the tutorial's",
+        problems().into_iter().map(|problem| (problem_case(problem), problem.answer(Shape::Envelope))),
+    );
+    table(
+        &mut doc,
+        "POST /send-code and POST /verify-code",
+        problems()
+            .into_iter()
+            .filter(|problem| has_a_path(*problem))
+            .map(|problem| (problem_case(problem), problem.answer(Shape::Message))),
+    );
+    doc
+}
+
+const INTRODUCTION: &str = "\
+# Every answer, by cause
+
+This page is made from the tables that the server answers with, by a test; do not edit it
+(`UPDATE_DOCS=1 cargo test --lib docs_errors_md`). What the routes take is in [api.md](api.md).
+
+The examples are about +14155552671, a maximum of five wrong codes and a lockout of 30 minutes, of
+which 29 minutes and 10 seconds are left where it had begun before. With another lockout the as-built
+texts that say `30 min` name its minutes, rounded up.
+";
+
+const PROBLEMS: &str = "
+## On every route
+
+These requests were not decided: no code was sent, no attempt was counted. 413 tells the configured
+limit. What went wrong before the path was known has the envelope on every route.
+";
+
+fn table(doc: &mut String, title: &str, rows: impl Iterator<Item = (&'static str, Answer)>) {
+    let _ = write!(doc, "\n### {title}\n\n| case | HTTP | body |\n|---|---|---|\n");
+    for (case, answer) in rows {
+        let body = std::str::from_utf8(&answer.body).expect("JSON is UTF-8");
+        let headers: Vec<_> = answer
+            .headers
+            .iter()
+            .map(|(name, value)| format!(", `{name}: {}`", value.to_str().expect("a readable value")))
+            .collect();
+        let _ = writeln!(doc, "| {case} | {}{} | `{body}` |", answer.status.as_u16(), headers.concat());
+    }
+}
+
+const fn spelling(set: AnswerSet) -> &'static str {
+    match set {
+        AnswerSet::Documented => "documented",
+        AnswerSet::AsBuilt => "as-built",
+    }
+}
+
+fn number() -> PhoneNumber {
+    PhoneNumber::parse("+14155552671", None).expect("a number")
+}
+
+fn sends() -> [SendAnswer; 5] {
+    [
+        SendAnswer::Sent { attempts_left: 5, message_id: "SM5ef8732a3c49700934481addd5ce1659".to_owned() },
+        SendAnswer::Locked { remaining: Duration::from_secs(29 * 60 + 10) },
+        SendAnswer::Locked { remaining: Duration::from_secs(59) },
+        SendAnswer::NumberRefused,
+        SendAnswer::GatewayFailed,
+    ]
+}
+
+fn send_case(outcome: &SendAnswer) -> &'static str {
+    match outcome {
+        SendAnswer::Sent { .. } => "the provider accepted the message",
+        SendAnswer::Locked { remaining } => locked_case(*remaining),
+        SendAnswer::NumberRefused => "the provider says: no such number, or it cannot take messages",
+        SendAnswer::GatewayFailed => "the provider refused otherwise, or did not answer in time",
+    }
+}
+
+fn checks() -> [CheckAnswer; 7] {
+    [
+        CheckAnswer::Approved,
+        CheckAnswer::Wrong { attempts_left: 4, live: true },
+        CheckAnswer::Wrong { attempts_left: 4, live: false },
+        CheckAnswer::LockedNow { remaining: LOCKOUT, live: true },
+        CheckAnswer::LockedNow { remaining: LOCKOUT, live: false },
+        CheckAnswer::Locked { remaining: Duration::from_secs(29 * 60 + 10) },
+        CheckAnswer::Locked { remaining: Duration::from_secs(59) },
+    ]
+}
+
+fn check_case(outcome: &CheckAnswer) -> &'static str {
+    match outcome {
+        CheckAnswer::Approved => "the code is right",
+        CheckAnswer::Wrong { live: true, .. } => "wrong code",
+        CheckAnswer::Wrong { live: false, .. } => "no live code: expired, used, or never sent",
+        CheckAnswer::LockedNow { live: true, .. } => "wrong code that uses the last trial",
+        CheckAnswer::LockedNow { live: false, .. } => "last trial used without a live code",
+        CheckAnswer::Locked { remaining } => locked_case(*remaining),
+    }
+}
+
+const fn locked_case(remaining: Duration) -> &'static str {
+    if remaining.as_secs() < 60 { "locked out, less than a minute left" } else { "locked out" }
+}
+
+fn problems() -> [Problem; 16] {
+    [
+        Problem::BadBody,
+        Problem::NotFound,
+        Problem::MethodNotAllowed("POST"),
+        Problem::BodyTooSlow,
+        Problem::BodyTooLarge(Bounds::default().body_bytes),
+        Problem::Refused(Refusal::NumberBusy),
+        Problem::Refused(Refusal::Overloaded),
+        Problem::Refused(Refusal::SendsOverloaded),
+        Problem::Refused(Refusal::StoreUnavailable),
+        Problem::Refused(Refusal::Stopping),
+        Problem::Panicked,
+        Problem::BadHead,
+        Problem::HeadTooSlow,
+        Problem::UriTooLong,
+        Problem::HeadTooLarge,
+        Problem::TooManyConnections,
+    ]
+}
+
+const fn problem_case(problem: Problem) -> &'static str {
+    match problem {
+        Problem::BadBody => "the body is not what the route reads",
+        Problem::NotFound => "no such path",
+        Problem::MethodNotAllowed(_) => "no such method on this path",
+        Problem::BodyTooSlow => "slow body",
+        Problem::BodyTooLarge(_) => "large body",
+        Problem::Refused(Refusal::NumberBusy) => "throttled: too many requests for one number at once",
+        Problem::Refused(Refusal::Overloaded) => "too many requests at once",
+        Problem::Refused(Refusal::SendsOverloaded) => "too many messages waiting for the provider",
+        Problem::Refused(Refusal::StoreUnavailable) => "the store failed",
+        Problem::Refused(Refusal::Stopping) => "the server stops or restarts a part of itself",
+        Problem::Panicked => "a mistake of ours; please report it",
+        Problem::BadHead => "not HTTP",
+        Problem::HeadTooSlow => "slow request head",
+        Problem::UriTooLong => "long address",
+        Problem::HeadTooLarge => "many or long headers",
+        Problem::TooManyConnections => "all connections taken",
+    }
+}
+
+/// Whether the problem arises after the path is known to be one of the tutorial's.
+const fn has_a_path(problem: Problem) -> bool {
+    match problem {
+        Problem::BadBody
+        | Problem::MethodNotAllowed(_)
+        | Problem::BodyTooSlow
+        | Problem::BodyTooLarge(_)
+        | Problem::Refused(_)
+        | Problem::Panicked => true,
+        Problem::NotFound
+        | Problem::BadHead
+        | Problem::HeadTooSlow
+        | Problem::UriTooLong
+        | Problem::HeadTooLarge
+        | Problem::TooManyConnections => false,
+    }
+}

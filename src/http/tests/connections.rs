@@ -1,0 +1,234 @@
+//! HTTP/1 connections: how they are used, misused, and ended.
+
+use super::client::{Client, get, post};
+use super::script::{Gate, Script};
+use super::world::{World, bounds, deps, send_body, verify_body};
+use crate::shard::{CheckAnswer, SendAnswer};
+
+#[tokio::test]
+async fn a_connection_serves_many_requests() {
+    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let mut client = world.client().await;
+    for _ in 0..50 {
+        client.send(post("/api/verify-otp", &verify_body("123456"))).await;
+        assert_eq!(client.reply().await.status, 200);
+        client.send(get("/nothing")).await;
+        assert_eq!(client.reply().await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_small_body_that_nobody_reads_does_not_end_the_connection() {
+    let world = World::scripted(Script::panics()).await;
+    let mut client = world.client().await;
+    for path in ["/nothing", "/healthz", "/nothing"] {
+        client.send(post(path, "some text that is not read")).await;
+        let reply = client.reply().await;
+        assert!(reply.status == 404 || reply.status == 405, "{}", reply.status);
+        assert_eq!(reply.header("connection"), None);
+    }
+    client.send(get("/healthz")).await;
+    assert_eq!(client.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let mut client = world.client().await;
+    let one = post("/api/verify-otp", &verify_body("123456"));
+    let two = get("/hello-world");
+    let three = post("/api/verify-otp", "{");
+    client.send([one, two, three].concat().repeat(40)).await;
+    for _ in 0..40 {
+        for status in [200, 200, 400] {
+            assert_eq!(client.reply().await.status, status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_may_come_in_chunks_and_byte_by_byte() {
+    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let mut client = world.client().await;
+    let head = "POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
+    let body = verify_body("123456");
+    let chunks: String = body.chars().map(|c| format!("1\r\n{c}\r\n")).collect();
+    client.send(format!("{head}{chunks}0\r\n\r\n")).await;
+    assert_eq!(client.reply().await.status, 200);
+    let one_chunk = format!("{head}{:x};ext=1\r\n{body}\r\n0\r\ntrailer: x\r\n\r\n", body.len());
+    for byte in one_chunk.as_bytes() {
+        client.send([*byte]).await;
+    }
+    assert_eq!(client.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_broken_chunk_is_a_bad_body() {
+    let world = World::scripted(Script::panics()).await;
+    let head = "POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
+    world
+        .ask(format!("{head}zz\r\nxx\r\n"))
+        .await
+        .is(400, r#"{"code":400,"message":"Invalid request body"}"#);
+}
+
+#[tokio::test]
+async fn when_a_client_expects_100_it_gets_it_before_it_sends_its_body() {
+    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let mut client = world.client().await;
+    let body = verify_body("123456");
+    let length = body.len();
+    client
+        .send(format!(
+            "POST /api/verify-otp HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.reply_without_body().await.status, 100);
+    client.send(body).await;
+    assert_eq!(client.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn when_a_client_closes_its_side_it_still_gets_its_answer() {
+    let gate = Gate::closed();
+    let world = World::scripted(Script::checks(CheckAnswer::Approved).behind(&gate)).await;
+    let mut client = world.client().await;
+    client.send(post("/api/verify-otp", &verify_body("123456"))).await;
+    client.half_close().await;
+    gate.arrival().await;
+    gate.let_through(1);
+    assert_eq!(client.reply().await.status, 200);
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn when_a_client_closes_its_side_within_a_body_it_is_a_bad_body() {
+    let world = World::scripted(Script::panics()).await;
+    let mut client = world.client().await;
+    client.send("POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ncontent-length: 50\r\n\r\n{\"user\"").await;
+    client.half_close().await;
+    assert_eq!(client.reply().await.status, 400);
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_is_answered_and_let_go() {
+    let world = World::scripted(Script::panics()).await;
+    let mut client = world.client().await;
+    client.send("GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert_eq!(client.reply().await.status, 200);
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn what_is_not_http_gets_400_in_the_envelope_and_the_server_lives() {
+    let world = World::scripted(Script::panics()).await;
+    let body = r#"{"code":400,"message":"The request is not valid HTTP."}"#;
+    for garbage in [
+        b"hello\r\n\r\n".as_slice(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET /\xff\xff HTTP/1.1\r\n\r\n",
+        b"POST /api/send-otp HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        b"POST /api/send-otp HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
+    ] {
+        let mut client = world.client().await;
+        client.send(garbage).await;
+        let reply = client.reply().await;
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (400, body),
+            "{:?}",
+            garbage.escape_ascii().to_string()
+        );
+        assert_eq!(reply.header("connection"), Some("close"));
+        assert!(reply.header("x-request-id").is_some_and(|id| id.starts_with("abcd0123-")));
+        client.half_close().await;
+        assert_eq!(client.rest().await, "");
+    }
+    assert_eq!(world.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn garbage_after_a_good_request_ends_the_connection_after_its_answer() {
+    let world = World::scripted(Script::panics()).await;
+    let mut client = world.client().await;
+    client.send(format!("{}\u{1}\u{2}\u{3}\r\n\r\n", get("/healthz"))).await;
+    assert_eq!(client.reply().await.status, 200);
+    client.reply().await.is(400, r#"{"code":400,"message":"The request is not valid HTTP."}"#);
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_off_in_its_head_gets_400() {
+    let world = World::scripted(Script::panics()).await;
+    for beginning in ["P", "PRI * HT", "GET /healthz HTTP/1.1\r\nhost: te"] {
+        let mut client = world.client().await;
+        client.send(beginning).await;
+        client.half_close().await;
+        assert_eq!(client.reply().await.status, 400, "{beginning:?}");
+        assert_eq!(client.rest().await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_431_and_an_address_414() {
+    let world = World::scripted(Script::panics()).await;
+    let long = "x".repeat(20_000);
+    let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let large = r#"{"code":431,"message":"The request has too many or too long headers."}"#;
+    world.ask(format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n")).await.is(431, large);
+    world.ask(format!("GET / HTTP/1.1\r\n{many}\r\n")).await.is(431, large);
+    let reply = world.get(&format!("/{}", "x".repeat(70_000))).await;
+    assert!([414, 431].contains(&reply.status), "{}", reply.status);
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_gets_503_and_a_freed_place_is_given_away() {
+    let mut deps = deps(Script::panics());
+    deps.bounds = bounds(|bounds| bounds.connections = 2);
+    let world = World::with(deps).await;
+    let (mut first, mut second) = (world.client().await, world.client().await);
+    for client in [&mut first, &mut second] {
+        client.send(get("/healthz")).await;
+        assert_eq!(client.reply().await.status, 200);
+    }
+    let mut third = world.client().await;
+    third.try_send(get("/healthz")).await;
+    let reply = third.reply().await;
+    reply.is(503, r#"{"code":503,"message":"Too many connections are open. Try again shortly."}"#);
+    assert_eq!((reply.header("retry-after"), reply.header("connection")), (Some("1"), Some("close")));
+    assert_eq!(third.rest().await, "");
+    first.half_close().await;
+    assert_eq!(first.rest().await, "");
+    // The place is free once the server has seen the end, which this client just saw.
+    let status = loop {
+        let status = world.get("/healthz").await.status;
+        if status != 503 {
+            break status;
+        }
+    };
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn clients_that_hang_up_do_not_disturb_the_others() {
+    let gate = Gate::closed();
+    let script = Script::sends(SendAnswer::GatewayFailed).behind(&gate);
+    let world = World::scripted(script.clone()).await;
+    let mut kept = world.client().await;
+    kept.send(post("/api/send-otp", &send_body())).await;
+    gate.arrival().await;
+    for part in [10, 60, 200] {
+        let request = post("/api/send-otp", &send_body());
+        let mut client = Client::connect(world.address).await;
+        client.send(&request[..part.min(request.len())]).await;
+        drop(client);
+    }
+    gate.arrival().await;
+    gate.let_through(2);
+    assert_eq!(kept.reply().await.status, 500);
+    assert_eq!(script.asked().len(), 2);
+}

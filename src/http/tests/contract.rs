@@ -1,0 +1,302 @@
+//! Every row of the contract's tables, as bytes on the wire.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::script::{Asked, Script};
+use super::world::{EchoPages, NUMBER, World, deps, send_body, sms_code_body, tutorial_code, verify_body};
+use crate::config::AnswerSet;
+use crate::shard::{CheckAnswer, SendAnswer};
+
+const MINUTES_30: Duration = Duration::from_secs(30 * 60);
+const SECONDS_59: Duration = Duration::from_secs(59);
+const USER: &str = r#""user":{"phoneNumber":"+14155552671"}"#;
+
+#[tokio::test]
+async fn when_the_provider_accepts_a_send_it_is_200_with_all_trials() {
+    let body = format!(r#"{{"code":200,"message":"OTP send successfully.","data":{{{USER},"trials":5}}}}"#);
+    send(sent()).await.is(200, &body);
+}
+
+#[tokio::test]
+async fn when_a_locked_number_asks_for_a_code_it_is_403_with_the_minutes_left() {
+    let message = "User locked out due to exceeding maximum attempts.";
+    let body =
+        format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30,"lockout_duration":30}}}}"#);
+    send(SendAnswer::Locked { remaining: MINUTES_30 }).await.is(403, &body);
+}
+
+#[tokio::test]
+async fn when_seconds_are_left_of_a_lockout_it_is_one_minute() {
+    let reply = send(SendAnswer::Locked { remaining: Duration::from_millis(1) }).await;
+    assert!(reply.body.ends_with(r#""ttl":1,"lockout_duration":1}}"#), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn when_the_provider_says_that_a_number_cannot_be_it_is_a_bad_body() {
+    send(SendAnswer::NumberRefused).await.is(400, r#"{"code":400,"message":"Invalid request body"}"#);
+}
+
+#[tokio::test]
+async fn when_the_provider_fails_it_is_500() {
+    let body = r#"{"code":500,"message":"Internal server error occurred."}"#;
+    send(SendAnswer::GatewayFailed).await.is(500, body);
+}
+
+#[tokio::test]
+async fn when_a_code_is_right_it_is_200_with_the_number() {
+    let body = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#;
+    check(CheckAnswer::Approved).await.is(200, body);
+}
+
+#[tokio::test]
+async fn when_a_code_is_wrong_or_late_it_is_401_with_the_trials_left() {
+    let body =
+        format!(r#"{{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{{{USER},"trials":4}}}}"#);
+    for live in [true, false] {
+        check(CheckAnswer::Wrong { attempts_left: 4, live }).await.is(401, &body);
+    }
+}
+
+#[tokio::test]
+async fn when_a_wrong_code_uses_the_last_trial_it_is_403_itself() {
+    let message = "User locked out due to exceeding maximum attempts.";
+    let body =
+        format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30,"lockout_duration":30}}}}"#);
+    for live in [true, false] {
+        check(CheckAnswer::LockedNow { remaining: MINUTES_30, live }).await.is(403, &body);
+    }
+    check(CheckAnswer::Locked { remaining: MINUTES_30 }).await.is(403, &body);
+}
+
+#[tokio::test]
+async fn as_built_sent_is_200() {
+    let body =
+        format!(r#"{{"code":200,"message":"Successfully send OTP message","data":{{{USER},"trials":5}}}}"#);
+    send_as_built(sent()).await.is(200, &body);
+}
+
+#[tokio::test]
+async fn as_built_locked_is_403_with_minutes_rounded_down_on_either_route() {
+    let message = "User is prohibted to make any OTP request, Try after 29 minutes";
+    let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":29}}}}"#);
+    let remaining = Duration::from_secs(30 * 60 - 1);
+    send_as_built(SendAnswer::Locked { remaining }).await.is(403, &body);
+    check_as_built(CheckAnswer::Locked { remaining }).await.is(403, &body);
+}
+
+#[tokio::test]
+async fn as_built_ttl_is_left_out_when_it_is_0() {
+    let message = "User is prohibted to make any OTP request, Try after 0 minutes";
+    let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER}}}}}"#);
+    send_as_built(SendAnswer::Locked { remaining: SECONDS_59 }).await.is(403, &body);
+    check_as_built(CheckAnswer::Locked { remaining: SECONDS_59 }).await.is(403, &body);
+}
+
+#[tokio::test]
+async fn as_built_verified_is_200() {
+    let body = r#"{"code":200,"message":"Successfully verified user","data":"+14155552671"}"#;
+    check_as_built(CheckAnswer::Approved).await.is(200, body);
+}
+
+#[tokio::test]
+async fn as_built_wrong_code_is_500_around_401() {
+    let body = format!(r#"{{"code":401,"message":"Incorrect OTP, Try Again","data":{{{USER},"trials":4}}}}"#);
+    check_as_built(CheckAnswer::Wrong { attempts_left: 4, live: true }).await.is(500, &body);
+}
+
+#[tokio::test]
+async fn as_built_no_live_code_is_500_around_401() {
+    let body = format!(r#"{{"code":401,"message":"OTP Expired, Try Again","data":{{{USER},"trials":5}}}}"#);
+    check_as_built(CheckAnswer::Wrong { attempts_left: 5, live: false }).await.is(500, &body);
+}
+
+#[tokio::test]
+async fn as_built_last_trial_wrong_is_500_around_403() {
+    let message = "Incorrect OTP and Max Limit Reached Try after 30 min";
+    let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30}}}}"#);
+    check_as_built(CheckAnswer::LockedNow { remaining: MINUTES_30, live: true }).await.is(500, &body);
+}
+
+#[tokio::test]
+async fn as_built_last_trial_without_a_live_code_is_500_around_403() {
+    let message = "OTP Expired and Max Limit Reached, Try after 30 min";
+    let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30}}}}"#);
+    check_as_built(CheckAnswer::LockedNow { remaining: MINUTES_30, live: false }).await.is(500, &body);
+}
+
+#[tokio::test]
+async fn as_built_texts_of_the_last_trial_name_the_configured_lockout() {
+    let mut deps = deps(Script::checks(CheckAnswer::LockedNow { remaining: SECONDS_59, live: true }));
+    (deps.answers, deps.lockout) = (AnswerSet::AsBuilt, Duration::from_secs(90));
+    let reply = World::with(deps).await.post("/api/verify-otp", &verify_body("123456")).await;
+    let message = "Incorrect OTP and Max Limit Reached Try after 2 min";
+    reply.is(500, &format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":2}}}}"#));
+}
+
+#[tokio::test]
+async fn as_built_provider_trouble_and_bad_bodies_are_answered_as_documented() {
+    let body = r#"{"code":500,"message":"Internal server error occurred."}"#;
+    send_as_built(SendAnswer::GatewayFailed).await.is(500, body);
+    let bad = r#"{"code":400,"message":"Invalid request body"}"#;
+    send_as_built(SendAnswer::NumberRefused).await.is(400, bad);
+    let mut deps = deps(Script::panics());
+    deps.answers = AnswerSet::AsBuilt;
+    World::with(deps).await.post("/api/verify-otp", "{}").await.is(400, bad);
+}
+
+#[tokio::test]
+async fn hello_world_is_served_as_it_was() {
+    let reply = World::scripted(Script::panics()).await.get("/hello-world").await;
+    reply.is(200, r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#);
+}
+
+#[tokio::test]
+async fn the_tutorial_answers_a_send_with_the_providers_id() {
+    let reply = tutorial_send(sent()).await;
+    reply.is(200, r#"{"message":"Message sent with id: SM0123"}"#);
+}
+
+#[tokio::test]
+async fn the_tutorial_answers_a_right_and_a_wrong_code() {
+    tutorial_check(CheckAnswer::Approved).await.is(200, r#"{"message":"This is a valid match!"}"#);
+    let wrong = r#"{"message":"The phone number and the SMS code doesn't match."}"#;
+    tutorial_check(CheckAnswer::Wrong { attempts_left: 4, live: true }).await.is(400, wrong);
+    tutorial_check(CheckAnswer::Wrong { attempts_left: 5, live: false }).await.is(400, wrong);
+}
+
+#[tokio::test]
+async fn the_tutorial_answers_a_lockout_with_403_and_says_so() {
+    let locked = |minutes: &str| {
+        format!(
+            r#"{{"message":"This phone number is locked out after too many wrong codes. Try again in {minutes}."}}"#
+        )
+    };
+    let remaining = MINUTES_30;
+    tutorial_send(SendAnswer::Locked { remaining }).await.is(403, &locked("30 minutes"));
+    tutorial_check(CheckAnswer::LockedNow { remaining, live: true }).await.is(403, &locked("30 minutes"));
+    tutorial_check(CheckAnswer::Locked { remaining: SECONDS_59 }).await.is(403, &locked("1 minute"));
+}
+
+#[tokio::test]
+async fn the_tutorial_answers_provider_trouble_with_502_and_a_bad_number_with_400() {
+    let reply = tutorial_send(SendAnswer::GatewayFailed).await;
+    assert_eq!(reply.status, 502);
+    assert!(reply.body.starts_with(r#"{"message":"#) && reply.body.contains("provider"), "{}", reply.body);
+    let reply = tutorial_send(SendAnswer::NumberRefused).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.body.starts_with(r#"{"message":"#) && reply.body.contains("number"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn a_send_asks_for_the_services_own_code_and_text() {
+    let script = Script::sends(sent());
+    World::scripted(script.clone()).await.post("/api/send-otp", &send_body()).await;
+    let asked = Asked::Send {
+        number: NUMBER.to_owned(),
+        options: None,
+        template: "OTP message is {code}".to_owned(),
+    };
+    assert_eq!(script.asked(), [asked]);
+}
+
+#[tokio::test]
+async fn a_send_of_the_tutorial_asks_for_its_code_and_text() {
+    let script = Script::sends(sent());
+    World::scripted(script.clone()).await.post("/send-code", &send_body()).await;
+    let asked = Asked::Send {
+        number: NUMBER.to_owned(),
+        options: Some(tutorial_code()),
+        template: "Hello from Acme! Your verification code is: {code}".to_owned(),
+    };
+    assert_eq!(script.asked(), [asked]);
+}
+
+#[tokio::test]
+async fn healthz_and_readyz_answer_when_all_is_well() {
+    let world = World::scripted(Script::panics()).await;
+    world.get("/healthz").await.is(200, r#"{"code":200,"message":"alive"}"#);
+    world.get("/readyz").await.is(200, r#"{"code":200,"message":"ready"}"#);
+}
+
+#[tokio::test]
+async fn when_a_part_is_not_ready_readyz_says_which_and_healthz_still_lives() {
+    let mut deps = deps(Script::panics());
+    deps.readiness = Arc::new(|| Err(vec!["the store is loading".to_owned()]));
+    let world = World::with(deps).await;
+    let reply = world.get("/readyz").await;
+    reply.is(503, r#"{"code":503,"message":"not ready","data":{"reasons":["the store is loading"]}}"#);
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    assert_eq!(world.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_index_names_the_inbox_only_where_there_is_one() {
+    let reply = World::scripted(Script::panics()).await.get("/").await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.body.contains("POST /api/verify-otp") && !reply.body.contains("/inbox"), "{}", reply.body);
+    let reply = with_pages().await.get("/").await;
+    assert!(reply.body.contains("GET /inbox"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn without_a_simulator_there_is_no_inbox() {
+    let world = World::scripted(Script::panics()).await;
+    for path in ["/inbox", "/inbox/messages?to=%2B14155552671"] {
+        assert_eq!(world.get(path).await.status, 404, "{path}");
+        assert_eq!(world.post(path, "").await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_inbox_pages_get_path_and_query_as_they_were_sent() {
+    let world = with_pages().await;
+    let reply = world.get("/inbox/messages?to=%2B1+415").await;
+    reply.is(200, r#"/inbox/messages Some("to=%2B1+415")"#);
+    assert_eq!(reply.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(reply.header("content-security-policy"), Some("default-src 'self'"));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    world.get("/inbox").await.is(200, "/inbox None");
+    assert_eq!(world.get("/inbox/absent").await.status, 404);
+    assert_eq!(world.post("/inbox", "").await.header("allow"), Some("GET, HEAD"));
+}
+
+fn sent() -> SendAnswer {
+    SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned() }
+}
+
+async fn with_pages() -> World {
+    let mut deps = deps(Script::panics());
+    deps.pages = Some(Arc::new(EchoPages));
+    World::with(deps).await
+}
+
+async fn send(answer: SendAnswer) -> super::client::Reply {
+    World::scripted(Script::sends(answer)).await.post("/api/send-otp", &send_body()).await
+}
+
+async fn check(answer: CheckAnswer) -> super::client::Reply {
+    World::scripted(Script::checks(answer)).await.post("/api/verify-otp", &verify_body("123456")).await
+}
+
+async fn send_as_built(answer: SendAnswer) -> super::client::Reply {
+    as_built(Script::sends(answer)).await.post("/api/send-otp", &send_body()).await
+}
+
+async fn check_as_built(answer: CheckAnswer) -> super::client::Reply {
+    as_built(Script::checks(answer)).await.post("/api/verify-otp", &verify_body("123456")).await
+}
+
+async fn as_built(script: Script) -> World {
+    let mut deps = deps(script);
+    deps.answers = AnswerSet::AsBuilt;
+    World::with(deps).await
+}
+
+async fn tutorial_send(answer: SendAnswer) -> super::client::Reply {
+    World::scripted(Script::sends(answer)).await.post("/send-code", &send_body()).await
+}
+
+async fn tutorial_check(answer: CheckAnswer) -> super::client::Reply {
+    World::scripted(Script::checks(answer)).await.post("/verify-code", &sms_code_body("123456")).await
+}

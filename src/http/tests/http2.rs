@@ -1,0 +1,149 @@
+//! HTTP/2 with prior knowledge.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::client::Client;
+use super::script::{Gate, Script};
+use super::world::{World, send_body, verify_body};
+use crate::shard::{CheckAnswer, SendAnswer};
+
+#[tokio::test]
+async fn requests_are_answered_on_one_connection() {
+    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let (mut client, _connection) = connect(&world).await;
+    for _ in 0..20 {
+        let (status, body) = ask(&mut client, post("/api/verify-otp", verify_body("123456"))).await;
+        assert_eq!(status, 200);
+        assert_eq!(body, r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#);
+        let (status, _) = ask(&mut client, request("GET", "/nothing", String::new())).await;
+        assert_eq!(status, 404);
+    }
+}
+
+#[tokio::test]
+async fn requests_wait_side_by_side_and_not_for_each_other() {
+    let gate = Gate::closed();
+    let world = World::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate)).await;
+    let (client, _connection) = connect(&world).await;
+    let held: Vec<_> = (0..100)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { ask(&mut client, post("/api/send-otp", send_body())).await.0 })
+        })
+        .collect();
+    for _ in 0..100 {
+        gate.arrival().await;
+    }
+    let (status, _) = ask(&mut client.clone(), request("GET", "/healthz", String::new())).await;
+    assert_eq!(status, 200);
+    gate.let_through(100);
+    for answer in held {
+        assert_eq!(answer.await.expect("no panic"), 500);
+    }
+}
+
+#[tokio::test]
+async fn head_has_a_length_and_no_body() {
+    let world = World::scripted(Script::panics()).await;
+    let (mut client, _connection) = connect(&world).await;
+    let response =
+        client.send_request(request("HEAD", "/hello-world", String::new())).await.expect("a response");
+    let length = response.headers()["content-length"].to_str().expect("text").to_owned();
+    let (_, body) = ask(&mut client, request("GET", "/hello-world", String::new())).await;
+    assert_eq!(length, body.len().to_string());
+    assert!(response.into_body().collect().await.expect("an end").to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn a_large_body_is_413_and_the_connection_goes_on() {
+    let world = World::scripted(Script::panics()).await;
+    let (mut client, _connection) = connect(&world).await;
+    let (status, _) = ask(&mut client, post("/api/send-otp", "x".repeat(20_000))).await;
+    assert_eq!(status, 413);
+    let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn when_a_handler_panics_it_is_500_and_the_connection_goes_on() {
+    let world = World::scripted(Script::panics()).await;
+    let (mut client, _connection) = connect(&world).await;
+    let (status, _) = ask(&mut client, post("/api/send-otp", send_body())).await;
+    assert_eq!(status, 500);
+    let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn when_a_client_hangs_up_its_request_is_dropped_and_others_go_on() {
+    let gate = Gate::closed();
+    let world = World::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate)).await;
+    let (mut client, connection) = connect(&world).await;
+    let held = tokio::spawn(async move { client.send_request(post("/api/send-otp", send_body())).await });
+    gate.arrival().await;
+    held.abort();
+    connection.abort();
+    gate.departure().await;
+    assert_eq!(world.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn frames_that_make_no_sense_end_the_connection_only() {
+    let world = World::scripted(Script::panics()).await;
+    let mut client = Client::connect(world.address).await;
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nthese are no frames at all, not by far").await;
+    client.rest().await;
+    assert_eq!(world.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn when_the_server_stops_the_held_request_is_answered_and_the_connection_ends() {
+    let gate = Gate::closed();
+    let world = World::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate)).await;
+    let (mut client, connection) = connect(&world).await;
+    let held = tokio::spawn(async move { ask(&mut client, post("/api/send-otp", send_body())).await.0 });
+    gate.arrival().await;
+    let server = world.begin_stop();
+    gate.let_through(1);
+    assert_eq!(held.await.expect("no panic"), 500);
+    connection.await.expect("ends by itself");
+    server.await.expect("no panic");
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+async fn connect(world: &World) -> (Sender, JoinHandle<()>) {
+    let stream = TcpStream::connect(world.address).await.expect("connect");
+    let (sender, connection) =
+        handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a handshake");
+    let connection = tokio::spawn(async move {
+        // How it ends is told by the requests.
+        let _ = connection.await;
+    });
+    (sender, connection)
+}
+
+fn request(method: &str, path: &str, body: String) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(format!("http://test{path}"))
+        .body(Full::from(body))
+        .expect("a request")
+}
+
+fn post(path: &str, body: String) -> Request<Full<Bytes>> {
+    request("POST", path, body)
+}
+
+async fn ask(client: &mut Sender, request: Request<Full<Bytes>>) -> (StatusCode, String) {
+    let response = client.send_request(request).await.expect("a response");
+    let status = response.status();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    (status, String::from_utf8(body.to_vec()).expect("UTF-8"))
+}

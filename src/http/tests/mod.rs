@@ -1,0 +1,12 @@
+//! The front end over real sockets, with a script in the place of the shards.
+
+mod bad_bodies;
+mod client;
+mod connections;
+mod contract;
+mod every_answer;
+mod http2;
+mod script;
+mod stopping;
+mod time_limits;
+mod world;

@@ -1,0 +1,113 @@
+//! A verifier that answers what it was told to, and remembers what it was asked.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
+
+use crate::engine::SendOptions;
+use crate::http::Verify;
+use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
+
+/// What the script was asked, with the secrets readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    Send { number: String, options: Option<SendOptions>, template: String },
+    Check { number: String, code: Option<String> },
+}
+
+/// One answer for all sends and one for all checks. Without an answer it panics.
+#[derive(Clone, Default)]
+pub struct Script {
+    send: Option<Result<SendAnswer, Refusal>>,
+    check: Option<Result<CheckAnswer, Refusal>>,
+    gate: Option<Gate>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Script {
+    pub fn sends(answer: SendAnswer) -> Self {
+        Self { send: Some(Ok(answer)), ..Self::default() }
+    }
+
+    pub fn checks(answer: CheckAnswer) -> Self {
+        Self { check: Some(Ok(answer)), ..Self::default() }
+    }
+
+    pub fn refuses(refusal: Refusal) -> Self {
+        Self { send: Some(Err(refusal)), check: Some(Err(refusal)), ..Self::default() }
+    }
+
+    pub fn panics() -> Self {
+        Self::default()
+    }
+
+    /// Holds each command until the gate lets it through.
+    pub fn behind(self, gate: &Gate) -> Self {
+        Self { gate: Some(gate.clone()), ..self }
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().expect("not poisoned").clone()
+    }
+
+    async fn note(&self, asked: Asked) {
+        self.asked.lock().expect("not poisoned").push(asked);
+        if let Some(gate) = &self.gate {
+            gate.arrived.add_permits(1);
+            let _leaves = Leaves(gate);
+            gate.open.acquire().await.expect("never closed").forget();
+        }
+    }
+}
+
+impl Verify for Script {
+    async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
+        let SendRequest { service: _, number, options, template } = request;
+        self.note(Asked::Send { number: number.e164(), options, template: template.to_string() }).await;
+        self.send.clone().expect("no answer in the script")
+    }
+
+    async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
+        let code = request.code.map(|code| code.expose().to_owned());
+        self.note(Asked::Check { number: request.number.e164(), code }).await;
+        self.check.clone().expect("no answer in the script")
+    }
+}
+
+/// Where commands wait until the test lets them through.
+#[derive(Clone)]
+pub struct Gate {
+    arrived: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+    left: Arc<Semaphore>,
+}
+
+/// Notes that a command has left the gate, let through or dropped.
+struct Leaves<'a>(&'a Gate);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.left.add_permits(1);
+    }
+}
+
+impl Gate {
+    pub fn closed() -> Self {
+        let none = || Arc::new(Semaphore::new(0));
+        Self { arrived: none(), open: none(), left: none() }
+    }
+
+    /// Waits until one more command has arrived.
+    pub async fn arrival(&self) {
+        self.arrived.acquire().await.expect("never closed").forget();
+    }
+
+    /// Waits until one more command has left, let through or dropped.
+    pub async fn departure(&self) {
+        self.left.acquire().await.expect("never closed").forget();
+    }
+
+    pub fn let_through(&self, commands: usize) {
+        self.open.add_permits(commands);
+    }
+}

@@ -1,0 +1,60 @@
+//! The soft stop, and the hard one.
+
+use tokio::net::TcpStream;
+
+use super::client::{get, post};
+use super::script::{Gate, Script};
+use super::world::{World, send_body};
+use crate::shard::SendAnswer;
+
+#[tokio::test]
+async fn when_the_server_stops_a_held_request_is_answered_and_its_connection_closed() {
+    let gate = Gate::closed();
+    let world = World::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate)).await;
+    let mut client = world.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    gate.arrival().await;
+    let server = world.begin_stop();
+    tokio::task::yield_now().await;
+    assert!(!server.is_finished());
+    gate.let_through(1);
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.header("connection")), (500, Some("close")));
+    assert_eq!(client.rest().await, "");
+    server.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn when_the_server_stops_idle_and_silent_connections_end_at_once() {
+    let world = World::scripted(Script::panics()).await;
+    let mut idle = world.client().await;
+    idle.send(get("/healthz")).await;
+    assert_eq!(idle.reply().await.status, 200);
+    let mut silent = world.client().await;
+    // Both are accepted once a third one is served.
+    assert_eq!(world.get("/healthz").await.status, 200);
+    world.begin_stop().await.expect("no panic");
+    assert_eq!(idle.rest().await, "");
+    assert_eq!(silent.rest().await, "");
+}
+
+#[tokio::test]
+async fn when_the_server_stops_nobody_is_accepted_any_more() {
+    let world = World::scripted(Script::panics()).await;
+    let address = world.address;
+    world.begin_stop().await.expect("no panic");
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn when_the_server_is_dropped_everything_it_began_ends() {
+    let gate = Gate::closed();
+    let script = Script::sends(SendAnswer::GatewayFailed).behind(&gate);
+    let world = World::scripted(script).await;
+    let mut client = world.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    gate.arrival().await;
+    world.drop_server().await;
+    gate.departure().await;
+    assert_eq!(client.rest().await, "");
+}
