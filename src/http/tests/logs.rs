@@ -1,10 +1,10 @@
 //! What the front end logs, and what it never does.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
-use tracing::Level;
 use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Level};
 
 use super::client::{get, post};
 use super::script::Script;
@@ -70,6 +70,11 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Collects what this thread logs; a test runs in one.
     fn capture(&self, level: Level) -> DefaultGuard {
+        // With a single subscriber alive, tracing asks only the present thread's whether an event is
+        // wanted, and remembers the answer: another test's thread, without one, would say no for all.
+        static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+        LazyLock::force(&ANOTHER);
+
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(level)
