@@ -110,6 +110,7 @@ pub type Visitor = Box<dyn FnMut(Key, Revision, &[u8]) + Send>;
 /// Durable records with compare-and-swap.
 pub trait Store: Send + Sync + 'static {
     /// The present records under `keys`, in their order.
+    #[expect(clippy::type_complexity, reason = "said once, and plainer than a name for it")]
     fn load<'a>(
         &'a self,
         keys: &'a [Key],

@@ -133,18 +133,14 @@ impl Journal {
     /// Goes on in the reserved segment, if there is one; if not, it has been asked for. Must not
     /// be called while a failed write was not taken back.
     pub(super) fn switch(&mut self) -> bool {
-        match self.spare.take() {
-            Some(spare) => {
-                self.newest = spare.number;
-                self.active = Active::Ready(spare);
-                self.ask_for_spare();
-                true
-            }
-            None => {
-                self.ask_for_spare();
-                false
-            }
+        let spare = self.spare.take();
+        let switched = spare.is_some();
+        if let Some(spare) = spare {
+            self.newest = spare.number;
+            self.active = Active::Ready(spare);
         }
+        self.ask_for_spare();
+        switched
     }
 
     /// Has the segment behind the newest reserved, if it is not yet.
@@ -152,6 +148,11 @@ impl Journal {
         if self.spare.is_none() && !self.preparing {
             self.preparing = self.prepare.send(self.newest + 1).is_ok();
         }
+    }
+
+    /// Whether a segment has been asked for and is not there yet.
+    pub(super) fn is_preparing(&self) -> bool {
+        self.preparing
     }
 
     /// Takes what was asked for.

@@ -111,14 +111,12 @@ impl Store for EmbeddedStore {
                 return Ok(Vec::new());
             }
             let mut answer = self.submit(writes)?;
-            match tokio::time::timeout(timeout, &mut answer).await {
-                Ok(answer) => answer.unwrap_or_else(|_| Err(ended())),
-                Err(_) => {
-                    // From here on the writer knows that nobody listens; what it said before counts.
-                    answer.close();
-                    answer.try_recv().unwrap_or_else(|_| Err(unanswered(timeout)))
-                }
+            if let Ok(answer) = tokio::time::timeout(timeout, &mut answer).await {
+                return answer.unwrap_or_else(|_| Err(ended()));
             }
+            // From here on the writer knows that nobody listens; what it said before counts.
+            answer.close();
+            answer.try_recv().unwrap_or_else(|_| Err(unanswered(timeout)))
         })
     }
 
@@ -183,7 +181,7 @@ impl Reader {
             .filter(|(_, change)| change.is_none())
             .map(|(key, _)| key)
             .collect();
-        let mut found = self.snapshot.find(&unchanged).map_err(unreadable)?.into_iter();
+        let mut found = self.snapshot.find(&unchanged).map_err(|error| unreadable(&error))?.into_iter();
         let one = |change: Option<Change>| match change {
             Some(change) => {
                 change.alive_at(self.now).map(|record| (Revision(change.sequence), record.clone()))
@@ -209,7 +207,7 @@ impl Reader {
                 visit(key, revision, record);
             }
         };
-        self.snapshot.visit(kind, rest).map_err(unreadable)
+        self.snapshot.visit(kind, rest).map_err(|error| unreadable(&error))
     }
 
     fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, StoreError> {
@@ -235,6 +233,6 @@ fn unanswered(timeout: Duration) -> StoreError {
     StoreError::Unknown(format!("the disk did not answer within {timeout:?}"))
 }
 
-fn unreadable(error: database::SnapshotError) -> StoreError {
+fn unreadable(error: &database::SnapshotError) -> StoreError {
     StoreError::Unavailable(format!("the snapshot cannot be read: {error}"))
 }

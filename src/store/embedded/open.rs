@@ -69,17 +69,18 @@ impl EmbeddedStore {
     /// # Errors
     /// [`OpenError`], which says what to do. The store never begins empty over data it cannot
     /// read.
+    #[expect(clippy::needless_pass_by_value, reason = "whoever opens a store has no further use for them")]
     pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
-        Self::open_on(options, Arc::new(RealDisk))
+        Self::open_on(&options, Arc::new(RealDisk))
     }
 
     /// The same on a disk that may fail.
-    pub(super) fn open_on(options: OpenOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+    pub(super) fn open_on(options: &OpenOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
         if directory.state(options.key_fingerprint)? == State::Creating {
-            create(&directory, &options, &disk)?;
+            create(&directory, options, &disk)?;
         }
         let not_usable = |error: SnapshotError| OpenError::SnapshotDamaged {
             path: directory.snapshot.clone(),
@@ -91,7 +92,7 @@ impl EmbeddedStore {
         report(&replayed, &account, began, options.clock.now());
         let rounds =
             Rounds { snapshot, disk, journal: directory.journal.clone(), clock: options.clock.clone() };
-        start(&directory, &options, rounds, account.covered_segment, replayed, lock)
+        start(&directory, options, rounds, account.covered_segment, replayed, lock)
     }
 }
 
@@ -201,7 +202,9 @@ fn start(
         let ending = writer.run(&messages);
         // Whoever still wants to tell or ask the writer something learns that it has ended.
         drop(messages);
-        helpers.into_iter().for_each(|helper| drop(helper.join()));
+        for helper in helpers {
+            let _ = helper.join();
+        }
         drop(lock);
         if let Ending::Closed(replies, result) = ending {
             for reply in replies {

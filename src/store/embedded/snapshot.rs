@@ -216,6 +216,13 @@ impl Snapshot {
         result
     }
 
+    /// Fails as a reader does that meets an error.
+    #[cfg(test)]
+    pub(super) fn fail_for_test(&self) {
+        let failed: Result<(), _> = self.with(|_| Err(SnapshotError::Failed("on request".into())));
+        assert!(failed.is_err());
+    }
+
     /// The same, if the database has not been opened anew since `generation`: a round whose first
     /// half went to a database that failed has to begin again.
     fn with_same<T>(

@@ -70,6 +70,8 @@ struct Running {
 #[derive(Default)]
 struct Closing {
     replies: Vec<CloseReply>,
+    /// Whether a segment to end the journal in was asked for.
+    room_asked_for: bool,
     /// Whether a round that had failed was given another chance.
     repeated: bool,
     last_round_begun: bool,
@@ -189,7 +191,9 @@ impl Writer {
                 Room::Ready => self.write(batches),
                 Room::Refused(reason) => {
                     self.health.journal(Some(&reason));
-                    batches.into_iter().for_each(|batch| refuse(batch, &reason));
+                    for batch in batches {
+                        refuse(batch, &reason);
+                    }
                 }
                 Room::Waiting | Room::Full => {
                     for batch in batches.into_iter().rev() {
@@ -248,7 +252,9 @@ impl Writer {
         match appended {
             Ok(sequence) => {
                 self.health.journal(None);
-                batches.into_iter().for_each(|batch| self.written(batch, sequence));
+                for batch in batches {
+                    self.written(batch, sequence);
+                }
             }
             Err(error) => {
                 self.health.journal(Some(&error.reason));
@@ -363,6 +369,13 @@ impl Writer {
     fn proceed_closing(&mut self) -> Option<Ending> {
         loop {
             let closing = self.closing.as_mut()?;
+            if !closing.room_asked_for {
+                closing.room_asked_for = true;
+                self.journal.ask_for_spare();
+            }
+            if self.journal.is_preparing() {
+                return None;
+            }
             match &mut self.running {
                 Some(running) if running.in_progress => return None,
                 Some(running) if !closing.repeated => {

@@ -1,1 +1,213 @@
-//! t
+//! Disks that fail: nothing false is acknowledged, nothing acknowledged is lost, and when the disk
+//! works again so does the store, without a restart.
+
+use rustix::io::Errno;
+
+use super::faulty::Operation;
+use super::*;
+
+#[test]
+fn when_the_disk_is_full_batches_are_refused_until_there_is_space_again() {
+    for written in [0, 1, 40, 100, 10_000] {
+        for first in [true, false] {
+            let mut world = World::new();
+            if !first {
+                world.put(1, "before");
+            }
+            world.disk.fail_writes_after(written);
+            for _ in 0..3 {
+                assert_unavailable(&world.batch(&[(1, Some("lost")), (2, Some("lost"))]));
+                let trouble = world.store().health().unwrap_err();
+                assert!(trouble.contains("No space left on device"), "{trouble}");
+            }
+            assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+            world.disk.heal();
+            world.put(3, "after");
+            assert_eq!(world.store().health(), Ok(()));
+            world.assert_as_expected();
+            world.crash_and_open();
+            world.assert_as_expected();
+        }
+    }
+}
+
+#[test]
+fn when_a_sync_fails_the_batch_is_refused_and_never_comes_back() {
+    let mut world = World::new();
+    world.put(1, "before");
+    world.disk.fail(Operation::Sync, Errno::IO);
+    assert_unavailable(&world.batch(&[(1, Some("lost")), (2, Some("lost"))]));
+    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+    world.disk.heal();
+    world.put(3, "after");
+    world.assert_as_expected();
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_a_failed_write_cannot_be_taken_back_the_answer_is_unknown_and_nothing_is_built_on_it() {
+    let mut world = World::new();
+    world.put(1, "before");
+    world.disk.fail(Operation::Sync, Errno::IO);
+    world.disk.fail(Operation::Cut, Errno::IO);
+    let unknown = world.batch(&[(1, Some("perhaps")), (2, Some("perhaps"))]);
+    assert!(matches!(unknown, Err(StoreError::Unknown(_))), "{unknown:?}");
+    // A crash now may show it or not, but all of it or nothing, and all that was before.
+    let found = world.contents_after_crash(&world.copy()).unwrap();
+    let perhaps = Contents::from([(1, "perhaps".to_owned()), (2, "perhaps".to_owned())]);
+    assert!(found == world.expected || found == perhaps, "{found:?}");
+    for _ in 0..3 {
+        assert_unavailable(&world.batch(&[(3, Some("lost"))]));
+        assert!(world.store().health().is_err());
+    }
+    world.disk.heal();
+    world.put(4, "after");
+    assert_eq!(world.store().health(), Ok(()));
+    world.assert_as_expected();
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_no_segment_can_be_reserved_writing_goes_on_as_far_as_the_reserve_goes() {
+    let mut world = World::with_segments_of(4096);
+    let text = "x".repeat(1000);
+    world.disk.fail(Operation::Create, Errno::NOSPC);
+    let taken = (0..100).take_while(|subject| world.batch(&[(*subject, Some(&text))]).is_ok()).count();
+    assert!((4..=8).contains(&taken), "{taken} batches went into two segments");
+    for _ in 0..3 {
+        assert_unavailable(&world.batch(&[(500, Some(&text))]));
+    }
+    assert!(world.store().health().unwrap_err().contains("No space left on device"));
+    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+    world.disk.heal();
+    for subject in 200..220 {
+        world.put(subject, &text);
+    }
+    assert_eq!(world.store().health(), Ok(()));
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_the_directory_cannot_be_synced_no_new_segment_is_written_to() {
+    let mut world = World::with_segments_of(4096);
+    world.disk.fail(Operation::SyncDir, Errno::IO);
+    let text = "x".repeat(1000);
+    let taken = (0..100).take_while(|subject| world.batch(&[(*subject, Some(&text))]).is_ok()).count();
+    assert!((4..=8).contains(&taken), "{taken} batches went into two segments");
+    world.disk.heal();
+    world.put(200, &text);
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_rounds_fail_writing_goes_on_and_health_says_so_after_a_while() {
+    for operation in [Operation::SyncFile, Operation::SyncDir, Operation::Remove] {
+        let mut world = World::new();
+        world.put(1, "one");
+        world.round().unwrap();
+        for turn in 0..4 {
+            world.put(turn, "while rounds fail");
+            world.disk.fail(operation, Errno::IO);
+            assert!(world.round().is_err(), "{operation:?}");
+            world.disk.heal();
+            let health = world.store().health();
+            assert_eq!(health.is_err(), turn >= 2, "{operation:?}: {health:?}");
+            world.remove(turn);
+            world.put(turn + 10, "while rounds fail");
+            world.assert_as_expected();
+            assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+        }
+        world.round().unwrap();
+        world.round().unwrap();
+        assert_eq!(world.store().health(), Ok(()));
+        assert!(segments(&world.dir()).len() <= 2);
+        world.crash_and_open();
+        world.assert_as_expected();
+    }
+}
+
+#[test]
+fn when_rounds_fail_until_the_journal_is_full_batches_are_refused_and_a_good_round_ends_that() {
+    let mut world = World::with_segments_of(4096);
+    let text = "x".repeat(1000);
+    world.put(1, &text);
+    world.disk.fail(Operation::SyncFile, Errno::IO);
+    assert!(world.round().is_err());
+    let taken = (0..100).take_while(|subject| world.batch(&[(*subject, Some(&text))]).is_ok()).count();
+    assert!(taken < 40, "{taken} batches were taken although no round succeeds");
+    let trouble = world.store().health().unwrap_err();
+    assert!(trouble.contains("snapshot rounds fail"), "{trouble}");
+    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+    world.disk.heal();
+    world.round().unwrap();
+    world.put(200, &text);
+    assert_eq!(world.store().health(), Ok(()));
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_a_round_begins_again_after_a_failure_changes_of_both_halves_arrive() {
+    let mut world = World::new();
+    // Several batches, and the database is closed under the round between two of them, as it is
+    // when somebody else's reading meets an error.
+    let many: Vec<(u64, Option<&str>)> = (0..1000).map(|subject| (subject, Some("record"))).collect();
+    world.batch(&many).unwrap();
+    let snapshot = world.store().snapshot.clone();
+    let mut batches = 0;
+    world.disk.on_step(move |_| {
+        batches += 1;
+        if batches == 2 {
+            snapshot.fail_for_test();
+        }
+    });
+    let failed = world.round().unwrap_err();
+    assert!(failed.contains("opened again"), "{failed}");
+    world.round().unwrap();
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_the_disk_hangs_health_says_so() {
+    let world = World::new();
+    world.disk.hold_syncs();
+    let answer = world.store().submit(vec![write(1, Revision::ABSENT, Some("one"))]).unwrap();
+    world.disk.wait_for(Operation::Sync, 1);
+    assert_eq!(world.store().health(), Ok(()));
+    world.clock.advance(Duration::from_secs(6));
+    let trouble = world.store().health().unwrap_err();
+    assert!(trouble.contains("for 6 s"), "{trouble}");
+    world.disk.release_syncs();
+    assert!(answer.blocking_recv().unwrap().is_ok());
+    assert_eq!(world.store().health(), Ok(()));
+}
+
+#[test]
+fn when_more_batches_wait_than_the_queue_takes_they_are_refused_at_once() {
+    let world = World::new();
+    world.disk.hold_syncs();
+    let submit = |subject| world.store().submit(vec![write(subject, Revision::ABSENT, Some("text"))]);
+    let mut answers = vec![submit(0).unwrap()];
+    world.disk.wait_for(Operation::Sync, 1);
+    let refused = (1..10_000).find_map(|subject| match submit(subject) {
+        Ok(answer) => {
+            answers.push(answer);
+            None
+        }
+        Err(error) => Some(error),
+    });
+    assert!(matches!(refused, Some(StoreError::Unavailable(_))), "{refused:?}");
+    world.disk.release_syncs();
+    for answer in answers {
+        assert!(answer.blocking_recv().unwrap().is_ok());
+    }
+}
+
+fn assert_unavailable(result: &Result<(), StoreError>) {
+    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+}

@@ -85,7 +85,7 @@ impl World {
 
     fn open(&mut self) {
         let disk = Arc::new(self.disk.clone());
-        self.store = Some(EmbeddedStore::open_on(self.options(&self.dir()), disk).unwrap());
+        self.store = Some(EmbeddedStore::open_on(&self.options(&self.dir()), disk).unwrap());
     }
 
     fn store(&self) -> &EmbeddedStore {
