@@ -33,8 +33,8 @@ impl Setup {
     /// outlive the test.
     pub fn new() -> Self {
         Self::bare()
-            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"])
-            .args(["--data-dir", "data"])
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"])
+            .config("log-level", "debug")
             .config("otp-timeout", "10m")
     }
 
