@@ -1,7 +1,8 @@
 //! The server key: read it, or make it at the first start.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -111,7 +112,8 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
 fn write_new(path: &Path, key: &ServerKey) -> io::Result<()> {
     let mut hex = zeroize::Zeroizing::new(String::with_capacity(2 * ServerKey::LEN + 1));
     for byte in key.expose() {
-        hex.push_str(&format!("{byte:02x}"));
+        // Writing to a text cannot fail.
+        let _ = write!(hex, "{byte:02x}");
     }
     hex.push('\n');
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
@@ -143,9 +145,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let data = dir.path().join("data");
         let made = load_or_create(&data, None).expect("a key");
-        let mode = fs::metadata(data.join(FILE_NAME)).expect("the file").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::metadata(&data).expect("the directory").permissions().mode() & 0o777, 0o700);
+        let access = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(access(&data.join(FILE_NAME)), 0o600);
+        assert_eq!(access(&data), 0o700);
         let found = load_or_create(&data, None).expect("a key");
         assert_eq!(made.expose(), found.expose());
         assert_eq!(fs::read_dir(&data).expect("the directory").count(), 1, "nothing else is left behind");

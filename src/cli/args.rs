@@ -31,7 +31,7 @@ Examples:
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
 #[derive(Debug, Parser)]
-#[command(name = "onceward", version, after_help = MORE, max_term_width = 110)]
+#[command(name = "onceward", version, after_help = MORE, max_term_width = 110, args_override_self = true)]
 #[command(group = ArgGroup::new("instead"))]
 pub struct Args {
     /// Read this file instead of config.json in the working directory.

@@ -25,9 +25,13 @@ pub struct Reply<T> {
     _place: OwnedSemaphorePermit,
 }
 
+/// The end at which an answer arrives. An error means that the shard dropped the command: it has
+/// failed and restarts.
+pub type Answer<T> = oneshot::Receiver<Result<T, Refusal>>;
+
 impl<T> Reply<T> {
     /// A reply and the end at which its answer arrives.
-    pub fn new(place: OwnedSemaphorePermit) -> (Self, oneshot::Receiver<Result<T, Refusal>>) {
+    pub fn new(place: OwnedSemaphorePermit) -> (Self, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
         (Self { sender, _place: place }, receiver)
     }

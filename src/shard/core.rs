@@ -121,17 +121,15 @@ impl Core {
     pub fn committed(&mut self, result: Result<Vec<Outcome>, StoreError>, clock: Timestamp) {
         let now = self.tick(clock);
         let Some(Batch { commands, written }) = self.in_flight.take() else { return };
-        let conflicted = match result {
-            Ok(outcomes) => self.apply(&written, outcomes),
-            Err(_) => {
-                self.keep_strict(&written);
-                for command in commands {
-                    self.refuse(command, Refusal::StoreUnavailable);
-                }
-                self.begin_batch(now);
-                return;
+        let Ok(outcomes) = result else {
+            self.keep_strict(&written);
+            for command in commands {
+                self.refuse(command, Refusal::StoreUnavailable);
             }
+            self.begin_batch(now);
+            return;
         };
+        let conflicted = self.apply(&written, outcomes);
         let mut again = Vec::new();
         for mut command in commands {
             if !conflicted.contains(&command.key) {

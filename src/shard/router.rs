@@ -52,7 +52,7 @@ impl Router {
     /// dropped, which its reply's other end notices.
     pub fn send(&self, command: Command) {
         let owner = self.owner(&command.key);
-        if let Some(shard) = self.shards.get(owner).and_then(|slot| slot.load_full()) {
+        if let Some(shard) = self.shards.get(owner).and_then(ArcSwapOption::load_full) {
             let _ = shard.cast(Message::Command(command));
         }
     }
@@ -61,7 +61,7 @@ impl Router {
     /// says no.
     pub async fn is_usable(&self, key: NumberKey, salt: Salt) -> bool {
         let (reply, answer) = oneshot::channel();
-        let Some(shard) = self.shards.get(self.owner(&key)).and_then(|slot| slot.load_full()) else {
+        let Some(shard) = self.shards.get(self.owner(&key)).and_then(ArcSwapOption::load_full) else {
             return false;
         };
         shard.cast(Message::IsUsable(key, salt, reply)).is_ok() && answer.await.unwrap_or(false)

@@ -170,14 +170,14 @@ async fn load(around: &Arc<Surroundings>, only: Option<usize>) -> Result<Vec<Tab
             Box::new(move |key, revision, bytes| {
                 let Some(number) = PhoneNumber::from_u64(key.subject.0) else { return };
                 let owned = NumberKey { service: key.service, number };
-                let owner = router.owner(&owned);
-                if only.is_some_and(|index| index != owner) {
+                let shard = router.owner(&owned);
+                if only.is_some_and(|index| index != shard) {
                     return;
                 }
                 let mut into = into.lock().unwrap_or_else(PoisonError::into_inner);
                 match record::decode(bytes) {
                     Ok(state) => {
-                        if let Some(table) = into.tables.get_mut(owner) {
+                        if let Some(table) = into.tables.get_mut(shard) {
                             table.set(owned, Entry { state, revision });
                         }
                     }

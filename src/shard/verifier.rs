@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorRef, SpawnErr};
 use rand::rngs::StdRng;
-use tokio::sync::{Semaphore, TryAcquireError, oneshot};
+use tokio::sync::{Semaphore, TryAcquireError};
 
 use super::actor::Surroundings;
-use super::command::{CheckCommand, Command, CommandKind, NumberKey, Reply, SendCommand};
+use super::command::{Answer, CheckCommand, Command, CommandKind, NumberKey, Reply, SendCommand};
 use super::decide::Judge;
 use super::router::Router;
 use super::supervisor::{self, Supervisor};
@@ -191,12 +191,17 @@ impl Verifier {
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
-    fn reply<T>(&self) -> Result<(Reply<T>, oneshot::Receiver<Result<T, Refusal>>), Refusal> {
+    fn reply<T>(&self) -> Result<(Reply<T>, Answer<T>), Refusal> {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => Ok(Reply::new(place)),
             Err(TryAcquireError::NoPermits) => Err(Refusal::Overloaded),
             Err(TryAcquireError::Closed) => Err(Refusal::Stopping),
         }
+    }
+
+    /// Commands accepted and not yet answered.
+    pub fn commands_in_flight(&self) -> usize {
+        usize::try_from(self.bound).unwrap_or(usize::MAX).saturating_sub(self.places.available_permits())
     }
 
     /// Whether every shard is running, for `/readyz`.

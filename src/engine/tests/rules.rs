@@ -299,9 +299,9 @@ fn a_settlement_of_a_replaced_code_changes_nothing() {
     let stale = world.permit();
     world.advance(super::world::SEND_BUDGET);
     let code = world.sends();
-    let state = world.state;
+    let before = world.state;
     world.settles(&stale, GatewayResult::Failed);
-    assert_eq!(world.state, state);
+    assert_eq!(world.state, before);
     assert_eq!(world.checks(&code), CheckOutcome::Approved);
 }
 

@@ -86,8 +86,10 @@ texts that say `30 min` name its minutes, rounded up.
 const PROBLEMS: &str = "
 ## On every route
 
-These requests were not decided: no code was sent, no attempt was counted. 413 tells the configured
-limit. What went wrong before the path was known has the envelope on every route.
+These requests got no decision: none of them says that a code was sent, right or wrong. After 500, or
+503 because the store failed, an attempt may count all the same, for trouble errs on the strict side.
+413 tells the configured limit. What goes wrong before the path is known has the envelope on every
+route.
 ";
 
 fn table(doc: &mut String, title: &str, rows: impl Iterator<Item = (&'static str, Answer)>) {

@@ -28,7 +28,7 @@ async fn what_is_not_an_object_with_a_number_is_a_bad_body_of_a_send() {
         r#"{"phoneNumber":"+14155552671",}"#,
         r#"{"phoneNumber":"+14155552671"} x"#,
         r#"{"phoneNumber":"+14155552671"}{}"#,
-        r#"{'phoneNumber':'+14155552671'}"#,
+        r"{'phoneNumber':'+14155552671'}",
         r#"{"phoneNumber":null}"#,
         r#"{"phoneNumber":14155552671}"#,
         r#"{"phoneNumber":["+14155552671"]}"#,

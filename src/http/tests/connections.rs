@@ -52,7 +52,7 @@ async fn a_body_may_come_in_chunks_and_byte_by_byte() {
     let mut client = world.client().await;
     let head = "POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
     let body = verify_body("123456");
-    let chunks: String = body.chars().map(|c| format!("1\r\n{c}\r\n")).collect();
+    let chunks = body.chars().map(|c| format!("1\r\n{c}\r\n")).collect::<Vec<_>>().concat();
     client.send(format!("{head}{chunks}0\r\n\r\n")).await;
     assert_eq!(client.reply().await.status, 200);
     let one_chunk = format!("{head}{:x};ext=1\r\n{body}\r\n0\r\ntrailer: x\r\n\r\n", body.len());
@@ -177,7 +177,7 @@ async fn a_request_that_is_cut_off_in_its_head_gets_400() {
 async fn a_head_that_is_too_large_is_431_and_an_address_414() {
     let world = World::scripted(Script::panics()).await;
     let long = "x".repeat(20_000);
-    let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let many = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect::<Vec<_>>().concat();
     let large = r#"{"code":431,"message":"The request has too many or too long headers."}"#;
     world.ask(format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n")).await.is(431, large);
     world.ask(format!("GET / HTTP/1.1\r\n{many}\r\n")).await.is(431, large);

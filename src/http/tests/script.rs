@@ -41,6 +41,10 @@ impl Script {
         Self::default()
     }
 
+    pub fn or_checks(self, answer: CheckAnswer) -> Self {
+        Self { check: Some(Ok(answer)), ..self }
+    }
+
     /// Holds each command until the gate lets it through.
     pub fn behind(self, gate: &Gate) -> Self {
         Self { gate: Some(gate.clone()), ..self }

@@ -117,12 +117,12 @@ async fn a_body_that_stays_away_is_408_after_10_s() {
 async fn a_client_that_does_not_take_its_answers_is_let_go() {
     let server = Memory::scripted(Script::panics());
     let (mut near, far) = duplex(256);
-    let served = server.serve(far);
+    let connection = server.serve(far);
     let asks = tokio::spawn(async move {
         let all = near.write_all(get("/").repeat(1000).as_bytes()).await;
         (all.is_err(), near)
     });
-    served.await.expect("no panic");
+    connection.await.expect("no panic");
     let (cut_off, _near) = asks.await.expect("no panic");
     assert!(cut_off);
 }
@@ -131,9 +131,9 @@ async fn a_client_that_does_not_take_its_answers_is_let_go() {
 async fn a_refused_client_that_never_closes_is_let_go() {
     let server = Memory::scripted(Script::panics());
     let (mut near, far) = duplex(4096);
-    let served = server.serve(far);
+    let connection = server.serve(far);
     near.write_all(b"garbage\r\n\r\n").await.expect("room");
-    served.await.expect("no panic");
+    connection.await.expect("no panic");
     let mut answer = String::new();
     near.read_to_string(&mut answer).await.expect("text");
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
@@ -173,14 +173,14 @@ async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
     let gate = Gate::closed();
     let server = Memory::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate));
     let (mut near, far) = duplex(64 * 1024);
-    let served = server.serve(far);
+    let connection = server.serve(far);
     near.write_all(HTTP2_BEGINNING).await.expect("room");
     let head = b"\x83\x86\x01\x04test\x04\x0d/api/send-otp";
     near.write_all(&frame(1, 0x4, head)).await.expect("room");
     near.write_all(&frame(0, 0x1, send_body().as_bytes())).await.expect("room");
     gate.arrival().await;
     let start = now();
-    served.await.expect("no panic");
+    connection.await.expect("no panic");
     assert_eq!(since(start), 30);
     gate.departure().await;
 }
@@ -189,12 +189,12 @@ async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
 async fn when_the_server_stops_a_peer_that_does_not_take_part_is_let_go() {
     let server = Memory::scripted(Script::panics());
     let (mut near, far) = duplex(64 * 1024);
-    let served = server.serve(far);
+    let connection = server.serve(far);
     near.write_all(HTTP2_BEGINNING).await.expect("room");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let start = now();
     server.0.stop.tell();
-    served.await.expect("no panic");
+    connection.await.expect("no panic");
     assert_eq!(since(start), 2);
 }
 
@@ -219,11 +219,11 @@ impl Memory {
     /// A client, and its connection, which ends when the server's does.
     async fn http2(&self) -> (SendRequest<Full<Bytes>>, JoinHandle<()>) {
         let (near, far) = duplex(64 * 1024);
-        let served = self.serve(far);
+        let ended = self.serve(far);
         let (sender, connection) =
             handshake(TokioExecutor::new(), TokioIo::new(near)).await.expect("a handshake");
         tokio::spawn(connection);
-        (sender, served)
+        (sender, ended)
     }
 }
 

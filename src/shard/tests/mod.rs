@@ -1,4 +1,5 @@
 //! The shard: what it answers, when, and in which order.
 
+mod actors;
 mod core_rules;
 mod world;
