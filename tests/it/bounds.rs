@@ -2,10 +2,11 @@
 
 use futures_util::future::select;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use crate::support::documented::{sent, verified};
-use crate::support::{Answer, Client, Reply, World};
+use crate::support::{Answer, Client, Reply, World, soon, until};
 
 #[tokio::test]
 async fn too_many_commands_for_one_number_are_429_and_others_are_served() {
@@ -57,6 +58,36 @@ async fn too_many_messages_waiting_for_the_gateway_are_503_and_checks_go_on() {
     world.twilio.release();
     first.await.expect("an answer").expects(sent(&slow, 5));
     assert_eq!(waiting.await.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn too_many_connections_are_503_until_one_ends() {
+    let world = World::with([("max-connections", json!(2))]).await;
+    let held = [world.connection().await, world.connection().await];
+    let mut refused = world.connection().await;
+    let mut answer = String::new();
+    soon("a refusal", refused.read_to_string(&mut answer)).await.expect("an orderly end");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.to_lowercase().contains("\r\nretry-after: "), "{answer}");
+
+    drop(held);
+    until(
+        "a place",
+        || world.try_post("/api/send-otp", "{}"),
+        |answer| answer.as_ref().is_ok_and(|answer| answer.status() == 400),
+    )
+    .await
+    .expect("an answer");
+}
+
+#[tokio::test]
+async fn a_connection_with_nothing_to_do_is_ended() {
+    let world = World::with([("idle-timeout", json!("300ms"))]).await;
+    let mut idle = world.connection().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await.expect("written");
+    let mut answer = String::new();
+    soon("the end", idle.read_to_string(&mut answer)).await.expect("an orderly end");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 /// A send that the gateway does not answer before it is released.

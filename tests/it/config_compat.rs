@@ -15,7 +15,7 @@ const CONFIG: &str = r#"{
   "service_name": "otp-service",
   "log-level": "debug",
   "redis-db-address": "localhost:6379",
-  "REDIS_DB_PASSWORD": "a password of Redis",
+  "REDIS_DB_PASSWORD": "the-password-of-Redis",
   "otp-timeout": "30",
   "otp-max-attempts": "3",
   "otp-lock-timeout": "30"
@@ -27,7 +27,7 @@ async fn a_config_json_and_a_dot_env_of_the_redis_version_start_unchanged() {
     let twilio = Twilio::start().await;
     let variables = format!(
         "TWILIO_ACCOUNT_SID={ACCOUNT_SID}\nTWILIO_AUTHTOKEN={AUTH_TOKEN}\nTWILIO_PHONE_NUMBER={SENDER}\n\
-         TWILIO_SERVICES_ID=VA0123456789abcdef0123456789abcdef\nREDIS_DB_PASSWORD=another password of Redis\n"
+         TWILIO_SERVICES_ID=VA0123456789abcdef0123456789abcdef\nREDIS_DB_PASSWORD=another-password-of-Redis\n"
     );
     let server = Setup::bare()
         .file("config.json", CONFIG)
@@ -54,7 +54,7 @@ async fn a_config_json_and_a_dot_env_of_the_redis_version_start_unchanged() {
 
     let about_redis = server.output().event(|event| event.to_string().to_lowercase().contains("redis"));
     soon("a line about what is ignored", about_redis).await.expect("one line");
-    assert!(!server.output().text().contains("password of Redis"));
+    assert!(!server.output().text().contains("password-of-Redis"));
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 //!
 //! Guests send codes and check right, wrong and used ones, each on numbers of its own, and believe
 //! what they are told. Some answer later the server is killed. A request without an answer may or
-//! may not have been carried out: both are believed until an answer tells. After the restart every
-//! number is asked again, and an answer that fits nothing believed fails the test.
+//! may not have been carried out: both are believed until an answer tells. After the restart the
+//! numbers are asked about again, and an answer that fits nothing believed fails the test.
 //!
 //! `CRASH_ROUNDS=1000` repeats it more often, `CRASH_SEED` repeats what a failure printed.
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio::sync::Notify;
@@ -55,7 +56,7 @@ async fn after_kill_9_under_load_every_answer_given_still_holds() {
         server = setup.start().await;
         shared.killed.store(false, Ordering::SeqCst);
         for guest in &mut guests {
-            guest.ask_about_every_number(&server.client).await;
+            guest.ask_again(&server.client).await;
         }
         let lost: usize = guests.iter().map(|guest| guest.unanswered).sum();
         println!("round {round}: {} answers so far, {lost} requests without one", shared.answers());
@@ -86,6 +87,8 @@ struct Subject {
     /// One state, or several when a request went unanswered.
     believed: Vec<State>,
     used: Vec<String>,
+    /// Whether it was asked about since the last restart.
+    touched: bool,
 }
 
 /// A model of one number's life, made from the contract and not from the engine.
@@ -152,10 +155,11 @@ impl Guest {
     async fn act_until_the_kill(mut self, client: Client) -> Self {
         for _ in 0..NEW_NUMBERS_PER_ROUND {
             let number = self.shared.numbers.next();
-            self.subjects.push(Subject { number, believed: vec![State::Fresh], used: Vec::new() });
+            let believed = vec![State::Fresh];
+            self.subjects.push(Subject { number, believed, used: Vec::new(), touched: false });
         }
         while !self.shared.killed.load(Ordering::SeqCst) {
-            // Older numbers come up too, or a lockout would never be asked about again.
+            // Older numbers come up too: what became of them long ago must still hold.
             let chosen = self.rng.random_range(0..self.subjects.len());
             let request = self.subjects[chosen].something_to_ask(&mut self.rng);
             self.ask(&client, chosen, request).await;
@@ -163,23 +167,30 @@ impl Guest {
         self
     }
 
-    async fn ask_about_every_number(&mut self, client: &Client) {
-        for chosen in 0..self.subjects.len() {
+    /// Asks about every number of the last round, and about as many others.
+    async fn ask_again(&mut self, client: &Client) {
+        let (touched, others): (Vec<usize>, Vec<usize>) =
+            (0..self.subjects.len()).partition(|index| self.subjects[*index].touched);
+        let sample: Vec<usize> = others.sample(&mut self.rng, touched.len()).copied().collect();
+        for chosen in touched.into_iter().chain(sample) {
             let subject = &self.subjects[chosen];
             let mut requests = vec![Request::Check(NO_CODE.to_owned())];
-            // Only where it must not succeed; and what is known of an outstanding code, each in turn.
+            // It must not succeed again.
             requests.extend(subject.used.last().cloned().map(Request::Check));
             if subject.believed.len() > 1 {
+                // Which of them is right tells which state it is.
                 requests.extend(subject.believed.iter().filter_map(State::code).cloned().map(Request::Check));
             }
             for request in requests {
                 self.ask(client, chosen, request).await;
             }
+            self.subjects[chosen].touched = false;
         }
     }
 
     async fn ask(&mut self, client: &Client, chosen: usize, request: Request) {
         let subject = &mut self.subjects[chosen];
+        subject.touched = true;
         let number = &subject.number;
         let before = self.shared.twilio.last_code_for(number);
         let answer = match &request {

@@ -83,7 +83,7 @@ async fn a_body_of_exactly_16_kib_is_read() {
 #[tokio::test]
 async fn a_chunked_body_over_the_limit_is_413_without_a_stated_length() {
     let world = World::new().await;
-    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let mut stream = world.connection().await;
     let head = "POST /api/send-otp HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await.expect("written");
     let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
@@ -97,7 +97,7 @@ async fn a_chunked_body_over_the_limit_is_413_without_a_stated_length() {
 #[tokio::test]
 async fn a_slow_body_is_408() {
     let world = World::with([("body-timeout", json!("300ms"))]).await;
-    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let mut stream = world.connection().await;
     let head = "POST /api/send-otp HTTP/1.1\r\nHost: test\r\nContent-Length: 500\r\n\r\n{\"phone";
     stream.write_all(head.as_bytes()).await.expect("written");
     let answer = soon("an answer", read_head(&mut stream)).await;
@@ -107,7 +107,7 @@ async fn a_slow_body_is_408() {
 #[tokio::test]
 async fn a_connection_that_sends_no_whole_head_is_ended() {
     let world = World::with([("header-timeout", json!("300ms"))]).await;
-    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let mut stream = world.connection().await;
     stream.write_all(b"POST /api/send-otp HTTP/1.1\r\nHo").await.expect("written");
     let mut rest = Vec::new();
     soon("the connection's end", stream.read_to_end(&mut rest)).await.expect("an orderly end");
@@ -120,7 +120,7 @@ async fn bytes_that_are_not_http_end_their_own_connection_only() {
     for junk in
         [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
     {
-        let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+        let mut stream = world.connection().await;
         stream.write_all(junk).await.expect("written");
         stream.shutdown().await.expect("closed for writing");
         let mut rest = Vec::new();
@@ -133,7 +133,7 @@ async fn bytes_that_are_not_http_end_their_own_connection_only() {
 #[tokio::test]
 async fn one_connection_carries_many_requests() {
     let world = World::new().await;
-    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let mut stream = world.connection().await;
     for _ in 0..50 {
         let request = b"GET /hello-world HTTP/1.1\r\nHost: test\r\n\r\n";
         stream.write_all(request).await.expect("written");
@@ -147,7 +147,7 @@ async fn one_connection_carries_many_requests() {
 #[tokio::test]
 async fn a_bad_request_does_not_cost_the_connection() {
     let world = World::new().await;
-    let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let mut stream = world.connection().await;
     for (request, status) in [
         ("POST /api/send-otp HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\n\r\n{", "400"),
         ("GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\n", "404"),
@@ -163,9 +163,52 @@ async fn a_bad_request_does_not_cost_the_connection() {
 }
 
 #[tokio::test]
+async fn requests_sent_ahead_are_answered_in_order() {
+    let world = World::new().await;
+    let mut stream = world.connection().await;
+    let requests =
+        "GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\nGET /hello-world HTTP/1.1\r\nHost: test\r\n\r\n";
+    stream.write_all(requests.as_bytes()).await.expect("written");
+    for status in ["404", "200"] {
+        let head = soon("an answer", read_head(&mut stream)).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        let mut body = vec![0; content_length(&head)];
+        stream.read_exact(&mut body).await.expect("the body");
+    }
+}
+
+#[tokio::test]
+async fn an_http_1_0_client_gets_its_answer_and_the_end_of_the_connection() {
+    let world = World::new().await;
+    let mut stream = world.connection().await;
+    stream.write_all(b"GET /hello-world HTTP/1.0\r\n\r\n").await.expect("written");
+    let mut answer = String::new();
+    soon("the end", stream.read_to_string(&mut answer)).await.expect("text");
+    assert!(answer.starts_with("HTTP/1.0 200 ") && answer.ends_with('}'), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() {
+    let world = World::new().await;
+    let number = world.number();
+    let body = json!({"phoneNumber": number}).to_string();
+    let mut stream = world.connection().await;
+    let head = format!(
+        "POST /api/send-otp HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("written");
+    let go_on = soon("an interim answer", read_head(&mut stream)).await;
+    assert!(go_on.starts_with("HTTP/1.1 100 "), "{go_on}");
+    stream.write_all(body.as_bytes()).await.expect("written");
+    let answer = soon("an answer", read_head(&mut stream)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn http_2_with_prior_knowledge_is_served() {
     let world = World::new().await;
-    let stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let stream = world.connection().await;
     let (sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("an HTTP/2 handshake");
     tokio::spawn(connection);
@@ -192,7 +235,7 @@ async fn http_2_with_prior_knowledge_is_served() {
 #[tokio::test]
 async fn a_head_request_has_no_body() {
     let world = World::new().await;
-    let stream = TcpStream::connect(world.address()).await.expect("a connection");
+    let stream = world.connection().await;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
     tokio::spawn(connection);

@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::support::documented::sent;
-use crate::support::{Answer, Numbers, Reply, Setup, World, until};
+use crate::support::{Answer, Client, Numbers, Reply, Setup, World, until};
 
 #[tokio::test]
 async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {
@@ -133,6 +133,20 @@ async fn the_first_lines_name_what_to_open_and_a_command_to_try() {
     )
     .await;
     assert!(server.output().text().to_lowercase().contains("simulator"));
+}
+
+#[tokio::test]
+async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
+    // Only the port differs from `onceward` alone, for tests share a machine.
+    let server = Setup::bare().env("PORT", "0").launch();
+    let text =
+        until("the command to try", || async { server.output().text() }, |text| text.contains("curl ")).await;
+    let (_, command) = text.split_once("curl ").expect("a command");
+    let address =
+        command.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).expect("an address").0;
+    let client = Client::new(address.replace("localhost", "127.0.0.1").parse().expect("an address"));
+    client.send("+14155550123").await.expects(sent("+14155550123", 5));
+    assert!(!text.contains('\u{1b}'), "no colours where nobody sees them: {text:?}");
 }
 
 #[tokio::test]

@@ -48,8 +48,11 @@ async fn of_200_parallel_wrong_codes_exactly_five_are_evaluated() {
 /// The answers as built tell the wrong code that locks from those that find a lockout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
-    let setup =
-        Setup::new().config("redis-version-answers", "as-built").config("max-commands-per-number", CROWD);
+    // Rounded down, a lockout of this length has 29 minutes left from its first moment on.
+    let setup = Setup::new()
+        .config("redis-version-answers", "as-built")
+        .config("otp-lock-timeout", "29m30s")
+        .config("max-commands-per-number", CROWD);
     let world = World::of(setup).await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;

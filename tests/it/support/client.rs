@@ -104,6 +104,11 @@ impl Client {
         soon("an answer", self.exchange(request)).await
     }
 
+    /// A connection to write any bytes to.
+    pub async fn connection(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+
     /// Opens connections ahead of their use until this many are idle, so that no request waits for
     /// its own.
     pub async fn connect_to_have(&self, connections: usize) {

@@ -33,8 +33,8 @@ impl Setup {
     /// outlive the test.
     pub fn new() -> Self {
         Self::bare()
-            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"])
-            .args(["--data-dir", "data"])
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"])
+            .config("log-level", "debug")
             .config("otp-timeout", "10m")
     }
 
@@ -72,14 +72,12 @@ impl Setup {
         self.home().join("data")
     }
 
-    /// Starts the program and waits until it says that it listens.
+    /// Starts the program and waits until it says that it listens, in a log of JSON.
     pub async fn start(&self) -> Server {
-        let (child, output) = self.spawn();
-        let mut server =
-            Server { client: Client::nowhere(), child, output: output.clone(), _home: self.home.clone() };
-        let listening = soon("listening", output.event(|event| event["message"] == "listening")).await;
-        let Some(listening) = listening else {
-            panic!("the program ended before it listened:\n{}", output.text());
+        let mut server = self.launch();
+        let listens = server.output.event(|event| event["message"] == "listening");
+        let Some(listening) = soon("listening", listens).await else {
+            panic!("the program ended before it listened:\n{}", server.output.text());
         };
         server.client = Client::new(address_in(&listening));
         server
@@ -87,12 +85,11 @@ impl Setup {
 
     /// Runs the program until it ends by itself.
     pub async fn run(&self) -> Finished {
-        let (child, output) = self.spawn();
-        let server = Server { client: Client::nowhere(), child, output, _home: self.home.clone() };
-        server.ended().await
+        self.launch().ended().await
     }
 
-    fn spawn(&self) -> (Child, Output) {
+    /// Starts the program and waits for nothing. It has no client yet.
+    pub fn launch(&self) -> Server {
         if let Some(config) = &self.config {
             let text = serde_json::to_vec_pretty(config).expect("settings as JSON");
             std::fs::write(self.home().join("config.json"), text).expect("write config.json");
@@ -112,7 +109,8 @@ impl Setup {
             .expect("start the program");
         let stdout = child.stdout.take().expect("standard output is a pipe");
         let stderr = child.stderr.take().expect("standard error is a pipe");
-        (child, Output::collect(stdout, stderr))
+        let output = Output::collect(stdout, stderr);
+        Server { client: Client::nowhere(), child, output, _home: self.home.clone() }
     }
 }
 
