@@ -181,8 +181,8 @@ impl Seen {
             let asked_at = sent.permit.expires.as_millis() - millis(world.policy.code.life);
             !sent.settled && world.now.as_millis() < asked_at + millis(SEND_BUDGET)
         };
-        let repeats = self.sent.iter().filter(on_its_way).map(|s| s.permit.salt);
-        let repeats = repeats.filter(|salt| good_before.is_some_and(|v| v.salt == *salt)).last();
+        let carries_the_good_code = |sent: &&Sent| good_before.is_some_and(|v| v.salt == sent.permit.salt);
+        let repeats = self.sent.iter().filter(on_its_way).find(carries_the_good_code).map(|s| s.permit.salt);
         if let SendOutcome::Permitted(permit) = world.ask() {
             if let Some(salt) = repeats {
                 prop_assert_eq!(permit.salt, salt, "a message on its way was made useless");

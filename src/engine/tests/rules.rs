@@ -1,5 +1,7 @@
 //! Contract section 1 and the engine's own promises, a sentence each.
 
+use std::time::Duration;
+
 use super::world::{World, mins, no_live_code, secs, wrong};
 use crate::domain::{Code, CodeLength};
 use crate::engine::{CheckOutcome, GatewayResult, NumberState, SendOutcome, SettleOutcome, stricter};
@@ -69,7 +71,7 @@ fn a_lockout_ends_by_itself_and_the_count_starts_afresh() {
     for _ in 0..5 {
         world.checks_wrong();
     }
-    world.advance(mins(30) - secs(1));
+    world.advance(mins(29) + secs(59));
     assert!(matches!(world.ask(), SendOutcome::Locked { .. }));
     world.advance(secs(1));
     assert_eq!(world.sends_and_hears_attempts_left(), 5);
@@ -126,7 +128,7 @@ fn a_late_code_counts_as_a_wrong_one() {
 fn a_code_is_good_until_the_last_millisecond_of_its_life() {
     let mut world = World::new();
     let code = world.sends();
-    world.advance(secs(30) - std::time::Duration::from_millis(1));
+    world.advance(Duration::from_millis(29_999));
     assert_eq!(world.checks(&code), CheckOutcome::Approved);
 }
 
@@ -147,7 +149,7 @@ fn the_count_is_kept_for_a_lockouts_length_beyond_the_codes_end() {
     let mut world = World::new();
     world.sends();
     world.checks_wrong();
-    world.advance(secs(30) + mins(30) - secs(1));
+    world.advance(mins(30) + secs(29));
     assert_eq!(world.checks_wrong(), no_live_code(3));
     world.advance(secs(1));
     assert_eq!(world.checks_wrong(), no_live_code(5));

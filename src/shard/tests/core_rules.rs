@@ -15,7 +15,7 @@ fn nothing_is_answered_before_it_is_durable() {
     let writes = world.takes_commit();
     assert!(answer.is_unanswered());
     world.applied(&writes);
-    assert_eq!(answer.answer(), wrong(4));
+    assert_eq!(answer.answer(), Ok(wrong(4)));
 }
 
 #[test]
@@ -39,10 +39,10 @@ fn one_batch_is_in_flight_and_the_next_takes_all_that_collected_meanwhile() {
     let rest: Vec<_> = (2..=4).map(|n| world.checks_wrong(number(n))).collect();
     assert!(world.wants_no_commit());
     world.applied(&writes);
-    assert_eq!(first.answer(), wrong(4));
+    assert_eq!(first.answer(), Ok(wrong(4)));
     assert_eq!(world.commits().len(), 3);
     for answer in rest {
-        assert_eq!(answer.answer(), wrong(4));
+        assert_eq!(answer.answer(), Ok(wrong(4)));
     }
 }
 
@@ -59,8 +59,8 @@ fn commands_of_one_number_are_decided_in_order_and_written_once() {
     let writes = world.commits();
     assert_eq!(writes.len(), 1);
     assert!(writes[0].put.is_none(), "a verified number leaves no record");
-    assert_eq!(first.answer(), wrong(4));
-    assert_eq!(second.answer(), wrong(3));
+    assert_eq!(first.answer(), Ok(wrong(4)));
+    assert_eq!(second.answer(), Ok(wrong(3)));
     assert_eq!(right.answer(), Ok(CheckAnswer::Approved));
     assert_eq!(again.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
 }
@@ -169,7 +169,7 @@ fn a_failed_commit_refuses_and_keeps_the_count_that_was_made() {
     assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
     let next = world.checks_wrong(number(1));
     world.commits();
-    assert_eq!(next.answer(), wrong(3));
+    assert_eq!(next.answer(), Ok(wrong(3)));
 }
 
 #[test]
