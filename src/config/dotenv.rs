@@ -1,5 +1,6 @@
 //! The `.env` file: read like variables, without touching the environment of the process.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -25,6 +26,7 @@ pub fn read(directory: &Path, report: &mut Report) -> BTreeMap<String, String> {
 }
 
 fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String> {
+    let text = text.split_inclusive('\n').map(quoted_if_it_needs_to_be).collect::<String>();
     let mut variables = BTreeMap::new();
     let line = Rc::new(Cell::new(0));
     for item in dotenvy::from_read_iter(LineByLine { rest: text.as_bytes(), line: Rc::clone(&line) }) {
@@ -35,13 +37,26 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
             // The error of dotenvy quotes the line, and the line may hold a secret.
             Err(_) => report.problem(
                 format!("{file}, line {}", line.get()),
-                "it must be NAME=value. A value with spaces, quotes or # needs quotes around it: \
+                "it must be NAME=value. A value with quotes, $ or # needs quotes around it: \
                  NAME='a value'",
                 None,
             ),
         }
     }
     variables
+}
+
+/// The readers of the systems that we replace take `NAME=two words` as it stands, up to a comment;
+/// dotenvy wants quotes there. A line with quotes, `$` or `\` of its own is left as it is.
+fn quoted_if_it_needs_to_be(line: &str) -> Cow<'_, str> {
+    let Some((name, value)) = line.split_once('=') else { return line.into() };
+    let value = value.split_once(" #").map_or(value, |(value, _comment)| value).trim();
+    let plain = !value.contains(['\'', '"', '$', '\\', '#']) && !name.trim_start().starts_with('#');
+    if plain && value.contains(char::is_whitespace) {
+        format!("{name}='{value}'\n").into()
+    } else {
+        line.into()
+    }
 }
 
 /// Hands out one line per read and counts them: dotenvy reads no further than it needs, so the
@@ -80,13 +95,25 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_several_words_needs_no_quotes() {
+        let text = "A=+1 415 555 2671\r\nexport B = two  words # and a comment\n# C=not this one\nD=x y";
+        let (variables, errors) = parsed(text);
+        assert_eq!(errors, Vec::<String>::new());
+        let expected = [("A", "+1 415 555 2671"), ("B", "two  words"), ("D", "x y")];
+        assert_eq!(variables.len(), expected.len());
+        for (name, value) in expected {
+            assert_eq!(variables.get(name).map(String::as_str), Some(value), "{name}");
+        }
+    }
+
+    #[test]
     fn the_last_line_of_a_name_wins() {
         assert_eq!(parsed("A=1\nA=2").0.get("A").map(String::as_str), Some("2"));
     }
 
     #[test]
     fn every_bad_line_is_named_by_its_number_and_never_quoted() {
-        let (variables, errors) = parsed("A=1\nTOKEN=hunter2 secret\n\nB=2\nhunter3\nC='open\n");
+        let (variables, errors) = parsed("A=1\nTOKEN=hunter2 $$ secret\n\nB=2\nhunter3\nC='open\n");
         assert_eq!(variables.len(), 2);
         let [first, second, third] = errors.as_slice() else { panic!("{errors:?}") };
         assert!(first.starts_with(".env, line 2"), "{first}");

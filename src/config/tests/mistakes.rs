@@ -133,7 +133,7 @@ fn a_byte_order_mark_is_no_trouble() {
 
 #[test]
 fn a_bad_line_of_the_env_file_stops_the_start_by_its_number() {
-    let world = World::empty().file(".env", &format!("A=1\nTWILIO_AUTH_TOKEN={TOKEN} x\n"));
+    let world = World::empty().file(".env", &format!("A=1\nTWILIO_AUTH_TOKEN={TOKEN} $ x\n"));
     let error = world.error();
     says(&error, &[".env, line 2", "NAME=value"]);
     assert!(!error.contains(TOKEN));
