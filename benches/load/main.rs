@@ -103,6 +103,7 @@ fn onceward(home: &Path, twilio: &Twilio) -> Child {
         .env("TWILIO_ACCOUNT_SID", twilio::ACCOUNT_SID)
         .env("TWILIO_AUTH_TOKEN", twilio::AUTH_TOKEN)
         .env("TWILIO_PHONE_NUMBER", twilio::SENDER)
-        .env("TWILIO_BASE_URL", twilio.base_url());
+        .env("TWILIO_BASE_URL", twilio.base_url())
+        .envs(std::env::vars().filter(|(k, _)| k.starts_with("ONCEWARD_")));
     Child::start(command)
 }
