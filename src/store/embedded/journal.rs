@@ -204,6 +204,21 @@ impl Journal {
         }
     }
 
+    /// Ends the journal with a frame that says so, and gives back the space that was reserved.
+    /// There must be [`Room::Ready`] for it.
+    pub(super) fn close(&mut self, now: Timestamp) -> Result<(), AppendError> {
+        self.append(FrameKind::Closed, now, std::iter::empty())?;
+        let active = match &mut self.active {
+            Active::Ready(segment) => Some(segment),
+            Active::Unclean(_) | Active::None => None,
+        };
+        for segment in active.into_iter().chain(&mut self.spare) {
+            // If it fails the next start has more zeros to read.
+            let _ = segment.cut_back();
+        }
+        Ok(())
+    }
+
     /// After a failed append the segment is closed behind its last whole frame: what a failed
     /// sync leaves in the system's cache is not to be built upon.
     fn take_back(&mut self, error: &io::Error) -> AppendError {

@@ -102,8 +102,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Takes back what a failed append left behind, for good: when this succeeds, nothing of it
-    /// can come back.
+    /// Ends the file behind its last whole frame. After a failed append that takes back what it
+    /// left, for good: when this succeeds, nothing of it can come back.
     pub(super) fn cut_back(&mut self) -> io::Result<()> {
         self.file.cut(self.end)
     }

@@ -279,9 +279,7 @@ impl Writer {
 
     fn note(&mut self, write: Write, sequence: u64, answered: bool) {
         let (key, gc_after) = (write.key, write.gc_after);
-        let maybe_in_snapshot = write.expect != Revision::ABSENT
-            || self.running.as_ref().is_some_and(|running| running.round.changes.change_of(&key).is_some())
-            || self.unanswered.contains_key(&key);
+        let maybe_in_snapshot = write.expect != Revision::ABSENT || self.unanswered.contains_key(&key);
         self.recent.apply(sequence, write, maybe_in_snapshot);
         if !answered {
             self.unanswered.insert(key, gc_after);
@@ -398,11 +396,10 @@ impl Writer {
 
     fn finish(&mut self, round_failure: Option<String>) -> Result<(), StoreError> {
         let room = self.make_room(HEADER_BYTES + FRAME_OVERHEAD);
-        let written = match room {
-            Room::Ready => self.journal.append(FrameKind::Closed, self.clock.now(), std::iter::empty()),
-            _ => return Err(StoreError::Unavailable("the journal could not be closed in order".into())),
-        };
-        written.map_err(|error| StoreError::Unavailable(error.reason))?;
+        if room != Room::Ready {
+            return Err(StoreError::Unavailable("the journal could not be closed in order".into()));
+        }
+        self.journal.close(self.clock.now()).map_err(|error| StoreError::Unavailable(error.reason))?;
         match round_failure {
             Some(reason) => Err(StoreError::Unavailable(format!(
                 "the snapshot is not up to date ({reason}); nothing is lost, the next start replays the journal"

@@ -182,6 +182,9 @@ fn when_the_store_is_closed_writes_are_refused_and_the_next_start_has_nothing_to
         let unreadable = store.load(&[key(1)], LONG).await;
         assert!(matches!(unreadable, Err(StoreError::Unavailable(_))), "{unreadable:?}");
     });
+    // What was reserved is given back, and there are no changes to read.
+    let journal = segments(&world.dir()).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
+    assert!(journal < 100, "{journal} bytes");
     // The directory is free as soon as it is closed.
     world.open();
     world.assert_as_expected();

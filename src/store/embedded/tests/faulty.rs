@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::store::embedded::disk::{Disk, RealDisk, SegmentFile, Step};
+
+/// Long after a slow machine would have done it.
+const HANGS_AFTER: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Operation {
@@ -80,7 +84,9 @@ impl FaultyDisk {
     pub(super) fn wait_for(&self, operation: Operation, count: u64) {
         let mut script = self.script();
         while script.counts.get(&operation).copied().unwrap_or(0) < count {
-            script = self.shared.changed.wait(script).unwrap();
+            let (changed, timeout) = self.shared.changed.wait_timeout(script, HANGS_AFTER).unwrap();
+            assert!(!timeout.timed_out(), "{operation:?} was never tried");
+            script = changed;
         }
     }
 

@@ -139,7 +139,7 @@ fn when_the_store_was_closed_in_order_no_flipped_byte_of_its_journal_changes_any
     let dir = history.world.dir();
     for (index, path) in segments(&dir).iter().enumerate() {
         let segment = fs::read(path).unwrap();
-        for at in (0..80).step_by(5) {
+        for at in (0..segment.len()).step_by(5) {
             let mut flipped = segment.clone();
             flipped[at] ^= 0x10;
             let copy = copy_of(&dir);
@@ -172,6 +172,45 @@ fn when_the_end_of_an_older_segment_is_damaged_the_start_is_refused() {
         let mut flipped = history.segment.clone();
         flipped[at] ^= 0x10;
         assert_refused(&flipped, &format!("byte {at} flipped"));
+    }
+}
+
+#[test]
+fn when_commits_are_missing_before_a_segment_whose_own_are_torn_the_start_is_refused() {
+    let history = History::of_two_segments();
+    // The end of the first segment is clean, but not where it was.
+    let copy = history.with_segment(&cut_at(&history.segment, history.ends[5], Tail::Zeros));
+    let second = segments(&copy.path().join("data"))[1].clone();
+    let torn = cut_at(&fs::read(&second).unwrap(), HEADER_BYTES + 5, Tail::Zeros);
+    fs::write(&second, torn).unwrap();
+    let found = replayed(&copy);
+    assert!(matches!(found, Err(OpenError::JournalDamaged { .. })), "{found:?}");
+}
+
+#[test]
+fn when_an_operator_gives_up_what_is_damaged_as_the_manual_says_the_rest_comes_back() {
+    let history = History::of_two_segments();
+    let dir = |copy: &TempDir| copy.path().join("data");
+    let mut flipped = history.segment.clone();
+    flipped[history.ends[3] + 10] ^= 0x10;
+    let copy = history.with_segment(&flipped);
+    let Err(OpenError::JournalDamaged { path, offset, .. }) = history.world.contents_after_crash(&copy)
+    else {
+        panic!("the damage was not noticed");
+    };
+    assert_eq!(offset, history.ends[3] as u64);
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(offset).unwrap();
+    segments(&dir(&copy))[1..].iter().for_each(|later| fs::remove_file(later).unwrap());
+    assert_eq!(history.world.contents_after_crash(&copy).unwrap(), history.states[3]);
+
+    // A damaged header, and a missing segment: an empty file in its place.
+    for index in 0..2 {
+        let copy = history.copy();
+        let paths = segments(&dir(&copy));
+        fs::write(&paths[index], "").unwrap();
+        paths[index + 1..].iter().for_each(|later| fs::remove_file(later).unwrap());
+        let kept = [&history.states[0], &history.states[6]][index];
+        assert_eq!(history.world.contents_after_crash(&copy).unwrap(), *kept);
     }
 }
 
