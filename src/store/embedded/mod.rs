@@ -13,6 +13,7 @@ mod database;
 mod directory;
 mod disk;
 mod error;
+mod extent;
 mod frame;
 mod health;
 mod journal;

@@ -20,7 +20,7 @@ use super::message::Message;
 use super::prepare::Preparer;
 use super::replay::{self, Replayed};
 use super::round::{Job, Rounds};
-use super::segment::Segment;
+use super::segment::{HEADER_BYTES, Segment};
 use super::snapshot::{Round, Snapshot};
 use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Writer};
 use crate::clock::Clock;
@@ -105,7 +105,8 @@ fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) ->
         path: directory.snapshot.clone(),
         detail: format!("it could not be created: {error}"),
     })?;
-    Segment::create(&**disk, &directory.journal, 1, options.segment_bytes)
+    // Only says that the journal begins: what is written goes into the ones reserved behind it.
+    Segment::create(&**disk, &directory.journal, 1, HEADER_BYTES as u64)
         .map_err(OpenError::io("create the first segment in", &directory.journal))?;
     directory.write_state(State::Complete, options.key_fingerprint)
 }

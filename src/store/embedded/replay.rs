@@ -6,7 +6,6 @@
 //! that a later one continues is damage, and damage is an error.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use bytes::Bytes;
 use super::account::Account;
 use super::changes::Changes;
 use super::error::OpenError;
+use super::extent;
 use super::frame::{self, FrameKind};
 use super::segment::{self, HEADER_BYTES, Header};
 use crate::domain::Timestamp;
@@ -77,7 +77,7 @@ pub(super) fn replay(
     for number in numbers {
         let path = segment::path(journal, number);
         bytes.clear();
-        let read = File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes));
+        let read = File::open(&path).and_then(|mut file| extent::read_written_part(&mut file, &mut bytes));
         read.map_err(OpenError::io("read", &path))?;
         replay.segment(&path, number, &bytes)?;
     }
