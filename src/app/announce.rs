@@ -14,6 +14,7 @@ impl App {
         let url = url_of(&settings.listen, address);
         tracing::info!(
             url,
+            %address,
             version = env!("CARGO_PKG_VERSION"),
             gateway = self.gateway.name(),
             data_dir = %settings.data_dir.display(),
@@ -25,8 +26,14 @@ impl App {
                 inbox = format!("{url}/inbox"),
                 "simulator mode: nothing leaves this machine; messages go to the inbox page"
             );
+            if !address.ip().is_loopback() {
+                tracing::warn!(%address, "whoever reaches this address can read every code in the inbox");
+            }
+            tracing::info!("try: curl {url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
+        } else {
+            // A send would cost money and reach a stranger's telephone: this only shows that it lives.
+            tracing::info!("try: curl {url}/readyz");
         }
-        tracing::info!("try: curl {url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
     }
 }
 

@@ -34,6 +34,18 @@ pub async fn bind(listen: &ListenAddress) -> Result<TcpListener, StartError> {
     Err(failed(last))
 }
 
+/// What to do about an address that could not be had.
+pub(super) fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE), or choose another"
+        }
+        io::ErrorKind::AddrInUse => "stop the program that has the address, or choose another",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address; choose another",
+        _ => "choose another address",
+    }
+}
+
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart must not wait for connections of the last run to leave TIME_WAIT.

@@ -33,8 +33,8 @@ pub enum StartError {
     Signals(io::Error),
     /// The address is taken or not ours.
     #[error(
-        "listen on {address}: {source}; stop the program that has the address, or choose another with \
-         --listen or test-hostname and test-port"
+        "listen on {address}: {source}; {} with --listen or test-hostname and test-port",
+        bind::advice(source)
     )]
     Bind {
         /// As configured.
@@ -81,7 +81,9 @@ impl App {
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (gateway, simulator): (Arc<dyn Gateway>, _) = match &settings.gateway {
-            GatewaySettings::Twilio(twilio) => (Arc::new(TwilioMessages::new(twilio.clone())?), None),
+            GatewaySettings::Twilio(twilio) => {
+                (Arc::new(TwilioMessages::new(twilio.clone(), Arc::clone(&clock))?), None)
+            }
             GatewaySettings::Simulator => {
                 let simulator = Arc::new(Simulator::new(Arc::clone(&clock)));
                 (Arc::clone(&simulator) as Arc<dyn Gateway>, Some(simulator))

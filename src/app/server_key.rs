@@ -1,9 +1,9 @@
 //! The server key: read it, or make it at the first start.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
@@ -88,9 +88,14 @@ fn parse(hex: &str) -> Option<ServerKey> {
 
 /// The file appears whole or not at all: two first starts at once end up with one key.
 fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
-    fs::create_dir_all(data_dir).map_err(io_error("create the data directory", data_dir))?;
-    fs::set_permissions(data_dir, Permissions::from_mode(0o700))
-        .map_err(io_error("restrict access to the data directory", data_dir))?;
+    // One that was there before keeps its mode: it may be a volume that is not ours to change.
+    if !data_dir.is_dir() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data_dir)
+            .map_err(io_error("create the data directory", data_dir))?;
+    }
     let mut bytes = [0; ServerKey::LEN];
     SysRng.try_fill_bytes(&mut bytes).map_err(KeyError::NoRandomness)?;
     let key = ServerKey::from_bytes(bytes);
@@ -105,7 +110,7 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
     File::open(data_dir)
         .and_then(|dir| dir.sync_all())
         .map_err(io_error("sync the data directory", data_dir))?;
-    tracing::info!(file = %path.display(), "made a new server key; include it in your backups");
+    tracing::info!(file = %path.display(), "made a new server key; keep a copy of it, apart from copies of the data");
     Ok(key)
 }
 
@@ -151,6 +156,15 @@ mod tests {
         let found = load_or_create(&data, None).expect("a key");
         assert_eq!(made.expose(), found.expose());
         assert_eq!(fs::read_dir(&data).expect("the directory").count(), 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn a_directory_that_was_there_before_keeps_its_mode() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o750)).expect("set");
+        load_or_create(dir.path(), None).expect("a key");
+        let mode = fs::metadata(dir.path()).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o750);
     }
 
     #[test]

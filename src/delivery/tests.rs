@@ -5,6 +5,7 @@ use std::time::Duration;
 use world::{LogCapture, World, accepted, error, hanging, number};
 
 use super::*;
+use crate::clock::ManualClock;
 use crate::domain::GatewayCredential;
 use crate::gateway::double::{Double, Reply};
 use crate::gateway::{Simulator, TwilioMessages, TwilioSender, TwilioSettings};
@@ -209,12 +210,14 @@ async fn a_delivery_that_fails_or_is_dropped_gives_its_place_back() {
 async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
     for answer in ["", "HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{\"sid\":\"SM"] {
         let mut twilio = Double::playing([Reply::Silence(answer.to_owned())]).await;
-        let gateway = TwilioMessages::new(TwilioSettings {
+        let settings = TwilioSettings {
             account_sid: "AC1".to_owned(),
             auth_token: GatewayCredential::new("token".to_owned()),
             sender: TwilioSender::Number("+15005550006".to_owned()),
             base_url: twilio.base_url(),
-        });
+        };
+        let clock = ManualClock::starting_at(Timestamp::from_millis(1_000));
+        let gateway = TwilioMessages::new(settings, Arc::new(clock));
         let world = World::through(Arc::new(gateway.expect("a gateway")));
         let mut delivering = Box::pin(world.deliver("{code}"));
         tokio::select! {

@@ -6,9 +6,10 @@
 
 mod answer;
 mod settings;
+mod standing;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
 
 use form_urlencoded::Serializer;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -16,9 +17,12 @@ use reqwest::{Method, Request, Url};
 
 use self::answer::judge;
 use self::settings::{authorization, messages_url, sender_pair};
+use self::standing::AccountStanding;
 use super::http_client::{HttpClient, NoAnswer, is_this_machine};
-use super::twilio_codes::{CREDENTIALS, SUSPENDED, words_for};
+#[cfg(test)]
+use super::twilio_codes::{CREDENTIALS, SUSPENDED};
 use super::{Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage};
+use crate::clock::Clock;
 use crate::domain::Channel;
 
 pub use self::settings::{TwilioSender, TwilioSettings, TwilioSettingsError};
@@ -35,6 +39,7 @@ pub struct TwilioMessages {
     /// The sender as the first pair of a form.
     sender_pair: String,
     standing: AccountStanding,
+    clock: Arc<dyn Clock>,
 }
 
 impl TwilioMessages {
@@ -42,7 +47,7 @@ impl TwilioMessages {
     pub const NAME: &'static str = "TwilioMessages";
 
     /// Prepares everything that is the same for every message. Sends nothing.
-    pub fn new(settings: TwilioSettings) -> Result<Self, TwilioSettingsError> {
+    pub fn new(settings: TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, TwilioSettingsError> {
         let TwilioSettings { account_sid, auth_token, sender, base_url } = settings;
         let url = messages_url(&account_sid, &base_url)?;
         let mut headers = HeaderMap::new();
@@ -59,7 +64,7 @@ impl TwilioMessages {
                 "the base URL is not https: codes and credentials cross the network unprotected"
             );
         }
-        Ok(Self { client, url, headers, sender_pair, standing: AccountStanding::default() })
+        Ok(Self { client, url, headers, sender_pair, standing: AccountStanding::default(), clock })
     }
 
     async fn hand_over(&self, message: &OutgoingMessage) -> Result<Accepted, GatewayError> {
@@ -110,13 +115,13 @@ impl Gateway for TwilioMessages {
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
         Box::pin(async move {
             let result = self.hand_over(message).await;
-            self.standing.learn_from(&result);
+            self.standing.learn_from(&result, || self.clock.now());
             result
         })
     }
 
     fn readiness(&self) -> Result<(), String> {
-        self.standing.readiness()
+        self.standing.readiness(self.clock.now())
     }
 }
 
@@ -124,40 +129,6 @@ impl fmt::Debug for TwilioMessages {
     /// The URL names the account; the credentials are in the headers, which are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TwilioMessages").field("url", &self.url.as_str()).finish_non_exhaustive()
-    }
-}
-
-/// What the last telling answer said about the account: sends of all numbers fail until an
-/// operator mends it, and the first one that works proves that it is mended.
-#[derive(Default)]
-struct AccountStanding(AtomicU8);
-
-impl AccountStanding {
-    const GOOD: u8 = 0;
-    const CREDENTIALS_REJECTED: u8 = 1;
-    const SUSPENDED: u8 = 2;
-
-    fn learn_from(&self, result: &Result<Accepted, GatewayError>) {
-        let standing = match result {
-            Ok(_) => Self::GOOD,
-            Err(GatewayError { code: Some(CREDENTIALS), .. }) => Self::CREDENTIALS_REJECTED,
-            Err(GatewayError { code: Some(SUSPENDED), .. }) => Self::SUSPENDED,
-            Err(_) => return,
-        };
-        // Nearly always unchanged: a plain read keeps the cache line shared between the cores.
-        if self.0.load(Ordering::Relaxed) != standing {
-            self.0.store(standing, Ordering::Relaxed);
-        }
-    }
-
-    fn readiness(&self) -> Result<(), String> {
-        let code = match self.0.load(Ordering::Relaxed) {
-            Self::CREDENTIALS_REJECTED => CREDENTIALS,
-            Self::SUSPENDED => SUSPENDED,
-            _ => return Ok(()),
-        };
-        let words = words_for(code).unwrap_or_default();
-        Err(format!("{} refused the last message: {words} (code {code})", TwilioMessages::NAME))
     }
 }
 

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{Code, CodeLength, GatewayCredential, PhoneNumber};
+use crate::clock::ManualClock;
+use crate::domain::{Code, CodeLength, GatewayCredential, PhoneNumber, Timestamp};
 use crate::gateway::double::{Double, Reply, answer, created_body, refusing_url};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -36,7 +37,7 @@ async fn the_request_is_the_one_that_twilio_documents() {
 async fn a_messaging_service_takes_the_place_of_the_sender() {
     let mut double = Double::playing([Reply::created(SID)]).await;
     let sender = TwilioSender::MessagingService("MG0123".to_owned());
-    let gateway = TwilioMessages::new(TwilioSettings { sender, ..settings(&double.base_url()) });
+    let gateway = TwilioMessages::new(TwilioSettings { sender, ..settings(&double.base_url()) }, clock());
     gateway.expect("a gateway").send(&message("Code 012345: ümläut, 数字")).await.expect("accepted");
 
     let form = double.request().await.form();
@@ -209,6 +210,18 @@ async fn readiness_fails_from_a_refused_account_until_a_send_succeeds() {
 }
 
 #[tokio::test]
+async fn a_refused_account_is_given_another_chance_after_a_minute() {
+    let double = Double::playing([Reply::json(401, &twilio_error(CREDENTIALS))]).await;
+    let clock = clock();
+    let gateway = TwilioMessages::new(settings(&double.base_url()), clock.clone()).expect("a gateway");
+    let _ = gateway.send(&message("012345")).await;
+    clock.advance(Duration::from_millis(59_999));
+    assert!(gateway.readiness().is_err());
+    clock.advance(Duration::from_millis(1));
+    assert!(gateway.readiness().is_ok());
+}
+
+#[tokio::test]
 async fn readiness_names_what_to_mend() {
     let double = Double::playing([Reply::json(401, &twilio_error(CREDENTIALS))]).await;
     let gateway = twilio(&double.base_url());
@@ -287,13 +300,17 @@ fn settings_that_cannot_work_are_refused_at_the_start() {
         (TwilioSettings { auth_token: token(""), ..good() }, TwilioSettingsError::AuthToken),
         (TwilioSettings { auth_token: token("a\r\nX: b"), ..good() }, TwilioSettingsError::AuthToken),
     ] {
-        assert_eq!(TwilioMessages::new(settings).err(), Some(expected));
+        assert_eq!(TwilioMessages::new(settings, clock()).err(), Some(expected));
     }
     let sender = TwilioSender::Number(" ".to_owned());
     let no_sender = TwilioSettings { sender, ..settings("http://127.0.0.1:1") };
-    assert_eq!(TwilioMessages::new(no_sender).err(), Some(TwilioSettingsError::Sender));
+    assert_eq!(TwilioMessages::new(no_sender, clock()).err(), Some(TwilioSettingsError::Sender));
     for url in ["", "api.twilio.com", "ftp://a", "http://u:p@a", "http://a?b", "http://a#b", "http://"] {
-        assert_eq!(TwilioMessages::new(settings(url)).err(), Some(TwilioSettingsError::BaseUrl), "{url}");
+        assert_eq!(
+            TwilioMessages::new(settings(url), clock()).err(),
+            Some(TwilioSettingsError::BaseUrl),
+            "{url}"
+        );
     }
 }
 
@@ -326,7 +343,11 @@ fn settings(base_url: &str) -> TwilioSettings {
 }
 
 fn twilio(base_url: &str) -> TwilioMessages {
-    TwilioMessages::new(settings(base_url)).expect("a gateway")
+    TwilioMessages::new(settings(base_url), clock()).expect("a gateway")
+}
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)))
 }
 
 fn message(text: &str) -> OutgoingMessage {

@@ -81,6 +81,7 @@ impl EmbeddedStore {
         let lock = directory.lock()?;
         if directory.state(options.key_fingerprint)? == State::Creating {
             create(&directory, options, &disk)?;
+            tracing::info!(directory = %options.dir.display(), "made a new data directory");
         }
         let not_usable = |error: SnapshotError| OpenError::SnapshotDamaged {
             path: directory.snapshot.clone(),
