@@ -4,51 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::oneshot;
 
-use super::command::{Command, NumberKey};
 use super::core::Core;
 use super::dispatch;
-use super::router::Router;
-use crate::clock::Clock;
-use crate::delivery::Delivery;
-use crate::domain::ServerKey;
-use crate::engine::Salt;
-use crate::store::{Outcome, Store, StoreError, Write};
+use super::message::Message;
+use super::surroundings::Surroundings;
+use crate::store::{StoreError, Write};
 
 /// Numbers looked at by one step of the sweep.
 const SWEEP_STEP: usize = 1_000;
 /// Time between two steps: a million numbers per shard are seen in under three minutes.
 const SWEEP_EVERY: Duration = Duration::from_millis(150);
-
-/// What a shard is told.
-#[derive(Debug)]
-pub enum Message {
-    /// A command to decide.
-    Command(Command),
-    /// How the commit in flight ended.
-    Committed(Result<Vec<Outcome>, StoreError>),
-    /// Is this code still worth sending?
-    IsUsable(NumberKey, Salt, oneshot::Sender<bool>),
-    /// Time for a step of the sweep.
-    Sweep,
-}
-
-/// What every shard works with.
-pub struct Surroundings {
-    /// Where decisions become durable.
-    pub store: Arc<dyn Store>,
-    /// Who sends.
-    pub delivery: Arc<Delivery>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-    /// What codes are derived with.
-    pub server_key: ServerKey,
-    /// Where the results of sends go: to whoever owns the number then.
-    pub router: Arc<Router>,
-    /// How long a commit may take before it counts as failed.
-    pub commit_timeout: Duration,
-}
 
 /// The actor.
 pub struct ShardActor;

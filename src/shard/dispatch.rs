@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::actor::Surroundings;
 use super::command::{Command, CommandKind, Dispatch, SendEnd, SettleCommand};
+use super::surroundings::Surroundings;
 use crate::delivery::{DeliveryError, Job};
 use crate::domain::Channel;
 use crate::engine::derive_code;

@@ -9,9 +9,11 @@ mod command;
 mod core;
 mod decide;
 mod dispatch;
+mod message;
 mod record;
 mod router;
 mod supervisor;
+mod surroundings;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use arc_swap::ArcSwapOption;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-use super::actor::Message;
 use super::command::{Command, NumberKey};
+use super::message::Message;
 use crate::engine::Salt;
 
 /// The address book of the shards.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use super::actor::{ShardActor, Surroundings};
+use super::actor::ShardActor;
 use super::command::NumberKey;
 use super::core::Core;
 use super::decide::Judge;
 use super::record;
+use super::surroundings::Surroundings;
 use super::table::{Entry, Table};
 use crate::domain::PhoneNumber;
 use crate::store::{Kind, StoreError};

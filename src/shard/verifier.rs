@@ -7,11 +7,11 @@ use ractor::{Actor, ActorRef, SpawnErr};
 use rand::rngs::StdRng;
 use tokio::sync::{Semaphore, TryAcquireError};
 
-use super::actor::Surroundings;
 use super::command::{Answer, CheckCommand, Command, CommandKind, NumberKey, Reply, SendCommand};
 use super::decide::Judge;
 use super::router::Router;
 use super::supervisor::{self, Supervisor};
+use super::surroundings::Surroundings;
 use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::delivery::Delivery;

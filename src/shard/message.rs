@@ -1,0 +1,20 @@
+//! What a shard is told.
+
+use tokio::sync::oneshot;
+
+use super::command::{Command, NumberKey};
+use crate::engine::Salt;
+use crate::store::{Outcome, StoreError};
+
+/// What a shard is told.
+#[derive(Debug)]
+pub enum Message {
+    /// A command to decide.
+    Command(Command),
+    /// How the commit in flight ended.
+    Committed(Result<Vec<Outcome>, StoreError>),
+    /// Is this code still worth sending?
+    IsUsable(NumberKey, Salt, oneshot::Sender<bool>),
+    /// Time for a step of the sweep.
+    Sweep,
+}
