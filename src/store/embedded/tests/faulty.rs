@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::store::embedded::disk::{Disk, RealDisk, SegmentFile, Step};
 
 /// Long after a slow machine would have done it.
-const HANGS_AFTER: Duration = Duration::from_secs(120);
+pub(super) const HANGS_AFTER: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Operation {

@@ -27,7 +27,7 @@ use crate::domain::{ServiceId, Timestamp};
 
 mod faulty;
 
-use faulty::FaultyDisk;
+use faulty::{FaultyDisk, HANGS_AFTER};
 
 /// Long enough that no test waits for it, unless something hangs.
 const LONG: Duration = Duration::from_secs(600);
@@ -131,7 +131,8 @@ impl World {
     fn round(&self) -> Result<(), String> {
         let (reply, ended) = oneshot::channel();
         self.tell(Message::Tick(Some(reply)));
-        ended.blocking_recv().unwrap()
+        let ended = async { tokio::time::timeout(HANGS_AFTER, ended).await.expect("the round hangs") };
+        self.runtime.block_on(ended).unwrap()
     }
 
     fn tell(&self, message: Message) {

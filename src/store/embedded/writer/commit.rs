@@ -1,0 +1,164 @@
+//! Batches: joined, written, answered.
+
+use std::sync::mpsc::Receiver;
+
+use super::super::frame::{FRAME_OVERHEAD, FrameKind};
+use super::super::journal::Room;
+use super::super::message::{Batch, Message};
+use super::super::segment::HEADER_BYTES;
+use super::{MAX_SEGMENTS, QUEUE, Writer};
+use crate::store::{Outcome, Revision, StoreError, Write};
+
+/// Batches are joined until a frame has this many bytes.
+const JOINED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Nor does a frame of joined batches take more than this part of a segment.
+const FRAMES_PER_SEGMENT: u64 = 4;
+
+/// How many bytes of batches are joined, in segments of this size.
+pub(super) fn joined_bytes(segment_bytes: u64) -> usize {
+    let part = usize::try_from(segment_bytes / FRAMES_PER_SEGMENT).unwrap_or(usize::MAX);
+    JOINED_BYTES.min(part)
+}
+
+impl Writer {
+    /// Takes the batches that have come meanwhile, up to the first message that is none.
+    pub(super) fn accept_what_waits(&mut self, messages: &Receiver<Message>) -> Option<Message> {
+        while self.waiting.len() < QUEUE {
+            match messages.try_recv().ok()? {
+                Message::Commit(batch) => self.accept(batch),
+                other => return Some(other),
+            }
+        }
+        None
+    }
+
+    /// Takes a batch, if there is a place for it.
+    pub(super) fn accept(&mut self, batch: Batch) {
+        if self.closing.is_some() {
+            refuse(batch, "the store is closed");
+        } else if self.waiting.len() >= QUEUE {
+            refuse(batch, "too many batches are waiting for the disk");
+        } else {
+            self.waiting.push_back(batch);
+        }
+    }
+
+    /// Writes the batches that wait, in as few frames as possible.
+    pub(super) fn write_waiting(&mut self) {
+        while let Some((batches, bytes)) = self.next_frame() {
+            match self.make_room(HEADER_BYTES + FRAME_OVERHEAD + bytes) {
+                Room::Ready => self.write(batches),
+                Room::Refused(reason) => {
+                    self.health.journal(Some(&reason));
+                    for batch in batches {
+                        refuse(batch, &reason);
+                    }
+                }
+                Room::Waiting | Room::Full => {
+                    for batch in batches.into_iter().rev() {
+                        self.waiting.push_front(batch);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn next_frame(&mut self) -> Option<(Vec<Batch>, usize)> {
+        let (mut batches, mut bytes) = (Vec::with_capacity(self.waiting.len().min(64)), 0);
+        while let Some(batch) = self.waiting.front() {
+            if !batches.is_empty() && bytes + batch.bytes > self.joined_bytes {
+                break;
+            }
+            bytes += batch.bytes;
+            batches.extend(self.waiting.pop_front());
+        }
+        // A caller that has given up was told that it may or may not happen: then rather not.
+        batches.retain(|batch| !batch.reply.is_closed());
+        (!batches.is_empty() || !self.waiting.is_empty()).then_some((batches, bytes))
+    }
+
+    /// Makes room for a frame, with a snapshot round if need be.
+    pub(super) fn make_room(&mut self, bytes: usize) -> Room {
+        loop {
+            match self.journal.room(bytes) {
+                Room::Full if self.running.is_none() => {
+                    if !self.begin_round(true) {
+                        return self.journal.no_room_yet();
+                    }
+                }
+                Room::Full if self.journal.newest() - self.covered >= MAX_SEGMENTS => {
+                    let failed = self.running.as_ref().and_then(|running| running.failed.clone());
+                    return failed.map_or(Room::Waiting, |reason| {
+                        Room::Refused(format!("the journal is full, because snapshot rounds fail: {reason}"))
+                    });
+                }
+                Room::Full if self.journal.switch() => {}
+                Room::Full => return self.journal.no_room_yet(),
+                room => return room,
+            }
+        }
+    }
+
+    fn write(&mut self, batches: Vec<Batch>) {
+        if batches.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        self.health.write_begins(now);
+        let writes = batches.iter().flat_map(|batch| &batch.writes);
+        let appended = self.journal.append(FrameKind::Batch, now, writes);
+        self.health.write_ended();
+        match appended {
+            Ok(sequence) => {
+                self.health.journal(None);
+                for batch in batches {
+                    self.written(batch, sequence);
+                }
+            }
+            Err(error) => {
+                self.health.journal(Some(&error.reason));
+                let answer = if error.taken_back { StoreError::Unavailable } else { StoreError::Unknown };
+                for batch in batches {
+                    let _ = batch.reply.send(Err(answer(error.reason.clone())));
+                }
+            }
+        }
+    }
+
+    /// Answers first and keeps the books after.
+    fn written(&mut self, batch: Batch, sequence: u64) {
+        let outcomes = batch.writes.iter().map(|write| {
+            Outcome::Applied(if write.put.is_some() { Revision(sequence) } else { Revision::ABSENT })
+        });
+        let answered = batch.reply.send(Ok(outcomes.collect())).is_ok();
+        for write in batch.writes {
+            self.note(write, sequence, answered);
+        }
+    }
+
+    fn note(&mut self, write: Write, sequence: u64, answered: bool) {
+        let (key, gc_after) = (write.key, write.gc_after);
+        let maybe_in_snapshot = write.expect != Revision::ABSENT || self.unanswered.contains_key(&key);
+        self.recent.apply(sequence, write, maybe_in_snapshot);
+        if !answered {
+            self.unanswered.insert(key, gc_after);
+        } else if !self.unanswered.is_empty() {
+            self.unanswered.remove(&key);
+        }
+    }
+
+    /// Refuses every batch that waits.
+    pub(super) fn refuse_waiting(&mut self, reason: &str) {
+        if !self.waiting.is_empty() && self.closing.is_none() {
+            self.health.journal(Some(reason));
+        }
+        self.waiting.drain(..).for_each(|batch| refuse(batch, reason));
+    }
+}
+
+/// Nothing of the batch is, or will be, on the disk.
+pub(super) fn refuse(batch: Batch, reason: &str) {
+    let _ = batch.reply.send(Err(StoreError::Unavailable(reason.into())));
+}

@@ -1,0 +1,125 @@
+//! Snapshot rounds, and the segments that they need, as the journal's writer sees them.
+
+use std::io;
+use std::sync::Arc;
+
+use super::super::changes::Changes;
+use super::super::message::RoundReply;
+use super::super::round::Job;
+use super::super::segment::Segment;
+use super::super::snapshot::Round;
+use super::Writer;
+
+/// The most segments that wait for a snapshot round. When there are so many, batches wait for
+/// the round, or are refused if rounds fail.
+pub(in crate::store::embedded) const MAX_SEGMENTS: u64 = 8;
+
+/// The most keys that room is made for in advance, because the last round had so many.
+const MOST_EXPECTED_KEYS: usize = 1 << 18;
+
+/// The round that is being carried out, or has to be repeated.
+pub(super) struct Running {
+    pub(super) round: Round,
+    /// Whether it is with the thread that carries it out.
+    pub(super) in_progress: bool,
+    pub(super) failed: Option<String>,
+    pub(super) replies: Vec<RoundReply>,
+}
+
+impl Writer {
+    /// A segment that was asked for is there, or cannot be had.
+    pub(super) fn prepared(&mut self, segment: io::Result<Segment>) {
+        let round_wanted = std::mem::take(&mut self.round_wanted);
+        match self.journal.prepared(segment) {
+            Ok(()) => {
+                self.health.reserve(None);
+                self.write_waiting();
+                for reply in round_wanted {
+                    self.tick(reply);
+                }
+            }
+            Err(error) => {
+                let trouble = format!("cannot reserve a journal segment: {error}");
+                self.health.reserve(Some(&trouble));
+                // Whoever waited for this segment has waited long enough.
+                self.refuse_waiting(&trouble);
+                for reply in round_wanted.into_iter().flatten() {
+                    let _ = reply.send(Err(trouble.clone()));
+                }
+            }
+        }
+    }
+
+    /// It is time for a round: begins one, or repeats the one that failed. `reply` is told how it
+    /// ended, or that there was nothing to do.
+    pub(super) fn tick(&mut self, reply: Option<RoundReply>) {
+        self.journal.ask_for_spare();
+        let begun = match &mut self.running {
+            Some(running) if running.in_progress => true,
+            Some(_) => {
+                self.send_round();
+                true
+            }
+            None => self.begin_round(true),
+        };
+        match &mut self.running {
+            Some(running) => running.replies.extend(reply),
+            None if !begun && self.journal.is_preparing() => self.round_wanted.push(reply),
+            None => {
+                let refusal = || Err("a failed write to the journal cannot be taken back".into());
+                if let Some(reply) = reply {
+                    let _ = reply.send(if begun { Ok(()) } else { refusal() });
+                }
+            }
+        }
+    }
+
+    /// Begins a round, if there is something to do; says whether the journal goes on in a segment
+    /// that is not part of it.
+    pub(super) fn begin_round(&mut self, paced: bool) -> bool {
+        let oldest_needed = self.covered + 1;
+        if !self.journal.newest_is_used() && self.journal.newest() == oldest_needed && self.recent.is_empty()
+        {
+            return true;
+        }
+        let Some(segment) = self.journal.end_of_round() else { return false };
+        let next = Changes::with_room_for(self.recent.len().min(MOST_EXPECTED_KEYS));
+        let changes = Arc::new(std::mem::replace(&mut self.recent, next));
+        let round = Round { changes, segment, sequence: self.journal.last_sequence(), paced };
+        self.running = Some(Running { round, in_progress: false, failed: None, replies: Vec::new() });
+        self.send_round();
+        true
+    }
+
+    /// Hands the round to the thread that carries it out.
+    pub(super) fn send_round(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        running.in_progress = true;
+        if self.jobs.send(Job::Round(running.round.clone())).is_err() {
+            self.round_ended(Err("the thread for snapshot rounds has ended; restart the server".into()));
+        }
+    }
+
+    /// The round that was handed over has ended.
+    pub(super) fn round_ended(&mut self, result: Result<(), String>) {
+        let Some(mut running) = self.running.take() else { return };
+        self.health.round(result.as_ref().err().map(String::as_str));
+        for reply in running.replies.drain(..) {
+            let _ = reply.send(result.clone());
+        }
+        match result {
+            Ok(()) => {
+                self.covered = running.round.segment;
+                let _ = self.jobs.send(Job::Discard(running.round.changes));
+                let now = self.clock.now();
+                self.unanswered.retain(|_, gc_after| now < *gc_after);
+            }
+            Err(reason) => {
+                running.in_progress = false;
+                running.failed = Some(reason);
+                self.running = Some(running);
+            }
+        }
+        self.write_waiting();
+    }
+}
