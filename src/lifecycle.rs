@@ -28,7 +28,7 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 /// Serves until a signal says stop.
 pub fn run(loaded: Loaded) -> ExitCode {
     let Loaded { settings, warnings, .. } = loaded;
-    telemetry::init(settings.log);
+    let _last_lines = telemetry::init(settings.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat};
 
 /// A country or region, by its two-letter ISO 3166-1 code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +50,21 @@ impl PhoneNumber {
         if text.len() > TEXT_MAX || !(international || default_region.is_some()) {
             return Err(NumberError::Unreadable);
         }
-        let spelled_plainly =
-            text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '(' | ')' | '.' | '/'));
+        let spelled_plainly = text
+            .strip_prefix('+')
+            .unwrap_or(text)
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-' | '(' | ')' | '.' | '/'));
         if !spelled_plainly {
             return Err(NumberError::Unreadable);
         }
         let parsed = PHONE_NUMBER_UTIL
             .parse(text, default_region.map(|r| r.0))
             .map_err(|_| NumberError::Unreadable)?;
-        parsed.is_possible_with_reason().map_err(|_| NumberError::Impossible)?;
+        // A local number, without its area code, cannot be called from elsewhere.
+        if !matches!(parsed.is_possible_with_reason(), Ok(NumberLengthType::IsPossible)) {
+            return Err(NumberError::Impossible);
+        }
         let e164 = parsed.format_as(PhoneNumberFormat::E164);
         let digits = e164.strip_prefix('+').unwrap_or(&e164);
         let number = digits.parse().map_err(|_| NumberError::Impossible)?;
@@ -135,6 +141,9 @@ mod tests {
             "tel:+14155552671",
             "+١٤١٥٥٥٥٢٦٧١",
             "+0000000000",
+            "++14155552671",
+            "+1415+5552671",
+            "+15550001",
         ] {
             assert!(PhoneNumber::parse(text, None).is_err(), "{text:?}");
         }

@@ -54,7 +54,8 @@ pub fn send(
     let verification = Verification {
         salt: on_its_way.map_or(salt, |v| v.salt),
         length: options.length,
-        expires: now.plus(options.life),
+        // A message on its way says how long its code is good: a further send never shortens that.
+        expires: on_its_way.map_or(Timestamp::EPOCH, |v| v.expires).max(now.plus(options.life)),
         sending: on_its_way.map_or(0, |v| v.sending).saturating_add(1),
         sending_until: now.plus(send_budget),
         sent: on_its_way.is_some_and(|v| v.sent),

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::command::{Command, CommandKind, Dispatch, NumberKey, SendDecision};
+use super::command::{Command, CommandKind, Dispatch, NumberKey, SendDecision, SendEnd, SettleCommand};
 use super::decide::{Durability, Judge};
 use super::record;
 use super::table::{Entry, Table};
@@ -82,7 +82,12 @@ impl Core {
         let now = self.tick(clock);
         let busy = self.busy.entry(command.key).or_default();
         if !matches!(command.kind, CommandKind::Settle(_)) {
-            if busy.unanswered >= self.commands_per_number {
+            // Sends at a gateway that hangs fill their own measure, never that of checks.
+            let load = match command.kind {
+                CommandKind::Check(_) => busy.queued,
+                CommandKind::Send(_) | CommandKind::Settle(_) => busy.unanswered,
+            };
+            if load >= self.commands_per_number {
                 refuse(command.kind, Refusal::NumberBusy);
                 return;
             }
@@ -95,7 +100,7 @@ impl Core {
         } else if self.in_flight.is_some() {
             let state = self.table.entry(&command.key).state;
             self.judge.decide(&mut command, state, now);
-            self.finish(command);
+            self.finish(command, now);
         } else {
             self.waiting.push(command);
             self.begin_batch(now);
@@ -133,7 +138,7 @@ impl Core {
         let mut again = Vec::new();
         for mut command in commands {
             if !conflicted.contains(&command.key) {
-                self.finish(command);
+                self.finish(command, now);
             } else if command.conflicts < MAX_CONFLICTS {
                 command.conflicts += 1;
                 again.push(command);
@@ -210,7 +215,7 @@ impl Core {
             if steps.get(&command.key).is_some_and(|step| step.write) {
                 held.push(command);
             } else {
-                self.finish(command);
+                self.finish(command, now);
             }
         }
         let mut written = Vec::with_capacity(steps.len());
@@ -230,14 +235,20 @@ impl Core {
     }
 
     /// Lets a decision leave: the answer, or the send that it permits.
-    fn finish(&mut self, command: Command) {
+    fn finish(&mut self, command: Command, now: Timestamp) {
         let key = command.key;
         match command.kind {
             CommandKind::Send(send) => match send.decided {
-                Some(SendDecision::Permitted(permit)) => {
+                Some(SendDecision::Permitted(permit)) if self.carries(&key, &permit.salt, now) => {
                     self.unqueue(key, false);
                     let (template, reply) = (send.template, send.reply);
                     self.dispatches.push(Dispatch { key, permit, template, reply });
+                }
+                Some(SendDecision::Permitted(permit)) => {
+                    // A later command of the same batch made the code useless: nothing is sent.
+                    let (end, reply) = (SendEnd::Failed { may_have_been_sent: false }, send.reply);
+                    let settle = SettleCommand { permit, end, reply, decided: None };
+                    self.waiting.push(Command::new(key, CommandKind::Settle(settle)));
                 }
                 Some(SendDecision::Locked { remaining }) => {
                     self.unqueue(key, true);
@@ -285,6 +296,10 @@ impl Core {
     /// Whether a message with the code of `salt` is still worth sending.
     pub fn is_usable(&mut self, key: &NumberKey, salt: &Salt, clock: Timestamp) -> bool {
         let now = self.tick(clock);
+        self.carries(key, salt, now)
+    }
+
+    fn carries(&self, key: &NumberKey, salt: &Salt, now: Timestamp) -> bool {
         let current = self.table.entry(key).state.at(now).verification();
         current.is_some_and(|v| v.salt == *salt && v.is_live(now))
     }
@@ -292,8 +307,11 @@ impl Core {
     /// Frees the memory of some numbers whose records have ended.
     pub fn sweep(&mut self, step: usize, clock: Timestamp) -> usize {
         let now = self.tick(clock);
-        // A number in the batch in flight may be freed: the end of the commit sets it anew.
-        self.table.sweep(step, now, |key| self.unsettled.contains(key))
+        // A number in the batch in flight may be freed: the end of the commit sets it anew. So may an
+        // unsettled one: what the disk may have of it has ended too.
+        self.table.sweep(step, now, |key| {
+            self.unsettled.remove(key);
+        })
     }
 
     /// Numbers held in memory.

@@ -97,11 +97,11 @@ fn decide_settle(
         (SendEnd::Accepted { message_id }, SettleOutcome::Open { attempts_left }) => {
             Ok(SendAnswer::Sent { attempts_left, message_id: message_id.clone() })
         }
-        (SendEnd::Accepted { .. }, SettleOutcome::Locked { until }) => {
+        (SendEnd::Accepted { .. } | SendEnd::Failed { .. }, SettleOutcome::Locked { until }) => {
             Ok(SendAnswer::Locked { remaining: until.since(now) })
         }
         (SendEnd::NumberRefused, _) => Ok(SendAnswer::NumberRefused),
-        (SendEnd::Failed { .. }, _) => Ok(SendAnswer::GatewayFailed),
+        (SendEnd::Failed { .. }, SettleOutcome::Open { .. }) => Ok(SendAnswer::GatewayFailed),
         (SendEnd::Overloaded, _) => Err(Refusal::SendsOverloaded),
     });
     // A code that stays needs no second record: what is lost in a crash is only that its message

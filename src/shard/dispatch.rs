@@ -1,6 +1,9 @@
 //! One send, from its durable decision to the command that settles it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+
+use futures_util::FutureExt as _;
 
 use super::command::{Command, CommandKind, Dispatch, SendEnd, SettleCommand};
 use super::surroundings::Surroundings;
@@ -15,9 +18,14 @@ pub async fn run(send: Dispatch, around: Arc<Surroundings>) {
     let code = derive_code(&around.server_key, &permit.salt, key.number, key.service, permit.length);
     let job = Job { to: key.number, channel: Channel::Sms, template, code, expires: permit.expires };
     let still_usable = async || around.router.is_usable(key, permit.salt).await;
-    let end = match around.delivery.deliver(job, still_usable).await {
-        Ok(accepted) => SendEnd::Accepted { message_id: accepted.message_id },
-        Err(error) => end_of(&error),
+    // A send that is never settled would count against its number for ever.
+    let end = match AssertUnwindSafe(around.delivery.deliver(job, still_usable)).catch_unwind().await {
+        Ok(Ok(accepted)) => SendEnd::Accepted { message_id: accepted.message_id },
+        Ok(Err(error)) => end_of(&error),
+        Err(_panic) => {
+            tracing::error!(number = %key.number, "delivery panicked; the message may have been sent or not");
+            SendEnd::Failed { may_have_been_sent: true }
+        }
     };
     let settle = SettleCommand { permit, end, reply, decided: None };
     around.router.send(Command::new(key, CommandKind::Settle(settle)));

@@ -49,10 +49,10 @@ impl Table {
         self.entries.len()
     }
 
-    /// Looks at the next `step` numbers and frees those whose record has ended, except ones that
-    /// `keep` holds. Frees memory only: a decision never depends on whether a sweep has been by.
-    pub fn sweep(&mut self, step: usize, now: Timestamp, keep: impl Fn(&NumberKey) -> bool) -> usize {
-        let mut freed = 0;
+    /// Looks at the next `step` numbers, frees those whose record has ended and tells `freed` of
+    /// them. Frees memory only: a decision never depends on whether a sweep has been by.
+    pub fn sweep(&mut self, step: usize, now: Timestamp, mut freed: impl FnMut(&NumberKey)) -> usize {
+        let mut count = 0;
         for _ in 0..step.min(self.entries.len()) {
             if self.sweep_at >= self.entries.len() {
                 self.sweep_at = 0;
@@ -60,11 +60,13 @@ impl Table {
             let ended = self
                 .entries
                 .get_index(self.sweep_at)
-                .is_some_and(|(key, entry)| entry.state.at(now) == NumberState::Fresh && !keep(key));
+                .is_some_and(|(_, entry)| entry.state.at(now) == NumberState::Fresh);
             if ended {
                 // The last entry moves here and is looked at next.
-                self.entries.swap_remove_index(self.sweep_at);
-                freed += 1;
+                if let Some((key, _)) = self.entries.swap_remove_index(self.sweep_at) {
+                    freed(&key);
+                }
+                count += 1;
             } else {
                 self.sweep_at += 1;
             }
@@ -73,7 +75,7 @@ impl Table {
         if self.entries.capacity() > 1024 && self.entries.len() < self.entries.capacity() / 8 {
             self.entries.shrink_to(self.entries.len() * 2);
         }
-        freed
+        count
     }
 }
 
@@ -101,7 +103,7 @@ mod tests {
         let now = Timestamp::from_millis(1_000);
         let mut freed = 0;
         for _ in 0..200 {
-            freed += table.sweep(10, now, |_| false);
+            freed += table.sweep(10, now, |_| ());
         }
         assert_eq!(freed, 667);
         assert_eq!(table.len(), 333);
@@ -109,11 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_leaves_what_it_is_told_to_keep() {
+    fn a_sweep_names_what_it_freed() {
         let mut table = Table::default();
         table.set(key(1), locked_until(1));
-        assert_eq!(table.sweep(10, Timestamp::from_millis(9), |k| *k == key(1)), 0);
-        assert_eq!(table.len(), 1);
+        table.set(key(2), locked_until(99));
+        let mut freed = Vec::new();
+        table.sweep(10, Timestamp::from_millis(9), |key| freed.push(*key));
+        assert_eq!(freed, [key(1)]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::io::IsTerminal;
 
 use tracing::Level;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -14,15 +15,27 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
 
-/// Starts logging for the whole process. A second call changes nothing.
-pub fn init(settings: LogSettings) {
+/// Lines that may wait for a reader of standard error. Beyond it lines are lost, not requests: a
+/// terminal that was stopped, or a pipe that nobody reads, must not hold up the server.
+const WAITING_LINES: usize = 8_192;
+
+/// Starts logging for the whole process. A second call changes nothing. Dropping what is returned
+/// prints what still waits, for as long as a second.
+#[must_use = "the last lines are printed when it is dropped"]
+pub fn init(settings: LogSettings) -> WorkerGuard {
+    let (stderr, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES)
+        .thread_name("log")
+        .finish(std::io::stderr());
     let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), settings.level);
     let filter = own.with_default(settings.level.min(Level::WARN));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     let layer = match settings.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // Already set means that a program around the library has its own logging.
     let _ = registry().with(layer.with_filter(filter)).try_init();
+    guard
 }

@@ -263,6 +263,17 @@ fn a_send_while_one_is_on_its_way_repeats_its_code() {
 }
 
 #[test]
+fn a_send_while_one_is_on_its_way_never_shortens_its_codes_life() {
+    let mut world = World::new();
+    world.policy.code.life = mins(10);
+    let long = world.permit();
+    world.policy.code.life = secs(30);
+    world.permit();
+    world.advance(mins(9));
+    assert_eq!(world.checks(&world.code_of(&long)), CheckOutcome::Approved);
+}
+
+#[test]
 fn of_two_sends_on_their_way_one_that_arrives_keeps_the_code_good() {
     for (a, b) in
         [(GatewayResult::Accepted, GatewayResult::Failed), (GatewayResult::Failed, GatewayResult::Accepted)]

@@ -86,6 +86,17 @@ async fn a_gateway_that_hangs_holds_up_its_own_sends_only() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_panics_costs_its_send_and_nothing_else() {
+    let bounds = Bounds { commands_per_number: 2, ..Bounds::default() };
+    let world = World::over(Arc::new(PanickingGateway), bounds).await;
+    for _ in 0..3 {
+        assert_eq!(ask(world.verifier.clone(), 1).await, Ok(SendAnswer::GatewayFailed));
+    }
+    assert_eq!(world.checks_wrong(1).await, Ok(wrong(4)));
+    assert_eq!(world.verifier.commands_in_flight(), 0);
+}
+
+#[tokio::test]
 async fn a_caller_that_goes_away_does_not_cancel_its_send() {
     let world = World::start().await;
     world.store.hold();
@@ -184,6 +195,23 @@ impl Gateway for HangingGateway {
 
     fn send<'a>(&'a self, _: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
         Box::pin(std::future::pending())
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A provider whose code has a fault.
+struct PanickingGateway;
+
+impl Gateway for PanickingGateway {
+    fn name(&self) -> &'static str {
+        "Panicking"
+    }
+
+    fn send<'a>(&'a self, _: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
+        Box::pin(async { panic_any("a fault in a gateway") })
     }
 
     fn readiness(&self) -> Result<(), String> {

@@ -258,6 +258,55 @@ fn commands_for_one_number_are_bounded_and_others_are_not_held_up() {
 }
 
 #[test]
+fn a_code_that_the_same_batch_makes_useless_is_not_sent() {
+    let mut world = World::new();
+    world.has_code(number(1));
+    for _ in 0..4 {
+        world.checks_wrong(number(1));
+        world.commits();
+    }
+    let _other = world.sends(number(2));
+    let writes = world.takes_commit();
+    let send = world.sends(number(1));
+    let locking = world.checks_wrong(number(1));
+    world.applied(&writes);
+    assert_eq!(world.dispatched().key, number(2));
+    world.commits();
+    assert!(world.dispatches_nothing(), "the code was void before its message could leave");
+    assert!(matches!(locking.answer(), Ok(CheckAnswer::LockedNow { .. })));
+    assert!(matches!(send.answer(), Ok(SendAnswer::Locked { .. })));
+    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckAnswer::Locked { .. })));
+}
+
+#[test]
+fn checks_are_not_held_up_by_sends_at_a_gateway_that_hangs() {
+    let mut world = World::new();
+    let mut dispatches = Vec::new();
+    for _ in 0..COMMANDS_PER_NUMBER {
+        let _answer = world.sends(number(1));
+        world.commits();
+        dispatches.push(world.dispatched());
+    }
+    let check = world.checks_wrong(number(1));
+    world.commits();
+    assert_eq!(check.answer(), Ok(wrong(4)));
+}
+
+#[test]
+fn a_number_whose_write_failed_is_freed_when_its_record_has_ended() {
+    let mut world = World::new();
+    world.has_code(number(1));
+    let _answer = world.checks_wrong(number(1));
+    world.fails_to_commit();
+    world.now = world.now.plus(Duration::from_secs(3600));
+    let now = world.now;
+    assert_eq!(world.core.sweep(10, now), 1);
+    let answer = world.checks_wrong(number(1));
+    assert!(world.wants_no_commit(), "nothing of it is left to write again");
+    assert_eq!(answer.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
+}
+
+#[test]
 fn sends_at_the_gateway_count_against_the_bound_of_their_number() {
     let mut world = World::new();
     let mut dispatches = Vec::new();
