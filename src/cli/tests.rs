@@ -43,8 +43,10 @@ fn help_says_what_a_newcomer_asks() {
         "--version",
         "Where settings come from",
         "Exit codes",
-        "64",
-        "70",
+        "\n  0 ",
+        "\n  1 ",
+        "\n  64 ",
+        "\n  70 ",
         "Examples",
     ] {
         assert!(ran.out.contains(part), "no {part:?} in:\n{}", ran.out);
