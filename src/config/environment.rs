@@ -84,7 +84,8 @@ impl Place<'_> {
                 None => self.report.error(ConfigError {
                     subject: "HOST".to_owned(),
                     given: Some(quoted(host)),
-                    problem: "it must be a host name, an address, or a URL such as http://localhost"
+                    problem: "it must be a host name or an address, perhaps with a port, or a URL such as \
+                              http://localhost"
                         .to_owned(),
                     origin: Some(origin),
                 }),

@@ -44,11 +44,8 @@ pub fn resolve(
         test_hostname: keys.test_hostname,
         test_port: keys.test_port,
     };
-    let listen = listen::choose(addresses, production.as_ref().map(|taken| taken.value.0), r);
-    let strangers = r.take("allow-unauthenticated", keys.allow_unauthenticated);
-    if let (Some(listen), Some(strangers)) = (&listen, strangers) {
-        listen::guard(listen, strangers.value.0, r.report);
-    }
+    let strangers = r.take("allow-unauthenticated", keys.allow_unauthenticated).map(|taken| taken.value.0);
+    let listen = listen::choose(addresses, production.as_ref().map(|taken| taken.value.0), strangers, r);
     let gateway = twilio::gateway(twilio, r);
     let simulate = r.take("simulator-in-production", keys.simulator_in_production);
     if let (Some(GatewaySettings::Simulator), Some(production), Some(simulate)) =
