@@ -20,6 +20,8 @@ docs/configuration.md explains every key.
 
 Exit codes:
   0   stopped as asked, or the check found nothing wrong
+  1   the stop was cut short, by a second signal, the end of graceful-stop or a
+      failed write; what was answered is in the journal
   64  the command line or the configuration is wrong: every error is printed
   70  the configuration is right, but the server could not start or gave up
 

@@ -1,14 +1,17 @@
 //! The `.env` file: read like variables, without touching the environment of the process.
+//!
+//! One line is one variable, whatever it holds, so that a slip in one line cannot swallow the next.
+//! What is understood, and why no library does it: `docs/decisions/0006-env-file.md`.
 
-use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::{self, Read};
 use std::path::Path;
-use std::rc::Rc;
 
+use super::names::PREFIX;
 use super::report::Report;
 use super::sources::read_text;
+
+/// What the names of Twilio's variables begin with.
+const TWILIO: &str = "TWILIO_";
 
 /// The variables of the `.env` file in `directory`, if there is one. A later line of the same name
 /// wins, as it does in the Redis version and in the tutorial.
@@ -25,110 +28,155 @@ pub fn read(directory: &Path, report: &mut Report) -> BTreeMap<String, String> {
     }
 }
 
+/// A line that cannot be read is an error only if it could be about a variable that is used: the
+/// file may be shared with other programs. No value is ever repeated, it may be a secret.
 fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String> {
-    let text = text.split_inclusive('\n').map(quoted_if_it_needs_to_be).collect::<String>();
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut variables = BTreeMap::new();
-    let line = Rc::new(Cell::new(0));
-    for item in dotenvy::from_read_iter(LineByLine { rest: text.as_bytes(), line: Rc::clone(&line) }) {
-        match item {
-            Ok((name, value)) => {
-                variables.insert(name, value);
+    let mut ignored = Vec::new();
+    for (number, text) in (1_usize..).zip(text.split('\n')) {
+        let place = format!("{file}, line {number}");
+        match read_line(text) {
+            Line::Blank => {}
+            Line::Variable(name, value) => {
+                variables.insert(name.to_owned(), value);
             }
-            // The error of dotenvy quotes the line, and the line may hold a secret.
-            Err(_) => report.problem(
-                format!("{file}, line {}", line.get()),
-                "it must be NAME=value. A value with quotes, $ or # needs quotes around it: \
-                 NAME='a value'",
-                None,
+            Line::OpenQuote(name, quote) if is_used(name) => report.problem(
+                name,
+                format!(
+                    "its value begins with {quote} and no {quote} ends it on that line. Close it, or put another \
+                     kind of quotes around the whole value; a line break in \"...\" is written \\n"
+                ),
+                place,
             ),
+            Line::OpenQuote(name, quote) => report.warn(format!(
+                "{place}: {name} is ignored: its value begins with {quote} and no {quote} ends it on that line"
+            )),
+            Line::Other(word) if is_used(word) => {
+                report.problem(word, "no = follows the name; it must be NAME=value", place);
+            }
+            Line::Other(_) if mentions_used(text) => {
+                let problem = "it must be NAME=value, and a name has only letters, digits, _, . and -";
+                report.problem(place, problem, None);
+            }
+            Line::Other(_) => ignored.push(number),
         }
+    }
+    if !ignored.is_empty() {
+        report.warn(format!("{file}, {}: ignored, for it is not NAME=value", numbered(&ignored)));
     }
     variables
 }
 
-/// The readers of the systems that we replace take `NAME=two words` as it stands, up to a comment;
-/// dotenvy wants quotes there. A line with quotes, `$` or `\` of its own is left as it is.
-fn quoted_if_it_needs_to_be(line: &str) -> Cow<'_, str> {
-    let Some((name, value)) = line.split_once('=') else { return line.into() };
-    let value = value.split_once(" #").map_or(value, |(value, _comment)| value).trim();
-    let plain = !value.contains(['\'', '"', '$', '\\', '#']) && !name.trim_start().starts_with('#');
-    if plain && value.contains(char::is_whitespace) {
-        format!("{name}='{value}'\n").into()
-    } else {
-        line.into()
+fn is_used(name: &str) -> bool {
+    [PREFIX, TWILIO].iter().any(|prefix| name.starts_with(prefix)) || ["HOST", "PORT"].contains(&name)
+}
+
+/// Whether a line that assigns nothing has one of our names where a name could be.
+fn mentions_used(line: &str) -> bool {
+    let front = line.split('=').next().unwrap_or_default();
+    [PREFIX, TWILIO].iter().any(|prefix| front.contains(prefix))
+}
+
+/// `line 3` or `lines 3, 4 and 5`; of many, the first ones and how many more.
+fn numbered(lines: &[usize]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = lines.iter().take(SHOWN).map(ToString::to_string).collect();
+    match (shown.as_slice(), lines.len().saturating_sub(SHOWN)) {
+        ([one], _) => format!("line {one}"),
+        ([front @ .., last], 0) => format!("lines {} and {last}", front.join(", ")),
+        (shown, more) => format!("lines {} and {more} more", shown.join(", ")),
     }
 }
 
-/// Hands out one line per read and counts them: dotenvy reads no further than it needs, so the
-/// count is the line that an error is about.
-struct LineByLine<'a> {
-    rest: &'a [u8],
-    line: Rc<Cell<usize>>,
+/// What one line says.
+#[derive(Debug, PartialEq, Eq)]
+enum Line<'a> {
+    /// Nothing, or a comment.
+    Blank,
+    /// A name and its value.
+    Variable(&'a str, String),
+    /// A name whose value begins with a quote that does not end.
+    OpenQuote(&'a str, char),
+    /// No assignment. The first word, if it could be a name.
+    Other(&'a str),
 }
 
-impl Read for LineByLine<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let line_end = self.rest.iter().position(|byte| *byte == b'\n').map_or(self.rest.len(), |at| at + 1);
-        let (line, rest) = self.rest.split_at(line_end.min(buffer.len()));
-        buffer[..line.len()].copy_from_slice(line);
-        let ends = line.ends_with(b"\n") || (rest.is_empty() && !line.is_empty());
-        self.line.set(self.line.get() + usize::from(ends));
-        self.rest = rest;
-        Ok(line.len())
+fn read_line(line: &str) -> Line<'_> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Line::Blank;
+    }
+    let exported = line.strip_prefix("export").filter(|rest| rest.starts_with(char::is_whitespace));
+    let line = exported.unwrap_or(line).trim_start();
+    let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let (name, rest) = line.split_at(line.find(|c| !of_name(c)).unwrap_or(line.len()));
+    // Both predecessors read `NAME: value` too.
+    match rest.trim_start().strip_prefix(['=', ':']) {
+        Some(text) if !name.is_empty() => match value(text) {
+            Ok(value) => Line::Variable(name, value),
+            Err(quote) => Line::OpenQuote(name, quote),
+        },
+        _ => Line::Other(name),
+    }
+}
+
+/// The value behind `=`, or the quote that it begins with when that has no end.
+fn value(text: &str) -> Result<String, char> {
+    match text.trim_start().chars().next() {
+        Some(quote @ ('"' | '\'' | '`')) => in_quotes(&text.trim_start()[1..], quote).ok_or(quote),
+        _ => Ok(before_comment(text).trim().to_owned()),
+    }
+}
+
+/// Up to a `#` that follows white space. Any other `#` is part of the value, as are quotes and `$`.
+fn before_comment(text: &str) -> &str {
+    let mut after_space = false;
+    for (at, c) in text.char_indices() {
+        if c == '#' && after_space {
+            return &text[..at];
+        }
+        after_space = c.is_whitespace();
+    }
+    text
+}
+
+/// What is in front of the closing quote: the first one that nothing but a comment follows, so that
+/// `'Joe's'` is read as it is meant. `None` when there is none.
+fn in_quotes(text: &str, quote: char) -> Option<String> {
+    let mut value = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\\'
+            && quote == '"'
+            && let Some(escaped) = chars.as_str().chars().next().and_then(unescaped)
+        {
+            value.push(escaped);
+            chars.next();
+        } else if c == quote && ends(chars.as_str()) {
+            return Some(value);
+        } else {
+            value.push(c);
+        }
+    }
+    None
+}
+
+fn ends(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.is_empty() || rest.starts_with('#')
+}
+
+/// What stands for a character behind a backslash in double quotes; any other backslash is itself.
+/// A `$` never needs one here, but does in files that were written for the Redis version.
+const fn unescaped(c: char) -> Option<char> {
+    match c {
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        '"' | '\\' | '$' => Some(c),
+        _ => None,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quotes_comments_exports_and_empty_values_are_understood() {
-        let text = "# a comment\nA=1\nexport B='two words'\r\nC=\"x # y\" # z\n\nD=\nE = 5\nF={code}\n";
-        let (variables, errors) = parsed(text);
-        assert_eq!(errors, Vec::<String>::new());
-        for (name, value) in
-            [("A", "1"), ("B", "two words"), ("C", "x # y"), ("D", ""), ("E", "5"), ("F", "{code}")]
-        {
-            assert_eq!(variables.get(name).map(String::as_str), Some(value), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_value_of_several_words_needs_no_quotes() {
-        let text = "A=+1 415 555 2671\r\nexport B = two  words # and a comment\n# C=not this one\nD=x y";
-        let (variables, errors) = parsed(text);
-        assert_eq!(errors, Vec::<String>::new());
-        let expected = [("A", "+1 415 555 2671"), ("B", "two  words"), ("D", "x y")];
-        assert_eq!(variables.len(), expected.len());
-        for (name, value) in expected {
-            assert_eq!(variables.get(name).map(String::as_str), Some(value), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_last_line_of_a_name_wins() {
-        assert_eq!(parsed("A=1\nA=2").0.get("A").map(String::as_str), Some("2"));
-    }
-
-    #[test]
-    fn every_bad_line_is_named_by_its_number_and_never_quoted() {
-        let (variables, errors) = parsed("A=1\nTOKEN=hunter2 $$ secret\n\nB=2\nhunter3\nC='open\n");
-        assert_eq!(variables.len(), 2);
-        let [first, second, third] = errors.as_slice() else { panic!("{errors:?}") };
-        assert!(first.starts_with(".env, line 2"), "{first}");
-        assert!(second.starts_with(".env, line 5"), "{second}");
-        assert!(third.starts_with(".env, line 6"), "{third}");
-        assert!(!errors.concat().contains("hunter"), "{errors:?}");
-    }
-
-    fn parsed(text: &str) -> (BTreeMap<String, String>, Vec<String>) {
-        let mut report = Report::default();
-        let variables = parse(text, ".env", &mut report);
-        let errors = match report.finish(Some(())) {
-            Ok(_) => Vec::new(),
-            Err(errors) => errors.iter().map(ToString::to_string).collect(),
-        };
-        (variables, errors)
-    }
-}
+mod tests;

@@ -6,14 +6,11 @@ use std::path::Path;
 use super::dotenv;
 use super::layer::Layer;
 use super::listen::host_variable;
-use super::names::{Names, PREFIX, nearest, suggestion, variable};
+use super::names::{FILE_SUFFIX, Names, PREFIX, nearest, suggestion, variable};
 use super::report::{ConfigError, Report};
 use super::sources::{Sources, read_text};
 use super::twilio;
 use super::value::quoted;
-
-/// What a variable's name ends with when its value is the name of a file with the value.
-const FILE_SUFFIX: &str = "_FILE";
 
 /// Variables of the Redis version and the tutorial that have no meaning any more.
 const REDIS: [&str; 2] = ["REDIS_URL", "REDIS_DB_PASSWORD"];
@@ -84,7 +81,8 @@ impl Place<'_> {
                 None => self.report.error(ConfigError {
                     subject: "HOST".to_owned(),
                     given: Some(quoted(host)),
-                    problem: "it must be a host name, an address, or a URL such as http://localhost"
+                    problem: "it must be a host name or an address, perhaps with a port, or a URL such as \
+                              http://localhost"
                         .to_owned(),
                     origin: Some(origin),
                 }),

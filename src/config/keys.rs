@@ -67,7 +67,8 @@ pub struct Keys {
     pub default_region: Given<RegionChoice>,
     /// Directory of the embedded store.
     pub data_dir: Given<PathText>,
-    /// File of the server key. Without it, server.key in the data directory.
+    /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
+    /// must exist. Without this key, server.key in the data directory, made at the first start.
     pub key_file: Given<PathText>,
     /// How many queues the numbers are spread over. Without it, the number of processors.
     pub shards: Given<Whole<Shards>>,

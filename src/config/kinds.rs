@@ -156,7 +156,7 @@ impl Setting for PathText {
     }
 }
 
-/// The name that messages speak in.
+/// The name that messages speak in. Empty where none is given.
 #[derive(Debug)]
 pub struct Brand(pub String);
 
@@ -167,8 +167,7 @@ impl Brand {
 impl Setting for Brand {
     fn read(text: &str) -> Option<Self> {
         let text = text.trim();
-        let unusable = text.is_empty()
-            || text.chars().count() > Self::LONGEST
+        let unusable = text.chars().count() > Self::LONGEST
             || text.contains("_CODE_")
             || text.chars().any(|c| c.is_control() || matches!(c, '{' | '}'));
         (!unusable).then(|| Self(text.to_owned()))
@@ -180,7 +179,7 @@ impl Setting for Brand {
 
     fn accepted() -> String {
         format!(
-            "a name of 1 to {} characters without line breaks, braces or _CODE_ (it is put into messages)",
+            "a name of at most {} characters without line breaks, braces or _CODE_ (it is put into messages)",
             Self::LONGEST
         )
     }
@@ -249,7 +248,7 @@ mod tests {
     #[test]
     fn a_brand_cannot_smuggle_a_placeholder_or_a_line_into_a_message() {
         assert_eq!(Brand::read("  Acme & Sons ").map(|brand| brand.0).as_deref(), Some("Acme & Sons"));
-        for text in ["", "   ", "a{code}", "x}", "a\nb", "_CODE_", &"x".repeat(101)] {
+        for text in ["a{code}", "x}", "a\nb", "_CODE_", &"x".repeat(101)] {
             assert!(Brand::read(text).is_none(), "{text:?}");
         }
     }

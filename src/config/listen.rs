@@ -23,10 +23,14 @@ const ALLOW: &str = "this version has no API keys, so whoever reaches that addre
 impl ListenAddress {
     /// Whether only this machine can reach the address: 127.0.0.0/8, `::1` or `localhost`.
     pub fn is_loopback(&self) -> bool {
-        match self.host.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback(),
-            Err(_) => self.host.eq_ignore_ascii_case("localhost"),
-        }
+        is_loopback(&self.host)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
@@ -117,12 +121,17 @@ impl Setting for HostPort {
     }
 }
 
-/// Reads the tutorial's `HOST`: a host, or a URL such as `http://localhost:5000`. `None` when it
-/// is neither.
+/// Reads the tutorial's `HOST`: a host, perhaps with a port, or a URL such as
+/// `http://localhost:5000`. `None` when it is neither.
 pub fn host_variable(text: &str) -> Option<(String, Option<u16>)> {
     let text = text.trim();
     if !text.contains("://") {
-        return Host::read(text).map(|host| (host.0, None));
+        let text = text.strip_suffix('/').unwrap_or(text);
+        if let Some(host) = Host::read(text) {
+            return Some((host.0, None)).filter(|(host, _)| !host.is_empty());
+        }
+        let address = HostPort::read(text)?.0.filter(|address| !address.host.is_empty())?;
+        return Some((address.host, Some(address.port)));
     }
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let host = match url.host()? {
@@ -154,10 +163,12 @@ pub struct ListenKeys {
     pub test_port: Given<Whole<Port>>,
 }
 
-/// The address to listen on. `None` after an error.
+/// The address to listen on. `None` after an error. `strangers` says whether others than this machine
+/// may reach it, unless that is unknown.
 pub fn choose(
     keys: ListenKeys,
     production: Option<bool>,
+    strangers: Option<bool>,
     reader: &mut Reader<'_>,
 ) -> Option<Taken<ListenAddress>> {
     // All of them are read, also those that another overrules, so that no wrong value hides.
@@ -166,34 +177,41 @@ pub fn choose(
     let domain = reader.take("prod-domain", keys.prod_domain);
     let host = reader.take("test-hostname", keys.test_hostname);
     let port = reader.take("test-port", keys.test_port);
-    if flag_given {
-        return required(LISTEN_FLAG, flag?, &format!("it must be {}", HostPort::accepted()), reader);
-    }
-    if production? {
+    let listen = if flag_given {
+        required(LISTEN_FLAG, flag?, &format!("it must be {}", HostPort::accepted()), reader)?
+    } else if production? {
         let problem = "it is empty, but \"production\" is true and the server then listens there. Set it to \
                        host:port or :port";
-        return required("prod-domain", domain?, problem, reader);
-    }
-    let (host, port) = (host?, port?);
-    let address = ListenAddress { host: host.value.0, port: u16::try_from(port.value.get()).ok()? };
-    let origin =
-        if host.origin == port.origin { host.origin } else { format!("{} and {}", host.origin, port.origin) };
-    Some(Taken { value: address, origin })
+        required("prod-domain", domain?, problem, reader)?
+    } else {
+        let host = host?;
+        let Some(port) = port else {
+            // The port is wrong, but whom the host lets in can be said all the same.
+            guard(&host.value.0, "", &host.origin, strangers, reader.report);
+            return None;
+        };
+        let origin = if host.origin == port.origin {
+            host.origin
+        } else {
+            format!("{} and {}", host.origin, port.origin)
+        };
+        let port = u16::try_from(port.value.get()).ok()?;
+        Taken { value: ListenAddress { host: host.value.0, port }, origin }
+    };
+    guard(&listen.value.host, &listen.value.to_string(), &listen.origin, strangers, reader.report);
+    Some(listen)
 }
 
 /// Stops the start when strangers could reach an address without a key and nobody has said that
 /// they may.
-pub fn guard(listen: &Taken<ListenAddress>, allowed: bool, report: &mut Report) {
-    if allowed || listen.value.is_loopback() {
+fn guard(host: &str, address: &str, origin: &str, strangers: Option<bool>, report: &mut Report) {
+    if strangers != Some(false) || is_loopback(host) {
         return;
     }
-    let subject = format!("listen address {}", listen.value);
-    let reach = if listen.value.host.is_empty() {
-        "it means every address of this machine"
-    } else {
-        "it is not loopback"
-    };
-    report.problem(subject, format!("{reach}, and {ALLOW}"), listen.origin.clone());
+    let reach = if host.is_empty() { "it means every address of this machine" } else { "it is not loopback" };
+    let address = if address.is_empty() { host } else { address };
+    let subject = format!("listen address {address}").trim_end().to_owned();
+    report.problem(subject, format!("{reach}, and {ALLOW}"), origin.to_owned());
 }
 
 fn required(
@@ -252,10 +270,17 @@ mod tests {
             ("http://[::1]:5000", "::1", Some(5000)),
             ("127.0.0.1", "127.0.0.1", None),
             ("[::1]", "::1", None),
+            ("localhost/", "localhost", None),
+            ("localhost:5000", "localhost", Some(5000)),
+            ("127.0.0.1:5000/", "127.0.0.1", Some(5000)),
+            ("[::1]:5000", "::1", Some(5000)),
+            ("::1", "::1", None),
         ] {
             assert_eq!(host_variable(text), Some((host.to_owned(), port)), "{text}");
         }
-        for text in ["ftp://localhost", "http://", "local host", "localhost:3000"] {
+        for text in
+            ["ftp://localhost", "http://", "local host", "localhost:", "localhost:x", ":3000", "/", " "]
+        {
             assert_eq!(host_variable(text), None, "{text}");
         }
     }

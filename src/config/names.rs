@@ -8,6 +8,9 @@ const FILE_ONLY: [&str; 2] = ["$schema", "sms"];
 /// What the variables of ours begin with.
 pub const PREFIX: &str = "ONCEWARD_";
 
+/// What a variable's name ends with when its value is the name of a file with the value.
+pub const FILE_SUFFIX: &str = "_FILE";
+
 /// The names of all keys, as config.json spells them.
 pub struct Names {
     keys: Vec<String>,

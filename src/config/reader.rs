@@ -67,6 +67,11 @@ impl<'a> Reader<'a> {
         self.rows
     }
 
+    /// Where the value of a key came from, accepted or not, if there is one.
+    pub fn origin_of<T>(&self, key: &str, given: &Given<T>) -> Option<String> {
+        given.tag().map(|tag| self.origin(tag, key))
+    }
+
     /// How a person would name the place that a value came from.
     fn origin(&self, tag: Tag, key: &str) -> String {
         let layer = self.figment.get_metadata(tag);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::names::FILE_SUFFIX;
+
 /// One thing that stops the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -86,6 +88,15 @@ impl Report {
             problem: problem.into(),
             origin: origin.into(),
         });
+    }
+
+    /// Whether an error about one of these names was noted: what follows from it need not be said.
+    pub fn is_about(&self, names: &[&str]) -> bool {
+        self.errors.iter().any(|error| {
+            let subject = error.subject.to_ascii_uppercase().replace('-', "_");
+            let subject = subject.strip_suffix(FILE_SUFFIX).unwrap_or(&subject);
+            names.contains(&subject)
+        })
     }
 
     /// Notes something that the operator should know and that stops nothing.

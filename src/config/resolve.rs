@@ -44,11 +44,8 @@ pub fn resolve(
         test_hostname: keys.test_hostname,
         test_port: keys.test_port,
     };
-    let listen = listen::choose(addresses, production.as_ref().map(|taken| taken.value.0), r);
-    let strangers = r.take("allow-unauthenticated", keys.allow_unauthenticated);
-    if let (Some(listen), Some(strangers)) = (&listen, strangers) {
-        listen::guard(listen, strangers.value.0, r.report);
-    }
+    let strangers = r.take("allow-unauthenticated", keys.allow_unauthenticated).map(|taken| taken.value.0);
+    let listen = listen::choose(addresses, production.as_ref().map(|taken| taken.value.0), strangers, r);
     let gateway = twilio::gateway(twilio, r);
     let simulate = r.take("simulator-in-production", keys.simulator_in_production);
     if let (Some(GatewaySettings::Simulator), Some(production), Some(simulate)) =
@@ -89,6 +86,13 @@ pub fn resolve(
     };
     let answers = r.value("redis-version-answers", keys.redis_version_answers).0;
     let data_dir = directory.join(r.value("data-dir", keys.data_dir).0);
+    if keys.key_file.is_absent() {
+        r.row(
+            "key-file",
+            "(not set)".to_owned(),
+            "the default: server.key in data-dir, made at the first start",
+        );
+    }
     let server_key_file = r.take("key-file", keys.key_file).map(|file| directory.join(file.value.0));
     let default_region = r.value("default-region", keys.default_region).region;
     let shards = r.value("shards", keys.shards).as_usize();
@@ -128,10 +132,11 @@ fn extract<T: DeserializeOwned>(figment: &Figment, report: &mut Report) -> Optio
         .ok()
 }
 
-/// `brand`, or else `service_name`, or else our own name.
+/// `brand`, or else `service_name`, or else our own name. Empty counts as not given.
 fn brand(brand: Given<Brand>, service_name: Given<Text>, r: &mut Reader<'_>) -> Brand {
     let service = r.take("service_name", service_name).filter(|name| !name.value.0.trim().is_empty());
-    if !brand.is_absent() {
+    let empty = matches!(&brand, Given::Read(brand, _) if brand.0.is_empty());
+    if !brand.is_absent() && !empty {
         return r.value("brand", brand);
     }
     let Some(service) = service else {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::reader::{Reader, Taken};
+use super::report::Report;
 use super::settings::GatewaySettings;
 use super::twilio_kinds::{BaseUrl, SenderNumber, Sid, Token};
 use super::value::{Given, Setting};
@@ -25,38 +26,50 @@ pub const VARIABLES: [&str; 7] = [
 #[serde(default)]
 pub struct TwilioKeys {
     #[serde(rename = "TWILIO_ACCOUNT_SID")]
-    account_sid: Given<Sid>,
+    account_sid: Given<Sid<'A', 'C'>>,
     #[serde(rename = "TWILIO_AUTH_TOKEN")]
     auth_token: Given<Token>,
     #[serde(rename = "TWILIO_PHONE_NUMBER")]
     phone_number: Given<SenderNumber>,
     #[serde(rename = "TWILIO_MESSAGING_SERVICE_SID")]
-    messaging_service_sid: Given<Sid>,
+    messaging_service_sid: Given<Sid<'M', 'G'>>,
     #[serde(rename = "TWILIO_SERVICES_ID")]
-    services_id: Given<Sid>,
+    services_id: Given<Sid<'V', 'A'>>,
     #[serde(rename = "TWILIO_BASE_URL")]
     base_url: Given<BaseUrl>,
 }
 
 impl TwilioKeys {
-    fn any_given(&self) -> bool {
-        !(self.account_sid.is_absent()
-            && self.auth_token.is_absent()
-            && self.services_id.is_absent()
-            && self.base_url.is_absent())
-            || self.has_sender()
-    }
-
-    fn has_sender(&self) -> bool {
-        !(self.phone_number.is_absent() && self.messaging_service_sid.is_absent())
-    }
-
-    /// What sending still needs.
-    fn missing(&self) -> Vec<&'static str> {
+    /// Where everything that is given came from.
+    fn origins(&self, reader: &Reader<'_>) -> Vec<String> {
         [
-            (self.account_sid.is_absent(), "TWILIO_ACCOUNT_SID"),
-            (self.auth_token.is_absent(), "TWILIO_AUTH_TOKEN"),
-            (!self.has_sender(), "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID)"),
+            reader.origin_of("TWILIO_ACCOUNT_SID", &self.account_sid),
+            reader.origin_of("TWILIO_AUTH_TOKEN", &self.auth_token),
+            reader.origin_of("TWILIO_PHONE_NUMBER", &self.phone_number),
+            reader.origin_of("TWILIO_MESSAGING_SERVICE_SID", &self.messaging_service_sid),
+            reader.origin_of("TWILIO_SERVICES_ID", &self.services_id),
+            reader.origin_of("TWILIO_BASE_URL", &self.base_url),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// What sending still needs. What is there but cannot be read, such as a file that is missing,
+    /// has an error of its own already.
+    fn missing(&self, report: &Report) -> Vec<&'static str> {
+        let absent = |is_absent: bool, names: &[&str]| is_absent && !report.is_about(names);
+        let no_sender = self.phone_number.is_absent() && self.messaging_service_sid.is_absent();
+        [
+            (absent(self.account_sid.is_absent(), &["TWILIO_ACCOUNT_SID"]), "TWILIO_ACCOUNT_SID"),
+            (
+                absent(self.auth_token.is_absent(), &["TWILIO_AUTH_TOKEN", "TWILIO_AUTHTOKEN"]),
+                "TWILIO_AUTH_TOKEN",
+            ),
+            (
+                absent(no_sender, &["TWILIO_PHONE_NUMBER", "TWILIO_MESSAGING_SERVICE_SID"]),
+                "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID)",
+            ),
         ]
         .into_iter()
         .filter_map(|(missing, name)| missing.then_some(name))
@@ -68,44 +81,37 @@ impl TwilioKeys {
 /// about it must be enough to send with, for a message that silently goes nowhere is the worst
 /// outcome of a forgotten variable.
 pub fn gateway(keys: TwilioKeys, reader: &mut Reader<'_>) -> Option<GatewaySettings> {
-    if !keys.any_given() {
+    let origins = keys.origins(reader);
+    if origins.is_empty() && !reader.report.is_about(&VARIABLES) {
         return Some(GatewaySettings::Simulator);
     }
-    let missing = keys.missing();
-    let has_sender = keys.has_sender();
+    let missing = keys.missing(reader.report);
+    if !missing.is_empty() {
+        let only_verify = !keys.services_id.is_absent() && missing.iter().any(|name| name.contains("PHONE"));
+        let origin = (!origins.is_empty()).then(|| origins.join("; "));
+        reader.report.problem("Twilio", incomplete(&missing, only_verify), origin);
+    }
     let account = reader.take("TWILIO_ACCOUNT_SID", keys.account_sid);
     let token = reader.take("TWILIO_AUTH_TOKEN", keys.auth_token);
     let number = reader.take("TWILIO_PHONE_NUMBER", keys.phone_number);
+    let service_given = !keys.messaging_service_sid.is_absent();
     let service = reader.take("TWILIO_MESSAGING_SERVICE_SID", keys.messaging_service_sid);
     let verify = reader.take("TWILIO_SERVICES_ID", keys.services_id);
-    let base = reader.take("TWILIO_BASE_URL", keys.base_url);
-    if !missing.is_empty() {
-        let problem = incomplete(&missing, verify.is_some() && !has_sender);
-        let given = [
-            account.map(|taken| taken.origin),
-            token.map(|taken| taken.origin),
-            number.map(|taken| taken.origin),
-            service.map(|taken| taken.origin),
-            verify.map(|taken| taken.origin),
-            base.map(|taken| taken.origin),
-        ];
-        let origin = given.into_iter().flatten().collect::<Vec<_>>().join("; ");
-        reader.report.problem("Twilio", problem, origin);
-        return None;
-    }
-    let base = base.map_or_else(|| default_base(reader), |taken| taken.value);
+    let base_given = !keys.base_url.is_absent();
+    let base = reader.take("TWILIO_BASE_URL", keys.base_url).map(|taken| taken.value);
+    let base = if base_given { base? } else { default_base(reader) };
     if base.is_exposed() {
         reader.report.warn("TWILIO_BASE_URL begins with http: credentials and codes travel unencrypted");
     }
     if verify.is_some() {
         reader.report.warn("TWILIO_SERVICES_ID is not used yet: this version sends through Twilio Messages");
     }
-    // Only Twilio's own ids are known to look like this; a private gateway may have others.
-    let fits = |prefix, variable, sid: &Taken<Sid>, reader: &mut Reader<'_>| {
-        !base.is_twilio() || sid_is(prefix, variable, sid, reader)
-    };
-    let account = account.filter(|sid| fits("AC", "TWILIO_ACCOUNT_SID", sid, reader));
-    let service = service.filter(|sid| fits("MG", "TWILIO_MESSAGING_SERVICE_SID", sid, reader));
+    // Only Twilio's own values are known to look like this; a private gateway may have others.
+    let strict = base.is_twilio();
+    let account = account.filter(|sid| !strict || sid_fits("TWILIO_ACCOUNT_SID", sid, reader));
+    let token = token.filter(|token| !strict || token_fits(token, reader));
+    let service = service.filter(|sid| !strict || sid_fits("TWILIO_MESSAGING_SERVICE_SID", sid, reader));
+    let number = number.filter(|number| !strict || service_given || sender_fits(number, reader));
     let sender = match (service, number) {
         (Some(service), _) => TwilioSender::MessagingService(service.value.0),
         (None, number) => TwilioSender::Number(number?.value.0),
@@ -141,12 +147,44 @@ fn incomplete(missing: &[&str], only_verify: bool) -> String {
 }
 
 /// Whether an id looks as Twilio's do; notes it when not.
-fn sid_is(prefix: &str, variable: &str, sid: &Taken<Sid>, reader: &mut Reader<'_>) -> bool {
-    let rest = sid.value.0.strip_prefix(prefix);
-    let fits = rest.is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()));
+fn sid_fits<const A: char, const B: char>(
+    variable: &str,
+    sid: &Taken<Sid<A, B>>,
+    reader: &mut Reader<'_>,
+) -> bool {
+    let fits = sid.value.is_twilios();
     if !fits {
-        let problem = format!("it must be {prefix} and 32 hexadecimal digits, as Twilio's console shows it");
+        let problem = format!("it must be {}", Sid::<A, B>::accepted());
         reader.report.problem(variable, problem, sid.origin.clone());
+    }
+    fits
+}
+
+/// Whether it can be a token at all. Twilio promises no form, so one that is not of today's form
+/// gets a warning only; the commonest reason is a key of another kind, or a piece that was lost.
+fn token_fits(token: &Taken<Token>, reader: &mut Reader<'_>) -> bool {
+    if token.value.is_blank() {
+        let problem = "it has neither letters nor digits, so it is no token. Twilio's console shows the account's \
+                       auth token: 32 hexadecimal digits";
+        reader.report.problem("TWILIO_AUTH_TOKEN", problem, token.origin.clone());
+        return false;
+    }
+    if !token.value.is_twilios() {
+        reader.report.warn(format!(
+            "TWILIO_AUTH_TOKEN is not of 32 hexadecimal digits, as Twilio's console shows auth tokens; if Twilio \
+             refuses it, look there (secrets of API keys do not work here); given by {}",
+            token.origin
+        ));
+    }
+    true
+}
+
+/// Whether Twilio could send from it; notes it when not.
+fn sender_fits(sender: &Taken<SenderNumber>, reader: &mut Reader<'_>) -> bool {
+    let fits = sender.value.is_twilios();
+    if !fits {
+        let problem = format!("it must be {}", SenderNumber::TWILIOS);
+        reader.report.problem("TWILIO_PHONE_NUMBER", problem, sender.origin.clone());
     }
     fits
 }

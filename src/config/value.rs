@@ -51,6 +51,14 @@ impl<T> Given<T> {
     pub const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
+
+    /// The layer that has a value, accepted or not.
+    pub const fn tag(&self) -> Option<Tag> {
+        match self {
+            Self::Absent => None,
+            Self::Read(_, tag) | Self::Wrong { tag, .. } => Some(*tag),
+        }
+    }
 }
 
 impl<T: Setting> From<&Value> for Given<T> {

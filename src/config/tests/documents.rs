@@ -82,6 +82,16 @@ fn every_env_sample_in_the_manual_is_read() {
 }
 
 #[test]
+fn the_env_sample_about_quotes_means_what_the_manual_says() {
+    let sample = blocks("sh").find(|block| block.contains("ONCEWARD_BRAND")).expect("a sample");
+    let world = World::empty().file(".env", sample);
+    assert_eq!(world.settings().brand, "Joe's Shop");
+    assert_eq!(world.settings().message, "Joe's Shop: your code is {code}\nIt costs $0");
+    assert_eq!(world.settings().data_dir, world.path("data # 2"));
+    assert_eq!(world.warnings(), Vec::<String>::new());
+}
+
+#[test]
 fn the_sample_file_is_the_defaults() {
     let sample: Map<String, Value> = serde_json::from_str(SAMPLE).expect("an object");
     let defaults = defaults();

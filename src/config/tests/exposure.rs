@@ -17,6 +17,19 @@ fn an_address_that_others_reach_needs_the_line_that_allows_it() {
 }
 
 #[test]
+fn a_wrong_port_does_not_hide_what_is_wrong_with_the_host() {
+    for (host, subject) in
+        [("0.0.0.0", "listen address 0.0.0.0: it is not"), ("", "listen address: it means")]
+    {
+        let world = World::with_config(&format!("{{\"test-hostname\": {host:?}, \"test-port\": 70000}}"));
+        let errors = world.errors();
+        assert_eq!(errors.len(), 2, "{errors:#?}");
+        says(&errors.join("\n"), &["test-port = 70000", subject, "key \"test-hostname\""]);
+    }
+    assert_eq!(World::with_config(r#"{"test-port": "many"}"#).errors().len(), 1);
+}
+
+#[test]
 fn an_address_of_this_machine_alone_needs_nothing() {
     for (host, listens) in
         [("localhost", "localhost"), ("127.0.0.2", "127.0.0.2"), ("::1", "::1"), ("[::1]", "::1")]

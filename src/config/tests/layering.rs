@@ -68,6 +68,7 @@ fn every_value_says_where_it_came_from() {
         ("data-dir", "\"d\"", "the command line, --data-dir".to_owned()),
         ("otp-lock-timeout", "30m", "the default".to_owned()),
         ("shards", "3", "the default, the number of processors".to_owned()),
+        ("key-file", "(not set)", "the default: server.key in data-dir, made at the first start".to_owned()),
     ] {
         assert_eq!(world.shows(key), (value.to_owned(), origin), "{key}");
     }
@@ -127,6 +128,10 @@ fn keys_of_our_own_are_read() {
 fn the_brand_is_the_service_name_unless_it_is_given() {
     assert_eq!(World::with_config(r#"{"service_name": "otp-service"}"#).settings().brand, "otp-service");
     assert_eq!(World::with_config(r#"{"service_name": ""}"#).settings().brand, "onceward");
+    assert_eq!(World::with_config(r#"{"brand": " "}"#).settings().brand, "onceward");
+    let empty = World::with_config(r#"{"service_name": "otp-service", "brand": ""}"#);
+    assert_eq!(empty.settings().brand, "otp-service");
+    assert_eq!(empty.loads().effective.iter().filter(|row| row.key == "brand").count(), 1);
     let both = World::with_config(r#"{"service_name": "otp-service", "brand": "Acme"}"#);
     assert_eq!(both.settings().brand, "Acme");
 }

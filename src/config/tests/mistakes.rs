@@ -133,10 +133,22 @@ fn a_byte_order_mark_is_no_trouble() {
 
 #[test]
 fn a_bad_line_of_the_env_file_stops_the_start_by_its_number() {
-    let world = World::empty().file(".env", &format!("A=1\nTWILIO_AUTH_TOKEN={TOKEN} $ x\n"));
+    let world = World::empty().file(".env", &format!("A=1\nONCEWARD_BRAND='{TOKEN}\n"));
     let error = world.error();
-    says(&error, &[".env, line 2", "NAME=value"]);
+    says(&error, &["ONCEWARD_BRAND", "begins with '", ".env, line 2"]);
     assert!(!error.contains(TOKEN));
+}
+
+#[test]
+fn lines_of_other_programs_stop_nothing() {
+    let world = World::empty().file(
+        ".env",
+        "NODE_OPTIONS=--a --b\nGREETING=Joe's\nREDIS_DB_PASSWORD=\"p@ss$x\"\nKEY=\"-----BEGIN\n-----END\"\nPORT=0\n",
+    );
+    assert_eq!(world.settings().listen.port, 0);
+    let warnings = world.warnings();
+    assert_eq!(warnings.len(), 3, "{warnings:#?}");
+    says(&warnings.join("\n"), &["line 4: KEY is ignored", "line 5: ignored", "REDIS_DB_PASSWORD ignored"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 /// A messaging service id of that form.
 const SERVICE: &str = "MGfedcba9876543210fedcba9876543210";
 /// A token that must not turn up in any output.
-const TOKEN: &str = "s3cr3t-t0k3n-0f-tw1l10";
+const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
 /// A machine with files, variables and a command line, and nothing else.
 struct World {

@@ -38,8 +38,13 @@ fn half_a_configuration_names_what_is_missing_and_is_never_the_simulator() {
         says(&World::with_twilio().without(absent).error(), &["Twilio", named]);
         says(&World::with_twilio().variable(absent, "").error(), &["Twilio", named]);
     }
-    for alone in ["TWILIO_ACCOUNT_SID", "TWILIO_AUTHTOKEN", "TWILIO_PHONE_NUMBER", "TWILIO_SERVICES_ID"] {
-        says(&World::empty().variable(alone, ACCOUNT).error(), &["Twilio", "missing", alone]);
+    for (alone, value) in [
+        ("TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("TWILIO_AUTHTOKEN", TOKEN),
+        ("TWILIO_PHONE_NUMBER", "Acme"),
+        ("TWILIO_SERVICES_ID", ACCOUNT),
+    ] {
+        says(&World::empty().variable(alone, value).error(), &["Twilio", "missing", alone]);
     }
     let base = World::empty().variable("TWILIO_BASE_URL", "http://localhost:1");
     says(&base.error(), &["Twilio", "missing", "the environment, TWILIO_BASE_URL"]);
@@ -65,6 +70,74 @@ fn ids_must_look_like_twilios_when_it_is_twilio_that_answers() {
     }
     let world = World::with_twilio().variable("TWILIO_MESSAGING_SERVICE_SID", ACCOUNT);
     says(&world.error(), &["TWILIO_MESSAGING_SERVICE_SID", "MG and 32 hexadecimal digits"]);
+}
+
+#[test]
+fn a_placeholder_is_no_value_when_it_is_twilio_that_answers() {
+    for (variable, wrong, problem) in [
+        ("TWILIO_ACCOUNT_SID", "AC...", "AC and 32 hexadecimal digits"),
+        ("TWILIO_AUTH_TOKEN", "...", "neither letters nor digits"),
+        ("TWILIO_PHONE_NUMBER", "+1...", "a phone number such as"),
+        ("TWILIO_PHONE_NUMBER", "+1", "that can exist"),
+        ("TWILIO_PHONE_NUMBER", "12", "a short code of 3 to 8 digits"),
+        ("TWILIO_PHONE_NUMBER", "twelve chars", "at most 11 letters"),
+        ("TWILIO_MESSAGING_SERVICE_SID", "MG...", "MG and 32 hexadecimal digits"),
+    ] {
+        says(
+            &World::with_twilio().variable(variable, wrong).error(),
+            &[variable, problem, "the environment"],
+        );
+    }
+    let beside_a_service = World::with_twilio()
+        .variable("TWILIO_MESSAGING_SERVICE_SID", SERVICE)
+        .variable("TWILIO_PHONE_NUMBER", "+1...");
+    assert_eq!(beside_a_service.twilio().sender, TwilioSender::MessagingService(SERVICE.to_owned()));
+    let private = World::with_twilio()
+        .variable("TWILIO_BASE_URL", "https://gateway.example")
+        .variable("TWILIO_AUTH_TOKEN", "...")
+        .variable("TWILIO_PHONE_NUMBER", "Acme and Sons");
+    assert_eq!(private.twilio().sender, TwilioSender::Number("Acme and Sons".to_owned()));
+    assert_eq!(private.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_token_of_another_form_gets_a_warning_that_does_not_repeat_it() {
+    let world = World::with_twilio().variable("TWILIO_AUTH_TOKEN", "hunter2");
+    assert_eq!(world.twilio().auth_token.expose(), "hunter2");
+    let warnings = world.warnings().concat();
+    says(&warnings, &["TWILIO_AUTH_TOKEN", "32 hexadecimal digits", "the environment"]);
+    assert!(!warnings.contains("hunter2"), "{warnings}");
+    assert_eq!(World::with_twilio().warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn everything_that_is_wrong_with_twilios_settings_is_said_at_once() {
+    let world = World::empty()
+        .variable("TWILIO_ACCOUNT_SID", "AC123")
+        .variable("TWILIO_MESSAGING_SERVICE_SID", "MG...");
+    let errors = world.errors();
+    assert_eq!(errors.len(), 3, "{errors:#?}");
+    says(&errors.join("\n"), &["TWILIO_AUTH_TOKEN is missing", "AC and 32", "MG and 32"]);
+    let base = World::empty().variable("TWILIO_BASE_URL", "foo").errors();
+    assert_eq!(base.len(), 2, "{base:#?}");
+    for error in base {
+        assert!(error.ends_with("given by the environment, TWILIO_BASE_URL"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_given_and_cannot_be_read_is_not_called_missing_too() {
+    let twilio = World::with_twilio().without("TWILIO_AUTH_TOKEN");
+    for name in ["TWILIO_AUTH_TOKEN_FILE", "TWILIO_AUTHTOKEN_FILE"] {
+        says(&twilio_with(name, "absent").error(), &[name, "there is no file"]);
+    }
+    says(&twilio.file(".env", "TWILIO_AUTHTOKEN='x").error(), &["TWILIO_AUTHTOKEN", ".env, line 1"]);
+    let alone = World::with_config(r#"{"production": true, "prod-domain": "localhost:1"}"#)
+        .variable("TWILIO_AUTH_TOKEN_FILE", "absent");
+    let errors = alone.errors();
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    says(&errors.join("\n"), &["there is no file", "TWILIO_ACCOUNT_SID and TWILIO_PHONE_NUMBER"]);
+    assert!(!errors.concat().contains("given by \n"), "{errors:#?}");
 }
 
 #[test]
@@ -118,4 +191,8 @@ fn a_slip_in_a_variable_of_twilios_gets_a_word() {
     let warnings = world.warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     says(&warnings[0], &["TWILIO_ACOUNT_SID", "did you mean \"TWILIO_ACCOUNT_SID\"?"]);
+}
+
+fn twilio_with(name: &str, value: &str) -> World {
+    World::with_twilio().without("TWILIO_AUTH_TOKEN").variable(name, value)
 }

@@ -20,9 +20,9 @@ fn a_secret_may_be_in_a_file_that_a_variable_names() {
 fn a_file_that_is_missing_or_empty_is_an_error() {
     let world =
         World::with_twilio().without("TWILIO_AUTH_TOKEN").variable("TWILIO_AUTH_TOKEN_FILE", "absent");
-    says(&world.errors().join("\n"), &["TWILIO_AUTH_TOKEN_FILE", "there is no file", "absent"]);
+    says(&world.error(), &["TWILIO_AUTH_TOKEN_FILE", "there is no file", "absent"]);
     let world = world.file("empty", " \n").variable("TWILIO_AUTH_TOKEN_FILE", "empty");
-    says(&world.errors().join("\n"), &["TWILIO_AUTH_TOKEN_FILE", "is empty"]);
+    says(&world.error(), &["TWILIO_AUTH_TOKEN_FILE", "is empty"]);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn two_spellings_of_the_token_that_differ_are_an_error_that_shows_neither() {
 #[test]
 fn credentials_in_the_file_are_refused_with_the_place_where_they_belong() {
     for key in ["TWILIO_AUTH_TOKEN", "twilio-auth-token", "TWILIO_AUTHTOKEN", "twilio_account_sid"] {
-        let error = World::with_config(&format!("{{{key:?}: {TOKEN:?}}}")).error();
+        let error = World::with_config(&format!("{{{key:?}: {TOKEN:?}}}")).errors().join("\n");
         says(&error, &[key, "do not belong in config.json", ".env", "TWILIO_AUTH_TOKEN_FILE"]);
         assert!(!error.contains(TOKEN));
     }

@@ -8,7 +8,7 @@ fn its_env_file_starts_unchanged() {
     let world = World::empty().file(
         ".env",
         "HOST=http://localhost\nPORT=5000\nREDIS_URL=redis://localhost:6379\n\
-         TWILIO_ACCOUNT_SID=AC0123456789abcdef0123456789abcdef\nTWILIO_AUTH_TOKEN='s3cr3t-t0k3n-0f-tw1l10'\n\
+         TWILIO_ACCOUNT_SID=AC0123456789abcdef0123456789abcdef\nTWILIO_AUTH_TOKEN='0f1e2d3c4b5a69788796a5b4c3d2e1f0'\n\
          TWILIO_PHONE_NUMBER=\"+14155552671\"\n",
     );
     assert_eq!(world.settings().listen, at("localhost", 5000));

@@ -13,7 +13,7 @@ use crate::domain::GatewayCredential;
 /// What is needed to send through Twilio Messages.
 #[derive(Clone)]
 pub struct TwilioSettings {
-    /// `AC` and 32 hex digits.
+    /// `AC` and 32 hex digits; a private gateway may have ids of letters, digits, `-` and `_`.
     pub account_sid: String,
     /// The account's auth token.
     pub auth_token: GatewayCredential,
@@ -44,7 +44,7 @@ pub enum TwilioSender {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TwilioSettingsError {
     /// The account SID cannot be part of a URL.
-    #[error("the account SID must be letters and digits, such as AC followed by 32 hex digits")]
+    #[error("the account SID must be letters, digits, - and _, such as AC followed by 32 hex digits")]
     AccountSid,
     /// The auth token is empty or not ASCII.
     #[error("the auth token must be visible ASCII characters, as the Twilio console shows it")]
@@ -64,7 +64,8 @@ pub enum TwilioSettingsError {
 
 /// Where messages are posted.
 pub(super) fn messages_url(account_sid: &str, base_url: &str) -> Result<Url, TwilioSettingsError> {
-    if account_sid.is_empty() || !account_sid.bytes().all(|b| b.is_ascii_alphanumeric()) {
+    let of_id = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if account_sid.is_empty() || !account_sid.bytes().all(of_id) {
         return Err(TwilioSettingsError::AccountSid);
     }
     let base = Url::parse(base_url).map_err(|_| TwilioSettingsError::BaseUrl)?;

@@ -1,0 +1,205 @@
+//! What the `.env` file may look like, and what is said about the rest of it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn a_line_is_read_as_the_replaced_services_read_it() {
+    for (line, value) in [
+        ("A=1", "1"),
+        ("A=", ""),
+        ("  A  =  5  ", "5"),
+        ("export A=x", "x"),
+        ("export\tA=x", "x"),
+        ("A: x", "x"),
+        ("A=two  words", "two  words"),
+        ("A=+1 415 555 2671", "+1 415 555 2671"),
+        ("A={code}", "{code}"),
+        ("A=a=b==", "a=b=="),
+        ("A='two words'", "two words"),
+        ("A=\"two words\"", "two words"),
+        ("A=`two words`", "two words"),
+        ("A=''", ""),
+        ("A= 'x' ", "x"),
+        ("A=' x '", " x "),
+    ] {
+        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+    }
+    assert_eq!(read_line("a.b-C_1=x"), Line::Variable("a.b-C_1", "x".to_owned()));
+    assert_eq!(read_line("exported=x"), Line::Variable("exported", "x".to_owned()));
+}
+
+#[test]
+fn a_comment_begins_a_line_or_follows_white_space_or_a_closing_quote() {
+    for line in ["", "  ", "# A=1", "  #A=1", "#"] {
+        assert_eq!(read_line(line), Line::Blank, "{line}");
+    }
+    for (line, value) in [
+        ("A=x # y", "x"),
+        ("A=x\t#y", "x"),
+        ("A= # y", ""),
+        ("A=x#y", "x#y"),
+        ("A=#x", "#x"),
+        ("A=x#y #z", "x#y"),
+        ("A='x # y' # z", "x # y"),
+        ("A=\"x\"# z", "x"),
+    ] {
+        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn a_quote_counts_only_as_the_first_character() {
+    for (line, value) in [
+        ("A=Joe's", "Joe's"),
+        ("A=5\" wide", "5\" wide"),
+        ("A=x'y' z", "x'y' z"),
+        ("A='Joe's'", "Joe's"),
+        ("A='say \"x\"'", "say \"x\""),
+        ("A=\"Joe's\"", "Joe's"),
+        ("A=`Joe's \"x\"`", "Joe's \"x\""),
+    ] {
+        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn a_dollar_sign_is_a_dollar_sign_everywhere() {
+    for (line, value) in [
+        ("A=Ca$h", "Ca$h"),
+        ("A=\"$5 off\"", "$5 off"),
+        ("A=\"p@ss$x\"", "p@ss$x"),
+        ("A='$HOME'", "$HOME"),
+        ("A=${HOME}$$", "${HOME}$$"),
+        ("A=\"Ca\\$h\"", "Ca$h"),
+    ] {
+        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn backslashes_mean_something_in_double_quotes_only() {
+    for (line, value) in [
+        (r#"A="a\nb""#, "a\nb"),
+        (r#"A="a\r\nb""#, "a\r\nb"),
+        (r#"A="a\"b""#, "a\"b"),
+        (r#"A="a\\nb""#, r"a\nb"),
+        (r#"A="C:\\""#, r"C:\"),
+        (r#"A="a\tb\d""#, r"a\tb\d"),
+        (r"A='a\nb'", r"a\nb"),
+        (r"A=`a\nb`", r"a\nb"),
+        (r"A=a\nb", r"a\nb"),
+    ] {
+        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn a_quote_that_does_not_close_on_its_line_is_told_apart() {
+    for (line, quote) in
+        [("A='x", '\''), ("A=\"x", '"'), ("A=`x", '`'), ("A='", '\''), (r#"A="x\""#, '"'), ("A='x' y", '\'')]
+    {
+        assert_eq!(read_line(line), Line::OpenQuote("A", quote), "{line}");
+    }
+}
+
+#[test]
+fn an_open_quote_swallows_nothing() {
+    let read = parsed("GREETING='tis\nPORT=1\r\nNODE_OPTIONS=--a --b\rX=Joe's\nY=2\n");
+    assert_eq!(
+        read.variables.keys().map(String::as_str).collect::<Vec<_>>(),
+        ["NODE_OPTIONS", "PORT", "X", "Y"]
+    );
+    assert_eq!(read.variables["NODE_OPTIONS"], "--a --b");
+    assert_eq!(read.variables["PORT"], "1");
+    assert_eq!(read.errors, Vec::<String>::new());
+    assert_eq!(
+        read.warnings,
+        [".env, line 1: GREETING is ignored: its value begins with ' and no ' ends it on that line"]
+    );
+}
+
+#[test]
+fn an_open_quote_of_a_variable_that_is_used_is_an_error_with_file_line_and_name() {
+    for name in ["PORT", "HOST", "TWILIO_AUTH_TOKEN", "ONCEWARD_BRAND", "ONCEWARD_NEW"] {
+        let read = parsed(&format!("A=1\n{name}=\"hunter2\n"));
+        let [error] = read.errors.as_slice() else { panic!("{:?}", read.errors) };
+        assert!(error.starts_with(&format!("{name}: its value begins with \"")), "{error}");
+        assert!(error.ends_with("given by .env, line 2"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_line_without_an_assignment_is_an_error_only_when_it_could_be_about_one_that_is_used() {
+    for line in [
+        "TWILIO_AUTH_TOKEN hunter2",
+        "export PORT",
+        "ONCEWARD_BRAND",
+        "set TWILIO_AUTH_TOKEN=hunter2",
+        "HOST",
+    ] {
+        let read = parsed(&format!("\n{line}"));
+        let [error] = read.errors.as_slice() else { panic!("{line}: {:?}", read.errors) };
+        assert!(error.contains(".env, line 2") && error.contains("NAME=value"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let read = parsed("hunter2\nA=1\n=x\nhosts and ports\n[hunter3]\nREDIS_URL\n$x=1\n");
+    assert_eq!((read.errors.len(), read.variables.len()), (0, 1), "{:?}", read.errors);
+    assert_eq!(read.warnings, [".env, lines 1, 3, 4, 5, 6 and 1 more: ignored, for it is not NAME=value"]);
+    assert_eq!(parsed("x\ny").warnings, [".env, lines 1 and 2: ignored, for it is not NAME=value"]);
+    assert_eq!(parsed("x").warnings, [".env, line 1: ignored, for it is not NAME=value"]);
+}
+
+#[test]
+fn the_last_line_of_a_name_wins() {
+    assert_eq!(parsed("A=1\nA=2").variables["A"], "2");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic_or_lose_the_last_line(text in "(?s).{0,80}") {
+        let read = parsed(&format!("{text}\nPORT=1"));
+        prop_assert_eq!(read.variables.get("PORT").map(String::as_str), Some("1"));
+    }
+
+    #[test]
+    fn text_of_the_characters_that_mean_something_does_neither(text in "[AT='\"`#$\\\\ \n\r:]{0,40}") {
+        let read = parsed(&format!("{text}\nPORT=1"));
+        prop_assert_eq!(read.variables.get("PORT").map(String::as_str), Some("1"));
+    }
+
+    #[test]
+    fn a_value_in_the_right_quotes_comes_back_as_it_is(value in "[^\n\r']{0,40}") {
+        let read = parsed(&format!("A='{value}' # '{value}"));
+        prop_assert_eq!(read.variables.get("A"), Some(&value));
+    }
+
+    #[test]
+    fn any_value_can_be_written_in_double_quotes(value in "(?s).{0,40}") {
+        let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\r', "\\r");
+        let read = parsed(&format!("A=\"{escaped}\""));
+        prop_assert_eq!(read.variables.get("A"), Some(&value));
+    }
+}
+
+/// What came of a file.
+struct Read {
+    variables: BTreeMap<String, String>,
+    errors: Vec<String>,
+    warnings: Vec<String>,
+}
+
+fn parsed(text: &str) -> Read {
+    let mut report = Report::default();
+    let variables = parse(text, ".env", &mut report);
+    match report.finish(Some(())) {
+        Ok(((), warnings)) => Read { variables, errors: Vec::new(), warnings },
+        Err(errors) => Read {
+            variables,
+            errors: errors.iter().map(ToString::to_string).collect(),
+            warnings: errors.warnings().to_vec(),
+        },
+    }
+}
