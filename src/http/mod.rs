@@ -13,6 +13,7 @@
 mod answer;
 mod answers;
 mod api;
+mod bad_body;
 mod body;
 mod connection;
 mod deps;

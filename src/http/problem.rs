@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 
 use super::answer::{Answer, Shape};
+use super::bad_body::BadBody;
 use crate::shard::Refusal;
 
 /// A request that got no decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Problem {
-    /// Not what the endpoint reads.
-    BadBody,
+    /// Not what the endpoint reads. The reason is for the log.
+    BadBody(BadBody),
     /// No such path.
     NotFound,
     /// The path exists, with these methods.
@@ -40,7 +41,7 @@ impl Problem {
     /// The status, which is also the envelope's code.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadBody | Self::BadHead => StatusCode::BAD_REQUEST,
+            Self::BadBody(_) | Self::BadHead => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -62,7 +63,7 @@ impl Problem {
     /// The message.
     pub fn message(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::BadBody => "Invalid request body",
+            Self::BadBody(_) => "Invalid request body",
             Self::NotFound => "Not found. GET / names what is served here.",
             Self::MethodNotAllowed(allow) => {
                 return Cow::Owned(format!("Method not allowed. Allowed here: {allow}."));
@@ -101,7 +102,7 @@ impl Problem {
             Self::MethodNotAllowed(allow) => answer.allowing(allow),
             Self::Refused(refusal) => answer.retry_later().because(refusal),
             Self::TooManyConnections => answer.retry_later(),
-            Self::BadBody
+            Self::BadBody(_)
             | Self::NotFound
             | Self::BodyTooLarge(_)
             | Self::BodyTooSlow

@@ -8,6 +8,7 @@ use super::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::PhoneNumber;
 use crate::http::answer::{Answer, Shape};
+use crate::http::bad_body::BadBody;
 use crate::http::problem::Problem;
 use crate::shard::{CheckAnswer, Refusal, SendAnswer};
 
@@ -164,7 +165,7 @@ const fn locked_case(remaining: Duration) -> &'static str {
 
 fn problems() -> [Problem; 16] {
     [
-        Problem::BadBody,
+        Problem::BadBody(BadBody::NotUtf8),
         Problem::NotFound,
         Problem::MethodNotAllowed("POST"),
         Problem::BodyTooSlow,
@@ -185,7 +186,7 @@ fn problems() -> [Problem; 16] {
 
 const fn problem_case(problem: Problem) -> &'static str {
     match problem {
-        Problem::BadBody => "the body is not what the route reads",
+        Problem::BadBody(_) => "the body is not what the route reads",
         Problem::NotFound => "no such path",
         Problem::MethodNotAllowed(_) => "no such method on this path",
         Problem::BodyTooSlow => "slow body",
@@ -204,10 +205,10 @@ const fn problem_case(problem: Problem) -> &'static str {
     }
 }
 
-/// Whether the problem arises after the path is known to be one of the tutorial's.
+/// Whether the problem can arise where the path is known to be one of the tutorial's.
 const fn has_a_path(problem: Problem) -> bool {
     match problem {
-        Problem::BadBody
+        Problem::BadBody(_)
         | Problem::MethodNotAllowed(_)
         | Problem::BodyTooSlow
         | Problem::BodyTooLarge(_)
