@@ -27,9 +27,7 @@ pub enum Problem {
     Panicked,
     /// Not HTTP.
     BadHead,
-    /// The address is longer than is read.
-    UriTooLong,
-    /// The head has too many or too long lines.
+    /// The head has too many or too long lines, the first one with the address included.
     HeadTooLarge,
     /// The head did not arrive in time.
     HeadTooSlow,
@@ -55,7 +53,6 @@ impl Problem {
             )
             | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
@@ -85,8 +82,7 @@ impl Problem {
             Self::Refused(Refusal::Stopping) => "The server is stopping or restarting. Try again shortly.",
             Self::Panicked => "Internal server error occurred.",
             Self::BadHead => "The request is not valid HTTP.",
-            Self::UriTooLong => "The address in the request is too long.",
-            Self::HeadTooLarge => "The request has too many or too long headers.",
+            Self::HeadTooLarge => "The request has too many or too long headers, or a too long address.",
             Self::HeadTooSlow => "The request did not arrive in time.",
             Self::TooManyConnections => "Too many connections are open. Try again shortly.",
         })
@@ -108,7 +104,6 @@ impl Problem {
             | Self::BodyTooSlow
             | Self::Panicked
             | Self::BadHead
-            | Self::UriTooLong
             | Self::HeadTooLarge
             | Self::HeadTooSlow => answer,
         }

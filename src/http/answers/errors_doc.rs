@@ -13,6 +13,7 @@ use crate::http::problem::Problem;
 use crate::shard::{CheckAnswer, Refusal, SendAnswer};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+const MAX_ATTEMPTS: u8 = 5;
 const LOCKOUT: Duration = Duration::from_secs(30 * 60);
 
 #[test]
@@ -136,11 +137,12 @@ fn send_case(outcome: &SendAnswer) -> &'static str {
     }
 }
 
-fn checks() -> [CheckAnswer; 7] {
+fn checks() -> [CheckAnswer; 8] {
     [
         CheckAnswer::Approved,
         CheckAnswer::Wrong { attempts_left: 4, live: true },
         CheckAnswer::Wrong { attempts_left: 4, live: false },
+        CheckAnswer::Wrong { attempts_left: MAX_ATTEMPTS, live: false },
         CheckAnswer::LockedNow { remaining: LOCKOUT, live: true },
         CheckAnswer::LockedNow { remaining: LOCKOUT, live: false },
         CheckAnswer::Locked { remaining: Duration::from_secs(29 * 60 + 10) },
@@ -152,7 +154,10 @@ fn check_case(outcome: &CheckAnswer) -> &'static str {
     match outcome {
         CheckAnswer::Approved => "the code is right",
         CheckAnswer::Wrong { live: true, .. } => "wrong code",
-        CheckAnswer::Wrong { live: false, .. } => "no live code: expired, used, or never sent",
+        CheckAnswer::Wrong { live: false, attempts_left: MAX_ATTEMPTS } => {
+            "no live code: used, or never sent; nothing is counted"
+        }
+        CheckAnswer::Wrong { live: false, .. } => "no live code: expired; it counts",
         CheckAnswer::LockedNow { live: true, .. } => "wrong code that uses the last trial",
         CheckAnswer::LockedNow { live: false, .. } => "last trial used without a live code",
         CheckAnswer::Locked { remaining } => locked_case(*remaining),
@@ -163,7 +168,7 @@ const fn locked_case(remaining: Duration) -> &'static str {
     if remaining.as_secs() < 60 { "locked out, less than a minute left" } else { "locked out" }
 }
 
-fn problems() -> [Problem; 16] {
+fn problems() -> [Problem; 15] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::NotFound,
@@ -178,7 +183,6 @@ fn problems() -> [Problem; 16] {
         Problem::Panicked,
         Problem::BadHead,
         Problem::HeadTooSlow,
-        Problem::UriTooLong,
         Problem::HeadTooLarge,
         Problem::TooManyConnections,
     ]
@@ -199,8 +203,7 @@ const fn problem_case(problem: Problem) -> &'static str {
         Problem::Panicked => "a mistake of ours; please report it",
         Problem::BadHead => "not HTTP",
         Problem::HeadTooSlow => "slow request head",
-        Problem::UriTooLong => "long address",
-        Problem::HeadTooLarge => "many or long headers",
+        Problem::HeadTooLarge => "many or long headers, or a long address",
         Problem::TooManyConnections => "all connections taken",
     }
 }
@@ -217,7 +220,6 @@ const fn has_a_path(problem: Problem) -> bool {
         Problem::NotFound
         | Problem::BadHead
         | Problem::HeadTooSlow
-        | Problem::UriTooLong
         | Problem::HeadTooLarge
         | Problem::TooManyConnections => false,
     }
