@@ -15,6 +15,7 @@ mod answers;
 mod api;
 mod bad_body;
 mod body;
+mod browser;
 mod connection;
 mod deps;
 mod inbox_pages;

@@ -17,6 +17,10 @@ pub enum Problem {
     NotFound,
     /// The path exists, with these methods.
     MethodNotAllowed(&'static str),
+    /// A browser's request that a page of another site made.
+    CrossSite,
+    /// An inbox asked for under a name that may be somebody else's.
+    ForeignHost,
     /// More than this many bytes.
     BodyTooLarge(usize),
     /// The body did not arrive in time.
@@ -41,6 +45,7 @@ impl Problem {
         match self {
             Self::BadBody(_) | Self::BadHead => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::CrossSite | Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow | Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -62,6 +67,10 @@ impl Problem {
         Cow::Borrowed(match self {
             Self::BadBody(_) => "Invalid request body",
             Self::NotFound => "Not found. GET / names what is served here.",
+            Self::CrossSite => "Web pages of other sites may not call this.",
+            Self::ForeignHost => {
+                "The inbox can be opened only by an IP address, localhost, or the configured host name."
+            }
             Self::MethodNotAllowed(allow) => {
                 return Cow::Owned(format!("Method not allowed. Allowed here: {allow}."));
             }
@@ -100,6 +109,8 @@ impl Problem {
             Self::TooManyConnections => answer.retry_later(),
             Self::BadBody(_)
             | Self::NotFound
+            | Self::CrossSite
+            | Self::ForeignHost
             | Self::BodyTooLarge(_)
             | Self::BodyTooSlow
             | Self::Panicked

@@ -168,11 +168,13 @@ const fn locked_case(remaining: Duration) -> &'static str {
     if remaining.as_secs() < 60 { "locked out, less than a minute left" } else { "locked out" }
 }
 
-fn problems() -> [Problem; 15] {
+fn problems() -> [Problem; 17] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::NotFound,
         Problem::MethodNotAllowed("POST"),
+        Problem::CrossSite,
+        Problem::ForeignHost,
         Problem::BodyTooSlow,
         Problem::BodyTooLarge(Bounds::default().body_bytes),
         Problem::Refused(Refusal::NumberBusy),
@@ -193,6 +195,8 @@ const fn problem_case(problem: Problem) -> &'static str {
         Problem::BadBody(_) => "the body is not what the route reads",
         Problem::NotFound => "no such path",
         Problem::MethodNotAllowed(_) => "no such method on this path",
+        Problem::CrossSite => "POST by a web page of another site",
+        Problem::ForeignHost => "the inbox, under a host name that may be somebody else's",
         Problem::BodyTooSlow => "slow body",
         Problem::BodyTooLarge(_) => "large body",
         Problem::Refused(Refusal::NumberBusy) => "throttled: too many requests for one number at once",
@@ -213,11 +217,13 @@ const fn has_a_path(problem: Problem) -> bool {
     match problem {
         Problem::BadBody(_)
         | Problem::MethodNotAllowed(_)
+        | Problem::CrossSite
         | Problem::BodyTooSlow
         | Problem::BodyTooLarge(_)
         | Problem::Refused(_)
         | Problem::Panicked => true,
         Problem::NotFound
+        | Problem::ForeignHost
         | Problem::BadHead
         | Problem::HeadTooSlow
         | Problem::HeadTooLarge

@@ -11,11 +11,13 @@ mod send_otp;
 mod verify_code;
 mod verify_otp;
 
+use hyper::Method;
 use hyper::http::request::Parts;
 use tracing::debug;
 
 use super::answer::Answer;
 use super::body::RequestBody;
+use super::browser;
 use super::deps::Verify;
 use super::problem::Problem;
 use super::route::Route;
@@ -52,6 +54,9 @@ async fn try_answer<V: Verify>(
     if !route.allows(&head.method) {
         return Err(Problem::MethodNotAllowed(methods));
     }
+    if head.method == Method::POST && browser::is_cross_site(&head.headers) {
+        return Err(Problem::CrossSite);
+    }
     let (limit, time) = (deps.bounds.body_bytes, deps.bounds.body_timeout);
     match route {
         Route::SendOtp => send_otp::answer(call, &body.read(limit, time).await?).await,
@@ -62,7 +67,7 @@ async fn try_answer<V: Verify>(
         Route::Healthz => Ok(health::alive()),
         Route::Readyz => Ok(health::ready(&deps.readiness)),
         Route::Index => Ok(index::answer(deps.pages.is_some())),
-        Route::Inbox => inbox::answer(deps.pages.as_deref(), &head.uri),
+        Route::Inbox => inbox::answer(deps, head),
         Route::Unknown => Err(Problem::NotFound),
     }
 }
