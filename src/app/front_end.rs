@@ -89,6 +89,7 @@ pub fn deps(
         readiness,
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
+        host_name: None,
         request_id_prefix,
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 
+use super::bad_body::BadBody;
 use super::problem::Problem;
 
 /// A request's body, and how much of it has been taken off the connection.
@@ -86,7 +87,7 @@ impl RequestBody {
             }
             match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
                 None => self.complete = true,
-                Some(Err(_)) => return Poll::Ready(Some(Err(Problem::BadBody))),
+                Some(Err(_)) => return Poll::Ready(Some(Err(Problem::BadBody(BadBody::Broken)))),
                 Some(Ok(frame)) => {
                     self.complete = self.incoming.is_end_stream();
                     if let Ok(data) = frame.into_data() {

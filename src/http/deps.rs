@@ -39,6 +39,9 @@ pub struct Deps<V = Verifier> {
     pub readiness: Readiness,
     /// The simulator's inbox; `None` when messages go to a provider.
     pub pages: Option<Arc<dyn Pages>>,
+    /// Host name under which `pages` may be asked for, beside IP addresses and `localhost`: the one
+    /// that is configured to listen on.
+    pub host_name: Option<Arc<str>>,
     /// Random for each start of the program, so that request ids of two starts differ.
     pub request_id_prefix: u32,
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 
+use super::answer::Answer;
 use super::{Page, Pages};
 use crate::domain::Region;
 use crate::web::{self, InboxError, Simulator};
@@ -28,12 +28,11 @@ impl Pages for InboxPages {
         match web::inbox(&self.simulator, self.default_region, path, query) {
             Ok(page) => Some(page_of(page)),
             Err(InboxError::NoSuchPage) => None,
-            Err(InboxError::BadNumber(_)) => Some(Page {
-                status: StatusCode::BAD_REQUEST,
-                content_type: "application/json",
-                body: Bytes::from_static(br#"{"code":400,"message":"`to` is not a phone number"}"#),
-                headers: Vec::new(),
-            }),
+            Err(error @ InboxError::BadNumber(_)) => {
+                let status = StatusCode::BAD_REQUEST;
+                let body = Answer::plain(status, &error.to_string()).body;
+                Some(Page { status, content_type: "application/json", body, headers: Vec::new() })
+            }
         }
     }
 }

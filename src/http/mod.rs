@@ -13,7 +13,9 @@
 mod answer;
 mod answers;
 mod api;
+mod bad_body;
 mod body;
+mod browser;
 mod connection;
 mod deps;
 mod inbox_pages;

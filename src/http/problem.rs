@@ -5,17 +5,22 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 
 use super::answer::{Answer, Shape};
+use super::bad_body::BadBody;
 use crate::shard::Refusal;
 
 /// A request that got no decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Problem {
-    /// Not what the endpoint reads.
-    BadBody,
+    /// Not what the endpoint reads. The reason is for the log.
+    BadBody(BadBody),
     /// No such path.
     NotFound,
     /// The path exists, with these methods.
     MethodNotAllowed(&'static str),
+    /// A browser's request that a page of another site made.
+    CrossSite,
+    /// An inbox asked for under a name that may be somebody else's.
+    ForeignHost,
     /// More than this many bytes.
     BodyTooLarge(usize),
     /// The body did not arrive in time.
@@ -26,9 +31,7 @@ pub enum Problem {
     Panicked,
     /// Not HTTP.
     BadHead,
-    /// The address is longer than is read.
-    UriTooLong,
-    /// The head has too many or too long lines.
+    /// The head has too many or too long lines, the first one with the address included.
     HeadTooLarge,
     /// The head did not arrive in time.
     HeadTooSlow,
@@ -40,8 +43,9 @@ impl Problem {
     /// The status, which is also the envelope's code.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadBody | Self::BadHead => StatusCode::BAD_REQUEST,
+            Self::BadBody(_) | Self::BadHead => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::CrossSite | Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow | Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -54,7 +58,6 @@ impl Problem {
             )
             | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
@@ -62,8 +65,12 @@ impl Problem {
     /// The message.
     pub fn message(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::BadBody => "Invalid request body",
+            Self::BadBody(_) => "Invalid request body",
             Self::NotFound => "Not found. GET / names what is served here.",
+            Self::CrossSite => "Web pages of other sites may not call this.",
+            Self::ForeignHost => {
+                "The inbox can be opened only by an IP address, localhost, or the configured host name."
+            }
             Self::MethodNotAllowed(allow) => {
                 return Cow::Owned(format!("Method not allowed. Allowed here: {allow}."));
             }
@@ -84,8 +91,7 @@ impl Problem {
             Self::Refused(Refusal::Stopping) => "The server is stopping or restarting. Try again shortly.",
             Self::Panicked => "Internal server error occurred.",
             Self::BadHead => "The request is not valid HTTP.",
-            Self::UriTooLong => "The address in the request is too long.",
-            Self::HeadTooLarge => "The request has too many or too long headers.",
+            Self::HeadTooLarge => "The request has too many or too long headers, or a too long address.",
             Self::HeadTooSlow => "The request did not arrive in time.",
             Self::TooManyConnections => "Too many connections are open. Try again shortly.",
         })
@@ -101,13 +107,14 @@ impl Problem {
             Self::MethodNotAllowed(allow) => answer.allowing(allow),
             Self::Refused(refusal) => answer.retry_later().because(refusal),
             Self::TooManyConnections => answer.retry_later(),
-            Self::BadBody
+            Self::BadBody(_)
             | Self::NotFound
+            | Self::CrossSite
+            | Self::ForeignHost
             | Self::BodyTooLarge(_)
             | Self::BodyTooSlow
             | Self::Panicked
             | Self::BadHead
-            | Self::UriTooLong
             | Self::HeadTooLarge
             | Self::HeadTooSlow => answer,
         }

@@ -10,10 +10,10 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, Version};
-use tracing::{Instrument as _, Level, debug, debug_span, enabled, error};
+use tracing::{Level, debug, enabled, error};
 
 use super::answer::Answer;
-use super::api;
+use super::api::{self, Call};
 use super::body::RequestBody;
 use super::connection::Turn;
 use super::deps::Verify;
@@ -33,12 +33,14 @@ pub async fn respond<V: Verify>(
     let id = request_id::from_client(&head.headers).unwrap_or_else(|| turn.request_id());
     let stopwatch = enabled!(Level::DEBUG).then(Stopwatch::start);
 
-    let span = debug_span!("request", id = id.to_str().unwrap_or_default());
-    let work = api::answer(&turn.server().deps, route, &head, &mut body);
-    let outcome = AssertUnwindSafe(work).catch_unwind().instrument(span).await;
+    // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
+    let request_id = id.to_str().unwrap_or_default();
+    let call = Call { deps: &turn.server().deps, request_id };
+    let work = api::answer(&call, route, &head, &mut body);
+    let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
-        error!(?id, route = route.name(), "a handler panicked; the answer is 500");
+        error!(request_id, route = route.name(), "a handler panicked; the answer is 500");
         Problem::Panicked.answer(route.shape())
     });
     if body.is_left_over() {
@@ -50,7 +52,7 @@ pub async fn respond<V: Verify>(
     if let Some(stopwatch) = stopwatch {
         let (method, status) = (method_name(&head.method), answer.status.as_u16());
         let micros = stopwatch.elapsed().as_micros();
-        debug!(method, route = route.name(), status, micros, ?id, "answered");
+        debug!(method, route = route.name(), status, micros, request_id, "answered");
     }
     let closes = body.is_left_over();
     if closes {
@@ -72,7 +74,10 @@ fn response(answer: Answer, head: Parts, id: HeaderValue, closes: bool) -> Respo
     headers.insert(CONTENT_TYPE, answer.content_type);
     headers.insert(&X_REQUEST_ID, id);
     headers.insert(CACHE_CONTROL, NO_STORE.clone());
-    headers.extend(answer.headers);
+    // Not `extend`, which would keep both where an answer has a value of its own.
+    for (name, value) in answer.headers {
+        headers.insert(name, value);
+    }
     // HTTP/2 has no such header; there only the stream ends.
     if closes && head.version <= Version::HTTP_11 {
         headers.insert(CONNECTION, CLOSE.clone());

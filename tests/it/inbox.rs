@@ -1,9 +1,10 @@
 //! Simulator mode: nothing leaves the machine, and the messages can be read.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, Numbers, Setup, World, wrong};
+use crate::support::{Client, Numbers, Setup, World, soon, wrong};
 
 #[tokio::test]
 async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
@@ -66,6 +67,20 @@ async fn the_inbox_page_is_html_that_says_it_is_a_simulator() {
     assert!(page.header("content-type").starts_with("text/html"), "{}", page.header("content-type"));
     assert!(page.text().to_lowercase().contains("simulator"));
     assert!(page.text().contains("viewport"), "readable on a phone");
+}
+
+#[tokio::test]
+async fn a_page_whose_host_name_was_made_to_lead_here_cannot_read_codes() {
+    let server = Setup::new().start().await;
+    for (host, status) in [("localhost", "200"), ("evil.example", "403")] {
+        let mut stream = server.client.connection().await;
+        let request = format!("GET /inbox/messages HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        let mut answer = String::new();
+        soon("the end", stream.read_to_string(&mut answer)).await.expect("text");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
+        assert_eq!(answer.matches("cache-control: no-store").count(), 1, "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod gateway_trouble;
 mod health;
 mod inbox;
 mod lifecycle;
+mod log;
 mod numbers;
 mod parallel;
 mod privacy;

@@ -8,10 +8,12 @@ use super::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::PhoneNumber;
 use crate::http::answer::{Answer, Shape};
+use crate::http::bad_body::BadBody;
 use crate::http::problem::Problem;
 use crate::shard::{CheckAnswer, Refusal, SendAnswer};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+const MAX_ATTEMPTS: u8 = 5;
 const LOCKOUT: Duration = Duration::from_secs(30 * 60);
 
 #[test]
@@ -135,11 +137,12 @@ fn send_case(outcome: &SendAnswer) -> &'static str {
     }
 }
 
-fn checks() -> [CheckAnswer; 7] {
+fn checks() -> [CheckAnswer; 8] {
     [
         CheckAnswer::Approved,
         CheckAnswer::Wrong { attempts_left: 4, live: true },
         CheckAnswer::Wrong { attempts_left: 4, live: false },
+        CheckAnswer::Wrong { attempts_left: MAX_ATTEMPTS, live: false },
         CheckAnswer::LockedNow { remaining: LOCKOUT, live: true },
         CheckAnswer::LockedNow { remaining: LOCKOUT, live: false },
         CheckAnswer::Locked { remaining: Duration::from_secs(29 * 60 + 10) },
@@ -151,7 +154,10 @@ fn check_case(outcome: &CheckAnswer) -> &'static str {
     match outcome {
         CheckAnswer::Approved => "the code is right",
         CheckAnswer::Wrong { live: true, .. } => "wrong code",
-        CheckAnswer::Wrong { live: false, .. } => "no live code: expired, used, or never sent",
+        CheckAnswer::Wrong { live: false, attempts_left: MAX_ATTEMPTS } => {
+            "no live code: used, or never sent; nothing is counted"
+        }
+        CheckAnswer::Wrong { live: false, .. } => "no live code: expired; it counts",
         CheckAnswer::LockedNow { live: true, .. } => "wrong code that uses the last trial",
         CheckAnswer::LockedNow { live: false, .. } => "last trial used without a live code",
         CheckAnswer::Locked { remaining } => locked_case(*remaining),
@@ -162,11 +168,13 @@ const fn locked_case(remaining: Duration) -> &'static str {
     if remaining.as_secs() < 60 { "locked out, less than a minute left" } else { "locked out" }
 }
 
-fn problems() -> [Problem; 16] {
+fn problems() -> [Problem; 17] {
     [
-        Problem::BadBody,
+        Problem::BadBody(BadBody::NotUtf8),
         Problem::NotFound,
         Problem::MethodNotAllowed("POST"),
+        Problem::CrossSite,
+        Problem::ForeignHost,
         Problem::BodyTooSlow,
         Problem::BodyTooLarge(Bounds::default().body_bytes),
         Problem::Refused(Refusal::NumberBusy),
@@ -177,7 +185,6 @@ fn problems() -> [Problem; 16] {
         Problem::Panicked,
         Problem::BadHead,
         Problem::HeadTooSlow,
-        Problem::UriTooLong,
         Problem::HeadTooLarge,
         Problem::TooManyConnections,
     ]
@@ -185,9 +192,11 @@ fn problems() -> [Problem; 16] {
 
 const fn problem_case(problem: Problem) -> &'static str {
     match problem {
-        Problem::BadBody => "the body is not what the route reads",
+        Problem::BadBody(_) => "the body is not what the route reads",
         Problem::NotFound => "no such path",
         Problem::MethodNotAllowed(_) => "no such method on this path",
+        Problem::CrossSite => "POST by a web page of another site",
+        Problem::ForeignHost => "the inbox, under a host name that may be somebody else's",
         Problem::BodyTooSlow => "slow body",
         Problem::BodyTooLarge(_) => "large body",
         Problem::Refused(Refusal::NumberBusy) => "throttled: too many requests for one number at once",
@@ -198,25 +207,25 @@ const fn problem_case(problem: Problem) -> &'static str {
         Problem::Panicked => "a mistake of ours; please report it",
         Problem::BadHead => "not HTTP",
         Problem::HeadTooSlow => "slow request head",
-        Problem::UriTooLong => "long address",
-        Problem::HeadTooLarge => "many or long headers",
+        Problem::HeadTooLarge => "many or long headers, or a long address",
         Problem::TooManyConnections => "all connections taken",
     }
 }
 
-/// Whether the problem arises after the path is known to be one of the tutorial's.
+/// Whether the problem can arise where the path is known to be one of the tutorial's.
 const fn has_a_path(problem: Problem) -> bool {
     match problem {
-        Problem::BadBody
+        Problem::BadBody(_)
         | Problem::MethodNotAllowed(_)
+        | Problem::CrossSite
         | Problem::BodyTooSlow
         | Problem::BodyTooLarge(_)
         | Problem::Refused(_)
         | Problem::Panicked => true,
         Problem::NotFound
+        | Problem::ForeignHost
         | Problem::BadHead
         | Problem::HeadTooSlow
-        | Problem::UriTooLong
         | Problem::HeadTooLarge
         | Problem::TooManyConnections => false,
     }

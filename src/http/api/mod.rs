@@ -1,5 +1,6 @@
 //! The endpoints, one file each: parse, call, map.
 
+mod call;
 mod health;
 mod hello_world;
 mod inbox;
@@ -10,45 +11,63 @@ mod send_otp;
 mod verify_code;
 mod verify_otp;
 
+use hyper::Method;
 use hyper::http::request::Parts;
+use tracing::debug;
 
 use super::answer::Answer;
 use super::body::RequestBody;
-use super::deps::{Deps, Verify};
+use super::browser;
+use super::deps::Verify;
 use super::problem::Problem;
 use super::route::Route;
+pub use call::Call;
 
 /// Answers a request.
-pub async fn answer<V: Verify>(deps: &Deps<V>, route: Route, head: &Parts, body: &mut RequestBody) -> Answer {
-    match try_answer(deps, route, head, body).await {
+pub async fn answer<V: Verify>(
+    call: &Call<'_, V>,
+    route: Route,
+    head: &Parts,
+    body: &mut RequestBody,
+) -> Answer {
+    match try_answer(call, route, head, body).await {
         Ok(answer) => answer,
-        Err(problem) => problem.answer(route.shape()),
+        Err(problem) => {
+            if let Problem::BadBody(reason) = problem {
+                debug!(request_id = call.request_id, route = route.name(), %reason, "bad request body");
+            }
+            problem.answer(route.shape())
+        }
     }
 }
 
 async fn try_answer<V: Verify>(
-    deps: &Deps<V>,
+    call: &Call<'_, V>,
     route: Route,
     head: &Parts,
     body: &mut RequestBody,
 ) -> Result<Answer, Problem> {
+    let deps = call.deps;
     let Some(methods) = route.allow().filter(|_| route != Route::Inbox || deps.pages.is_some()) else {
         return Err(Problem::NotFound);
     };
     if !route.allows(&head.method) {
         return Err(Problem::MethodNotAllowed(methods));
     }
+    if head.method == Method::POST && browser::is_cross_site(&head.headers) {
+        return Err(Problem::CrossSite);
+    }
     let (limit, time) = (deps.bounds.body_bytes, deps.bounds.body_timeout);
     match route {
-        Route::SendOtp => send_otp::answer(deps, &body.read(limit, time).await?).await,
-        Route::VerifyOtp => verify_otp::answer(deps, &body.read(limit, time).await?).await,
-        Route::SendCode => send_code::answer(deps, &body.read(limit, time).await?).await,
-        Route::VerifyCode => verify_code::answer(deps, &body.read(limit, time).await?).await,
+        Route::SendOtp => send_otp::answer(call, &body.read(limit, time).await?).await,
+        Route::VerifyOtp => verify_otp::answer(call, &body.read(limit, time).await?).await,
+        Route::SendCode => send_code::answer(call, &body.read(limit, time).await?).await,
+        Route::VerifyCode => verify_code::answer(call, &body.read(limit, time).await?).await,
         Route::HelloWorld => Ok(hello_world::answer()),
         Route::Healthz => Ok(health::alive()),
         Route::Readyz => Ok(health::ready(&deps.readiness)),
         Route::Index => Ok(index::answer(deps.pages.is_some())),
-        Route::Inbox => inbox::answer(deps.pages.as_deref(), &head.uri),
+        Route::Inbox => inbox::answer(deps, head),
         Route::Unknown => Err(Problem::NotFound),
     }
 }

@@ -1,12 +1,15 @@
 //! `POST /api/verify-otp`: contract section 1.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
-use super::json::{self, Object, Text};
+use super::call::Call;
+use super::json::{self, Object};
 use crate::domain::ServiceId;
 use crate::http::answer::Answer;
 use crate::http::answers::api_check;
-use crate::http::deps::{Deps, Verify};
+use crate::http::deps::Verify;
 use crate::http::problem::Problem;
 use crate::shard::CheckRequest;
 
@@ -15,20 +18,20 @@ struct Body<'a> {
     #[serde(borrow)]
     user: Object<User<'a>>,
     #[serde(borrow)]
-    code: Text<'a>,
+    code: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
 struct User<'a> {
     #[serde(borrow, rename = "phoneNumber")]
-    phone_number: Text<'a>,
+    phone_number: Cow<'a, str>,
 }
 
 /// Checks a code.
-pub async fn answer<V: Verify>(deps: &Deps<V>, body: &[u8]) -> Result<Answer, Problem> {
+pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
     let Body { user: Object(user), code } = json::read(body)?;
-    let number = json::number(&user.phone_number, deps.default_region)?;
+    let number = json::number(&user.phone_number, call.deps.default_region)?;
     let request = CheckRequest { service: ServiceId::DEFAULT, number, code: json::code(&code)? };
-    let outcome = deps.verifier.check(request).await.map_err(Problem::Refused)?;
-    Ok(api_check(deps.answers, &outcome, number, deps.lockout))
+    let outcome = call.check(request).await?;
+    Ok(api_check(call.deps.answers, &outcome, number, call.deps.lockout))
 }

@@ -36,12 +36,11 @@ fn push_header(raw: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// The problem behind an answer that hyper wrote by itself because it could not read a head:
-/// status 400, 414 or 431 without a body. All answers of ours have a request id.
+/// status 400 or 431 without a body. All answers of ours have a request id.
 pub fn hypers_own(response: &[u8]) -> Option<Problem> {
     let status = response.strip_prefix(b"HTTP/1.")?.get(2..5)?;
     let problem = match status {
         b"400" => Problem::BadHead,
-        b"414" => Problem::UriTooLong,
         b"431" => Problem::HeadTooLarge,
         _ => return None,
     };

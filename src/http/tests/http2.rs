@@ -71,6 +71,17 @@ async fn a_large_body_is_413_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_large_is_431_without_a_body_and_the_connection_goes_on() {
+    let world = World::scripted(Script::panics()).await;
+    let (mut client, _connection) = connect(&world).await;
+    let mut large = request("GET", "/healthz", String::new());
+    large.headers_mut().insert("x", "y".repeat(20_000).parse().expect("a value"));
+    assert_eq!(ask(&mut client, large).await, (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, String::new()));
+    let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
 async fn when_a_handler_panics_it_is_500_and_the_connection_goes_on() {
     let world = World::scripted(Script::panics()).await;
     let (mut client, _connection) = connect(&world).await;

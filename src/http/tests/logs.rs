@@ -2,14 +2,15 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Level};
 
-use super::client::{get, post};
+use super::client::{Reply, get, post};
 use super::script::Script;
 use super::world::{World, send_body, sms_code_body, verify_body};
-use crate::shard::{CheckAnswer, Refusal};
+use crate::shard::{CheckAnswer, Refusal, SendAnswer};
 
 #[tokio::test]
 async fn at_trace_level_no_number_code_path_or_query_is_logged() {
@@ -64,6 +65,109 @@ async fn at_info_level_a_refusal_is_one_line_and_a_good_answer_none() {
     assert!(lines.contains("the store is not available"), "{lines}");
 }
 
+#[tokio::test]
+async fn at_info_level_a_lockout_is_one_line_with_the_masked_number_and_the_id_of_the_answer() {
+    let log = Log::default();
+    let _guard = log.capture(Level::INFO);
+    let world =
+        World::scripted(Script::checks(CheckAnswer::LockedNow { remaining: MINUTE, live: true })).await;
+    for (path, body) in
+        [("/api/verify-otp", verify_body("739104")), ("/verify-code", sms_code_body("739104"))]
+    {
+        let reply = world.post(path, &body).await;
+        let line = log.line_with(reply.header("x-request-id").expect("an id"));
+        for part in [" INFO ", "locked out after too many wrong codes", "number=+1415*****71"] {
+            assert!(line.contains(part), "{part} not in {line}");
+        }
+    }
+    assert_eq!(log.text().lines().count(), 2, "{}", log.text());
+}
+
+#[tokio::test]
+async fn at_info_level_a_failed_send_is_one_line_with_the_masked_number_and_the_id_of_the_answer() {
+    let log = Log::default();
+    let _guard = log.capture(Level::INFO);
+    for (answer, outcome) in
+        [(SendAnswer::NumberRefused, "number-refused"), (SendAnswer::GatewayFailed, "gateway-failed")]
+    {
+        let world = World::scripted(Script::sends(answer)).await;
+        for path in ["/api/send-otp", "/send-code"] {
+            let request =
+                post(path, &send_body()).replace("\r\n\r\n", "\r\nx-request-id: from-a-user\r\n\r\n");
+            world.ask(request).await;
+            let line = log.line_with("from-a-user");
+            for part in [" INFO ", "the code was not sent", outcome, "number=+1415*****71"] {
+                assert!(line.contains(part), "{part} not in {line}");
+            }
+            log.clear();
+        }
+    }
+}
+
+#[tokio::test]
+async fn at_debug_level_every_send_and_check_tells_its_outcome() {
+    let log = Log::default();
+    let _guard = log.capture(Level::DEBUG);
+    let checks = [
+        (CheckAnswer::Approved, "approved"),
+        (CheckAnswer::Wrong { attempts_left: 3, live: true }, "wrong"),
+        (CheckAnswer::Locked { remaining: MINUTE }, "locked"),
+    ];
+    for (answer, outcome) in checks {
+        let world = World::scripted(Script::checks(answer)).await;
+        log.tells(&world.post("/api/verify-otp", &verify_body("739104")).await, outcome);
+    }
+    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned() };
+    for (answer, outcome) in [(sent, "sent"), (SendAnswer::Locked { remaining: MINUTE }, "locked")] {
+        let world = World::scripted(Script::sends(answer)).await;
+        log.tells(&world.post("/api/send-otp", &send_body()).await, outcome);
+    }
+}
+
+#[tokio::test]
+async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
+    let log = Log::default();
+    let _guard = log.capture(Level::DEBUG);
+    let world = World::scripted(Script::panics()).await;
+    for (body, reason) in [
+        ("{}", "the field user is missing"),
+        (r#"{"user":{},"code":"739104"}"#, "the field phoneNumber is missing"),
+        (r#"{"user":{"phoneNumber":"+14155552672"}}"#, "the field code is missing"),
+        (r#"{"code":"739104","code":"739104"}"#, "the field code is given twice"),
+        (r#"{"user":{"phoneNumber":14155552672},"code":"1"}"#, "where a string must be"),
+        (r#"{"user":"a, expected 739104","code":"1"}"#, "at line 1, column 28, where a JSON object must be"),
+        ("[739104]", "where a JSON object must be"),
+        ("739104", "where a JSON object must be"),
+        ("{\n\"x\": x739104}", "it is not JSON at line 2"),
+        (
+            r#"{"user":{"phoneNumber":"+14155552672"},"code":"1"} 739104"#,
+            "it is not JSON at line 1, column 52",
+        ),
+        ("", "it ends before the JSON does"),
+        (r#"{"user":{"phoneNumber":"+14155552672""#, "it ends before the JSON does"),
+        (
+            r#"{"user":{"phoneNumber":"739104"},"code":"1"}"#,
+            "phoneNumber is not a phone number in E.164 form",
+        ),
+        (r#"{"user":{"phoneNumber":"+1739104"},"code":"1"}"#, "no number of that country has this length"),
+        (r#"{"user":{"phoneNumber":"+14155552672"},"code":""}"#, "the code is empty"),
+    ] {
+        log.clear();
+        let reply = world.post("/api/verify-otp", body).await;
+        assert_eq!(reply.status, 400, "{body}");
+        let id = reply.header("x-request-id").expect("an id");
+        let lines = log.text();
+        let mut told = lines.lines().filter(|line| line.contains("bad request body") && line.contains(id));
+        assert!(told.next().is_some_and(|line| line.contains(reason)), "{reason:?} not in:\n{lines}");
+        assert!(told.next().is_none(), "{lines}");
+        for private in ["739104", "4155552672"] {
+            assert!(!lines.contains(private), "{lines}");
+        }
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -82,6 +186,30 @@ impl Log {
             .with_writer(move || log.clone())
             .finish();
         tracing::subscriber::set_default(subscriber)
+    }
+
+    /// The one line that contains this.
+    #[track_caller]
+    fn line_with(&self, part: &str) -> String {
+        let text = self.text();
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(part)).collect();
+        assert_eq!(lines.len(), 1, "{part} in:\n{text}");
+        lines[0].to_owned()
+    }
+
+    /// Fails unless one line has the number and this outcome, with the answer's id.
+    #[track_caller]
+    fn tells(&self, reply: &Reply, outcome: &str) {
+        let id = reply.header("x-request-id").expect("an id");
+        let line = self.line_with(&format!("outcome=\"{outcome}\""));
+        for part in ["DEBUG ", id, "number=+1415*****71"] {
+            assert!(line.contains(part), "{part} not in {line}");
+        }
+        self.clear();
+    }
+
+    fn clear(&self) {
+        self.0.lock().expect("not poisoned").clear();
     }
 
     fn text(&self) -> String {

@@ -1,6 +1,7 @@
 //! The front end over real sockets, with a script in the place of the shards.
 
 mod bad_bodies;
+mod browsers;
 mod client;
 mod connections;
 mod contract;

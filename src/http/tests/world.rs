@@ -85,6 +85,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         tutorial_code: tutorial_code(),
         readiness: Arc::new(|| Ok(())),
         pages: None,
+        host_name: None,
         request_id_prefix: 0xabcd_0123,
     }
 }

@@ -18,12 +18,17 @@ const rows = new Map();
 let loaded = false;
 let timer = 0;
 let polling = false;
+// Set when asking again cannot help.
+let stopped = false;
 
-function span(ms) {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+// `round` is Math.floor for what has passed and Math.ceil for what is left, so that a code that
+// was sent just now is good for as long as it was made for. Under two minutes seconds matter.
+function span(ms, round) {
+  const seconds = Math.max(0, round(ms / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  const minutes = round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 async function copy(text, button) {
@@ -68,8 +73,8 @@ function addRow(message) {
 // Shows how old a message is and how long its code lasts, by the server's clock.
 function refresh(row, message, now) {
   const left = message.expiresAtMs - now;
-  row.querySelector(".age").textContent = `${span(now - message.receivedAtMs)} ago`;
-  row.querySelector(".life").textContent = left > 0 ? `good for ${span(left)}` : "expired";
+  row.querySelector(".age").textContent = `${span(now - message.receivedAtMs, Math.floor)} ago`;
+  row.querySelector(".life").textContent = left > 0 ? `good for ${span(left, Math.ceil)}` : "expired";
   row.classList.toggle("live", left > 0);
   row.classList.toggle("ended", left <= 0);
 }
@@ -103,7 +108,7 @@ function say(text, problem = false) {
 }
 
 async function poll() {
-  if (polling) return;
+  if (polling || stopped) return;
   polling = true;
   clearTimeout(timer);
   let next = POLL_MS;
@@ -112,16 +117,24 @@ async function poll() {
       cache: "no-store",
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    show(await response.json());
+    if (response.ok) {
+      show(await response.json());
+    } else {
+      const answer = await response.json().catch(() => ({}));
+      const words = answer.message || `the server answered HTTP ${response.status}.`;
+      // The address of this page is wrong; only another one helps.
+      stopped = response.status === 400;
+      next = POLL_WHEN_DOWN_MS;
+      say(`The messages could not be loaded: ${words}${stopped ? "" : " Trying again …"}`, true);
+    }
   } catch (error) {
     next = POLL_WHEN_DOWN_MS;
     const silent = error instanceof TypeError || error.name === "TimeoutError";
-    const reason = silent ? "the server does not answer" : `the server answered ${error.message}`;
+    const reason = silent ? "the server does not answer" : "the answer cannot be read";
     say(`The messages could not be loaded: ${reason}. Trying again …`, true);
   }
   polling = false;
-  if (!document.hidden) timer = setTimeout(poll, next);
+  if (!document.hidden && !stopped) timer = setTimeout(poll, next);
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -129,8 +142,17 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) poll();
 });
 
+// A `+` that was not escaped is read as a space; the server takes it for the `+` that it was.
+const filter = new URLSearchParams(location.search).get("to")?.replace(/^ /, "+");
+if (filter !== undefined) {
+  byId("filter").hidden = false;
+  byId("filter-to").textContent = filter;
+}
+
 const example = byId("example");
-example.textContent = `curl ${location.origin}/api/send-otp -d '{"phoneNumber":"+14155552671"}'`;
+// The command is for a shell: no text of the address gets into it that is not a plain number.
+const number = /^\+[0-9]{5,15}$/.test(filter) ? filter : "+14155552671";
+example.textContent = `curl ${location.origin}/api/send-otp -d '{"phoneNumber":"${number}"}'`;
 byId("copy-example").addEventListener("click", (event) => copy(example.textContent, event.currentTarget));
 
 poll();

@@ -18,6 +18,14 @@ fn the_page_asks_for_nothing_from_elsewhere_and_says_what_it_is() {
 }
 
 #[test]
+fn the_page_says_how_many_messages_are_kept_and_shown() {
+    let page = html();
+    let (thousands, rest) = (Simulator::CAPACITY / 1000, Simulator::CAPACITY % 1000);
+    assert!(page.contains(&format!("newest {thousands},{rest:03} messages are kept")));
+    assert!(page.contains(&format!("this page shows the newest {SHOWN}.")));
+}
+
+#[test]
 fn no_text_of_a_message_can_become_markup() {
     for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
         assert!(!SCRIPT.contains(sink), "{sink}");

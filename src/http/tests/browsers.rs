@@ -1,0 +1,172 @@
+//! What pages of other sites can have a browser do, and to whom the inbox is shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::client::conn::http2::handshake;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use super::client::get;
+use super::script::Script;
+use super::world::{NUMBER, World, deps, send_body, sms_code_body, verify_body};
+use crate::clock::ManualClock;
+use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
+use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
+use crate::http::InboxPages;
+use crate::shard::{CheckAnswer, SendAnswer};
+
+const FOREIGN: &str = r#"{"code":403,"message":"The inbox can be opened only by an IP address, localhost, or the configured host name."}"#;
+
+#[tokio::test]
+async fn a_page_of_another_site_can_neither_send_nor_check() {
+    let world = World::scripted(Script::panics()).await;
+    let message = "Web pages of other sites may not call this.";
+    for (path, body) in posts() {
+        let reply = world.ask(post_from("cross-site", path, &body)).await;
+        let expected = if path.starts_with("/api/") {
+            format!(r#"{{"code":403,"message":"{message}"}}"#)
+        } else {
+            format!(r#"{{"message":"{message}"}}"#)
+        };
+        reply.is(403, &expected);
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_the_same_site_can() {
+    let world = World::scripted(Script::sends(sent()).or_checks(CheckAnswer::Approved)).await;
+    for site in ["same-origin", "same-site", "none"] {
+        for (path, body) in posts() {
+            assert_eq!(world.ask(post_from(site, path, &body)).await.status, 200, "{site} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_on_another_site_may_lead_to_the_inbox() {
+    let world = with_inbox(None).await;
+    let link = "GET /inbox HTTP/1.1\r\nhost: localhost:3000\r\nsec-fetch-site: cross-site\r\n\r\n";
+    assert_eq!(world.ask(link).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_inbox_is_shown_only_under_a_name_that_nobody_else_can_own() {
+    let world = with_inbox(Some("codes.example")).await;
+    for path in ["/inbox", "/inbox/messages", "/inbox/messages?to=%2B14155552671", "/inbox/absent"] {
+        for host in ["localhost", "localhost:3000", "127.0.0.1:3000", "[::1]:3000", "Codes.example:3000"] {
+            let reply = world.ask(get_of(host, path)).await;
+            assert_eq!(reply.status, if path == "/inbox/absent" { 404 } else { 200 }, "{host} {path}");
+        }
+        for host in ["evil.example", "evil.example:3000", "localhost.evil.example", "", "a b", "[evil]"] {
+            world.ask(get_of(host, path)).await.is(403, FOREIGN);
+        }
+    }
+    let two_hosts = "GET /inbox HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n";
+    assert_eq!(world.ask(two_hosts).await.status, 403);
+    world.ask("GET http://evil.example/inbox HTTP/1.1\r\nhost: localhost\r\n\r\n").await.is(403, FOREIGN);
+    assert_eq!(world.ask("GET /inbox HTTP/1.0\r\n\r\n").await.status, 200);
+}
+
+#[tokio::test]
+async fn over_http2_the_authority_is_the_host() {
+    let world = with_inbox(None).await;
+    let stream = TcpStream::connect(world.address).await.expect("connect");
+    let (mut client, connection) =
+        handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a handshake");
+    tokio::spawn(connection);
+    for (host, status) in [("localhost:3000", 200), ("evil.example", 403)] {
+        let request = Request::get(format!("http://{host}/inbox")).body(Full::<Bytes>::default());
+        let response = client.send_request(request.expect("a request")).await.expect("a response");
+        assert_eq!(response.status(), status, "{host}");
+        response.into_body().collect().await.expect("a body");
+    }
+}
+
+#[tokio::test]
+async fn other_routes_are_served_under_any_name() {
+    let world = World::scripted(Script::sends(sent())).await;
+    let body = send_body();
+    let request = format!(
+        "POST /api/send-otp HTTP/1.1\r\nhost: codes.example\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(world.ask(request).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_inbox_says_once_that_it_is_not_to_be_stored() {
+    let world = with_inbox(None).await;
+    for path in ["/inbox", "/inbox/messages", "/inbox/messages?to=x"] {
+        let mut client = world.client().await;
+        client.send(get(path).replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")).await;
+        let response = client.rest().await.to_ascii_lowercase();
+        let head = response.split("\r\n\r\n").next().expect("a head");
+        assert_eq!(head.matches("cache-control:").count(), 1, "{head}");
+        assert!(head.contains("cache-control: no-store"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_is_no_number_is_400_and_says_what_one_looks_like() {
+    let reply = with_inbox(None).await.get("/inbox/messages?to=bad").await;
+    let message = "`to` is not a phone number in E.164 form, such as +14155552671";
+    reply.is(400, &format!(r#"{{"code":400,"message":"{message}"}}"#));
+}
+
+#[tokio::test]
+async fn the_filter_takes_a_number_with_and_without_percent_signs() {
+    let world = with_inbox(None).await;
+    for to in ["%2B14155552671", "+14155552671", "%2B1+415+555+2671"] {
+        let reply = world.get(&format!("/inbox/messages?to={to}")).await;
+        assert!(reply.body.contains(r#""code":"123456""#), "{to}: {}", reply.body);
+    }
+    let of_another = world.get("/inbox/messages?to=%2B14155552672").await;
+    assert!(of_another.body.contains(r#""messages":[]"#), "{}", of_another.body);
+}
+
+/// A front end with one message in its inbox.
+async fn with_inbox(host_name: Option<&str>) -> World {
+    let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
+    let simulator = Simulator::new(Arc::new(clock));
+    let message = OutgoingMessage {
+        to: PhoneNumber::parse(NUMBER, None).expect("a number"),
+        channel: Channel::Sms,
+        text: "Code 123456".to_owned(),
+        code: Code::parse("123456").expect("a code"),
+        valid_for: Duration::from_secs(30),
+    };
+    simulator.send(&message).await.expect("accepted");
+    let mut deps = deps(Script::panics());
+    deps.pages = Some(Arc::new(InboxPages::new(Arc::new(simulator), None)));
+    deps.host_name = host_name.map(Into::into);
+    World::with(deps).await
+}
+
+fn posts() -> [(&'static str, String); 4] {
+    [
+        ("/api/send-otp", send_body()),
+        ("/api/verify-otp", verify_body("123456")),
+        ("/send-code", send_body()),
+        ("/verify-code", sms_code_body("123456")),
+    ]
+}
+
+fn post_from(site: &str, path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\nsec-fetch-site: {site}\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn get_of(host: &str, path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")
+}
+
+fn sent() -> SendAnswer {
+    SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned() }
+}

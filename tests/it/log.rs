@@ -1,0 +1,60 @@
+//! What an operator finds in the log about the requests of users.
+
+use serde_json::Value;
+
+use crate::support::{Answer, Reply, World, soon, wrong};
+
+#[tokio::test]
+async fn a_lockout_is_one_info_line_with_the_id_of_the_request_that_caused_it() {
+    let world = World::new().await;
+    let (number, code) = world.number_with_code().await;
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.push(world.verify(&number, &wrong(&code)).await);
+    }
+    assert_eq!(answers[4].status(), 403);
+    let line = line_of(&world, &answers[4], "locked out after too many wrong codes").await;
+    assert_eq!(line["level"], "INFO");
+    assert_eq!(line["number"], masked(&number));
+    let line = line_of(&world, &answers[5], "code not looked at").await;
+    assert_eq!((&line["level"], &line["outcome"]), (&"DEBUG".into(), &"locked".into()));
+    let lockouts = world.server.output().events();
+    let lockouts = lockouts.iter().filter(|event| event["outcome"] == "locked-now");
+    assert_eq!(lockouts.count(), 1);
+}
+
+#[tokio::test]
+async fn the_id_of_a_failed_send_leads_to_the_gateways_line() {
+    let world = World::new().await;
+    for (reply, outcome) in [
+        (Reply::Refuse { status: 400, code: 21211 }, "number-refused"),
+        (Reply::Refuse { status: 401, code: 20003 }, "gateway-failed"),
+    ] {
+        let number = world.number();
+        world.twilio.plan(&number, [reply]);
+        let answer = world.send(&number).await;
+        let line = line_of(&world, &answer, "the code was not sent").await;
+        assert_eq!((&line["level"], &line["outcome"]), (&"INFO".into(), &outcome.into()));
+        let of_gateway = |event: &Value| event["gateway"].is_string() && event["number"] == line["number"];
+        soon("the gateway's line", world.server.output().event(of_gateway)).await.expect("a line");
+    }
+}
+
+/// The one line with the id of this answer and this message.
+async fn line_of(world: &World, answer: &Answer, message: &str) -> Value {
+    let id = answer.header("x-request-id");
+    assert!(!id.is_empty());
+    let output = world.server.output();
+    let wanted = output.event(|event| event["request_id"] == id && starts_with(&event["message"], message));
+    soon("the line", wanted).await.unwrap_or_else(|| panic!("no {message:?} of {id}:\n{}", output.text()))
+}
+
+fn starts_with(text: &Value, beginning: &str) -> bool {
+    text.as_str().is_some_and(|text| text.starts_with(beginning))
+}
+
+/// As the program prints a number of ten digits or more.
+fn masked(number: &str) -> String {
+    let (head, tail) = (&number[..5], &number[number.len() - 2..]);
+    format!("{head}{}{tail}", "*".repeat(number.len() - 7))
+}
