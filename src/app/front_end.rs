@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::config::Settings;
+use super::file_limit;
+use crate::config::{Bounds, Settings};
 use crate::gateway::{Gateway, Simulator};
 use crate::http::{Deps, InboxPages, Pages, Readiness, Verify};
 use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest, Verifier};
@@ -80,7 +81,7 @@ pub fn deps(
     Deps {
         verifier,
         answers: settings.answers,
-        bounds: settings.bounds.clone(),
+        bounds: Bounds { connections: file_limit::connections(&settings.bounds), ..settings.bounds.clone() },
         default_region: settings.default_region,
         lockout: settings.policy.lockout,
         api_template: settings.message.as_str().into(),
@@ -89,7 +90,7 @@ pub fn deps(
         readiness,
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
-        host_name: None,
+        host_name: Some(settings.listen.host.as_str().into()),
         request_id_prefix,
     }
 }

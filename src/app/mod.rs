@@ -2,6 +2,7 @@
 
 mod announce;
 mod bind;
+mod file_limit;
 mod front_end;
 mod server_key;
 
@@ -79,7 +80,7 @@ pub struct App {
 impl App {
     /// Builds what needs no disk: the gateway and the front end's parts.
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let (gateway, simulator): (Arc<dyn Gateway>, _) = match &settings.gateway {
             GatewaySettings::Twilio(twilio) => {
                 (Arc::new(TwilioMessages::new(twilio.clone(), Arc::clone(&clock))?), None)

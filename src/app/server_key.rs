@@ -1,15 +1,16 @@
 //! The server key: read it, or make it at the first start.
 
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::domain::ServerKey;
+use crate::store::create_durably;
 
 /// The key's file in the data directory: 64 hex digits and a line end.
 const FILE_NAME: &str = "server.key";
@@ -89,13 +90,7 @@ fn parse(hex: &str) -> Option<ServerKey> {
 /// The file appears whole or not at all: two first starts at once end up with one key.
 fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
     // One that was there before keeps its mode: it may be a volume that is not ours to change.
-    if !data_dir.is_dir() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(data_dir)
-            .map_err(io_error("create the data directory", data_dir))?;
-    }
+    create_durably(data_dir).map_err(io_error("create the data directory", data_dir))?;
     let mut bytes = [0; ServerKey::LEN];
     SysRng.try_fill_bytes(&mut bytes).map_err(KeyError::NoRandomness)?;
     let key = ServerKey::from_bytes(bytes);

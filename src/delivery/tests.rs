@@ -234,7 +234,7 @@ async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
 
 #[tokio::test(start_paused = true)]
 async fn the_simulator_receives_what_was_delivered() {
-    let simulator = Arc::new(Simulator::new(Arc::new(crate::clock::SystemClock)));
+    let simulator = Arc::new(Simulator::new(Arc::new(crate::clock::SystemClock::start())));
     let world = World::through(simulator.clone());
     let accepted = world.deliver("Hello, _CODE_").await.expect("accepted");
     let inbox = simulator.messages(Some(number()), 10);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::domain::{ServiceId, Timestamp};
 
-pub use embedded::{EmbeddedStore, OpenError, OpenOptions};
+pub use embedded::{EmbeddedStore, OpenError, OpenOptions, create_durably};
 pub use memory::{Fault, Kept, MemoryStore};
 pub use record::RecordError;
 

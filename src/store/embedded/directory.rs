@@ -156,7 +156,7 @@ impl Directory {
 
 /// Creates the directory and those above it that are missing, and returns when their entries are
 /// on the disk: what is synced in a directory is lost if the directory itself is.
-fn create_durably(path: &Path) -> io::Result<()> {
+pub fn create_durably(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
     create_private(&path)?;

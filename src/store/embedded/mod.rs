@@ -45,6 +45,7 @@ use super::{BoxFuture, Key, Kind, Outcome, Revision, Store, StoreError, Visitor,
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
+pub use self::directory::create_durably;
 pub use self::error::OpenError;
 pub use self::open::OpenOptions;
 
