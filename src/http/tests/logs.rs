@@ -92,10 +92,10 @@ async fn at_info_level_a_failed_send_is_one_line_with_the_masked_number_and_the_
     {
         let world = World::scripted(Script::sends(answer)).await;
         for path in ["/api/send-otp", "/send-code"] {
-            let request =
-                post(path, &send_body()).replace("\r\n\r\n", "\r\nx-request-id: from-a-user\r\n\r\n");
+            let request = post(path, &send_body())
+                .replace("\r\n\r\n", "\r\nx-request-id: 0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0\r\n\r\n");
             world.ask(request).await;
-            let line = log.line_with("from-a-user");
+            let line = log.line_with("0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0");
             for part in [" INFO ", "the code was not sent", outcome, "number=+1415*****71"] {
                 assert!(line.contains(part), "{part} not in {line}");
             }
