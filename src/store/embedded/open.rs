@@ -20,7 +20,7 @@ use super::message::Message;
 use super::prepare::Preparer;
 use super::replay::{self, Replayed};
 use super::round::{Job, Rounds};
-use super::segment::{HEADER_BYTES, Segment};
+use super::segment::Segment;
 use super::snapshot::{Round, Snapshot};
 use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Writer};
 use crate::clock::Clock;
