@@ -14,9 +14,11 @@ use crate::http::deps::Verify;
 use crate::http::problem::Problem;
 use crate::shard::SendRequest;
 
+/// Go programs that marshal a struct without tags spell its fields like this, and the Redis version,
+/// which reads names in any case, understood them.
 #[derive(Deserialize)]
 struct Body<'a> {
-    #[serde(borrow, rename = "phoneNumber")]
+    #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
     phone_number: Cow<'a, str>,
 }
 

@@ -13,17 +13,18 @@ use crate::http::deps::Verify;
 use crate::http::problem::Problem;
 use crate::shard::CheckRequest;
 
+/// The further spellings are explained at `/api/send-otp`.
 #[derive(Deserialize)]
 struct Body<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, alias = "User")]
     user: Object<User<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "Code")]
     code: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
 struct User<'a> {
-    #[serde(borrow, rename = "phoneNumber")]
+    #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
     phone_number: Cow<'a, str>,
 }
 

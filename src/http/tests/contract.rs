@@ -19,6 +19,18 @@ async fn when_the_provider_accepts_a_send_it_is_200_with_all_trials() {
 }
 
 #[tokio::test]
+async fn the_spellings_of_go_programs_without_field_tags_are_understood() {
+    for field in ["PhoneNumber", "phonenumber"] {
+        let world = World::scripted(Script::sends(sent())).await;
+        let body = format!(r#"{{"{field}":"{NUMBER}"}}"#);
+        assert_eq!(world.post("/api/send-otp", &body).await.status, 200, "{field}");
+        let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+        let body = format!(r#"{{"User":{{"{field}":"{NUMBER}"}},"Code":"123456"}}"#);
+        assert_eq!(world.post("/api/verify-otp", &body).await.status, 200, "{field}");
+    }
+}
+
+#[tokio::test]
 async fn when_a_locked_number_asks_for_a_code_it_is_403_with_the_minutes_left() {
     let message = "User locked out due to exceeding maximum attempts.";
     let body =
