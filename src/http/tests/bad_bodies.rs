@@ -39,7 +39,7 @@ async fn what_is_not_an_object_with_a_number_is_a_bad_body_of_a_send() {
         r#"{"phoneNumber":"hello"}"#,
         r#"{"phoneNumber":"+1 415 CALL NOW"}"#,
         r#"{"phoneNumber":"\ud800"}"#,
-        r#"{"phonenumber":"+14155552671"}"#,
+        r#"{"phone_number":"+14155552671"}"#,
         r#"{"phoneNumber":"+14155552671","phoneNumber":"+14155552672"}"#,
         "phoneNumber=%2B14155552671",
         "\u{feff}{\"phoneNumber\":\"+14155552671\"}",
