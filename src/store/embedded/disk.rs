@@ -76,15 +76,8 @@ impl Disk for RealDisk {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the segment is already in use"));
         }
         file.set_len(0)?;
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-            // A file system that cannot reserve space lets the file grow as it is written. The
-            // journal then notices a full disk when it writes, and cuts back what did not fit.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-            Err(errno) => {
-                // What was reserved so far goes back, or a full disk would stay full.
-                let _ = file.set_len(0);
-                return Err(errno.into());
-            }
+        if bytes > 0 {
+            reserve(&file, bytes)?;
         }
         file.sync_all()?;
         Ok(Box::new(RealSegment(file)))
@@ -100,6 +93,19 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+}
+
+fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        // A file system that cannot reserve space lets the file grow as it is written. The journal
+        // then notices a full disk when it writes, and cuts back what did not fit.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(errno) => {
+            // What was reserved so far goes back, or a full disk would stay full.
+            let _ = file.set_len(0);
+            Err(errno.into())
+        }
     }
 }
 

@@ -95,6 +95,17 @@ pub enum OpenError {
         /// What was found there.
         detail: String,
     },
+    /// A new snapshot could not be made.
+    #[error(
+        "cannot create the snapshot in {}: {detail}; see that the disk works and has space",
+        path.display()
+    )]
+    NotCreated {
+        /// Its directory.
+        path: PathBuf,
+        /// What went wrong.
+        detail: String,
+    },
     /// The snapshot is damaged or gone.
     #[error(
         "the snapshot in {} cannot be used: {detail}; restore the data directory from a backup \

@@ -20,7 +20,7 @@ use super::message::Message;
 use super::prepare::Preparer;
 use super::replay::{self, Replayed};
 use super::round::{Job, Rounds};
-use super::segment::{HEADER_BYTES, Segment};
+use super::segment::Segment;
 use super::snapshot::{Round, Snapshot};
 use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Writer};
 use crate::clock::Clock;
@@ -79,15 +79,15 @@ impl EmbeddedStore {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
-        if directory.state(options.key_fingerprint)? == State::Creating {
-            create(&directory, options, &disk)?;
-            tracing::info!(directory = %options.dir.display(), "made a new data directory");
-        }
         let not_usable = |error: SnapshotError| OpenError::SnapshotDamaged {
             path: directory.snapshot.clone(),
             detail: error.to_string(),
         };
-        let snapshot = Arc::new(Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?);
+        let snapshot = match directory.state(options.key_fingerprint)? {
+            State::Creating => create(&directory, options, &disk)?,
+            State::Complete => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
+        };
+        let snapshot = Arc::new(snapshot);
         let account = snapshot.account().map_err(not_usable)?;
         let replayed = replay::replay(&directory.journal, &account, progress(&options.clock))?;
         report(&replayed, &account, began, options.clock.now());
@@ -99,17 +99,20 @@ impl EmbeddedStore {
 
 /// Makes a new data directory. Until the last step it says of itself that it is being created, and
 /// an interrupted creation begins again.
-fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) -> Result<(), OpenError> {
+fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) -> Result<Snapshot, OpenError> {
     directory.write_state(State::Creating, options.key_fingerprint)?;
     directory.clear()?;
-    Snapshot::create(&directory.snapshot, disk).map_err(|error| OpenError::SnapshotDamaged {
+    let snapshot = Snapshot::create(&directory.snapshot, disk);
+    let snapshot = snapshot.map_err(|error| OpenError::NotCreated {
         path: directory.snapshot.clone(),
-        detail: format!("it could not be created: {error}"),
+        detail: error.to_string(),
     })?;
-    // Only says that the journal begins: what is written goes into the ones reserved behind it.
-    Segment::create(&**disk, &directory.journal, 1, HEADER_BYTES as u64)
+    // Only to be there, so that a journal without any segment is always one that lost it.
+    Segment::create(&**disk, &directory.journal, 1, 0)
         .map_err(OpenError::io("create the first segment in", &directory.journal))?;
-    directory.write_state(State::Complete, options.key_fingerprint)
+    directory.write_state(State::Complete, options.key_fingerprint)?;
+    tracing::info!(directory = %options.dir.display(), "made a new data directory");
+    Ok(snapshot)
 }
 
 /// Tells the log once a second how far reading the journal has come.

@@ -58,11 +58,10 @@ struct Slot {
 
 impl Snapshot {
     /// Makes a new, empty snapshot in the empty directory at `path`.
-    pub(super) fn create(path: &Path, disk: &Arc<dyn Disk>) -> Result<(), SnapshotError> {
+    pub(super) fn create(path: &Path, disk: &Arc<dyn Disk>) -> Result<Self, SnapshotError> {
         let snapshot = Self::with_database(path, disk, Database::create(path)?);
-        let synced = snapshot.sync(0);
-        snapshot.close();
-        synced
+        snapshot.sync(0)?;
+        Ok(snapshot)
     }
 
     /// The snapshot at `path`, which must be there.
