@@ -155,7 +155,7 @@ fn start(
     mut replayed: Replayed,
     lock: File,
 ) -> Result<EmbeddedStore, OpenError> {
-    tidy(&replayed, &rounds)?;
+    tidy(directory, &replayed, &rounds)?;
     let reserve = |number| {
         Segment::create(&*rounds.disk, &directory.journal, number, options.segment_bytes)
             .map_err(OpenError::io("reserve a journal segment in", &directory.journal))
@@ -221,8 +221,9 @@ fn start(
 }
 
 /// Removes what a crash has left behind: a write that nobody was told of, and segments that the
-/// snapshot covers.
-fn tidy(replayed: &Replayed, rounds: &Rounds) -> Result<(), OpenError> {
+/// snapshot covers. A process that was killed may have left what was read here in the system's
+/// cache only, so all of it is synced before anything is built on it or removed because of it.
+fn tidy(directory: &Directory, replayed: &Replayed, rounds: &Rounds) -> Result<(), OpenError> {
     if let Some((path, length)) = &replayed.torn {
         let cut = || {
             let file = FileOptions::new().write(true).open(path)?;
@@ -230,6 +231,15 @@ fn tidy(replayed: &Replayed, rounds: &Rounds) -> Result<(), OpenError> {
             file.sync_all()
         };
         cut().map_err(OpenError::io("cut off an unfinished write at the end of", path))?;
+    }
+    for path in &replayed.used {
+        rounds.disk.sync_file(path).map_err(OpenError::io("sync", path))?;
+    }
+    if !replayed.obsolete.is_empty() {
+        rounds.snapshot.make_durable().map_err(|error| OpenError::SnapshotDamaged {
+            path: directory.snapshot.clone(),
+            detail: error.to_string(),
+        })?;
     }
     for path in &replayed.obsolete {
         rounds.disk.remove(path).map_err(OpenError::io("remove", path))?;

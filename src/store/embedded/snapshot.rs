@@ -79,6 +79,12 @@ impl Snapshot {
         self.with(|database| Ok(database.account))
     }
 
+    /// Returns when what was found at the opening is on the disk, and not in a cache only.
+    pub(super) fn make_durable(&self) -> Result<(), SnapshotError> {
+        let generation = self.with(|database| Ok(database.generation))?;
+        self.sync(generation)
+    }
+
     /// Brings the changes of `round` in, removes some records that no longer matter, and notes
     /// which segments are no longer needed; returns when all of it is on the disk. After an error
     /// the same round can be tried again.

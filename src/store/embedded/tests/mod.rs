@@ -3,6 +3,7 @@
 
 mod commits;
 mod disk_trouble;
+mod durability;
 mod model;
 mod rounds;
 mod start;
