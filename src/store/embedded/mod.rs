@@ -27,6 +27,7 @@ mod snapshot;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod writer;
 
 use std::sync::Arc;

@@ -2,9 +2,10 @@
 //! nothing is touched before it is certain that it is ours and that all of it can be read.
 
 use std::fs::{File, OpenOptions as FileOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::replay::{self, Replayed};
 use super::round::{Job, Rounds};
 use super::segment::Segment;
 use super::snapshot::{Round, Snapshot};
+use super::watch::Watch;
 use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Writer};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
@@ -31,6 +33,9 @@ const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The time between two snapshot rounds unless told otherwise.
 const ROUND_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a journal in trouble is tried in the time between two rounds.
+const PROBES_PER_ROUND: u32 = 10;
 
 /// With so many segments left from crashes in a row, the start itself carries out a round.
 const SEGMENTS_LEFT: u64 = MAX_SEGMENTS / 2;
@@ -190,6 +195,7 @@ fn start(
     let writer = Writer::new(
         journal,
         options.segment_bytes,
+        options.round_every / PROBES_PER_ROUND,
         replayed.changes,
         covered,
         to_rounds,
@@ -198,13 +204,15 @@ fn start(
     );
 
     let every = options.round_every;
-    let for_rounds = to_writer.clone();
     let helpers = [
-        spawn("snapshot", &directory.root, move || rounds.run(&jobs, &for_rounds, every))?,
-        spawn("journal-reserve", &directory.root, move || preparer.run())?,
+        spawn("snapshot", &directory.root, snapshot_thread(rounds, jobs, to_writer.clone(), every, &health))?,
+        spawn("journal-reserve", &directory.root, reserve_thread(preparer, &health))?,
     ];
+    let watched = health.clone();
     spawn("journal", &directory.root, move || {
+        let watch = Watch::over("journal", &watched, || {});
         let ending = writer.run(&messages);
+        watch.ends_in_order();
         // Whoever still wants to tell or ask the writer something learns that it has ended.
         drop(messages);
         for helper in helpers {
@@ -218,6 +226,34 @@ fn start(
         }
     })?;
     Ok(EmbeddedStore::new(to_writer, snapshot, health, options.clock.clone()))
+}
+
+fn snapshot_thread(
+    rounds: Rounds,
+    jobs: Receiver<Job>,
+    writer: ToWriter,
+    every: Duration,
+    health: &Arc<Health>,
+) -> impl FnOnce() + Send + 'static {
+    let health = health.clone();
+    move || {
+        let failed = || Message::RoundEnded(Err("the snapshot thread has ended; restart the server".into()));
+        let watch = Watch::over("snapshot", &health, || drop(writer.send(failed())));
+        // Gone before the writer hears of it, so that it sends no further round.
+        let jobs = jobs;
+        rounds.run(&jobs, &writer, every);
+        watch.ends_in_order();
+    }
+}
+
+fn reserve_thread(preparer: Preparer, health: &Arc<Health>) -> impl FnOnce() + Send + 'static {
+    let (health, writer) = (health.clone(), preparer.writer.clone());
+    move || {
+        let failed = || Message::Prepared(Err(io::Error::other("its thread has ended; restart the server")));
+        let watch = Watch::over("journal-reserve", &health, || drop(writer.send(failed())));
+        preparer.run();
+        watch.ends_in_order();
+    }
 }
 
 /// Removes what a crash has left behind: a write that nobody was told of, and segments that the
