@@ -105,7 +105,7 @@ impl EmbeddedStore {
 /// Makes a new data directory. Until the last step it says of itself that it is being created, and
 /// an interrupted creation begins again.
 fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) -> Result<Snapshot, OpenError> {
-    directory.write_state(State::Creating, options.key_fingerprint)?;
+    directory.write_state(State::Creating, options.key_fingerprint, &**disk)?;
     directory.clear()?;
     let snapshot = Snapshot::create(&directory.snapshot, disk);
     let snapshot = snapshot.map_err(|error| OpenError::NotCreated {
@@ -115,7 +115,7 @@ fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) ->
     // Only to be there, so that a journal without any segment is always one that lost it.
     Segment::create(&**disk, &directory.journal, 1, 0)
         .map_err(OpenError::io("create the first segment in", &directory.journal))?;
-    directory.write_state(State::Complete, options.key_fingerprint)?;
+    directory.write_state(State::Complete, options.key_fingerprint, &**disk)?;
     tracing::info!(directory = %options.dir.display(), "made a new data directory");
     Ok(snapshot)
 }

@@ -65,6 +65,88 @@ fn when_a_killed_process_left_segments_that_the_snapshot_covers_it_is_synced_bef
     assert_eq!(world.contents_of(&store), world.expected);
 }
 
+#[test]
+fn when_a_round_says_what_the_snapshot_covers_that_is_on_the_disk_before_and_segments_go_after() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.disk.take_events();
+    world.round().unwrap();
+    let events = world.disk.take_events();
+    let reached = |step| position(&events, |event| *event == Event::Reached(step));
+    let synced_between = |from: usize, to: usize| {
+        events[from..to].contains(&Event::Did(Operation::SyncFile, "db".into()))
+            && events[from..to].contains(&Event::Did(Operation::SyncDir, "snapshot".into()))
+    };
+    assert!(synced_between(reached(Step::Written), reached(Step::Covered)), "{events:?}");
+    let removed = position(&events, |event| matches!(event, Event::Did(Operation::Remove, _)));
+    assert!(synced_between(reached(Step::Covered), removed), "{events:?}");
+    assert!(events[removed..].contains(&Event::Did(Operation::SyncDir, "journal".into())), "{events:?}");
+}
+
+#[test]
+fn when_a_directory_is_made_each_state_is_on_the_disk_before_what_comes_next() {
+    let home = TempDir::new().unwrap();
+    let root = home.path().join("data");
+    let world = World::new();
+    let disk = FaultyDisk::default();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (sees, dir) = (seen.clone(), root.clone());
+    disk.on_operation(move |operation, path| {
+        let state = |file: &str| {
+            let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
+            text.lines().last().unwrap_or_default().to_owned()
+        };
+        let what = match operation {
+            Operation::SyncFile if path.ends_with("FORMAT.new") => state("FORMAT.new") + " written",
+            Operation::SyncDir if path == dir => state("FORMAT") + " named",
+            Operation::SyncFile if path.ends_with("db") => "snapshot".to_owned(),
+            Operation::SyncDir if path.ends_with("journal") => "journal".to_owned(),
+            Operation::Sync => "change set".to_owned(),
+            _ => return,
+        };
+        let mut seen = sees.lock().unwrap();
+        if seen.last() != Some(&what) {
+            seen.push(what);
+        }
+    });
+    let store = EmbeddedStore::open_on(&world.options(&root), Arc::new(disk.clone())).unwrap();
+    let put = vec![write(1, Revision::ABSENT, Some("one"))];
+    world.runtime.block_on(store.cas(put, LONG)).unwrap();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            "state = creating written",
+            "state = creating named",
+            "snapshot",
+            "journal",
+            "state = complete written",
+            "state = complete named",
+            "journal",
+            "change set",
+        ]
+    );
+}
+
+#[test]
+fn when_a_change_set_is_answered_the_segment_was_synced_after_the_write() {
+    let mut world = World::with_segments_of(4096);
+    world.disk.take_events();
+    let text = "x".repeat(1000);
+    for subject in 0..10 {
+        world.put(subject, &text);
+        let events = world.disk.take_events();
+        let on_segments: Vec<&Event> = events
+            .iter()
+            .filter(|event| matches!(event, Event::Did(Operation::Write | Operation::Sync, _)))
+            .collect();
+        let [Event::Did(Operation::Write, written), Event::Did(Operation::Sync, synced)] = on_segments[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(written, synced);
+    }
+}
+
 fn position(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
     events.iter().position(wanted).unwrap_or_else(|| panic!("it is not among {events:?}"))
 }
