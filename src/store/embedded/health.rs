@@ -135,18 +135,13 @@ fn change(kept: &Mutex<Option<String>>, trouble: Option<&str>) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::Arc;
-
+    use super::super::tests::log::log_of;
     use super::*;
 
     #[test]
     fn when_trouble_lasts_the_log_says_so_once_and_once_when_it_ends() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
         let health = Health::default();
-        tracing::subscriber::with_default(subscriber, || {
+        let text = log_of(|| {
             for _ in 0..2 {
                 for reason in ["first", "first", "second", "first"] {
                     health.journal(Some(reason));
@@ -160,22 +155,8 @@ mod tests {
                 }
             }
         });
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 12, "{text}");
         assert_eq!(text.matches("the journal cannot be written").count(), 2, "{text}");
         assert_eq!(text.matches("the journal can be written again").count(), 2, "{text}");
-    }
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
     }
 }

@@ -19,12 +19,13 @@ use super::health::Health;
 use super::journal::{Journal, Start};
 use super::message::Message;
 use super::prepare::Preparer;
+use super::progress::Progress;
 use super::replay::{self, Replayed};
 use super::round::{Job, Rounds};
 use super::segment::Segment;
 use super::snapshot::{Round, Snapshot};
 use super::watch::Watch;
-use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Writer};
+use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Settings, Writer};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
@@ -84,17 +85,15 @@ impl EmbeddedStore {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
-        let not_usable = |error: SnapshotError| OpenError::SnapshotDamaged {
-            path: directory.snapshot.clone(),
-            detail: error.to_string(),
-        };
+        let not_usable = |error: SnapshotError| OpenError::snapshot(&directory.snapshot, &error);
         let snapshot = match directory.state(options.key_fingerprint)? {
             State::Creating => create(&directory, options, &disk)?,
             State::Complete => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
         };
         let snapshot = Arc::new(snapshot);
         let account = snapshot.account().map_err(not_usable)?;
-        let replayed = replay::replay(&directory.journal, &account, progress(&options.clock))?;
+        let mut progress = Progress::of("reading the journal", &options.clock);
+        let replayed = replay::replay(&directory.journal, &account, |records| progress.at(records))?;
         report(&replayed, &account, began, options.clock.now());
         let rounds =
             Rounds { snapshot, disk, journal: directory.journal.clone(), clock: options.clock.clone() };
@@ -118,20 +117,6 @@ fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) ->
     directory.write_state(State::Complete, options.key_fingerprint, &**disk)?;
     tracing::info!(directory = %options.dir.display(), "made a new data directory");
     Ok(snapshot)
-}
-
-/// Tells the log once a second how far reading the journal has come.
-fn progress(clock: &Arc<dyn Clock>) -> impl FnMut(u64) + use<> {
-    const EVERY: Duration = Duration::from_secs(1);
-    let clock = clock.clone();
-    let mut said = clock.now();
-    move |records| {
-        let now = clock.now();
-        if now.since(said) >= EVERY {
-            said = now;
-            tracing::info!(records, "reading the journal");
-        }
-    }
 }
 
 fn report(replayed: &Replayed, account: &Account, began: Timestamp, now: Timestamp) {
@@ -192,10 +177,13 @@ fn start(
     let next =
         Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: replayed.last_time };
     let journal = Journal::new(next, to_preparer);
+    let settings = Settings {
+        segment_bytes: options.segment_bytes,
+        probe_every: options.round_every / PROBES_PER_ROUND,
+    };
     let writer = Writer::new(
         journal,
-        options.segment_bytes,
-        options.round_every / PROBES_PER_ROUND,
+        &settings,
         replayed.changes,
         covered,
         to_rounds,
@@ -272,10 +260,7 @@ fn tidy(directory: &Directory, replayed: &Replayed, rounds: &Rounds) -> Result<(
         rounds.disk.sync_file(path).map_err(OpenError::io("sync", path))?;
     }
     if !replayed.obsolete.is_empty() {
-        rounds.snapshot.make_durable().map_err(|error| OpenError::SnapshotDamaged {
-            path: directory.snapshot.clone(),
-            detail: error.to_string(),
-        })?;
+        rounds.snapshot.make_durable().map_err(|error| OpenError::snapshot(&directory.snapshot, &error))?;
     }
     for path in &replayed.obsolete {
         rounds.disk.remove(path).map_err(OpenError::io("remove", path))?;

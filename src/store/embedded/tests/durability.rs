@@ -90,7 +90,7 @@ fn when_a_directory_is_made_each_state_is_on_the_disk_before_what_comes_next() {
     let world = World::new();
     let disk = FaultyDisk::default();
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let (sees, dir) = (seen.clone(), root.clone());
+    let (log, dir) = (seen.clone(), root.clone());
     disk.on_operation(move |operation, path| {
         let state = |file: &str| {
             let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
@@ -104,7 +104,7 @@ fn when_a_directory_is_made_each_state_is_on_the_disk_before_what_comes_next() {
             Operation::Sync => "change set".to_owned(),
             _ => return,
         };
-        let mut seen = sees.lock().unwrap();
+        let mut seen = log.lock().unwrap();
         if seen.last() != Some(&what) {
             seen.push(what);
         }

@@ -27,6 +27,7 @@ use crate::clock::ManualClock;
 use crate::domain::{ServiceId, Timestamp};
 
 mod faulty;
+pub(super) mod log;
 
 use faulty::{FaultyDisk, HANGS_AFTER};
 

@@ -33,6 +33,14 @@ pub(super) enum Ending {
     Abandoned,
 }
 
+/// What is set once.
+pub(super) struct Settings {
+    /// Bytes reserved for one segment.
+    pub(super) segment_bytes: u64,
+    /// How often the journal is tried while it is in trouble.
+    pub(super) probe_every: Duration,
+}
+
 /// The state of the thread.
 pub(super) struct Writer {
     journal: Journal,
@@ -66,8 +74,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         journal: Journal,
-        segment_bytes: u64,
-        probe_every: Duration,
+        settings: &Settings,
         replayed: Changes,
         covered: u64,
         jobs: Sender<Job>,
@@ -76,7 +83,7 @@ impl Writer {
     ) -> Self {
         Self {
             journal,
-            joined_bytes: commit::joined_bytes(segment_bytes),
+            joined_bytes: commit::joined_bytes(settings.segment_bytes),
             jobs,
             clock,
             health,
@@ -89,7 +96,7 @@ impl Writer {
             unanswered: HashMap::new(),
             closing: None,
             probe_wanted: false,
-            probe_every,
+            probe_every: settings.probe_every,
         }
     }
 
