@@ -129,7 +129,7 @@ impl World {
         self.batch(&[(subject, None)]).unwrap();
     }
 
-    /// A snapshot round, or the rest of the one that is running.
+    /// A snapshot round, from beginning to end, with everything written before.
     fn round(&self) -> Result<(), String> {
         let (reply, ended) = oneshot::channel();
         self.tell(Message::Tick(Some(reply)));
