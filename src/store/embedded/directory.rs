@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::disk::Disk;
 use super::error::OpenError;
 
 /// The format that this program writes, and the only one it reads.
@@ -44,6 +45,8 @@ impl State {
 impl Directory {
     /// Makes sure that the directory is there. One that is created is readable by its owner only.
     pub(super) fn at(root: &Path) -> Result<Self, OpenError> {
+        // Messages are read by somebody who does not know where the process was started.
+        let root = &std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         create_durably(root).map_err(OpenError::io("create the data directory", root))?;
         let directory = Self {
             root: root.to_owned(),
@@ -115,7 +118,12 @@ impl Directory {
     }
 
     /// Writes what the directory says of itself, all of it or nothing.
-    pub(super) fn write_state(&self, state: State, key_fingerprint: [u8; 16]) -> Result<(), OpenError> {
+    pub(super) fn write_state(
+        &self,
+        state: State,
+        key_fingerprint: [u8; 16],
+        disk: &dyn Disk,
+    ) -> Result<(), OpenError> {
         let key = hex(&key_fingerprint);
         let text = format!("{FIRST_LINE}\nformat = {FORMAT}\nkey = {key}\nstate = {}\n", state.as_str());
         let temporary = self.root.join("FORMAT.new");
@@ -123,9 +131,9 @@ impl Directory {
             let mut file =
                 OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
             file.write_all(text.as_bytes())?;
-            file.sync_all()?;
+            disk.sync_file(&temporary)?;
             fs::rename(&temporary, &self.format)?;
-            File::open(&self.root)?.sync_all()
+            disk.sync_dir(&self.root)
         };
         write().map_err(OpenError::io("write", &self.format))
     }

@@ -1,7 +1,9 @@
 //! Why a data directory was not opened, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::database::SnapshotError;
 
 /// Why the store did not open. Each message says what happened, where, and what to do. In no case
 /// does the store begin empty over data that it cannot read.
@@ -18,7 +20,7 @@ pub enum OpenError {
         directory: PathBuf,
     },
     /// The file system refused something.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(&source.to_string()))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -97,13 +99,21 @@ pub enum OpenError {
     },
     /// A new snapshot could not be made.
     #[error(
-        "cannot create the snapshot in {}: {detail}; see that the disk works and has space",
-        path.display()
+        "cannot create the snapshot in {}: {detail}; see that the disk works and has space{}",
+        path.display(), advice(detail)
     )]
     NotCreated {
         /// Its directory.
         path: PathBuf,
         /// What went wrong.
+        detail: String,
+    },
+    /// The system refused to read or write the snapshot, which may be undamaged.
+    #[error("the snapshot in {} cannot be opened: {detail}{}", path.display(), advice(detail))]
+    SnapshotRefused {
+        /// Its directory.
+        path: PathBuf,
+        /// What the system says.
         detail: String,
     },
     /// The snapshot is damaged or gone.
@@ -126,4 +136,27 @@ impl OpenError {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+
+    /// For a snapshot that was not opened, or could not be written to.
+    pub(super) fn snapshot(path: &Path, error: &SnapshotError) -> Self {
+        let (path, detail) = (path.to_owned(), error.to_string());
+        // sled has an error for both, and only its text says what the system said.
+        if advice(&detail).is_empty() {
+            Self::SnapshotDamaged { path, detail }
+        } else {
+            Self::SnapshotRefused { path, detail }
+        }
+    }
+}
+
+/// What to do about what the system said, where that is plain.
+fn advice(said: &str) -> &'static str {
+    const PLAIN: [(&str, &str); 5] = [
+        ("No space left", "; free space on its file system and start again"),
+        ("quota exceeded", "; raise the quota of the server's user or free space, and start again"),
+        ("Permission denied", "; make the user that the server runs as its owner (chown -R) and start again"),
+        ("Read-only file system", "; mount it writable, or choose another data directory"),
+        ("Too many open files", "; raise the limit of open files (ulimit -n) and start again"),
+    ];
+    PLAIN.iter().find(|(words, _)| said.contains(words)).map_or("", |(_, advice)| advice)
 }

@@ -1,7 +1,7 @@
 //! What is wrong at the moment, for `/readyz` and for the log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::domain::Timestamp;
@@ -19,6 +19,8 @@ pub(super) struct Health {
     journal: Mutex<Option<String>>,
     reserve: Mutex<Option<String>>,
     rounds: Mutex<Rounds>,
+    /// The thread that ended although the store is in use.
+    ended: OnceLock<&'static str>,
     /// When the write that is in progress began, in milliseconds of the clock; 0 for none.
     writing_since: AtomicU64,
 }
@@ -53,6 +55,16 @@ impl Health {
         }
     }
 
+    /// Whether the last attempt to write to the journal failed.
+    pub(super) fn journal_in_trouble(&self) -> bool {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whether the last attempt to reserve a segment failed.
+    pub(super) fn reserve_in_trouble(&self) -> bool {
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// A snapshot round ended. Logged once per change.
     pub(super) fn round(&self, trouble: Option<&str>) {
         let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,6 +82,13 @@ impl Health {
         rounds.trouble = trouble.map(str::to_owned);
     }
 
+    /// A thread ended although the store is in use. Only a restart helps.
+    pub(super) fn thread_ended(&self, thread: &'static str) {
+        if self.ended.set(thread).is_ok() {
+            tracing::error!(thread, "a thread of the store has ended; restart the server");
+        }
+    }
+
     /// A write begins.
     pub(super) fn write_begins(&self, now: Timestamp) {
         self.writing_since.store(now.as_millis().max(1), Ordering::Relaxed);
@@ -82,6 +101,9 @@ impl Health {
 
     /// `Ok` while writes can be expected to succeed.
     pub(super) fn check(&self, now: Timestamp) -> Result<(), String> {
+        if let Some(thread) = self.ended.get() {
+            return Err(format!("the {thread} thread has ended; restart the server"));
+        }
         let since = self.writing_since.load(Ordering::Relaxed);
         let hangs_for = now.since(Timestamp::from_millis(since));
         if since != 0 && hangs_for > HANGS_AFTER {
@@ -113,18 +135,13 @@ fn change(kept: &Mutex<Option<String>>, trouble: Option<&str>) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::Arc;
-
+    use super::super::tests::log::log_of;
     use super::*;
 
     #[test]
     fn when_trouble_lasts_the_log_says_so_once_and_once_when_it_ends() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
         let health = Health::default();
-        tracing::subscriber::with_default(subscriber, || {
+        let text = log_of(|| {
             for _ in 0..2 {
                 for reason in ["first", "first", "second", "first"] {
                     health.journal(Some(reason));
@@ -138,22 +155,8 @@ mod tests {
                 }
             }
         });
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 12, "{text}");
         assert_eq!(text.matches("the journal cannot be written").count(), 2, "{text}");
         assert_eq!(text.matches("the journal can be written again").count(), 2, "{text}");
-    }
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
     }
 }

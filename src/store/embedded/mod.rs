@@ -20,6 +20,7 @@ mod journal;
 mod message;
 mod open;
 mod prepare;
+mod progress;
 mod replay;
 mod round;
 mod segment;
@@ -27,6 +28,7 @@ mod snapshot;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod writer;
 
 use std::sync::Arc;
@@ -40,6 +42,7 @@ use self::changes::Change;
 use self::health::Health;
 use self::message::{Batch, Message};
 use self::open::ToWriter;
+use self::progress::Progress;
 use self::snapshot::Snapshot;
 use super::{BoxFuture, Key, Kind, Outcome, Revision, Store, StoreError, Visitor, Write};
 use crate::clock::Clock;
@@ -72,7 +75,7 @@ impl EmbeddedStore {
     }
 
     fn reader(&self) -> Reader {
-        Reader { writer: self.writer.clone(), snapshot: self.snapshot.clone(), now: self.clock.now() }
+        Reader { writer: self.writer.clone(), snapshot: self.snapshot.clone(), clock: self.clock.clone() }
     }
 
     fn submit(&self, writes: Vec<Write>) -> Result<oneshot::Receiver<Answer>, StoreError> {
@@ -171,11 +174,12 @@ type Answer = Result<Vec<Outcome>, StoreError>;
 struct Reader {
     writer: ToWriter,
     snapshot: Arc<Snapshot>,
-    now: Timestamp,
+    clock: Arc<dyn Clock>,
 }
 
 impl Reader {
     fn load(&self, keys: Vec<Key>) -> Result<Vec<Option<(Revision, Bytes)>>, StoreError> {
+        let now = self.clock.now();
         let changes = self.ask(|reply| Message::Look(keys.clone(), reply))?;
         let unchanged: Vec<Key> = keys
             .into_iter()
@@ -185,31 +189,35 @@ impl Reader {
             .collect();
         let mut found = self.snapshot.find(&unchanged).map_err(|error| unreadable(&error))?.into_iter();
         let one = |change: Option<Change>| match change {
-            Some(change) => {
-                change.alive_at(self.now).map(|record| (Revision(change.sequence), record.clone()))
-            }
+            Some(change) => change.alive_at(now).map(|record| (Revision(change.sequence), record.clone())),
             None => found
                 .next()
                 .flatten()
-                .filter(|found| self.now < found.gc_after)
+                .filter(|found| now < found.gc_after)
                 .map(|found| (found.revision, found.record)),
         };
         Ok(changes.into_iter().map(one).collect())
     }
 
     fn scan(&self, kind: Kind, mut visit: Visitor) -> Result<(), StoreError> {
+        let now = self.clock.now();
         let overlay = self.ask(|reply| Message::Overlay(kind, reply))?;
         for (key, change) in overlay.of_kind(kind) {
-            if let Some(record) = change.alive_at(self.now) {
+            if let Some(record) = change.alive_at(now) {
                 visit(*key, Revision(change.sequence), record);
             }
         }
+        let (mut records, mut progress) = (0, Progress::of("reading the snapshot", &self.clock));
         let rest = |key: Key, revision: Revision, gc_after: Timestamp, record: &[u8]| {
-            if self.now < gc_after && overlay.change_of(&key).is_none() {
+            records += 1;
+            progress.at(records);
+            if now < gc_after && overlay.change_of(&key).is_none() {
                 visit(key, revision, record);
             }
         };
-        self.snapshot.visit(kind, rest).map_err(|error| unreadable(&error))
+        self.snapshot.visit(kind, rest).map_err(|error| unreadable(&error))?;
+        tracing::info!(?kind, records, "the snapshot was read");
+        Ok(())
     }
 
     fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, StoreError> {

@@ -2,9 +2,10 @@
 //! nothing is touched before it is certain that it is ours and that all of it can be read.
 
 use std::fs::{File, OpenOptions as FileOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -18,11 +19,13 @@ use super::health::Health;
 use super::journal::{Journal, Start};
 use super::message::Message;
 use super::prepare::Preparer;
+use super::progress::Progress;
 use super::replay::{self, Replayed};
 use super::round::{Job, Rounds};
 use super::segment::Segment;
 use super::snapshot::{Round, Snapshot};
-use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Writer};
+use super::watch::Watch;
+use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Settings, Writer};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
@@ -31,6 +34,9 @@ const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The time between two snapshot rounds unless told otherwise.
 const ROUND_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a journal in trouble is tried in the time between two rounds.
+const PROBES_PER_ROUND: u32 = 10;
 
 /// With so many segments left from crashes in a row, the start itself carries out a round.
 const SEGMENTS_LEFT: u64 = MAX_SEGMENTS / 2;
@@ -79,10 +85,7 @@ impl EmbeddedStore {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
-        let not_usable = |error: SnapshotError| OpenError::SnapshotDamaged {
-            path: directory.snapshot.clone(),
-            detail: error.to_string(),
-        };
+        let not_usable = |error: SnapshotError| OpenError::snapshot(&directory.snapshot, &error);
         let snapshot = match directory.state(options.key_fingerprint)? {
             State::Creating => {
                 let created = create(&directory, options, &disk)?;
@@ -93,7 +96,8 @@ impl EmbeddedStore {
         };
         let snapshot = Arc::new(snapshot);
         let account = snapshot.account().map_err(not_usable)?;
-        let replayed = replay::replay(&directory.journal, &account, progress(&options.clock))?;
+        let mut progress = Progress::of("reading the journal", &options.clock);
+        let replayed = replay::replay(&directory.journal, &account, |records| progress.at(records))?;
         report(&replayed, &account, began, options.clock.now());
         let rounds =
             Rounds { snapshot, disk, journal: directory.journal.clone(), clock: options.clock.clone() };
@@ -104,7 +108,7 @@ impl EmbeddedStore {
 /// Makes a new data directory. Until the last step it says of itself that it is being created, and
 /// an interrupted creation begins again.
 fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) -> Result<Snapshot, OpenError> {
-    directory.write_state(State::Creating, options.key_fingerprint)?;
+    directory.write_state(State::Creating, options.key_fingerprint, &**disk)?;
     directory.clear()?;
     let snapshot = Snapshot::create(&directory.snapshot, disk);
     let snapshot = snapshot.map_err(|error| OpenError::NotCreated {
@@ -114,22 +118,9 @@ fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) ->
     // Only to be there, so that a journal without any segment is always one that lost it.
     Segment::create(&**disk, &directory.journal, 1, 0)
         .map_err(OpenError::io("create the first segment in", &directory.journal))?;
-    directory.write_state(State::Complete, options.key_fingerprint)?;
+    directory.write_state(State::Complete, options.key_fingerprint, &**disk)?;
+    tracing::info!(directory = %options.dir.display(), "made a new data directory");
     Ok(snapshot)
-}
-
-/// Tells the log once a second how far reading the journal has come.
-fn progress(clock: &Arc<dyn Clock>) -> impl FnMut(u64) + use<> {
-    const EVERY: Duration = Duration::from_secs(1);
-    let clock = clock.clone();
-    let mut said = clock.now();
-    move |records| {
-        let now = clock.now();
-        if now.since(said) >= EVERY {
-            said = now;
-            tracing::info!(records, "reading the journal");
-        }
-    }
 }
 
 fn report(replayed: &Replayed, account: &Account, began: Timestamp, now: Timestamp) {
@@ -158,7 +149,7 @@ fn start(
     mut replayed: Replayed,
     lock: File,
 ) -> Result<EmbeddedStore, OpenError> {
-    tidy(&replayed, &rounds)?;
+    tidy(directory, &replayed, &rounds)?;
     let reserve = |number| {
         Segment::create(&*rounds.disk, &directory.journal, number, options.segment_bytes)
             .map_err(OpenError::io("reserve a journal segment in", &directory.journal))
@@ -190,9 +181,13 @@ fn start(
     let next =
         Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: replayed.last_time };
     let journal = Journal::new(next, to_preparer);
+    let settings = Settings {
+        segment_bytes: options.segment_bytes,
+        probe_every: options.round_every / PROBES_PER_ROUND,
+    };
     let writer = Writer::new(
         journal,
-        options.segment_bytes,
+        &settings,
         replayed.changes,
         covered,
         to_rounds,
@@ -201,13 +196,15 @@ fn start(
     );
 
     let every = options.round_every;
-    let for_rounds = to_writer.clone();
     let helpers = [
-        spawn("snapshot", &directory.root, move || rounds.run(&jobs, &for_rounds, every))?,
-        spawn("journal-reserve", &directory.root, move || preparer.run())?,
+        spawn("snapshot", &directory.root, snapshot_thread(rounds, jobs, to_writer.clone(), every, &health))?,
+        spawn("journal-reserve", &directory.root, reserve_thread(preparer, &health))?,
     ];
+    let watched = health.clone();
     spawn("journal", &directory.root, move || {
+        let watch = Watch::over("journal", &watched, || {});
         let ending = writer.run(&messages);
+        watch.ends_in_order();
         // Whoever still wants to tell or ask the writer something learns that it has ended.
         drop(messages);
         for helper in helpers {
@@ -223,9 +220,38 @@ fn start(
     Ok(EmbeddedStore::new(to_writer, snapshot, health, options.clock.clone()))
 }
 
+fn snapshot_thread(
+    rounds: Rounds,
+    jobs: Receiver<Job>,
+    writer: ToWriter,
+    every: Duration,
+    health: &Arc<Health>,
+) -> impl FnOnce() + Send + 'static {
+    let health = health.clone();
+    move || {
+        let failed = || Message::RoundEnded(Err("the snapshot thread has ended; restart the server".into()));
+        let watch = Watch::over("snapshot", &health, || drop(writer.send(failed())));
+        // Gone before the writer hears of it, so that it sends no further round.
+        let jobs = jobs;
+        rounds.run(&jobs, &writer, every);
+        watch.ends_in_order();
+    }
+}
+
+fn reserve_thread(preparer: Preparer, health: &Arc<Health>) -> impl FnOnce() + Send + 'static {
+    let (health, writer) = (health.clone(), preparer.writer.clone());
+    move || {
+        let failed = || Message::Prepared(Err(io::Error::other("its thread has ended; restart the server")));
+        let watch = Watch::over("journal-reserve", &health, || drop(writer.send(failed())));
+        preparer.run();
+        watch.ends_in_order();
+    }
+}
+
 /// Removes what a crash has left behind: a write that nobody was told of, and segments that the
-/// snapshot covers.
-fn tidy(replayed: &Replayed, rounds: &Rounds) -> Result<(), OpenError> {
+/// snapshot covers. A process that was killed may have left what was read here in the system's
+/// cache only, so all of it is synced before anything is built on it or removed because of it.
+fn tidy(directory: &Directory, replayed: &Replayed, rounds: &Rounds) -> Result<(), OpenError> {
     if let Some((path, length)) = &replayed.torn {
         let cut = || {
             let file = FileOptions::new().write(true).open(path)?;
@@ -233,6 +259,12 @@ fn tidy(replayed: &Replayed, rounds: &Rounds) -> Result<(), OpenError> {
             file.sync_all()
         };
         cut().map_err(OpenError::io("cut off an unfinished write at the end of", path))?;
+    }
+    for path in &replayed.used {
+        rounds.disk.sync_file(path).map_err(OpenError::io("sync", path))?;
+    }
+    if !replayed.obsolete.is_empty() {
+        rounds.snapshot.make_durable().map_err(|error| OpenError::snapshot(&directory.snapshot, &error))?;
     }
     for path in &replayed.obsolete {
         rounds.disk.remove(path).map_err(OpenError::io("remove", path))?;

@@ -38,6 +38,8 @@ pub(super) struct Replayed {
     pub(super) closed: bool,
     /// Where the last segment must be cut, because a write to it was torn.
     pub(super) torn: Option<(PathBuf, u64)>,
+    /// The segments that were written to. What was read may be in the system's cache only.
+    pub(super) used: Vec<PathBuf>,
     /// Segments that the snapshot covers and that can go.
     pub(super) obsolete: Vec<PathBuf>,
 }
@@ -68,6 +70,7 @@ pub(super) fn replay(
             segments: 0,
             closed: false,
             torn: None,
+            used: Vec::new(),
             obsolete: obsolete.into_iter().map(|number| segment::path(journal, number)).collect(),
         },
         unused: None,
@@ -120,6 +123,7 @@ impl<P: FnMut(u64)> Replay<P> {
             return Err(damaged(path, 0, detail));
         }
         self.replayed.last_segment = number;
+        self.replayed.used.push(path.to_owned());
         self.replayed.segments += 1;
         self.frames(path, bytes)
     }

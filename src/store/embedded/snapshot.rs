@@ -4,8 +4,9 @@
 //! carries an account of the whole: how many entries there are and a sum over all of them. So
 //! the first pass over the snapshot proves that it is complete, whatever happened to its files.
 
-use std::fs::File;
+use std::fs::{DirEntry, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -77,6 +78,12 @@ impl Snapshot {
     /// What the snapshot says of itself.
     pub(super) fn account(&self) -> Result<Account, SnapshotError> {
         self.with(|database| Ok(database.account))
+    }
+
+    /// Returns when what was found at the opening is on the disk, and not in a cache only.
+    pub(super) fn make_durable(&self) -> Result<(), SnapshotError> {
+        let generation = self.with(|database| Ok(database.generation))?;
+        self.sync(generation)
     }
 
     /// Brings the changes of `round` in, removes some records that no longer matter, and notes
@@ -169,6 +176,7 @@ impl Snapshot {
     fn sync_files(&self, directory: &Path) -> io::Result<()> {
         for entry in std::fs::read_dir(directory)? {
             let entry = entry?;
+            make_private(&entry)?;
             if entry.file_type()?.is_dir() {
                 self.sync_files(&entry.path())?;
                 continue;
@@ -247,5 +255,22 @@ impl Snapshot {
 
     fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// sled creates its files as the process's umask says, which often lets everybody read them.
+fn make_private(entry: &DirEntry) -> io::Result<()> {
+    let change = || {
+        let metadata = entry.metadata()?;
+        let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
+        if metadata.permissions().mode() & 0o777 == mode {
+            return Ok(());
+        }
+        std::fs::set_permissions(entry.path(), Permissions::from_mode(mode))
+    };
+    match change() {
+        // sled removes its old files on a thread of its own.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }

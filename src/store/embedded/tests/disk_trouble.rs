@@ -208,6 +208,123 @@ fn when_more_batches_wait_than_the_queue_takes_they_are_refused_at_once() {
     }
 }
 
+#[test]
+fn when_the_disk_works_again_health_returns_without_a_write() {
+    let everything: [&[Operation]; 4] = [
+        &[Operation::Write],
+        &[Operation::Sync],
+        &[Operation::Sync, Operation::Cut],
+        &[Operation::Sync, Operation::Create],
+    ];
+    for operations in everything {
+        let mut world = World::new();
+        world.put(1, "before");
+        for operation in operations {
+            world.disk.fail(*operation, Errno::IO);
+        }
+        for _ in 0..3 {
+            assert!(world.batch(&[(1, Some("lost"))]).is_err());
+        }
+        let _ = world.round();
+        assert!(world.store().health().is_err(), "{operations:?}: a tick alone heals nothing");
+        world.disk.heal();
+        world.round().unwrap();
+        assert_eq!(world.store().health(), Ok(()), "{operations:?}");
+        world.put(2, "after");
+        world.expected.insert(1, world.contents()[&1].clone());
+        world.crash_and_open();
+        world.assert_as_expected();
+    }
+}
+
+#[test]
+fn when_space_is_freed_health_returns_without_a_write() {
+    let mut world = World::with_segments_of(4096);
+    let text = "x".repeat(1000);
+    world.disk.fail(Operation::Create, Errno::NOSPC);
+    while world.batch(&[(1, Some(&text))]).is_ok() {}
+    assert!(world.store().health().is_err());
+    world.disk.heal();
+    world.round().unwrap();
+    assert_eq!(world.store().health(), Ok(()));
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_no_tick_comes_the_journal_is_tried_all_the_same() {
+    let mut world = World::new();
+    world.close().unwrap();
+    let mut options = world.options(&world.dir());
+    options.round_every = Duration::from_millis(50);
+    world.store = Some(EmbeddedStore::open_on(&options, Arc::new(world.disk.clone())).unwrap());
+    // The thread that ticks is kept busy.
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    world.disk.on_step(move |_| {
+        let _ = may_go_on.recv();
+    });
+    world.put(1, "one");
+    world.tell(Message::Tick(None));
+    world.disk.fail(Operation::Write, Errno::IO);
+    assert_unavailable(&world.batch(&[(1, Some("lost"))]));
+    let tried = world.disk.count(Operation::Write);
+    world.disk.wait_for(Operation::Write, tried + 2);
+    assert!(world.store().health().is_err());
+    world.disk.heal();
+    let tried = world.disk.count(Operation::Write);
+    // The second one comes when what the first one found is known, if it comes at all.
+    while world.store().health().is_err() && world.disk.count(Operation::Write) < tried + 3 {
+        std::thread::yield_now();
+    }
+    assert_eq!(world.store().health(), Ok(()));
+    drop(go_on);
+}
+
+#[test]
+fn when_the_journals_thread_dies_health_says_so() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.disk.panic_at(Operation::Sync);
+    let lost = world.batch(&[(2, Some("lost"))]);
+    assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
+    // Its last deed.
+    fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
+    assert_thread_is_missed(&world, "journal");
+    assert_unavailable(&world.batch(&[(2, Some("lost"))]));
+}
+
+#[test]
+fn when_the_snapshots_thread_dies_health_says_so_and_the_store_can_be_closed() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.disk.panic_at(Operation::Remove);
+    assert!(world.round().unwrap_err().contains("has ended"));
+    assert_thread_is_missed(&world, "snapshot");
+    world.put(2, "two");
+    assert!(world.round().is_err());
+    let closed = world.close().unwrap_err();
+    assert!(closed.to_string().contains("nothing is lost"), "{closed}");
+    world.open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_the_thread_that_reserves_dies_health_says_so() {
+    let mut world = World::with_segments_of(4096);
+    let text = "x".repeat(1000);
+    world.disk.panic_at(Operation::Create);
+    while world.batch(&[(1, Some(&text))]).is_ok() {}
+    assert_thread_is_missed(&world, "journal-reserve");
+    assert_unavailable(&world.batch(&[(1, Some(&text))]));
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+fn assert_thread_is_missed(world: &World, name: &str) {
+    let trouble = world.store().health().unwrap_err();
+    assert_eq!(trouble, format!("the {name} thread has ended; restart the server"));
+}
+
 fn assert_unavailable(result: &Result<(), StoreError>) {
     assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,9 +35,19 @@ struct Shared {
     script: Mutex<Script>,
     changed: Condvar,
     on_step: Mutex<Option<OnStep>>,
+    on_operation: Mutex<Option<OnOperation>>,
 }
 
 type OnStep = Box<dyn FnMut(Step) + Send>;
+type OnOperation = Box<dyn FnMut(Operation, &Path) + Send>;
+
+/// What was asked of the disk, or how far a round had come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Event {
+    /// This, on the file or directory of this name.
+    Did(Operation, String),
+    Reached(Step),
+}
 
 #[derive(Default)]
 struct Script {
@@ -46,6 +56,8 @@ struct Script {
     written_before_failing: usize,
     counts: HashMap<Operation, u64>,
     syncs_held: bool,
+    panicking: Option<Operation>,
+    events: Vec<Event>,
 }
 
 impl FaultyDisk {
@@ -58,6 +70,11 @@ impl FaultyDisk {
     pub(super) fn fail_writes_after(&self, bytes: usize) {
         self.script().written_before_failing = bytes;
         self.fail(Operation::Write, Errno::NOSPC);
+    }
+
+    /// The next such operation panics.
+    pub(super) fn panic_at(&self, operation: Operation) {
+        self.script().panicking = Some(operation);
     }
 
     /// Everything works again.
@@ -95,6 +112,24 @@ impl FaultyDisk {
         *self.shared.on_step.lock().unwrap() = Some(Box::new(action));
     }
 
+    /// Calls `action` when an operation has succeeded.
+    pub(super) fn on_operation(&self, action: impl FnMut(Operation, &Path) + Send + 'static) {
+        *self.shared.on_operation.lock().unwrap() = Some(Box::new(action));
+    }
+
+    /// What has succeeded, and the steps of rounds in between, since this was asked last.
+    pub(super) fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut self.script().events)
+    }
+
+    fn did(&self, operation: Operation, path: &Path) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.script().events.push(Event::Did(operation, name));
+        if let Some(action) = &mut *self.shared.on_operation.lock().unwrap() {
+            action(operation, path);
+        }
+    }
+
     fn script(&self) -> MutexGuard<'_, Script> {
         self.shared.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,6 +141,11 @@ impl FaultyDisk {
         while operation == Operation::Sync && script.syncs_held {
             script = self.shared.changed.wait(script).unwrap();
         }
+        if script.panicking == Some(operation) {
+            script.panicking = None;
+            drop(script);
+            panic!("{operation:?} panics on request");
+        }
         script.failing.get(&operation).map_or(Ok(()), |errno| Err((*errno).into()))
     }
 }
@@ -113,25 +153,34 @@ impl FaultyDisk {
 impl Disk for FaultyDisk {
     fn create_segment(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
         self.attempt(Operation::Create)?;
-        Ok(Box::new(FaultySegment { file: RealDisk.create_segment(path, bytes)?, disk: self.clone() }))
+        let file = RealDisk.create_segment(path, bytes)?;
+        self.did(Operation::Create, path);
+        Ok(Box::new(FaultySegment { file, path: path.to_owned(), disk: self.clone() }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.attempt(Operation::Remove)?;
-        RealDisk.remove(path)
+        RealDisk.remove(path)?;
+        self.did(Operation::Remove, path);
+        Ok(())
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
         self.attempt(Operation::SyncFile)?;
-        RealDisk.sync_file(path)
+        RealDisk.sync_file(path)?;
+        self.did(Operation::SyncFile, path);
+        Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.attempt(Operation::SyncDir)?;
-        RealDisk.sync_dir(path)
+        RealDisk.sync_dir(path)?;
+        self.did(Operation::SyncDir, path);
+        Ok(())
     }
 
     fn reached(&self, step: Step) {
+        self.script().events.push(Event::Reached(step));
         if let Some(action) = &mut *self.shared.on_step.lock().unwrap() {
             action(step);
         }
@@ -140,6 +189,7 @@ impl Disk for FaultyDisk {
 
 struct FaultySegment {
     file: Box<dyn SegmentFile>,
+    path: PathBuf,
     disk: FaultyDisk,
 }
 
@@ -150,16 +200,22 @@ impl SegmentFile for FaultySegment {
             self.file.write_at(&bytes[..written], offset)?;
             return Err(error);
         }
-        self.file.write_at(bytes, offset)
+        self.file.write_at(bytes, offset)?;
+        self.disk.did(Operation::Write, &self.path);
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
         self.disk.attempt(Operation::Sync)?;
-        self.file.sync()
+        self.file.sync()?;
+        self.disk.did(Operation::Sync, &self.path);
+        Ok(())
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.disk.attempt(Operation::Cut)?;
-        self.file.cut(length)
+        self.file.cut(length)?;
+        self.disk.did(Operation::Cut, &self.path);
+        Ok(())
     }
 }

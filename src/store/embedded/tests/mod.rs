@@ -3,6 +3,7 @@
 
 mod commits;
 mod disk_trouble;
+mod durability;
 mod model;
 mod rounds;
 mod start;
@@ -26,6 +27,7 @@ use crate::clock::ManualClock;
 use crate::domain::{ServiceId, Timestamp};
 
 mod faulty;
+pub(super) mod log;
 
 use faulty::{FaultyDisk, HANGS_AFTER};
 
@@ -127,7 +129,7 @@ impl World {
         self.batch(&[(subject, None)]).unwrap();
     }
 
-    /// A snapshot round, or the rest of the one that is running.
+    /// A snapshot round, from beginning to end, with everything written before.
     fn round(&self) -> Result<(), String> {
         let (reply, ended) = oneshot::channel();
         self.tell(Message::Tick(Some(reply)));

@@ -185,6 +185,32 @@ fn when_records_no_longer_matter_they_leave_the_snapshot() {
 }
 
 #[test]
+fn when_a_round_is_asked_for_while_one_runs_its_end_is_that_of_the_next() {
+    let mut world = World::new();
+    world.put(1, "one");
+    let (reached, step) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    world.disk.on_step(move |_| {
+        let _ = reached.send(());
+        let _ = may_go_on.recv();
+    });
+    world.tell(Message::Tick(None));
+    step.recv().unwrap();
+    world.put(2, "written while the round runs");
+    let ask = || {
+        let (reply, ended) = oneshot::channel();
+        world.tell(Message::Tick(Some(reply)));
+        ended
+    };
+    let both = [ask(), ask()];
+    drop(go_on);
+    for ended in both {
+        assert_eq!(ended.blocking_recv().unwrap(), Ok(()));
+    }
+    assert_eq!(entries(&world), 2);
+}
+
+#[test]
 fn when_nothing_has_changed_there_is_no_round() {
     let mut world = World::new();
     world.put(1, "one");
@@ -207,8 +233,6 @@ fn when_segments_fill_up_rounds_begin_by_themselves_and_the_disk_stays_bounded()
         world.put(turn % 40, &text);
         largest = largest.max(size_of_directory(&world.dir().join("journal")));
     }
-    // One may be running already, and not have the last changes; then there is another.
-    world.round().unwrap();
     world.round().unwrap();
     world.assert_as_expected();
     // The segments that may wait for a round, the one that is filled, and the reserved one.

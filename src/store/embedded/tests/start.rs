@@ -17,6 +17,26 @@ fn when_a_directory_is_created_only_its_owner_can_look_into_it() {
 }
 
 #[test]
+fn when_sled_creates_files_only_their_owner_can_read_them_after_the_next_round() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.round().unwrap();
+    // Not those that sled may be creating at this moment.
+    for (name, expected) in [("db", 0o600), ("conf", 0o600), ("blobs", 0o700)] {
+        let path = world.dir().join("snapshot").join(name);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, expected, "{}", path.display());
+    }
+    world.close().unwrap();
+    let db = world.dir().join("snapshot/db");
+    fs::set_permissions(&db, fs::Permissions::from_mode(0o644)).unwrap();
+    world.open();
+    world.put(1, "one again");
+    world.round().unwrap();
+    assert_eq!(fs::metadata(&db).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
 fn when_another_process_uses_the_directory_the_start_is_refused() {
     let mut world = World::new();
     let error = EmbeddedStore::open(world.options(&world.dir())).unwrap_err();
@@ -210,6 +230,52 @@ fn when_the_system_refuses_the_error_names_the_path() {
     let error = EmbeddedStore::open(world.options(&file.join("data"))).unwrap_err();
     assert!(matches!(error, OpenError::Io { .. }), "{error}");
     assert!(error.to_string().contains("a file/data"), "{error}");
+}
+
+#[test]
+fn when_the_disk_is_full_or_access_is_denied_the_refusal_says_what_to_do() {
+    use rustix::io::Errno;
+    let advices = [(Errno::NOSPC, "free space"), (Errno::ACCESS, "chown"), (Errno::ROFS, "writable")];
+    for (errno, advice) in advices {
+        let world = with_one_record();
+        let open_copy = |copy: &TempDir, operation| {
+            let disk = FaultyDisk::default();
+            disk.fail(operation, errno);
+            EmbeddedStore::open_on(&world.options(&copy.path().join("data")), Arc::new(disk)).unwrap_err()
+        };
+        let copy = world.copy();
+        let refused = open_copy(&copy, faulty::Operation::Create).to_string();
+        assert!(refused.contains(advice), "{refused}");
+        // A first start.
+        let refused = open_copy(&TempDir::new().unwrap(), faulty::Operation::SyncDir).to_string();
+        assert!(refused.contains(advice), "{refused}");
+        assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
+    }
+}
+
+#[test]
+fn when_the_data_directory_is_relative_messages_name_all_of_its_path() {
+    let world = World::new();
+    let here = std::env::current_dir().unwrap();
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let relative = up.join(world.dir().strip_prefix("/").unwrap());
+    let error = EmbeddedStore::open(world.options(&relative)).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    assert!(error.to_string().contains(&format!("directory {}", here.display())), "{error}");
+}
+
+#[test]
+fn when_reading_the_snapshot_takes_long_the_log_says_how_far_it_is_and_how_much_there_was() {
+    let mut world = World::new();
+    let many: Vec<(u64, Option<&str>)> = (0..600).map(|subject| (subject, Some("record"))).collect();
+    world.batch(&many).unwrap();
+    world.close().unwrap();
+    world.open();
+    let clock = world.clock.clone();
+    let visit = Box::new(move |_: Key, _: Revision, _: &[u8]| clock.advance(Duration::from_millis(10)));
+    let log = log::log_of(|| world.store().reader().scan(Kind::Number, visit).unwrap());
+    assert_eq!(log.matches("reading the snapshot").count(), 2, "{log}");
+    assert!(log.contains("the snapshot was read") && log.contains("records=600"), "{log}");
 }
 
 fn with_one_record() -> World {

@@ -3,7 +3,7 @@
 use std::sync::mpsc::Receiver;
 
 use super::super::frame::{FRAME_OVERHEAD, FrameKind};
-use super::super::journal::Room;
+use super::super::journal::{AppendError, Room};
 use super::super::message::{Batch, Message};
 use super::super::segment::HEADER_BYTES;
 use super::{MAX_SEGMENTS, QUEUE, Writer};
@@ -101,24 +101,55 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batches: Vec<Batch>) {
-        if batches.is_empty() {
+    /// While the journal is in trouble: tries whether it can be written again. Who only asks for
+    /// health sends no writes until it is said to be good, so writes alone would not find out.
+    pub(super) fn probe(&mut self) {
+        if self.closing.is_some() {
             return;
         }
+        if self.health.reserve_in_trouble() {
+            self.journal.ask_for_spare();
+        }
+        if !self.health.journal_in_trouble() {
+            return;
+        }
+        match self.make_room(HEADER_BYTES + FRAME_OVERHEAD) {
+            // A frame without records.
+            Room::Ready => drop(self.append(&[])),
+            Room::Refused(reason) => self.health.journal(Some(&reason)),
+            Room::Waiting | Room::Full => self.probe_wanted = true,
+        }
+    }
+
+    /// The probe that could not be made for want of room.
+    pub(super) fn probe_if_wanted(&mut self) {
+        // Only that one: a failed probe uses up a segment, and must not chase the next.
+        if std::mem::take(&mut self.probe_wanted) {
+            self.probe();
+        }
+    }
+
+    fn append(&mut self, batches: &[Batch]) -> Result<u64, AppendError> {
         let now = self.clock.now();
         self.health.write_begins(now);
         let writes = batches.iter().flat_map(|batch| &batch.writes);
         let appended = self.journal.append(FrameKind::Batch, now, writes);
         self.health.write_ended();
-        match appended {
+        self.health.journal(appended.as_ref().err().map(|error| error.reason.as_str()));
+        appended
+    }
+
+    fn write(&mut self, batches: Vec<Batch>) {
+        if batches.is_empty() {
+            return;
+        }
+        match self.append(&batches) {
             Ok(sequence) => {
-                self.health.journal(None);
                 for batch in batches {
                     self.written(batch, sequence);
                 }
             }
             Err(error) => {
-                self.health.journal(Some(&error.reason));
                 let answer = if error.taken_back { StoreError::Unavailable } else { StoreError::Unknown };
                 for batch in batches {
                     let _ = batch.reply.send(Err(answer(error.reason.clone())));

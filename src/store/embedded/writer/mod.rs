@@ -6,7 +6,8 @@ mod rounds;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use self::closing::Closing;
 use self::rounds::Running;
@@ -32,6 +33,14 @@ pub(super) enum Ending {
     Abandoned,
 }
 
+/// What is set once.
+pub(super) struct Settings {
+    /// Bytes reserved for one segment.
+    pub(super) segment_bytes: u64,
+    /// How often the journal is tried while it is in trouble.
+    pub(super) probe_every: Duration,
+}
+
 /// The state of the thread.
 pub(super) struct Writer {
     journal: Journal,
@@ -44,8 +53,10 @@ pub(super) struct Writer {
     recent: Changes,
     /// The round that is being carried out, or has to be repeated.
     running: Option<Running>,
-    /// Who asked for a round that cannot begin before the next segment is reserved.
-    round_wanted: Vec<Option<RoundReply>>,
+    /// Whether it was time for a round that cannot begin before the next segment is reserved.
+    round_wanted: bool,
+    /// Who wants to know how the next round to begin ends.
+    next_round_replies: Vec<RoundReply>,
     /// The last segment that is no longer needed.
     covered: u64,
     /// Batches that are not written yet, in order.
@@ -54,12 +65,16 @@ pub(super) struct Writer {
     /// the answer. Such a caller may take a key for absent that is not.
     unanswered: HashMap<Key, Timestamp>,
     closing: Option<Closing>,
+    /// Whether trying the journal has to wait for room.
+    probe_wanted: bool,
+    /// How often the journal is tried while it is in trouble.
+    probe_every: Duration,
 }
 
 impl Writer {
     pub(super) fn new(
         journal: Journal,
-        segment_bytes: u64,
+        settings: &Settings,
         replayed: Changes,
         covered: u64,
         jobs: Sender<Job>,
@@ -68,24 +83,27 @@ impl Writer {
     ) -> Self {
         Self {
             journal,
-            joined_bytes: commit::joined_bytes(segment_bytes),
+            joined_bytes: commit::joined_bytes(settings.segment_bytes),
             jobs,
             clock,
             health,
             recent: replayed,
             running: None,
-            round_wanted: Vec::new(),
+            round_wanted: false,
+            next_round_replies: Vec::new(),
             covered,
             waiting: VecDeque::new(),
             unanswered: HashMap::new(),
             closing: None,
+            probe_wanted: false,
+            probe_every: settings.probe_every,
         }
     }
 
     /// Runs until the store is closed or abandoned.
     pub(super) fn run(mut self, messages: &Receiver<Message>) -> Ending {
         let mut deferred = None;
-        while let Some(message) = deferred.take().or_else(|| messages.recv().ok()) {
+        while let Some(message) = deferred.take().or_else(|| self.next_message(messages)) {
             match message {
                 Message::Abandon => return Ending::Abandoned,
                 Message::Commit(batch) => {
@@ -105,6 +123,18 @@ impl Writer {
             }
         }
         Ending::Abandoned
+    }
+
+    /// Waits for a message. Meanwhile a journal in trouble is tried now and then.
+    fn next_message(&mut self, messages: &Receiver<Message>) -> Option<Message> {
+        while self.health.journal_in_trouble() || self.health.reserve_in_trouble() {
+            match messages.recv_timeout(self.probe_every) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Timeout) => self.probe(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        messages.recv().ok()
     }
 
     fn handle(&mut self, message: Message) {

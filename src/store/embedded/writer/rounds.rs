@@ -34,8 +34,9 @@ impl Writer {
             Ok(()) => {
                 self.health.reserve(None);
                 self.write_waiting();
-                for reply in round_wanted {
-                    self.tick(reply);
+                self.probe_if_wanted();
+                if round_wanted {
+                    self.go_on_with_rounds();
                 }
             }
             Err(error) => {
@@ -43,34 +44,46 @@ impl Writer {
                 self.health.reserve(Some(&trouble));
                 // Whoever waited for this segment has waited long enough.
                 self.refuse_waiting(&trouble);
-                for reply in round_wanted.into_iter().flatten() {
-                    let _ = reply.send(Err(trouble.clone()));
+                if round_wanted {
+                    self.answer_next_round(&Err(trouble));
                 }
             }
         }
     }
 
-    /// It is time for a round: begins one, or repeats the one that failed. `reply` is told how it
-    /// ended, or that there was nothing to do.
+    /// It is time for a round: begins one, or repeats the one that failed. `reply` is told how the
+    /// first round ended that began after this, and so has everything written before; or that
+    /// there was nothing to do.
     pub(super) fn tick(&mut self, reply: Option<RoundReply>) {
+        self.probe();
+        self.next_round_replies.extend(reply);
+        self.go_on_with_rounds();
+    }
+
+    fn go_on_with_rounds(&mut self) {
         self.journal.ask_for_spare();
-        let begun = match &mut self.running {
-            Some(running) if running.in_progress => true,
-            Some(_) => {
-                self.send_round();
-                true
-            }
-            None => self.begin_round(true),
-        };
-        match &mut self.running {
-            Some(running) => running.replies.extend(reply),
-            None if !begun && self.journal.is_preparing() => self.round_wanted.push(reply),
-            None => {
-                let refusal = || Err("a failed write to the journal cannot be taken back".into());
-                if let Some(reply) = reply {
-                    let _ = reply.send(if begun { Ok(()) } else { refusal() });
-                }
-            }
+        match &self.running {
+            // Its end brings the next one, if somebody waits for that.
+            Some(running) if running.in_progress => {}
+            Some(_) => self.send_round(),
+            None => self.begin_wanted_round(),
+        }
+    }
+
+    fn begin_wanted_round(&mut self) {
+        if self.begin_round(true) {
+            // Those whose round it is are no longer among these.
+            self.answer_next_round(&Ok(()));
+        } else if self.journal.is_preparing() {
+            self.round_wanted = true;
+        } else {
+            self.answer_next_round(&Err("a failed write to the journal cannot be taken back".into()));
+        }
+    }
+
+    fn answer_next_round(&mut self, answer: &Result<(), String>) {
+        for reply in self.next_round_replies.drain(..) {
+            let _ = reply.send(answer.clone());
         }
     }
 
@@ -86,7 +99,8 @@ impl Writer {
         let next = Changes::with_room_for(self.recent.len().min(MOST_EXPECTED_KEYS));
         let changes = Arc::new(std::mem::replace(&mut self.recent, next));
         let round = Round { changes, segment, sequence: self.journal.last_sequence(), paced };
-        self.running = Some(Running { round, in_progress: false, failed: None, replies: Vec::new() });
+        let replies = std::mem::take(&mut self.next_round_replies);
+        self.running = Some(Running { round, in_progress: false, failed: None, replies });
         self.send_round();
         true
     }
@@ -107,12 +121,19 @@ impl Writer {
         for reply in running.replies.drain(..) {
             let _ = reply.send(result.clone());
         }
+        if result.is_err() {
+            // Nor will there be a next round before the next attempt.
+            self.answer_next_round(&result);
+        }
         match result {
             Ok(()) => {
                 self.covered = running.round.segment;
                 let _ = self.jobs.send(Job::Discard(running.round.changes));
                 let now = self.clock.now();
                 self.unanswered.retain(|_, gc_after| now < *gc_after);
+                if !self.next_round_replies.is_empty() {
+                    self.begin_wanted_round();
+                }
             }
             Err(reason) => {
                 running.in_progress = false;
@@ -121,5 +142,6 @@ impl Writer {
             }
         }
         self.write_waiting();
+        self.probe_if_wanted();
     }
 }
