@@ -20,7 +20,7 @@ use super::value::{Given, Setting, quoted};
 use crate::domain::CodeLength;
 use crate::engine::{Policy, SendOptions};
 
-/// What the code of the tutorial's `/send-code` is like: contract section 2.
+/// What the code of the tutorial's `/send-code` is like: `docs/api.md`.
 const TUTORIAL_CODE: SendOptions = SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX };
 
 /// The settings and where each came from. `None` only after an error.

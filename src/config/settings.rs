@@ -69,7 +69,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Which answers `/api/*` gives: contract section 1.
+/// Which answers `/api/*` gives: `docs/api.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerSet {
     /// What the Redis version's README documents.
@@ -87,7 +87,7 @@ pub enum GatewaySettings {
     Simulator,
 }
 
-/// Limits on everything, architecture section 8.
+/// Limits on everything: `docs/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     /// Largest request body, in bytes.

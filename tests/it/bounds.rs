@@ -1,4 +1,4 @@
-//! Architecture section 8: everything has a bound, and each refusal has a name.
+//! Bounds (`docs/configuration.md`): everything has a bound, and each refusal has a name.
 
 use futures_util::future::select;
 use serde_json::{Value, json};

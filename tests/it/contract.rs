@@ -1,4 +1,4 @@
-//! Contract section 1, the documented answers: every row.
+//! The contract (`docs/api.md`), the documented answers: every row.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Contract section 1, "Everything else on the server": HTTP itself.
+//! The contract (`docs/api.md`), "Everything else on the server": HTTP itself.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};

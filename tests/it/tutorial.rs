@@ -1,4 +1,4 @@
-//! Contract section 2: the tutorial's two routes.
+//! The contract (`docs/api.md`): the tutorial's two routes.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Contract section 1 and the engine's own promises, a sentence each.
+//! The contract (`docs/api.md`) and the engine's own promises, a sentence each.
 
 use std::time::Duration;
 

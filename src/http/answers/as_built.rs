@@ -1,5 +1,5 @@
 //! The answers that the Redis version's code gives, byte for byte in messages and HTTP statuses:
-//! contract section 1, "as built". Spelling and spacing are meant to be like this.
+//! `docs/api.md`, "as built". Spelling and spacing are meant to be like this.
 
 use std::time::Duration;
 

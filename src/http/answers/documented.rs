@@ -1,4 +1,4 @@
-//! The answers that the Redis version's README documents: contract section 1.
+//! The answers that the Redis version's README documents: `docs/api.md`.
 
 use std::time::Duration;
 

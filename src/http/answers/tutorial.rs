@@ -1,4 +1,4 @@
-//! The answers of the tutorial's API: contract section 2.
+//! The answers of the tutorial's API: `docs/api.md`.
 
 use std::time::Duration;
 

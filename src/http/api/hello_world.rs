@@ -1,4 +1,4 @@
-//! `GET /hello-world`: contract section 1.
+//! `GET /hello-world`: `docs/api.md`.
 
 use hyper::StatusCode;
 

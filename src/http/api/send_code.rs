@@ -1,4 +1,4 @@
-//! `POST /send-code`: the tutorial's API, contract section 2.
+//! `POST /send-code`, the tutorial's API: `docs/api.md`.
 
 use std::borrow::Cow;
 use std::sync::Arc;

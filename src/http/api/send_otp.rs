@@ -1,4 +1,4 @@
-//! `POST /api/send-otp`: contract section 1.
+//! `POST /api/send-otp`: `docs/api.md`.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `POST /verify-code`: the tutorial's API, contract section 2.
+//! `POST /verify-code`, the tutorial's API: `docs/api.md`.
 
 use std::borrow::Cow;
 

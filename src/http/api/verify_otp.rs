@@ -1,4 +1,4 @@
-//! `POST /api/verify-otp`: contract section 1.
+//! `POST /api/verify-otp`: `docs/api.md`.
 
 use std::borrow::Cow;
 

@@ -13,7 +13,7 @@ pub struct Answer {
     body: Bytes,
 }
 
-/// What the server should say, in the envelope of contract section 1.
+/// What the server should say, in the envelope of `docs/api.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectation {
     status: u16,

@@ -1,4 +1,4 @@
-//! The documented answers of `/api/*`, contract section 1.
+//! The documented answers of `/api/*`: `docs/api.md`.
 
 use serde_json::json;
 
