@@ -54,6 +54,8 @@ pub enum KeyError {
 /// Reads the key from `file` if one is named, else from the data directory, where it is made at
 /// the first start.
 pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey, KeyError> {
+    // Absolute, so that an error names a place and not only "data".
+    let data_dir = &std::path::absolute(data_dir).map_err(io_error("find", data_dir))?;
     if let Some(path) = file {
         return read(path);
     }

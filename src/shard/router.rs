@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use ractor::ActorRef;
+use ractor::{ActorRef, ActorStatus};
 use tokio::sync::oneshot;
 
 use super::command::{Command, NumberKey};
@@ -43,9 +43,10 @@ impl Router {
         }
     }
 
-    /// Whether every shard is there.
+    /// Whether every shard is there and running.
     pub fn is_complete(&self) -> bool {
-        self.shards.iter().all(|slot| slot.load().is_some())
+        let runs = |shard: &ActorRef<Message>| shard.get_status() == ActorStatus::Running;
+        self.shards.iter().all(|slot| slot.load().as_deref().is_some_and(runs))
     }
 
     /// Hands a command to the shard that owns its number. While that shard restarts the command is

@@ -1,8 +1,11 @@
 //! What an operator finds in the log about the requests of users.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
-use crate::support::{Answer, Reply, World, soon, wrong};
+use crate::support::{Answer, Client, Reply, World, soon, wrong};
 
 #[tokio::test]
 async fn a_lockout_is_one_info_line_with_the_id_of_the_request_that_caused_it() {
@@ -38,6 +41,36 @@ async fn the_id_of_a_failed_send_leads_to_the_gateways_line() {
         let of_gateway = |event: &Value| event["gateway"].is_string() && event["number"] == line["number"];
         soon("the gateway's line", world.server.output().event(of_gateway)).await.expect("a line");
     }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_nothing() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut server = Command::new(env!("CARGO_BIN_EXE_onceward"))
+        .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"])
+        .current_dir(home.path())
+        .env_clear()
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a server");
+    let mut log = BufReader::new(server.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    let address = loop {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).expect("a line"), 0, "it ended before it listened");
+        let event: Value = serde_json::from_str(&line).expect("JSON");
+        if event["message"] == "listening" {
+            break event["address"].as_str().expect("an address").parse().expect("an address");
+        }
+    };
+    // From here on nobody reads. The pipe takes 64 KiB and the server keeps 8,192 lines; each request
+    // writes one.
+    let client = Client::new(address);
+    for _ in 0..10_000 {
+        assert_eq!(soon("an answer", client.get("/healthz")).await.status(), 200);
+    }
+    server.kill().expect("it still runs");
+    server.wait().expect("it ended");
 }
 
 /// The one line with the id of this answer and this message.
