@@ -87,11 +87,7 @@ impl EmbeddedStore {
         let lock = directory.lock()?;
         let not_usable = |error: SnapshotError| OpenError::snapshot(&directory.snapshot, &error);
         let snapshot = match directory.state(options.key_fingerprint)? {
-            State::Creating => {
-                let created = create(&directory, options, &disk)?;
-                tracing::info!(directory = %options.dir.display(), "made a new data directory");
-                created
-            }
+            State::Creating => create(&directory, options, &disk)?,
             State::Complete => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
         };
         let snapshot = Arc::new(snapshot);
