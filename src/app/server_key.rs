@@ -1,6 +1,5 @@
 //! The server key: read it, or make it at the first start.
 
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -79,14 +78,9 @@ fn read(path: &Path) -> Result<ServerKey, KeyError> {
 }
 
 fn parse(hex: &str) -> Option<ServerKey> {
-    if hex.len() != 2 * ServerKey::LEN || !hex.is_ascii() {
-        return None;
-    }
     let mut bytes = [0; ServerKey::LEN];
-    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(ServerKey::from_bytes(bytes))
+    let whole = base16ct::mixed::decode(hex, &mut bytes).ok()?.len() == ServerKey::LEN;
+    whole.then(|| ServerKey::from_bytes(bytes))
 }
 
 /// The file appears whole or not at all: two first starts at once end up with one key.
@@ -112,14 +106,10 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
 }
 
 fn write_new(path: &Path, key: &ServerKey) -> io::Result<()> {
-    let mut hex = zeroize::Zeroizing::new(String::with_capacity(2 * ServerKey::LEN + 1));
-    for byte in key.expose() {
-        // Writing to a text cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex.push('\n');
+    let hex = zeroize::Zeroizing::new(base16ct::lower::encode_string(key.expose()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(hex.as_bytes())?;
+    file.write_all(b"\n")?;
     file.sync_all()
 }
 
@@ -176,7 +166,16 @@ mod tests {
     #[test]
     fn a_file_that_is_not_a_key_is_refused_and_its_contents_are_not_shown() {
         let dir = tempfile::tempdir().expect("a directory");
-        for contents in ["", "abc", &"g".repeat(64), &"1".repeat(63), &"1".repeat(65), &"é".repeat(32)] {
+        for contents in [
+            "",
+            "abc",
+            &"g".repeat(64),
+            &"1".repeat(63),
+            &"1".repeat(65),
+            &"1".repeat(62),
+            &"+1".repeat(32),
+            &"é".repeat(32),
+        ] {
             let file = dir.path().join("key");
             fs::write(&file, contents).expect("a file");
             let error = load_or_create(dir.path(), Some(&file)).expect_err("not a key").to_string();

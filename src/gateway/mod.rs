@@ -10,17 +10,14 @@ mod simulator;
 mod twilio;
 mod twilio_codes;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use crate::domain::{Channel, Code, PhoneNumber};
 
+pub use futures_util::future::BoxFuture;
+
 pub use simulator::{InboxMessage, Simulator};
 pub use twilio::{TwilioMessages, TwilioSender, TwilioSettings, TwilioSettingsError};
-
-/// A future that a trait object can return.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
 pub struct OutgoingMessage {

@@ -1,7 +1,6 @@
 //! The simulator: a gateway whose messages stay on this machine, in an inbox that people read.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -118,13 +117,7 @@ fn simulated_id(started: Timestamp, serial: u64) -> String {
         .chain_update(started.as_millis().to_be_bytes())
         .chain_update(serial.to_be_bytes())
         .finalize();
-    let mut id = String::with_capacity(34);
-    id.push_str("SM");
-    for byte in &digest[..16] {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
-    }
-    id
+    format!("SM{}", base16ct::lower::encode_string(&digest[..16]))
 }
 
 #[cfg(test)]

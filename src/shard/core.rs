@@ -186,7 +186,12 @@ impl Core {
 
     fn keep_strict(&mut self, written: &[(NumberKey, Step)]) {
         for (key, step) in written {
-            self.unsettled.insert(*key);
+            // Fresh on the strict side means that the disk has nothing of it either that still counts.
+            if step.strict == NumberState::Fresh {
+                self.unsettled.remove(key);
+            } else {
+                self.unsettled.insert(*key);
+            }
             self.table.set(*key, Entry { state: step.strict, revision: step.before.revision });
         }
     }

@@ -8,20 +8,17 @@ mod embedded;
 mod memory;
 pub mod record;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::domain::{ServiceId, Timestamp};
 
+pub use futures_util::future::BoxFuture;
+
 pub use embedded::{EmbeddedStore, OpenError, OpenOptions, create_durably};
 pub use memory::{Fault, Kept, MemoryStore};
 pub use record::RecordError;
-
-/// A future that a trait object can return.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What sort of thing a record describes. The discriminants are on disk: never reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use base16ct::lower::encode_string;
+
 use super::disk::Disk;
 use super::error::OpenError;
 
@@ -84,7 +86,7 @@ impl Directory {
         };
         let (state, written_with) = self.parse(&text)?;
         // While it is being created nothing in it was ever used, so neither was a key.
-        if state == State::Complete && written_with != hex(&key_fingerprint) {
+        if state == State::Complete && written_with != encode_string(&key_fingerprint) {
             return Err(OpenError::WrongKey { directory: self.root.clone() });
         }
         Ok(state)
@@ -124,7 +126,7 @@ impl Directory {
         key_fingerprint: [u8; 16],
         disk: &dyn Disk,
     ) -> Result<(), OpenError> {
-        let key = hex(&key_fingerprint);
+        let key = encode_string(&key_fingerprint);
         let text = format!("{FIRST_LINE}\nformat = {FORMAT}\nkey = {key}\nstate = {}\n", state.as_str());
         let temporary = self.root.join("FORMAT.new");
         let write = || {
@@ -184,12 +186,4 @@ fn has_entries(path: &Path) -> Result<bool, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(OpenError::io("read", path)(error)),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
