@@ -9,7 +9,7 @@ use super::core::Core;
 use super::dispatch;
 use super::message::Message;
 use super::surroundings::Surroundings;
-use crate::store::{StoreError, Write};
+use crate::store::Write;
 
 /// Numbers looked at by one step of the sweep.
 const SWEEP_STEP: usize = 1_000;
@@ -67,12 +67,11 @@ impl Actor for ShardActor {
     }
 }
 
-/// The actor never waits for the disk: the end of a commit comes back as a message.
+/// The actor never waits for the disk: the end of a commit comes back as a message. The store keeps
+/// the time itself: it must learn that nobody waits for an answer any more, which a future that is
+/// dropped from outside cannot tell it.
 async fn commit(writes: Vec<Write>, around: Arc<Surroundings>, shard: ActorRef<Message>) {
-    let timeout = around.commit_timeout;
-    let result = tokio::time::timeout(timeout, around.store.cas(writes, timeout))
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Unknown(format!("no answer within {} ms", timeout.as_millis()))));
+    let result = around.store.cas(writes, around.commit_timeout).await;
     // A shard that has failed meanwhile starts again from the store, which this batch has reached.
     let _ = shard.cast(Message::Committed(result));
 }

@@ -116,6 +116,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies each write on its own if its key is at the expected revision. Outcomes come in the
     /// order of the writes; `Ok` means that every `Applied` among them is durable.
+    ///
+    /// Answers within `timeout`, with [`StoreError::Unknown`] when it cannot know more by then. Await
+    /// it to its end: dropping the future hides from the store that its answer was not heard.
     fn cas(&self, writes: Vec<Write>, timeout: Duration) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>>;
 
     /// Visits every record of `kind` that is alive, in no order, in a state that contains every
