@@ -10,6 +10,7 @@
 //! * [`shard`]: actors that own a number's state, in which order, until when.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
 //! * [`gateway`]: one file per provider behind one trait.
+//! * [`template`]: texts of messages: which one, in which language, with what filled in.
 //! * [`store`]: durability behind one trait: journal and sled, or memory.
 //! * [`config`], [`telemetry`], [`clock`]: settings with their provenance, logs, real time.
 //! * [`engine`], [`domain`]: pure decisions and the types they speak; no I/O, clock or randomness.
@@ -27,4 +28,5 @@ pub mod lifecycle;
 pub mod shard;
 pub mod store;
 pub mod telemetry;
+pub mod template;
 pub mod web;

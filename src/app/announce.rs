@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::App;
-use crate::config::{GatewaySettings, ListenAddress, Settings};
+use crate::config::{ListenAddress, Settings};
 
 /// A number for the example: from the range that is set aside for fiction.
 const EXAMPLE_NUMBER: &str = "+14155550123";
@@ -16,12 +16,12 @@ impl App {
             url,
             %address,
             version = env!("CARGO_PKG_VERSION"),
-            gateway = self.gateway.name(),
+            gateway = self.gateway.name().as_str(),
             data_dir = %settings.data_dir.display(),
             shards = settings.shards,
             "listening"
         );
-        if matches!(settings.gateway, GatewaySettings::Simulator) {
+        if settings.gateways.has_simulator() {
             tracing::info!(
                 inbox = format!("{url}/inbox"),
                 "simulator mode: nothing leaves this machine; messages go to the inbox page"

@@ -84,8 +84,6 @@ pub fn deps(
         bounds: Bounds { connections: file_limit::connections(&settings.bounds), ..settings.bounds.clone() },
         default_region: settings.default_region,
         lockout: settings.policy.lockout,
-        api_template: settings.message.as_str().into(),
-        tutorial_template: settings.tutorial_message.as_str().into(),
         tutorial_code: settings.tutorial_code,
         readiness,
         pages: simulator

@@ -14,7 +14,7 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{GatewaySettings, Settings};
+use crate::config::Settings;
 use crate::delivery::Delivery;
 use crate::engine::{Policies, key_fingerprint};
 use crate::gateway::{Gateway, Simulator, TwilioMessages, TwilioSettingsError};
@@ -81,15 +81,13 @@ impl App {
     /// Builds what needs no disk: the gateway and the front end's parts.
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let (gateway, simulator): (Arc<dyn Gateway>, _) = match &settings.gateway {
-            GatewaySettings::Twilio(twilio) => {
+        let (gateway, simulator): (Arc<dyn Gateway>, _) =
+            if let Some(twilio) = &settings.gateways.twilio_messages {
                 (Arc::new(TwilioMessages::new(twilio.clone(), Arc::clone(&clock))?), None)
-            }
-            GatewaySettings::Simulator => {
+            } else {
                 let simulator = Arc::new(Simulator::new(Arc::clone(&clock)));
                 (Arc::clone(&simulator) as Arc<dyn Gateway>, Some(simulator))
-            }
-        };
+            };
         let verifier = LateVerifier::default();
         let store = Arc::new(OnceLock::new());
         let stopping = Arc::new(AtomicBool::new(false));
@@ -114,7 +112,8 @@ impl App {
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
         let seeder = std::sync::Mutex::new(StdRng::from_seed(seed));
-        let delivery = Delivery::new(Arc::clone(&self.gateway), Arc::clone(&self.clock), &settings.bounds);
+        let (gateway, clock) = (Arc::clone(&self.gateway), Arc::clone(&self.clock));
+        let delivery = Delivery::new(gateway, clock, settings.templates.clone(), &settings.bounds);
         let verifier = Verifier::start(Parts {
             store,
             delivery: Arc::new(delivery),

@@ -31,7 +31,10 @@ pub use effective::Effective;
 pub use load::{Loaded, load};
 pub use report::{ConfigError, ConfigErrors};
 pub use schema::json_schema;
-pub use settings::{AnswerSet, Bounds, GatewaySettings, ListenAddress, LogFormat, LogSettings, Settings};
+pub use settings::{
+    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, LogFormat,
+    LogSettings, RetrySettings, Settings, TrackerSettings, WorkflowStep,
+};
 pub use sources::{Overrides, Sources};
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ use super::listen::{self, FlagKeys, ListenKeys};
 use super::message::{MessageText, with_brand};
 use super::reader::{Reader, Taken};
 use super::report::{ConfigError, Report};
-use super::settings::{Bounds, GatewaySettings, LogSettings, Settings};
+use super::settings::{Bounds, DeliverySettings, LogSettings, Settings, TrackerSettings};
 use super::twilio::{self, TwilioKeys};
 use super::value::{Given, Setting, quoted};
 use crate::domain::CodeLength;
 use crate::engine::{Policy, SendOptions};
+use crate::template::Templates;
 
 /// What the code of the tutorial's `/send-code` is like: `docs/api.md`.
 const TUTORIAL_CODE: SendOptions = SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX };
@@ -46,10 +47,10 @@ pub fn resolve(
     };
     let strangers = r.take("allow-unauthenticated", keys.allow_unauthenticated).map(|taken| taken.value.0);
     let listen = listen::choose(addresses, production.as_ref().map(|taken| taken.value.0), strangers, r);
-    let gateway = twilio::gateway(twilio, r);
+    let gateways = twilio::gateways(twilio, r);
     let simulate = r.take("simulator-in-production", keys.simulator_in_production);
-    if let (Some(GatewaySettings::Simulator), Some(production), Some(simulate)) =
-        (&gateway, &production, simulate)
+    if let (Some(gateways), Some(production), Some(simulate)) = (&gateways, &production, simulate)
+        && gateways.has_simulator()
     {
         guard_simulator(production, simulate.value.0, r.report);
     }
@@ -97,10 +98,11 @@ pub fn resolve(
     let default_region = r.value("default-region", keys.default_region).region;
     let shards = r.value("shards", keys.shards).as_usize();
 
-    let (listen, gateway) = (listen?, gateway?);
-    let (provider, why) = match &gateway {
-        GatewaySettings::Twilio(_) => ("Twilio Messages", "Twilio's variables are set"),
-        GatewaySettings::Simulator => ("simulator", "no provider is configured"),
+    let (listen, gateways) = (listen?, gateways?);
+    let (provider, why) = if gateways.has_simulator() {
+        ("simulator", "no provider is configured")
+    } else {
+        ("Twilio Messages", "Twilio's variables are set")
     };
     r.row("provider", provider.to_owned(), why);
     r.row("listen address", listen.value.to_string(), &listen.origin);
@@ -111,12 +113,13 @@ pub fn resolve(
         policy,
         tutorial_code: TUTORIAL_CODE,
         answers,
-        message: otp_message,
-        tutorial_message,
+        templates: Templates::new(&otp_message, &tutorial_message),
         brand: brand.0,
         data_dir,
         server_key_file,
-        gateway,
+        gateways,
+        delivery: DeliverySettings::default(),
+        tracker: TrackerSettings::default(),
         default_region,
         bounds,
         shards,

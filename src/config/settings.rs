@@ -1,11 +1,16 @@
 //! The validated settings, as the rest of the program knows them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::Region;
+use crate::domain::{Channel, GatewayName, Region, Routing};
 use crate::engine::{Policy, SendOptions};
-use crate::gateway::TwilioSettings;
+use crate::gateway::{
+    HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
+    TwilioVoiceSettings,
+};
+use crate::template::Templates;
 
 /// Everything the program needs to know before it starts.
 #[derive(Debug, Clone)]
@@ -22,18 +27,20 @@ pub struct Settings {
     pub tutorial_code: SendOptions,
     /// Which set of answers `/api/*` gives.
     pub answers: AnswerSet,
-    /// Text of the message of `/api/send-otp`; contains `{code}` or `_CODE_`.
-    pub message: String,
-    /// Text of the message of `/send-code`.
-    pub tutorial_message: String,
+    /// Texts of messages.
+    pub templates: Templates,
     /// What `{brand}` stands for.
     pub brand: String,
     /// Directory of the embedded store.
     pub data_dir: PathBuf,
     /// A key file to use instead of `server.key` in the data directory.
     pub server_key_file: Option<PathBuf>,
-    /// The provider.
-    pub gateway: GatewaySettings,
+    /// The providers.
+    pub gateways: GatewaySettings,
+    /// What happens when a send fails or a message does not arrive.
+    pub delivery: DeliverySettings,
+    /// What is remembered about sends.
+    pub tracker: TrackerSettings,
     /// Region of numbers without `+`; `None` refuses them.
     pub default_region: Option<Region>,
     /// The limit on everything.
@@ -78,13 +85,138 @@ pub enum AnswerSet {
     AsBuilt,
 }
 
-/// Which provider sends.
+/// Which providers send, and for whom.
 #[derive(Debug, Clone)]
-pub enum GatewaySettings {
+pub struct GatewaySettings {
+    /// Who is tried in which order. Everybody in it is configured below, but for the simulator, which
+    /// needs no settings. `TwilioMessages` stands for `TwilioVoice` too where a call is asked for.
+    pub routing: Routing,
     /// Twilio Messages.
-    Twilio(TwilioSettings),
-    /// Nothing leaves the machine; messages go to the inbox page.
-    Simulator,
+    pub twilio_messages: Option<TwilioSettings>,
+    /// Twilio Voice: `Some` when calls through Twilio are configured.
+    pub twilio_voice: Option<TwilioVoiceSettings>,
+    /// Twilio Verify.
+    pub twilio_verify: Option<TwilioVerifySettings>,
+    /// Sinch.
+    pub sinch: Option<SinchSettings>,
+    /// Mada.
+    pub mada: Option<MadaSettings>,
+    /// The gateway that the configuration describes.
+    pub http: Option<HttpGatewaySettings>,
+}
+
+impl GatewaySettings {
+    /// Nothing leaves this machine.
+    pub fn simulator() -> Self {
+        Self {
+            routing: Routing::only(GatewayName::Simulator),
+            twilio_messages: None,
+            twilio_voice: None,
+            twilio_verify: None,
+            sinch: None,
+            mada: None,
+            http: None,
+        }
+    }
+
+    /// Whether some messages go to the inbox page.
+    pub fn has_simulator(&self) -> bool {
+        self.routing.names(GatewayName::Simulator)
+    }
+}
+
+/// What happens when a send fails or a message does not arrive: `docs/gateways.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliverySettings {
+    /// Trying again in the background; `None` when it is off.
+    pub retry: Option<RetrySettings>,
+    /// Whether a number that text messages do not reach is called instead.
+    pub voice_fallback: bool,
+    /// The channels of a verification in their order; empty when a message that does not arrive
+    /// has no consequences.
+    pub workflow: Vec<WorkflowStep>,
+    /// Messages that one verification may cost in all, over every step and retry.
+    pub workflow_sends: u8,
+    /// When a gateway counts as dead.
+    pub breaker: BreakerSettings,
+    /// Under which address providers reach this server: scheme, host and perhaps a path, without a
+    /// trailing slash. `None` when they do not.
+    pub public_url: Option<Arc<str>>,
+}
+
+/// Trying again in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetrySettings {
+    /// Attempts after the first one; then the message is unsendable.
+    pub max_retries: u32,
+    /// The wait before the first of them; each further wait doubles.
+    pub first_wait: Duration,
+    /// The longest wait, unless the provider itself asks for a longer one.
+    pub longest_wait: Duration,
+}
+
+/// One step of the fallback by delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkflowStep {
+    /// How the code is sent in this step.
+    pub channel: Channel,
+    /// How long to wait for a receipt that it arrived before the next step.
+    pub timeout: Duration,
+}
+
+/// When a gateway counts as dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// Failures of the whole gateway in a row that open the circuit.
+    pub failures: u32,
+    /// How long it is open before one message may try. Doubles with every failed try.
+    pub open_for: Duration,
+    /// The longest time between two tries.
+    pub longest: Duration,
+}
+
+/// What is remembered about sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrackerSettings {
+    /// How long.
+    pub keep_for: Duration,
+    /// Verifications, the newest; 0 remembers only what background work needs.
+    pub keep_at_most: usize,
+}
+
+impl Default for DeliverySettings {
+    fn default() -> Self {
+        Self {
+            retry: None,
+            voice_fallback: false,
+            workflow: Vec::new(),
+            workflow_sends: 5,
+            breaker: BreakerSettings::default(),
+            public_url: None,
+        }
+    }
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self {
+            max_retries: 20,
+            first_wait: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self { failures: 5, open_for: Duration::from_secs(10), longest: Duration::from_secs(120) }
+    }
+}
+
+impl Default for TrackerSettings {
+    fn default() -> Self {
+        Self { keep_for: Duration::from_secs(7 * 24 * 60 * 60), keep_at_most: 100_000 }
+    }
 }
 
 /// Limits on everything: `docs/configuration.md`.

@@ -7,8 +7,8 @@ use super::report::Report;
 use super::settings::GatewaySettings;
 use super::twilio_kinds::{BaseUrl, SenderNumber, Sid, Token};
 use super::value::{Given, Setting};
-use crate::domain::GatewayCredential;
-use crate::gateway::{TwilioSender, TwilioSettings};
+use crate::domain::{GatewayCredential, GatewayName, Routing};
+use crate::gateway::{TwilioAccount, TwilioSender, TwilioSettings};
 
 /// The variables; each also with `_FILE` at its end.
 pub const VARIABLES: [&str; 7] = [
@@ -80,10 +80,10 @@ impl TwilioKeys {
 /// The provider, or `None` after an error. Nothing about Twilio means the simulator; anything
 /// about it must be enough to send with, for a message that silently goes nowhere is the worst
 /// outcome of a forgotten variable.
-pub fn gateway(keys: TwilioKeys, reader: &mut Reader<'_>) -> Option<GatewaySettings> {
+pub fn gateways(keys: TwilioKeys, reader: &mut Reader<'_>) -> Option<GatewaySettings> {
     let origins = keys.origins(reader);
     if origins.is_empty() && !reader.report.is_about(&VARIABLES) {
-        return Some(GatewaySettings::Simulator);
+        return Some(GatewaySettings::simulator());
     }
     let missing = keys.missing(reader.report);
     if !missing.is_empty() {
@@ -116,12 +116,17 @@ pub fn gateway(keys: TwilioKeys, reader: &mut Reader<'_>) -> Option<GatewaySetti
         (Some(service), _) => TwilioSender::MessagingService(service.value.0),
         (None, number) => TwilioSender::Number(number?.value.0),
     };
-    Some(GatewaySettings::Twilio(TwilioSettings {
+    let account = TwilioAccount {
         account_sid: account?.value.0,
         auth_token: GatewayCredential::new(token?.value.0),
-        sender,
         base_url: base.0,
-    }))
+    };
+    let twilio = TwilioSettings { account, sender, whatsapp: None, feedback: false };
+    Some(GatewaySettings {
+        routing: Routing::only(GatewayName::TwilioMessages),
+        twilio_messages: Some(twilio),
+        ..GatewaySettings::simulator()
+    })
 }
 
 fn default_base(reader: &mut Reader<'_>) -> BaseUrl {

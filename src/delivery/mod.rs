@@ -8,7 +8,7 @@ mod budget;
 mod error;
 mod next_step;
 mod places;
-mod template;
+pub mod tracker;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::gateway::{Accepted, ErrorClass, Gateway, GatewayError, OutgoingMessage};
+use crate::template::{MessageStyle, Rendered, Templates};
 
 use budget::Budget;
 pub use error::DeliveryError;
 use next_step::{NextStep, next_step};
 use places::Places;
-use template::render;
 
 /// One message to deliver. Has no `Debug`: it contains a code.
 pub struct Job {
@@ -34,8 +34,8 @@ pub struct Job {
     pub to: PhoneNumber,
     /// How it gets there.
     pub channel: Channel,
-    /// The text, with `{code}` or `_CODE_` where the code goes.
-    pub template: Arc<str>,
+    /// How the text is worded.
+    pub style: MessageStyle,
     /// The code.
     pub code: Code,
     /// From this moment on the code cannot succeed, so nothing leaves.
@@ -46,6 +46,7 @@ pub struct Job {
 pub struct Delivery {
     gateway: Arc<dyn Gateway>,
     clock: Arc<dyn Clock>,
+    templates: Templates,
     places: Places,
     send_budget: Duration,
 }
@@ -53,9 +54,14 @@ pub struct Delivery {
 impl Delivery {
     /// Delivers through `gateway`, within [`Bounds::sends`], [`Bounds::sends_waiting`] and
     /// [`Bounds::send_budget`].
-    pub fn new(gateway: Arc<dyn Gateway>, clock: Arc<dyn Clock>, bounds: &Bounds) -> Self {
+    pub fn new(
+        gateway: Arc<dyn Gateway>,
+        clock: Arc<dyn Clock>,
+        templates: Templates,
+        bounds: &Bounds,
+    ) -> Self {
         let places = Places::new(bounds.sends, bounds.sends_waiting);
-        Self { gateway, clock, places, send_budget: bounds.send_budget }
+        Self { gateway, clock, templates, places, send_budget: bounds.send_budget }
     }
 
     /// Delivers one message. Returns when the gateway has accepted it or the outcome is as clear
@@ -121,17 +127,16 @@ impl Delivery {
     /// The message as it is to leave now; `None` when the code has expired.
     fn message(&self, job: &Job) -> Option<OutgoingMessage> {
         let valid_for = job.expires.since(self.clock.now());
-        (!valid_for.is_zero()).then(|| OutgoingMessage {
-            to: job.to,
-            channel: job.channel,
-            text: render(&job.template, &job.code),
-            code: job.code.clone(),
-            valid_for,
-        })
+        if valid_for.is_zero() {
+            return None;
+        }
+        let (to, channel) = (job.to, job.channel);
+        let Rendered { text, locale } = self.templates.render(&job.style, channel, to, &job.code, valid_for);
+        Some(OutgoingMessage { to, channel, text, locale, code: job.code.clone(), valid_for, callback: None })
     }
 
     fn log_outcome(&self, job: &Job, result: &Result<Accepted, DeliveryError>) {
-        let (number, channel, gateway) = (job.to, job.channel.as_str(), self.gateway.name());
+        let (number, channel, gateway) = (job.to, job.channel.as_str(), self.gateway.name().as_str());
         match result {
             Ok(accepted) => {
                 debug!(%number, channel, gateway, message_id = accepted.message_id, "message accepted");
@@ -153,7 +158,8 @@ impl Delivery {
 
 fn log_gateway_error(job: &Job, error: &GatewayError, outcome: &'static str) {
     let (number, channel) = (job.to, job.channel.as_str());
-    let GatewayError { gateway, class, code, detail } = error;
+    let GatewayError { gateway, class, code, detail, whole_gateway: _ } = error;
+    let gateway = gateway.as_str();
     if *class == ErrorClass::Configuration {
         error!(%number, channel, gateway, ?class, code, detail, "{outcome}");
     } else {

@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::domain::GatewayCredential;
 use crate::gateway::double::{Double, Reply};
-use crate::gateway::{Simulator, TwilioMessages, TwilioSender, TwilioSettings};
+use crate::gateway::{Simulator, TwilioAccount, TwilioMessages, TwilioSender, TwilioSettings};
 
 const RETRY: ErrorClass = ErrorClass::Retry { after: None };
 
@@ -211,10 +211,14 @@ async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
     for answer in ["", "HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{\"sid\":\"SM"] {
         let mut twilio = Double::playing([Reply::Silence(answer.to_owned())]).await;
         let settings = TwilioSettings {
-            account_sid: "AC1".to_owned(),
-            auth_token: GatewayCredential::new("token".to_owned()),
+            account: TwilioAccount {
+                account_sid: "AC1".to_owned(),
+                auth_token: GatewayCredential::new("token".to_owned()),
+                base_url: twilio.base_url(),
+            },
             sender: TwilioSender::Number("+15005550006".to_owned()),
-            base_url: twilio.base_url(),
+            whatsapp: None,
+            feedback: false,
         };
         let clock = ManualClock::starting_at(Timestamp::from_millis(1_000));
         let gateway = TwilioMessages::new(settings, Arc::new(clock));

@@ -12,6 +12,9 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// Every channel.
+    pub const ALL: [Self; 3] = [Self::Sms, Self::Call, Self::WhatsApp];
+
     /// The name used on the wire and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -19,5 +22,24 @@ impl Channel {
             Self::Call => "call",
             Self::WhatsApp => "whatsapp",
         }
+    }
+
+    /// Reads that name, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.as_str().eq_ignore_ascii_case(text))
+    }
+
+    /// The number kept in records. Never reuse one.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Sms => 0,
+            Self::Call => 1,
+            Self::WhatsApp => 2,
+        }
+    }
+
+    /// From the number kept in records.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.number() == number)
     }
 }

@@ -5,14 +5,22 @@
 
 mod channel;
 mod code;
+mod gateway_name;
+mod locale;
 mod phone;
+mod routing;
 mod secret;
 mod service;
 mod time;
+mod track;
 
 pub use channel::Channel;
 pub use code::{Code, CodeLength};
+pub use gateway_name::{GatewayName, Held};
+pub use locale::Locale;
 pub use phone::{NumberError, PhoneNumber, Region};
+pub use routing::{Routing, RoutingEntry};
 pub use secret::{GatewayCredential, ServerKey};
 pub use service::ServiceId;
 pub use time::Timestamp;
+pub use track::{AttemptId, TrackKey};

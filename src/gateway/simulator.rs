@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
 use crate::clock::Clock;
-use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
+use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
 
 /// One message in the inbox. Has no `Debug`: it contains a code.
 #[derive(Clone)]
@@ -45,9 +45,6 @@ struct Inbox {
 }
 
 impl Simulator {
-    /// The gateway's name in settings and logs.
-    pub const NAME: &'static str = "Simulator";
-
     /// Messages kept: the oldest goes when another comes.
     pub const CAPACITY: usize = 1_000;
 
@@ -96,8 +93,12 @@ impl Simulator {
 }
 
 impl Gateway for Simulator {
-    fn name(&self) -> &'static str {
-        Self::NAME
+    fn name(&self) -> GatewayName {
+        GatewayName::Simulator
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &Channel::ALL
     }
 
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
@@ -200,6 +201,8 @@ mod tests {
             text: format!("Your code is {}", code.expose()),
             code,
             valid_for: Duration::from_secs(30),
+            locale: None,
+            callback: None,
         }
     }
 

@@ -21,11 +21,13 @@ use self::standing::AccountStanding;
 use super::http_client::{HttpClient, NoAnswer, is_this_machine};
 #[cfg(test)]
 use super::twilio_codes::{CREDENTIALS, SUSPENDED};
-use super::{Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage};
+use super::{
+    Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage, TwilioAccount, TwilioSettings,
+};
 use crate::clock::Clock;
-use crate::domain::Channel;
+use crate::domain::{Channel, GatewayName};
 
-pub use self::settings::{TwilioSender, TwilioSettings, TwilioSettingsError};
+pub use self::settings::TwilioSettingsError;
 
 /// Twilio's bounds for `ValidityPeriod` are 1 and 36,000 s; below 6 s even a message that leaves
 /// at once would often be dropped by Twilio's own queue.
@@ -43,12 +45,10 @@ pub struct TwilioMessages {
 }
 
 impl TwilioMessages {
-    /// The gateway's name in settings and logs.
-    pub const NAME: &'static str = "TwilioMessages";
-
     /// Prepares everything that is the same for every message. Sends nothing.
     pub fn new(settings: TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, TwilioSettingsError> {
-        let TwilioSettings { account_sid, auth_token, sender, base_url } = settings;
+        let TwilioSettings { account, sender, .. } = settings;
+        let TwilioAccount { account_sid, auth_token, base_url } = account;
         let url = messages_url(&account_sid, &base_url)?;
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization(&account_sid, &auth_token)?);
@@ -59,7 +59,7 @@ impl TwilioMessages {
             HttpClient::for_target(&url).map_err(|error| TwilioSettingsError::Client(error.to_string()))?;
         if url.scheme() == "http" && !is_this_machine(&url) {
             tracing::warn!(
-                gateway = Self::NAME,
+                gateway = GatewayName::TwilioMessages.as_str(),
                 host = url.host_str(),
                 "the base URL is not https: codes and credentials cross the network unprotected"
             );
@@ -108,8 +108,12 @@ impl TwilioMessages {
 }
 
 impl Gateway for TwilioMessages {
-    fn name(&self) -> &'static str {
-        Self::NAME
+    fn name(&self) -> GatewayName {
+        GatewayName::TwilioMessages
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &[Channel::Sms]
     }
 
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
@@ -133,7 +137,7 @@ impl fmt::Debug for TwilioMessages {
 }
 
 fn failure(class: ErrorClass, code: Option<u32>, detail: String) -> GatewayError {
-    GatewayError { gateway: TwilioMessages::NAME, class, code, detail }
+    GatewayError { gateway: GatewayName::TwilioMessages, class, code, detail, whole_gateway: false }
 }
 
 #[cfg(test)]

@@ -29,10 +29,6 @@ pub struct Deps<V = Verifier> {
     pub default_region: Option<Region>,
     /// How long a lockout lasts; the as-built answers print it.
     pub lockout: Duration,
-    /// Text of the message of `/api/send-otp`.
-    pub api_template: Arc<str>,
-    /// Text of the message of `/send-code`.
-    pub tutorial_template: Arc<str>,
     /// What a code sent through `/send-code` is like.
     pub tutorial_code: SendOptions,
     /// Answers `/readyz`.

@@ -1,13 +1,13 @@
 //! What a shard is asked to do, and where its answer goes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{CheckAnswer, Refusal, SendAnswer};
-use crate::domain::{Code, PhoneNumber, ServiceId};
+use crate::domain::{Channel, Code, PhoneNumber, ServiceId};
 use crate::engine::{SendOptions, SendPermit};
+use crate::template::MessageStyle;
 
 /// A number in a service: what state is kept for, and what decides which shard owns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,8 +76,10 @@ pub enum CommandKind {
 pub struct SendCommand {
     /// What the code is like; `None` for the service's own.
     pub options: Option<SendOptions>,
-    /// The message's text, with a place for the code.
-    pub template: Arc<str>,
+    /// How the code is sent.
+    pub channel: Channel,
+    /// How the message is worded.
+    pub style: MessageStyle,
     /// Where the answer goes once the gateway has answered too.
     pub reply: Reply<SendAnswer>,
     /// The decision.
@@ -146,8 +148,10 @@ pub struct Dispatch {
     pub key: NumberKey,
     /// The right to send, to be settled with the gateway's answer.
     pub permit: SendPermit,
-    /// The message's text, with a place for the code.
-    pub template: Arc<str>,
+    /// How the code is sent.
+    pub channel: Channel,
+    /// How the message is worded.
+    pub style: MessageStyle,
     /// Where the answer goes in the end.
     pub reply: Reply<SendAnswer>,
 }

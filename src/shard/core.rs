@@ -6,7 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::command::{Command, CommandKind, Dispatch, NumberKey, SendDecision, SendEnd, SettleCommand};
+use super::command::{
+    Command, CommandKind, Dispatch, NumberKey, SendCommand, SendDecision, SendEnd, SettleCommand,
+};
 use super::decide::{Durability, Judge};
 use super::record;
 use super::table::{Entry, Table};
@@ -246,8 +248,8 @@ impl Core {
             CommandKind::Send(send) => match send.decided {
                 Some(SendDecision::Permitted(permit)) if self.carries(&key, &permit.salt, now) => {
                     self.unqueue(key, false);
-                    let (template, reply) = (send.template, send.reply);
-                    self.dispatches.push(Dispatch { key, permit, template, reply });
+                    let SendCommand { channel, style, reply, .. } = send;
+                    self.dispatches.push(Dispatch { key, permit, channel, style, reply });
                 }
                 Some(SendDecision::Permitted(permit)) => {
                     // A later command of the same batch made the code useless: nothing is sent.

@@ -8,15 +8,14 @@ use futures_util::FutureExt as _;
 use super::command::{Command, CommandKind, Dispatch, SendEnd, SettleCommand};
 use super::surroundings::Surroundings;
 use crate::delivery::{DeliveryError, Job};
-use crate::domain::Channel;
 use crate::engine::derive_code;
 
 /// Delivers and settles. Runs in a task of its own: a caller that hangs up must not cancel a send
 /// half way, and the shard waits for no gateway.
 pub async fn run(send: Dispatch, around: Arc<Surroundings>) {
-    let Dispatch { key, permit, template, reply } = send;
+    let Dispatch { key, permit, channel, style, reply } = send;
     let code = derive_code(&around.server_key, &permit.salt, key.number, key.service, permit.length);
-    let job = Job { to: key.number, channel: Channel::Sms, template, code, expires: permit.expires };
+    let job = Job { to: key.number, channel, style, code, expires: permit.expires };
     let still_usable = async || around.router.is_usable(key, permit.salt).await;
     // A send that is never settled would count against its number for ever.
     let end = match AssertUnwindSafe(around.delivery.deliver(job, still_usable)).catch_unwind().await {

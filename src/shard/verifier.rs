@@ -15,9 +15,10 @@ use super::surroundings::Surroundings;
 use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
-use crate::domain::{Code, PhoneNumber, ServerKey, ServiceId};
+use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId};
 use crate::engine::{Policies, SendOptions};
 use crate::store::Store;
+use crate::template::MessageStyle;
 
 /// Ask for a code to be sent.
 #[derive(Debug, Clone)]
@@ -28,8 +29,10 @@ pub struct SendRequest {
     pub number: PhoneNumber,
     /// What the code is like; `None` for the service's own.
     pub options: Option<SendOptions>,
-    /// The message's text, with `{code}` where the code goes (already expanded otherwise).
-    pub template: Arc<str>,
+    /// How the code is sent; `None` for the service's own way.
+    pub channel: Option<Channel>,
+    /// How the message is worded.
+    pub style: MessageStyle,
 }
 
 /// Ask whether a code is right.
@@ -176,8 +179,9 @@ impl Verifier {
     /// if the caller goes away.
     pub async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
         let (reply, answer) = self.reply()?;
-        let SendRequest { service, number, options, template } = request;
-        let send = SendCommand { options, template, reply, decided: None };
+        let SendRequest { service, number, options, channel, style } = request;
+        let channel = channel.unwrap_or(Channel::Sms);
+        let send = SendCommand { options, channel, style, reply, decided: None };
         self.router.send(Command::new(NumberKey { service, number }, CommandKind::Send(send)));
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }

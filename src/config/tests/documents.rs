@@ -77,7 +77,7 @@ fn every_env_sample_in_the_manual_is_read() {
     assert!(!samples.is_empty());
     for sample in samples {
         let world = World::empty().file(".env", sample).file("token", TOKEN);
-        assert!(matches!(world.settings().gateway, GatewaySettings::Twilio(_)), "{sample}");
+        assert!(world.settings().gateways.twilio_messages.is_some(), "{sample}");
     }
 }
 
@@ -86,7 +86,10 @@ fn the_env_sample_about_quotes_means_what_the_manual_says() {
     let sample = blocks("sh").find(|block| block.contains("ONCEWARD_BRAND")).expect("a sample");
     let world = World::empty().file(".env", sample);
     assert_eq!(world.settings().brand, "Joe's Shop");
-    assert_eq!(world.settings().message, "Joe's Shop: your code is {code}\nIt costs $0");
+    assert_eq!(
+        world.settings().templates.text(&crate::template::Wording::Api),
+        "Joe's Shop: your code is {code}\nIt costs $0"
+    );
     assert_eq!(world.settings().data_dir, world.path("data # 2"));
     assert_eq!(world.warnings(), Vec::<String>::new());
 }

@@ -1,5 +1,6 @@
 //! Which source wins.
 
+use crate::template::Wording;
 use std::time::Duration;
 
 use tracing::Level;
@@ -22,9 +23,12 @@ fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
     assert_eq!(settings.tutorial_code.life, Duration::from_secs(600));
     assert_eq!(settings.tutorial_code.length.get(), 6);
     assert_eq!(settings.answers, AnswerSet::Documented);
-    assert_eq!(settings.message, "OTP message is {code}");
-    assert_eq!(settings.tutorial_message, "Hello from onceward! Your verification code is: {code}");
-    assert!(matches!(settings.gateway, GatewaySettings::Simulator));
+    assert_eq!(settings.templates.text(&Wording::Api), "OTP message is {code}");
+    assert_eq!(
+        settings.templates.text(&Wording::Tutorial),
+        "Hello from onceward! Your verification code is: {code}"
+    );
+    assert!(settings.gateways.has_simulator());
     assert_eq!(settings.default_region, None);
     assert_eq!(settings.server_key_file, None);
     assert_eq!(settings.bounds, Bounds::default());
@@ -120,8 +124,8 @@ fn keys_of_our_own_are_read() {
     assert_eq!(settings.shards, 7);
     assert_eq!(settings.answers, AnswerSet::AsBuilt);
     assert_eq!(settings.brand, "Acme");
-    assert_eq!(settings.message, "Acme: _CODE_");
-    assert_eq!(settings.tutorial_message, "{code} from Acme");
+    assert_eq!(settings.templates.text(&Wording::Api), "Acme: _CODE_");
+    assert_eq!(settings.templates.text(&Wording::Tutorial), "{code} from Acme");
 }
 
 #[test]

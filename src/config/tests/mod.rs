@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{ConfigErrors, GatewaySettings, Loaded, Overrides, Settings, Sources, load};
+use super::{ConfigErrors, Loaded, Overrides, Settings, Sources, load};
 use crate::gateway::TwilioSettings;
 
 /// An account id of the form that Twilio has.
@@ -112,10 +112,7 @@ impl World {
     }
 
     fn twilio(&self) -> TwilioSettings {
-        match self.settings().gateway {
-            GatewaySettings::Twilio(twilio) => twilio,
-            GatewaySettings::Simulator => panic!("the simulator"),
-        }
+        self.settings().gateways.twilio_messages.expect("Twilio Messages")
     }
 
     /// The value of a key and where it came from, as `--print-config` shows them.

@@ -6,10 +6,10 @@ use crate::gateway::TwilioSender;
 #[test]
 fn three_variables_are_enough_for_twilio() {
     let twilio = World::with_twilio().twilio();
-    assert_eq!(twilio.account_sid, ACCOUNT);
-    assert_eq!(twilio.auth_token.expose(), TOKEN);
+    assert_eq!(twilio.account.account_sid, ACCOUNT);
+    assert_eq!(twilio.account.auth_token.expose(), TOKEN);
     assert_eq!(twilio.sender, TwilioSender::Number("+14155552671".to_owned()));
-    assert_eq!(twilio.base_url, "https://api.twilio.com");
+    assert_eq!(twilio.account.base_url, "https://api.twilio.com");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn ids_must_look_like_twilios_when_it_is_twilio_that_answers() {
         let world = World::with_twilio().variable("TWILIO_ACCOUNT_SID", wrong);
         says(&world.error(), &["TWILIO_ACCOUNT_SID", "AC and 32 hexadecimal digits"]);
         let private = world.variable("TWILIO_BASE_URL", "https://gateway.example");
-        assert_eq!(private.twilio().account_sid, wrong);
+        assert_eq!(private.twilio().account.account_sid, wrong);
     }
     let world = World::with_twilio().variable("TWILIO_MESSAGING_SERVICE_SID", ACCOUNT);
     says(&world.error(), &["TWILIO_MESSAGING_SERVICE_SID", "MG and 32 hexadecimal digits"]);
@@ -103,7 +103,7 @@ fn a_placeholder_is_no_value_when_it_is_twilio_that_answers() {
 #[test]
 fn a_token_of_another_form_gets_a_warning_that_does_not_repeat_it() {
     let world = World::with_twilio().variable("TWILIO_AUTH_TOKEN", "hunter2");
-    assert_eq!(world.twilio().auth_token.expose(), "hunter2");
+    assert_eq!(world.twilio().account.auth_token.expose(), "hunter2");
     let warnings = world.warnings().concat();
     says(&warnings, &["TWILIO_AUTH_TOKEN", "32 hexadecimal digits", "the environment"]);
     assert!(!warnings.contains("hunter2"), "{warnings}");
@@ -143,7 +143,7 @@ fn what_is_given_and_cannot_be_read_is_not_called_missing_too() {
 #[test]
 fn the_base_url_can_point_elsewhere() {
     let world = World::with_twilio().variable("TWILIO_BASE_URL", "http://127.0.0.1:4010/");
-    assert_eq!(world.twilio().base_url, "http://127.0.0.1:4010");
+    assert_eq!(world.twilio().account.base_url, "http://127.0.0.1:4010");
     assert_eq!(world.warnings(), Vec::<String>::new());
     let plain = World::with_twilio().variable("TWILIO_BASE_URL", "http://gateway.example");
     says(&plain.warnings().concat(), &["TWILIO_BASE_URL", "unencrypted"]);
@@ -157,10 +157,10 @@ fn the_simulator_is_refused_in_production_unless_it_is_asked_for() {
     let world = World::with_config(production);
     says(&world.error(), &["production = true", "\"simulator-in-production\": true", "TWILIO_ACCOUNT_SID"]);
     let asked = World::with_config(production).variable("ONCEWARD_SIMULATOR_IN_PRODUCTION", "true");
-    assert!(matches!(asked.settings().gateway, GatewaySettings::Simulator));
+    assert!(asked.settings().gateways.has_simulator());
     says(&asked.warnings().concat(), &["simulator", "production"]);
     let twilio = World::with_twilio().file("config.json", production);
-    assert!(matches!(twilio.settings().gateway, GatewaySettings::Twilio(_)));
+    assert!(twilio.settings().gateways.twilio_messages.is_some());
 }
 
 #[test]
@@ -169,8 +169,8 @@ fn the_go_frameworks_spelling_works_with_a_warning() {
         r#"{{"sms": {{"twilio": {{"sid": "{ACCOUNT}", "token": "{TOKEN}", "verify_sid": "VA1", "x": 1}}}}}}"#
     );
     let world = World::with_config(&config).variable("TWILIO_PHONE_NUMBER", "+14155552671");
-    assert_eq!(world.twilio().account_sid, ACCOUNT);
-    assert_eq!(world.twilio().auth_token.expose(), TOKEN);
+    assert_eq!(world.twilio().account.account_sid, ACCOUNT);
+    assert_eq!(world.twilio().account.auth_token.expose(), TOKEN);
     let warnings = world.warnings().join("\n");
     says(&warnings, &["\"sms.twilio.token\"", "better kept in the environment as TWILIO_AUTH_TOKEN"]);
     says(
@@ -182,7 +182,7 @@ fn the_go_frameworks_spelling_works_with_a_warning() {
     let over = World::with_config(&config)
         .variable("TWILIO_PHONE_NUMBER", "+14155552671")
         .variable("TWILIO_AUTH_TOKEN", "another");
-    assert_eq!(over.twilio().auth_token.expose(), "another");
+    assert_eq!(over.twilio().account.auth_token.expose(), "another");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A configuration of the Redis version, as it is.
 
+use crate::template::Wording;
 use std::time::Duration;
 
 use tracing::Level;
@@ -41,10 +42,10 @@ fn its_files_start_unchanged() {
     assert_eq!(settings.policy.max_attempts, 5);
     assert_eq!(settings.policy.lockout, Duration::from_secs(1_800));
     assert_eq!(settings.brand, "otp-service");
-    assert_eq!(settings.message, "OTP message is {code}");
+    assert_eq!(settings.templates.text(&Wording::Api), "OTP message is {code}");
     let twilio = world.twilio();
-    assert_eq!(twilio.account_sid, ACCOUNT);
-    assert_eq!(twilio.auth_token.expose(), TOKEN);
+    assert_eq!(twilio.account.account_sid, ACCOUNT);
+    assert_eq!(twilio.account.auth_token.expose(), TOKEN);
     assert_eq!(twilio.sender, TwilioSender::Number("+14155552671".to_owned()));
 }
 

@@ -11,8 +11,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::delivery::{Delivery, DeliveryError, Job};
+use crate::domain::GatewayName;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::gateway::{Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage};
+use crate::template::{MessageStyle, Templates, Wording};
 
 pub(super) fn number() -> PhoneNumber {
     PhoneNumber::from_u64(14_155_552_671).expect("a number")
@@ -31,7 +33,8 @@ pub(super) fn accepted(id: &str) -> Scripted {
 
 pub(super) fn error(class: ErrorClass) -> Scripted {
     let detail = "was told to fail".to_owned();
-    let error = GatewayError { gateway: "Scripted", class, code: Some(7), detail };
+    let error =
+        GatewayError { gateway: GatewayName::Simulator, class, code: Some(7), detail, whole_gateway: false };
     Scripted { delay: Duration::ZERO, result: Err(error) }
 }
 
@@ -74,8 +77,12 @@ impl Drop for Presence<'_> {
 }
 
 impl Gateway for ScriptedGateway {
-    fn name(&self) -> &'static str {
-        "Scripted"
+    fn name(&self) -> GatewayName {
+        GatewayName::Simulator
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &Channel::ALL
     }
 
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
@@ -158,7 +165,7 @@ impl World {
             clock: clock.clone(),
         });
         let used = other_gateway.unwrap_or_else(|| gateway.clone());
-        let delivery = Delivery::new(used, clock.clone(), bounds);
+        let delivery = Delivery::new(used, clock.clone(), Templates::new("{code}", "{code}"), bounds);
         Self { delivery, gateway, clock, usable: AtomicBool::new(true), asked: AtomicUsize::new(0) }
     }
 
@@ -171,7 +178,7 @@ impl World {
         Job {
             to: number(),
             channel: Channel::Sms,
-            template: template.into(),
+            style: MessageStyle { wording: Wording::Custom(template.into()), ..MessageStyle::default() },
             code: Code::parse("012345").expect("a code"),
             expires: TokioClock::EPOCH.plus(Self::LIFE),
         }

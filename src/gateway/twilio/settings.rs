@@ -1,44 +1,13 @@
 //! What Twilio is given to work with, checked before anything is sent.
 
-use std::fmt;
-
 use base64::Engine as _;
 use form_urlencoded::Serializer;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
+use super::super::TwilioSender;
 use crate::domain::GatewayCredential;
-
-/// What is needed to send through Twilio Messages.
-#[derive(Clone)]
-pub struct TwilioSettings {
-    /// `AC` and 32 hex digits; a private gateway may have ids of letters, digits, `-` and `_`.
-    pub account_sid: String,
-    /// The account's auth token.
-    pub auth_token: GatewayCredential,
-    /// Who the message comes from.
-    pub sender: TwilioSender,
-    /// Scheme and authority, without a trailing slash; `https://api.twilio.com` unless a test or a
-    /// private gateway stands in.
-    pub base_url: String,
-}
-
-impl fmt::Debug for TwilioSettings {
-    /// Shows where messages go to be sent, and not in whose name.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TwilioSettings").field("base_url", &self.base_url).finish_non_exhaustive()
-    }
-}
-
-/// Who a message comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TwilioSender {
-    /// A number, short code or alphanumeric sender: Twilio's `From`.
-    Number(String),
-    /// A messaging service, `MG...`: Twilio's `MessagingServiceSid`.
-    MessagingService(String),
-}
 
 /// Why Twilio cannot be used with the settings given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::twilio_codes::{CREDENTIALS, SUSPENDED, words_for};
-use super::TwilioMessages;
-use crate::domain::Timestamp;
+use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{Accepted, GatewayError};
 
 /// How long a refusal of the account speaks against it. Then the server calls itself ready again,
@@ -47,6 +46,6 @@ impl AccountStanding {
         }
         let code = u32::try_from(self.code.load(Ordering::Relaxed)).unwrap_or_default();
         let words = words_for(code).unwrap_or_default();
-        Err(format!("{} refused the last message: {words} (code {code})", TwilioMessages::NAME))
+        Err(format!("{} refused the last message: {words} (code {code})", GatewayName::TwilioMessages))
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{Code, CodeLength, GatewayCredential, PhoneNumber, Timestamp};
+use crate::gateway::TwilioSender;
 use crate::gateway::double::{Double, Reply, answer, created_body, refusing_url};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -292,14 +293,15 @@ async fn other_channels_are_not_sent_as_text() {
 
 #[test]
 fn settings_that_cannot_work_are_refused_at_the_start() {
-    let good = || settings("https://example.com");
+    let good = || account("https://example.com");
     let token = |t: &str| GatewayCredential::new(t.to_owned());
-    for (settings, expected) in [
-        (TwilioSettings { account_sid: String::new(), ..good() }, TwilioSettingsError::AccountSid),
-        (TwilioSettings { account_sid: "AC/../x".to_owned(), ..good() }, TwilioSettingsError::AccountSid),
-        (TwilioSettings { auth_token: token(""), ..good() }, TwilioSettingsError::AuthToken),
-        (TwilioSettings { auth_token: token("a\r\nX: b"), ..good() }, TwilioSettingsError::AuthToken),
+    for (account, expected) in [
+        (TwilioAccount { account_sid: String::new(), ..good() }, TwilioSettingsError::AccountSid),
+        (TwilioAccount { account_sid: "AC/../x".to_owned(), ..good() }, TwilioSettingsError::AccountSid),
+        (TwilioAccount { auth_token: token(""), ..good() }, TwilioSettingsError::AuthToken),
+        (TwilioAccount { auth_token: token("a\r\nX: b"), ..good() }, TwilioSettingsError::AuthToken),
     ] {
+        let settings = TwilioSettings { account, ..settings("https://example.com") };
         assert_eq!(TwilioMessages::new(settings, clock()).err(), Some(expected));
     }
     let sender = TwilioSender::Number(" ".to_owned());
@@ -335,9 +337,17 @@ async fn class_after(reply: Reply) -> ErrorClass {
 
 fn settings(base_url: &str) -> TwilioSettings {
     TwilioSettings {
+        account: account(base_url),
+        sender: TwilioSender::Number("+15005550006".to_owned()),
+        whatsapp: None,
+        feedback: false,
+    }
+}
+
+fn account(base_url: &str) -> TwilioAccount {
+    TwilioAccount {
         account_sid: ACCOUNT.to_owned(),
         auth_token: GatewayCredential::new("s3cr3t".to_owned()),
-        sender: TwilioSender::Number("+15005550006".to_owned()),
         base_url: base_url.to_owned(),
     }
 }
@@ -357,6 +367,8 @@ fn message(text: &str) -> OutgoingMessage {
         text: text.to_owned(),
         code: Code::from_value(12_345, CodeLength::SIX),
         valid_for: Duration::from_millis(25_900),
+        locale: None,
+        callback: None,
     }
 }
 

@@ -1,7 +1,6 @@
 //! `POST /send-code`, the tutorial's API: `docs/api.md`.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -13,6 +12,7 @@ use crate::http::answers::tutorial_send;
 use crate::http::deps::Verify;
 use crate::http::problem::Problem;
 use crate::shard::SendRequest;
+use crate::template::{MessageStyle, Wording};
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -27,7 +27,8 @@ pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer
         service: ServiceId::DEFAULT,
         number: json::number(&body.phone_number, call.deps.default_region)?,
         options: Some(call.deps.tutorial_code),
-        template: Arc::clone(&call.deps.tutorial_template),
+        channel: None,
+        style: MessageStyle { wording: Wording::Tutorial, ..MessageStyle::default() },
     };
     let outcome = call.send(request).await?;
     Ok(tutorial_send(&outcome))

@@ -1,7 +1,6 @@
 //! `POST /api/send-otp`: `docs/api.md`.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -13,6 +12,7 @@ use crate::http::answers::api_send;
 use crate::http::deps::Verify;
 use crate::http::problem::Problem;
 use crate::shard::SendRequest;
+use crate::template::{MessageStyle, Wording};
 
 /// Go programs that marshal a struct without tags spell its fields like this, and the Redis version,
 /// which reads names in any case, understood them.
@@ -30,7 +30,8 @@ pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer
         service: ServiceId::DEFAULT,
         number,
         options: None,
-        template: Arc::clone(&call.deps.api_template),
+        channel: None,
+        style: MessageStyle { wording: Wording::Api, ..MessageStyle::default() },
     };
     let outcome = call.send(request).await?;
     Ok(api_send(call.deps.answers, &outcome, number))

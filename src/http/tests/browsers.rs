@@ -133,6 +133,8 @@ async fn with_inbox(host_name: Option<&str>) -> World {
     let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
     let simulator = Simulator::new(Arc::new(clock));
     let message = OutgoingMessage {
+        locale: None,
+        callback: None,
         to: PhoneNumber::parse(NUMBER, None).expect("a number"),
         channel: Channel::Sms,
         text: "Code 123456".to_owned(),

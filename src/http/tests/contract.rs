@@ -7,6 +7,7 @@ use super::script::{Asked, Script};
 use super::world::{EchoPages, NUMBER, World, deps, send_body, sms_code_body, tutorial_code, verify_body};
 use crate::config::AnswerSet;
 use crate::shard::{CheckAnswer, SendAnswer};
+use crate::template::{MessageStyle, Wording};
 
 const MINUTES_30: Duration = Duration::from_secs(30 * 60);
 const SECONDS_59: Duration = Duration::from_secs(59);
@@ -207,7 +208,8 @@ async fn a_send_asks_for_the_services_own_code_and_text() {
     let asked = Asked::Send {
         number: NUMBER.to_owned(),
         options: None,
-        template: "OTP message is {code}".to_owned(),
+        channel: None,
+        style: MessageStyle::default(),
     };
     assert_eq!(script.asked(), [asked]);
 }
@@ -219,7 +221,8 @@ async fn a_send_of_the_tutorial_asks_for_its_code_and_text() {
     let asked = Asked::Send {
         number: NUMBER.to_owned(),
         options: Some(tutorial_code()),
-        template: "Hello from Acme! Your verification code is: {code}".to_owned(),
+        channel: None,
+        style: MessageStyle { wording: Wording::Tutorial, ..MessageStyle::default() },
     };
     assert_eq!(script.asked(), [asked]);
 }

@@ -4,14 +4,16 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
+use crate::domain::Channel;
 use crate::engine::SendOptions;
 use crate::http::Verify;
 use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
+use crate::template::MessageStyle;
 
 /// What the script was asked, with the secrets readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
-    Send { number: String, options: Option<SendOptions>, template: String },
+    Send { number: String, options: Option<SendOptions>, channel: Option<Channel>, style: MessageStyle },
     Check { number: String, code: Option<String> },
 }
 
@@ -66,8 +68,8 @@ impl Script {
 
 impl Verify for Script {
     async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
-        let SendRequest { service: _, number, options, template } = request;
-        self.note(Asked::Send { number: number.e164(), options, template: template.to_string() }).await;
+        let SendRequest { service: _, number, options, channel, style } = request;
+        self.note(Asked::Send { number: number.e164(), options, channel, style }).await;
         self.send.clone().expect("no answer in the script")
     }
 

@@ -80,8 +80,6 @@ pub fn deps(script: Script) -> Deps<Script> {
         bounds: Bounds::default(),
         default_region: None,
         lockout: Duration::from_secs(30 * 60),
-        api_template: "OTP message is {code}".into(),
-        tutorial_template: "Hello from Acme! Your verification code is: {code}".into(),
         tutorial_code: tutorial_code(),
         readiness: Arc::new(|| Ok(())),
         pages: None,

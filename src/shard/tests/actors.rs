@@ -13,6 +13,7 @@ use super::world::number;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
+use crate::domain::{Channel, GatewayName};
 use crate::domain::{Code, CodeLength, ServerKey, ServiceId, Timestamp};
 use crate::engine::{Policies, Policy, SendOptions};
 use crate::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage, Simulator};
@@ -20,6 +21,7 @@ use crate::shard::{
     CheckAnswer, CheckRequest, Parts, Refusal, SendAnswer, SendRequest, StartError, Verifier,
 };
 use crate::store::{Fault, MemoryStore, Revision, Store, Write};
+use crate::template::{MessageStyle, Templates};
 
 #[tokio::test]
 async fn a_code_is_sent_and_approved_once() {
@@ -189,8 +191,12 @@ impl Clock for TrippingClock {
 struct HangingGateway;
 
 impl Gateway for HangingGateway {
-    fn name(&self) -> &'static str {
-        "Hanging"
+    fn name(&self) -> GatewayName {
+        GatewayName::Simulator
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &Channel::ALL
     }
 
     fn send<'a>(&'a self, _: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
@@ -206,8 +212,12 @@ impl Gateway for HangingGateway {
 struct PanickingGateway;
 
 impl Gateway for PanickingGateway {
-    fn name(&self) -> &'static str {
-        "Panicking"
+    fn name(&self) -> GatewayName {
+        GatewayName::Simulator
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &Channel::ALL
     }
 
     fn send<'a>(&'a self, _: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
@@ -290,7 +300,8 @@ async fn start(
     gateway: Arc<dyn Gateway>,
     bounds: Bounds,
 ) -> Result<Verifier, StartError> {
-    let delivery = Delivery::new(gateway, Arc::new(TrippingClock::default()), &bounds);
+    let templates = Templates::new("Code {code}", "Code {code}");
+    let delivery = Delivery::new(gateway, Arc::new(TrippingClock::default()), templates, &bounds);
     let policy = Policy {
         max_attempts: 5,
         lockout: Duration::from_secs(1800),
@@ -311,8 +322,8 @@ async fn start(
 
 async fn ask(verifier: Verifier, n: u64) -> Result<SendAnswer, Refusal> {
     let number = number(n).number;
-    let template = "Code {code}".into();
-    verifier.send(SendRequest { service: ServiceId::DEFAULT, number, options: None, template }).await
+    let (service, style) = (ServiceId::DEFAULT, MessageStyle::default());
+    verifier.send(SendRequest { service, number, options: None, channel: None, style }).await
 }
 
 /// Lets the other tasks run until something can be seen.

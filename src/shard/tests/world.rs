@@ -7,6 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::domain::Channel;
 use crate::domain::{Code, CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{Policies, Policy, SendOptions, derive_code};
 use crate::shard::command::{
@@ -18,6 +19,7 @@ use crate::shard::record;
 use crate::shard::table::{Entry, Table};
 use crate::shard::{CheckAnswer, Refusal, SendAnswer};
 use crate::store::{Outcome, Revision, StoreError, Write};
+use crate::template::MessageStyle;
 
 pub const COMMANDS_PER_NUMBER: usize = 8;
 
@@ -91,7 +93,8 @@ impl World {
 
     pub fn sends(&mut self, key: NumberKey) -> Awaited<SendAnswer> {
         let (reply, awaited) = self.place();
-        let send = SendCommand { options: None, template: "code {code}".into(), reply, decided: None };
+        let (channel, style) = (Channel::Sms, MessageStyle::default());
+        let send = SendCommand { options: None, channel, style, reply, decided: None };
         self.core.submit(Command::new(key, CommandKind::Send(send)), self.now);
         awaited
     }

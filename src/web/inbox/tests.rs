@@ -151,6 +151,8 @@ fn simulator() -> (Simulator, Arc<ManualClock>) {
 
 async fn receive(simulator: &Simulator, to: u64, text: &str, code: &str) {
     let message = OutgoingMessage {
+        locale: None,
+        callback: None,
         to: PhoneNumber::from_u64(to).expect("a number"),
         channel: Channel::Sms,
         text: text.to_owned(),

@@ -1,0 +1,50 @@
+//! What providers report about messages that they have taken.
+
+use super::ErrorClass;
+use crate::domain::AttemptId;
+
+/// One report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Which attempt it is about.
+    pub attempt: AttemptId,
+    /// The provider's id of the message or call.
+    pub message_id: String,
+    /// How far it came.
+    pub status: ReceiptStatus,
+    /// The provider's error code, if it has failed.
+    pub code: Option<u32>,
+    /// What that code means for what happens next.
+    pub class: Option<ErrorClass>,
+}
+
+/// How far a message or call came, the furthest last. It only ever moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReceiptStatus {
+    /// Waits at the provider.
+    Queued,
+    /// On its way to the network, or the telephone rings.
+    Sending,
+    /// The network took it, or somebody answered.
+    Sent,
+    /// It did not arrive: undelivered, failed, busy, not answered, cancelled.
+    Failed,
+    /// It arrived, or the call was held.
+    Delivered,
+    /// Somebody has read it.
+    Read,
+}
+
+impl ReceiptStatus {
+    /// The name in lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What each gateway is given to work with.
+
+use std::time::Duration;
+
+use crate::domain::{Channel, GatewayCredential};
+
+/// What is needed to be a customer of Twilio.
+#[derive(Clone)]
+pub struct TwilioAccount {
+    /// `AC` and 32 hex digits; a private gateway may have ids of letters, digits, `-` and `_`.
+    pub account_sid: String,
+    /// The account's auth token.
+    pub auth_token: GatewayCredential,
+    /// Scheme and authority, without a trailing slash: `https://api.twilio.com`, or
+    /// `https://verify.twilio.com` for Verify, unless a test or a private gateway stands in.
+    pub base_url: String,
+}
+
+impl std::fmt::Debug for TwilioAccount {
+    /// Shows where messages go to be sent, and not in whose name.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TwilioAccount").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
+/// What is needed to send through Twilio Messages.
+#[derive(Debug, Clone)]
+pub struct TwilioSettings {
+    /// Whose account.
+    pub account: TwilioAccount,
+    /// Who text messages come from.
+    pub sender: TwilioSender,
+    /// Who `WhatsApp` messages come from; `None` when there is no such sender.
+    pub whatsapp: Option<WhatsAppSender>,
+    /// Whether Twilio is told which messages led to a verified number (`ProvideFeedback`).
+    pub feedback: bool,
+}
+
+/// Who a message comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwilioSender {
+    /// A number, short code or alphanumeric sender: Twilio's `From`.
+    Number(String),
+    /// A messaging service, `MG...`: Twilio's `MessagingServiceSid`.
+    MessagingService(String),
+}
+
+/// Who a `WhatsApp` message comes from, and in which approved form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhatsAppSender {
+    /// A number in E.164 form, without `whatsapp:`.
+    pub number: String,
+    /// An approved template, `HX...`, whose first variable is the code; `None` sends the text itself,
+    /// which reaches only people who have written within the last day.
+    pub content_sid: Option<String>,
+}
+
+/// What is needed to call through Twilio Voice.
+#[derive(Debug, Clone)]
+pub struct TwilioVoiceSettings {
+    /// Whose account.
+    pub account: TwilioAccount,
+    /// The number that calls, in E.164 form.
+    pub from: String,
+    /// Whether a key must be pressed before the code is read, so that no answering machine records
+    /// it. Needs a public address.
+    pub gate: bool,
+    /// How long the telephone rings.
+    pub ring_for: Duration,
+}
+
+/// What is needed to send through Twilio Verify.
+#[derive(Debug, Clone)]
+pub struct TwilioVerifySettings {
+    /// Whose account.
+    pub account: TwilioAccount,
+    /// `VA` and 32 hex digits.
+    pub service_sid: String,
+}
+
+/// What is needed to send through Sinch Verification.
+#[derive(Debug, Clone)]
+pub struct SinchSettings {
+    /// The application's key.
+    pub app_id: String,
+    /// Its secret.
+    pub app_secret: GatewayCredential,
+    /// Where verifications are posted, such as
+    /// `https://verification.api.sinch.com/verification/v1/verifications`.
+    pub verification_url: String,
+}
+
+/// What is needed to send through Mada.
+#[derive(Debug, Clone)]
+pub struct MadaSettings {
+    /// The account's name.
+    pub username: String,
+    /// Its password.
+    pub password: GatewayCredential,
+    /// Where messages are posted: a whole URL, or host, port and path, to which `http://` is added.
+    pub url: String,
+    /// The alphanumeric sender.
+    pub source_name: String,
+}
+
+/// A gateway that is described in the configuration. In URL, header values and body values these are
+/// replaced: `{to}` (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`,
+/// `{validity_seconds}`, `{username}`, `{password}`, `{token}`.
+#[derive(Debug, Clone)]
+pub struct HttpGatewaySettings {
+    /// `GET`, `POST` or `PUT`.
+    pub method: String,
+    /// Where messages go. What is put in is percent-encoded.
+    pub url: String,
+    /// Further headers. What is put in must be visible ASCII.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: HttpBody,
+    /// What an accepted message is answered with.
+    pub success: HttpSuccess,
+    /// Channels that it serves; text messages unless said otherwise.
+    pub channels: Vec<Channel>,
+    /// `{username}`.
+    pub username: Option<GatewayCredential>,
+    /// `{password}`.
+    pub password: Option<GatewayCredential>,
+    /// `{token}`.
+    pub token: Option<GatewayCredential>,
+}
+
+/// The body of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HttpBody {
+    /// None, as with `GET`.
+    Empty,
+    /// A JSON value; placeholders are replaced in every string of it.
+    Json(serde_json::Value),
+    /// Fields of a form.
+    Form(Vec<(String, String)>),
+}
+
+/// How success is recognised: every condition that is given must hold.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HttpSuccess {
+    /// HTTP statuses; any 2xx when empty.
+    pub statuses: Vec<u16>,
+    /// A JSON pointer (RFC 6901) into the answer, and the values, as text, that mean success.
+    pub json: Option<(String, Vec<String>)>,
+    /// A text that the body contains.
+    pub contains: Option<String>,
+    /// A JSON pointer to the provider's id of the message.
+    pub message_id: Option<String>,
+    /// Values at the place of `json` that say that the number does not exist.
+    pub bad_number: Vec<String>,
+    /// Values at the place of `json` that say that the same call may work later.
+    pub retry: Vec<String>,
+}
