@@ -11,7 +11,7 @@ use super::effective::Effective;
 use super::keys::Keys;
 use super::kinds::{Brand, Flag, Text};
 use super::listen::{self, FlagKeys, ListenKeys};
-use super::message::{MessageText, with_brand};
+use super::message::MessageText;
 use super::reader::{Reader, Taken};
 use super::report::{ConfigError, Report};
 use super::settings::{Bounds, DeliverySettings, LogSettings, Settings, TrackerSettings};
@@ -19,7 +19,7 @@ use super::twilio::{self, TwilioKeys};
 use super::value::{Given, Setting, quoted};
 use crate::domain::CodeLength;
 use crate::engine::{Policy, SendOptions};
-use crate::template::Templates;
+use crate::template::{Finding, TemplateSettings, Templates, TextSource};
 
 /// What the code of the tutorial's `/send-code` is like: `docs/api.md`.
 const TUTORIAL_CODE: SendOptions = SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX };
@@ -55,8 +55,8 @@ pub fn resolve(
         guard_simulator(production, simulate.value.0, r.report);
     }
     let brand = brand(keys.brand, keys.service_name, r);
-    let otp_message = message("otp-message", keys.otp_message, &brand, r);
-    let tutorial_message = message("tutorial-message", keys.tutorial_message, &brand, r);
+    let message = r.take("otp-message", keys.otp_message);
+    let tutorial_message = r.take("tutorial-message", keys.tutorial_message);
 
     let policy = Policy {
         max_attempts: u8::try_from(r.value("otp-max-attempts", keys.otp_max_attempts).get()).ok()?,
@@ -66,6 +66,7 @@ pub fn resolve(
             length: CodeLength::new(u8::try_from(r.value("otp-length", keys.otp_length).get()).ok()?)?,
         },
     };
+    let templates = templates([message, tutorial_message], &brand, policy.code, r);
     let bounds = Bounds {
         body_bytes: r.value("max-body-bytes", keys.max_body_bytes).as_usize(),
         header_timeout: r.value("header-timeout", keys.header_timeout).get(),
@@ -113,7 +114,7 @@ pub fn resolve(
         policy,
         tutorial_code: TUTORIAL_CODE,
         answers,
-        templates: Templates::new(&otp_message, &tutorial_message),
+        templates,
         brand: brand.0,
         data_dir,
         server_key_file,
@@ -160,12 +161,38 @@ fn brand(brand: Given<Brand>, service_name: Given<Text>, r: &mut Reader<'_>) -> 
     Brand::placeholder()
 }
 
-fn message(key: &str, given: Given<MessageText>, brand: &Brand, r: &mut Reader<'_>) -> String {
-    let Some(text) = r.take(key, given) else { return String::new() };
-    with_brand(&text.value.0, &brand.0).unwrap_or_else(|problem| {
-        let given = Some(quoted(&text.value.0));
-        r.report.error(ConfigError { subject: key.to_owned(), given, problem, origin: Some(text.origin) });
-        String::new()
+/// Checks the texts of messages. After an error, which stops the start anyway, empty ones.
+fn templates(
+    [message, tutorial]: [Option<Taken<MessageText>>; 2],
+    brand: &Brand,
+    code: SendOptions,
+    r: &mut Reader<'_>,
+) -> Templates {
+    let (Some(message), Some(tutorial)) = (message, tutorial) else { return Templates::new("", "") };
+    let texts = TemplateSettings {
+        brand: brand.0.clone(),
+        code_length: code.length,
+        life: code.life,
+        message: message.value.0,
+        tutorial_message: tutorial.value.0,
+        messages: Vec::new(),
+        default_locale: None,
+        webotp_domain: None,
+    };
+    Templates::check(&texts).map(|(templates, _)| templates).unwrap_or_else(|findings| {
+        for Finding { source, words } in findings {
+            let (key, text, origin) = match source {
+                TextSource::TutorialMessage => {
+                    ("tutorial-message", &texts.tutorial_message, &tutorial.origin)
+                }
+                TextSource::Message | TextSource::Local(_) | TextSource::WebOtpDomain => {
+                    ("otp-message", &texts.message, &message.origin)
+                }
+            };
+            let (given, origin) = (Some(quoted(text)), Some(origin.clone()));
+            r.report.error(ConfigError { subject: key.to_owned(), given, problem: words, origin });
+        }
+        Templates::new("", "")
     })
 }
 

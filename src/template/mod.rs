@@ -1,11 +1,21 @@
 //! Texts of messages: which one, in which language, with what filled in.
 
+mod check;
 mod render;
+mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{Channel, Code, Locale, PhoneNumber};
+
+pub use settings::{Finding, LocalText, TemplateSettings, TextSource};
+
+/// The longest message that Twilio accepts, in characters.
+pub const LONGEST: usize = 1_600;
+
+/// Where the code goes. The second spelling is that of the Go framework.
+pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
 
 /// How the messages of one verification are worded. Small: it is kept with every message that may
 /// have to be sent again.
@@ -70,6 +80,20 @@ impl Templates {
     /// One text for each wording.
     pub fn new(api: &str, tutorial: &str) -> Self {
         Self { api: api.into(), tutorial: tutorial.into() }
+    }
+
+    /// Checks every text. The findings of `Ok` are warnings, those of `Err` are errors.
+    pub fn check(settings: &TemplateSettings) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
+        let mut errors = Vec::new();
+        let mut checked = |text: &str, source| {
+            check::with_brand(text, &settings.brand).unwrap_or_else(|words| {
+                errors.push(Finding { source, words });
+                String::new()
+            })
+        };
+        let api = checked(&settings.message, TextSource::Message);
+        let tutorial = checked(&settings.tutorial_message, TextSource::TutorialMessage);
+        if errors.is_empty() { Ok((Self::new(&api, &tutorial), Vec::new())) } else { Err(errors) }
     }
 
     /// The message as it is to leave now.

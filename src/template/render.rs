@@ -1,16 +1,14 @@
 //! From a template and a code to the text of a message.
 
+use super::CODE_PLACES;
 use crate::domain::Code;
-
-/// Where the code goes: our spelling, and the Go framework's.
-const PLACEHOLDERS: [&str; 2] = ["{code}", "_CODE_"];
 
 /// Puts the code in every place that the template has for it.
 pub(super) fn render(template: &str, code: &Code) -> String {
     let mut text = String::with_capacity(template.len() + code.expose().len());
     let mut rest = template;
     while let Some((at, placeholder)) =
-        PLACEHOLDERS.iter().filter_map(|p| rest.find(p).map(|at| (at, p))).min_by_key(|(at, _)| *at)
+        CODE_PLACES.iter().filter_map(|p| rest.find(p).map(|at| (at, p))).min_by_key(|(at, _)| *at)
     {
         text.push_str(&rest[..at]);
         text.push_str(code.expose());
