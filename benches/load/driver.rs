@@ -39,7 +39,7 @@ pub struct Driver {
     connections: Vec<Connection>,
 }
 
-struct Connection {
+pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: String,
     twilio: Twilio,
@@ -52,13 +52,7 @@ impl Driver {
     pub async fn connect(address: SocketAddr, connections: u32, twilio: &Twilio) -> Self {
         let mut opened = Vec::new();
         for index in 0..connections {
-            let stream = TcpStream::connect(address).await.expect("a connection");
-            stream.set_nodelay(true).expect("an option of the socket");
-            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
-            // Its end shows in the request that fails with it.
-            tokio::spawn(async move { drop(connection.await) });
-            let host = address.to_string();
-            opened.push(Connection { sender, host, twilio: twilio.clone(), area: 200 + index, next: 0 });
+            opened.push(Connection::open(address, 200 + index, twilio).await);
         }
         Self { connections: opened }
     }
@@ -84,6 +78,41 @@ impl Driver {
 }
 
 impl Connection {
+    /// Opens one; `area` makes its numbers different from those of other connections.
+    pub async fn open(address: SocketAddr, area: u32, twilio: &Twilio) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        stream.set_nodelay(true).expect("an option of the socket");
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        // Its end shows in the request that fails with it.
+        tokio::spawn(async move { drop(connection.await) });
+        Self { sender, host: address.to_string(), twilio: twilio.clone(), area, next: 0 }
+    }
+
+    /// The digits of a number that was not used on this connection before.
+    pub fn next_number(&mut self) -> String {
+        let digits = format!("1{:03}{:07}", self.area, 2_000_000 + self.next);
+        self.next = (self.next + 1) % NUMBERS_PER_CONNECTION;
+        digits
+    }
+
+    /// Has a code sent to a number.
+    pub async fn send(&mut self, digits: &str) {
+        let body = format!(r#"{{"phoneNumber":"+{digits}"}}"#);
+        self.exchange("/api/send-otp", body, StatusCode::OK, "OTP send successfully.").await;
+    }
+
+    /// Verifies with the right code.
+    pub async fn verify(&mut self, digits: &str, code: &str) {
+        let body = format!(r#"{{"user":{{"phoneNumber":"+{digits}"}},"code":"{code}"}}"#);
+        self.exchange("/api/verify-otp", body, StatusCode::OK, "OTP verified successfully.").await;
+    }
+
+    /// Asks for a code whose message the provider does not answer, and takes whatever comes of it.
+    pub async fn send_in_vain(&mut self, digits: &str) {
+        let body = format!(r#"{{"phoneNumber":"+{digits}"}}"#);
+        let _ = self.ask("/api/send-otp", body).await;
+    }
+
     async fn repeat_until(mut self, end: Instant) -> (Self, Histogram<u64>) {
         let mut latencies = Histogram::new(3).expect("three digits");
         loop {
@@ -91,21 +120,28 @@ impl Connection {
             if start >= end {
                 return (self, latencies);
             }
-            let digits = format!("1{:03}{:07}", self.area, 2_000_000 + self.next);
-            self.next = (self.next + 1) % NUMBERS_PER_CONNECTION;
-            let body = format!(r#"{{"phoneNumber":"+{digits}"}}"#);
-            self.exchange("/api/send-otp", body, "OTP send successfully.").await;
+            let digits = self.next_number();
+            self.send(&digits).await;
             let sent = now();
             record(&mut latencies, sent - start);
             let code = self.twilio.take_code(&digits);
-            let body = format!(r#"{{"user":{{"phoneNumber":"+{digits}"}},"code":"{code}"}}"#);
             let asked = now();
-            self.exchange("/api/verify-otp", body, "OTP verified successfully.").await;
+            self.verify(&digits, &code).await;
             record(&mut latencies, asked.elapsed());
         }
     }
 
-    async fn exchange(&mut self, path: &'static str, body: String, wanted: &str) {
+    async fn exchange(&mut self, path: &'static str, body: String, status: StatusCode, wanted: &str) {
+        let (answered, body) = self.ask(path, body).await;
+        let said_so = body.windows(wanted.len()).any(|window| window == wanted.as_bytes());
+        assert!(
+            answered == status && said_so,
+            "{path} was answered {answered} {}",
+            String::from_utf8_lossy(&body)
+        );
+    }
+
+    async fn ask(&mut self, path: &'static str, body: String) -> (StatusCode, Bytes) {
         let request = Request::post(path)
             .header(header::HOST, &self.host)
             .header(header::CONTENT_TYPE, "application/json")
@@ -114,16 +150,12 @@ impl Connection {
         let response = self.sender.send_request(request).await.expect("an answer");
         let status = response.status();
         let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
-        let said_so = body.windows(wanted.len()).any(|window| window == wanted.as_bytes());
-        assert!(
-            status == StatusCode::OK && said_so,
-            "{path} was answered {status} {}",
-            String::from_utf8_lossy(&body)
-        );
+        (status, body)
     }
 }
 
-fn record(latencies: &mut Histogram<u64>, latency: Duration) {
+/// Adds a time to those of a window.
+pub fn record(latencies: &mut Histogram<u64>, latency: Duration) {
     let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
     latencies.record(nanoseconds).expect("a histogram that grows");
 }

@@ -1,5 +1,6 @@
 //! What the figures were measured on.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -22,6 +23,16 @@ pub struct Machine {
     pub file_system: String,
     /// Median of one small write and fdatasync there, in microseconds.
     pub fdatasync_us: f64,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cores, processor, kernel, file_system, fdatasync_us } = self;
+        write!(
+            f,
+            "{cores} cores of {processor}, Linux {kernel}, {file_system}, fdatasync p50 {fdatasync_us:.0} us"
+        )
+    }
 }
 
 /// Describes the machine and the disk that has this directory.

@@ -7,6 +7,7 @@
 mod ceiling;
 mod child;
 mod driver;
+mod hang;
 mod machine;
 mod report;
 mod twilio;
@@ -39,6 +40,9 @@ struct Arguments {
     /// Where the measured server keeps its data: a directory on the disk that is of interest.
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     disk: PathBuf,
+    /// Measure checks while the provider hangs instead, against checks while it does not.
+    #[arg(long, conflicts_with_all = ["seconds", "json"])]
+    provider_hangs: bool,
     /// Also write the results to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -57,6 +61,10 @@ fn main() {
     }
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    if arguments.provider_hangs {
+        runtime.block_on(hang::measure(&arguments)).print();
+        return;
+    }
     let report = runtime.block_on(measure(&arguments));
     report.print();
     if let Some(file) = &arguments.json {
@@ -68,7 +76,7 @@ async fn measure(arguments: &Arguments) -> Report {
     let home = tempfile::tempdir_in(&arguments.disk).expect("a directory for the data");
     let machine = machine::describe(home.path());
     let twilio = Twilio::start().await;
-    let servers = [onceward(home.path(), &twilio), Child::start(ceiling::command(&twilio.base_url()))];
+    let servers = [onceward(home.path(), &twilio, &[]), Child::start(ceiling::command(&twilio.base_url()))];
     let mut drivers = Vec::new();
     for server in &servers {
         drivers.push(Driver::connect(server.address(), arguments.connections, &twilio).await);
@@ -93,8 +101,8 @@ async fn measure(arguments: &Arguments) -> Report {
     Report { machine, connections: arguments.connections, seconds: arguments.seconds, rounds }
 }
 
-/// The real thing, as an operator starts it, with its settings at their defaults.
-fn onceward(home: &Path, twilio: &Twilio) -> Child {
+/// The real thing, as an operator starts it, with its settings at their defaults but for those given.
+fn onceward(home: &Path, twilio: &Twilio, settings: &[(&str, &str)]) -> Child {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_onceward"));
     command
         .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"])
@@ -104,6 +112,7 @@ fn onceward(home: &Path, twilio: &Twilio) -> Child {
         .env("TWILIO_AUTH_TOKEN", twilio::AUTH_TOKEN)
         .env("TWILIO_PHONE_NUMBER", twilio::SENDER)
         .env("TWILIO_BASE_URL", twilio.base_url())
+        .envs(settings.iter().copied())
         .envs(std::env::vars().filter(|(k, _)| k.starts_with("ONCEWARD_")));
     Child::start(command)
 }

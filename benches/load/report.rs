@@ -43,10 +43,7 @@ impl Report {
     /// Prints the table.
     #[expect(clippy::print_stdout, reason = "the purpose of the program")]
     pub fn print(&self) {
-        let Machine { cores, processor, kernel, file_system, fdatasync_us } = &self.machine;
-        println!(
-            "{cores} cores of {processor}, Linux {kernel}, {file_system}, fdatasync p50 {fdatasync_us:.0} us"
-        );
+        println!("{}", self.machine);
         println!(
             "send, then verify; {} connections, {} rounds of {} s for each server; server, double and load share the cores",
             self.connections,
@@ -146,7 +143,8 @@ fn print_row(name: &str, figures: Figures) {
     println!("{name:<18}{requests_per_second:>12.0}{p50_ms:>10.2}{p99_ms:>10.2}{cpu_us:>20.1}");
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The middle one, or the mean of the two middle ones.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

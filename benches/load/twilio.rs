@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// The account.
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
@@ -27,7 +28,15 @@ const QUEUED: &str = r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"qu
 #[derive(Clone)]
 pub struct Twilio {
     address: SocketAddr,
+    desk: Desk,
+}
+
+#[derive(Clone)]
+struct Desk {
     codes: Codes,
+    hangs: Arc<watch::Sender<bool>>,
+    /// Messages that wait for their answer.
+    waiting: Arc<watch::Sender<u32>>,
 }
 
 /// Codes by the digits of the number.
@@ -38,9 +47,13 @@ impl Twilio {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let codes = Codes::default();
-        tokio::spawn(listen(listener, codes.clone()));
-        Self { address, codes }
+        let desk = Desk {
+            codes: Codes::default(),
+            hangs: Arc::new(watch::Sender::new(false)),
+            waiting: Arc::default(),
+        };
+        tokio::spawn(listen(listener, desk.clone()));
+        Self { address, desk }
     }
 
     /// What `TWILIO_BASE_URL` must be.
@@ -50,17 +63,28 @@ impl Twilio {
 
     /// The code that was sent to this number, given without the plus.
     pub fn take_code(&self, digits: &str) -> String {
-        self.codes.lock().unwrap().remove(digits).expect("a message that arrived before the answer")
+        self.desk.codes.lock().unwrap().remove(digits).expect("a message that arrived before the answer")
+    }
+
+    /// Waits until so many messages wait for their answer.
+    pub async fn arrived(&self, messages: u32) {
+        let mut waiting = self.desk.waiting.subscribe();
+        waiting.wait_for(|count| *count >= messages).await.expect("the double lives");
+    }
+
+    /// From now on every message waits for its answer until this is called with `false`.
+    pub fn hang(&self, hangs: bool) {
+        self.desk.hangs.send_replace(hangs);
     }
 }
 
-async fn listen(listener: TcpListener, codes: Codes) {
+async fn listen(listener: TcpListener, desk: Desk) {
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
         stream.set_nodelay(true).expect("an option of the socket");
-        let codes = codes.clone();
+        let desk = desk.clone();
         tokio::spawn(async move {
-            let service = service_fn(|request| take(&codes, request));
+            let service = service_fn(|request| take(&desk, request));
             // Servers close their connections when they end.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
@@ -69,14 +93,19 @@ async fn listen(listener: TcpListener, codes: Codes) {
     }
 }
 
-async fn take(codes: &Codes, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn take(desk: &Desk, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = request.into_body().collect().await.expect("a body").to_bytes();
     let form = std::str::from_utf8(&body).expect("a form");
     let digits = field(form, "To=%2B").to_owned();
     let text = field(form, "Body=");
     let code = text[text.len() - 6..].to_owned();
     assert!(code.bytes().all(|byte| byte.is_ascii_digit()), "the text ends with a code");
-    codes.lock().unwrap().insert(digits, code);
+    desk.codes.lock().unwrap().insert(digits, code);
+    if *desk.hangs.borrow() {
+        desk.waiting.send_modify(|waiting| *waiting += 1);
+        desk.hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the double lives");
+        desk.waiting.send_modify(|waiting| *waiting -= 1);
+    }
     let response =
         Response::builder().status(StatusCode::CREATED).header(header::CONTENT_TYPE, "application/json");
     Ok(response.body(Full::new(Bytes::from_static(QUEUED.as_bytes()))).expect("a response"))
