@@ -6,21 +6,25 @@
 //! * `answer`, `form`, `language`: answers are read, requests written, languages named as Twilio
 //!   names them.
 //! * [`twiml`]: what is said in calls.
+//! * `callbacks`, `signature`: what Twilio reports, once it is certain that Twilio reports it.
 //!
 //! Twilio has no parameter that makes a repeated call harmless, so whatever leaves open whether a
 //! message was taken is [`ErrorClass::Ambiguous`](super::ErrorClass::Ambiguous).
 
 mod account;
 mod answer;
+mod callbacks;
 mod form;
 mod language;
 mod messages;
 mod settings;
+mod signature;
 mod standing;
 pub mod twiml;
 mod verify;
 mod voice;
 
+pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
 pub use self::messages::TwilioMessages;
 pub use self::settings::TwilioSettingsError;
 pub use self::verify::TwilioVerify;
