@@ -25,7 +25,10 @@ pub use settings::{
     TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
 pub use simulator::{InboxMessage, Simulator};
-pub use twilio::{TwilioMessages, TwilioSettingsError};
+pub use twilio::{
+    CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioSettingsError,
+    TwilioVerify, TwilioVoice, twiml,
+};
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
 pub struct OutgoingMessage {

@@ -1,12 +1,10 @@
 //! What Twilio is given to work with, checked before anything is sent.
 
 use base64::Engine as _;
-use form_urlencoded::Serializer;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::super::TwilioSender;
 use crate::domain::GatewayCredential;
 
 /// Why Twilio cannot be used with the settings given.
@@ -21,6 +19,15 @@ pub enum TwilioSettingsError {
     /// The sender is empty.
     #[error("the sender is empty: give a phone number or a messaging service")]
     Sender,
+    /// The `WhatsApp` sender, or its template, is empty.
+    #[error("the WhatsApp sender must be a phone number, and its template, when given, an id such as HX...")]
+    WhatsAppSender,
+    /// The number that calls is empty.
+    #[error("the number that calls is empty: give one of the account's phone numbers")]
+    Caller,
+    /// The Verify service's id cannot be part of a URL.
+    #[error("the Verify service must be letters, digits, - and _, such as VA followed by 32 hex digits")]
+    VerifyService,
     /// The base URL is not one. It is not repeated here: it may contain a password.
     #[error(
         "the base URL must be http:// or https:// and a host, without a user name, a query or a fragment"
@@ -31,12 +38,14 @@ pub enum TwilioSettingsError {
     Client(String),
 }
 
-/// Where messages are posted.
-pub(super) fn messages_url(account_sid: &str, base_url: &str) -> Result<Url, TwilioSettingsError> {
-    let of_id = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    if account_sid.is_empty() || !account_sid.bytes().all(of_id) {
-        return Err(TwilioSettingsError::AccountSid);
-    }
+/// Refuses an id that could change the path it becomes part of.
+pub(super) fn check_id(id: &str, otherwise: TwilioSettingsError) -> Result<(), TwilioSettingsError> {
+    let fits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if fits { Ok(()) } else { Err(otherwise) }
+}
+
+/// Where the API is.
+pub(super) fn base(base_url: &str) -> Result<Url, TwilioSettingsError> {
     let base = Url::parse(base_url).map_err(|_| TwilioSettingsError::BaseUrl)?;
     let usable = matches!(base.scheme(), "http" | "https")
         && base.has_host()
@@ -44,24 +53,7 @@ pub(super) fn messages_url(account_sid: &str, base_url: &str) -> Result<Url, Twi
         && base.password().is_none()
         && base.query().is_none()
         && base.fragment().is_none();
-    if !usable {
-        return Err(TwilioSettingsError::BaseUrl);
-    }
-    let base = base.as_str().trim_end_matches('/');
-    Url::parse(&format!("{base}/2010-04-01/Accounts/{account_sid}/Messages.json"))
-        .map_err(|_| TwilioSettingsError::BaseUrl)
-}
-
-/// The sender as a pair of a form.
-pub(super) fn sender_pair(sender: &TwilioSender) -> Result<String, TwilioSettingsError> {
-    let (field, value) = match sender {
-        TwilioSender::Number(number) => ("From", number),
-        TwilioSender::MessagingService(sid) => ("MessagingServiceSid", sid),
-    };
-    if value.trim().is_empty() {
-        return Err(TwilioSettingsError::Sender);
-    }
-    Ok(Serializer::new(String::new()).append_pair(field, value).finish())
+    if usable { Ok(base) } else { Err(TwilioSettingsError::BaseUrl) }
 }
 
 /// The header of HTTP Basic authentication (RFC 7617), which no `Debug` shows.

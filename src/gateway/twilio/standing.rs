@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::twilio_codes::{CREDENTIALS, SUSPENDED, words_for};
 use crate::domain::{GatewayName, Timestamp};
-use crate::gateway::{Accepted, GatewayError};
+use crate::gateway::GatewayError;
 
 /// How long a refusal of the account speaks against it. Then the server calls itself ready again,
 /// for behind a load balancer only a ready server gets the send that can prove the account mended.
@@ -22,11 +22,7 @@ pub(super) struct AccountStanding {
 }
 
 impl AccountStanding {
-    pub(super) fn learn_from(
-        &self,
-        result: &Result<Accepted, GatewayError>,
-        now: impl FnOnce() -> Timestamp,
-    ) {
+    pub(super) fn learn_from<T>(&self, result: &Result<T, GatewayError>, now: impl FnOnce() -> Timestamp) {
         match result {
             // Nearly always good already: a plain read keeps the cache line shared between the cores.
             Ok(_) if self.refused_at.load(Ordering::Relaxed) == 0 => {}
@@ -39,13 +35,13 @@ impl AccountStanding {
         }
     }
 
-    pub(super) fn readiness(&self, now: Timestamp) -> Result<(), String> {
+    pub(super) fn readiness(&self, gateway: GatewayName, now: Timestamp) -> Result<(), String> {
         let refused_at = self.refused_at.load(Ordering::Relaxed);
         if refused_at == 0 || now >= Timestamp::from_millis(refused_at).plus(SPEAKS_FOR) {
             return Ok(());
         }
         let code = u32::try_from(self.code.load(Ordering::Relaxed)).unwrap_or_default();
         let words = words_for(code).unwrap_or_default();
-        Err(format!("{} refused the last message: {words} (code {code})", GatewayName::TwilioMessages))
+        Err(format!("{gateway} refused the last request: {words} (code {code})"))
     }
 }

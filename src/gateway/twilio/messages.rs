@@ -1,0 +1,166 @@
+//! Twilio Programmable Messaging: `POST /2010-04-01/Accounts/{Sid}/Messages.json`, for text and
+//! `WhatsApp` messages.
+//!
+//! Source: <https://www.twilio.com/docs/messaging/api/message-resource>.
+
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use super::account::Account;
+use super::answer::{created, done, is_id};
+use super::form::Form;
+use super::settings::{TwilioSettingsError, check_id};
+use crate::clock::Clock;
+use crate::domain::{Channel, GatewayName};
+use crate::gateway::{
+    Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage, TwilioSender, TwilioSettings, WhatsAppSender,
+};
+
+/// Twilio's bounds for `ValidityPeriod` are 1 and 36,000 s; below 6 s even a message that leaves
+/// at once would often be dropped by Twilio's own queue.
+const VALIDITY_SECONDS: (u64, u64) = (6, 36_000);
+
+/// Room for the fields other than sender, text and callback.
+const OTHER_FIELDS: usize = 96;
+
+/// The gateway.
+pub struct TwilioMessages {
+    account: Account,
+    url: Url,
+    /// What all text messages begin with: the sender.
+    sms: Form,
+    whatsapp: Option<WhatsApp>,
+    feedback: bool,
+}
+
+/// What all `WhatsApp` messages begin with.
+struct WhatsApp {
+    /// The sender, and the template if there is one.
+    form: Form,
+    /// Whether the code goes into a template, in place of a text.
+    has_template: bool,
+}
+
+impl TwilioMessages {
+    /// Prepares everything that is the same for every message. Sends nothing.
+    pub fn new(settings: TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, TwilioSettingsError> {
+        let TwilioSettings { account, sender, whatsapp, feedback } = settings;
+        let account = Account::new(GatewayName::TwilioMessages, account, clock)?;
+        let url = account.resource("Messages.json")?;
+        let sms = beginning_of_texts(&sender, feedback)?;
+        let whatsapp = whatsapp.map(|sender| beginning_of_whatsapp(&sender, feedback)).transpose()?;
+        Ok(Self { account, url, sms, whatsapp, feedback })
+    }
+
+    fn form(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
+        let (prepared, scheme, has_template) = match (message.channel, &self.whatsapp) {
+            (Channel::Sms, _) => (&self.sms, "", false),
+            (Channel::WhatsApp, Some(whatsapp)) => (&whatsapp.form, "whatsapp:", whatsapp.has_template),
+            (channel, _) => return Err(self.account.not_served(channel)),
+        };
+        let (shortest, longest) = VALIDITY_SECONDS;
+        let mut form = Form::continuing(prepared, room_for(message));
+        form.number("To", scheme, message.to)
+            .plain("ValidityPeriod", message.valid_for.as_secs().clamp(shortest, longest));
+        if has_template {
+            form.text("ContentVariables", &variables(message));
+        } else {
+            form.text("Body", &message.text);
+        }
+        if let Some(callback) = &message.callback {
+            form.status_callback(callback, "message");
+        }
+        Ok(form.finish())
+    }
+
+    async fn tell(&self, message_id: &str) -> Result<(), GatewayError> {
+        if !self.feedback {
+            return Ok(());
+        }
+        // The id is part of the path.
+        if !is_id(message_id) {
+            return Err(self.account.not_tried("was given an id that is none of its messages".to_owned()));
+        }
+        let url = self.account.resource(&format!("Messages/{message_id}/Feedback.json"));
+        let url = url.map_err(|error| self.account.not_tried(error.to_string()))?;
+        let mut form = Form::default();
+        self.account.post(url, form.plain("Outcome", "confirmed").finish(), done).await
+    }
+}
+
+impl Gateway for TwilioMessages {
+    fn name(&self) -> GatewayName {
+        GatewayName::TwilioMessages
+    }
+
+    fn channels(&self) -> &[Channel] {
+        if self.whatsapp.is_some() { &[Channel::Sms, Channel::WhatsApp] } else { &[Channel::Sms] }
+    }
+
+    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
+        Box::pin(async move { self.account.post(self.url.clone(), self.form(message)?, created).await })
+    }
+
+    /// Reports the message's outcome as confirmed (`Feedback`), if the settings ask for it.
+    fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(self.tell(message_id))
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        self.account.readiness()
+    }
+}
+
+impl fmt::Debug for TwilioMessages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwilioMessages").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+fn beginning_of_texts(sender: &TwilioSender, feedback: bool) -> Result<Form, TwilioSettingsError> {
+    let (field, value) = match sender {
+        TwilioSender::Number(number) => ("From", number),
+        TwilioSender::MessagingService(sid) => ("MessagingServiceSid", sid),
+    };
+    if value.trim().is_empty() {
+        return Err(TwilioSettingsError::Sender);
+    }
+    let mut form = Form::default();
+    form.text(field, value);
+    add_feedback(&mut form, feedback);
+    Ok(form)
+}
+
+fn beginning_of_whatsapp(sender: &WhatsAppSender, feedback: bool) -> Result<WhatsApp, TwilioSettingsError> {
+    let WhatsAppSender { number, content_sid } = sender;
+    if number.trim().is_empty() {
+        return Err(TwilioSettingsError::WhatsAppSender);
+    }
+    let mut form = Form::default();
+    form.text("From", &format!("whatsapp:{number}"));
+    if let Some(sid) = content_sid {
+        check_id(sid, TwilioSettingsError::WhatsAppSender)?;
+        form.text("ContentSid", sid);
+    }
+    add_feedback(&mut form, feedback);
+    Ok(WhatsApp { form, has_template: content_sid.is_some() })
+}
+
+fn add_feedback(form: &mut Form, feedback: bool) {
+    if feedback {
+        form.plain("ProvideFeedback", true);
+    }
+}
+
+/// A code is digits, which JSON need not escape.
+fn variables(message: &OutgoingMessage) -> String {
+    format!(r#"{{"1":"{}"}}"#, message.code.expose())
+}
+
+/// Room for the text with half of its characters escaped, and for the other fields.
+fn room_for(message: &OutgoingMessage) -> usize {
+    let callback = message.callback.as_ref().map_or(0, |callback| callback.public_url.len() + 112);
+    2 * message.text.len() + callback + OTHER_FIELDS
+}

@@ -1,0 +1,118 @@
+//! Twilio Programmable Voice: `POST /2010-04-01/Accounts/{Sid}/Calls.json`, which calls a number and
+//! reads a code out.
+//!
+//! Source: <https://www.twilio.com/docs/voice/api/call-resource>.
+
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use super::account::Account;
+use super::answer::created;
+use super::form::Form;
+use super::settings::TwilioSettingsError;
+use super::twiml;
+use crate::clock::Clock;
+use crate::domain::{Channel, GatewayName};
+use crate::gateway::{
+    Accepted, BoxFuture, Callback, Gateway, GatewayError, OutgoingMessage, TwilioVoiceSettings,
+};
+
+/// The most that `Twiml` may have, in characters.
+const TWIML_MAX: usize = 4_000;
+
+/// Twilio's bounds for `Timeout`.
+const RING_SECONDS: (u64, u64) = (1, 600);
+
+/// The gateway.
+pub struct TwilioVoice {
+    account: Account,
+    url: Url,
+    /// What all calls begin with: who calls, and how long it rings.
+    beginning: Form,
+    gate: bool,
+}
+
+impl TwilioVoice {
+    /// Prepares everything that is the same for every call. Calls nobody.
+    pub fn new(settings: TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, TwilioSettingsError> {
+        let TwilioVoiceSettings { account, from, gate, ring_for } = settings;
+        let account = Account::new(GatewayName::TwilioVoice, account, clock)?;
+        let url = account.resource("Calls.json")?;
+        if from.trim().is_empty() {
+            return Err(TwilioSettingsError::Caller);
+        }
+        let (shortest, longest) = RING_SECONDS;
+        let mut beginning = Form::default();
+        beginning.text("From", &from).plain("Timeout", ring_for.as_secs().clamp(shortest, longest));
+        Ok(Self { account, url, beginning, gate })
+    }
+
+    fn form(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
+        if message.channel != Channel::Call {
+            return Err(self.account.not_served(message.channel));
+        }
+        let twiml = self.twiml(message)?;
+        let length = twiml.chars().count();
+        if length > TWIML_MAX {
+            return Err(self.account.not_tried(format!(
+                "takes {TWIML_MAX} characters of TwiML, and the text read twice makes {length}; shorten the \
+                 text of calls"
+            )));
+        }
+        let callback = message.callback.as_ref();
+        let room = 2 * twiml.len() + callback.map_or(0, |callback| callback.public_url.len()) + 200;
+        let mut form = Form::continuing(&self.beginning, room);
+        form.number("To", "", message.to).text("Twiml", &twiml);
+        if let Some(callback) = callback {
+            // Without names Twilio reports the end only. That somebody has answered keeps a
+            // workflow from going on while the code is being read.
+            form.status_callback(callback, "call")
+                .plain("StatusCallbackEvent", "answered")
+                .plain("StatusCallbackEvent", "completed");
+        }
+        Ok(form.finish())
+    }
+
+    fn twiml(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
+        match (self.gate, &message.callback) {
+            (false, _) => Ok(twiml::reading(&message.text, message.locale)),
+            (true, Some(callback)) => Ok(twiml::gate(&gate_address(callback), message.locale)),
+            (true, None) => Err(self.account.not_tried(
+                "cannot ask for a key without a public address that Twilio tells of it; set public-url or \
+                 switch voice-gate off"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// Where Twilio asks what to say once a key is pressed.
+fn gate_address(callback: &Callback) -> String {
+    format!("{}/callbacks/twilio/gate?attempt={}", callback.public_url, callback.attempt)
+}
+
+impl Gateway for TwilioVoice {
+    fn name(&self) -> GatewayName {
+        GatewayName::TwilioVoice
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &[Channel::Call]
+    }
+
+    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
+        Box::pin(async move { self.account.post(self.url.clone(), self.form(message)?, created).await })
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        self.account.readiness()
+    }
+}
+
+impl fmt::Debug for TwilioVoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwilioVoice").field("account", &self.account).finish_non_exhaustive()
+    }
+}
