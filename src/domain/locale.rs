@@ -37,7 +37,7 @@ impl Locale {
     /// satellite networks.
     pub fn of_region(region: Region) -> Option<Self> {
         let code = region.to_string();
-        let area = Area::try_from_str(&code).ok().filter(|area| area.is_alphabetic())?;
+        let area = Area::try_from_str(&code).ok().filter(Area::is_alphabetic)?;
         let mut id = LanguageIdentifier::from((Language::UNKNOWN, None, Some(area)));
         LIKELY.maximize(&mut id);
         // CLDR leaves out the regions of its default, which is English.
