@@ -18,7 +18,7 @@ const REPLACEABLE: usize = 5;
 pub(super) fn on(text: &Text, locale: Option<Locale>, length: CodeLength, life: Duration) -> Vec<String> {
     let digits = "0".repeat(usize::from(length.get()));
     let message = text.finish(Channel::Sms, None, &digits, life);
-    let for_android = text.finish(Channel::Sms, Some(&AppHash::LONGEST), &digits, life);
+    let for_android = text.finish(Channel::Sms, Some(&AppHash::SAMPLE), &digits, life);
     [alphabet(&message), segments(&message), word(text, locale), android(&for_android)]
         .into_iter()
         .flatten()

@@ -65,7 +65,7 @@ pub struct AppHash([u8; 11]);
 
 impl AppHash {
     /// One like another, to measure with.
-    const LONGEST: Self = Self([b'A'; 11]);
+    const SAMPLE: Self = Self([b'A'; 11]);
 
     /// Reads a hash. `None` when it is not 11 characters of A-Z, a-z, 0-9, `+` and `/`.
     pub fn parse(text: &str) -> Option<Self> {
