@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::file_limit;
 use crate::config::{Bounds, Settings};
+use crate::domain::Channel;
 use crate::gateway::{Gateway, Simulator};
 use crate::http::{Deps, InboxPages, Pages, Readiness, Verify};
 use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest, Verifier};
@@ -86,6 +87,9 @@ pub fn deps(
         lockout: settings.policy.lockout,
         tutorial_code: settings.tutorial_code,
         readiness,
+        gateways: Arc::new(Vec::new),
+        channels: vec![Channel::Sms],
+        callbacks: None,
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
         host_name: Some(settings.listen.host.as_str().into()),

@@ -2,29 +2,81 @@
 
 use std::fmt;
 
-use icu_locale_core::LanguageIdentifier;
-use icu_locale_core::subtags::{Language, Region, Script};
+use icu_locale::subtags::{Language, Region as Area, Script, language};
+use icu_locale::{LanguageIdentifier, LocaleCanonicalizer, LocaleExpander};
+
+use super::Region;
+
+/// CLDR's likely subtags of every country. The smaller set lacks countries whose language has little
+/// data there, and would make them English.
+const LIKELY: LocaleExpander = LocaleExpander::new_extended();
 
 /// A language, perhaps in a script and of a region: `de`, `pt-BR`, `zh-Hant` (BCP 47).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Locale {
     language: Language,
     script: Option<Script>,
-    region: Option<Region>,
+    region: Option<Area>,
 }
 
 impl Locale {
-    /// Reads a tag in any case, with `-` or `_`. `None` when it is none, or names no language.
+    /// Reads a tag in any case, with `-` or `_`. Tags that were replaced (`iw`, which old Java sends for
+    /// Hebrew) become the present ones. `None` when it is none, or names no language.
     pub fn parse(text: &str) -> Option<Self> {
         let id: LanguageIdentifier = text.replace('_', "-").parse().ok()?;
-        let LanguageIdentifier { language, script, region, variants } = id;
-        (!language.is_unknown() && variants.is_empty()).then_some(Self { language, script, region })
+        if id.language.is_unknown() || !id.variants.is_empty() {
+            return None;
+        }
+        let mut locale = id.into();
+        LocaleCanonicalizer::new_common().canonicalize(&mut locale);
+        Some(Self::of(&locale.id))
+    }
+
+    /// The language that most people of the region understand, by CLDR's likely subtags: one for each
+    /// region, so German for Switzerland and English for Canada. `None` for what is no country, such as
+    /// satellite networks.
+    pub fn of_region(region: Region) -> Option<Self> {
+        let code = region.to_string();
+        let area = Area::try_from_str(&code).ok().filter(Area::is_alphabetic)?;
+        let mut id = LanguageIdentifier::from((Language::UNKNOWN, None, Some(area)));
+        LIKELY.maximize(&mut id);
+        // CLDR leaves out the regions of its default, which is English.
+        if id.language.is_unknown() {
+            id.language = language!("en");
+        }
+        Some(Self::of(&id))
     }
 
     /// The language without script and region.
     #[must_use]
     pub const fn language(self) -> Self {
         Self { language: self.language, script: None, region: None }
+    }
+
+    /// Whether it is English of any kind.
+    pub fn is_english(self) -> bool {
+        self.language == language!("en")
+    }
+
+    /// Under which tags to look for a text for this one, the best first: itself, then without the script
+    /// (`zh-TW`), then with the script that the region implies (`zh-Hant`), then the language alone.
+    pub fn lookup(self) -> impl Iterator<Item = Self> {
+        let mut id = LanguageIdentifier::from((self.language, self.script, self.region));
+        LIKELY.maximize(&mut id);
+        let without_script = Self { script: None, ..self };
+        let in_script = Self { script: id.script, region: None, ..self };
+        // Norwegian has a tag of its own beside those of its two written forms.
+        let other = match self.language {
+            l if l == language!("nb") || l == language!("nn") => Some(language!("no")),
+            l if l == language!("no") => Some(language!("nb")),
+            _ => None,
+        };
+        let other = other.map(|language| Self { language, script: None, region: None });
+        [self, without_script, in_script, self.language()].into_iter().chain(other)
+    }
+
+    fn of(id: &LanguageIdentifier) -> Self {
+        Self { language: id.language, script: id.script, region: id.region }
     }
 }
 
@@ -45,19 +97,55 @@ impl fmt::Display for Locale {
 mod tests {
     use super::*;
 
+    fn locale(tag: &str) -> Locale {
+        Locale::parse(tag).expect("a tag")
+    }
+
     #[test]
     fn a_tag_has_one_spelling() {
-        for (text, tag) in
-            [("de", "de"), ("PT_br", "pt-BR"), ("zh-hant-TW", "zh-Hant-TW"), ("EN-us", "en-US")]
-        {
+        for (text, tag) in [
+            ("de", "de"),
+            ("PT_br", "pt-BR"),
+            ("zh-hant-TW", "zh-Hant-TW"),
+            ("EN-us", "en-US"),
+            ("iw", "he"),
+            ("in_ID", "id-ID"),
+            ("en-UK", "en-GB"),
+        ] {
             assert_eq!(
                 Locale::parse(text).map(|locale| locale.to_string()).as_deref(),
                 Some(tag),
                 "{text:?}"
             );
         }
-        for text in ["", "und", "english please", "d", "123", "de-1996", "+14155552671"] {
+        for text in ["", "und", "english please", "d", "123", "de-1996", "+14155552671", "de-u-co-phonebk"] {
             assert_eq!(Locale::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_country_has_its_usual_language() {
+        for (region, tag) in [
+            ("DE", "de-Latn-DE"),
+            ("BR", "pt-Latn-BR"),
+            ("TW", "zh-Hant-TW"),
+            ("CH", "de-Latn-CH"),
+            ("GL", "kl-Latn-GL"),
+            ("US", "en-Latn-US"),
+            ("GB", "en-GB"),
+            ("CA", "en-CA"),
+        ] {
+            let region = Region::parse(region).expect("a region");
+            assert_eq!(Locale::of_region(region).map(|l| l.to_string()).as_deref(), Some(tag));
+        }
+    }
+
+    #[test]
+    fn a_text_is_looked_for_from_the_exact_tag_to_the_language() {
+        let lookup = |tag| locale(tag).lookup().map(|l| l.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(lookup("pt-Latn-BR"), "pt-Latn-BR pt-BR pt-Latn pt");
+        assert_eq!(lookup("zh-TW"), "zh-TW zh-TW zh-Hant zh");
+        assert_eq!(lookup("nb"), "nb nb nb-Latn nb no");
+        assert_eq!(lookup("no"), "no no no-Latn no nb");
     }
 }

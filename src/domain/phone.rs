@@ -17,6 +17,13 @@ impl Region {
     }
 }
 
+impl fmt::Display for Region {
+    /// The two letters; `001` for numbers of no country.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// Why a text is not a phone number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
@@ -79,6 +86,15 @@ impl PhoneNumber {
     /// The digits as an integer: no E.164 number begins with a zero, so none is lost.
     pub const fn as_u64(self) -> u64 {
         self.0
+    }
+
+    /// The region that the number belongs to; where several share a country code and no numbering plan
+    /// has the number, the main one. `None` when no region has the country code. Costs some
+    /// microseconds.
+    pub fn region(self) -> Option<Region> {
+        let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None).ok()?;
+        let exact = PHONE_NUMBER_UTIL.get_region_for_number(&parsed);
+        exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)).map(Region)
     }
 
     /// The whole number, `+14155552671`. Only gateways, records and answers call this.
@@ -159,6 +175,25 @@ mod tests {
         assert_eq!(foreign.e164(), "+14155552671");
         assert!(Region::parse("XX").is_none());
         assert!(Region::parse("Germany").is_none());
+    }
+
+    #[test]
+    fn a_number_knows_its_region() {
+        for (number, region) in [
+            ("+491711234567", Some("DE")),
+            ("+14155552671", Some("US")),
+            ("+16135550123", Some("CA")),
+            ("+447400123456", Some("GB")),
+            ("+447911123456", Some("GG")),
+            ("+77011234567", Some("KZ")),
+            ("+881612345678", Some("001")),
+            ("+11111111111", Some("US")),
+        ] {
+            let digits = number[1..].parse().expect("digits");
+            let found = PhoneNumber::from_u64(digits).and_then(PhoneNumber::region);
+            assert_eq!(found.map(|r| r.to_string()).as_deref(), region, "{number}");
+        }
+        assert_eq!(PhoneNumber::from_u64(999_123_456).and_then(PhoneNumber::region), None);
     }
 
     #[test]

@@ -14,6 +14,8 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
+
 /// The form of the JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -52,6 +54,16 @@ impl Answer {
     /// The tutorial's shape.
     pub fn message(status: StatusCode, message: &str) -> Self {
         Self::json(status, &Message { message })
+    }
+
+    /// No content at all.
+    pub fn empty() -> Self {
+        Self::xml(StatusCode::NO_CONTENT, Bytes::new())
+    }
+
+    /// An XML document.
+    pub fn xml(status: StatusCode, document: impl Into<Bytes>) -> Self {
+        Self { status, content_type: XML, body: document.into(), headers: Vec::new(), refusal: None }
     }
 
     fn json(status: StatusCode, body: &impl Serialize) -> Self {

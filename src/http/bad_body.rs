@@ -50,10 +50,25 @@ pub enum BadBody {
     /// The code is an empty string.
     #[error("the code is empty")]
     EmptyCode,
+    /// No channel that there is.
+    #[error("channel is none of sms, call and whatsapp")]
+    Channel,
+    /// One that no gateway here serves, or that is switched off.
+    #[error("the channel {0} is not served here")]
+    ChannelNotServed(&'static str),
+    /// No language.
+    #[error("locale is not a language tag such as de or pt-BR")]
+    Locale,
+    /// No hash of an Android app.
+    #[error("appHash is not 11 characters of A-Z, a-z, 0-9, + and /")]
+    AppHash,
+    /// A report of a gateway that is signed, and yet not what its path reads.
+    #[error("it is not a report of this kind")]
+    Report,
 }
 
 /// The fields that are read, on all routes.
-const FIELDS: [&str; 4] = ["phoneNumber", "user", "code", "smsCode"];
+const FIELDS: [&str; 7] = ["phoneNumber", "user", "code", "smsCode", "channel", "locale", "appHash"];
 
 /// What is read where a type matters.
 const TYPES: [&str; 2] = ["a string", "a JSON object"];

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 
 use crate::config::{AnswerSet, Bounds};
-use crate::domain::Region;
-
+use crate::domain::{Channel, Region};
 use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest, Verifier};
 
 /// Whether the server can do its work now; else the reasons, for `/readyz`. Asked at each request
 /// of that route, so it must be cheap.
 pub type Readiness = Arc<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>;
+
+/// How the gateways are, for `/readyz`, in the order in which they are tried. As cheap as [`Readiness`].
+pub type Gateways = Arc<dyn Fn() -> Vec<GatewayHealth> + Send + Sync>;
 
 /// Everything the endpoints need.
 pub struct Deps<V = Verifier> {
@@ -33,6 +36,12 @@ pub struct Deps<V = Verifier> {
     pub tutorial_code: SendOptions,
     /// Answers `/readyz`.
     pub readiness: Readiness,
+    /// The gateways' part of `/readyz`.
+    pub gateways: Gateways,
+    /// The channels that a send may ask for.
+    pub channels: Vec<Channel>,
+    /// Takes what Twilio reports; `None` when nothing is to be reported, and the paths do not exist.
+    pub callbacks: Option<Arc<dyn Callbacks>>,
     /// The simulator's inbox; `None` when messages go to a provider.
     pub pages: Option<Arc<dyn Pages>>,
     /// Host name under which `pages` may be asked for, beside IP addresses and `localhost`: the one
@@ -79,4 +88,66 @@ pub struct Page {
     pub body: Bytes,
     /// Further headers. A `cache-control` here replaces the `no-store` of all other answers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// One gateway's health, as `/readyz` shows it. The names of the fields are part of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct GatewayHealth {
+    /// Its name in settings and logs.
+    pub name: &'static str,
+    /// Its circuit breaker: `closed` (it is used), `open` (it is left alone), `half-open` (one message
+    /// tries it).
+    pub circuit: &'static str,
+    /// Seconds until an open circuit lets a message through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try_in_seconds: Option<u64>,
+    /// What an operator must mend. Contains no secret and no number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Who takes what gateways report on their own.
+pub trait Callbacks: Send + Sync + 'static {
+    /// Takes one report. Whoever sent it is not known yet: the receiver checks the signature.
+    fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer>;
+}
+
+/// What a report is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallbackKind {
+    /// What became of a message.
+    Message,
+    /// What became of a call.
+    Call,
+    /// A key was pressed, or not, at the gate of a call.
+    Gate,
+}
+
+/// A report, as it was sent. Contains a number and perhaps more: not to be logged, hence no `Debug`.
+pub struct CallbackRequest {
+    /// Which path it came to.
+    pub kind: CallbackKind,
+    /// The path and the query as sent, still percent-encoded.
+    pub path_and_query: String,
+    /// `Content-Type`, if it is visible ASCII.
+    pub content_type: Option<String>,
+    /// `X-Twilio-Signature`, if it is visible ASCII and given once.
+    pub signature: Option<String>,
+    /// The body, within [`Bounds::body_bytes`].
+    pub body: Bytes,
+}
+
+/// What the sender of a report is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallbackAnswer {
+    /// It was taken: 204.
+    NoContent,
+    /// What the call says or does next (`TwiML`): 200.
+    Twiml(String),
+    /// It is not from the gateway, or was changed on its way: 403.
+    BadSignature,
+    /// It is signed, and yet not what the path reads: 400.
+    Unreadable,
+    /// It cannot be taken now; it should be sent again: 503.
+    Unavailable,
 }

@@ -5,7 +5,8 @@
 //! * `api`: the endpoints: parse, call, map.
 //! * `answers`: outcome to status and message, one table for each set of answers. The tables make
 //!   `docs/errors.md`.
-//! * [`Deps`]: what it is handed. The shards are behind [`Verify`], the pages behind [`Pages`].
+//! * [`Deps`]: what it is handed. The shards are behind [`Verify`], the pages behind [`Pages`], who takes
+//!   reports of gateways behind [`Callbacks`].
 //!
 //! Architecture invariant: no decision about a number is made here, and nothing here logs a body,
 //! a code, a path that is not one of ours, or a number.
@@ -29,6 +30,9 @@ mod stopwatch;
 #[cfg(test)]
 mod tests;
 
-pub use deps::{Deps, Page, Pages, Readiness, Verify};
+pub use deps::{
+    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, Gateways, Page, Pages,
+    Readiness, Verify,
+};
 pub use inbox_pages::InboxPages;
 pub use server::serve;

@@ -19,6 +19,10 @@ pub enum Problem {
     MethodNotAllowed(&'static str),
     /// A browser's request that a page of another site made.
     CrossSite,
+    /// A report that is not signed by the gateway.
+    BadSignature,
+    /// A report that cannot be taken now.
+    CallbackUnavailable,
     /// An inbox asked for under a name that may be somebody else's.
     ForeignHost,
     /// More than this many bytes.
@@ -45,7 +49,7 @@ impl Problem {
         match self {
             Self::BadBody(_) | Self::BadHead => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::CrossSite | Self::ForeignHost => StatusCode::FORBIDDEN,
+            Self::CrossSite | Self::ForeignHost | Self::BadSignature => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow | Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -56,6 +60,7 @@ impl Problem {
                 | Refusal::StoreUnavailable
                 | Refusal::Stopping,
             )
+            | Self::CallbackUnavailable
             | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -68,6 +73,8 @@ impl Problem {
             Self::BadBody(_) => "Invalid request body",
             Self::NotFound => "Not found. GET / names what is served here.",
             Self::CrossSite => "Web pages of other sites may not call this.",
+            Self::BadSignature => "The signature does not match. Is public-url what the provider was told?",
+            Self::CallbackUnavailable => "The report could not be taken. Try again shortly.",
             Self::ForeignHost => {
                 "The inbox can be opened only by an IP address, localhost, or the configured host name."
             }
@@ -106,10 +113,11 @@ impl Problem {
         match self {
             Self::MethodNotAllowed(allow) => answer.allowing(allow),
             Self::Refused(refusal) => answer.retry_later().because(refusal),
-            Self::TooManyConnections => answer.retry_later(),
+            Self::TooManyConnections | Self::CallbackUnavailable => answer.retry_later(),
             Self::BadBody(_)
             | Self::NotFound
             | Self::CrossSite
+            | Self::BadSignature
             | Self::ForeignHost
             | Self::BodyTooLarge(_)
             | Self::BodyTooSlow

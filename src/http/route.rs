@@ -3,6 +3,7 @@
 use hyper::Method;
 
 use super::answer::Shape;
+use super::deps::CallbackKind;
 
 /// An endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Route {
     Readyz,
     /// `/inbox` and what is below it
     Inbox,
+    /// Below `/callbacks/twilio/`
+    Callback(CallbackKind),
     /// Any other path
     Unknown,
 }
@@ -41,6 +44,9 @@ impl Route {
             "/verify-code" => Self::VerifyCode,
             "/healthz" => Self::Healthz,
             "/readyz" => Self::Readyz,
+            "/callbacks/twilio/message" => Self::Callback(CallbackKind::Message),
+            "/callbacks/twilio/call" => Self::Callback(CallbackKind::Call),
+            "/callbacks/twilio/gate" => Self::Callback(CallbackKind::Gate),
             "/inbox" => Self::Inbox,
             other if other.starts_with("/inbox/") => Self::Inbox,
             _ => Self::Unknown,
@@ -59,6 +65,9 @@ impl Route {
             Self::Healthz => "/healthz",
             Self::Readyz => "/readyz",
             Self::Inbox => "/inbox",
+            Self::Callback(CallbackKind::Message) => "/callbacks/twilio/message",
+            Self::Callback(CallbackKind::Call) => "/callbacks/twilio/call",
+            Self::Callback(CallbackKind::Gate) => "/callbacks/twilio/gate",
             Self::Unknown => "unknown",
         }
     }
@@ -75,6 +84,7 @@ impl Route {
             | Self::Healthz
             | Self::Readyz
             | Self::Inbox
+            | Self::Callback(_)
             | Self::Unknown => Shape::Envelope,
         }
     }
@@ -83,7 +93,9 @@ impl Route {
     /// endpoint.
     pub const fn allow(self) -> Option<&'static str> {
         match self {
-            Self::SendOtp | Self::VerifyOtp | Self::SendCode | Self::VerifyCode => Some("POST"),
+            Self::SendOtp | Self::VerifyOtp | Self::SendCode | Self::VerifyCode | Self::Callback(_) => {
+                Some("POST")
+            }
             Self::Index | Self::HelloWorld | Self::Healthz | Self::Readyz | Self::Inbox => Some("GET, HEAD"),
             Self::Unknown => None,
         }
@@ -93,7 +105,9 @@ impl Route {
     /// would suggest that other origins may call these routes.
     pub fn allows(self, method: &Method) -> bool {
         match self {
-            Self::SendOtp | Self::VerifyOtp | Self::SendCode | Self::VerifyCode => *method == Method::POST,
+            Self::SendOtp | Self::VerifyOtp | Self::SendCode | Self::VerifyCode | Self::Callback(_) => {
+                *method == Method::POST
+            }
             Self::Index | Self::HelloWorld | Self::Healthz | Self::Readyz | Self::Inbox => {
                 *method == Method::GET || *method == Method::HEAD
             }
@@ -134,6 +148,9 @@ mod tests {
             "/healthz",
             "/readyz",
             "/inbox",
+            "/callbacks/twilio/message",
+            "/callbacks/twilio/call",
+            "/callbacks/twilio/gate",
         ] {
             assert_eq!(Route::of(path).name(), path);
         }
@@ -143,7 +160,18 @@ mod tests {
 
     #[test]
     fn a_path_that_only_looks_like_one_is_unknown() {
-        for path in ["", "*", "//", "/api", "/api/send-otp/", "/API/send-otp", "/inboxes", "/+14155552671"] {
+        for path in [
+            "",
+            "*",
+            "//",
+            "/api",
+            "/api/send-otp/",
+            "/API/send-otp",
+            "/inboxes",
+            "/callbacks/twilio",
+            "/callbacks/twilio/other",
+            "/+14155552671",
+        ] {
             assert_eq!(Route::of(path), Route::Unknown, "{path:?}");
         }
     }
@@ -159,9 +187,15 @@ mod tests {
             Method::OPTIONS,
             Method::TRACE,
         ];
-        for route in
-            [Route::SendOtp, Route::VerifyCode, Route::Index, Route::Inbox, Route::Readyz, Route::Unknown]
-        {
+        for route in [
+            Route::SendOtp,
+            Route::VerifyCode,
+            Route::Callback(CallbackKind::Gate),
+            Route::Index,
+            Route::Inbox,
+            Route::Readyz,
+            Route::Unknown,
+        ] {
             let named: Vec<_> = route.allow().into_iter().flat_map(|allow| allow.split(", ")).collect();
             for method in &methods {
                 assert_eq!(route.allows(method), named.contains(&method.as_str()), "{route:?} {method}");

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, Version};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tracing::{Level, debug, enabled, error};
 
 use super::answer::Answer;
@@ -71,7 +71,9 @@ fn response(answer: Answer, head: Parts, id: HeaderValue, closes: bool) -> Respo
     // hyper takes the next request's from this response.
     let mut headers: HeaderMap = head.headers;
     headers.clear();
-    headers.insert(CONTENT_TYPE, answer.content_type);
+    if answer.status != StatusCode::NO_CONTENT {
+        headers.insert(CONTENT_TYPE, answer.content_type);
+    }
     headers.insert(&X_REQUEST_ID, id);
     headers.insert(CACHE_CONTROL, NO_STORE.clone());
     // Not `extend`, which would keep both where an answer has a value of its own.

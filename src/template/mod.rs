@@ -1,13 +1,24 @@
 //! Texts of messages: which one, in which language, with what filled in.
 
+mod advice;
 mod check;
-mod render;
+mod choose;
+mod gsm7;
+mod pieces;
 mod settings;
+mod start;
+#[cfg(test)]
+mod tests;
+mod text;
+mod webotp;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{Channel, Code, Locale, PhoneNumber};
+use check::Surroundings;
+use choose::Texts;
+use text::Text;
 
 pub use settings::{Finding, LocalText, TemplateSettings, TextSource};
 
@@ -16,6 +27,10 @@ pub const LONGEST: usize = 1_600;
 
 /// Where the code goes. The second spelling is that of the Go framework.
 pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
+
+/// The text of `/api/send-otp` where nobody sets one: that of the Redis version. Nothing is said about
+/// it at the start.
+pub const DEFAULT_MESSAGE: &str = "OTP message is {code}";
 
 /// How the messages of one verification are worded. Small: it is kept with every message that may
 /// have to be sent again.
@@ -38,7 +53,8 @@ pub enum Wording {
     Api,
     /// Those of the tutorial's `/send-code`.
     Tutorial,
-    /// This one, with `{code}` or `_CODE_` where the code goes.
+    /// This one, with `{code}` or `_CODE_` where the code goes, in the same form as the texts of the
+    /// settings: [`Templates::check_custom`].
     Custom(Arc<str>),
 }
 
@@ -48,6 +64,9 @@ pub enum Wording {
 pub struct AppHash([u8; 11]);
 
 impl AppHash {
+    /// One like another, to measure with.
+    const SAMPLE: Self = Self([b'A'; 11]);
+
     /// Reads a hash. `None` when it is not 11 characters of A-Z, a-z, 0-9, `+` and `/`.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; 11] = text.as_bytes().try_into().ok()?;
@@ -65,54 +84,61 @@ impl AppHash {
 pub struct Rendered {
     /// The text, code included.
     pub text: String,
-    /// The language that it is in, if the texts say so.
+    /// The language that it is in: the one that its text is kept under, else the default one. `None` when
+    /// the settings say neither.
     pub locale: Option<Locale>,
 }
 
 /// Every text, checked.
 #[derive(Debug, Clone)]
 pub struct Templates {
-    api: Arc<str>,
-    tutorial: Arc<str>,
+    api: Texts,
+    tutorial: Text,
+    around: Surroundings,
 }
 
 impl Templates {
-    /// One text for each wording.
+    /// One text for each wording, unchecked, without a brand.
     pub fn new(api: &str, tutorial: &str) -> Self {
-        Self { api: api.into(), tutorial: tutorial.into() }
+        let around = Surroundings { brand: "".into(), domain: None, life: Duration::ZERO };
+        let text = |written| Text::new(written, "", None, |_| {});
+        let api = Texts { message: text(api), local: Arc::default(), default_locale: None };
+        Self { api, tutorial: text(tutorial), around }
     }
 
-    /// Checks every text. The findings of `Ok` are warnings, those of `Err` are errors.
-    pub fn check(settings: &TemplateSettings) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
-        let mut errors = Vec::new();
-        let mut checked = |text: &str, source| {
-            check::with_brand(text, &settings.brand).unwrap_or_else(|words| {
-                errors.push(Finding { source, words });
-                String::new()
-            })
-        };
-        let api = checked(&settings.message, TextSource::Message);
-        let tutorial = checked(&settings.tutorial_message, TextSource::TutorialMessage);
-        if errors.is_empty() { Ok((Self::new(&api, &tutorial), Vec::new())) } else { Err(errors) }
+    /// Checks a text that a caller brings along: [`Wording::Custom`]. The error is a sentence that says
+    /// what to mend. A text that is sent unchecked is filled in as far as it can be.
+    pub fn check_custom(&self, text: &str) -> Result<(), String> {
+        check::text(text, &self.around).map(|_| ())
     }
 
     /// The message as it is to leave now.
     pub fn render(
         &self,
         style: &MessageStyle,
-        _channel: Channel,
-        _to: PhoneNumber,
+        channel: Channel,
+        to: PhoneNumber,
         code: &Code,
-        _valid_for: Duration,
+        valid_for: Duration,
     ) -> Rendered {
-        Rendered { text: render::render(self.text(&style.wording), code), locale: None }
+        let brought;
+        let (text, locale) = match &style.wording {
+            Wording::Api => self.api.choose(channel, style.locale, to),
+            Wording::Tutorial => (&self.tutorial, self.api.default_locale),
+            Wording::Custom(written) => {
+                brought = Text::new(written, &self.around.brand, self.around.domain.as_ref(), |_| {});
+                (&brought, style.locale.or(self.api.default_locale))
+            }
+        };
+        let text = text.finish(channel, style.app_hash.as_ref(), code.expose(), valid_for);
+        Rendered { text, locale }
     }
 
-    /// The text before anything is filled in.
+    /// The text where no other fits, before anything but the brand is filled in.
     pub fn text<'a>(&'a self, wording: &'a Wording) -> &'a str {
         match wording {
-            Wording::Api => &self.api,
-            Wording::Tutorial => &self.tutorial,
+            Wording::Api => &self.api.message.source,
+            Wording::Tutorial => &self.tutorial.source,
             Wording::Custom(text) => text,
         }
     }

@@ -168,13 +168,15 @@ const fn locked_case(remaining: Duration) -> &'static str {
     if remaining.as_secs() < 60 { "locked out, less than a minute left" } else { "locked out" }
 }
 
-fn problems() -> [Problem; 17] {
+fn problems() -> [Problem; 19] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::NotFound,
         Problem::MethodNotAllowed("POST"),
         Problem::CrossSite,
         Problem::ForeignHost,
+        Problem::BadSignature,
+        Problem::CallbackUnavailable,
         Problem::BodyTooSlow,
         Problem::BodyTooLarge(Bounds::default().body_bytes),
         Problem::Refused(Refusal::NumberBusy),
@@ -197,6 +199,8 @@ const fn problem_case(problem: Problem) -> &'static str {
         Problem::MethodNotAllowed(_) => "no such method on this path",
         Problem::CrossSite => "POST by a web page of another site",
         Problem::ForeignHost => "the inbox, under a host name that may be somebody else's",
+        Problem::BadSignature => "a callback that is not signed by Twilio for this address",
+        Problem::CallbackUnavailable => "a callback that cannot be taken now",
         Problem::BodyTooSlow => "slow body",
         Problem::BodyTooLarge(_) => "large body",
         Problem::Refused(Refusal::NumberBusy) => "throttled: too many requests for one number at once",
@@ -224,6 +228,8 @@ const fn has_a_path(problem: Problem) -> bool {
         | Problem::Panicked => true,
         Problem::NotFound
         | Problem::ForeignHost
+        | Problem::BadSignature
+        | Problem::CallbackUnavailable
         | Problem::BadHead
         | Problem::HeadTooSlow
         | Problem::HeadTooLarge

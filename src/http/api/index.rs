@@ -23,11 +23,17 @@ const ROUTES: [&str; 8] = [
 
 const INBOX_ROUTES: [&str; 2] = ["GET /inbox", "GET /inbox/messages?to="];
 
+const CALLBACK_ROUTES: [&str; 3] =
+    ["POST /callbacks/twilio/message", "POST /callbacks/twilio/call", "POST /callbacks/twilio/gate"];
+
 /// Names the routes.
-pub fn answer(has_inbox: bool) -> Answer {
+pub fn answer(has_inbox: bool, has_callbacks: bool) -> Answer {
     let mut routes = ROUTES.to_vec();
     if has_inbox {
         routes.extend(INBOX_ROUTES);
+    }
+    if has_callbacks {
+        routes.extend(CALLBACK_ROUTES);
     }
     let message = "onceward: phone verification by one-time code";
     Answer::envelope(StatusCode::OK, 200, message, Some(Served { routes }))

@@ -1,6 +1,7 @@
 //! The endpoints, one file each: parse, call, map.
 
 mod call;
+mod callback;
 mod health;
 mod hello_world;
 mod inbox;
@@ -8,6 +9,7 @@ mod index;
 mod json;
 mod send_code;
 mod send_otp;
+mod send_wishes;
 mod verify_code;
 mod verify_otp;
 
@@ -48,7 +50,12 @@ async fn try_answer<V: Verify>(
     body: &mut RequestBody,
 ) -> Result<Answer, Problem> {
     let deps = call.deps;
-    let Some(methods) = route.allow().filter(|_| route != Route::Inbox || deps.pages.is_some()) else {
+    let exists = match route {
+        Route::Inbox => deps.pages.is_some(),
+        Route::Callback(_) => deps.callbacks.is_some(),
+        _ => true,
+    };
+    let Some(methods) = route.allow().filter(|_| exists) else {
         return Err(Problem::NotFound);
     };
     if !route.allows(&head.method) {
@@ -65,9 +72,10 @@ async fn try_answer<V: Verify>(
         Route::VerifyCode => verify_code::answer(call, &body.read(limit, time).await?).await,
         Route::HelloWorld => Ok(hello_world::answer()),
         Route::Healthz => Ok(health::alive()),
-        Route::Readyz => Ok(health::ready(&deps.readiness)),
-        Route::Index => Ok(index::answer(deps.pages.is_some())),
+        Route::Readyz => Ok(health::ready(&deps.readiness, &deps.gateways)),
+        Route::Index => Ok(index::answer(deps.pages.is_some(), deps.callbacks.is_some())),
         Route::Inbox => inbox::answer(deps, head),
+        Route::Callback(kind) => callback::answer(deps, kind, head, body.read(limit, time).await?).await,
         Route::Unknown => Err(Problem::NotFound),
     }
 }

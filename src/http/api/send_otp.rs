@@ -6,13 +6,14 @@ use serde::Deserialize;
 
 use super::call::Call;
 use super::json;
+use super::send_wishes::Wishes;
 use crate::domain::ServiceId;
 use crate::http::answer::Answer;
 use crate::http::answers::api_send;
 use crate::http::deps::Verify;
 use crate::http::problem::Problem;
 use crate::shard::SendRequest;
-use crate::template::{MessageStyle, Wording};
+use crate::template::Wording;
 
 /// Go programs that marshal a struct without tags spell its fields like this, and the Redis version,
 /// which reads names in any case, understood them.
@@ -20,19 +21,21 @@ use crate::template::{MessageStyle, Wording};
 struct Body<'a> {
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
     phone_number: Cow<'a, str>,
+    #[serde(alias = "Channel")]
+    channel: Option<String>,
+    #[serde(alias = "Locale")]
+    locale: Option<String>,
+    #[serde(rename = "appHash", alias = "AppHash", alias = "apphash")]
+    app_hash: Option<String>,
 }
 
 /// Sends a code and waits until the provider has taken it.
 pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
-    let body: Body<'_> = json::read(body)?;
-    let number = json::number(&body.phone_number, call.deps.default_region)?;
-    let request = SendRequest {
-        service: ServiceId::DEFAULT,
-        number,
-        options: None,
-        channel: None,
-        style: MessageStyle { wording: Wording::Api, ..MessageStyle::default() },
-    };
+    let Body { phone_number, channel, locale, app_hash } = json::read(body)?;
+    let number = json::number(&phone_number, call.deps.default_region)?;
+    let wishes = Wishes { channel, locale, app_hash };
+    let (channel, style) = wishes.read(&call.deps.channels, Wording::Api)?;
+    let request = SendRequest { service: ServiceId::DEFAULT, number, options: None, channel, style };
     let outcome = call.send(request).await?;
     Ok(api_send(call.deps.answers, &outcome, number))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::script::{Asked, Script};
 use super::world::{EchoPages, NUMBER, World, deps, send_body, sms_code_body, tutorial_code, verify_body};
 use crate::config::AnswerSet;
+use crate::http::GatewayHealth;
 use crate::shard::{CheckAnswer, SendAnswer};
 use crate::template::{MessageStyle, Wording};
 
@@ -243,6 +244,29 @@ async fn when_a_part_is_not_ready_readyz_says_which_and_healthz_still_lives() {
     reply.is(503, r#"{"code":503,"message":"not ready","data":{"reasons":["the store is loading"]}}"#);
     assert_eq!(reply.header("retry-after"), Some("1"));
     assert_eq!(world.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn readyz_tells_of_each_gateway_whether_ready_or_not() {
+    let gateways = || {
+        let (name, circuit) = ("TwilioMessages", "closed");
+        let well = GatewayHealth { name, circuit, next_try_in_seconds: None, problem: None };
+        let problem = Some("the token was refused".to_owned());
+        vec![well, GatewayHealth { name: "Mada", circuit: "open", next_try_in_seconds: Some(9), problem }]
+    };
+    let told = concat!(
+        r#""gateways":[{"name":"TwilioMessages","circuit":"closed"},"#,
+        r#"{"name":"Mada","circuit":"open","next_try_in_seconds":9,"problem":"the token was refused"}]"#
+    );
+    let mut ready = deps(Script::panics());
+    ready.gateways = Arc::new(gateways);
+    let body = format!(r#"{{"code":200,"message":"ready","data":{{{told}}}}}"#);
+    World::with(ready).await.get("/readyz").await.is(200, &body);
+    let mut not_ready = deps(Script::panics());
+    not_ready.gateways = Arc::new(gateways);
+    not_ready.readiness = Arc::new(|| Err(vec!["r".to_owned()]));
+    let body = format!(r#"{{"code":503,"message":"not ready","data":{{"reasons":["r"],{told}}}}}"#);
+    World::with(not_ready).await.get("/readyz").await.is(503, &body);
 }
 
 #[tokio::test]

@@ -82,6 +82,8 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
         Just(r#""phoneNumber""#.to_owned()),
         Just(r#""user""#.to_owned()),
         Just(r#""code""#.to_owned()),
+        Just(r#""channel""#.to_owned()),
+        Just(r#""appHash""#.to_owned()),
         Just(r#""smsCode""#.to_owned()),
         Just(r#""+14155552671""#.to_owned()),
         Just("null".to_owned()),
@@ -94,7 +96,14 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
             r#"{{"user":{{"phoneNumber":{number}}},"phoneNumber":{number},"code":{number},"smsCode":{number}}}"#
         )
     };
+    let wish = |(field, text): (&str, String)| {
+        let text = serde_json::Value::from(text);
+        format!(r#"{{"phoneNumber":"+14155552671","{field}":{text}}}"#).into_bytes()
+    };
+    let fields = prop::sample::select(vec!["channel", "locale", "appHash"]);
+    let values = prop_oneof![any::<String>(), "[a-zA-Z-]{0,12}", "[a-zA-Z0-9+/]{11}", Just("sms".to_owned())];
     prop_oneof![
+        (fields, values).prop_map(wish),
         vec(any::<u8>(), 0..200),
         vec(piece, 0..30).prop_map(|pieces| pieces.concat().into_bytes()),
         "[+0-9 ()-]{0,20}".prop_map(almost_good).prop_map(String::into_bytes),

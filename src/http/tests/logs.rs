@@ -7,21 +7,28 @@ use std::time::Duration;
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Level};
 
+use super::callbacks::Receiver;
 use super::client::{Reply, get, post};
 use super::script::Script;
-use super::world::{World, send_body, sms_code_body, verify_body};
+use super::world::{World, deps, send_body, sms_code_body, verify_body};
+use crate::http::CallbackAnswer;
 use crate::shard::{CheckAnswer, Refusal, SendAnswer};
 
 #[tokio::test]
 async fn at_trace_level_no_number_code_path_or_query_is_logged() {
     let log = Log::default();
     let _guard = log.capture(Level::TRACE);
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let mut deps = deps(Script::checks(CheckAnswer::Approved));
+    deps.callbacks = Some(Arc::new(Receiver::answering(CallbackAnswer::Unreadable)));
+    let world = World::with(deps).await;
     for request in [
         post("/api/send-otp", &send_body()),
         post("/api/verify-otp", &verify_body("739104")),
         post("/verify-code", &sms_code_body("739104")),
         post("/api/verify-otp", r#"{"user":{"phoneNumber":"+1415555267"},"code":739104}"#),
+        post("/api/send-otp", r#"{"phoneNumber":"+14155552671","channel":"739104","locale":"739104"}"#),
+        post("/api/send-otp", r#"{"phoneNumber":"+14155552671","appHash":"739104"}"#),
+        post("/callbacks/twilio/gate?code=739104", "To=%2B14155552671&Digits=739104"),
         get("/inbox/messages?to=%2B14155552671"),
         get("/verify/14155552671/739104"),
         "X14155552671 /739104 HTTP/1.1\r\nhost: 739104\r\n\r\n".to_owned(),
@@ -163,6 +170,27 @@ async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
         for private in ["739104", "4155552672"] {
             assert!(!lines.contains(private), "{lines}");
         }
+    }
+}
+
+#[tokio::test]
+async fn at_debug_level_a_wish_that_is_not_understood_tells_why_and_repeats_none_of_it() {
+    let log = Log::default();
+    let _guard = log.capture(Level::DEBUG);
+    let world = World::scripted(Script::panics()).await;
+    for (field, reason) in [
+        (r#""channel":"739104""#, "channel is none of sms, call and whatsapp"),
+        (r#""channel":"call""#, "the channel call is not served here"),
+        (r#""channel":739104"#, "where a string must be"),
+        (r#""locale":"739104""#, "locale is not a language tag"),
+        (r#""appHash":"739104""#, "appHash is not 11 characters"),
+        (r#""appHash":null,"appHash":null"#, "the field appHash is given twice"),
+    ] {
+        log.clear();
+        let body = format!(r#"{{"phoneNumber":"+14155552672",{field}}}"#);
+        assert_eq!(world.post("/api/send-otp", &body).await.status, 400, "{field}");
+        let line = log.line_with("bad request body");
+        assert!(line.contains(reason) && !log.text().contains("739104"), "{reason:?} not in {line}");
     }
 }
 

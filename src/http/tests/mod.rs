@@ -2,6 +2,7 @@
 
 mod bad_bodies;
 mod browsers;
+mod callbacks;
 mod client;
 mod connections;
 mod contract;
@@ -12,4 +13,5 @@ mod logs;
 mod script;
 mod stopping;
 mod time_limits;
+mod wishes;
 mod world;

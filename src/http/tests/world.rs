@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::client::{Client, Reply, get, post};
 use super::script::Script;
 use crate::config::{AnswerSet, Bounds};
-use crate::domain::CodeLength;
+use crate::domain::{Channel, CodeLength};
 use crate::engine::SendOptions;
 use crate::http::{Deps, Page, Pages, serve};
 
@@ -82,6 +82,9 @@ pub fn deps(script: Script) -> Deps<Script> {
         lockout: Duration::from_secs(30 * 60),
         tutorial_code: tutorial_code(),
         readiness: Arc::new(|| Ok(())),
+        gateways: Arc::new(Vec::new),
+        channels: vec![Channel::Sms, Channel::WhatsApp],
+        callbacks: None,
         pages: None,
         host_name: None,
         request_id_prefix: 0xabcd_0123,

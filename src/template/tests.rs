@@ -1,0 +1,202 @@
+//! The texts of a service, from its settings to the message.
+
+use std::time::Duration;
+
+use super::{AppHash, DEFAULT_MESSAGE};
+use super::{Finding, LocalText, MessageStyle, TemplateSettings, Templates, TextSource, Wording};
+use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber};
+
+const GERMAN: &str = "+491711234567";
+const FRENCH: &str = "+33612345678";
+const US: &str = "+14155552671";
+
+fn settings() -> TemplateSettings {
+    TemplateSettings {
+        brand: "Acme".to_owned(),
+        code_length: CodeLength::SIX,
+        life: Duration::from_secs(300),
+        message: "message code {code}".to_owned(),
+        tutorial_message: "{brand} tutorial code {code}".to_owned(),
+        messages: Vec::new(),
+        default_locale: None,
+        webotp_domain: None,
+    }
+}
+
+fn text(channel: Option<Channel>, tag: &str, text: &str) -> LocalText {
+    let text = format!("{text} code {{code}}");
+    LocalText { channel, locale: Locale::parse(tag), text }
+}
+
+/// Texts for every step of the look-up.
+fn many() -> TemplateSettings {
+    let messages = vec![
+        text(Some(Channel::Sms), "de", "sms de"),
+        text(Some(Channel::Sms), "de-AT", "sms de-AT"),
+        text(Some(Channel::Sms), "en", "sms en"),
+        text(Some(Channel::Sms), "", "sms"),
+        text(Some(Channel::Call), "fr", "call fr"),
+        text(None, "de", "any de"),
+        text(None, "", "any"),
+    ];
+    TemplateSettings { messages, ..settings() }
+}
+
+struct Asking {
+    templates: Templates,
+    style: MessageStyle,
+}
+
+fn with(settings: &TemplateSettings) -> Asking {
+    let (templates, _) = Templates::check(settings).expect("good texts");
+    Asking { templates, style: MessageStyle::default() }
+}
+
+impl Asking {
+    fn asked_in(mut self, tag: &str) -> Self {
+        self.style.locale = Locale::parse(tag);
+        self
+    }
+
+    /// Fails unless a message is this text, in this language.
+    #[track_caller]
+    fn says(&self, channel: Channel, to: &str, expected: &str, tag: &str) {
+        let to = PhoneNumber::parse(to, None).expect("a number");
+        let code = Code::parse("123456").expect("a code");
+        let said = self.templates.render(&self.style, channel, to, &code, Duration::from_secs(61));
+        let tag = Locale::parse(tag);
+        assert_eq!((said.text.as_str(), said.locale), (expected, tag));
+    }
+}
+
+#[test]
+fn with_one_text_everybody_gets_it() {
+    let asking = with(&settings()).asked_in("de");
+    asking.says(Channel::Sms, GERMAN, "message code 123456", "");
+    asking.says(Channel::WhatsApp, US, "message code 123456", "");
+    asking.says(Channel::Call, US, "message code 1. 2. 3. 4. 5. 6.", "");
+}
+
+#[test]
+fn the_requested_language_goes_before_that_of_the_country() {
+    with(&many()).asked_in("de").says(Channel::Sms, US, "sms de code 123456", "de");
+    with(&many()).asked_in("de-at").says(Channel::Sms, US, "sms de-AT code 123456", "de-AT");
+    with(&many()).asked_in("de-CH").says(Channel::Sms, US, "sms de code 123456", "de");
+    with(&many()).asked_in("en-GB").says(Channel::Sms, GERMAN, "sms en code 123456", "en");
+}
+
+#[test]
+fn without_one_the_country_decides() {
+    with(&many()).says(Channel::Sms, GERMAN, "sms de code 123456", "de");
+    with(&many()).says(Channel::Sms, US, "sms en code 123456", "en");
+    with(&many()).asked_in("ja").says(Channel::Sms, "+436641234567", "sms de-AT code 123456", "de-AT");
+}
+
+#[test]
+fn then_the_default_language_and_then_the_text_without_one() {
+    with(&many()).says(Channel::Sms, FRENCH, "sms code 123456", "");
+    let settings = TemplateSettings { default_locale: Locale::parse("de-DE"), ..many() };
+    with(&settings).says(Channel::Sms, FRENCH, "sms de code 123456", "de");
+    with(&settings).says(Channel::WhatsApp, FRENCH, "any de code 123456", "de");
+}
+
+#[test]
+fn then_the_texts_for_any_channel_and_then_the_message() {
+    with(&many()).says(Channel::Call, FRENCH, "call fr code 1. 2. 3. 4. 5. 6.", "fr");
+    with(&many()).says(Channel::Call, GERMAN, "any de code 1. 2. 3. 4. 5. 6.", "de");
+    with(&many()).says(Channel::WhatsApp, US, "any code 123456", "");
+    let mut settings = many();
+    settings.messages.retain(|text| text.channel.is_some());
+    with(&settings).says(Channel::Call, US, "message code 1. 2. 3. 4. 5. 6.", "");
+}
+
+#[test]
+fn a_text_without_a_language_is_taken_for_one_in_the_default_language() {
+    let settings = TemplateSettings { default_locale: Locale::parse("es"), ..settings() };
+    with(&settings).says(Channel::Call, US, "message code 1. 2. 3. 4. 5. 6.", "es");
+}
+
+#[test]
+fn the_tutorials_text_is_always_the_same() {
+    let mut asking = with(&many()).asked_in("de");
+    asking.style.wording = Wording::Tutorial;
+    asking.says(Channel::Sms, GERMAN, "Acme tutorial code 123456", "");
+}
+
+#[test]
+fn a_text_that_is_brought_along_is_filled_in_like_the_others() {
+    let settings = TemplateSettings { webotp_domain: Some("example.com".to_owned()), ..many() };
+    let mut asking = with(&settings).asked_in("de");
+    asking.style.wording = Wording::Custom("{brand}: _CODE_, {minutes} min {x}".into());
+    asking.says(Channel::Sms, GERMAN, "Acme: 123456, 2 min {x}\n\n@example.com #123456", "de");
+    asking.style.app_hash = AppHash::parse("FA+9qCX9VSu");
+    asking.says(Channel::Sms, GERMAN, "Acme: 123456, 2 min {x}\nFA+9qCX9VSu", "de");
+    asking.says(Channel::WhatsApp, GERMAN, "Acme: 123456, 2 min {x}", "de");
+}
+
+#[test]
+fn a_text_that_is_brought_along_can_be_checked() {
+    let (templates, _) = Templates::check(&settings()).expect("good texts");
+    assert_eq!(templates.check_custom("{brand} _CODE_ {minutes}"), Ok(()));
+    assert!(templates.check_custom("{code} {x}").is_err_and(|e| e.contains("{x}")));
+    assert!(templates.check_custom("hello").is_err_and(|e| e.contains("must contain {code}")));
+}
+
+#[test]
+fn every_error_of_every_text_is_found_at_once() {
+    let bad = TemplateSettings {
+        message: "nothing".to_owned(),
+        tutorial_message: "{x} {code}".to_owned(),
+        messages: vec![
+            text(None, "de", ""),
+            LocalText { text: "hello".to_owned(), ..text(None, "fr", "") },
+            text(None, "DE", ""),
+        ],
+        webotp_domain: Some("https://example.com".to_owned()),
+        ..settings()
+    };
+    let errors = Templates::check(&bad).expect_err("errors");
+    let said = |source| errors.iter().filter(|e| e.source == source).map(|e| &*e.words).collect::<String>();
+    assert_eq!(errors.len(), 5, "{errors:?}");
+    assert!(said(TextSource::WebOtpDomain).contains("host name"));
+    assert!(said(TextSource::Message).contains("must contain {code}"));
+    assert!(said(TextSource::TutorialMessage).contains("{x}"));
+    assert!(said(TextSource::Local(1)).contains("must contain {code}"));
+    assert!(said(TextSource::Local(2)).contains("another text"));
+}
+
+#[test]
+fn nothing_is_said_about_the_texts_that_nobody_set() {
+    let built_in = TemplateSettings {
+        message: DEFAULT_MESSAGE.to_owned(),
+        tutorial_message: "Hello from {brand}! Your verification code is: {code}".to_owned(),
+        ..settings()
+    };
+    assert_eq!(Templates::check(&built_in).map(|(_, findings)| findings), Ok(Vec::new()));
+}
+
+#[test]
+fn advice_is_given_on_texts_that_can_be_text_messages() {
+    let long = "code ".repeat(40);
+    let settings = TemplateSettings {
+        messages: vec![
+            text(Some(Channel::Call), "en", &long),
+            text(Some(Channel::WhatsApp), "en", &long),
+            text(None, "en", &long),
+            text(Some(Channel::Sms), "en", &long),
+        ],
+        ..settings()
+    };
+    let (_, warnings) = Templates::check(&settings).expect("good texts");
+    let sources: Vec<_> = warnings.iter().map(|Finding { source, .. }| *source).collect();
+    let [any, sms] = [TextSource::Local(2), TextSource::Local(3)];
+    assert_eq!(sources, [any, any, sms, sms], "{warnings:?}");
+}
+
+#[test]
+fn an_app_hash_is_eleven_characters_of_base64() {
+    assert_eq!(AppHash::parse("FA+9qCX9/Su").as_ref().map(AppHash::as_str), Some("FA+9qCX9/Su"));
+    for text in ["", "FA+9qCX9VS", "FA+9qCX9VSuu", "FA-9qCX9VSu", "FA+9qCX9VS=", "FA+9qCX9VSü"] {
+        assert_eq!(AppHash::parse(text), None, "{text:?}");
+    }
+}
