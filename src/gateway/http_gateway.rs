@@ -2,6 +2,7 @@
 //! recognised.
 
 mod answer;
+mod body;
 mod placeholder;
 mod request;
 mod success;

@@ -1,3 +1,5 @@
+//! What answers mean, by the description's rule and by HTTP's.
+
 use super::*;
 use crate::gateway::double::answer;
 

@@ -1,3 +1,5 @@
+//! What a request looks like on the wire.
+
 use serde_json::Value;
 
 use super::*;

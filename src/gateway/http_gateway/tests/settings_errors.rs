@@ -1,3 +1,5 @@
+//! Descriptions that cannot work, and what the start says about them.
+
 use super::*;
 
 /// What the start says about settings that differ from good ones in one point.
