@@ -16,7 +16,7 @@ pub(super) enum BodyTemplate {
 
 /// A JSON value whose texts are templates. What is put in becomes part of a text, and is escaped
 /// when the whole is written.
-enum JsonTemplate {
+pub(super) enum JsonTemplate {
     Fixed(Value),
     Text(Template),
     List(Vec<Self>),
