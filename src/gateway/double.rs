@@ -35,6 +35,11 @@ impl Reply {
         Self::Bytes(answer(status, headers, body))
     }
 
+    /// A whole answer with an XML body.
+    pub(crate) fn xml(status: u16, body: &str) -> Self {
+        Self::Bytes(answer(status, &[], body).replacen("application/json", "text/xml", 1))
+    }
+
     /// What Twilio answers when it takes a message.
     pub(crate) fn created(sid: &str) -> Self {
         Self::json(201, &created_body(sid))

@@ -3,12 +3,22 @@
 //! A gateway's error has a class, and only the class decides what happens next. This layer is the
 //! only user of reqwest.
 
+mod account_standing;
+mod answer_class;
+mod answer_headers;
+mod basic_auth;
 #[cfg(test)]
 pub(crate) mod double;
 mod http_client;
+mod http_gateway;
+mod mada;
+mod message_ids;
+mod provider_url;
 mod receipt;
 mod settings;
+mod settings_error;
 mod simulator;
+mod sinch;
 mod twilio;
 mod twilio_codes;
 
@@ -19,12 +29,16 @@ use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 
 pub use futures_util::future::BoxFuture;
 
+pub use http_gateway::HttpGateway;
+pub use mada::Mada;
 pub use receipt::{Receipt, ReceiptStatus};
 pub use settings::{
     HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, SinchSettings, TwilioAccount, TwilioSender,
     TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
+pub use settings_error::GatewaySettingsError;
 pub use simulator::{InboxMessage, Simulator};
+pub use sinch::Sinch;
 pub use twilio::{
     CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioSettingsError,
     TwilioVerify, TwilioVoice, twiml,

@@ -105,14 +105,17 @@ pub struct MadaSettings {
 
 /// A gateway that is described in the configuration. In URL, header values and body values these are
 /// replaced: `{to}` (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`,
-/// `{validity_seconds}`, `{username}`, `{password}`, `{token}`.
-#[derive(Debug, Clone)]
+/// `{validity_seconds}`, `{username}`, `{password}`, `{token}`, and `{basic}`, which is
+/// `base64(username:password)`. A brace itself is written twice: `{{` or `}}`.
+#[derive(Clone)]
 pub struct HttpGatewaySettings {
-    /// `GET`, `POST` or `PUT`.
+    /// `GET`, `POST` or `PUT`, in any case.
     pub method: String,
-    /// Where messages go. What is put in is percent-encoded.
+    /// Where messages go. Scheme and host are written out; what is put in behind them is
+    /// percent-encoded.
     pub url: String,
-    /// Further headers. What is put in must be visible ASCII.
+    /// Further headers. What is put in must be visible ASCII, so `{text}` cannot be. A `Content-Type`
+    /// here replaces the body's own.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: HttpBody,
@@ -128,18 +131,31 @@ pub struct HttpGatewaySettings {
     pub token: Option<GatewayCredential>,
 }
 
+impl std::fmt::Debug for HttpGatewaySettings {
+    /// Shows no values of URL, headers and body: a key may be written there.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpGatewaySettings")
+            .field("method", &self.method)
+            .field("success", &self.success)
+            .field("channels", &self.channels)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The body of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HttpBody {
     /// None, as with `GET`.
     Empty,
-    /// A JSON value; placeholders are replaced in every string of it.
+    /// A JSON value; placeholders are replaced in every string of it, though not in the names of
+    /// members.
     Json(serde_json::Value),
     /// Fields of a form.
     Form(Vec<(String, String)>),
 }
 
-/// How success is recognised: every condition that is given must hold.
+/// How success is recognised: every condition that is given must hold. A number or a truth value
+/// at the end of a pointer is compared as JSON writes it: `0`, `true`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HttpSuccess {
     /// HTTP statuses; any 2xx when empty.

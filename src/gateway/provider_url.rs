@@ -1,0 +1,70 @@
+//! Addresses of providers, checked before anything is sent.
+
+use reqwest::Url;
+
+use super::GatewaySettingsError;
+use super::http_client::{HttpClient, is_this_machine};
+use crate::domain::GatewayName;
+
+/// An address with scheme and host. The error does not repeat it: it may contain a password.
+pub(super) fn provider_url(
+    gateway: GatewayName,
+    setting: &str,
+    text: &str,
+) -> Result<Url, GatewaySettingsError> {
+    let error = |problem: &str| GatewaySettingsError::new(gateway, setting, problem);
+    let url = Url::parse(text).map_err(|_| error("must be a URL such as https://sms.example.com/send"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(error("must begin with https:// or http:// and a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(error("must not contain a user name or password: they have settings of their own"));
+    }
+    if url.fragment().is_some() {
+        return Err(error("must not contain a # part, which is never sent"));
+    }
+    Ok(url)
+}
+
+/// A client for that address. Warns when secrets would cross a network unprotected.
+pub(super) fn client_for(
+    gateway: GatewayName,
+    setting: &str,
+    url: &Url,
+) -> Result<HttpClient, GatewaySettingsError> {
+    if url.scheme() == "http" && !is_this_machine(url) {
+        tracing::warn!(
+            gateway = gateway.as_str(),
+            host = url.host_str(),
+            "the URL is not https: codes and credentials cross the network unprotected"
+        );
+    }
+    HttpClient::for_target(url)
+        .map_err(|error| GatewaySettingsError::new(gateway, setting, format!("cannot be used: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_with_scheme_and_host_and_without_secrets_is_accepted() {
+        for (text, problem) in [
+            ("", "must be a URL"),
+            ("sms.example.com/send", "must be a URL"),
+            ("http://", "must be a URL"),
+            ("ftp://sms.example.com", "must begin with"),
+            ("mailto:a@example.com", "must begin with"),
+            ("https://user:hunter2@sms.example.com", "must not contain a user name"),
+            ("https://sms.example.com/#send", "must not contain a # part"),
+        ] {
+            let error = provider_url(GatewayName::Http, "http-gateway.url", text).expect_err(text);
+            let words = error.to_string();
+            assert!(words.starts_with(&format!("Http: http-gateway.url {problem}")), "{words}");
+            assert!(!words.contains("hunter2"));
+        }
+        for text in ["https://sms.example.com", "http://127.0.0.1:8080/a/b?c=d"] {
+            assert!(provider_url(GatewayName::Http, "http-gateway.url", text).is_ok(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Why a gateway cannot be used with the settings given.
+
+use crate::domain::GatewayName;
+
+/// A setting that cannot work. Names the setting and what is accepted, never the value: it may
+/// contain a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{gateway}: {setting} {problem}")]
+pub struct GatewaySettingsError {
+    /// Whose setting.
+    pub gateway: GatewayName,
+    /// The setting as it is written in the configuration, such as `sms.mada.url`.
+    pub setting: String,
+    /// What is wrong with it and what is accepted: the rest of a sentence.
+    pub problem: String,
+}
+
+impl GatewaySettingsError {
+    pub(super) fn new(gateway: GatewayName, setting: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { gateway, setting: setting.into(), problem: problem.into() }
+    }
+}
