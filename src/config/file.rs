@@ -26,7 +26,7 @@ pub fn layer(sources: &Sources, names: &Names, report: &mut Report) -> Layer {
     match read_text(&path) {
         Ok(Some(text)) => match serde_json::from_str::<Members>(&text) {
             Ok(members) => {
-                Contents { file: &shown, names, report, credentials: Vec::new() }.fill(&mut layer, members)
+                Contents { file: &shown, names, report, credentials: Vec::new() }.fill(&mut layer, members);
             }
             Err(error) => report.problem(shown, not_json(&error), None),
         },

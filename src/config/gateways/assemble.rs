@@ -10,7 +10,7 @@ use super::credentials::{self, HttpKeys};
 use super::http::HttpGateway;
 use super::mada::{self, MadaKeys};
 use super::offer::Offer;
-use super::routing::{self, Provider};
+use super::routing::{self, ProviderName};
 use super::sinch::{self, SinchKeys};
 use super::twilio::{self, TwilioKeys, TwilioOffers};
 use super::twilio_kinds::Sid;
@@ -89,7 +89,7 @@ impl Offers {
     fn order(&self, given: Given<Text>, reader: &mut Reader<'_>) -> Option<Taken<Routing>> {
         if given.is_absent() {
             let (gateway, origin) = if self.has_twilio() {
-                match self.stands_for(Provider::Twilio) {
+                match self.stands_for(ProviderName::Twilio) {
                     Ok(gateway) => (gateway, "Twilio's variables are set"),
                     Err(problem) => {
                         reader.report.problem(
@@ -120,12 +120,12 @@ impl Offers {
     }
 
     /// The gateway that a name of the setting stands for, or why it cannot be used.
-    fn stands_for(&self, provider: Provider) -> Result<GatewayName, String> {
+    fn stands_for(&self, provider: ProviderName) -> Result<GatewayName, String> {
         let name = match provider {
-            Provider::Exactly(name) => name,
-            Provider::Twilio if self.twilio.messages.is_given() => GatewayName::TwilioMessages,
-            Provider::Twilio if self.twilio.verify.is_given() => GatewayName::TwilioVerify,
-            Provider::Twilio => {
+            ProviderName::Gateway(name) => name,
+            ProviderName::Twilio if self.twilio.messages.is_given() => GatewayName::TwilioMessages,
+            ProviderName::Twilio if self.twilio.verify.is_given() => GatewayName::TwilioVerify,
+            ProviderName::Twilio => {
                 return Err(match &self.twilio.messages {
                     Offer::Lacking(problem) => {
                         format!("Twilio is not configured: {problem}, or a TWILIO_SERVICES_ID for Verify")
@@ -214,21 +214,18 @@ fn check_channels(gateways: &GatewaySettings, wishes: &Wishes, reader: &mut Read
     let messages_cannot_call =
         gateways.routing.names(GatewayName::TwilioMessages) && gateways.twilio_voice.is_none();
     let how = "set TWILIO_VOICE_NUMBER (or a TWILIO_PHONE_NUMBER with + and country code)";
-    match &wishes.voice {
-        None => {}
-        Some(origin) if !gateways.serves(Channel::Call) => {
-            if !report.is_about(&["TWILIO_VOICE_NUMBER"]) {
-                let problem = format!(
-                    "it is true, and no gateway of otp-sms-provider can call. For Twilio {how}; or name TwilioVerify or \
-                     Sinch; or give http-gateway the channel \"call\""
-                );
-                report.problem("voice", problem, origin.clone());
+    if let Some(origin) = &wishes.voice {
+        if gateways.serves(Channel::Call) {
+            if messages_cannot_call {
+                report.warn(format!("voice is true, and Twilio does not call: {how}. Other gateways do"));
             }
+        } else if !report.is_about(&["TWILIO_VOICE_NUMBER"]) {
+            let problem = format!(
+                "it is true, and no gateway of otp-sms-provider can call. For Twilio {how}; or name TwilioVerify or \
+                 Sinch; or give http-gateway the channel \"call\""
+            );
+            report.problem("voice", problem, origin.clone());
         }
-        Some(_) if messages_cannot_call => {
-            report.warn(format!("voice is true, and Twilio does not call: {how}. Other gateways do"));
-        }
-        Some(_) => {}
     }
     if wishes.gate && gateways.twilio_voice.is_none() {
         report.warn("voice-gate has no effect: only calls through TwilioVoice can wait for a key");

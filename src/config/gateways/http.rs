@@ -12,7 +12,7 @@ use super::super::object::object_of;
 use super::super::report::Report;
 use super::super::urls::BaseUrl;
 use super::super::value::{Setting, quoted, shown_json};
-use super::http_object::Members;
+use super::http_object::{Members, Noted};
 use super::http_secrets::{plain_secret, secret_in_url};
 use crate::domain::Channel;
 use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};
@@ -114,7 +114,7 @@ pub fn settings(object: HttpGateway, origin: &str, report: &mut Report) -> Optio
 }
 
 fn url(members: &mut Members<'_>) -> Option<String> {
-    let Some(url) = members.text("url")? else {
+    let Some(url) = members.text("url").ok()? else {
         members.wrong(
             "url",
             None,
@@ -147,7 +147,7 @@ fn url(members: &mut Members<'_>) -> Option<String> {
 
 /// With something harmless where placeholders are, which a URL itself could not have.
 fn without_placeholders(url: &str) -> String {
-    url.replace('{', "x").replace('}', "x")
+    url.replace(['{', '}'], "x")
 }
 
 fn check_headers(headers: Option<&[(String, String)]>, members: &mut Members<'_>) {
@@ -161,7 +161,7 @@ fn check_headers(headers: Option<&[(String, String)]>, members: &mut Members<'_>
                 "the name of a header has only ASCII letters, digits and - (RFC 9110, 5.1)",
             );
         }
-        if value.chars().any(|c| c.is_control()) {
+        if value.chars().any(char::is_control) {
             members.wrong(
                 &path,
                 None,
@@ -206,7 +206,7 @@ fn body(members: &mut Members<'_>) -> Option<HttpBody> {
 }
 
 fn method(body: Option<&HttpBody>, members: &mut Members<'_>) -> Option<String> {
-    let Some(given) = members.text("method")? else {
+    let Some(given) = members.text("method").ok()? else {
         let method = if matches!(body, Some(HttpBody::Empty)) { "GET" } else { "POST" };
         return Some(method.to_owned());
     };
@@ -274,7 +274,7 @@ fn success(members: &mut Members<'_>) -> Option<HttpSuccess> {
     let contains = success.text("contains");
     let message_id = pointer("message_id", &mut success);
     let (bad_number, retry) = (success.texts("bad_number"), success.texts("retry"));
-    let (place, equals) = (place?, equals?);
+    let (place, equals) = (place.ok()?, equals?);
     let (bad_number, retry) = (bad_number?, retry?);
     if place.is_none() {
         for (name, values) in [("equals", &equals), ("bad_number", &bad_number), ("retry", &retry)] {
@@ -293,20 +293,20 @@ fn success(members: &mut Members<'_>) -> Option<HttpSuccess> {
     Some(HttpSuccess {
         statuses: statuses?,
         json: place.map(|place| (place, equals)),
-        contains: contains?.filter(|text| !text.is_empty()),
-        message_id: message_id?,
+        contains: contains.ok()?.filter(|text| !text.is_empty()),
+        message_id: message_id.ok()?,
         bad_number,
         retry,
     })
 }
 
-/// A JSON pointer; `None` after an error.
-fn pointer(name: &str, members: &mut Members<'_>) -> Option<Option<String>> {
+/// A JSON pointer, if there is one.
+fn pointer(name: &str, members: &mut Members<'_>) -> Result<Option<String>, Noted> {
     let pointer = members.text(name)?;
     if let Some(wrong) = pointer.as_ref().filter(|text| !text.is_empty() && !text.starts_with('/')) {
         let problem = "it must be a JSON pointer (RFC 6901) such as \"/result/status\"";
         members.wrong(name, Some(quoted(wrong)), problem);
-        return None;
+        return Err(Noted);
     }
-    Some(pointer)
+    Ok(pointer)
 }

@@ -7,10 +7,14 @@ use super::super::object::json_text;
 use super::super::report::{ConfigError, Report};
 use super::super::value::shown_json;
 
+/// Something is wrong, and was noted.
+#[derive(Debug, Clone, Copy)]
+pub struct Noted;
+
 /// The members of one object that were not taken yet.
 pub struct Members<'a> {
     path: String,
-    members: Map<String, Value>,
+    left: Map<String, Value>,
     origin: &'a str,
     report: &'a mut Report,
 }
@@ -28,7 +32,7 @@ impl<'a> Members<'a> {
             let hint = suggestion(nearest(name, known.iter()).map(|known| format!("{path}.{known}")));
             report.warn(format!("{origin}: {:?} is unknown and ignored{hint}", format!("{path}.{name}")));
         }
-        Self { path: path.to_owned(), members, origin, report }
+        Self { path: path.to_owned(), left: members, origin, report }
     }
 
     /// Those of an object inside.
@@ -38,23 +42,22 @@ impl<'a> Members<'a> {
 
     /// Whether there is such a member.
     pub fn has(&self, name: &str) -> bool {
-        self.members.contains_key(name)
+        self.left.contains_key(name)
     }
 
     /// A member of any type.
     pub fn take(&mut self, name: &str) -> Option<Value> {
-        self.members.remove(name)
+        self.left.remove(name)
     }
 
-    /// A text. `Some(None)` when there is none, `None` after an error.
-    #[expect(clippy::option_option, reason = "absent and wrong are two things")]
-    pub fn text(&mut self, name: &str) -> Option<Option<String>> {
-        let Some(value) = self.take(name) else { return Some(None) };
+    /// A text, if there is such a member.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>, Noted> {
+        let Some(value) = self.take(name) else { return Ok(None) };
         let text = json_text(&value);
         if text.is_none() {
             self.wrong(name, Some(shown_json(&value)), "it must be a text");
         }
-        text.map(Some)
+        text.map(Some).ok_or(Noted)
     }
 
     /// A list of texts, or one text; none when there is no such member. `None` after an error.
@@ -81,22 +84,17 @@ impl<'a> Members<'a> {
                 return None;
             }
         };
-        let mut fields = Some(Vec::new());
+        let mut fields = Vec::new();
+        let mut right = true;
         for (field, value) in members {
-            match json_text(&value) {
-                Some(text) => {
-                    if let Some(fields) = &mut fields {
-                        fields.push((field, text));
-                    }
-                }
-                None => {
-                    fields = None;
-                    let path = format!("{name}.{field}");
-                    self.wrong(&path, Some(shown_json(&value)), "it must be a text");
-                }
+            if let Some(text) = json_text(&value) {
+                fields.push((field, text));
+            } else {
+                right = false;
+                self.wrong(&format!("{name}.{field}"), Some(shown_json(&value)), "it must be a text");
             }
         }
-        fields
+        right.then_some(fields)
     }
 
     /// Notes what is wrong with a member. `given` is for what is surely no secret.

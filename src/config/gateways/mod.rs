@@ -14,6 +14,7 @@ mod offer;
 mod routing;
 mod sinch;
 mod twilio;
+mod twilio_checks;
 pub mod twilio_kinds;
 
 pub use assemble::{GatewayKeys, VariableKeys, Wishes, assemble};

@@ -6,20 +6,20 @@ use crate::domain::{GatewayName, Routing, RoutingEntry};
 
 /// A name that the setting may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
+pub enum ProviderName {
     /// Messages when there is a sender, else Verify.
     Twilio,
     /// This one.
-    Exactly(GatewayName),
+    Gateway(GatewayName),
 }
 
-impl Provider {
+impl ProviderName {
     fn parse(text: &str) -> Option<Self> {
-        if text.eq_ignore_ascii_case("Twilio") {
+        if text == "Twilio" {
             return Some(Self::Twilio);
         }
-        let by_name = |name: &GatewayName| name.as_str().eq_ignore_ascii_case(text);
-        GatewayName::ALL.into_iter().find(by_name).map(Self::Exactly)
+        let by_name = |name: &GatewayName| name.as_str() == text;
+        GatewayName::ALL.into_iter().find(by_name).map(Self::Gateway)
     }
 }
 
@@ -27,14 +27,14 @@ impl Provider {
 /// which gateway a name stands for, or why it cannot be used.
 pub fn read(
     text: &str,
-    resolve: impl Fn(Provider) -> Result<GatewayName, String>,
+    resolve: impl Fn(ProviderName) -> Result<GatewayName, String>,
 ) -> Result<Routing, String> {
     let mut entries: Vec<RoutingEntry> = Vec::new();
     for (start, part) in parts(text, ';') {
         let (name, prefixes) = part.split_once(':').unwrap_or((part, ""));
         let place = place(start, name);
         let wrong = |problem: String| pointing(text, place.clone(), &problem);
-        let provider = Provider::parse(name.trim()).ok_or_else(|| wrong(unknown(name.trim())))?;
+        let provider = ProviderName::parse(name.trim()).ok_or_else(|| wrong(unknown(name.trim())))?;
         let gateway = resolve(provider).map_err(&wrong)?;
         if entries.iter().any(|entry| entry.gateway == gateway) {
             return Err(wrong(format!("{gateway} is here for the second time")));
@@ -72,7 +72,7 @@ fn place(start: usize, piece: &str) -> Range<usize> {
 }
 
 fn digits(prefix: &str) -> Option<String> {
-    let digits = prefix.strip_prefix('+').unwrap_or(prefix);
+    let digits = prefix.strip_prefix('+').unwrap_or_default();
     let fits = (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     fits.then(|| digits.to_owned())
 }
@@ -99,17 +99,17 @@ fn pointing(text: &str, place: Range<usize>, problem: &str) -> String {
 mod tests {
     use super::*;
 
-    fn any(provider: Provider) -> Result<GatewayName, String> {
+    fn any(provider: ProviderName) -> Result<GatewayName, String> {
         match provider {
-            Provider::Twilio => Ok(GatewayName::TwilioMessages),
-            Provider::Exactly(GatewayName::Http) => Err("it is not there".to_owned()),
-            Provider::Exactly(name) => Ok(name),
+            ProviderName::Twilio => Ok(GatewayName::TwilioMessages),
+            ProviderName::Gateway(GatewayName::Http) => Err("it is not there".to_owned()),
+            ProviderName::Gateway(name) => Ok(name),
         }
     }
 
     #[test]
     fn names_and_prefixes_are_read_in_their_order() {
-        let routing = read(" twilio ; Mada:+35987, 35988;Sinch", any).expect("a routing");
+        let routing = read(" Twilio ; Mada:+35987, +35988;Sinch", any).expect("a routing");
         let entries: Vec<_> = routing.entries().iter().map(|e| (e.gateway, e.prefixes.join(","))).collect();
         let expected = [
             (GatewayName::TwilioMessages, String::new()),

@@ -4,19 +4,18 @@
 use serde::Deserialize;
 
 use super::super::reader::{Reader, Taken};
+use super::super::report::Report;
 use super::super::urls::BaseUrl;
-use super::super::value::{Given, Setting};
+use super::super::value::Given;
 use super::assemble::Wishes;
 use super::kinds::OwnNumber;
 use super::offer::{Extent, Need, Offer, extent};
+use super::twilio_checks::{Address, sender_fits, sid_fits, token_fits};
 use super::twilio_kinds::{SenderNumber, Sid, Token};
 use crate::domain::{GatewayCredential, PhoneNumber};
 use crate::gateway::{
     TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
-
-/// Where Twilio's own Verify API answers. The other APIs: [`BaseUrl::placeholder`].
-const VERIFY_URL: &str = "https://verify.twilio.com";
 
 /// What the sources say about Twilio.
 #[derive(Debug, Default, Deserialize)]
@@ -146,13 +145,16 @@ pub fn offers(keys: TwilioKeys, wishes: &Wishes, reader: &mut Reader<'_>) -> Twi
     }
     let sid = reader.take("TWILIO_ACCOUNT_SID", keys.account_sid);
     let token = reader.take("TWILIO_AUTH_TOKEN", keys.auth_token);
-    let number_given = !keys.phone_number.is_absent();
+    // A variable whose file is missing is given too.
+    let given = |absent: bool, name: &str, report: &Report| !absent || report.is_about(&[name]);
+    let number_given = given(keys.phone_number.is_absent(), "TWILIO_PHONE_NUMBER", reader.report);
     let number = reader.take("TWILIO_PHONE_NUMBER", keys.phone_number);
-    let messaging_given = !keys.messaging_service_sid.is_absent();
+    let messaging_given =
+        given(keys.messaging_service_sid.is_absent(), "TWILIO_MESSAGING_SERVICE_SID", reader.report);
     let messaging = reader.take("TWILIO_MESSAGING_SERVICE_SID", keys.messaging_service_sid);
-    let verify_given = !keys.services_id.is_absent();
+    let verify_given = given(keys.services_id.is_absent(), "TWILIO_SERVICES_ID", reader.report);
     let service = reader.take("TWILIO_SERVICES_ID", keys.services_id);
-    let voice_given = !keys.voice_number.is_absent();
+    let voice_given = given(keys.voice_number.is_absent(), "TWILIO_VOICE_NUMBER", reader.report);
     let voice = reader.take("TWILIO_VOICE_NUMBER", keys.voice_number);
     let whatsapp_given = !keys.whatsapp_number.is_absent();
     let whatsapp = reader.take("TWILIO_WHATSAPP_NUMBER", keys.whatsapp_number);
@@ -198,7 +200,10 @@ pub fn offers(keys: TwilioKeys, wishes: &Wishes, reader: &mut Reader<'_>) -> Twi
                                 neither a TWILIO_PHONE_NUMBER nor a TWILIO_MESSAGING_SERVICE_SID",
             );
         }
-        return TwilioOffers { messages: Offer::Lacking(NO_SENDER.to_owned()), voice, verify };
+        // What nothing at all can be sent with was noted above.
+        let noted = extent == Extent::Half && !verify_given && !voice_given;
+        let messages = if noted { Offer::Broken } else { Offer::Lacking(NO_SENDER.to_owned()) };
+        return TwilioOffers { messages, voice, verify };
     }
     let sender = match (messaging, messaging_given) {
         (Some(service), _) => Some(TwilioSender::MessagingService(service.value.0)),
@@ -212,36 +217,6 @@ pub fn offers(keys: TwilioKeys, wishes: &Wishes, reader: &mut Reader<'_>) -> Twi
         feedback: wishes.feedback,
     });
     TwilioOffers { messages: Offer::unless_broken(messages), voice, verify }
-}
-
-/// Where Twilio answers. `None` after an error.
-struct Address {
-    api: Option<String>,
-    verify: Option<String>,
-    /// Whether it is known to be Twilio itself.
-    is_twilio: bool,
-}
-
-impl Address {
-    fn read(given: Given<BaseUrl>, reader: &mut Reader<'_>) -> Self {
-        if given.is_absent() {
-            let base = BaseUrl::placeholder();
-            reader.row("TWILIO_BASE_URL", format!("{} and {VERIFY_URL}", base.shown()), "the default");
-            return Self { api: Some(base.0), verify: Some(VERIFY_URL.to_owned()), is_twilio: true };
-        }
-        let base = reader.take("TWILIO_BASE_URL", given).map(|taken| taken.value);
-        if base.as_ref().is_some_and(BaseUrl::is_exposed) {
-            reader.report.warn("TWILIO_BASE_URL begins with http: credentials and codes travel unencrypted");
-        }
-        let is_twilio = base.as_ref().is_some_and(BaseUrl::is_twilio);
-        let url = base.map(|base| base.0);
-        // Twilio's own APIs have a host each; whoever stands in for Twilio has one for all.
-        let verify = url.as_ref().map(|url| match is_twilio {
-            true => url.replacen("://api.", "://verify.", 1),
-            false => url.clone(),
-        });
-        Self { api: url, verify, is_twilio }
-    }
 }
 
 fn whatsapp_sender(
@@ -264,47 +239,4 @@ fn whatsapp_sender(
     }
     let number = number?.value.0?.e164();
     Some(WhatsAppSender { number, content_sid: content.map(|sid| sid.value.0.clone()) })
-}
-
-/// Whether an id looks as Twilio's do; notes it when not.
-fn sid_fits<const A: char, const B: char>(
-    variable: &str,
-    sid: &Taken<Sid<A, B>>,
-    reader: &mut Reader<'_>,
-) -> bool {
-    let fits = sid.value.is_twilios();
-    if !fits {
-        let problem = format!("it must be {}", Sid::<A, B>::accepted());
-        reader.report.problem(variable, problem, sid.origin.clone());
-    }
-    fits
-}
-
-/// Whether it can be a token at all. Twilio promises no form, so one that is not of today's form
-/// gets a warning only; the commonest reason is a key of another kind, or a piece that was lost.
-fn token_fits(token: &Taken<Token>, reader: &mut Reader<'_>) -> bool {
-    if token.value.is_blank() {
-        let problem = "it has neither letters nor digits, so it is no token. Twilio's console shows the account's \
-                       auth token: 32 hexadecimal digits";
-        reader.report.problem("TWILIO_AUTH_TOKEN", problem, token.origin.clone());
-        return false;
-    }
-    if !token.value.is_twilios() {
-        reader.report.warn(format!(
-            "TWILIO_AUTH_TOKEN is not of 32 hexadecimal digits, as Twilio's console shows auth tokens; if Twilio \
-             refuses it, look there (secrets of API keys do not work here); given by {}",
-            token.origin
-        ));
-    }
-    true
-}
-
-/// Whether Twilio could send from it; notes it when not.
-fn sender_fits(sender: &Taken<SenderNumber>, reader: &mut Reader<'_>) -> bool {
-    let fits = sender.value.is_twilios();
-    if !fits {
-        let problem = format!("it must be {}", SenderNumber::TWILIOS);
-        reader.report.problem("TWILIO_PHONE_NUMBER", problem, sender.origin.clone());
-    }
-    fits
 }

@@ -11,6 +11,7 @@ use crate::config::nested::MEMBERS;
 
 const SCHEMA: &str = include_str!("../../../docs/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/configuration.md");
+const GO_FRAMEWORK: &str = include_str!("../../../docs/migrating-from-the-go-framework.md");
 const SAMPLE: &str = include_str!("../../../config.json");
 
 #[test]
@@ -74,10 +75,15 @@ fn the_manual_names_every_key_with_its_variable_and_default() {
 
 #[test]
 fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
-    let samples: Vec<&str> = blocks("json").collect();
-    assert!(samples.len() >= 3, "{samples:?}");
+    let samples: Vec<&str> = blocks("json").chain(blocks_of(GO_FRAMEWORK, "json")).collect();
+    assert!(samples.len() >= 8, "{samples:?}");
     for sample in samples {
-        let world = all_gateways().file("config.json", sample);
+        let world = if sample.contains("{token}") {
+            all_gateways().variable("HTTP_GATEWAY_TOKEN", TOKEN)
+        } else {
+            all_gateways()
+        };
+        let world = world.file("config.json", sample);
         for warning in world.warnings() {
             assert!(!warning.contains("unknown"), "{warning}\n{sample}");
         }
@@ -104,7 +110,6 @@ fn all_gateways() -> World {
         .variable("MADA_PASSWORD", TOKEN)
         .variable("MADA_URL", "localhost:1/soap")
         .variable("MADA_SOURCE_NAME", "Acme")
-        .variable("HTTP_GATEWAY_TOKEN", TOKEN)
 }
 
 #[test]
@@ -137,7 +142,11 @@ fn parsed(text: &str) -> Value {
 
 /// The fenced blocks of a language in the manual.
 fn blocks(language: &'static str) -> impl Iterator<Item = &'static str> {
+    blocks_of(MANUAL, language)
+}
+
+fn blocks_of(text: &'static str, language: &'static str) -> impl Iterator<Item = &'static str> {
     let fence = format!("```{language}\n");
-    let parts = MANUAL.split("\n```").filter(move |part| format!("```{part}").starts_with(&fence));
+    let parts = text.split("\n```").filter(move |part| format!("```{part}").starts_with(&fence));
     parts.filter_map(|part| part.split_once('\n')).map(|(_, body)| body)
 }

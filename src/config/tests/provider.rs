@@ -125,6 +125,12 @@ fn what_is_given_and_cannot_be_read_is_not_called_missing_too() {
         says(&twilio_with(name, "absent").error(), &[name, "there is no file"]);
     }
     says(&twilio.file(".env", "TWILIO_AUTHTOKEN='x").error(), &["TWILIO_AUTHTOKEN", ".env, line 1"]);
+    for (name, world) in [
+        ("TWILIO_PHONE_NUMBER_FILE", World::with_twilio().without("TWILIO_PHONE_NUMBER")),
+        ("TWILIO_SERVICES_ID_FILE", World::with_verify().without("TWILIO_SERVICES_ID")),
+    ] {
+        says(&world.variable(name, "absent").error(), &[name, "there is no file"]);
+    }
     let alone = World::with_config(r#"{"production": true, "prod-domain": "localhost:1"}"#)
         .variable("TWILIO_AUTH_TOKEN_FILE", "absent");
     let errors = alone.errors();
