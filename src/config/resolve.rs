@@ -20,6 +20,7 @@ use super::listen::{self, FlagKeys, ListenKeys};
 use super::reader::{Reader, Taken};
 use super::report::{ConfigError, Report};
 use super::settings::{GatewaySettings, LogSettings, Settings};
+use super::value::Given;
 use crate::domain::{CodeLength, GatewayName};
 use crate::engine::SendOptions;
 
@@ -55,13 +56,15 @@ pub fn resolve(
     if let (Some(gateways), Some(production), Some(simulate)) = (&gateways, &production, simulate) {
         guard_simulator(gateways, production, simulate.value.0, r.report);
     }
+    // Of a life that cannot be read nothing else follows.
+    let life_wrong = matches!(keys.otp_timeout, Given::Wrong { .. });
     let policy = policy::policy(&mut keys, r)?;
+    let life = if life_wrong { Duration::MAX } else { policy.code.life };
     let brand = texts::brand(take(&mut keys.brand), take(&mut keys.service_name), r);
     let templates = texts::templates(&mut keys, &brand, policy.code, r);
     let bounds = policy::bounds(&mut keys, r);
     policy::warn_of_weakness(&policy, &bounds, r.report);
-    let delivery =
-        gateways.as_ref().map(|gateways| asked.settle(&gateways.value, policy.code.life, r.report));
+    let delivery = gateways.as_ref().map(|gateways| asked.settle(&gateways.value, life, r.report));
     let tracker = delivery::tracker(&mut keys, r);
     let log = LogSettings {
         level: r.value("log-level", take(&mut keys.log_level)).0,

@@ -87,7 +87,9 @@ pub fn assemble(
 impl Offers {
     /// Who is tried in which order, and where that came from.
     fn order(&self, given: Given<Text>, reader: &mut Reader<'_>) -> Option<Taken<Routing>> {
-        if given.is_absent() {
+        // An empty text orders nothing.
+        let blank = matches!(&given, Given::Read(Text(text), _) if text.trim().is_empty());
+        if given.is_absent() || blank {
             let (gateway, origin) = if self.has_twilio() {
                 match self.stands_for(ProviderName::Twilio) {
                     Ok(gateway) => (gateway, "Twilio's variables are set"),
@@ -219,7 +221,7 @@ fn check_channels(gateways: &GatewaySettings, wishes: &Wishes, reader: &mut Read
             if messages_cannot_call {
                 report.warn(format!("voice is true, and Twilio does not call: {how}. Other gateways do"));
             }
-        } else if !report.is_about(&["TWILIO_VOICE_NUMBER"]) {
+        } else if !report.is_about(&["TWILIO_VOICE_NUMBER", "VOICE"]) {
             let problem = format!(
                 "it is true, and no gateway of otp-sms-provider can call. For Twilio {how}; or name TwilioVerify or \
                  Sinch; or give http-gateway the channel \"call\""

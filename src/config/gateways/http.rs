@@ -40,7 +40,7 @@ impl Setting for HttpGateway {
         let text = |name: &str| self.0.get(name).and_then(Value::as_str).unwrap_or_default();
         let url = text("url");
         let end = url.find(['?', '#']).unwrap_or(url.len());
-        format!("{:?}", format!("{} {}", text("method"), &url[..end]).trim())
+        format!("{:?}", format!("{} {}", text("method").to_ascii_uppercase(), &url[..end]).trim())
     }
 
     fn accepted() -> String {

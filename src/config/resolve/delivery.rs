@@ -31,7 +31,10 @@ pub struct Asked {
 
 /// Reads the keys.
 pub fn ask(keys: &mut Keys, r: &mut Reader<'_>) -> Asked {
+    let voice_wrong = matches!(keys.voice, Given::Wrong { .. });
     let voice = set("voice", take(&mut keys.voice), r);
+    // Of a value that cannot be read nothing else follows.
+    let voice = if voice_wrong { Some(String::new()) } else { voice };
     let fallback = r.value("voice-fallback", take(&mut keys.voice_fallback)).0;
     let gate = set("voice-gate", take(&mut keys.voice_gate), r);
     let ring_for = r.value("voice-ring-for", take(&mut keys.voice_ring_for)).get();

@@ -42,6 +42,9 @@ fn retries_that_come_after_the_code_has_expired_get_a_word() {
     says(&retry.warnings().concat(), &["sms.max_retries is 20", "lives 30s", "about 5 retries"]);
     let long = retry.variable("ONCEWARD_OTP_TIMEOUT", "10m").variable("ONCEWARD_SMS_MAX_RETRIES", "10");
     assert_eq!(long.warnings(), Vec::<String>::new());
+    let wrong =
+        World::empty().variable("ONCEWARD_SMS_RETRY", "true").variable("ONCEWARD_OTP_TIMEOUT", "soon");
+    assert_eq!(wrong.load().expect_err("an error").warnings(), Vec::<String>::new());
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn every_member_is_read() {
     assert_eq!(http.success, success);
     assert_eq!(http.token.expect("a token").expose(), TOKEN);
     assert_eq!(world.warnings(), Vec::<String>::new());
-    assert_eq!(world.shows("http-gateway").0, "\"put https://sms.example.com/send\"");
+    assert_eq!(world.shows("http-gateway").0, "\"PUT https://sms.example.com/send\"");
     assert!(!format!("{:?}", world.loads()).contains(TOKEN));
 }
 

@@ -30,6 +30,8 @@ fn without_the_setting_it_is_twilio_or_the_simulator() {
     let warnings = idle.warnings().join("\n");
     says(&warnings, &["Sinch is configured", "Mada is configured", "otp-sms-provider does not name it"]);
     assert_eq!(idle.shows("gateways").1, "no provider is configured");
+    let empty = World::with_twilio().file("config.json", r#"{"otp-sms-provider": " "}"#);
+    assert_eq!(order(&empty), [TwilioMessages]);
 }
 
 #[test]

@@ -70,6 +70,16 @@ fn others_call_by_themselves() {
 }
 
 #[test]
+fn of_a_wrong_value_nothing_else_follows() {
+    let world = World::empty()
+        .and_mada()
+        .through("Mada")
+        .variable("ONCEWARD_VOICE", "yes")
+        .variable("ONCEWARD_WORKFLOW", "sms,call");
+    says(&world.error(), &["voice = \"yes\"", "true or false"]);
+}
+
+#[test]
 fn a_gate_needs_a_public_address() {
     let world = calling(World::with_twilio()).variable("ONCEWARD_VOICE_GATE", "true");
     says(&world.error(), &["voice-gate", "\"public-url\" is missing", "ONCEWARD_VOICE_GATE"]);
