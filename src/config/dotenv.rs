@@ -6,12 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::gateways::VARIABLE_PREFIXES;
 use super::names::PREFIX;
 use super::report::Report;
 use super::sources::read_text;
-
-/// What the names of Twilio's variables begin with.
-const TWILIO: &str = "TWILIO_";
 
 /// The variables of the `.env` file in `directory`, if there is one. A later line of the same name
 /// wins, as it does in the Redis version and in the tutorial.
@@ -69,13 +67,18 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
 }
 
 fn is_used(name: &str) -> bool {
-    [PREFIX, TWILIO].iter().any(|prefix| name.starts_with(prefix)) || ["HOST", "PORT"].contains(&name)
+    prefixes().any(|prefix| name.starts_with(prefix)) || ["HOST", "PORT"].contains(&name)
 }
 
 /// Whether a line that assigns nothing has one of our names where a name could be.
 fn mentions_used(line: &str) -> bool {
     let front = line.split('=').next().unwrap_or_default();
-    [PREFIX, TWILIO].iter().any(|prefix| front.contains(prefix))
+    prefixes().any(|prefix| front.contains(prefix))
+}
+
+/// What the names of variables that are used begin with.
+fn prefixes() -> impl Iterator<Item = &'static str> {
+    [PREFIX].into_iter().chain(VARIABLE_PREFIXES)
 }
 
 /// `line 3` or `lines 3, 4 and 5`; of many, the first ones and how many more.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::dotenv;
+use super::gateways::{VARIABLE_PREFIXES, VARIABLES};
 use super::layer::Layer;
 use super::listen::host_variable;
 use super::names::{FILE_SUFFIX, Names, PREFIX, nearest, suggestion, variable};
 use super::report::{ConfigError, Report};
 use super::sources::{Sources, read_text};
-use super::twilio;
 use super::value::quoted;
 
 /// Variables of the Redis version and the tutorial that have no meaning any more.
@@ -46,12 +46,10 @@ pub fn read(sources: &Sources, names: &Names, report: &mut Report) -> Environmen
     read
 }
 
-/// Whether the process gives a variable; for Twilio's also by a file or instead of one.
+/// Whether the process gives a variable; for a gateway's also by a file or instead of one.
 fn hides(process: &BTreeMap<String, String>, name: &str) -> bool {
-    let plain =
-        name.strip_suffix(FILE_SUFFIX).filter(|plain| twilio::VARIABLES.contains(plain)).unwrap_or(name);
-    let by_file =
-        twilio::VARIABLES.contains(&plain) && process.contains_key(&format!("{plain}{FILE_SUFFIX}"));
+    let plain = name.strip_suffix(FILE_SUFFIX).filter(|plain| VARIABLES.contains(plain)).unwrap_or(name);
+    let by_file = VARIABLES.contains(&plain) && process.contains_key(&format!("{plain}{FILE_SUFFIX}"));
     by_file || process.contains_key(plain)
 }
 
@@ -94,7 +92,7 @@ impl Place<'_> {
         layer
     }
 
-    /// `ONCEWARD_*` and Twilio's variables.
+    /// `ONCEWARD_*` and the gateways' variables.
     fn own(&mut self, names: &Names) -> Layer {
         let mut layer = Layer::new(self.name);
         for (key, variable) in names.variables() {
@@ -102,7 +100,7 @@ impl Place<'_> {
                 layer.put(key, (*value).to_owned(), self.origin(&variable));
             }
         }
-        for variable in twilio::VARIABLES {
+        for variable in VARIABLES {
             self.credential(variable, &mut layer);
         }
         layer.fold_aliases(self.report);
@@ -140,10 +138,8 @@ impl Place<'_> {
     /// Misspelt names would otherwise look as if they worked.
     fn warn_of_unknown(&mut self, names: &Names) {
         let ours: Vec<String> = names.variables().map(|(_, variable)| variable).collect();
-        let twilios: Vec<String> = twilio::VARIABLES
-            .iter()
-            .flat_map(|name| [(*name).to_owned(), format!("{name}{FILE_SUFFIX}")])
-            .collect();
+        let gateways: Vec<String> =
+            VARIABLES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}{FILE_SUFFIX}")]).collect();
         for name in self.variables.keys() {
             let origin = self.origin(name);
             if name.starts_with(PREFIX) && !ours.iter().any(|known| known == name) {
@@ -152,8 +148,8 @@ impl Place<'_> {
                 let hint = suggestion(key.map(variable));
                 self.report.warn(format!("{origin} is unknown and ignored{hint}"));
             }
-            // Other programs have variables of Twilio's too: only a likely slip is worth a word.
-            let slip = nearest(name, twilios.iter()).filter(|known| is_slip(name, known));
+            // Other programs have variables of these gateways too: only a likely slip is worth a word.
+            let slip = nearest(name, gateways.iter()).filter(|known| is_slip(name, known));
             if let Some(known) = slip {
                 self.report.warn(format!("{origin} is unknown and ignored; did you mean {known:?}?"));
             }
@@ -166,5 +162,7 @@ impl Place<'_> {
 }
 
 fn is_slip(name: &str, known: &str) -> bool {
-    name.starts_with("TWILIO") && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
+    // The last character may be the slip.
+    let ours = VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix.trim_end_matches('_')));
+    ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }

@@ -3,45 +3,20 @@
 use std::fmt;
 use std::path::Path;
 
-use schemars::JsonSchema;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::gateways::VARIABLE_PREFIXES;
 use super::layer::Layer;
 use super::names::{Names, nearest, suggestion};
+use super::nested::{self, Member};
 use super::report::Report;
 use super::sources::{Sources, read_text};
+use super::value::shown_json;
 
 /// The name of the file when nobody names one.
 const DEFAULT_FILE: &str = "config.json";
-
-/// What belongs to parts of this program that do not exist yet.
-const LATER: [&str; 2] = ["authentication", "otp-sms-provider"];
-
-/// Settings of providers, as the Go framework spells them.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct Sms {
-    /// Twilio. It works, but credentials are better kept in the environment.
-    twilio: Option<SmsTwilio>,
-    /// Other members are not used yet.
-    #[serde(flatten)]
-    others: Map<String, Value>,
-}
-
-/// Twilio's credentials.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct SmsTwilio {
-    /// The account's SID: `TWILIO_ACCOUNT_SID`.
-    sid: Option<String>,
-    /// The account's auth token: `TWILIO_AUTH_TOKEN`.
-    token: Option<String>,
-    /// The SID of a Verify service: `TWILIO_SERVICES_ID`.
-    verify_sid: Option<String>,
-    /// Other members are not used yet.
-    #[serde(flatten)]
-    others: Map<String, Value>,
-}
 
 /// Reads the file that `sources` names, or `config.json` if there is one.
 pub fn layer(sources: &Sources, names: &Names, report: &mut Report) -> Layer {
@@ -50,7 +25,9 @@ pub fn layer(sources: &Sources, names: &Names, report: &mut Report) -> Layer {
     let shown = path.display().to_string();
     match read_text(&path) {
         Ok(Some(text)) => match serde_json::from_str::<Members>(&text) {
-            Ok(members) => Contents { file: &shown, names, report }.fill(&mut layer, members),
+            Ok(members) => {
+                Contents { file: &shown, names, report, credentials: Vec::new() }.fill(&mut layer, members);
+            }
             Err(error) => report.problem(shown, not_json(&error), None),
         },
         Ok(None) if sources.config_file.is_none() => {}
@@ -74,62 +51,103 @@ struct Contents<'a> {
     file: &'a str,
     names: &'a Names,
     report: &'a mut Report,
+    /// Credentials that the file may have, though they are better kept elsewhere.
+    credentials: Vec<&'static Member>,
 }
 
 impl Contents<'_> {
     fn fill(mut self, layer: &mut Layer, Members(members): Members) {
         for (key, value) in members {
             let origin = self.origin(&key);
-            if layer.origin(&key).is_some() {
-                self.report.warn(format!("{origin} is given twice; the last one counts"));
-            }
-            if key == "sms" {
-                self.sms(layer, value);
+            if let Some(root) = nested::ROOTS.iter().find(|root| **root == key) {
+                self.group(layer, root, value);
             } else if self.names.contains(&key) {
-                layer.put_json(&key, &value, origin);
+                self.put(layer, &key, &key, &value);
             } else if is_credential(&key) {
                 let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a \
                                file that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
                 self.report.problem(key, problem, origin);
-            } else if LATER.contains(&key.as_str()) {
-                self.report.warn(format!("{origin} is not used yet in this version"));
             } else {
                 let hint = suggestion(nearest(&key, self.names.keys()));
                 self.report.warn(format!("{origin} is unknown and ignored{hint}"));
             }
         }
+        self.warn_of_credentials();
     }
 
-    fn sms(&mut self, layer: &mut Layer, value: Value) {
-        // The reason that serde gives could quote a secret.
-        let Ok(sms) = serde_json::from_value::<Sms>(value) else {
-            let problem = "it must be an object such as {\"twilio\": {\"sid\": \"AC...\", \"token\": \"...\"}}, with \
-                           texts as values";
-            self.report.problem("sms", problem, self.origin("sms"));
-            return;
+    fn put(&mut self, layer: &mut Layer, path: &str, key: &str, value: &Value) {
+        let origin = self.origin(path);
+        if layer.origin(key).is_some() {
+            self.report.warn(format!("{origin} is given twice; the last one counts"));
+        }
+        layer.put_json(key, value, origin);
+    }
+
+    /// An object of the Go framework's spelling.
+    fn group(&mut self, layer: &mut Layer, path: &str, value: Value) {
+        let members: Map<String, Value> = match value {
+            Value::Object(members) => members,
+            Value::Null if path.contains('.') => return,
+            // The value is not repeated: it may be a secret.
+            _ => {
+                let problem = "it must be an object such as {\"twilio\": {\"sid\": \"AC...\", \"token\": \"...\"}} \
+                               of \"sms\" or {\"otp_length\": 6} of \"authentication\"";
+                self.report.problem(path, problem, self.origin(path));
+                return;
+            }
         };
-        for other in sms.others.keys() {
-            self.unused(&format!("sms.{other}"));
-        }
-        let Some(twilio) = sms.twilio else { return };
-        for other in twilio.others.keys() {
-            self.unused(&format!("sms.twilio.{other}"));
-        }
-        for (member, variable, value) in [
-            ("sid", "TWILIO_ACCOUNT_SID", twilio.sid),
-            ("token", "TWILIO_AUTH_TOKEN", twilio.token),
-            ("verify_sid", "TWILIO_SERVICES_ID", twilio.verify_sid),
-        ] {
-            let Some(value) = value.filter(|value| !value.trim().is_empty()) else { continue };
-            let origin = self.origin(&format!("sms.twilio.{member}"));
-            self.report.warn(format!("{origin} works, but is better kept in the environment as {variable}"));
-            layer.put(variable, value, origin);
+        for (name, value) in members {
+            let path = format!("{path}.{name}");
+            if let Some(member) = nested::member(&path) {
+                self.member(layer, member, &value);
+            } else if nested::is_group(&path) {
+                self.group(layer, &path, value);
+            } else {
+                let hint = suggestion(nested::nearest_to(&path));
+                self.report.warn(format!("{} is unknown and ignored{hint}", self.origin(&path)));
+            }
         }
     }
 
-    fn unused(&mut self, key: &str) {
-        let origin = self.origin(key);
-        self.report.warn(format!("{origin} is not used yet in this version"));
+    fn member(&mut self, layer: &mut Layer, member: &'static Member, value: &Value) {
+        if member.path == member.sets {
+            self.put(layer, member.path, member.sets, value);
+            return;
+        }
+        // What stands for a variable counts as not given where that would: empty.
+        let text = match value {
+            Value::Null => return,
+            Value::String(text) if text.trim().is_empty() => return,
+            Value::String(_) | Value::Bool(_) | Value::Number(_) => value,
+            Value::Array(_) | Value::Object(_) => {
+                let given = shown_json(value);
+                self.report.problem(
+                    member.path,
+                    format!("it must be a text, not {given}"),
+                    self.origin(member.path),
+                );
+                return;
+            }
+        };
+        self.put(layer, member.path, member.sets, text);
+        if member.credential {
+            self.credentials.push(member);
+        }
+    }
+
+    fn warn_of_credentials(&mut self) {
+        if self.credentials.is_empty() {
+            return;
+        }
+        let paths: Vec<String> = self.credentials.iter().map(|member| format!("{:?}", member.path)).collect();
+        let variables: Vec<&str> = self.credentials.iter().map(|member| member.sets).collect();
+        self.report.warn(format!(
+            "{}, {} {}: works, but credentials are better kept in the environment or .env, as {}",
+            self.file,
+            if paths.len() == 1 { "key" } else { "keys" },
+            paths.join(", "),
+            variables.join(", ")
+        ));
     }
 
     fn origin(&self, key: &str) -> String {
@@ -137,9 +155,10 @@ impl Contents<'_> {
     }
 }
 
-/// Whether a key is one of Twilio's variables in any spelling.
+/// Whether a key is a variable of a gateway in any spelling.
 fn is_credential(key: &str) -> bool {
-    key.to_ascii_lowercase().starts_with("twilio")
+    let key = key.to_ascii_uppercase().replace('-', "_");
+    VARIABLE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// The members of a JSON object in their order, doubles included.

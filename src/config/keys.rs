@@ -6,17 +6,24 @@ use serde::Deserialize;
 use serde_json::json;
 use tracing::Level;
 
-use super::file::Sms;
+use super::gateways::HttpGateway;
+use super::gateways::twilio_kinds::Sid;
 use super::kinds::{Brand, Choice, Flag, PathText, RegionChoice, Text};
 use super::layer::Layer;
 use super::listen::{Host, HostPort};
-use super::message::MessageText;
+use super::message::{LocaleTag, MessageText, MessageTexts, WebDomain};
+use super::nested::Root;
 use super::ranges::{
-    Attempts, BodyBytes, CodeLife, Commands, CommandsPerNumber, Connections, Digits, IdleWait, Lockout, Port,
-    RequestWait, Sends, SendsWaiting, Shards, Span, StopBudget, Whole, WholeRange, WorkBudget,
+    Attempts, BodyBytes, BreakerFailures, BreakerWait, CodeLife, Commands, CommandsPerNumber, Connections,
+    Digits, IdleWait, Lockout, Port, RequestWait, Retries, RetryWait, RingTime, Sends, SendsWaiting, Shards,
+    Span, StopBudget, TrackerAge, TrackerSize, Whole, WholeRange, WorkBudget, WorkflowSends,
 };
-use super::settings::{AnswerSet, Bounds, LogFormat};
+use super::settings::{
+    AnswerSet, Bounds, BreakerSettings, DeliverySettings, LogFormat, RetrySettings, TrackerSettings,
+};
+use super::urls::BaseUrl;
 use super::value::Given;
+use super::workflow::Workflow;
 
 /// The configuration file of onceward. Every value may be a string or the proper JSON type. Any key
 /// can also be given in the environment as ONCEWARD_ and the key in capitals with underscores.
@@ -59,12 +66,53 @@ pub struct Keys {
     pub otp_message: Given<MessageText>,
     /// Text of the message of /send-code. {code} or _CODE_ is the code, {brand} the brand.
     pub tutorial_message: Given<MessageText>,
+    /// Texts of single channels and languages: sms, call, whatsapp or any, each with one text, or with
+    /// one for each language.
+    pub otp_messages: Given<MessageTexts>,
+    /// Language of messages where neither the request nor the number's country leads to one.
+    pub default_locale: Given<LocaleTag>,
+    /// Web site whose form the browser fills in: text messages then end with @domain #code.
+    pub webotp_domain: Given<WebDomain>,
     /// What {brand} in messages stands for. Without it, `service_name`; without both, onceward.
     pub brand: Given<Brand>,
     /// Which answers /api/* gives: those that the Redis version documents, or those of its code.
     pub redis_version_answers: Given<Choice<AnswerSet>>,
     /// Country of numbers that are given without +. `off` refuses them.
     pub default_region: Given<RegionChoice>,
+    /// Gateways in the order in which they are tried, such as Twilio;Mada:+35987,+35988;Sinch. A gateway
+    /// with prefixes takes the numbers that begin with one of them.
+    pub otp_sms_provider: Given<Text>,
+    /// A gateway that is described here: method, url, headers, json or form, success, channels.
+    pub http_gateway: Given<HttpGateway>,
+    /// Whether codes are sent by calls at all.
+    pub voice: Given<Flag>,
+    /// Whether a number that text messages do not reach is called, when `voice` is true.
+    pub voice_fallback: Given<Flag>,
+    /// Whether a key must be pressed before a call tells the code. Needs `public-url`.
+    pub voice_gate: Given<Flag>,
+    /// How long the telephone rings. A bare number is seconds.
+    pub voice_ring_for: Given<Span<RingTime>>,
+    /// Approved `WhatsApp` template of Twilio, HX..., whose first variable is the code.
+    pub whatsapp_content_sid: Given<Sid<'H', 'X'>>,
+    /// Address under which gateways reach this server: http or https, host, perhaps a path.
+    pub public_url: Given<BaseUrl>,
+    /// Whether Twilio is told which messages led to a verified number.
+    pub conversion_feedback: Given<Flag>,
+    /// Channels that are tried one after another until a message arrives, each perhaps with the time to
+    /// wait for it: sms:20s, call, whatsapp.
+    pub workflow: Given<Workflow>,
+    /// Messages that one verification may cost in all.
+    pub workflow_max_sends: Given<Whole<WorkflowSends>>,
+    /// Failures in a row after which a gateway is left alone for a while.
+    pub breaker_failures: Given<Whole<BreakerFailures>>,
+    /// How long it is left alone at first. A bare number is seconds.
+    pub breaker_open_for: Given<Span<BreakerWait>>,
+    /// How long at most. A bare number is seconds.
+    pub breaker_longest: Given<Span<BreakerWait>>,
+    /// How long sends are remembered. A bare number is seconds.
+    pub tracker_keep_for: Given<Span<TrackerAge>>,
+    /// Verifications whose sends are remembered.
+    pub tracker_keep_at_most: Given<Whole<TrackerSize>>,
     /// Directory of the embedded store.
     pub data_dir: Given<PathText>,
     /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
@@ -104,19 +152,29 @@ pub struct Keys {
     /// Password of Redis in the Redis version. Ignored.
     #[serde(rename = "REDIS_DB_PASSWORD")]
     pub redis_db_password: Given<Text>,
-    /// Providers, as the Go framework spells them. Better given in the environment.
-    // Read from the file itself, for it is an object and holds secrets.
-    #[schemars(with = "Sms")]
-    pub sms: Option<Sms>,
+    /// Gateways and retries, as the Go framework spells them. Credentials are better given in the
+    /// environment.
+    // Its members are put into the layer one by one.
+    pub sms: Given<Root<0>>,
+    /// What the Go framework says about codes.
+    pub authentication: Given<Root<1>>,
+    /// Whether a message that a gateway does not take is tried again in the background.
+    #[serde(rename = "sms.retry")]
+    #[schemars(skip)]
+    pub sms_retry: Given<Flag>,
+    /// Attempts in the background.
+    #[serde(rename = "sms.max_retries")]
+    #[schemars(skip)]
+    pub sms_max_retries: Given<Whole<Retries>>,
+    /// The longest wait between two attempts.
+    #[serde(rename = "sms.longest_wait")]
+    #[schemars(skip)]
+    pub sms_longest_wait: Given<Span<RetryWait>>,
 }
 
 /// The defaults, as a config.json would spell them. Keys that are not here have no fixed default.
 pub fn defaults() -> serde_json::Map<String, serde_json::Value> {
     let bounds = Bounds::default();
-    let time = |span: std::time::Duration| match span.subsec_nanos() {
-        0 => json!(span.as_secs()),
-        _ => json!(humantime::format_duration(span).to_string()),
-    };
     let defaults = json!({
         "test-hostname": "localhost",
         "test-port": 3000,
@@ -148,9 +206,41 @@ pub fn defaults() -> serde_json::Map<String, serde_json::Value> {
         "commit-timeout": time(bounds.commit_timeout),
         "graceful-stop": time(bounds.graceful_stop),
     });
-    match defaults {
-        serde_json::Value::Object(defaults) => defaults,
-        _ => serde_json::Map::new(),
+    [defaults, delivery_defaults()]
+        .into_iter()
+        .filter_map(|defaults| defaults.as_object().cloned())
+        .flatten()
+        .collect()
+}
+
+/// Those about gateways and what happens when a send fails.
+fn delivery_defaults() -> serde_json::Value {
+    let (retry, delivery, tracker) =
+        (RetrySettings::default(), DeliverySettings::default(), TrackerSettings::default());
+    let breaker = BreakerSettings::default();
+    json!({
+        "voice": false,
+        "voice-fallback": true,
+        "voice-gate": false,
+        "voice-ring-for": 25,
+        "conversion-feedback": false,
+        "workflow-max-sends": delivery.workflow_sends,
+        "sms.retry": false,
+        "sms.max_retries": retry.max_retries,
+        "sms.longest_wait": time(retry.longest_wait),
+        "breaker-failures": breaker.failures,
+        "breaker-open-for": time(breaker.open_for),
+        "breaker-longest": time(breaker.longest),
+        "tracker-keep-for": humantime::format_duration(tracker.keep_for).to_string(),
+        "tracker-keep-at-most": tracker.keep_at_most,
+    })
+}
+
+/// A whole number of seconds, or a text with units.
+fn time(span: std::time::Duration) -> serde_json::Value {
+    match span.subsec_nanos() {
+        0 => json!(span.as_secs()),
+        _ => json!(humantime::format_duration(span).to_string()),
     }
 }
 

@@ -13,8 +13,11 @@ use super::value::{shown, text_of};
 pub const LISTEN_FLAG: &str = "--listen";
 
 /// Second spellings, and whether the value is a secret.
-const ALIASES: &[(&str, &str, bool)] =
-    &[("otp-max-attempts", "otp-max-trials", false), ("TWILIO_AUTH_TOKEN", "TWILIO_AUTHTOKEN", true)];
+const ALIASES: &[(&str, &str, bool)] = &[
+    ("otp-max-attempts", "otp-max-trials", false),
+    ("otp-length", "authentication.otp_length", false),
+    ("TWILIO_AUTH_TOKEN", "TWILIO_AUTHTOKEN", true),
+];
 
 /// Values from one source, each with its origin.
 pub struct Layer {

@@ -3,7 +3,10 @@
 use super::schema;
 
 /// Keys of config.json that are no setting of their own: they cannot be given as a variable.
-const FILE_ONLY: [&str; 2] = ["$schema", "sms"];
+const FILE_ONLY: [&str; 3] = ["$schema", "sms", "authentication"];
+
+/// Members of `sms` that are settings like any other.
+const OF_SMS: [&str; 3] = ["sms.retry", "sms.max_retries", "sms.longest_wait"];
 
 /// What the variables of ours begin with.
 pub const PREFIX: &str = "ONCEWARD_";
@@ -19,7 +22,9 @@ pub struct Names {
 impl Names {
     /// Takes them from the type that reads them.
     pub fn known() -> Self {
-        Self { keys: schema::keys() }
+        let mut keys = schema::keys();
+        keys.extend(OF_SMS.map(str::to_owned));
+        Self { keys }
     }
 
     /// Every key of config.json.
@@ -40,7 +45,7 @@ impl Names {
 
 /// The variable of a key: `otp-length` is `ONCEWARD_OTP_LENGTH`.
 pub fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('-', "_").to_ascii_uppercase())
+    format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
 }
 
 /// The known name that looks most like this one, if any looks like it at all.
@@ -80,6 +85,7 @@ mod tests {
         assert!(variables.contains(&"ONCEWARD_OTP_LENGTH".to_owned()));
         assert!(variables.contains(&"ONCEWARD_SERVICE_NAME".to_owned()));
         assert!(!variables.iter().any(|variable| variable.contains("SCHEMA") || variable.ends_with("_SMS")));
+        assert!(variables.contains(&"ONCEWARD_SMS_MAX_RETRIES".to_owned()));
         let count = variables.len();
         variables.sort();
         variables.dedup();

@@ -165,6 +165,10 @@ whole_ranges! {
     CommandsPerNumber: 1 to 10_000, "one number must not be able to take every place";
     Sends: 1 to 100_000, "each holds a connection to the provider";
     SendsWaiting: 0 to 1_000_000, "each holds memory until it is sent or given up";
+    Retries: 1 to 100, "each further one waits longer, and a code does not live for days";
+    WorkflowSends: 1 to 20, "each message costs money, and nobody needs a code twenty times";
+    BreakerFailures: 1 to 1_000, "a gateway that fails this often in a row is dead";
+    TrackerSize: 0 to 10_000_000, "each takes room on the disk and in memory";
     Shards: 1 to 1_024, "each is a queue of its own; more than there are processors gains nothing";
 }
 
@@ -175,6 +179,11 @@ span_ranges! {
         "a slow client holds a connection for this long";
     IdleWait in SECOND: MILLISECOND.saturating_mul(10), HOUR, "an idle client holds a connection for this long";
     WorkBudget in SECOND: MILLISECOND.saturating_mul(10), MINUTE, "a client waits for the answer meanwhile";
+    RetryWait in SECOND: SECOND, HOUR, "a code that is sent after it has expired helps nobody";
+    RingTime in SECOND: SECOND.saturating_mul(5), MINUTE.saturating_mul(10), "Twilio lets a telephone ring for 600 s at most";
+    StepWait in SECOND: SECOND, HOUR, "a code that is sent after it has expired helps nobody";
+    BreakerWait in SECOND: MILLISECOND.saturating_mul(100), DAY, "nobody is asked meanwhile";
+    TrackerAge in SECOND: MINUTE, DAY.saturating_mul(366), "it is kept on the disk for so long";
     StopBudget in SECOND: Duration::ZERO, MINUTE.saturating_mul(10), "the process lingers for this long";
 }
 

@@ -1,6 +1,11 @@
 //! Checks the values that the stacked sources agree on, one by one and against each other.
 
+mod delivery;
+mod policy;
+mod texts;
+
 use std::collections::BTreeSet;
+use std::mem::take;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,18 +13,16 @@ use figment::Figment;
 use serde::de::DeserializeOwned;
 
 use super::effective::Effective;
+use super::gateways::{GatewayKeys, VariableKeys, assemble};
 use super::keys::Keys;
-use super::kinds::{Brand, Flag, Text};
+use super::kinds::Flag;
 use super::listen::{self, FlagKeys, ListenKeys};
-use super::message::MessageText;
 use super::reader::{Reader, Taken};
 use super::report::{ConfigError, Report};
-use super::settings::{Bounds, DeliverySettings, LogSettings, Settings, TrackerSettings};
-use super::twilio::{self, TwilioKeys};
-use super::value::{Given, Setting, quoted};
-use crate::domain::CodeLength;
-use crate::engine::{Policy, SendOptions};
-use crate::template::{Finding, TemplateSettings, Templates, TextSource};
+use super::settings::{GatewaySettings, LogSettings, Settings};
+use super::value::Given;
+use crate::domain::{CodeLength, GatewayName};
+use crate::engine::SendOptions;
 
 /// What the code of the tutorial's `/send-code` is like: `docs/api.md`.
 const TUTORIAL_CODE: SendOptions = SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX };
@@ -31,63 +34,44 @@ pub fn resolve(
     directory: &Path,
     report: &mut Report,
 ) -> Option<(Settings, Vec<Effective>)> {
-    let keys: Keys = extract(figment, report)?;
-    let twilio: TwilioKeys = extract(figment, report)?;
+    let mut keys: Keys = extract(figment, report)?;
+    let variables = VariableKeys {
+        twilio: extract(figment, report)?,
+        sinch: extract(figment, report)?,
+        mada: extract(figment, report)?,
+        http: extract(figment, report)?,
+    };
     let flags: FlagKeys = extract(figment, report)?;
     warn_of_redis(&keys, redis, report);
     let mut reader = Reader::new(figment, report);
     let r = &mut reader;
 
-    let production = r.take("production", keys.production);
-    let addresses = ListenKeys {
-        flag: flags.listen,
-        prod_domain: keys.prod_domain,
-        test_hostname: keys.test_hostname,
-        test_port: keys.test_port,
-    };
-    let strangers = r.take("allow-unauthenticated", keys.allow_unauthenticated).map(|taken| taken.value.0);
-    let listen = listen::choose(addresses, production.as_ref().map(|taken| taken.value.0), strangers, r);
-    let gateways = twilio::gateways(twilio, r);
-    let simulate = r.take("simulator-in-production", keys.simulator_in_production);
-    if let (Some(gateways), Some(production), Some(simulate)) = (&gateways, &production, simulate)
-        && gateways.has_simulator()
-    {
-        guard_simulator(production, simulate.value.0, r.report);
+    let production = r.take("production", take(&mut keys.production));
+    let listen = listen_address(flags, &mut keys, production.as_ref(), r);
+    let asked = delivery::ask(&mut keys, r);
+    let gateway_keys =
+        GatewayKeys { order: take(&mut keys.otp_sms_provider), http: take(&mut keys.http_gateway) };
+    let gateways = assemble(gateway_keys, variables, &asked.wishes, r);
+    let simulate = r.take("simulator-in-production", take(&mut keys.simulator_in_production));
+    if let (Some(gateways), Some(production), Some(simulate)) = (&gateways, &production, simulate) {
+        guard_simulator(gateways, production, simulate.value.0, r.report);
     }
-    let brand = brand(keys.brand, keys.service_name, r);
-    let message = r.take("otp-message", keys.otp_message);
-    let tutorial_message = r.take("tutorial-message", keys.tutorial_message);
-
-    let policy = Policy {
-        max_attempts: u8::try_from(r.value("otp-max-attempts", keys.otp_max_attempts).get()).ok()?,
-        lockout: r.value("otp-lock-timeout", keys.otp_lock_timeout).get(),
-        code: SendOptions {
-            life: r.value("otp-timeout", keys.otp_timeout).get(),
-            length: CodeLength::new(u8::try_from(r.value("otp-length", keys.otp_length).get()).ok()?)?,
-        },
-    };
-    let templates = templates([message, tutorial_message], &brand, policy.code, r);
-    let bounds = Bounds {
-        body_bytes: r.value("max-body-bytes", keys.max_body_bytes).as_usize(),
-        header_timeout: r.value("header-timeout", keys.header_timeout).get(),
-        body_timeout: r.value("body-timeout", keys.body_timeout).get(),
-        idle_timeout: r.value("idle-timeout", keys.idle_timeout).get(),
-        connections: r.value("max-connections", keys.max_connections).as_usize(),
-        commands: r.value("max-commands", keys.max_commands).as_usize(),
-        commands_per_number: r.value("max-commands-per-number", keys.max_commands_per_number).as_usize(),
-        sends: r.value("max-sends", keys.max_sends).as_usize(),
-        sends_waiting: r.value("max-sends-waiting", keys.max_sends_waiting).as_usize(),
-        send_budget: r.value("send-budget", keys.send_budget).get(),
-        commit_timeout: r.value("commit-timeout", keys.commit_timeout).get(),
-        graceful_stop: r.value("graceful-stop", keys.graceful_stop).get(),
-    };
-    warn_of_weakness(&policy, &bounds, r.report);
+    // Of a life that cannot be read nothing else follows.
+    let life_wrong = matches!(keys.otp_timeout, Given::Wrong { .. });
+    let policy = policy::policy(&mut keys, r)?;
+    let life = if life_wrong { Duration::MAX } else { policy.code.life };
+    let brand = texts::brand(take(&mut keys.brand), take(&mut keys.service_name), r);
+    let templates = texts::templates(&mut keys, &brand, policy.code, r);
+    let bounds = policy::bounds(&mut keys, r);
+    policy::warn_of_weakness(&policy, &bounds, r.report);
+    let delivery = gateways.as_ref().map(|gateways| asked.settle(&gateways.value, life, r.report));
+    let tracker = delivery::tracker(&mut keys, r);
     let log = LogSettings {
-        level: r.value("log-level", keys.log_level).0,
-        format: r.value("log-format", keys.log_format).0,
+        level: r.value("log-level", take(&mut keys.log_level)).0,
+        format: r.value("log-format", take(&mut keys.log_format)).0,
     };
-    let answers = r.value("redis-version-answers", keys.redis_version_answers).0;
-    let data_dir = directory.join(r.value("data-dir", keys.data_dir).0);
+    let answers = r.value("redis-version-answers", take(&mut keys.redis_version_answers)).0;
+    let data_dir = directory.join(r.value("data-dir", take(&mut keys.data_dir)).0);
     if keys.key_file.is_absent() {
         r.row(
             "key-file",
@@ -100,12 +84,7 @@ pub fn resolve(
     let shards = r.value("shards", keys.shards).as_usize();
 
     let (listen, gateways) = (listen?, gateways?);
-    let (provider, why) = if gateways.has_simulator() {
-        ("simulator", "no provider is configured")
-    } else {
-        ("Twilio Messages", "Twilio's variables are set")
-    };
-    r.row("provider", provider.to_owned(), why);
+    r.row("gateways", routes(&gateways.value), &gateways.origin);
     r.row("listen address", listen.value.to_string(), &listen.origin);
     let settings = Settings {
         listen: listen.value,
@@ -118,14 +97,41 @@ pub fn resolve(
         brand: brand.0,
         data_dir,
         server_key_file,
-        gateways,
-        delivery: DeliverySettings::default(),
-        tracker: TrackerSettings::default(),
+        gateways: gateways.value,
+        delivery: delivery?,
+        tracker,
         default_region,
         bounds,
         shards,
     };
     Some((settings, reader.into_rows()))
+}
+
+fn listen_address(
+    flags: FlagKeys,
+    keys: &mut Keys,
+    production: Option<&Taken<Flag>>,
+    r: &mut Reader<'_>,
+) -> Option<Taken<super::settings::ListenAddress>> {
+    let addresses = ListenKeys {
+        flag: flags.listen,
+        prod_domain: take(&mut keys.prod_domain),
+        test_hostname: take(&mut keys.test_hostname),
+        test_port: take(&mut keys.test_port),
+    };
+    let strangers = r.take("allow-unauthenticated", take(&mut keys.allow_unauthenticated));
+    let strangers = strangers.map(|taken| taken.value.0);
+    listen::choose(addresses, production.map(|taken| taken.value.0), strangers, r)
+}
+
+/// The gateways in the spelling of `otp-sms-provider`.
+fn routes(gateways: &GatewaySettings) -> String {
+    let entry = |entry: &crate::domain::RoutingEntry| {
+        let prefixes: Vec<String> = entry.prefixes.iter().map(|prefix| format!("+{prefix}")).collect();
+        let separator = if prefixes.is_empty() { "" } else { ":" };
+        format!("{}{separator}{}", entry.gateway, prefixes.join(","))
+    };
+    gateways.routing.entries().iter().map(entry).collect::<Vec<_>>().join(";")
 }
 
 fn extract<T: DeserializeOwned>(figment: &Figment, report: &mut Report) -> Option<T> {
@@ -136,96 +142,40 @@ fn extract<T: DeserializeOwned>(figment: &Figment, report: &mut Report) -> Optio
         .ok()
 }
 
-/// `brand`, or else `service_name`, or else our own name. Empty counts as not given.
-fn brand(brand: Given<Brand>, service_name: Given<Text>, r: &mut Reader<'_>) -> Brand {
-    let service = r.take("service_name", service_name).filter(|name| !name.value.0.trim().is_empty());
-    let empty = matches!(&brand, Given::Read(brand, _) if brand.0.is_empty());
-    if !brand.is_absent() && !empty {
-        return r.value("brand", brand);
-    }
-    let Some(service) = service else {
-        let own = Brand::placeholder();
-        r.row("brand", own.shown(), "the default");
-        return own;
-    };
-    if let Some(value) = Brand::read(&service.value.0) {
-        r.row("brand", value.shown(), &service.origin);
-        return value;
-    }
-    r.report.error(ConfigError {
-        subject: "service_name".to_owned(),
-        given: Some(quoted(&service.value.0)),
-        problem: format!("without a \"brand\" it is the brand, and that must be {}", Brand::accepted()),
-        origin: Some(service.origin),
-    });
-    Brand::placeholder()
-}
-
-/// Checks the texts of messages. After an error, which stops the start anyway, empty ones.
-fn templates(
-    [message, tutorial]: [Option<Taken<MessageText>>; 2],
-    brand: &Brand,
-    code: SendOptions,
-    r: &mut Reader<'_>,
-) -> Templates {
-    let (Some(message), Some(tutorial)) = (message, tutorial) else { return Templates::new("", "") };
-    let texts = TemplateSettings {
-        brand: brand.0.clone(),
-        code_length: code.length,
-        life: code.life,
-        message: message.value.0,
-        tutorial_message: tutorial.value.0,
-        messages: Vec::new(),
-        default_locale: None,
-        webotp_domain: None,
-    };
-    Templates::check(&texts).map(|(templates, _)| templates).unwrap_or_else(|findings| {
-        for Finding { source, words } in findings {
-            let (key, text, origin) = match source {
-                TextSource::TutorialMessage => {
-                    ("tutorial-message", &texts.tutorial_message, &tutorial.origin)
-                }
-                TextSource::Message | TextSource::Local(_) | TextSource::WebOtpDomain => {
-                    ("otp-message", &texts.message, &message.origin)
-                }
-            };
-            let (given, origin) = (Some(quoted(text)), Some(origin.clone()));
-            r.report.error(ConfigError { subject: key.to_owned(), given, problem: words, origin });
-        }
-        Templates::new("", "")
-    })
-}
-
-fn guard_simulator(production: &Taken<Flag>, allowed: bool, report: &mut Report) {
-    if !production.value.0 {
+fn guard_simulator(
+    gateways: &Taken<GatewaySettings>,
+    production: &Taken<Flag>,
+    allowed: bool,
+    report: &mut Report,
+) {
+    if !production.value.0 || !gateways.value.has_simulator() {
         return;
     }
+    let only = gateways.value.routing.entries().iter().all(|entry| entry.gateway == GatewayName::Simulator);
     if allowed {
-        report.warn("the simulator runs in production, as simulator-in-production says: no message leaves this machine");
+        report.warn(if only {
+            "the simulator runs in production, as simulator-in-production says: no message leaves this machine"
+        } else {
+            "the simulator runs in production, as simulator-in-production says: some messages do not leave this machine"
+        });
         return;
     }
+    let (why, origin) = if only && gateways.origin.starts_with("no provider") {
+        let why = "no provider is configured, and in production the simulator would pretend to send. Set \
+                   TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID) in \
+                   the environment or .env, or another gateway and otp-sms-provider";
+        (why, production.origin.clone())
+    } else {
+        let why =
+            "otp-sms-provider names the Simulator, which in production would pretend to send. Take it out";
+        (why, format!("{} and {}", production.origin, gateways.origin))
+    };
     report.error(ConfigError {
         subject: "production".to_owned(),
         given: Some("true".to_owned()),
-        problem: "no provider is configured, and in production the simulator would pretend to send. Set \
-                  TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID) in \
-                  the environment or .env; or add the line \"simulator-in-production\": true to config.json"
-            .to_owned(),
-        origin: Some(production.origin.clone()),
+        problem: format!("{why}; or add the line \"simulator-in-production\": true to config.json"),
+        origin: Some(origin),
     });
-}
-
-/// What works, but is weaker than the standards ask for or than it looks.
-fn warn_of_weakness(policy: &Policy, bounds: &Bounds, report: &mut Report) {
-    if policy.code.length < CodeLength::SIX {
-        report.warn("otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for");
-    }
-    if policy.code.life > TUTORIAL_CODE.life {
-        report.warn("otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows");
-    }
-    if bounds.graceful_stop < bounds.send_budget {
-        report.warn("graceful-stop is shorter than send-budget: a stop can cut off a send that is under way");
-    }
 }
 
 fn warn_of_redis(keys: &Keys, mut names: BTreeSet<&'static str>, report: &mut Report) {

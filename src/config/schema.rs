@@ -25,10 +25,17 @@ fn generate() -> Schema {
     let mut schema = schema_for!(Keys);
     unfold_descriptions(&mut schema);
     let defaults = defaults();
-    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
-    for (key, property) in properties.into_iter().flatten() {
-        if let (Some(default), Some(property)) = (defaults.get(key), property.as_object_mut()) {
-            property.insert("default".to_owned(), default.clone());
+    for (key, default) in defaults {
+        // sms.retry is a property of a property.
+        let mut place = schema.get_mut("properties");
+        for (depth, name) in key.split('.').enumerate() {
+            place = match depth {
+                0 => place.and_then(|properties| properties.get_mut(name)),
+                _ => place.and_then(|object| object.get_mut("properties")?.get_mut(name)),
+            };
+        }
+        if let Some(property) = place.and_then(Value::as_object_mut) {
+            property.insert("default".to_owned(), default);
         }
     }
     schema

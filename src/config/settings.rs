@@ -119,6 +119,31 @@ impl GatewaySettings {
         }
     }
 
+    /// Whether any gateway of the routing can send this way.
+    pub fn serves(&self, channel: Channel) -> bool {
+        self.routing.entries().iter().any(|entry| self.gateway_serves(entry.gateway, channel))
+    }
+
+    fn gateway_serves(&self, gateway: GatewayName, channel: Channel) -> bool {
+        match (gateway, channel) {
+            (GatewayName::Simulator | GatewayName::TwilioVerify, _)
+            | (GatewayName::TwilioMessages | GatewayName::Mada, Channel::Sms)
+            | (GatewayName::Sinch, Channel::Sms | Channel::Call) => true,
+            (GatewayName::TwilioMessages, Channel::WhatsApp) => {
+                self.twilio_messages.as_ref().is_some_and(|twilio| twilio.whatsapp.is_some())
+            }
+            (GatewayName::TwilioMessages | GatewayName::TwilioVoice, Channel::Call) => {
+                self.twilio_voice.is_some()
+            }
+            (GatewayName::TwilioVoice, Channel::Sms | Channel::WhatsApp)
+            | (GatewayName::Sinch, Channel::WhatsApp)
+            | (GatewayName::Mada, Channel::Call | Channel::WhatsApp) => false,
+            (GatewayName::Http, channel) => {
+                self.http.as_ref().is_some_and(|http| http.channels.contains(&channel))
+            }
+        }
+    }
+
     /// Whether some messages go to the inbox page.
     pub fn has_simulator(&self) -> bool {
         self.routing.names(GatewayName::Simulator)
@@ -130,7 +155,9 @@ impl GatewaySettings {
 pub struct DeliverySettings {
     /// Trying again in the background; `None` when it is off.
     pub retry: Option<RetrySettings>,
-    /// Whether a number that text messages do not reach is called instead.
+    /// Whether calls are allowed at all: without it every request for a call is refused.
+    pub voice: bool,
+    /// Whether a number that text messages do not reach is called instead; never without `voice`.
     pub voice_fallback: bool,
     /// The channels of a verification in their order; empty when a message that does not arrive
     /// has no consequences.
@@ -188,6 +215,7 @@ impl Default for DeliverySettings {
     fn default() -> Self {
         Self {
             retry: None,
+            voice: false,
             voice_fallback: false,
             workflow: Vec::new(),
             workflow_sends: 5,

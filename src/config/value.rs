@@ -15,6 +15,12 @@ pub trait Setting: Sized {
     /// Reads the text; `None` when it is not one of the accepted values.
     fn read(text: &str) -> Option<Self>;
 
+    /// Reads what config.json may have here besides a text: lists and objects for the kinds that have
+    /// such forms.
+    fn of(value: &Value) -> Option<Self> {
+        text_of(value).as_deref().and_then(Self::read)
+    }
+
     /// The value as `--print-config` shows it: times with units, secrets masked.
     fn shown(&self) -> String;
 
@@ -64,10 +70,10 @@ impl<T> Given<T> {
 impl<T: Setting> From<&Value> for Given<T> {
     fn from(value: &Value) -> Self {
         let tag = value.tag();
-        let text = text_of(value);
-        if let Some(read) = text.as_deref().and_then(T::read) {
+        if let Some(read) = T::of(value) {
             return Self::Read(read, tag);
         }
+        let text = text_of(value);
         let secret = text.as_deref().is_some_and(T::is_secret);
         Self::Wrong { shown: (!secret).then(|| shown(value)), tag }
     }
@@ -115,6 +121,11 @@ pub fn shown(value: &Value) -> String {
         Value::Dict(..) => "an object".to_owned(),
         Value::Array(..) => "a list".to_owned(),
     }
+}
+
+/// The same for a value of a JSON document.
+pub fn shown_json(value: &serde_json::Value) -> String {
+    Value::serialize(value).map(|value| shown(&value)).unwrap_or_default()
 }
 
 /// A text in quotes, on one line and not too long.

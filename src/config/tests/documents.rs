@@ -3,13 +3,15 @@
 use serde_json::{Map, Value};
 
 use super::*;
+use crate::config::gateways::VARIABLES;
 use crate::config::json_schema;
 use crate::config::keys::defaults;
 use crate::config::names::{Names, variable};
-use crate::config::twilio::VARIABLES;
+use crate::config::nested::MEMBERS;
 
 const SCHEMA: &str = include_str!("../../../docs/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/configuration.md");
+const GO_FRAMEWORK: &str = include_str!("../../../docs/migrating-from-the-go-framework.md");
 const SAMPLE: &str = include_str!("../../../config.json");
 
 #[test]
@@ -24,12 +26,23 @@ fn the_committed_schema_is_current() {
 #[test]
 fn the_schema_knows_every_default_and_describes_every_key() {
     let schema = parsed(SCHEMA);
-    let properties = schema["properties"].as_object().expect("properties");
     for (key, default) in &defaults() {
-        assert_eq!(&properties[key]["default"], default, "{key}");
+        let place = format!("/properties/{}/default", key.replace('.', "/properties/"));
+        assert_eq!(schema.pointer(&place), Some(default), "{key}");
     }
-    for (key, property) in properties {
-        assert!(property["description"].as_str().is_some_and(|text| text.len() > 10), "{key}");
+    described(&schema, "");
+}
+
+/// Every property at every depth says what it is.
+fn described(schema: &Value, path: &str) {
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        let alike = path.starts_with(".otp-messages.")
+            || path == ".sms.twilio"
+            || path == ".sms.sinch"
+            || path == ".sms.mada";
+        assert!(alike || property["description"].as_str().is_some_and(|text| text.len() > 10), "{path}");
+        described(property, &path);
     }
 }
 
@@ -43,7 +56,7 @@ fn every_default_is_a_key_that_a_file_may_have() {
 
 #[test]
 fn the_manual_names_every_key_with_its_variable_and_default() {
-    for key in Names::known().keys().filter(|key| !["$schema", "sms"].contains(key)) {
+    for key in Names::known().keys().filter(|key| !["$schema", "sms", "authentication"].contains(key)) {
         assert!(MANUAL.contains(&format!("| `{key}` |")), "{key} has no row");
         assert!(MANUAL.contains(&format!("`{}`", variable(key))), "{} is not named", variable(key));
     }
@@ -53,18 +66,24 @@ fn the_manual_names_every_key_with_its_variable_and_default() {
         let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).expect("a row");
         assert_eq!(row.split(" | ").nth(1), Some(shown.as_str()), "{key}");
     }
-    for name in VARIABLES.iter().chain(&["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms"])
-    {
+    let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
+    let members = MEMBERS.iter().filter(|member| member.path != member.sets).map(|member| member.path);
+    for name in VARIABLES.into_iter().chain(others).chain(members) {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
     }
 }
 
 #[test]
 fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
-    let samples: Vec<&str> = blocks("json").collect();
-    assert!(samples.len() >= 3, "{samples:?}");
+    let samples: Vec<&str> = blocks("json").chain(blocks_of(GO_FRAMEWORK, "json")).collect();
+    assert!(samples.len() >= 8, "{samples:?}");
     for sample in samples {
-        let world = World::with_twilio().file("config.json", sample);
+        let world = if sample.contains("{token}") {
+            all_gateways().variable("HTTP_GATEWAY_TOKEN", TOKEN)
+        } else {
+            all_gateways()
+        };
+        let world = world.file("config.json", sample);
         for warning in world.warnings() {
             assert!(!warning.contains("unknown"), "{warning}\n{sample}");
         }
@@ -79,6 +98,18 @@ fn every_env_sample_in_the_manual_is_read() {
         let world = World::empty().file(".env", sample).file("token", TOKEN);
         assert!(world.settings().gateways.twilio_messages.is_some(), "{sample}");
     }
+}
+
+/// Every variable that a sample may rely on.
+fn all_gateways() -> World {
+    World::with_twilio()
+        .variable("TWILIO_WHATSAPP_NUMBER", "+14155552671")
+        .variable("SINCH_APP_ID", "app")
+        .variable("SINCH_APP_SECRET", TOKEN)
+        .variable("MADA_USERNAME", "me")
+        .variable("MADA_PASSWORD", TOKEN)
+        .variable("MADA_URL", "localhost:1/soap")
+        .variable("MADA_SOURCE_NAME", "Acme")
 }
 
 #[test]
@@ -111,7 +142,11 @@ fn parsed(text: &str) -> Value {
 
 /// The fenced blocks of a language in the manual.
 fn blocks(language: &'static str) -> impl Iterator<Item = &'static str> {
+    blocks_of(MANUAL, language)
+}
+
+fn blocks_of(text: &'static str, language: &'static str) -> impl Iterator<Item = &'static str> {
     let fence = format!("```{language}\n");
-    let parts = MANUAL.split("\n```").filter(move |part| format!("```{part}").starts_with(&fence));
+    let parts = text.split("\n```").filter(move |part| format!("```{part}").starts_with(&fence));
     parts.filter_map(|part| part.split_once('\n')).map(|(_, body)| body)
 }

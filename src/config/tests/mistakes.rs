@@ -177,16 +177,3 @@ fn what_is_weak_but_possible_gets_a_warning() {
     let warnings = world.warnings().join("\n");
     says(&warnings, &["otp-length", "otp-timeout", "NIST", "graceful-stop"]);
 }
-
-#[test]
-fn what_a_later_version_will_use_is_named_and_not_called_unknown() {
-    let world = World::with_config(
-        r#"{"otp-sms-provider": "Twilio;Sinch", "authentication": {"otp_length": 5},
-            "sms": {"sinch": {"app_id": "x"}, "retry": true}}"#,
-    );
-    let warnings = world.warnings();
-    assert_eq!(warnings.len(), 4, "{warnings:#?}");
-    for name in ["otp-sms-provider", "authentication", "sms.sinch", "sms.retry"] {
-        says(&warnings.join("\n"), &[&format!("key {name:?} is not used yet")]);
-    }
-}

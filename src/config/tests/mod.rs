@@ -1,14 +1,21 @@
 //! The configuration as an operator meets it: files, variables and flags in, settings or errors
 //! out.
 
+mod delivery;
 mod documents;
 mod exposure;
+mod gateways;
+mod go_framework;
+mod http_gateway;
 mod layering;
 mod mistakes;
 mod provider;
 mod redis_version;
+mod routing;
 mod secrets;
+mod texts;
 mod tutorial;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +29,8 @@ use crate::gateway::TwilioSettings;
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 /// A messaging service id of that form.
 const SERVICE: &str = "MGfedcba9876543210fedcba9876543210";
+/// A Verify service id of that form.
+const VERIFY: &str = "VA0123456789abcdef0123456789abcdef";
 /// A token that must not turn up in any output.
 const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
@@ -54,6 +63,27 @@ impl World {
             .variable("TWILIO_ACCOUNT_SID", ACCOUNT)
             .variable("TWILIO_AUTH_TOKEN", TOKEN)
             .variable("TWILIO_PHONE_NUMBER", "+14155552671")
+    }
+
+    /// Twilio Verify and nothing else of Twilio's.
+    fn with_verify() -> Self {
+        Self::with_twilio().without("TWILIO_PHONE_NUMBER").variable("TWILIO_SERVICES_ID", VERIFY)
+    }
+
+    fn and_sinch(self) -> Self {
+        self.variable("SINCH_APP_ID", "app").variable("SINCH_APP_SECRET", TOKEN)
+    }
+
+    fn and_mada(self) -> Self {
+        self.variable("MADA_USERNAME", "me")
+            .variable("MADA_PASSWORD", TOKEN)
+            .variable("MADA_URL", "127.0.0.1:1/soap")
+            .variable("MADA_SOURCE_NAME", "Acme")
+    }
+
+    /// Every message by this order.
+    fn through(self, providers: &str) -> Self {
+        self.variable("ONCEWARD_OTP_SMS_PROVIDER", providers)
     }
 
     fn file(self, name: &str, text: &str) -> Self {

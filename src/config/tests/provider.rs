@@ -33,7 +33,10 @@ fn half_a_configuration_names_what_is_missing_and_is_never_the_simulator() {
     for (absent, named) in [
         ("TWILIO_ACCOUNT_SID", "TWILIO_ACCOUNT_SID is missing"),
         ("TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN is missing"),
-        ("TWILIO_PHONE_NUMBER", "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID) is missing"),
+        (
+            "TWILIO_PHONE_NUMBER",
+            "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify) is missing",
+        ),
     ] {
         says(&World::with_twilio().without(absent).error(), &["Twilio", named]);
         says(&World::with_twilio().variable(absent, "").error(), &["Twilio", named]);
@@ -48,16 +51,6 @@ fn half_a_configuration_names_what_is_missing_and_is_never_the_simulator() {
     }
     let base = World::empty().variable("TWILIO_BASE_URL", "http://localhost:1");
     says(&base.error(), &["Twilio", "missing", "the environment, TWILIO_BASE_URL"]);
-}
-
-#[test]
-fn a_verify_service_alone_is_not_enough_in_this_version() {
-    let world =
-        World::with_twilio().without("TWILIO_PHONE_NUMBER").variable("TWILIO_SERVICES_ID", "VA0123456789");
-    says(&world.error(), &["TWILIO_SERVICES_ID", "TWILIO_PHONE_NUMBER or a TWILIO_MESSAGING_SERVICE_SID"]);
-    let both = World::with_twilio().variable("TWILIO_SERVICES_ID", "VA0123456789");
-    assert_eq!(both.twilio().sender, TwilioSender::Number("+14155552671".to_owned()));
-    says(&both.warnings().concat(), &["TWILIO_SERVICES_ID is not used yet"]);
 }
 
 #[test]
@@ -132,6 +125,12 @@ fn what_is_given_and_cannot_be_read_is_not_called_missing_too() {
         says(&twilio_with(name, "absent").error(), &[name, "there is no file"]);
     }
     says(&twilio.file(".env", "TWILIO_AUTHTOKEN='x").error(), &["TWILIO_AUTHTOKEN", ".env, line 1"]);
+    for (name, world) in [
+        ("TWILIO_PHONE_NUMBER_FILE", World::with_twilio().without("TWILIO_PHONE_NUMBER")),
+        ("TWILIO_SERVICES_ID_FILE", World::with_verify().without("TWILIO_SERVICES_ID")),
+    ] {
+        says(&world.variable(name, "absent").error(), &[name, "there is no file"]);
+    }
     let alone = World::with_config(r#"{"production": true, "prod-domain": "localhost:1"}"#)
         .variable("TWILIO_AUTH_TOKEN_FILE", "absent");
     let errors = alone.errors();
@@ -161,28 +160,6 @@ fn the_simulator_is_refused_in_production_unless_it_is_asked_for() {
     says(&asked.warnings().concat(), &["simulator", "production"]);
     let twilio = World::with_twilio().file("config.json", production);
     assert!(twilio.settings().gateways.twilio_messages.is_some());
-}
-
-#[test]
-fn the_go_frameworks_spelling_works_with_a_warning() {
-    let config = format!(
-        r#"{{"sms": {{"twilio": {{"sid": "{ACCOUNT}", "token": "{TOKEN}", "verify_sid": "VA1", "x": 1}}}}}}"#
-    );
-    let world = World::with_config(&config).variable("TWILIO_PHONE_NUMBER", "+14155552671");
-    assert_eq!(world.twilio().account.account_sid, ACCOUNT);
-    assert_eq!(world.twilio().account.auth_token.expose(), TOKEN);
-    let warnings = world.warnings().join("\n");
-    says(&warnings, &["\"sms.twilio.token\"", "better kept in the environment as TWILIO_AUTH_TOKEN"]);
-    says(
-        &warnings,
-        &["\"sms.twilio.sid\"", "\"sms.twilio.x\" is not used yet", "TWILIO_SERVICES_ID is not used yet"],
-    );
-    let alone = World::with_config(&config);
-    says(&alone.error(), &["TWILIO_PHONE_NUMBER", "Verify", "key \"sms.twilio.sid\""]);
-    let over = World::with_config(&config)
-        .variable("TWILIO_PHONE_NUMBER", "+14155552671")
-        .variable("TWILIO_AUTH_TOKEN", "another");
-    assert_eq!(over.twilio().account.auth_token.expose(), "another");
 }
 
 #[test]

@@ -1,12 +1,9 @@
 //! The kinds of values that Twilio's variables have.
 
-use std::net::IpAddr;
-
 use schemars::{Schema, json_schema};
-use url::Url;
 
-use super::effective::NOT_SHOWN;
-use super::value::Setting;
+use super::super::effective::NOT_SHOWN;
+use super::super::value::Setting;
 use crate::domain::PhoneNumber;
 
 /// An id of an account or a service. Twilio's own begins with the letters `A` and `B`.
@@ -161,63 +158,6 @@ impl Setting for SenderNumber {
     }
 }
 
-/// Where Twilio's API answers: scheme, host and perhaps a path, without a slash at the end.
-#[derive(Debug)]
-pub struct BaseUrl(pub String);
-
-impl BaseUrl {
-    /// Whether it is Twilio itself that answers there.
-    pub fn is_twilio(&self) -> bool {
-        self.host().is_some_and(|host| host == "twilio.com" || host.ends_with(".twilio.com"))
-    }
-
-    /// Whether credentials would travel unencrypted beyond this machine.
-    pub fn is_exposed(&self) -> bool {
-        self.0.starts_with("http:") && !self.host().is_some_and(|host| is_local(&host))
-    }
-
-    fn host(&self) -> Option<String> {
-        Url::parse(&self.0).ok()?.host_str().map(str::to_owned)
-    }
-}
-
-fn is_local(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-impl Setting for BaseUrl {
-    fn read(text: &str) -> Option<Self> {
-        let url = Url::parse(text.trim()).ok()?;
-        let fits = matches!(url.scheme(), "http" | "https")
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none();
-        fits.then(|| Self(url.as_str().trim_end_matches('/').to_owned()))
-    }
-
-    fn is_secret(text: &str) -> bool {
-        text.contains(['@', '?'])
-    }
-
-    fn shown(&self) -> String {
-        self.0.clone()
-    }
-
-    fn accepted() -> String {
-        "a URL that begins with http:// or https://, without a user name, a query or a fragment".to_owned()
-    }
-
-    fn placeholder() -> Self {
-        Self("https://api.twilio.com".to_owned())
-    }
-
-    fn schema() -> Schema {
-        json_schema!({ "type": "string", "format": "uri" })
-    }
-}
-
 /// Enough of an id to recognise it.
 fn abridged(sid: &str) -> String {
     match (sid.get(..6), sid.get(sid.len().saturating_sub(4)..)) {
@@ -229,47 +169,6 @@ fn abridged(sid: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_base_url_loses_its_last_slash_and_keeps_its_path() {
-        for (text, base) in [
-            ("https://api.twilio.com/", "https://api.twilio.com"),
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
-            ("https://gateway.example/api/laml/", "https://gateway.example/api/laml"),
-        ] {
-            assert_eq!(BaseUrl::read(text).map(|url| url.0).as_deref(), Some(base), "{text}");
-        }
-        for text in
-            ["", "api.twilio.com", "ftp://x", "https://u:p@x", "https://x?a=b", "https://x#a", "https://"]
-        {
-            assert!(BaseUrl::read(text).is_none(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_plain_base_url_is_exposed_unless_it_stays_on_this_machine() {
-        for (text, exposed) in [
-            ("http://gateway.example", true),
-            ("https://gateway.example", false),
-            ("http://127.0.0.1:8080", false),
-            ("http://[::1]:8080", false),
-            ("http://localhost:8080", false),
-        ] {
-            assert_eq!(BaseUrl::read(text).map(|url| url.is_exposed()), Some(exposed), "{text}");
-        }
-    }
-
-    #[test]
-    fn only_twilios_own_hosts_are_twilio() {
-        for (text, own) in [
-            ("https://api.twilio.com", true),
-            ("https://api.dublin.ie1.twilio.com", true),
-            ("https://nottwilio.com", false),
-            ("http://localhost:1", false),
-        ] {
-            assert_eq!(BaseUrl::read(text).map(|url| url.is_twilio()), Some(own), "{text}");
-        }
-    }
 
     #[test]
     fn an_id_cannot_leave_its_place_in_the_path() {

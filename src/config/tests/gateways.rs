@@ -1,0 +1,140 @@
+//! What each gateway needs.
+
+use super::*;
+use crate::domain::GatewayName;
+use crate::gateway::WhatsAppSender;
+
+#[test]
+fn a_verify_service_is_enough_for_twilio() {
+    let gateways = World::with_verify().settings().gateways;
+    assert_eq!(gateways.routing.entries()[0].gateway, GatewayName::TwilioVerify);
+    let verify = gateways.twilio_verify.expect("Verify");
+    assert_eq!(verify.service_sid, VERIFY);
+    assert_eq!(verify.account.account_sid, ACCOUNT);
+    assert_eq!(verify.account.base_url, "https://verify.twilio.com");
+    assert!(gateways.twilio_messages.is_none());
+    assert_eq!(World::with_verify().warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_base_url_is_for_verify_too_and_twilios_own_leads_to_the_right_host() {
+    for (given, base) in [
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1"),
+        ("https://api.twilio.com", "https://verify.twilio.com"),
+        ("https://api.dublin.ie1.twilio.com", "https://verify.dublin.ie1.twilio.com"),
+    ] {
+        let gateways = World::with_verify().variable("TWILIO_BASE_URL", given).settings().gateways;
+        assert_eq!(gateways.twilio_verify.expect("Verify").account.base_url, base);
+    }
+}
+
+#[test]
+fn a_verify_service_must_look_like_one_only_where_it_is_used() {
+    let world = World::with_verify().variable("TWILIO_SERVICES_ID", "VA1");
+    says(&world.error(), &["TWILIO_SERVICES_ID", "VA and 32 hexadecimal digits"]);
+    let idle = World::with_twilio().variable("TWILIO_SERVICES_ID", "VA1");
+    assert!(idle.settings().gateways.twilio_verify.is_none());
+    says(&idle.warnings().concat(), &["TwilioVerify is configured (TWILIO_SERVICES_ID) but sends nothing"]);
+    let private = World::with_verify()
+        .variable("TWILIO_SERVICES_ID", "VA1")
+        .variable("TWILIO_BASE_URL", "http://localhost:1");
+    assert_eq!(private.settings().gateways.twilio_verify.expect("Verify").service_sid, "VA1");
+}
+
+#[test]
+fn whatsapp_needs_a_number_and_wants_a_template() {
+    let template = format!("HX{}", &ACCOUNT[2..]);
+    let world = World::with_twilio()
+        .variable("TWILIO_WHATSAPP_NUMBER", "+1 415 555 2671")
+        .variable("ONCEWARD_WHATSAPP_CONTENT_SID", &template);
+    let sender = WhatsAppSender { number: "+14155552671".to_owned(), content_sid: Some(template) };
+    assert_eq!(world.twilio().whatsapp, Some(sender));
+    assert_eq!(world.warnings(), Vec::<String>::new());
+    let plain = World::with_twilio().variable("TWILIO_WHATSAPP_NUMBER", "+14155552671");
+    assert_eq!(plain.twilio().whatsapp.expect("a sender").content_sid, None);
+    says(&plain.warnings().concat(), &["TWILIO_WHATSAPP_NUMBER", "whatsapp-content-sid", "last day"]);
+    let wrong = plain.variable("ONCEWARD_WHATSAPP_CONTENT_SID", "HX1");
+    says(&wrong.error(), &["whatsapp-content-sid", "HX and 32", "ONCEWARD_WHATSAPP_CONTENT_SID"]);
+    let prefixed = World::with_twilio().variable("TWILIO_WHATSAPP_NUMBER", "whatsapp:+14155552671");
+    says(&prefixed.error(), &["TWILIO_WHATSAPP_NUMBER", "without \"whatsapp:\""]);
+    let alone = World::with_config(&format!(r#"{{"whatsapp-content-sid": "HX{}"}}"#, &ACCOUNT[2..]));
+    assert_eq!(alone.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_whatsapp_number_or_a_template_that_nothing_uses_gets_a_word() {
+    let world = World::with_verify().variable("TWILIO_WHATSAPP_NUMBER", "+14155552671");
+    says(&world.warnings().concat(), &["TWILIO_WHATSAPP_NUMBER is not used", "TWILIO_PHONE_NUMBER"]);
+    let template = format!("HX{}", &ACCOUNT[2..]);
+    let world = World::with_twilio().variable("ONCEWARD_WHATSAPP_CONTENT_SID", &template);
+    says(&world.warnings().concat(), &["whatsapp-content-sid is not used"]);
+}
+
+#[test]
+fn conversion_feedback_reaches_twilio() {
+    assert!(!World::with_twilio().twilio().feedback);
+    assert!(World::with_twilio().variable("ONCEWARD_CONVERSION_FEEDBACK", "true").twilio().feedback);
+}
+
+#[test]
+fn sinch_needs_an_id_and_a_secret() {
+    let world = World::empty().and_sinch().through("Sinch");
+    let sinch = world.settings().gateways.sinch.expect("Sinch");
+    assert_eq!((sinch.app_id.as_str(), sinch.app_secret.expose()), ("app", TOKEN));
+    assert_eq!(sinch.verification_url, "https://verification.api.sinch.com/verification/v1/verifications");
+    assert_eq!(world.shows("SINCH_VERIFICATION_URL").1, "the default");
+    let elsewhere = world.variable("SINCH_VERIFICATION_URL", "http://gateway.example/v1/");
+    let sinch = elsewhere.settings().gateways.sinch.expect("Sinch");
+    assert_eq!(sinch.verification_url, "http://gateway.example/v1");
+    says(&elsewhere.warnings().concat(), &["SINCH_VERIFICATION_URL", "unencrypted"]);
+    let half = World::empty().and_sinch().without("SINCH_APP_SECRET");
+    says(&half.error(), &["Sinch", "SINCH_APP_SECRET is missing", "the environment, SINCH_APP_ID"]);
+    let url = World::empty().variable("SINCH_VERIFICATION_URL", "https://x.example");
+    says(&url.error(), &["SINCH_APP_ID and SINCH_APP_SECRET are missing"]);
+    let wrong = World::empty().and_sinch().variable("SINCH_APP_ID", &format!("a:{TOKEN}"));
+    assert!(!wrong.error().contains(TOKEN));
+    let wrong = World::empty().and_sinch().variable("SINCH_VERIFICATION_URL", "nowhere");
+    says(&wrong.error(), &["SINCH_VERIFICATION_URL = \"nowhere\"", "http:// or https://"]);
+}
+
+#[test]
+fn mada_needs_four_things() {
+    let mada = World::empty().and_mada().through("Mada").settings().gateways.mada.expect("Mada");
+    assert_eq!((mada.username.as_str(), mada.password.expose()), ("me", TOKEN));
+    assert_eq!((mada.url.as_str(), mada.source_name.as_str()), ("127.0.0.1:1/soap", "Acme"));
+    for missing in ["MADA_USERNAME", "MADA_PASSWORD", "MADA_URL", "MADA_SOURCE_NAME"] {
+        let half = World::empty().and_mada().without(missing);
+        says(&half.error(), &["Mada", &format!("{missing} is missing")]);
+    }
+    let plain = World::empty().and_mada().through("Mada").variable("MADA_URL", "sms.example/soap");
+    says(&plain.warnings().concat(), &["MADA_URL", "unencrypted"]);
+    let wrong = plain.variable("MADA_SOURCE_NAME", "a sender that is far too long");
+    says(&wrong.error(), &["MADA_SOURCE_NAME", "1 to 20 characters"]);
+}
+
+#[test]
+fn secrets_of_every_gateway_may_be_in_files_and_are_never_shown() {
+    let world = World::empty()
+        .and_sinch()
+        .and_mada()
+        .without("SINCH_APP_SECRET")
+        .without("MADA_PASSWORD")
+        .file("secret", TOKEN)
+        .variable("SINCH_APP_SECRET_FILE", "secret")
+        .variable("MADA_PASSWORD_FILE", "secret")
+        .through("Sinch;Mada");
+    let loaded = world.loads();
+    assert_eq!(loaded.settings.gateways.sinch.as_ref().expect("Sinch").app_secret.expose(), TOKEN);
+    assert_eq!(loaded.settings.gateways.mada.as_ref().expect("Mada").password.expose(), TOKEN);
+    assert!(!format!("{loaded:?}").contains(TOKEN));
+    assert_eq!(world.shows("MADA_PASSWORD").0, "(set, not shown)");
+}
+
+#[test]
+fn credentials_of_every_gateway_are_refused_in_the_file() {
+    for key in ["SINCH_APP_SECRET", "mada-password", "HTTP_GATEWAY_TOKEN", "http-gateway-token"] {
+        let error = World::with_config(&format!("{{{key:?}: {TOKEN:?}}}")).errors().join("\n");
+        says(&error, &[key, "do not belong in config.json"]);
+        assert!(!error.contains(TOKEN));
+    }
+}

@@ -1,0 +1,145 @@
+//! The gateway that the configuration describes.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::Channel;
+use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};
+
+#[test]
+fn every_member_is_read() {
+    let world = described(&json!({
+        "method": "put",
+        "url": "https://sms.example.com/send?to={to}",
+        "headers": {"Authorization": "Bearer {token}", "X-Try": 1},
+        "json": {"to": "{to}", "parts": [{"text": "{text}"}]},
+        "channels": ["sms", "Call"],
+        "success": {"statuses": [200, "202"], "json": "/status", "equals": ["ok", 0], "contains": "id",
+            "message_id": "/id", "bad_number": "11", "retry": [88, 100]},
+    }))
+    .variable("HTTP_GATEWAY_TOKEN", TOKEN);
+    let http = gateway(&world);
+    assert_eq!((http.method.as_str(), http.url.as_str()), ("PUT", "https://sms.example.com/send?to={to}"));
+    let headers = [("Authorization", "Bearer {token}"), ("X-Try", "1")];
+    assert_eq!(http.headers, headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(http.body, HttpBody::Json(json!({"to": "{to}", "parts": [{"text": "{text}"}]})));
+    assert_eq!(http.channels, [Channel::Sms, Channel::Call]);
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let success = HttpSuccess {
+        statuses: vec![200, 202],
+        json: Some(("/status".to_owned(), texts(&["ok", "0"]))),
+        contains: Some("id".to_owned()),
+        message_id: Some("/id".to_owned()),
+        bad_number: texts(&["11"]),
+        retry: texts(&["88", "100"]),
+    };
+    assert_eq!(http.success, success);
+    assert_eq!(http.token.expect("a token").expose(), TOKEN);
+    assert_eq!(world.warnings(), Vec::<String>::new());
+    assert_eq!(world.shows("http-gateway").0, "\"PUT https://sms.example.com/send\"");
+    assert!(!format!("{:?}", world.loads()).contains(TOKEN));
+}
+
+#[test]
+fn the_url_alone_is_enough() {
+    let http = gateway(&described(&json!({"url": "https://sms.example.com/{to}/{text}"})));
+    assert_eq!((http.method.as_str(), http.body), ("GET", HttpBody::Empty));
+    assert_eq!(http.channels, [Channel::Sms]);
+    assert_eq!(http.success, HttpSuccess::default());
+    let form =
+        gateway(&described(&json!({"url": "https://sms.example.com", "form": {"to": "{to}", "n": 1}})));
+    let fields = [("n", "1"), ("to", "{to}")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!((form.method.as_str(), form.body), ("POST", HttpBody::Form(fields.into())));
+}
+
+#[test]
+fn it_may_be_json_in_a_variable() {
+    let world =
+        World::empty().through("Http").variable("ONCEWARD_HTTP_GATEWAY", r#"{"url": "https://x.example"}"#);
+    assert_eq!(gateway(&world).url, "https://x.example");
+    let broken = World::empty().variable("ONCEWARD_HTTP_GATEWAY", &format!("{{\"url\": \"{TOKEN}\""));
+    says(&broken.error(), &["http-gateway: it must be an object such as", "ONCEWARD_HTTP_GATEWAY"]);
+    assert!(!broken.error().contains(TOKEN));
+}
+
+#[test]
+fn every_mistake_is_named_by_its_path() {
+    let url = "https://sms.example.com";
+    for (object, subject, problem) in [
+        (json!({}), "url", "it is missing"),
+        (json!({"url": 5}), "url", "begins with http://"),
+        (json!({"url": ["x"]}), "url = a list", "must be a text"),
+        (json!({"url": "ftp://x"}), "url", "begins with http://"),
+        (json!({"url": "https://{to}.example.com"}), "url", "host must not have placeholders"),
+        (json!({"url": "https://me:hunter2@x"}), "url", "in a URL is not sent"),
+        (json!({"url": "https://x?api_key=hunter2"}), "url", "looks like a credential"),
+        (json!({"url": url, "method": "DELETE"}), "method = \"DELETE\"", "\"GET\", \"POST\", \"PUT\""),
+        (json!({"url": url, "method": []}), "method = a list", "must be a text"),
+        (json!({"url": url, "method": "get", "form": {}}), "method = \"get\"", "GET has no body"),
+        (json!({"url": url, "json": {}, "form": {}}), "json", "Remove one of them"),
+        (json!({"url": url, "json": {"password": "hunter2"}}), "json.password", "looks like a credential"),
+        (json!({"url": url, "form": {"token": "hunter2"}}), "form.token", "HTTP_GATEWAY_TOKEN"),
+        (json!({"url": url, "form": {"to": []}}), "form.to = a list", "must be a text"),
+        (json!({"url": url, "headers": []}), "headers", "object whose values are texts"),
+        (json!({"url": url, "headers": {"A": {}}}), "headers.A = an object", "must be a text"),
+        (json!({"url": url, "headers": {"A b": "c"}}), "headers.A b", "RFC 9110"),
+        (json!({"url": url, "headers": {"A": "b\nc"}}), "headers.A", "line breaks"),
+        (json!({"url": url, "headers": {"Authorization": "hunter2"}}), "headers.Authorization", "credential"),
+        (json!({"url": url, "channels": ["mail"]}), "channels = \"mail\"", "\"whatsapp\""),
+        (json!({"url": url, "channels": []}), "channels = []", "it is empty"),
+        (json!({"url": url, "channels": [[]]}), "channels", "a list of texts"),
+        (json!({"url": url, "success": 200}), "success = 200", "must be an object"),
+        (json!({"url": url, "success": {"statuses": [99]}}), "success.statuses = \"99\"", "100 to 599"),
+        (
+            json!({"url": url, "success": {"json": "status", "equals": 0}}),
+            "success.json = \"status\"",
+            "RFC 6901",
+        ),
+        (json!({"url": url, "success": {"message_id": "id"}}), "success.message_id", "RFC 6901"),
+        (json!({"url": url, "success": {"json": "/status"}}), "success.json", "\"equals\" must say"),
+        (json!({"url": url, "success": {"equals": 0}}), "success.equals", "there is no \"json\""),
+        (json!({"url": url, "success": {"retry": 0}}), "success.retry", "there is no \"json\""),
+    ] {
+        let error = described(&object).error();
+        says(&error, &[&format!("http-gateway.{subject}"), problem, "key \"http-gateway\""]);
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn unknown_members_get_a_warning_with_the_nearest_known_one() {
+    let world = described(&json!({"url": "https://x.example", "header": {}, "success": {"status": 1}}));
+    let warnings = world.warnings().join("\n");
+    says(&warnings, &["\"http-gateway.header\" is unknown", "did you mean \"http-gateway.headers\"?"]);
+    says(&warnings, &["\"http-gateway.success.status\" is unknown", "\"http-gateway.success.statuses\"?"]);
+}
+
+#[test]
+fn a_credential_that_is_wanted_must_be_there_and_one_that_is_not_gets_a_word() {
+    let world = described(&json!({"url": "https://x.example", "form": {"password": "{password}"}}));
+    says(&world.error(), &["http-gateway", "it has {password}", "HTTP_GATEWAY_PASSWORD is missing"]);
+    let missing = world.variable("HTTP_GATEWAY_PASSWORD_FILE", "absent");
+    says(&missing.error(), &["HTTP_GATEWAY_PASSWORD_FILE", "there is no file"]);
+    let idle = described(&json!({"url": "https://x.example"})).variable("HTTP_GATEWAY_TOKEN", TOKEN);
+    says(&idle.warnings().concat(), &["HTTP_GATEWAY_TOKEN is not used", "{token}"]);
+    let alone = World::empty().variable("HTTP_GATEWAY_TOKEN", TOKEN);
+    says(&alone.error(), &["HTTP_GATEWAY_TOKEN", "\"http-gateway\" describes", "the environment"]);
+    let json = described(&json!({"url": "http://127.0.0.1:1", "json": {"a": ["{username}"]}}))
+        .variable("HTTP_GATEWAY_USERNAME", "me");
+    assert_eq!(gateway(&json).username.expect("a name").expose(), "me");
+}
+
+#[test]
+fn a_plain_address_beyond_this_machine_gets_a_word() {
+    let world = described(&json!({"url": "http://sms.example.com/{to}"}));
+    says(&world.warnings().concat(), &["http-gateway.url", "unencrypted", "key \"http-gateway\""]);
+    assert_eq!(described(&json!({"url": "http://127.0.0.1:1"})).warnings(), Vec::<String>::new());
+}
+
+fn described(object: &Value) -> World {
+    World::with_config(&json!({"otp-sms-provider": "Http", "http-gateway": object}).to_string())
+}
+
+fn gateway(world: &World) -> HttpGatewaySettings {
+    world.settings().gateways.http.expect("the gateway")
+}
