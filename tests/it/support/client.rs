@@ -43,6 +43,15 @@ impl Client {
         self.try_send(number).await.expect("an answer")
     }
 
+    /// `POST /api/send-otp` with these fields beside the number.
+    pub async fn send_with(&self, number: &str, fields: &[(&str, &str)]) -> Answer {
+        let mut body = json!({"phoneNumber": number});
+        for (name, value) in fields {
+            body[*name] = json!(value);
+        }
+        self.post("/api/send-otp", body.to_string()).await
+    }
+
     /// `POST /api/verify-otp`.
     pub async fn verify(&self, number: &str, code: &str) -> Answer {
         self.try_verify(number, code).await.expect("an answer")
@@ -87,6 +96,16 @@ impl Client {
     /// Any request without special headers.
     pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
         self.try_request(method, path, body).await.expect("an answer")
+    }
+
+    /// `POST` this to that path, with these headers.
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        let mut request = Request::post(path).header(header::HOST, self.address.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a request");
+        soon("an answer", self.exchange(request)).await.expect("an answer")
     }
 
     async fn try_request(

@@ -88,6 +88,13 @@ impl Setup {
         self.launch().ended().await
     }
 
+    /// Runs another command of the program in the same directory, with the same settings and
+    /// environment, until it ends by itself.
+    pub async fn command<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Finished {
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        Self { arguments, ..self.clone() }.run().await
+    }
+
     /// Starts the program and waits for nothing. It has no client yet.
     pub fn launch(&self) -> Server {
         if let Some(config) = &self.config {
