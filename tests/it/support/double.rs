@@ -1,21 +1,18 @@
 //! What every double of a provider does: it listens on loopback, keeps what arrives, and answers as
 //! planned, or as its provider would.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::received::{About, Complaint, Received, Wish, take_in};
 use super::reply::{self, Reaction, Reply, Said};
 use super::soon;
 
@@ -35,68 +32,6 @@ pub trait Provider: Default + Send + Sync + 'static {
     }
 }
 
-/// What a request is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
-    /// Whose number, in E.164 form.
-    pub number: String,
-    /// What is asked for.
-    pub wish: Wish,
-}
-
-/// What is asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Wish {
-    /// A message or call.
-    #[default]
-    Send,
-    /// Whether a code is right.
-    Check,
-    /// Something else.
-    Other,
-}
-
-/// What is wrong with a request, and how it is answered.
-pub struct Complaint {
-    /// The answer.
-    pub said: Said,
-    /// For the person who reads the failed test.
-    pub words: String,
-}
-
-/// A request that arrived.
-#[derive(Debug, Clone)]
-pub struct Received {
-    /// Which one, counted from 1.
-    pub id: usize,
-    /// The method and the path.
-    pub target: String,
-    /// What follows the path.
-    pub query: String,
-    /// The header of that name.
-    pub authorization: String,
-    /// The header of that name.
-    pub content_type: String,
-    /// The body as it came.
-    pub body: Bytes,
-    /// The form's fields, when it is a form.
-    pub form: BTreeMap<String, String>,
-    /// What it is about.
-    pub about: About,
-}
-
-impl Received {
-    /// One of the form's fields, empty when it is missing.
-    pub fn field(&self, name: &str) -> &str {
-        self.form.get(name).map_or("", String::as_str)
-    }
-
-    /// Whether the path ends like this.
-    pub fn is_for(&self, end: &str) -> bool {
-        self.target.ends_with(end)
-    }
-}
-
 /// The double, listening on loopback until dropped.
 pub struct Double<P> {
     address: SocketAddr,
@@ -109,6 +44,7 @@ struct Desk<P> {
     received: Mutex<Vec<Received>>,
     plans: Mutex<Plans>,
     checking: Mutex<HashMap<String, AtOnce>>,
+    complaints: Mutex<Vec<String>>,
     arrivals: watch::Sender<usize>,
     released: watch::Sender<bool>,
 }
@@ -137,6 +73,7 @@ impl<P: Provider> Double<P> {
             received: Mutex::default(),
             plans: Mutex::default(),
             checking: Mutex::default(),
+            complaints: Mutex::default(),
             arrivals: watch::Sender::new(0),
             released: watch::Sender::new(false),
         });
@@ -253,14 +190,14 @@ impl<P: Provider> Double<P> {
     }
 }
 
-impl Received {
-    fn is_about(&self, number: &str, wish: Wish) -> bool {
-        self.about.number == number && self.about.wish == wish
-    }
-}
-
 impl<P> Drop for Double<P> {
+    #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            for words in self.desk.complaints.lock().unwrap().iter() {
+                println!("--- a double complained: {words}");
+            }
+        }
         self.listening.abort();
     }
 }
@@ -297,7 +234,7 @@ impl<P: Provider> Desk<P> {
         let received = match self.note(received) {
             Ok(received) => received,
             Err(complaint) => {
-                println!("a double complains: {}", complaint.words);
+                self.complaints.lock().unwrap().push(complaint.words);
                 return Ok(complaint.said.into());
             }
         };
@@ -366,33 +303,4 @@ async fn listen<P: Provider>(listener: TcpListener, desk: Arc<Desk<P>>) {
                 .await;
         });
     }
-}
-
-async fn take_in(request: Request<Incoming>) -> Result<Received, io::Error> {
-    let (head, body) = request.into_parts();
-    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let is_form = text(header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded");
-    Ok(Received {
-        id: 0,
-        target: format!("{} {}", head.method, head.uri.path()),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        authorization: text(header::AUTHORIZATION).to_owned(),
-        content_type: text(header::CONTENT_TYPE).to_owned(),
-        form: if is_form { form_urlencoded::parse(&body).into_owned().collect() } else { BTreeMap::new() },
-        body,
-        about: About::default(),
-    })
-}
-
-/// What an `Authorization` header of these credentials is.
-pub fn basic(user: &str, password: &str) -> String {
-    use base64::Engine as _;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
-}
-
-/// The longest run of digits in a text that could be a code.
-pub fn longest_digits(text: &str) -> Option<String> {
-    let runs = text.split(|c: char| !c.is_ascii_digit());
-    runs.filter(|run| run.len() >= 4).max_by_key(|run| run.len()).map(str::to_owned)
 }

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::double::{About, Complaint, Double, Provider, Received, Wish, basic, longest_digits};
+use super::double::{Double, Provider};
+use super::received::{About, Complaint, Received, Wish, basic, longest_digits};
 use super::reply::{Said, TOO_MANY_REQUESTS};
 use super::xml::{Element, escaped};
 

@@ -8,8 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::{
-    ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, SENDER, SINCH_APP_ID,
-    SINCH_APP_SECRET,
+    ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, SENDER, SINCH_APP_ID, SINCH_APP_SECRET,
 };
 
 /// What the server is trusted with: whose it is, and the secret.

@@ -61,11 +61,6 @@ impl Doubles {
     }
 }
 
-/// Where [`Doubles::sends_to`] has nothing.
-pub fn everybody_else() -> [usize; 4] {
-    [0; 4]
-}
-
 /// Settings by which every gateway is configured.
 pub fn all_configured(doubles: &Doubles, setup: Setup) -> Setup {
     super::through(&doubles.twilio.base_url(), setup)

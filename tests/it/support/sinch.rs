@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use super::double::{About, Complaint, Double, Provider, Received, Wish, basic};
+use super::double::{Double, Provider};
 use super::numbers::MadeUpCodes;
+use super::received::{About, Complaint, Received, Wish, basic};
 use super::reply::Said;
 
 /// The application that the tests' server knows.

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::double::{About, Complaint, Double, Provider, Received, Wish, longest_digits};
+use super::double::{Double, Provider};
+use super::received::{About, Complaint, Received, Wish, longest_digits};
 use super::reply::Said;
 
 /// What it wants as a bearer token.

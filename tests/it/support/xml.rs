@@ -66,7 +66,8 @@ impl Element {
             }
         }
         let [document] = <[Self; 1]>::try_from(open).map_err(|_| "an element is not closed")?;
-        let stray = document.children.iter().any(|node| matches!(node, Node::Text(t) if !t.trim().is_empty()));
+        let stray =
+            document.children.iter().any(|node| matches!(node, Node::Text(t) if !t.trim().is_empty()));
         let mut elements = document.elements().cloned();
         match (elements.next(), elements.next(), stray) {
             (Some(root), None, false) => Ok(root),
@@ -76,11 +77,8 @@ impl Element {
 
     fn begin(reader: &NsReader<&[u8]>, start: &BytesStart<'_>) -> Result<Self, String> {
         let (namespace, local) = reader.resolver().resolve_element(start.name());
-        let mut element = Self {
-            namespace: namespace_of(&namespace)?,
-            name: local.as_ref().to_owned(),
-            ..Self::default()
-        };
+        let mut element =
+            Self { namespace: namespace_of(&namespace)?, name: local.as_ref().to_owned(), ..Self::default() };
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| error.to_string())?;
             let (namespace, local) = reader.resolver().resolve_attribute(attribute.key);
@@ -158,7 +156,9 @@ fn a_document_is_read_with_its_namespaces_and_what_is_escaped() {
     assert_eq!((root.namespace.as_str(), root.name.as_str()), ("urn:x", "b"));
     assert_eq!(root.attribute_in("urn:x", "c"), Some("1&2"));
     assert_eq!(root.only("d").map(Element::text).as_deref(), Ok("1 < 2 A"));
-    for wrong in ["", "<a>", "<a></b>", "<a/><b/>", "<a>&b;</a>", "<a>1 & 2</a>", "<x:a/>", "<a b=c/>", "a<a/>"] {
+    for wrong in
+        ["", "<a>", "<a></b>", "<a/><b/>", "<a>&b;</a>", "<a>1 & 2</a>", "<x:a/>", "<a b=c/>", "a<a/>"]
+    {
         assert!(Element::parse(wrong).is_err(), "{wrong}");
     }
 }

@@ -7,7 +7,8 @@ mod verify;
 
 use serde_json::{Value, json};
 
-use super::double::{About, Complaint, Double, Provider, Received, Wish, basic, longest_digits};
+use super::double::{Double, Provider};
+use super::received::{About, Complaint, Received, Wish, basic, longest_digits};
 use super::reply::Said;
 
 pub use report::{PUBLIC_URL, Report};
@@ -86,7 +87,8 @@ impl Provider for TwilioApi {
         } else if target == format!("{account}{CALLS}") {
             call_is_complete(received)?;
             Wish::Send
-        } else if target.starts_with(&format!("{account}/Messages/SM")) && target.ends_with("/Feedback.json") {
+        } else if target.starts_with(&format!("{account}/Messages/SM")) && target.ends_with("/Feedback.json")
+        {
             wants(received.field("Outcome") == "confirmed", "Outcome must be confirmed")?;
             Wish::Other
         } else if target == format!("{service}/Verifications") {

@@ -94,7 +94,7 @@ impl Report {
     }
 
     /// To another path of the same server, signed anew.
-    pub fn to_path(mut self, path: &str) -> Self {
+    pub fn redirected(mut self, path: &str) -> Self {
         self.url = format!("{PUBLIC_URL}{path}");
         self.signed_with(AUTH_TOKEN)
     }

@@ -28,7 +28,8 @@ impl Twiml {
         for verb in element.elements() {
             match verb.name.as_str() {
                 "Say" => {
-                    let times = verb.attribute("loop").unwrap_or("1").parse().map_err(|_| "loop is a number")?;
+                    let times =
+                        verb.attribute("loop").unwrap_or("1").parse().map_err(|_| "loop is a number")?;
                     self.spoken.extend(std::iter::repeat_n(verb.text(), times));
                 }
                 "Gather" => {
