@@ -67,10 +67,12 @@ async fn when_a_gateway_is_busy_the_next_one_is_asked_at_once() {
     let world = twilio_then_http().await;
     for busy in [
         Reply::Busy,
-        Reply::BusyFor(3_600),
+        Reply::BusyFor(1),
         Reply::Refuse { status: 400, code: 21_611 },
         Reply::Refuse { status: 400, code: 30_001 },
         Reply::Refuse { status: 429, code: 14_107 },
+        // Asks to be left alone, and is: nobody else of this test asks it any more.
+        Reply::BusyFor(3_600),
     ] {
         let number = world.number();
         world.twilio().plan(&number, [busy]);
@@ -150,6 +152,7 @@ async fn what_may_have_been_sent_is_never_sent_again() {
 async fn an_account_that_is_not_in_order_and_a_filter_lead_to_the_next_gateway() {
     let world = twilio_then_http().await;
     for code in [
+        // The last one is a daily cap, which takes the whole gateway out of service.
         21_408, 21_215, 13_227, 60_605, 21_608, 21_219, 21_212, 21_603, 21_606, 21_701, 21_703, 30_002,
         30_018, 30_024, 30_034, 30_035, 30_004, 30_007, 63_038,
     ] {

@@ -1,8 +1,10 @@
 //! Trying again in the background: `sms.retry`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::support::documented::{incorrect, locked, sent, verified};
+use crate::support::documented::{failed, incorrect, locked, sent, verified};
 use crate::support::{Reply, Row, Setup, Several, let_pass, wrong};
 
 /// Twilio is the only gateway, it fails as often as a test needs it to, and its circuit stays closed.
@@ -19,13 +21,20 @@ fn fail(world: &Several, number: &str, sends: usize) {
     world.twilio().plan(number, vec![Reply::Busy; sends]);
 }
 
+/// The same, and after each it wants to be left alone for so long that a test can do something else
+/// meanwhile.
+fn fail_slowly(world: &Several, number: &str, sends: usize) {
+    world.twilio().plan(number, vec![Reply::BusyFor(1); sends]);
+}
+
 fn is_sent(rows: &[Row]) -> bool {
     rows.iter().any(|row| row.send_status() == "sent")
 }
 
-/// Lets so much time pass as another number needs until it was tried again this often.
-async fn while_another_number_is_retried(world: &Several, retries: usize) {
-    let other = world.number();
+/// Lets so much time pass as another number needs until it was tried again three times: more than the
+/// first retry of a number needs, also of one whose gateway wants a second for itself.
+async fn while_another_number_is_retried(world: &Several) {
+    let (other, retries) = (world.number(), 3);
     fail(world, &other, retries);
     world.send(&other).await.expects(sent(&other, 5));
     world.twilio().arrived_for(&other, retries + 1).await;
@@ -81,12 +90,12 @@ async fn a_retry_tries_every_gateway_again() {
 async fn a_code_that_was_used_is_not_sent_again() {
     let world = with_retry(json!({"retry": true})).await;
     let number = world.number();
-    fail(&world, &number, 8);
+    fail_slowly(&world, &number, 8);
     world.send(&number).await.expects(sent(&number, 5));
     let code = world.twilio().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
     let tries = world.twilio().received_for(&number).len();
-    while_another_number_is_retried(&world, 2).await;
+    while_another_number_is_retried(&world).await;
     assert_eq!(world.twilio().received_for(&number).len(), tries);
 }
 
@@ -94,12 +103,12 @@ async fn a_code_that_was_used_is_not_sent_again() {
 async fn a_code_that_was_replaced_is_not_sent_again() {
     let world = with_retry(json!({"retry": true})).await;
     let number = world.number();
-    fail(&world, &number, 1);
+    fail_slowly(&world, &number, 1);
     world.send(&number).await.expects(sent(&number, 5));
     let replaced = world.twilio().code_for(&number);
     world.send(&number).await.expects(sent(&number, 5));
     let tries = world.twilio().received_for(&number);
-    while_another_number_is_retried(&world, 2).await;
+    while_another_number_is_retried(&world).await;
     assert_eq!(world.twilio().received_for(&number).len(), tries.len());
 
     let code = world.twilio().code_for(&number);
@@ -114,28 +123,44 @@ async fn a_code_that_was_replaced_is_not_sent_again() {
 async fn a_locked_number_is_not_sent_anything_again() {
     let world = with_retry(json!({"retry": true})).await;
     let number = world.number();
-    fail(&world, &number, 8);
+    fail_slowly(&world, &number, 8);
     world.send(&number).await.expects(sent(&number, 5));
     for trials in [4, 3, 2, 1] {
         world.verify(&number, "no code").await.expects(incorrect(&number, trials));
     }
     world.verify(&number, "no code").await.expects(locked(&number, 30));
     let tries = world.twilio().received_for(&number).len();
-    while_another_number_is_retried(&world, 2).await;
+    while_another_number_is_retried(&world).await;
     assert_eq!(world.twilio().received_for(&number).len(), tries);
 }
 
 #[tokio::test]
 async fn a_code_that_has_expired_is_not_sent_again() {
+    let life = Duration::from_secs(2);
+    let world = Several::of("Twilio", |_, setup| {
+        retrying(setup, json!({"retry": true})).config("otp-timeout", life.as_secs())
+    })
+    .await;
+    let number = world.number();
+    fail(&world, &number, 64);
+    world.send(&number).await.expects(sent(&number, 5));
+    let_pass(life).await;
+    let tries = world.twilio().received_for(&number).len();
+    assert!(tries > 1, "it was retried while its code was good");
+    let_pass(life).await;
+    assert_eq!(world.twilio().received_for(&number).len(), tries);
+    world.until_tracked(&number, "it is given up", |rows| rows[0].send_status() == "unsendable").await;
+}
+
+#[tokio::test]
+async fn a_retry_that_would_come_too_late_is_not_promised() {
     let world =
-        Several::of("Twilio", |_, setup| retrying(setup, json!({"retry": true})).config("otp-timeout", "1s"))
+        Several::of("Twilio", |_, setup| retrying(setup, json!({"retry": true})).config("otp-timeout", "2s"))
             .await;
     let number = world.number();
-    world.twilio().plan(&number, [Reply::BusyFor(2)]);
-    world.send(&number).await.expects(sent(&number, 5));
-    let_pass(std::time::Duration::from_secs(3)).await;
+    world.twilio().plan(&number, [Reply::BusyFor(5)]);
+    world.send(&number).await.expects(failed());
     assert_eq!(world.twilio().received_for(&number).len(), 1);
-    world.until_tracked(&number, "it is given up", |rows| rows[0].send_status() != "new").await;
 }
 
 #[tokio::test]
@@ -145,7 +170,7 @@ async fn an_answer_after_which_nothing_helps_ends_the_retries() {
     world.twilio().plan(&number, [Reply::Busy, Reply::Refuse { status: 400, code: 21_211 }]);
     world.send(&number).await.expects(sent(&number, 5));
     world.twilio().arrived_for(&number, 2).await;
-    while_another_number_is_retried(&world, 2).await;
+    while_another_number_is_retried(&world).await;
     assert_eq!(world.twilio().received_for(&number).len(), 2);
 }
 
@@ -156,7 +181,7 @@ async fn what_a_retry_may_have_sent_is_not_sent_again() {
     world.twilio().plan(&number, [Reply::Busy, Reply::CutShort]);
     world.send(&number).await.expects(sent(&number, 5));
     world.twilio().arrived_for(&number, 2).await;
-    while_another_number_is_retried(&world, 2).await;
+    while_another_number_is_retried(&world).await;
     assert_eq!(world.twilio().received_for(&number).len(), 2);
     let code = world.twilio().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
@@ -185,8 +210,6 @@ async fn a_retry_goes_on_after_kill_9_and_the_code_that_arrives_works() {
     world.send(&number).await.expects(sent(&number, 5));
     let world = world.restart_after_kill().await;
     world.twilio().reset();
-    let tries = world.twilio().received_for(&number).len();
-    world.twilio().arrived_for(&number, tries + 1).await;
     world.until_tracked(&number, "it is sent", is_sent).await;
     let code = world.twilio().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
@@ -196,14 +219,14 @@ async fn a_retry_goes_on_after_kill_9_and_the_code_that_arrives_works() {
 async fn a_code_that_was_used_before_kill_9_is_not_sent_after_it() {
     let world = with_retry(json!({"retry": true})).await;
     let number = world.number();
-    world.twilio().otherwise(Reply::Busy);
+    fail_slowly(&world, &number, 8);
     world.send(&number).await.expects(sent(&number, 5));
     let code = world.twilio().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
     let tries = world.twilio().received_for(&number).len();
     let world = world.restart_after_kill().await;
     world.twilio().reset();
-    while_another_number_is_retried(&world, 2).await;
+    while_another_number_is_retried(&world).await;
     assert_eq!(world.twilio().received_for(&number).len(), tries);
 }
 
@@ -214,9 +237,8 @@ async fn a_retry_goes_on_after_a_stop_in_good_order() {
     world.twilio().otherwise(Reply::Busy);
     world.send(&number).await.expects(sent(&number, 5));
     let (world, _) = world.restart().await;
-    let tries = world.twilio().received_for(&number).len();
     world.twilio().reset();
-    world.twilio().arrived_for(&number, tries + 1).await;
+    world.until_tracked(&number, "it is sent", is_sent).await;
     let code = world.twilio().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
 }
