@@ -11,8 +11,11 @@ mod command_line;
 mod config_compat;
 mod contract;
 mod crash;
+mod doubles;
 mod edges;
 mod gateway_trouble;
+// Uncomment together with the gateways, the tracker and the receipts that it drives:
+// mod gateways;
 mod health;
 mod inbox;
 mod lifecycle;

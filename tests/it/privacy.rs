@@ -3,15 +3,10 @@
 //! The whole scenario runs at trace level; then everything that was printed, and every file of the
 //! data directory, is searched for everything that must not be there.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::inbox::{code_in, inbox};
-use crate::support::{ACCOUNT_SID, AUTH_TOKEN, Numbers, Reply, SENDER, Setup, World, until, wrong};
+use crate::support::{AUTH_TOKEN, Numbers, Private, Reply, Setup, World, until, wrong};
 
 #[tokio::test]
 async fn with_the_documented_answers_the_whole_scenario_prints_and_stores_nothing_private() {
@@ -162,117 +157,4 @@ async fn everything_a_gateway_does(world: &World, private: &mut Private) {
 /// Ten digits, so that a time or a counter in the log is not taken for a code.
 fn at_trace_level(setup: Setup) -> Setup {
     setup.args(["--log-level", "trace"]).config("otp-length", 10)
-}
-
-/// Everything that must not be found.
-#[derive(Default)]
-struct Private {
-    codes: Vec<String>,
-    numbers: Vec<String>,
-    server_key: Option<String>,
-}
-
-impl Private {
-    fn number(&mut self, number: String) -> String {
-        self.numbers.push(number.clone());
-        number
-    }
-
-    fn server_key(&mut self, data_dir: &Path) {
-        let key = fs::read_to_string(data_dir.join("server.key")).expect("the server key");
-        self.server_key = Some(key.trim().to_owned());
-    }
-
-    /// What must not be in a log.
-    fn is_not_in_output(&self, output: &str) {
-        assert!(output.lines().count() > 20, "the scenario logs something");
-        for line in output.lines() {
-            if let Some(found) = self.found_in(without_time(line).as_bytes()) {
-                panic!("the output contains {found}:\n{line}");
-            }
-        }
-    }
-
-    /// What must not be on disk. Numbers may: without them there would be nothing to count.
-    fn is_not_in_files_of(&self, data_dir: &Path) {
-        let mut searched = 0;
-        for file in files_below(data_dir) {
-            if file.ends_with("server.key") {
-                continue;
-            }
-            let content = fs::read(&file).expect("a file of the data directory");
-            // Space is laid out ahead; nothing is to be found in zeros.
-            let content = &content[..content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
-            if let Some(found) = self.found_in_file(content) {
-                panic!("{} contains {found}", file.display());
-            }
-            searched += content.len();
-        }
-        assert!(searched > 0, "there is something on disk");
-    }
-
-    fn found_in(&self, text: &[u8]) -> Option<String> {
-        // Without the country code too: its ten digits tell a number.
-        let mut numbers = self.numbers.iter().map(String::as_str).chain([SENDER]).map(|number| &number[2..]);
-        let number = numbers.find(|number| contains(text, number.as_bytes()));
-        number.map(|number| format!("a whole number, {number}")).or_else(|| self.found_in_file(text))
-    }
-
-    fn found_in_file(&self, content: &[u8]) -> Option<String> {
-        let credentials = STANDARD.encode(format!("{ACCOUNT_SID}:{AUTH_TOKEN}"));
-        let mut wanted: Vec<(&str, Vec<u8>)> = vec![
-            ("the auth token", AUTH_TOKEN.into()),
-            ("the auth token in base64", STANDARD.encode(AUTH_TOKEN).into()),
-            ("the credentials in base64", credentials.into()),
-        ];
-        for code in &self.codes {
-            wanted.push(("a code", code.clone().into()));
-            // As an integer of a record; a shorter one could be there by chance.
-            let value: u64 = code.parse().expect("digits");
-            if code.len() == 10 {
-                wanted.push(("a code as an integer", value.to_be_bytes().into()));
-                wanted.push(("a code as an integer", value.to_le_bytes().into()));
-            }
-        }
-        if let Some(hex) = &self.server_key {
-            let bytes = bytes_of(hex);
-            wanted.push(("the server key", hex.clone().into()));
-            wanted.push(("the server key", hex.to_uppercase().into()));
-            wanted.push(("the server key in base64", STANDARD.encode(&bytes).into()));
-            wanted.push(("the server key in base64", URL_SAFE_NO_PAD.encode(&bytes).into()));
-            wanted.push(("the server key as bytes", bytes));
-        }
-        wanted.into_iter().find(|(_, bytes)| contains(content, bytes)).map(|(what, _)| what.to_owned())
-    }
-}
-
-/// The tutorial's codes have six digits, as the fraction of a second in a time stamp does.
-fn without_time(line: &str) -> String {
-    match serde_json::from_str::<Value>(line) {
-        Ok(Value::Object(mut event)) => {
-            event.remove("timestamp");
-            Value::Object(event).to_string()
-        }
-        _ => line.to_owned(),
-    }
-}
-
-fn bytes_of(hex: &str) -> Vec<u8> {
-    let digits: Vec<char> = hex.chars().collect();
-    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).expect("hex digits");
-    digits.chunks(2).map(byte).collect()
-}
-
-fn contains(text: &[u8], wanted: &[u8]) -> bool {
-    text.windows(wanted.len()).any(|window| window == wanted)
-}
-
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).expect("a directory");
-    entries
-        .flat_map(|entry| {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() { files_below(&path) } else { vec![path] }
-        })
-        .collect()
 }

@@ -43,6 +43,25 @@ impl Client {
         self.try_send(number).await.expect("an answer")
     }
 
+    /// `POST /api/send-otp` that asks for a channel.
+    pub async fn send_by(&self, number: &str, channel: &str) -> Answer {
+        self.send_with(number, "channel", channel).await
+    }
+
+    /// `POST /api/send-otp` that asks for a language.
+    pub async fn send_in(&self, number: &str, locale: &str) -> Answer {
+        self.send_with(number, "locale", locale).await
+    }
+
+    /// `POST /api/send-otp` for an Android app that reads the message.
+    pub async fn send_for_app(&self, number: &str, hash: &str) -> Answer {
+        self.send_with(number, "appHash", hash).await
+    }
+
+    async fn send_with(&self, number: &str, field: &str, value: &str) -> Answer {
+        self.post("/api/send-otp", json!({"phoneNumber": number, field: value}).to_string()).await
+    }
+
     /// `POST /api/verify-otp`.
     pub async fn verify(&self, number: &str, code: &str) -> Answer {
         self.try_verify(number, code).await.expect("an answer")
@@ -87,6 +106,28 @@ impl Client {
     /// Any request without special headers.
     pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
         self.try_request(method, path, body).await.expect("an answer")
+    }
+
+    /// `POST` this to that path, with these headers.
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        self.request_with(Method::POST, path, headers, body).await
+    }
+
+    /// Any request with these headers.
+    pub async fn request_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request =
+            Request::builder().method(method).uri(path).header(header::HOST, self.address.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a request");
+        soon("an answer", self.exchange(request)).await.expect("an answer")
     }
 
     async fn try_request(

@@ -3,18 +3,40 @@
 mod answer;
 mod client;
 pub mod documented;
+mod double;
+mod mada;
 mod numbers;
 mod output;
+mod private;
+mod received;
+mod reply;
 mod server;
+mod several;
+mod sinch;
+mod sms_gateway;
+mod tracked;
 mod twilio;
 mod world;
+mod xml;
 
 pub use answer::{Answer, Expectation};
 pub use client::Client;
+pub use double::{Double, Provider};
+pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};
 pub use numbers::{Numbers, wrong};
 pub use output::Output;
+pub use private::Private;
+pub use received::{Received, basic, longest_digits};
+pub use reply::Reply;
 pub use server::{Finished, Server, Setup};
-pub use twilio::{ACCOUNT_SID, AUTH_TOKEN, Reply, SENDER, Twilio};
+pub use several::{Doubles, Several, all_configured};
+pub use sinch::{SINCH_APP_ID, SINCH_APP_SECRET, Sinch};
+pub use sms_gateway::{HTTP_TOKEN, SmsGateway};
+pub use tracked::{Row, tracked};
+pub use twilio::{
+    ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
+    one_by_one, sid_of,
+};
 pub use world::{World, through};
 
 use std::time::Duration;

@@ -50,6 +50,12 @@ impl Setup {
         self
     }
 
+    /// Takes one variable of the environment away again.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     /// Adds arguments.
     pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
@@ -86,6 +92,13 @@ impl Setup {
     /// Runs the program until it ends by itself.
     pub async fn run(&self) -> Finished {
         self.launch().ended().await
+    }
+
+    /// Runs another command of the program in the same directory, with the same settings and
+    /// environment, until it ends by itself.
+    pub async fn command<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Finished {
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        Self { arguments, ..self.clone() }.run().await
     }
 
     /// Starts the program and waits for nothing. It has no client yet.

@@ -1,0 +1,157 @@
+//! A gateway that is dead is asked no more, until it may be alive again.
+
+use serde_json::{Value, json};
+
+use crate::support::documented::{bad_request, sent};
+use crate::support::{Reply, Several, soon};
+
+/// The gateway as `/readyz` and the log call it.
+const TWILIO: &str = "TwilioMessages";
+
+async fn with_breaker(open_for: &str) -> Several {
+    Several::with("Twilio;Http", [("breaker-failures", json!(3)), ("breaker-open-for", json!(open_for))])
+        .await
+}
+
+/// How the circuit of a gateway is, by `data.gateways` of `/readyz`.
+async fn circuit(world: &Several, gateway: &str) -> String {
+    let body = world.get("/readyz").await.json();
+    let gateways = body["data"]["gateways"].as_array().cloned().unwrap_or_default();
+    let one = gateways.iter().find(|entry| entry["name"] == gateway);
+    let state = one.and_then(|entry| entry["circuit"].as_str());
+    state.unwrap_or_else(|| panic!("the circuit of {gateway} is not in {body}")).to_owned()
+}
+
+/// What the log says when a circuit opens and when it closes.
+const OUT_OF_SERVICE: &str = "out of service";
+const WORKS_AGAIN: &str = "works again";
+
+fn says(event: &Value, words: &str) -> bool {
+    let is_for_operators = event["level"] == "WARN" || event["level"] == "INFO";
+    let message = event["message"].as_str().unwrap_or_default();
+    event["gateway"] == TWILIO && is_for_operators && message.contains(words)
+}
+
+/// How often the log has said so.
+fn times_said(world: &Several, words: &str) -> usize {
+    world.server.output().events().iter().filter(|event| says(event, words)).count()
+}
+
+/// Waits until the log says so.
+async fn is_said(world: &Several, words: &str) {
+    let line = world.server.output().event(|event| says(event, words));
+    soon(words, line).await.expect("a line");
+}
+
+async fn send_through_http(world: &Several) -> String {
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(world.plain().received_for(&number).len(), 1);
+    number
+}
+
+#[tokio::test]
+async fn a_dead_gateway_is_skipped_and_costs_its_callers_nothing() {
+    let world = with_breaker("100s").await;
+    assert_eq!(circuit(&world, TWILIO).await, "closed");
+    world.twilio().otherwise(Reply::Busy);
+    for _ in 0..3 {
+        let number = send_through_http(&world).await;
+        assert_eq!(world.twilio().received_for(&number).len(), 1);
+    }
+    assert_eq!(circuit(&world, TWILIO).await, "open");
+    for _ in 0..5 {
+        let number = send_through_http(&world).await;
+        assert!(world.twilio().received_for(&number).is_empty(), "it is known to be dead");
+    }
+    assert_eq!(circuit(&world, "Http").await, "closed");
+    is_said(&world, OUT_OF_SERVICE).await;
+    assert_eq!(times_said(&world, OUT_OF_SERVICE), 1, "one line for each change");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_alive_again_is_used_again() {
+    let world = with_breaker("1s").await;
+    world.twilio().otherwise(Reply::Busy);
+    for _ in 0..3 {
+        send_through_http(&world).await;
+    }
+    assert_eq!(circuit(&world, TWILIO).await, "open");
+    world.twilio().otherwise(Reply::Accept);
+    let asked = world.twilio().received().len();
+    soon("a message that tries it", async {
+        while world.twilio().received().len() == asked {
+            let number = world.number();
+            world.send(&number).await.expects(sent(&number, 5));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(circuit(&world, TWILIO).await, "closed");
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
+    is_said(&world, WORKS_AGAIN).await;
+    assert_eq!((times_said(&world, OUT_OF_SERVICE), times_said(&world, WORKS_AGAIN)), (1, 1));
+}
+
+#[tokio::test]
+async fn numbers_that_do_not_exist_open_no_circuit() {
+    let world = with_breaker("100s").await;
+    for code in [21_211, 21_610, 21_211, 21_610, 21_211, 21_610] {
+        let number = world.number();
+        world.twilio().plan(&number, [Reply::Refuse { status: 400, code }]);
+        world.send(&number).await.expects(bad_request());
+    }
+    assert_eq!(circuit(&world, TWILIO).await, "closed");
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn countries_that_are_not_permitted_open_no_circuit() {
+    let world = with_breaker("100s").await;
+    for _ in 0..6 {
+        let number = world.number();
+        world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_408 }]);
+        send_and_see_both_asked(&world, &number).await;
+    }
+    assert_eq!(circuit(&world, TWILIO).await, "closed");
+}
+
+#[tokio::test]
+async fn failures_that_are_not_in_a_row_open_no_circuit() {
+    let world = with_breaker("100s").await;
+    for _ in 0..4 {
+        for _ in 0..2 {
+            let number = world.number();
+            world.twilio().plan(&number, [Reply::Busy]);
+            send_and_see_both_asked(&world, &number).await;
+        }
+        let number = world.number();
+        world.send(&number).await.expects(sent(&number, 5));
+        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_only_gateway_is_dead_says_so_and_stays_alive() {
+    let world =
+        Several::with("Twilio", [("breaker-failures", json!(3)), ("breaker-open-for", json!("100s"))]).await;
+    world.twilio().otherwise(Reply::ServerError(503));
+    for _ in 0..3 {
+        assert_eq!(world.send(&world.number()).await.status(), 500);
+    }
+    let asked = world.twilio().received().len();
+    let answer = world.send(&world.number()).await;
+    assert!(answer.status() >= 500, "{}", answer.text());
+    assert_eq!(world.twilio().received().len(), asked, "it costs its callers nothing");
+    assert_eq!(circuit(&world, TWILIO).await, "open");
+    assert_eq!(world.get("/healthz").await.status(), 200);
+}
+
+async fn send_and_see_both_asked(world: &Several, number: &str) {
+    world.send(number).await.expects(sent(number, 5));
+    assert_eq!(world.doubles.sends_to(number), [1, 0, 0, 1]);
+}

@@ -1,0 +1,100 @@
+//! The configuration of the Go framework's component, as a file.
+
+use serde_json::{Value, json};
+
+use crate::support::documented::{sent, verified};
+use crate::support::{
+    ACCOUNT_SID, AUTH_TOKEN, Doubles, MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Numbers, Reply,
+    SINCH_APP_ID, SINCH_APP_SECRET, Setup, VERIFY_SID, soon,
+};
+
+fn config(doubles: &Doubles) -> Value {
+    json!({
+        "otp-sms-provider": "Twilio;Mada:+35987,+35988;Sinch",
+        "sms": {
+            "retry": true,
+            "max_retries": 20,
+            "twilio": {"sid": ACCOUNT_SID, "token": AUTH_TOKEN, "verify_sid": VERIFY_SID},
+            "sinch": {
+                "app_id": SINCH_APP_ID,
+                "app_secret": SINCH_APP_SECRET,
+                "verification_url": doubles.sinch.verification_url(),
+            },
+            "mada": {
+                "username": MADA_USERNAME,
+                "password": MADA_PASSWORD,
+                "url": doubles.mada.url(),
+                "source_name": MADA_SOURCE,
+            },
+        },
+        "authentication": {"otp_length": 5},
+    })
+}
+
+#[tokio::test]
+async fn a_config_json_of_the_go_framework_works() {
+    let doubles = Doubles::start().await;
+    let setup = Setup::bare()
+        .file("config.json", config(&doubles).to_string())
+        .env("TWILIO_BASE_URL", doubles.twilio.base_url())
+        .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"]);
+    let server = setup.start().await;
+    let client = &server.client;
+    let numbers = Numbers::default();
+
+    // Twilio is its Verify service there.
+    let number = numbers.next();
+    client.send(&number).await.expects(sent(&number, 5));
+    assert!(doubles.twilio.received_for(&number)[0].is_for("/Verifications"));
+    let code = doubles.twilio.code_for(&number);
+    client.verify(&number, &code).await.expects(verified(&number));
+
+    let number = numbers.beginning("+35987", 7);
+    client.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(doubles.sends_to(&number), [0, 0, 1, 0]);
+    let code = doubles.mada.code_for(&number);
+    assert_eq!(code.len(), 5);
+    client.verify(&number, &code).await.expects(verified(&number));
+
+    let number = numbers.next();
+    doubles.twilio.plan(&number, [Reply::Busy]);
+    client.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(doubles.sends_to(&number), [1, 1, 0, 0]);
+    let code = doubles.sinch.code_for(&number);
+    client.verify(&number, &code).await.expects(verified(&number));
+
+    let output = server.output();
+    let warning = output.event(|event| event["level"] == "WARN" && event.to_string().contains("config.json"));
+    soon("a warning about secrets in the file", warning).await.expect("a line");
+    for secret in [AUTH_TOKEN, SINCH_APP_SECRET, MADA_PASSWORD] {
+        assert!(!output.text().contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn print_config_shows_none_of_its_secrets() {
+    let doubles = Doubles::start().await;
+    let setup = Setup::bare().file("config.json", config(&doubles).to_string()).args(["--print-config"]);
+    let finished = setup.run().await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    for secret in [AUTH_TOKEN, SINCH_APP_SECRET, MADA_PASSWORD] {
+        assert!(!finished.output.contains(secret));
+    }
+    assert!(finished.output.contains("Twilio;Mada:+35987,+35988;Sinch"));
+}
+
+#[tokio::test]
+async fn the_environment_is_stronger_than_the_file() {
+    let doubles = Doubles::start().await;
+    let setup = Setup::bare()
+        .file("config.json", config(&doubles).to_string())
+        .env("TWILIO_BASE_URL", doubles.twilio.base_url())
+        .env("MADA_SOURCE_NAME", "Other")
+        .env("ONCEWARD_OTP_LENGTH", "8")
+        .args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
+    let server = setup.start().await;
+    let number = Numbers::default().beginning("+35988", 7);
+    server.client.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(doubles.mada.submitted_for(&number)[0].source, "Other");
+    assert_eq!(doubles.mada.code_for(&number).len(), 8);
+}

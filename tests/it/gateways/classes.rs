@@ -1,0 +1,173 @@
+//! What an error of a gateway means for what happens next: security.md section 3.
+
+use serde_json::json;
+
+use crate::support::documented::{bad_request, failed, sent, verified};
+use crate::support::{Reply, Several};
+
+/// What only Twilio was asked for, once.
+const ONLY_TWILIO: [usize; 4] = [1, 0, 0, 0];
+
+/// Twilio first, then the plain gateway, and calls are allowed. Errors of one number after the other
+/// do not add up to a dead gateway.
+async fn twilio_then_http() -> Several {
+    Several::with("Twilio;Http", [("voice", json!(true)), ("breaker-failures", json!(100))]).await
+}
+
+#[tokio::test]
+async fn when_the_number_does_not_exist_nobody_else_is_asked() {
+    let world = twilio_then_http().await;
+    for code in [21_211, 30_005] {
+        let number = world.number();
+        world.twilio().plan(&number, [Reply::Refuse { status: 400, code }]);
+        world.send(&number).await.expects(bad_request());
+        assert_eq!(world.doubles.sends_to(&number), ONLY_TWILIO, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_sent_stop_is_neither_written_nor_called() {
+    let world = twilio_then_http().await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_610 }]);
+    world.send(&number).await.expects(bad_request());
+    assert_eq!(world.doubles.sends_to(&number), ONLY_TWILIO);
+}
+
+#[tokio::test]
+async fn a_refusal_for_fraud_stops_everything() {
+    let world = Several::with(
+        "Twilio;Http",
+        [
+            ("voice", json!(true)),
+            ("workflow", json!(["sms:1s", "call"])),
+            ("sms", json!({"retry": true})),
+            ("breaker-failures", json!(100)),
+        ],
+    )
+    .await;
+    let mut refused = Vec::new();
+    for code in [30_450, 60_410, 21_216, 13_225] {
+        let number = world.number();
+        world.twilio().plan(&number, [Reply::Refuse { status: 400, code }]);
+        world.send(&number).await.expects(failed());
+        refused.push(number);
+    }
+    // Another number's second step comes later than theirs would.
+    let other = world.number();
+    world.send(&other).await.expects(sent(&other, 5));
+    world.twilio().arrived_for(&other, 2).await;
+    for number in refused {
+        assert_eq!(world.doubles.sends_to(&number), ONLY_TWILIO);
+    }
+}
+
+#[tokio::test]
+async fn when_a_gateway_is_busy_the_next_one_is_asked_at_once() {
+    let world = twilio_then_http().await;
+    for busy in [
+        Reply::Busy,
+        Reply::BusyFor(1),
+        Reply::Refuse { status: 400, code: 21_611 },
+        Reply::Refuse { status: 400, code: 30_001 },
+        Reply::Refuse { status: 429, code: 14_107 },
+        // Asks to be left alone, and is: nobody else of this test asks it any more.
+        Reply::BusyFor(3_600),
+    ] {
+        let number = world.number();
+        world.twilio().plan(&number, [busy]);
+        world.send(&number).await.expects(sent(&number, 5));
+        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1], "{busy:?}");
+        let code = world.plain().code_for(&number);
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+}
+
+#[tokio::test]
+async fn the_last_gateway_is_asked_once_more_when_it_was_only_busy() {
+    let world = Several::routed("Twilio").await;
+    for busy in [Reply::Busy, Reply::BusyFor(1)] {
+        let number = world.number();
+        world.twilio().plan(&number, [busy]);
+        world.send(&number).await.expects(sent(&number, 5));
+        assert_eq!(world.doubles.sends_to(&number), [2, 0, 0, 0], "{busy:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_asks_for_a_longer_wait_than_the_budget_is_not_asked_again() {
+    let world = Several::routed("Twilio").await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::BusyFor(3_600)]);
+    world.send(&number).await.expects(failed());
+    assert_eq!(world.doubles.sends_to(&number), ONLY_TWILIO);
+}
+
+#[tokio::test]
+async fn what_may_have_been_sent_is_never_sent_again() {
+    let world = Several::with(
+        "Twilio;Http;Mada",
+        [
+            ("send-budget", json!("1s")),
+            ("sms", json!({"retry": true})),
+            ("voice", json!(true)),
+            ("breaker-failures", json!(100)),
+        ],
+    )
+    .await;
+    let mut unknown = Vec::new();
+    for trouble in [
+        Reply::ServerError(500),
+        Reply::ServerError(503),
+        Reply::Refuse { status: 500, code: 20_500 },
+        Reply::Refuse { status: 503, code: 20_503 },
+        Reply::NotJson,
+        Reply::CutShort,
+        Reply::Reset,
+        Reply::Hang,
+    ] {
+        let number = world.number();
+        world.twilio().plan(&number, [trouble]);
+        world.send(&number).await.expects(failed());
+        unknown.push((number, trouble));
+    }
+    // Another number is retried in the background twice, and so later than any of them would be.
+    let other = world.number();
+    for _ in 0..2 {
+        world.twilio().plan(&other, [Reply::Busy]);
+        world.plain().plan(&other, [Reply::Refuse { status: 200, code: 8 }]);
+        world.mada().plan(&other, [Reply::Refuse { status: 200, code: 88 }]);
+    }
+    world.send(&other).await.expects(sent(&other, 5));
+    world.twilio().arrived_for(&other, 3).await;
+    for (number, trouble) in unknown {
+        assert_eq!(world.doubles.sends_to(&number), ONLY_TWILIO, "{trouble:?}");
+        // It may have arrived: its code is good.
+        let code = world.twilio().code_for(&number);
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_not_in_order_and_a_filter_lead_to_the_next_gateway() {
+    let world = twilio_then_http().await;
+    for code in [
+        // The last one is a daily cap, which takes the whole gateway out of service.
+        21_408, 21_215, 13_227, 60_605, 21_608, 21_219, 21_212, 21_603, 21_606, 21_701, 21_703, 30_002,
+        30_018, 30_024, 30_034, 30_035, 30_004, 30_007, 63_038,
+    ] {
+        let number = world.number();
+        world.twilio().plan(&number, [Reply::Refuse { status: 400, code }]);
+        world.send(&number).await.expects(sent(&number, 5));
+        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1], "{code}");
+    }
+}
+
+#[tokio::test]
+async fn refused_credentials_lead_to_the_next_gateway() {
+    let world = twilio_then_http().await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Refuse { status: 401, code: 20_003 }]);
+    world.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1]);
+}

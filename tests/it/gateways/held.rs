@@ -1,0 +1,241 @@
+//! Gateways that hold the code themselves: what is true of each of them.
+
+use serde_json::json;
+
+use super::crowd::{CROWD, crowd};
+use crate::support::documented::{failed, incorrect, locked, sent, verified};
+use crate::support::{Double, Provider, Reply, Several, wrong};
+
+/// One such gateway.
+pub struct Holder<P> {
+    /// Its name in `otp-sms-provider`.
+    pub name: &'static str,
+    /// Where its double is.
+    pub double: fn(&Several) -> &Double<P>,
+    /// Lets the provider forget the code of a number.
+    pub forget: fn(&Several, &str),
+}
+
+impl<P: Provider> Holder<P> {
+    async fn number_with_code(&self, world: &Several) -> (String, String) {
+        let number = world.number();
+        world.send(&number).await.expects(sent(&number, 5));
+        let code = (self.double)(world).code_for(&number);
+        (number, code)
+    }
+
+    /// Its code is asked for, counted, and good once.
+    pub async fn is_asked_about_every_code_until_one_is_right(&self) {
+        let world = Several::routed(self.name).await;
+        let double = (self.double)(&world);
+        let (number, code) = self.number_with_code(&world).await;
+        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
+        world.verify(&number, "no code").await.expects(incorrect(&number, 3));
+        world.verify(&number, &code).await.expects(verified(&number));
+        let asked = double.checks_for(&number).len();
+        assert!((2..=3).contains(&asked), "what cannot be a code need not be asked about: {asked}");
+        world.verify(&number, &code).await.expects(incorrect(&number, 5));
+        assert_eq!(double.checks_for(&number).len(), asked, "there is nothing to ask about");
+    }
+
+    /// Of many right codes one succeeds.
+    pub async fn approves_one_of_many_right_codes(&self) {
+        let world = Several::routed(self.name).await;
+        for _ in 0..4 {
+            let (number, code) = self.number_with_code(&world).await;
+            let answers = crowd(&world, &number, &code).await;
+            let approved = answers.iter().filter(|answer| answer.is(&verified(&number))).count();
+            let too_late = answers.iter().filter(|answer| answer.is(&incorrect(&number, 5))).count();
+            assert_eq!((approved, too_late), (1, CROWD - 1));
+            assert_eq!((self.double)(&world).most_checks_at_once(&number), 1);
+        }
+    }
+
+    /// Of many wrong codes five are looked at.
+    pub async fn is_asked_about_five_of_many_wrong_codes(&self) {
+        let world = Several::routed(self.name).await;
+        for _ in 0..4 {
+            let (number, code) = self.number_with_code(&world).await;
+            let answers = crowd(&world, &number, &wrong(&code)).await;
+            for trials in [4, 3, 2, 1] {
+                let told = answers.iter().filter(|answer| answer.is(&incorrect(&number, trials))).count();
+                assert_eq!(told, 1, "{trials} trials left is said once");
+            }
+            let refused = answers.iter().filter(|answer| answer.is(&locked(&number, 30))).count();
+            assert_eq!(refused, CROWD - 4);
+            let double = (self.double)(&world);
+            assert_eq!((double.checks_for(&number).len(), double.most_checks_at_once(&number)), (5, 1));
+            world.verify(&number, &code).await.expects(locked(&number, 30));
+            world.send(&number).await.expects(locked(&number, 30));
+            assert_eq!(double.checks_for(&number).len(), 5, "a locked number is not asked about");
+            assert_eq!(double.received_for(&number).len(), 1, "nor sent anything");
+        }
+    }
+
+    /// While it hangs, others go on.
+    pub async fn slows_only_the_number_that_it_is_asked_about(&self) {
+        let world = Several::routed(self.name).await;
+        let double = (self.double)(&world);
+        let (slow, slow_code) = self.number_with_code(&world).await;
+        double.plan_checks(&slow, [Reply::Hang]);
+        let client = world.server.client.clone();
+        let hanging = tokio::spawn({
+            let (slow, code) = (slow.clone(), slow_code.clone());
+            async move { client.verify(&slow, &code).await }
+        });
+        double.asked_about(&slow, 1).await;
+
+        let (number, code) = self.number_with_code(&world).await;
+        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
+        world.verify(&number, &code).await.expects(verified(&number));
+        assert!(!hanging.is_finished(), "the check waits for the gateway");
+
+        double.release();
+        hanging.await.expect("an answer").expects(verified(&slow));
+        assert_eq!(double.most_checks_at_once(&slow), 1);
+    }
+
+    /// What was counted is counted after a crash too.
+    pub async fn keeps_its_counts_across_kill_9(&self) {
+        let mut world = Several::routed(self.name).await;
+        let (number, code) = self.number_with_code(&world).await;
+        let (other, other_code) = self.number_with_code(&world).await;
+        for trials in [4, 3, 2, 1] {
+            world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, trials));
+        }
+        world.verify(&other, &wrong(&other_code)).await.expects(incorrect(&other, 4));
+        world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
+        world = world.restart_after_kill().await;
+        world.verify(&number, &code).await.expects(locked(&number, 30));
+        assert_eq!((self.double)(&world).checks_for(&number).len(), 5);
+        // A verification under way goes on.
+        world.verify(&other, &wrong(&other_code)).await.expects(incorrect(&other, 3));
+        world.verify(&other, &other_code).await.expects(verified(&other));
+    }
+
+    /// A crash in the middle of a check is no free guess.
+    pub async fn counts_a_check_that_a_kill_interrupted(&self) {
+        // After the restart it is as if the answer might still come, until the budget has ended.
+        let mut world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
+        let (number, code) = self.number_with_code(&world).await;
+        for asked in 1..=4 {
+            (self.double)(&world).plan_checks(&number, [Reply::Hang]);
+            let (client, to, guess) = (world.server.client.clone(), number.clone(), wrong(&code));
+            let cut = tokio::spawn(async move { client.try_verify(&to, &guess).await });
+            (self.double)(&world).asked_about(&number, asked).await;
+            world = world.restart_after_kill().await;
+            assert!(cut.await.expect("it ends").is_err(), "nobody answered");
+        }
+        world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
+    }
+
+    /// Nobody knows whether it looked at the code: it counts.
+    pub async fn counts_a_check_that_nobody_knows_the_end_of(&self) {
+        let world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
+        for trouble in [Reply::ServerError(500), Reply::Reset, Reply::Hang] {
+            let (number, code) = self.number_with_code(&world).await;
+            (self.double)(&world).plan_checks(&number, [trouble]);
+            let answer = world.verify(&number, &wrong(&code)).await;
+            assert!(answer.status() >= 500, "{trouble:?}: {}", answer.text());
+            world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
+            world.verify(&number, &code).await.expects(verified(&number));
+        }
+    }
+
+    /// It surely did not look at the code: it does not count.
+    pub async fn counts_no_check_that_was_never_looked_at(&self) {
+        let world = Several::routed(self.name).await;
+        let (number, code) = self.number_with_code(&world).await;
+        (self.double)(&world).plan_checks(&number, [Reply::Busy]);
+        let answer = world.verify(&number, &code).await;
+        assert!(answer.status() >= 500, "{}", answer.text());
+        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+
+    /// What it has forgotten is over, and still counts.
+    pub async fn counts_a_check_of_what_it_has_forgotten(&self) {
+        let world = Several::routed(self.name).await;
+        let (number, code) = self.number_with_code(&world).await;
+        (self.forget)(&world, &number);
+        world.verify(&number, &code).await.expects(incorrect(&number, 4));
+        world.send(&number).await.expects(sent(&number, 4));
+        let code = (self.double)(&world).code_for(&number);
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+
+    /// Asking for a code again does not begin the count anew.
+    pub async fn keeps_the_count_when_a_code_is_sent_again(&self) {
+        let world = Several::routed(self.name).await;
+        let (number, code) = self.number_with_code(&world).await;
+        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
+        world.send(&number).await.expects(sent(&number, 4));
+        let code = (self.double)(&world).code_for(&number);
+        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+
+    /// Who sent a code says whether it is right, whoever else is there.
+    pub async fn shares_the_work_with_a_gateway_that_holds_nothing(&self) {
+        let world = Several::routed(&format!("{};Http", self.name)).await;
+        let double = (self.double)(&world);
+        let number = world.number();
+        double.plan(&number, [Reply::Busy]);
+        world.send(&number).await.expects(sent(&number, 5));
+        let code = world.plain().code_for(&number);
+        world.verify(&number, &code).await.expects(verified(&number));
+        assert!(double.checks_for(&number).is_empty());
+
+        // The other way round, and the earlier code of the other gateway is replaced.
+        let world = Several::routed(&format!("Http;{}", self.name)).await;
+        let double = (self.double)(&world);
+        let number = world.number();
+        world.send(&number).await.expects(sent(&number, 5));
+        let replaced = world.plain().code_for(&number);
+        world.plain().plan(&number, [Reply::Refuse { status: 200, code: 8 }]);
+        world.send(&number).await.expects(sent(&number, 5));
+        world.verify(&number, &replaced).await.expects(incorrect(&number, 4));
+        let code = double.code_for(&number);
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+
+    /// Its own troubles with a send are told.
+    pub async fn is_told_of_when_it_does_not_send(&self) {
+        let world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
+        for trouble in [Reply::ServerError(503), Reply::Reset, Reply::NotJson, Reply::Hang] {
+            let number = world.number();
+            (self.double)(&world).plan(&number, [trouble; 8]);
+            world.send(&number).await.expects(failed());
+        }
+    }
+}
+
+/// A test for each of the above.
+macro_rules! holds_the_code {
+    ($holder:expr) => {
+        $crate::gateways::held::holds_the_code!($holder =>
+            is_asked_about_every_code_until_one_is_right,
+            approves_one_of_many_right_codes,
+            is_asked_about_five_of_many_wrong_codes,
+            slows_only_the_number_that_it_is_asked_about,
+            keeps_its_counts_across_kill_9,
+            counts_a_check_that_a_kill_interrupted,
+            counts_a_check_that_nobody_knows_the_end_of,
+            counts_no_check_that_was_never_looked_at,
+            counts_a_check_of_what_it_has_forgotten,
+            keeps_the_count_when_a_code_is_sent_again,
+            shares_the_work_with_a_gateway_that_holds_nothing,
+            is_told_of_when_it_does_not_send,
+        );
+    };
+    ($holder:expr => $($name:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                $holder.$name().await;
+            }
+        )*
+    };
+}
+
+pub(crate) use holds_the_code;

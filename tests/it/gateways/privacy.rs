@@ -1,0 +1,137 @@
+//! No code, no secret and no whole number in any output, and no code or secret in any file, whatever
+//! the gateways do: security.md section 2.
+
+use serde_json::json;
+
+use crate::support::{
+    PUBLIC_URL, Private, Reply, Report, Setup, Several, WHATSAPP_SENDER, longest_digits, tracked, until,
+    wrong,
+};
+
+#[tokio::test]
+async fn with_every_gateway_the_whole_scenario_prints_and_stores_nothing_private() {
+    let mut private = Private::default();
+    let mut output = String::new();
+    for gateways in
+        ["Twilio;Mada;Http;Sinch", "TwilioVerify;Http", "Sinch;Mada", "Mada;Twilio", "Http;Twilio"]
+    {
+        let mut world = Several::of(gateways, |_, setup| at_trace_level(setup)).await;
+        world.twilio().verify().make_codes_of(10);
+        world.sinch().make_codes_of(10);
+        everything_works(&world, &mut private).await;
+        everything_fails(&world, &mut private).await;
+        output += &world.server.output().text();
+        world = world.restart_after_kill().await;
+        everything_works(&world, &mut private).await;
+        let (_, listed) = tracked(&world.setup, &[]).await;
+        let (world, finished) = world.restart().await;
+        output += &finished.output;
+        output += &world.server.output().text();
+
+        private.codes.extend(world.doubles.codes());
+        private.server_key(&world.setup.data_dir());
+        private.is_not_in_files_of(&world.setup.data_dir());
+        for code in &private.codes {
+            assert!(!listed.output.contains(code), "the tracker lists a code");
+        }
+        private.is_not_in_output(&output);
+        output.clear();
+    }
+    assert!(private.codes.len() > 50, "the scenario sends codes");
+}
+
+/// Sent, wrong, right, again; by every channel; with reports and a workflow.
+async fn everything_works(world: &Several, private: &mut Private) {
+    for channel in ["sms", "call", "whatsapp"] {
+        let number = private.number(world.number());
+        world.send_by(&number, channel).await;
+        let code = last_code(world, &number);
+        world.verify(&number, &wrong(&code)).await;
+        world.verify(&number, &code).await;
+        world.verify(&number, &code).await;
+    }
+    let number = private.number(world.number());
+    world.send(&number).await;
+    for message in world.twilio().received_for(&number) {
+        if !message.field("StatusCallback").is_empty() {
+            let report = Report::about(&message, "undelivered").with("ErrorCode", "30003");
+            report.clone().unsigned().send(world).await;
+            report.signed_with("another token").send(world).await;
+            Report::about(&message, "undelivered").with("ErrorCode", "30003").send(world).await;
+        }
+    }
+    // Locked.
+    let number = private.number(world.number());
+    world.send(&number).await;
+    for _ in 0..6 {
+        world.verify(&number, "1234567890").await;
+    }
+}
+
+async fn everything_fails(world: &Several, private: &mut Private) {
+    let troubles = [
+        Reply::Refuse { status: 400, code: 21_211 },
+        Reply::Refuse { status: 400, code: 21_614 },
+        Reply::Refuse { status: 400, code: 30_450 },
+        Reply::Refuse { status: 401, code: 20_003 },
+        Reply::Refuse { status: 200, code: 99 },
+        Reply::BusyFor(1),
+        Reply::ServerError(500),
+        Reply::NotJson,
+        Reply::CutShort,
+        Reply::Reset,
+        Reply::Hang,
+    ];
+    for trouble in troubles {
+        let number = private.number(world.number());
+        let doubles = &world.doubles;
+        doubles.twilio.plan(&number, [trouble; 8]);
+        doubles.sinch.plan(&number, [trouble; 8]);
+        doubles.mada.plan(&number, [trouble; 8]);
+        doubles.plain.plan(&number, [trouble; 8]);
+        world.send(&number).await;
+        // The check fails in the same way.
+        let number = private.number(world.number());
+        world.send(&number).await;
+        doubles.twilio.plan_checks(&number, [trouble]);
+        doubles.sinch.plan_checks(&number, [trouble]);
+        let code = last_code(world, &number);
+        world.verify(&number, &code).await;
+    }
+    world.server.let_writes_fail();
+    let number = private.number(world.number());
+    world.send(&number).await;
+    world.verify(&number, "1234567890").await;
+    world.server.let_writes_succeed();
+    let number = private.number(world.number());
+    until("the recovery", || world.send(&number), |answer| answer.status() == 200).await;
+}
+
+/// The code that a number was sent last, by whomever; something like one when it was sent none.
+fn last_code(world: &Several, number: &str) -> String {
+    let doubles = &world.doubles;
+    doubles
+        .plain
+        .last_code_for(number)
+        .or_else(|| doubles.mada.last_code_for(number))
+        .or_else(|| doubles.sinch.last_code_for(number))
+        .or_else(|| doubles.twilio.last_code_for(number))
+        .or_else(|| longest_digits("1234567890"))
+        .expect("digits")
+}
+
+/// Ten digits, so that a time or a counter in the log is not taken for a code.
+fn at_trace_level(setup: Setup) -> Setup {
+    setup
+        .args(["--log-level", "trace"])
+        .env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER)
+        .config("otp-length", 10)
+        .config("send-budget", "1s")
+        .config("voice", true)
+        .config("voice-gate", true)
+        .config("public-url", PUBLIC_URL)
+        .config("conversion-feedback", true)
+        .config("workflow", json!(["sms:1s", "call:1s", "whatsapp"]))
+        .config("sms", json!({"retry": true, "max_retries": 2}))
+        .config("breaker-failures", 100)
+}

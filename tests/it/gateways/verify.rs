@@ -1,0 +1,48 @@
+//! Twilio Verify, which makes and holds the code.
+
+use serde_json::json;
+
+use super::held::{Holder, holds_the_code};
+use crate::support::documented::{incorrect, sent, verified};
+use crate::support::{Reply, Several, wrong};
+
+holds_the_code!(Holder {
+    name: "TwilioVerify",
+    double: Several::twilio,
+    forget: |world, number| world.twilio().verify().forget(number),
+});
+
+#[tokio::test]
+async fn when_verify_has_had_enough_of_a_number_even_the_right_code_counts_and_fails() {
+    let world = Several::with("TwilioVerify", [("otp-max-attempts", json!(10))]).await;
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 10));
+    let code = world.twilio().code_for(&number);
+    for trials in [9, 8, 7, 6, 5] {
+        world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, trials));
+    }
+    // Verify looks at five codes of a verification.
+    world.verify(&number, &code).await.expects(incorrect(&number, 4));
+}
+
+#[tokio::test]
+async fn a_landline_is_called_by_verify_itself() {
+    let world = Several::with("TwilioVerify", [("voice", json!(true))]).await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 60_205 }]);
+    world.send(&number).await.expects(sent(&number, 5));
+    let received = world.twilio().received_for(&number);
+    let channels: Vec<&str> = received.iter().map(|received| received.field("Channel")).collect();
+    assert_eq!(channels, ["sms", "call"]);
+    let code = world.twilio().code_for(&number);
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn the_tutorials_routes_go_through_verify_too() {
+    let world = Several::routed("TwilioVerify").await;
+    let number = world.number();
+    assert_eq!(world.send_code(&number).await.status(), 200);
+    let code = world.twilio().code_for(&number);
+    world.verify_code(&number, &code).await.expects_message(200, "This is a valid match!");
+}

@@ -1,0 +1,147 @@
+//! Calls: when a number is called, and what is heard.
+
+use serde_json::{Value, json};
+
+use crate::support::documented::{bad_request, failed, sent, verified};
+use crate::support::{PUBLIC_URL, Reply, Report, SENDER, Setup, Several, Twiml, one_by_one};
+
+/// Codes of Twilio's that say that text messages do not reach a number.
+const LANDLINE: [u32; 4] = [21_614, 30_006, 60_205, 21_612];
+
+async fn with_voice<const N: usize>(settings: [(&str, Value); N]) -> Several {
+    Several::of("Twilio;Http", |_, setup| {
+        let setup = setup.config("voice", true);
+        settings.into_iter().fold(setup, |setup, (key, value)| setup.config(key, value))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_landline_is_called_and_hears_the_digits_one_by_one_twice() {
+    let world = with_voice([]).await;
+    for code in LANDLINE {
+        let number = world.number();
+        world.twilio().plan(&number, [Reply::Refuse { status: 400, code }]);
+        world.send(&number).await.expects(sent(&number, 5));
+        assert!(world.plain().received_for(&number).is_empty(), "{code}: a text would not arrive");
+        let calls = world.twilio().calls_for(&number);
+        assert_eq!(calls.len(), 1, "{code}");
+        let (call, twiml) = &calls[0];
+        assert_eq!(call.field("From"), SENDER);
+
+        let code = twiml.code().expect("a code is read out");
+        let speech = twiml.speech();
+        assert_eq!(speech.matches(&one_by_one(&code)).count(), 2, "{speech}");
+        assert!(!speech.contains(&code), "nobody hears {code} as one number");
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+}
+
+#[tokio::test]
+async fn the_calling_number_can_be_another_one_and_the_telephone_rings_as_long_as_set() {
+    let world = Several::of("Twilio", |_, setup| {
+        setup.config("voice", true).config("voice-ring-for", "40s").env("TWILIO_VOICE_NUMBER", "+15005550008")
+    })
+    .await;
+    let number = called(&world).await;
+    let (call, _) = &world.twilio().calls_for(&number)[0];
+    assert_eq!(call.field("From"), "+15005550008");
+    assert_eq!(call.field("Timeout"), "40");
+}
+
+#[tokio::test]
+async fn without_voice_a_landline_is_a_bad_request_and_nobody_is_called() {
+    for settings in [json!({}), json!({"voice": true, "voice-fallback": false})] {
+        let world = Several::of("Twilio;Http", |_, setup| {
+            let settings = settings.as_object().expect("settings").clone();
+            settings.into_iter().fold(setup, |setup, (key, value)| setup.config(&key, value))
+        })
+        .await;
+        let number = world.number();
+        world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_614 }]);
+        world.send(&number).await.expects(bad_request());
+        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{settings}");
+    }
+}
+
+#[tokio::test]
+async fn when_the_call_fails_too_the_client_is_told() {
+    let world = with_voice([]).await;
+    let number = world.number();
+    let landline = Reply::Refuse { status: 400, code: 21_614 };
+    world.twilio().plan(&number, [landline, Reply::Refuse { status: 400, code: 21_215 }]);
+    world.send(&number).await.expects(failed());
+
+    let number = world.number();
+    world.twilio().plan(&number, [landline, Reply::Refuse { status: 400, code: 21_211 }]);
+    world.send(&number).await.expects(bad_request());
+    assert_eq!(world.doubles.sends_to(&number), [2, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn what_is_special_in_xml_is_read_out_as_it_is_written() {
+    let world = with_voice([
+        ("brand", json!("Ada & Sons <\"O'Hara\">")),
+        ("otp-messages", json!({"call": "This is {brand}. Your code is {code}"})),
+    ])
+    .await;
+    let number = called(&world).await;
+    let (_, twiml) = &world.twilio().calls_for(&number)[0];
+    assert!(twiml.speech().contains("This is Ada & Sons <\"O'Hara\">. Your code is "), "{}", twiml.speech());
+}
+
+#[tokio::test]
+async fn with_the_gate_nothing_is_read_out_before_a_key_is_pressed() {
+    let world = with_voice([("voice-gate", json!(true)), ("public-url", json!(PUBLIC_URL))]).await;
+    let number = called(&world).await;
+    let (call, twiml) = &world.twilio().calls_for(&number)[0];
+    assert_eq!(twiml.code(), None, "an answering machine would record it: {}", twiml.speech());
+    let on_key = twiml.on_key.as_deref().expect("a key is asked for");
+    assert!(on_key.starts_with(PUBLIC_URL), "{on_key}");
+
+    let key = Report::key_pressed(call, on_key);
+    for refused in [key.clone().unsigned(), key.clone().signed_with("another token")] {
+        let answer = refused.send(&world).await;
+        assert_eq!(answer.status(), 403, "{}", answer.text());
+    }
+    let answer = key.send(&world).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert!(answer.header("content-type").contains("xml"));
+    let heard = Twiml::parse(&answer.text()).expect("instructions");
+    let code = heard.code().expect("a code is read out");
+    assert_eq!(heard.speech().matches(&one_by_one(&code)).count(), 2, "{}", heard.speech());
+    world.verify(&number, &code).await.expects(verified(&number));
+
+    // The code is used: whoever presses a key now hears none.
+    let answer = key.send(&world).await;
+    assert!(!answer.text().contains(&one_by_one(&code)), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn the_gate_needs_a_public_address() {
+    let setup: Setup = with_voice([]).await.setup.config("voice-gate", true);
+    let finished = setup.run().await;
+    assert_eq!(finished.status.code(), Some(64), "{}", finished.output);
+    for word in ["voice-gate", "public-url"] {
+        assert!(finished.output.contains(word), "{}", finished.output);
+    }
+}
+
+#[tokio::test]
+async fn a_client_can_ask_for_a_call() {
+    let world = with_voice([]).await;
+    let number = world.number();
+    world.send_by(&number, "call").await.expects(sent(&number, 5));
+    assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
+    let code = world.twilio().calls_for(&number)[0].1.code().expect("a code is read out");
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+/// A number that text messages do not reach and that was called.
+async fn called(world: &Several) -> String {
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_614 }]);
+    world.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(world.twilio().calls_for(&number).len(), 1);
+    number
+}

@@ -1,0 +1,306 @@
+//! What every double of a provider does: it listens on loopback, keeps what arrives, and answers as
+//! planned, or as its provider would.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::received::{About, Complaint, Received, Wish, take_in};
+use super::reply::{self, Reaction, Reply, Said};
+use super::soon;
+
+/// What a provider makes of requests when nothing else is planned.
+pub trait Provider: Default + Send + Sync + 'static {
+    /// What a request is about, or what is wrong with it.
+    fn read(&self, received: &Received) -> Result<About, Complaint>;
+    /// Does what was asked.
+    fn accept(&self, received: &Received) -> Said;
+    /// Words an error about the number that the request is about.
+    fn refuse(&self, status: u16, code: u32, received: &Received) -> Said;
+    /// The code that a message carried, or that the provider made for it.
+    fn code_in(&self, received: &Received) -> Option<String>;
+    /// What this provider says together with this status when something in it has failed.
+    fn server_error(&self, status: u16) -> Said {
+        Said::html(status)
+    }
+}
+
+/// The double, listening on loopback until dropped.
+pub struct Double<P> {
+    address: SocketAddr,
+    desk: Arc<Desk<P>>,
+    listening: JoinHandle<()>,
+}
+
+struct Desk<P> {
+    provider: P,
+    received: Mutex<Vec<Received>>,
+    plans: Mutex<Plans>,
+    checking: Mutex<HashMap<String, AtOnce>>,
+    complaints: Mutex<Vec<String>>,
+    arrivals: watch::Sender<usize>,
+    released: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Plans {
+    sends: HashMap<String, VecDeque<Reply>>,
+    checks: HashMap<String, VecDeque<Reply>>,
+    otherwise: Option<Reply>,
+}
+
+/// Checks of one number on their way.
+#[derive(Default, Clone, Copy)]
+struct AtOnce {
+    now: usize,
+    most: usize,
+}
+
+impl<P: Provider> Double<P> {
+    /// Starts a double that accepts everything.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the double");
+        let address = listener.local_addr().expect("its address");
+        let desk = Arc::new(Desk {
+            provider: P::default(),
+            received: Mutex::default(),
+            plans: Mutex::default(),
+            checking: Mutex::default(),
+            complaints: Mutex::default(),
+            arrivals: watch::Sender::new(0),
+            released: watch::Sender::new(false),
+        });
+        let listening = tokio::spawn(listen(listener, desk.clone()));
+        Self { address, desk, listening }
+    }
+
+    /// Scheme and authority of its addresses.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it is a double of.
+    pub fn provider(&self) -> &P {
+        &self.desk.provider
+    }
+
+    /// What the next sends to this number get; after these, they are accepted.
+    pub fn plan(&self, number: &str, replies: impl IntoIterator<Item = Reply>) {
+        self.plans(|plans| plans.sends.entry(number.to_owned()).or_default().extend(replies));
+    }
+
+    /// What the next checks of this number get; after these, the code decides.
+    pub fn plan_checks(&self, number: &str, replies: impl IntoIterator<Item = Reply>) {
+        self.plans(|plans| plans.checks.entry(number.to_owned()).or_default().extend(replies));
+    }
+
+    /// What every request gets for which nothing is planned, from now on.
+    pub fn otherwise(&self, reply: Reply) {
+        self.plans(|plans| plans.otherwise = Some(reply));
+    }
+
+    /// Forgets every plan; what hangs goes on hanging, and more may.
+    pub fn reset(&self) {
+        self.plans(|plans| *plans = Plans::default());
+        self.desk.released.send_replace(false);
+    }
+
+    /// Answers everything that hangs, and lets nothing hang any more until [`Double::reset`].
+    pub fn release(&self) {
+        self.desk.released.send_replace(true);
+    }
+
+    /// The requests so far.
+    pub fn received(&self) -> Vec<Received> {
+        self.desk.received.lock().unwrap().clone()
+    }
+
+    /// The sends to this number so far.
+    pub fn received_for(&self, number: &str) -> Vec<Received> {
+        self.received_about(number, Wish::Send)
+    }
+
+    /// The checks of this number so far.
+    pub fn checks_for(&self, number: &str) -> Vec<Received> {
+        self.received_about(number, Wish::Check)
+    }
+
+    /// How many checks of this number were on their way at the same time, at most.
+    pub fn most_checks_at_once(&self, number: &str) -> usize {
+        self.desk.checking.lock().unwrap().get(number).map_or(0, |at_once| at_once.most)
+    }
+
+    /// Every code that a message carried, whatever became of the message.
+    pub fn codes(&self) -> Vec<String> {
+        self.received().iter().filter_map(|received| self.desk.code_in(received)).collect()
+    }
+
+    /// The code in the last message to this number.
+    pub fn code_for(&self, number: &str) -> String {
+        self.last_code_for(number).unwrap_or_else(|| panic!("no message for {number} arrived"))
+    }
+
+    /// The same, if there was one.
+    pub fn last_code_for(&self, number: &str) -> Option<String> {
+        self.received_for(number).last().and_then(|received| self.desk.code_in(received))
+    }
+
+    /// Waits until this many requests have arrived since the start.
+    pub async fn arrived(&self, requests: usize) {
+        self.wait_until(&format!("{requests} requests at a double"), |received| received.len() >= requests)
+            .await;
+    }
+
+    /// Waits until this many sends to this number have arrived since the start.
+    pub async fn arrived_for(&self, number: &str, sends: usize) {
+        self.wait_until(&format!("{sends} sends to {number}"), |received| {
+            received.iter().filter(|received| received.is_about(number, Wish::Send)).count() >= sends
+        })
+        .await;
+    }
+
+    /// Waits until this many checks of this number have arrived since the start.
+    pub async fn asked_about(&self, number: &str, checks: usize) {
+        self.wait_until(&format!("{checks} checks of {number}"), |received| {
+            received.iter().filter(|received| received.is_about(number, Wish::Check)).count() >= checks
+        })
+        .await;
+    }
+
+    async fn wait_until(&self, what: &str, enough: impl Fn(&[Received]) -> bool) {
+        let mut arrivals = self.desk.arrivals.subscribe();
+        let done = arrivals.wait_for(|_| enough(&self.desk.received.lock().unwrap()));
+        soon(what, done).await.expect("the double lives");
+    }
+
+    fn received_about(&self, number: &str, wish: Wish) -> Vec<Received> {
+        let received = self.desk.received.lock().unwrap();
+        received.iter().filter(|received| received.is_about(number, wish)).cloned().collect()
+    }
+
+    fn plans<T>(&self, change: impl FnOnce(&mut Plans) -> T) -> T {
+        change(&mut self.desk.plans.lock().unwrap())
+    }
+}
+
+impl<P> Drop for Double<P> {
+    #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for words in self.desk.complaints.lock().unwrap().iter() {
+                println!("--- a double complained: {words}");
+            }
+        }
+        self.listening.abort();
+    }
+}
+
+impl<P: Provider> Desk<P> {
+    fn code_in(&self, received: &Received) -> Option<String> {
+        if received.about.wish == Wish::Send { self.provider.code_in(received) } else { None }
+    }
+
+    /// Takes a request in. Whoever waits for it learns of it.
+    fn note(&self, mut received: Received) -> Result<Received, Complaint> {
+        let about = self.provider.read(&received);
+        {
+            let mut all = self.received.lock().unwrap();
+            received.id = all.len() + 1;
+            received.about = about.as_ref().cloned().unwrap_or_default();
+            all.push(received.clone());
+        }
+        self.arrivals.send_replace(received.id);
+        about.map(|_| received)
+    }
+
+    fn planned_for(&self, about: &About) -> Reply {
+        let mut plans = self.plans.lock().unwrap();
+        let of_number = match about.wish {
+            Wish::Send => plans.sends.get_mut(&about.number),
+            Wish::Check => plans.checks.get_mut(&about.number),
+            Wish::Other => None,
+        };
+        of_number.and_then(VecDeque::pop_front).or(plans.otherwise).unwrap_or(Reply::Accept)
+    }
+
+    async fn react(&self, received: Received) -> Result<Reaction, io::Error> {
+        let received = match self.note(received) {
+            Ok(received) => received,
+            Err(complaint) => {
+                self.complaints.lock().unwrap().push(complaint.words);
+                return Ok(complaint.said.into());
+            }
+        };
+        let _counted = Counted::new(self, &received.about);
+        let reply = self.planned_for(&received.about);
+        if reply == Reply::Hang {
+            let mut released = self.released.subscribe();
+            released.wait_for(|released| *released).await.map_err(io::Error::other)?;
+        }
+        let said = match reply {
+            Reply::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
+            Reply::Refuse { status, code } => self.provider.refuse(status, code, &received),
+            Reply::Busy => self.provider.refuse(429, reply::TOO_MANY_REQUESTS, &received),
+            Reply::BusyFor(seconds) => {
+                self.provider.refuse(429, reply::TOO_MANY_REQUESTS, &received).and_retry_after(seconds)
+            }
+            Reply::ServerError(status) => self.provider.server_error(status),
+            Reply::Accept | Reply::Hang => self.provider.accept(&received),
+            Reply::NotJson => self.provider.accept(&received).garbled(),
+            Reply::CutShort => return Ok(self.provider.accept(&received).cut_short()),
+        };
+        Ok(said.into())
+    }
+}
+
+/// A check on its way, for as long as the double works on it.
+struct Counted<'a, P> {
+    desk: &'a Desk<P>,
+    number: Option<&'a str>,
+}
+
+impl<'a, P> Counted<'a, P> {
+    fn new(desk: &'a Desk<P>, about: &'a About) -> Self {
+        let number = (about.wish == Wish::Check).then_some(about.number.as_str());
+        if let Some(number) = number {
+            let mut checking = desk.checking.lock().unwrap();
+            let at_once = checking.entry(number.to_owned()).or_default();
+            at_once.now += 1;
+            at_once.most = at_once.most.max(at_once.now);
+        }
+        Self { desk, number }
+    }
+}
+
+impl<P> Drop for Counted<'_, P> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.desk.checking.lock().unwrap().entry(number.to_owned()).or_default().now -= 1;
+        }
+    }
+}
+
+async fn listen<P: Provider>(listener: TcpListener, desk: Arc<Desk<P>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        // Whenever the double drops a connection, its peer sees a reset and not an orderly end.
+        let _ = stream.set_zero_linger();
+        let desk = desk.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let desk = desk.clone();
+                async move { desk.react(take_in(request).await?).await }
+            });
+            // A connection that ends early is part of the game.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}

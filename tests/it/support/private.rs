@@ -1,0 +1,137 @@
+//! Everything that must be in no log and on no disk, and how it would be found there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use super::{
+    ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, SENDER, SINCH_APP_ID, SINCH_APP_SECRET,
+};
+
+/// What the server is trusted with: whose it is, and the secret.
+const SECRETS: [(&str, &str); 4] = [
+    (ACCOUNT_SID, AUTH_TOKEN),
+    (SINCH_APP_ID, SINCH_APP_SECRET),
+    (MADA_USERNAME, MADA_PASSWORD),
+    ("", HTTP_TOKEN),
+];
+
+/// Everything that must not be found.
+#[derive(Default)]
+pub struct Private {
+    /// Every code that was made.
+    pub codes: Vec<String>,
+    numbers: Vec<String>,
+    server_key: Option<String>,
+}
+
+impl Private {
+    /// Takes note of a number.
+    pub fn number(&mut self, number: String) -> String {
+        self.numbers.push(number.clone());
+        number
+    }
+
+    /// Takes note of the key in this data directory.
+    pub fn server_key(&mut self, data_dir: &Path) {
+        let key = fs::read_to_string(data_dir.join("server.key")).expect("the server key");
+        self.server_key = Some(key.trim().to_owned());
+    }
+
+    /// What must not be in a log.
+    pub fn is_not_in_output(&self, output: &str) {
+        assert!(output.lines().count() > 20, "the scenario logs something");
+        for line in output.lines() {
+            if let Some(found) = self.found_in(without_time(line).as_bytes()) {
+                panic!("the output contains {found}:\n{line}");
+            }
+        }
+    }
+
+    /// What must not be on disk. Numbers may: without them there would be nothing to count.
+    pub fn is_not_in_files_of(&self, data_dir: &Path) {
+        let mut searched = 0;
+        for file in files_below(data_dir) {
+            if file.ends_with("server.key") {
+                continue;
+            }
+            let content = fs::read(&file).expect("a file of the data directory");
+            // Space is laid out ahead; nothing is to be found in zeros.
+            let content = &content[..content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
+            if let Some(found) = self.found_in_file(content) {
+                panic!("{} contains {found}", file.display());
+            }
+            searched += content.len();
+        }
+        assert!(searched > 0, "there is something on disk");
+    }
+
+    /// What is found in a text.
+    pub fn found_in(&self, text: &[u8]) -> Option<String> {
+        // Without the country code too: its ten digits tell a number.
+        let mut numbers = self.numbers.iter().map(String::as_str).chain([SENDER]).map(|number| &number[2..]);
+        let number = numbers.find(|number| contains(text, number.as_bytes()));
+        number.map(|number| format!("a whole number, {number}")).or_else(|| self.found_in_file(text))
+    }
+
+    fn found_in_file(&self, content: &[u8]) -> Option<String> {
+        let mut wanted: Vec<(&str, Vec<u8>)> = Vec::new();
+        for (user, secret) in SECRETS {
+            wanted.push(("a secret", secret.into()));
+            wanted.push(("a secret in base64", STANDARD.encode(secret).into()));
+            wanted.push(("credentials in base64", STANDARD.encode(format!("{user}:{secret}")).into()));
+        }
+        for code in &self.codes {
+            wanted.push(("a code", code.clone().into()));
+            // As an integer of a record; a shorter one could be there by chance.
+            let value: u64 = code.parse().expect("digits");
+            if code.len() == 10 {
+                wanted.push(("a code as an integer", value.to_be_bytes().into()));
+                wanted.push(("a code as an integer", value.to_le_bytes().into()));
+            }
+        }
+        if let Some(hex) = &self.server_key {
+            let bytes = bytes_of(hex);
+            wanted.push(("the server key", hex.clone().into()));
+            wanted.push(("the server key", hex.to_uppercase().into()));
+            wanted.push(("the server key in base64", STANDARD.encode(&bytes).into()));
+            wanted.push(("the server key in base64", URL_SAFE_NO_PAD.encode(&bytes).into()));
+            wanted.push(("the server key as bytes", bytes));
+        }
+        wanted.into_iter().find(|(_, bytes)| contains(content, bytes)).map(|(what, _)| what.to_owned())
+    }
+}
+
+/// The tutorial's codes have six digits, as the fraction of a second in a time stamp does.
+fn without_time(line: &str) -> String {
+    match serde_json::from_str::<Value>(line) {
+        Ok(Value::Object(mut event)) => {
+            event.remove("timestamp");
+            Value::Object(event).to_string()
+        }
+        _ => line.to_owned(),
+    }
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).expect("hex digits");
+    digits.chunks(2).map(byte).collect()
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    text.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    entries
+        .flat_map(|entry| {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { files_below(&path) } else { vec![path] }
+        })
+        .collect()
+}

@@ -1,0 +1,95 @@
+//! What `onceward tracker --json` lists. The names of its fields stand here and nowhere else.
+
+use serde_json::Value;
+
+use super::{Finished, Setup};
+
+/// One send attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row(Value);
+
+impl Row {
+    /// How it was sent: `sms`, `call`, `whatsapp`.
+    pub fn channel(&self) -> &str {
+        self.text("type")
+    }
+
+    /// Whom it went to.
+    pub fn to(&self) -> &str {
+        self.text("to")
+    }
+
+    /// Who was asked.
+    pub fn gateway(&self) -> &str {
+        self.text("gateway")
+    }
+
+    /// The gateway's place in the order.
+    pub fn priority(&self) -> u64 {
+        self.number("priority")
+    }
+
+    /// `new`, `gateway_error`, `sent`, `unsendable`.
+    pub fn send_status(&self) -> &str {
+        self.text("send_status")
+    }
+
+    /// `new`, `success`, `invalid_code`, `expired`, `gateway_error`.
+    pub fn verify_status(&self) -> &str {
+        self.text("verify_status")
+    }
+
+    /// How often it was tried again.
+    pub fn retries(&self) -> u64 {
+        self.number("retries")
+    }
+
+    /// Whether it is given up because it was tried so often.
+    pub fn max_retries_reached(&self) -> bool {
+        self.0["max_retries_reached"].as_bool().unwrap_or_else(|| panic!("max_retries_reached in {}", self.0))
+    }
+
+    /// How far the provider says that it came; empty when it said nothing.
+    pub fn receipt(&self) -> &str {
+        self.text_if_any("receipt")
+    }
+
+    /// The provider's id; empty when there is none.
+    pub fn message_id(&self) -> &str {
+        self.text_if_any("message_id")
+    }
+
+    /// The provider's error code.
+    pub fn error_code(&self) -> Option<u64> {
+        self.0["error_code"].as_u64()
+    }
+
+    /// Whether it says when.
+    pub fn has_time(&self) -> bool {
+        !self.0["at"].is_null()
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0[name].as_str().unwrap_or_else(|| panic!("{name} in {}", self.0))
+    }
+
+    fn text_if_any(&self, name: &str) -> &str {
+        self.0[name].as_str().unwrap_or_default()
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.0[name].as_u64().unwrap_or_else(|| panic!("{name} in {}", self.0))
+    }
+}
+
+/// Lists what the tracker of this server knows, with these further arguments. Returns the command's
+/// whole output too.
+pub async fn tracked(setup: &Setup, arguments: &[&str]) -> (Vec<Row>, Finished) {
+    let arguments = ["tracker", "--json"].iter().chain(arguments).copied();
+    let finished = setup.command(arguments).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let lines = finished.output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    // Lines of the log are not rows.
+    let rows = lines.filter(|line| line.get("send_status").is_some()).map(Row).collect();
+    (rows, finished)
+}

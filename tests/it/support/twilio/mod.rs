@@ -1,0 +1,185 @@
+//! A double of Twilio: Messages, Calls and Verify at one address. It takes the same requests, gives
+//! the same answers, and fails in the ways that Twilio, a proxy or a network can.
+
+mod report;
+mod twiml;
+mod verify;
+
+use serde_json::{Value, json};
+
+use super::double::{Double, Provider};
+use super::received::{About, Complaint, Received, Wish, basic, longest_digits};
+use super::reply::Said;
+
+pub use report::{PUBLIC_URL, Report};
+pub use twiml::{Twiml, one_by_one};
+pub use verify::Verify;
+
+/// The account that the tests' server knows.
+pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
+/// Its password.
+pub const AUTH_TOKEN: &str = "5ecre7-t0ken-0f-the-acc0unt-9f8e7d";
+/// Its number.
+pub const SENDER: &str = "+15005550006";
+/// Its `WhatsApp` number.
+pub const WHATSAPP_SENDER: &str = "+15005550007";
+/// Its Verify service.
+pub const VERIFY_SID: &str = "VA0123456789abcdef0123456789abcdef";
+
+const MESSAGES: &str = "/Messages.json";
+const CALLS: &str = "/Calls.json";
+const LONGEST_TWIML: usize = 4_000;
+const LONGEST_BODY: usize = 1_600;
+
+/// The double.
+pub type Twilio = Double<TwilioApi>;
+
+/// What Twilio makes of requests.
+#[derive(Default)]
+pub struct TwilioApi {
+    verify: Verify,
+}
+
+impl Twilio {
+    /// The part that makes and holds codes.
+    pub fn verify(&self) -> &Verify {
+        &self.provider().verify
+    }
+
+    /// The text and `WhatsApp` messages for this number so far.
+    pub fn messages_for(&self, number: &str) -> Vec<Received> {
+        let sends = self.received_for(number).into_iter();
+        sends.filter(|received| received.is_for(MESSAGES)).collect()
+    }
+
+    /// The calls to this number so far, and what is said in them.
+    pub fn calls_for(&self, number: &str) -> Vec<(Received, Twiml)> {
+        let calls = self.received_for(number).into_iter().filter(|received| received.is_for(CALLS));
+        calls
+            .filter_map(|call| {
+                let twiml = Twiml::parse(call.field("Twiml")).ok()?;
+                Some((call, twiml))
+            })
+            .collect()
+    }
+
+    /// The ids of the messages that were reported to have led to a verified number.
+    pub fn confirmed(&self) -> Vec<String> {
+        let received = self.received().into_iter();
+        let feedback = received.filter(|received| received.is_for("/Feedback.json"));
+        feedback.filter_map(|received| received.target.split('/').rev().nth(1).map(str::to_owned)).collect()
+    }
+}
+
+impl Provider for TwilioApi {
+    fn read(&self, received: &Received) -> Result<About, Complaint> {
+        if received.authorization != basic(ACCOUNT_SID, AUTH_TOKEN) {
+            return Err(complaint(401, 20_003, "the credentials are not this account's"));
+        }
+        let to = received.field("To");
+        let number = to.strip_prefix("whatsapp:").unwrap_or(to).to_owned();
+        let account = format!("POST /2010-04-01/Accounts/{ACCOUNT_SID}");
+        let service = format!("POST /v2/Services/{VERIFY_SID}");
+        let target = received.target.as_str();
+        let wish = if target == format!("{account}{MESSAGES}") {
+            message_is_complete(received)?;
+            Wish::Send
+        } else if target == format!("{account}{CALLS}") {
+            call_is_complete(received)?;
+            Wish::Send
+        } else if target.starts_with(&format!("{account}/Messages/SM")) && target.ends_with("/Feedback.json")
+        {
+            wants(received.field("Outcome") == "confirmed", "Outcome must be confirmed")?;
+            Wish::Other
+        } else if target == format!("{service}/Verifications") {
+            let channel = received.field("Channel");
+            wants(matches!(channel, "sms" | "call" | "whatsapp"), "Channel must be sms, call or whatsapp")?;
+            Wish::Send
+        } else if target == format!("{service}/VerificationCheck") {
+            wants(!received.field("Code").is_empty(), "Code is missing")?;
+            Wish::Check
+        } else {
+            return Err(complaint(404, 20_404, &format!("there is no {target}")));
+        };
+        wants(wish == Wish::Other || number.starts_with('+'), "To must be in E.164 form")?;
+        Ok(About { number, wish })
+    }
+
+    fn accept(&self, received: &Received) -> Said {
+        match received.target.rsplit('/').next() {
+            Some("Verifications") => self.verify.start(received),
+            Some("VerificationCheck") => self.verify.check(received),
+            Some("Feedback.json") => Said::json(201, &json!({"outcome": "confirmed"})),
+            _ => {
+                let (sid, to) = (sid_of(received), received.field("To"));
+                Said::json(201, &json!({"sid": sid, "status": "queued", "to": to, "error_code": null}))
+            }
+        }
+    }
+
+    fn refuse(&self, status: u16, code: u32, received: &Received) -> Said {
+        let to = received.field("To");
+        Said::json(status, &error(status, code, &format!("The message to {to} was refused")))
+    }
+
+    fn code_in(&self, received: &Received) -> Option<String> {
+        if received.is_for("/Verifications") {
+            self.verify.code_of(&received.about.number)
+        } else if received.is_for(CALLS) {
+            Twiml::parse(received.field("Twiml")).ok()?.code()
+        } else {
+            longest_digits(received.field("Body"))
+                .or_else(|| longest_digits(received.field("ContentVariables")))
+        }
+    }
+}
+
+/// The id that Twilio gives to what came of a request.
+pub fn sid_of(received: &Received) -> String {
+    let kind = if received.is_for(CALLS) { "CA" } else { "SM" };
+    format!("{kind}{:032x}", received.id)
+}
+
+fn message_is_complete(received: &Received) -> Result<(), Complaint> {
+    let has = |name: &str| !received.field(name).is_empty();
+    wants(has("Body") || has("ContentSid"), "Body or ContentSid is missing")?;
+    wants(received.field("Body").chars().count() <= LONGEST_BODY, "Body is too long")?;
+    wants(has("From") != has("MessagingServiceSid"), "one of From and MessagingServiceSid is needed")?;
+    let validity = received.field("ValidityPeriod").parse::<u32>();
+    if received.field("To").starts_with("whatsapp:") {
+        let from = received.field("From");
+        let same_kind = from.starts_with("whatsapp:") || has("MessagingServiceSid");
+        wants(same_kind, "a WhatsApp message needs a WhatsApp sender")?;
+        if has("ContentVariables") {
+            let variables = serde_json::from_str::<Value>(received.field("ContentVariables"));
+            wants(variables.is_ok_and(|v| v.is_object()), "ContentVariables must be a JSON object")?;
+        }
+    } else {
+        wants(validity.is_ok_and(|s| (1..=36_000).contains(&s)), "ValidityPeriod must be 1 to 36000")?;
+    }
+    Ok(())
+}
+
+fn call_is_complete(received: &Received) -> Result<(), Complaint> {
+    wants(received.field("From").starts_with('+'), "From must be in E.164 form")?;
+    let twiml = received.field("Twiml");
+    wants(twiml.chars().count() <= LONGEST_TWIML, "Twiml is too long")?;
+    Twiml::parse(twiml).map(|_| ()).map_err(|words| complaint(400, 12_100, &format!("Twiml: {words}")))
+}
+
+fn wants(fulfilled: bool, otherwise: &str) -> Result<(), Complaint> {
+    if fulfilled { Ok(()) } else { Err(complaint(400, 20_001, otherwise)) }
+}
+
+fn complaint(status: u16, code: u32, words: &str) -> Complaint {
+    Complaint { said: Said::json(status, &error(status, code, words)), words: words.to_owned() }
+}
+
+fn error(status: u16, code: u32, words: &str) -> Value {
+    json!({
+        "code": code,
+        "message": words,
+        "more_info": format!("https://www.twilio.com/docs/errors/{code}"),
+        "status": status,
+    })
+}

@@ -1,0 +1,164 @@
+//! XML as a tree, read with a real reader, so that a double takes nothing that its provider would
+//! not.
+
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::ResolveResult;
+use quick_xml::reader::NsReader;
+use quick_xml::{XmlVersion, escape};
+
+/// One element.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Element {
+    /// The namespace, empty when there is none.
+    pub namespace: String,
+    /// The name without its prefix.
+    pub name: String,
+    /// Namespace, name and value of each attribute.
+    pub attributes: Vec<(String, String, String)>,
+    /// What is in it, in order.
+    pub children: Vec<Node>,
+}
+
+/// What an element contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A piece of text, with everything replaced that was escaped.
+    Text(String),
+    /// Another element.
+    Element(Element),
+}
+
+impl Element {
+    /// Reads a document. The error says what is wrong with it.
+    pub fn parse(document: &str) -> Result<Self, String> {
+        let mut reader = NsReader::from_str(document);
+        reader.config_mut().check_comments = true;
+        // The first one stands for the document itself.
+        let mut open = vec![Self::default()];
+        loop {
+            let event = reader.read_event().map_err(|error| error.to_string())?;
+            match event {
+                Event::Start(start) => open.push(Self::begin(&reader, &start)?),
+                Event::Empty(start) => {
+                    let element = Self::begin(&reader, &start)?;
+                    open.last_mut().ok_or("nothing is open")?.children.push(Node::Element(element));
+                }
+                Event::End(_) => {
+                    let element = open.pop().ok_or("nothing is open")?;
+                    open.last_mut().ok_or("nothing is open")?.children.push(Node::Element(element));
+                }
+                Event::Text(text) => open.last_mut().ok_or("nothing is open")?.say(&text.xml10_content()),
+                Event::CData(text) => open.last_mut().ok_or("nothing is open")?.say(&text.xml10_content()),
+                Event::GeneralRef(reference) => {
+                    let character = reference.resolve_char_ref().map_err(|error| error.to_string())?;
+                    let text = match character {
+                        Some(character) => character.to_string(),
+                        None => resolve_predefined_entity(&reference.xml10_content())
+                            .ok_or("an entity that nobody defined")?
+                            .to_owned(),
+                    };
+                    open.last_mut().ok_or("nothing is open")?.say(&text);
+                }
+                Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
+                Event::DocType(_) => return Err("a document type is not taken".to_owned()),
+                Event::Eof => break,
+            }
+        }
+        let [document] = <[Self; 1]>::try_from(open).map_err(|_| "an element is not closed")?;
+        let stray =
+            document.children.iter().any(|node| matches!(node, Node::Text(t) if !t.trim().is_empty()));
+        let mut elements = document.elements().cloned();
+        match (elements.next(), elements.next(), stray) {
+            (Some(root), None, false) => Ok(root),
+            _ => Err("it must have one root element and no text beside it".to_owned()),
+        }
+    }
+
+    fn begin(reader: &NsReader<&[u8]>, start: &BytesStart<'_>) -> Result<Self, String> {
+        let (namespace, local) = reader.resolver().resolve_element(start.name());
+        let mut element =
+            Self { namespace: namespace_of(&namespace)?, name: local.as_ref().to_owned(), ..Self::default() };
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|error| error.to_string())?;
+            let (namespace, local) = reader.resolver().resolve_attribute(attribute.key);
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            let value = value.map_err(|error| error.to_string())?.into_owned();
+            element.attributes.push((namespace_of(&namespace)?, local.as_ref().to_owned(), value));
+        }
+        Ok(element)
+    }
+
+    fn say(&mut self, text: &str) {
+        self.children.push(Node::Text(text.to_owned()));
+    }
+
+    /// The elements in this one.
+    pub fn elements(&self) -> impl Iterator<Item = &Self> {
+        self.children.iter().filter_map(|node| match node {
+            Node::Element(element) => Some(element),
+            Node::Text(_) => None,
+        })
+    }
+
+    /// The one element of this name in this one.
+    pub fn only(&self, name: &str) -> Result<&Self, String> {
+        let mut named = self.elements().filter(|element| element.name == name);
+        match (named.next(), named.next()) {
+            (Some(element), None) => Ok(element),
+            _ => Err(format!("there must be one {name} in {}", self.name)),
+        }
+    }
+
+    /// All text in it, at any depth.
+    pub fn text(&self) -> String {
+        let parts = self.children.iter().map(|node| match node {
+            Node::Text(text) => text.clone(),
+            Node::Element(element) => element.text(),
+        });
+        parts.collect()
+    }
+
+    /// The number in it.
+    pub fn number<T: std::str::FromStr>(&self) -> Result<T, String> {
+        str::parse::<T>(self.text().trim()).map_err(|_| format!("{} is not a number", self.name))
+    }
+
+    /// An attribute without a namespace.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attribute_in("", name)
+    }
+
+    /// An attribute in a namespace.
+    pub fn attribute_in(&self, namespace: &str, name: &str) -> Option<&str> {
+        let mut attributes = self.attributes.iter();
+        attributes.find(|(ns, n, _)| ns == namespace && n == name).map(|(_, _, value)| value.as_str())
+    }
+}
+
+/// Text as it stands in XML.
+pub fn escaped(text: &str) -> String {
+    escape::escape(text).into_owned()
+}
+
+fn namespace_of(resolved: &ResolveResult<'_>) -> Result<String, String> {
+    match resolved {
+        ResolveResult::Bound(namespace) => Ok(namespace.0.to_owned()),
+        ResolveResult::Unbound => Ok(String::new()),
+        ResolveResult::Unknown(prefix) => Err(format!("the prefix {prefix:?} is not declared")),
+    }
+}
+
+#[test]
+fn a_document_is_read_with_its_namespaces_and_what_is_escaped() {
+    let text = r#"<?xml version="1.0"?><a:b xmlns:a="urn:x" a:c="1&amp;2"><d>1 &lt; 2 &#x41;<e/></d></a:b>"#;
+    let root = Element::parse(text).expect("it is well formed");
+    assert_eq!((root.namespace.as_str(), root.name.as_str()), ("urn:x", "b"));
+    assert_eq!(root.attribute_in("urn:x", "c"), Some("1&2"));
+    assert_eq!(root.only("d").map(Element::text).as_deref(), Ok("1 < 2 A"));
+    for wrong in
+        ["", "<a>", "<a></b>", "<a/><b/>", "<a>&b;</a>", "<a>1 & 2</a>", "<x:a/>", "<a b=c/>", "a<a/>"]
+    {
+        assert!(Element::parse(wrong).is_err(), "{wrong}");
+    }
+}
