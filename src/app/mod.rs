@@ -17,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::delivery::Delivery;
 use crate::engine::{Policies, key_fingerprint};
-use crate::gateway::{Gateway, Simulator, TwilioMessages, TwilioSettingsError};
+use crate::gateway::{Gateway, GatewaySettingsError, Simulator, TwilioMessages};
 use crate::http::Deps;
 use crate::shard::{Parts, Verifier};
 use crate::store::{EmbeddedStore, OpenError, OpenOptions, Store, StoreError};
@@ -52,9 +52,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The gateway's settings.
+    /// A gateway's settings.
     #[error(transparent)]
-    Twilio(#[from] TwilioSettingsError),
+    Gateway(#[from] GatewaySettingsError),
     /// The shards.
     #[error(transparent)]
     Shards(#[from] crate::shard::StartError),
@@ -83,7 +83,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let (gateway, simulator): (Arc<dyn Gateway>, _) =
             if let Some(twilio) = &settings.gateways.twilio_messages {
-                (Arc::new(TwilioMessages::new(twilio.clone(), Arc::clone(&clock))?), None)
+                (Arc::new(TwilioMessages::new(twilio, Arc::clone(&clock))?), None)
             } else {
                 let simulator = Arc::new(Simulator::new(Arc::clone(&clock)));
                 (Arc::clone(&simulator) as Arc<dyn Gateway>, Some(simulator))

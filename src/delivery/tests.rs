@@ -221,7 +221,7 @@ async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
             feedback: false,
         };
         let clock = ManualClock::starting_at(Timestamp::from_millis(1_000));
-        let gateway = TwilioMessages::new(settings, Arc::new(clock));
+        let gateway = TwilioMessages::new(&settings, Arc::new(clock));
         let world = World::through(Arc::new(gateway.expect("a gateway")));
         let mut delivering = Box::pin(world.deliver("{code}"));
         tokio::select! {

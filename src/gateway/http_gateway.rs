@@ -14,11 +14,7 @@ use std::sync::Arc;
 use self::answer::judge;
 use self::request::RequestTemplate;
 use self::success::SuccessRule;
-use super::account_standing::Standing;
-use super::answer_class::{Meaning, not_answered};
-use super::http_client::HttpClient;
-use super::message_ids::OwnIds;
-use super::provider_url::client_for;
+use super::wire::{HttpClient, Meaning, OwnIds, Standing, client_for, not_answered};
 use super::{
     Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, GatewaySettingsError, HttpGatewaySettings,
     OutgoingMessage,

@@ -14,12 +14,9 @@ use reqwest::{Method, Request, Url};
 
 use self::answer::judge;
 use self::xml_write::{can_be_written, submit_sm};
-use super::account_standing::Standing;
-use super::answer_class::{Meaning, not_answered};
-use super::basic_auth::basic_auth;
-use super::http_client::HttpClient;
-use super::message_ids::OwnIds;
-use super::provider_url::{client_for, provider_url};
+use super::wire::{
+    HttpClient, Meaning, OwnIds, Standing, basic_auth, client_for, not_answered, provider_url,
+};
 use super::{
     Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, GatewaySettingsError, MadaSettings,
     OutgoingMessage,

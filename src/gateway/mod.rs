@@ -1,26 +1,20 @@
-//! Providers, one file each behind one trait. They translate; they decide nothing.
+//! Providers, one file each behind one trait, and what they share in `wire`. They translate; they
+//! decide nothing.
 //!
 //! A gateway's error has a class, and only the class decides what happens next. This layer is the
 //! only user of reqwest.
 
-mod account_standing;
-mod answer_class;
-mod answer_headers;
-mod basic_auth;
 #[cfg(test)]
 pub(crate) mod double;
-mod http_client;
 mod http_gateway;
 mod mada;
-mod message_ids;
-mod provider_url;
 mod receipt;
 mod settings;
 mod settings_error;
 mod simulator;
 mod sinch;
 mod twilio;
-mod twilio_codes;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +34,8 @@ pub use settings_error::GatewaySettingsError;
 pub use simulator::{InboxMessage, Simulator};
 pub use sinch::Sinch;
 pub use twilio::{
-    CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioSettingsError,
-    TwilioVerify, TwilioVoice, twiml,
+    CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioVerify, TwilioVoice,
+    twiml,
 };
 
 /// One message to hand over. Has no `Debug`: the text contains the code.

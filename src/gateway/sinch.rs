@@ -15,11 +15,9 @@ use reqwest::{Method, Request, Url};
 use serde_json::{Value, json};
 
 use self::answer::{judge_check, judge_send};
-use super::account_standing::Standing;
-use super::answer_class::{Meaning, not_answered};
-use super::basic_auth::basic_auth;
-use super::http_client::{Answer, HttpClient};
-use super::provider_url::{client_for, provider_url};
+use super::wire::{
+    Answer, HttpClient, Meaning, Standing, base_url, basic_auth, below, client_for, not_answered,
+};
 use super::{
     Accepted, BoxFuture, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
     SinchSettings, Verdict,
@@ -45,11 +43,7 @@ impl Sinch {
     /// refusal of the account, for readiness.
     pub fn new(settings: &SinchSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let SinchSettings { app_id, app_secret, verification_url } = settings;
-        let url = provider_url(NAME, URL_SETTING, verification_url.trim_end_matches('/'))?;
-        if url.query().is_some() {
-            let problem = "must not contain a ? part: the number to check is added to its path";
-            return Err(GatewaySettingsError::new(NAME, URL_SETTING, problem));
-        }
+        let url = base_url(NAME, URL_SETTING, verification_url)?;
         let authorization = basic_auth(app_id, app_secret.expose()).ok_or_else(|| {
             let settings = "sms.sinch.app_id and app_secret (SINCH_APP_ID, SINCH_APP_SECRET)";
             GatewaySettingsError::new(
@@ -76,8 +70,7 @@ impl Sinch {
 
     async fn report(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Verdict, GatewayError> {
         let method = method_of(channel)?;
-        let url = format!("{}/number/{}", self.url.as_str().trim_end_matches('/'), to.e164());
-        let url = Url::parse(&url).map_err(|_| {
+        let url = below(&self.url, &format!("number/{}", to.e164())).ok_or_else(|| {
             configuration(format!(
                 "cannot be asked: the number does not fit into the URL; check {URL_SETTING}"
             ))

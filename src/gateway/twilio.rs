@@ -3,8 +3,8 @@
 //! * `messages`, `voice`, `verify`: the gateways. Each prepares what is the same for every message
 //!   when it is made.
 //! * `account`: what they share: the client, the credentials, what an answer says about the account.
-//! * `answer`, `form`, `language`: answers are read, requests written, languages named as Twilio
-//!   names them.
+//! * `answer`, `codes`: answers are read, and Twilio's error codes understood.
+//! * `form`, `language`: requests are written, and languages named as Twilio names them.
 //! * [`twiml`]: what is said in calls.
 //! * `callbacks`, `signature`: what Twilio reports, once it is certain that Twilio reports it.
 //!
@@ -14,19 +14,18 @@
 mod account;
 mod answer;
 mod callbacks;
+mod codes;
 mod form;
 mod language;
 mod messages;
 mod settings;
 mod signature;
-mod standing;
 pub mod twiml;
 mod verify;
 mod voice;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
 pub use self::messages::TwilioMessages;
-pub use self::settings::TwilioSettingsError;
 pub use self::verify::TwilioVerify;
 pub use self::voice::TwilioVoice;
 

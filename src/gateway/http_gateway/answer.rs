@@ -4,9 +4,7 @@ use serde_json::Value;
 
 use super::success::{Outcome, SuccessRule};
 use super::{NAME, URL_SETTING};
-use crate::gateway::answer_class::{Meaning, by_status, words_for_status};
-use crate::gateway::http_client::Answer;
-use crate::gateway::message_ids::OwnIds;
+use crate::gateway::wire::{Answer, Meaning, OwnIds, by_status, words_for_status};
 use crate::gateway::{Accepted, ErrorClass, GatewayError};
 
 /// A message id, or why there is none.
@@ -16,7 +14,7 @@ use crate::gateway::{Accepted, ErrorClass, GatewayError};
 pub(super) fn judge(answer: &Answer, rule: &SuccessRule, own_ids: &OwnIds) -> Result<Accepted, GatewayError> {
     let status = answer.status.as_u16();
     let body = answer.body.as_deref();
-    let json: Option<Value> = body.filter(|_| rule.reads_json()).and_then(|b| serde_json::from_slice(b).ok());
+    let json: Option<Value> = if rule.reads_json() { answer.json() } else { None };
     let outcome = rule.outcome(json.as_ref());
     let failed = |class: ErrorClass, words: &str| {
         let detail = format!("answered HTTP {status}: {words}");

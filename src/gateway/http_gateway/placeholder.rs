@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::problem;
 use crate::domain::GatewayCredential;
-use crate::gateway::basic_auth::basic_credentials;
+use crate::gateway::wire::basic_credentials;
 use crate::gateway::{GatewaySettingsError, HttpGatewaySettings, OutgoingMessage};
 
 /// A part of a message.

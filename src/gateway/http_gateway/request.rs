@@ -10,7 +10,7 @@ use super::body::BodyTemplate;
 use super::placeholder::{Placeholder, Secrets};
 use super::template::Template;
 use super::{NAME, URL_SETTING, problem};
-use crate::gateway::provider_url::provider_url;
+use crate::gateway::wire::provider_url;
 use crate::gateway::{GatewaySettingsError, HttpGatewaySettings, OutgoingMessage};
 
 /// Everything but the unreserved characters of RFC 3986 (2.3): what is put in can end neither a

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::problem;
-use crate::gateway::message_ids::id_in;
+use crate::gateway::wire::id_in;
 use crate::gateway::{GatewaySettingsError, HttpSuccess};
 
 /// The rule.

@@ -3,9 +3,7 @@
 use super::status::{SUCCESS, meaning};
 use super::xml_read::{SoapAnswer, read_answer};
 use super::{NAME, URL_SETTING};
-use crate::gateway::answer_class::{Meaning, by_status, words_for_status};
-use crate::gateway::http_client::Answer;
-use crate::gateway::message_ids::{OwnIds, usable_id};
+use crate::gateway::wire::{Answer, Meaning, OwnIds, by_status, usable_id, words_for_status};
 use crate::gateway::{Accepted, ErrorClass, GatewayError};
 
 /// A message id, or why there is none.

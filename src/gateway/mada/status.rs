@@ -2,7 +2,7 @@
 //! with some of Mada's own from 88 on.
 
 use crate::gateway::ErrorClass::{self, BadNumber, Configuration, Refused, Retry};
-use crate::gateway::answer_class::Meaning;
+use crate::gateway::wire::{Meaning, known_code};
 
 /// The message was taken.
 pub(super) const SUCCESS: u32 = 0;
@@ -27,9 +27,16 @@ const MEANINGS: &[(u32, Meaning, &str)] = &[
 
 /// What a status other than success means, in words of ours.
 pub(super) fn meaning(status: u32) -> (Meaning, &'static str) {
-    let known = MEANINGS.iter().find(|(known, ..)| *known == status);
-    known.map_or(
-        (Meaning::of_this_message(Refused), "a status that is not known here"),
-        |(_, meaning, words)| (*meaning, *words),
-    )
+    known_code(MEANINGS, status)
+        .unwrap_or((Meaning::of_this_message(Refused), "a status that is not known here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_so_that_a_status_is_found() {
+        assert!(MEANINGS.is_sorted_by(|(a, ..), (b, ..)| a < b));
+    }
 }

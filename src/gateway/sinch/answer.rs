@@ -6,9 +6,7 @@ use serde_json::Value;
 
 use super::codes::{NOT_FOUND, meaning};
 use super::{NAME, URL_SETTING};
-use crate::gateway::answer_class::{Meaning, by_status, words_for_status};
-use crate::gateway::http_client::Answer;
-use crate::gateway::message_ids::id_in;
+use crate::gateway::wire::{Answer, Meaning, by_status, id_in, words_for_status};
 use crate::gateway::{Accepted, ErrorClass, GatewayError, Verdict};
 
 /// What Sinch writes when a number has no verification to check.
@@ -35,7 +33,7 @@ struct ErrorAnswer {
 /// A message id, or why there is none.
 pub(super) fn judge_send(answer: &Answer) -> Result<Accepted, GatewayError> {
     if answer.status.is_success() {
-        let started: Option<Started> = read_json(answer);
+        let started: Option<Started> = answer.json();
         return match started.and_then(|s| id_in(&s.id)) {
             Some(message_id) => Ok(Accepted { message_id }),
             None => Err(not_understood(answer)),
@@ -50,7 +48,7 @@ pub(super) fn judge_send(answer: &Answer) -> Result<Accepted, GatewayError> {
 /// could be right. One that is still pending has looked at the code without being convinced.
 pub(super) fn judge_check(answer: &Answer) -> Result<Verdict, GatewayError> {
     if answer.status == StatusCode::OK {
-        let reported: Option<Reported> = read_json(answer);
+        let reported: Option<Reported> = answer.json();
         let Some(reported) = reported else { return Err(not_understood(answer)) };
         return match (reported.status.as_str(), reported.reason.as_deref()) {
             ("SUCCESSFUL", _) => Ok(Verdict::Approved),
@@ -89,7 +87,7 @@ fn refusal(answer: &Answer, adapted: impl Fn(Meaning) -> Meaning) -> GatewayErro
 /// A success without what belongs to it. One that is not even JSON does not come from Sinch, or
 /// comes from a Sinch in trouble.
 fn not_understood(answer: &Answer) -> GatewayError {
-    let meaning = match read_json::<Value>(answer) {
+    let meaning = match answer.json::<Value>() {
         Some(_) => Meaning::of_this_message(ErrorClass::Ambiguous),
         None => Meaning::of_the_gateway(ErrorClass::Ambiguous),
     };
@@ -97,16 +95,12 @@ fn not_understood(answer: &Answer) -> GatewayError {
 }
 
 fn code_of(answer: &Answer) -> Option<u32> {
-    let error: ErrorAnswer = read_json(answer)?;
+    let error: ErrorAnswer = answer.json()?;
     match error.code {
         Value::Number(number) => u32::try_from(number.as_u64()?).ok(),
         Value::String(text) => text.parse().ok(),
         _ => None,
     }
-}
-
-fn read_json<T: for<'a> Deserialize<'a>>(answer: &Answer) -> Option<T> {
-    serde_json::from_slice(answer.body.as_deref()?).ok()
 }
 
 fn contains(body: &[u8], text: &[u8]) -> bool {

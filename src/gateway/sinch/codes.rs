@@ -5,7 +5,7 @@
 
 use crate::gateway::ErrorClass;
 use crate::gateway::ErrorClass::{Ambiguous, BadNumber, Configuration, Refused, Retry};
-use crate::gateway::answer_class::Meaning;
+use crate::gateway::wire::{Meaning, known_code};
 
 /// For a check: no verification of this number was ever started.
 pub(super) const NOT_FOUND: u32 = 40_400;
@@ -43,8 +43,7 @@ pub(super) fn meaning(code: u32, http_status: u16) -> Option<(Meaning, &'static 
     if code / 100 != u32::from(http_status) {
         return None;
     }
-    let place = MEANINGS.binary_search_by_key(&code, |(known, ..)| *known).ok()?;
-    MEANINGS.get(place).map(|(_, meaning, words)| (*meaning, *words))
+    known_code(MEANINGS, code)
 }
 
 #[cfg(test)]

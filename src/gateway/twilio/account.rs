@@ -6,68 +6,56 @@ use std::sync::Arc;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, Url};
 
-use super::super::http_client::{Answer, HttpClient, NoAnswer, is_this_machine};
-use super::super::{ErrorClass, GatewayError, TwilioAccount};
-use super::settings::{TwilioSettingsError, authorization, base, check_id};
-use super::standing::AccountStanding;
+use super::codes::{CREDENTIALS, SUSPENDED};
+use super::settings::{ACCOUNT_SID, BASE_URL, authorization, check_id};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
+use crate::gateway::wire::{
+    Answer, HttpClient, Meaning, Standing, base_url, below, client_for, not_answered,
+};
+use crate::gateway::{ErrorClass, GatewayError, GatewaySettingsError, TwilioAccount};
 
 /// An account, as one gateway uses it.
 pub(super) struct Account {
     gateway: GatewayName,
     client: HttpClient,
     headers: HeaderMap,
-    /// Without a trailing slash.
-    base: String,
+    base: Url,
     sid: String,
-    standing: AccountStanding,
-    clock: Arc<dyn Clock>,
+    standing: Standing,
 }
 
 impl Account {
-    /// Prepares what is the same for every request. Sends nothing.
+    /// Prepares what is the same for every request. Sends nothing. The clock dates a refusal of the
+    /// account, for readiness.
     pub(super) fn new(
         gateway: GatewayName,
-        settings: TwilioAccount,
+        settings: &TwilioAccount,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, TwilioSettingsError> {
-        let TwilioAccount { account_sid, auth_token, base_url } = settings;
-        check_id(&account_sid, TwilioSettingsError::AccountSid)?;
-        let target = base(&base_url)?;
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, authorization(&account_sid, &auth_token)?);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let client = HttpClient::for_target(&target)
-            .map_err(|error| TwilioSettingsError::Client(error.to_string()))?;
-        if target.scheme() == "http" && !is_this_machine(&target) {
-            tracing::warn!(
-                gateway = gateway.as_str(),
-                host = target.host_str(),
-                "the base URL is not https: codes and credentials cross the network unprotected"
-            );
-        }
-        let base = target.as_str().trim_end_matches('/').to_owned();
-        Ok(Self {
-            gateway,
-            client,
-            headers,
-            base,
-            sid: account_sid,
-            standing: AccountStanding::default(),
-            clock,
-        })
+    ) -> Result<Self, GatewaySettingsError> {
+        let TwilioAccount { account_sid, auth_token, base_url: url } = settings;
+        check_id(gateway, ACCOUNT_SID, "AC", account_sid)?;
+        let base = base_url(gateway, BASE_URL, url)?;
+        let headers = HeaderMap::from_iter([
+            (AUTHORIZATION, authorization(gateway, account_sid, auth_token)?),
+            (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
+            (ACCEPT, HeaderValue::from_static("application/json")),
+        ]);
+        let client = client_for(gateway, BASE_URL, &base)?;
+        let standing = Standing::by(clock, refuses_account);
+        Ok(Self { gateway, client, headers, base, sid: account_sid.clone(), standing })
     }
 
     /// The URL of something that belongs to the account, such as `Messages.json`.
-    pub(super) fn resource(&self, name: &str) -> Result<Url, TwilioSettingsError> {
+    pub(super) fn resource(&self, name: &str) -> Result<Url, GatewaySettingsError> {
         self.url(&format!("2010-04-01/Accounts/{}/{name}", self.sid))
     }
 
     /// The URL of a path, which is given without a leading slash.
-    pub(super) fn url(&self, path: &str) -> Result<Url, TwilioSettingsError> {
-        Url::parse(&format!("{}/{path}", self.base)).map_err(|_| TwilioSettingsError::BaseUrl)
+    pub(super) fn url(&self, path: &str) -> Result<Url, GatewaySettingsError> {
+        below(&self.base, path).ok_or_else(|| {
+            GatewaySettingsError::new(self.gateway, BASE_URL, "must be a URL that a path can be added to")
+        })
     }
 
     /// Posts a form once, has the answer read, and learns from it about the account.
@@ -80,28 +68,15 @@ impl Account {
         let mut request = Request::new(Method::POST, url);
         self.headers.clone_into(request.headers_mut());
         *request.body_mut() = Some(form.into());
-        let result = match self.client.send(request).await {
+        self.standing.learn(match self.client.send(request).await {
             Ok(answer) => read(self.gateway, &answer),
-            // Without a connection the same call may work on the next try.
-            Err(NoAnswer::NotConnected(why)) => {
-                Err(self.unanswered(ErrorClass::Retry { after: None }, format!("was not reached: {why}")))
-            }
-            Err(NoAnswer::Broken(why)) => {
-                Err(self.unanswered(ErrorClass::Ambiguous, format!("did not answer: {why}")))
-            }
-        };
-        self.standing.learn_from(&result, || self.clock.now());
-        result
-    }
-
-    fn unanswered(&self, class: ErrorClass, detail: String) -> GatewayError {
-        GatewayError { gateway: self.gateway, class, code: None, detail, whole_gateway: true }
+            Err(no_answer) => Err(not_answered(self.gateway, no_answer)),
+        })
     }
 
     /// A message that is not even tried. It says nothing about others.
     pub(super) fn not_tried(&self, detail: String) -> GatewayError {
-        let class = ErrorClass::Configuration;
-        GatewayError { gateway: self.gateway, class, code: None, detail, whole_gateway: false }
+        Meaning::of_this_message(ErrorClass::Configuration).error(self.gateway, None, detail)
     }
 
     pub(super) fn not_served(&self, channel: Channel) -> GatewayError {
@@ -109,13 +84,19 @@ impl Account {
     }
 
     pub(super) fn readiness(&self) -> Result<(), String> {
-        self.standing.readiness(self.gateway, self.clock.now())
+        self.standing.readiness()
     }
+}
+
+/// Only these two say it of the account. Others that every message meets, such as a sender that is
+/// not there, can be one gateway's alone: they open its circuit and leave the server ready.
+fn refuses_account(error: &GatewayError) -> bool {
+    matches!(error.code, Some(CREDENTIALS | SUSPENDED))
 }
 
 impl fmt::Debug for Account {
     /// Shows where requests go; in whose name is left out, like the credentials in the headers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account").field("base", &self.base).finish_non_exhaustive()
+        f.debug_struct("Account").field("base", &self.base.as_str()).finish_non_exhaustive()
     }
 }

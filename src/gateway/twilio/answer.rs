@@ -1,14 +1,12 @@
 //! What an answer of Twilio's means.
 
-use std::time::Duration;
-
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
-use super::super::http_client::Answer;
-use super::super::twilio_codes::{Judgement, judge, words_for};
-use super::super::{Accepted, ErrorClass, GatewayError};
+use super::codes::judge;
+use super::settings::BASE_URL;
 use crate::domain::GatewayName;
+use crate::gateway::wire::{Answer, Meaning, words_for_status};
+use crate::gateway::{Accepted, ErrorClass, GatewayError};
 
 #[derive(Deserialize)]
 struct Created {
@@ -37,7 +35,7 @@ pub(super) fn created(gateway: GatewayName, answer: &Answer) -> Result<Accepted,
     if !answer.status.is_success() {
         return Err(refused(gateway, answer));
     }
-    match read_json::<Created>(answer).map(|created| created.sid).filter(|sid| is_id(sid)) {
+    match answer.json::<Created>().map(|created| created.sid).filter(|sid| is_id(sid)) {
         Some(message_id) => Ok(Accepted { message_id }),
         None => Err(unreadable(gateway, answer, "id")),
     }
@@ -48,48 +46,25 @@ pub(super) fn done(gateway: GatewayName, answer: &Answer) -> Result<(), GatewayE
     if answer.status.is_success() { Ok(()) } else { Err(refused(gateway, answer)) }
 }
 
-/// A success that does not say what it should: nobody knows what was done.
+/// A success that does not say what it should: nobody knows what was done, and something else than
+/// Twilio may be in its place.
 pub(super) fn unreadable(gateway: GatewayName, answer: &Answer, what: &str) -> GatewayError {
-    let Judgement { class, whole_gateway } = judge(None, answer.status.as_u16());
     let detail = format!("answered HTTP {} without a readable {what}", answer.status.as_u16());
-    GatewayError { gateway, class, code: None, detail, whole_gateway }
+    Meaning::of_the_gateway(ErrorClass::Ambiguous).error(gateway, None, detail)
 }
 
 /// What an answer means that is no success.
 pub(super) fn refused(gateway: GatewayName, answer: &Answer) -> GatewayError {
-    let status = answer.status.as_u16();
     let code = error_code(answer);
-    let Judgement { class, whole_gateway } = judge(code, status);
-    let class = match class {
-        ErrorClass::Retry { after } => ErrorClass::Retry { after: retry_after(&answer.headers).or(after) },
-        class => class,
+    let (meaning, words) = judge(code, answer);
+    let detail = match words {
+        Some(words) => format!("answered HTTP {}: {words}", answer.status.as_u16()),
+        None => words_for_status(answer, BASE_URL),
     };
-    let words = match code.and_then(words_for) {
-        Some(words) => words,
-        None if answer.status.is_redirection() => "a redirect, which is not followed; check TWILIO_BASE_URL",
-        None => "no reason that is known",
-    };
-    let detail = format!("answered HTTP {status}: {words}");
-    GatewayError { gateway, class, code, detail, whole_gateway }
+    meaning.error(gateway, code, detail)
 }
 
 /// Twilio's own code in an error answer.
 pub(super) fn error_code(answer: &Answer) -> Option<u32> {
-    read_json(answer).map(|error: ErrorAnswer| error.code)
-}
-
-pub(super) fn read_json<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Option<T> {
-    serde_json::from_slice(answer.body.as_deref()?).ok()
-}
-
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which is compared with the answer's own
-/// `Date`, so that it does not matter how far the two machines' clocks are apart.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until = httpdate::parse_http_date(text).ok()?;
-    let answered = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    Some(until.duration_since(answered).unwrap_or_default())
+    answer.json().map(|error: ErrorAnswer| error.code)
 }

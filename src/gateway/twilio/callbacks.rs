@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::twilio_codes::class_of_report;
 use super::answer::is_id;
+use super::codes::class_of_report;
 use super::signature::{Request, is_genuine};
 use crate::domain::{AttemptId, GatewayCredential};
 use crate::gateway::{Receipt, ReceiptStatus};

@@ -11,12 +11,15 @@ use reqwest::Url;
 use super::account::Account;
 use super::answer::{created, done, is_id};
 use super::form::Form;
-use super::settings::{TwilioSettingsError, check_id};
+use super::settings::{SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 use crate::gateway::{
-    Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage, TwilioSender, TwilioSettings, WhatsAppSender,
+    Accepted, BoxFuture, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioSender,
+    TwilioSettings, WhatsAppSender,
 };
+
+const NAME: GatewayName = GatewayName::TwilioMessages;
 
 /// Twilio's bounds for `ValidityPeriod` are 1 and 36,000 s; below 6 s even a message that leaves
 /// at once would often be dropped by Twilio's own queue.
@@ -45,13 +48,14 @@ struct WhatsApp {
 
 impl TwilioMessages {
     /// Prepares everything that is the same for every message. Sends nothing.
-    pub fn new(settings: TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, TwilioSettingsError> {
+    pub fn new(settings: &TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioSettings { account, sender, whatsapp, feedback } = settings;
-        let account = Account::new(GatewayName::TwilioMessages, account, clock)?;
+        let account = Account::new(NAME, account, clock)?;
         let url = account.resource("Messages.json")?;
-        let sms = beginning_of_texts(&sender, feedback)?;
-        let whatsapp = whatsapp.map(|sender| beginning_of_whatsapp(&sender, feedback)).transpose()?;
-        Ok(Self { account, url, sms, whatsapp, feedback })
+        let sms = beginning_of_texts(sender, *feedback)?;
+        let whatsapp =
+            whatsapp.as_ref().map(|sender| beginning_of_whatsapp(sender, *feedback)).transpose()?;
+        Ok(Self { account, url, sms, whatsapp, feedback: *feedback })
     }
 
     fn form(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
@@ -92,7 +96,7 @@ impl TwilioMessages {
 
 impl Gateway for TwilioMessages {
     fn name(&self) -> GatewayName {
-        GatewayName::TwilioMessages
+        NAME
     }
 
     fn channels(&self) -> &[Channel] {
@@ -119,29 +123,25 @@ impl fmt::Debug for TwilioMessages {
     }
 }
 
-fn beginning_of_texts(sender: &TwilioSender, feedback: bool) -> Result<Form, TwilioSettingsError> {
+fn beginning_of_texts(sender: &TwilioSender, feedback: bool) -> Result<Form, GatewaySettingsError> {
     let (field, value) = match sender {
         TwilioSender::Number(number) => ("From", number),
         TwilioSender::MessagingService(sid) => ("MessagingServiceSid", sid),
     };
-    if value.trim().is_empty() {
-        return Err(TwilioSettingsError::Sender);
-    }
+    check_sender(NAME, SENDER, value)?;
     let mut form = Form::default();
     form.text(field, value);
     add_feedback(&mut form, feedback);
     Ok(form)
 }
 
-fn beginning_of_whatsapp(sender: &WhatsAppSender, feedback: bool) -> Result<WhatsApp, TwilioSettingsError> {
+fn beginning_of_whatsapp(sender: &WhatsAppSender, feedback: bool) -> Result<WhatsApp, GatewaySettingsError> {
     let WhatsAppSender { number, content_sid } = sender;
-    if number.trim().is_empty() {
-        return Err(TwilioSettingsError::WhatsAppSender);
-    }
+    check_sender(NAME, WHATSAPP_NUMBER, number)?;
     let mut form = Form::default();
     form.text("From", &format!("whatsapp:{number}"));
     if let Some(sid) = content_sid {
-        check_id(sid, TwilioSettingsError::WhatsAppSender)?;
+        check_id(NAME, WHATSAPP_TEMPLATE, "HX", sid)?;
         form.text("ContentSid", sid);
     }
     add_feedback(&mut form, feedback);

@@ -47,7 +47,7 @@ fn account(base_url: &str) -> TwilioAccount {
 }
 
 fn twilio(base_url: &str) -> TwilioMessages {
-    TwilioMessages::new(settings(base_url), clock()).expect("a gateway")
+    TwilioMessages::new(&settings(base_url), clock()).expect("a gateway")
 }
 
 fn clock() -> Arc<ManualClock> {

@@ -10,18 +10,21 @@ use std::sync::Arc;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::super::http_client::Answer;
-use super::super::twilio_codes::{CHECKS_USED_UP, NOT_FOUND};
 use super::account::Account;
-use super::answer::{created, error_code, read_json, refused, unreadable};
+use super::answer::{created, error_code, refused, unreadable};
+use super::codes::{CHECKS_USED_UP, NOT_FOUND};
 use super::form::Form;
 use super::language::of_verify;
-use super::settings::{TwilioSettingsError, check_id};
+use super::settings::{VERIFY_SERVICE, check_id};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
+use crate::gateway::wire::Answer;
 use crate::gateway::{
-    Accepted, BoxFuture, Checker, Gateway, GatewayError, OutgoingMessage, TwilioVerifySettings, Verdict,
+    Accepted, BoxFuture, Checker, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
+    TwilioVerifySettings, Verdict,
 };
+
+const NAME: GatewayName = GatewayName::TwilioVerify;
 
 /// The gateway.
 pub struct TwilioVerify {
@@ -32,10 +35,10 @@ pub struct TwilioVerify {
 
 impl TwilioVerify {
     /// Prepares everything that is the same for every verification. Sends nothing.
-    pub fn new(settings: TwilioVerifySettings, clock: Arc<dyn Clock>) -> Result<Self, TwilioSettingsError> {
+    pub fn new(settings: &TwilioVerifySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVerifySettings { account, service_sid } = settings;
-        let account = Account::new(GatewayName::TwilioVerify, account, clock)?;
-        check_id(&service_sid, TwilioSettingsError::VerifyService)?;
+        let account = Account::new(NAME, account, clock)?;
+        check_id(NAME, VERIFY_SERVICE, "VA", service_sid)?;
         let verifications = account.url(&format!("v2/Services/{service_sid}/Verifications"))?;
         let checks = account.url(&format!("v2/Services/{service_sid}/VerificationCheck"))?;
         Ok(Self { account, verifications, checks })
@@ -74,7 +77,7 @@ fn verdict(gateway: GatewayName, answer: &Answer) -> Result<Verdict, GatewayErro
             _ => Err(refused(gateway, answer)),
         };
     }
-    let checked = read_json::<Checked>(answer);
+    let checked = answer.json::<Checked>();
     let said = checked.as_ref().map(|checked| (checked.status.as_str(), checked.valid));
     match said {
         Some(("approved", None | Some(true))) => Ok(Verdict::Approved),
@@ -91,7 +94,7 @@ fn verdict(gateway: GatewayName, answer: &Answer) -> Result<Verdict, GatewayErro
 
 impl Gateway for TwilioVerify {
     fn name(&self) -> GatewayName {
-        GatewayName::TwilioVerify
+        NAME
     }
 
     fn channels(&self) -> &[Channel] {

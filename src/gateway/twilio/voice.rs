@@ -11,13 +11,16 @@ use reqwest::Url;
 use super::account::Account;
 use super::answer::created;
 use super::form::Form;
-use super::settings::TwilioSettingsError;
+use super::settings::{CALLER, check_sender};
 use super::twiml;
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 use crate::gateway::{
-    Accepted, BoxFuture, Callback, Gateway, GatewayError, OutgoingMessage, TwilioVoiceSettings,
+    Accepted, BoxFuture, Callback, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
+    TwilioVoiceSettings,
 };
+
+const NAME: GatewayName = GatewayName::TwilioVoice;
 
 /// The most that `Twiml` may have, in characters.
 const TWIML_MAX: usize = 4_000;
@@ -36,17 +39,15 @@ pub struct TwilioVoice {
 
 impl TwilioVoice {
     /// Prepares everything that is the same for every call. Calls nobody.
-    pub fn new(settings: TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, TwilioSettingsError> {
+    pub fn new(settings: &TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVoiceSettings { account, from, gate, ring_for } = settings;
-        let account = Account::new(GatewayName::TwilioVoice, account, clock)?;
+        let account = Account::new(NAME, account, clock)?;
         let url = account.resource("Calls.json")?;
-        if from.trim().is_empty() {
-            return Err(TwilioSettingsError::Caller);
-        }
+        check_sender(NAME, CALLER, from)?;
         let (shortest, longest) = RING_SECONDS;
         let mut beginning = Form::default();
-        beginning.text("From", &from).plain("Timeout", ring_for.as_secs().clamp(shortest, longest));
-        Ok(Self { account, url, beginning, gate })
+        beginning.text("From", from).plain("Timeout", ring_for.as_secs().clamp(shortest, longest));
+        Ok(Self { account, url, beginning, gate: *gate })
     }
 
     fn form(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
@@ -95,7 +96,7 @@ fn gate_address(callback: &Callback) -> String {
 
 impl Gateway for TwilioVoice {
     fn name(&self) -> GatewayName {
-        GatewayName::TwilioVoice
+        NAME
     }
 
     fn channels(&self) -> &[Channel] {

@@ -3,9 +3,12 @@
 use super::*;
 use crate::domain::GatewayName;
 use crate::gateway::double::{answer, created_body, refusing_url};
-use crate::gateway::twilio_codes::{CREDENTIALS, SUSPENDED};
+use crate::gateway::twilio::codes::{CREDENTIALS, SUSPENDED};
+use crate::gateway::twilio::settings::{
+    ACCOUNT_SID, AUTH_TOKEN, BASE_URL, CALLER, SENDER, VERIFY_SERVICE, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE,
+};
 use crate::gateway::{
-    GatewayError, TwilioSettingsError, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings,
+    GatewayError, GatewaySettingsError, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings,
     WhatsAppSender,
 };
 
@@ -114,10 +117,19 @@ async fn readiness_fails_from_a_refused_account_until_a_send_succeeds() {
 }
 
 #[tokio::test]
+async fn a_sender_that_is_missing_speaks_against_the_gateway_and_not_against_readiness() {
+    let double = Double::playing([Reply::json(400, &twilio_error(21_603))]).await;
+    let gateway = twilio(&double.base_url());
+    let error = failure_of(&gateway).await;
+    assert_eq!((error.class, error.whole_gateway), (ErrorClass::Configuration, true));
+    assert_eq!(gateway.readiness(), Ok(()));
+}
+
+#[tokio::test]
 async fn a_refused_account_is_given_another_chance_after_a_minute() {
     let double = Double::playing([Reply::json(401, &twilio_error(CREDENTIALS))]).await;
     let clock = clock();
-    let gateway = TwilioMessages::new(settings(&double.base_url()), clock.clone()).expect("a gateway");
+    let gateway = TwilioMessages::new(&settings(&double.base_url()), clock.clone()).expect("a gateway");
     let _ = gateway.send(&message("012345")).await;
     clock.advance(Duration::from_millis(59_999));
     assert!(gateway.readiness().is_err());
@@ -188,21 +200,21 @@ fn settings_that_cannot_work_are_refused_at_the_start() {
     let good = || account("https://example.com");
     let token = |t: &str| GatewayCredential::new(t.to_owned());
     for (account, expected) in [
-        (TwilioAccount { account_sid: String::new(), ..good() }, TwilioSettingsError::AccountSid),
-        (TwilioAccount { account_sid: "AC/../x".to_owned(), ..good() }, TwilioSettingsError::AccountSid),
-        (TwilioAccount { auth_token: token(""), ..good() }, TwilioSettingsError::AuthToken),
-        (TwilioAccount { auth_token: token("a\r\nX: b"), ..good() }, TwilioSettingsError::AuthToken),
+        (TwilioAccount { account_sid: String::new(), ..good() }, ACCOUNT_SID),
+        (TwilioAccount { account_sid: "AC/../x".to_owned(), ..good() }, ACCOUNT_SID),
+        (TwilioAccount { auth_token: token(""), ..good() }, AUTH_TOKEN),
+        (TwilioAccount { auth_token: token("a\r\nX: b"), ..good() }, AUTH_TOKEN),
     ] {
         let settings = TwilioSettings { account, ..settings("https://example.com") };
-        assert_eq!(TwilioMessages::new(settings, clock()).err(), Some(expected));
+        assert_eq!(TwilioMessages::new(&settings, clock()).err().map(setting_of).as_deref(), Some(expected));
     }
     let sender = TwilioSender::Number(" ".to_owned());
     let no_sender = TwilioSettings { sender, ..settings("http://127.0.0.1:1") };
-    assert_eq!(TwilioMessages::new(no_sender, clock()).err(), Some(TwilioSettingsError::Sender));
+    assert_eq!(TwilioMessages::new(&no_sender, clock()).err().map(setting_of).as_deref(), Some(SENDER));
     for url in ["", "api.twilio.com", "ftp://a", "http://u:p@a", "http://a?b", "http://a#b", "http://"] {
         assert_eq!(
-            TwilioMessages::new(settings(url), clock()).err(),
-            Some(TwilioSettingsError::BaseUrl),
+            TwilioMessages::new(&settings(url), clock()).err().map(setting_of).as_deref(),
+            Some(BASE_URL),
             "{url}"
         );
     }
@@ -224,28 +236,28 @@ fn what_only_one_gateway_needs_is_asked_for_by_that_one() {
     let sender = |number: &str, content_sid: Option<&str>| {
         let content_sid = content_sid.map(str::to_owned);
         let whatsapp = Some(WhatsAppSender { number: number.to_owned(), content_sid });
-        TwilioMessages::new(TwilioSettings { whatsapp, ..settings(url) }, clock()).err()
+        TwilioMessages::new(&TwilioSettings { whatsapp, ..settings(url) }, clock()).err().map(setting_of)
     };
-    assert_eq!(sender("", None), Some(TwilioSettingsError::WhatsAppSender));
-    assert_eq!(sender("+15005550006", Some("")), Some(TwilioSettingsError::WhatsAppSender));
-    assert_eq!(sender("+15005550006", Some("HX/..")), Some(TwilioSettingsError::WhatsAppSender));
+    assert_eq!(sender("", None).as_deref(), Some(WHATSAPP_NUMBER));
+    assert_eq!(sender("+15005550006", Some("")).as_deref(), Some(WHATSAPP_TEMPLATE));
+    assert_eq!(sender("+15005550006", Some("HX/..")).as_deref(), Some(WHATSAPP_TEMPLATE));
     assert_eq!(sender("+15005550006", Some("HX01")), None);
 
     let from = |from: &str| {
         let ring_for = Duration::from_secs(25);
         let settings =
             TwilioVoiceSettings { account: account(url), from: from.to_owned(), gate: false, ring_for };
-        TwilioVoice::new(settings, clock()).err()
+        TwilioVoice::new(&settings, clock()).err().map(setting_of)
     };
-    assert_eq!(from(" "), Some(TwilioSettingsError::Caller));
+    assert_eq!(from(" ").as_deref(), Some(CALLER));
     assert_eq!(from("+15005550006"), None);
 
     let service = |sid: &str| {
         let settings = TwilioVerifySettings { account: account(url), service_sid: sid.to_owned() };
-        TwilioVerify::new(settings, clock()).err()
+        TwilioVerify::new(&settings, clock()).err().map(setting_of)
     };
-    assert_eq!(service(""), Some(TwilioSettingsError::VerifyService));
-    assert_eq!(service("VA/../x"), Some(TwilioSettingsError::VerifyService));
+    assert_eq!(service("").as_deref(), Some(VERIFY_SERVICE));
+    assert_eq!(service("VA/../x").as_deref(), Some(VERIFY_SERVICE));
     assert_eq!(service("VA01"), None);
 }
 
@@ -271,4 +283,8 @@ async fn only_what_would_meet_every_message_speaks_against_the_gateway() {
 
 async fn failure_of(gateway: &TwilioMessages) -> GatewayError {
     gateway.send(&message("012345")).await.expect_err("not accepted")
+}
+
+fn setting_of(error: GatewaySettingsError) -> String {
+    error.setting
 }

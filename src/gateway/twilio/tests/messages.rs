@@ -33,7 +33,7 @@ async fn the_request_is_the_one_that_twilio_documents() {
 async fn a_messaging_service_takes_the_place_of_the_sender() {
     let mut double = Double::playing([Reply::created(SID)]).await;
     let sender = TwilioSender::MessagingService("MG0123".to_owned());
-    let gateway = TwilioMessages::new(TwilioSettings { sender, ..settings(&double.base_url()) }, clock());
+    let gateway = TwilioMessages::new(&TwilioSettings { sender, ..settings(&double.base_url()) }, clock());
     gateway.expect("a gateway").send(&message("Code 012345: ümläut, 数字")).await.expect("accepted");
 
     let form = double.request().await.form();
@@ -131,7 +131,7 @@ async fn a_message_that_verified_its_number_is_confirmed_where_feedback_is_wante
     ])
     .await;
     let settings = TwilioSettings { feedback: true, ..settings(&double.base_url()) };
-    let gateway = TwilioMessages::new(settings, clock()).expect("a gateway");
+    let gateway = TwilioMessages::new(&settings, clock()).expect("a gateway");
     gateway.send(&message("012345")).await.expect("accepted");
     assert!(fields(&double.request().await.form()).contains(&("ProvideFeedback", "true")));
 
@@ -151,7 +151,7 @@ async fn a_message_that_verified_its_number_is_confirmed_where_feedback_is_wante
 async fn an_id_that_could_change_the_path_is_not_confirmed() {
     let mut double = Double::playing([]).await;
     let settings = TwilioSettings { feedback: true, ..settings(&double.base_url()) };
-    let gateway = TwilioMessages::new(settings, clock()).expect("a gateway");
+    let gateway = TwilioMessages::new(&settings, clock()).expect("a gateway");
     for id in ["", "..", "SM/../x", "SM?x", "SM#x"] {
         assert_eq!(gateway.confirm(id).await.expect_err("refused").class, ErrorClass::Configuration, "{id}");
     }

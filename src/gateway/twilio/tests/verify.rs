@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::{GatewayName, Locale};
 use crate::gateway::double::refusing_url;
-use crate::gateway::twilio_codes::CREDENTIALS;
+use crate::gateway::twilio::codes::CREDENTIALS;
 use crate::gateway::{Accepted, GatewayError, TwilioVerify, TwilioVerifySettings, Verdict};
 
 const SERVICE: &str = "VA0123456789abcdef0123456789abcdef";
@@ -138,7 +138,7 @@ async fn check(gateway: &TwilioVerify) -> Result<Verdict, GatewayError> {
 
 fn gateway(base_url: &str) -> TwilioVerify {
     let settings = TwilioVerifySettings { account: account(base_url), service_sid: SERVICE.to_owned() };
-    let gateway = TwilioVerify::new(settings, clock()).expect("a gateway");
+    let gateway = TwilioVerify::new(&settings, clock()).expect("a gateway");
     assert_eq!(gateway.channels(), Channel::ALL);
     gateway
 }

@@ -115,7 +115,7 @@ async fn the_telephone_rings_within_the_bounds_of_twilio() {
     {
         let mut double = Double::playing([Reply::created(CALL)]).await;
         let settings = TwilioVoiceSettings { ring_for, ..settings(&double.base_url(), false) };
-        let gateway = TwilioVoice::new(settings, clock()).expect("a gateway");
+        let gateway = TwilioVoice::new(&settings, clock()).expect("a gateway");
         gateway.send(&call(TEXT)).await.expect("accepted");
         assert_eq!(fields(&double.request().await.form())[1], ("Timeout", expected));
     }
@@ -135,7 +135,7 @@ fn settings(base_url: &str, gate: bool) -> TwilioVoiceSettings {
 }
 
 fn gateway(base_url: &str, gate: bool) -> TwilioVoice {
-    TwilioVoice::new(settings(base_url, gate), clock()).expect("a gateway")
+    TwilioVoice::new(&settings(base_url, gate), clock()).expect("a gateway")
 }
 
 fn call(text: &str) -> OutgoingMessage {

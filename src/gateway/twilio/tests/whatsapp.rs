@@ -63,5 +63,5 @@ async fn whatsapp_is_served_only_with_a_sender() {
 fn gateway(base_url: &str, content_sid: Option<&str>) -> TwilioMessages {
     let content_sid = content_sid.map(str::to_owned);
     let whatsapp = Some(WhatsAppSender { number: "+15005550009".to_owned(), content_sid });
-    TwilioMessages::new(TwilioSettings { whatsapp, ..settings(base_url) }, clock()).expect("a gateway")
+    TwilioMessages::new(&TwilioSettings { whatsapp, ..settings(base_url) }, clock()).expect("a gateway")
 }

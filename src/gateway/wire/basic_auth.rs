@@ -6,14 +6,14 @@ use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
 /// `base64(user:password)`.
-pub(super) fn basic_credentials(user: &str, password: &str) -> Zeroizing<String> {
+pub(in crate::gateway) fn basic_credentials(user: &str, password: &str) -> Zeroizing<String> {
     let pair = Zeroizing::new(format!("{user}:{password}"));
     Zeroizing::new(STANDARD.encode(pair.as_bytes()))
 }
 
 /// The header, which no `Debug` shows. `None` for a user name with a colon, with which the server
 /// would read another name and password, and for empty parts.
-pub(super) fn basic_auth(user: &str, password: &str) -> Option<HeaderValue> {
+pub(in crate::gateway) fn basic_auth(user: &str, password: &str) -> Option<HeaderValue> {
     if user.is_empty() || user.contains(':') || password.is_empty() {
         return None;
     }

@@ -11,13 +11,13 @@ use crate::domain::GatewayName;
 const ID_MAX: usize = 72;
 
 /// The id as text, if it can go into logs, records and answers as it is.
-pub(super) fn usable_id(id: &str) -> Option<String> {
+pub(in crate::gateway) fn usable_id(id: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:=+/@".contains(&b);
     ((1..=ID_MAX).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
 }
 
 /// An id in JSON: a text or a whole number.
-pub(super) fn id_in(value: &Value) -> Option<String> {
+pub(in crate::gateway) fn id_in(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => usable_id(text),
         Value::Number(number) if number.is_u64() => Some(number.to_string()),
@@ -27,18 +27,18 @@ pub(super) fn id_in(value: &Value) -> Option<String> {
 
 /// Makes ids for providers that give none: unique within a run, and between runs as long as no
 /// two of them start in the same millisecond.
-pub(super) struct OwnIds {
+pub(in crate::gateway) struct OwnIds {
     prefix: String,
     given: AtomicU64,
 }
 
 impl OwnIds {
-    pub(super) fn new(gateway: GatewayName, clock: &dyn Clock) -> Self {
+    pub(in crate::gateway) fn new(gateway: GatewayName, clock: &dyn Clock) -> Self {
         let prefix = format!("{gateway}-{:x}", clock.now().as_millis());
         Self { prefix, given: AtomicU64::new(0) }
     }
 
-    pub(super) fn next(&self) -> String {
+    pub(in crate::gateway) fn next(&self) -> String {
         format!("{}-{}", self.prefix, self.given.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }

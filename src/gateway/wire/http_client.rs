@@ -15,6 +15,7 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Client, Request, StatusCode, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use serde::Deserialize;
 
 /// Time for name resolution, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,7 +31,7 @@ const IDLE_CONNECTIONS: usize = 512;
 const ANSWER_MAX: usize = 64 * 1024;
 
 /// A client for one provider.
-pub(super) struct HttpClient {
+pub(in crate::gateway) struct HttpClient {
     client: Client,
 }
 
@@ -49,7 +50,7 @@ pub(super) enum ClientError {
 }
 
 /// What a provider answered.
-pub(super) struct Answer {
+pub(in crate::gateway) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     /// `None` when it broke off or was longer than 64 KiB.
@@ -58,11 +59,18 @@ pub(super) struct Answer {
 
 /// Why there is no answer at all. Carries words of ours only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoAnswer {
+pub(in crate::gateway) enum NoAnswer {
     /// There was no connection, so nothing was sent.
     NotConnected(String),
     /// The connection ended or broke after the request began: it may have arrived.
     Broken(&'static str),
+}
+
+impl Answer {
+    /// The body, if it is JSON of that form.
+    pub(in crate::gateway) fn json<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        serde_json::from_slice(self.body.as_deref()?).ok()
+    }
 }
 
 impl HttpClient {
@@ -94,7 +102,7 @@ impl HttpClient {
 
     /// Sends a request once and reads its answer. Takes as long as the server does: the caller
     /// bounds the time, and dropping the future closes the connection.
-    pub(super) async fn send(&self, request: Request) -> Result<Answer, NoAnswer> {
+    pub(in crate::gateway) async fn send(&self, request: Request) -> Result<Answer, NoAnswer> {
         let mut response = self.client.execute(request).await.map_err(|error| no_answer(&error))?;
         let body = read_bounded(&mut response).await;
         let status = response.status();

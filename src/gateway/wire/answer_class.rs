@@ -3,34 +3,39 @@
 
 use super::answer_headers::retry_after;
 use super::http_client::{Answer, NoAnswer};
-use super::{ErrorClass, GatewayError};
 use crate::domain::GatewayName;
+use crate::gateway::{ErrorClass, GatewayError};
 
 /// A class, and whether any other message would have fared the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Meaning {
+pub(in crate::gateway) struct Meaning {
     pub class: ErrorClass,
     pub whole_gateway: bool,
 }
 
 impl Meaning {
     /// Something that only this message met.
-    pub(super) const fn of_this_message(class: ErrorClass) -> Self {
+    pub(in crate::gateway) const fn of_this_message(class: ErrorClass) -> Self {
         Self { class, whole_gateway: false }
     }
 
     /// Something that every message would have met.
-    pub(super) const fn of_the_gateway(class: ErrorClass) -> Self {
+    pub(in crate::gateway) const fn of_the_gateway(class: ErrorClass) -> Self {
         Self { class, whole_gateway: true }
     }
 
-    pub(super) fn error(self, gateway: GatewayName, code: Option<u32>, detail: String) -> GatewayError {
+    pub(in crate::gateway) fn error(
+        self,
+        gateway: GatewayName,
+        code: Option<u32>,
+        detail: String,
+    ) -> GatewayError {
         let Self { class, whole_gateway } = self;
         GatewayError { gateway, class, code, detail, whole_gateway }
     }
 
     /// The same, with the wait that the provider asks for, if it is about waiting.
-    pub(super) fn with_wait_of(self, answer: &Answer) -> Self {
+    pub(in crate::gateway) fn with_wait_of(self, answer: &Answer) -> Self {
         match self.class {
             ErrorClass::Retry { after } => {
                 let after = retry_after(&answer.headers).or(after);
@@ -39,6 +44,16 @@ impl Meaning {
             _ => self,
         }
     }
+}
+
+/// What a provider's own error code means, and in words of ours, by a table in the order of the
+/// codes; `None` for a code that is not in it.
+pub(in crate::gateway) fn known_code(
+    table: &[(u32, Meaning, &'static str)],
+    code: u32,
+) -> Option<(Meaning, &'static str)> {
+    let place = table.binary_search_by_key(&code, |(known, ..)| *known).ok()?;
+    table.get(place).map(|(_, meaning, words)| (*meaning, *words))
 }
 
 /// What a status means that is not the success of the API in question:
@@ -51,7 +66,7 @@ impl Meaning {
 /// * 408: sent by servers that never read the request and by proxies that did;
 /// * every other 4xx: this message was refused;
 /// * 5xx, and a success that is not understood: nobody knows how far it came.
-pub(super) fn by_status(answer: &Answer) -> Meaning {
+pub(in crate::gateway) fn by_status(answer: &Answer) -> Meaning {
     let (of_the_gateway, of_this_message) = (Meaning::of_the_gateway, Meaning::of_this_message);
     match answer.status.as_u16() {
         401 | 402 | 301 | 307 | 308 => of_the_gateway(ErrorClass::Configuration),
@@ -66,7 +81,7 @@ pub(super) fn by_status(answer: &Answer) -> Meaning {
 }
 
 /// Words for a status that a provider does not explain in a way that we know.
-pub(super) fn words_for_status(answer: &Answer, url_setting: &str) -> String {
+pub(in crate::gateway) fn words_for_status(answer: &Answer, url_setting: &str) -> String {
     let status = answer.status.as_u16();
     match status {
         401 | 403 => {
@@ -86,7 +101,7 @@ pub(super) fn words_for_status(answer: &Answer, url_setting: &str) -> String {
 }
 
 /// There was no answer. Without a connection the same call may work on the next try.
-pub(super) fn not_answered(gateway: GatewayName, no_answer: NoAnswer) -> GatewayError {
+pub(in crate::gateway) fn not_answered(gateway: GatewayName, no_answer: NoAnswer) -> GatewayError {
     match no_answer {
         NoAnswer::NotConnected(why) => Meaning::of_the_gateway(ErrorClass::Retry { after: None }).error(
             gateway,
@@ -137,6 +152,14 @@ mod tests {
             let expected = Meaning { class, whole_gateway };
             assert_eq!(by_status(&answer(status, Some(Bytes::new()))), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn a_code_is_found_in_a_table_and_an_unknown_one_is_not() {
+        let (refused, bad) = (Meaning::of_this_message(ErrorClass::Refused), ErrorClass::BadNumber);
+        let table = [(7, refused, "seven"), (9, Meaning::of_this_message(bad), "nine")];
+        assert_eq!(known_code(&table, 7), Some((refused, "seven")));
+        assert_eq!(known_code(&table, 8), None);
     }
 
     #[test]

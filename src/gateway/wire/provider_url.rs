@@ -2,12 +2,12 @@
 
 use reqwest::Url;
 
-use super::GatewaySettingsError;
 use super::http_client::{HttpClient, is_this_machine};
 use crate::domain::GatewayName;
+use crate::gateway::GatewaySettingsError;
 
 /// An address with scheme and host. The error does not repeat it: it may contain a password.
-pub(super) fn provider_url(
+pub(in crate::gateway) fn provider_url(
     gateway: GatewayName,
     setting: &str,
     text: &str,
@@ -26,8 +26,27 @@ pub(super) fn provider_url(
     Ok(url)
 }
 
+/// An address that paths are added to, so without a query. Slashes at its end do not count.
+pub(in crate::gateway) fn base_url(
+    gateway: GatewayName,
+    setting: &str,
+    text: &str,
+) -> Result<Url, GatewaySettingsError> {
+    let url = provider_url(gateway, setting, text.trim_end_matches('/'))?;
+    if url.query().is_some() {
+        let problem = "must not contain a ? part: paths are added to it";
+        return Err(GatewaySettingsError::new(gateway, setting, problem));
+    }
+    Ok(url)
+}
+
+/// The address of a path below such a one; the path is given without a slash in front.
+pub(in crate::gateway) fn below(base: &Url, path: &str) -> Option<Url> {
+    Url::parse(&format!("{}/{path}", base.as_str().trim_end_matches('/'))).ok()
+}
+
 /// A client for that address. Warns when secrets would cross a network unprotected.
-pub(super) fn client_for(
+pub(in crate::gateway) fn client_for(
     gateway: GatewayName,
     setting: &str,
     url: &Url,
@@ -66,5 +85,19 @@ mod tests {
         for text in ["https://sms.example.com", "http://127.0.0.1:8080/a/b?c=d"] {
             assert!(provider_url(GatewayName::Http, "http-gateway.url", text).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn paths_are_added_to_an_address_whatever_its_end() {
+        for (text, expected) in [
+            ("https://sms.example.com", "https://sms.example.com/a/b"),
+            ("https://sms.example.com/", "https://sms.example.com/a/b"),
+            ("https://sms.example.com/v1//", "https://sms.example.com/v1/a/b"),
+        ] {
+            let base = base_url(GatewayName::Sinch, "url", text).expect(text);
+            assert_eq!(below(&base, "a/b").expect("a URL").as_str(), expected);
+        }
+        let error = base_url(GatewayName::Sinch, "url", "https://sms.example.com?a=b").expect_err("a query");
+        assert_eq!(error.problem, "must not contain a ? part: paths are added to it");
     }
 }
