@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::answer::is_id;
 use super::codes::class_of_report;
 use super::signature::{Request, is_genuine};
-use crate::domain::{AttemptId, GatewayCredential};
+use crate::domain::{AttemptId, GatewayCredential, PhoneNumber};
 use crate::gateway::{Receipt, ReceiptStatus};
 
 /// What is reported, by the address that it is reported to.
@@ -34,6 +34,10 @@ pub enum TwilioReport {
     Gate {
         /// The call.
         attempt: AttemptId,
+        /// Twilio's id of it.
+        message_id: String,
+        /// Who is called.
+        to: PhoneNumber,
         /// Whether a key was pressed: the code may be read out.
         pressed: bool,
     },
@@ -102,8 +106,11 @@ impl TwilioCallbacks {
             }
             CallbackKind::Call => receipt(attempt, &fields, ("CallSid", "CallStatus"), status_of_call),
             CallbackKind::Gate => {
+                let message_id = fields.id("CallSid")?;
+                let to = fields.value("To")?.and_then(|to| PhoneNumber::parse(to, None).ok());
+                let to = to.ok_or(CallbackError::Unreadable("it has no readable number"))?;
                 let pressed = fields.value("Digits")?.is_some_and(|digits| !digits.is_empty());
-                Ok(TwilioReport::Gate { attempt, pressed })
+                Ok(TwilioReport::Gate { attempt, message_id, to, pressed })
             }
         }
     }
@@ -129,8 +136,7 @@ fn receipt(
     (sid, status): (&str, &str),
     read_status: fn(&str) -> Option<ReceiptStatus>,
 ) -> Result<TwilioReport, CallbackError> {
-    let message_id = fields.value(sid)?.filter(|sid| is_id(sid));
-    let message_id = message_id.ok_or(CallbackError::Unreadable("it has no readable id"))?.to_owned();
+    let message_id = fields.id(sid)?;
     let status = fields.value(status)?.and_then(read_status);
     let status = status.ok_or(CallbackError::Unreadable("its status is not known"))?;
     let code = fields.value("ErrorCode")?.and_then(|code| code.parse().ok()).filter(|code| *code != 0);
@@ -189,6 +195,12 @@ impl Fields {
             return Err(CallbackError::Unreadable("a field has two values"));
         }
         Ok(value)
+    }
+
+    /// The value of a field that must be an id of Twilio's.
+    fn id(&self, name: &str) -> Result<String, CallbackError> {
+        let id = self.value(name)?.filter(|id| is_id(id));
+        id.map(str::to_owned).ok_or(CallbackError::Unreadable("it has no readable id"))
     }
 
     /// Every name with its value behind it, as they are signed.

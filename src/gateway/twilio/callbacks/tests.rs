@@ -71,13 +71,13 @@ fn a_failure_says_what_it_means_for_what_happens_next() {
 #[test]
 fn the_gate_opens_for_any_key_and_for_nothing_else() {
     for (body, pressed) in [
-        ("CallSid=CA01&Digits=5", true),
-        ("CallSid=CA01&Digits=%23", true),
-        ("CallSid=CA01&Digits=*", true),
-        ("CallSid=CA01&Digits=", false),
-        ("CallSid=CA01", false),
+        ("To=%2B14155552671&CallSid=CA01&Digits=5", true),
+        ("To=%2B14155552671&CallSid=CA01&Digits=%23", true),
+        ("To=%2B14155552671&CallSid=CA01&Digits=*", true),
+        ("To=%2B14155552671&CallSid=CA01&Digits=", false),
+        ("To=%2B14155552671&CallSid=CA01", false),
     ] {
-        let expected = TwilioReport::Gate { attempt: attempt(), pressed };
+        let expected = gate(pressed);
         assert_eq!(signed(CallbackKind::Gate, GATE, body), Ok(expected), "{body}");
     }
 }
@@ -106,26 +106,34 @@ fn what_twilio_did_not_sign_is_not_read() {
 #[test]
 fn a_wrong_token_fits_nothing() {
     let other = TwilioCallbacks::new(GatewayCredential::new("other".to_owned()), PUBLIC_URL.into());
-    let signature = sign(&format!("{PUBLIC_URL}{GATE}"), "Digits1");
+    let signature = sign(&format!("{PUBLIC_URL}{GATE}"), "CallSidCA01Digits1To+14155552671");
     assert_eq!(
-        other.read(CallbackKind::Gate, GATE, Some(FORM), Some(&signature), b"Digits=1"),
+        other.read(
+            CallbackKind::Gate,
+            GATE,
+            Some(FORM),
+            Some(&signature),
+            b"CallSid=CA01&Digits=1&To=%2B14155552671"
+        ),
         Err(CallbackError::Signature)
     );
 }
 
 #[test]
 fn a_proxy_may_leave_the_path_of_the_public_address_or_take_it_away() {
-    let signature = sign(&format!("{PUBLIC_URL}{GATE}"), "Digits1");
+    let signature = sign(&format!("{PUBLIC_URL}{GATE}"), "CallSidCA01Digits1To+14155552671");
     for path in [GATE.to_owned(), format!("/otp{GATE}")] {
         for public_url in [PUBLIC_URL, "https://example.com/otp/", "https://example.com:443/otp"] {
             let callbacks =
                 TwilioCallbacks::new(GatewayCredential::new("12345".to_owned()), public_url.into());
-            let read = callbacks.read(CallbackKind::Gate, &path, Some(FORM), Some(&signature), b"Digits=1");
-            assert_eq!(
-                read,
-                Ok(TwilioReport::Gate { attempt: attempt(), pressed: true }),
-                "{path} {public_url}"
+            let read = callbacks.read(
+                CallbackKind::Gate,
+                &path,
+                Some(FORM),
+                Some(&signature),
+                b"CallSid=CA01&Digits=1&To=%2B14155552671",
             );
+            assert_eq!(read, Ok(gate(true)), "{path} {public_url}");
         }
     }
 }
@@ -177,7 +185,7 @@ fn a_report_in_json_is_read_where_its_hash_is_signed() {
 
 #[test]
 fn a_form_is_recognised_by_its_media_type() {
-    let signature = sign(&format!("{PUBLIC_URL}{GATE}"), "Digits1");
+    let signature = sign(&format!("{PUBLIC_URL}{GATE}"), "CallSidCA01Digits1To+14155552671");
     for (content_type, expected) in [
         (Some("application/x-www-form-urlencoded"), true),
         (Some("application/x-www-form-urlencoded; charset=UTF-8"), true),
@@ -186,7 +194,13 @@ fn a_form_is_recognised_by_its_media_type() {
         (Some(""), false),
         (None, false),
     ] {
-        let read = callbacks().read(CallbackKind::Gate, GATE, content_type, Some(&signature), b"Digits=1");
+        let read = callbacks().read(
+            CallbackKind::Gate,
+            GATE,
+            content_type,
+            Some(&signature),
+            b"CallSid=CA01&Digits=1&To=%2B14155552671",
+        );
         assert_eq!(read.is_ok(), expected, "{content_type:?}");
     }
 }
@@ -198,6 +212,11 @@ fn the_token_is_not_printed() {
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const GOOD: &str = "MessageSid=SM01&MessageStatus=sent";
+
+fn gate(pressed: bool) -> TwilioReport {
+    let to = PhoneNumber::from_u64(14_155_552_671).expect("a number");
+    TwilioReport::Gate { attempt: attempt(), message_id: "CA01".to_owned(), to, pressed }
+}
 
 /// Reads a form that is signed as Twilio does.
 fn signed(kind: CallbackKind, path: &str, body: &str) -> Result<TwilioReport, CallbackError> {
