@@ -59,7 +59,7 @@ impl Flusher {
 
     /// Writes one batch. Says whether there was one.
     pub(super) async fn write_batch(&mut self, around: &Inner) -> Result<bool, StoreError> {
-        let jobs = self.take(around);
+        let jobs = Self::take(around);
         let more = !jobs.is_empty();
         let written = self.write(around, jobs).await;
         self.say_how_it_went(&written);
@@ -84,18 +84,18 @@ impl Flusher {
         }
         let removal = |key: &TrackKey, expect| Write { key: key_of(*key), expect, put: None, gc_after: now };
         let writes = batch.iter().map(|key| removal(key, SOME_REVISION)).collect();
-        let again = |key: &TrackKey, revision| removal(key, revision);
-        let removed =
-            cas_or_again(around, writes, |index, revision| batch.get(index).map(|key| again(key, revision)));
+        let removed = cas_or_again(around, writes, |index, revision| {
+            batch.get(index).map(|key| removal(key, revision))
+        });
         let removed = removed.await;
         if removed.is_err() {
             self.remove(batch);
         }
         self.say_how_it_went(&removed);
-        removed.map(|_| true)
+        removed.map(|()| true)
     }
 
-    fn take(&self, around: &Inner) -> Vec<Job> {
+    fn take(around: &Inner) -> Vec<Job> {
         let mut state = around.state();
         let taken = state.pending.take(BATCH);
         let job = |(key, waiting): (TrackKey, Waiting)| {
@@ -209,8 +209,8 @@ fn accepted_lately(around: &Inner, key: TrackKey) -> Option<(GatewayName, String
         Change::Send(send) => send.hops.as_slice(),
         Change::Check { .. } | Change::Receipt(_) | Change::Drop { .. } => &[],
     });
-    let sent = hops.rev().filter(|hop| hop.status == SendStatus::Sent);
-    sent.flat_map(|hop| Some((hop.gateway, hop.message_id.clone()?))).next()
+    let mut sent = hops.rev().filter(|hop| hop.status == SendStatus::Sent);
+    sent.find_map(|hop| Some((hop.gateway, hop.message_id.clone()?)))
 }
 
 /// The record as it is to be written.

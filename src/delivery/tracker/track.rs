@@ -148,8 +148,8 @@ impl Track {
 
     /// The last message that a gateway took, if its id is known.
     pub(super) fn accepted(&self) -> Option<(GatewayName, String)> {
-        let sent = self.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
-        sent.flat_map(|row| Some((row.gateway, row.message_id.clone()?))).next()
+        let mut sent = self.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
+        sent.find_map(|row| Some((row.gateway, row.message_id.clone()?)))
     }
 }
 
