@@ -57,13 +57,15 @@ impl Flusher {
         self.removals.extend(keys.into_iter().take(room));
     }
 
-    /// Writes one batch. Says whether there was one.
-    pub(super) async fn write_batch(&mut self, around: &Inner) -> Result<bool, StoreError> {
+    /// Writes one batch.
+    pub(super) async fn write_batch(&mut self, around: &Inner) -> Result<(), StoreError> {
         let jobs = Self::take(around);
-        let more = !jobs.is_empty();
+        if jobs.is_empty() {
+            return Ok(());
+        }
         let written = self.write(around, jobs).await;
         self.say_how_it_went(&written);
-        written.map(|()| more)
+        written
     }
 
     /// Forgets what is too old or too much, a batch at a time. Says whether there was some.
@@ -147,7 +149,7 @@ impl Flusher {
                 Ok(()) => settle(&mut state, key, urgent),
                 Err(error) => {
                     refuse(&mut state, key, urgent, error);
-                    state.pending.again(key);
+                    state.again(key);
                     self.unwritten.insert(key, (track, revision));
                 }
             }

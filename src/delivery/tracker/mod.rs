@@ -226,8 +226,12 @@ impl Inner {
         }
     }
 
+    /// Writes what waits now. What comes meanwhile collects for the next time.
     async fn flush(&self) -> Result<(), StoreError> {
-        while self.flusher.lock().await.write_batch(self).await? {}
+        let mark = self.state().pending.mark();
+        while !self.state().pending.has_passed(mark) {
+            self.flusher.lock().await.write_batch(self).await?;
+        }
         while self.flusher.lock().await.forget(self, self.clock.now()).await? {}
         Ok(())
     }
@@ -252,7 +256,9 @@ async fn write_behind(tracker: Weak<Inner>, wake: Arc<Notify>) {
             tokio::time::sleep(pause).await;
             let Some(inner) = tracker.upgrade() else { return };
             match inner.flush().await {
-                Ok(()) => break,
+                // Only the first of those that wait wakes this task.
+                Ok(()) if inner.state().pending.is_empty() => break,
+                Ok(()) => pause = COLLECT,
                 Err(_) => pause = TROUBLE,
             }
         }

@@ -34,6 +34,8 @@ pub(super) struct Pending {
     order: VecDeque<TrackKey>,
     urgent: VecDeque<TrackKey>,
     changes: usize,
+    came: u64,
+    gone: u64,
 }
 
 impl Pending {
@@ -90,21 +92,39 @@ impl Pending {
         self.by_key.get(key)
     }
 
-    /// The first `at_most`.
+    /// Everything that waits now is gone when so many are.
+    pub(super) fn mark(&self) -> u64 {
+        self.came
+    }
+
+    /// Whether what waited at the mark is gone.
+    pub(super) fn has_passed(&self, mark: u64) -> bool {
+        self.gone >= mark
+    }
+
+    /// The first `at_most`: those that somebody waits for, and only without these the others, so that
+    /// nobody waits for more than need be.
     pub(super) fn take(&mut self, at_most: usize) -> Vec<(TrackKey, Waiting)> {
         let mut taken = Vec::with_capacity(at_most.min(self.by_key.len()));
+        let in_a_hurry = !self.urgent.is_empty();
         while taken.len() < at_most {
-            let Some(key) = self.urgent.pop_front().or_else(|| self.order.pop_front()) else { break };
-            if let Some(waiting) = self.remove(&key) {
-                taken.push((key, waiting));
-            }
+            let next = if in_a_hurry { self.urgent.pop_front() } else { self.next_in_order() };
+            let Some(key) = next else { break };
+            taken.extend(self.remove(&key).map(|waiting| (key, waiting)));
         }
         taken
+    }
+
+    fn next_in_order(&mut self) -> Option<TrackKey> {
+        let key = self.order.pop_front()?;
+        self.gone += 1;
+        Some(key)
     }
 
     fn entry(&mut self, key: TrackKey) -> &mut Waiting {
         self.by_key.entry(key).or_insert_with(|| {
             self.order.push_back(key);
+            self.came += 1;
             Waiting::default()
         })
     }

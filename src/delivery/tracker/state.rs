@@ -257,7 +257,8 @@ impl State {
         self.pending.push(key, change);
     }
 
-    fn again(&mut self, key: TrackKey) {
+    /// Its record has to be written, though nothing new happened.
+    pub(super) fn again(&mut self, key: TrackKey) {
         self.wake_if_first();
         self.pending.again(key);
     }

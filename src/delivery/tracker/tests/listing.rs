@@ -45,6 +45,25 @@ async fn what_happens_within_a_moment_is_one_write_that_nobody_waits_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_while_others_are_written_collects_for_the_next_time() {
+    let world = World::new().await;
+    // Two whole batches.
+    for track in 0..512 {
+        world.sent(track);
+    }
+    world.store.hold();
+    world.store.waiting(1).await;
+    world.sent(512);
+    world.store.release();
+    while world.store.snapshot().len() < 512 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.store.commits(), 2);
+    tokio::time::sleep(COLLECT + SECOND).await;
+    assert_eq!((world.store.commits(), world.store.snapshot().len()), (3, 513));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_status_survives_a_restart_and_is_brought_into_its_record() {
     let mut world = World::new().await;
     world.sent(1);
