@@ -249,3 +249,38 @@ async fn a_follow_up_whose_taker_died_is_handed_out_again_after_it_has_expired()
     assert_eq!(world.due(CODE_LIVES), [0; 0]);
     assert_eq!(world.due(60 * SECOND), [1]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_planned_anew_waits_for_its_own_write() {
+    let world = World::new().await;
+    let plan = |retries| {
+        let (tracker, note) = (world.tracker.clone(), world.retry(1, Duration::ZERO, retries));
+        tokio::spawn(async move { tracker.note_send_durably(note).await })
+    };
+    world.store.hold();
+    let first = plan(1);
+    world.store.waiting(1).await;
+    let second = plan(2);
+    world.store.fail_next([Fault::Hang]);
+    tokio::task::yield_now().await;
+    world.store.release();
+    assert_eq!(first.await.expect("an end"), Ok(()));
+    world.store.waiting(1).await;
+    assert_eq!(world.due(SECOND), [0; 0], "the first was replaced, the second is not durable");
+    world.store.release();
+    assert_eq!(second.await.expect("an end"), Ok(()));
+    assert_eq!(world.due(SECOND), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_waits_for_is_not_forgotten_before_it_is_written() {
+    let world = World::keeping(0).await;
+    let (reply, answer) = oneshot::channel();
+    let inner = &world.tracker.inner;
+    inner.state().send_urgently(world.note(1, &[SendStatus::Sent]), world.now(), reply);
+    inner.flusher.lock().await.forget(inner, world.now()).await.expect("nothing to remove");
+    inner.write_urgent().await;
+    assert_eq!(answer.await, Ok(Ok(())));
+    world.tracker.flush().await.expect("written");
+    assert_eq!(world.rows().await, [], "but after it");
+}
