@@ -8,6 +8,7 @@
 //! * [`cli`], [`app`], [`lifecycle`]: the program: arguments, composition, start and stop.
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
 //! * [`shard`]: actors that own a number's state, in which order, until when.
+//! * [`control`]: how the command line asks a server that runs.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
 //! * [`gateway`]: one file per provider behind one trait.
 //! * [`template`]: texts of messages: which one, in which language, with what filled in.
@@ -19,6 +20,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod delivery;
 pub mod domain;
 pub mod engine;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Parser};
+use clap::{ArgGroup, Parser, Subcommand};
 
 use crate::config::Overrides;
+use crate::delivery::tracker::StatusFilter;
 
 /// What `--help` says after the options.
 const MORE: &str = "\
@@ -29,6 +30,7 @@ Examples:
   onceward                                  serve on localhost:3000 with the simulator
   onceward --check                          is the configuration right?
   onceward --print-config                   which value comes from where?
+  onceward tracker --status send:unsendable which messages were given up?
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
@@ -37,11 +39,11 @@ Examples:
 #[command(group = ArgGroup::new("instead"))]
 pub struct Args {
     /// Read this file instead of config.json in the working directory.
-    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub config: Option<PathBuf>,
 
     /// Keep the data in this directory [default: data].
-    #[arg(long, value_name = "DIR", help_heading = "Settings")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
     pub data_dir: Option<String>,
 
     /// Listen on this address; ":3000" means every address of the machine [default: localhost:3000].
@@ -67,6 +69,44 @@ pub struct Args {
     /// Print the JSON Schema of config.json and exit.
     #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub print_schema: bool,
+
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the messages that were sent and what became of them, the newest first.
+    ///
+    /// Asks the server that runs on the data directory, or reads it when none does. Shows whole numbers.
+    Tracker(TrackerArgs),
+}
+
+/// Which sends are listed, and how.
+#[derive(Debug, clap::Args)]
+pub struct TrackerArgs {
+    /// Only those to this number.
+    #[arg(long, value_name = "NUMBER")]
+    pub number: Option<String>,
+
+    /// Only those with this status, in any column ("sent") or in one ("send:sent", "verify:success",
+    /// "receipt:delivered").
+    #[arg(long, value_name = "STATUS", value_parser = status)]
+    pub status: Option<StatusFilter>,
+
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn status(text: &str) -> Result<StatusFilter, String> {
+    StatusFilter::parse(text).ok_or_else(|| format!("no such status; there are {}", StatusFilter::accepted()))
 }
 
 impl Args {

@@ -1,6 +1,7 @@
 //! The command line: what is asked for, and whether the server has to start for it.
 
 mod args;
+mod tracker;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +14,8 @@ use std::thread::available_parallelism;
 use clap::Parser;
 
 use crate::config::{self, Effective, Loaded, Sources};
-use args::Args;
+use crate::control::TrackerRequest;
+use args::{Args, Command};
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIGURATION: u8 = 64;
@@ -27,13 +29,19 @@ pub fn main() -> ExitCode {
     };
     match decide(std::env::args_os(), process) {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
-        Next::Answer(Answer { code, out, err }) => {
-            // Who closed the pipe does not want to know; the exit code still tells.
-            let _ = io::stderr().write_all(err.as_bytes());
-            let _ = io::stdout().write_all(out.as_bytes());
-            ExitCode::from(code)
+        Next::Tracker { loaded, request, json } => {
+            let _ = io::stderr().write_all(listed(&loaded.warnings).as_bytes());
+            print(tracker::run(&loaded.settings, &request, json))
         }
+        Next::Answer(answer) => print(answer),
     }
+}
+
+fn print(Answer { code, out, err }: Answer) -> ExitCode {
+    // Who closed the pipe does not want to know; the exit code still tells.
+    let _ = io::stderr().write_all(err.as_bytes());
+    let _ = io::stdout().write_all(out.as_bytes());
+    ExitCode::from(code)
 }
 
 /// What the process has to offer besides its arguments.
@@ -47,6 +55,12 @@ struct Process {
 enum Next {
     Answer(Answer),
     Serve(Box<Loaded>),
+    /// List sends.
+    Tracker {
+        loaded: Box<Loaded>,
+        request: TrackerRequest,
+        json: bool,
+    },
 }
 
 /// What to print before the exit.
@@ -84,7 +98,13 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
     } else if args.print_config {
         table(&loaded.effective)
     } else {
-        return Next::Serve(Box::new(loaded));
+        return match args.command {
+            None => Next::Serve(Box::new(loaded)),
+            Some(Command::Tracker(args)) => match tracker::request(&args, &loaded.settings) {
+                Ok(request) => Next::Tracker { loaded: Box::new(loaded), request, json: args.json },
+                Err(answer) => Next::Answer(answer),
+            },
+        };
     };
     Next::Answer(Answer { code: 0, out, err: listed(&loaded.warnings) })
 }

@@ -40,6 +40,7 @@ fn help_says_what_a_newcomer_asks() {
         "--check",
         "--print-config",
         "--print-schema",
+        "tracker",
         "--version",
         "Where settings come from",
         "Exit codes",
@@ -126,6 +127,43 @@ fn a_named_file_is_read() {
     assert_eq!(ran.served.expect("a configuration").settings.policy.code.length.get(), 8);
 }
 
+#[test]
+fn the_tracker_knows_its_options_and_what_they_may_be() {
+    let help = World::empty().runs(&["tracker", "--help"]);
+    assert_eq!((help.exit, help.err.as_str()), (Some(0), ""));
+    for part in ["--number", "--status", "--limit", "--json", "--config", "--data-dir", "whole numbers"] {
+        assert!(help.out.contains(part), "no {part:?} in:\n{}", help.out);
+    }
+    for (wrong, part) in [
+        (&["tracker", "--status", "lost"][..], "unsendable"),
+        (&["tracker", "--limit=-1"], "limit"),
+        (&["tracker", "--number", "nobody"], "--number nobody: not a phone number"),
+        (&["tracker", "--number", "0171 1234567"], "E.164"),
+        (&["tracker", "--check"], "--check"),
+    ] {
+        let ran = World::empty().runs(wrong);
+        assert_eq!((ran.exit, ran.out.as_str()), (Some(64), ""), "{wrong:?}");
+        assert!(ran.err.contains(part), "no {part:?} in:\n{}", ran.err);
+    }
+}
+
+#[test]
+fn the_tracker_makes_no_data_directory_where_there_is_none() {
+    let world = World::empty();
+    let data = world.directory.path().join("data");
+    for arguments in [["tracker", "--data-dir"], ["--data-dir", "tracker"]] {
+        let path = data.to_str().expect("text");
+        let arguments = match arguments {
+            ["tracker", option] => ["tracker", option, path],
+            [option, command] => [option, path, command],
+        };
+        let ran = world.runs(&arguments);
+        assert_eq!((ran.exit, ran.out.as_str()), (Some(70), ""));
+        assert!(ran.err.contains("there is no data in") && ran.err.contains(path), "{}", ran.err);
+    }
+    assert!(!data.exists());
+}
+
 /// A working directory and an environment.
 struct World {
     directory: TempDir,
@@ -167,6 +205,10 @@ impl World {
             Next::Answer(Answer { code, out, err }) => Ran { exit: Some(code), served: None, out, err },
             Next::Serve(loaded) => {
                 Ran { exit: None, served: Some(*loaded), out: String::new(), err: String::new() }
+            }
+            Next::Tracker { loaded, request, json } => {
+                let Answer { code, out, err } = tracker::run(&loaded.settings, &request, json);
+                Ran { exit: Some(code), served: None, out, err }
             }
         }
     }

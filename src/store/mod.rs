@@ -26,6 +26,8 @@ pub use record::RecordError;
 pub enum Kind {
     /// The state of one number in one service.
     Number = 1,
+    /// What became of the sends of one verification.
+    Track = 2,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
     pub const fn from_u8(kind: u8) -> Option<Self> {
         match kind {
             1 => Some(Self::Number),
+            2 => Some(Self::Track),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("delivery", &["domain", "engine", "clock", "store", "gateway", "template", "config"]),
     ("shard", &["domain", "engine", "clock", "store", "template", "config", "delivery"]),
+    ("control", &["domain", "config", "delivery"]),
     ("web", &["domain", "gateway"]),
     ("http", &["domain", "template", "config", "telemetry", "shard", "web"]),
     ("app", EVERYTHING_BELOW),

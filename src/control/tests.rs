@@ -1,0 +1,227 @@
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::*;
+use crate::delivery::tracker::{Hop, Parcel, SendNote, SendStatus, Tracker};
+use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
+
+#[tokio::test]
+async fn a_question_is_answered_line_by_line() {
+    let server = Server::start();
+    server.sent(1);
+    server.sent(2);
+    let lines = server.asks(everything()).await.expect("an answer");
+    let to: Vec<_> = lines.iter().map(|line| line["to"].as_str().unwrap_or_default()).collect();
+    assert_eq!(to, ["+14155550102", "+14155550101"]);
+    let line: SendLine = serde_json::from_value(lines[1].clone()).expect("a send");
+    let expected = SendLine {
+        time: "1970-01-01T00:00:01.000Z".into(),
+        channel: "sms".into(),
+        to: "+14155550101".into(),
+        gateway: "Simulator".into(),
+        priority: 0,
+        send_status: "sent".into(),
+        verify_status: "new".into(),
+        retry_count: 0,
+        max_retries_reached: false,
+        receipt_status: None,
+        message_id: Some("SM1".into()),
+        error_code: None,
+        attempt: "0-0000000000000001-0".into(),
+    };
+    assert_eq!(line, expected);
+    assert_eq!(lines[1]["type"], "sms", "the contract's name");
+    let one = TrackerRequest { number: Some("+14155550101".into()), ..everything() };
+    assert_eq!(server.asks(one).await.expect("an answer").len(), 1);
+    let none = TrackerRequest { status: Some("unsendable".into()), ..everything() };
+    assert_eq!(server.asks(none).await.expect("an answer").len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_question_is_refused_with_a_reason() {
+    let server = Server::start();
+    for request in [
+        TrackerRequest { number: Some("nobody".into()), ..everything() },
+        TrackerRequest { status: Some("lost".into()), ..everything() },
+    ] {
+        let refused = server.asks(request).await;
+        assert!(matches!(refused, Err(ControlError::Refused(_))), "{refused:?}");
+    }
+    for text in
+        ["", "\n", "hello\n", "{\"export\":{}}\n", "{\"tracker\":{\"limit\":-1}}\n", &"x".repeat(10_000)]
+    {
+        let answer = server.says(text).await;
+        assert!(answer.contains("\"error\":\"not a request"), "{text:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_are_answered_one_after_the_other() {
+    let server = Server::start();
+    server.sent(1);
+    // These connect and say nothing; they hold every place until they go.
+    let silent: Vec<_> =
+        (0..4).map(|_| UnixStream::connect(server.socket()).expect("a connection")).collect();
+    let asked = server.asks(everything());
+    drop(silent);
+    assert_eq!(asked.await.expect("an answer").len(), 1);
+}
+
+#[tokio::test]
+async fn only_the_owner_may_open_it_and_it_goes_when_the_server_stops() {
+    let server = Server::start();
+    let found = std::fs::metadata(server.socket()).expect("it is there");
+    assert!(found.file_type().is_socket());
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+    let (home, path) = server.stop().await;
+    assert!(!path.exists());
+    let unanswered =
+        spawn_blocking(move || (ask(home.path(), &Request::Tracker(everything()), |_| {}), home));
+    let (unanswered, _home) = unanswered.await.expect("an end");
+    assert!(matches!(unanswered, Err(ControlError::NobodyListens(_))), "{unanswered:?}");
+}
+
+#[tokio::test]
+async fn a_socket_that_a_killed_server_left_is_replaced_and_one_that_answers_is_not() {
+    let home = TempDir::new().expect("a directory");
+    drop(std::os::unix::net::UnixListener::bind(home.path().join("control.sock")).expect("a socket"));
+    let unanswered = ask(home.path(), &Request::Tracker(everything()), |_| {});
+    assert!(matches!(unanswered, Err(ControlError::NobodyListens(_))), "{unanswered:?}");
+    let socket = ControlSocket::bind(home.path()).expect("it is replaced");
+    let second = ControlSocket::bind(home.path());
+    assert!(matches!(second, Err(ControlError::InUse(_))), "{second:?}");
+    drop(socket);
+}
+
+#[tokio::test]
+async fn another_file_of_that_name_is_left_alone() {
+    let home = TempDir::new().expect("a directory");
+    let path = home.path().join("control.sock");
+    std::fs::write(&path, "mine").expect("a file");
+    let refused = ControlSocket::bind(home.path());
+    assert!(matches!(refused, Err(ControlError::Io { .. })), "{refused:?}");
+    assert_eq!(std::fs::read(&path).expect("still there"), b"mine");
+}
+
+#[tokio::test]
+async fn a_path_that_is_too_long_for_a_socket_is_said_to_be() {
+    let data_dir = Path::new("/tmp").join("long/".repeat(30));
+    for error in
+        [ControlSocket::bind(&data_dir).err(), ask(&data_dir, &Request::Tracker(everything()), |_| {}).err()]
+    {
+        assert!(matches!(error, Some(ControlError::PathTooLong(_))), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_early_is_an_error() {
+    for (said, part) in [("", "ended early"), ("{\"line\":1}\n", "ended early"), ("what\n", "expected")] {
+        let home = TempDir::new().expect("a directory");
+        let listener =
+            std::os::unix::net::UnixListener::bind(home.path().join("control.sock")).expect("a socket");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut question = [0; 1];
+            stream.read_exact(&mut question).expect("a question");
+            stream.write_all(said.as_bytes()).expect("an answer");
+            // To its end, so that closing does not reset the connection.
+            stream.shutdown(std::net::Shutdown::Write).expect("an end");
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let error = ask(home.path(), &Request::Tracker(everything()), |_| {}).expect_err("no answer");
+        assert!(matches!(&error, ControlError::Incomplete(what) if what.contains(part)), "{said:?}: {error}");
+        server.join().expect("an end");
+    }
+}
+
+fn everything() -> TrackerRequest {
+    TrackerRequest { number: None, status: None, limit: 100 }
+}
+
+/// A socket that answers from a tracker in memory.
+struct Server {
+    home: TempDir,
+    tracker: Tracker,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let home = TempDir::new().expect("a directory");
+        let clock = crate::clock::ManualClock::starting_at(Timestamp::from_millis(10_000));
+        let tracker = Tracker::in_memory(std::sync::Arc::new(clock));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let socket = ControlSocket::bind(home.path()).expect("a socket");
+        let serving = tokio::spawn(socket.serve(tracker.clone(), async {
+            let _ = stopped.await;
+        }));
+        Self { home, tracker, stop, serving }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.home.path().join("control.sock")
+    }
+
+    fn sent(&self, track: u64) {
+        let at = Timestamp::from_millis(track * 1_000);
+        let hop = Hop {
+            at,
+            channel: Channel::Sms,
+            gateway: GatewayName::Simulator,
+            priority: 0,
+            status: SendStatus::Sent,
+            message_id: Some("SM1".into()),
+            error_code: None,
+        };
+        let about = Parcel {
+            key: TrackKey { service: ServiceId::DEFAULT, track },
+            number: PhoneNumber::from_u64(14_155_550_100 + track).expect("a number"),
+            salt: crate::engine::Salt([0; 16]),
+            style: crate::template::MessageStyle::default(),
+            expires: at,
+        };
+        self.tracker.note_send(SendNote { about, hops: vec![hop], retry_of: None, next: None });
+    }
+
+    /// Begins to ask at once.
+    fn asks(
+        &self,
+        request: TrackerRequest,
+    ) -> impl Future<Output = Result<Vec<serde_json::Value>, ControlError>> + use<> {
+        let data_dir = self.home.path().to_owned();
+        let asked = spawn_blocking(move || {
+            let mut lines = Vec::new();
+            ask(&data_dir, &Request::Tracker(request), |line| lines.push(line)).map(|()| lines)
+        });
+        async { asked.await.expect("an end") }
+    }
+
+    /// Sends any text and reads what comes back.
+    async fn says(&self, text: &str) -> String {
+        let (path, text) = (self.socket(), text.to_owned());
+        let answer = spawn_blocking(move || {
+            let mut stream = UnixStream::connect(path).expect("a connection");
+            stream.write_all(text.as_bytes()).expect("sent");
+            stream.shutdown(std::net::Shutdown::Write).expect("an end");
+            let mut answer = Vec::new();
+            // What was not read of too long a request resets the connection behind the answer.
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8(answer).expect("text")
+        });
+        answer.await.expect("an end")
+    }
+
+    async fn stop(self) -> (TempDir, PathBuf) {
+        let path = self.socket();
+        let _ = self.stop.send(());
+        self.serving.await.expect("an end");
+        (self.home, path)
+    }
+}

@@ -1,0 +1,127 @@
+//! What goes over the socket. Types of its own, so that a change of the tracker's does not change
+//! what programs read.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::delivery::tracker::{StatusFilter, TrackQuery, TrackRow};
+use crate::domain::{PhoneNumber, Timestamp};
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Which messages were sent, the newest first. Answered with one [`SendLine`] for each.
+    Tracker(TrackerRequest),
+}
+
+/// Which sends are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrackerRequest {
+    /// Those to this number, in E.164 form.
+    pub number: Option<String>,
+    /// Those with this status, as [`StatusFilter::parse`] reads it.
+    pub status: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl TrackerRequest {
+    /// The query as the tracker understands it.
+    ///
+    /// # Errors
+    /// In words for a person, when a part of it is not what it should be.
+    pub fn query(&self) -> Result<TrackQuery, String> {
+        let number = self.number.as_deref().map(|text| PhoneNumber::parse(text, None)).transpose();
+        let status = match self.status.as_deref() {
+            Some(text) => Some(StatusFilter::parse(text).ok_or("no such status")?),
+            None => None,
+        };
+        Ok(TrackQuery { number: number.map_err(|error| error.to_string())?, status, limit: self.limit })
+    }
+}
+
+/// One line of an answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    /// A part of it.
+    Line(serde_json::Value),
+    /// It is complete.
+    End,
+    /// It ends here, because of this.
+    Error(String),
+}
+
+/// One send, as lists show it. Contains the whole number: it is the answer to its owner's question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendLine {
+    /// When it was tried last (RFC 3339, UTC).
+    pub time: String,
+    /// How it was to be delivered: `sms`, `call`, `whatsapp`.
+    #[serde(rename = "type")]
+    pub channel: String,
+    /// Whom it went to, in E.164 form.
+    pub to: String,
+    /// Who was asked.
+    pub gateway: String,
+    /// The gateway's place in the order for this number, from 0.
+    pub priority: u8,
+    /// `new`, `gateway_error`, `sent`, `unsendable`.
+    pub send_status: String,
+    /// `new`, `success`, `invalid_code`, `expired`, `gateway_error`.
+    pub verify_status: String,
+    /// How often it was tried again.
+    pub retry_count: u32,
+    /// Whether it was given up because it was tried as often as is allowed.
+    pub max_retries_reached: bool,
+    /// What the provider reported: `queued`, `sending`, `sent`, `failed`, `delivered`, `read`.
+    pub receipt_status: Option<String>,
+    /// The provider's id of the message.
+    pub message_id: Option<String>,
+    /// The provider's error code.
+    pub error_code: Option<u32>,
+    /// Which attempt of which verification, as in callback addresses.
+    pub attempt: String,
+}
+
+impl From<&TrackRow> for SendLine {
+    fn from(row: &TrackRow) -> Self {
+        Self {
+            time: rfc3339(row.at),
+            channel: row.channel.as_str().to_owned(),
+            to: row.number.e164(),
+            gateway: row.gateway.as_str().to_owned(),
+            priority: row.priority,
+            send_status: row.send_status.as_str().to_owned(),
+            verify_status: row.verify_status.as_str().to_owned(),
+            retry_count: row.retries,
+            max_retries_reached: row.max_retries_reached,
+            receipt_status: row.receipt.map(|status| status.as_str().to_owned()),
+            message_id: row.message_id.clone(),
+            error_code: row.error_code,
+            attempt: row.attempt.to_string(),
+        }
+    }
+}
+
+/// The last moment that RFC 3339 can spell, in milliseconds since the epoch.
+const LAST_MOMENT_MS: u64 = 253_402_300_799_999;
+
+fn rfc3339(at: Timestamp) -> String {
+    let since_epoch = Duration::from_millis(at.as_millis().min(LAST_MOMENT_MS));
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_spelled_as_rfc_3339_and_the_far_end_of_time_too() {
+        assert_eq!(rfc3339(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
+        assert_eq!(rfc3339(Timestamp::from_millis(u64::MAX)), "9999-12-31T23:59:59.999Z");
+    }
+}
