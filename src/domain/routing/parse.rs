@@ -155,13 +155,11 @@ fn unknown(text: &str) -> String {
     let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&folded, &name.to_lowercase());
     let names = || ProviderName::all().map(ProviderName::as_str);
     let nearest = names().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match nearest.filter(|name| likeness(name) >= ALIKE) {
-        Some(name) => format!("there is no provider {text:?}; did you mean {name}?"),
-        None => {
-            let known: Vec<_> = names().collect();
-            format!("there is no provider {text:?}; there are {}", known.join(", "))
-        }
+    if let Some(name) = nearest.filter(|name| likeness(name) >= ALIKE) {
+        return format!("there is no provider {text:?}; did you mean {name}?");
     }
+    let known: Vec<_> = names().collect();
+    format!("there is no provider {text:?}; there are {}", known.join(", "))
 }
 
 /// From here on two names are taken for one and the same, misspelled: `Sinsh` and `Sinch` are 0.8
