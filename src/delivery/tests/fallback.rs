@@ -235,3 +235,12 @@ async fn a_world_with_one_gateway_costs_one_hop_and_no_question() {
     assert_eq!((world.times_asked(), world.rows().await.len()), (0, 1));
     assert_eq!(world.takes_plan(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_delivery_has_one_second_try() {
+    let world = Setup::routing("Twilio").with_voice().build();
+    let world = world.and(TwilioMessages, [error(RETRY), error(ErrorClass::NotReachableHere)]);
+    let world = world.and(TwilioVoice, [error(RETRY)]);
+    assert_eq!(failure(world.requests().await).class(), Some(RETRY));
+    assert_eq!(world.sent_at(), [0, 500, 500]);
+}

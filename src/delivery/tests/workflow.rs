@@ -212,3 +212,41 @@ async fn a_code_that_a_gateway_made_is_repeated_by_that_gateway_alone() {
     assert!(matches!(world.follows_up_held(by_verify(Sms)).await, Delivered::Failed { .. }));
     assert_eq!(world.asked(), [(Mada, Sms), (TwilioVerify, Sms), (TwilioVerify, Call)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_on_a_channel_that_was_just_refused_is_not_made_at_once() {
+    let mut setup = Setup::routing("Twilio").with_workflow(&[Sms, Sms]);
+    setup.settings.voice_fallback = false;
+    let world = setup.build().and(TwilioMessages, [error(ErrorClass::Refused)]);
+    assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Refused));
+    assert_eq!(world.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_finds_its_gateway_dead_goes_to_the_next_step_with_a_new_row() {
+    let mut setup = setup().with_retry().with_breaker(1);
+    setup.settings.breaker.open_for = secs(100);
+    setup.settings.public_url = Some("https://otp.example".into());
+    let world = setup.build().and(TwilioMessages, [error(RETRY), down(ErrorClass::Ambiguous)]);
+    let world = world.and(TwilioVoice, [accepted("CA1")]);
+    assert_eq!(world.requests().await, postponed(0));
+    let plan = world.takes_plan().expect("a plan");
+    // Another message opens the circuit for longer than the step has.
+    world.requests().await;
+    let retry = Job { purpose: Purpose::FollowUp(plan), ..world.job() };
+    assert_eq!(world.run(retry).await, taken("CA1"));
+    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.channel, row.retries)).collect();
+    assert_eq!(rows, [(Sms, 0), (Sms, 0), (Call, 0)], "the row of the text was not repeated");
+    let named = world.sent().pop().and_then(|sent| sent.callback).map(|callback| callback.attempt.attempt);
+    assert_eq!(named, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stand_in_that_was_an_earlier_step_is_stood_in_for_itself() {
+    let setup = Setup::routing("Twilio").with_voice().with_workflow(&[Sms, WhatsApp]);
+    let world = setup.build().and(TwilioMessages, [accepted("SM1"), error(ErrorClass::NotReachableHere)]);
+    let world = world.and(TwilioVoice, [accepted("CA2")]);
+    world.requests().await;
+    assert_eq!(world.follows_up().await, taken("CA2"), "the text was sent already");
+    assert_eq!(world.asked().last(), Some(&(TwilioVoice, Call)));
+}
