@@ -9,6 +9,7 @@ use crate::delivery::tracker::SendStatus;
 use crate::domain::Channel::{Call, Sms};
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
 use crate::gateway::ErrorClass;
+use crate::store::{Fault, MemoryStore};
 
 fn one() -> World {
     Setup::routing("Mada").with_retry().build()
@@ -263,4 +264,27 @@ async fn time_that_the_budget_did_not_leave_the_next_gateway_is_a_reason_to_try_
     let world = world.and(Mada, [error(ErrorClass::Refused).after_ms(9_500)]);
     assert_eq!(world.requests().await, postponed(0));
     assert_eq!(world.asked(), [(Mada, Sms)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_down_is_not_promised() {
+    for fault in [Fault::Unavailable, Fault::UnknownNotApplied] {
+        let store = MemoryStore::new();
+        let world = Setup::routing("Mada").with_retry().build_on(&store).await.and(Mada, [error(RETRY)]);
+        store.fail_next([fault]);
+        let failed = failure(world.requests().await);
+        assert_eq!(failed, DeliveryError::NotRemembered);
+        assert!(!failed.may_have_been_sent());
+        assert_eq!(world.takes_plan(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_left_is_reported_as_sent_though_its_next_step_could_not_be_written_down() {
+    let store = MemoryStore::new();
+    let setup = Setup::routing("Mada").with_workflow(&[Sms, Call]);
+    let world = setup.build_on(&store).await.and(Mada, [accepted("M1")]);
+    store.fail_next([Fault::Unavailable]);
+    assert_eq!(world.requests().await, taken("M1"));
+    assert_eq!(world.takes_plan(), None);
 }

@@ -10,7 +10,9 @@ use tokio::time::sleep;
 
 use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
 use crate::clock::Clock as _;
-use crate::config::{Bounds, BreakerSettings, DeliverySettings, RetrySettings, WorkflowStep};
+use crate::config::{
+    Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
+};
 use crate::delivery::tracker::{Due, FollowUp, Parcel, Reason, TrackQuery, TrackRow, Tracker};
 use crate::delivery::{Delivered, Delivery, DeliveryError, DeliveryParts, Job, Purpose, Routed};
 use crate::domain::{
@@ -18,6 +20,7 @@ use crate::domain::{
 };
 use crate::engine::Salt;
 use crate::gateway::{Gateway, Verdict};
+use crate::store::MemoryStore;
 use crate::template::{MessageStyle, Templates, Wording};
 
 pub fn number() -> PhoneNumber {
@@ -78,7 +81,15 @@ impl Setup {
     }
 
     pub fn build(self) -> World {
-        World::build(self, None)
+        World::build(self, None, None)
+    }
+
+    /// With a tracker that keeps its promises in this store.
+    pub async fn build_on(self, store: &MemoryStore) -> World {
+        let clock = TokioClock::starting_now();
+        let settings = TrackerSettings::default();
+        let tracker = Tracker::open(Arc::new(store.clone()), clock, settings, secs(5)).await;
+        World::build(self, None, Some(tracker.expect("a tracker")))
     }
 }
 
@@ -109,10 +120,10 @@ impl World {
 
     /// One gateway that follows no script.
     pub fn through(gateway: Arc<dyn Gateway>) -> Self {
-        Self::build(Setup::routing("Simulator"), Some(gateway))
+        Self::build(Setup::routing("Simulator"), Some(gateway), None)
     }
 
-    fn build(setup: Setup, other: Option<Arc<dyn Gateway>>) -> Self {
+    fn build(setup: Setup, other: Option<Arc<dyn Gateway>>, tracker: Option<Tracker>) -> Self {
         let Setup { routing, beside, settings, bounds, life } = setup;
         let clock = TokioClock::starting_now();
         let record = Record::default();
@@ -134,7 +145,7 @@ impl World {
             Some(gateway) => vec![Routed { routed_as: GatewayName::Simulator, gateway }],
             None => gateways.iter().map(|gateway| routed(gateway.clone())).collect(),
         };
-        let tracker = Tracker::in_memory(clock.clone());
+        let tracker = tracker.unwrap_or_else(|| Tracker::in_memory(clock.clone()));
         let delivery = Delivery::new(DeliveryParts {
             gateways: routed,
             routing,

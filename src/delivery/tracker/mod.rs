@@ -4,10 +4,12 @@ mod note;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::config::TrackerSettings;
 use crate::domain::{AttemptId, Channel, GatewayName, PhoneNumber, Timestamp, TrackKey};
-use crate::store::StoreError;
+use crate::store::{Key, Kind, Revision, Store, StoreError, Subject, Write};
 
 pub use note::{Dropped, Due, FollowUp, Hop, Parcel, Reason, SendNote, SendStatus, VerifyStatus};
 
@@ -15,6 +17,7 @@ pub use note::{Dropped, Due, FollowUp, Hop, Parcel, Reason, SendNote, SendStatus
 #[derive(Clone, Default)]
 pub struct Tracker {
     tracks: Arc<Mutex<BTreeMap<TrackKey, Track>>>,
+    store: Option<(Arc<dyn Store>, Duration)>,
 }
 
 #[derive(Default)]
@@ -66,6 +69,16 @@ impl Tracker {
         Self::default()
     }
 
+    /// A tracker whose promises are as good as the store.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        _clock: Arc<dyn Clock>,
+        _settings: TrackerSettings,
+        commit_timeout: Duration,
+    ) -> Result<Self, StoreError> {
+        std::future::ready(Ok(Self { store: Some((store, commit_timeout)), ..Self::default() })).await
+    }
+
     /// Remembers a delivery soon: nobody waits for the disk.
     pub fn note_send(&self, note: SendNote) {
         let SendNote { about, hops, retry_of, next } = note;
@@ -83,8 +96,16 @@ impl Tracker {
 
     /// Remembers a delivery, and returns when that is durable: for what must go on after a crash.
     pub async fn note_send_durably(&self, note: SendNote) -> Result<(), StoreError> {
+        let TrackKey { service, track } = note.about.key;
+        let key = Key { kind: Kind::Number, service, subject: Subject(track) };
+        let write = Write { key, expect: Revision::ABSENT, put: None, gc_after: note.about.expires };
+        if let Some((store, timeout)) = &self.store {
+            let written = store.cas(vec![write], *timeout).await;
+            self.note_send(SendNote { next: note.next.filter(|_| written.is_ok()), ..note });
+            return written.map(drop);
+        }
         self.note_send(note);
-        std::future::ready(Ok(())).await
+        Ok(())
     }
 
     /// How many attempts of a verification are known: the number of its next one.
