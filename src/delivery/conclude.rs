@@ -49,8 +49,6 @@ impl Delivery {
     async fn note(&self, trip: Trip, next: Option<FollowUp>) -> Result<(), NotDurable> {
         let Trip { job, hops, retry_of, .. } = trip;
         let (number, is_planned) = (job.about.number, next.is_some());
-        // Without a hop nothing was repeated.
-        let retry_of = retry_of.filter(|_| !hops.is_empty());
         let note = SendNote { about: job.about, hops, retry_of, next };
         if !is_planned {
             self.tracker.note_send(note);
