@@ -15,7 +15,8 @@ use rand::{SeedableRng, TryRng};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::delivery::Delivery;
+use crate::delivery::tracker::Tracker;
+use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::engine::{Policies, key_fingerprint};
 use crate::gateway::{Gateway, GatewaySettingsError, Simulator, TwilioMessages};
 use crate::http::Deps;
@@ -111,9 +112,19 @@ impl App {
         let _ = self.store.set(Arc::clone(&store));
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
-        let seeder = std::sync::Mutex::new(StdRng::from_seed(seed));
-        let (gateway, clock) = (Arc::clone(&self.gateway), Arc::clone(&self.clock));
-        let delivery = Delivery::new(gateway, clock, settings.templates.clone(), &settings.bounds);
+        let mut seeder = StdRng::from_seed(seed);
+        let gateway = Routed { routed_as: self.gateway.name(), gateway: Arc::clone(&self.gateway) };
+        let delivery = Delivery::new(DeliveryParts {
+            gateways: vec![gateway],
+            routing: settings.gateways.routing.clone(),
+            settings: settings.delivery.clone(),
+            templates: settings.templates.clone(),
+            tracker: Tracker::default(),
+            clock: Arc::clone(&self.clock),
+            rng: StdRng::from_rng(&mut seeder),
+            bounds: settings.bounds.clone(),
+        });
+        let seeder = std::sync::Mutex::new(seeder);
         let verifier = Verifier::start(Parts {
             store,
             delivery: Arc::new(delivery),

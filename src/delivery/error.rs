@@ -1,5 +1,6 @@
 //! Why a message was not delivered.
 
+use crate::domain::Channel;
 use crate::gateway::{ErrorClass, GatewayError};
 
 /// Why a delivery ended without the gateway's acceptance.
@@ -12,7 +13,7 @@ pub enum DeliveryError {
     #[error("the gateway did not answer within the send budget; the message may arrive or not")]
     NoAnswerInTime,
     /// The budget ended before the gateway was asked.
-    #[error("no place at the gateway became free within the send budget; nothing was sent")]
+    #[error("the send budget ended before the gateway could be asked; nothing was sent")]
     TimedOutWaiting,
     /// The code was used, replaced or locked, or it expired, before the message left.
     #[error("the code could no longer be used; nothing was sent")]
@@ -20,6 +21,18 @@ pub enum DeliveryError {
     /// As many messages as are allowed to wait for the gateway were waiting already.
     #[error("too many messages are waiting for the gateway; nothing was sent")]
     Overloaded,
+    /// The circuit of every gateway for this number is open.
+    #[error("every gateway for this number is out of service; nothing was sent")]
+    OutOfService,
+    /// No gateway for this number serves the channel, or none that can repeat the code.
+    #[error("no gateway that is configured for this number sends by {}; nothing was sent", .0.as_str())]
+    NotServed(Channel),
+    /// The verification has cost as many messages as one may.
+    #[error("the verification has cost as many messages as it may; nothing was sent")]
+    TooManyMessages,
+    /// It was to be tried again later, and that could not be made durable.
+    #[error("the message could not be put off, for the disk did not take that down; nothing was sent")]
+    NotRemembered,
 }
 
 impl DeliveryError {
@@ -28,7 +41,13 @@ impl DeliveryError {
         match self {
             Self::Gateway(error) => error.class.may_have_been_sent(),
             Self::NoAnswerInTime => true,
-            Self::TimedOutWaiting | Self::NoLongerUsable | Self::Overloaded => false,
+            Self::TimedOutWaiting
+            | Self::NoLongerUsable
+            | Self::Overloaded
+            | Self::OutOfService
+            | Self::NotServed(_)
+            | Self::TooManyMessages
+            | Self::NotRemembered => false,
         }
     }
 
@@ -37,7 +56,13 @@ impl DeliveryError {
         match self {
             Self::Gateway(error) => Some(error.class),
             Self::NoAnswerInTime => Some(ErrorClass::Ambiguous),
-            Self::TimedOutWaiting | Self::NoLongerUsable | Self::Overloaded => None,
+            Self::TimedOutWaiting
+            | Self::NoLongerUsable
+            | Self::Overloaded
+            | Self::OutOfService
+            | Self::NotServed(_)
+            | Self::TooManyMessages
+            | Self::NotRemembered => None,
         }
     }
 

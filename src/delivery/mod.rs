@@ -1,169 +1,145 @@
-//! Hands a message to the gateway within a time budget: who may send now, what an error means for
-//! the next step, and what the caller may be told.
+//! Hands a message to a gateway within a time budget: which gateway, who may send now, what an error
+//! means for the next step, what is tried again later, and what the caller may be told.
 //!
 //! Gateways translate; this decides, by the class of their errors only. What it promises: no
-//! message leaves for a code that can no longer be used, and none leaves twice for one request.
+//! message leaves for a code that can no longer be used, none is sent a second time that may have
+//! been sent, and every message of one verification carries the same code.
+//!
+//! One delivery is a trip: it passes the gateways of a channel in their order (`pass`), goes on to
+//! other channels and steps (`travel`), and ends in a note for the tracker (`conclude`). The
+//! decisions are in files without I/O: `next_step`, `backoff`, `workflow`, `breaker`.
 
+mod ask;
+mod backoff;
+mod breaker;
 mod budget;
+mod circuit;
+mod conclude;
 mod error;
+mod held;
+mod job;
+mod log;
 mod next_step;
+mod outlet;
+mod pass;
 mod places;
+mod state;
 pub mod tracker;
+mod travel;
+mod trip;
+mod workflow;
 
-use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout_at};
-use tracing::{debug, error, warn};
+use rand::rngs::StdRng;
 
 use crate::clock::Clock;
-use crate::config::Bounds;
-use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
-use crate::gateway::{Accepted, ErrorClass, Gateway, GatewayError, OutgoingMessage};
-use crate::template::{MessageStyle, Rendered, Templates};
+use crate::config::{Bounds, DeliverySettings};
+use crate::domain::{Channel, GatewayName, Held, Routing};
+use crate::gateway::Gateway;
+use crate::template::Templates;
 
-use budget::Budget;
+pub use breaker::Circuit;
 pub use error::DeliveryError;
-use next_step::{NextStep, next_step};
-use places::Places;
+pub use held::CheckError;
+pub use job::{Delivered, Job, Purpose};
+pub use state::GatewayState;
 
-/// One message to deliver. Has no `Debug`: it contains a code.
-pub struct Job {
-    /// Whom it goes to.
-    pub to: PhoneNumber,
-    /// How it gets there.
-    pub channel: Channel,
-    /// How the text is worded.
-    pub style: MessageStyle,
-    /// The code.
-    pub code: Code,
-    /// From this moment on the code cannot succeed, so nothing leaves.
-    pub expires: Timestamp,
+use outlet::Outlet;
+use tracker::Tracker;
+use trip::Trip;
+use workflow::Workflow;
+
+/// A gateway under the name that the routing knows it by.
+pub struct Routed {
+    /// The name in the routing. Twilio Voice goes by `TwilioMessages`, so that calls take the same way
+    /// as text messages, unless the routing names it outright.
+    pub routed_as: GatewayName,
+    /// The gateway.
+    pub gateway: Arc<dyn Gateway>,
 }
 
-/// Delivers through one gateway.
+/// What deliveries are made with.
+pub struct DeliveryParts {
+    /// Every gateway that is configured, at most one of each name. One that the routing does not name
+    /// sends nothing, and checks the codes that it still holds.
+    pub gateways: Vec<Routed>,
+    /// Who is tried in which order.
+    pub routing: Routing,
+    /// What happens when a send fails or a message does not arrive.
+    pub settings: DeliverySettings,
+    /// The texts.
+    pub templates: Templates,
+    /// Where sends are remembered.
+    pub tracker: Tracker,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where the random part of waits comes from.
+    pub rng: StdRng,
+    /// [`Bounds::sends`] and [`Bounds::sends_waiting`] for each gateway, and [`Bounds::send_budget`].
+    pub bounds: Bounds,
+}
+
+/// Delivers through every gateway.
 pub struct Delivery {
-    gateway: Arc<dyn Gateway>,
-    clock: Arc<dyn Clock>,
+    outlets: Vec<Outlet>,
+    routing: Routing,
+    settings: DeliverySettings,
+    workflow: Workflow,
     templates: Templates,
-    places: Places,
+    tracker: Tracker,
+    clock: Arc<dyn Clock>,
+    rng: Mutex<StdRng>,
     send_budget: Duration,
+    /// Gateways that hold codes and are not configured, as far as that was logged.
+    unknown_holders: Mutex<Vec<GatewayName>>,
 }
 
 impl Delivery {
-    /// Delivers through `gateway`, within [`Bounds::sends`], [`Bounds::sends_waiting`] and
-    /// [`Bounds::send_budget`].
-    pub fn new(
-        gateway: Arc<dyn Gateway>,
-        clock: Arc<dyn Clock>,
-        templates: Templates,
-        bounds: &Bounds,
-    ) -> Self {
-        let places = Places::new(bounds.sends, bounds.sends_waiting);
-        Self { gateway, clock, templates, places, send_budget: bounds.send_budget }
-    }
-
-    /// Delivers one message. Returns when the gateway has accepted it or the outcome is as clear
-    /// as it will get, at the latest when the budget is used up.
-    ///
-    /// `still_usable` says whether the code was neither used nor replaced nor locked since the
-    /// caller decided to send it. It is asked after a wait only: for a place at the gateway, or
-    /// before a second attempt.
-    ///
-    /// Failures are logged here. Dropping the future abandons the message, whether sent or not.
-    pub async fn deliver<U>(&self, job: Job, still_usable: impl Fn() -> U) -> Result<Accepted, DeliveryError>
-    where
-        U: Future<Output = bool>,
-    {
-        let budget = Budget::starting_now(self.send_budget);
-        let result = self.deliver_within(budget, &job, still_usable).await;
-        self.log_outcome(&job, &result);
-        result
-    }
-
-    async fn deliver_within<U>(
-        &self,
-        budget: Budget,
-        job: &Job,
-        still_usable: impl Fn() -> U,
-    ) -> Result<Accepted, DeliveryError>
-    where
-        U: Future<Output = bool>,
-    {
-        // Kept during a wait between two attempts too: whoever asks to be asked later is not
-        // helped by others who ask meanwhile.
-        let place = self.places.take(budget.end).await?;
-        if place.waited && budget.left() < budget.least {
-            return Err(DeliveryError::TimedOutWaiting);
-        }
-        let mut waited = place.waited;
-        let mut attempt = 1;
-        loop {
-            if waited {
-                let answer = timeout_at(budget.end, still_usable()).await;
-                if !answer.map_err(|_| DeliveryError::TimedOutWaiting)? {
-                    return Err(DeliveryError::NoLongerUsable);
-                }
-            }
-            let message = self.message(job).ok_or(DeliveryError::NoLongerUsable)?;
-            let error = match timeout_at(budget.end, self.gateway.send(&message)).await {
-                Ok(Ok(accepted)) => return Ok(accepted),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(DeliveryError::NoAnswerInTime),
-            };
-            match next_step(attempt, error.class, budget.left(), budget.least) {
-                NextStep::GiveUp => return Err(DeliveryError::Gateway(error)),
-                NextStep::TryAgain { after } => {
-                    log_gateway_error(job, &error, "message not sent, will try once more");
-                    sleep(after).await;
-                    waited = true;
-                    attempt += 1;
-                }
-            }
+    /// Delivers with these parts.
+    pub fn new(parts: DeliveryParts) -> Self {
+        let DeliveryParts { gateways, routing, settings, templates, tracker, clock, rng, bounds } = parts;
+        let outlet = |routed| Outlet::new(routed, &bounds, settings.breaker);
+        Self {
+            outlets: gateways.into_iter().map(outlet).collect(),
+            routing,
+            workflow: Workflow::new(&settings),
+            settings,
+            templates,
+            tracker,
+            clock,
+            rng: Mutex::new(rng),
+            send_budget: bounds.send_budget,
+            unknown_holders: Mutex::default(),
         }
     }
 
-    /// The message as it is to leave now; `None` when the code has expired.
-    fn message(&self, job: &Job) -> Option<OutgoingMessage> {
-        let valid_for = job.expires.since(self.clock.now());
-        if valid_for.is_zero() {
-            return None;
-        }
-        let (to, channel) = (job.to, job.channel);
-        let Rendered { text, locale } = self.templates.render(&job.style, channel, to, &job.code, valid_for);
-        Some(OutgoingMessage { to, channel, text, locale, code: job.code.clone(), valid_for, callback: None })
+    /// The channel of a verification that names none: the workflow's first, else text messages.
+    pub fn first_channel(&self) -> Channel {
+        self.workflow.first_channel()
     }
 
-    fn log_outcome(&self, job: &Job, result: &Result<Accepted, DeliveryError>) {
-        let (number, channel, gateway) = (job.to, job.channel.as_str(), self.gateway.name().as_str());
-        match result {
-            Ok(accepted) => {
-                debug!(%number, channel, gateway, message_id = accepted.message_id, "message accepted");
-            }
-            Err(DeliveryError::Gateway(error)) if error.class.may_have_been_sent() => {
-                log_gateway_error(job, error, "message may have been sent or not");
-            }
-            Err(DeliveryError::Gateway(error)) => log_gateway_error(job, error, "message not sent"),
-            Err(reason @ (DeliveryError::TimedOutWaiting | DeliveryError::NoAnswerInTime)) => {
-                warn!(%number, channel, gateway, "{reason}");
-            }
-            // Not a failure: there is nothing to send any more.
-            Err(reason @ DeliveryError::NoLongerUsable) => debug!(%number, channel, gateway, "{reason}"),
-            // Logged once for all of them by the queue that is full.
-            Err(DeliveryError::Overloaded) => {}
-        }
+    /// What is remembered about sends, and what is still to be sent.
+    pub const fn tracker(&self) -> &Tracker {
+        &self.tracker
     }
-}
 
-fn log_gateway_error(job: &Job, error: &GatewayError, outcome: &'static str) {
-    let (number, channel) = (job.to, job.channel.as_str());
-    let GatewayError { gateway, class, code, detail, whole_gateway: _ } = error;
-    let gateway = gateway.as_str();
-    if *class == ErrorClass::Configuration {
-        error!(%number, channel, gateway, ?class, code, detail, "{outcome}");
-    } else {
-        warn!(%number, channel, gateway, ?class, code, detail, "{outcome}");
+    /// The gateways that may carry a trip's message on a channel, in their order, each with its place in
+    /// the order of the number.
+    fn candidates(&self, trip: &Trip, channel: Channel) -> impl Iterator<Item = (u8, &Outlet)> {
+        let carriers = trip.carriers();
+        let fits = move |outlet: &Outlet| outlet.serves(channel) && outlet.is_one_of(carriers);
+        let order = (0_u8..).zip(self.routing.order(trip.job.about.number));
+        order.flat_map(move |(priority, name)| {
+            let named = self.outlets.iter().filter(move |outlet| outlet.routed_as == name && fits(outlet));
+            named.map(move |outlet| (priority, outlet))
+        })
+    }
+
+    /// One of them, by its place.
+    fn candidate(&self, trip: &Trip, place: usize) -> Option<(u8, &Outlet)> {
+        self.candidates(trip, trip.channel).nth(place)
     }
 }
 

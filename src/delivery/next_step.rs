@@ -2,43 +2,51 @@
 
 use std::time::Duration;
 
+use crate::domain::Channel;
 use crate::gateway::ErrorClass;
 
-/// Attempts at one message, the first included.
-const ATTEMPTS: u32 = 2;
-
-/// The wait before a second attempt when the gateway did not ask for one.
+/// The wait before a gateway is asked once more when it did not ask for one.
 const WAIT: Duration = Duration::from_millis(500);
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NextStep {
-    /// Ask the gateway again after a wait.
-    TryAgain { after: Duration },
-    /// Tell the caller.
-    GiveUp,
+    /// Ask the next gateway.
+    NextGateway,
+    /// Reach the number in another way.
+    OtherChannel,
+    /// Ask nobody any more, now or later.
+    Stop,
 }
 
-/// What comes after attempt number `attempt` (from 1) ended with `class` and `left` of the budget
-/// remained, when an attempt is worth its while with `least` time or more.
-///
-/// Only an error that is sure that nothing was sent, and that may go away by itself, gets a
-/// second attempt.
-pub(super) fn next_step(attempt: u32, class: ErrorClass, left: Duration, least: Duration) -> NextStep {
+/// What comes after an error of this class.
+pub(super) const fn next_step(class: ErrorClass) -> NextStep {
     match class {
-        ErrorClass::Retry { after } => {
-            let after = after.unwrap_or(WAIT);
-            let fits = after.saturating_add(least) <= left;
-            if attempt < ATTEMPTS && fits { NextStep::TryAgain { after } } else { NextStep::GiveUp }
+        ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused => NextStep::NextGateway,
+        ErrorClass::NotReachableHere => NextStep::OtherChannel,
+        // Every gateway would say the same of the number and its owner's wish; nobody may help a
+        // fraud along; and nothing that may have been sent is sent again.
+        ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud | ErrorClass::Ambiguous => {
+            NextStep::Stop
         }
-        ErrorClass::BadNumber
-        | ErrorClass::NotReachableHere
-        | ErrorClass::OptedOut
-        | ErrorClass::Configuration
-        | ErrorClass::Fraud
-        | ErrorClass::Refused
-        | ErrorClass::Ambiguous => NextStep::GiveUp,
     }
+}
+
+/// The channel that stands in for one which does not reach a number. A call reaches every telephone,
+/// so nothing stands in for it.
+pub(super) const fn stand_in(channel: Channel, voice: bool) -> Option<Channel> {
+    match channel {
+        Channel::WhatsApp => Some(Channel::Sms),
+        Channel::Sms if voice => Some(Channel::Call),
+        Channel::Sms | Channel::Call => None,
+    }
+}
+
+/// The wait before a gateway that surely sent nothing is asked once more within the budget: `None`
+/// when that does not fit what is `left` of it. An attempt is worth its while with `least` time.
+pub(super) fn once_more(after: Option<Duration>, left: Duration, least: Duration) -> Option<Duration> {
+    let wait = after.unwrap_or(WAIT);
+    (wait.saturating_add(least) <= left).then_some(wait)
 }
 
 #[cfg(test)]
@@ -46,32 +54,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_first_error_that_surely_sent_nothing_and_fits_the_budget_is_tried_again() {
-        let ms = Duration::from_millis;
-        let retry = |after| ErrorClass::Retry { after };
-        let again = |after| NextStep::TryAgain { after };
-        for (attempt, class, left_ms, expected) in [
-            (1, retry(None), 10_000, again(ms(500))),
-            (1, retry(None), 1_500, again(ms(500))),
-            (1, retry(None), 1_499, NextStep::GiveUp),
-            (1, retry(None), 0, NextStep::GiveUp),
-            (1, retry(Some(ms(3_000))), 10_000, again(ms(3_000))),
-            (1, retry(Some(ms(0))), 1_000, again(ms(0))),
-            (1, retry(Some(ms(9_000))), 10_000, again(ms(9_000))),
-            (1, retry(Some(ms(9_001))), 10_000, NextStep::GiveUp),
-            (1, retry(Some(Duration::MAX)), 10_000, NextStep::GiveUp),
-            (2, retry(None), 10_000, NextStep::GiveUp),
-            (2, retry(Some(ms(0))), 10_000, NextStep::GiveUp),
-            (1, ErrorClass::Ambiguous, 10_000, NextStep::GiveUp),
-            (1, ErrorClass::BadNumber, 10_000, NextStep::GiveUp),
-            (1, ErrorClass::NotReachableHere, 10_000, NextStep::GiveUp),
-            (1, ErrorClass::OptedOut, 10_000, NextStep::GiveUp),
-            (1, ErrorClass::Configuration, 10_000, NextStep::GiveUp),
-            (1, ErrorClass::Fraud, 10_000, NextStep::GiveUp),
-            (1, ErrorClass::Refused, 10_000, NextStep::GiveUp),
+    fn the_class_alone_says_what_comes_next() {
+        for (class, next) in [
+            (ErrorClass::Retry { after: None }, NextStep::NextGateway),
+            (ErrorClass::Retry { after: Some(Duration::MAX) }, NextStep::NextGateway),
+            (ErrorClass::Configuration, NextStep::NextGateway),
+            (ErrorClass::Refused, NextStep::NextGateway),
+            (ErrorClass::NotReachableHere, NextStep::OtherChannel),
+            (ErrorClass::BadNumber, NextStep::Stop),
+            (ErrorClass::OptedOut, NextStep::Stop),
+            (ErrorClass::Fraud, NextStep::Stop),
+            (ErrorClass::Ambiguous, NextStep::Stop),
         ] {
-            let step = next_step(attempt, class, ms(left_ms), ms(1_000));
-            assert_eq!(step, expected, "attempt {attempt}, {class:?}, {left_ms} ms left");
+            assert_eq!(next_step(class), next, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_message_stands_in_for_whatsapp_and_a_call_for_a_text_message() {
+        for (channel, voice, expected) in [
+            (Channel::WhatsApp, false, Some(Channel::Sms)),
+            (Channel::WhatsApp, true, Some(Channel::Sms)),
+            (Channel::Sms, true, Some(Channel::Call)),
+            (Channel::Sms, false, None),
+            (Channel::Call, true, None),
+            (Channel::Call, false, None),
+        ] {
+            assert_eq!(stand_in(channel, voice), expected, "{channel:?} {voice}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_asked_once_more_only_when_that_fits_the_budget() {
+        let ms = Duration::from_millis;
+        for (after, left_ms, expected) in [
+            (None, 10_000, Some(ms(500))),
+            (None, 1_500, Some(ms(500))),
+            (None, 1_499, None),
+            (None, 0, None),
+            (Some(ms(3_000)), 10_000, Some(ms(3_000))),
+            (Some(ms(0)), 1_000, Some(ms(0))),
+            (Some(ms(9_000)), 10_000, Some(ms(9_000))),
+            (Some(ms(9_001)), 10_000, None),
+            (Some(Duration::MAX), 10_000, None),
+        ] {
+            assert_eq!(once_more(after, ms(left_ms), ms(1_000)), expected, "{after:?}, {left_ms} ms left");
         }
     }
 }

@@ -7,9 +7,11 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::DeliveryError;
+use crate::domain::GatewayName;
 
 /// The places at one gateway, and the queue in front of them: first come, first served.
 pub(super) struct Places {
+    gateway: GatewayName,
     at_gateway: Semaphore,
     in_queue: Semaphore,
     queue_length: usize,
@@ -25,9 +27,10 @@ pub(super) struct Place<'a> {
 }
 
 impl Places {
-    pub fn new(at_gateway: usize, in_queue: usize) -> Self {
+    pub fn new(gateway: GatewayName, at_gateway: usize, in_queue: usize) -> Self {
         let queue_length = in_queue.min(Semaphore::MAX_PERMITS);
         Self {
+            gateway,
             at_gateway: Semaphore::new(at_gateway.min(Semaphore::MAX_PERMITS)),
             in_queue: Semaphore::new(queue_length),
             queue_length,
@@ -48,6 +51,7 @@ impl Places {
         let Ok(_queued) = self.in_queue.try_acquire() else {
             if !self.full.swap(true, Ordering::Relaxed) {
                 warn!(
+                    gateway = self.gateway.as_str(),
                     waiting = self.queue_length,
                     "too many messages are waiting for the gateway: more are refused until there is room"
                 );
@@ -59,5 +63,10 @@ impl Places {
             // The semaphore is never closed; if it were, nothing would be sent either.
             Ok(Err(_)) | Err(_) => Err(DeliveryError::TimedOutWaiting),
         }
+    }
+
+    /// Takes a place if one is free and nobody waits for it.
+    pub fn take_free(&self) -> Option<Place<'_>> {
+        self.at_gateway.try_acquire().ok().map(|permit| Place { waited: false, _permit: permit })
     }
 }

@@ -19,7 +19,7 @@ pub use code::{Code, CodeLength};
 pub use gateway_name::{GatewayName, Held};
 pub use locale::Locale;
 pub use phone::{NumberError, PhoneNumber, Region};
-pub use routing::{Routing, RoutingEntry};
+pub use routing::{ParsedEntry, ParsedRouting, ProviderName, Routing, RoutingEntry, RoutingError};
 pub use secret::{GatewayCredential, ServerKey};
 pub use service::ServiceId;
 pub use time::Timestamp;

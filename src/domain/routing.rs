@@ -4,7 +4,13 @@
 //! of them; all others try the gateways without prefixes in the order written. The longest prefix
 //! wins, and behind a prefixed gateway comes the list without prefixes.
 
+mod error;
+mod parse;
+
 use super::{GatewayName, PhoneNumber};
+
+pub use error::RoutingError;
+pub use parse::{ParsedEntry, ParsedRouting, ProviderName};
 
 /// The order in which gateways are tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,17 +48,49 @@ impl Routing {
         self.entries.iter().any(|entry| entry.gateway == gateway)
     }
 
+    /// Whether every number has a gateway. Without one that has no prefixes, numbers with other
+    /// prefixes get no message: an operator may want that, and should be told.
+    pub fn takes_any_number(&self) -> bool {
+        self.entries.iter().any(|entry| entry.prefixes.is_empty())
+    }
+
     /// The gateways to try for a number, the first one first.
-    pub fn order(&self, number: PhoneNumber) -> Vec<GatewayName> {
-        let digits = number.as_u64().to_string();
+    pub fn order(&self, number: PhoneNumber) -> impl Iterator<Item = GatewayName> + '_ {
+        let any = self.entries.iter().filter(|entry| entry.prefixes.is_empty());
+        self.by_prefix(number).into_iter().chain(any).map(|entry| entry.gateway)
+    }
+
+    /// The entry with the longest prefix of a number; of two equally long ones, the one written
+    /// first.
+    fn by_prefix(&self, number: PhoneNumber) -> Option<&RoutingEntry> {
+        // Every message passes here, so nothing is allocated.
+        let mut buffer = [0; DIGITS_MAX];
+        let digits = spelled(number, &mut buffer);
         let longest = |entry: &RoutingEntry| {
-            let fitting = entry.prefixes.iter().filter(|prefix| digits.starts_with(prefix.as_str()));
+            let fitting = entry.prefixes.iter().filter(|prefix| digits.starts_with(prefix.as_bytes()));
             fitting.map(String::len).max()
         };
-        let by_prefix = self.entries.iter().filter_map(|entry| longest(entry).map(|length| (length, entry)));
-        // Of two equally long ones, the one written first.
-        let prefixed = by_prefix.rev().max_by_key(|(length, _)| *length).map(|(_, entry)| entry.gateway);
-        let any = self.entries.iter().filter(|entry| entry.prefixes.is_empty()).map(|entry| entry.gateway);
-        prefixed.into_iter().chain(any).collect()
+        let fitting = self.entries.iter().filter_map(|entry| longest(entry).map(|length| (length, entry)));
+        // Of equals the last one counts as the largest.
+        fitting.rev().max_by_key(|(length, _)| *length).map(|(_, entry)| entry)
     }
 }
+
+/// Digits of the longest number (ITU-T E.164).
+const DIGITS_MAX: usize = 15;
+
+/// The digits of a number, written at the end of `buffer`.
+fn spelled(number: PhoneNumber, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut rest = number.as_u64();
+    let mut first = DIGITS_MAX;
+    while rest > 0 && first > 0 {
+        first -= 1;
+        // A remainder below ten always fits.
+        buffer[first] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    &buffer[first..]
+}
+
+#[cfg(test)]
+mod tests;

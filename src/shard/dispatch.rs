@@ -7,7 +7,9 @@ use futures_util::FutureExt as _;
 
 use super::command::{Command, CommandKind, Dispatch, SendEnd, SettleCommand};
 use super::surroundings::Surroundings;
-use crate::delivery::{DeliveryError, Job};
+use crate::delivery::tracker::Parcel;
+use crate::delivery::{Delivered, DeliveryError, Job, Purpose};
+use crate::domain::TrackKey;
 use crate::engine::derive_code;
 
 /// Delivers and settles. Runs in a task of its own: a caller that hangs up must not cancel a send
@@ -15,12 +17,22 @@ use crate::engine::derive_code;
 pub async fn run(send: Dispatch, around: Arc<Surroundings>) {
     let Dispatch { key, permit, channel, style, reply } = send;
     let code = derive_code(&around.server_key, &permit.salt, key.number, key.service, permit.length);
-    let job = Job { to: key.number, channel, style, code, expires: permit.expires };
+    let track = u64::from_be_bytes(permit.salt.0.first_chunk().copied().unwrap_or_default());
+    let about = Parcel {
+        key: TrackKey { service: key.service, track },
+        number: key.number,
+        salt: permit.salt,
+        style,
+        expires: permit.expires,
+    };
+    let job = Job { about, channel, code, held: None, purpose: Purpose::Request };
     let still_usable = async || around.router.is_usable(key, permit.salt).await;
     // A send that is never settled would count against its number for ever.
     let end = match AssertUnwindSafe(around.delivery.deliver(job, still_usable)).catch_unwind().await {
-        Ok(Ok(accepted)) => SendEnd::Accepted { message_id: accepted.message_id },
-        Ok(Err(error)) => end_of(&error),
+        Ok(Delivered::Accepted { message_id, .. } | Delivered::Postponed { message_id }) => {
+            SendEnd::Accepted { message_id }
+        }
+        Ok(Delivered::Failed { error, .. }) => end_of(&error),
         Err(_panic) => {
             tracing::error!(number = %key.number, "delivery panicked; the message may have been sent or not");
             SendEnd::Failed { may_have_been_sent: true }

@@ -1,198 +1,193 @@
-//! A delivery with a scripted gateway. Wall time and tokio's paused time are the same here.
+//! A delivery with scripted gateways. Wall time and tokio's paused time are the same here.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-use tracing_subscriber::fmt::MakeWriter;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::time::sleep;
 
-use crate::clock::Clock;
-use crate::config::Bounds;
-use crate::delivery::{Delivery, DeliveryError, Job};
-use crate::domain::GatewayName;
-use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
-use crate::gateway::{Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage};
+use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
+use crate::clock::Clock as _;
+use crate::config::{
+    Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
+};
+use crate::delivery::tracker::{Due, FollowUp, Parcel, Reason, TrackQuery, TrackRow, Tracker};
+use crate::delivery::{Delivered, Delivery, DeliveryError, DeliveryParts, Job, Purpose, Routed};
+use crate::domain::{
+    Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId, TrackKey,
+};
+use crate::engine::Salt;
+use crate::gateway::{Gateway, Verdict};
+use crate::store::MemoryStore;
 use crate::template::{MessageStyle, Templates, Wording};
 
-pub(super) fn number() -> PhoneNumber {
+pub fn number() -> PhoneNumber {
     PhoneNumber::from_u64(14_155_552_671).expect("a number")
 }
 
-/// One answer of the scripted gateway.
-#[derive(Debug, Clone)]
-pub(super) struct Scripted {
-    delay: Duration,
-    result: Result<Accepted, GatewayError>,
+pub fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
 }
 
-pub(super) fn accepted(id: &str) -> Scripted {
-    Scripted { delay: Duration::ZERO, result: Ok(Accepted { message_id: id.to_owned() }) }
+pub const KEY: TrackKey = TrackKey { service: ServiceId::DEFAULT, track: 0x0102_0304_0506_0708 };
+
+/// What a world is made of.
+pub struct Setup {
+    /// The setting; every gateway in it exists, and those of `beside` too.
+    pub routing: &'static str,
+    pub beside: Vec<GatewayName>,
+    pub settings: DeliverySettings,
+    pub bounds: Bounds,
+    /// How long the code can be used from the world's beginning.
+    pub life: Duration,
 }
 
-pub(super) fn error(class: ErrorClass) -> Scripted {
-    let detail = "was told to fail".to_owned();
-    let error =
-        GatewayError { gateway: GatewayName::Simulator, class, code: Some(7), detail, whole_gateway: false };
-    Scripted { delay: Duration::ZERO, result: Err(error) }
-}
+impl Setup {
+    /// Without retry, workflow and voice, and with a circuit that hardly opens.
+    pub fn routing(routing: &'static str) -> Self {
+        let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
+        let settings = DeliverySettings { breaker, ..DeliverySettings::default() };
+        Self { routing, beside: Vec::new(), settings, bounds: Bounds::default(), life: World::LIFE }
+    }
 
-/// Answers long after every budget has ended.
-pub(super) fn hanging() -> Scripted {
-    accepted("too late").after_ms(3_600_000)
-}
+    /// Also Twilio's calls, which stand in for text messages.
+    pub fn with_voice(mut self) -> Self {
+        self.beside.push(GatewayName::TwilioVoice);
+        self.settings.voice_fallback = true;
+        self
+    }
 
-impl Scripted {
-    pub(super) fn after_ms(self, delay: u64) -> Self {
-        Self { delay: Duration::from_millis(delay), ..self }
+    pub fn with_retry(mut self) -> Self {
+        self.settings.retry = Some(RetrySettings { max_retries: 3, ..RetrySettings::default() });
+        self.life = secs(600);
+        self
+    }
+
+    /// Each step has 20 s.
+    pub fn with_workflow(mut self, channels: &[Channel]) -> Self {
+        let step = |channel: &Channel| WorkflowStep { channel: *channel, timeout: secs(20) };
+        self.settings.workflow = channels.iter().map(step).collect();
+        self.life = secs(600);
+        self
+    }
+
+    /// A circuit that opens after so many failures, for 10 s and then 20 s.
+    pub fn with_breaker(mut self, failures: u32) -> Self {
+        self.settings.breaker = BreakerSettings { failures, open_for: secs(10), longest: secs(20) };
+        self.life = secs(600);
+        self
+    }
+
+    pub fn build(self) -> World {
+        World::build(self, None, None)
+    }
+
+    /// With a tracker that keeps its promises in this store.
+    pub async fn build_on(self, store: &MemoryStore) -> World {
+        let clock = TokioClock::starting_now();
+        let settings = TrackerSettings::default();
+        let tracker = Tracker::open(Arc::new(store.clone()), clock, settings, secs(5)).await;
+        World::build(self, None, Some(tracker.expect("a tracker")))
     }
 }
 
-/// What the gateway was asked to send, and when.
-#[derive(Debug, Clone)]
-pub(super) struct Sent {
-    pub(super) at_ms: u128,
-    pub(super) to: PhoneNumber,
-    pub(super) text: String,
-    pub(super) code: String,
-    pub(super) valid_for: Duration,
-}
-
-struct ScriptedGateway {
-    script: Mutex<VecDeque<Scripted>>,
-    sent: Mutex<Vec<Sent>>,
-    present: AtomicUsize,
-    most_present: AtomicUsize,
+pub struct World {
+    pub delivery: Delivery,
+    gateways: Vec<Arc<ScriptedGateway>>,
+    record: Record,
+    tracker: Tracker,
     clock: Arc<TokioClock>,
-}
-
-/// Counts a message as present until the answer, or until it is given up.
-struct Presence<'a>(&'a AtomicUsize);
-
-impl Drop for Presence<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Gateway for ScriptedGateway {
-    fn name(&self) -> GatewayName {
-        GatewayName::Simulator
-    }
-
-    fn channels(&self) -> &[Channel] {
-        &Channel::ALL
-    }
-
-    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
-        Box::pin(async move {
-            let present = self.present.fetch_add(1, Ordering::SeqCst) + 1;
-            let _presence = Presence(&self.present);
-            self.most_present.fetch_max(present, Ordering::SeqCst);
-            self.sent.lock().expect("sent").push(Sent {
-                at_ms: self.clock.elapsed().as_millis(),
-                to: message.to,
-                text: message.text.clone(),
-                code: message.code.expose().to_owned(),
-                valid_for: message.valid_for,
-            });
-            let next = self.script.lock().expect("the script").pop_front();
-            let answer = next.expect("the gateway was asked more often than the script says");
-            sleep(answer.delay).await;
-            answer.result
-        })
-    }
-
-    fn readiness(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-/// A wall clock that moves with tokio's.
-struct TokioClock(Instant);
-
-impl TokioClock {
-    const EPOCH: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-    #[expect(clippy::disallowed_methods, reason = "tokio's paused time is the injected one here")]
-    fn starting_now() -> Self {
-        Self(Instant::now())
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
-impl Clock for TokioClock {
-    fn now(&self) -> Timestamp {
-        Self::EPOCH.plus(self.elapsed())
-    }
-}
-
-pub(super) struct World {
-    pub(super) delivery: Delivery,
-    gateway: Arc<ScriptedGateway>,
-    clock: Arc<TokioClock>,
+    life: Duration,
     usable: AtomicBool,
     asked: AtomicUsize,
 }
 
 impl World {
-    /// How long a code can be used from the world's beginning.
-    pub(super) const LIFE: Duration = Duration::from_secs(30);
+    pub const LIFE: Duration = Duration::from_secs(30);
 
-    pub(super) fn answering(script: impl IntoIterator<Item = Scripted>) -> Self {
-        Self::with_places(512, 10_000).and_answers(script)
+    /// One gateway.
+    pub fn answering(script: impl IntoIterator<Item = Scripted>) -> Self {
+        Setup::routing("Simulator").build().and(GatewayName::Simulator, script)
     }
 
-    pub(super) fn with_places(sends: usize, sends_waiting: usize) -> Self {
-        Self::build(&Bounds { sends, sends_waiting, ..Bounds::default() }, None)
+    /// One gateway with few places.
+    pub fn with_places(sends: usize, sends_waiting: usize) -> Self {
+        let bounds = Bounds { sends, sends_waiting, ..Bounds::default() };
+        Setup { bounds, ..Setup::routing("Simulator") }.build()
     }
 
-    pub(super) fn through(gateway: Arc<dyn Gateway>) -> Self {
-        Self::build(&Bounds::default(), Some(gateway))
+    /// One gateway that follows no script.
+    pub fn through(gateway: Arc<dyn Gateway>) -> Self {
+        Self::build(Setup::routing("Simulator"), Some(gateway), None)
     }
 
-    fn build(bounds: &Bounds, other_gateway: Option<Arc<dyn Gateway>>) -> Self {
-        let clock = Arc::new(TokioClock::starting_now());
-        let gateway = Arc::new(ScriptedGateway {
-            script: Mutex::default(),
-            sent: Mutex::default(),
-            present: AtomicUsize::new(0),
-            most_present: AtomicUsize::new(0),
-            clock: clock.clone(),
+    fn build(setup: Setup, other: Option<Arc<dyn Gateway>>, tracker: Option<Tracker>) -> Self {
+        let Setup { routing, beside, settings, bounds, life } = setup;
+        let clock = TokioClock::starting_now();
+        let record = Record::default();
+        let parsed = Routing::parse(routing).expect("a routing");
+        let resolved = parsed.resolve(|name| match name {
+            ProviderName::Twilio => Ok(GatewayName::TwilioMessages),
+            ProviderName::Gateway(name) => Ok(name),
         });
-        let used = other_gateway.unwrap_or_else(|| gateway.clone());
-        let delivery = Delivery::new(used, clock.clone(), Templates::new("{code}", "{code}"), bounds);
-        Self { delivery, gateway, clock, usable: AtomicBool::new(true), asked: AtomicUsize::new(0) }
+        let routing = resolved.expect("a routing");
+        let names = routing.entries().iter().map(|entry| entry.gateway).chain(beside);
+        let gateways: Vec<_> =
+            names.map(|name| ScriptedGateway::new(name, clock.clone(), record.clone())).collect();
+        let routed = |gateway: Arc<dyn Gateway>| {
+            let name = gateway.name();
+            let voice = name == GatewayName::TwilioVoice && !routing.names(name);
+            Routed { routed_as: if voice { GatewayName::TwilioMessages } else { name }, gateway }
+        };
+        let routed = match other {
+            Some(gateway) => vec![Routed { routed_as: GatewayName::Simulator, gateway }],
+            None => gateways.iter().map(|gateway| routed(gateway.clone())).collect(),
+        };
+        let tracker = tracker.unwrap_or_else(|| Tracker::in_memory(clock.clone()));
+        let delivery = Delivery::new(DeliveryParts {
+            gateways: routed,
+            routing,
+            settings,
+            templates: Templates::new("{code}", "{code}"),
+            tracker: tracker.clone(),
+            clock: clock.clone(),
+            rng: StdRng::seed_from_u64(7),
+            bounds,
+        });
+        let (usable, asked) = (AtomicBool::new(true), AtomicUsize::new(0));
+        Self { delivery, gateways, record, tracker, clock, life, usable, asked }
     }
 
-    pub(super) fn and_answers(self, script: impl IntoIterator<Item = Scripted>) -> Self {
-        self.gateway.script.lock().expect("the script").extend(script);
+    pub fn gateway(&self, name: GatewayName) -> &ScriptedGateway {
+        self.gateways.iter().find(|gateway| gateway.name() == name).expect("that gateway")
+    }
+
+    pub fn and(self, name: GatewayName, script: impl IntoIterator<Item = Scripted>) -> Self {
+        self.gateway(name).answers(script);
         self
     }
 
-    pub(super) fn job(template: &str) -> Job {
-        Job {
-            to: number(),
-            channel: Channel::Sms,
-            style: MessageStyle { wording: Wording::Custom(template.into()), ..MessageStyle::default() },
-            code: Code::parse("012345").expect("a code"),
-            expires: TokioClock::EPOCH.plus(Self::LIFE),
-        }
+    /// The same for the gateway of a world that has one.
+    pub fn and_answers(self, script: impl IntoIterator<Item = Scripted>) -> Self {
+        self.and(GatewayName::Simulator, script)
     }
 
-    pub(super) async fn deliver(&self, template: &str) -> Result<Accepted, DeliveryError> {
-        self.run(Self::job(template)).await
+    pub fn job(&self) -> Job {
+        let style = MessageStyle { wording: Wording::Custom("{code}".into()), ..MessageStyle::default() };
+        let about = Parcel {
+            key: KEY,
+            number: number(),
+            salt: Salt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
+            style,
+            expires: TokioClock::EPOCH.plus(self.life),
+        };
+        let code = Code::parse("012345").expect("a code");
+        Job { about, channel: self.delivery.first_channel(), code, held: None, purpose: Purpose::Request }
     }
 
-    pub(super) async fn deliver_expiring_in(&self, life: Duration) -> Result<Accepted, DeliveryError> {
-        self.run(Job { expires: TokioClock::EPOCH.plus(life), ..Self::job("{code}") }).await
-    }
-
-    async fn run(&self, job: Job) -> Result<Accepted, DeliveryError> {
+    pub async fn run(&self, job: Job) -> Delivered {
         let still_usable = || async {
             self.asked.fetch_add(1, Ordering::SeqCst);
             self.usable.load(Ordering::SeqCst)
@@ -200,87 +195,128 @@ impl World {
         self.delivery.deliver(job, still_usable).await
     }
 
+    pub async fn requests(&self) -> Delivered {
+        self.run(self.job()).await
+    }
+
+    pub async fn requests_by(&self, channel: Channel) -> Delivered {
+        self.run(Job { channel, ..self.job() }).await
+    }
+
+    /// For worlds with one gateway that holds nothing and is never asked later.
+    pub async fn delivers(&self, template: &str) -> Result<String, DeliveryError> {
+        let mut job = self.job();
+        job.about.style.wording = Wording::Custom(template.into());
+        as_result(self.run(job).await)
+    }
+
+    pub async fn delivers_expiring_in(&self, life: Duration) -> Result<String, DeliveryError> {
+        let mut job = self.job();
+        job.about.expires = TokioClock::EPOCH.plus(life);
+        as_result(self.run(job).await)
+    }
+
+    /// Waits until something is due, and delivers it as the shard would.
+    pub async fn follows_up(&self) -> Delivered {
+        self.follows_up_held(None).await
+    }
+
+    pub async fn follows_up_held(&self, held: Option<Held>) -> Delivered {
+        for _ in 0..100_000 {
+            if let Some(Due { about, follow_up }) = self.tracker.take_due(self.clock.now()).pop() {
+                let job = Job { about, held, purpose: Purpose::FollowUp(follow_up), ..self.job() };
+                return self.run(job).await;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        panic!("nothing is due within 100 s");
+    }
+
+    /// What is planned, whenever it is due. Takes it.
+    pub fn takes_plan(&self) -> Option<FollowUp> {
+        let far = self.clock.now().plus(secs(100_000));
+        self.tracker.take_due(far).pop().map(|due| due.follow_up)
+    }
+
+    pub async fn rows(&self) -> Vec<TrackRow> {
+        let query = TrackQuery { number: Some(number()), status: None, limit: 100 };
+        let mut rows = self.tracker.list(&query).await.expect("rows");
+        rows.sort_by_key(|row| row.attempt.attempt);
+        rows
+    }
+
+    pub async fn checks(&self, by: GatewayName) -> Result<Verdict, crate::delivery::CheckError> {
+        let held = Held { by, channel: Channel::Sms };
+        self.delivery.check(held, number(), &Code::parse("012345").expect("a code")).await
+    }
+
     /// From now on the code counts as used, replaced or locked.
-    pub(super) fn code_is_used_up(&self) {
+    pub fn code_is_used_up(&self) {
         self.usable.store(false, Ordering::SeqCst);
     }
 
-    pub(super) async fn wait(&self, span: Duration) {
+    pub async fn waits(&self, span: Duration) {
         sleep(span).await;
     }
 
-    pub(super) fn times_asked(&self) -> usize {
+    pub fn times_asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    pub(super) fn sent(&self) -> Vec<Sent> {
-        self.gateway.sent.lock().expect("sent").clone()
+    pub fn sent(&self) -> Vec<Sent> {
+        self.record.lock().expect("the record").clone()
     }
 
-    pub(super) fn sent_at(&self) -> Vec<u128> {
+    /// Who was asked to send how, in that order.
+    pub fn asked(&self) -> Vec<(GatewayName, Channel)> {
+        self.sent().iter().map(|sent| (sent.by, sent.channel)).collect()
+    }
+
+    pub fn sent_at(&self) -> Vec<u128> {
         self.sent().iter().map(|sent| sent.at_ms).collect()
     }
 
-    pub(super) fn most_at_once(&self) -> usize {
-        self.gateway.most_present.load(Ordering::SeqCst)
+    pub fn most_at_once(&self) -> usize {
+        self.gateway(GatewayName::Simulator).most_present.load(Ordering::SeqCst)
     }
 
-    pub(super) fn elapsed_ms(&self) -> u128 {
+    pub fn elapsed_ms(&self) -> u128 {
         self.clock.elapsed().as_millis()
     }
-}
 
-/// Everything that is logged on this thread.
-#[derive(Debug, Clone, Default)]
-pub(super) struct LogCapture(Arc<Mutex<Vec<u8>>>);
-
-/// Captures until it is dropped.
-pub(super) struct Capturing {
-    _guard: tracing::subscriber::DefaultGuard,
-    _second: tracing::Dispatch,
-}
-
-impl LogCapture {
-    /// Begins to capture, and runs `scenario` once unheard: each log line of tracing keeps for the
-    /// whole process whether anybody listens, and another test's thread, where nobody does, may be
-    /// the first to reach it. With two listeners in the process tracing asks both instead of the
-    /// thread's own.
-    pub(super) async fn start(&self, scenario: impl AsyncFn()) -> Capturing {
-        let second = tracing::Dispatch::new(tracing_subscriber::registry());
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .without_time()
-            .with_writer(self.clone())
-            .finish();
-        let capturing = Capturing { _guard: tracing::subscriber::set_default(subscriber), _second: second };
-        scenario().await;
-        tracing::callsite::rebuild_interest_cache();
-        self.take();
-        capturing
-    }
-
-    /// What was logged since the last call.
-    pub(super) fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().expect("the log"))).expect("UTF-8")
+    /// Every answer of every script was given.
+    pub fn is_played_out(&self) -> bool {
+        self.gateways.iter().all(|gateway| gateway.has_said_everything())
     }
 }
 
-impl std::io::Write for LogCapture {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("the log").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+fn as_result(delivered: Delivered) -> Result<String, DeliveryError> {
+    match delivered {
+        Delivered::Accepted { message_id, held: None } => Ok(message_id),
+        Delivered::Failed { error, held: None } => Err(error),
+        other => panic!("{other:?}"),
     }
 }
 
-impl<'a> MakeWriter<'a> for LogCapture {
-    type Writer = Self;
+/// A message that a gateway took which holds no code.
+pub fn taken(id: &str) -> Delivered {
+    Delivered::Accepted { message_id: id.to_owned(), held: None }
+}
 
-    fn make_writer(&'a self) -> Self {
-        self.clone()
+pub fn postponed(row: u8) -> Delivered {
+    Delivered::Postponed { message_id: format!("postponed-0-0102030405060708-{row}") }
+}
+
+/// Why it failed.
+pub fn failure(delivered: Delivered) -> DeliveryError {
+    let Delivered::Failed { error, .. } = delivered else { panic!("{delivered:?}") };
+    error
+}
+
+/// Retries made so far, if a retry is what is planned.
+pub fn retries(plan: &FollowUp) -> Option<(u8, u32)> {
+    match plan.reason {
+        Reason::Retry { attempt, retries } => Some((attempt, retries)),
+        Reason::NextStep => None,
     }
 }

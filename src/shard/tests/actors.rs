@@ -11,9 +11,10 @@ use rand::rngs::StdRng;
 
 use super::world::number;
 use crate::clock::{Clock, ManualClock};
-use crate::config::Bounds;
-use crate::delivery::Delivery;
-use crate::domain::{Channel, GatewayName};
+use crate::config::{Bounds, DeliverySettings};
+use crate::delivery::tracker::Tracker;
+use crate::delivery::{Delivery, DeliveryParts, Routed};
+use crate::domain::{Channel, GatewayName, Routing};
 use crate::domain::{Code, CodeLength, ServerKey, ServiceId, Timestamp};
 use crate::engine::{Policies, Policy, SendOptions};
 use crate::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage, Simulator};
@@ -301,7 +302,16 @@ async fn start(
     bounds: Bounds,
 ) -> Result<Verifier, StartError> {
     let templates = Templates::new("Code {code}", "Code {code}");
-    let delivery = Delivery::new(gateway, Arc::new(TrippingClock::default()), templates, &bounds);
+    let delivery = Delivery::new(DeliveryParts {
+        routing: Routing::only(gateway.name()),
+        gateways: vec![Routed { routed_as: gateway.name(), gateway }],
+        settings: DeliverySettings::default(),
+        templates,
+        tracker: Tracker::default(),
+        clock: Arc::new(TrippingClock::default()),
+        rng: StdRng::seed_from_u64(1),
+        bounds: bounds.clone(),
+    });
     let policy = Policy {
         max_attempts: 5,
         lockout: Duration::from_secs(1800),

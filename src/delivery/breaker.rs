@@ -1,0 +1,200 @@
+//! When a gateway counts as dead, and when it is asked again: a circuit breaker without clock and
+//! lock of its own.
+
+use std::time::Duration;
+
+use crate::config::BreakerSettings;
+use crate::domain::Timestamp;
+use crate::gateway::{ErrorClass, GatewayError};
+
+/// The longest time that a provider's own wish keeps it out: a daily cap, the longest wait that is
+/// known, has room again after a day. A header with nonsense in it must not last for years.
+const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The state of one gateway.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    settings: BreakerSettings,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Everybody may ask.
+    Closed {
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// Nobody may.
+    Open {
+        /// Until then.
+        until: Timestamp,
+        /// The present span without the provider's own wish, to be doubled if it is not enough.
+        span: Duration,
+    },
+    /// One may.
+    HalfOpen {
+        /// Whether somebody does.
+        probing: bool,
+        /// The span after which it came to this.
+        span: Duration,
+    },
+}
+
+/// The right to ask, and what the answer is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// One of many.
+    Regular,
+    /// The only one: its answer decides whether the circuit closes.
+    Probe,
+}
+
+/// What an answer says about the gateway as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It works, also when it refused one message.
+    Lives,
+    /// Any other message would have fared the same.
+    Failed,
+    /// The same, and it says itself for how long.
+    OutFor(Duration),
+}
+
+/// What is worth a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It works again.
+    Closed,
+    /// It does not any more; nobody asks it for so long.
+    Opened(Duration),
+    /// It still does not.
+    StillOpen(Duration),
+}
+
+/// How a circuit is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Circuit {
+    /// The gateway is asked.
+    Closed,
+    /// It is not asked.
+    Open,
+    /// One message tries whether it works again.
+    HalfOpen,
+}
+
+impl Circuit {
+    /// The name in lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
+impl Health {
+    /// What an error says. The wish of a provider to be left alone counts at once when it asks for at
+    /// least `open_for`.
+    pub fn of(error: &GatewayError, open_for: Duration) -> Self {
+        match error.class {
+            _ if !error.whole_gateway => Self::Lives,
+            ErrorClass::Retry { after: Some(after) } if after >= open_for => Self::OutFor(after),
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl Breaker {
+    pub const fn new(settings: BreakerSettings) -> Self {
+        Self { settings, state: State::Closed { failures: 0 } }
+    }
+
+    /// May somebody ask now? Whoever may [`record`](Self::record)s what came of it, or
+    /// [`release`](Self::release)s the right.
+    pub const fn enter(&mut self, now: Timestamp) -> Option<Entry> {
+        match self.state {
+            State::Closed { .. } => Some(Entry::Regular),
+            State::Open { until, span } if is_over(until, now) => {
+                self.state = State::HalfOpen { probing: true, span };
+                Some(Entry::Probe)
+            }
+            State::HalfOpen { probing: false, span } => {
+                self.state = State::HalfOpen { probing: true, span };
+                Some(Entry::Probe)
+            }
+            State::Open { .. } | State::HalfOpen { probing: true, .. } => None,
+        }
+    }
+
+    /// Whether nobody would be let in now, without taking anything.
+    pub const fn keeps_out(&self, now: Timestamp) -> bool {
+        match self.state {
+            State::Closed { .. } | State::HalfOpen { probing: false, .. } => false,
+            State::Open { until, .. } => !is_over(until, now),
+            State::HalfOpen { probing: true, .. } => true,
+        }
+    }
+
+    /// Notes what an answer says. Whoever asked before the circuit opened changes nothing any more.
+    pub fn record(&mut self, entry: Entry, health: Health, now: Timestamp) -> Option<Change> {
+        match (self.state, entry, health) {
+            (State::Closed { .. }, _, Health::Lives) => {
+                self.state = State::Closed { failures: 0 };
+                None
+            }
+            (State::Closed { failures }, _, Health::Failed) => {
+                let failures = failures.saturating_add(1);
+                if failures >= self.settings.failures {
+                    return Some(Change::Opened(self.open(self.settings.open_for, Duration::ZERO, now)));
+                }
+                self.state = State::Closed { failures };
+                None
+            }
+            (State::Closed { .. }, _, Health::OutFor(wish)) => {
+                Some(Change::Opened(self.open(self.settings.open_for, wish, now)))
+            }
+            (State::HalfOpen { .. }, Entry::Probe, Health::Lives) => {
+                self.state = State::Closed { failures: 0 };
+                Some(Change::Closed)
+            }
+            (State::HalfOpen { span, .. }, Entry::Probe, Health::Failed | Health::OutFor(_)) => {
+                let wish = if let Health::OutFor(wish) = health { wish } else { Duration::ZERO };
+                let longest = self.settings.longest.max(self.settings.open_for);
+                let span = span.saturating_mul(2).min(longest);
+                Some(Change::StillOpen(self.open(span, wish, now)))
+            }
+            (State::Open { .. }, ..) | (State::HalfOpen { .. }, Entry::Regular, _) => None,
+        }
+    }
+
+    /// Gives a right back that was not used to the end.
+    pub const fn release(&mut self, entry: Entry) {
+        if let (State::HalfOpen { probing: true, span }, Entry::Probe) = (self.state, entry) {
+            self.state = State::HalfOpen { probing: false, span };
+        }
+    }
+
+    /// How it is shown, and when an open one lets somebody in again.
+    pub const fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
+        match self.state {
+            State::Closed { .. } => (Circuit::Closed, None),
+            State::Open { until, .. } if !is_over(until, now) => (Circuit::Open, Some(until)),
+            State::Open { .. } | State::HalfOpen { .. } => (Circuit::HalfOpen, None),
+        }
+    }
+
+    fn open(&mut self, span: Duration, wish: Duration, now: Timestamp) -> Duration {
+        let out_for = span.max(wish.min(LONGEST_WISH));
+        self.state = State::Open { until: now.plus(out_for), span };
+        out_for
+    }
+}
+
+const fn is_over(until: Timestamp, now: Timestamp) -> bool {
+    now.as_millis() >= until.as_millis()
+}
+
+#[cfg(test)]
+mod tests;

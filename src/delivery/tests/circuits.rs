@@ -1,0 +1,196 @@
+//! Dead gateways: what they cost, how they come back, and what is shown of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::RETRY;
+use super::gateways::{accepted, down, error, hanging};
+use super::log_capture::LogCapture;
+use super::world::{Setup, World, failure, secs, taken};
+use crate::delivery::{Circuit, DeliveryError};
+use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
+use crate::gateway::ErrorClass;
+
+const DOWN: ErrorClass = ErrorClass::Ambiguous;
+
+fn pair() -> World {
+    Setup::routing("Mada;Http").with_breaker(2).build()
+}
+
+fn circuits(world: &World) -> Vec<(Circuit, Option<Duration>)> {
+    world.delivery.states().into_iter().map(|state| (state.circuit, state.tries_again_in)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_gateway_costs_its_callers_nothing() {
+    let world = pair().and(Mada, [hanging(), hanging()]).and(Http, [accepted("H1"), accepted("H2")]);
+    for _ in 0..2 {
+        assert_eq!(failure(world.requests().await), DeliveryError::NoAnswerInTime);
+    }
+    assert_eq!(circuits(&world)[0], (Circuit::Open, Some(secs(10))));
+    assert_eq!(world.requests().await, taken("H1"));
+    assert_eq!(world.requests().await, taken("H2"));
+    assert_eq!(world.sent_at(), [0, 10_000, 20_000, 20_000]);
+    assert_eq!(world.times_asked(), 0, "nothing was waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_message_tries_whether_it_works_again() {
+    let world = pair().and(Mada, [down(DOWN), down(DOWN), accepted("M3").after_ms(100), accepted("M4")]);
+    let world = world.and(Http, [accepted("H1")]);
+    world.requests().await;
+    world.requests().await;
+    world.waits(secs(10)).await;
+    assert_eq!(circuits(&world)[0], (Circuit::HalfOpen, None));
+    let (probe, other) = tokio::join!(world.requests(), world.requests());
+    assert_eq!((probe, other), (taken("M3"), taken("H1")));
+    assert_eq!(circuits(&world)[0], (Circuit::Closed, None));
+    assert_eq!(world.requests().await, taken("M4"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_keeps_it_out_for_twice_as_long() {
+    let world = pair().and(Mada, vec![down(DOWN); 3]).and(Http, [accepted("H1")]);
+    world.requests().await;
+    world.requests().await;
+    world.waits(secs(10)).await;
+    world.requests().await;
+    assert_eq!(circuits(&world)[0], (Circuit::Open, Some(secs(20))));
+    world.waits(secs(19)).await;
+    assert_eq!(world.requests().await, taken("H1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_caller_goes_away_leaves_the_try_to_the_next() {
+    let world = pair().and(Mada, [down(DOWN), down(DOWN), hanging(), accepted("M4")]);
+    world.requests().await;
+    world.requests().await;
+    world.waits(secs(10)).await;
+    let dropped = tokio::time::timeout(secs(1), world.requests()).await;
+    assert!(dropped.is_err());
+    assert_eq!(circuits(&world)[0], (Circuit::HalfOpen, None));
+    assert_eq!(world.requests().await, taken("M4"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_one_number_is_a_sign_of_life() {
+    let world =
+        pair().and(Mada, [down(DOWN), error(ErrorClass::BadNumber), down(DOWN), error(DOWN), down(DOWN)]);
+    for _ in 0..5 {
+        world.requests().await;
+    }
+    assert_eq!(circuits(&world)[0], (Circuit::Closed, None));
+    let world = pair().and(Mada, [down(DOWN), down(DOWN), error(ErrorClass::BadNumber)]);
+    world.requests().await;
+    world.requests().await;
+    world.waits(secs(10)).await;
+    world.requests().await;
+    assert_eq!(circuits(&world)[0], (Circuit::Closed, None), "the probe was refused, and that was an answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_at_its_daily_cap_is_left_alone_until_the_next_day() {
+    let day = secs(24 * 60 * 60);
+    let world = pair().and(Mada, [down(ErrorClass::Retry { after: Some(day) })]);
+    let world = world.and(Http, [accepted("H1"), accepted("H2")]);
+    assert_eq!(world.requests().await, taken("H1"));
+    assert_eq!(circuits(&world), [(Circuit::Open, Some(day)), (Circuit::Closed, None)]);
+    assert_eq!(world.requests().await, taken("H2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_whose_circuit_its_own_answer_opened_gets_no_second_try() {
+    let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(RETRY)]);
+    assert_eq!(failure(world.requests().await).class(), Some(RETRY));
+    assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_waited_for_a_place_do_not_ask_a_gateway_that_died_meanwhile() {
+    let bounds = crate::config::Bounds { sends: 1, sends_waiting: 10, ..Default::default() };
+    let setup = Setup { bounds, ..Setup::routing("Mada").with_breaker(1) };
+    let world = setup.build().and(Mada, [down(DOWN).after_ms(3_000)]);
+    let (first, second) = tokio::join!(world.requests(), world.requests());
+    assert_eq!(failure(first).class(), Some(DOWN));
+    assert_eq!(failure(second), DeliveryError::OutOfService);
+    assert_eq!(world.sent_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_each_change_once() {
+    let log = LogCapture::default();
+    let world = async || {
+        let world = pair().and(Mada, vec![down(DOWN); 3]).and(Mada, [accepted("M4"), accepted("M5")]);
+        let world = world.and(Http, vec![accepted("H"); 3]);
+        for _ in 0..5 {
+            world.requests().await;
+        }
+        world.waits(secs(10)).await;
+        world.requests().await;
+        world.waits(secs(20)).await;
+        world.requests().await;
+        world.requests().await;
+        assert!(world.is_played_out());
+    };
+    let _capturing = log.start(&world).await;
+    world().await;
+    let text = log.take();
+    let lines = |level: &str, words: &str| {
+        text.lines().filter(|line| line.contains(level) && line.contains(words)).count()
+    };
+    assert_eq!(lines("WARN", "out of service"), 1, "{text}");
+    assert_eq!(lines("INFO", "works again"), 1, "{text}");
+    assert_eq!(lines("DEBUG", "still out of service"), 1, "{text}");
+    assert_eq!(lines("gateway=\"Mada\"", "out of service"), 2, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_is_ready_while_one_gateway_for_any_number_is_expected_to_work() {
+    let setup = Setup::routing("Mada:+49;Twilio;Http").with_voice().with_breaker(1);
+    let world = setup.build().and(TwilioMessages, [down(DOWN)]);
+    assert_eq!(world.delivery.readiness(), Ok(()));
+    *world.gateway(Http).unready.lock().expect("the reason") = Some("Http has no credit".to_owned());
+    assert_eq!(world.delivery.readiness(), Ok(()));
+    world.requests().await;
+    // Mada takes some numbers only, and calls are not what verifications begin with.
+    let reasons = vec![
+        "TwilioMessages does not work just now; it is tried again in 10 s".to_owned(),
+        "Http has no credit".to_owned(),
+    ];
+    assert_eq!(world.delivery.readiness(), Err(reasons));
+    let states = world.delivery.states();
+    assert_eq!(
+        states.iter().map(|state| state.name).collect::<Vec<_>>(),
+        [Mada, TwilioMessages, Http, TwilioVoice]
+    );
+    assert_eq!(states[2].readiness, Err("Http has no credit".to_owned()));
+    // Ready again before the probe, or no message would ever come to try.
+    world.waits(secs(10)).await;
+    assert_eq!(world.delivery.readiness(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_gateway_takes_any_number_all_of_them_count() {
+    let world = Setup::routing("Mada:+49;Http:+1").build();
+    let unready = |name, words: &str| {
+        *world.gateway(name).unready.lock().expect("the reason") = Some(words.to_owned());
+    };
+    unready(Mada, "no");
+    assert_eq!(world.delivery.readiness(), Ok(()));
+    unready(Http, "neither");
+    assert_eq!(world.delivery.readiness(), Err(vec!["no".to_owned(), "neither".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_panics_while_it_probes_leaves_the_try_to_the_next() {
+    let world = Arc::new(pair().and(Mada, [down(DOWN), down(DOWN)]));
+    world.requests().await;
+    world.requests().await;
+    world.waits(secs(10)).await;
+    // Its script has ended, so it panics.
+    let probing = world.clone();
+    assert!(tokio::spawn(async move { probing.requests().await }).await.is_err());
+    assert_eq!(circuits(&world)[0], (Circuit::HalfOpen, None));
+    world.gateway(Mada).answers([accepted("M3")]);
+    assert_eq!(world.requests().await, taken("M3"));
+}

@@ -1,0 +1,246 @@
+//! Which gateway is asked after which, and which channel stands in for which.
+
+use super::RETRY;
+use super::gateways::{accepted, error, hanging};
+use super::log_capture::LogCapture;
+use super::world::{Setup, World, failure, secs, taken};
+use crate::config::Bounds;
+use crate::delivery::tracker::SendStatus;
+use crate::delivery::{Delivered, DeliveryError};
+use crate::domain::Channel::{self, Call, Sms, WhatsApp};
+use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
+use crate::domain::Held;
+use crate::gateway::ErrorClass;
+
+const BOTH: &str = "Mada;Http";
+
+#[tokio::test(start_paused = true)]
+async fn the_gateway_with_the_prefix_is_asked_and_then_the_list_without_prefixes() {
+    let world = Setup::routing("Twilio;Mada:+1415,+44;Sinch:+49;Http").build();
+    let refused = || [error(ErrorClass::Refused)];
+    let world = world.and(Mada, refused()).and(TwilioMessages, refused()).and(Http, [accepted("H1")]);
+    assert_eq!(world.requests().await, taken("H1"));
+    assert_eq!(world.asked(), [(Mada, Sms), (TwilioMessages, Sms), (Http, Sms)]);
+    let rows: Vec<_> =
+        world.rows().await.into_iter().map(|row| (row.gateway, row.priority, row.send_status)).collect();
+    let failed = SendStatus::GatewayError;
+    assert_eq!(rows, [(Mada, 0, failed), (TwilioMessages, 1, failed), (Http, 2, SendStatus::Sent)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_another_gateway_may_not_share_goes_on_to_the_next_at_once() {
+    let later = ErrorClass::Retry { after: Some(secs(5)) };
+    for class in [RETRY, later, ErrorClass::Configuration, ErrorClass::Refused] {
+        let world = Setup::routing(BOTH).build().and(Mada, [error(class)]).and(Http, [accepted("H1")]);
+        assert_eq!(world.requests().await, taken("H1"));
+        assert_eq!(world.elapsed_ms(), 0, "{class:?}");
+        assert_eq!(world.times_asked(), 1, "the code may have been used while the first one was asked");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_every_gateway_would_share_or_that_is_in_doubt_ends_it() {
+    for class in [ErrorClass::BadNumber, ErrorClass::OptedOut, ErrorClass::Fraud, ErrorClass::Ambiguous] {
+        let world = Setup::routing("Twilio;Http").with_voice().build().and(TwilioMessages, [error(class)]);
+        assert_eq!(failure(world.requests().await).class(), Some(class));
+        assert_eq!(world.asked().len(), 1, "{class:?}");
+    }
+    let world = Setup::routing(BOTH).build().and(Mada, [hanging()]);
+    assert_eq!(failure(world.requests().await), DeliveryError::NoAnswerInTime);
+    assert_eq!((world.asked().len(), world.elapsed_ms()), (1, 10_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_error_is_reported_and_every_gateway_has_a_row() {
+    let world = Setup::routing(BOTH).build();
+    let world = world.and(Mada, [error(ErrorClass::Refused)]).and(Http, [error(ErrorClass::Configuration)]);
+    assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Configuration));
+    let rows: Vec<_> =
+        world.rows().await.into_iter().map(|row| (row.send_status, row.error_code, row.message_id)).collect();
+    assert_eq!(rows, vec![(SendStatus::GatewayError, Some(7), None); 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_all_were_asked_the_one_that_wants_the_shortest_wait_is_asked_once_more() {
+    let after = |s| error(ErrorClass::Retry { after: Some(secs(s)) });
+    let world = Setup::routing("Mada;Http;Twilio").build();
+    let world =
+        world.and(Mada, [after(4)]).and(Http, [after(2), accepted("H2")]).and(TwilioMessages, [after(3)]);
+    assert_eq!(world.requests().await, taken("H2"));
+    assert_eq!(world.sent_at(), [0, 0, 0, 2_000]);
+    assert_eq!(world.rows().await.len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_gateway_in_between_does_not_hinder_the_second_try() {
+    let world = Setup::routing(BOTH).build();
+    let world = world.and(Mada, [error(RETRY), error(RETRY)]).and(Http, [error(ErrorClass::Refused)]);
+    assert_eq!(failure(world.requests().await).class(), Some(RETRY));
+    assert_eq!(world.sent_at(), [0, 0, 500]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_was_used_meanwhile_goes_to_no_other_gateway() {
+    let world = Setup::routing(BOTH).build().and(Mada, [error(ErrorClass::Refused)]);
+    world.code_is_used_up();
+    assert_eq!(failure(world.requests().await), DeliveryError::NoLongerUsable);
+    assert_eq!(world.asked(), [(Mada, Sms)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_left_too_little_time_is_not_asked() {
+    let slow = error(ErrorClass::Refused).after_ms(9_500);
+    let world = Setup::routing(BOTH).build().and(Mada, [slow]);
+    assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Refused));
+    assert_eq!(world.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_at_one_gateway_is_sent_to_the_next() {
+    let crowded = |sends_waiting| {
+        let bounds = Bounds { sends: 1, sends_waiting, ..Bounds::default() };
+        Setup { bounds, ..Setup::routing(BOTH) }.build().and(Mada, [hanging()]).and(Http, [accepted("H1")])
+    };
+    // No room to wait, and a wait that leaves the next one half of the time.
+    for (sends_waiting, at) in [(0, 0), (10, 5_000)] {
+        let world = crowded(sends_waiting);
+        let (hanging, moved_on) = tokio::join!(world.requests(), world.requests());
+        assert_eq!(failure(hanging), DeliveryError::NoAnswerInTime);
+        assert_eq!(moved_on, taken("H1"));
+        assert_eq!(world.sent_at(), [0, at]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_texts_do_not_reach_is_called() {
+    let world = Setup::routing("Twilio;Http").with_voice().build();
+    let world =
+        world.and(TwilioMessages, [error(ErrorClass::NotReachableHere)]).and(TwilioVoice, [accepted("CA1")]);
+    assert_eq!(world.requests().await, taken("CA1"));
+    assert_eq!(world.asked(), [(TwilioMessages, Sms), (TwilioVoice, Call)]);
+    let sent = world.sent();
+    assert_eq!(sent[0].code, sent[1].code);
+    assert_eq!(world.rows().await[1].priority, 0, "voice goes by the name of Twilio");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whatsapp_message_falls_to_text_and_then_to_voice() {
+    let unreachable = || error(ErrorClass::NotReachableHere);
+    let world = Setup::routing("Twilio").with_voice().build();
+    let world = world.and(TwilioMessages, [unreachable(), unreachable()]).and(TwilioVoice, [unreachable()]);
+    let failed = failure(world.requests_by(WhatsApp).await);
+    assert!(failed.is_about_the_number());
+    assert_eq!(world.asked(), [(TwilioMessages, WhatsApp), (TwilioMessages, Sms), (TwilioVoice, Call)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_nobody_serves_is_passed_over() {
+    // Text by Verify, whose code it would be, is allowed: nothing was taken yet.
+    let world = Setup::routing("Sinch").build().and(Sinch, [error(ErrorClass::NotReachableHere)]);
+    assert!(failure(world.requests().await).is_about_the_number(), "voice is switched off");
+    let world = Setup::routing("Mada").with_voice().build().and(Mada, [error(ErrorClass::NotReachableHere)]);
+    assert!(
+        failure(world.requests().await).is_about_the_number(),
+        "voice is routed as Twilio, which is not asked"
+    );
+    assert_eq!(world.asked(), [(Mada, Sms)]);
+    let setup = Setup::routing("Mada;Twilio").with_voice();
+    let world =
+        setup.build().and(Mada, [error(ErrorClass::NotReachableHere)]).and(TwilioVoice, [accepted("CA1")]);
+    assert_eq!(world.requests().await, taken("CA1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
+    let world = Setup::routing("Mada").build();
+    assert_eq!(failure(world.requests_by(Call).await), DeliveryError::NotServed(Call));
+    assert!(world.rows().await.is_empty());
+    let world = Setup::routing("Mada:+49").build();
+    let error = failure(world.requests().await);
+    assert_eq!(error, DeliveryError::NotServed(Sms));
+    assert_eq!(
+        (error.class(), error.may_have_been_sent(), error.is_about_the_number()),
+        (None, false, false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_holds_the_code_is_told_when_the_message_was_or_may_have_been_sent() {
+    let held = |by, channel| Some(Held { by, channel });
+    let world = Setup::routing("TwilioVerify").build().and(TwilioVerify, [accepted("VE1")]);
+    let accepted_by_verify =
+        Delivered::Accepted { message_id: "VE1".to_owned(), held: held(TwilioVerify, Sms) };
+    assert_eq!(world.requests().await, accepted_by_verify);
+    for (name, script, expected) in [
+        (TwilioVerify, hanging(), held(TwilioVerify, Call)),
+        (Sinch, error(ErrorClass::Ambiguous), held(Sinch, Call)),
+        (Sinch, error(ErrorClass::BadNumber), None),
+    ] {
+        let routing = if name == Sinch { "Sinch" } else { "TwilioVerify" };
+        let world = Setup::routing(routing).build().and(name, [script]);
+        let Delivered::Failed { held, .. } = world.requests_by(Call).await else { panic!("failed") };
+        assert_eq!(held, expected);
+    }
+    let world = Setup::routing("Mada").build().and(Mada, [error(ErrorClass::Ambiguous)]);
+    assert!(matches!(world.requests().await, Delivered::Failed { held: None, .. }), "it holds nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_names_the_row_of_its_attempt_and_needs_a_public_address() {
+    let mut setup = Setup::routing(BOTH);
+    setup.settings.public_url = Some("https://otp.example".into());
+    let world =
+        setup.build().and(Mada, [error(ErrorClass::Refused)]).and(Http, [accepted("H1"), accepted("H2")]);
+    let world = world.and(Mada, [error(ErrorClass::Refused)]);
+    assert_eq!(world.requests().await, taken("H1"));
+    assert_eq!(world.requests().await, taken("H2"));
+    let callbacks: Vec<_> = world.sent().into_iter().filter_map(|sent| sent.callback).collect();
+    let attempts: Vec<_> = callbacks.iter().map(|callback| callback.attempt).collect();
+    assert_eq!(attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(attempts, world.rows().await.iter().map(|row| row.attempt).collect::<Vec<_>>());
+    assert_eq!(&*callbacks[0].public_url, "https://otp.example");
+    let world = Setup::routing(BOTH).build().and(Mada, [accepted("M1")]);
+    world.requests().await;
+    assert_eq!(world.sent()[0].callback, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_gateways_error_is_logged_with_its_name_and_once() {
+    let log = LogCapture::default();
+    let fails = async || {
+        let world = Setup::routing(BOTH).build();
+        let world = world.and(Mada, [error(ErrorClass::Refused)]).and(Http, [error(ErrorClass::Fraud)]);
+        world.requests().await
+    };
+    let nobody = async |channel: Channel| Setup::routing("Mada").build().requests_by(channel).await;
+    let _capturing = log
+        .start(async || {
+            fails().await;
+            nobody(Call).await;
+        })
+        .await;
+    fails().await;
+    let text = log.take();
+    for name in [Mada, Http].map(GatewayName::as_str) {
+        assert_eq!(text.matches(&format!("gateway=\"{name}\"")).count(), 1, "{text}");
+    }
+    nobody(Call).await;
+    assert!(log.take().contains("sends by call"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_world_with_one_gateway_costs_one_hop_and_no_question() {
+    let world = World::answering([accepted("SM1")]);
+    assert_eq!(world.requests().await, taken("SM1"));
+    assert_eq!((world.times_asked(), world.rows().await.len()), (0, 1));
+    assert_eq!(world.takes_plan(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_delivery_has_one_second_try() {
+    let world = Setup::routing("Twilio").with_voice().build();
+    let world = world.and(TwilioMessages, [error(RETRY), error(ErrorClass::NotReachableHere)]);
+    let world = world.and(TwilioVoice, [error(RETRY)]);
+    assert_eq!(failure(world.requests().await).class(), Some(RETRY));
+    assert_eq!(world.sent_at(), [0, 500, 500]);
+}

@@ -1,0 +1,240 @@
+//! Gateways that do what a test's script says.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::clock::Clock;
+use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
+use crate::gateway::{
+    Accepted, BoxFuture, Callback, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict,
+};
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub struct Scripted {
+    delay: Duration,
+    result: Result<String, (ErrorClass, bool)>,
+}
+
+/// Takes the message.
+pub fn accepted(id: &str) -> Scripted {
+    Scripted { delay: Duration::ZERO, result: Ok(id.to_owned()) }
+}
+
+/// Has something against this message.
+pub fn error(class: ErrorClass) -> Scripted {
+    Scripted { delay: Duration::ZERO, result: Err((class, false)) }
+}
+
+/// Would have said the same to every other message.
+pub fn down(class: ErrorClass) -> Scripted {
+    Scripted { delay: Duration::ZERO, result: Err((class, true)) }
+}
+
+/// Answers long after every budget has ended.
+pub fn hanging() -> Scripted {
+    accepted("too late").after_ms(3_600_000)
+}
+
+impl Scripted {
+    pub fn after_ms(self, delay: u64) -> Self {
+        Self { delay: Duration::from_millis(delay), ..self }
+    }
+
+    fn result(self, gateway: GatewayName) -> Result<Accepted, GatewayError> {
+        let detail = "was told to fail".to_owned();
+        self.result.map(|message_id| Accepted { message_id }).map_err(|(class, whole_gateway)| GatewayError {
+            gateway,
+            class,
+            code: Some(7),
+            detail,
+            whole_gateway,
+        })
+    }
+}
+
+/// One answer to a check, and when.
+struct ScriptedCheck {
+    after_ms: u64,
+    result: Result<Verdict, (ErrorClass, bool)>,
+}
+
+/// What a gateway was asked to send, and when.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub at_ms: u128,
+    pub by: GatewayName,
+    pub channel: Channel,
+    pub to: PhoneNumber,
+    pub text: String,
+    pub code: String,
+    pub valid_for: Duration,
+    pub callback: Option<Callback>,
+}
+
+/// What all gateways of a test have done, in that order.
+pub type Record = Arc<Mutex<Vec<Sent>>>;
+
+/// One gateway. A script that has ended fails the test.
+pub struct ScriptedGateway {
+    name: GatewayName,
+    channels: Vec<Channel>,
+    holds: bool,
+    clock: Arc<TokioClock>,
+    record: Record,
+    sends: Mutex<VecDeque<Scripted>>,
+    checks: Mutex<VecDeque<ScriptedCheck>>,
+    pub checked: AtomicUsize,
+    pub confirmed: Mutex<Vec<String>>,
+    pub unready: Mutex<Option<String>>,
+    present: AtomicUsize,
+    pub most_present: AtomicUsize,
+}
+
+impl ScriptedGateway {
+    /// Each gateway serves what the real one does; Verify and Sinch hold the code.
+    pub fn new(name: GatewayName, clock: Arc<TokioClock>, record: Record) -> Arc<Self> {
+        let channels = match name {
+            GatewayName::Simulator | GatewayName::TwilioVerify => Channel::ALL.to_vec(),
+            GatewayName::TwilioMessages => vec![Channel::Sms, Channel::WhatsApp],
+            GatewayName::TwilioVoice => vec![Channel::Call],
+            GatewayName::Sinch => vec![Channel::Sms, Channel::Call],
+            GatewayName::Mada | GatewayName::Http => vec![Channel::Sms],
+        };
+        Arc::new(Self {
+            name,
+            channels,
+            holds: matches!(name, GatewayName::TwilioVerify | GatewayName::Sinch),
+            clock,
+            record,
+            sends: Mutex::default(),
+            checks: Mutex::default(),
+            checked: AtomicUsize::new(0),
+            confirmed: Mutex::default(),
+            unready: Mutex::default(),
+            present: AtomicUsize::new(0),
+            most_present: AtomicUsize::new(0),
+        })
+    }
+
+    pub fn answers(&self, script: impl IntoIterator<Item = Scripted>) {
+        self.sends.lock().expect("the script").extend(script);
+    }
+
+    pub fn checks(&self, after_ms: u64, result: Result<Verdict, (ErrorClass, bool)>) {
+        self.checks.lock().expect("the script").push_back(ScriptedCheck { after_ms, result });
+    }
+
+    pub fn has_said_everything(&self) -> bool {
+        self.sends.lock().expect("the script").is_empty()
+    }
+}
+
+/// Counts a message as present until the answer, or until it is given up.
+struct Presence<'a>(&'a AtomicUsize);
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Gateway for ScriptedGateway {
+    fn name(&self) -> GatewayName {
+        self.name
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
+        Box::pin(async move {
+            let present = self.present.fetch_add(1, Ordering::SeqCst) + 1;
+            let _presence = Presence(&self.present);
+            self.most_present.fetch_max(present, Ordering::SeqCst);
+            self.record.lock().expect("the record").push(Sent {
+                at_ms: self.clock.elapsed().as_millis(),
+                by: self.name,
+                channel: message.channel,
+                to: message.to,
+                text: message.text.clone(),
+                code: message.code.expose().to_owned(),
+                valid_for: message.valid_for,
+                callback: message.callback.clone(),
+            });
+            let next = self.sends.lock().expect("the script").pop_front();
+            let answer =
+                next.unwrap_or_else(|| panic!("{} was asked more often than its script says", self.name));
+            sleep(answer.delay).await;
+            answer.result(self.name)
+        })
+    }
+
+    fn checker(&self) -> Option<&dyn Checker> {
+        if self.holds { Some(self) } else { None }
+    }
+
+    fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(async move {
+            self.confirmed.lock().expect("the record").push(message_id.to_owned());
+            let Some(answer) = self.sends.lock().expect("the script").pop_front() else { return Ok(()) };
+            sleep(answer.delay).await;
+            answer.result(self.name).map(drop)
+        })
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        self.unready.lock().expect("the reason").clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Checker for ScriptedGateway {
+    fn check<'a>(
+        &'a self,
+        to: PhoneNumber,
+        channel: Channel,
+        code: &'a Code,
+    ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
+        Box::pin(async move {
+            assert_eq!((to, channel, code.expose()), (super::world::number(), Channel::Sms, "012345"));
+            self.checked.fetch_add(1, Ordering::SeqCst);
+            let next = self.checks.lock().expect("the script").pop_front();
+            let ScriptedCheck { after_ms, result } = next.expect("a script for this check");
+            sleep(Duration::from_millis(after_ms)).await;
+            result.map_err(|(class, whole_gateway)| GatewayError {
+                gateway: self.name,
+                class,
+                code: Some(7),
+                detail: "was told to fail".to_owned(),
+                whole_gateway,
+            })
+        })
+    }
+}
+
+/// A wall clock that moves with tokio's.
+pub struct TokioClock(Instant);
+
+impl TokioClock {
+    pub const EPOCH: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    #[expect(clippy::disallowed_methods, reason = "tokio's paused time is the injected one here")]
+    pub fn starting_now() -> Arc<Self> {
+        Arc::new(Self(Instant::now()))
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        Self::EPOCH.plus(self.elapsed())
+    }
+}

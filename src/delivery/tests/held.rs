@@ -1,0 +1,161 @@
+//! Codes that a gateway holds: checks, and word of success.
+
+use std::sync::atomic::Ordering;
+
+use super::gateways::{accepted, down, error, hanging};
+use super::log_capture::LogCapture;
+use super::world::{Setup, World, failure, secs};
+use crate::config::Bounds;
+use crate::delivery::{CheckError, Circuit};
+use crate::domain::GatewayName::{self, Mada, Sinch, TwilioVerify};
+use crate::gateway::{ErrorClass, Verdict};
+
+const NOT_LOOKED_AT: CheckError = CheckError { may_have_been_looked_at: false };
+const IN_DOUBT: CheckError = CheckError { may_have_been_looked_at: true };
+
+fn world() -> World {
+    Setup::routing("TwilioVerify;Mada").with_breaker(1).build()
+}
+
+fn times_checked(world: &World) -> usize {
+    world.gateway(TwilioVerify).checked.load(Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_holder_says_whether_a_code_is_right() {
+    for verdict in [Verdict::Approved, Verdict::Wrong, Verdict::NotLive] {
+        let world = world();
+        world.gateway(TwilioVerify).checks(100, Ok(verdict));
+        assert_eq!(world.checks(TwilioVerify).await, Ok(verdict));
+        assert_eq!(times_checked(&world), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_the_routing_no_longer_names_is_still_asked() {
+    let world = Setup { beside: vec![Sinch], ..Setup::routing("Mada") }.build();
+    world.gateway(Sinch).checks(0, Ok(Verdict::Approved));
+    assert_eq!(world.checks(Sinch).await, Ok(Verdict::Approved));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_says_whether_the_code_may_have_been_looked_at() {
+    for (class, expected) in [
+        (ErrorClass::Ambiguous, IN_DOUBT),
+        (ErrorClass::Retry { after: None }, NOT_LOOKED_AT),
+        (ErrorClass::Configuration, NOT_LOOKED_AT),
+        (ErrorClass::Refused, NOT_LOOKED_AT),
+    ] {
+        let world = world();
+        world.gateway(TwilioVerify).checks(0, Err((class, false)));
+        assert_eq!(world.checks(TwilioVerify).await, Err(expected), "{class:?}");
+    }
+    let world = world();
+    world.gateway(TwilioVerify).checks(3_600_000, Ok(Verdict::Approved));
+    assert_eq!(world.checks(TwilioVerify).await, Err(IN_DOUBT));
+    assert_eq!(world.elapsed_ms(), 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_whose_circuit_is_open_is_surely_not_asked() {
+    let world = world();
+    world.gateway(TwilioVerify).checks(0, Err((ErrorClass::Ambiguous, true)));
+    assert_eq!(world.checks(TwilioVerify).await, Err(IN_DOUBT));
+    assert_eq!(world.delivery.states()[0].circuit, Circuit::Open);
+    assert_eq!(world.checks(TwilioVerify).await, Err(NOT_LOOKED_AT));
+    assert_eq!(times_checked(&world), 1);
+    // A check can be the probe, and closes it for sends too.
+    world.waits(secs(10)).await;
+    world.gateway(TwilioVerify).checks(0, Ok(Verdict::Wrong));
+    assert_eq!(world.checks(TwilioVerify).await, Ok(Verdict::Wrong));
+    assert_eq!(world.delivery.states()[0].circuit, Circuit::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_gets_no_place_is_surely_not_asked() {
+    for (sends_waiting, at) in [(0, 0), (1, 10_000)] {
+        let bounds = Bounds { sends: 1, sends_waiting, ..Bounds::default() };
+        let world = Setup { bounds, ..Setup::routing("TwilioVerify") }.build();
+        let world = world.and(TwilioVerify, [hanging()]);
+        let check = async { (world.checks(TwilioVerify).await, world.elapsed_ms()) };
+        let (_, (answer, when)) = tokio::join!(world.requests(), check);
+        assert_eq!((answer, when), (Err(NOT_LOOKED_AT), at));
+        assert_eq!(times_checked(&world), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_is_not_configured_any_more_is_an_error_once() {
+    let log = LogCapture::default();
+    let checks = async |by: GatewayName| {
+        let world = world();
+        for _ in 0..3 {
+            assert_eq!(world.checks(by).await, Err(NOT_LOOKED_AT));
+        }
+    };
+    let _capturing = log
+        .start(async || {
+            checks(Sinch).await;
+            checks(Mada).await;
+        })
+        .await;
+    // Not there, and there but without codes of its own.
+    for by in [Sinch, Mada] {
+        checks(by).await;
+        let text = log.take();
+        assert_eq!(text.lines().filter(|line| line.contains("ERROR")).count(), 1, "{text}");
+        assert!(text.contains(by.as_str()), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_failed_is_logged_without_code_or_whole_number() {
+    let log = LogCapture::default();
+    let checks = async |after_ms| {
+        let world = world();
+        world.gateway(TwilioVerify).checks(after_ms, Err((ErrorClass::Configuration, false)));
+        let _ = world.checks(TwilioVerify).await;
+    };
+    let _capturing = log
+        .start(async || {
+            checks(0).await;
+            checks(3_600_000).await;
+        })
+        .await;
+    for after_ms in [0, 3_600_000] {
+        checks(after_ms).await;
+        let text = log.take();
+        assert_eq!(text.lines().filter(|line| line.contains("did not say")).count(), 1, "{text}");
+        assert!(!text.contains("012345") && !text.contains("4155552671"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn word_of_success_goes_to_the_gateway_that_sent_and_never_gets_in_the_way() {
+    let world = world();
+    world.delivery.confirm(Mada, "M1").await;
+    assert_eq!(*world.gateway(Mada).confirmed.lock().expect("the record"), ["M1"]);
+    assert!(world.gateway(TwilioVerify).confirmed.lock().expect("the record").is_empty());
+    // Nobody of that name; a gateway that refuses, or hangs.
+    world.delivery.confirm(Sinch, "S1").await;
+    world.gateway(Mada).answers([error(ErrorClass::Refused), hanging()]);
+    world.delivery.confirm(Mada, "M2").await;
+    assert_eq!(world.elapsed_ms(), 0);
+    world.delivery.confirm(Mada, "M3").await;
+    assert_eq!(world.elapsed_ms(), 10_000);
+    assert_eq!(world.delivery.states()[1].circuit, Circuit::Closed, "it says nothing about sends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn word_of_success_waits_for_nobody() {
+    let bounds = Bounds { sends: 1, ..Bounds::default() };
+    let world = Setup { bounds, ..Setup::routing("Mada").with_breaker(1) }.build();
+    let world = world.and(Mada, [accepted("M1").after_ms(100), down(ErrorClass::Ambiguous)]);
+    tokio::join!(world.requests(), world.delivery.confirm(Mada, "M1"));
+    assert!(failure(world.requests().await).may_have_been_sent());
+    world.delivery.confirm(Mada, "M1").await;
+    assert!(
+        world.gateway(Mada).confirmed.lock().expect("the record").is_empty(),
+        "busy, then out of service"
+    );
+}

@@ -1,0 +1,60 @@
+//! What a test's own thread logs.
+
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Everything that is logged on this thread.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LogCapture(Arc<Mutex<Vec<u8>>>);
+
+/// Captures until it is dropped.
+pub(super) struct Capturing {
+    _guard: tracing::subscriber::DefaultGuard,
+    _second: tracing::Dispatch,
+}
+
+impl LogCapture {
+    /// Begins to capture, and runs `scenario` once unheard: each log line of tracing keeps for the
+    /// whole process whether anybody listens, and another test's thread, where nobody does, may be
+    /// the first to reach it. With two listeners in the process tracing asks both instead of the
+    /// thread's own.
+    pub(super) async fn start(&self, scenario: impl AsyncFn()) -> Capturing {
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .without_time()
+            .with_writer(self.clone())
+            .finish();
+        let capturing = Capturing { _guard: tracing::subscriber::set_default(subscriber), _second: second };
+        scenario().await;
+        tracing::callsite::rebuild_interest_cache();
+        self.take();
+        capturing
+    }
+
+    /// What was logged since the last call.
+    pub(super) fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().expect("the log"))).expect("UTF-8")
+    }
+}
+
+impl std::io::Write for LogCapture {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("the log").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogCapture {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}

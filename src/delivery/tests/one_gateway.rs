@@ -1,0 +1,293 @@
+//! What holds with one gateway: the budget, the places, the second try, the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::RETRY;
+use super::gateways::{accepted, error, hanging};
+use super::log_capture::LogCapture;
+use super::world::{World, number};
+use crate::clock::ManualClock;
+use crate::delivery::{Delivered, DeliveryError};
+use crate::domain::{GatewayCredential, Timestamp};
+use crate::gateway::double::{Double, Reply};
+use crate::gateway::{ErrorClass, Simulator, TwilioAccount, TwilioMessages, TwilioSender, TwilioSettings};
+
+#[tokio::test(start_paused = true)]
+async fn a_message_carries_the_code_and_its_remaining_life() {
+    let world = World::answering([accepted("SM1").after_ms(250)]);
+    assert_eq!(world.delivers("Your code is {code}.").await, Ok("SM1".to_owned()));
+
+    let sent = world.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].text, "Your code is 012345.");
+    assert_eq!(sent[0].code, "012345");
+    assert_eq!(sent[0].to, number());
+    assert_eq!(sent[0].valid_for, World::LIFE);
+    assert_eq!(world.times_asked(), 0, "nothing was waited for, so there was nothing to ask");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_code_is_not_sent() {
+    let world = World::answering([accepted("SM1")]);
+    world.waits(World::LIFE).await;
+    assert_eq!(world.delivers("{code}").await, Err(DeliveryError::NoLongerUsable));
+    assert!(world.sent().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_surely_sent_nothing_gets_a_second_attempt_half_a_second_later() {
+    let world = World::answering([error(RETRY), accepted("SM2")]);
+    assert!(world.delivers("{code}").await.is_ok());
+    assert_eq!(world.sent_at(), [0, 500]);
+    assert_eq!(world.sent()[1].valid_for, Duration::from_millis(29_500));
+    assert_eq!(world.times_asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_attempt_waits_as_long_as_the_gateway_asks() {
+    let after = Some(Duration::from_secs(4));
+    let world = World::answering([error(ErrorClass::Retry { after }), accepted("SM2")]);
+    assert!(world.delivers("{code}").await.is_ok());
+    assert_eq!(world.sent_at(), [0, 4_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_does_not_fit_the_budget_ends_it_at_once() {
+    let class = ErrorClass::Retry { after: Some(Duration::from_secs(60)) };
+    let world = World::answering([error(class), accepted("never")]);
+    let failed = world.delivers("{code}").await.expect_err("no time");
+    assert_eq!((failed.class(), failed.may_have_been_sent()), (Some(class), false));
+    assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_failure_is_the_last() {
+    let world = World::answering([error(RETRY), error(RETRY), accepted("never")]);
+    let failed = world.delivers("{code}").await.expect_err("failed twice");
+    assert_eq!((failed.class(), failed.may_have_been_sent()), (Some(RETRY), false));
+    assert_eq!(world.sent_at(), [0, 500]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_other_error_ends_it_at_once() {
+    for (class, may_have_been_sent, is_about_the_number) in [
+        (ErrorClass::BadNumber, false, true),
+        (ErrorClass::NotReachableHere, false, true),
+        (ErrorClass::OptedOut, false, true),
+        (ErrorClass::Configuration, false, false),
+        (ErrorClass::Fraud, false, false),
+        (ErrorClass::Refused, false, false),
+        (ErrorClass::Ambiguous, true, false),
+    ] {
+        let world = World::answering([error(class), accepted("never")]);
+        let failed = world.delivers("{code}").await.expect_err("failed");
+        assert_eq!(failed.class(), Some(class));
+        assert_eq!(failed.may_have_been_sent(), may_have_been_sent, "{class:?}");
+        assert_eq!(failed.is_about_the_number(), is_about_the_number, "{class:?}");
+        assert_eq!(world.sent_at(), [0], "{class:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_attempt_that_surely_failed_leaves_a_second_in_doubt() {
+    let world = World::answering([error(RETRY), error(ErrorClass::Ambiguous)]);
+    let failed = world.delivers("{code}").await.expect_err("failed");
+    assert!(failed.may_have_been_sent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_was_used_meanwhile_gets_no_second_attempt() {
+    let world = World::answering([error(RETRY), accepted("never")]);
+    world.code_is_used_up();
+    assert_eq!(world.delivers("{code}").await, Err(DeliveryError::NoLongerUsable));
+    assert_eq!(world.sent_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_hangs_is_given_up_when_the_budget_ends() {
+    let world = World::answering([hanging()]);
+    let failed = world.delivers("{code}").await.expect_err("hanging");
+    assert_eq!(failed, DeliveryError::NoAnswerInTime);
+    assert!(failed.may_have_been_sent());
+    assert_eq!(world.elapsed_ms(), 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_attempts_share_one_budget() {
+    let world = World::answering([error(RETRY).after_ms(3_000), hanging()]);
+    assert_eq!(world.delivers("{code}").await, Err(DeliveryError::NoAnswerInTime));
+    assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0, 3_500], 10_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_finds_no_place_within_the_budget_is_surely_not_sent() {
+    let world = World::with_places(1, 10).and_answers([hanging(), accepted("never")]);
+    let (holding, waiting) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
+    assert_eq!(holding, Err(DeliveryError::NoAnswerInTime));
+    assert_eq!(waiting, Err(DeliveryError::TimedOutWaiting));
+    assert!(!DeliveryError::TimedOutWaiting.may_have_been_sent());
+    assert_eq!(world.sent_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_comes_too_late_for_an_answer_is_not_used() {
+    let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(9_500), accepted("never")]);
+    let (first, second) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
+    assert!(first.is_ok());
+    assert_eq!(second, Err(DeliveryError::TimedOutWaiting));
+    assert_eq!(world.sent_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_wait_only_a_code_that_is_still_good_is_sent() {
+    for usable in [true, false] {
+        let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(2_000), accepted("SM2")]);
+        if !usable {
+            world.code_is_used_up();
+        }
+        let (first, second) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
+        assert!(first.is_ok());
+        assert_eq!(second.err(), (!usable).then_some(DeliveryError::NoLongerUsable));
+        assert_eq!(world.sent_at(), if usable { vec![0, 2_000] } else { vec![0] });
+        assert_eq!(world.times_asked(), 1, "the first did not wait");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_expires_in_the_queue_is_not_sent() {
+    let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(5_000), accepted("never")]);
+    let expiring = world.delivers_expiring_in(Duration::from_secs(5));
+    let (first, second) = tokio::join!(world.delivers("{code}"), expiring);
+    assert!(first.is_ok());
+    assert_eq!(second, Err(DeliveryError::NoLongerUsable));
+    assert_eq!(world.sent_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_not_answered_sends_nothing() {
+    let world = World::answering([error(RETRY), accepted("never")]);
+    let failed = world.delivery.deliver(world.job(), std::future::pending).await;
+    assert_eq!(failed, Delivered::Failed { error: DeliveryError::TimedOutWaiting, held: None });
+    assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 10_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_queue_is_full_a_message_is_refused_at_once() {
+    let slow = || accepted("SM").after_ms(100);
+    let world = World::with_places(1, 2).and_answers(std::iter::repeat_with(slow).take(4));
+    let (a, b, c, d) =
+        tokio::join!(world.delivers("{code}"), world.delivers("{code}"), world.delivers("{code}"), async {
+            (world.delivers("{code}").await, world.elapsed_ms())
+        });
+    assert_eq!(d, (Err(DeliveryError::Overloaded), 0));
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert!(world.delivers("{code}").await.is_ok(), "there is room again");
+    assert_eq!(world.sent_at(), [0, 100, 200, 300]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn never_more_messages_than_places_are_at_the_gateway() {
+    let slow = || accepted("SM").after_ms(10);
+    let world = World::with_places(4, 1_000).and_answers(std::iter::repeat_with(slow).take(100));
+    let all = futures_util::future::join_all((0..100).map(|_| world.delivers("{code}"))).await;
+    assert!(all.iter().all(Result::is_ok));
+    assert_eq!(world.most_at_once(), 4);
+    assert_eq!(world.elapsed_ms(), 250);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_fails_or_is_dropped_gives_its_place_back() {
+    let script = [error(ErrorClass::Refused), hanging(), hanging(), accepted("SM4")];
+    let world = World::with_places(1, 0).and_answers(script);
+    assert!(world.delivers("{code}").await.is_err());
+    assert!(world.delivers("{code}").await.is_err());
+    let dropped = tokio::time::timeout(Duration::from_secs(1), world.delivers("{code}")).await;
+    assert!(dropped.is_err());
+    assert!(world.delivers("{code}").await.is_ok());
+}
+
+#[tokio::test]
+async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
+    for answer in ["", "HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{\"sid\":\"SM"] {
+        let mut twilio = Double::playing([Reply::Silence(answer.to_owned())]).await;
+        let settings = TwilioSettings {
+            account: TwilioAccount {
+                account_sid: "AC1".to_owned(),
+                auth_token: GatewayCredential::new("token".to_owned()),
+                base_url: twilio.base_url(),
+            },
+            sender: TwilioSender::Number("+15005550006".to_owned()),
+            whatsapp: None,
+            feedback: false,
+        };
+        let clock = ManualClock::starting_at(Timestamp::from_millis(1_000));
+        let gateway = TwilioMessages::new(&settings, Arc::new(clock));
+        let world = World::through(Arc::new(gateway.expect("a gateway")));
+        let mut delivering = Box::pin(world.delivers("{code}"));
+        tokio::select! {
+            result = &mut delivering => panic!("{result:?}"),
+            _ = twilio.request() => {}
+        }
+        // From here on nothing happens any more, so the paused clock runs to the next deadline.
+        tokio::time::pause();
+        assert_eq!(delivering.await, Err(DeliveryError::NoAnswerInTime));
+        assert!(twilio.further_requests().is_empty());
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_simulator_receives_what_was_delivered() {
+    let simulator = Arc::new(Simulator::new(Arc::new(crate::clock::SystemClock::start())));
+    let world = World::through(simulator.clone());
+    let id = world.delivers("Hello, _CODE_").await.expect("accepted");
+    let inbox = simulator.messages(Some(number()), 10);
+    assert_eq!((inbox[0].id.as_str(), &*inbox[0].text), (id.as_str(), "Hello, 012345"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_failure_is_logged_once_without_code_or_whole_number() {
+    let scripts = || {
+        [
+            (vec![error(ErrorClass::Configuration)], "ERROR", "message not sent"),
+            (vec![error(ErrorClass::Fraud)], "WARN", "message not sent"),
+            (vec![error(ErrorClass::Ambiguous)], "WARN", "may have been sent or not"),
+            (vec![error(RETRY), accepted("SM")], "WARN", "message not sent"),
+            (vec![hanging()], "WARN", "did not answer within"),
+        ]
+    };
+    let log = LogCapture::default();
+    let deliver = async |script| drop(World::answering(script).delivers("Secret code: {code}").await);
+    let all = async || {
+        for (script, ..) in scripts() {
+            deliver(script).await;
+        }
+    };
+    let _capturing = log.start(all).await;
+    for (script, level, words) in scripts() {
+        deliver(script).await;
+        let text = log.take();
+        let failures: Vec<_> = text.lines().filter(|l| l.contains("WARN") || l.contains("ERROR")).collect();
+        assert_eq!(failures.len(), 1, "{text}");
+        assert!(failures[0].contains(level) && failures[0].contains(words), "{text}");
+        assert!(failures[0].contains("+1415*****71"), "{text}");
+        for secret in ["012345", "4155552671", "Secret code"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overload_is_logged_once_until_it_is_over() {
+    let log = LogCapture::default();
+    let slow = || accepted("SM").after_ms(100);
+    let world = World::with_places(1, 0).and_answers(std::iter::repeat_with(slow).take(10));
+    let overload =
+        async || drop(futures_util::future::join_all((0..5).map(|_| world.delivers("{code}"))).await);
+    let _capturing = log.start(&overload).await;
+    for _ in 0..2 {
+        overload().await;
+        assert_eq!(log.take().lines().filter(|line| line.contains("too many messages")).count(), 1);
+    }
+}

@@ -1,0 +1,290 @@
+//! What is tried again in the background, and when.
+
+use super::RETRY;
+use super::gateways::{TokioClock, accepted, down, error, hanging};
+use super::world::{Setup, World, failure, postponed, retries, secs, taken};
+use crate::config::Bounds;
+use crate::delivery::DeliveryError;
+use crate::delivery::tracker::SendStatus;
+use crate::domain::Channel::{Call, Sms};
+use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
+use crate::gateway::ErrorClass;
+use crate::store::{Fault, MemoryStore};
+
+fn one() -> World {
+    Setup::routing("Mada").with_retry().build()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_nobody_took_is_planned_and_its_request_accepted() {
+    let world = one().and(Mada, [error(RETRY)]);
+    assert_eq!(world.requests().await, postponed(0));
+    assert_eq!(world.sent_at(), [0], "in the background, not within the budget");
+    let plan = world.takes_plan().expect("a plan");
+    let wait = plan.due.since(TokioClock::EPOCH).as_millis();
+    assert!((250..=500).contains(&wait), "{wait}");
+    assert_eq!((plan.channel, plan.step, plan.sent, retries(&plan)), (Sms, 0, 0, Some((0, 0))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_double_until_a_gateway_takes_it_and_the_row_counts_them() {
+    let world = one().and(Mada, [error(RETRY), error(RETRY), error(RETRY), accepted("M4")]);
+    assert_eq!(world.requests().await, postponed(0));
+    assert_eq!(world.follows_up().await, postponed(0));
+    assert_eq!(world.follows_up().await, postponed(0));
+    assert_eq!(world.follows_up().await, taken("M4"));
+    let at = world.sent_at();
+    for (n, range) in [(1, 250..=502), (2, 500..=1_002), (3, 1_000..=2_002)] {
+        let wait = at[n] - at[n - 1];
+        assert!(range.contains(&wait), "{n}: {wait}");
+    }
+    let rows = world.rows().await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].send_status, rows[0].retries), (SendStatus::Sent, 3));
+    assert_eq!(world.takes_plan(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_last_retry_it_is_unsendable() {
+    let world = one().and(Mada, [error(RETRY), error(RETRY), error(RETRY), error(RETRY)]);
+    world.requests().await;
+    world.follows_up().await;
+    world.follows_up().await;
+    assert_eq!(failure(world.follows_up().await).class(), Some(RETRY));
+    assert_eq!(world.takes_plan(), None);
+    let row = world.rows().await.remove(0);
+    assert_eq!((row.send_status, row.retries, row.max_retries_reached), (SendStatus::Unsendable, 3, true));
+    assert!(world.is_played_out());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_provider_says_how_long_to_wait_at_least() {
+    let world = one().and(Mada, [error(ErrorClass::Retry { after: Some(secs(7)) }), accepted("M2")]);
+    assert_eq!(world.requests().await, postponed(0));
+    assert_eq!(world.follows_up().await, taken("M2"));
+    assert!((7_000..=7_252).contains(&world.sent_at()[1]), "{:?}", world.sent_at());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_expires_before_the_retry_fails_at_once() {
+    let world = one().and(Mada, [error(ErrorClass::Retry { after: Some(secs(600)) })]);
+    assert!(!failure(world.requests().await).may_have_been_sent());
+    assert_eq!(world.elapsed_ms(), 0);
+    assert_eq!(world.takes_plan(), None);
+    assert_eq!(world.rows().await[0].send_status, SendStatus::Unsendable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_asks_every_gateway_again_and_repeats_the_row_of_the_first() {
+    let world = Setup::routing("Mada;Http").with_retry().build();
+    let world = world.and(Mada, [error(ErrorClass::Refused), error(RETRY)]);
+    let world = world.and(Http, [error(RETRY), accepted("H2")]);
+    assert_eq!(world.requests().await, postponed(1), "the row of the one that may take it later");
+    assert_eq!(world.follows_up().await, taken("H2"));
+    let rows: Vec<_> =
+        world.rows().await.into_iter().map(|row| (row.gateway, row.send_status, row.retries)).collect();
+    let failed = SendStatus::GatewayError;
+    assert_eq!(rows, [(Mada, failed, 0), (Mada, failed, 1), (Http, SendStatus::Sent, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_of_a_retry_names_the_row_that_it_repeats() {
+    let mut setup = Setup::routing("Mada;Http").with_retry();
+    setup.settings.public_url = Some("https://otp.example".into());
+    let world = setup.build().and(Mada, [error(ErrorClass::Refused), error(ErrorClass::Refused)]);
+    let world = world.and(Http, [error(RETRY), accepted("H2")]);
+    world.requests().await;
+    world.follows_up().await;
+    let named: Vec<_> =
+        world.sent().into_iter().filter_map(|sent| sent.callback).map(|c| c.attempt.attempt).collect();
+    assert_eq!(named, [0, 1, 1, 2]);
+    let row = world.rows().await.remove(2);
+    assert_eq!((row.attempt.attempt, row.message_id.as_deref()), (2, Some("H2")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_message_that_may_work_later_is_tried_later() {
+    for class in
+        [ErrorClass::Refused, ErrorClass::Configuration, ErrorClass::Ambiguous, ErrorClass::BadNumber]
+    {
+        let world = one().and(Mada, [error(class)]);
+        assert_eq!(failure(world.requests().await).class(), Some(class));
+        assert_eq!(world.takes_plan(), None, "{class:?}");
+    }
+    let world = one().and(Mada, [hanging()]);
+    assert_eq!(failure(world.requests().await), DeliveryError::NoAnswerInTime);
+    assert_eq!(world.takes_plan(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_meets_the_end_of_the_matter_is_not_planned_again() {
+    for (class, status) in [
+        (ErrorClass::BadNumber, SendStatus::Unsendable),
+        (ErrorClass::Ambiguous, SendStatus::Unsendable),
+        (ErrorClass::Refused, SendStatus::Unsendable),
+    ] {
+        let world = one().and(Mada, [error(RETRY), error(class)]);
+        world.requests().await;
+        assert_eq!(failure(world.follows_up().await).class(), Some(class));
+        assert_eq!(world.takes_plan(), None);
+        let row = world.rows().await.remove(0);
+        assert_eq!((row.send_status, row.retries, row.max_retries_reached), (status, 1, false), "{class:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_whose_code_has_expired_sends_nothing() {
+    let world = one().and(Mada, [error(RETRY)]);
+    world.requests().await;
+    let plan = world.takes_plan().expect("a plan");
+    world.waits(secs(600)).await;
+    let purpose = crate::delivery::Purpose::FollowUp(plan);
+    let expired = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
+    assert_eq!(failure(expired), DeliveryError::NoLongerUsable);
+    assert_eq!(world.sent_at(), [0]);
+    assert_eq!(world.rows().await[0].send_status, SendStatus::Unsendable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_every_circuit_is_open_it_is_planned_for_when_one_may_be_tried() {
+    let setup = Setup::routing("Mada").with_retry().with_breaker(1);
+    let world = setup.build().and(Mada, [down(RETRY), accepted("M2"), accepted("M3")]);
+    assert_eq!(world.requests().await, postponed(0));
+    let first = world.takes_plan().expect("a plan");
+    assert!(first.due.since(TokioClock::EPOCH) >= secs(10), "its own failure has opened the circuit");
+    // Somebody else, while it is open: not asked, and yet found in the list.
+    world.waits(secs(4)).await;
+    assert_eq!(world.requests().await, postponed(1));
+    assert_eq!(world.sent_at(), [0]);
+    let row = world.rows().await.remove(1);
+    assert_eq!((row.gateway, row.priority, row.send_status), (Mada, 0, SendStatus::New));
+    assert_eq!(world.follows_up().await, taken("M2"));
+    assert!(world.sent_at()[1] >= 10_000);
+    let row = world.rows().await.remove(1);
+    assert_eq!((row.send_status, row.retries), (SendStatus::Sent, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_before_an_open_circuit_costs_nobody_anything_but_counts() {
+    let setup = Setup::routing("Mada").with_retry().with_breaker(1);
+    let world = setup.build().and(Mada, [error(RETRY), down(RETRY)]);
+    assert_eq!(world.requests().await, postponed(0));
+    let plan = world.takes_plan().expect("a plan");
+    let other = world.requests_by(Sms).await;
+    assert_eq!(other, postponed(1));
+    let purpose = crate::delivery::Purpose::FollowUp(plan);
+    let follow_up = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
+    assert_eq!(follow_up, postponed(0));
+    assert_eq!(world.sent_at(), [0, 0]);
+    let plan = world.takes_plan().expect("a plan");
+    assert_eq!(retries(&plan), Some((0, 1)));
+    assert!(plan.due.since(TokioClock::EPOCH) >= secs(10));
+    assert_eq!(world.rows().await[0].retries, 0, "it was not tried");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_retry_an_open_circuit_is_an_error_with_a_row() {
+    let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(ErrorClass::Ambiguous)]);
+    world.requests().await;
+    assert_eq!(failure(world.requests().await), DeliveryError::OutOfService);
+    let row = world.rows().await.remove(1);
+    assert_eq!((row.send_status, row.retries), (SendStatus::Unsendable, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_refuses_a_request_and_puts_a_follow_up_off() {
+    let bounds = Bounds { sends: 1, sends_waiting: 0, ..Bounds::default() };
+    let world = Setup { bounds, ..Setup::routing("Mada").with_retry() }.build();
+    let world = world.and(Mada, [error(RETRY), hanging()]);
+    world.requests().await;
+    let plan = world.takes_plan().expect("a plan");
+    let crowded = async {
+        assert_eq!(failure(world.requests().await), DeliveryError::Overloaded);
+        let purpose = crate::delivery::Purpose::FollowUp(plan);
+        let follow_up = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
+        assert_eq!(follow_up, postponed(0));
+        assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((0, 1)));
+    };
+    tokio::join!(world.requests(), crowded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_stands_in_for_a_text_is_retried_as_a_call_with_a_row_of_its_own() {
+    let world = Setup::routing("Twilio").with_voice().with_retry().build();
+    let world = world.and(TwilioMessages, [error(ErrorClass::NotReachableHere)]);
+    let world = world.and(TwilioVoice, [error(RETRY), error(RETRY), accepted("CA3")]);
+    assert_eq!(world.requests().await, postponed(1));
+    assert_eq!(world.follows_up().await, postponed(1));
+    assert_eq!(world.follows_up().await, taken("CA3"));
+    assert_eq!(world.asked()[1..], [(TwilioVoice, Call); 3]);
+    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.send_status, row.retries)).collect();
+    assert_eq!(rows, [(SendStatus::GatewayError, 0), (SendStatus::Sent, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retried_text_that_turns_out_not_to_reach_the_number_becomes_a_call() {
+    let world = Setup::routing("Twilio").with_voice().with_retry().build();
+    let world = world.and(TwilioMessages, [error(RETRY), error(ErrorClass::NotReachableHere)]);
+    let world = world.and(TwilioVoice, [error(RETRY), accepted("CA2")]);
+    assert_eq!(world.requests().await, postponed(0));
+    assert_eq!(world.follows_up().await, postponed(1));
+    assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((1, 0)), "the call begins anew");
+    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.channel, row.retries)).collect();
+    assert_eq!(rows, [(Sms, 1), (Call, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_together_does_not_come_back_together() {
+    let waits: Vec<_> = {
+        let world = one().and(Mada, vec![error(RETRY); 20]);
+        let mut waits = Vec::new();
+        for _ in 0..20 {
+            world.requests().await;
+            waits.push(world.takes_plan().expect("a plan").due);
+        }
+        waits
+    };
+    let mut different = waits.clone();
+    different.sort_unstable();
+    different.dedup();
+    assert!(different.len() > 10, "{waits:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_with_the_same_code_that_is_taken_ends_the_retry() {
+    let world = one().and(Mada, [error(RETRY), accepted("M2")]);
+    assert_eq!(world.requests().await, postponed(0));
+    assert_eq!(world.requests().await, taken("M2"));
+    assert_eq!(world.takes_plan(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_the_budget_did_not_leave_the_next_gateway_is_a_reason_to_try_later() {
+    let world = Setup::routing("Mada;Http").with_retry().build();
+    let world = world.and(Mada, [error(ErrorClass::Refused).after_ms(9_500)]);
+    assert_eq!(world.requests().await, postponed(0));
+    assert_eq!(world.asked(), [(Mada, Sms)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_down_is_not_promised() {
+    for fault in [Fault::Unavailable, Fault::UnknownNotApplied] {
+        let store = MemoryStore::new();
+        let world = Setup::routing("Mada").with_retry().build_on(&store).await.and(Mada, [error(RETRY)]);
+        store.fail_next([fault]);
+        let failed = failure(world.requests().await);
+        assert_eq!(failed, DeliveryError::NotRemembered);
+        assert!(!failed.may_have_been_sent());
+        assert_eq!(world.takes_plan(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_left_is_reported_as_sent_though_its_next_step_could_not_be_written_down() {
+    let store = MemoryStore::new();
+    let setup = Setup::routing("Mada").with_workflow(&[Sms, Call]);
+    let world = setup.build_on(&store).await.and(Mada, [accepted("M1")]);
+    store.fail_next([Fault::Unavailable]);
+    assert_eq!(world.requests().await, taken("M1"));
+    assert_eq!(world.takes_plan(), None);
+}

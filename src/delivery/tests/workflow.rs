@@ -1,0 +1,252 @@
+//! The fallback by delivery: step after step, with the same code.
+
+use super::RETRY;
+use super::gateways::{TokioClock, accepted, down, error};
+use super::world::{Setup, World, failure, postponed, retries, secs, taken};
+use crate::delivery::tracker::{Reason, SendStatus};
+use crate::delivery::{Delivered, DeliveryError, Job, Purpose};
+use crate::domain::Channel::{self, Call, Sms, WhatsApp};
+use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice};
+use crate::domain::Held;
+use crate::gateway::ErrorClass;
+
+const STEPS: [Channel; 3] = [Sms, Call, WhatsApp];
+
+fn setup() -> Setup {
+    let mut setup = Setup::routing("Twilio").with_voice().with_workflow(&STEPS);
+    setup.settings.voice_fallback = false;
+    setup
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_taken_is_followed_by_the_next_step_after_its_time() {
+    let world = setup().build().and(TwilioMessages, [accepted("SM1"), accepted("SM3")]);
+    let world = world.and(TwilioVoice, [accepted("CA2")]);
+    assert_eq!(world.requests().await, taken("SM1"));
+    assert_eq!(world.follows_up().await, taken("CA2"));
+    assert_eq!(world.follows_up().await, taken("SM3"));
+    assert_eq!(world.takes_plan(), None);
+    assert_eq!(world.asked(), [(TwilioMessages, Sms), (TwilioVoice, Call), (TwilioMessages, WhatsApp)]);
+    let (at, sent) = (world.sent_at(), world.sent());
+    assert_eq!((at[1] / 1_000, at[2] / 1_000), (20, 40));
+    assert!(sent.iter().all(|message| message.code == "012345"));
+    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.attempt.attempt, row.channel)).collect();
+    assert_eq!(rows, [(0, Sms), (1, Call), (2, WhatsApp)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_refused_gives_way_to_the_next_at_once() {
+    for class in [ErrorClass::Refused, ErrorClass::Configuration, ErrorClass::NotReachableHere] {
+        let world = setup().build().and(TwilioMessages, [error(class)]).and(TwilioVoice, [accepted("CA1")]);
+        assert_eq!(world.requests().await, taken("CA1"));
+        assert_eq!(world.elapsed_ms(), 0, "{class:?}");
+        let plan = world.takes_plan().expect("a plan");
+        assert_eq!((plan.channel, plan.step, plan.sent, plan.reason), (WhatsApp, 2, 1, Reason::NextStep));
+        assert_eq!(plan.due, TokioClock::EPOCH.plus(secs(20)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_about_the_person_ends_the_workflow() {
+    for class in [ErrorClass::Fraud, ErrorClass::BadNumber, ErrorClass::OptedOut, ErrorClass::Ambiguous] {
+        let world = setup().build().and(TwilioMessages, [error(class)]);
+        assert_eq!(failure(world.requests().await).class(), Some(class));
+        assert_eq!((world.takes_plan(), world.asked().len()), (None, 1), "{class:?}");
+    }
+    let world = setup().build().and(TwilioMessages, [accepted("SM1")]);
+    let world = world.and(TwilioVoice, [error(ErrorClass::Fraud)]);
+    world.requests().await;
+    assert_eq!(failure(world.follows_up().await).class(), Some(ErrorClass::Fraud));
+    assert_eq!(world.takes_plan(), None);
+    let rows: Vec<_> = world.rows().await.into_iter().map(|row| row.send_status).collect();
+    assert_eq!(rows, [SendStatus::Sent, SendStatus::Unsendable]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workflow_whose_steps_are_all_refused_fails_with_the_last_error() {
+    let world = setup().build().and(TwilioMessages, [error(ErrorClass::Refused), error(ErrorClass::Refused)]);
+    let world = world.and(TwilioVoice, [error(ErrorClass::Configuration)]);
+    assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Refused));
+    assert_eq!((world.asked().len(), world.takes_plan()), (3, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verification_that_names_a_channel_begins_at_its_step() {
+    let world = setup().build().and(TwilioVoice, [accepted("CA1")]);
+    assert_eq!(world.requests_by(Call).await, taken("CA1"));
+    assert_eq!(world.takes_plan().map(|plan| (plan.channel, plan.step)), Some((WhatsApp, 2)));
+    let setup = Setup::routing("Twilio").with_voice().with_workflow(&[Sms, WhatsApp]);
+    let world = setup.build().and(TwilioVoice, [accepted("CA1")]);
+    assert_eq!(world.requests_by(Call).await, taken("CA1"));
+    assert_eq!(world.takes_plan(), None, "a channel that is no step is followed by none");
+    assert_eq!(
+        Setup::routing("Twilio").with_workflow(&[WhatsApp, Sms]).build().delivery.first_channel(),
+        WhatsApp
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verification_costs_only_so_many_messages() {
+    let mut limited = setup();
+    limited.settings.workflow_sends = 2;
+    let world = limited.build().and(TwilioMessages, [accepted("SM1")]).and(TwilioVoice, [accepted("CA2")]);
+    world.requests().await;
+    assert_eq!(world.follows_up().await, taken("CA2"));
+    assert_eq!(world.takes_plan(), None);
+    // A plan from before the limit was lowered.
+    let mut limited = setup();
+    limited.settings.workflow_sends = 1;
+    let world = limited.build().and(TwilioMessages, [accepted("SM1")]);
+    world.requests().await;
+    let plan = crate::delivery::tracker::FollowUp {
+        due: TokioClock::EPOCH,
+        channel: Call,
+        reason: Reason::NextStep,
+        step: 1,
+        sent: 1,
+    };
+    let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
+    assert_eq!(failure(late), DeliveryError::TooManyMessages);
+    assert_eq!(world.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_behind_the_codes_life_is_not_planned() {
+    let short = Setup { life: secs(20), ..setup() };
+    let world = short.build().and(TwilioMessages, [accepted("SM1")]);
+    world.requests().await;
+    assert_eq!(world.takes_plan(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_stands_in_is_the_next_step_and_not_made_twice() {
+    let mut with_voice = setup();
+    with_voice.settings.voice_fallback = true;
+    let unreachable = || error(ErrorClass::NotReachableHere);
+    let world = with_voice.build().and(TwilioMessages, [unreachable()]).and(TwilioVoice, [accepted("CA1")]);
+    assert_eq!(world.requests().await, taken("CA1"));
+    assert_eq!(world.takes_plan().map(|plan| (plan.channel, plan.step)), Some((WhatsApp, 2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_step_falls_back_to_no_channel_of_an_earlier_one() {
+    let mut with_voice = setup();
+    with_voice.settings.voice_fallback = true;
+    let world =
+        with_voice.build().and(TwilioMessages, [accepted("SM1"), error(ErrorClass::NotReachableHere)]);
+    let world = world.and(TwilioVoice, [accepted("CA2")]);
+    world.requests().await;
+    world.follows_up().await;
+    assert!(failure(world.follows_up().await).is_about_the_number());
+    assert_eq!(world.asked().last(), Some(&(TwilioMessages, WhatsApp)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_gateway_is_retried_within_the_time_of_its_step() {
+    let busy = || error(RETRY);
+    let world = setup().with_retry().build().and(TwilioMessages, [busy(), busy(), accepted("SM3")]);
+    assert_eq!(world.requests().await, postponed(0));
+    let plan = world.follows_up().await;
+    assert_eq!(plan, postponed(0));
+    assert_eq!(world.follows_up().await, taken("SM3"));
+    assert_eq!(world.takes_plan().map(|plan| (plan.channel, plan.step, plan.sent)), Some((Call, 1, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_gateway_that_wants_more_time_than_its_step_has_gives_way() {
+    let in_a_minute = || error(ErrorClass::Retry { after: Some(secs(60)) });
+    let world = setup().with_retry().build().and(TwilioMessages, [in_a_minute(), in_a_minute()]);
+    let world = world.and(TwilioVoice, [error(RETRY), in_a_minute()]);
+    // The call is put off within its own time.
+    assert_eq!(world.requests().await, postponed(1));
+    assert_eq!(world.rows().await[0].send_status, SendStatus::Unsendable);
+    // Then it gives way too, to the last step, which has all the time that the code has.
+    assert_eq!(world.follows_up().await, postponed(2));
+    let plan = world.takes_plan().expect("a plan");
+    assert_eq!((plan.channel, plan.step, retries(&plan)), (WhatsApp, 2, Some((2, 0))));
+    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.channel, row.retries)).collect();
+    assert_eq!(rows, [(Sms, 0), (Call, 1), (WhatsApp, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_whose_gateway_is_out_of_service_gives_way_too() {
+    let world = setup().with_breaker(1).build().and(TwilioMessages, [down(ErrorClass::Ambiguous)]);
+    let world = world.and(TwilioVoice, [accepted("CA1")]);
+    world.requests().await;
+    assert_eq!(world.requests().await, taken("CA1"));
+    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.channel, row.send_status)).collect();
+    assert_eq!(rows[1..], [(Sms, SendStatus::Unsendable), (Call, SendStatus::Sent)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
+    let world = setup().build().and(TwilioMessages, [error(ErrorClass::Refused).after_ms(9_500)]);
+    let world = world.and(TwilioVoice, [accepted("CA1")]);
+    assert_eq!(world.requests().await, postponed(1));
+    assert_eq!(world.follows_up().await, taken("CA1"));
+    assert_eq!(world.rows().await[1].attempt.attempt, 1);
+}
+
+/// Text by Verify, which holds the code, or by Mada; calls by Verify or by Twilio Voice.
+fn mixed() -> World {
+    let mut setup = Setup::routing("Mada;TwilioVerify;Twilio").with_voice().with_workflow(&[Sms, Call]);
+    setup.settings.voice_fallback = false;
+    setup.build()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_of_ours_is_repeated_by_no_gateway_that_makes_its_own() {
+    let world = mixed().and(Mada, [accepted("M1")]).and(TwilioVoice, [accepted("CA2")]);
+    assert_eq!(world.requests().await, taken("M1"));
+    assert_eq!(world.follows_up().await, taken("CA2"));
+    assert_eq!(world.asked(), [(Mada, Sms), (TwilioVoice, Call)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_a_gateway_made_is_repeated_by_that_gateway_alone() {
+    let by_verify = |channel| Some(Held { by: TwilioVerify, channel });
+    let world = mixed().and(Mada, [error(ErrorClass::Refused)]);
+    let world = world.and(TwilioVerify, [accepted("VE1"), error(ErrorClass::Refused)]);
+    let first = world.requests().await;
+    assert_eq!(first, Delivered::Accepted { message_id: "VE1".to_owned(), held: by_verify(Sms) });
+    assert!(matches!(world.follows_up_held(by_verify(Sms)).await, Delivered::Failed { .. }));
+    assert_eq!(world.asked(), [(Mada, Sms), (TwilioVerify, Sms), (TwilioVerify, Call)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_on_a_channel_that_was_just_refused_is_not_made_at_once() {
+    let mut setup = Setup::routing("Twilio").with_workflow(&[Sms, Sms]);
+    setup.settings.voice_fallback = false;
+    let world = setup.build().and(TwilioMessages, [error(ErrorClass::Refused)]);
+    assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Refused));
+    assert_eq!(world.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_finds_its_gateway_dead_goes_to_the_next_step_with_a_new_row() {
+    let mut setup = setup().with_retry().with_breaker(1);
+    setup.settings.breaker.open_for = secs(100);
+    setup.settings.public_url = Some("https://otp.example".into());
+    let world = setup.build().and(TwilioMessages, [error(RETRY), down(ErrorClass::Ambiguous)]);
+    let world = world.and(TwilioVoice, [accepted("CA1")]);
+    assert_eq!(world.requests().await, postponed(0));
+    let plan = world.takes_plan().expect("a plan");
+    // Another message opens the circuit for longer than the step has.
+    world.requests().await;
+    let retry = Job { purpose: Purpose::FollowUp(plan), ..world.job() };
+    assert_eq!(world.run(retry).await, taken("CA1"));
+    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.channel, row.retries)).collect();
+    assert_eq!(rows, [(Sms, 0), (Sms, 0), (Call, 0)], "the row of the text was not repeated");
+    let named = world.sent().pop().and_then(|sent| sent.callback).map(|callback| callback.attempt.attempt);
+    assert_eq!(named, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stand_in_that_was_an_earlier_step_is_stood_in_for_itself() {
+    let setup = Setup::routing("Twilio").with_voice().with_workflow(&[Sms, WhatsApp]);
+    let world = setup.build().and(TwilioMessages, [accepted("SM1"), error(ErrorClass::NotReachableHere)]);
+    let world = world.and(TwilioVoice, [accepted("CA2")]);
+    world.requests().await;
+    assert_eq!(world.follows_up().await, taken("CA2"), "the text was sent already");
+    assert_eq!(world.asked().last(), Some(&(TwilioVoice, Call)));
+}
