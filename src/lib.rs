@@ -6,6 +6,7 @@
 //! Dependencies point down only; `tests/tidy.rs` enforces it.
 //!
 //! * [`cli`], [`app`], [`lifecycle`]: the program: arguments, composition, start and stop.
+//! * [`otp`]: the library's handle: the program without its front end.
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
 //! * [`shard`]: actors that own a number's state, in which order, until when.
 //! * [`control`]: how the command line asks a server that runs.
@@ -27,6 +28,7 @@ pub mod engine;
 pub mod gateway;
 pub mod http;
 pub mod lifecycle;
+pub mod otp;
 pub mod shard;
 pub mod store;
 pub mod telemetry;

@@ -16,7 +16,7 @@ impl App {
             url,
             %address,
             version = env!("CARGO_PKG_VERSION"),
-            gateway = self.gateway.name().as_str(),
+            gateways = settings.gateways.routing.to_string(),
             data_dir = %settings.data_dir.display(),
             shards = settings.shards,
             "listening"

@@ -1,95 +1,112 @@
-//! What the HTTP layer is given: a verifier that may not be there yet, readiness, and pages.
+//! What the HTTP layer is given: an engine that may not be there yet, readiness, and pages.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::callbacks::TwilioReports;
 use super::file_limit;
+use super::running::Running;
 use crate::config::{Bounds, Settings};
+use crate::delivery::GatewayState;
 use crate::domain::Channel;
-use crate::gateway::{Gateway, Simulator};
-use crate::http::{Deps, InboxPages, Pages, Readiness, Verify};
+use crate::gateway::Simulator;
+use crate::http::{Callbacks, Deps, GatewayHealth, InboxPages, Pages, Verify};
 use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest, Verifier};
-use crate::store::Store;
 
-/// A verifier that arrives when the store is loaded. Until then every command is refused.
+/// What arrives when the store is loaded. Until then every command is refused.
 #[derive(Clone, Default)]
-pub struct LateVerifier(Arc<OnceLock<Verifier>>);
+pub struct Late(Arc<OnceLock<Running>>);
 
-impl LateVerifier {
-    /// The verifier has arrived.
-    pub fn set(&self, verifier: Verifier) {
-        let _ = self.0.set(verifier);
+impl Late {
+    /// It has arrived.
+    pub fn set(&self, running: Running) {
+        let _ = self.0.set(running);
     }
 
-    /// The verifier, if it has arrived.
-    pub fn verifier(&self) -> Option<&Verifier> {
+    /// All of it, if it has arrived.
+    pub fn running(&self) -> Option<&Running> {
         self.0.get()
+    }
+
+    fn verifier(&self) -> Result<&Verifier, Refusal> {
+        self.running().map(|running| &running.verifier).ok_or(Refusal::Stopping)
     }
 }
 
-impl Verify for LateVerifier {
+impl Verify for Late {
     async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
-        match self.verifier() {
-            Some(verifier) => verifier.send(request).await,
-            None => Err(Refusal::Stopping),
-        }
+        self.verifier()?.send(request).await
     }
 
     async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
-        match self.verifier() {
-            Some(verifier) => verifier.check(request).await,
-            None => Err(Refusal::Stopping),
-        }
+        self.verifier()?.check(request).await
     }
 }
 
 /// Collects every reason for not being ready.
-pub fn readiness(
-    verifier: &LateVerifier,
-    store: &Arc<OnceLock<Arc<dyn Store>>>,
-    gateway: &Arc<dyn Gateway>,
-    stopping: &Arc<AtomicBool>,
-) -> Readiness {
-    let (verifier, store) = (verifier.clone(), Arc::clone(store));
-    let (gateway, stopping) = (Arc::clone(gateway), Arc::clone(stopping));
-    Arc::new(move || {
-        let mut reasons = Vec::new();
-        if stopping.load(Ordering::Relaxed) {
-            reasons.push("the server is stopping".to_owned());
-        }
-        match (verifier.verifier(), store.get()) {
-            (Some(verifier), Some(store)) => {
-                reasons.extend(store.health().err());
-                if !verifier.is_ready() {
-                    reasons.push("a shard is restarting from the store".to_owned());
-                }
-            }
-            _ => reasons.push("the store is being loaded".to_owned()),
-        }
-        reasons.extend(gateway.readiness().err());
-        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
-    })
+fn reasons_against(late: &Late, stopping: &AtomicBool) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if stopping.load(Ordering::Relaxed) {
+        reasons.push("the server is stopping".to_owned());
+    }
+    let Some(running) = late.running() else {
+        reasons.push("the store is being loaded".to_owned());
+        return reasons;
+    };
+    reasons.extend(running.store.health().err());
+    if !running.verifier.is_ready() {
+        reasons.push("a shard is restarting from the store".to_owned());
+    }
+    reasons.extend(running.delivery.readiness().err().into_iter().flatten());
+    reasons
+}
+
+fn health(state: GatewayState) -> GatewayHealth {
+    let GatewayState { name, circuit, tries_again_in, readiness } = state;
+    GatewayHealth {
+        name: name.as_str(),
+        circuit: circuit.as_str(),
+        // Never 0 s while there is a wait.
+        next_try_in_seconds: tries_again_in
+            .map(|wait| u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)),
+        problem: readiness.err(),
+    }
+}
+
+/// The channels that a request may ask for: calls only where they are allowed.
+fn channels(settings: &Settings) -> Vec<Channel> {
+    let allowed = |channel: &Channel| *channel != Channel::Call || settings.delivery.voice;
+    let served = |channel: &Channel| settings.gateways.serves(*channel);
+    Channel::ALL.into_iter().filter(allowed).filter(served).collect()
 }
 
 /// The front end's parts.
 pub fn deps(
     settings: &Settings,
-    verifier: LateVerifier,
-    readiness: Readiness,
+    late: &Late,
+    stopping: &Arc<AtomicBool>,
     simulator: Option<Arc<Simulator>>,
     request_id_prefix: u32,
-) -> Deps<LateVerifier> {
+) -> Deps<Late> {
+    let (for_readiness, for_gateways, stopping) = (late.clone(), late.clone(), Arc::clone(stopping));
+    let reports = TwilioReports::new(settings, late.clone());
     Deps {
-        verifier,
+        verifier: late.clone(),
         answers: settings.answers,
         bounds: Bounds { connections: file_limit::connections(&settings.bounds), ..settings.bounds.clone() },
         default_region: settings.default_region,
         lockout: settings.policy.lockout,
         tutorial_code: settings.tutorial_code,
-        readiness,
-        gateways: Arc::new(Vec::new),
-        channels: vec![Channel::Sms],
-        callbacks: None,
+        readiness: Arc::new(move || {
+            let reasons = reasons_against(&for_readiness, &stopping);
+            if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+        }),
+        gateways: Arc::new(move || {
+            let states = for_gateways.running().map(|running| running.delivery.states());
+            states.unwrap_or_default().into_iter().map(health).collect()
+        }),
+        channels: channels(settings),
+        callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
         host_name: Some(settings.listen.host.as_str().into()),

@@ -2,29 +2,34 @@
 
 mod announce;
 mod bind;
+mod callbacks;
+mod control;
 mod file_limit;
 mod front_end;
+mod gateways;
+mod running;
 mod server_key;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rand::rngs::{StdRng, SysRng};
-use rand::{SeedableRng, TryRng};
+use rand::TryRng;
+use rand::rngs::SysRng;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::delivery::tracker::Tracker;
-use crate::delivery::{Delivery, DeliveryParts, Routed};
-use crate::engine::{Policies, key_fingerprint};
-use crate::gateway::{Gateway, GatewaySettingsError, Simulator, TwilioMessages};
+use crate::delivery::Routed;
+use crate::delivery::tracker::TrackerError;
+use crate::gateway::GatewaySettingsError;
 use crate::http::Deps;
-use crate::shard::{Parts, Verifier};
-use crate::store::{EmbeddedStore, OpenError, OpenOptions, Store, StoreError};
+use crate::store::{OpenError, StoreError};
+use control::Control;
 
 pub use bind::bind;
-pub use front_end::LateVerifier;
+pub use front_end::Late;
+pub use gateways::{Gateways, build as build_gateways};
+pub use running::{Plan, Running};
 pub use server_key::{KeyError, load_or_create};
 
 /// Why the program did not start. Each says what to do.
@@ -56,6 +61,12 @@ pub enum StartError {
     /// A gateway's settings.
     #[error(transparent)]
     Gateway(#[from] GatewaySettingsError),
+    /// What is remembered about sends.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
+    /// The text of messages.
+    #[error("the text of messages: {0}")]
+    Text(String),
     /// The shards.
     #[error(transparent)]
     Shards(#[from] crate::shard::StartError),
@@ -71,80 +82,49 @@ pub enum StartError {
 #[derive(Clone)]
 pub struct App {
     clock: Arc<dyn Clock>,
-    gateway: Arc<dyn Gateway>,
-    verifier: LateVerifier,
-    store: Arc<OnceLock<Arc<dyn Store>>>,
+    gateways: Vec<Routed>,
+    late: Late,
+    control: Arc<Mutex<Option<Control>>>,
     stopping: Arc<AtomicBool>,
-    deps: Arc<Deps<LateVerifier>>,
+    deps: Arc<Deps<Late>>,
 }
 
 impl App {
-    /// Builds what needs no disk: the gateway and the front end's parts.
+    /// Builds what needs no disk: the gateways and the front end's parts.
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let (gateway, simulator): (Arc<dyn Gateway>, _) =
-            if let Some(twilio) = &settings.gateways.twilio_messages {
-                (Arc::new(TwilioMessages::new(twilio, Arc::clone(&clock))?), None)
-            } else {
-                let simulator = Arc::new(Simulator::new(Arc::clone(&clock)));
-                (Arc::clone(&simulator) as Arc<dyn Gateway>, Some(simulator))
-            };
-        let verifier = LateVerifier::default();
-        let store = Arc::new(OnceLock::new());
-        let stopping = Arc::new(AtomicBool::new(false));
-        let readiness = front_end::readiness(&verifier, &store, &gateway, &stopping);
+        let Gateways { routed, simulator } = build_gateways(&settings.gateways, &clock)?;
+        let (late, stopping) = (Late::default(), Arc::new(AtomicBool::new(false)));
         let prefix = SysRng.try_next_u32().map_err(StartError::NoRandomness)?;
-        let deps = front_end::deps(settings, verifier.clone(), readiness, simulator, prefix);
-        Ok(Self { clock, gateway, verifier, store, stopping, deps: Arc::new(deps) })
+        let deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
+        Ok(Self { clock, gateways: routed, late, control: Arc::default(), stopping, deps: Arc::new(deps) })
     }
 
     /// Opens the store, loads every number and starts the shards. From then on requests are
     /// decided.
     pub async fn start(&self, settings: &Settings) -> Result<(), StartError> {
-        let (data_dir, key_file) = (settings.data_dir.clone(), settings.server_key_file.clone());
-        let clock = Arc::clone(&self.clock);
-        let opened = tokio::task::spawn_blocking(move || {
-            let key = load_or_create(&data_dir, key_file.as_deref())?;
-            let store = EmbeddedStore::open(OpenOptions::new(data_dir, key_fingerprint(&key), clock))?;
-            Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
-        });
-        let (server_key, store) = opened.await.map_err(StartError::Interrupted)??;
-        let _ = self.store.set(Arc::clone(&store));
-        let mut seed = [0; 32];
-        SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
-        let mut seeder = StdRng::from_seed(seed);
-        let gateway = Routed { routed_as: self.gateway.name(), gateway: Arc::clone(&self.gateway) };
-        let delivery = Delivery::new(DeliveryParts {
-            gateways: vec![gateway],
+        let running = Running::start(Plan {
+            data_dir: settings.data_dir.clone(),
+            server_key_file: settings.server_key_file.clone(),
+            clock: Arc::clone(&self.clock),
+            gateways: self.gateways.clone(),
             routing: settings.gateways.routing.clone(),
-            settings: settings.delivery.clone(),
+            delivery: settings.delivery.clone(),
+            tracker: settings.tracker,
             templates: settings.templates.clone(),
-            tracker: Tracker::default(),
-            clock: Arc::clone(&self.clock),
-            rng: StdRng::from_rng(&mut seeder),
-            bounds: settings.bounds.clone(),
-        });
-        let seeder = std::sync::Mutex::new(seeder);
-        let verifier = Verifier::start(Parts {
-            store,
-            delivery: Arc::new(delivery),
-            clock: Arc::clone(&self.clock),
-            policies: Policies::new(settings.policy.clone()),
-            server_key,
-            seeds: Box::new(move || {
-                let mut seeder = seeder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                StdRng::from_rng(&mut *seeder)
-            }),
+            policy: settings.policy.clone(),
             shards: settings.shards,
             bounds: settings.bounds.clone(),
         })
         .await?;
-        self.verifier.set(verifier);
+        let control = Control::start(&settings.data_dir, running.delivery.tracker());
+        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
+        self.late.set(running);
         Ok(())
     }
 
     /// What the front end serves with.
-    pub fn front_end(&self) -> Arc<Deps<LateVerifier>> {
+    pub fn front_end(&self) -> Arc<Deps<Late>> {
         Arc::clone(&self.deps)
     }
 
@@ -155,12 +135,20 @@ impl App {
 
     /// Waits for every command in flight, then closes the store.
     pub async fn finish(&self) -> Result<(), StoreError> {
-        if let Some(verifier) = self.verifier.verifier() {
-            verifier.stop().await;
+        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(control) = control {
+            control.stop().await;
         }
-        match self.store.get() {
-            Some(store) => store.close().await,
+        match self.late.running() {
+            Some(running) => running.stop().await,
             None => Ok(()),
         }
     }
+}
+
+/// Whether a server could be made of these settings. Builds the gateways, sends nothing and opens
+/// no file.
+pub fn check(settings: &Settings) -> Result<(), StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    build_gateways(&settings.gateways, &clock).map(drop)
 }

@@ -124,16 +124,6 @@ fn listen_address(
     listen::choose(addresses, production.map(|taken| taken.value.0), strangers, r)
 }
 
-/// The gateways in the spelling of `otp-sms-provider`.
-fn routes(gateways: &GatewaySettings) -> String {
-    let entry = |entry: &crate::domain::RoutingEntry| {
-        let prefixes: Vec<String> = entry.prefixes.iter().map(|prefix| format!("+{prefix}")).collect();
-        let separator = if prefixes.is_empty() { "" } else { ":" };
-        format!("{}{separator}{}", entry.gateway, prefixes.join(","))
-    };
-    gateways.routing.entries().iter().map(entry).collect::<Vec<_>>().join(";")
-}
-
 fn extract<T: DeserializeOwned>(figment: &Figment, report: &mut Report) -> Option<T> {
     figment
         .extract()

@@ -52,6 +52,7 @@ use trip::Trip;
 use workflow::Workflow;
 
 /// A gateway under the name that the routing knows it by.
+#[derive(Clone)]
 pub struct Routed {
     /// The name in the routing. Twilio Voice goes by `TwilioMessages`, so that calls take the same way
     /// as text messages, unless the routing names it outright.
@@ -118,6 +119,11 @@ impl Delivery {
     /// The channel of a verification that names none: the workflow's first, else text messages.
     pub fn first_channel(&self) -> Channel {
         self.workflow.first_channel()
+    }
+
+    /// The texts.
+    pub const fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     /// What is remembered about sends, and what is still to be sent.

@@ -27,6 +27,20 @@ pub struct RoutingEntry {
     pub prefixes: Vec<String>,
 }
 
+impl std::fmt::Display for Routing {
+    /// As the setting spells it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (place, RoutingEntry { gateway, prefixes }) in self.entries.iter().enumerate() {
+            let between = if place == 0 { "" } else { ";" };
+            write!(f, "{between}{gateway}")?;
+            for (place, prefix) in prefixes.iter().enumerate() {
+                write!(f, "{}+{prefix}", if place == 0 { ":" } else { "," })?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Routing {
     /// Every number goes to one gateway.
     pub fn only(gateway: GatewayName) -> Self {

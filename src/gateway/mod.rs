@@ -150,6 +150,11 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
+    /// Whether [`Gateway::confirm`] tells anybody anything.
+    fn wants_confirmation(&self) -> bool {
+        false
+    }
+
     /// Tells the provider that a message led to a verified number, where it wants to know.
     fn confirm<'a>(&'a self, _message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async { Ok(()) })

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("web", &["domain", "gateway"]),
     ("http", &["domain", "template", "config", "telemetry", "shard", "web"]),
     ("app", EVERYTHING_BELOW),
+    ("otp", EVERYTHING_BELOW),
     ("lifecycle", EVERYTHING_BELOW),
     ("cli", EVERYTHING_BELOW),
     ("main", &["cli"]),

@@ -10,11 +10,10 @@ use super::credentials::{self, HttpKeys};
 use super::http::HttpGateway;
 use super::mada::{self, MadaKeys};
 use super::offer::Offer;
-use super::routing::{self, ProviderName};
 use super::sinch::{self, SinchKeys};
 use super::twilio::{self, TwilioKeys, TwilioOffers};
 use super::twilio_kinds::Sid;
-use crate::domain::{Channel, GatewayName, Routing};
+use crate::domain::{Channel, GatewayName, ProviderName, Routing};
 use crate::gateway::{HttpGatewaySettings, MadaSettings, SinchSettings};
 
 /// What the variables say.
@@ -108,10 +107,15 @@ impl Offers {
             return Some(Taken { value: Routing::only(gateway), origin: origin.to_owned() });
         }
         let Taken { value: Text(text), origin } = reader.take("otp-sms-provider", given)?;
-        match routing::read(&text, |provider| self.stands_for(provider)) {
+        let read = Routing::parse(&text).and_then(|parsed| parsed.resolve(|name| self.stands_for(name)));
+        match read {
             Ok(routing) => Some(Taken { value: routing, origin }),
             Err(problem) => {
-                reader.report.problem("otp-sms-provider", problem, origin);
+                reader.report.problem(
+                    "otp-sms-provider",
+                    problem.to_string().replace('\n', "\n    "),
+                    origin,
+                );
                 None
             }
         }

@@ -11,7 +11,6 @@ mod http_secrets;
 mod kinds;
 mod mada;
 mod offer;
-mod routing;
 mod sinch;
 mod twilio;
 mod twilio_checks;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::answer::is_id;
 use super::codes::class_of_report;
 use super::signature::{Request, is_genuine};
-use crate::domain::{AttemptId, GatewayCredential, PhoneNumber};
+use crate::domain::{AttemptId, GatewayCredential, Locale, PhoneNumber};
 use crate::gateway::{Receipt, ReceiptStatus};
 
 /// What is reported, by the address that it is reported to.
@@ -38,6 +38,8 @@ pub enum TwilioReport {
         message_id: String,
         /// Who is called.
         to: PhoneNumber,
+        /// The language that the question at the gate was in.
+        locale: Option<Locale>,
         /// Whether a key was pressed: the code may be read out.
         pressed: bool,
     },
@@ -95,7 +97,8 @@ impl TwilioCallbacks {
         if !is_genuine(&self.auth_token, &self.public_url, &request, signature) {
             return Err(CallbackError::Signature);
         }
-        let attempt = attempt_of(path_and_query)?;
+        let attempt = in_query(path_and_query, "attempt").and_then(|id| AttemptId::parse(&id));
+        let attempt = attempt.ok_or(CallbackError::Unreadable("its address names no attempt"))?;
         let fields = match form {
             Some(fields) => fields,
             None => Fields::of_json(body).ok_or(CallbackError::Unreadable("neither a form nor JSON"))?,
@@ -110,7 +113,8 @@ impl TwilioCallbacks {
                 let to = fields.value("To")?.and_then(|to| PhoneNumber::parse(to, None).ok());
                 let to = to.ok_or(CallbackError::Unreadable("it has no readable number"))?;
                 let pressed = fields.value("Digits")?.is_some_and(|digits| !digits.is_empty());
-                Ok(TwilioReport::Gate { attempt, message_id, to, pressed })
+                let locale = in_query(path_and_query, "locale").and_then(|tag| Locale::parse(&tag));
+                Ok(TwilioReport::Gate { attempt, message_id, to, locale, pressed })
             }
         }
     }
@@ -121,13 +125,11 @@ fn is_form(content_type: &str) -> bool {
     media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// The address was ours to choose: the attempt is in it.
-fn attempt_of(path_and_query: &str) -> Result<AttemptId, CallbackError> {
-    let query = path_and_query.split_once('?').map_or("", |(_, query)| query);
-    form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "attempt")
-        .and_then(|(_, value)| AttemptId::parse(&value))
-        .ok_or(CallbackError::Unreadable("its address names no attempt"))
+/// The address was ours to choose: what the report is about is in it.
+fn in_query(path_and_query: &str, name: &str) -> Option<String> {
+    let (_, query) = path_and_query.split_once('?')?;
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
 fn receipt(

@@ -107,6 +107,10 @@ impl Gateway for TwilioMessages {
         Box::pin(async move { self.account.post(self.url.clone(), self.form(message)?, created).await })
     }
 
+    fn wants_confirmation(&self) -> bool {
+        self.feedback
+    }
+
     /// Reports the message's outcome as confirmed (`Feedback`), if the settings ask for it.
     fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(self.tell(message_id))

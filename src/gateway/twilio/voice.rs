@@ -14,7 +14,7 @@ use super::form::Form;
 use super::settings::{CALLER, check_sender};
 use super::twiml;
 use crate::clock::Clock;
-use crate::domain::{Channel, GatewayName};
+use crate::domain::{Channel, GatewayName, Locale};
 use crate::gateway::{
     Accepted, BoxFuture, Callback, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
     TwilioVoiceSettings,
@@ -79,7 +79,9 @@ impl TwilioVoice {
     fn twiml(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
         match (self.gate, &message.callback) {
             (false, _) => Ok(twiml::reading(&message.text, message.locale)),
-            (true, Some(callback)) => Ok(twiml::gate(&gate_address(callback), message.locale)),
+            (true, Some(callback)) => {
+                Ok(twiml::gate(&gate_address(callback, message.locale), message.locale))
+            }
             (true, None) => Err(self.account.not_tried(
                 "cannot ask for a key without a public address that Twilio tells of it; set public-url or \
                  switch voice-gate off"
@@ -90,8 +92,10 @@ impl TwilioVoice {
 }
 
 /// Where Twilio asks what to say once a key is pressed.
-fn gate_address(callback: &Callback) -> String {
-    format!("{}/callbacks/twilio/gate?attempt={}", callback.public_url, callback.attempt)
+/// The language goes along, for what is said behind the gate is put together when it opens.
+fn gate_address(callback: &Callback, locale: Option<Locale>) -> String {
+    let locale = locale.map(|locale| format!("&locale={locale}")).unwrap_or_default();
+    format!("{}/callbacks/twilio/gate?attempt={}{locale}", callback.public_url, callback.attempt)
 }
 
 impl Gateway for TwilioVoice {

@@ -215,7 +215,13 @@ const GOOD: &str = "MessageSid=SM01&MessageStatus=sent";
 
 fn gate(pressed: bool) -> TwilioReport {
     let to = PhoneNumber::from_u64(14_155_552_671).expect("a number");
-    TwilioReport::Gate { attempt: attempt(), message_id: "CA01".to_owned(), to, pressed }
+    TwilioReport::Gate {
+        attempt: attempt(),
+        message_id: "CA01".to_owned(),
+        to,
+        locale: Locale::parse("de"),
+        pressed,
+    }
 }
 
 /// Reads a form that is signed as Twilio does.

@@ -1,0 +1,28 @@
+//! Verification inside another program: no HTTP, the same exact counts.
+//!
+//! `cargo run --example embed` sends codes to the simulator, keeps its state in a directory of the
+//! system's temporary files, and shows what each submitted code is answered.
+
+use std::error::Error;
+
+use onceward::otp::Otp;
+
+const NUMBER: &str = "+14155550123";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let directory = std::env::temp_dir().join(format!("onceward-embed-{}", std::process::id()));
+    let otp = Otp::builder(&directory).brand("Acme").message("{brand}: your code is {code}").start().await?;
+
+    let sent = otp.send_sms(NUMBER).await?;
+    println!("sent to the inbox as {}; {} wrong codes are allowed", sent.message_id(), sent.attempts_left());
+    let code = otp.inbox_code(NUMBER).ok_or("nothing is in the inbox")?;
+
+    show("a wrong code", &otp.verify(NUMBER, &other_than(&code)).await);
+    show("the right code", &otp.verify(NUMBER, &code).await);
+    show("the same code again", &otp.verify(NUMBER, &code).await);
+
+    otp.stop().await?;
+    std::fs::remove_dir_all(directory)?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! What runs once the store is open: tracker, delivery and shards. The server and the library
+//! start it in the same way.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::rngs::{StdRng, SysRng};
+use rand::{SeedableRng, TryRng};
+
+use super::{StartError, load_or_create};
+use crate::clock::Clock;
+use crate::config::{Bounds, DeliverySettings, TrackerSettings};
+use crate::delivery::tracker::Tracker;
+use crate::delivery::{Delivery, DeliveryParts, Routed};
+use crate::domain::Routing;
+use crate::engine::{Policies, Policy, key_fingerprint};
+use crate::shard::{Parts, Verifier};
+use crate::store::{EmbeddedStore, OpenOptions, Store, StoreError};
+use crate::template::Templates;
+
+/// What is needed to start.
+pub struct Plan {
+    /// Directory of the embedded store.
+    pub data_dir: PathBuf,
+    /// A key file to use instead of `server.key` in there.
+    pub server_key_file: Option<PathBuf>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Who sends.
+    pub gateways: Vec<Routed>,
+    /// In which order they are tried.
+    pub routing: Routing,
+    /// What happens when a send fails.
+    pub delivery: DeliverySettings,
+    /// What is remembered about sends.
+    pub tracker: TrackerSettings,
+    /// Texts of messages.
+    pub templates: Templates,
+    /// Rules of the default service.
+    pub policy: Policy,
+    /// How many queues the numbers are spread over.
+    pub shards: usize,
+    /// The limit on everything.
+    pub bounds: Bounds,
+}
+
+/// Everything that stops together.
+pub struct Running {
+    /// The front door.
+    pub verifier: Verifier,
+    /// Who sends.
+    pub delivery: Arc<Delivery>,
+    /// Where all of it is kept.
+    pub store: Arc<dyn Store>,
+}
+
+impl Running {
+    /// Opens the store, loads what is in it, and starts the shards.
+    pub async fn start(plan: Plan) -> Result<Self, StartError> {
+        let Plan {
+            data_dir,
+            server_key_file,
+            clock,
+            gateways,
+            routing,
+            delivery,
+            tracker,
+            templates,
+            policy,
+            shards,
+            bounds,
+        } = plan;
+        let store_clock = Arc::clone(&clock);
+        let opened = tokio::task::spawn_blocking(move || {
+            let key = load_or_create(&data_dir, server_key_file.as_deref())?;
+            let store = EmbeddedStore::open(OpenOptions::new(data_dir, key_fingerprint(&key), store_clock))?;
+            Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
+        });
+        let (server_key, store) = opened.await.map_err(StartError::Interrupted)??;
+        let tracker =
+            Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
+        let mut seed = [0; 32];
+        SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
+        let mut seeder = StdRng::from_seed(seed);
+        let delivery = Arc::new(Delivery::new(DeliveryParts {
+            gateways,
+            routing,
+            settings: delivery,
+            templates,
+            tracker,
+            clock: Arc::clone(&clock),
+            rng: StdRng::from_rng(&mut seeder),
+            bounds: bounds.clone(),
+        }));
+        let seeder = Mutex::new(seeder);
+        let verifier = Verifier::start(Parts {
+            store: Arc::clone(&store),
+            delivery: Arc::clone(&delivery),
+            clock,
+            policies: Policies::new(policy),
+            server_key,
+            seeds: Box::new(move || {
+                let mut seeder = seeder.lock().unwrap_or_else(PoisonError::into_inner);
+                StdRng::from_rng(&mut *seeder)
+            }),
+            shards,
+            bounds,
+        })
+        .await?;
+        Ok(Self { verifier, delivery, store })
+    }
+
+    /// Waits for every command in flight, writes what is not written yet, and closes the store.
+    ///
+    /// # Errors
+    /// When what was noted about sends could not be written, or the store not be closed.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        self.verifier.stop().await;
+        let noted = self.delivery.tracker().close().await;
+        self.store.close().await.and(noted)
+    }
+}

@@ -1,0 +1,93 @@
+//! What a send and a check are answered.
+
+use std::time::Duration;
+
+use super::OtpError;
+use crate::shard::{CheckAnswer, Refusal};
+
+/// A message that a provider has taken, or that will be tried again in the background.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub(super) message_id: String,
+    pub(super) attempts_left: u8,
+}
+
+impl Sent {
+    /// The provider's id of the message.
+    pub fn message_id(&self) -> &str {
+        &self.message_id
+    }
+
+    /// Wrong codes still allowed.
+    pub const fn attempts_left(&self) -> u8 {
+        self.attempts_left
+    }
+}
+
+/// What became of a check: three answers in one value.
+///
+/// | | `request_valid` | `code_valid` | `error` |
+/// |---|---|---|---|
+/// | the right code | true | true | none |
+/// | a wrong code | true | false | none |
+/// | no live verification: never sent, used, replaced or late | false | false | none |
+/// | the wrong code that used the last attempt | true | false | [`OtpError::Locked`] |
+/// | locked already, or the check could not be decided | false | false | the reason |
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a check that nobody looks at lets everybody in"]
+pub struct Verified {
+    request_valid: bool,
+    code_valid: bool,
+    attempts_left: Option<u8>,
+    error: Option<OtpError>,
+}
+
+impl Verified {
+    /// Whether there was a live verification to compare with.
+    pub const fn request_valid(&self) -> bool {
+        self.request_valid
+    }
+
+    /// Whether the code was right. It is used up by that.
+    pub const fn code_valid(&self) -> bool {
+        self.code_valid
+    }
+
+    /// Why the code was not judged, or that the number is locked out now.
+    pub const fn error(&self) -> Option<&OtpError> {
+        self.error.as_ref()
+    }
+
+    /// Wrong codes still allowed after a wrong one; `None` otherwise.
+    pub const fn attempts_left(&self) -> Option<u8> {
+        self.attempts_left
+    }
+
+    pub(super) fn failed(error: OtpError) -> Self {
+        Self { request_valid: false, code_valid: false, attempts_left: None, error: Some(error) }
+    }
+}
+
+impl From<Result<CheckAnswer, Refusal>> for Verified {
+    fn from(answer: Result<CheckAnswer, Refusal>) -> Self {
+        let locked = |live, remaining: Duration| Self {
+            request_valid: live,
+            ..Self::failed(OtpError::Locked { remaining })
+        };
+        match answer {
+            Ok(CheckAnswer::Approved) => {
+                Self { request_valid: true, code_valid: true, attempts_left: None, error: None }
+            }
+            Ok(CheckAnswer::Wrong { attempts_left, live }) => Self {
+                request_valid: live,
+                code_valid: false,
+                attempts_left: Some(attempts_left),
+                error: None,
+            },
+            Ok(CheckAnswer::LockedNow { remaining, live }) => locked(live, remaining),
+            Ok(CheckAnswer::Locked { remaining }) => locked(false, remaining),
+            Ok(CheckAnswer::GatewayFailed) => Self { request_valid: true, ..Self::failed(OtpError::Gateway) },
+            Err(refusal) => Self::failed(refusal.into()),
+        }
+    }
+}
