@@ -6,6 +6,7 @@
 
 mod budget;
 mod error;
+mod job;
 mod next_step;
 mod places;
 pub mod tracker;
@@ -23,23 +24,25 @@ use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::gateway::{Accepted, ErrorClass, Gateway, GatewayError, OutgoingMessage};
 use crate::template::{MessageStyle, Rendered, Templates};
 
+pub use crate::gateway::Verdict;
 use budget::Budget;
 pub use error::DeliveryError;
+pub use job::{CheckError, Delivered, Job, Purpose};
 use next_step::{NextStep, next_step};
 use places::Places;
 
-/// One message to deliver. Has no `Debug`: it contains a code.
-pub struct Job {
+/// One message to one gateway. Has no `Debug`: it contains a code.
+struct Letter {
     /// Whom it goes to.
-    pub to: PhoneNumber,
+    to: PhoneNumber,
     /// How it gets there.
-    pub channel: Channel,
+    channel: Channel,
     /// How the text is worded.
-    pub style: MessageStyle,
+    style: MessageStyle,
     /// The code.
-    pub code: Code,
+    code: Code,
     /// From this moment on the code cannot succeed, so nothing leaves.
-    pub expires: Timestamp,
+    expires: Timestamp,
 }
 
 /// Delivers through one gateway.
@@ -49,6 +52,7 @@ pub struct Delivery {
     templates: Templates,
     places: Places,
     send_budget: Duration,
+    tracker: tracker::Tracker,
 }
 
 impl Delivery {
@@ -61,7 +65,8 @@ impl Delivery {
         bounds: &Bounds,
     ) -> Self {
         let places = Places::new(bounds.sends, bounds.sends_waiting);
-        Self { gateway, clock, templates, places, send_budget: bounds.send_budget }
+        let tracker = tracker::Tracker::default();
+        Self { gateway, clock, templates, places, send_budget: bounds.send_budget, tracker }
     }
 
     /// Delivers one message. Returns when the gateway has accepted it or the outcome is as clear
@@ -72,7 +77,11 @@ impl Delivery {
     /// before a second attempt.
     ///
     /// Failures are logged here. Dropping the future abandons the message, whether sent or not.
-    pub async fn deliver<U>(&self, job: Job, still_usable: impl Fn() -> U) -> Result<Accepted, DeliveryError>
+    async fn deliver_letter<U>(
+        &self,
+        job: Letter,
+        still_usable: impl Fn() -> U,
+    ) -> Result<Accepted, DeliveryError>
     where
         U: Future<Output = bool>,
     {
@@ -85,7 +94,7 @@ impl Delivery {
     async fn deliver_within<U>(
         &self,
         budget: Budget,
-        job: &Job,
+        job: &Letter,
         still_usable: impl Fn() -> U,
     ) -> Result<Accepted, DeliveryError>
     where
@@ -125,7 +134,7 @@ impl Delivery {
     }
 
     /// The message as it is to leave now; `None` when the code has expired.
-    fn message(&self, job: &Job) -> Option<OutgoingMessage> {
+    fn message(&self, job: &Letter) -> Option<OutgoingMessage> {
         let valid_for = job.expires.since(self.clock.now());
         if valid_for.is_zero() {
             return None;
@@ -135,7 +144,7 @@ impl Delivery {
         Some(OutgoingMessage { to, channel, text, locale, code: job.code.clone(), valid_for, callback: None })
     }
 
-    fn log_outcome(&self, job: &Job, result: &Result<Accepted, DeliveryError>) {
+    fn log_outcome(&self, job: &Letter, result: &Result<Accepted, DeliveryError>) {
         let (number, channel, gateway) = (job.to, job.channel.as_str(), self.gateway.name().as_str());
         match result {
             Ok(accepted) => {
@@ -156,7 +165,7 @@ impl Delivery {
     }
 }
 
-fn log_gateway_error(job: &Job, error: &GatewayError, outcome: &'static str) {
+fn log_gateway_error(job: &Letter, error: &GatewayError, outcome: &'static str) {
     let (number, channel) = (job.to, job.channel.as_str());
     let GatewayError { gateway, class, code, detail, whole_gateway: _ } = error;
     let gateway = gateway.as_str();

@@ -166,7 +166,7 @@ async fn a_code_that_expires_in_the_queue_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_question_that_is_not_answered_sends_nothing() {
     let world = World::answering([error(RETRY), accepted("never")]);
-    let failed = world.delivery.deliver(World::job("{code}"), std::future::pending).await;
+    let failed = world.delivery.deliver_letter(World::job("{code}"), std::future::pending).await;
     assert_eq!(failed, Err(DeliveryError::TimedOutWaiting));
     assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 10_000));
 }

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::clock::Clock;
 use crate::config::Bounds;
-use crate::delivery::{Delivery, DeliveryError, Job};
+use crate::delivery::{Delivery, DeliveryError, Letter};
 use crate::domain::GatewayName;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::gateway::{Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage};
@@ -174,8 +174,8 @@ impl World {
         self
     }
 
-    pub(super) fn job(template: &str) -> Job {
-        Job {
+    pub(super) fn job(template: &str) -> Letter {
+        Letter {
             to: number(),
             channel: Channel::Sms,
             style: MessageStyle { wording: Wording::Custom(template.into()), ..MessageStyle::default() },
@@ -189,15 +189,15 @@ impl World {
     }
 
     pub(super) async fn deliver_expiring_in(&self, life: Duration) -> Result<Accepted, DeliveryError> {
-        self.run(Job { expires: TokioClock::EPOCH.plus(life), ..Self::job("{code}") }).await
+        self.run(Letter { expires: TokioClock::EPOCH.plus(life), ..Self::job("{code}") }).await
     }
 
-    async fn run(&self, job: Job) -> Result<Accepted, DeliveryError> {
+    async fn run(&self, job: Letter) -> Result<Accepted, DeliveryError> {
         let still_usable = || async {
             self.asked.fetch_add(1, Ordering::SeqCst);
             self.usable.load(Ordering::SeqCst)
         };
-        self.delivery.deliver(job, still_usable).await
+        self.delivery.deliver_letter(job, still_usable).await
     }
 
     /// From now on the code counts as used, replaced or locked.
