@@ -15,6 +15,11 @@ pub enum SendOutcome {
         /// When it may ask again.
         until: Timestamp,
     },
+    /// A gateway is being asked about a submitted code: decide again when that is settled.
+    Busy {
+        /// When it is over, settled or not.
+        until: Timestamp,
+    },
 }
 
 /// The right to send one message with one code.
@@ -45,11 +50,15 @@ pub fn send(
     send_budget: Duration,
     now: Timestamp,
 ) -> (NumberState, SendOutcome) {
-    let (failures, kept, current) = match state.at(now) {
+    let state = state.present(policy, now);
+    let (failures, kept, current) = match state {
         NumberState::Locked { until } => return (state, SendOutcome::Locked { until }),
         NumberState::Fresh => (0, Timestamp::EPOCH, None),
         NumberState::Open { failures, keep_until, verification } => (failures, keep_until, verification),
     };
+    if let Some(asked) = current.filter(|v| v.is_checking(now)) {
+        return (state, SendOutcome::Busy { until: asked.checking_until });
+    }
     let on_its_way = current.filter(|v| v.is_sending(now) && v.is_live(now) && v.length == options.length);
     let verification = Verification {
         salt: on_its_way.map_or(salt, |v| v.salt),
@@ -59,6 +68,9 @@ pub fn send(
         sending: on_its_way.map_or(0, |v| v.sending).saturating_add(1),
         sending_until: now.plus(send_budget),
         sent: on_its_way.is_some_and(|v| v.sent),
+        postponed: on_its_way.is_some_and(|v| v.postponed),
+        held: on_its_way.and_then(|v| v.held),
+        checking_until: Timestamp::EPOCH,
     };
     let next = NumberState::Open {
         failures,

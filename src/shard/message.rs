@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::command::{Command, NumberKey};
+use crate::domain::CodeLength;
 use crate::engine::Salt;
 use crate::store::{Outcome, StoreError};
 
@@ -15,6 +16,8 @@ pub enum Message {
     Committed(Result<Vec<Outcome>, StoreError>),
     /// Is this code still worth sending?
     IsUsable(NumberKey, Salt, oneshot::Sender<bool>),
+    /// What is the code made from that is out for the verification with this track?
+    LiveCode(NumberKey, u64, oneshot::Sender<Option<(Salt, CodeLength)>>),
     /// Time for a step of the sweep.
     Sweep,
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::command::{Command, NumberKey};
 use super::message::Message;
+use crate::domain::CodeLength;
 use crate::engine::Salt;
 
 /// The address book of the shards.
@@ -61,10 +62,23 @@ impl Router {
     /// Whether a message with the code of `salt` is still worth sending. A shard that cannot say
     /// says no.
     pub async fn is_usable(&self, key: NumberKey, salt: Salt) -> bool {
+        self.ask(&key, |reply| Message::IsUsable(key, salt, reply)).await.unwrap_or(false)
+    }
+
+    /// What the code is made from that is out for the verification with this track, while it can still
+    /// be used. A shard that cannot say says that there is none.
+    pub async fn live_code(&self, key: NumberKey, track: u64) -> Option<(Salt, CodeLength)> {
+        self.ask(&key, |reply| Message::LiveCode(key, track, reply)).await.flatten()
+    }
+
+    async fn ask<T>(
+        &self,
+        key: &NumberKey,
+        question: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Option<T> {
+        let shard = self.shards.get(self.owner(key)).and_then(ArcSwapOption::load_full)?;
         let (reply, answer) = oneshot::channel();
-        let Some(shard) = self.shards.get(self.owner(&key)).and_then(ArcSwapOption::load_full) else {
-            return false;
-        };
-        shard.cast(Message::IsUsable(key, salt, reply)).is_ok() && answer.await.unwrap_or(false)
+        shard.cast(question(reply)).ok()?;
+        answer.await.ok()
     }
 }

@@ -1,21 +1,28 @@
 //! The shard without its actor: which command is decided when, and when its answer may leave.
 //!
-//! Inputs are [`Core::submit`] and [`Core::committed`]; what is to be done comes out of
-//! [`Core::take_commit`] and [`Core::take_dispatches`]. There is no I/O and no clock in here, so a
-//! simulation drives the same code that serves.
+//! Inputs are [`Core::submit`], [`Core::committed`] and [`Core::sweep`]; what is to be done comes out of
+//! [`Core::take_commit`], [`Core::take_dispatches`], [`Core::take_asks`] and [`Core::take_notes`]. There is
+//! no I/O and no clock in here, so a simulation drives the same code that serves.
 
-use std::collections::{HashMap, HashSet};
+mod batch;
+mod leave;
+mod load;
+mod parking;
 
-use super::command::{
-    Command, CommandKind, Dispatch, NumberKey, SendCommand, SendDecision, SendEnd, SettleCommand,
-};
-use super::decide::{Durability, Judge};
+use std::collections::HashSet;
+
+use super::Refusal;
+use super::command::{Ask, CheckNote, Command, CommandKind, Dispatch, NumberKey};
+use super::decide::{Decision, Judge};
 use super::record;
 use super::table::{Entry, Table};
-use super::{Refusal, SendAnswer};
-use crate::domain::Timestamp;
-use crate::engine::{self, NumberState, Salt};
+use crate::domain::{CodeLength, Timestamp};
+use crate::engine::{NumberState, Salt, Verification};
 use crate::store::{Outcome, Revision, StoreError, Write};
+
+use batch::{Batch, Step};
+use load::Loads;
+use parking::Parking;
 
 /// How often a command is decided again because another writer of the store came first.
 const MAX_CONFLICTS: u8 = 4;
@@ -27,39 +34,17 @@ pub struct Core {
     commands_per_number: usize,
     waiting: Vec<Command>,
     in_flight: Option<Batch>,
-    busy: HashMap<NumberKey, Busy>,
+    loads: Loads,
+    /// Commands that wait for a check of their number that is being asked.
+    parking: Parking,
     /// Numbers whose last write failed: memory is stricter than the disk may be. Their next
     /// command writes them again before it is answered.
     unsettled: HashSet<NumberKey>,
     last_seen: Timestamp,
     commit: Option<Vec<Write>>,
     dispatches: Vec<Dispatch>,
-}
-
-/// Commands whose decisions are on their way to the disk.
-struct Batch {
-    commands: Vec<Command>,
-    /// The written numbers, in the order of the writes.
-    written: Vec<(NumberKey, Step)>,
-}
-
-/// What a batch does to one number.
-#[derive(Clone, Copy)]
-struct Step {
-    before: Entry,
-    state: NumberState,
-    /// What to assume if the commit fails.
-    strict: NumberState,
-    write: bool,
-}
-
-/// Commands about one number that are not answered yet.
-#[derive(Default, Clone, Copy)]
-struct Busy {
-    /// All of them, those at the gateway included.
-    unanswered: usize,
-    /// Those that wait for a decision or a commit.
-    queued: usize,
+    asks: Vec<Ask>,
+    notes: Vec<CheckNote>,
 }
 
 impl Core {
@@ -71,38 +56,31 @@ impl Core {
             commands_per_number,
             waiting: Vec::new(),
             in_flight: None,
-            busy: HashMap::new(),
+            loads: Loads::default(),
+            parking: Parking::default(),
             unsettled: HashSet::new(),
             last_seen: Timestamp::EPOCH,
             commit: None,
             dispatches: Vec::new(),
+            asks: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
     /// Takes a command in. It is decided at once, or with the next batch.
     pub fn submit(&mut self, mut command: Command, clock: Timestamp) {
         let now = self.tick(clock);
-        let busy = self.busy.entry(command.key).or_default();
-        if !matches!(command.kind, CommandKind::Settle(_)) {
-            // Sends at a gateway that hangs fill their own measure, never that of checks.
-            let load = match command.kind {
-                CommandKind::Check(_) => busy.queued,
-                CommandKind::Send(_) | CommandKind::Settle(_) => busy.unanswered,
-            };
-            if load >= self.commands_per_number {
-                refuse(command.kind, Refusal::NumberBusy);
-                return;
-            }
-            busy.unanswered += 1;
+        if !command.is_a_report() && self.loads.of(&command) >= self.commands_per_number {
+            leave::refuse(command.kind, Refusal::NumberBusy);
+            return;
         }
-        let alone = busy.queued == 0;
-        busy.queued += 1;
-        if self.in_flight.is_some() && !(alone && self.rests_on_durable_state(&command, now)) {
-            self.waiting.push(command);
-        } else if self.in_flight.is_some() {
+        let alone = self.loads.add(&command);
+        if self.in_flight.is_some() && alone && self.rests_on_durable_state(&command, now) {
             let state = self.table.entry(&command.key).state;
-            self.judge.decide(&mut command, state, now);
-            self.finish(command, now);
+            match self.judge.decide(&mut command, state, now) {
+                Decision::Made(..) => self.finish(command, now),
+                Decision::Busy => self.waiting.push(command),
+            }
         } else {
             self.waiting.push(command);
             self.begin_batch(now);
@@ -110,16 +88,14 @@ impl Core {
     }
 
     /// Whether the command is certain to write nothing, and its answer rests on what is durable:
-    /// a locked number's refusals, and checks of numbers that never asked.
+    /// a locked number's refusals, and what nothing can come of for a number that never asked.
     fn rests_on_durable_state(&self, command: &Command, now: Timestamp) -> bool {
-        let state = match command.kind {
-            CommandKind::Settle(_) => return false,
-            CommandKind::Send(_) | CommandKind::Check(_) => self.table.entry(&command.key).state.at(now),
-        };
-        let writes_nothing = match state {
-            NumberState::Locked { .. } => true,
-            NumberState::Fresh => matches!(command.kind, CommandKind::Check(_)),
-            NumberState::Open { .. } => false,
+        let state = self.table.entry(&command.key).state.at(now);
+        let writes_nothing = match (state, &command.kind) {
+            (_, CommandKind::Settle(_) | CommandKind::SettleCheck(_)) => false,
+            (NumberState::Locked { .. }, _) => true,
+            (NumberState::Fresh, CommandKind::Check(_) | CommandKind::Resume(_)) => true,
+            (NumberState::Fresh, CommandKind::Send(_)) | (NumberState::Open { .. }, _) => false,
         };
         writes_nothing && !self.unsettled.contains(&command.key)
     }
@@ -133,6 +109,7 @@ impl Core {
             for command in commands {
                 self.refuse(command, Refusal::StoreUnavailable);
             }
+            self.call_up(now);
             self.begin_batch(now);
             return;
         };
@@ -148,7 +125,11 @@ impl Core {
                 self.refuse(command, Refusal::StoreUnavailable);
             }
         }
-        // Commands that lost a race come before those that arrived later.
+        // Commands that lost a race come before those that arrived later, and those that waited for one
+        // of them come next.
+        for key in &conflicted {
+            again.extend(self.parking.take(key));
+        }
         again.append(&mut self.waiting);
         self.waiting = again;
         self.begin_batch(now);
@@ -198,98 +179,6 @@ impl Core {
         }
     }
 
-    /// Decides what is waiting, several commands of one number in order, and asks for one write
-    /// per changed number.
-    fn begin_batch(&mut self, now: Timestamp) {
-        if self.waiting.is_empty() || self.in_flight.is_some() {
-            return;
-        }
-        let mut commands = std::mem::take(&mut self.waiting);
-        let mut steps: HashMap<NumberKey, Step> = HashMap::with_capacity(commands.len());
-        for command in &mut commands {
-            let step = steps.entry(command.key).or_insert_with(|| {
-                let before = self.table.entry(&command.key);
-                let write = self.unsettled.contains(&command.key);
-                Step { before, state: before.state, strict: before.state, write }
-            });
-            let (next, durability) = self.judge.decide(command, step.state, now);
-            step.write |= durability == Durability::Required && next != step.state.at(now);
-            step.strict = engine::stricter(step.strict.at(now), next);
-            step.state = next;
-        }
-        let mut held = Vec::with_capacity(commands.len());
-        for command in commands {
-            if steps.get(&command.key).is_some_and(|step| step.write) {
-                held.push(command);
-            } else {
-                self.finish(command, now);
-            }
-        }
-        let mut written = Vec::with_capacity(steps.len());
-        let mut writes = Vec::with_capacity(steps.len());
-        for (key, step) in steps {
-            if step.write {
-                writes.push(write_of(key, &step, now));
-                written.push((key, step));
-            } else if step.state != step.before.state {
-                self.table.set(key, Entry { state: step.state, revision: step.before.revision });
-            }
-        }
-        if !writes.is_empty() {
-            self.in_flight = Some(Batch { commands: held, written });
-            self.commit = Some(writes);
-        }
-    }
-
-    /// Lets a decision leave: the answer, or the send that it permits.
-    fn finish(&mut self, command: Command, now: Timestamp) {
-        let key = command.key;
-        match command.kind {
-            CommandKind::Send(send) => match send.decided {
-                Some(SendDecision::Permitted(permit)) if self.carries(&key, &permit.salt, now) => {
-                    self.unqueue(key, false);
-                    let SendCommand { channel, style, reply, .. } = send;
-                    self.dispatches.push(Dispatch { key, permit, channel, style, reply });
-                }
-                Some(SendDecision::Permitted(permit)) => {
-                    // A later command of the same batch made the code useless: nothing is sent.
-                    let (end, reply) = (SendEnd::Failed { may_have_been_sent: false }, send.reply);
-                    let settle = SettleCommand { permit, end, reply, decided: None };
-                    self.waiting.push(Command::new(key, CommandKind::Settle(settle)));
-                }
-                Some(SendDecision::Locked { remaining }) => {
-                    self.unqueue(key, true);
-                    send.reply.send(Ok(SendAnswer::Locked { remaining }));
-                }
-                None => self.unqueue(key, true),
-            },
-            CommandKind::Check(check) => {
-                self.unqueue(key, true);
-                check.reply.send(check.decided.ok_or(Refusal::StoreUnavailable));
-            }
-            CommandKind::Settle(settle) => {
-                self.unqueue(key, true);
-                settle.reply.send(settle.decided.unwrap_or(Err(Refusal::StoreUnavailable)));
-            }
-        }
-    }
-
-    fn refuse(&mut self, command: Command, refusal: Refusal) {
-        self.unqueue(command.key, true);
-        refuse(command.kind, refusal);
-    }
-
-    fn unqueue(&mut self, key: NumberKey, answered: bool) {
-        let Some(busy) = self.busy.get_mut(&key) else { return };
-        busy.queued = busy.queued.saturating_sub(1);
-        if answered {
-            busy.unanswered = busy.unanswered.saturating_sub(1);
-        }
-        if busy.queued == 0 && busy.unanswered == 0 {
-            self.busy.remove(&key);
-        }
-    }
-
     /// The writes to hand to the store, if a batch is waiting for it.
     pub fn take_commit(&mut self) -> Option<Vec<Write>> {
         self.commit.take()
@@ -300,25 +189,56 @@ impl Core {
         std::mem::take(&mut self.dispatches)
     }
 
+    /// The questions to put to the gateways that hold codes.
+    pub fn take_asks(&mut self) -> Vec<Ask> {
+        std::mem::take(&mut self.asks)
+    }
+
+    /// What the tracker is to be told about verifications.
+    pub fn take_notes(&mut self) -> Vec<CheckNote> {
+        std::mem::take(&mut self.notes)
+    }
+
     /// Whether a message with the code of `salt` is still worth sending.
     pub fn is_usable(&mut self, key: &NumberKey, salt: &Salt, clock: Timestamp) -> bool {
         let now = self.tick(clock);
         self.carries(key, salt, now)
     }
 
-    fn carries(&self, key: &NumberKey, salt: &Salt, now: Timestamp) -> bool {
-        let current = self.table.entry(key).state.at(now).verification();
-        current.is_some_and(|v| v.salt == *salt && v.is_live(now))
+    /// What the code is made from that is out for a verification, while it can still be used.
+    pub fn live_code(&mut self, key: &NumberKey, track: u64, clock: Timestamp) -> Option<(Salt, CodeLength)> {
+        let now = self.tick(clock);
+        self.live(key, now).filter(|v| v.salt.track() == track).map(|v| (v.salt, v.length))
     }
 
-    /// Frees the memory of some numbers whose records have ended.
+    fn carries(&self, key: &NumberKey, salt: &Salt, now: Timestamp) -> bool {
+        self.live(key, now).is_some_and(|v| v.salt == *salt)
+    }
+
+    fn live(&self, key: &NumberKey, now: Timestamp) -> Option<Verification> {
+        let policy = self.judge.policies.of(key.service);
+        self.table.entry(key).state.present(policy, now).verification().filter(|v| v.is_live(now))
+    }
+
+    /// Frees the memory of some numbers whose records have ended, and decides the commands whose wait
+    /// for a check has ended without an answer.
     pub fn sweep(&mut self, step: usize, clock: Timestamp) -> usize {
         let now = self.tick(clock);
         // A number in the batch in flight may be freed: the end of the commit sets it anew. So may an
         // unsettled one: what the disk may have of it has ended too.
-        self.table.sweep(step, now, |key| {
+        let freed = self.table.sweep(step, now, |key| {
             self.unsettled.remove(key);
-        })
+        });
+        self.call_up(now);
+        self.begin_batch(now);
+        freed
+    }
+
+    /// Lets the commands go on whose number waits for no check, before those that came later.
+    fn call_up(&mut self, now: Timestamp) {
+        let mut called = self.parking.take_all_but(|key| is_asking(self.table.entry(key).state, now));
+        called.append(&mut self.waiting);
+        self.waiting = called;
     }
 
     /// Numbers held in memory.
@@ -334,19 +254,7 @@ impl Core {
     }
 }
 
-fn write_of(key: NumberKey, step: &Step, now: Timestamp) -> Write {
-    Write {
-        key: record::key_of(key.service, key.number),
-        expect: step.before.revision,
-        put: record::encode(&step.state),
-        gc_after: step.state.ends().unwrap_or(now),
-    }
-}
-
-fn refuse(kind: CommandKind, refusal: Refusal) {
-    match kind {
-        CommandKind::Send(send) => send.reply.send(Err(refusal)),
-        CommandKind::Check(check) => check.reply.send(Err(refusal)),
-        CommandKind::Settle(settle) => settle.reply.send(Err(refusal)),
-    }
+/// Whether a gateway is being asked about a code of the number.
+fn is_asking(state: NumberState, now: Timestamp) -> bool {
+    state.at(now).verification().is_some_and(|v| v.is_checking(now))
 }
