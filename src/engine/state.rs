@@ -12,8 +12,7 @@ impl Salt {
     /// The half of it that names the verification's sends wherever they are remembered or reported. It
     /// says nothing of the code, which the other half and the server key are needed for too.
     pub fn track(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        self.0.iter().take(8).fold(0, |track, byte| track << 8 | u64::from(*byte))
     }
 }
 

@@ -117,11 +117,20 @@ pub enum SendDecision {
 #[derive(Debug)]
 pub struct ResumeCommand {
     /// What is to be sent.
-    pub due: Due,
+    pub due: Box<Due>,
     /// Where it is told what came of it.
     pub reply: Reply<FollowedUp>,
-    /// The decision; `None` in it when the code is not worth sending any more.
-    pub decided: Option<Option<SendPermit>>,
+    /// The decision.
+    pub decided: Option<ResumeDecision>,
+}
+
+/// What was decided about a planned send.
+#[derive(Debug, Clone, Copy)]
+pub enum ResumeDecision {
+    /// Hand it to delivery.
+    Permitted(SendPermit),
+    /// The code is not worth sending any more.
+    NotUsable,
 }
 
 /// What became of a planned send, as far as whoever planned it must act.

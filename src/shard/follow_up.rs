@@ -89,10 +89,9 @@ impl<P: Plan> FollowUps<P> {
         let (key, number) = (due.about.key, due.about.number);
         let followed = AssertUnwindSafe(self.follow_while_usable(due, &mut stop)).catch_unwind().await;
         match followed {
-            Ok(Followed::Settled) => {}
+            // One that was stopped is due again after the next start.
+            Ok(Followed::Settled | Followed::Stopped) => {}
             Ok(Followed::NotUsable) => self.plan.drop_follow_up(key, Dropped::NotUsable),
-            // After the next start it is due again, if its code is still good then.
-            Ok(Followed::Stopped) => {}
             Ok(Followed::Lost) | Err(_) => {
                 tracing::error!(%number, "a planned message was lost in a shard's failure; it may have been sent");
             }
@@ -101,7 +100,7 @@ impl<P: Plan> FollowUps<P> {
 
     async fn follow_while_usable(&self, due: Due, stop: &mut watch::Receiver<bool>) -> Followed {
         while self.around.clock.now() < due.about.expires {
-            match self.try_once(due.clone()).await {
+            match self.try_once(Box::new(due.clone())).await {
                 Tried::Ended(followed) => return followed,
                 Tried::Again => {}
             }
@@ -113,7 +112,7 @@ impl<P: Plan> FollowUps<P> {
         Followed::NotUsable
     }
 
-    async fn try_once(&self, due: Due) -> Tried {
+    async fn try_once(&self, due: Box<Due>) -> Tried {
         let place = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => place,
             Err(TryAcquireError::NoPermits) => return Tried::Again,

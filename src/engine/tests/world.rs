@@ -76,6 +76,11 @@ impl World {
         }
     }
 
+    /// Whether a send would be permitted now.
+    pub fn may_ask(&mut self) -> bool {
+        matches!(self.ask(), SendOutcome::Permitted(_))
+    }
+
     /// The gateway's answer to a permit.
     pub fn settles(&mut self, permit: &SendPermit, result: GatewayResult) -> SettleOutcome {
         let (next, outcome) = settle(self.state, &self.policy, permit, result, self.now);

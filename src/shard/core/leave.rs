@@ -2,11 +2,12 @@
 
 use super::Core;
 use crate::delivery::Purpose;
+use crate::delivery::tracker::{Due, Parcel};
 use crate::domain::Timestamp;
 use crate::engine::{CheckPermit, CheckResult};
 use crate::shard::command::{
     Ask, Caller, CheckCommand, CheckDecision, Command, CommandKind, Dispatch, FollowedUp, NumberKey,
-    ResumeCommand, SendCommand, SendDecision, SendEnd, SettleCheckCommand, SettleCommand,
+    ResumeCommand, ResumeDecision, SendCommand, SendDecision, SendEnd, SettleCheckCommand, SettleCommand,
 };
 use crate::shard::{Refusal, SendAnswer};
 
@@ -54,12 +55,13 @@ impl Core {
     fn finish_resume(&mut self, key: NumberKey, resume: ResumeCommand, now: Timestamp) {
         let ResumeCommand { due, reply, decided } = resume;
         match decided {
-            Some(Some(permit)) => {
-                let (channel, style) = (due.follow_up.channel, due.about.style);
-                let (purpose, caller) = (Purpose::FollowUp(due.follow_up), Caller::FollowUp(reply));
+            Some(ResumeDecision::Permitted(permit)) => {
+                let Due { about: Parcel { style, .. }, follow_up } = *due;
+                let channel = follow_up.channel;
+                let (purpose, caller) = (Purpose::FollowUp(follow_up), Caller::FollowUp(reply));
                 self.dispatch(Dispatch { key, permit, channel, style, purpose, caller }, now);
             }
-            Some(None) => {
+            Some(ResumeDecision::NotUsable) => {
                 self.loads.unqueue(key, true);
                 reply.send(Ok(FollowedUp::NotUsable));
             }

@@ -90,12 +90,13 @@ impl Core {
     /// Whether the command is certain to write nothing, and its answer rests on what is durable:
     /// a locked number's refusals, and what nothing can come of for a number that never asked.
     fn rests_on_durable_state(&self, command: &Command, now: Timestamp) -> bool {
-        let state = self.table.entry(&command.key).state.at(now);
-        let writes_nothing = match (state, &command.kind) {
-            (_, CommandKind::Settle(_) | CommandKind::SettleCheck(_)) => false,
-            (NumberState::Locked { .. }, _) => true,
-            (NumberState::Fresh, CommandKind::Check(_) | CommandKind::Resume(_)) => true,
-            (NumberState::Fresh, CommandKind::Send(_)) | (NumberState::Open { .. }, _) => false,
+        if command.is_a_report() {
+            return false;
+        }
+        let writes_nothing = match self.table.entry(&command.key).state.at(now) {
+            NumberState::Locked { .. } => true,
+            NumberState::Fresh => !matches!(command.kind, CommandKind::Send(_)),
+            NumberState::Open { .. } => false,
         };
         writes_nothing && !self.unsettled.contains(&command.key)
     }

@@ -7,7 +7,9 @@ use crate::domain::Timestamp;
 use crate::engine::{
     self, GatewayResult, NumberState, Policy, ResumeOutcome, Salt, SendOutcome, SettleOutcome,
 };
-use crate::shard::command::{ResumeCommand, SendCommand, SendDecision, SendEnd, SettleCommand};
+use crate::shard::command::{
+    ResumeCommand, ResumeDecision, SendCommand, SendDecision, SendEnd, SettleCommand,
+};
 use crate::shard::{Refusal, SendAnswer};
 
 pub fn send(
@@ -37,8 +39,8 @@ pub fn resume(
 ) -> Decision {
     let (next, outcome) = engine::resume(state, policy, resume.due.about.salt, budget, now);
     resume.decided = Some(match outcome {
-        ResumeOutcome::Permitted(permit) => Some(permit),
-        ResumeOutcome::NotUsable => None,
+        ResumeOutcome::Permitted(permit) => ResumeDecision::Permitted(permit),
+        ResumeOutcome::NotUsable => ResumeDecision::NotUsable,
         ResumeOutcome::Busy { .. } => return Decision::Busy,
     });
     // Of a code that a gateway holds, nobody has ours yet: after a crash it must be known that somebody
