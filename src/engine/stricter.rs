@@ -15,8 +15,9 @@ pub fn stricter(before: NumberState, after: NumberState, now: Timestamp) -> Numb
         (locked @ NumberState::Locked { .. }, _) | (_, locked @ NumberState::Locked { .. }) => locked,
         (NumberState::Fresh, other) => other,
         // The code may be used up; the count that a success would clear stays.
-        (NumberState::Open { failures, keep_until, .. }, NumberState::Fresh) => {
-            NumberState::Open { failures, keep_until, verification: None }
+        (NumberState::Open { failures, keep_until, verification }, NumberState::Fresh) => {
+            let verification = verification.and_then(|v| used_up(v, now));
+            NumberState::Open { failures, keep_until, verification }
         }
         (
             NumberState::Open { failures: a, keep_until: kept_a, verification: old },
@@ -48,4 +49,11 @@ fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verificati
         },
         ..new
     }
+}
+
+/// A code that nobody may use any more. Of one that a gateway was asked about it stays known that its
+/// attempt was not settled: it may have been the last one, which locks.
+fn used_up(code: Verification, now: Timestamp) -> Option<Verification> {
+    let (expires, checking_until) = (code.expires.min(now), code.checking_until.min(now));
+    (checking_until != Timestamp::EPOCH).then_some(Verification { expires, checking_until, ..code })
 }

@@ -328,6 +328,20 @@ fn after_a_failed_commit_of_an_answer_nothing_is_approved_and_nothing_given_back
     }
 }
 
+#[test]
+fn after_a_failed_commit_of_an_approval_of_the_last_attempt_the_number_is_locked() {
+    let mut world = World::new();
+    world.sends_held();
+    for _ in 0..4 {
+        world.asks_in_vain();
+    }
+    let permit = world.asks();
+    let before = world.state;
+    world.hears(&permit, CheckResult::Approved);
+    world.state = stricter(before, world.state, world.now);
+    assert!(matches!(world.ask(), SendOutcome::Locked { .. }));
+}
+
 mod resumed {
     use super::*;
     use crate::engine::{ResumeOutcome, Salt};

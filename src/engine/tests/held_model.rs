@@ -499,8 +499,9 @@ impl Run {
                     self.evaluated = 0;
                 }
             }
-            CheckOutcome::Wrong { attempts_left, .. } if attempts_left == self.world.policy.max_attempts => {}
-            CheckOutcome::Wrong { .. } | CheckOutcome::LockedNow { .. } if told => self.evaluated += 1,
+            CheckOutcome::Wrong { live: true, .. } | CheckOutcome::LockedNow { live: true, .. } if told => {
+                self.evaluated += 1;
+            }
             CheckOutcome::Ask(permit) if told => {
                 self.evaluated += 1;
                 self.asked.push(permit);
