@@ -84,7 +84,7 @@ pub fn resolve(
     let shards = r.value("shards", keys.shards).as_usize();
 
     let (listen, gateways) = (listen?, gateways?);
-    r.row("gateways", routes(&gateways.value), &gateways.origin);
+    r.row("gateways", gateways.value.routing.to_string(), &gateways.origin);
     r.row("listen address", listen.value.to_string(), &listen.origin);
     let settings = Settings {
         listen: listen.value,

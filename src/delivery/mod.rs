@@ -16,6 +16,7 @@ mod budget;
 mod circuit;
 mod conclude;
 mod error;
+mod feedback;
 mod held;
 mod job;
 mod log;
@@ -40,6 +41,7 @@ use crate::domain::{Channel, GatewayName, Held, Routing};
 use crate::gateway::Gateway;
 use crate::template::Templates;
 
+pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
 pub use error::DeliveryError;
 pub use held::CheckError;
@@ -93,6 +95,8 @@ pub struct Delivery {
     clock: Arc<dyn Clock>,
     rng: Mutex<StdRng>,
     send_budget: Duration,
+    /// Whether some gateway wants to know which messages led to a verified number.
+    confirms: bool,
     /// Gateways that hold codes and are not configured, as far as that was logged.
     unknown_holders: Mutex<Vec<GatewayName>>,
 }
@@ -102,6 +106,7 @@ impl Delivery {
     pub fn new(parts: DeliveryParts) -> Self {
         let DeliveryParts { gateways, routing, settings, templates, tracker, clock, rng, bounds } = parts;
         let outlet = |routed| Outlet::new(routed, &bounds, settings.breaker);
+        let confirms = gateways.iter().any(|routed| routed.gateway.wants_confirmation());
         Self {
             outlets: gateways.into_iter().map(outlet).collect(),
             routing,
@@ -112,6 +117,7 @@ impl Delivery {
             clock,
             rng: Mutex::new(rng),
             send_budget: bounds.send_budget,
+            confirms,
             unknown_holders: Mutex::default(),
         }
     }

@@ -7,17 +7,21 @@
 mod check;
 mod derive;
 mod policy;
+mod resume;
 mod send;
 mod settle;
+mod settle_check;
 mod state;
 mod stricter;
 #[cfg(test)]
 mod tests;
 
-pub use check::{CheckOutcome, Submitted, check};
+pub use check::{CheckOutcome, CheckPermit, Submitted, check};
 pub use derive::{derive_code, key_fingerprint};
 pub use policy::{Policies, Policy, SendOptions};
+pub use resume::{ResumeOutcome, resume};
 pub use send::{SendOutcome, SendPermit, send};
 pub use settle::{GatewayResult, SettleOutcome, settle};
+pub use settle_check::{CheckResult, CheckSettled, settle_check};
 pub use state::{NumberState, Salt, Verification};
 pub use stricter::stricter;

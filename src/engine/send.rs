@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{NumberState, Policy, Salt, SendOptions, Verification};
-use crate::domain::{CodeLength, Timestamp};
+use crate::domain::{CodeLength, Held, Timestamp};
 
 /// What a send may do next. No message leaves before the state it comes with is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,11 @@ pub enum SendOutcome {
     /// The number is locked out.
     Locked {
         /// When it may ask again.
+        until: Timestamp,
+    },
+    /// A gateway is being asked about a submitted code: decide again when that is settled.
+    Busy {
+        /// When it is over, settled or not.
         until: Timestamp,
     },
 }
@@ -26,6 +31,9 @@ pub struct SendPermit {
     pub length: CodeLength,
     /// When it ends: the message must not leave after that.
     pub expires: Timestamp,
+    /// Who keeps this verification's code because an earlier message was a gateway's own: no other can
+    /// repeat it.
+    pub held: Option<Held>,
     /// The code that this one replaced; it comes back if this one surely reached nobody.
     pub replaced: Option<Verification>,
 }
@@ -45,11 +53,15 @@ pub fn send(
     send_budget: Duration,
     now: Timestamp,
 ) -> (NumberState, SendOutcome) {
-    let (failures, kept, current) = match state.at(now) {
+    let state = state.present(policy, now);
+    let (failures, kept, current) = match state {
         NumberState::Locked { until } => return (state, SendOutcome::Locked { until }),
         NumberState::Fresh => (0, Timestamp::EPOCH, None),
         NumberState::Open { failures, keep_until, verification } => (failures, keep_until, verification),
     };
+    if let Some(asked) = current.filter(|v| v.is_checking(now)) {
+        return (state, SendOutcome::Busy { until: asked.checking_until });
+    }
     let on_its_way = current.filter(|v| v.is_sending(now) && v.is_live(now) && v.length == options.length);
     let verification = Verification {
         salt: on_its_way.map_or(salt, |v| v.salt),
@@ -59,6 +71,9 @@ pub fn send(
         sending: on_its_way.map_or(0, |v| v.sending).saturating_add(1),
         sending_until: now.plus(send_budget),
         sent: on_its_way.is_some_and(|v| v.sent),
+        postponed: on_its_way.is_some_and(|v| v.postponed),
+        held: on_its_way.and_then(|v| v.held),
+        checking_until: Timestamp::EPOCH,
     };
     let next = NumberState::Open {
         failures,
@@ -70,6 +85,7 @@ pub fn send(
         salt: verification.salt,
         length: verification.length,
         expires: verification.expires,
+        held: verification.held,
         replaced,
     };
     (next, SendOutcome::Permitted(permit))

@@ -1,16 +1,20 @@
 //! What a gateway's answer does to the number it was about.
 
 use super::{NumberState, Policy, SendPermit};
-use crate::domain::Timestamp;
+use crate::domain::{Held, Timestamp};
 
 /// How a send ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewayResult {
-    /// The provider accepted the message.
+    /// A gateway that carries our code accepted the message.
     Accepted,
+    /// A gateway that makes and holds the code itself accepted the message, or may have.
+    Held(Held),
+    /// Nothing was sent yet; it will be tried again without anybody asking.
+    Postponed,
     /// Surely nothing was sent.
     Failed,
-    /// Nobody knows: the message may arrive.
+    /// Nobody knows: a message with our code may arrive.
     Unknown,
 }
 
@@ -33,7 +37,7 @@ pub enum SettleOutcome {
 ///
 /// The count of wrong codes stays as it is, whatever the gateway said. A code that surely reached
 /// nobody is withdrawn, and the one it replaced is good again for the rest of its life; a code
-/// that may arrive stays good.
+/// that may arrive stays good. A check that is being asked meanwhile is not touched.
 pub fn settle(
     state: NumberState,
     policy: &Policy,
@@ -41,7 +45,7 @@ pub fn settle(
     result: GatewayResult,
     now: Timestamp,
 ) -> (NumberState, SettleOutcome) {
-    let state = state.at(now);
+    let state = state.present(policy, now);
     let (failures, keep_until, current) = match state {
         NumberState::Locked { until } => return (state, SettleOutcome::Locked { until }),
         NumberState::Fresh => {
@@ -55,9 +59,13 @@ pub fn settle(
         return (state, outcome);
     };
     verification.sending = verification.sending.saturating_sub(1);
-    verification.sent |= result != GatewayResult::Failed;
-    let reached_nobody = !verification.sent && verification.sending == 0;
-    let next = if reached_nobody {
+    match result {
+        GatewayResult::Accepted | GatewayResult::Unknown => verification.sent = true,
+        GatewayResult::Held(held) => verification.held = Some(held),
+        GatewayResult::Postponed => verification.postponed = true,
+        GatewayResult::Failed => {}
+    }
+    let next = if verification.reached_nobody() {
         if permit.replaced.is_none() && failures == 0 {
             NumberState::Fresh
         } else {

@@ -1,11 +1,20 @@
 //! The state of one number in one service.
 
-use crate::domain::{CodeLength, Timestamp};
+use super::Policy;
+use crate::domain::{CodeLength, Held, Timestamp};
 
 /// The random bytes that a code is derived from, together with the server key. Also what tells
 /// one code of a number from the next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Salt(pub [u8; 16]);
+
+impl Salt {
+    /// The half of it that names the verification's sends wherever they are remembered or reported. It
+    /// says nothing of the code, which the other half and the server key are needed for too.
+    pub fn track(&self) -> u64 {
+        self.0.iter().take(8).fold(0, |track, byte| track << 8 | u64::from(*byte))
+    }
+}
 
 impl std::fmt::Debug for Salt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -49,14 +58,38 @@ pub struct Verification {
     pub sending: u8,
     /// By when those sends are certainly over, answered or not.
     pub sending_until: Timestamp,
-    /// Whether some message with this code was, or may have been, accepted by a gateway.
+    /// Whether some message with our code was, or may have been, accepted by a gateway that carries it.
     pub sent: bool,
+    /// Whether a message is to be tried again later: the code stays although nobody has it yet.
+    pub postponed: bool,
+    /// Who made and keeps a code of its own for this verification.
+    pub held: Option<Held>,
+    /// Until when that gateway may be busy with a submitted code; [`Timestamp::EPOCH`] when none is
+    /// being asked. It stays on the disk after a crash: the attempt is counted, and nobody will say
+    /// what came of it.
+    pub checking_until: Timestamp,
 }
 
 impl Verification {
     /// Whether the code can still succeed.
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires
+    }
+
+    /// Whether somebody may have our own code. One that no gateway carried is never right: nobody can
+    /// know it but by guessing.
+    pub const fn ours_may_be_out(&self) -> bool {
+        self.held.is_none() || self.sent || self.sending > 0
+    }
+
+    /// Whether nobody has, or can still get, a code of this verification.
+    pub const fn reached_nobody(&self) -> bool {
+        self.held.is_none() && !self.sent && !self.postponed && self.sending == 0
+    }
+
+    /// Whether the gateway that holds the code is being asked right now.
+    pub fn is_checking(&self, now: Timestamp) -> bool {
+        now < self.checking_until
     }
 
     /// Whether a message with this code may be on its way to the gateway right now.
@@ -66,8 +99,25 @@ impl Verification {
 }
 
 impl NumberState {
+    /// The state that every decision begins with, so that nothing depends on when somebody looks: a
+    /// record whose time has come is fresh, and a check that nobody settled in time is over. That
+    /// attempt stays counted, and if it was the last one it locks from the moment its time ended.
+    #[must_use]
+    pub fn present(self, policy: &Policy, now: Timestamp) -> Self {
+        let state = self.at(now);
+        let Self::Open { failures, keep_until, verification: Some(v) } = state else { return state };
+        if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
+            return state;
+        }
+        if failures >= policy.max_attempts {
+            return Self::Locked { until: v.checking_until.plus(policy.lockout) }.at(now);
+        }
+        let verification = Some(Verification { checking_until: Timestamp::EPOCH, ..v });
+        Self::Open { failures, keep_until, verification }
+    }
+
     /// The state at `now`: a record whose time has come is fresh, whether or not a sweep has
-    /// been by. Every decision begins here, so that nothing depends on the sweep's timing.
+    /// been by.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
         match self.ends() {

@@ -1,11 +1,13 @@
 //! What memory keeps when a commit fails.
 
-use super::NumberState;
+use super::{NumberState, Verification};
+use crate::domain::Timestamp;
 
 /// The stricter of two states of one number: what to assume when nobody knows whether the step
 /// from `before` to `after` became durable. A count once made stays, a lockout stays, and a code
-/// that may be used up is void.
-pub fn stricter(before: NumberState, after: NumberState) -> NumberState {
+/// that may be used up is void. What a command was to do outside once it was durable, a message or a
+/// question to the gateway that holds the code, is not done; `now` is when that is decided.
+pub fn stricter(before: NumberState, after: NumberState, now: Timestamp) -> NumberState {
     match (before, after) {
         (NumberState::Locked { until: a }, NumberState::Locked { until: b }) => {
             NumberState::Locked { until: a.max(b) }
@@ -13,8 +15,9 @@ pub fn stricter(before: NumberState, after: NumberState) -> NumberState {
         (locked @ NumberState::Locked { .. }, _) | (_, locked @ NumberState::Locked { .. }) => locked,
         (NumberState::Fresh, other) => other,
         // The code may be used up; the count that a success would clear stays.
-        (NumberState::Open { failures, keep_until, .. }, NumberState::Fresh) => {
-            NumberState::Open { failures, keep_until, verification: None }
+        (NumberState::Open { failures, keep_until, verification }, NumberState::Fresh) => {
+            let verification = verification.and_then(|v| used_up(v, now));
+            NumberState::Open { failures, keep_until, verification }
         }
         (
             NumberState::Open { failures: a, keep_until: kept_a, verification: old },
@@ -22,11 +25,35 @@ pub fn stricter(before: NumberState, after: NumberState) -> NumberState {
         ) => {
             // A new code whose send was not committed never left: the old one stays good.
             let verification = match (old, new) {
-                (Some(old), Some(new)) if old.salt == new.salt => Some(new),
+                (Some(old), Some(new)) if old.salt == new.salt => Some(same_code(old, new, now)),
                 (old, Some(_)) => old,
                 (_, None) => None,
             };
             NumberState::Open { failures: a.max(b), keep_until: kept_a.max(kept_b), verification }
         }
     }
+}
+
+/// Both are about one code: what is known of its fate stays known.
+fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verification {
+    Verification {
+        // A further message that was not committed never left; one that was settled has its answer.
+        sending: old.sending.min(new.sending),
+        postponed: old.postponed || new.postponed,
+        // Nor was a gateway asked about a check that was not committed: it is over, and counts. One that
+        // was committed before goes on.
+        checking_until: if old.checking_until == new.checking_until {
+            old.checking_until
+        } else {
+            new.checking_until.min(now)
+        },
+        ..new
+    }
+}
+
+/// A code that nobody may use any more. Of one that a gateway was asked about it stays known that its
+/// attempt was not settled: it may have been the last one, which locks.
+fn used_up(code: Verification, now: Timestamp) -> Option<Verification> {
+    let (expires, checking_until) = (code.expires.min(now), code.checking_until.min(now));
+    (checking_until != Timestamp::EPOCH).then_some(Verification { expires, checking_until, ..code })
 }

@@ -9,7 +9,7 @@ use crate::app::{Plan, Running, StartError, build_gateways};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Bounds, DeliverySettings, GatewaySettings, RetrySettings, Settings, TrackerSettings};
 use crate::delivery::Routed;
-use crate::domain::{CodeLength, GatewayName, Region, Routing};
+use crate::domain::{CodeLength, Region, Routing};
 use crate::engine::{Policy, SendOptions};
 use crate::gateway::Gateway;
 use crate::template::{TemplateSettings, Templates};

@@ -35,7 +35,7 @@ use crate::app::Running;
 use crate::config::Settings;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
-use crate::shard::{CheckRequest, Refusal, SendAnswer, SendRequest};
+use crate::shard::{CheckRequest, SendAnswer, SendRequest};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
 

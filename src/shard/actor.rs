@@ -6,9 +6,9 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::core::Core;
-use super::dispatch;
 use super::message::Message;
 use super::surroundings::Surroundings;
+use super::{ask, dispatch};
 use crate::store::Write;
 
 /// Numbers looked at by one step of the sweep.
@@ -53,12 +53,21 @@ impl Actor for ShardActor {
             Message::IsUsable(key, salt, reply) => {
                 let _ = reply.send(core.is_usable(&key, &salt, now));
             }
+            Message::Live(key, track, reply) => {
+                let _ = reply.send(core.live_of(&key, track, now));
+            }
             Message::Sweep => {
                 core.sweep(SWEEP_STEP, now);
             }
         }
         for send in core.take_dispatches() {
             tokio::spawn(dispatch::run(send, Arc::clone(around)));
+        }
+        for question in core.take_asks() {
+            tokio::spawn(ask::run(question, Arc::clone(around)));
+        }
+        for note in core.take_notes() {
+            around.delivery.note_check(note.key, note.status);
         }
         if let Some(writes) = core.take_commit() {
             tokio::spawn(commit(writes, Arc::clone(around), myself));

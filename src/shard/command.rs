@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{CheckAnswer, Refusal, SendAnswer};
-use crate::domain::{Channel, Code, PhoneNumber, ServiceId};
-use crate::engine::{SendOptions, SendPermit};
+use crate::delivery::Purpose;
+use crate::delivery::tracker::{Due, VerifyStatus};
+use crate::domain::{Channel, Code, Held, PhoneNumber, ServiceId, TrackKey};
+use crate::engine::{CheckPermit, CheckResult, SendOptions, SendPermit};
 use crate::template::MessageStyle;
 
 /// A number in a service: what state is kept for, and what decides which shard owns it.
@@ -58,6 +60,15 @@ impl Command {
     pub fn new(key: NumberKey, kind: CommandKind) -> Self {
         Self { key, kind, conflicts: 0 }
     }
+
+    /// Whether it reports how something ended. Such a command is never refused for want of room, and
+    /// never waits for a check that is being asked: it may be what ends it.
+    pub const fn is_a_report(&self) -> bool {
+        match self.kind {
+            CommandKind::Settle(_) | CommandKind::SettleCheck(_) => true,
+            CommandKind::Send(_) | CommandKind::Resume(_) | CommandKind::Check(_) => false,
+        }
+    }
 }
 
 /// What is asked. Each kind carries its own decision, which leaves only when it is durable.
@@ -65,10 +76,14 @@ impl Command {
 pub enum CommandKind {
     /// Send a code.
     Send(SendCommand),
+    /// Send the code that is out once more.
+    Resume(ResumeCommand),
     /// Check a code.
     Check(CheckCommand),
     /// Take note of what the gateway did with a send.
     Settle(SettleCommand),
+    /// Take note of what the gateway that holds a code said about a submitted one.
+    SettleCheck(SettleCheckCommand),
 }
 
 /// Send a code.
@@ -98,6 +113,37 @@ pub enum SendDecision {
     },
 }
 
+/// Send the code that is out once more: nobody asked for that now, it was planned.
+#[derive(Debug)]
+pub struct ResumeCommand {
+    /// What is to be sent.
+    pub due: Box<Due>,
+    /// Where it is told what came of it.
+    pub reply: Reply<FollowedUp>,
+    /// The decision.
+    pub decided: Option<ResumeDecision>,
+}
+
+/// What was decided about a planned send.
+#[derive(Debug, Clone, Copy)]
+pub enum ResumeDecision {
+    /// Hand it to delivery.
+    Permitted(SendPermit),
+    /// The code is not worth sending any more.
+    NotUsable,
+}
+
+/// What became of a planned send, as far as whoever planned it must act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowedUp {
+    /// Delivery had it, and has noted what came of it.
+    Done,
+    /// The code was used, replaced or locked, or it has expired.
+    NotUsable,
+    /// Delivery had no room for it; nothing was sent.
+    NoRoom,
+}
+
 /// Check a code.
 #[derive(Debug)]
 pub struct CheckCommand {
@@ -106,7 +152,38 @@ pub struct CheckCommand {
     /// Where the answer goes.
     pub reply: Reply<CheckAnswer>,
     /// The decision.
-    pub decided: Option<CheckAnswer>,
+    pub decided: Option<CheckDecision>,
+}
+
+/// What was decided about a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckDecision {
+    /// Answer, and tell the tracker if there was a verification.
+    Answer(CheckAnswer, Option<CheckNote>),
+    /// Ask the gateway that holds the code.
+    Ask(CheckPermit),
+}
+
+/// What the tracker is told about a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckNote {
+    /// Which one.
+    pub key: TrackKey,
+    /// What became of it.
+    pub status: VerifyStatus,
+}
+
+/// Take note of what the gateway that holds a code said about a submitted one.
+#[derive(Debug)]
+pub struct SettleCheckCommand {
+    /// The permit that it was asked with.
+    pub permit: CheckPermit,
+    /// What it said.
+    pub result: CheckResult,
+    /// The reply of the check.
+    pub reply: Reply<CheckAnswer>,
+    /// The decision.
+    pub decided: Option<(CheckAnswer, CheckNote)>,
 }
 
 /// Take note of what the gateway did with a send.
@@ -116,10 +193,37 @@ pub struct SettleCommand {
     pub permit: SendPermit,
     /// How it ended.
     pub end: SendEnd,
-    /// The reply of the send.
-    pub reply: Reply<SendAnswer>,
+    /// Who is told.
+    pub caller: Caller,
     /// The decision.
     pub decided: Option<Result<SendAnswer, Refusal>>,
+}
+
+/// Who waits for the end of a send.
+#[derive(Debug)]
+pub enum Caller {
+    /// Somebody who asked for it.
+    Client(Reply<SendAnswer>),
+    /// Whoever sees to it that planned sends are made.
+    FollowUp(Reply<FollowedUp>),
+}
+
+impl Caller {
+    /// Tells them. A planned send has been made, or not, whatever became of the decision about it: it
+    /// must not be made again because the store failed.
+    pub fn answer(self, end: &SendEnd, answer: Result<SendAnswer, Refusal>) {
+        match self {
+            Self::Client(reply) => reply.send(answer),
+            Self::FollowUp(reply) => reply.send(Ok(match end {
+                SendEnd::NoLongerUsable => FollowedUp::NotUsable,
+                SendEnd::Overloaded => FollowedUp::NoRoom,
+                SendEnd::Accepted { .. }
+                | SendEnd::Postponed { .. }
+                | SendEnd::NumberRefused
+                | SendEnd::Failed { .. } => FollowedUp::Done,
+            })),
+        }
+    }
 }
 
 /// How a send ended, as far as the number's state and its caller's answer care.
@@ -129,6 +233,13 @@ pub enum SendEnd {
     Accepted {
         /// The provider's id of the message.
         message_id: String,
+        /// Who holds the code, if it is not ours.
+        held: Option<Held>,
+    },
+    /// Nothing was sent yet; delivery will try again, and the request counts as accepted.
+    Postponed {
+        /// The id that is told for it.
+        message_id: String,
     },
     /// The number does not exist or cannot take messages; nothing was sent.
     NumberRefused,
@@ -136,7 +247,11 @@ pub enum SendEnd {
     Failed {
         /// Whether the message may arrive all the same.
         may_have_been_sent: bool,
+        /// Who holds the code in that case, if it is not ours.
+        held: Option<Held>,
     },
+    /// The code became useless before its message could leave.
+    NoLongerUsable,
     /// Too many messages were waiting; this one was not sent.
     Overloaded,
 }
@@ -152,6 +267,21 @@ pub struct Dispatch {
     pub channel: Channel,
     /// How the message is worded.
     pub style: MessageStyle,
+    /// Why it is sent.
+    pub purpose: Purpose,
+    /// Who is told in the end.
+    pub caller: Caller,
+}
+
+/// A question for the gateway that holds a code, now that the attempt is durably counted.
+#[derive(Debug)]
+pub struct Ask {
+    /// Whose code it is.
+    pub key: NumberKey,
+    /// The right to ask, to be settled with the answer.
+    pub permit: CheckPermit,
+    /// What was submitted.
+    pub code: Code,
     /// Where the answer goes in the end.
-    pub reply: Reply<SendAnswer>,
+    pub reply: Reply<CheckAnswer>,
 }

@@ -1,17 +1,18 @@
 //! From a command and a state to a decision: the engine's pure functions, and nothing else.
 
+mod checks;
+mod sends;
+
 use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::command::{Command, CommandKind, NumberKey, SendDecision, SendEnd, SettleCommand};
-use super::{CheckAnswer, Refusal, SendAnswer};
+use super::command::{Command, CommandKind};
 use crate::domain::{ServerKey, Timestamp};
-use crate::engine::{
-    self, CheckOutcome, GatewayResult, NumberState, Policies, Policy, Salt, SendOutcome, SettleOutcome,
-    Submitted,
-};
+use crate::engine::{NumberState, Policies, Salt};
+
+pub use checks::track_key;
 
 /// What decisions are made with, besides state and time.
 pub struct Judge {
@@ -21,8 +22,20 @@ pub struct Judge {
     pub key: ServerKey,
     /// Where salts come from.
     pub rng: StdRng,
-    /// How long delivery may take for one send.
+    /// How long delivery may take for one send, from its decision on.
     pub send_budget: Duration,
+    /// How long a gateway that holds a code may take for one check, from its decision to the decision
+    /// about its answer.
+    pub check_budget: Duration,
+}
+
+/// What came of deciding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It is noted in the command, and this is the number's next state.
+    Made(NumberState, Durability),
+    /// Not made: a gateway is being asked about a code of this number.
+    Busy,
 }
 
 /// Whether the new state has to be durable before the answer may leave.
@@ -35,80 +48,22 @@ pub enum Durability {
 }
 
 impl Judge {
-    /// Decides a command, notes the decision in it, and returns the number's next state.
-    pub fn decide(
-        &mut self,
-        command: &mut Command,
-        state: NumberState,
-        now: Timestamp,
-    ) -> (NumberState, Durability) {
+    /// Decides a command, and notes the decision in it.
+    pub fn decide(&mut self, command: &mut Command, state: NumberState, now: Timestamp) -> Decision {
         let Command { key, kind, .. } = command;
         let policy = self.policies.of(key.service);
         match kind {
             CommandKind::Send(send) => {
                 let mut salt = [0; 16];
                 self.rng.fill_bytes(&mut salt);
-                let options = send.options.unwrap_or(policy.code);
-                let (next, outcome) = engine::send(state, policy, options, Salt(salt), self.send_budget, now);
-                send.decided = Some(match outcome {
-                    SendOutcome::Permitted(permit) => SendDecision::Permitted(permit),
-                    SendOutcome::Locked { until } => SendDecision::Locked { remaining: until.since(now) },
-                });
-                (next, Durability::Required)
+                sends::send(send, policy, state, Salt(salt), self.send_budget, now)
             }
+            CommandKind::Resume(resume) => sends::resume(resume, policy, state, self.send_budget, now),
+            CommandKind::Settle(settle) => sends::settle(settle, policy, state, now),
             CommandKind::Check(check) => {
-                let NumberKey { service, number } = *key;
-                let submitted = Submitted { code: check.code.as_ref(), number, service, key: &self.key };
-                let (next, outcome) = engine::check(state, policy, submitted, now);
-                check.decided = Some(check_answer(outcome, now));
-                (next, Durability::Required)
+                checks::check(check, *key, &self.key, policy, state, self.check_budget, now)
             }
-            CommandKind::Settle(settle) => decide_settle(settle, policy, state, now),
+            CommandKind::SettleCheck(settle) => checks::settle(settle, key.service, policy, state, now),
         }
     }
-}
-
-fn check_answer(outcome: CheckOutcome, now: Timestamp) -> CheckAnswer {
-    match outcome {
-        CheckOutcome::Approved => CheckAnswer::Approved,
-        CheckOutcome::Wrong { attempts_left, live } => CheckAnswer::Wrong { attempts_left, live },
-        CheckOutcome::LockedNow { until, live } => {
-            CheckAnswer::LockedNow { remaining: until.since(now), live }
-        }
-        CheckOutcome::Locked { until } => CheckAnswer::Locked { remaining: until.since(now) },
-    }
-}
-
-fn decide_settle(
-    settle: &mut SettleCommand,
-    policy: &Policy,
-    state: NumberState,
-    now: Timestamp,
-) -> (NumberState, Durability) {
-    let result = match &settle.end {
-        SendEnd::Accepted { .. } => GatewayResult::Accepted,
-        SendEnd::Failed { may_have_been_sent: true } => GatewayResult::Unknown,
-        SendEnd::NumberRefused | SendEnd::Failed { may_have_been_sent: false } | SendEnd::Overloaded => {
-            GatewayResult::Failed
-        }
-    };
-    let (next, outcome) = engine::settle(state, policy, &settle.permit, result, now);
-    settle.decided = Some(match (&settle.end, outcome) {
-        (SendEnd::Accepted { message_id }, SettleOutcome::Open { attempts_left }) => {
-            Ok(SendAnswer::Sent { attempts_left, message_id: message_id.clone() })
-        }
-        (SendEnd::Accepted { .. } | SendEnd::Failed { .. }, SettleOutcome::Locked { until }) => {
-            Ok(SendAnswer::Locked { remaining: until.since(now) })
-        }
-        (SendEnd::NumberRefused, _) => Ok(SendAnswer::NumberRefused),
-        (SendEnd::Failed { .. }, SettleOutcome::Open { .. }) => Ok(SendAnswer::GatewayFailed),
-        (SendEnd::Overloaded, _) => Err(Refusal::SendsOverloaded),
-    });
-    // A code that stays needs no second record: what is lost in a crash is only that its message
-    // has been accepted. A code that is withdrawn has to stay withdrawn.
-    let durability = match result {
-        GatewayResult::Accepted | GatewayResult::Unknown => Durability::Lazy,
-        GatewayResult::Failed => Durability::Required,
-    };
-    (next, durability)
 }

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::command::{Command, NumberKey};
-use crate::engine::Salt;
+use crate::engine::{Salt, Verification};
 use crate::store::{Outcome, StoreError};
 
 /// What a shard is told.
@@ -15,6 +15,8 @@ pub enum Message {
     Committed(Result<Vec<Outcome>, StoreError>),
     /// Is this code still worth sending?
     IsUsable(NumberKey, Salt, oneshot::Sender<bool>),
+    /// What is the code made from that is out for the verification with this track?
+    Live(NumberKey, u64, oneshot::Sender<Option<Verification>>),
     /// Time for a step of the sweep.
     Sweep,
 }

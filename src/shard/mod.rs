@@ -2,13 +2,16 @@
 //!
 //! A number hashes to one of N actors. A shard has one batch in flight: while it commits, commands
 //! collect; then they are decided in order, one record is written per changed number, and nothing
-//! is answered before the store says that it is durable. `core` is that logic without the actor.
+//! is answered before the store says that it is durable. Commands about a number whose code a gateway is
+//! being asked about wait for its answer; nobody else does. `core` is that logic without the actor.
 
 mod actor;
+mod ask;
 mod command;
 mod core;
 mod decide;
 mod dispatch;
+mod follow_up;
 mod message;
 mod record;
 mod router;

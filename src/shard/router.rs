@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::command::{Command, NumberKey};
 use super::message::Message;
-use crate::engine::Salt;
+use crate::engine::{Salt, Verification};
 
 /// The address book of the shards.
 pub struct Router {
@@ -61,10 +61,23 @@ impl Router {
     /// Whether a message with the code of `salt` is still worth sending. A shard that cannot say
     /// says no.
     pub async fn is_usable(&self, key: NumberKey, salt: Salt) -> bool {
+        self.ask(&key, |reply| Message::IsUsable(key, salt, reply)).await.unwrap_or(false)
+    }
+
+    /// The verification with this track, while its code can still be used. A shard that cannot say says
+    /// that there is none.
+    pub async fn live(&self, key: NumberKey, track: u64) -> Option<Verification> {
+        self.ask(&key, |reply| Message::Live(key, track, reply)).await.flatten()
+    }
+
+    async fn ask<T>(
+        &self,
+        key: &NumberKey,
+        question: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Option<T> {
+        let shard = self.shards.get(self.owner(key)).and_then(ArcSwapOption::load_full)?;
         let (reply, answer) = oneshot::channel();
-        let Some(shard) = self.shards.get(self.owner(&key)).and_then(ArcSwapOption::load_full) else {
-            return false;
-        };
-        shard.cast(Message::IsUsable(key, salt, reply)).is_ok() && answer.await.unwrap_or(false)
+        shard.cast(question(reply)).ok()?;
+        answer.await.ok()
     }
 }

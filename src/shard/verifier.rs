@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorRef, SpawnErr};
 use rand::rngs::StdRng;
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{Semaphore, TryAcquireError, watch};
 
 use super::command::{Answer, CheckCommand, Command, CommandKind, NumberKey, Reply, SendCommand};
 use super::decide::Judge;
+use super::follow_up::{self, FollowUps};
 use super::router::Router;
 use super::supervisor::{self, Supervisor};
 use super::surroundings::Surroundings;
@@ -16,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId};
-use crate::engine::{Policies, SendOptions};
+use crate::engine::{Policies, SendOptions, Verification, derive_code};
 use crate::store::Store;
 use crate::template::MessageStyle;
 
@@ -29,7 +30,7 @@ pub struct SendRequest {
     pub number: PhoneNumber,
     /// What the code is like; `None` for the service's own.
     pub options: Option<SendOptions>,
-    /// How the code is sent; `None` for the service's own way.
+    /// How the code is sent; `None` for the way that delivery begins with.
     pub channel: Option<Channel>,
     /// How the message is worded.
     pub style: MessageStyle,
@@ -49,11 +50,11 @@ pub struct CheckRequest {
 /// What became of a send. Leaves the shard only when it is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendAnswer {
-    /// The provider accepted the message.
+    /// The provider accepted the message, or it will be tried again until one does.
     Sent {
         /// Wrong codes still allowed.
         attempts_left: u8,
-        /// The provider's id of the message.
+        /// The provider's id of the message, or one of ours.
         message_id: String,
     },
     /// The number is locked out.
@@ -91,6 +92,9 @@ pub enum CheckAnswer {
         /// Until it may ask again.
         remaining: Duration,
     },
+    /// The gateway that holds the code did not say whether it is right. The attempt counts, unless the
+    /// gateway surely did not look at the code.
+    GatewayFailed,
 }
 
 /// Why a command was not decided. Nothing was guessed and nothing was sent.
@@ -136,11 +140,13 @@ pub struct Parts {
 /// A cheap handle on all shards.
 #[derive(Clone)]
 pub struct Verifier {
-    router: Arc<Router>,
+    around: Arc<Surroundings>,
     supervisor: ActorRef<supervisor::Message>,
     /// One permit per command in flight: ractor's mailboxes have no bound of their own.
     places: Arc<Semaphore>,
     bound: u32,
+    /// Tells the maker of planned sends to stop; so does the end of the last handle.
+    stop: watch::Sender<bool>,
 }
 
 impl Verifier {
@@ -153,18 +159,22 @@ impl Verifier {
             delivery,
             clock,
             server_key: server_key.clone(),
-            router: Arc::clone(&router),
+            router,
             commit_timeout: bounds.commit_timeout,
         });
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
+        // What a gateway says is decided with the batch after the one that is in flight when it says it.
+        let check_budget = send_budget + bounds.commit_timeout;
         let judge = Box::new(move || Judge {
             policies: policies.clone(),
             key: server_key.clone(),
             rng: seeds(),
             send_budget,
+            check_budget,
         });
-        let plan = supervisor::Plan { around, judge, commands_per_number: bounds.commands_per_number };
+        let commands_per_number = bounds.commands_per_number;
+        let plan = supervisor::Plan { around: Arc::clone(&around), judge, commands_per_number };
         let (supervisor, _) =
             Supervisor::spawn(None, Supervisor, plan).await.map_err(|error| match error {
                 SpawnErr::StartupFailed(why) => StartError(why.to_string()),
@@ -172,7 +182,17 @@ impl Verifier {
             })?;
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(bounds.commands));
-        Ok(Self { router, supervisor, places, bound })
+        let stop = watch::Sender::new(false);
+        let verifier = Self { around, supervisor, places, bound, stop };
+        verifier.follow(verifier.around.delivery.tracker().clone(), bounds.sends);
+        Ok(verifier)
+    }
+
+    /// Makes what is planned, `at_once` of it at the same time, until the stop.
+    pub(super) fn follow(&self, plan: impl follow_up::Plan, at_once: usize) {
+        let (around, places) = (Arc::clone(&self.around), Arc::clone(&self.places));
+        let follow_ups = FollowUps { plan, around, places, at_once };
+        tokio::spawn(follow_up::run(follow_ups, self.stop.subscribe()));
     }
 
     /// Sends a code and waits until the provider has accepted it. The command is carried out even
@@ -180,9 +200,9 @@ impl Verifier {
     pub async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
         let (reply, answer) = self.reply()?;
         let SendRequest { service, number, options, channel, style } = request;
-        let channel = channel.unwrap_or(Channel::Sms);
+        let channel = channel.unwrap_or_else(|| self.around.delivery.first_channel());
         let send = SendCommand { options, channel, style, reply, decided: None };
-        self.router.send(Command::new(NumberKey { service, number }, CommandKind::Send(send)));
+        self.around.router.send(Command::new(NumberKey { service, number }, CommandKind::Send(send)));
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
@@ -191,8 +211,23 @@ impl Verifier {
         let (reply, answer) = self.reply()?;
         let CheckRequest { service, number, code } = request;
         let check = CheckCommand { code, reply, decided: None };
-        self.router.send(Command::new(NumberKey { service, number }, CommandKind::Check(check)));
+        self.around.router.send(Command::new(NumberKey { service, number }, CommandKind::Check(check)));
         answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// The code that is out for a verification and how much longer it can be used, if it can: for a caller that has to be
+    /// told it a second time, such as a voice call that was answered. `track` is its
+    /// [`TrackKey::track`](crate::domain::TrackKey).
+    pub async fn code_of(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        track: u64,
+    ) -> Option<(Code, Duration)> {
+        let key = NumberKey { service, number };
+        let Verification { salt, length, expires, .. } = self.around.router.live(key, track).await?;
+        let code = derive_code(&self.around.server_key, &salt, number, service, length);
+        Some((code, expires.since(self.around.clock.now())))
     }
 
     fn reply<T>(&self) -> Result<(Reply<T>, Answer<T>), Refusal> {
@@ -210,11 +245,13 @@ impl Verifier {
 
     /// Whether every shard is running, for `/readyz`.
     pub fn is_ready(&self) -> bool {
-        self.router.is_complete()
+        self.around.router.is_complete()
     }
 
     /// Waits until every command in flight has its answer, refuses new ones, and ends the shards.
+    /// Planned sends that have not begun wait for the next start.
     pub async fn stop(&self) {
+        self.stop.send_replace(true);
         let all = self.places.acquire_many(self.bound).await;
         self.places.close();
         drop(all);

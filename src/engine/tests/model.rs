@@ -232,6 +232,9 @@ impl Seen {
                 self.wrong_in_a_row = 0;
             }
             CheckOutcome::Locked { .. } => {}
+            outcome @ (CheckOutcome::Ask(_) | CheckOutcome::Busy { .. }) => {
+                return Err(TestCaseError::fail(format!("{outcome:?} of a code that nobody holds")));
+            }
         }
         Ok(())
     }

@@ -324,7 +324,7 @@ fn after_a_failed_commit_a_count_once_made_stays() {
     world.sends();
     let before = world.state;
     world.checks_wrong();
-    assert_eq!(stricter(before, world.state).failures(), 1);
+    assert_eq!(stricter(before, world.state, world.now).failures(), 1);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn after_a_failed_commit_of_a_success_the_code_is_void_and_the_count_stays() {
     world.checks_wrong();
     let before = world.state;
     world.checks(&code);
-    world.state = stricter(before, world.state);
+    world.state = stricter(before, world.state, world.now);
     assert_eq!(world.checks(&code), no_live_code(3));
 }
 
@@ -344,7 +344,7 @@ fn after_a_failed_commit_of_a_resend_the_earlier_code_stays_good() {
     let code = world.sends();
     let before = world.state;
     world.permit();
-    world.state = stricter(before, world.state);
+    world.state = stricter(before, world.state, world.now);
     assert_eq!(world.checks(&code), CheckOutcome::Approved);
 }
 
@@ -357,6 +357,6 @@ fn after_a_failed_commit_of_a_lockout_the_number_stays_locked() {
     }
     let before = world.state;
     world.checks_wrong();
-    world.state = stricter(before, world.state);
+    world.state = stricter(before, world.state, world.now);
     assert!(matches!(world.checks(&code), CheckOutcome::Locked { .. }));
 }

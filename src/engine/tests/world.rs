@@ -2,14 +2,24 @@
 
 use std::time::Duration;
 
-use crate::domain::{Code, CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use crate::domain::{
+    Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
+};
 use crate::engine::{
-    CheckOutcome, GatewayResult, NumberState, Policy, Salt, SendOptions, SendOutcome, SendPermit,
-    SettleOutcome, Submitted, check, derive_code, send, settle,
+    CheckOutcome, CheckPermit, CheckResult, CheckSettled, GatewayResult, NumberState, Policy, ResumeOutcome,
+    Salt, SendOptions, SendOutcome, SendPermit, SettleOutcome, Submitted, check, derive_code, resume, send,
+    settle, settle_check,
 };
 
 /// How long a gateway may take in these tests.
 pub const SEND_BUDGET: Duration = Duration::from_secs(10);
+
+/// How long asking may take in these tests.
+pub const CHECK_BUDGET: Duration = Duration::from_secs(12);
+
+/// A gateway that holds codes, and another one.
+pub const HOLDER: Held = Held { by: GatewayName::TwilioVerify, channel: Channel::Sms };
+pub const OTHER_HOLDER: Held = Held { by: GatewayName::Sinch, channel: Channel::Sms };
 
 pub const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -62,8 +72,13 @@ impl World {
     pub fn permit(&mut self) -> SendPermit {
         match self.ask() {
             SendOutcome::Permitted(permit) => permit,
-            SendOutcome::Locked { .. } => panic!("locked"),
+            other => panic!("{other:?}"),
         }
+    }
+
+    /// Whether a send would be permitted now.
+    pub fn may_ask(&mut self) -> bool {
+        matches!(self.ask(), SendOutcome::Permitted(_))
     }
 
     /// The gateway's answer to a permit.
@@ -102,9 +117,52 @@ impl World {
         self.submits(None)
     }
 
+    /// Sends a message whose code the gateway makes and holds.
+    pub fn sends_held(&mut self) -> SendPermit {
+        let permit = self.permit();
+        self.settles(&permit, GatewayResult::Held(HOLDER));
+        permit
+    }
+
+    /// Submits a code that only the gateway can judge.
+    pub fn asks(&mut self) -> CheckPermit {
+        let code = Code::parse("0000000000").expect("a code of another length than ours");
+        match self.checks(&code) {
+            CheckOutcome::Ask(permit) => permit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the gateway said about a submitted code.
+    pub fn hears(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckSettled {
+        let (next, outcome) = settle_check(self.state, &self.policy, permit, result, self.now);
+        self.state = next;
+        outcome
+    }
+
+    /// Asks a gateway about a code, which says that it is wrong.
+    pub fn asks_in_vain(&mut self) -> CheckSettled {
+        let permit = self.asks();
+        self.hears(&permit, CheckResult::Wrong)
+    }
+
+    pub fn resumes(&mut self, salt: Salt) -> ResumeOutcome {
+        let (next, outcome) = resume(self.state, &self.policy, salt, SEND_BUDGET, self.now);
+        self.state = next;
+        outcome
+    }
+
+    /// Sends the same code once more, which must be permitted.
+    pub fn resumed(&mut self, salt: Salt) -> SendPermit {
+        match self.resumes(salt) {
+            ResumeOutcome::Permitted(permit) => permit,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn submits(&mut self, code: Option<&Code>) -> CheckOutcome {
         let submitted = Submitted { code, number: self.number, service: ServiceId::DEFAULT, key: &self.key };
-        let (next, outcome) = check(self.state, &self.policy, submitted, self.now);
+        let (next, outcome) = check(self.state, &self.policy, submitted, CHECK_BUDGET, self.now);
         self.state = next;
         outcome
     }
@@ -112,6 +170,10 @@ impl World {
 
 pub const fn wrong(attempts_left: u8) -> CheckOutcome {
     CheckOutcome::Wrong { attempts_left, live: true }
+}
+
+pub const fn wrong_says_the_holder(attempts_left: u8) -> CheckSettled {
+    CheckSettled::Wrong { attempts_left, live: true }
 }
 
 pub const fn no_live_code(attempts_left: u8) -> CheckOutcome {

@@ -45,6 +45,7 @@ pub fn check(outcome: &CheckAnswer, number: PhoneNumber, lockout: Duration) -> R
                 .behind_a_500()
         }
         CheckAnswer::Locked { remaining } => locked(number, remaining),
+        CheckAnswer::GatewayFailed => documented::check(outcome, number),
     }
 }
 

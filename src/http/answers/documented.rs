@@ -36,6 +36,9 @@ pub fn check(outcome: &CheckAnswer, number: PhoneNumber) -> Row {
         CheckAnswer::LockedNow { remaining, live: _ } | CheckAnswer::Locked { remaining } => {
             locked(number, remaining)
         }
+        CheckAnswer::GatewayFailed => {
+            Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
+        }
     }
 }
 

@@ -137,7 +137,7 @@ fn send_case(outcome: &SendAnswer) -> &'static str {
     }
 }
 
-fn checks() -> [CheckAnswer; 8] {
+fn checks() -> [CheckAnswer; 9] {
     [
         CheckAnswer::Approved,
         CheckAnswer::Wrong { attempts_left: 4, live: true },
@@ -147,6 +147,7 @@ fn checks() -> [CheckAnswer; 8] {
         CheckAnswer::LockedNow { remaining: LOCKOUT, live: false },
         CheckAnswer::Locked { remaining: Duration::from_secs(29 * 60 + 10) },
         CheckAnswer::Locked { remaining: Duration::from_secs(59) },
+        CheckAnswer::GatewayFailed,
     ]
 }
 
@@ -161,6 +162,10 @@ fn check_case(outcome: &CheckAnswer) -> &'static str {
         CheckAnswer::LockedNow { live: true, .. } => "wrong code that uses the last trial",
         CheckAnswer::LockedNow { live: false, .. } => "last trial used without a live code",
         CheckAnswer::Locked { remaining } => locked_case(*remaining),
+        CheckAnswer::GatewayFailed => {
+            "the provider that holds the code did not say whether it is right; it counts, unless the \
+             provider surely did not look at it"
+        }
     }
 }
 

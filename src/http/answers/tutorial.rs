@@ -36,6 +36,10 @@ pub fn check(outcome: &CheckAnswer) -> Answer {
         CheckAnswer::LockedNow { remaining, live: _ } | CheckAnswer::Locked { remaining } => {
             locked(remaining)
         }
+        CheckAnswer::GatewayFailed => Answer::message(
+            StatusCode::BAD_GATEWAY,
+            "The code could not be checked: the provider that holds it did not answer in time.",
+        ),
     }
 }
 

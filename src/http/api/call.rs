@@ -66,6 +66,9 @@ fn log_check(request_id: &str, number: PhoneNumber, outcome: &Result<CheckAnswer
         Ok(CheckAnswer::Locked { .. }) => {
             debug!(request_id, %number, outcome = "locked", "code not looked at");
         }
+        Ok(CheckAnswer::GatewayFailed) => {
+            info!(request_id, %number, outcome = "gateway-failed", "the provider did not check the code");
+        }
         Err(refusal) => debug!(request_id, %number, outcome = %refusal, "code not looked at"),
     }
 }

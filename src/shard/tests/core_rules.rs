@@ -133,7 +133,7 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
     let mut answer = world.sends(number(1));
     world.commits();
     let dispatch = world.dispatched();
-    world.settles(dispatch, SendEnd::Failed { may_have_been_sent: false });
+    world.settles(dispatch, SendEnd::Failed { may_have_been_sent: false, held: None });
     assert!(answer.is_unanswered());
     let writes = world.commits();
     assert!(writes[0].put.is_none());
@@ -145,7 +145,7 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
 fn how_a_send_ended_decides_its_answer() {
     for (end, expected) in [
         (SendEnd::NumberRefused, Ok(SendAnswer::NumberRefused)),
-        (SendEnd::Failed { may_have_been_sent: true }, Ok(SendAnswer::GatewayFailed)),
+        (SendEnd::Failed { may_have_been_sent: true, held: None }, Ok(SendAnswer::GatewayFailed)),
         (SendEnd::Overloaded, Err(Refusal::SendsOverloaded)),
     ] {
         let mut world = World::new();

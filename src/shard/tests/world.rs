@@ -22,6 +22,8 @@ use crate::store::{Outcome, Revision, StoreError, Write};
 use crate::template::MessageStyle;
 
 pub const COMMANDS_PER_NUMBER: usize = 8;
+/// How long asking a gateway about a code may take.
+pub const CHECK_BUDGET: Duration = Duration::from_secs(15);
 
 pub struct World {
     pub core: Core,
@@ -66,6 +68,7 @@ impl World {
             key: key.clone(),
             rng: StdRng::seed_from_u64(1),
             send_budget: Duration::from_secs(10),
+            check_budget: CHECK_BUDGET,
         };
         Self {
             core: Core::new(table, judge, COMMANDS_PER_NUMBER),
@@ -161,8 +164,8 @@ impl World {
     }
 
     pub fn settles(&mut self, dispatch: Dispatch, end: SendEnd) {
-        let Dispatch { key, permit, reply, .. } = dispatch;
-        let settle = SettleCommand { permit, end, reply, decided: None };
+        let Dispatch { key, permit, caller, .. } = dispatch;
+        let settle = SettleCommand { permit, end, caller, decided: None };
         self.core.submit(Command::new(key, CommandKind::Settle(settle)), self.now);
     }
 
@@ -179,7 +182,7 @@ impl World {
 }
 
 pub fn accepted() -> SendEnd {
-    SendEnd::Accepted { message_id: "SM1".to_owned() }
+    SendEnd::Accepted { message_id: "SM1".to_owned(), held: None }
 }
 
 pub const fn wrong(attempts_left: u8) -> CheckAnswer {

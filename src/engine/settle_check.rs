@@ -1,0 +1,111 @@
+//! What the gateway that holds a code says about a submitted one.
+
+use super::{CheckPermit, NumberState, Policy, Verification};
+use crate::domain::Timestamp;
+
+/// What came of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckResult {
+    /// The code is right, and the gateway accepts it no second time.
+    Approved,
+    /// It is wrong.
+    Wrong,
+    /// The gateway has no code to compare with.
+    NotLive,
+    /// The gateway surely did not look at it.
+    NotAsked,
+    /// Nobody knows whether it did.
+    Unknown,
+}
+
+/// What the caller of a check is told that had to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckSettled {
+    /// Right, and now used.
+    Approved,
+    /// It was not.
+    Wrong {
+        /// Wrong codes still allowed after this one.
+        attempts_left: u8,
+        /// Whether there was a live code to compare with.
+        live: bool,
+    },
+    /// It used the last attempt: locked from now on.
+    LockedNow {
+        /// When the lockout ends.
+        until: Timestamp,
+        /// Whether there was a live code to compare with.
+        live: bool,
+    },
+    /// Locked meanwhile, because the answer took too long.
+    Locked {
+        /// When the lockout ends.
+        until: Timestamp,
+    },
+    /// The gateway did not say, or too late.
+    Failed,
+}
+
+/// Settles a check permit.
+///
+/// The attempt was counted when the permit was given; only a code that surely nobody looked at gives it
+/// back. An approval counts only while the permit is open, that is for the verification that it was
+/// given for, before its time has ended, and once: the first settlement closes it.
+pub fn settle_check(
+    state: NumberState,
+    policy: &Policy,
+    permit: &CheckPermit,
+    result: CheckResult,
+    now: Timestamp,
+) -> (NumberState, CheckSettled) {
+    let state = state.present(policy, now);
+    let (failures, keep_until, current) = match state {
+        NumberState::Locked { until } => return (state, CheckSettled::Locked { until }),
+        NumberState::Fresh => (0, Timestamp::EPOCH, None),
+        NumberState::Open { failures, keep_until, verification } => (failures, keep_until, verification),
+    };
+    let Some(open) = current.filter(|v| v.salt == permit.salt && v.checking_until == permit.until) else {
+        return (state, too_late(result, policy.max_attempts.saturating_sub(failures)));
+    };
+    let kept = Verification { checking_until: Timestamp::EPOCH, ..open };
+    let (failures, verification) = match result {
+        CheckResult::Approved => return (NumberState::Fresh, CheckSettled::Approved),
+        CheckResult::Wrong | CheckResult::Unknown => (failures, Some(kept)),
+        CheckResult::NotLive => (failures, without_held(kept, permit)),
+        CheckResult::NotAsked => {
+            let next = NumberState::Open {
+                failures: failures.saturating_sub(1),
+                keep_until,
+                verification: Some(kept),
+            };
+            return (next, CheckSettled::Failed);
+        }
+    };
+    // The code was wrong for whoever was asked; ours, if it is out, was compared before that.
+    let live = verification.is_some();
+    if failures >= policy.max_attempts {
+        let until = now.plus(policy.lockout);
+        return (NumberState::Locked { until }, CheckSettled::LockedNow { until, live });
+    }
+    let settled = match result {
+        CheckResult::Unknown => CheckSettled::Failed,
+        _ => CheckSettled::Wrong { attempts_left: policy.max_attempts - failures, live },
+    };
+    (NumberState::Open { failures, keep_until, verification }, settled)
+}
+
+/// A gateway that knows of no code holds none. The verification goes on only if somebody has our code,
+/// or another gateway holds one by now.
+fn without_held(verification: Verification, permit: &CheckPermit) -> Option<Verification> {
+    let held = verification.held.filter(|held| *held != permit.held);
+    let verification = Verification { held, ..verification };
+    (!verification.reached_nobody()).then_some(verification)
+}
+
+/// The permit is not open any more: the state stays as it is, and nothing is approved.
+const fn too_late(result: CheckResult, attempts_left: u8) -> CheckSettled {
+    match result {
+        CheckResult::Wrong | CheckResult::NotLive => CheckSettled::Wrong { attempts_left, live: false },
+        CheckResult::Approved | CheckResult::NotAsked | CheckResult::Unknown => CheckSettled::Failed,
+    }
+}

@@ -1,0 +1,448 @@
+//! Codes that a gateway makes and holds: what is counted, when, and what its answer may change.
+
+use super::world::{
+    CHECK_BUDGET, HOLDER, OTHER_HOLDER, SEND_BUDGET, World, mins, no_live_code, secs, wrong,
+    wrong_says_the_holder,
+};
+use crate::engine::{
+    CheckOutcome, CheckResult, CheckSettled, GatewayResult, NumberState, SendOutcome, SettleOutcome, stricter,
+};
+
+#[test]
+fn a_code_that_a_gateway_approves_is_approved_once_and_leaves_the_number_fresh() {
+    let mut world = World::new();
+    world.sends_held();
+    world.asks_in_vain();
+    let permit = world.asks();
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+    assert_eq!(world.state, NumberState::Fresh);
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Failed);
+}
+
+#[test]
+fn the_attempt_is_counted_before_the_gateway_is_asked_even_the_last_one() {
+    let mut world = World::new();
+    world.sends_held();
+    for failures in 1..=5 {
+        let permit = world.asks();
+        assert_eq!(world.state.failures(), failures);
+        assert!(matches!(world.state, NumberState::Open { .. }), "nothing is locked before the answer");
+        world.hears(&permit, CheckResult::Wrong);
+    }
+}
+
+#[test]
+fn wrong_codes_count_down_and_the_last_one_locks() {
+    let mut world = World::new();
+    world.sends_held();
+    for left in [4, 3, 2, 1] {
+        assert_eq!(world.asks_in_vain(), wrong_says_the_holder(left));
+    }
+    let until = world.now.plus(mins(30));
+    assert_eq!(world.asks_in_vain(), CheckSettled::LockedNow { until, live: true });
+    assert_eq!(world.ask(), SendOutcome::Locked { until });
+}
+
+#[test]
+fn the_last_attempt_can_still_be_right() {
+    let mut world = World::new();
+    world.sends_held();
+    for _ in 0..4 {
+        world.asks_in_vain();
+    }
+    let permit = world.asks();
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+    assert_eq!(world.state, NumberState::Fresh);
+}
+
+#[test]
+fn whoever_comes_while_a_gateway_is_being_asked_has_to_wait() {
+    let mut world = World::new();
+    let send = world.sends_held();
+    let until = world.asks().until;
+    let before = world.state;
+    assert_eq!(world.checks_wrong(), CheckOutcome::Busy { until });
+    assert_eq!(world.ask(), SendOutcome::Busy { until });
+    assert_eq!(world.resumes(send.salt), crate::engine::ResumeOutcome::Busy { until });
+    assert_eq!(world.state, before);
+}
+
+#[test]
+fn what_cannot_be_a_code_is_wrong_without_asking() {
+    let mut world = World::new();
+    world.sends_held();
+    assert_eq!(world.checks_wrong(), wrong(4));
+}
+
+#[test]
+fn a_late_code_is_wrong_without_asking() {
+    let mut world = World::new();
+    let permit = world.sends_held();
+    world.advance(secs(30));
+    assert_eq!(world.checks(&world.code_of(&permit)), no_live_code(4));
+}
+
+#[test]
+fn a_code_that_was_asked_about_in_time_is_approved_after_its_end() {
+    let mut world = World::new();
+    world.sends_held();
+    world.advance(secs(29));
+    let permit = world.asks();
+    world.advance(secs(5));
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+}
+
+#[test]
+fn a_code_of_ours_that_no_gateway_carried_is_never_right() {
+    let mut world = World::new();
+    let permit = world.sends_held();
+    assert!(matches!(world.checks(&world.code_of(&permit)), CheckOutcome::Ask(_)));
+}
+
+#[test]
+fn with_both_codes_out_ours_is_compared_first_and_the_other_is_asked_about_and_one_attempt_counts_once() {
+    for (first, second) in [
+        (GatewayResult::Held(HOLDER), GatewayResult::Accepted),
+        (GatewayResult::Accepted, GatewayResult::Held(HOLDER)),
+        (GatewayResult::Held(HOLDER), GatewayResult::Unknown),
+    ] {
+        let mut world = World::new();
+        let (a, b) = (world.permit(), world.permit());
+        world.settles(&a, first);
+        world.settles(&b, second);
+        assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
+        assert_eq!(world.checks(&world.code_of(&a)), CheckOutcome::Approved);
+    }
+}
+
+#[test]
+fn an_attempt_that_the_gateway_surely_did_not_look_at_is_given_back() {
+    let mut world = World::new();
+    world.sends_held();
+    for _ in 0..10 {
+        let permit = world.asks();
+        assert_eq!(world.hears(&permit, CheckResult::NotAsked), CheckSettled::Failed);
+    }
+    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
+}
+
+#[test]
+fn an_attempt_that_may_have_been_looked_at_stays_counted_and_locks_if_it_was_the_last() {
+    let mut world = World::new();
+    world.sends_held();
+    for failures in 1..5 {
+        let permit = world.asks();
+        assert_eq!(world.hears(&permit, CheckResult::Unknown), CheckSettled::Failed);
+        assert_eq!(world.state.failures(), failures);
+    }
+    let permit = world.asks();
+    let until = world.now.plus(mins(30));
+    assert_eq!(world.hears(&permit, CheckResult::Unknown), CheckSettled::LockedNow { until, live: true });
+}
+
+#[test]
+fn a_gateway_that_knows_of_no_code_ends_the_verification_and_the_count_stays() {
+    let mut world = World::new();
+    let send = world.sends_held();
+    let permit = world.asks();
+    assert_eq!(
+        world.hears(&permit, CheckResult::NotLive),
+        CheckSettled::Wrong { attempts_left: 4, live: false }
+    );
+    assert_eq!(world.checks(&world.code_of(&send)), no_live_code(3));
+}
+
+#[test]
+fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
+    let mut world = World::new();
+    let (ours, held) = (world.permit(), world.permit());
+    world.settles(&ours, GatewayResult::Accepted);
+    world.settles(&held, GatewayResult::Held(HOLDER));
+    let permit = world.asks();
+    assert_eq!(world.hears(&permit, CheckResult::NotLive), wrong_says_the_holder(4));
+    assert_eq!(world.checks(&world.code_of(&ours)), CheckOutcome::Approved);
+
+    let mut world = World::new();
+    let (first, second) = (world.permit(), world.permit());
+    world.settles(&first, GatewayResult::Held(HOLDER));
+    let permit = world.asks();
+    world.settles(&second, GatewayResult::Held(OTHER_HOLDER));
+    world.hears(&permit, CheckResult::NotLive);
+    assert_eq!(world.asks().held, OTHER_HOLDER);
+}
+
+#[test]
+fn a_check_that_nobody_settled_is_over_when_its_time_has_passed_and_stays_counted() {
+    let mut world = World::new();
+    world.policy.code.life = mins(5);
+    world.sends_held();
+    let lost = world.asks();
+    world.advance(CHECK_BUDGET);
+    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(3));
+    assert_eq!(world.hears(&lost, CheckResult::NotAsked), CheckSettled::Failed);
+    assert_eq!(world.state.failures(), 2, "an answer that comes too late gives nothing back");
+}
+
+#[test]
+fn a_last_attempt_that_nobody_settled_locks_from_the_moment_its_time_ended() {
+    for meet in [
+        |world: &mut World| assert!(matches!(world.checks_wrong(), CheckOutcome::Locked { .. })),
+        |world: &mut World| assert!(matches!(world.ask(), SendOutcome::Locked { .. })),
+        |world: &mut World| {
+            let salt = crate::engine::Salt([0; 16]);
+            assert_eq!(world.resumes(salt), crate::engine::ResumeOutcome::NotUsable);
+        },
+    ] {
+        let mut world = World::new();
+        world.sends_held();
+        for _ in 0..4 {
+            world.asks_in_vain();
+        }
+        let until = world.asks().until.plus(mins(30));
+        world.advance(CHECK_BUDGET + secs(60));
+        meet(&mut world);
+        assert_eq!(world.state, NumberState::Locked { until });
+        world.advance(mins(29));
+        assert!(world.may_ask());
+    }
+}
+
+#[test]
+fn an_approval_that_comes_too_late_approves_nothing() {
+    let mut world = World::new();
+    world.policy.code.life = mins(5);
+    world.sends_held();
+    let late = world.asks();
+    world.advance(CHECK_BUDGET);
+    assert_eq!(world.hears(&late, CheckResult::Approved), CheckSettled::Failed);
+    assert_eq!(world.state.failures(), 1);
+}
+
+#[test]
+fn an_approval_of_a_verification_that_was_replaced_or_used_or_locked_approves_nothing() {
+    let mut world = World::new();
+    world.sends_held();
+    let late = world.asks();
+    world.advance(CHECK_BUDGET);
+    let resent = world.sends_held();
+    let before = world.state;
+    assert_eq!(world.hears(&late, CheckResult::Approved), CheckSettled::Failed);
+    assert_eq!(world.state, before);
+    let used = world.asks();
+    assert_eq!(used.salt, resent.salt);
+    assert_eq!(world.hears(&used, CheckResult::Approved), CheckSettled::Approved);
+    assert_eq!(world.hears(&late, CheckResult::Approved), CheckSettled::Failed);
+
+    let mut world = World::new();
+    world.sends_held();
+    for _ in 0..4 {
+        world.asks_in_vain();
+    }
+    let last = world.asks();
+    world.advance(CHECK_BUDGET);
+    assert!(matches!(world.hears(&last, CheckResult::Approved), CheckSettled::Locked { .. }));
+}
+
+#[test]
+fn a_send_that_is_settled_while_a_gateway_is_being_asked_does_not_end_the_asking() {
+    for result in [GatewayResult::Accepted, GatewayResult::Failed, GatewayResult::Held(OTHER_HOLDER)] {
+        let mut world = World::new();
+        let (first, second) = (world.permit(), world.permit());
+        world.settles(&first, GatewayResult::Held(HOLDER));
+        let permit = world.asks();
+        assert_eq!(world.settles(&second, result), SettleOutcome::Open { attempts_left: 4 });
+        assert!(matches!(world.checks_wrong(), CheckOutcome::Busy { .. }));
+        assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+    }
+}
+
+#[test]
+fn the_record_outlives_the_asking_and_a_lockout_after_it() {
+    let mut world = World::new();
+    world.policy.lockout = secs(1);
+    world.sends_held();
+    world.advance(secs(29));
+    let permit = world.asks();
+    world.advance(secs(11));
+    assert_eq!(world.hears(&permit, CheckResult::Wrong), wrong_says_the_holder(4));
+}
+
+#[test]
+fn a_held_code_that_was_replaced_by_a_send_that_failed_comes_back() {
+    let mut world = World::new();
+    world.sends_held();
+    let permit = world.permit();
+    world.settles(&permit, GatewayResult::Failed);
+    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
+}
+
+#[test]
+fn after_a_failed_commit_of_a_check_nobody_was_asked_and_the_attempt_stays_counted() {
+    let mut world = World::new();
+    world.sends_held();
+    let before = world.state;
+    world.asks();
+    world.state = stricter(before, world.state, world.now);
+    assert_eq!(world.state.failures(), 1);
+    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(3), "nobody has to wait");
+}
+
+#[test]
+fn after_a_failed_commit_of_the_last_check_the_number_is_locked() {
+    let mut world = World::new();
+    world.sends_held();
+    for _ in 0..4 {
+        world.asks_in_vain();
+    }
+    let before = world.state;
+    world.asks();
+    world.state = stricter(before, world.state, world.now);
+    let until = world.now.plus(mins(30));
+    assert_eq!(world.ask(), SendOutcome::Locked { until });
+}
+
+#[test]
+fn after_a_failed_commit_of_anything_else_a_check_that_is_being_asked_goes_on() {
+    let mut world = World::new();
+    let (first, second) = (world.permit(), world.permit());
+    world.settles(&first, GatewayResult::Held(HOLDER));
+    let permit = world.asks();
+    let before = world.state;
+    world.settles(&second, GatewayResult::Failed);
+    world.state = stricter(before, world.state, world.now);
+    assert!(matches!(world.checks_wrong(), CheckOutcome::Busy { .. }));
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+}
+
+#[test]
+fn after_a_failed_commit_of_an_answer_nothing_is_approved_and_nothing_given_back() {
+    for result in [CheckResult::Approved, CheckResult::NotAsked, CheckResult::NotLive] {
+        let mut world = World::new();
+        world.sends_held();
+        let permit = world.asks();
+        let before = world.state;
+        world.hears(&permit, result);
+        world.state = stricter(before, world.state, world.now);
+        assert_eq!(world.state.failures(), 1, "{result:?}");
+        assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Failed);
+    }
+}
+
+#[test]
+fn after_a_failed_commit_of_an_approval_of_the_last_attempt_the_number_is_locked() {
+    let mut world = World::new();
+    world.sends_held();
+    for _ in 0..4 {
+        world.asks_in_vain();
+    }
+    let permit = world.asks();
+    let before = world.state;
+    world.hears(&permit, CheckResult::Approved);
+    world.state = stricter(before, world.state, world.now);
+    assert!(matches!(world.ask(), SendOutcome::Locked { .. }));
+}
+
+mod resumed {
+    use super::*;
+    use crate::engine::{ResumeOutcome, Salt};
+
+    #[test]
+    fn the_live_code_is_sent_once_more_and_nothing_is_prolonged() {
+        let mut world = World::new();
+        let first = world.permit();
+        world.settles(&first, GatewayResult::Postponed);
+        world.advance(secs(10));
+        let again = world.resumed(first.salt);
+        assert_eq!((again.salt, again.expires), (first.salt, first.expires));
+        world.settles(&again, GatewayResult::Accepted);
+        world.advance(secs(20));
+        assert_eq!(world.checks(&world.code_of(&again)), no_live_code(4));
+    }
+
+    #[test]
+    fn a_code_that_was_used_replaced_locked_or_has_expired_is_not() {
+        for end in ["used", "replaced", "expired", "locked"] {
+            let mut world = World::new();
+            let first = world.permit();
+            world.settles(&first, GatewayResult::Postponed);
+            match end {
+                "used" => assert_eq!(world.checks(&world.code_of(&first)), CheckOutcome::Approved),
+                "replaced" => drop(world.sends()),
+                "expired" => world.advance(secs(30)),
+                _ => {
+                    for _ in 0..5 {
+                        world.checks_wrong();
+                    }
+                }
+            }
+            let before = world.state;
+            assert_eq!(world.resumes(first.salt), ResumeOutcome::NotUsable, "{end}");
+            assert_eq!(world.state, before.at(world.now), "{end}");
+        }
+        assert_eq!(World::new().resumes(Salt([1; 16])), ResumeOutcome::NotUsable);
+    }
+
+    #[test]
+    fn a_client_who_asks_again_meanwhile_gets_the_same_code() {
+        let mut world = World::new();
+        let first = world.permit();
+        world.settles(&first, GatewayResult::Postponed);
+        world.resumed(first.salt);
+        assert_eq!(world.permit().salt, first.salt);
+    }
+
+    #[test]
+    fn a_postponed_code_stays_until_a_later_send_fails_for_good() {
+        let mut world = World::new();
+        let first = world.permit();
+        world.settles(&first, GatewayResult::Postponed);
+        let second = world.resumed(first.salt);
+        world.settles(&second, GatewayResult::Postponed);
+        let third = world.resumed(first.salt);
+        world.settles(&third, GatewayResult::Failed);
+        assert_eq!(world.state, NumberState::Fresh);
+    }
+
+    #[test]
+    fn a_postponed_code_survives_a_parallel_send_that_fails() {
+        let mut world = World::new();
+        let (first, second) = (world.permit(), world.permit());
+        world.settles(&first, GatewayResult::Postponed);
+        world.settles(&second, GatewayResult::Failed);
+        assert!(matches!(world.resumes(first.salt), ResumeOutcome::Permitted(_)));
+    }
+
+    #[test]
+    fn a_code_that_was_postponed_and_then_sent_by_a_holder_is_the_holders() {
+        let mut world = World::new();
+        let first = world.permit();
+        world.settles(&first, GatewayResult::Postponed);
+        let again = world.resumed(first.salt);
+        world.settles(&again, GatewayResult::Held(HOLDER));
+        assert!(matches!(world.checks(&world.code_of(&first)), CheckOutcome::Ask(_)));
+    }
+
+    #[test]
+    fn a_held_code_that_is_also_sent_by_a_carrier_is_good_from_the_moment_it_may_be_out() {
+        let mut world = World::new();
+        let first = world.sends_held();
+        world.resumed(first.salt);
+        world.advance(SEND_BUDGET + secs(1));
+        assert_eq!(world.checks(&world.code_of(&first)), CheckOutcome::Approved, "a crash lost the answer");
+    }
+
+    #[test]
+    fn after_a_failed_commit_a_further_send_never_left() {
+        let mut world = World::new();
+        let first = world.sends_held();
+        let before = world.state;
+        world.resumed(first.salt);
+        world.state = stricter(before, world.state, world.now);
+        assert!(matches!(world.checks(&world.code_of(&first)), CheckOutcome::Ask(_)));
+    }
+}
+
+#[test]
+fn the_state_of_a_number_stays_small() {
+    assert!(size_of::<NumberState>() <= 64, "{}", size_of::<NumberState>());
+}

@@ -1,0 +1,96 @@
+//! Decisions about sends.
+
+use std::time::Duration;
+
+use super::{Decision, Durability};
+use crate::domain::Timestamp;
+use crate::engine::{
+    self, GatewayResult, NumberState, Policy, ResumeOutcome, Salt, SendOutcome, SettleOutcome,
+};
+use crate::shard::command::{
+    ResumeCommand, ResumeDecision, SendCommand, SendDecision, SendEnd, SettleCommand,
+};
+use crate::shard::{Refusal, SendAnswer};
+
+pub fn send(
+    send: &mut SendCommand,
+    policy: &Policy,
+    state: NumberState,
+    salt: Salt,
+    budget: Duration,
+    now: Timestamp,
+) -> Decision {
+    let options = send.options.unwrap_or(policy.code);
+    let (next, outcome) = engine::send(state, policy, options, salt, budget, now);
+    send.decided = Some(match outcome {
+        SendOutcome::Permitted(permit) => SendDecision::Permitted(permit),
+        SendOutcome::Locked { until } => SendDecision::Locked { remaining: until.since(now) },
+        SendOutcome::Busy { .. } => return Decision::Busy,
+    });
+    Decision::Made(next, Durability::Required)
+}
+
+pub fn resume(
+    resume: &mut ResumeCommand,
+    policy: &Policy,
+    state: NumberState,
+    budget: Duration,
+    now: Timestamp,
+) -> Decision {
+    let (next, outcome) = engine::resume(state, policy, resume.due.about.salt, budget, now);
+    resume.decided = Some(match outcome {
+        ResumeOutcome::Permitted(permit) => ResumeDecision::Permitted(permit),
+        ResumeOutcome::NotUsable => ResumeDecision::NotUsable,
+        ResumeOutcome::Busy { .. } => return Decision::Busy,
+    });
+    // Of a code that a gateway holds, nobody has ours yet: after a crash it must be known that somebody
+    // may have.
+    let is_held = next.verification().is_some_and(|v| v.held.is_some());
+    Decision::Made(next, if is_held { Durability::Required } else { Durability::Lazy })
+}
+
+pub fn settle(settle: &mut SettleCommand, policy: &Policy, state: NumberState, now: Timestamp) -> Decision {
+    let result = match settle.end {
+        SendEnd::Accepted { held: Some(held), .. }
+        | SendEnd::Failed { may_have_been_sent: true, held: Some(held) } => GatewayResult::Held(held),
+        SendEnd::Accepted { held: None, .. } => GatewayResult::Accepted,
+        SendEnd::Failed { may_have_been_sent: true, held: None } => GatewayResult::Unknown,
+        SendEnd::Postponed { .. } => GatewayResult::Postponed,
+        SendEnd::NumberRefused
+        | SendEnd::Failed { may_have_been_sent: false, .. }
+        | SendEnd::NoLongerUsable
+        | SendEnd::Overloaded => GatewayResult::Failed,
+    };
+    let (next, outcome) = engine::settle(state, policy, &settle.permit, result, now);
+    settle.decided = Some(answer(&settle.end, outcome, now));
+    let durability = match result {
+        // A code that stays needs no second record: what is lost in a crash is only that its message
+        // has been accepted, which a record of a send that was not settled allows for.
+        GatewayResult::Accepted | GatewayResult::Unknown | GatewayResult::Postponed => Durability::Lazy,
+        // A code that is withdrawn has to stay withdrawn. And without the holder's name the right code
+        // would be compared with one that nobody has.
+        GatewayResult::Failed | GatewayResult::Held(_) => Durability::Required,
+    };
+    Decision::Made(next, durability)
+}
+
+fn answer(end: &SendEnd, outcome: SettleOutcome, now: Timestamp) -> Result<SendAnswer, Refusal> {
+    match (end, outcome) {
+        (
+            SendEnd::Accepted { message_id, .. } | SendEnd::Postponed { message_id },
+            SettleOutcome::Open { attempts_left },
+        ) => Ok(SendAnswer::Sent { attempts_left, message_id: message_id.clone() }),
+        (
+            SendEnd::Accepted { .. }
+            | SendEnd::Postponed { .. }
+            | SendEnd::Failed { .. }
+            | SendEnd::NoLongerUsable,
+            SettleOutcome::Locked { until },
+        ) => Ok(SendAnswer::Locked { remaining: until.since(now) }),
+        (SendEnd::NumberRefused, _) => Ok(SendAnswer::NumberRefused),
+        (SendEnd::Failed { .. } | SendEnd::NoLongerUsable, SettleOutcome::Open { .. }) => {
+            Ok(SendAnswer::GatewayFailed)
+        }
+        (SendEnd::Overloaded, _) => Err(Refusal::SendsOverloaded),
+    }
+}

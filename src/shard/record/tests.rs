@@ -1,0 +1,151 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn held() -> impl Strategy<Value = Held> {
+    (proptest::sample::select(&GatewayName::ALL), proptest::sample::select(&Channel::ALL))
+        .prop_map(|(by, channel)| Held { by, channel })
+}
+
+fn verification() -> impl Strategy<Value = Verification> {
+    let times = (any::<u64>(), any::<u64>(), any::<u64>());
+    let flags = (any::<bool>(), any::<bool>());
+    (any::<[u8; 16]>(), 4_u8..=10, any::<u8>(), times, flags, proptest::option::of(held())).prop_map(
+        |(salt, length, sending, (expires, sending_until, checking_until), (sent, postponed), held)| {
+            Verification {
+                salt: Salt(salt),
+                length: CodeLength::new(length).expect("a length"),
+                expires: Timestamp::from_millis(expires),
+                sending,
+                sending_until: Timestamp::from_millis(sending_until),
+                sent,
+                postponed,
+                held,
+                checking_until: Timestamp::from_millis(checking_until),
+            }
+        },
+    )
+}
+
+fn kept_state() -> impl Strategy<Value = NumberState> {
+    let time = any::<u64>().prop_map(Timestamp::from_millis);
+    prop_oneof![
+        time.clone().prop_map(|until| NumberState::Locked { until }),
+        (any::<u8>(), time, proptest::option::of(verification())).prop_map(
+            |(failures, keep_until, verification)| NumberState::Open { failures, keep_until, verification }
+        ),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_what_is_read(state in kept_state()) {
+        let record = encode(&state).expect("something to keep");
+        prop_assert_eq!(decode(&record).expect("a record"), state);
+    }
+
+    #[test]
+    fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let _ = decode(&bytes);
+        for version in 0..=VERSION {
+            let _ = decode(&envelope::seal(version, &bytes));
+        }
+    }
+}
+
+#[test]
+fn the_largest_state_fits_the_buffer() {
+    let far = Timestamp::from_millis(u64::MAX);
+    let verification = Verification {
+        salt: Salt([255; 16]),
+        length: CodeLength::SIX,
+        expires: far,
+        sending: 255,
+        sending_until: far,
+        sent: true,
+        postponed: true,
+        held: Some(Held { by: GatewayName::Http, channel: Channel::WhatsApp }),
+        checking_until: far,
+    };
+    let state = NumberState::Open { failures: 255, keep_until: far, verification: Some(verification) };
+    let record = encode(&state).expect("something to keep");
+    assert_eq!(envelope::open(&record).expect("a record").1.len(), LARGEST);
+}
+
+/// The bytes of the largest state, as the buffer's reason says.
+const LARGEST: usize = 66;
+
+#[test]
+fn a_fresh_number_leaves_no_record() {
+    assert!(encode(&NumberState::Fresh).is_none());
+}
+
+#[test]
+fn a_record_of_a_newer_program_is_refused_and_says_so() {
+    let error = decode(&envelope::seal(9, b"from the future")).expect_err("a newer version");
+    assert!(matches!(error, StateRecordError::Version(9)), "{error}");
+}
+
+#[test]
+fn a_gateway_or_a_channel_that_this_program_does_not_know_is_damage() {
+    for (by, channel) in [(200, 0), (3, 200)] {
+        let kept = Kept {
+            salt: [1; 16],
+            length: 6,
+            expires: 1,
+            sending: 0,
+            sending_until: 1,
+            sent: false,
+            postponed: false,
+            held: Some(KeptHeld { by, channel }),
+            checking_until: 0,
+        };
+        let state = State::Open { failures: 0, keep_until: 1, verification: Some(kept) };
+        let body = postcard::to_allocvec(&state).expect("encoded");
+        let error = decode(&envelope::seal(VERSION, &body)).expect_err("damage");
+        assert!(matches!(error, StateRecordError::Contents(_)), "{error}");
+    }
+}
+
+/// Records as the first version of the program wrote them.
+mod written_by_version_1 {
+    use super::*;
+
+    const OPEN: &str = "010003f0a88580bd3101abababababababababababababababab\
+                        06b0ba97ffbc310198c596ffbc310140e2cc91";
+    const WITHOUT_CODE: &str = "010002f0a88580bd3100a60665c3";
+    const LOCKED: &str = "0101c0be8380bd31674baf12";
+
+    fn read(record: &str) -> NumberState {
+        let bytes: Vec<u8> = (0..record.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&record[at..at + 2], 16).expect("hex"))
+            .collect();
+        decode(&bytes).expect("a record")
+    }
+
+    #[test]
+    fn an_outstanding_code_is_read_as_one_that_no_gateway_holds() {
+        let verification = Verification {
+            salt: Salt([0xab; 16]),
+            length: CodeLength::SIX,
+            expires: Timestamp::from_millis(1_700_000_030_000),
+            sending: 1,
+            sending_until: Timestamp::from_millis(1_700_000_015_000),
+            sent: true,
+            postponed: false,
+            held: None,
+            checking_until: Timestamp::EPOCH,
+        };
+        let keep_until = Timestamp::from_millis(1_700_001_830_000);
+        let expected = NumberState::Open { failures: 3, keep_until, verification: Some(verification) };
+        assert_eq!(read(OPEN), expected);
+    }
+
+    #[test]
+    fn counts_and_lockouts_are_read_as_they_were() {
+        let keep_until = Timestamp::from_millis(1_700_001_830_000);
+        assert_eq!(read(WITHOUT_CODE), NumberState::Open { failures: 2, keep_until, verification: None });
+        assert_eq!(read(LOCKED), NumberState::Locked { until: Timestamp::from_millis(1_700_001_800_000) });
+    }
+}
