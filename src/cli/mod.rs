@@ -93,6 +93,12 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
             return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
         }
     };
+    if args.command.is_none()
+        && let Err(error) = crate::app::check(&loaded.settings)
+    {
+        let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
+        return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
+    }
     let out = if args.check {
         "configuration is valid\n".to_owned()
     } else if args.print_config {

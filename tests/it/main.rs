@@ -14,8 +14,7 @@ mod crash;
 mod doubles;
 mod edges;
 mod gateway_trouble;
-// Uncomment together with the gateways, the tracker and the receipts that it drives:
-// mod gateways;
+mod gateways;
 mod health;
 mod inbox;
 mod lifecycle;

@@ -7,7 +7,7 @@ use crate::gateway::ErrorClass;
 const PUBLIC_URL: &str = "https://example.com/otp";
 const MESSAGE: &str = "/callbacks/twilio/message?attempt=0-00000000000000ff-3";
 const CALL: &str = "/callbacks/twilio/call?attempt=0-00000000000000ff-3";
-const GATE: &str = "/callbacks/twilio/gate?attempt=0-00000000000000ff-3";
+const GATE: &str = "/callbacks/twilio/gate?attempt=0-00000000000000ff-3&locale=de";
 
 #[test]
 fn a_message_is_reported_by_its_status() {

@@ -48,7 +48,7 @@ async fn behind_a_gate_the_call_itself_does_not_know_the_code() {
     let request = double.request().await;
     let form = request.form();
     let (_, twiml) = form.iter().find(|(name, _)| name == "Twiml").expect("TwiML");
-    let action = r#"action="https://example.com/otp/callbacks/twilio/gate?attempt=0-00000000000000ff-3""#;
+    let action = r#"action="https://example.com/otp/callbacks/twilio/gate?attempt=0-00000000000000ff-3&amp;locale=de""#;
     assert!(twiml.contains("<Gather ") && twiml.contains(action), "{twiml}");
     assert!(twiml.contains(r#"language="de-DE""#), "{twiml}");
     assert!(!twiml.contains("0. 1. 2.") && !request.body.contains("012345"), "{twiml}");
