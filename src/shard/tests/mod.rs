@@ -2,4 +2,7 @@
 
 mod actors;
 mod core_rules;
+mod follow_ups;
+mod held_core;
+mod holders;
 mod world;
