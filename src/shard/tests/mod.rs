@@ -5,4 +5,5 @@ mod core_rules;
 mod follow_ups;
 mod held_core;
 mod holders;
+mod planned_core;
 mod world;
