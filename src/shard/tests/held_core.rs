@@ -261,17 +261,38 @@ fn an_answer_that_comes_to_a_shard_that_started_again_settles_the_check() {
     assert_eq!(world.core.len(), 0);
 }
 
+/// Two checks of one number that are decided in one batch, so that the second waits for the first.
+fn two_in_one_batch(world: &mut World) -> (Awaited<CheckAnswer>, Awaited<CheckAnswer>) {
+    world.has_held_code(number(1));
+    let _other = world.sends(number(2));
+    let writes = world.takes_commit();
+    let checks = (world.checks_held(number(1)), world.checks_wrong(number(1)));
+    world.applied(&writes);
+    world.dispatched();
+    checks
+}
+
 #[test]
 fn a_check_whose_commit_failed_asks_nobody_and_holds_up_nobody() {
     let mut world = World::new();
-    world.has_held_code(number(1));
-    let answer = world.checks_held(number(1));
-    let behind = world.checks_wrong(number(1));
+    let (first, behind) = two_in_one_batch(&mut world);
     world.fails_to_commit();
-    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
+    assert_eq!(first.answer(), Err(Refusal::StoreUnavailable));
     assert!(world.asks_nobody());
     world.commits();
     assert_eq!(behind.answer(), Ok(wrong(3)));
+}
+
+#[test]
+fn a_command_that_comes_when_the_wait_is_over_does_not_overtake_those_that_waited() {
+    let mut world = World::new();
+    let (_asking, waited) = two_in_one_batch(&mut world);
+    world.commits();
+    world.now = world.now.plus(CHECK_BUDGET);
+    let late = world.checks_wrong(number(1));
+    world.commits();
+    assert_eq!(waited.answer(), Ok(wrong(3)));
+    assert_eq!(late.answer(), Ok(wrong(2)));
 }
 
 #[test]
@@ -295,9 +316,7 @@ fn an_approval_whose_commit_failed_is_not_told_and_the_code_is_void() {
 #[test]
 fn a_check_that_lost_a_race_is_decided_again_before_those_that_waited_for_it() {
     let mut world = World::new();
-    world.has_held_code(number(1));
-    let first = world.checks_held(number(1));
-    let second = world.checks_wrong(number(1));
+    let (first, second) = two_in_one_batch(&mut world);
     let keep_until = world.now.plus(Duration::from_secs(1830));
     world.loses_the_race_to(&NumberState::Open { failures: 1, keep_until, verification: None });
     world.commits();
