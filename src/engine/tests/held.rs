@@ -1,8 +1,7 @@
 //! Codes that a gateway makes and holds: what is counted, when, and what its answer may change.
 
 use super::world::{
-    CHECK_BUDGET, HOLDER, OTHER_HOLDER, SEND_BUDGET, World, mins, no_live_code, secs, wrong,
-    wrong_says_the_holder,
+    CHECK_BUDGET, HOLDER, OTHER_HOLDER, World, mins, no_live_code, secs, wrong, wrong_says_the_holder,
 };
 use crate::engine::{
     CheckOutcome, CheckResult, CheckSettled, GatewayResult, NumberState, SendOutcome, SettleOutcome, stricter,
@@ -340,106 +339,6 @@ fn after_a_failed_commit_of_an_approval_of_the_last_attempt_the_number_is_locked
     world.hears(&permit, CheckResult::Approved);
     world.state = stricter(before, world.state, world.now);
     assert!(matches!(world.ask(), SendOutcome::Locked { .. }));
-}
-
-mod resumed {
-    use super::*;
-    use crate::engine::{ResumeOutcome, Salt};
-
-    #[test]
-    fn the_live_code_is_sent_once_more_and_nothing_is_prolonged() {
-        let mut world = World::new();
-        let first = world.permit();
-        world.settles(&first, GatewayResult::Postponed);
-        world.advance(secs(10));
-        let again = world.resumed(first.salt);
-        assert_eq!((again.salt, again.expires), (first.salt, first.expires));
-        world.settles(&again, GatewayResult::Accepted);
-        world.advance(secs(20));
-        assert_eq!(world.checks(&world.code_of(&again)), no_live_code(4));
-    }
-
-    #[test]
-    fn a_code_that_was_used_replaced_locked_or_has_expired_is_not() {
-        for end in ["used", "replaced", "expired", "locked"] {
-            let mut world = World::new();
-            let first = world.permit();
-            world.settles(&first, GatewayResult::Postponed);
-            match end {
-                "used" => assert_eq!(world.checks(&world.code_of(&first)), CheckOutcome::Approved),
-                "replaced" => drop(world.sends()),
-                "expired" => world.advance(secs(30)),
-                _ => {
-                    for _ in 0..5 {
-                        world.checks_wrong();
-                    }
-                }
-            }
-            let before = world.state;
-            assert_eq!(world.resumes(first.salt), ResumeOutcome::NotUsable, "{end}");
-            assert_eq!(world.state, before.at(world.now), "{end}");
-        }
-        assert_eq!(World::new().resumes(Salt([1; 16])), ResumeOutcome::NotUsable);
-    }
-
-    #[test]
-    fn a_client_who_asks_again_meanwhile_gets_the_same_code() {
-        let mut world = World::new();
-        let first = world.permit();
-        world.settles(&first, GatewayResult::Postponed);
-        world.resumed(first.salt);
-        assert_eq!(world.permit().salt, first.salt);
-    }
-
-    #[test]
-    fn a_postponed_code_stays_until_a_later_send_fails_for_good() {
-        let mut world = World::new();
-        let first = world.permit();
-        world.settles(&first, GatewayResult::Postponed);
-        let second = world.resumed(first.salt);
-        world.settles(&second, GatewayResult::Postponed);
-        let third = world.resumed(first.salt);
-        world.settles(&third, GatewayResult::Failed);
-        assert_eq!(world.state, NumberState::Fresh);
-    }
-
-    #[test]
-    fn a_postponed_code_survives_a_parallel_send_that_fails() {
-        let mut world = World::new();
-        let (first, second) = (world.permit(), world.permit());
-        world.settles(&first, GatewayResult::Postponed);
-        world.settles(&second, GatewayResult::Failed);
-        assert!(matches!(world.resumes(first.salt), ResumeOutcome::Permitted(_)));
-    }
-
-    #[test]
-    fn a_code_that_was_postponed_and_then_sent_by_a_holder_is_the_holders() {
-        let mut world = World::new();
-        let first = world.permit();
-        world.settles(&first, GatewayResult::Postponed);
-        let again = world.resumed(first.salt);
-        world.settles(&again, GatewayResult::Held(HOLDER));
-        assert!(matches!(world.checks(&world.code_of(&first)), CheckOutcome::Ask(_)));
-    }
-
-    #[test]
-    fn a_held_code_that_is_also_sent_by_a_carrier_is_good_from_the_moment_it_may_be_out() {
-        let mut world = World::new();
-        let first = world.sends_held();
-        world.resumed(first.salt);
-        world.advance(SEND_BUDGET + secs(1));
-        assert_eq!(world.checks(&world.code_of(&first)), CheckOutcome::Approved, "a crash lost the answer");
-    }
-
-    #[test]
-    fn after_a_failed_commit_a_further_send_never_left() {
-        let mut world = World::new();
-        let first = world.sends_held();
-        let before = world.state;
-        world.resumed(first.salt);
-        world.state = stricter(before, world.state, world.now);
-        assert!(matches!(world.checks(&world.code_of(&first)), CheckOutcome::Ask(_)));
-    }
 }
 
 #[test]

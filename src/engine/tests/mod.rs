@@ -1,7 +1,10 @@
 //! The engine's rules, each as a sentence, and the whole against an independent model.
 
 mod held;
+mod held_any_order;
 mod held_model;
+mod held_steps;
 mod model;
+mod resumed;
 mod rules;
 mod world;

@@ -242,6 +242,12 @@ impl Core {
         self.waiting = called;
     }
 
+    /// What the number's live code is made from.
+    #[cfg(test)]
+    pub fn live_salt(&self, key: &NumberKey, now: Timestamp) -> Option<Salt> {
+        self.live(key, now).map(|v| v.salt)
+    }
+
     /// Numbers held in memory.
     #[cfg(test)]
     pub fn len(&self) -> usize {

@@ -16,7 +16,7 @@ use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::{Channel, GatewayName, Routing};
 use crate::domain::{Code, CodeLength, ServerKey, ServiceId, Timestamp};
-use crate::engine::{Policies, Policy, SendOptions};
+use crate::engine::{Policies, Policy, Salt, SendOptions};
 use crate::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage, Simulator};
 use crate::shard::{
     CheckAnswer, CheckRequest, Parts, Refusal, SendAnswer, SendRequest, StartError, Verifier,
@@ -37,8 +37,10 @@ async fn a_shard_that_panics_starts_again_from_the_store_with_every_count() {
     let world = World::start().await;
     let code = world.sends(1).await;
     assert_eq!(world.checks_wrong(1).await, Ok(wrong(4)));
-    world.clock.panics_once();
+    // Everything else that reads this clock has to stand it.
+    world.clock.panics(true);
     assert_eq!(world.checks_wrong(1).await, Err(Refusal::Stopping));
+    world.clock.panics(false);
     world.is_back().await;
     assert_eq!(world.checks_wrong(1).await, Ok(wrong(3)));
     assert_eq!(world.checks(1, &code).await, Ok(CheckAnswer::Approved));
@@ -160,9 +162,9 @@ async fn a_record_that_cannot_be_read_stops_the_start() {
     assert!(error.to_string().contains("restore the data directory from a backup"), "{error}");
 }
 
-/// A clock that can make whoever reads it next panic.
-struct TrippingClock {
-    time: ManualClock,
+/// A clock that can make whoever reads it panic.
+pub struct TrippingClock {
+    pub time: ManualClock,
     trips: AtomicBool,
 }
 
@@ -174,14 +176,14 @@ impl Default for TrippingClock {
 }
 
 impl TrippingClock {
-    fn panics_once(&self) {
-        self.trips.store(true, Ordering::SeqCst);
+    fn panics(&self, panics: bool) {
+        self.trips.store(panics, Ordering::SeqCst);
     }
 }
 
 impl Clock for TrippingClock {
     fn now(&self) -> Timestamp {
-        if self.trips.swap(false, Ordering::SeqCst) {
+        if self.trips.load(Ordering::SeqCst) {
             panic_any("a test tripped the clock");
         }
         self.time.now()
@@ -230,27 +232,27 @@ impl Gateway for PanickingGateway {
     }
 }
 
-struct World {
-    verifier: Verifier,
-    store: MemoryStore,
+pub struct World {
+    pub verifier: Verifier,
+    pub store: MemoryStore,
     /// The shards' clock; everything else has one of its own, which never panics.
-    clock: Arc<TrippingClock>,
-    simulator: Arc<Simulator>,
+    pub clock: Arc<TrippingClock>,
+    pub simulator: Arc<Simulator>,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::with(Bounds::default()).await
     }
 
-    async fn with(bounds: Bounds) -> Self {
+    pub async fn with(bounds: Bounds) -> Self {
         let simulator = Arc::new(Simulator::new(Arc::new(TrippingClock::default())));
         let mut world = Self::over(simulator.clone(), bounds).await;
         world.simulator = simulator;
         world
     }
 
-    async fn over(gateway: Arc<dyn Gateway>, bounds: Bounds) -> Self {
+    pub async fn over(gateway: Arc<dyn Gateway>, bounds: Bounds) -> Self {
         let store = MemoryStore::new();
         let clock = Arc::new(TrippingClock::default());
         let simulator = Arc::new(Simulator::new(clock.clone()));
@@ -264,7 +266,7 @@ impl World {
         self.verifier = start(&self.store, &self.clock, gateway, Bounds::default()).await.expect("a start");
     }
 
-    async fn sends(&self, n: u64) -> Code {
+    pub async fn sends(&self, n: u64) -> Code {
         assert!(matches!(ask(self.verifier.clone(), n).await, Ok(SendAnswer::Sent { .. })));
         self.simulator.messages(Some(number(n).number), 1).remove(0).code
     }
@@ -273,17 +275,28 @@ impl World {
         ask(self.verifier.clone(), n).await.expect("an answer");
     }
 
-    async fn checks(&self, n: u64, code: &Code) -> Result<CheckAnswer, Refusal> {
+    pub async fn checks(&self, n: u64, code: &Code) -> Result<CheckAnswer, Refusal> {
         self.submits(n, Some(code.clone())).await
     }
 
-    async fn checks_wrong(&self, n: u64) -> Result<CheckAnswer, Refusal> {
+    pub async fn checks_wrong(&self, n: u64) -> Result<CheckAnswer, Refusal> {
         self.submits(n, None).await
     }
 
-    async fn submits(&self, n: u64, code: Option<Code>) -> Result<CheckAnswer, Refusal> {
+    pub async fn submits(&self, n: u64, code: Option<Code>) -> Result<CheckAnswer, Refusal> {
         let number = number(n).number;
         self.verifier.check(CheckRequest { service: ServiceId::DEFAULT, number, code }).await
+    }
+
+    /// What the live code of number 1 is made from, as the store has it.
+    pub async fn live_salt(&self) -> Salt {
+        let (found, into) = std::sync::mpsc::channel();
+        let scan = Box::new(move |_, _, bytes: &[u8]| {
+            let state = crate::shard::record::decode(bytes).expect("a record");
+            let _ = found.send(state.verification().expect("a verification").salt);
+        });
+        self.store.scan(crate::store::Kind::Number, scan).await.expect("a scan");
+        into.try_recv().expect("a record")
     }
 
     /// Waits until the shard answers again, by asking about a number that never asked.
@@ -330,19 +343,19 @@ async fn start(
     .await
 }
 
-async fn ask(verifier: Verifier, n: u64) -> Result<SendAnswer, Refusal> {
+pub async fn ask(verifier: Verifier, n: u64) -> Result<SendAnswer, Refusal> {
     let number = number(n).number;
     let (service, style) = (ServiceId::DEFAULT, MessageStyle::default());
     verifier.send(SendRequest { service, number, options: None, channel: None, style }).await
 }
 
 /// Lets the other tasks run until something can be seen.
-async fn until(mut seen: impl FnMut() -> bool) {
+pub async fn until(mut seen: impl FnMut() -> bool) {
     while !seen() {
         tokio::task::yield_now().await;
     }
 }
 
-const fn wrong(attempts_left: u8) -> CheckAnswer {
+pub const fn wrong(attempts_left: u8) -> CheckAnswer {
     CheckAnswer::Wrong { attempts_left, live: true }
 }

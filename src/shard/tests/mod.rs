@@ -2,4 +2,8 @@
 
 mod actors;
 mod core_rules;
+mod follow_ups;
+mod held_core;
+mod holders;
+mod planned_core;
 mod world;

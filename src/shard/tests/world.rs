@@ -1,24 +1,29 @@
 //! One shard without its actor, a disk that commits when it is told to, and a clock.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::domain::Channel;
-use crate::domain::{Code, CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
-use crate::engine::{Policies, Policy, SendOptions, derive_code};
+use crate::delivery::tracker::{Due, FollowUp, Parcel, Reason, VerifyStatus};
+use crate::domain::{
+    Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
+};
+use crate::engine::{CheckResult, Policies, Policy, Salt, SendOptions, SendPermit, derive_code};
 use crate::shard::command::{
-    CheckCommand, Command, CommandKind, Dispatch, NumberKey, Reply, SendCommand, SendEnd, SettleCommand,
+    Ask, CheckCommand, Command, CommandKind, Dispatch, FollowedUp, NumberKey, Reply, ResumeCommand,
+    SendCommand, SendEnd, SettleCheckCommand, SettleCommand,
 };
 use crate::shard::core::Core;
-use crate::shard::decide::Judge;
+use crate::shard::decide::{Judge, track_key};
 use crate::shard::record;
 use crate::shard::table::{Entry, Table};
 use crate::shard::{CheckAnswer, Refusal, SendAnswer};
-use crate::store::{Outcome, Revision, StoreError, Write};
+use crate::store::{Key, Outcome, Revision, StoreError, Write};
 use crate::template::MessageStyle;
 
 pub const COMMANDS_PER_NUMBER: usize = 8;
@@ -31,6 +36,8 @@ pub struct World {
     places: Arc<Semaphore>,
     revision: u64,
     key: ServerKey,
+    /// What a crash leaves.
+    disk: HashMap<Key, (NumberKey, Bytes)>,
 }
 
 /// Where the answer to a command will arrive.
@@ -46,6 +53,22 @@ impl<T: std::fmt::Debug> Awaited<T> {
     }
 }
 
+fn core(table: Table) -> Core {
+    let policy = Policy {
+        max_attempts: 5,
+        lockout: Duration::from_secs(1800),
+        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
+    };
+    let judge = Judge {
+        policies: Policies::new(policy),
+        key: ServerKey::from_bytes([5; 32]),
+        rng: StdRng::seed_from_u64(1),
+        send_budget: Duration::from_secs(10),
+        check_budget: CHECK_BUDGET,
+    };
+    Core::new(table, judge, COMMANDS_PER_NUMBER)
+}
+
 pub fn number(last_digits: u64) -> NumberKey {
     let number = PhoneNumber::from_u64(14_155_550_000 + last_digits).expect("a number");
     NumberKey { service: ServiceId::DEFAULT, number }
@@ -57,26 +80,24 @@ impl World {
     }
 
     pub fn owning(table: Table) -> Self {
-        let key = ServerKey::from_bytes([5; 32]);
-        let policy = Policy {
-            max_attempts: 5,
-            lockout: Duration::from_secs(1800),
-            code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
-        };
-        let judge = Judge {
-            policies: Policies::new(policy),
-            key: key.clone(),
-            rng: StdRng::seed_from_u64(1),
-            send_budget: Duration::from_secs(10),
-            check_budget: CHECK_BUDGET,
-        };
         Self {
-            core: Core::new(table, judge, COMMANDS_PER_NUMBER),
+            core: core(table),
             now: Timestamp::from_millis(1_700_000_000_000),
             places: Arc::new(Semaphore::new(1_000)),
             revision: 1,
-            key,
+            key: ServerKey::from_bytes([5; 32]),
+            disk: HashMap::new(),
         }
+    }
+
+    /// The program dies, and starts again from what was durable.
+    pub fn crashes(&mut self) {
+        let mut table = Table::default();
+        for (key, bytes) in self.disk.values() {
+            let state = record::decode(bytes).expect("a record");
+            table.set(*key, Entry { state, revision: Revision(self.revision) });
+        }
+        self.core = core(table);
     }
 
     /// A number that is locked, durably, for another half hour.
@@ -132,6 +153,16 @@ impl World {
     pub fn applied(&mut self, writes: &[Write]) {
         self.revision += 1;
         let revision = Revision(self.revision);
+        for write in writes {
+            match &write.put {
+                None => drop(self.disk.remove(&write.key)),
+                Some(bytes) => {
+                    let number = PhoneNumber::from_u64(write.key.subject.0).expect("a number");
+                    let key = NumberKey { service: write.key.service, number };
+                    self.disk.insert(write.key, (key, bytes.clone()));
+                }
+            }
+        }
         let outcomes = writes
             .iter()
             .map(|w| Outcome::Applied(if w.put.is_some() { revision } else { Revision::ABSENT }))
@@ -169,6 +200,72 @@ impl World {
         self.core.submit(Command::new(key, CommandKind::Settle(settle)), self.now);
     }
 
+    /// Sends a code that the gateway makes and holds.
+    pub fn has_held_code(&mut self, key: NumberKey) -> SendPermit {
+        let answer = self.sends(key);
+        self.commits();
+        let dispatch = self.dispatched();
+        let permit = dispatch.permit;
+        self.settles(dispatch, held());
+        self.commits();
+        assert!(matches!(answer.answer(), Ok(SendAnswer::Sent { .. })));
+        permit
+    }
+
+    /// Submits a code that only the gateway can judge.
+    pub fn checks_held(&mut self, key: NumberKey) -> Awaited<CheckAnswer> {
+        self.checks(key, Some(Code::parse("0000000000").expect("a code")))
+    }
+
+    /// The one question that is to be put to a gateway.
+    pub fn asked(&mut self) -> Ask {
+        let mut asks = self.core.take_asks();
+        assert_eq!(asks.len(), 1, "one question for a gateway");
+        asks.remove(0)
+    }
+
+    pub fn asks_nobody(&mut self) -> bool {
+        self.core.take_asks().is_empty()
+    }
+
+    /// What the gateway says.
+    pub fn hears(&mut self, ask: Ask, result: CheckResult) {
+        let Ask { key, permit, reply, .. } = ask;
+        let settle = SettleCheckCommand { permit, result, reply, decided: None };
+        self.core.submit(Command::new(key, CommandKind::SettleCheck(settle)), self.now);
+    }
+
+    /// A whole check that the gateway answers; commits what has to be.
+    pub fn checks_and_hears(&mut self, key: NumberKey, result: CheckResult) -> Result<CheckAnswer, Refusal> {
+        let answer = self.checks_held(key);
+        self.commits();
+        let ask = self.asked();
+        self.hears(ask, result);
+        if let Some(writes) = self.core.take_commit() {
+            self.applied(&writes);
+        }
+        answer.answer()
+    }
+
+    /// The time for a planned send of the code of `salt` has come.
+    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<FollowedUp> {
+        let (reply, awaited) = self.place();
+        let resume = ResumeCommand { due: Box::new(due(key, salt, self.now)), reply, decided: None };
+        self.core.submit(Command::new(key, CommandKind::Resume(resume)), self.now);
+        awaited
+    }
+
+    /// What the number's live code is made from.
+    pub fn live_salt(&mut self, key: NumberKey) -> Option<Salt> {
+        let now = self.now;
+        self.core.live_salt(&key, now)
+    }
+
+    /// What the tracker is told.
+    pub fn notes(&mut self) -> Vec<VerifyStatus> {
+        self.core.take_notes().into_iter().map(|note| note.status).collect()
+    }
+
     /// Sends, commits and settles: the number has a live code now, which is returned.
     pub fn has_code(&mut self, key: NumberKey) -> Code {
         let answer = self.sends(key);
@@ -187,4 +284,23 @@ pub fn accepted() -> SendEnd {
 
 pub const fn wrong(attempts_left: u8) -> CheckAnswer {
     CheckAnswer::Wrong { attempts_left, live: true }
+}
+
+/// A gateway that holds the code took the message.
+pub fn held() -> SendEnd {
+    let held = Some(Held { by: GatewayName::TwilioVerify, channel: Channel::Sms });
+    SendEnd::Accepted { message_id: "VE1".to_owned(), held }
+}
+
+/// A planned send of the code of `salt`.
+pub fn due(key: NumberKey, salt: Salt, now: Timestamp) -> Due {
+    let about = Parcel {
+        key: track_key(key.service, &salt),
+        number: key.number,
+        salt,
+        style: MessageStyle::default(),
+        expires: now.plus(Duration::from_secs(30)),
+    };
+    let reason = Reason::Retry { attempt: 0, retries: 1 };
+    Due { about, follow_up: FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 } }
 }

@@ -1,0 +1,233 @@
+//! Codes that a gateway holds, with everything in any order, crashes and failed commits: what has to
+//! hold all the same.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::held_steps::{Step, other_code, step};
+use super::world::World;
+use crate::engine::{
+    CheckOutcome, CheckPermit, CheckResult, CheckSettled, GatewayResult, NumberState, ResumeOutcome,
+    SendOutcome, SendPermit, stricter,
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    /// Everything in any order; a crash goes back to what was durable, and a commit may fail.
+    #[test]
+    fn whatever_happens_in_whatever_order_the_promises_hold(
+        steps in proptest::collection::vec((step(), any::<bool>()), 1..100)
+    ) {
+        let mut run = Run::new();
+        for (step, lazy) in steps {
+            run.take(step, lazy)?;
+            run.holds()?;
+        }
+    }
+}
+
+/// A number, what is durable of it, and what an outsider who sees the gateways too has seen.
+struct Run {
+    world: World,
+    disk: NumberState,
+    commit_fails: bool,
+    /// Every send that was permitted, and whether it has been settled.
+    sent: Vec<(SendPermit, bool)>,
+    asked: Vec<CheckPermit>,
+    /// Codes that somebody compared, us or a gateway, since the number was last fresh.
+    evaluated: u8,
+    approved: HashSet<[u8; 16]>,
+    /// Salts whose own code may have left through a gateway that carries it.
+    carried: HashSet<[u8; 16]>,
+    /// Salts for which a gateway holds a code.
+    held: HashSet<[u8; 16]>,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self {
+            world: World::new(),
+            disk: NumberState::Fresh,
+            commit_fails: false,
+            sent: Vec::new(),
+            asked: Vec::new(),
+            evaluated: 0,
+            approved: HashSet::new(),
+            carried: HashSet::new(),
+            held: HashSet::new(),
+        }
+    }
+
+    /// Whether the step from `before` became durable; on failure the strict side is kept.
+    fn commits(&mut self, before: NumberState) -> bool {
+        if std::mem::take(&mut self.commit_fails) {
+            self.world.state = stricter(before.at(self.world.now), self.world.state, self.world.now);
+            return false;
+        }
+        self.disk = self.world.state;
+        true
+    }
+
+    fn take(&mut self, step: Step, lazy: bool) -> Result<(), TestCaseError> {
+        let before = self.world.state;
+        match step {
+            Step::Wait(by) => self.world.advance(by),
+            Step::NextCommitFails => self.commit_fails = true,
+            Step::Crash => {
+                self.world.state = self.disk;
+                self.asked.clear();
+                // What was on its way may arrive; nobody hears of it.
+                self.sent.clear();
+            }
+            Step::Send(_) => {
+                if let SendOutcome::Permitted(permit) = self.world.ask()
+                    && self.commits(before)
+                {
+                    self.sent.push((permit, false));
+                    self.carried.insert(permit.salt.0);
+                }
+            }
+            Step::Resume { pick, .. } => {
+                let Some((permit, _)) = self.picked(pick) else { return Ok(()) };
+                if let ResumeOutcome::Permitted(again) = self.world.resumes(permit.salt) {
+                    let is_held = self.world.state.verification().is_some_and(|v| v.held.is_some());
+                    if (lazy && !is_held) || self.commits(before) {
+                        self.sent.push((again, false));
+                        self.carried.insert(again.salt.0);
+                    }
+                }
+            }
+            Step::Settle { pick, result } => self.settle(pick, result, lazy, before),
+            Step::CheckNoCode => {
+                let outcome = self.world.checks_wrong();
+                self.checked(outcome, None, before)?;
+            }
+            Step::CheckOther => {
+                let outcome = self.world.checks(&other_code());
+                self.checked(outcome, None, before)?;
+            }
+            Step::CheckOurs { pick } => {
+                let Some((permit, _)) = self.picked(pick) else { return Ok(()) };
+                let code = self.world.code_of(&permit);
+                let outcome = self.world.checks(&code);
+                self.checked(outcome, Some(permit), before)?;
+            }
+            Step::Hear { pick, result } => self.hear(pick, result, lazy, before)?,
+        }
+        Ok(())
+    }
+
+    fn picked(&self, pick: usize) -> Option<(SendPermit, bool)> {
+        (!self.sent.is_empty()).then(|| self.sent[pick % self.sent.len()])
+    }
+
+    fn settle(&mut self, pick: usize, result: GatewayResult, lazy: bool, before: NumberState) {
+        let open: Vec<usize> = (0..self.sent.len()).filter(|i| !self.sent[*i].1).collect();
+        if open.is_empty() {
+            return;
+        }
+        let sent = &mut self.sent[open[pick % open.len()]];
+        sent.1 = true;
+        let permit = sent.0;
+        self.world.settles(&permit, result);
+        if let GatewayResult::Held(_) = result {
+            self.held.insert(permit.salt.0);
+        }
+        let required = matches!(result, GatewayResult::Held(_) | GatewayResult::Failed);
+        if required || !lazy {
+            self.commits(before);
+        }
+    }
+
+    fn checked(
+        &mut self,
+        outcome: CheckOutcome,
+        ours: Option<SendPermit>,
+        before: NumberState,
+    ) -> Result<(), TestCaseError> {
+        let now = self.world.now;
+        if let CheckOutcome::Ask(_) = outcome {
+            prop_assert!(self.asked.iter().all(|permit| permit.until <= now), "two are asked at once");
+        }
+        if matches!(outcome, CheckOutcome::Busy { .. }) {
+            return Ok(());
+        }
+        let told = self.commits(before);
+        match outcome {
+            CheckOutcome::Approved => {
+                let salt = ours.map(|permit| permit.salt.0).unwrap_or_default();
+                let may_be_out = self.carried.contains(&salt) || !self.held.contains(&salt);
+                prop_assert!(may_be_out, "a code that nobody has was approved");
+                if told {
+                    prop_assert!(self.approved.insert(salt), "approved twice");
+                    self.evaluated = 0;
+                }
+            }
+            CheckOutcome::Wrong { live: true, .. } | CheckOutcome::LockedNow { live: true, .. } if told => {
+                self.evaluated += 1;
+            }
+            CheckOutcome::Ask(permit) if told => {
+                self.evaluated += 1;
+                self.asked.push(permit);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn hear(
+        &mut self,
+        pick: usize,
+        result: CheckResult,
+        lazy: bool,
+        before: NumberState,
+    ) -> Result<(), TestCaseError> {
+        if self.asked.is_empty() {
+            return Ok(());
+        }
+        let permit = self.asked.swap_remove(pick % self.asked.len());
+        let was_open =
+            before.at(self.world.now).verification().is_some_and(|v| v.checking_until == permit.until);
+        let outcome = self.world.hears(&permit, result);
+        let may_be_lazy = match outcome {
+            CheckSettled::Wrong { .. } => true,
+            CheckSettled::Failed => result == CheckResult::Unknown,
+            _ => false,
+        };
+        let told = (lazy && may_be_lazy) || self.commits(before);
+        if result == CheckResult::NotAsked && was_open && self.evaluated > 0 {
+            self.evaluated -= 1;
+        }
+        if outcome == CheckSettled::Approved && told {
+            prop_assert!(permit.until > self.world.now, "approved late");
+            prop_assert!(self.approved.insert(permit.salt.0), "approved twice");
+            self.evaluated = 0;
+        }
+        Ok(())
+    }
+
+    fn holds(&mut self) -> Result<(), TestCaseError> {
+        let (now, limit) = (self.world.now, self.world.policy.max_attempts);
+        for state in [self.world.state, self.disk] {
+            match state.present(&self.world.policy, now) {
+                NumberState::Open { failures, .. } => {
+                    prop_assert!(
+                        failures >= self.evaluated,
+                        "{} evaluated, {failures} counted",
+                        self.evaluated
+                    );
+                }
+                NumberState::Locked { .. } => {}
+                NumberState::Fresh => {
+                    if self.world.state.present(&self.world.policy, now) == NumberState::Fresh {
+                        self.evaluated = 0;
+                    }
+                }
+            }
+        }
+        prop_assert!(self.evaluated <= limit, "{} codes were evaluated", self.evaluated);
+        Ok(())
+    }
+}

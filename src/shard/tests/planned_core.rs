@@ -1,0 +1,96 @@
+//! Planned sends: what a shard does with them, a sentence each.
+
+use std::time::Duration;
+
+use super::world::{World, accepted, held, number};
+use crate::delivery::Purpose;
+use crate::engine::Salt;
+use crate::shard::SendAnswer;
+use crate::shard::command::{FollowedUp, SendEnd};
+
+#[test]
+fn a_planned_send_of_the_live_code_leaves_without_a_commit_and_is_settled_like_any_other() {
+    let mut world = World::new();
+    let answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    let salt = dispatch.permit.salt;
+    world.settles(dispatch, SendEnd::Postponed { message_id: "later".to_owned() });
+    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "later".to_owned() };
+    assert_eq!(answer.answer(), Ok(sent));
+    let mut followed = world.resumes(number(1), salt);
+    assert!(world.wants_no_commit());
+    let again = world.dispatched();
+    assert_eq!(again.permit.salt, salt);
+    assert!(matches!(again.purpose, Purpose::FollowUp(_)));
+    assert!(followed.is_unanswered(), "it keeps its place until it is settled");
+    world.settles(again, accepted());
+    assert!(world.wants_no_commit());
+    assert_eq!(followed.answer(), Ok(FollowedUp::Done));
+}
+
+#[test]
+fn a_planned_send_of_a_held_code_leaves_when_it_is_durable_that_ours_may_be_out() {
+    let mut world = World::new();
+    let permit = world.has_held_code(number(1));
+    let _followed = world.resumes(number(1), permit.salt);
+    let writes = world.takes_commit();
+    assert!(world.dispatches_nothing());
+    world.applied(&writes);
+    assert_eq!(world.dispatched().permit.salt, permit.salt);
+    world.crashes();
+    let now = world.now;
+    let (salt, _) = world.core.live_code(&number(1), permit.salt.track(), now).expect("a live code");
+    assert_eq!(salt, permit.salt);
+}
+
+#[test]
+fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let _right = world.checks(number(1), Some(code));
+    world.commits();
+    assert_eq!(world.resumes(number(1), salt).answer(), Ok(FollowedUp::NotUsable));
+    assert_eq!(world.resumes(number(1), Salt([0; 16])).answer(), Ok(FollowedUp::NotUsable));
+    assert!(world.dispatches_nothing() && world.wants_no_commit());
+}
+
+#[test]
+fn how_a_planned_send_ended_decides_what_its_planner_hears_even_if_the_store_fails() {
+    for (end, heard) in [
+        (SendEnd::NoLongerUsable, FollowedUp::NotUsable),
+        (SendEnd::Overloaded, FollowedUp::NoRoom),
+        (SendEnd::NumberRefused, FollowedUp::Done),
+        (SendEnd::Failed { may_have_been_sent: false, held: None }, FollowedUp::Done),
+        (held(), FollowedUp::Done),
+    ] {
+        for store_fails in [false, true] {
+            let mut world = World::new();
+            world.has_code(number(1));
+            let salt = world.live_salt(number(1)).expect("a live code");
+            let followed = world.resumes(number(1), salt);
+            let dispatch = world.dispatched();
+            world.settles(dispatch, end.clone());
+            if store_fails {
+                world.fails_to_commit();
+            } else {
+                world.commits();
+            }
+            assert_eq!(followed.answer(), Ok(heard), "{end:?}");
+        }
+    }
+}
+
+#[test]
+fn the_code_of_a_track_is_known_while_it_can_be_used() {
+    let mut world = World::new();
+    world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let now = world.now;
+    assert!(world.core.live_code(&number(1), salt.track(), now).is_some());
+    assert!(world.core.live_code(&number(1), salt.track() ^ 1, now).is_none());
+    assert!(world.core.live_code(&number(2), salt.track(), now).is_none());
+    let ended = now.plus(Duration::from_secs(30));
+    assert!(world.core.live_code(&number(1), salt.track(), ended).is_none());
+}
