@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use onceward::otp::Otp;
+use onceward::otp::{Otp, Verified};
 
 const NUMBER: &str = "+14155550123";
 
@@ -15,7 +15,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let otp = Otp::builder(&directory).brand("Acme").message("{brand}: your code is {code}").start().await?;
 
     let sent = otp.send_sms(NUMBER).await?;
-    println!("sent to the inbox as {}; {} wrong codes are allowed", sent.message_id(), sent.attempts_left());
+    tell(&format!(
+        "sent to the inbox as {}; {} wrong codes are allowed",
+        sent.message_id(),
+        sent.attempts_left()
+    ));
     let code = otp.inbox_code(NUMBER).ok_or("nothing is in the inbox")?;
 
     show("a wrong code", &otp.verify(NUMBER, &other_than(&code)).await);
@@ -25,4 +29,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
     otp.stop().await?;
     std::fs::remove_dir_all(directory)?;
     Ok(())
+}
+
+fn show(what: &str, verified: &Verified) {
+    tell(&format!(
+        "{what}: request valid {}, code valid {}, attempts left {:?}, error {:?}",
+        verified.request_valid(),
+        verified.code_valid(),
+        verified.attempts_left(),
+        verified.error()
+    ));
+}
+
+#[expect(clippy::print_stdout, reason = "the purpose of the example")]
+fn tell(line: &str) {
+    println!("{line}");
+}
+
+/// A code that differs in its last digit.
+fn other_than(code: &str) -> String {
+    let (head, last) = code.split_at(code.len() - 1);
+    let digit: u32 = last.parse().unwrap_or(0);
+    format!("{head}{}", (digit + 1) % 10)
 }

@@ -12,6 +12,11 @@ pub trait Setting: Sized {
         false
     }
 
+    /// A value that is not accepted, for the error.
+    fn shown_as_given(value: &Value) -> String {
+        shown(value)
+    }
+
     /// Reads the text; `None` when it is not one of the accepted values.
     fn read(text: &str) -> Option<Self>;
 
@@ -75,7 +80,7 @@ impl<T: Setting> From<&Value> for Given<T> {
         }
         let text = text_of(value);
         let secret = text.as_deref().is_some_and(T::is_secret);
-        Self::Wrong { shown: (!secret).then(|| shown(value)), tag }
+        Self::Wrong { shown: (!secret).then(|| T::shown_as_given(value)), tag }
     }
 }
 
@@ -130,8 +135,12 @@ pub fn shown_json(value: &serde_json::Value) -> String {
 
 /// A text in quotes, on one line and not too long.
 pub fn quoted(text: &str) -> String {
+    shortened(format!("{text:?}"))
+}
+
+/// A text that is not too long for a line.
+pub fn shortened(text: String) -> String {
     const LONGEST: usize = 100;
-    let text = format!("{text:?}");
     if text.chars().count() <= LONGEST {
         return text;
     }

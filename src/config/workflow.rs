@@ -7,7 +7,7 @@ use schemars::{Schema, json_schema};
 
 use super::ranges::{Span, StepWait};
 use super::settings::WorkflowStep;
-use super::value::Setting;
+use super::value::{Setting, shortened, shown};
 use crate::domain::Channel;
 
 /// How long a step waits for a receipt where the setting does not say it.
@@ -45,6 +45,15 @@ impl Setting for Workflow {
             }
             Value::String(_, text) => Self::read(text),
             _ => None,
+        }
+    }
+
+    fn shown_as_given(value: &Value) -> String {
+        match value {
+            Value::Array(_, items) => {
+                shortened(format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")))
+            }
+            other => shown(other),
         }
     }
 

@@ -68,21 +68,19 @@ pub fn settle_check(
         return (state, too_late(result, policy.max_attempts.saturating_sub(failures)));
     };
     let kept = Verification { checking_until: Timestamp::EPOCH, ..open };
-    let (failures, verification) = match result {
+    let verification = Some(kept);
+    // A provider that knows of no code may say so of a wrong one too (Sinch does). So the verification
+    // goes on to its end: asking again costs an attempt, and a right code after a typing error works.
+    let live = match result {
         CheckResult::Approved => return (NumberState::Fresh, CheckSettled::Approved),
-        CheckResult::Wrong | CheckResult::Unknown => (failures, Some(kept)),
-        CheckResult::NotLive => (failures, without_held(kept, permit)),
+        CheckResult::Wrong | CheckResult::Unknown => true,
+        // Ours, if it is out, was compared before anybody was asked.
+        CheckResult::NotLive => kept.sent,
         CheckResult::NotAsked => {
-            let next = NumberState::Open {
-                failures: failures.saturating_sub(1),
-                keep_until,
-                verification: Some(kept),
-            };
-            return (next, CheckSettled::Failed);
+            let failures = failures.saturating_sub(1);
+            return (NumberState::Open { failures, keep_until, verification }, CheckSettled::Failed);
         }
     };
-    // The code was wrong for whoever was asked; ours, if it is out, was compared before that.
-    let live = verification.is_some();
     if failures >= policy.max_attempts {
         let until = now.plus(policy.lockout);
         return (NumberState::Locked { until }, CheckSettled::LockedNow { until, live });
@@ -92,14 +90,6 @@ pub fn settle_check(
         _ => CheckSettled::Wrong { attempts_left: policy.max_attempts - failures, live },
     };
     (NumberState::Open { failures, keep_until, verification }, settled)
-}
-
-/// A gateway that knows of no code holds none. The verification goes on only if somebody has our code,
-/// or another gateway holds one by now.
-fn without_held(verification: Verification, permit: &CheckPermit) -> Option<Verification> {
-    let held = verification.held.filter(|held| *held != permit.held);
-    let verification = Verification { held, ..verification };
-    (!verification.reached_nobody()).then_some(verification)
 }
 
 /// The permit is not open any more: the state stays as it is, and nothing is approved.

@@ -192,7 +192,7 @@ async fn hello_world_answers_as_it_always_did() {
 async fn unknown_fields_are_ignored_and_no_content_type_is_needed() {
     let world = World::new().await;
     let number = world.number();
-    let body = json!({"phoneNumber": number, "locale": {"language": ["de"]}, "retry": null});
+    let body = json!({"phoneNumber": number, "language": {"locale": ["de"]}, "retry": null});
     world.post("/api/send-otp", body.to_string()).await.expects(sent(&number, 5));
 
     let code = world.twilio.code_for(&number);

@@ -62,7 +62,7 @@ fn a_workflow_is_a_list_or_a_text() {
     assert_eq!(text.settings().delivery.workflow, steps);
     assert_eq!(text.shows("workflow").0, "\"sms:8s,whatsapp:20s\"");
     let wrong = World::with_config(r#"{"workflow": ["sms", "mail"], "workflow-max-sends": 21}"#).errors();
-    says(&wrong.join("\n"), &["workflow = a list", "\"whatsapp\"", "workflow-max-sends = 21"]);
+    says(&wrong.join("\n"), &["workflow = [", "\"whatsapp\"", "workflow-max-sends = 21"]);
 }
 
 #[test]

@@ -119,16 +119,10 @@ impl Model {
                 self.counted -= 1;
                 return Heard::Failed;
             }
-            CheckResult::NotLive => {
-                self.outstanding = self
-                    .outstanding
-                    .take()
-                    .filter(|c| c.ours_is_out || c.postponed)
-                    .map(|code| Outstanding { held: false, ..code });
-            }
-            CheckResult::Wrong | CheckResult::Unknown => {}
+            CheckResult::NotLive | CheckResult::Wrong | CheckResult::Unknown => {}
         }
-        let live = self.outstanding.is_some();
+        let ours_is_out = self.outstanding.as_ref().is_some_and(|code| code.ours_is_out);
+        let live = result != CheckResult::NotLive || ours_is_out;
         if self.counted >= limit {
             self.lock(Some(world.now.plus(world.policy.lockout)));
             return Heard::LockedNow { live };

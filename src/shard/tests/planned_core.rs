@@ -40,7 +40,8 @@ fn a_planned_send_of_a_held_code_leaves_when_it_is_durable_that_ours_may_be_out(
     assert_eq!(world.dispatched().permit.salt, permit.salt);
     world.crashes();
     let now = world.now;
-    let (salt, _) = world.core.live_code(&number(1), permit.salt.track(), now).expect("a live code");
+    let live = world.core.live_of(&number(1), permit.salt.track(), now).expect("a live code");
+    let salt = live.salt;
     assert_eq!(salt, permit.salt);
 }
 
@@ -88,9 +89,9 @@ fn the_code_of_a_track_is_known_while_it_can_be_used() {
     world.has_code(number(1));
     let salt = world.live_salt(number(1)).expect("a live code");
     let now = world.now;
-    assert!(world.core.live_code(&number(1), salt.track(), now).is_some());
-    assert!(world.core.live_code(&number(1), salt.track() ^ 1, now).is_none());
-    assert!(world.core.live_code(&number(2), salt.track(), now).is_none());
+    assert!(world.core.live_of(&number(1), salt.track(), now).is_some());
+    assert!(world.core.live_of(&number(1), salt.track() ^ 1, now).is_none());
+    assert!(world.core.live_of(&number(2), salt.track(), now).is_none());
     let ended = now.plus(Duration::from_secs(30));
-    assert!(world.core.live_code(&number(1), salt.track(), ended).is_none());
+    assert!(world.core.live_of(&number(1), salt.track(), ended).is_none());
 }

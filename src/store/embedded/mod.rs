@@ -216,7 +216,7 @@ impl Reader {
             }
         };
         self.snapshot.visit(kind, rest).map_err(|error| unreadable(&error))?;
-        tracing::info!(?kind, records, "the snapshot was read");
+        tracing::debug!(?kind, records, "the snapshot was read");
         Ok(())
     }
 

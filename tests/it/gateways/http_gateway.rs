@@ -113,7 +113,7 @@ async fn a_description_that_makes_no_sense_stops_the_start_and_says_where() {
             json!({"method": "POST", "url": url, "json": {"text": "{text}"}, "form": {"text": "{text}"}}),
             "form",
         ),
-        (json!({"method": "POST", "url": "not a url", "json": {"text": "{text}"}}), "not a url"),
+        (json!({"method": "POST", "url": "not a url", "json": {"text": "{text}"}}), "http-gateway.url"),
         (json!({"method": "POST", "url": url, "json": {"to": "{to}", "text": "hello"}}), "{text}"),
     ] {
         let setup = all_configured(&doubles, Setup::new())

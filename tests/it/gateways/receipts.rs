@@ -90,7 +90,7 @@ async fn the_signature_of_one_address_is_no_good_for_another() {
 
 #[tokio::test]
 async fn a_report_that_comes_again_changes_nothing() {
-    let world = with_public_url([("workflow", json!(["sms:10m", "call:10m", "whatsapp"]))]).await;
+    let world = with_public_url([("workflow", json!(["sms:2m", "call:2m", "sms"]))]).await;
     let number = number_with_message(&world).await;
     let report = world.twilio().report(&number, "undelivered").with("ErrorCode", "30003");
     for _ in 0..5 {

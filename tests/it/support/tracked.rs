@@ -41,7 +41,7 @@ impl Row {
 
     /// How often it was tried again.
     pub fn retries(&self) -> u64 {
-        self.number("retries")
+        self.number("retry_count")
     }
 
     /// Whether it is given up because it was tried so often.
@@ -51,7 +51,7 @@ impl Row {
 
     /// How far the provider says that it came; empty when it said nothing.
     pub fn receipt(&self) -> &str {
-        self.text_if_any("receipt")
+        self.text_if_any("receipt_status")
     }
 
     /// The provider's id; empty when there is none.
@@ -66,7 +66,7 @@ impl Row {
 
     /// Whether it says when.
     pub fn has_time(&self) -> bool {
-        !self.0["at"].is_null()
+        !self.0["time"].is_null()
     }
 
     fn text(&self, name: &str) -> &str {

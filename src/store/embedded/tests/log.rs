@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex};
 pub(in crate::store::embedded) fn log_of(action: impl FnOnce()) -> String {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(move || writer.clone())
+        .finish();
     tracing::subscriber::with_default(subscriber, action);
     let bytes = log.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
