@@ -61,7 +61,8 @@ impl Workflow {
     }
 
     /// The step after one whose message a gateway has taken: when, and how. `sent` counts that message
-    /// too.
+    /// too. Where the code ends before the step's time, only a report that the message did not arrive
+    /// brings the next one: it is due when the code ends, and nothing is sent then.
     pub fn plan(
         &self,
         step: u8,
@@ -70,8 +71,8 @@ impl Workflow {
         expires: Timestamp,
     ) -> Option<(Timestamp, u8, Channel)> {
         let (next, channel) = self.after(step)?;
-        let due = now.plus(self.patience(step)?);
-        (due < expires && self.allows_after(sent)).then_some((due, next, channel))
+        let due = now.plus(self.patience(step)?).min(expires);
+        (now < expires && self.allows_after(sent)).then_some((due, next, channel))
     }
 }
 
@@ -131,7 +132,8 @@ mod tests {
             (0, 3, 600, None),
             (0, 255, 600, None),
             (0, 1, 11, Some((after_secs(10), 1, Call))),
-            (0, 1, 10, None),
+            (0, 1, 9, Some((after_secs(9), 1, Call))),
+            (0, 1, 0, None),
         ] {
             assert_eq!(steps.plan(step, sent, NOW, after_secs(expires)), planned, "{step} {sent} {expires}");
         }

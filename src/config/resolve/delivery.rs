@@ -166,14 +166,14 @@ fn check_workflow(
     }
 }
 
-/// Steps that begin when the code is over are never sent.
+/// Steps that begin when the code is over are never brought by their time.
 fn warn_of_late_steps(steps: &[WorkflowStep], life: Duration, report: &mut Report) {
     let mut begins = Duration::ZERO;
     for (number, step) in (1_usize..).zip(steps) {
         if begins >= life {
             report.warn(format!(
-                "workflow: step {number} ({}) would begin after {}, and a code lives {} (otp-timeout): it is never \
-                 sent. Shorten the time-outs or let codes live longer",
+                "workflow: step {number} ({}) would begin after {}, and a code lives {} (otp-timeout): only a \
+                 report that the message before it did not arrive can bring it. Shorten the time-outs or let codes live longer",
                 step.channel.as_str(),
                 humantime::format_duration(begins),
                 humantime::format_duration(life)

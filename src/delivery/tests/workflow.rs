@@ -111,11 +111,16 @@ async fn a_verification_costs_only_so_many_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_behind_the_codes_life_is_not_planned() {
+async fn a_step_behind_the_codes_life_is_brought_by_a_report_only() {
     let short = Setup { life: secs(20), ..setup() };
     let world = short.build().and(TwilioMessages, [accepted("SM1")]);
     world.requests().await;
-    assert_eq!(world.takes_plan(), None);
+    let plan = world.takes_plan().expect("a plan that a report can bring forward");
+    assert_eq!((plan.reason, plan.due), (Reason::NextStep, TokioClock::EPOCH.plus(secs(20))));
+    world.waits(secs(20)).await;
+    let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
+    assert_eq!(failure(late), DeliveryError::NoLongerUsable);
+    assert_eq!(world.asked().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
