@@ -12,12 +12,15 @@ const MORE: &str = "\
 Where settings come from, the first that says something wins:
   1. these options
   2. environment variables: any key, as otp-length is ONCEWARD_OTP_LENGTH;
-     TWILIO_* for the provider, HOST and PORT; below them the same in a .env file
+     TWILIO_*, SINCH_*, MADA_*, HTTP_GATEWAY_* for the providers, HOST and PORT;
+     below them the same in a .env file
   3. config.json in the working directory, or the file that --config names
   4. the defaults
-Credentials come from the environment or .env only. Without any, the simulator
-runs: codes go to a page on this machine, and no message is sent.
-docs/configuration.md explains every key.
+Credentials belong into the environment, .env, or a file that <NAME>_FILE names.
+otp-sms-provider names the gateways in their order; without it Twilio sends if it
+is configured, else the simulator runs: codes go to a page on this machine, and no
+message is sent. docs/configuration.md explains every key, docs/gateways.md every
+gateway, docs/tracker.md the list of messages.
 
 Exit codes:
   0   stopped as asked, or the check found nothing wrong
@@ -30,6 +33,7 @@ Examples:
   onceward                                  serve on localhost:3000 with the simulator
   onceward --check                          is the configuration right?
   onceward --print-config                   which value comes from where?
+  onceward tracker --number +14155552671    what became of the messages to it?
   onceward tracker --status send:unsendable which messages were given up?
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
