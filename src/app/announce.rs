@@ -22,10 +22,18 @@ impl App {
             "listening"
         );
         if settings.gateways.has_simulator() {
-            tracing::info!(
-                inbox = format!("{url}/inbox"),
-                "simulator mode: nothing leaves this machine; messages go to the inbox page"
-            );
+            let inbox = format!("{url}/inbox");
+            if settings.gateways.routing.entries().len() == 1 {
+                tracing::info!(
+                    inbox,
+                    "simulator mode: nothing leaves this machine; messages go to the inbox page"
+                );
+            } else {
+                tracing::info!(
+                    inbox,
+                    "messages through the simulator go to the inbox page, the others leave this machine"
+                );
+            }
             if !address.ip().is_loopback() {
                 tracing::warn!(%address, "whoever reaches this address can read every code in the inbox");
             }

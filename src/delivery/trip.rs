@@ -115,9 +115,11 @@ impl Trip {
         }
     }
 
-    /// Retries made so far of what was asked on the present channel, this one included.
+    /// Retries made so far of what was asked on the present channel. This one is included if anybody was
+    /// asked: to find every gateway out of service is no attempt.
     pub fn retries(&self) -> u32 {
-        self.repeated.map_or(0, |(_, before)| before.saturating_add(1))
+        let asked = self.hops.len() > self.first_hop_here;
+        self.repeated.map_or(0, |(_, before)| before.saturating_add(u32::from(asked)))
     }
 
     /// Nobody took it and it is not tried again.

@@ -95,7 +95,9 @@ impl Otp {
         let (service, number) = (ServiceId::DEFAULT, PhoneNumber::parse(phone, self.default_region)?);
         let request = SendRequest { service, number, options: None, channel: Some(channel), style };
         match self.running.verifier.send(request).await? {
-            SendAnswer::Sent { attempts_left, message_id } => Ok(Sent { message_id, attempts_left }),
+            SendAnswer::Sent { attempts_left, message_id, postponed: _ } => {
+                Ok(Sent { message_id, attempts_left })
+            }
             SendAnswer::Locked { remaining } => Err(OtpError::Locked { remaining }),
             SendAnswer::NumberRefused => Err(OtpError::NumberRefused),
             SendAnswer::GatewayFailed => Err(OtpError::Gateway),

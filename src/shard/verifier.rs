@@ -56,6 +56,8 @@ pub enum SendAnswer {
         attempts_left: u8,
         /// The provider's id of the message, or one of ours.
         message_id: String,
+        /// Whether no gateway took it yet: it is tried again in the background.
+        postponed: bool,
     },
     /// The number is locked out.
     Locked {

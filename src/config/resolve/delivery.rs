@@ -14,7 +14,7 @@ use super::super::settings::{
 };
 use super::super::value::{Given, Setting};
 use super::super::workflow::Workflow;
-use crate::domain::Channel;
+use crate::domain::{Channel, GatewayName};
 
 /// The origin of a flag that is set.
 fn set(key: &str, given: Given<Flag>, r: &mut Reader<'_>) -> Option<String> {
@@ -109,6 +109,7 @@ impl Asked {
     /// The settings, checked against the gateways and the life of a code.
     pub fn settle(self, gateways: &GatewaySettings, life: Duration, report: &mut Report) -> DeliverySettings {
         let Self { delivery, workflow, wishes: _ } = self;
+        warn_of_short_lives(gateways, life, report);
         if let Some(retry) = &delivery.retry {
             warn_of_late_retries(retry, life, report);
         }
@@ -163,6 +164,20 @@ fn check_workflow(
             "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the \
              whole of its time",
         );
+    }
+}
+
+/// Providers that hold the code themselves let it live for minutes, and people see messages that they
+/// were sent 20 s ago.
+fn warn_of_short_lives(gateways: &GatewaySettings, life: Duration, report: &mut Report) {
+    const ENOUGH: Duration = Duration::from_secs(60);
+    let holders = [GatewayName::TwilioVerify, GatewayName::Sinch];
+    if let Some(holder) = holders.into_iter().find(|name| gateways.routing.names(*name) && life < ENOUGH) {
+        report.warn(format!(
+            "{holder} makes codes that live for minutes, and after {} (otp-timeout) they are wrong here; otp-timeout = \
+             \"10m\" lets both end together",
+            humantime::format_duration(life)
+        ));
     }
 }
 

@@ -13,7 +13,9 @@ fn a_verify_service_is_enough_for_twilio() {
     assert_eq!(verify.account.account_sid, ACCOUNT);
     assert_eq!(verify.account.base_url, "https://verify.twilio.com");
     assert!(gateways.twilio_messages.is_none());
-    assert_eq!(World::with_verify().warnings(), Vec::<String>::new());
+    says(&World::with_verify().warnings().join("\n"), &["TwilioVerify", "30s (otp-timeout)"]);
+    let patient = World::with_verify().variable("ONCEWARD_OTP_TIMEOUT", "10m");
+    assert_eq!(patient.warnings(), Vec::<String>::new());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::shard::{CheckAnswer, SendAnswer};
 /// `/api/send-otp`.
 pub fn send(outcome: &SendAnswer, number: PhoneNumber) -> Row {
     match *outcome {
-        SendAnswer::Sent { attempts_left, message_id: _ } => {
+        SendAnswer::Sent { attempts_left, message_id: _, postponed: _ } => {
             Row::new(StatusCode::OK, "Successfully send OTP message")
                 .with(Data::Trials { user: number.into(), trials: attempts_left })
         }

@@ -120,7 +120,11 @@ fn number() -> PhoneNumber {
 
 fn sends() -> [SendAnswer; 5] {
     [
-        SendAnswer::Sent { attempts_left: 5, message_id: "SM5ef8732a3c49700934481addd5ce1659".to_owned() },
+        SendAnswer::Sent {
+            attempts_left: 5,
+            message_id: "SM5ef8732a3c49700934481addd5ce1659".to_owned(),
+            postponed: false,
+        },
         SendAnswer::Locked { remaining: Duration::from_secs(29 * 60 + 10) },
         SendAnswer::Locked { remaining: Duration::from_secs(59) },
         SendAnswer::NumberRefused,

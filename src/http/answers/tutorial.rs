@@ -11,7 +11,7 @@ use crate::shard::{CheckAnswer, SendAnswer};
 /// `/send-code`.
 pub fn send(outcome: &SendAnswer) -> Answer {
     match outcome {
-        SendAnswer::Sent { attempts_left: _, message_id } => {
+        SendAnswer::Sent { attempts_left: _, message_id, postponed: _ } => {
             Answer::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
         }
         SendAnswer::Locked { remaining } => locked(*remaining),

@@ -37,6 +37,9 @@ impl<V: Verify> Call<'_, V> {
 /// with it to the line about the provider. That one is written by a task that knows no request.
 fn log_send(request_id: &str, number: PhoneNumber, outcome: &Result<SendAnswer, Refusal>) {
     match outcome {
+        Ok(SendAnswer::Sent { postponed: true, .. }) => {
+            debug!(request_id, %number, outcome = "postponed", "no gateway took the message yet; it is tried again");
+        }
         Ok(SendAnswer::Sent { message_id, .. }) => {
             debug!(request_id, %number, outcome = "sent", message_id, "the provider accepted the message");
         }

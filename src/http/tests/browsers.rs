@@ -170,5 +170,5 @@ fn get_of(host: &str, path: &str) -> String {
 }
 
 fn sent() -> SendAnswer {
-    SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned() }
+    SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
 }

@@ -301,7 +301,7 @@ async fn the_inbox_pages_get_path_and_query_as_they_were_sent() {
 }
 
 fn sent() -> SendAnswer {
-    SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned() }
+    SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
 }
 
 async fn with_pages() -> World {

@@ -124,7 +124,7 @@ async fn at_debug_level_every_send_and_check_tells_its_outcome() {
         let world = World::scripted(Script::checks(answer)).await;
         log.tells(&world.post("/api/verify-otp", &verify_body("739104")).await, outcome);
     }
-    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned() };
+    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false };
     for (answer, outcome) in [(sent, "sent"), (SendAnswer::Locked { remaining: MINUTE }, "locked")] {
         let world = World::scripted(Script::sends(answer)).await;
         log.tells(&world.post("/api/send-otp", &send_body()).await, outcome);

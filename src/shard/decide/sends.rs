@@ -79,7 +79,10 @@ fn answer(end: &SendEnd, outcome: SettleOutcome, now: Timestamp) -> Result<SendA
         (
             SendEnd::Accepted { message_id, .. } | SendEnd::Postponed { message_id },
             SettleOutcome::Open { attempts_left },
-        ) => Ok(SendAnswer::Sent { attempts_left, message_id: message_id.clone() }),
+        ) => {
+            let postponed = matches!(end, SendEnd::Postponed { .. });
+            Ok(SendAnswer::Sent { attempts_left, message_id: message_id.clone(), postponed })
+        }
         (
             SendEnd::Accepted { .. }
             | SendEnd::Postponed { .. }

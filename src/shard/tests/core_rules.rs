@@ -123,7 +123,7 @@ fn an_accepted_send_is_answered_without_a_second_commit() {
     let dispatch = world.dispatched();
     world.settles(dispatch, accepted());
     assert!(world.wants_no_commit());
-    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "SM1".to_owned() };
+    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
     assert_eq!(answer.answer(), Ok(sent));
 }
 

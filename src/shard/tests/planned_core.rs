@@ -16,7 +16,7 @@ fn a_planned_send_of_the_live_code_leaves_without_a_commit_and_is_settled_like_a
     let dispatch = world.dispatched();
     let salt = dispatch.permit.salt;
     world.settles(dispatch, SendEnd::Postponed { message_id: "later".to_owned() });
-    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "later".to_owned() };
+    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
     assert_eq!(answer.answer(), Ok(sent));
     let mut followed = world.resumes(number(1), salt);
     assert!(world.wants_no_commit());

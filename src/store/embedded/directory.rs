@@ -10,8 +10,12 @@ use base16ct::lower::encode_string;
 use super::disk::Disk;
 use super::error::OpenError;
 
-/// The format that this program writes, and the only one it reads.
-const FORMAT: u32 = 1;
+/// The format that this program writes. 2 has records of sends beside those of numbers, which a program
+/// that knows only 1 would take for damage.
+const FORMAT: u32 = 2;
+
+/// The oldest format that it reads.
+const OLDEST: u32 = 1;
 const FIRST_LINE: &str = "onceward data directory";
 
 /// More than `FORMAT` ever has; so that a wrong file is not read whole.
@@ -33,6 +37,18 @@ pub(super) enum State {
     Creating,
     /// It holds data.
     Complete,
+}
+
+/// What was found in the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) state: State,
+    /// Whether an older program wrote it, which this one reads.
+    pub(super) is_older: bool,
+}
+
+impl Found {
+    const NOTHING: Self = Self { state: State::Creating, is_older: false };
 }
 
 impl State {
@@ -74,22 +90,22 @@ impl Directory {
 
     /// Reads what the directory says of itself, and whether this key is the one it was written
     /// with.
-    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<State, OpenError> {
+    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<Found, OpenError> {
         let text = match self.read_format() {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let holds_data = has_entries(&self.journal)? || has_entries(&self.snapshot)?;
                 let path = self.format.clone();
-                return if holds_data { Err(OpenError::FormatMissing { path }) } else { Ok(State::Creating) };
+                return if holds_data { Err(OpenError::FormatMissing { path }) } else { Ok(Found::NOTHING) };
             }
             Err(error) => return Err(OpenError::io("read", &self.format)(error)),
         };
-        let (state, written_with) = self.parse(&text)?;
+        let (found, written_with) = self.parse(&text)?;
         // While it is being created nothing in it was ever used, so neither was a key.
-        if state == State::Complete && written_with != encode_string(&key_fingerprint) {
+        if found.state == State::Complete && written_with != encode_string(&key_fingerprint) {
             return Err(OpenError::WrongKey { directory: self.root.clone() });
         }
-        Ok(state)
+        Ok(found)
     }
 
     fn read_format(&self) -> io::Result<String> {
@@ -98,7 +114,7 @@ impl Directory {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    fn parse<'a>(&self, text: &'a str) -> Result<(State, &'a str), OpenError> {
+    fn parse<'a>(&self, text: &'a str) -> Result<(Found, &'a str), OpenError> {
         let damaged =
             |detail: &str| OpenError::FormatDamaged { path: self.format.clone(), detail: detail.into() };
         let mut lines = text.lines();
@@ -107,14 +123,14 @@ impl Directory {
         }
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(" = ");
         let format = field("format").ok_or_else(|| damaged("its second line is not \"format = ...\""))?;
-        let found = format.parse().map_err(|_| damaged("its format is not a number"))?;
-        if found != FORMAT {
+        let found: u32 = format.parse().map_err(|_| damaged("its format is not a number"))?;
+        if !(OLDEST..=FORMAT).contains(&found) {
             return Err(OpenError::FormatUnknown { path: self.format.clone(), found, known: FORMAT });
         }
         let key = field("key").ok_or_else(|| damaged("its third line is not \"key = ...\""))?;
         let state = field("state").ok_or_else(|| damaged("its fourth line is not \"state = ...\""))?;
         match [State::Creating, State::Complete].into_iter().find(|known| known.as_str() == state) {
-            Some(state) => Ok((state, key)),
+            Some(state) => Ok((Found { state, is_older: found < FORMAT }, key)),
             None => Err(damaged("its state is neither \"creating\" nor \"complete\"")),
         }
     }

@@ -86,7 +86,8 @@ impl EmbeddedStore {
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
         let not_usable = |error: SnapshotError| OpenError::snapshot(&directory.snapshot, &error);
-        let snapshot = match directory.state(options.key_fingerprint)? {
+        let found = directory.state(options.key_fingerprint)?;
+        let snapshot = match found.state {
             State::Creating => create(&directory, options, &disk)?,
             State::Complete => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
         };
@@ -94,6 +95,10 @@ impl EmbeddedStore {
         let account = snapshot.account().map_err(not_usable)?;
         let mut progress = Progress::of("reading the journal", &options.clock);
         let replayed = replay::replay(&directory.journal, &account, |records| progress.at(records))?;
+        // Before the first record that an older program would not understand.
+        if found.state == State::Complete && found.is_older {
+            directory.write_state(State::Complete, options.key_fingerprint, &*disk)?;
+        }
         report(&replayed, &account, began, options.clock.now());
         let rounds =
             Rounds { snapshot, disk, journal: directory.journal.clone(), clock: options.clock.clone() };

@@ -74,14 +74,25 @@ fn when_format_is_missing_beside_data_the_start_is_refused() {
 }
 
 #[test]
+fn when_a_directory_is_of_the_first_version_it_is_read_and_from_then_on_of_this_one() {
+    let world = with_one_record();
+    let copy = world.copy();
+    let path = copy.path().join("data/FORMAT");
+    let right = fs::read_to_string(&path).unwrap();
+    fs::write(&path, right.replace("format = 2", "format = 1")).unwrap();
+    assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
+    assert_eq!(fs::read_to_string(&path).unwrap(), right);
+}
+
+#[test]
 fn when_format_is_of_another_version_or_damaged_the_start_is_refused() {
     let world = with_one_record();
     let copy = world.copy();
     let path = copy.path().join("data/FORMAT");
     let right = fs::read_to_string(&path).unwrap();
-    fs::write(&path, right.replace("format = 1", "format = 2")).unwrap();
+    fs::write(&path, right.replace("format = 2", "format = 3")).unwrap();
     let found = world.contents_after_crash(&copy);
-    assert!(matches!(found, Err(OpenError::FormatUnknown { found: 2, known: 1, .. })), "{found:?}");
+    assert!(matches!(found, Err(OpenError::FormatUnknown { found: 3, known: 2, .. })), "{found:?}");
     for length in 0..right.len() - 1 {
         fs::write(&path, &right[..length]).unwrap();
         let found = world.contents_after_crash(&copy);
