@@ -13,9 +13,9 @@ use std::thread::available_parallelism;
 
 use clap::Parser;
 
-use crate::config::{self, Effective, Loaded, Sources};
+use crate::config::{self, ConfigErrors, Effective, Loaded, Sources, StorageSettings};
 use crate::control::TrackerRequest;
-use args::{Args, Command};
+use args::{Args, Command, TrackerArgs};
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIGURATION: u8 = 64;
@@ -29,10 +29,7 @@ pub fn main() -> ExitCode {
     };
     match decide(std::env::args_os(), process) {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
-        Next::Tracker { loaded, request, json } => {
-            let _ = io::stderr().write_all(listed(&loaded.warnings).as_bytes());
-            print(tracker::run(&loaded.settings, &request, json))
-        }
+        Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
         Next::Answer(answer) => print(answer),
     }
 }
@@ -57,7 +54,7 @@ enum Next {
     Serve(Box<Loaded>),
     /// List sends.
     Tracker {
-        loaded: Box<Loaded>,
+        storage: StorageSettings,
         request: TrackerRequest,
         json: bool,
     },
@@ -86,16 +83,14 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
         environment: process.environment,
         parallelism: process.parallelism,
     };
+    if let Some(Command::Tracker(args)) = args.command {
+        return look_at_sends(&args, &sources);
+    }
     let loaded = match config::load(&sources) {
         Ok(loaded) => loaded,
-        Err(errors) => {
-            let err = format!("{}error: {errors}\n", listed(errors.warnings()));
-            return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
-        }
+        Err(errors) => return Next::Answer(misconfigured(&errors)),
     };
-    if args.command.is_none()
-        && let Err(error) = crate::app::check(&loaded.settings)
-    {
+    if let Err(error) = crate::app::check(&loaded.settings) {
         let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
         return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
     }
@@ -104,15 +99,26 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
     } else if args.print_config {
         table(&loaded.effective)
     } else {
-        return match args.command {
-            None => Next::Serve(Box::new(loaded)),
-            Some(Command::Tracker(args)) => match tracker::request(&args, &loaded.settings) {
-                Ok(request) => Next::Tracker { loaded: Box::new(loaded), request, json: args.json },
-                Err(answer) => Next::Answer(answer),
-            },
-        };
+        return Next::Serve(Box::new(loaded));
     };
     Next::Answer(Answer { code: 0, out, err: listed(&loaded.warnings) })
+}
+
+/// Needs to know where the data is, and nothing else.
+fn look_at_sends(args: &TrackerArgs, sources: &Sources) -> Next {
+    let storage = match config::load_storage(sources) {
+        Ok(storage) => storage,
+        Err(errors) => return Next::Answer(misconfigured(&errors)),
+    };
+    match tracker::request(args, &storage) {
+        Ok(request) => Next::Tracker { storage, request, json: args.json },
+        Err(answer) => Next::Answer(answer),
+    }
+}
+
+fn misconfigured(errors: &ConfigErrors) -> Answer {
+    let err = format!("{}error: {errors}\n", listed(errors.warnings()));
+    Answer { code: EXIT_CONFIGURATION, out: String::new(), err }
 }
 
 /// What clap has to say: help and the version as well as mistakes.

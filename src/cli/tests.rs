@@ -164,6 +164,23 @@ fn the_tracker_makes_no_data_directory_where_there_is_none() {
     assert!(!data.exists());
 }
 
+#[test]
+fn the_tracker_needs_none_of_the_credentials_and_of_the_file_only_where_the_data_is() {
+    let incomplete =
+        World::with_config(r#"{"data-dir": "elsewhere", "otp-sms-provider": "Sinch", "otp-length": 99}"#)
+            .variable("TWILIO_ACCOUNT_SID", "AC1")
+            .variable("MADA_PASSWORD_FILE", "unreadable");
+    assert_eq!(incomplete.runs(&["--check"]).exit, Some(64));
+    let ran = incomplete.runs(&["tracker"]);
+    assert_eq!(ran.exit, Some(70), "{}", ran.err);
+    assert!(ran.err.contains("there is no data in") && ran.err.contains("elsewhere"), "{}", ran.err);
+
+    let wrong = World::with_config(r#"{"default-region": "Atlantis"}"#).runs(&["tracker"]);
+    assert_eq!(wrong.exit, Some(64));
+    assert!(wrong.err.contains("Atlantis"), "{}", wrong.err);
+    assert_eq!(World::with_config("{").runs(&["tracker"]).exit, Some(64));
+}
+
 /// A working directory and an environment.
 struct World {
     directory: TempDir,
@@ -206,8 +223,8 @@ impl World {
             Next::Serve(loaded) => {
                 Ran { exit: None, served: Some(*loaded), out: String::new(), err: String::new() }
             }
-            Next::Tracker { loaded, request, json } => {
-                let Answer { code, out, err } = tracker::run(&loaded.settings, &request, json);
+            Next::Tracker { storage, request, json } => {
+                let Answer { code, out, err } = tracker::run(&storage, &request, json);
                 Ran { exit: Some(code), served: None, out, err }
             }
         }

@@ -11,7 +11,7 @@ use super::args::TrackerArgs;
 use super::{Answer, EXIT_CONFIGURATION};
 use crate::app::{KeyError, load_or_create};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Settings, TrackerSettings};
+use crate::config::{StorageSettings, TrackerSettings};
 use crate::control::{ControlError, Request, SendLine, TrackerRequest, ask};
 use crate::delivery::tracker::{Tracker, TrackerError};
 use crate::domain::PhoneNumber;
@@ -29,7 +29,7 @@ const KEEP_ALL: TrackerSettings = TrackerSettings { keep_for: Duration::MAX, kee
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is asked, with the number read as the settings say.
-pub(super) fn request(args: &TrackerArgs, settings: &Settings) -> Result<TrackerRequest, Answer> {
+pub(super) fn request(args: &TrackerArgs, settings: &StorageSettings) -> Result<TrackerRequest, Answer> {
     let parse = |text: &String| {
         PhoneNumber::parse(text, settings.default_region).map_err(|error| Answer {
             code: EXIT_CONFIGURATION,
@@ -42,7 +42,7 @@ pub(super) fn request(args: &TrackerArgs, settings: &Settings) -> Result<Tracker
 }
 
 /// Asks and prints.
-pub(super) fn run(settings: &Settings, request: &TrackerRequest, json: bool) -> Answer {
+pub(super) fn run(settings: &StorageSettings, request: &TrackerRequest, json: bool) -> Answer {
     match lines(settings, request) {
         Ok(lines) if json => Answer { out: as_json(&lines), ..Answer::default() },
         Ok(lines) => Answer { out: as_table(&lines), ..Answer::default() },
@@ -80,7 +80,7 @@ enum TrackerCommandError {
     Runtime(std::io::Error),
 }
 
-fn lines(settings: &Settings, request: &TrackerRequest) -> Result<Vec<SendLine>, TrackerCommandError> {
+fn lines(settings: &StorageSettings, request: &TrackerRequest) -> Result<Vec<SendLine>, TrackerCommandError> {
     let mut answer = Vec::new();
     let question = Request::Tracker(request.clone());
     match ask(&settings.data_dir, &question, |line| answer.push(line)) {
@@ -91,7 +91,10 @@ fn lines(settings: &Settings, request: &TrackerRequest) -> Result<Vec<SendLine>,
     }
 }
 
-fn read_store(settings: &Settings, request: &TrackerRequest) -> Result<Vec<SendLine>, TrackerCommandError> {
+fn read_store(
+    settings: &StorageSettings,
+    request: &TrackerRequest,
+) -> Result<Vec<SendLine>, TrackerCommandError> {
     check_directory(&settings.data_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(TrackerCommandError::Runtime)?;

@@ -6,10 +6,11 @@ use super::effective::Effective;
 use super::environment;
 use super::file;
 use super::keys::default_layer;
+use super::layer::Layer;
 use super::names::Names;
 use super::report::{ConfigErrors, Report};
-use super::resolve::resolve;
-use super::settings::Settings;
+use super::resolve::{resolve, storage};
+use super::settings::{Settings, StorageSettings};
 use super::sources::Sources;
 
 /// A valid configuration.
@@ -23,6 +24,23 @@ pub struct Loaded {
     pub effective: Vec<Effective>,
 }
 
+/// Reads only where the data is, for commands that look at it beside a server: they need none of its
+/// credentials, which they may not be allowed to read.
+pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
+    let mut report = Report::default();
+    let names = Names::known();
+    let file = file::layer(sources, &names, &mut report);
+    let environment = environment::read(sources, &names, &mut Report::default());
+    let figment = stacked(sources, file, environment.layers);
+    let storage = storage(&figment, &sources.working_dir, &mut report);
+    report.finish(storage).map(|(storage, _)| storage)
+}
+
+fn stacked(sources: &Sources, file: Layer, environment: Vec<Layer>) -> Figment {
+    let figment = Figment::from(default_layer(sources.parallelism)).merge(file);
+    environment.into_iter().fold(figment, Figment::merge).merge(sources.overrides.layer())
+}
+
 /// Reads all sources: the command line, then the environment (`.env` below the variables of the
 /// process), then config.json, then the defaults. Fails with everything that is wrong at once.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
@@ -30,11 +48,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let names = Names::known();
     let file = file::layer(sources, &names, &mut report);
     let environment = environment::read(sources, &names, &mut report);
-    let mut figment = Figment::from(default_layer(sources.parallelism)).merge(file);
-    for layer in environment.layers {
-        figment = figment.merge(layer);
-    }
-    let figment = figment.merge(sources.overrides.layer());
+    let figment = stacked(sources, file, environment.layers);
     let resolved = resolve(&figment, environment.redis, &sources.working_dir, &mut report);
     let ((settings, effective), warnings) = report.finish(resolved)?;
     Ok(Loaded { settings, warnings, effective })

@@ -31,12 +31,12 @@ mod value;
 mod workflow;
 
 pub use effective::Effective;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_storage};
 pub use report::{ConfigError, ConfigErrors};
 pub use schema::json_schema;
 pub use settings::{
     AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, LogFormat,
-    LogSettings, RetrySettings, Settings, TrackerSettings, WorkflowStep,
+    LogSettings, RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
 };
 pub use sources::{Overrides, Sources};
 

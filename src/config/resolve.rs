@@ -19,7 +19,7 @@ use super::kinds::Flag;
 use super::listen::{self, FlagKeys, ListenKeys};
 use super::reader::{Reader, Taken};
 use super::report::{ConfigError, Report};
-use super::settings::{GatewaySettings, LogSettings, Settings};
+use super::settings::{GatewaySettings, LogSettings, Settings, StorageSettings};
 use super::value::Given;
 use crate::domain::{CodeLength, GatewayName};
 use crate::engine::SendOptions;
@@ -71,16 +71,7 @@ pub fn resolve(
         format: r.value("log-format", take(&mut keys.log_format)).0,
     };
     let answers = r.value("redis-version-answers", take(&mut keys.redis_version_answers)).0;
-    let data_dir = directory.join(r.value("data-dir", take(&mut keys.data_dir)).0);
-    if keys.key_file.is_absent() {
-        r.row(
-            "key-file",
-            "(not set)".to_owned(),
-            "the default: server.key in data-dir, made at the first start",
-        );
-    }
-    let server_key_file = r.take("key-file", keys.key_file).map(|file| directory.join(file.value.0));
-    let default_region = r.value("default-region", keys.default_region).region;
+    let StorageSettings { data_dir, server_key_file, default_region } = take_storage(&mut keys, directory, r);
     let shards = r.value("shards", keys.shards).as_usize();
 
     let (listen, gateways) = (listen?, gateways?);
@@ -122,6 +113,27 @@ fn listen_address(
     let strangers = r.take("allow-unauthenticated", take(&mut keys.allow_unauthenticated));
     let strangers = strangers.map(|taken| taken.value.0);
     listen::choose(addresses, production.map(|taken| taken.value.0), strangers, r)
+}
+
+/// Where the data is. `None` only after an error.
+pub fn storage(figment: &Figment, directory: &Path, report: &mut Report) -> Option<StorageSettings> {
+    let mut keys: Keys = extract(figment, report)?;
+    Some(take_storage(&mut keys, directory, &mut Reader::new(figment, report)))
+}
+
+fn take_storage(keys: &mut Keys, directory: &Path, r: &mut Reader<'_>) -> StorageSettings {
+    let data_dir = directory.join(r.value("data-dir", take(&mut keys.data_dir)).0);
+    if keys.key_file.is_absent() {
+        r.row(
+            "key-file",
+            "(not set)".to_owned(),
+            "the default: server.key in data-dir, made at the first start",
+        );
+    }
+    let server_key_file =
+        r.take("key-file", take(&mut keys.key_file)).map(|file| directory.join(file.value.0));
+    let default_region = r.value("default-region", take(&mut keys.default_region)).region;
+    StorageSettings { data_dir, server_key_file, default_region }
 }
 
 fn extract<T: DeserializeOwned>(figment: &Figment, report: &mut Report) -> Option<T> {

@@ -49,6 +49,17 @@ pub struct Settings {
     pub shards: usize,
 }
 
+/// Where the data is, and how numbers are spelled in questions about it.
+#[derive(Debug, Clone)]
+pub struct StorageSettings {
+    /// Directory of the embedded store.
+    pub data_dir: PathBuf,
+    /// A key file to use instead of `server.key` in the data directory.
+    pub server_key_file: Option<PathBuf>,
+    /// Region of numbers without `+`; `None` refuses them.
+    pub default_region: Option<Region>,
+}
+
 /// A host and port to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress {

@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::config::{self, Sources};
+use crate::config::{self, Sources, StorageSettings};
 use crate::control::ControlSocket;
 use crate::delivery::tracker::{Hop, Parcel, SendNote, SendStatus};
 use crate::domain::{Channel, GatewayName, ServiceId, Timestamp, TrackKey};
@@ -87,7 +87,7 @@ const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// A data directory and the settings that name it.
 struct World {
-    settings: Settings,
+    settings: StorageSettings,
     _home: TempDir,
 }
 
@@ -101,7 +101,7 @@ impl World {
             environment: std::collections::BTreeMap::new(),
             parallelism: 1,
         };
-        let mut settings = config::load(&sources).expect("settings").settings;
+        let mut settings = config::load_storage(&sources).expect("settings");
         settings.data_dir = home.path().join("data");
         Self { settings, _home: home }
     }
