@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::app;
+use super::EngineError;
 use crate::config::{ConfigErrors, SettingError};
 use crate::domain::{Channel, NumberError, RoutingError};
 use crate::gateway::GatewaySettingsError;
@@ -40,14 +40,14 @@ pub enum StartError {
     NoRuntime,
     /// The server key or the data directory cannot be used. The message says which file and what to do.
     #[error(transparent)]
-    Engine(app::StartError),
+    Engine(EngineError),
 }
 
-impl From<app::StartError> for StartError {
-    fn from(error: app::StartError) -> Self {
+impl From<EngineError> for StartError {
+    fn from(error: EngineError) -> Self {
         match error {
-            app::StartError::Store(OpenError::InUse { directory }) => Self::InUse { directory },
-            app::StartError::Gateway(error) => Self::Gateway(error),
+            EngineError::Store(OpenError::InUse { directory }) => Self::InUse { directory },
+            EngineError::Gateway(error) => Self::Gateway(error),
             error => Self::Engine(error),
         }
     }

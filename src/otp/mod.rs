@@ -119,6 +119,7 @@ mod tests;
 mod texts;
 mod verified;
 
+pub use crate::app::StartError as EngineError;
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::config::{
     Bounds, BreakerSettings, ConfigErrors, GatewaySettings, Overrides, RetrySettings, SettingError, Settings,
@@ -128,7 +129,7 @@ pub use crate::delivery::tracker::{SendStatus, StatusFilter, TrackQuery, TrackRo
 pub use crate::delivery::{Circuit, GatewayState};
 pub use crate::domain::{
     AttemptId, Channel, Code, CodeLength, GatewayCredential, GatewayName, Locale, NumberError, PhoneNumber,
-    Region, Routing, RoutingEntry, RoutingError, Timestamp,
+    Region, Routing, RoutingEntry, RoutingError, ServiceId, Timestamp, TrackKey,
 };
 pub use crate::gateway::{
     Accepted, BoxFuture, Callback, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError,
