@@ -57,6 +57,8 @@ pub struct OtpBuilder {
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) senders: Senders,
     pub(super) delivery: DeliverySettings,
+    /// `None`: as `voice`.
+    pub(super) voice_fallback: Option<bool>,
     pub(super) public_url: Option<String>,
     pub(super) tracker: TrackerSettings,
     pub(super) policy: Policy,
@@ -74,6 +76,7 @@ impl OtpBuilder {
             clock: None,
             senders: Senders::default(),
             delivery: DeliverySettings::default(),
+            voice_fallback: None,
             public_url: None,
             tracker: TrackerSettings::default(),
             policy: Policy {
@@ -91,8 +94,10 @@ impl OtpBuilder {
     /// Begins with settings of the server, to change something of them or to add a gateway of one's own. What
     /// is about HTTP in them is not used.
     pub fn from_settings(settings: Settings) -> Self {
-        let DeliverySettings { public_url, .. } = &settings.delivery;
+        let DeliverySettings { public_url, voice, voice_fallback, .. } = &settings.delivery;
         Self {
+            // Without calls the settings say nothing about it.
+            voice_fallback: voice.then_some(*voice_fallback),
             public_url: public_url.as_deref().map(str::to_owned),
             data_dir: settings.data_dir,
             server_key_file: settings.server_key_file,
@@ -237,17 +242,17 @@ impl OtpBuilder {
         self
     }
 
-    /// Allows calls: on request, and where a text message cannot reach a number.
+    /// Allows calls: on request, and where a text message cannot reach a number. Some gateway in the order must be
+    /// able to call.
     pub const fn voice(mut self, allowed: bool) -> Self {
         self.delivery.voice = allowed;
-        self.delivery.voice_fallback = allowed;
         self
     }
 
-    /// Whether a number that text messages do not reach is called. Comes with [`OtpBuilder::voice`], so
-    /// say it after that; without calls it has no effect.
+    /// Whether a number that text messages do not reach is called. It is where calls are allowed, unless this
+    /// says otherwise; without [`OtpBuilder::voice`] it has no effect.
     pub const fn voice_fallback(mut self, allowed: bool) -> Self {
-        self.delivery.voice_fallback = allowed && self.delivery.voice;
+        self.voice_fallback = Some(allowed);
         self
     }
 
@@ -314,5 +319,11 @@ impl OtpBuilder {
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
+    }
+}
+
+impl std::fmt::Debug for OtpBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OtpBuilder").field("data_dir", &self.data_dir).finish_non_exhaustive()
     }
 }

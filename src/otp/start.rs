@@ -52,6 +52,7 @@ impl OtpBuilder {
         if data_dir.as_os_str().is_empty() {
             return Err(SettingError::new("data directory", "\"\"", "it must be a path").into());
         }
+        delivery.voice_fallback = delivery.voice && self.voice_fallback.unwrap_or(true);
         delivery.public_url = self.public_url.as_deref().map(limits::public_url).transpose()?.map(Arc::from);
         limits::policy(&policy)?;
         limits::delivery(&delivery)?;

@@ -37,7 +37,8 @@ async fn a_right_code_is_valid_once() {
 
 #[tokio::test]
 async fn a_number_that_never_asked_learns_nothing_and_leaves_no_trace() {
-    let otp = World::new().start().await;
+    let world = World::new();
+    let otp = world.start().await;
     for _ in 0..10 {
         assert_eq!(row(&otp.verify(ANNA, "123456").await), nothing_live(5));
     }
@@ -54,7 +55,8 @@ async fn a_late_code_counts_as_a_wrong_one() {
 
 #[tokio::test]
 async fn what_cannot_be_a_code_is_a_wrong_one() {
-    let otp = World::new().start().await;
+    let world = World::new();
+    let otp = world.start().await;
     otp.send_sms(ANNA).await.expect("sent");
     for (code, left) in [("", 4), ("12345x", 3), ("١٢٣٤٥٦", 2), ("99999999999999999999999999", 1)] {
         assert_eq!(row(&otp.verify(ANNA, code).await), wrong_with(left), "{code:?}");
@@ -67,7 +69,8 @@ async fn what_cannot_be_a_code_is_a_wrong_one() {
 
 #[tokio::test]
 async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
-    let otp = World::new().start().await;
+    let world = World::new();
+    let otp = world.start().await;
     for (phone, error) in [
         ("", NumberError::Unreadable),
         ("Anna", NumberError::Unreadable),
@@ -115,7 +118,8 @@ async fn a_code_and_a_lockout_end_when_their_time_is_over() {
 
 #[tokio::test]
 async fn a_further_send_replaces_the_code_and_keeps_the_count() {
-    let otp = World::new().start().await;
+    let world = World::new();
+    let otp = world.start().await;
     otp.send_sms(ANNA).await.expect("sent");
     let first = code(&otp);
     assert_eq!(row(&otp.verify(ANNA, &wrong(&first)).await), wrong_with(4));
@@ -125,7 +129,8 @@ async fn a_further_send_replaces_the_code_and_keeps_the_count() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_right_codes_at_once_one_is_valid() {
-    let otp = World::new().start().await;
+    let world = World::new();
+    let otp = world.start().await;
     otp.send_sms(ANNA).await.expect("sent");
     let code = code(&otp);
     let check = |otp: Otp, code: String| async move { otp.verify(ANNA, &code).await.code_valid() };

@@ -24,14 +24,17 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Another engine, as soon as nobody has the directory any more.
-async fn start_when_free(world: &World) -> Otp {
-    loop {
-        match world.builder().start().await {
-            Ok(otp) => return otp,
-            Err(StartError::InUse { .. }) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
+async fn start_when_free(world: &World) -> Result<Otp, StartError> {
+    let start = async {
+        loop {
+            match world.builder().start().await {
+                Err(StartError::InUse { .. }) => tokio::task::yield_now().await,
+                started => return started,
+            }
         }
-    }
+    };
+    // A test that waits for ever says nothing.
+    tokio::time::timeout(secs(60), start).await.expect("a directory that becomes free")
 }
 
 #[tokio::test]
@@ -91,7 +94,7 @@ async fn an_engine_whose_last_handle_is_dropped_stops_by_itself() {
     drop(first);
     assert_eq!(clone.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(4), "a clone keeps it going");
     drop(clone);
-    let second = start_when_free(&world).await;
+    let second = start_when_free(&world).await.expect("an engine");
     assert!(second.verify(ANNA, &code).await.code_valid());
 }
 
@@ -111,14 +114,14 @@ fn a_crash_loses_nothing_that_was_answered() {
     crash(first, otp);
     let second = runtime();
     let otp = second.block_on(async {
-        let otp = start_when_free(&world).await;
+        let otp = start_when_free(&world).await.expect("an engine");
         assert_eq!(otp.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(1));
         assert!(otp.verify(ANNA, &code).await.code_valid());
         otp
     });
     crash(second, otp);
     runtime().block_on(async {
-        let otp = start_when_free(&world).await;
+        let otp = start_when_free(&world).await.expect("an engine");
         let used = otp.verify(ANNA, &code).await;
         assert_eq!((used.request_valid(), used.code_valid()), (false, false), "used before the crash");
         otp.stop().await.expect("stopped");
@@ -141,17 +144,12 @@ async fn a_start_that_fails_leaves_the_directory_free() {
 async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() {
     let world = World::new();
     write_nonsense(&world).await;
-    let mut refusals = 0;
-    while refusals < 3 {
-        match world.builder().start().await.err() {
-            // What has failed is on its way out.
-            Some(StartError::InUse { .. }) => tokio::task::yield_now().await,
-            Some(StartError::Engine(error)) => {
-                assert!(error.to_string().contains("a number's record"), "{error}");
-                refusals += 1;
-            }
-            other => panic!("{other:?}"),
-        }
+    for _ in 0..3 {
+        // What has failed is on its way out.
+        let Err(StartError::Engine(error)) = start_when_free(&world).await else {
+            panic!("it was understood")
+        };
+        assert!(error.to_string().contains("a number's record"), "{error}");
     }
 }
 

@@ -115,8 +115,9 @@ async fn the_ends_of_the_limits_are_within_them() {
     for (life, attempts, lockout, shards) in
         [(secs(1), 1, secs(1), 1), (secs(86_400), 100, secs(30 * 86_400), 64)]
     {
-        let builder = World::new().builder().code(CodeLength::SIX, life).attempts(attempts, lockout);
-        builder.shards(shards).start().await.expect("an engine");
+        let world = World::new();
+        let builder = world.builder().code(CodeLength::SIX, life).attempts(attempts, lockout);
+        builder.shards(shards).start().await.expect("an engine").stop().await.expect("stopped");
     }
 }
 

@@ -139,12 +139,19 @@ async fn a_channel_that_nobody_serves_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_text_message_that_cannot_reach_a_number_becomes_a_call_unless_that_is_switched_off() {
-    for (fallback, expected) in [(true, Ok("Http-1".to_owned())), (false, Err(OtpError::NumberRefused))] {
-        let world = World::new();
+    let (called, refused) = (Ok("Http-1".to_owned()), Err(OtpError::NumberRefused));
+    let worlds: [World; 5] = std::array::from_fn(|_| World::new());
+    let [first, second, third, fourth, fifth] = worlds.each_ref().map(World::builder);
+    for (builder, expected) in [
+        (first.voice(true), called.clone()),
+        (second.voice_fallback(true).voice(true), called),
+        (third.voice(true).voice_fallback(false), refused.clone()),
+        (fourth.voice_fallback(false).voice(true), refused.clone()),
+        (fifth.voice_fallback(true), refused),
+    ] {
         let landline = Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]);
         let landline = Arc::new(landline.failing([ErrorClass::NotReachableHere]));
-        let builder = world.builder().gateway(landline).voice(true).voice_fallback(fallback);
-        let otp = builder.start().await.expect("an engine");
+        let otp = builder.gateway(landline).start().await.expect("an engine");
         assert_eq!(otp.send_sms(ANNA).await.map(|sent| sent.message_id().to_owned()), expected);
     }
 }
