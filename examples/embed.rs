@@ -1,18 +1,21 @@
 //! Verification inside another program: no HTTP, the same exact counts.
 //!
-//! `cargo run --example embed` sends codes to the simulator, keeps its state in a directory of the
-//! system's temporary files, and shows what each submitted code is answered.
+//! `cargo run --example embed` sends codes to the simulator, whose messages stay in memory, and keeps its state in
+//! a directory of the system's temporary files: a journal and sled. It shows what each submitted code is answered,
+//! and that a restart forgets neither a wrong code nor a used one.
 
 use std::error::Error;
+use std::path::Path;
 
-use onceward::otp::{Otp, Verified};
+use onceward::otp::{Otp, StartError, TrackQuery, Verified};
 
 const NUMBER: &str = "+14155550123";
 
+/// Runs the example. A test of this project does so too.
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+pub async fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::temp_dir().join(format!("onceward-embed-{}", std::process::id()));
-    let otp = Otp::builder(&directory).brand("Acme").message("{brand}: your code is {code}").start().await?;
+    let otp = start(&directory).await?;
 
     let sent = otp.send_sms(NUMBER).await?;
     tell(&format!(
@@ -21,14 +24,35 @@ async fn main() -> Result<(), Box<dyn Error>> {
         sent.attempts_left()
     ));
     let code = otp.inbox_code(NUMBER).ok_or("nothing is in the inbox")?;
+    let wrong = otp.verify(NUMBER, &other_than(&code)).await;
+    show("a wrong code", &wrong);
+    assert_eq!(wrong.attempts_left(), Some(4));
 
-    show("a wrong code", &otp.verify(NUMBER, &other_than(&code)).await);
-    show("the right code", &otp.verify(NUMBER, &code).await);
-    show("the same code again", &otp.verify(NUMBER, &code).await);
+    tell("stopped, and started again on the same directory");
+    otp.stop().await?;
+    let otp = start(&directory).await?;
 
+    let wrong = otp.verify(NUMBER, &other_than(&code)).await;
+    show("a wrong code", &wrong);
+    assert_eq!(wrong.attempts_left(), Some(3), "the first one still counts");
+    let right = otp.verify(NUMBER, &code).await;
+    show("the right code", &right);
+    assert!(right.code_valid(), "it was sent before the restart, and is still good");
+    let again = otp.verify(NUMBER, &code).await;
+    show("the same code again", &again);
+    assert!(!again.code_valid(), "a code works once");
+
+    for row in otp.tracker(&TrackQuery { number: None, status: None, limit: 10 }).await? {
+        let (sent, verified) = (row.send_status.as_str(), row.verify_status.as_str());
+        tell(&format!("the tracker: {} to {}, {sent}, {verified}", row.channel.as_str(), row.number));
+    }
     otp.stop().await?;
     std::fs::remove_dir_all(directory)?;
     Ok(())
+}
+
+async fn start(directory: &Path) -> Result<Otp, StartError> {
+    Otp::builder(directory).brand("Acme").message("{brand}: your code is {code}").start().await
 }
 
 fn show(what: &str, verified: &Verified) {

@@ -1,6 +1,31 @@
 //! Phone verification by one-time code: exact counts and single use, durable before they are
 //! answered, in one process and without Redis.
 //!
+//! # As a library
+//!
+//! [`otp`] has everything that a program needs which builds verification in: one `use` path, no HTTP server, the
+//! same rules, gateways and durability as the server.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use onceward::otp::Otp;
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let data_dir = directory.path();
+//! let otp = Otp::builder(data_dir).brand("Acme").message("{brand}: your code is {code}").start().await?;
+//! otp.send_sms("+14155550123").await?;
+//!
+//! let submitted = otp.inbox_code("+14155550123").unwrap_or_default();
+//! assert!(otp.verify("+14155550123", &submitted).await.code_valid());
+//! otp.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The other modules are the parts of the server. They are public so that they can be read and tested, and change
+//! without notice.
+//!
 //! # Layout
 //!
 //! Dependencies point down only; `tests/tidy.rs` enforces it.

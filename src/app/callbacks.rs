@@ -1,78 +1,43 @@
-//! Reports of providers: once their signature is checked, the tracker learns of them. The gate of a
-//! call is answered with what is to be said.
-
-use tracing::{debug, warn};
+//! What comes to the callback paths of the front end, handed on to [`Reports`].
 
 use super::front_end::Late;
-use super::running::Running;
+use super::reports::{Report, Reported, Reports};
 use crate::config::Settings;
-use crate::domain::{Channel, TrackKey};
-use crate::gateway::{
-    BoxFuture, CallbackError, CallbackKind as Kind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport,
-    twiml,
-};
+use crate::gateway::{BoxFuture, CallbackKind as Kind};
 use crate::http::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks};
-use crate::template::MessageStyle;
 
-/// Takes the reports of Twilio.
+/// Takes the reports of Twilio, from when there is an engine.
 pub struct TwilioReports {
-    twilio: TwilioCallbacks,
-    /// Whether a key must be pressed before a call reads the code: then that, and not the end of the
-    /// call, proves that somebody has heard it.
-    gated: bool,
+    reports: Reports,
     late: Late,
 }
 
 impl TwilioReports {
     /// `None` without a public address or without an account of Twilio's.
     pub fn new(settings: &Settings, late: Late) -> Option<Self> {
-        let public_url = settings.delivery.public_url.clone()?;
-        let gateways = &settings.gateways;
-        let voice = gateways.twilio_voice.as_ref();
-        let account = gateways.twilio_messages.as_ref().map(|twilio| &twilio.account);
-        let account = account.or_else(|| voice.map(|voice| &voice.account))?;
-        let twilio = TwilioCallbacks::new(account.auth_token.clone(), public_url);
-        Some(Self { twilio, gated: voice.is_some_and(|voice| voice.gate), late })
+        let reports = Reports::new(&settings.gateways, settings.delivery.public_url.as_ref())?;
+        Some(Self { reports, late })
     }
 
     async fn take(&self, request: CallbackRequest) -> CallbackAnswer {
-        let CallbackRequest { kind, path_and_query, content_type, signature, body } = request;
-        let kind = match kind {
-            CallbackKind::Message => Kind::Message,
-            CallbackKind::Call => Kind::Call,
-            CallbackKind::Gate => Kind::Gate,
+        let report = Report {
+            kind: match request.kind {
+                CallbackKind::Message => Kind::Message,
+                CallbackKind::Call => Kind::Call,
+                CallbackKind::Gate => Kind::Gate,
+            },
+            path_and_query: &request.path_and_query,
+            content_type: request.content_type.as_deref(),
+            signature: request.signature.as_deref(),
+            body: &request.body,
         };
-        let read =
-            self.twilio.read(kind, &path_and_query, content_type.as_deref(), signature.as_deref(), &body);
-        let report = match read {
-            Ok(report) => report,
-            Err(error @ CallbackError::Signature) => {
-                warn!(%error, "a report was refused");
-                return CallbackAnswer::BadSignature;
-            }
-            Err(error @ CallbackError::Unreadable(_)) => {
-                warn!(%error, "a report was refused");
-                return CallbackAnswer::Unreadable;
-            }
-        };
-        let Some(running) = self.late.running() else { return CallbackAnswer::Unavailable };
-        match report {
-            TwilioReport::Receipt(receipt) => {
-                debug!(message_id = receipt.message_id, status = receipt.status.as_str(), "a report came");
-                running.delivery.tracker().note_receipt(&self.weighed(kind, receipt));
-                CallbackAnswer::NoContent
-            }
-            gate @ TwilioReport::Gate { .. } => CallbackAnswer::Twiml(opened(running, gate).await),
+        match self.reports.take(report, self.late.running()).await {
+            Reported::Noted => CallbackAnswer::NoContent,
+            Reported::Says(document) => CallbackAnswer::Twiml(document),
+            Reported::BadSignature => CallbackAnswer::BadSignature,
+            Reported::Unreadable => CallbackAnswer::Unreadable,
+            Reported::NotRunning => CallbackAnswer::Unavailable,
         }
-    }
-
-    /// A gated call that ended without a key was held with a machine, as far as anybody knows. Where one
-    /// was pressed, the tracker knows that already, and a status never moves backwards.
-    fn weighed(&self, kind: Kind, receipt: Receipt) -> Receipt {
-        if self.gated && kind == Kind::Call && receipt.status == ReceiptStatus::Delivered {
-            return Receipt { status: ReceiptStatus::Failed, ..receipt };
-        }
-        receipt
     }
 }
 
@@ -82,18 +47,54 @@ impl Callbacks for TwilioReports {
     }
 }
 
-/// What a call says at its gate: the code, if a key was pressed and it is still good.
-async fn opened(running: &Running, gate: TwilioReport) -> String {
-    let TwilioReport::Gate { attempt, message_id, to, locale, pressed: true } = gate else {
-        return twiml::hang_up();
-    };
-    let TrackKey { service, track } = attempt.key;
-    let Some((code, left)) = running.verifier.code_of(service, to, track).await else {
-        return twiml::hang_up();
-    };
-    let style = MessageStyle { locale, ..MessageStyle::default() };
-    let said = running.delivery.templates().render(&style, Channel::Call, to, &code, left);
-    let (status, code, class) = (ReceiptStatus::Delivered, None, None);
-    running.delivery.tracker().note_receipt(&Receipt { attempt, message_id, status, code, class });
-    twiml::reading(&said.text, said.locale)
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+
+    use super::*;
+    use crate::config::GatewaySettings;
+    use crate::domain::GatewayCredential;
+    use crate::gateway::{TwilioAccount, TwilioSender, TwilioSettings};
+
+    const PATH: &str = "/callbacks/twilio/message?attempt=0-00000000000000ff-0";
+
+    fn gateways() -> GatewaySettings {
+        let account = TwilioAccount {
+            account_sid: "AC0123456789abcdef0123456789abcdef".to_owned(),
+            auth_token: GatewayCredential::new("s3cr3t".to_owned()),
+            base_url: "http://127.0.0.1:9".to_owned(),
+        };
+        let sender = TwilioSender::Number("+15005550006".to_owned());
+        let twilio = TwilioSettings { account, sender, whatsapp: None, feedback: false };
+        GatewaySettings { twilio_messages: Some(twilio), ..GatewaySettings::simulator() }
+    }
+
+    fn request(signature: Option<String>) -> CallbackRequest {
+        CallbackRequest {
+            kind: CallbackKind::Message,
+            path_and_query: PATH.to_owned(),
+            content_type: Some("application/x-www-form-urlencoded".to_owned()),
+            signature,
+            body: "MessageSid=SM01&MessageStatus=sent".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_report_that_comes_before_the_store_is_loaded_is_asked_for_again_if_it_is_twilios() {
+        let reports = Reports::new(&gateways(), Some(&"https://example.com".into())).expect("reports");
+        let callbacks = TwilioReports { reports, late: Late::default() };
+        let mac = Hmac::<sha1::Sha1>::new_from_slice(b"s3cr3t").expect("a key");
+        let mac = mac.chain_update(format!("https://example.com{PATH}MessageSidSM01MessageStatussent"));
+        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        assert_eq!(callbacks.receive(request(Some(signature))).await, CallbackAnswer::Unavailable);
+        assert_eq!(callbacks.receive(request(None)).await, CallbackAnswer::BadSignature);
+    }
+
+    #[test]
+    fn without_an_account_or_an_address_nobody_reports() {
+        assert!(Reports::new(&gateways(), None).is_none());
+        assert!(Reports::new(&GatewaySettings::simulator(), Some(&"https://example.com".into())).is_none());
+    }
 }

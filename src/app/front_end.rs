@@ -53,11 +53,7 @@ fn reasons_against(late: &Late, stopping: &AtomicBool) -> Vec<String> {
         reasons.push("the store is being loaded".to_owned());
         return reasons;
     };
-    reasons.extend(running.store.health().err());
-    if !running.verifier.is_ready() {
-        reasons.push("a shard is restarting from the store".to_owned());
-    }
-    reasons.extend(running.delivery.readiness().err().into_iter().flatten());
+    reasons.extend(running.reasons_against());
     reasons
 }
 

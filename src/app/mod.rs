@@ -7,6 +7,7 @@ mod control;
 mod file_limit;
 mod front_end;
 mod gateways;
+mod reports;
 mod running;
 mod server_key;
 
@@ -29,6 +30,7 @@ use control::Control;
 pub use bind::bind;
 pub use front_end::Late;
 pub use gateways::{Gateways, build as build_gateways};
+pub use reports::{Report, Reported, Reports};
 pub use running::{Plan, Running};
 pub use server_key::{KeyError, load_or_create};
 
@@ -64,9 +66,6 @@ pub enum StartError {
     /// What is remembered about sends.
     #[error(transparent)]
     Tracker(#[from] TrackerError),
-    /// The text of messages.
-    #[error("the text of messages: {0}")]
-    Text(String),
     /// The shards.
     #[error(transparent)]
     Shards(#[from] crate::shard::StartError),

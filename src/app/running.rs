@@ -110,6 +110,16 @@ impl Running {
         Ok(Self { verifier, delivery, store })
     }
 
+    /// Why codes cannot be expected to be sent and checked just now; nothing when they can.
+    pub fn reasons_against(&self) -> Vec<String> {
+        let mut reasons: Vec<String> = self.store.health().err().into_iter().collect();
+        if !self.verifier.is_ready() {
+            reasons.push("a shard is restarting from the store".to_owned());
+        }
+        reasons.extend(self.delivery.readiness().err().into_iter().flatten());
+        reasons
+    }
+
     /// Waits for every command in flight, writes what is not written yet, and closes the store.
     ///
     /// # Errors

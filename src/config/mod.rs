@@ -13,6 +13,7 @@ mod gateways;
 mod keys;
 mod kinds;
 mod layer;
+pub mod limits;
 mod listen;
 mod load;
 mod message;
@@ -31,6 +32,7 @@ mod value;
 mod workflow;
 
 pub use effective::Effective;
+pub use limits::SettingError;
 pub use load::{Loaded, load, load_storage};
 pub use report::{ConfigError, ConfigErrors};
 pub use schema::json_schema;

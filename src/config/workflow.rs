@@ -14,7 +14,7 @@ use crate::domain::Channel;
 const STEP: Duration = Duration::from_secs(20);
 
 /// More than anybody would wait for.
-const LONGEST: usize = 10;
+pub const LONGEST: usize = 10;
 
 /// The steps in their order; none when the setting is empty.
 #[derive(Debug)]

@@ -1,36 +1,90 @@
-//! Why nothing was sent, or why a code could not be judged.
+//! Why an engine did not start, why nothing was sent, and why a code could not be judged.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::NumberError;
+use super::EngineError;
+use crate::config::{ConfigErrors, SettingError};
+use crate::domain::{Channel, NumberError, RoutingError};
+use crate::gateway::GatewaySettingsError;
 use crate::shard::Refusal;
+use crate::store::OpenError;
+
+/// Why an engine did not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A value that the builder was told cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The order of the gateways cannot be read, or names one that is not given.
+    #[error("routing: {0}")]
+    Routing(#[from] RoutingError),
+    /// A gateway's settings cannot work.
+    #[error(transparent)]
+    Gateway(#[from] GatewaySettingsError),
+    /// `config.json` or the environment is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The data directory belongs to somebody who runs: another process, or another handle of this one.
+    #[error(
+        "the data directory {} is in use by another process, or by another handle in this one; stop that one, or use \
+         another directory", directory.display()
+    )]
+    InUse {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// It was asked for outside of a tokio runtime.
+    #[error("there is no tokio runtime here; call it in one with time and I/O, such as #[tokio::main]")]
+    NoRuntime,
+    /// The server key or the data directory cannot be used. The message says which file and what to do.
+    #[error(transparent)]
+    Engine(EngineError),
+}
+
+impl From<EngineError> for StartError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Store(OpenError::InUse { directory }) => Self::InUse { directory },
+            EngineError::Gateway(error) => Self::Gateway(error),
+            error => Self::Engine(error),
+        }
+    }
+}
 
 /// Why a send or a check did not end as hoped. The number is never in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OtpError {
-    /// It is not a phone number.
+    /// It is not a phone number. Nothing was counted.
     #[error(transparent)]
     Number(#[from] NumberError),
     /// Too many wrong codes: nothing is sent or checked for a while.
-    #[error("the number is locked out for another {} s", remaining.as_secs())]
+    #[error("the number is locked out for another {} s", remaining.as_millis().div_ceil(1_000))]
     Locked {
         /// Until it may ask again.
         remaining: Duration,
     },
-    /// The provider says that the number does not exist or takes no such messages.
+    /// The provider says that the number does not exist or takes no such messages. Asking again does not
+    /// help.
     #[error("the number does not exist or cannot be reached")]
     NumberRefused,
-    /// No gateway took the message, or the one that holds the code did not answer. The log says why.
+    /// No gateway took the message, or the one that holds the code did not answer. The log says why. Asking
+    /// again later may help.
     #[error("no gateway did what it was asked to; the log says why")]
     Gateway,
     /// Calls are not switched on: [`OtpBuilder::voice`](super::OtpBuilder::voice).
     #[error("calls are not switched on")]
     NoCalls,
-    /// The text of the message cannot be used.
+    /// No gateway in the order of the gateways serves this channel.
+    #[error("no gateway sends by {}", .0.as_str())]
+    NoGateway(Channel),
+    /// The text of the message cannot be used; the words say what to mend.
     #[error("the text cannot be used: {0}")]
     Text(String),
-    /// Nothing was decided: too much to do, the store in trouble, or stopping. Asking again later helps.
+    /// Nothing was decided: too much to do, the store in trouble, or stopping. Asking again later helps,
+    /// except after [`Otp::stop`](super::Otp::stop).
     #[error(transparent)]
     Refused(#[from] Refusal),
 }

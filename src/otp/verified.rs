@@ -10,29 +10,57 @@ use crate::shard::{CheckAnswer, Refusal};
 pub struct Sent {
     pub(super) message_id: String,
     pub(super) attempts_left: u8,
+    pub(super) postponed: bool,
 }
 
 impl Sent {
-    /// The provider's id of the message.
+    /// Whether no gateway took the message yet: it is tried again in the background, while the code lives.
+    /// Only with [`OtpBuilder::retry`](super::OtpBuilder::retry).
+    pub const fn is_postponed(&self) -> bool {
+        self.postponed
+    }
+
+    /// The provider's id of the message, or one of ours while it waits for another try in the background.
     pub fn message_id(&self) -> &str {
         &self.message_id
     }
 
-    /// Wrong codes still allowed.
+    /// Wrong codes still allowed before the number is locked out.
     pub const fn attempts_left(&self) -> u8 {
         self.attempts_left
     }
 }
 
-/// What became of a check: three answers in one value.
+/// What became of a check: three answers in one value. Let somebody in on [`Verified::code_valid`] alone.
 ///
 /// | | `request_valid` | `code_valid` | `error` |
 /// |---|---|---|---|
 /// | the right code | true | true | none |
 /// | a wrong code | true | false | none |
-/// | no live verification: never sent, used, replaced or late | false | false | none |
-/// | the wrong code that used the last attempt | true | false | [`OtpError::Locked`] |
-/// | locked already, or the check could not be decided | false | false | the reason |
+/// | no live verification: never sent, used already, or late | false | false | none |
+/// | the wrong code that used the last attempt | true, or false if it was late | false | [`OtpError::Locked`] |
+/// | the gateway that holds the code did not say | true | false | [`OtpError::Gateway`] |
+/// | locked already; no number; nothing was decided | false | false | the reason |
+///
+/// What a wrong code costs:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use onceward::otp::{Otp, OtpError};
+/// # let directory = tempfile::tempdir()?;
+/// let otp = Otp::builder(directory.path()).attempts(2, Duration::from_secs(60)).start().await?;
+/// otp.send_sms("+14155550123").await?;
+///
+/// let verified = otp.verify("+14155550123", "not a code").await;
+/// assert_eq!(verified.attempts_left(), Some(1));
+/// let verified = otp.verify("+14155550123", "").await;
+/// assert!(matches!(verified.error(), Some(OtpError::Locked { .. })));
+/// # otp.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a check that nobody looks at lets everybody in"]
 pub struct Verified {
@@ -48,7 +76,8 @@ impl Verified {
         self.request_valid
     }
 
-    /// Whether the code was right. It is used up by that.
+    /// Whether the code was right. It is used up by that, durably: no later check, on no other handle and after no
+    /// crash, finds it valid.
     pub const fn code_valid(&self) -> bool {
         self.code_valid
     }

@@ -17,6 +17,7 @@ mod gateway_trouble;
 mod gateways;
 mod health;
 mod inbox;
+mod library;
 mod lifecycle;
 mod log;
 mod numbers;

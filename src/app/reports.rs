@@ -1,0 +1,113 @@
+//! Reports of providers: once their signature is checked, the tracker learns of them. The gate of a
+//! call is answered with what is to be said. The server and the library take them in the same way.
+
+use std::sync::Arc;
+
+use tracing::{debug, warn};
+
+use super::running::Running;
+use crate::config::GatewaySettings;
+use crate::domain::{Channel, TrackKey};
+use crate::gateway::{
+    CallbackError, CallbackKind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport, twiml,
+};
+use crate::template::MessageStyle;
+
+/// Takes the reports of Twilio.
+pub struct Reports {
+    twilio: TwilioCallbacks,
+    /// Whether a key must be pressed before a call reads the code: then that, and not the end of the
+    /// call, proves that somebody has heard it.
+    gated: bool,
+}
+
+/// A report as it came: not to be logged, hence no `Debug`.
+pub struct Report<'a> {
+    /// Which address it came to.
+    pub kind: CallbackKind,
+    /// The path and the query as sent, still percent-encoded.
+    pub path_and_query: &'a str,
+    /// `Content-Type`.
+    pub content_type: Option<&'a str>,
+    /// `X-Twilio-Signature`.
+    pub signature: Option<&'a str>,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reported {
+    /// It was noted.
+    Noted,
+    /// What the call says or does next (`TwiML`).
+    Says(String),
+    /// It is not from the gateway, or was changed on its way.
+    BadSignature,
+    /// It is signed, and yet not what the path reads.
+    Unreadable,
+    /// Nothing runs yet that could take it.
+    NotRunning,
+}
+
+impl Reports {
+    /// `None` without a public address or without an account of Twilio's that reports.
+    pub fn new(gateways: &GatewaySettings, public_url: Option<&Arc<str>>) -> Option<Self> {
+        let public_url = Arc::clone(public_url?);
+        let voice = gateways.twilio_voice.as_ref();
+        let account = gateways.twilio_messages.as_ref().map(|twilio| &twilio.account);
+        let account = account.or_else(|| voice.map(|voice| &voice.account))?;
+        let twilio = TwilioCallbacks::new(account.auth_token.clone(), public_url);
+        Some(Self { twilio, gated: voice.is_some_and(|voice| voice.gate) })
+    }
+
+    /// Takes one report. Whoever sent it is not known before its signature is checked.
+    pub async fn take(&self, report: Report<'_>, running: Option<&Running>) -> Reported {
+        let Report { kind, path_and_query, content_type, signature, body } = report;
+        let report = match self.twilio.read(kind, path_and_query, content_type, signature, body) {
+            Ok(report) => report,
+            Err(error @ CallbackError::Signature) => {
+                warn!(%error, "a report was refused");
+                return Reported::BadSignature;
+            }
+            Err(error @ CallbackError::Unreadable(_)) => {
+                warn!(%error, "a report was refused");
+                return Reported::Unreadable;
+            }
+        };
+        let Some(running) = running else { return Reported::NotRunning };
+        match report {
+            TwilioReport::Receipt(receipt) => {
+                debug!(message_id = receipt.message_id, status = receipt.status.as_str(), "a report came");
+                running.delivery.tracker().note_receipt(&self.weighed(kind, receipt));
+                Reported::Noted
+            }
+            gate @ TwilioReport::Gate { .. } => Reported::Says(opened(running, gate).await),
+        }
+    }
+
+    /// A gated call that ended without a key was held with a machine, as far as anybody knows. Where one
+    /// was pressed, the tracker knows that already, and a status never moves backwards.
+    fn weighed(&self, kind: CallbackKind, receipt: Receipt) -> Receipt {
+        if self.gated && kind == CallbackKind::Call && receipt.status == ReceiptStatus::Delivered {
+            return Receipt { status: ReceiptStatus::Failed, ..receipt };
+        }
+        receipt
+    }
+}
+
+/// What a call says at its gate: the code, if a key was pressed and it is still good.
+async fn opened(running: &Running, gate: TwilioReport) -> String {
+    let TwilioReport::Gate { attempt, message_id, to, locale, pressed: true } = gate else {
+        return twiml::hang_up();
+    };
+    let TrackKey { service, track } = attempt.key;
+    let Some((code, left)) = running.verifier.code_of(service, to, track).await else {
+        return twiml::hang_up();
+    };
+    let style = MessageStyle { locale, ..MessageStyle::default() };
+    let said = running.delivery.templates().render(&style, Channel::Call, to, &code, left);
+    let (status, code, class) = (ReceiptStatus::Delivered, None, None);
+    running.delivery.tracker().note_receipt(&Receipt { attempt, message_id, status, code, class });
+    twiml::reading(&said.text, said.locale)
+}

@@ -1,0 +1,154 @@
+//! What providers report, for programs that have an HTTP server of their own.
+
+use super::Otp;
+use crate::app::{Report, Reported};
+use crate::gateway::{CallbackKind, Receipt};
+use crate::shard::Refusal;
+
+/// What to answer a provider's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "the provider waits for an answer, and a call for what to say"]
+pub struct CallbackReply {
+    status: u16,
+    body: String,
+}
+
+impl CallbackReply {
+    const fn bare(status: u16) -> Self {
+        Self { status, body: String::new() }
+    }
+
+    /// The HTTP status: 204 or 200 when the report was taken; 400 for one that makes no sense, 403 for
+    /// one whose signature does not fit, 404 for a path that is not one of these or without providers that
+    /// report, 413 for a body that is too large, and 503 after [`Otp::stop`].
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The media type of the body; `None` when there is no body.
+    pub fn content_type(&self) -> Option<&'static str> {
+        (!self.body.is_empty()).then_some("text/xml; charset=utf-8")
+    }
+
+    /// What a call says next (`TwiML`), else empty. It may contain a code: not to be logged.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+}
+
+/// The ends of the paths that Twilio is told to report to, below the public address.
+const PATHS: [(&str, CallbackKind); 3] = [
+    ("/callbacks/twilio/message", CallbackKind::Message),
+    ("/callbacks/twilio/call", CallbackKind::Call),
+    ("/callbacks/twilio/gate", CallbackKind::Gate),
+];
+
+impl Otp {
+    /// Takes what Twilio reports of messages and calls, and answers what to reply. Mount it for `POST` of
+    /// `/callbacks/twilio/message`, `/callbacks/twilio/call` and `/callbacks/twilio/gate` below
+    /// [`OtpBuilder::public_url`](super::OtpBuilder::public_url).
+    ///
+    /// `path_and_query` is what was asked for, still percent-encoded and unchanged: the signature covers it.
+    /// Where the public address has a path of its own, that may be in front of it or not. `headers` are names
+    /// in any case with their values, such as those of the `http` crate's `HeaderMap`; all but `Content-Type` and
+    /// `X-Twilio-Signature` are ignored. The body may have at most
+    /// [`Bounds::body_bytes`](super::Bounds::body_bytes).
+    ///
+    /// Anybody may call this path: nothing is believed before the signature was checked.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use onceward::otp::Otp;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let otp = Otp::builder(directory.path()).start().await?;
+    /// let headers = [("content-type", "application/x-www-form-urlencoded"), ("x-twilio-signature", "...")];
+    /// let reply = otp.provider_callback("/callbacks/twilio/message?attempt=..", headers, b"MessageSid=..").await;
+    /// // Without an account of Twilio's there is nothing to report.
+    /// assert_eq!((reply.status(), reply.content_type(), reply.body()), (404, None, ""));
+    /// # otp.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn provider_callback<N, V>(
+        &self,
+        path_and_query: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+        body: &[u8],
+    ) -> CallbackReply
+    where
+        N: AsRef<str>,
+        V: AsRef<[u8]>,
+    {
+        let path = path_and_query.split('?').next().unwrap_or_default();
+        let kind = PATHS.iter().find(|(end, _)| path.ends_with(end)).map(|(_, kind)| *kind);
+        let (Some(kind), Some(reports)) = (kind, &self.engine.reports) else {
+            return CallbackReply::bare(404);
+        };
+        if body.len() > self.engine.longest_report {
+            return CallbackReply::bare(413);
+        }
+        let (mut content_type, mut signature) = (Once::Absent, Once::Absent);
+        for (name, value) in headers {
+            match name.as_ref() {
+                name if name.eq_ignore_ascii_case("content-type") => content_type.meet(value.as_ref()),
+                name if name.eq_ignore_ascii_case("x-twilio-signature") => signature.meet(value.as_ref()),
+                _ => {}
+            }
+        }
+        let (content_type, signature) = (content_type.text(), signature.text());
+        let report = Report {
+            kind,
+            path_and_query,
+            content_type: content_type.as_deref(),
+            signature: signature.as_deref(),
+            body,
+        };
+        let running = (!self.engine.is_stopping()).then_some(&*self.engine.running);
+        match reports.take(report, running).await {
+            Reported::Noted => CallbackReply::bare(204),
+            Reported::Says(body) => CallbackReply { status: 200, body },
+            Reported::BadSignature => CallbackReply::bare(403),
+            Reported::Unreadable => CallbackReply::bare(400),
+            Reported::NotRunning => CallbackReply::bare(503),
+        }
+    }
+
+    /// Notes what the provider of a gateway of your own reported; the attempt is the one of
+    /// [`OutgoingMessage::callback`](super::OutgoingMessage::callback). Whether the report is the provider's is for
+    /// you to check. The same report twice changes nothing, and one about an attempt that is not known is
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] after [`Otp::stop`].
+    pub fn note_receipt(&self, receipt: &Receipt) -> Result<(), Refusal> {
+        if self.engine.is_stopping() {
+            return Err(Refusal::Stopping);
+        }
+        self.engine.running.delivery.tracker().note_receipt(receipt);
+        Ok(())
+    }
+}
+
+/// A header that counts only when it is there once.
+enum Once {
+    Absent,
+    Found(Vec<u8>),
+    Doubled,
+}
+
+impl Once {
+    fn meet(&mut self, value: &[u8]) {
+        *self = match self {
+            Self::Absent => Self::Found(value.to_owned()),
+            Self::Found(_) | Self::Doubled => Self::Doubled,
+        };
+    }
+
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Found(value) => String::from_utf8(value).ok().filter(|text| text.is_ascii()),
+            Self::Absent | Self::Doubled => None,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What a send and a check are answered.
+
+use super::world::{ANNA, World, code, secs, wrong};
+use crate::otp::{CodeLength, NumberError, Otp, OtpError, Region, Sent, Verified};
+
+/// `request_valid`, `code_valid`, `attempts_left`, `error`.
+type Row = (bool, bool, Option<u8>, Option<OtpError>);
+
+fn row(verified: &Verified) -> Row {
+    let error = verified.error().cloned();
+    (verified.request_valid(), verified.code_valid(), verified.attempts_left(), error)
+}
+
+const RIGHT: Row = (true, true, None, None);
+
+const fn wrong_with(left: u8) -> Row {
+    (true, false, Some(left), None)
+}
+
+const fn nothing_live(left: u8) -> Row {
+    (false, false, Some(left), None)
+}
+
+#[tokio::test]
+async fn a_right_code_is_valid_once() {
+    let world = World::new();
+    let otp = world.start().await;
+    let sent = otp.send_sms(ANNA).await.expect("sent");
+    assert_eq!(sent.attempts_left(), 5);
+    assert!(sent.message_id().starts_with("SM"), "{sent:?}");
+    let code = code(&otp);
+    assert_eq!(row(&otp.verify(ANNA, &wrong(&code)).await), wrong_with(4));
+    assert_eq!(row(&otp.verify(ANNA, &code).await), RIGHT);
+    // Whoever is verified begins anew.
+    assert_eq!(row(&otp.verify(ANNA, &code).await), nothing_live(5));
+}
+
+#[tokio::test]
+async fn a_number_that_never_asked_learns_nothing_and_leaves_no_trace() {
+    let world = World::new();
+    let otp = world.start().await;
+    for _ in 0..10 {
+        assert_eq!(row(&otp.verify(ANNA, "123456").await), nothing_live(5));
+    }
+}
+
+#[tokio::test]
+async fn a_late_code_counts_as_a_wrong_one() {
+    let world = World::new();
+    let otp = world.start().await;
+    otp.send_sms(ANNA).await.expect("sent");
+    world.clock.advance(secs(5 * 60));
+    assert_eq!(row(&otp.verify(ANNA, &code(&otp)).await), nothing_live(4));
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_code_is_a_wrong_one() {
+    let world = World::new();
+    let otp = world.start().await;
+    otp.send_sms(ANNA).await.expect("sent");
+    for (code, left) in [("", 4), ("12345x", 3), ("١٢٣٤٥٦", 2), ("99999999999999999999999999", 1)] {
+        assert_eq!(row(&otp.verify(ANNA, code).await), wrong_with(left), "{code:?}");
+    }
+    let locked = OtpError::Locked { remaining: secs(30 * 60) };
+    assert_eq!(row(&otp.verify(ANNA, "\0").await), (true, false, None, Some(locked.clone())));
+    assert_eq!(row(&otp.verify(ANNA, &code(&otp)).await), (false, false, None, Some(locked.clone())));
+    assert_eq!(otp.send_sms(ANNA).await, Err(locked));
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
+    let world = World::new();
+    let otp = world.start().await;
+    for (phone, error) in [
+        ("", NumberError::Unreadable),
+        ("Anna", NumberError::Unreadable),
+        ("4155550123", NumberError::Unreadable),
+        ("+1415555012345678901234567890123456789012345", NumberError::Unreadable),
+        ("+1415", NumberError::Unreadable),
+        ("+15550001", NumberError::Impossible),
+    ] {
+        let sent = otp.send_sms(phone).await;
+        assert!(matches!(sent, Err(OtpError::Number(_))), "{phone:?}: {sent:?}");
+        let verified = otp.verify(phone, "123456").await;
+        assert!(!verified.request_valid() && !verified.code_valid(), "{phone:?}");
+        assert!(matches!(verified.error(), Some(OtpError::Number(_))), "{phone:?}: {error}");
+        assert_eq!(otp.inbox_code(phone), None);
+    }
+    assert_eq!(otp.send_sms("+15550001").await, Err(OtpError::Number(NumberError::Impossible)));
+}
+
+#[tokio::test]
+async fn a_national_number_is_read_where_a_region_is_set() {
+    let world = World::new();
+    let otp = world.builder().default_region(Region::parse("US").expect("a region"));
+    let otp = otp.start().await.expect("an engine");
+    otp.send_sms("(415) 555-0123").await.expect("sent");
+    assert!(otp.verify(ANNA, &code(&otp)).await.code_valid());
+}
+
+#[tokio::test]
+async fn a_code_and_a_lockout_end_when_their_time_is_over() {
+    let world = World::new();
+    let length = CodeLength::new(4).expect("a length");
+    let otp = world.builder().code(length, secs(60)).attempts(1, secs(90)).start().await.expect("an engine");
+    otp.send_sms(ANNA).await.expect("sent");
+    let first = code(&otp);
+    assert_eq!(first.len(), 4);
+    world.clock.advance(secs(60));
+    let late = otp.verify(ANNA, &first).await;
+    assert_eq!(row(&late), (false, false, None, Some(OtpError::Locked { remaining: secs(90) })));
+    world.clock.advance(secs(89));
+    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(1) }));
+    world.clock.advance(secs(1));
+    otp.send_sms(ANNA).await.expect("sent");
+    assert_eq!(row(&otp.verify(ANNA, &code(&otp)).await), RIGHT);
+}
+
+#[tokio::test]
+async fn a_further_send_replaces_the_code_and_keeps_the_count() {
+    let world = World::new();
+    let otp = world.start().await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let first = code(&otp);
+    assert_eq!(row(&otp.verify(ANNA, &wrong(&first)).await), wrong_with(4));
+    assert_eq!(otp.send_sms(ANNA).await.as_ref().map(Sent::attempts_left), Ok(4));
+    assert_eq!(row(&otp.verify(ANNA, &code(&otp)).await), RIGHT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_right_codes_at_once_one_is_valid() {
+    let world = World::new();
+    let otp = world.start().await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let code = code(&otp);
+    let check = |otp: Otp, code: String| async move { otp.verify(ANNA, &code).await.code_valid() };
+    let checks: Vec<_> = (0..50).map(|_| tokio::spawn(check(otp.clone(), code.clone()))).collect();
+    let mut valid = 0;
+    for check in checks {
+        valid += usize::from(check.await.expect("an answer"));
+    }
+    assert_eq!(valid, 1);
+}
+
+#[tokio::test]
+async fn a_lockout_is_told_in_whole_seconds_and_never_as_none() {
+    for (millis, told) in [(1, "1 s"), (1_000, "1 s"), (1_001, "2 s")] {
+        let error = OtpError::Locked { remaining: std::time::Duration::from_millis(millis) };
+        assert!(error.to_string().ends_with(told), "{error}");
+    }
+}
+
+#[test]
+fn a_handle_and_what_it_does_can_move_between_threads() {
+    fn moves<T: Send + Sync>(_: &T) {}
+    fn is_sent<T: Send>(_: &T) {}
+    let check = |otp: &Otp| {
+        moves(otp);
+        is_sent(&otp.send_sms(ANNA));
+        is_sent(&otp.verify(ANNA, ""));
+        is_sent(&otp.stop());
+        is_sent(&otp.provider_callback("/", [("a", "b")], b""));
+    };
+    is_sent(&World::new().builder().start());
+    let _ = check;
+}

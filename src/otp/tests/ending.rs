@@ -1,0 +1,196 @@
+//! Stops, crashes, and who may use a directory.
+
+use std::sync::Arc;
+
+use super::world::{ANNA, Own, World, code, secs, wrong};
+use crate::app::load_or_create;
+use crate::domain::{ServiceId, Timestamp};
+use crate::engine::key_fingerprint;
+use crate::otp::{
+    ErrorClass, GatewayName, Otp, OtpError, Refusal, RetrySettings, StartError, StoreError, TrackQuery,
+};
+use crate::store::{EmbeddedStore, Key, Kind, OpenOptions, Revision, Store as _, Subject, Write};
+
+const ALL: TrackQuery = TrackQuery { number: None, status: None, limit: 10 };
+
+/// Ends as a process does that is killed: whatever ran is gone.
+fn crash(runtime: tokio::runtime::Runtime, otp: Otp) {
+    runtime.shutdown_background();
+    drop(otp);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// Another engine, as soon as nobody has the directory any more.
+async fn start_when_free(world: &World) -> Result<Otp, StartError> {
+    let start = async {
+        loop {
+            match world.builder().start().await {
+                Err(StartError::InUse { .. }) => tokio::task::yield_now().await,
+                started => return started,
+            }
+        }
+    };
+    // A test that waits for ever says nothing.
+    tokio::time::timeout(secs(60), start).await.expect("a directory that becomes free")
+}
+
+#[tokio::test]
+async fn a_second_engine_on_a_directory_is_refused_and_the_first_goes_on() {
+    let world = World::new();
+    let first = world.start().await;
+    let error = world.builder().start().await.expect_err("refused");
+    assert!(matches!(&error, StartError::InUse { directory } if directory == world.directory.path()));
+    let words = error.to_string();
+    assert!(words.contains(&*world.directory.path().to_string_lossy()), "{words}");
+    assert!(words.contains("another handle") && words.contains("use another directory"), "{words}");
+    first.send_sms(ANNA).await.expect("sent");
+    // A clone is the same engine.
+    assert!(first.clone().verify(ANNA, &code(&first)).await.code_valid());
+}
+
+#[tokio::test]
+async fn after_a_stop_nothing_is_decided_and_every_handle_says_so() {
+    let world = World::new();
+    let otp = world.start().await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let other = otp.clone();
+    otp.stop().await.expect("stopped");
+    let stopping = OtpError::Refused(Refusal::Stopping);
+    assert_eq!(other.send_sms(ANNA).await, Err(stopping.clone()));
+    let verified = other.verify(ANNA, &code(&other)).await;
+    assert!(!verified.request_valid() && !verified.code_valid());
+    assert_eq!(verified.error(), Some(&stopping));
+    assert!(matches!(other.tracker(&ALL).await, Err(StoreError::Unavailable(_))));
+    assert_eq!(other.readiness(), Err(vec!["the engine is stopping".to_owned()]));
+    other.stop().await.expect("stopped already");
+}
+
+#[tokio::test]
+async fn after_a_stop_the_directory_is_free_and_holds_what_was_counted() {
+    let world = World::new();
+    let first = world.start().await;
+    first.send_sms(ANNA).await.expect("sent");
+    let code = code(&first);
+    assert_eq!(first.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(4));
+    first.stop().await.expect("stopped");
+    // The handle is still there.
+    let second = world.start().await;
+    assert_eq!(second.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(3));
+    assert!(second.verify(ANNA, &code).await.code_valid());
+    assert_eq!(second.tracker(&ALL).await.expect("a list").len(), 1);
+    drop(first);
+}
+
+#[tokio::test]
+async fn an_engine_whose_last_handle_is_dropped_stops_by_itself() {
+    let world = World::new();
+    let first = world.start().await;
+    first.send_sms(ANNA).await.expect("sent");
+    let code = code(&first);
+    let clone = first.clone();
+    drop(first);
+    assert_eq!(clone.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(4), "a clone keeps it going");
+    drop(clone);
+    let second = start_when_free(&world).await.expect("an engine");
+    assert!(second.verify(ANNA, &code).await.code_valid());
+}
+
+#[test]
+fn a_crash_loses_nothing_that_was_answered() {
+    let world = World::new();
+    let first = runtime();
+    let (otp, code) = first.block_on(async {
+        let otp = world.start().await;
+        otp.send_sms(ANNA).await.expect("sent");
+        let code = code(&otp);
+        for left in [4, 3, 2] {
+            assert_eq!(otp.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(left));
+        }
+        (otp, code)
+    });
+    crash(first, otp);
+    let second = runtime();
+    let otp = second.block_on(async {
+        let otp = start_when_free(&world).await.expect("an engine");
+        assert_eq!(otp.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(1));
+        assert!(otp.verify(ANNA, &code).await.code_valid());
+        otp
+    });
+    crash(second, otp);
+    runtime().block_on(async {
+        let otp = start_when_free(&world).await.expect("an engine");
+        let used = otp.verify(ANNA, &code).await;
+        assert_eq!((used.request_valid(), used.code_valid()), (false, false), "used before the crash");
+        otp.stop().await.expect("stopped");
+    });
+}
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_the_directory_free() {
+    let world = World::new();
+    world.start().await.stop().await.expect("stopped");
+    let key = world.directory.path().join("other.key");
+    std::fs::write(&key, "ab".repeat(32)).expect("a file");
+    let refused = world.builder().key_file(&key).start().await.expect_err("refused");
+    assert!(matches!(refused, StartError::Engine(_)), "{refused:?}");
+    assert!(refused.to_string().contains("server key"), "{refused}");
+    world.start().await;
+}
+
+#[tokio::test]
+async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() {
+    let world = World::new();
+    write_nonsense(&world).await;
+    for _ in 0..3 {
+        // What has failed is on its way out.
+        let Err(StartError::Engine(error)) = start_when_free(&world).await else {
+            panic!("it was understood")
+        };
+        assert!(error.to_string().contains("a number's record"), "{error}");
+    }
+}
+
+/// A record of a number that no version wrote.
+async fn write_nonsense(world: &World) {
+    let directory = world.directory.path();
+    let key = load_or_create(directory, None).expect("a key");
+    let options = OpenOptions::new(directory.to_owned(), key_fingerprint(&key), world.clock.clone());
+    let store = EmbeddedStore::open(options).expect("a store");
+    let key = Key { kind: Kind::Number, service: ServiceId::DEFAULT, subject: Subject(14_155_550_123) };
+    let (put, gc_after) = (Some("nonsense".into()), Timestamp::from_millis(u64::MAX));
+    let write = Write { key, expect: Revision::ABSENT, put, gc_after };
+    store.cas(vec![write], secs(5)).await.expect("written");
+    store.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_named_key_file_is_used() {
+    let world = World::new();
+    let key = world.directory.path().join("mine.key");
+    let data = world.directory.path().join("data");
+    std::fs::write(&key, "ab".repeat(32)).expect("a file");
+    let otp = Otp::builder(&data).key_file(&key).start().await.expect("an engine");
+    assert!(!data.join("server.key").exists());
+    otp.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn what_waits_for_another_try_survives_a_stop() {
+    let world = World::new();
+    let builder =
+        || world.builder().retry(RetrySettings { longest_wait: secs(1), ..RetrySettings::default() });
+    let broken = Own::new(GatewayName::Http).failing([ErrorClass::Retry { after: Some(secs(60)) }]);
+    let otp = builder().gateway(Arc::new(broken)).start().await.expect("an engine");
+    otp.send_sms(ANNA).await.expect("accepted: it is tried again");
+    otp.stop().await.expect("stopped");
+
+    // It is the clock that says when, and that one stands until now.
+    world.clock.advance(secs(61));
+    let (whole, arrived) = Own::new(GatewayName::Http).telling();
+    let otp = builder().gateway(Arc::new(whole)).start().await.expect("an engine");
+    let code = arrived.await.expect("the message");
+    assert!(otp.verify(ANNA, &code).await.code_valid());
+}

@@ -1,0 +1,10 @@
+//! The library, as a program that builds it in would use it.
+
+mod checking;
+mod configured;
+mod ending;
+mod refused;
+mod reports;
+mod senders;
+mod texts;
+mod world;

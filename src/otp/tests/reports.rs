@@ -1,0 +1,181 @@
+//! What providers report, through a program that has an HTTP server of its own.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+
+use super::world::{ANNA, Own, World, secs};
+use crate::otp::{
+    CallbackReply, Channel, GatewayCredential, GatewayName, Otp, OtpBuilder, Receipt, ReceiptStatus, Refusal,
+    TrackQuery, TwilioAccount, TwilioSender, TwilioSettings, TwilioVoiceSettings,
+};
+
+const PUBLIC_URL: &str = "https://example.com/otp";
+const TOKEN: &str = "s3cr3t";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn account() -> TwilioAccount {
+    TwilioAccount {
+        account_sid: "AC0123456789abcdef0123456789abcdef".to_owned(),
+        auth_token: GatewayCredential::new(TOKEN.to_owned()),
+        base_url: "http://127.0.0.1:9".to_owned(),
+    }
+}
+
+/// An account of Twilio's that reports what a gateway of this test's own sends.
+async fn start(world: &World, change: impl FnOnce(OtpBuilder) -> OtpBuilder) -> (Otp, Arc<Own>) {
+    let own = Arc::new(Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]));
+    let sender = TwilioSender::Number("+15005550006".to_owned());
+    let twilio = TwilioSettings { account: account(), sender, whatsapp: None, feedback: false };
+    let builder = world.builder().gateway(own.clone()).twilio_messages(twilio).routing("Http");
+    let otp = change(builder.public_url(PUBLIC_URL)).start().await.expect("an engine");
+    (otp, own)
+}
+
+/// The path that the newest message is reported to.
+fn path_of(own: &Own, kind: &str) -> String {
+    let taken = own.taken();
+    let callback = taken.last().and_then(|taken| taken.callback.as_ref()).expect("a callback");
+    assert_eq!(&*callback.public_url, PUBLIC_URL);
+    format!("/callbacks/twilio/{kind}?attempt={}", callback.attempt)
+}
+
+fn signature(path: &str, form: &str) -> String {
+    let mut fields: Vec<_> = form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+    fields.sort();
+    let fields: String = fields.into_iter().flat_map(|(name, value)| [name, value]).collect();
+    let mac = Hmac::<sha1::Sha1>::new_from_slice(TOKEN.as_bytes()).expect("a key");
+    let mac = mac.chain_update(format!("{PUBLIC_URL}{path}")).chain_update(fields);
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+async fn report(otp: &Otp, path: &str, form: &str) -> CallbackReply {
+    let signature = signature(path, form);
+    let headers = [("Content-Type", FORM), ("Host", "example.com"), ("X-Twilio-Signature", &signature)];
+    otp.provider_callback(path, headers, form.as_bytes()).await
+}
+
+async fn receipt(otp: &Otp) -> Option<ReceiptStatus> {
+    let rows = otp.tracker(&TrackQuery { number: None, status: None, limit: 1 }).await.expect("a list");
+    rows.first().and_then(|row| row.receipt)
+}
+
+#[tokio::test]
+async fn a_report_that_is_twilios_is_noted() {
+    let world = World::new();
+    let (otp, own) = start(&world, |builder| builder).await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let path = path_of(&own, "message");
+    let reply = report(&otp, &path, "MessageSid=Http-1&MessageStatus=delivered").await;
+    assert_eq!((reply.status(), reply.content_type(), reply.body()), (204, None, ""));
+    assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Delivered));
+}
+
+#[tokio::test]
+async fn the_path_of_the_public_address_may_be_in_front() {
+    let world = World::new();
+    let (otp, own) = start(&world, |builder| builder).await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let path = path_of(&own, "message");
+    let form = "MessageSid=Http-1&MessageStatus=sent";
+    let signature = signature(&path, form);
+    let headers = [("content-type", FORM), ("x-twilio-signature", &signature)];
+    let reply = otp.provider_callback(&format!("/otp{path}"), headers, form.as_bytes()).await;
+    assert_eq!(reply.status(), 204);
+    assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Sent));
+}
+
+#[tokio::test]
+async fn a_report_that_may_be_anybodys_changes_nothing() {
+    let world = World::new();
+    let (otp, own) = start(&world, |builder| builder).await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let path = path_of(&own, "message");
+    let form = "MessageSid=Http-1&MessageStatus=delivered";
+    let right = signature(&path, form);
+    let none: [(&str, &str); 0] = [];
+    for headers in [
+        none.to_vec(),
+        vec![("content-type", FORM)],
+        vec![("content-type", FORM), ("x-twilio-signature", "AAAA")],
+        vec![("content-type", FORM), ("x-twilio-signature", "\u{fc}")],
+        vec![("x-twilio-signature", &right)],
+        vec![("content-type", FORM), ("x-twilio-signature", &right), ("X-Twilio-Signature", &right)],
+    ] {
+        let reply = otp.provider_callback(&path, headers.clone(), form.as_bytes()).await;
+        assert_eq!(reply.status(), 403, "{headers:?}");
+    }
+    assert_eq!(receipt(&otp).await, None);
+}
+
+#[tokio::test]
+async fn what_is_no_report_has_a_status_of_its_own() {
+    let world = World::new();
+    let (otp, own) = start(&world, |builder| builder).await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let path = path_of(&own, "message");
+    assert_eq!(report(&otp, &path, "MessageSid=Http-1&MessageStatus=lost").await.status(), 400);
+    assert_eq!(report(&otp, "/callbacks/twilio/other", "").await.status(), 404);
+    assert_eq!(report(&otp, "/callbacks/twilio/message/x", "").await.status(), 404);
+    let large = "x".repeat(16 * 1024 + 1);
+    assert_eq!(report(&otp, &path, &large).await.status(), 413);
+    otp.stop().await.expect("stopped");
+    assert_eq!(report(&otp, &path, "MessageSid=Http-1&MessageStatus=sent").await.status(), 503);
+}
+
+#[tokio::test]
+async fn without_a_public_address_nobody_reports() {
+    let world = World::new();
+    let otp = world.start().await;
+    assert_eq!(
+        report(&otp, "/callbacks/twilio/message?attempt=0-0000000000000001-0", "").await.status(),
+        404
+    );
+}
+
+#[tokio::test]
+async fn a_gate_says_the_code_once_a_key_was_pressed_and_while_it_is_good() {
+    let world = World::new();
+    let voice = TwilioVoiceSettings {
+        account: account(),
+        from: "+15005550006".to_owned(),
+        gate: true,
+        ring_for: secs(25),
+    };
+    let (otp, own) = start(&world, |builder| builder.voice(true).twilio_voice(voice)).await;
+    otp.call(ANNA).await.expect("called");
+    let digits: Vec<String> = own.taken()[0].code.chars().map(|digit| format!("{digit}.")).collect();
+    let path = path_of(&own, "gate");
+    let hung_up = report(&otp, &path, "CallSid=Http-1&To=%2B14155550123").await;
+    assert!(hung_up.body().contains("<Hangup/>"), "{hung_up:?}");
+    assert_eq!(receipt(&otp).await, None);
+
+    // A call that ended without a key was held with a machine.
+    let ended = report(&otp, &path_of(&own, "call"), "CallSid=Http-1&CallStatus=completed").await;
+    assert_eq!((ended.status(), receipt(&otp).await), (204, Some(ReceiptStatus::Failed)));
+
+    let form = "CallSid=Http-1&To=%2B14155550123&Digits=1";
+    let said = report(&otp, &path, form).await;
+    assert_eq!((said.status(), said.content_type()), (200, Some("text/xml; charset=utf-8")));
+    assert!(said.body().contains(&digits.join(" ")), "{said:?}");
+    assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Delivered));
+    assert!(otp.verify(ANNA, &own.taken()[0].code).await.code_valid());
+    let used = report(&otp, &path, form).await;
+    assert!(used.body().contains("<Hangup/>"), "{used:?}");
+}
+
+#[tokio::test]
+async fn the_provider_of_ones_own_gateway_reports_too() {
+    let world = World::new();
+    let (otp, own) = start(&world, |builder| builder).await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let attempt = own.taken()[0].callback.as_ref().expect("a callback").attempt;
+    let message_id = "Http-1".to_owned();
+    let read = Receipt { attempt, message_id, status: ReceiptStatus::Read, code: None, class: None };
+    otp.note_receipt(&read).expect("noted");
+    assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Read));
+    otp.stop().await.expect("stopped");
+    assert_eq!(otp.note_receipt(&read), Err(Refusal::Stopping));
+}

@@ -1,0 +1,206 @@
+//! Gateways: given by settings, and of one's own.
+
+use std::sync::Arc;
+
+use super::world::{ANNA, Own, SOFIA, World};
+use crate::otp::{
+    Channel, ErrorClass, GatewayCredential, GatewayName, GatewaySettings, MadaSettings, OtpBuilder, OtpError,
+    SinchSettings, StartError, Verdict, WorkflowStep,
+};
+
+fn own(name: GatewayName) -> Arc<Own> {
+    Arc::new(Own::new(name))
+}
+
+fn mada(url: &str) -> MadaSettings {
+    let password = GatewayCredential::new("s3cr3t".to_owned());
+    MadaSettings { username: "me".to_owned(), password, url: url.to_owned(), source_name: "Acme".to_owned() }
+}
+
+fn sinch() -> SinchSettings {
+    let app_secret = GatewayCredential::new("c2VjcmV0".to_owned());
+    SinchSettings { app_id: "id".to_owned(), app_secret, verification_url: "http://127.0.0.1:9/v".to_owned() }
+}
+
+async fn refused(builder: OtpBuilder) -> String {
+    builder.start().await.expect_err("refused").to_string()
+}
+
+#[tokio::test]
+async fn a_gateway_of_ones_own_takes_the_place_of_the_inbox() {
+    let (world, http) = (World::new(), own(GatewayName::Http));
+    let otp = world.builder().gateway(http.clone()).start().await.expect("an engine");
+    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-1");
+    assert_eq!(otp.inbox_code(ANNA), None);
+    let taken = http.taken();
+    assert_eq!((taken[0].to.as_str(), taken[0].channel), (ANNA, Channel::Sms));
+    assert!(otp.verify(ANNA, &taken[0].code).await.code_valid());
+    let states = otp.gateways();
+    assert_eq!(states.len(), 1);
+    assert_eq!((states[0].name, states[0].circuit.as_str()), (GatewayName::Http, "closed"));
+    assert_eq!(otp.readiness(), Ok(()));
+}
+
+#[tokio::test]
+async fn several_are_tried_in_the_order_in_which_they_were_added() {
+    let world = World::new();
+    let first = Arc::new(Own::new(GatewayName::Mada).failing([ErrorClass::Configuration]));
+    let second = own(GatewayName::Http);
+    let otp = world.builder().gateway(first.clone()).gateway(second.clone());
+    let otp = otp.start().await.expect("an engine");
+    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-1");
+    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Mada-1");
+}
+
+#[tokio::test]
+async fn a_routing_sends_prefixes_their_own_way() {
+    let world = World::new();
+    let (rest, bulgaria) = (own(GatewayName::Http), own(GatewayName::Mada));
+    let otp = world.builder().gateway(rest.clone()).gateway(bulgaria.clone()).routing("Http;Mada:+359");
+    let otp = otp.start().await.expect("an engine");
+    otp.send_sms(ANNA).await.expect("sent");
+    otp.send_sms(SOFIA).await.expect("sent");
+    assert_eq!([rest.taken()[0].to.as_str(), bulgaria.taken()[0].to.as_str()], [ANNA, SOFIA]);
+}
+
+#[tokio::test]
+async fn a_routing_that_cannot_be_read_or_names_nobody_points_at_its_part() {
+    let builder = |routing: &str| World::new().builder().gateway(own(GatewayName::Http)).routing(routing);
+    for (routing, words) in [
+        ("", "routing: "),
+        ("Htpp", "did you mean Http?"),
+        ("Http;Http", "listed already"),
+        ("Http:359", "is not a prefix"),
+        ("Http;Mada", "Mada is not given"),
+        ("Twilio;Http", "Twilio is not given"),
+    ] {
+        let words_of = refused(builder(routing)).await;
+        assert!(words_of.contains(words), "{routing:?}: {words_of}");
+    }
+    let error = builder("Http;Mada:+359").start().await.expect_err("refused");
+    assert!(matches!(&error, StartError::Routing(error) if error.range() == (5..9)), "{error:?}");
+}
+
+#[tokio::test]
+async fn two_gateways_of_one_name_are_refused() {
+    let builder = World::new().builder().gateway(own(GatewayName::Mada));
+    let twice = refused(builder.clone().gateway(own(GatewayName::Mada))).await;
+    assert!(twice.starts_with("gateway = Mada: two gateways have this name"), "{twice}");
+    let beside_settings = refused(builder.mada(mada("http://127.0.0.1:9/soap"))).await;
+    assert!(beside_settings.starts_with("gateway = Mada"), "{beside_settings}");
+    let inbox = refused(World::new().builder().gateway(own(GatewayName::Simulator))).await;
+    assert!(inbox.starts_with("gateway = Simulator"), "{inbox}");
+}
+
+#[tokio::test]
+async fn settings_that_name_a_gateway_without_its_settings_are_refused() {
+    let routing = crate::otp::Routing::only(GatewayName::Sinch);
+    let gateways = GatewaySettings { routing, ..GatewaySettings::simulator() };
+    let words = refused(World::new().builder().gateways(gateways)).await;
+    assert!(words.starts_with("routing = Sinch: Sinch is in the order"), "{words}");
+    let error = World::new().builder().mada(mada("not a url")).start().await.err();
+    assert!(matches!(&error, Some(StartError::Gateway(e)) if e.gateway == GatewayName::Mada), "{error:?}");
+}
+
+#[tokio::test]
+async fn gateways_by_settings_and_of_ones_own_stand_in_one_order() {
+    let world = World::new();
+    let builder = world.builder().sinch(sinch()).gateway(own(GatewayName::Http));
+    let otp = builder.mada(mada("http://127.0.0.1:9/soap")).start().await.expect("an engine");
+    let mut names: Vec<_> = otp.gateways().into_iter().map(|state| state.name).collect();
+    names.sort_unstable();
+    assert_eq!(names, [GatewayName::Sinch, GatewayName::Mada, GatewayName::Http]);
+}
+
+#[tokio::test]
+async fn without_voice_a_call_is_refused_and_with_it_somebody_must_be_able_to_call() {
+    let world = World::new();
+    let caller = Arc::new(Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]));
+    let otp = world.builder().gateway(caller.clone()).start().await.expect("an engine");
+    assert_eq!(otp.call(ANNA).await, Err(OtpError::NoCalls));
+    otp.stop().await.expect("stopped");
+    let otp = world.builder().gateway(caller.clone()).voice(true).start().await.expect("an engine");
+    otp.call(ANNA).await.expect("called");
+    assert_eq!(caller.taken()[0].channel, Channel::Call);
+    let words = refused(World::new().builder().gateway(own(GatewayName::Http)).voice(true)).await;
+    assert_eq!(words, "voice = true: no gateway in the order can call");
+}
+
+#[tokio::test]
+async fn a_channel_that_nobody_serves_is_refused_by_name() {
+    let world = World::new();
+    let otp = world.builder().gateway(own(GatewayName::Http)).start().await.expect("an engine");
+    let refused_send = otp.send(ANNA, Some(Channel::WhatsApp), crate::otp::MessageStyle::default()).await;
+    assert_eq!(refused_send, Err(OtpError::NoGateway(Channel::WhatsApp)));
+    let step = WorkflowStep { channel: Channel::WhatsApp, timeout: super::world::secs(20) };
+    let words = refused(World::new().builder().gateway(own(GatewayName::Http)).workflow([step])).await;
+    assert_eq!(words, "workflow = whatsapp: no gateway in the order serves this channel");
+}
+
+#[tokio::test]
+async fn a_text_message_that_cannot_reach_a_number_becomes_a_call_unless_that_is_switched_off() {
+    let (called, refused) = (Ok("Http-1".to_owned()), Err(OtpError::NumberRefused));
+    let worlds: [World; 5] = std::array::from_fn(|_| World::new());
+    let [first, second, third, fourth, fifth] = worlds.each_ref().map(World::builder);
+    for (builder, expected) in [
+        (first.voice(true), called.clone()),
+        (second.voice_fallback(true).voice(true), called),
+        (third.voice(true).voice_fallback(false), refused.clone()),
+        (fourth.voice_fallback(false).voice(true), refused.clone()),
+        (fifth.voice_fallback(true), refused),
+    ] {
+        let landline = Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]);
+        let landline = Arc::new(landline.failing([ErrorClass::NotReachableHere]));
+        let otp = builder.gateway(landline).start().await.expect("an engine");
+        assert_eq!(otp.send_sms(ANNA).await.map(|sent| sent.message_id().to_owned()), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_a_gateway_refuses_is_told_by_what_it_means() {
+    for (class, error) in [
+        (ErrorClass::BadNumber, OtpError::NumberRefused),
+        (ErrorClass::OptedOut, OtpError::NumberRefused),
+        (ErrorClass::Fraud, OtpError::Gateway),
+        (ErrorClass::Configuration, OtpError::Gateway),
+    ] {
+        let world = World::new();
+        let gateway = Arc::new(Own::new(GatewayName::Http).failing([class]));
+        let otp = world.builder().gateway(gateway).start().await.expect("an engine");
+        assert_eq!(otp.send_sms(ANNA).await, Err(error), "{class:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_holds_the_code_judges_it() {
+    let world = World::new();
+    let verdicts = [Ok(Verdict::Wrong), Err(ErrorClass::Ambiguous), Ok(Verdict::Approved)];
+    let holder = Arc::new(Own::new(GatewayName::Http).judging(verdicts));
+    let otp = world.builder().gateway(holder.clone()).start().await.expect("an engine");
+    otp.send_sms(ANNA).await.expect("sent");
+
+    let wrong = otp.verify(ANNA, "111111").await;
+    assert_eq!((wrong.request_valid(), wrong.code_valid(), wrong.attempts_left()), (true, false, Some(4)));
+    let silent = otp.verify(ANNA, "222222").await;
+    assert_eq!((silent.request_valid(), silent.code_valid()), (true, false));
+    assert_eq!(silent.error(), Some(&OtpError::Gateway));
+    let right = otp.verify(ANNA, "333333").await;
+    assert_eq!((right.request_valid(), right.code_valid(), right.error()), (true, true, None));
+    let again = otp.verify(ANNA, "333333").await;
+    assert_eq!((again.request_valid(), again.code_valid()), (false, false));
+    assert_eq!(holder.checked(), ["111111", "222222", "333333"], "never asked about a used code");
+}
+
+#[tokio::test]
+async fn a_code_that_a_gateway_holds_is_judged_by_it_after_a_restart() {
+    let world = World::new();
+    let start = |holder: &Arc<Own>| world.builder().gateway(holder.clone()).start();
+    let sender = Arc::new(Own::new(GatewayName::Http).judging([]));
+    let otp = start(&sender).await.expect("an engine");
+    otp.send_sms(ANNA).await.expect("sent");
+    otp.stop().await.expect("stopped");
+    let judge = Arc::new(Own::new(GatewayName::Http).judging([Ok(Verdict::Approved)]));
+    let otp = start(&judge).await.expect("an engine");
+    assert!(otp.verify(ANNA, "424242").await.code_valid());
+    assert_eq!(judge.checked(), ["424242"]);
+}

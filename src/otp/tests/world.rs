@@ -1,0 +1,175 @@
+//! An engine in a directory of its own, at a time that stands still, and a gateway that follows a script.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use crate::otp::{
+    Accepted, BoxFuture, Callback, Channel, Checker, Code, ErrorClass, Gateway, GatewayError, GatewayName,
+    ManualClock, Otp, OtpBuilder, OutgoingMessage, PhoneNumber, Timestamp, Verdict,
+};
+
+pub const ANNA: &str = "+14155550123";
+pub const SOFIA: &str = "+359888123456";
+
+pub fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub struct World {
+    pub directory: TempDir,
+    pub clock: Arc<ManualClock>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        Self { directory: tempfile::tempdir().expect("a directory"), clock }
+    }
+
+    /// A few shards are enough.
+    pub fn builder(&self) -> OtpBuilder {
+        Otp::builder(self.directory.path()).clock(self.clock.clone()).shards(2)
+    }
+
+    pub async fn start(&self) -> Otp {
+        self.builder().start().await.expect("an engine")
+    }
+}
+
+/// The code that was sent last to the inbox.
+pub fn code(otp: &Otp) -> String {
+    otp.inbox_code(ANNA).expect("a code in the inbox")
+}
+
+/// A code that differs in its last digit.
+pub fn wrong(code: &str) -> String {
+    let (head, last) = code.split_at(code.len() - 1);
+    format!("{head}{}", u8::from(last == "0"))
+}
+
+/// What a message was, as far as tests look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub to: String,
+    pub channel: Channel,
+    pub text: String,
+    pub code: String,
+    pub callback: Option<Callback>,
+}
+
+/// Takes messages until its script says otherwise.
+pub struct Own {
+    name: GatewayName,
+    channels: Vec<Channel>,
+    errors: Mutex<VecDeque<ErrorClass>>,
+    taken: Mutex<Vec<Taken>>,
+    verdicts: Option<Mutex<VecDeque<Result<Verdict, ErrorClass>>>>,
+    checked: Mutex<Vec<String>>,
+    told: Mutex<Option<oneshot::Sender<String>>>,
+}
+
+impl Own {
+    pub fn new(name: GatewayName) -> Self {
+        Self {
+            name,
+            channels: vec![Channel::Sms],
+            errors: Mutex::default(),
+            taken: Mutex::default(),
+            verdicts: None,
+            checked: Mutex::default(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// It tells the code of the first message that it takes.
+    pub fn telling(self) -> (Self, oneshot::Receiver<String>) {
+        let (told, code) = oneshot::channel();
+        (Self { told: Mutex::new(Some(told)), ..self }, code)
+    }
+
+    pub fn serving(mut self, channels: &[Channel]) -> Self {
+        self.channels = channels.to_vec();
+        self
+    }
+
+    /// It fails in these ways before it takes anything.
+    pub fn failing(self, errors: impl IntoIterator<Item = ErrorClass>) -> Self {
+        Self { errors: Mutex::new(errors.into_iter().collect()), ..self }
+    }
+
+    /// It holds codes itself, and judges them like this.
+    pub fn judging(self, verdicts: impl IntoIterator<Item = Result<Verdict, ErrorClass>>) -> Self {
+        Self { verdicts: Some(Mutex::new(verdicts.into_iter().collect())), ..self }
+    }
+
+    pub fn taken(&self) -> Vec<Taken> {
+        self.taken.lock().expect("not poisoned").clone()
+    }
+
+    pub fn checked(&self) -> Vec<String> {
+        self.checked.lock().expect("not poisoned").clone()
+    }
+
+    fn error(&self, class: ErrorClass) -> GatewayError {
+        let detail = "follows its script".to_owned();
+        GatewayError { gateway: self.name, class, code: None, detail, whole_gateway: false }
+    }
+}
+
+impl Gateway for Own {
+    fn name(&self) -> GatewayName {
+        self.name
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
+        Box::pin(async move {
+            if let Some(class) = self.errors.lock().expect("not poisoned").pop_front() {
+                return Err(self.error(class));
+            }
+            if let Some(told) = self.told.lock().expect("not poisoned").take() {
+                let _ = told.send(message.code.expose().to_owned());
+            }
+            let mut taken = self.taken.lock().expect("not poisoned");
+            taken.push(Taken {
+                to: message.to.e164(),
+                channel: message.channel,
+                text: message.text.clone(),
+                code: message.code.expose().to_owned(),
+                callback: message.callback.clone(),
+            });
+            Ok(Accepted { message_id: format!("{}-{}", self.name, taken.len()) })
+        })
+    }
+
+    fn checker(&self) -> Option<&dyn Checker> {
+        self.verdicts.is_some().then_some(self as &dyn Checker)
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Checker for Own {
+    fn check<'a>(
+        &'a self,
+        _to: PhoneNumber,
+        _channel: Channel,
+        code: &'a Code,
+    ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
+        Box::pin(async move {
+            self.checked.lock().expect("not poisoned").push(code.expose().to_owned());
+            let verdicts = self.verdicts.as_ref().expect("a gateway that holds codes");
+            let verdict = verdicts.lock().expect("not poisoned").pop_front().expect("a verdict");
+            verdict.map_err(|class| self.error(class))
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! The texts of an engine.
+
+use super::StartError;
+use crate::config::{SettingError, limits};
+use crate::domain::{Channel, Locale};
+use crate::engine::SendOptions;
+use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
+
+/// Texts that were checked already, until the builder is told others.
+#[derive(Clone)]
+pub(super) struct Texts {
+    checked: Option<Templates>,
+    given: Given,
+}
+
+/// What the builder was told.
+#[derive(Clone)]
+pub(super) struct Given {
+    pub(super) brand: String,
+    pub(super) message: String,
+    pub(super) default_locale: Option<Locale>,
+    pub(super) webotp_domain: Option<String>,
+    local: Vec<LocalText>,
+}
+
+impl Given {
+    fn of(brand: String) -> Self {
+        let message = "Your code is {code}".to_owned();
+        Self { brand, message, default_locale: None, webotp_domain: None, local: Vec::new() }
+    }
+
+    /// Adds the text of a channel in a language.
+    pub(super) fn add(&mut self, channel: Option<Channel>, locale: Option<Locale>, text: String) {
+        self.local.push(LocalText { channel, locale, text });
+    }
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self { checked: None, given: Given::of("onceward".to_owned()) }
+    }
+}
+
+impl Texts {
+    /// Those of the server's settings.
+    pub(super) fn checked(templates: Templates, brand: String) -> Self {
+        Self { checked: Some(templates), given: Given::of(brand) }
+    }
+
+    /// For a change: from then on the builder's own texts hold.
+    pub(super) fn set(&mut self) -> &mut Given {
+        self.checked = None;
+        &mut self.given
+    }
+
+    /// Checks every text; what works and could be better goes to the log.
+    pub(super) fn settle(self, code: SendOptions) -> Result<Templates, StartError> {
+        if let Some(templates) = self.checked {
+            return Ok(templates);
+        }
+        let Given { brand, message, default_locale, webotp_domain, local } = self.given;
+        let settings = TemplateSettings {
+            brand: limits::brand(&brand)?,
+            code_length: code.length,
+            life: code.life,
+            tutorial_message: message.clone(),
+            message,
+            messages: local,
+            default_locale,
+            webotp_domain,
+        };
+        match Templates::check(&settings) {
+            Ok((templates, findings)) => {
+                // The text of the tutorial's API is the same one again.
+                for finding in findings.iter().filter(|f| f.source != TextSource::TutorialMessage) {
+                    let (setting, text) = about(finding, &settings);
+                    tracing::warn!("{setting} = {text:?}: {}", finding.words);
+                }
+                Ok(templates)
+            }
+            Err(findings) => Err(findings.first().map_or_else(
+                || SettingError::new("message", "", "it cannot be used"),
+                |finding| {
+                    let (setting, text) = about(finding, &settings);
+                    SettingError::new(setting, format!("{text:?}"), finding.words.clone())
+                },
+            ))?,
+        }
+    }
+}
+
+/// Which setting a finding is about, and its text.
+fn about<'a>(finding: &Finding, settings: &'a TemplateSettings) -> (&'static str, &'a str) {
+    match finding.source {
+        TextSource::Message | TextSource::TutorialMessage => ("message", &settings.message),
+        TextSource::Local(index) => {
+            ("text", settings.messages.get(index).map(|local| local.text.as_str()).unwrap_or_default())
+        }
+        TextSource::WebOtpDomain => ("webotp_domain", settings.webotp_domain.as_deref().unwrap_or_default()),
+    }
+}
