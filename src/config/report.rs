@@ -99,6 +99,14 @@ impl Report {
         })
     }
 
+    /// Whether an error about an object or one of its members was noted.
+    pub fn is_about_part_of(&self, object: &str) -> bool {
+        let of_object = |subject: &str| {
+            subject.strip_prefix(object).is_some_and(|member| member.is_empty() || member.starts_with('.'))
+        };
+        self.errors.iter().any(|error| of_object(&error.subject))
+    }
+
     /// Notes something that the operator should know and that stops nothing.
     pub fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.push(warning.into());

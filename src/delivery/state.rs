@@ -59,7 +59,8 @@ impl Delivery {
     /// only a ready server gets the message that can prove it.
     fn trouble(&self, outlet: &Outlet) -> Option<String> {
         let GatewayState { name, circuit, tries_again_in, readiness } = self.state(outlet);
-        let wait = tries_again_in.unwrap_or_default().as_secs();
+        // Rounded up, as the details of the same answer are: in less than a second is not "in 0 s".
+        let wait = tries_again_in.unwrap_or_default().as_millis().div_ceil(1_000);
         match readiness {
             Err(reason) => Some(reason),
             Ok(()) if circuit == Circuit::Open => {

@@ -27,6 +27,16 @@ const NAME: GatewayName = GatewayName::Http;
 /// The URL's setting, as errors name it.
 const URL_SETTING: &str = "http-gateway.url";
 
+impl HttpGatewaySettings {
+    /// What is wrong with the description, so that whoever read it can say where it comes from. Empty
+    /// when [`HttpGateway::new`] takes it, as far as that depends on the description.
+    pub fn problems(&self) -> Vec<GatewaySettingsError> {
+        let request = RequestTemplate::new(self).map(drop);
+        let success = SuccessRule::new(&self.success).map(drop);
+        [request, success].into_iter().filter_map(Result::err).collect()
+    }
+}
+
 /// The gateway.
 pub struct HttpGateway {
     client: HttpClient,

@@ -18,9 +18,15 @@ pub(super) struct Surroundings {
     pub(super) life: Duration,
 }
 
+/// The control characters that texts may be laid out with.
+const WHITE_SPACE: [char; 3] = ['\t', '\n', '\r'];
+
 /// Reads a text: it has a place for the code, no placeholder that nobody fills, nothing behind the line
 /// for browsers, and is not too long once the longest code is in it. The error says what to mend.
 pub(super) fn text(written: &str, around: &Surroundings) -> Result<Text, String> {
+    if let Some(c) = written.chars().find(|c| c.is_control() && !WHITE_SPACE.contains(c)) {
+        return Err(format!("it contains the control character {c:?}, which has no place in a message"));
+    }
     let Some(split) = webotp::split(written) else {
         return Err("the line for browsers, \"@domain #{code}\", must be the last one".to_owned());
     };
@@ -112,6 +118,16 @@ mod tests {
         for text in ["{code} {", "{{code}}", "{code"] {
             is_refused(text, "without");
         }
+    }
+
+    #[test]
+    fn a_control_character_is_refused_by_name_and_white_space_is_not() {
+        for (text, name) in
+            [("{code}\0", "'\\0'"), ("\u{1b}{code}", "'\\u{1b}'"), ("{code}\u{85}", "'\\u{85}'")]
+        {
+            is_refused(text, &format!("control character {name}"));
+        }
+        assert!(check("Code:\r\n\t{code}", "").is_ok());
     }
 
     #[test]

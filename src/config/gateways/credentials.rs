@@ -1,6 +1,7 @@
 //! The credentials of the gateway that the configuration describes.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::reader::Reader;
 use super::super::value::Given;
@@ -34,6 +35,7 @@ pub fn offer(
     let settings = gateway.and_then(|gateway| http::settings(gateway.value, &gateway.origin, reader.report));
     let mut credentials = [None, None, None];
     let mut complete = true;
+    let mut fillable = true;
     let variables = [
         ("HTTP_GATEWAY_USERNAME", "{username}", keys.username),
         ("HTTP_GATEWAY_PASSWORD", "{password}", keys.password),
@@ -43,6 +45,7 @@ pub fn offer(
         let missing = given.is_absent() && !reader.report.is_about(&[variable]);
         let credential = reader.take(variable, given);
         let wanted = settings.as_ref().is_some_and(|settings| mentions(settings, place));
+        fillable &= credential.is_some() || !wanted;
         match &credential {
             Some(credential) if absent => {
                 complete = false;
@@ -59,7 +62,7 @@ pub fn offer(
             None if wanted && missing => {
                 complete = false;
                 let problem =
-                    format!("it has {place}, and {variable} is missing. Set it in the environment or .env");
+                    format!("it needs {place}, and {variable} is missing. Set it in the environment or .env");
                 reader.report.problem("http-gateway", problem, origin.clone());
             }
             Some(_) | None => {}
@@ -71,22 +74,43 @@ pub fn offer(
     }
     let [username, password, token] = credentials;
     let settings = settings.filter(|_| complete);
-    Offer::unless_broken(settings.map(|settings| HttpGatewaySettings {
-        username,
-        password,
-        token,
-        ..settings
-    }))
+    let settings = settings.map(|settings| HttpGatewaySettings { username, password, token, ..settings });
+    let Some(settings) = settings.filter(|_| fillable) else { return Offer::Broken };
+    // Of a member that is wrong nothing else follows.
+    if reader.report.is_about_part_of("http-gateway") {
+        return Offer::Broken;
+    }
+    let problems = settings.problems();
+    for problem in &problems {
+        reader.report.problem(&problem.setting, format!("it {}", problem.problem), origin.clone());
+    }
+    Offer::unless_broken(Some(settings).filter(|_| problems.is_empty()))
 }
 
-/// Whether a placeholder is anywhere.
+/// Whether a credential is put in anywhere: by its own placeholder, or as a part of `{basic}`.
 fn mentions(settings: &HttpGatewaySettings, place: &str) -> bool {
-    let of_pair = |(_, value): &(String, String)| value.contains(place);
-    settings.url.contains(place)
+    let in_basic = matches!(place, "{username}" | "{password}");
+    let has = |text: &str| {
+        // Doubled braces stand for themselves.
+        let text = text.replace("{{", "").replace("}}", "");
+        text.contains(place) || in_basic && text.contains("{basic}")
+    };
+    let of_pair = |(_, value): &(String, String)| has(value);
+    has(&settings.url)
         || settings.headers.iter().any(of_pair)
         || match &settings.body {
             HttpBody::Empty => false,
-            HttpBody::Json(json) => json.to_string().contains(place),
+            HttpBody::Json(json) => of_json(json, &has),
             HttpBody::Form(fields) => fields.iter().any(of_pair),
         }
+}
+
+/// Whether it holds for a text in a JSON value.
+fn of_json(json: &Value, has: &impl Fn(&str) -> bool) -> bool {
+    match json {
+        Value::String(text) => has(text),
+        Value::Array(items) => items.iter().any(|item| of_json(item, has)),
+        Value::Object(members) => members.values().any(|value| of_json(value, has)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }

@@ -262,9 +262,9 @@ fn success(members: &mut Members<'_>) -> Option<HttpSuccess> {
     };
     let mut success = members.inner("success", object, &OF_SUCCESS);
     let statuses = success.texts("statuses")?.into_iter().map(|status| {
-        let number = status.trim().parse().ok().filter(|number| (100..=599).contains(number));
+        let number = status.trim().parse().ok().filter(|number| (200..=599).contains(number));
         if number.is_none() {
-            success.wrong("statuses", Some(quoted(&status)), "an HTTP status is a number from 100 to 599");
+            success.wrong("statuses", Some(quoted(&status)), "an HTTP status is a number from 200 to 599");
         }
         number
     });

@@ -51,7 +51,7 @@ pub fn templates(keys: &mut Keys, brand: &Brand, code: SendOptions, r: &mut Read
     let locale = r.take("default-locale", take(&mut keys.default_locale));
     let domain = r.take("webotp-domain", take(&mut keys.webotp_domain));
     let local = match (local, local_given) {
-        (Some(local), _) => local_texts(local, r.report),
+        (Some(local), _) => Some(local_texts(local, r.report)),
         (None, true) => None,
         (None, false) => Some(LocalTexts::default()),
     };
@@ -115,13 +115,12 @@ struct LocalTexts {
     origin: String,
 }
 
-/// Reads the names of channels and languages. `None` after an error.
-fn local_texts(given: Taken<MessageTexts>, report: &mut Report) -> Option<LocalTexts> {
+/// Reads the names of channels and languages. What is wrong is noted and left out, so that the rest is
+/// checked all the same.
+fn local_texts(given: Taken<MessageTexts>, report: &mut Report) -> LocalTexts {
     let Taken { value: MessageTexts(channels), origin } = given;
     let mut local = LocalTexts { origin, ..LocalTexts::default() };
-    let mut right = true;
     let mut wrong = |path: &str, given: Option<String>, problem: &str, origin: &str| {
-        right = false;
         report.error(ConfigError {
             subject: path.to_owned(),
             given,
@@ -168,5 +167,5 @@ fn local_texts(given: Taken<MessageTexts>, report: &mut Report) -> Option<LocalT
             local.paths.push(path);
         }
     }
-    right.then_some(local)
+    local
 }

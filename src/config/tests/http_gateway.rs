@@ -46,17 +46,19 @@ fn the_url_alone_is_enough() {
     assert_eq!((http.method.as_str(), http.body), ("GET", HttpBody::Empty));
     assert_eq!(http.channels, [Channel::Sms]);
     assert_eq!(http.success, HttpSuccess::default());
-    let form =
-        gateway(&described(&json!({"url": "https://sms.example.com", "form": {"to": "{to}", "n": 1}})));
-    let fields = [("n", "1"), ("to", "{to}")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let form = gateway(&described(
+        &json!({"url": "https://sms.example.com", "form": {"to": "{to}", "text": "{text}", "n": 1}}),
+    ));
+    let fields = [("n", "1"), ("text", "{text}"), ("to", "{to}")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!((form.method.as_str(), form.body), ("POST", HttpBody::Form(fields.into())));
 }
 
 #[test]
 fn it_may_be_json_in_a_variable() {
-    let world =
-        World::empty().through("Http").variable("ONCEWARD_HTTP_GATEWAY", r#"{"url": "https://x.example"}"#);
-    assert_eq!(gateway(&world).url, "https://x.example");
+    let json = r#"{"url": "https://x.example/{to}/{text}"}"#;
+    let world = World::empty().through("Http").variable("ONCEWARD_HTTP_GATEWAY", json);
+    assert_eq!(gateway(&world).url, "https://x.example/{to}/{text}");
     let broken = World::empty().variable("ONCEWARD_HTTP_GATEWAY", &format!("{{\"url\": \"{TOKEN}\""));
     says(&broken.error(), &["http-gateway: it must be an object such as", "ONCEWARD_HTTP_GATEWAY"]);
     assert!(!broken.error().contains(TOKEN));
@@ -89,7 +91,7 @@ fn every_mistake_is_named_by_its_path() {
         (json!({"url": url, "channels": []}), "channels = []", "it is empty"),
         (json!({"url": url, "channels": [[]]}), "channels", "a list of texts"),
         (json!({"url": url, "success": 200}), "success = 200", "must be an object"),
-        (json!({"url": url, "success": {"statuses": [99]}}), "success.statuses = \"99\"", "100 to 599"),
+        (json!({"url": url, "success": {"statuses": [99]}}), "success.statuses = \"99\"", "200 to 599"),
         (
             json!({"url": url, "success": {"json": "status", "equals": 0}}),
             "success.json = \"status\"",
@@ -107,8 +109,56 @@ fn every_mistake_is_named_by_its_path() {
 }
 
 #[test]
+fn what_the_gateway_itself_refuses_is_told_with_all_other_errors_and_where_it_comes_from() {
+    let url = "https://sms.example.com";
+    let text = "{to}: {text}";
+    for (object, subject, problem) in [
+        (json!({"url": url, "json": {"a": "b"}}), "http-gateway: it", "nobody would get the message"),
+        (json!({"url": url, "json": {"a": "{txt}"}}), "http-gateway.json: it", "placeholder {txt}"),
+        (json!({"url": url, "json": {"a": "{"}}), "http-gateway.json: it", "brace without its partner"),
+        (
+            json!({"url": url, "form": {"a": text}, "headers": {"A": "1", "a": "2"}}),
+            "http-gateway.headers.a: it",
+            "is given twice",
+        ),
+        (
+            json!({"url": url, "form": {"a": text}, "success": {"json": "/a~2", "equals": 1}}),
+            "http-gateway.success.json: it",
+            "RFC 6901",
+        ),
+        (
+            json!({"url": url, "form": {"a": text}, "headers": {"A": "{text}"}}),
+            "http-gateway.headers.A: it",
+            "which a header cannot carry",
+        ),
+    ] {
+        let config = json!({"otp-sms-provider": "Http", "http-gateway": object, "otp-length": 99});
+        let errors = World::with_config(&config.to_string()).errors();
+        assert_eq!(errors.len(), 2, "{errors:#?}");
+        says(&errors.concat(), &[subject, problem, "key \"http-gateway\"", "otp-length = 99"]);
+    }
+}
+
+#[test]
+fn a_credential_is_used_by_its_own_placeholder_and_by_basic_and_not_by_doubled_braces() {
+    let basic = json!({"url": "https://x.example", "headers": {"Authorization": "Basic {basic}"},
+        "form": {"to": "{to}", "text": "{text}"}});
+    let world = described(&basic)
+        .variable("HTTP_GATEWAY_USERNAME", "me")
+        .variable("HTTP_GATEWAY_PASSWORD", "hunter2");
+    assert_eq!(world.warnings(), Vec::<String>::new());
+    assert!(gateway(&world).password.is_some());
+    let missing = described(&basic).errors();
+    assert_eq!(missing.len(), 2, "{missing:#?}");
+    says(&missing.concat(), &["HTTP_GATEWAY_USERNAME is missing", "HTTP_GATEWAY_PASSWORD is missing"]);
+    let doubled = json!({"url": "https://x.example", "form": {"to": "{to}", "text": "{text} {{token}}"}});
+    assert!(gateway(&described(&doubled)).token.is_none());
+}
+
+#[test]
 fn unknown_members_get_a_warning_with_the_nearest_known_one() {
-    let world = described(&json!({"url": "https://x.example", "header": {}, "success": {"status": 1}}));
+    let world =
+        described(&json!({"url": "https://x.example/{to}/{text}", "header": {}, "success": {"status": 1}}));
     let warnings = world.warnings().join("\n");
     says(&warnings, &["\"http-gateway.header\" is unknown", "did you mean \"http-gateway.headers\"?"]);
     says(&warnings, &["\"http-gateway.success.status\" is unknown", "\"http-gateway.success.statuses\"?"]);
@@ -116,24 +166,26 @@ fn unknown_members_get_a_warning_with_the_nearest_known_one() {
 
 #[test]
 fn a_credential_that_is_wanted_must_be_there_and_one_that_is_not_gets_a_word() {
-    let world = described(&json!({"url": "https://x.example", "form": {"password": "{password}"}}));
-    says(&world.error(), &["http-gateway", "it has {password}", "HTTP_GATEWAY_PASSWORD is missing"]);
+    let world =
+        described(&json!({"url": "https://x.example/{to}/{text}", "form": {"password": "{password}"}}));
+    says(&world.error(), &["http-gateway", "it needs {password}", "HTTP_GATEWAY_PASSWORD is missing"]);
     let missing = world.variable("HTTP_GATEWAY_PASSWORD_FILE", "absent");
     says(&missing.error(), &["HTTP_GATEWAY_PASSWORD_FILE", "there is no file"]);
-    let idle = described(&json!({"url": "https://x.example"})).variable("HTTP_GATEWAY_TOKEN", TOKEN);
+    let idle =
+        described(&json!({"url": "https://x.example/{to}/{text}"})).variable("HTTP_GATEWAY_TOKEN", TOKEN);
     says(&idle.warnings().concat(), &["HTTP_GATEWAY_TOKEN is not used", "{token}"]);
     let alone = World::empty().variable("HTTP_GATEWAY_TOKEN", TOKEN);
     says(&alone.error(), &["HTTP_GATEWAY_TOKEN", "\"http-gateway\" describes", "the environment"]);
-    let json = described(&json!({"url": "http://127.0.0.1:1", "json": {"a": ["{username}"]}}))
+    let json = described(&json!({"url": "http://127.0.0.1:1/{to}/{text}", "json": {"a": ["{username}"]}}))
         .variable("HTTP_GATEWAY_USERNAME", "me");
     assert_eq!(gateway(&json).username.expect("a name").expose(), "me");
 }
 
 #[test]
 fn a_plain_address_beyond_this_machine_gets_a_word() {
-    let world = described(&json!({"url": "http://sms.example.com/{to}"}));
+    let world = described(&json!({"url": "http://sms.example.com/{to}/{text}"}));
     says(&world.warnings().concat(), &["http-gateway.url", "unencrypted", "key \"http-gateway\""]);
-    assert_eq!(described(&json!({"url": "http://127.0.0.1:1"})).warnings(), Vec::<String>::new());
+    assert_eq!(described(&json!({"url": "http://127.0.0.1:1/{to}/{text}"})).warnings(), Vec::<String>::new());
 }
 
 fn described(object: &Value) -> World {

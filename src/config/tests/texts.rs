@@ -30,6 +30,15 @@ fn names_that_are_no_channel_or_language_are_errors() {
 }
 
 #[test]
+fn a_name_that_is_wrong_hides_no_text_that_is() {
+    let config =
+        r#"{"otp-messages": {"mail": "{code}", "sms": {"fr": 5, "de": "none", "en": "{code} {hours}"}}}"#;
+    let errors = World::with_config(config).errors();
+    assert_eq!(errors.len(), 4, "{errors:#?}");
+    says(&errors.join("\n"), &["otp-messages.sms.de = \"none\": it must contain {code}", "\"{hours}\""]);
+}
+
+#[test]
 fn one_text_under_two_names_is_one_too_many() {
     let config = r#"{"otp-messages": {"sms": {"pt-BR": "{code}", "pt_br": "{code}"}, "ANY": "{code}", "any": "{code}"}}"#;
     let errors = World::with_config(config).errors().join("\n");

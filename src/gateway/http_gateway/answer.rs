@@ -34,5 +34,12 @@ pub(super) fn judge(answer: &Answer, rule: &SuccessRule, own_ids: &OwnIds) -> Re
     if outcome == Some(Outcome::Failure) && answer.status.is_success() {
         return failed(ErrorClass::Refused, "the value at success.json is not one that means success");
     }
-    Err(by_status(answer).error(NAME, None, words_for_status(answer, URL_SETTING)))
+    let meaning = match by_status(answer) {
+        // Nothing here tells a limit of the account from that of one number, which strangers reach.
+        limited @ Meaning { class: ErrorClass::Retry { .. }, .. } => {
+            Meaning { whole_gateway: false, ..limited }
+        }
+        other => other,
+    };
+    Err(meaning.error(NAME, None, words_for_status(answer, URL_SETTING)))
 }

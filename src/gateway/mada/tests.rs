@@ -97,6 +97,14 @@ async fn a_fault_says_whether_the_request_or_the_server_is_to_blame() {
 }
 
 #[tokio::test]
+async fn a_fault_may_explain_itself_at_length() {
+    let long = fault("soapenv:Client")
+        .replace("</faultcode>", &format!("</faultcode><detail>{}</detail>", "x".repeat(4_000)));
+    let error = error_after(Reply::xml(500, &long)).await;
+    assert_eq!((error.class, error.whole_gateway), (ErrorClass::Refused, false));
+}
+
+#[tokio::test]
 async fn without_a_fault_a_failed_status_of_http_decides() {
     for (status, class, whole_gateway) in [
         (400, ErrorClass::Refused, false),

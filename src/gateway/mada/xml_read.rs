@@ -7,8 +7,11 @@ use quick_xml::events::Event;
 /// The deepest nesting that is read. An answer has five levels.
 const DEPTH_MAX: usize = 16;
 
-/// The longest value that is read, in bytes; an answer's values have some ten.
+/// The longest value that is kept, in bytes; those that matter have some ten.
 const VALUE_MAX: usize = 256;
+
+/// The element whose value is a qualified name.
+const FAULT_CODE: &str = "faultcode";
 
 /// What an answer says, as far as it matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,7 +68,11 @@ pub(super) fn read_answer(xml: &str) -> Option<SoapAnswer> {
             return None;
         }
         if value.len() > VALUE_MAX {
-            return None;
+            if answer.place(&path).is_some() {
+                return None;
+            }
+            // Words for people, such as those of a fault, may be long: they are not looked at.
+            value.clear();
         }
     }
 }
@@ -73,22 +80,26 @@ pub(super) fn read_answer(xml: &str) -> Option<SoapAnswer> {
 impl SoapAnswer {
     /// Keeps the value at the end of a path, if it matters. `None` when there was one already.
     fn keep(&mut self, path: &[String], value: &str) -> Option<()> {
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let (place, value) = match path.as_slice() {
-            ["Envelope", "Body", "SubmitSMResponse", "smResponse", "commandStatus"] => {
-                (&mut self.command_status, value)
-            }
-            ["Envelope", "Body", "SubmitSMResponse", "smResponse", "messageId"] => {
-                (&mut self.message_id, value)
-            }
-            ["Envelope", "Body", "Fault", "faultcode"] => (&mut self.fault_code, local_part(value)),
-            _ => return Some(()),
-        };
+        let is_name = path.last().is_some_and(|name| name == FAULT_CODE);
+        let Some(place) = self.place(path) else { return Some(()) };
         if place.is_some() {
             return None;
         }
-        *place = Some(value.to_owned());
+        *place = Some(if is_name { local_part(value) } else { value }.to_owned());
         Some(())
+    }
+
+    /// Where the value at the end of a path is kept, if it matters.
+    fn place(&mut self, path: &[String]) -> Option<&mut Option<String>> {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            ["Envelope", "Body", "SubmitSMResponse", "smResponse", "commandStatus"] => {
+                Some(&mut self.command_status)
+            }
+            ["Envelope", "Body", "SubmitSMResponse", "smResponse", "messageId"] => Some(&mut self.message_id),
+            ["Envelope", "Body", "Fault", FAULT_CODE] => Some(&mut self.fault_code),
+            _ => None,
+        }
     }
 }
 

@@ -170,7 +170,8 @@ async fn else_the_status_decides() {
         (403, (ErrorClass::Configuration, false)),
         (404, (ErrorClass::Refused, false)),
         (422, (ErrorClass::Refused, false)),
-        (429, (ErrorClass::Retry { after: Some(Duration::from_secs(5)) }, true)),
+        // It may be the limit of one number, and strangers must not open the circuit for everybody.
+        (429, (ErrorClass::Retry { after: Some(Duration::from_secs(5)) }, false)),
         (500, (ErrorClass::Ambiguous, true)),
         (503, (ErrorClass::Ambiguous, true)),
         (302, (ErrorClass::Ambiguous, true)),

@@ -47,6 +47,19 @@ fn a_value_in_another_place_is_not_taken_for_the_status() {
 }
 
 #[test]
+fn words_for_people_may_be_long_and_what_matters_may_not() {
+    let long = "x".repeat(5_000);
+    let status = envelope(&format!("<info>{long}</info><commandStatus>0</commandStatus>"));
+    assert_eq!(read_answer(&status).and_then(|a| a.command_status).as_deref(), Some("0"));
+    let fault = format!(
+        "<E:Envelope><E:Body><E:Fault><faultcode>E:Client</faultcode><faultstring>{long}</faultstring>\
+         <detail>{long}</detail></E:Fault></E:Body></E:Envelope>"
+    );
+    assert_eq!(read_answer(&fault).and_then(|a| a.fault_code).as_deref(), Some("Client"));
+    assert_eq!(read_answer(&fault.replace("E:Client", &long)), None);
+}
+
+#[test]
 fn what_is_no_whole_envelope_is_not_read() {
     let whole = envelope("<commandStatus>0</commandStatus>");
     assert!(read_answer(&whole).is_some());
