@@ -145,9 +145,13 @@ impl App {
     }
 }
 
-/// Whether a server could be made of these settings. Builds the gateways, sends nothing and opens
-/// no file.
+/// Whether a server could be made of these settings. Builds the gateways and reads the key file, if one
+/// is named; sends nothing and writes nothing.
 pub fn check(settings: &Settings) -> Result<(), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    build_gateways(&settings.gateways, &clock).map(drop)
+    build_gateways(&settings.gateways, &clock)?;
+    if let Some(file) = &settings.server_key_file {
+        load_or_create(&settings.data_dir, Some(file))?;
+    }
+    Ok(())
 }

@@ -70,6 +70,21 @@ fn a_wrong_command_line_exits_with_64() {
 }
 
 #[test]
+fn a_key_file_that_cannot_be_used_is_found_by_the_check() {
+    let world = World::with_config(r#"{"key-file": "key"}"#);
+    for contents in [None, Some("too short")] {
+        if let Some(contents) = contents {
+            std::fs::write(world.directory.path().join("key"), contents).expect("a file");
+        }
+        let ran = world.runs(&["--check"]);
+        assert_eq!((ran.exit, ran.out.as_str()), (Some(64), ""));
+        assert!(ran.err.contains("key"), "{}", ran.err);
+    }
+    std::fs::write(world.directory.path().join("key"), "0f".repeat(32)).expect("a file");
+    assert_eq!(world.runs(&["--check"]).exit, Some(0));
+}
+
+#[test]
 fn a_wrong_configuration_exits_with_64_and_prints_every_error() {
     let world = World::with_config(r#"{"otp-length": 3, "otp_timeout": 3, "shards": "many"}"#);
     for arguments in [&[][..], &["--check"], &["--print-config"]] {

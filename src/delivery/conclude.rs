@@ -37,8 +37,9 @@ impl Delivery {
                 if !trip.hops.is_empty() {
                     let _ = self.note(trip, None).await;
                 }
-                // After the note, which writes the row that the reason belongs to.
-                if is_follow_up {
+                // After the note, which writes the row that the reason belongs to. One that may have been sent
+                // stays a gateway's error: nobody knows that it was not.
+                if is_follow_up && !error.may_have_been_sent() {
                     self.tracker.drop_follow_up(key, dropped);
                 }
                 Delivered::Failed { error, held }

@@ -128,7 +128,14 @@ impl Delivery {
             }
             Asked::Refused(error) => match next_step(error.class) {
                 NextStep::NextGateway => leftovers.take_in(error, trip, outlet, place, now),
-                NextStep::OtherChannel => return Some(PassEnd::Unreachable(DeliveryError::Gateway(error))),
+                NextStep::OtherChannel => {
+                    let error = DeliveryError::Gateway(error);
+                    if self.stand_in(trip).is_some() {
+                        return Some(PassEnd::Unreachable(error));
+                    }
+                    // Another gateway has other senders, and may reach what this one's do not.
+                    leftovers.error = Some(error);
+                }
                 NextStep::Stop => {
                     let in_doubt = error.class.may_have_been_sent();
                     let held = outlet.holding(trip.channel).filter(|_| in_doubt);

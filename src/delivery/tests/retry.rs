@@ -120,7 +120,7 @@ async fn only_a_message_that_may_work_later_is_tried_later() {
 async fn a_retry_that_meets_the_end_of_the_matter_is_not_planned_again() {
     for (class, status) in [
         (ErrorClass::BadNumber, SendStatus::Unsendable),
-        (ErrorClass::Ambiguous, SendStatus::Unsendable),
+        (ErrorClass::Ambiguous, SendStatus::GatewayError),
         (ErrorClass::Refused, SendStatus::Unsendable),
     ] {
         let world = one().and(Mada, [error(RETRY), error(class)]);
