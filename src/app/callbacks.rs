@@ -11,7 +11,7 @@ use crate::gateway::{
     BoxFuture, CallbackError, CallbackKind as Kind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport,
     twiml,
 };
-use crate::http::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks};
+use crate::http::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, OncePerSecond};
 use crate::template::MessageStyle;
 
 /// Takes the reports of Twilio.
@@ -21,6 +21,13 @@ pub struct TwilioReports {
     /// call, proves that somebody has heard it.
     gated: bool,
     late: Late,
+    refused: Refused,
+}
+
+/// Anybody may send reports that are refused, as many as they like: they must not fill the log.
+struct Refused {
+    unsigned: OncePerSecond,
+    unreadable: OncePerSecond,
 }
 
 impl TwilioReports {
@@ -31,8 +38,9 @@ impl TwilioReports {
         let voice = gateways.twilio_voice.as_ref();
         let account = gateways.twilio_messages.as_ref().map(|twilio| &twilio.account);
         let account = account.or_else(|| voice.map(|voice| &voice.account))?;
+        let refused = Refused { unsigned: OncePerSecond::new(), unreadable: OncePerSecond::new() };
         let twilio = TwilioCallbacks::new(account.auth_token.clone(), public_url);
-        Some(Self { twilio, gated: voice.is_some_and(|voice| voice.gate), late })
+        Some(Self { twilio, gated: voice.is_some_and(|voice| voice.gate), late, refused })
     }
 
     async fn take(&self, request: CallbackRequest) -> CallbackAnswer {
@@ -46,14 +54,7 @@ impl TwilioReports {
             self.twilio.read(kind, &path_and_query, content_type.as_deref(), signature.as_deref(), &body);
         let report = match read {
             Ok(report) => report,
-            Err(error @ CallbackError::Signature) => {
-                warn!(%error, "a report was refused");
-                return CallbackAnswer::BadSignature;
-            }
-            Err(error @ CallbackError::Unreadable(_)) => {
-                warn!(%error, "a report was refused");
-                return CallbackAnswer::Unreadable;
-            }
+            Err(error) => return self.refused.answer(error),
         };
         let Some(running) = self.late.running() else { return CallbackAnswer::Unavailable };
         match report {
@@ -76,9 +77,26 @@ impl TwilioReports {
     }
 }
 
+impl Refused {
+    fn answer(&self, error: CallbackError) -> CallbackAnswer {
+        let (kind, answer) = match error {
+            CallbackError::Signature => (&self.unsigned, CallbackAnswer::BadSignature),
+            CallbackError::Unreadable(_) => (&self.unreadable, CallbackAnswer::Unreadable),
+        };
+        if let Some(count) = kind.count() {
+            warn!(%error, count, "reports were refused");
+        }
+        answer
+    }
+}
+
 impl Callbacks for TwilioReports {
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
         Box::pin(self.take(request))
+    }
+
+    fn path_prefix(&self) -> &str {
+        self.twilio.path_prefix()
     }
 }
 
