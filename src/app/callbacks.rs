@@ -38,7 +38,7 @@ impl TwilioReports {
         let voice = gateways.twilio_voice.as_ref();
         let account = gateways.twilio_messages.as_ref().map(|twilio| &twilio.account);
         let account = account.or_else(|| voice.map(|voice| &voice.account))?;
-        let refused = Refused { unsigned: OncePerSecond::new(), unreadable: OncePerSecond::new() };
+        let refused = Refused { unsigned: OncePerSecond::start(), unreadable: OncePerSecond::start() };
         let twilio = TwilioCallbacks::new(account.auth_token.clone(), public_url);
         Some(Self { twilio, gated: voice.is_some_and(|voice| voice.gate), late, refused })
     }

@@ -113,9 +113,7 @@ pub trait Callbacks: Send + Sync + 'static {
 
     /// The path of the public address, without a slash at its end: a proxy that leaves paths as they are
     /// passes it on in front of ours.
-    fn path_prefix(&self) -> &str {
-        ""
-    }
+    fn path_prefix(&self) -> &str;
 }
 
 /// What a report is about.

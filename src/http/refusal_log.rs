@@ -23,7 +23,7 @@ pub struct OncePerSecond {
 
 impl OncePerSecond {
     /// Nothing was logged yet.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         Self { since_start: Stopwatch::start(), slot: Slot::default() }
     }
 
