@@ -76,7 +76,7 @@ impl Default for Tracker {
 
 impl Tracker {
     /// Reads what was remembered and goes on from there: follow-ups that were planned, or handed out
-    /// and not finished, are due again. Runs a task that writes, until [`Tracker::close`] or until
+    /// and not begun, are due again. Runs a task that writes, until [`Tracker::close`] or until
     /// the last handle is gone. Needs a tokio runtime.
     ///
     /// # Errors
