@@ -45,6 +45,10 @@ impl Callbacks for TwilioReports {
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
         Box::pin(self.take(request))
     }
+
+    fn path_prefix(&self) -> &str {
+        self.reports.path_prefix()
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::domain::{Channel, TrackKey};
 use crate::gateway::{
     CallbackError, CallbackKind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport, twiml,
 };
+use crate::http::OncePerSecond;
 use crate::template::MessageStyle;
 
 /// Takes the reports of Twilio.
@@ -19,6 +20,26 @@ pub struct Reports {
     /// Whether a key must be pressed before a call reads the code: then that, and not the end of the
     /// call, proves that somebody has heard it.
     gated: bool,
+    refused: Refused,
+}
+
+/// Anybody may send reports that are refused, as many as they like: they must not fill the log.
+struct Refused {
+    unsigned: OncePerSecond,
+    unreadable: OncePerSecond,
+}
+
+impl Refused {
+    fn answer(&self, error: CallbackError) -> Reported {
+        let (kind, answer) = match error {
+            CallbackError::Signature => (&self.unsigned, Reported::BadSignature),
+            CallbackError::Unreadable(_) => (&self.unreadable, Reported::Unreadable),
+        };
+        if let Some(count) = kind.count() {
+            warn!(%error, count, "reports were refused");
+        }
+        answer
+    }
 }
 
 /// A report as it came: not to be logged, hence no `Debug`.
@@ -58,7 +79,13 @@ impl Reports {
         let account = gateways.twilio_messages.as_ref().map(|twilio| &twilio.account);
         let account = account.or_else(|| voice.map(|voice| &voice.account))?;
         let twilio = TwilioCallbacks::new(account.auth_token.clone(), public_url);
-        Some(Self { twilio, gated: voice.is_some_and(|voice| voice.gate) })
+        let refused = Refused { unsigned: OncePerSecond::start(), unreadable: OncePerSecond::start() };
+        Some(Self { twilio, gated: voice.is_some_and(|voice| voice.gate), refused })
+    }
+
+    /// The path of the public address, which a proxy may leave in front of the paths of reports.
+    pub fn path_prefix(&self) -> &str {
+        self.twilio.path_prefix()
     }
 
     /// Takes one report. Whoever sent it is not known before its signature is checked.
@@ -66,14 +93,7 @@ impl Reports {
         let Report { kind, path_and_query, content_type, signature, body } = report;
         let report = match self.twilio.read(kind, path_and_query, content_type, signature, body) {
             Ok(report) => report,
-            Err(error @ CallbackError::Signature) => {
-                warn!(%error, "a report was refused");
-                return Reported::BadSignature;
-            }
-            Err(error @ CallbackError::Unreadable(_)) => {
-                warn!(%error, "a report was refused");
-                return Reported::Unreadable;
-            }
+            Err(error) => return self.refused.answer(error),
         };
         let Some(running) = running else { return Reported::NotRunning };
         match report {

@@ -25,6 +25,8 @@ pub(super) enum Asked {
     NoTime,
     /// It was not asked, for there was no place.
     NoPlace(DeliveryError),
+    /// It was not asked, for that could not be made durable: what was planned is still planned.
+    NotBegun,
     /// Nobody is to be asked any more.
     Stopped(DeliveryError),
 }
@@ -58,6 +60,13 @@ impl Delivery {
         };
         if place.waited && budget.left() < budget.least {
             return Asked::NoPlace(DeliveryError::TimedOutWaiting);
+        }
+        if trip.is_follow_up() && trip.hops.is_empty() {
+            // A gateway that may have been asked is never asked again after a crash.
+            if self.tracker.begin_follow_up(trip.job.about.key).await.is_err() {
+                return Asked::NotBegun;
+            }
+            trip.time_has_passed = true;
         }
         if place.waited || trip.time_has_passed {
             match timeout_at(budget.end, still_usable()).await {

@@ -31,6 +31,11 @@ impl Delivery {
                     Err(NotDurable) => Delivered::Failed { error: DeliveryError::NotRemembered, held: None },
                 }
             }
+            End::StillPlanned => {
+                let attempt = trip.retry_of.unwrap_or_else(|| self.tracker.attempts(key));
+                let message_id = format!("postponed-{}", AttemptId { key, attempt });
+                Delivered::Postponed { message_id }
+            }
             End::Failed { error, held, dropped } => {
                 log::failed(&trip, &error, dropped);
                 let is_follow_up = trip.is_follow_up();

@@ -17,6 +17,8 @@ use crate::gateway::{ErrorClass, GatewayError};
 pub(super) enum PassEnd {
     /// A gateway took the message.
     Taken { message_id: String, held: Option<Held> },
+    /// What was planned could not begin. It is still planned.
+    NotBegun,
     /// Nobody is to be asked any more, now or later, in this way or another.
     Stopped { error: DeliveryError, held: Option<Held> },
     /// This channel does not reach the number.
@@ -110,6 +112,7 @@ impl Delivery {
                 let held = outlet.holding(trip.channel);
                 return Some(PassEnd::Stopped { error: DeliveryError::NoAnswerInTime, held });
             }
+            Asked::NotBegun => return Some(PassEnd::NotBegun),
             Asked::Stopped(error) => return Some(PassEnd::Stopped { error, held: None }),
             Asked::OutOfService => {
                 leftovers.skipped.get_or_insert(DeliveryError::OutOfService);

@@ -26,6 +26,8 @@ pub(super) enum End {
         /// The row that waits for it.
         row: u8,
     },
+    /// What was to be done now is still planned, as it was.
+    StillPlanned,
     /// Nothing is.
     Failed { error: DeliveryError, held: Option<Held>, dropped: Dropped },
 }
@@ -62,6 +64,7 @@ impl Delivery {
             trip.tries(trip.channel);
             let (error, later) = match self.pass(trip, still_usable).await {
                 PassEnd::Taken { message_id, held } => return End::Taken { message_id, held },
+                PassEnd::NotBegun => return End::StillPlanned,
                 PassEnd::Stopped { error, held } => return End::stopped(error, held),
                 PassEnd::Unreachable(error) => match self.stand_in(trip) {
                     Some(channel) => {

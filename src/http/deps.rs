@@ -110,6 +110,10 @@ pub struct GatewayHealth {
 pub trait Callbacks: Send + Sync + 'static {
     /// Takes one report. Whoever sent it is not known yet: the receiver checks the signature.
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer>;
+
+    /// The path of the public address, without a slash at its end: a proxy that leaves paths as they are
+    /// passes it on in front of ours.
+    fn path_prefix(&self) -> &str;
 }
 
 /// What a report is about.

@@ -35,4 +35,5 @@ pub use deps::{
     Readiness, Verify,
 };
 pub use inbox_pages::InboxPages;
+pub use refusal_log::OncePerSecond;
 pub use server::serve;

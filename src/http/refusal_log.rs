@@ -1,4 +1,5 @@
 //! Refusals in the log: the first of each second, with the number of those it stands for.
+//! `app` says in the same way which reports it refused.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,11 +15,38 @@ pub struct RefusalLog {
     slots: [Slot; 5],
 }
 
+/// One kind of event of which anybody can cause as many as they like: a line a second at most.
+pub struct OncePerSecond {
+    since_start: Stopwatch,
+    slot: Slot,
+}
+
+impl OncePerSecond {
+    /// Nothing was logged yet.
+    pub fn start() -> Self {
+        Self { since_start: Stopwatch::start(), slot: Slot::default() }
+    }
+
+    /// The number of events that a line now stands for; `None` when this second has its line.
+    pub fn count(&self) -> Option<u64> {
+        self.slot.count(self.since_start.elapsed().as_secs())
+    }
+}
+
 #[derive(Default)]
 struct Slot {
     unlogged: AtomicU64,
     // The second after the one of the last line; 0 before the first.
     next_second: AtomicU64,
+}
+
+impl Slot {
+    fn count(&self, second: u64) -> Option<u64> {
+        self.unlogged.fetch_add(1, Ordering::Relaxed);
+        let next = second + 1;
+        (self.next_second.swap(next, Ordering::Relaxed) != next)
+            .then(|| self.unlogged.swap(0, Ordering::Relaxed))
+    }
 }
 
 impl RefusalLog {
@@ -44,10 +72,7 @@ impl RefusalLog {
             Refusal::StoreUnavailable => 3,
             Refusal::Stopping => 4,
         }];
-        slot.unlogged.fetch_add(1, Ordering::Relaxed);
-        let next = second + 1;
-        (slot.next_second.swap(next, Ordering::Relaxed) != next)
-            .then(|| slot.unlogged.swap(0, Ordering::Relaxed))
+        slot.count(second)
     }
 }
 

@@ -16,7 +16,7 @@ use super::answer::Answer;
 use super::api::{self, Call};
 use super::body::RequestBody;
 use super::connection::Turn;
-use super::deps::Verify;
+use super::deps::{Callbacks, Verify};
 use super::problem::Problem;
 use super::request_id::{self, X_REQUEST_ID};
 use super::route::{Route, method_name};
@@ -29,7 +29,7 @@ pub async fn respond<V: Verify>(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming);
-    let route = Route::of(head.uri.path());
+    let route = route_of(head.uri.path(), turn.server().deps.callbacks.as_deref());
     let id = request_id::from_client(&head.headers).unwrap_or_else(|| turn.request_id());
     let stopwatch = enabled!(Level::DEBUG).then(Stopwatch::start);
 
@@ -59,6 +59,18 @@ pub async fn respond<V: Verify>(
         turn.leave_input();
     }
     Ok(response(answer, head, id, closes))
+}
+
+/// Reports may come with the path of the public address in front of ours; nothing else does.
+fn route_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Route {
+    let route = Route::of(path);
+    if route == Route::Unknown
+        && let Some(ours) = callbacks.and_then(|callbacks| path.strip_prefix(callbacks.path_prefix()))
+        && let report @ Route::Callback(_) = Route::of(ours)
+    {
+        return report;
+    }
+    route
 }
 
 /// The headers that all answers share, around the answer. `closes` says that the rest of the

@@ -288,3 +288,28 @@ async fn a_message_that_left_is_reported_as_sent_though_its_next_step_could_not_
     assert_eq!(world.requests().await, taken("M1"));
     assert_eq!(world.takes_plan(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_a_gateway_may_have_taken_is_not_made_again_after_a_crash() {
+    let store = MemoryStore::new();
+    let retrying = || Setup::routing("Mada").with_retry();
+    let world = retrying().build_on(&store).await.and(Mada, [error(RETRY), hanging()]);
+    assert_eq!(world.requests().await, postponed(0));
+    // The process is killed while the gateway has the message.
+    tokio::time::timeout(secs(5), world.follows_up()).await.expect_err("it hangs");
+    assert_eq!(world.sent().len(), 2);
+    assert_eq!(retrying().build_on(&store.reopen()).await.takes_plan(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_disk_does_not_take_down_that_a_retry_begins_it_waits() {
+    let store = MemoryStore::new();
+    let world = Setup::routing("Mada").with_retry().build_on(&store).await;
+    let world = world.and(Mada, [error(RETRY), accepted("M2")]);
+    assert_eq!(world.requests().await, postponed(0));
+    store.fail_next([Fault::Unavailable]);
+    assert_eq!(world.follows_up().await, postponed(0));
+    assert_eq!(world.sent().len(), 1, "nobody was asked");
+    assert_eq!(world.follows_up().await, taken("M2"));
+    assert_eq!(world.rows().await[0].retries, 1);
+}

@@ -102,7 +102,7 @@ impl Flusher {
         let taken = state.pending.take(BATCH);
         let job = |(key, waiting): (TrackKey, Waiting)| {
             let stored = state.index.get(&key)?.stored;
-            let plan = state.plans.get(&key).cloned();
+            let plan = state.plans.to_be_kept(&key).cloned();
             Some(Job { key, stored, plan, changes: waiting.changes, urgent: waiting.urgent, found: None })
         };
         taken.into_iter().filter_map(job).collect()

@@ -76,7 +76,7 @@ impl Default for Tracker {
 
 impl Tracker {
     /// Reads what was remembered and goes on from there: follow-ups that were planned, or handed out
-    /// and not finished, are due again. Runs a task that writes, until [`Tracker::close`] or until
+    /// and not begun, are due again. Runs a task that writes, until [`Tracker::close`] or until
     /// the last handle is gone. Needs a tokio runtime.
     ///
     /// # Errors
@@ -165,6 +165,24 @@ impl Tracker {
         self.inner.state().receipt(receipt.clone(), now);
     }
 
+    /// A gateway is about to be asked to make what is planned. Returns when that is durable: after a
+    /// crash nobody knows whether it was made, so it is not due again.
+    ///
+    /// # Errors
+    /// When it is not durable: then it must not be made now. It is still planned, and due again soon.
+    pub async fn begin_follow_up(&self, key: TrackKey) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.state().begin(key, reply);
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.write_urgent().await });
+        let begun = answer.await.unwrap_or_else(|_| Err(StoreError::Unknown("the tracker has ended".into())));
+        if begun.is_err() {
+            let due = self.inner.clock.now().plus(TROUBLE);
+            self.inner.state().begin_again(key, due);
+        }
+        begun
+    }
+
     /// Ends what is planned for a verification, and remembers why: the attempt that was to be
     /// repeated is `unsendable`. Without a plan that is the latest attempt, unless it was sent.
     pub fn drop_follow_up(&self, key: TrackKey, why: Dropped) {
@@ -172,8 +190,9 @@ impl Tracker {
     }
 
     /// Takes the follow-ups whose time has come, the earliest 256. Each is handed out once: whoever
-    /// takes one notes what came of it, or drops it; after a crash it is due again, and so is one that
-    /// nobody came back for a minute after it has expired.
+    /// takes one begins it before a gateway is asked, and notes what came of it, or drops it. After a
+    /// crash it is due again if it was not begun, and so is one that nobody came back for a minute
+    /// after it has expired.
     pub fn take_due(&self, now: Timestamp) -> Vec<Due> {
         self.inner.state().take_due(now)
     }

@@ -23,6 +23,8 @@ struct Entry {
     plan: Plan,
     id: u64,
     stage: Stage,
+    /// Whether a gateway may have been asked to make it: then nobody makes it a second time.
+    begun: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,26 @@ impl Plans {
         self.by_key.get(key).map(|entry| &entry.plan)
     }
 
+    /// What a record has to say: after a crash it would be made again, so one that has begun is not
+    /// in it.
+    pub(super) fn to_be_kept(&self, key: &TrackKey) -> Option<&Plan> {
+        self.by_key.get(key).filter(|entry| !entry.begun).map(|entry| &entry.plan)
+    }
+
+    /// It is made now.
+    pub(super) fn begin(&mut self, key: &TrackKey) {
+        if let Some(entry) = self.by_key.get_mut(key) {
+            entry.begun = true;
+        }
+    }
+
+    /// It could not be made, and is due again then. True when this is the first to be due.
+    pub(super) fn begin_again(&mut self, key: TrackKey, due: Timestamp) -> bool {
+        let Some(entry) = self.by_key.get_mut(&key) else { return false };
+        entry.begun = false;
+        self.wait_until(key, due)
+    }
+
     pub(super) fn contains(&self, key: &TrackKey) -> bool {
         self.by_key.contains_key(key)
     }
@@ -57,7 +79,7 @@ impl Plans {
     pub(super) fn propose(&mut self, key: TrackKey, plan: Plan) -> u64 {
         self.end(&key);
         self.last_id += 1;
-        self.by_key.insert(key, Entry { plan, id: self.last_id, stage: Stage::Proposed });
+        self.by_key.insert(key, Entry { plan, id: self.last_id, stage: Stage::Proposed, begun: false });
         self.last_id
     }
 

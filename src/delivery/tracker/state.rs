@@ -108,6 +108,27 @@ impl State {
         self.bring_early(key);
     }
 
+    /// Has the record say that nothing is planned any more, for it is made now. Without a record there
+    /// is nothing to say.
+    pub(super) fn begin(&mut self, key: TrackKey, reply: Reply) {
+        if self.index.get(&key).is_none() {
+            let _ = reply.send(Ok(()));
+            return;
+        }
+        self.plans.begin(&key);
+        self.again(key);
+        self.pending.hurry(key, Urgent { reply, plan: None });
+    }
+
+    /// It could not begin: it is due again then.
+    pub(super) fn begin_again(&mut self, key: TrackKey, due: Timestamp) {
+        if self.plans.contains(&key) {
+            let first = self.plans.begin_again(key, due);
+            self.tell_if(first);
+            self.again(key);
+        }
+    }
+
     /// Counts the rows of a delivery, queues it, and says what is to be planned.
     fn sent(&mut self, note: SendNote, now: Timestamp) -> (TrackKey, Option<Plan>) {
         let SendNote { about: Parcel { key, number, salt, style, expires }, hops, retry_of, next } = note;

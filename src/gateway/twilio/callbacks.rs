@@ -78,6 +78,12 @@ impl TwilioCallbacks {
         Self { auth_token, public_url }
     }
 
+    /// The path of the public address: nothing, or it begins with a slash and ends with none.
+    pub fn path_prefix(&self) -> &str {
+        let host_and_path = self.public_url.split_once("://").map_or(&*self.public_url, |(_, rest)| rest);
+        host_and_path.find('/').map_or("", |at| &host_and_path[at..])
+    }
+
     /// Checks a request's signature, then reads it.
     ///
     /// `path_and_query` is what the server was asked for, unchanged. If the public address has a path

@@ -60,6 +60,24 @@ async fn a_report_arrives_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn a_proxy_may_leave_the_path_of_the_public_address_in_front_of_reports_and_of_nothing_else() {
+    let receiver = Receiver { path_prefix: "/otp", ..Receiver::answering(CallbackAnswer::NoContent) };
+    let world = receiver.world().await;
+    for (path, kind) in PATHS {
+        for path in [path.to_owned(), format!("/otp{path}?attempt=1")] {
+            let mut client = world.client().await;
+            client.send(signed(&path, FORM)).await;
+            assert_eq!(client.reply_without_body().await.status, 204, "{path}");
+            let taken = receiver.taken.lock().expect("not poisoned").pop().expect("a report");
+            assert_eq!((taken.kind, taken.path_and_query), (kind, path));
+        }
+    }
+    for path in ["/otp/healthz", "/otp/api/send-otp", "/otp", "/other/callbacks/twilio/message"] {
+        assert_eq!(world.get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn headers_that_are_absent_doubled_or_unreadable_are_none() {
     let receiver = Receiver::answering(CallbackAnswer::BadSignature);
     let world = receiver.world().await;
@@ -143,11 +161,12 @@ async fn when_the_receiver_panics_it_is_500_and_the_connection_goes_on() {
 pub struct Receiver {
     answer: Option<CallbackAnswer>,
     taken: Arc<Mutex<Vec<CallbackRequest>>>,
+    path_prefix: &'static str,
 }
 
 impl Receiver {
     pub fn answering(answer: CallbackAnswer) -> Self {
-        Self { answer: Some(answer), taken: Arc::default() }
+        Self { answer: Some(answer), taken: Arc::default(), path_prefix: "" }
     }
 
     fn deps(&self) -> Deps<Script> {
@@ -169,6 +188,10 @@ impl Callbacks for Receiver {
             answer
         }
         .boxed()
+    }
+
+    fn path_prefix(&self) -> &str {
+        self.path_prefix
     }
 }
 

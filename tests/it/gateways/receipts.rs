@@ -77,6 +77,18 @@ async fn a_report_that_is_not_signed_by_the_account_is_refused_and_changes_nothi
 }
 
 #[tokio::test]
+async fn a_flood_of_forged_reports_does_not_fill_the_log() {
+    let world = with_public_url([]).await;
+    let number = number_with_message(&world).await;
+    let forged = world.twilio().report(&number, "failed").signed_with("another token");
+    for _ in 0..200 {
+        assert_eq!(forged.clone().send(&world).await.status(), 403);
+    }
+    let lines = world.server.output().text().matches("reports were refused").count();
+    assert!((1..100).contains(&lines), "{lines} lines for 200 reports: one a second is enough");
+}
+
+#[tokio::test]
 async fn the_signature_of_one_address_is_no_good_for_another() {
     let world = with_public_url([]).await;
     let number = number_with_message(&world).await;

@@ -216,6 +216,21 @@ async fn a_retry_goes_on_after_kill_9_and_the_code_that_arrives_works() {
 }
 
 #[tokio::test]
+async fn a_retry_that_the_gateway_had_at_kill_9_is_not_made_again() {
+    let world = with_retry(json!({"retry": true})).await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Busy, Reply::Hang]);
+    world.send(&number).await.expects(sent(&number, 5));
+    world.twilio().arrived_for(&number, 2).await;
+    let world = world.restart_after_kill().await;
+    world.twilio().reset();
+    while_another_number_is_retried(&world).await;
+    assert_eq!(world.twilio().received_for(&number).len(), 2);
+    let code = world.twilio().code_for(&number);
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
 async fn a_code_that_was_used_before_kill_9_is_not_sent_after_it() {
     let world = with_retry(json!({"retry": true})).await;
     let number = world.number();

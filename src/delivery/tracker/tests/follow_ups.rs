@@ -59,6 +59,47 @@ async fn after_a_crash_a_follow_up_is_due_again_even_if_it_was_taken() {
     assert_eq!(world.tracker.next_due(), None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_a_follow_up_that_has_begun_is_not_due_again() {
+    let mut world = World::new().await;
+    for (track, note) in [(1, world.retry(1, SECOND, 3)), (2, world.step(2, SECOND))] {
+        world.tracker.note_send_durably(note).await.expect("durable");
+        world.clock.advance(SECOND);
+        assert_eq!(world.due(SECOND), [track]);
+        world.tracker.begin_follow_up(key(track)).await.expect("durable");
+    }
+    world.crash().await;
+    assert_eq!(world.tracker.next_due(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follow_up_that_has_begun_is_planned_anew_like_any_other() {
+    let mut world = World::new().await;
+    world.tracker.note_send_durably(world.retry(1, SECOND, 0)).await.expect("durable");
+    assert_eq!(world.due(SECOND), [1]);
+    world.tracker.begin_follow_up(key(1)).await.expect("durable");
+    let again = SendNote { retry_of: Some(0), ..world.retry(1, SECOND, 1) };
+    world.tracker.note_send_durably(again).await.expect("durable");
+    world.crash().await;
+    assert_eq!(world.due(SECOND), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follow_up_that_could_not_begin_is_due_again_soon_and_after_a_crash() {
+    for fault in [Fault::Unavailable, Fault::UnknownNotApplied, Fault::UnknownApplied] {
+        let mut world = World::new().await;
+        world.tracker.note_send_durably(world.retry(1, SECOND, 0)).await.expect("durable");
+        assert_eq!(world.due(SECOND), [1]);
+        world.store.fail_next([fault]);
+        world.tracker.begin_follow_up(key(1)).await.expect_err("not durable");
+        assert_eq!(world.due(Duration::ZERO), [0; 0], "{fault:?}");
+        assert_eq!(world.due(TROUBLE), [1], "{fault:?}");
+        world.tracker.flush().await.expect("written");
+        world.crash().await;
+        assert_eq!(world.due(SECOND), [1], "{fault:?}");
+    }
+}
+
 #[tokio::test]
 async fn after_a_crash_of_the_embedded_store_a_follow_up_is_due_with_all_that_it_takes() {
     let home = TempDir::new().expect("a directory");

@@ -263,3 +263,15 @@ fn receipt_of(
         class,
     })
 }
+
+#[test]
+fn the_path_of_the_public_address_is_what_stands_between_its_host_and_ours() {
+    for (public_url, path) in [
+        ("https://otp.example.com", ""),
+        ("https://otp.example.com/", ""),
+        ("https://otp.example.com:8443/a/b/", "/a/b"),
+    ] {
+        let callbacks = TwilioCallbacks::new(GatewayCredential::new("12345".to_owned()), public_url.into());
+        assert_eq!(callbacks.path_prefix(), path, "{public_url}");
+    }
+}
