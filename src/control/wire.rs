@@ -77,7 +77,7 @@ pub struct SendLine {
     pub retry_count: u32,
     /// Whether it was given up because it was tried as often as is allowed.
     pub max_retries_reached: bool,
-    /// What the provider reported: `queued`, `sending`, `sent`, `failed`, `delivered`, `read`.
+    /// What the provider reported: `queued`, `sending`, `sent`, `answered`, `failed`, `delivered`, `read`.
     pub receipt_status: Option<String>,
     /// The provider's id of the message.
     pub message_id: Option<String>,

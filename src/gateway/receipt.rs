@@ -25,8 +25,10 @@ pub enum ReceiptStatus {
     Queued,
     /// On its way to the network, or the telephone rings.
     Sending,
-    /// The network took it, or somebody answered.
+    /// The network took it.
     Sent,
+    /// Somebody has picked up, and listens.
+    Answered,
     /// It did not arrive: undelivered, failed, busy, not answered, cancelled.
     Failed,
     /// It arrived, or the call was held.
@@ -42,6 +44,7 @@ impl ReceiptStatus {
             Self::Queued => "queued",
             Self::Sending => "sending",
             Self::Sent => "sent",
+            Self::Answered => "answered",
             Self::Failed => "failed",
             Self::Delivered => "delivered",
             Self::Read => "read",

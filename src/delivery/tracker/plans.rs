@@ -121,6 +121,21 @@ impl Plans {
         matches!(entry.stage, Stage::Waiting(_)) && self.wait_until(key, now)
     }
 
+    /// It is not due before this moment, unless somebody may have taken it already. Whether that
+    /// changes anything.
+    pub(super) fn hold_until(&mut self, key: TrackKey, now: Timestamp, moment: Timestamp) -> bool {
+        let Some(entry) = self.by_key.get_mut(&key) else { return false };
+        let due = entry.plan.follow_up.due;
+        if due <= now || due >= moment {
+            return false;
+        }
+        entry.plan.follow_up.due = moment;
+        if matches!(entry.stage, Stage::Waiting(_)) {
+            self.wait_until(key, moment);
+        }
+        true
+    }
+
     /// Those whose time has come, each once, at most so many.
     pub(super) fn take_due(&mut self, now: Timestamp, at_most: usize) -> Vec<(TrackKey, Plan)> {
         let due = self.by_due.iter().take_while(|(due, _)| *due <= now).take(at_most);

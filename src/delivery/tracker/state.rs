@@ -20,6 +20,9 @@ use crate::store::StoreError;
 /// 25 MB.
 const WAITING_AT_MOST: usize = 50_000;
 
+/// A call that was answered lasts no longer than this: the code is read twice in half of the time.
+const CALL: Duration = Duration::from_secs(60);
+
 /// As many again are kept for what concerns follow-ups.
 const RESERVE: usize = 50_000;
 
@@ -209,6 +212,7 @@ impl State {
                 let first = self.plans.hasten(key, now);
                 self.tell_if(first);
             }
+            (ReceiptStatus::Answered, _) => return self.plans.hold_until(key, now, now.plus(CALL)),
             (ReceiptStatus::Queued | ReceiptStatus::Sending | ReceiptStatus::Sent, _) => return false,
         }
         true

@@ -67,10 +67,11 @@ impl VerifyStatus {
     }
 }
 
-const RECEIPTS: [ReceiptStatus; 6] = [
+const RECEIPTS: [ReceiptStatus; 7] = [
     ReceiptStatus::Queued,
     ReceiptStatus::Sending,
     ReceiptStatus::Sent,
+    ReceiptStatus::Answered,
     ReceiptStatus::Failed,
     ReceiptStatus::Delivered,
     ReceiptStatus::Read,
@@ -85,6 +86,7 @@ pub(super) const fn receipt_number(status: ReceiptStatus) -> u8 {
         ReceiptStatus::Failed => 3,
         ReceiptStatus::Delivered => 4,
         ReceiptStatus::Read => 5,
+        ReceiptStatus::Answered => 6,
     }
 }
 

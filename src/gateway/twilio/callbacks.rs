@@ -168,7 +168,7 @@ fn status_of_call(status: &str) -> Option<ReceiptStatus> {
     Some(match status {
         "queued" | "initiated" => ReceiptStatus::Queued,
         "ringing" => ReceiptStatus::Sending,
-        "in-progress" | "answered" => ReceiptStatus::Sent,
+        "in-progress" | "answered" => ReceiptStatus::Answered,
         "busy" | "failed" | "no-answer" | "canceled" => ReceiptStatus::Failed,
         "completed" => ReceiptStatus::Delivered,
         _ => return None,

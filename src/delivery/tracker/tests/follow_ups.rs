@@ -238,6 +238,20 @@ async fn a_report_about_the_latest_attempt_decides_about_the_next_step() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_somebody_listens_the_next_step_waits_for_the_end_of_the_call() {
+    let world = World::new().await;
+    world.tracker.note_send(world.step(1, 20 * SECOND));
+    world.report(1, 0, ReceiptStatus::Answered);
+    assert_eq!(world.due(59 * SECOND), [0; 0]);
+    assert_eq!(world.due(SECOND), [1], "no report of its end came");
+
+    world.tracker.note_send(world.step(2, 20 * SECOND));
+    assert_eq!(world.due(20 * SECOND), [2]);
+    world.report(2, 0, ReceiptStatus::Answered);
+    assert_eq!(world.due(60 * SECOND), [0; 0], "it is taken, and not handed out twice");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_report_does_not_touch_a_retry_nor_a_step_after_a_later_attempt() {
     let world = World::new().await;
     world.tracker.note_send(world.retry(1, 20 * SECOND, 1));

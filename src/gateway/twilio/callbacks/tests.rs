@@ -35,7 +35,7 @@ fn a_call_is_reported_by_its_status() {
         ("queued", ReceiptStatus::Queued),
         ("initiated", ReceiptStatus::Queued),
         ("ringing", ReceiptStatus::Sending),
-        ("in-progress", ReceiptStatus::Sent),
+        ("in-progress", ReceiptStatus::Answered),
         ("busy", ReceiptStatus::Failed),
         ("failed", ReceiptStatus::Failed),
         ("no-answer", ReceiptStatus::Failed),
