@@ -131,14 +131,8 @@ impl Delivery {
             }
             Asked::Refused(error) => match next_step(error.class) {
                 NextStep::NextGateway => leftovers.take_in(error, trip, outlet, place, now),
-                NextStep::OtherChannel => {
-                    let error = DeliveryError::Gateway(error);
-                    if self.stand_in(trip).is_some() {
-                        return Some(PassEnd::Unreachable(error));
-                    }
-                    // Another gateway has other senders, and may reach what this one's do not.
-                    leftovers.error = Some(error);
-                }
+                // Another gateway would take a text for a landline too, and be paid for it.
+                NextStep::OtherChannel => return Some(PassEnd::Unreachable(DeliveryError::Gateway(error))),
                 NextStep::Stop => {
                     let in_doubt = error.class.may_have_been_sent();
                     let held = outlet.holding(trip.channel).filter(|_| in_doubt);

@@ -101,7 +101,7 @@ impl Delivery {
     }
 
     /// The channel to go on with when the present one does not reach the number.
-    pub(super) fn stand_in(&self, trip: &Trip) -> Option<Channel> {
+    fn stand_in(&self, trip: &Trip) -> Option<Channel> {
         let next = |channel: &Channel| stand_in(*channel, self.settings.voice_fallback);
         std::iter::successors(next(&trip.channel), next).find(|channel| {
             let is_new = !trip.has_tried(*channel) && !self.workflow.came_before(trip.step, *channel);

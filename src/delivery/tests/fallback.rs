@@ -51,17 +51,6 @@ async fn an_error_that_every_gateway_would_share_or_that_is_in_doubt_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_gateway_does_not_reach_and_nobody_may_call_the_next_gateway_may() {
-    let unreachable = || error(ErrorClass::NotReachableHere);
-    let world = Setup::routing(BOTH).build().and(Mada, [unreachable()]).and(Http, [accepted("H1")]);
-    assert_eq!(world.requests().await, taken("H1"));
-
-    let world = Setup::routing(BOTH).build().and(Mada, [unreachable()]).and(Http, [unreachable()]);
-    let error = failure(world.requests().await);
-    assert!(error.is_about_the_number() && world.asked().len() == 2, "{error}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_last_error_is_reported_and_every_gateway_has_a_row() {
     let world = Setup::routing(BOTH).build();
     let world = world.and(Mada, [error(ErrorClass::Refused)]).and(Http, [error(ErrorClass::Configuration)]);
