@@ -7,6 +7,7 @@ mod control;
 mod file_limit;
 mod front_end;
 mod gateways;
+pub mod process;
 mod reports;
 mod running;
 mod server_key;

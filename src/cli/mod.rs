@@ -4,15 +4,15 @@ mod args;
 mod tracker;
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread::available_parallelism;
 
 use clap::Parser;
 
+use crate::app::process;
 use crate::config::{self, ConfigErrors, Effective, Loaded, Sources, StorageSettings};
 use crate::control::TrackerRequest;
 use args::{Args, Command, TrackerArgs};
@@ -24,8 +24,8 @@ pub const EXIT_CONFIGURATION: u8 = 64;
 pub fn main() -> ExitCode {
     let process = Process {
         working_dir: PathBuf::new(),
-        environment: std::env::vars_os().map(|(name, value)| (lossy(&name), lossy(&value))).collect(),
-        parallelism: available_parallelism().map_or(1, usize::from),
+        environment: process::environment(),
+        parallelism: process::parallelism(),
     };
     match decide(std::env::args_os(), process) {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
@@ -147,11 +147,6 @@ fn table(effective: &[Effective]) -> String {
         let _ = writeln!(table, "{key:key_width$} = {value}  # {origin}");
     }
     table
-}
-
-/// A variable that is not Unicode keeps its name; its value then fits nothing and is refused.
-fn lossy(text: &OsStr) -> String {
-    text.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

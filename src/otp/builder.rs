@@ -86,7 +86,7 @@ impl OtpBuilder {
             },
             texts: Texts::default(),
             default_region: None,
-            shards: super::process::parallelism(),
+            shards: crate::app::process::parallelism(),
             bounds: Bounds::default(),
         }
     }

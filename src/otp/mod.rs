@@ -111,8 +111,8 @@ mod builder;
 mod callback;
 mod error;
 mod handle;
-mod process;
 mod senders;
+mod sources;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::handle::Engine;
 use super::senders::Assembled;
-use super::{Otp, OtpBuilder, StartError, process};
+use super::{Otp, OtpBuilder, StartError, sources};
 use crate::app::{Plan, Reports, Running};
 use crate::clock::SystemClock;
 use crate::config::{self, SettingError, Sources, limits};
@@ -23,7 +23,7 @@ impl OtpBuilder {
     /// # Errors
     /// [`StartError::Config`] with everything that is wrong in them.
     pub fn from_config(config_file: impl Into<PathBuf>) -> Result<Self, StartError> {
-        Self::from_sources(&process::sources(config_file.into()))
+        Self::from_sources(&sources::of_server(config_file.into()))
     }
 
     /// The same with everything handed in, so that nothing of the process is read.

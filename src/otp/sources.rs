@@ -1,0 +1,17 @@
+//! Where the settings of a server are, for a program that has the same.
+
+use std::path::PathBuf;
+
+use crate::app::process;
+use crate::config::{Overrides, Sources};
+
+/// What the server would read: this file, and the environment of the process with its `.env`.
+pub(super) fn of_server(config_file: PathBuf) -> Sources {
+    Sources {
+        config_file: Some(config_file),
+        working_dir: PathBuf::new(),
+        environment: process::environment(),
+        overrides: Overrides::default(),
+        parallelism: process::parallelism(),
+    }
+}
