@@ -101,12 +101,17 @@ pub struct TrackerArgs {
     pub status: Option<StatusFilter>,
 
     /// At most so many.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     pub limit: usize,
 
     /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "it must be a whole number from 1".to_owned())
 }
 
 fn status(text: &str) -> Result<StatusFilter, String> {

@@ -152,6 +152,7 @@ fn the_tracker_knows_its_options_and_what_they_may_be() {
     for (wrong, part) in [
         (&["tracker", "--status", "lost"][..], "unsendable"),
         (&["tracker", "--limit=-1"], "limit"),
+        (&["tracker", "--limit=0"], "a whole number from 1"),
         (&["tracker", "--number", "nobody"], "--number nobody: not a phone number"),
         (&["tracker", "--number", "0171 1234567"], "E.164"),
         (&["tracker", "--check"], "--check"),

@@ -61,6 +61,11 @@ impl Setting for Workflow {
         if text.trim().is_empty() {
             return Some(Self(Vec::new()));
         }
+        // In a variable the list may be spelled as in the file.
+        if text.trim_start().starts_with('[') {
+            let texts: Vec<String> = serde_json::from_str(text).ok()?;
+            return Self::of_texts(texts.iter().map(String::as_str));
+        }
         Self::of_texts(text.split(','))
     }
 
@@ -103,6 +108,8 @@ mod tests {
         let list = list.map(|workflow| workflow.shown());
         assert_eq!(list, text.map(|workflow| workflow.shown()));
         assert_eq!(list.as_deref(), Some("\"sms:20s,call:20s,whatsapp:1m\""));
+        let in_a_variable = Workflow::read(r#" ["sms:20s", "call", "whatsapp:60s"]"#);
+        assert_eq!(list, in_a_variable.map(|workflow| workflow.shown()));
     }
 
     #[test]
@@ -115,7 +122,9 @@ mod tests {
     #[test]
     fn what_is_no_channel_and_no_time_is_refused() {
         let long = ["sms"; LONGEST + 1].join(",");
-        for text in ["mail", "sms,", "sms:0", "sms:2h", "sms:soon", "sms;call", long.as_str()] {
+        for text in
+            ["mail", "sms,", "sms:0", "sms:2h", "sms:soon", "sms;call", "[\"sms\"", "[1]", long.as_str()]
+        {
             assert!(Workflow::read(text).is_none(), "{text:?}");
         }
         assert!(Workflow::of(&Value::from(vec![1, 2])).is_none());

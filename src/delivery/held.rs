@@ -47,7 +47,7 @@ impl Delivery {
             }
         };
         let GatewayError { class, code, detail, .. } = &error;
-        warn!(number = %to, gateway, ?class, code, detail, "the gateway did not say whether a code is right");
+        warn!(number = %to, gateway, %class, code, detail, "the gateway did not say whether a code is right");
         Err(CheckError { may_have_been_looked_at: class.may_have_been_sent() })
     }
 
@@ -90,7 +90,7 @@ impl Delivery {
             Ok(Err(GatewayError { class, code, detail, .. })) => {
                 debug!(
                     gateway = gateway.as_str(),
-                    ?class,
+                    %class,
                     code,
                     detail,
                     "the gateway was not told of a success"

@@ -19,9 +19,9 @@ pub(super) fn answer(trip: &Trip, gateway: GatewayName, answer: Option<&Result<A
             let in_doubt = class.may_have_been_sent();
             let outcome = if in_doubt { "message may have been sent or not" } else { "message not sent" };
             if *class == ErrorClass::Configuration {
-                error!(%number, channel, gateway, ?class, code, detail, "{outcome}");
+                error!(%number, channel, gateway, %class, code, detail, "{outcome}");
             } else {
-                warn!(%number, channel, gateway, ?class, code, detail, "{outcome}");
+                warn!(%number, channel, gateway, %class, code, detail, "{outcome}");
             }
         }
         None => warn!(%number, channel, gateway, "{}", DeliveryError::NoAnswerInTime),

@@ -101,7 +101,8 @@ impl Trip {
             (repeats, _) => {
                 let before = *self.rows_before.get_or_insert_with(|| tracker.attempts(self.job.about.key));
                 let hops = u8::try_from(hop).unwrap_or(u8::MAX);
-                before.saturating_add(hops.saturating_sub(u8::from(repeats.is_some())))
+                let row = before.saturating_add(hops.saturating_sub(u8::from(repeats.is_some())));
+                row.min(Tracker::LAST_ROW)
             }
         }
     }

@@ -97,6 +97,16 @@ pub enum ErrorClass {
     Ambiguous,
 }
 
+impl std::fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Retry { after: Some(after) } => write!(f, "Retry after {} s", after.as_secs_f64()),
+            Self::Retry { after: None } => f.write_str("Retry"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
 impl ErrorClass {
     /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`]
     /// is a promise that it did not.
@@ -113,7 +123,7 @@ impl ErrorClass {
 
 /// Why a gateway did not accept a message. Never contains the message or credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{gateway} {detail} (class {class:?}{})", code.map(|c| format!(", code {c}")).unwrap_or_default())]
+#[error("{gateway} {detail} (class {class}{})", code.map(|c| format!(", code {c}")).unwrap_or_default())]
 pub struct GatewayError {
     /// Who.
     pub gateway: GatewayName,

@@ -45,7 +45,7 @@ pub enum BadBody {
         column: usize,
     },
     /// The number is none.
-    #[error("phoneNumber is {0}")]
+    #[error("phoneNumber cannot be used: {0}")]
     Number(NumberError),
     /// The code is an empty string.
     #[error("the code is empty")]

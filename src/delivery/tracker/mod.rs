@@ -75,6 +75,9 @@ impl Default for Tracker {
 }
 
 impl Tracker {
+    /// The greatest number of an attempt.
+    pub const LAST_ROW: u8 = track::ROWS_AT_MOST - 1;
+
     /// Reads what was remembered and goes on from there: follow-ups that were planned, or handed out
     /// and not begun, are due again. Runs a task that writes, until [`Tracker::close`] or until
     /// the last handle is gone. Needs a tokio runtime.
@@ -144,9 +147,10 @@ impl Tracker {
         answer.await.unwrap_or_else(|_| Err(StoreError::Unknown("the tracker has ended".into())))
     }
 
-    /// How many attempts of a verification are known: the number of its next one.
+    /// The number of a verification's next attempt. The last of the rows that are remembered is written
+    /// over by whatever comes after it, so no number is greater than [`Tracker::LAST_ROW`].
     pub fn attempts(&self, key: TrackKey) -> u8 {
-        self.inner.state().index.get(&key).map_or(0, |slot| slot.attempts)
+        self.inner.state().index.get(&key).map_or(0, |slot| slot.attempts).min(Self::LAST_ROW)
     }
 
     /// Remembers what became of a verification soon. `Success` ends whatever is planned for it.

@@ -114,8 +114,13 @@ impl Track {
         if let Some((row, hop)) = repeated.and_then(|row| Some((row, hops.next()?))) {
             *row = Row { retries: row.retries.saturating_add(1), ..Row::from(hop) };
         }
-        let room = usize::from(ROWS_AT_MOST).saturating_sub(self.rows.len());
-        self.rows.extend(hops.take(room).map(Row::from));
+        for hop in hops {
+            if self.rows.len() >= usize::from(ROWS_AT_MOST) {
+                // What came last says more than the last of many failures.
+                self.rows.pop();
+            }
+            self.rows.push(Row::from(hop));
+        }
     }
 
     /// Applying a report again changes nothing, and one that comes late moves nothing back.

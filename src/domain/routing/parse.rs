@@ -88,9 +88,9 @@ impl ParsedRouting {
                 |words| RoutingError { setting: self.setting.clone(), range: entry.range.clone(), words };
             let gateway = gateway_of(entry.name).map_err(fail)?;
             if resolved.iter().any(|earlier| earlier.gateway == gateway) {
-                let name = entry.name.as_str();
                 return Err(fail(format!(
-                    "{name} stands for {gateway} here, which is listed already; remove one of them"
+                    "{} is {gateway} here, which is listed already; remove one of them",
+                    entry.name.as_str()
                 )));
             }
             resolved.push(RoutingEntry { gateway, prefixes: entry.prefixes.clone() });
@@ -151,6 +151,12 @@ fn prefix(text: &str) -> Result<String, String> {
 
 /// Whoever writes `twilio` or `Messages` gets the name that comes closest.
 fn unknown(text: &str) -> String {
+    if text.contains(',') {
+        return format!("there is no provider {text:?}; providers are separated by ;");
+    }
+    if text.eq_ignore_ascii_case("mobica") {
+        return format!("there is no provider {text:?}; Http sends through it, as http-gateway describes it");
+    }
     let folded = text.to_lowercase();
     let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&folded, &name.to_lowercase());
     let names = || ProviderName::all().map(ProviderName::as_str);

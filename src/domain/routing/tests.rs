@@ -87,8 +87,9 @@ const MISTAKES: &[(&str, &str)] = &[
     ("Sinch;[TwilioMesages]", "did you mean TwilioMessages?"),
     ("[Sinsh]", "did you mean Sinch?"),
     ("[MADA]:+359", "did you mean Mada?"),
-    ("[Mobica]", "there are Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, Sinch, Mada, Http"),
-    ("[Twilio,Sinch]", "there is no provider"),
+    ("[Vonage]", "there are Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, Sinch, Mada, Http"),
+    ("[Mobica]", "Http sends through it"),
+    ("[Twilio,Sinch]", "separated by ;"),
     ("[ß∂ƒ];Sinch", "there is no provider"),
     ("Twilio;Sinch;[Twilio]", "listed already"),
     ("Mada:+1;[Mada]:+2", "listed already; give all of its prefixes in one place"),
@@ -108,8 +109,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ("Mada:+359,[+359]", "belongs to Mada already"),
     ("Mada:+359;Sinch:+1, [+359]", "the prefix +359 belongs to Mada already"),
     // Found only when names are compared with what is configured.
-    ("Twilio;[TwilioMessages]", "TwilioMessages stands for TwilioMessages here"),
-    ("TwilioMessages; [Twilio] :+1", "Twilio stands for TwilioMessages here, which is listed already"),
+    ("Twilio;[TwilioMessages]", "TwilioMessages is TwilioMessages here"),
+    ("TwilioMessages; [Twilio] :+1", "Twilio is TwilioMessages here, which is listed already"),
     ("Twilio;[Simulator]", "the simulator is not wanted here"),
 ];
 

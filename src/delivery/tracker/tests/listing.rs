@@ -233,14 +233,29 @@ async fn the_accepted_message_is_known_before_and_after_it_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_came_last_is_in_the_last_row_when_there_is_no_room_for_more() {
+    let world = World::new().await;
+    for _ in 0..20 {
+        world.tracker.note_send(world.note(1, &[SendStatus::GatewayError; 2]));
+    }
+    let attempt = world.tracker.attempts(key(1));
+    world.sent(1);
+    assert_eq!(world.rows().await.iter().filter(|row| row.send_status == SendStatus::Sent).count(), 1);
+    world.report(1, attempt, ReceiptStatus::Delivered);
+    let row =
+        world.rows().await.into_iter().find(|row| row.send_status == SendStatus::Sent).expect("the last");
+    assert_eq!((row.attempt.attempt, row.receipt), (attempt, Some(ReceiptStatus::Delivered)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_verification_has_only_so_many_rows() {
     let world = World::new().await;
     for _ in 0..50 {
         world.sent(1);
     }
-    assert_eq!(world.tracker.attempts(key(1)), 32);
+    assert_eq!(world.tracker.attempts(key(1)), Tracker::LAST_ROW);
     assert_eq!(world.rows().await.len(), 32);
     world.tracker.note_send(world.note(2, &[SendStatus::Sent; 300]));
-    assert_eq!(world.tracker.attempts(key(2)), 32);
+    assert_eq!(world.tracker.attempts(key(2)), Tracker::LAST_ROW);
     assert_eq!(world.rows().await.len(), 64);
 }
