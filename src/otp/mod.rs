@@ -61,7 +61,8 @@
 //! # }
 //! ```
 //!
-//! Any other one is a [`Gateway`] of your own:
+//! Any other one is a [`Gateway`] of your own. `Display` of a number is masked, for logs: the whole one is
+//! [`PhoneNumber::e164`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -81,7 +82,7 @@
 //!
 //!     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
 //!         Box::pin(async move {
-//!             println!("{}: {}", message.to, message.text);
+//!             println!("{}: {}", message.to.e164(), message.text);
 //!             Ok(Accepted { message_id: "1".to_owned() })
 //!         })
 //!     }
