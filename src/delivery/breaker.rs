@@ -79,7 +79,7 @@ pub enum Circuit {
     Closed,
     /// It is not asked.
     Open,
-    /// One message tries whether it works again.
+    /// The next message may try whether it works again.
     HalfOpen,
 }
 

@@ -95,8 +95,8 @@ pub struct Page {
 pub struct GatewayHealth {
     /// Its name in settings and logs.
     pub name: &'static str,
-    /// Its circuit breaker: `closed` (it is used), `open` (it is left alone), `half-open` (one message
-    /// tries it).
+    /// Its circuit breaker: `closed` (it is used), `open` (it is left alone), `half-open` (the next
+    /// message may try it).
     pub circuit: &'static str,
     /// Seconds until an open circuit lets a message through.
     #[serde(skip_serializing_if = "Option::is_none")]
