@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::dotenv;
-use super::gateways::{VARIABLE_PREFIXES, VARIABLES};
+use super::gateways::{VARIABLE_PREFIXES, variables};
 use super::layer::Layer;
 use super::listen::host_variable;
 use super::names::{FILE_SUFFIX, Names, PREFIX, nearest, suggestion, variable};
@@ -48,8 +48,9 @@ pub fn read(sources: &Sources, names: &Names, report: &mut Report) -> Environmen
 
 /// Whether the process gives a variable; for a gateway's also by a file or instead of one.
 fn hides(process: &BTreeMap<String, String>, name: &str) -> bool {
-    let plain = name.strip_suffix(FILE_SUFFIX).filter(|plain| VARIABLES.contains(plain)).unwrap_or(name);
-    let by_file = VARIABLES.contains(&plain) && process.contains_key(&format!("{plain}{FILE_SUFFIX}"));
+    let is_credential = |name: &str| variables().any(|known| known == name);
+    let plain = name.strip_suffix(FILE_SUFFIX).filter(|plain| is_credential(plain)).unwrap_or(name);
+    let by_file = is_credential(plain) && process.contains_key(&format!("{plain}{FILE_SUFFIX}"));
     by_file || process.contains_key(plain)
 }
 
@@ -100,7 +101,7 @@ impl Place<'_> {
                 layer.put(key, (*value).to_owned(), self.origin(&variable));
             }
         }
-        for variable in VARIABLES {
+        for variable in variables() {
             self.credential(variable, &mut layer);
         }
         layer.fold_aliases(self.report);
@@ -139,7 +140,7 @@ impl Place<'_> {
     fn warn_of_unknown(&mut self, names: &Names) {
         let ours: Vec<String> = names.variables().map(|(_, variable)| variable).collect();
         let gateways: Vec<String> =
-            VARIABLES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}{FILE_SUFFIX}")]).collect();
+            variables().flat_map(|name| [name.to_owned(), format!("{name}{FILE_SUFFIX}")]).collect();
         for name in self.variables.keys() {
             let origin = self.origin(name);
             if name.starts_with(PREFIX) && !ours.iter().any(|known| known == name) {

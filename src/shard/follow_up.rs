@@ -1,6 +1,7 @@
 //! Sends that nobody waits for: what delivery planned is made when its time has come, if its code can
 //! still be used.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use super::surroundings::Surroundings;
 use crate::delivery::tracker::{Dropped, Due, Tracker};
 use crate::domain::{Timestamp, TrackKey};
 
-/// How often the plan is looked at. What is planned is due after half a second at the earliest.
+/// How often the plan is looked at while there is something in it. What is planned is due after half a
+/// second at the earliest.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The wait before a follow-up is tried again that found no room, or no store.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -25,6 +27,10 @@ pub trait Plan: Send + Sync + 'static {
     fn take_due(&self, now: Timestamp) -> Vec<Due>;
     /// One of them is not made.
     fn drop_follow_up(&self, key: TrackKey, why: Dropped);
+    /// Whether nothing is planned.
+    fn is_empty(&self) -> bool;
+    /// Returns when something is planned after there was nothing.
+    fn planned(&self) -> impl Future<Output = ()> + Send;
 }
 
 impl Plan for Tracker {
@@ -34,6 +40,14 @@ impl Plan for Tracker {
 
     fn drop_follow_up(&self, key: TrackKey, why: Dropped) {
         Self::drop_follow_up(self, key, why);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.next_due().is_none()
+    }
+
+    fn planned(&self) -> impl Future<Output = ()> + Send {
+        self.earlier_due()
     }
 }
 
@@ -55,9 +69,11 @@ pub async fn run<P: Plan>(follow_ups: FollowUps<P>, mut stop: watch::Receiver<bo
     let room = Arc::new(Semaphore::new(follow_ups.at_once.max(1)));
     let follow_ups = Arc::new(follow_ups);
     loop {
+        let idle = follow_ups.plan.is_empty();
         tokio::select! {
             () = told_to_stop(&mut stop) => return,
-            () = sleep(LOOK_EVERY) => {}
+            () = follow_ups.plan.planned(), if idle => {}
+            () = sleep(LOOK_EVERY), if !idle => {}
         }
         for due in follow_ups.due() {
             let room = tokio::select! {

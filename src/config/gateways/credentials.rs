@@ -11,6 +11,9 @@ use super::offer::Offer;
 use crate::domain::GatewayCredential;
 use crate::gateway::{HttpBody, HttpGatewaySettings};
 
+pub(super) const VARIABLES: [&str; 3] =
+    ["HTTP_GATEWAY_USERNAME", "HTTP_GATEWAY_PASSWORD", "HTTP_GATEWAY_TOKEN"];
+
 /// What the sources say about them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -10,7 +10,7 @@ use super::offer::{Extent, Need, Offer, extent};
 use crate::domain::GatewayCredential;
 use crate::gateway::MadaSettings;
 
-const VARIABLES: [&str; 4] = ["MADA_USERNAME", "MADA_PASSWORD", "MADA_URL", "MADA_SOURCE_NAME"];
+pub(super) const VARIABLES: [&str; 4] = ["MADA_USERNAME", "MADA_PASSWORD", "MADA_URL", "MADA_SOURCE_NAME"];
 
 /// What the sources say about Mada.
 #[derive(Debug, Default, Deserialize)]

@@ -21,27 +21,11 @@ pub use http::HttpGateway;
 pub use kinds::{Identifier, Login, Password, SourceName};
 
 /// The variables of all gateways; each also with `_FILE` at its end.
-pub const VARIABLES: [&str; 19] = [
-    "TWILIO_ACCOUNT_SID",
-    "TWILIO_AUTH_TOKEN",
-    "TWILIO_AUTHTOKEN",
-    "TWILIO_PHONE_NUMBER",
-    "TWILIO_MESSAGING_SERVICE_SID",
-    "TWILIO_SERVICES_ID",
-    "TWILIO_VOICE_NUMBER",
-    "TWILIO_WHATSAPP_NUMBER",
-    "TWILIO_BASE_URL",
-    "SINCH_APP_ID",
-    "SINCH_APP_SECRET",
-    "SINCH_VERIFICATION_URL",
-    "MADA_USERNAME",
-    "MADA_PASSWORD",
-    "MADA_URL",
-    "MADA_SOURCE_NAME",
-    "HTTP_GATEWAY_USERNAME",
-    "HTTP_GATEWAY_PASSWORD",
-    "HTTP_GATEWAY_TOKEN",
-];
+pub fn variables() -> impl Iterator<Item = &'static str> {
+    let gateways: [&[&str]; 4] =
+        [&twilio::VARIABLES, &sinch::VARIABLES, &mada::VARIABLES, &credentials::VARIABLES];
+    gateways.into_iter().flatten().copied()
+}
 
 /// What their names begin with.
 pub const VARIABLE_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_"];

@@ -13,7 +13,7 @@ use crate::gateway::SinchSettings;
 /// Where Sinch takes verifications unless somebody stands in for it.
 const VERIFICATION_URL: &str = "https://verification.api.sinch.com/verification/v1/verifications";
 
-const VARIABLES: [&str; 3] = ["SINCH_APP_ID", "SINCH_APP_SECRET", "SINCH_VERIFICATION_URL"];
+pub(super) const VARIABLES: [&str; 3] = ["SINCH_APP_ID", "SINCH_APP_SECRET", "SINCH_VERIFICATION_URL"];
 
 /// What the sources say about Sinch.
 #[derive(Debug, Default, Deserialize)]

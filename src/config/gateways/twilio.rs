@@ -70,7 +70,7 @@ impl Verify {
     }
 }
 
-const VARIABLES: [&str; 9] = [
+pub(super) const VARIABLES: [&str; 9] = [
     "TWILIO_ACCOUNT_SID",
     "TWILIO_AUTH_TOKEN",
     "TWILIO_AUTHTOKEN",

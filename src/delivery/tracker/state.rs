@@ -20,14 +20,14 @@ use crate::store::StoreError;
 /// 25 MB.
 const WAITING_AT_MOST: usize = 50_000;
 
-/// A call that was answered lasts no longer than this: the code is read twice in half of the time.
-const CALL: Duration = Duration::from_secs(60);
-
 /// As many again are kept for what concerns follow-ups.
 const RESERVE: usize = 50_000;
 
 /// Follow-ups that may be planned: each is remembered whole.
 const PLANNED_AT_MOST: usize = 100_000;
+
+/// A call that was answered lasts no longer than this: the code is read twice in half of the time.
+const CALL: Duration = Duration::from_secs(60);
 
 /// Follow-ups that are handed out at once.
 const DUE_AT_ONCE: usize = 256;

@@ -160,4 +160,11 @@ impl Plan for Scripted {
     fn drop_follow_up(&self, key: TrackKey, why: Dropped) {
         self.dropped.lock().expect("not poisoned").push((key, why));
     }
+
+    /// It may be asked at any time.
+    fn is_empty(&self) -> bool {
+        false
+    }
+
+    async fn planned(&self) {}
 }

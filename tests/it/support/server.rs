@@ -23,6 +23,20 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// Stops its server in good order and starts it again.
+    pub async fn restart(&self, server: Server) -> (Server, Finished) {
+        server.signal(Signal::TERM);
+        let finished = server.ended().await;
+        (self.start().await, finished)
+    }
+
+    /// Kills its server and starts it again.
+    pub async fn restart_after_kill(&self, server: Server) -> Server {
+        server.kill();
+        server.ended().await;
+        self.start().await
+    }
+
     /// An empty directory, no settings, no arguments and an empty environment.
     pub fn bare() -> Self {
         let home = Arc::new(tempfile::tempdir().expect("make a directory for the test"));

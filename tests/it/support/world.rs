@@ -2,7 +2,6 @@
 
 use std::ops::Deref;
 
-use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{ACCOUNT_SID, AUTH_TOKEN, Client, Finished, Numbers, SENDER, Server, Setup, Twilio};
@@ -54,17 +53,13 @@ impl World {
 
     /// Stops the server in good order and starts it again.
     pub async fn restart(self) -> (Self, Finished) {
-        self.server.signal(Signal::TERM);
-        let finished = self.server.ended().await;
-        let server = self.setup.start().await;
+        let (server, finished) = self.setup.restart(self.server).await;
         (Self { server, ..self }, finished)
     }
 
     /// Kills the server and starts it again.
     pub async fn restart_after_kill(self) -> Self {
-        self.server.kill();
-        self.server.ended().await;
-        let server = self.setup.start().await;
+        let server = self.setup.restart_after_kill(self.server).await;
         Self { server, ..self }
     }
 }
