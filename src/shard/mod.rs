@@ -7,17 +7,17 @@
 
 mod actor;
 mod ask;
-mod command;
-mod core;
-mod decide;
+pub mod command;
+pub mod core;
+pub mod decide;
 mod dispatch;
 mod follow_up;
 mod message;
-mod record;
+pub mod record;
 mod router;
 mod supervisor;
 mod surroundings;
-mod table;
+pub mod table;
 #[cfg(test)]
 mod tests;
 mod verifier;

@@ -44,8 +44,7 @@ impl Table {
     }
 
     /// How many numbers are held.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn numbers(&self) -> usize {
         self.entries.len()
     }
 
@@ -106,7 +105,7 @@ mod tests {
             freed += table.sweep(10, now, |_| ());
         }
         assert_eq!(freed, 667);
-        assert_eq!(table.len(), 333);
+        assert_eq!(table.numbers(), 333);
         assert!((1..=1000).all(|i| (table.entry(&key(i)) == Entry::UNKNOWN) == (i % 3 != 0)));
     }
 
@@ -125,6 +124,6 @@ mod tests {
         let mut table = Table::default();
         table.set(key(1), locked_until(1));
         table.set(key(1), Entry { state: NumberState::Fresh, revision: Revision(2) });
-        assert_eq!(table.len(), 0);
+        assert_eq!(table.numbers(), 0);
     }
 }

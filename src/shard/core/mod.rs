@@ -249,9 +249,8 @@ impl Core {
     }
 
     /// Numbers held in memory.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.table.len()
+    pub fn numbers(&self) -> usize {
+        self.table.numbers()
     }
 
     /// Engine time never runs backwards, whatever the clock does.

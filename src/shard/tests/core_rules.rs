@@ -112,7 +112,7 @@ fn a_check_of_a_number_that_never_asked_writes_nothing() {
     let answer = world.checks_wrong(number(1));
     assert!(world.wants_no_commit());
     assert_eq!(answer.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
-    assert_eq!(world.core.len(), 0);
+    assert_eq!(world.core.numbers(), 0);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
     let writes = world.commits();
     assert!(writes[0].put.is_none());
     assert_eq!(answer.answer(), Ok(SendAnswer::GatewayFailed));
-    assert_eq!(world.core.len(), 0);
+    assert_eq!(world.core.numbers(), 0);
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn a_number_whose_record_has_ended_is_not_held_by_a_second_failure() {
     world.now = world.now.plus(Duration::from_secs(3600));
     let _answer = world.checks_wrong(number(1));
     world.fails_to_commit();
-    assert_eq!(world.core.len(), 0);
+    assert_eq!(world.core.numbers(), 0);
     let answer = world.checks_wrong(number(1));
     assert!(world.wants_no_commit());
     assert_eq!(answer.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
@@ -370,7 +370,7 @@ fn a_sweep_changes_no_answer() {
     world.now = world.now.plus(Duration::from_secs(3600));
     let now = world.now;
     assert_eq!(world.core.sweep(100, now), 1);
-    assert_eq!(world.core.len(), 0);
+    assert_eq!(world.core.numbers(), 0);
     let answer = world.checks(number(1), Some(code));
     assert_eq!(answer.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
 }

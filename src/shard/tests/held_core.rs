@@ -258,7 +258,7 @@ fn an_answer_that_comes_to_a_shard_that_started_again_settles_the_check() {
     world.hears(ask, CheckResult::Approved);
     world.commits();
     assert_eq!(answer.answer(), Ok(CheckAnswer::Approved));
-    assert_eq!(world.core.len(), 0);
+    assert_eq!(world.core.numbers(), 0);
 }
 
 /// Two checks of one number that are decided in one batch, so that the second waits for the first.
