@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Child {
     process: std::process::Child,
     address: SocketAddr,
+    logged: Arc<AtomicU64>,
 }
 
 impl Child {
@@ -31,9 +33,12 @@ impl Child {
             .expect("start a server");
         let output = BufReader::new(process.stderr.take().expect("standard error is a pipe"));
         let (sender, receiver) = mpsc::channel();
+        let logged = Arc::new(AtomicU64::new(0));
+        let counter = logged.clone();
         thread::spawn(move || {
             // Read to the end, or the server would wait for somebody to take its words.
             for line in output.lines().map_while(Result::ok) {
+                counter.fetch_add(line.len() as u64 + 1, Ordering::Relaxed);
                 match listening_at(&line) {
                     Some(address) => drop(sender.send(address)),
                     None if is_trouble(&line) => report_trouble(&line),
@@ -42,12 +47,22 @@ impl Child {
             }
         });
         let address = receiver.recv_timeout(PATIENCE).expect("a server that listens");
-        Self { process, address }
+        Self { process, address, logged }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Bytes that it has written to its log so far.
+    pub fn logged(&self) -> u64 {
+        self.logged.load(Ordering::Relaxed)
     }
 
     /// CPU time that it has used so far, in user mode and in the kernel, all threads (proc(5)).

@@ -88,6 +88,12 @@ impl Connection {
         Self { sender, host: address.to_string(), twilio: twilio.clone(), area, next: 0 }
     }
 
+    /// Closes it and opens another, which goes on with the numbers.
+    pub async fn open_again(&mut self, address: SocketAddr) {
+        let next = self.next;
+        *self = Self { next, ..Self::open(address, self.area, &self.twilio.clone()).await };
+    }
+
     /// The digits of a number that was not used on this connection before.
     pub fn next_number(&mut self) -> String {
         let digits = format!("1{:03}{:07}", self.area, 2_000_000 + self.next);
@@ -141,7 +147,8 @@ impl Connection {
         );
     }
 
-    async fn ask(&mut self, path: &'static str, body: String) -> (StatusCode, Bytes) {
+    /// One request, and what it is answered.
+    pub async fn ask(&mut self, path: &'static str, body: String) -> (StatusCode, Bytes) {
         let request = Request::post(path)
             .header(header::HOST, &self.host)
             .header(header::CONTENT_TYPE, "application/json")

@@ -10,6 +10,7 @@ mod driver;
 mod hang;
 mod machine;
 mod report;
+mod soak;
 mod twilio;
 
 use std::path::{Path, PathBuf};
@@ -43,12 +44,25 @@ struct Arguments {
     /// Measure checks while the provider hangs instead, against checks while it does not.
     #[arg(long, conflicts_with_all = ["seconds", "json"])]
     provider_hangs: bool,
+    /// Run for this long instead, such as `1h`, and see whether memory and disk stay as they are.
+    #[arg(long, conflicts_with_all = ["seconds", "rounds", "provider_hangs"], value_parser = soak_length)]
+    soak: Option<Duration>,
+    /// Write the samples of a long run to this file while they come.
+    #[arg(long, requires = "soak")]
+    csv: Option<PathBuf>,
     /// Also write the results to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// A quarter of the shortest run still has a few samples; the longest ends on its own.
+fn soak_length(text: &str) -> Result<Duration, String> {
+    let length = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let accepted = Duration::from_secs(20)..=Duration::from_secs(48 * 3600);
+    accepted.contains(&length).then_some(length).ok_or_else(|| "between 20 s and 2 days".to_owned())
 }
 
 fn main() {
@@ -64,6 +78,15 @@ fn main() {
     if arguments.provider_hangs {
         runtime.block_on(hang::measure(&arguments)).print();
         return;
+    }
+    if let Some(length) = arguments.soak {
+        let soak = runtime.block_on(soak::measure(&arguments, length));
+        if let Some(file) = &arguments.json {
+            std::fs::write(file, soak.to_json()).expect("write the results");
+        }
+        let good = soak.print();
+        // Ended by its status, so that a script can tell.
+        std::process::exit(i32::from(!good));
     }
     let report = runtime.block_on(measure(&arguments));
     report.print();
