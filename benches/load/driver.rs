@@ -147,6 +147,16 @@ impl Connection {
         );
     }
 
+    /// Whether the server says that it is ready.
+    pub async fn ready(&mut self) -> StatusCode {
+        let request = Request::get("/readyz").header(header::HOST, &self.host);
+        let request = request.body(Full::default()).expect("a request");
+        let response = self.sender.send_request(request).await.expect("an answer");
+        let status = response.status();
+        let _ = response.into_body().collect().await.expect("a whole answer");
+        status
+    }
+
     /// One request, and what it is answered.
     pub async fn ask(&mut self, path: &'static str, body: String) -> (StatusCode, Bytes) {
         let request = Request::post(path)

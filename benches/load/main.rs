@@ -9,6 +9,7 @@ mod child;
 mod driver;
 mod hang;
 mod machine;
+mod million;
 mod report;
 mod soak;
 mod twilio;
@@ -47,6 +48,12 @@ struct Arguments {
     /// Run for this long instead, such as `1h`, and see whether memory and disk stay as they are.
     #[arg(long, conflicts_with_all = ["seconds", "rounds", "provider_hangs"], value_parser = soak_length)]
     soak: Option<Duration>,
+    /// Fill a store with a million numbers instead, or as many as are given, and see how they end.
+    #[arg(long, num_args = 0..=1, default_missing_value = "1000000", conflicts_with_all = ["soak", "provider_hangs"], value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
+    million: Option<u64>,
+    /// When these numbers end.
+    #[arg(long, requires = "million", default_value = "3m", value_parser = humantime::parse_duration)]
+    ends_in: Duration,
     /// Write the samples of a long run to this file while they come.
     #[arg(long, requires = "soak")]
     csv: Option<PathBuf>,
@@ -78,6 +85,9 @@ fn main() {
     if arguments.provider_hangs {
         runtime.block_on(hang::measure(&arguments)).print();
         return;
+    }
+    if let Some(numbers) = arguments.million {
+        return runtime.block_on(million::measure(&arguments, numbers));
     }
     if let Some(length) = arguments.soak {
         let soak = runtime.block_on(soak::measure(&arguments, length));

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use self::mix::{Client, Shared};
-use self::sample::{Sample, Watched};
+use self::sample::Watched;
 use self::stored::Stored;
 use self::verdict::Verdict;
 use super::child::Child;
@@ -25,6 +25,9 @@ use super::driver::now;
 use super::machine::{self, Machine};
 use super::twilio::Twilio;
 use super::{Arguments, onceward};
+
+pub use self::sample::{Sample, look_at};
+pub use self::stored::count_numbers;
 
 /// The life of a code in this run.
 pub const CODE_LIVES: Duration = Duration::from_secs(20);
@@ -111,7 +114,7 @@ async fn sample_until(
 impl Soak {
     /// Prints the table and the verdict; says whether all of it is well.
     pub fn print(&self) -> bool {
-        let verdict = Verdict::of(&self.samples, self.stored);
+        let verdict = Verdict::of(&self.samples, self.length, self.stored);
         say(&format!(
             "\n{}\n{} connections for {}; codes live {} s, lockouts {} s; {}",
             self.machine,
@@ -127,7 +130,7 @@ impl Soak {
 
     /// The same for a program.
     pub fn to_json(&self) -> String {
-        let verdict = Verdict::of(&self.samples, self.stored);
+        let verdict = Verdict::of(&self.samples, self.length, self.stored);
         let report = serde_json::json!({
             "machine": self.machine,
             "connections": self.connections,

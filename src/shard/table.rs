@@ -21,11 +21,23 @@ impl Entry {
     pub const UNKNOWN: Self = Self { state: NumberState::Fresh, revision: Revision::ABSENT };
 }
 
+/// A sweep looks at so many more numbers for each one that came since the last. A sweep at a fixed
+/// pace would be overrun: whoever asks for codes faster than it walks, and never verifies, would make
+/// the table grow for as long as that goes on. With this at most a quarter of a table under such a
+/// load is dead.
+const LOOKS_PER_NEW_NUMBER: usize = 4;
+
+/// The most of these in one sweep, about a millisecond of work; the rest is left to the next. A start
+/// that loads millions of numbers would otherwise sweep through all of them at once.
+const MOST_LOOKS: usize = 32 * 1024;
+
 /// State by number. An index map, because a sweep can walk it in small steps.
 #[derive(Debug, Default)]
 pub struct Table {
     entries: IndexMap<NumberKey, Entry>,
     sweep_at: usize,
+    /// Numbers that came since the last sweep.
+    came: usize,
 }
 
 impl Table {
@@ -38,8 +50,8 @@ impl Table {
     pub fn set(&mut self, key: NumberKey, entry: Entry) {
         if entry.state == NumberState::Fresh {
             self.entries.swap_remove(&key);
-        } else {
-            self.entries.insert(key, entry);
+        } else if self.entries.insert(key, entry).is_none() {
+            self.came += 1;
         }
     }
 
@@ -48,9 +60,13 @@ impl Table {
         self.entries.len()
     }
 
-    /// Looks at the next `step` numbers, frees those whose record has ended and tells `freed` of
-    /// them. Frees memory only: a decision never depends on whether a sweep has been by.
+    /// Looks at the next `step` numbers and at some more for each that came since the last sweep; frees
+    /// those whose record has ended and tells `freed` of them. Frees memory only: a decision never
+    /// depends on whether a sweep has been by.
     pub fn sweep(&mut self, step: usize, now: Timestamp, mut freed: impl FnMut(&NumberKey)) -> usize {
+        let came = self.came.min(MOST_LOOKS / LOOKS_PER_NEW_NUMBER);
+        self.came -= came;
+        let step = step.saturating_add(came * LOOKS_PER_NEW_NUMBER);
         let mut count = 0;
         for _ in 0..step.min(self.entries.len()) {
             if self.sweep_at >= self.entries.len() {
@@ -107,6 +123,28 @@ mod tests {
         assert_eq!(freed, 667);
         assert_eq!(table.numbers(), 333);
         assert!((1..=1000).all(|i| (table.entry(&key(i)) == Entry::UNKNOWN) == (i % 3 != 0)));
+    }
+
+    #[test]
+    fn when_numbers_come_faster_than_a_sweep_walks_the_table_stays_bounded() {
+        const NEW: u64 = 5_000;
+        const LIVES: u64 = 10;
+        let mut table = Table::default();
+        let mut most = 0;
+        for turn in 0..200 {
+            for i in 1..=NEW {
+                table.set(key(turn * NEW + i), locked_until(turn + LIVES));
+            }
+            most = most.max(table.numbers());
+            table.sweep(1_000, Timestamp::from_millis(turn), |_| ());
+        }
+        let live = usize::try_from(NEW * LIVES).unwrap();
+        assert!(most < live + live / 2, "{most} numbers are held for {live} that live");
+        for _ in 0..200 {
+            table.sweep(1_000, Timestamp::from_millis(1_000), |_| ());
+        }
+        assert_eq!(table.numbers(), 0);
+        assert!(table.entries.capacity() <= 1024 * 8, "room for {} is kept", table.entries.capacity());
     }
 
     #[test]

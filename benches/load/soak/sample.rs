@@ -72,6 +72,19 @@ impl Sample {
              {numbers},{tracked},{rate:.0},{p99_ms:.2},{cpu_us:.1},{unavailable}"
         )
     }
+
+    /// Looks at memory, files and threads of a server.
+    pub fn look_at_process(&mut self, server: &Child) {
+        let proc = PathBuf::from(format!("/proc/{}", server.id()));
+        let memory = fs::read_to_string(proc.join("smaps_rollup")).expect("the server lives");
+        self.rss = field(&memory, "Rss:") * 1024;
+        self.anonymous = field(&memory, "Anonymous:") * 1024;
+        let status = fs::read_to_string(proc.join("status")).expect("the server lives");
+        self.threads = field(&status, "Threads:");
+        let files = fs::read_dir(proc.join("fd")).expect("the server lives").count();
+        self.files = u64::try_from(files).expect("few files");
+        self.logged = server.logged();
+    }
 }
 
 impl fmt::Display for Sample {
@@ -117,7 +130,7 @@ impl<'a> Watched<'a> {
     /// Looks.
     pub fn sample(&mut self) -> Sample {
         let mut sample = Sample { second: self.shared.start.elapsed().as_secs_f64(), ..Sample::default() };
-        self.look_at_process(&mut sample);
+        sample.look_at_process(self.server);
         add_files(&self.data, Part::Other, &mut sample);
         let second = self.shared.start.elapsed().as_secs();
         let (latencies, sends) = self.shared.with(|counts| {
@@ -136,18 +149,13 @@ impl<'a> Watched<'a> {
         (self.cpu, self.last) = (cpu, now());
         sample
     }
+}
 
-    fn look_at_process(&self, sample: &mut Sample) {
-        let proc = PathBuf::from(format!("/proc/{}", self.server.id()));
-        let memory = fs::read_to_string(proc.join("smaps_rollup")).expect("the server lives");
-        sample.rss = field(&memory, "Rss:") * 1024;
-        sample.anonymous = field(&memory, "Anonymous:") * 1024;
-        let status = fs::read_to_string(proc.join("status")).expect("the server lives");
-        sample.threads = field(&status, "Threads:");
-        let files = fs::read_dir(proc.join("fd")).expect("the server lives").count();
-        sample.files = u64::try_from(files).expect("few files");
-        sample.logged = self.server.logged();
-    }
+/// What a data directory takes on the disk.
+pub fn look_at(data: &Path) -> Sample {
+    let mut sample = Sample::default();
+    add_files(data, Part::Other, &mut sample);
+    sample
 }
 
 fn field(text: &str, name: &str) -> u64 {

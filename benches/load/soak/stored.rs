@@ -60,6 +60,11 @@ impl fmt::Display for Stored {
     }
 }
 
+/// How many records of numbers the store gives.
+pub async fn count_numbers(store: &EmbeddedStore) -> u64 {
+    count(store, Kind::Number).await.0
+}
+
 async fn count(store: &EmbeddedStore, kind: Kind) -> (u64, u64) {
     let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let seen = counts.clone();

@@ -1,11 +1,13 @@
 //! Whether anything grew: the last quarter of the run beside the second.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::sample::Sample;
 use super::stored::Stored;
+use super::{CODE_LIVES, LOCKED_FOR};
 use crate::report::median;
 
 /// Growth of memory, of files and of threads that is taken for noise: a share, and a number of units.
@@ -19,6 +21,10 @@ const COUNT_NOISE: f64 = 8.0;
 const TIMES_LIVE: f64 = 3.0;
 /// ... and this, for the journal and what is being written.
 const DISK_BEYOND: f64 = 256.0 * 1024.0 * 1024.0;
+
+/// From then on as many records end as come. The tracker is full by then as well, at a few thousand
+/// requests a second.
+const LEVEL_AFTER: Duration = Duration::from_secs(CODE_LIVES.as_secs() + LOCKED_FOR.as_secs());
 
 /// One figure in both quarters.
 struct Row {
@@ -35,6 +41,8 @@ struct Row {
 /// The comparison.
 pub struct Verdict {
     rows: Vec<Row>,
+    /// Whether the run was long enough for what is alive to be level before the second quarter.
+    long_enough: bool,
     /// The largest share of its bound that the disk took, in any sample but those of the first quarter.
     disk_share: f64,
     /// In the sample that this was in: space, and live data.
@@ -43,7 +51,7 @@ pub struct Verdict {
 
 impl Verdict {
     /// Of a whole run.
-    pub fn of(samples: &[Sample], stored: Stored) -> Self {
+    pub fn of(samples: &[Sample], length: Duration, stored: Stored) -> Self {
         let quarter = samples.len() / 4;
         let later = &samples[quarter..];
         let live = |sample: &Sample| as_f64(stored.live_bytes(sample));
@@ -83,12 +91,13 @@ impl Verdict {
             row("answers 503 in all", 1.0, None, &|s| as_f64(s.unavailable)),
         ];
         let disk_at_worst = worst.map_or((0.0, 0.0), |sample| (as_f64(sample.disk), live(sample)));
-        Self { rows, disk_share: worst.map_or(0.0, share), disk_at_worst }
+        let long_enough = length / 4 > LEVEL_AFTER;
+        Self { rows, long_enough, disk_share: worst.map_or(0.0, share), disk_at_worst }
     }
 
-    /// Whether nothing grew, and the disk stayed within its bound.
+    /// Whether it is known that nothing grew, and that the disk stayed within its bound.
     pub fn is_good(&self) -> bool {
-        self.disk_share <= 1.0 && self.rows.iter().all(|row| !row.grew())
+        self.disk_share <= 1.0 && self.long_enough && self.rows.iter().all(|row| !row.grew())
     }
 
     /// For programs.
@@ -108,7 +117,7 @@ impl Verdict {
                 ((*name).to_owned(), figures)
             })
             .collect();
-        json!({ "good": self.is_good(), "disk_share_of_bound": self.disk_share, "figures": rows })
+        json!({ "good": self.is_good(), "long_enough": self.long_enough, "disk_share_of_bound": self.disk_share, "figures": rows })
     }
 }
 
@@ -154,7 +163,12 @@ impl fmt::Display for Verdict {
             self.disk_share * 100.0,
             DISK_BEYOND / mib
         )?;
-        write!(f, "verdict: {}", if self.is_good() { "good" } else { "NOT GOOD" })
+        let verdict = match (self.is_good(), self.long_enough) {
+            (true, _) => "good",
+            (false, true) => "NOT GOOD",
+            (false, false) => "none: the run was too short, the number of live records still grew",
+        };
+        write!(f, "verdict: {verdict}")
     }
 }
 

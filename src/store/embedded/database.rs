@@ -51,8 +51,45 @@ pub(super) struct Database {
     pub(super) generation: u64,
     /// Whether a pass over everything has found what the account says.
     pub(super) verified: bool,
-    /// Behind which key the search for records that no longer matter goes on.
-    expiry_from: Vec<u8>,
+    /// How far the search for records that no longer matter is.
+    expiry: Expiry,
+}
+
+/// The search for records that no longer matter goes through all keys, a few at a time, and then
+/// begins again.
+#[derive(Default)]
+struct Expiry {
+    /// Behind which key it goes on; empty at the front.
+    behind: Vec<u8>,
+    /// When the first of those ends that this pass has left, or that were written meanwhile.
+    ends_in_pass: Option<Timestamp>,
+    /// No record ends before this. `None` while that is not known.
+    none_ends_before: Option<Timestamp>,
+}
+
+/// What a step of the search found.
+pub(super) struct Expired {
+    /// How many records were removed.
+    pub(super) removed: usize,
+    /// Whether it came to the end; the next step begins at the front.
+    pub(super) at_the_end: bool,
+}
+
+impl Expiry {
+    /// A record is there that ends at `end`.
+    fn saw(&mut self, end: Timestamp) {
+        self.ends_in_pass = Some(self.ends_in_pass.map_or(end, |first| first.min(end)));
+        self.none_ends_before = self.none_ends_before.map(|first| first.min(end));
+    }
+
+    /// The next step goes on behind `last`, or at the front.
+    fn goes_on(&mut self, last: Option<sled::IVec>) {
+        if last.is_none() {
+            let far = Timestamp::from_millis(u64::MAX);
+            self.none_ends_before = Some(self.ends_in_pass.take().unwrap_or(far));
+        }
+        self.behind = last.map(|key| key.to_vec()).unwrap_or_default();
+    }
 }
 
 impl Database {
@@ -61,7 +98,7 @@ impl Database {
         let sled = open_sled(path)?;
         let account = Account::default();
         guarded(|| Ok(sled.insert(ACCOUNT_KEY, account.encode().as_slice())?))?;
-        Ok(Self { sled, account, generation: 0, verified: true, expiry_from: Vec::new() })
+        Ok(Self { sled, account, generation: 0, verified: true, expiry: Expiry::default() })
     }
 
     /// The database at `path`, which must be there.
@@ -76,7 +113,7 @@ impl Database {
             Account::decode(&bytes).ok_or_else(missing)
         });
         match read {
-            Ok(account) => Ok(Self { sled, account, generation, verified: false, expiry_from: Vec::new() }),
+            Ok(account) => Ok(Self { sled, account, generation, verified: false, expiry: Expiry::default() }),
             Err(error) => {
                 drop_quietly(sled);
                 Err(error)
@@ -114,6 +151,7 @@ impl Database {
                 Some(record) => {
                     let value = stored::value(change.sequence, change.gc_after, record);
                     batch.put(&stored::key(key), value)?;
+                    self.expiry.saw(change.gc_after);
                 }
                 None if change.maybe_in_snapshot => batch.remove(&stored::key(key))?,
                 None => {}
@@ -123,26 +161,33 @@ impl Database {
         Ok(())
     }
 
-    /// Looks at the next `keys` entries and removes those that no longer matter. Says whether it
-    /// came to the end; the next call then begins at the front.
-    pub(super) fn expire(&mut self, keys: usize, now: Timestamp) -> Result<bool, SnapshotError> {
+    /// Whether there may be records that no longer matter.
+    pub(super) fn may_expire(&self, now: Timestamp) -> bool {
+        !self.expiry.behind.is_empty() || self.expiry.none_ends_before.is_none_or(|first| first <= now)
+    }
+
+    /// Looks at the next `keys` entries and removes those that no longer matter.
+    pub(super) fn expire(&mut self, keys: usize, now: Timestamp) -> Result<Expired, SnapshotError> {
         let mut batch = Batch::new(&self.sled, self.account);
-        let (mut seen, mut last) = (0, None);
-        let rest = (Bound::Excluded(self.expiry_from.as_slice()), Bound::Unbounded);
+        let (mut seen, mut removed, mut last) = (0, 0, None);
+        let rest = (Bound::Excluded(self.expiry.behind.as_slice()), Bound::Unbounded);
         for entry in self.sled.range::<&[u8], _>(rest).take(keys) {
             let (key, value) = entry?;
             if key.as_ref() != ACCOUNT_KEY {
                 let (_, gc_after, _) = stored::split_value(&value).ok_or_else(unreadable)?;
                 if now >= gc_after {
                     batch.remove(&key)?;
+                    removed += 1;
+                } else {
+                    self.expiry.saw(gc_after);
                 }
             }
             (seen, last) = (seen + 1, Some(key));
         }
         self.account = batch.commit_if_any()?;
         let at_the_end = seen < keys;
-        self.expiry_from = last.filter(|_| !at_the_end).map(|key| key.to_vec()).unwrap_or_default();
-        Ok(at_the_end)
+        self.expiry.goes_on(last.filter(|_| !at_the_end));
+        Ok(Expired { removed, at_the_end })
     }
 
     /// Notes that the journal up to this segment, and this sequence, is no longer needed.

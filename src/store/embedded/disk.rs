@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::segment;
 
-/// How far a snapshot round has come. A crash between any two of these must lose nothing.
+/// How far a snapshot round has come, or the removal of dead records without one. A crash between any two of these must lose nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// One batch of changed records has been handed to sled.
@@ -28,6 +28,10 @@ pub(super) enum Step {
     SegmentRemoved,
     /// The round is over.
     Ended,
+    /// Without a round: records that no longer matter have been removed from sled.
+    Tidied,
+    /// That is on the disk.
+    TidiedAndSynced,
 }
 
 /// What the journal and the snapshot rounds ask of the file system.

@@ -35,9 +35,12 @@ pub(super) struct Rounds {
 impl Rounds {
     /// Carries out rounds, and says when it is time for one, until the journal's writer ends.
     pub(super) fn run(self, jobs: &Receiver<Job>, writer: &SyncSender<Message>, every: Duration) {
+        // Whether the last time for a round brought none: nothing has changed.
+        let mut idle = false;
         loop {
             let message = match jobs.recv_timeout(every) {
                 Ok(Job::Round(round)) => {
+                    idle = false;
                     let result = self.carry_out(&round);
                     // The writer sends the changes back to be freed here: hold on to none.
                     drop(round);
@@ -48,7 +51,12 @@ impl Rounds {
                     drop(changes);
                     continue;
                 }
-                Err(RecvTimeoutError::Timeout) => Message::Tick(None),
+                Err(RecvTimeoutError::Timeout) => {
+                    if std::mem::replace(&mut idle, true) {
+                        self.tidy();
+                    }
+                    Message::Tick(None)
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             if writer.send(message).is_err() {
@@ -56,6 +64,13 @@ impl Rounds {
             }
         }
         self.snapshot.close();
+    }
+
+    /// Records end also while nothing changes. If the disk is in trouble the next round says so.
+    fn tidy(&self) {
+        if let Err(error) = self.snapshot.tidy(self.clock.now()) {
+            tracing::debug!(%error, "records that no longer matter could not be removed from the snapshot");
+        }
     }
 
     /// One round. After an error it can be repeated as a whole.

@@ -30,6 +30,14 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// The fewest keys looked at per round to find records that no longer matter.
 const EXPIRY_KEYS: usize = 4096;
 
+/// So many more are looked at for each change and for each record that was found dead: so at most
+/// about a quarter of the snapshot is dead weight, however many records come or end at once.
+const LOOKS_EACH: usize = 4;
+
+/// The most looks that dead records bring about in one round: a second of work, at ten
+/// microseconds a removal and with pauses.
+const MOST_LOOKS: usize = 64 * 1024;
+
 /// What a round has to bring into the snapshot.
 #[derive(Debug, Clone)]
 pub(super) struct Round {
@@ -102,15 +110,7 @@ impl Snapshot {
                 std::thread::sleep(PAUSE);
             }
         }
-        // Four times what was written: so at most about a quarter of the snapshot is dead weight.
-        let looked_at = EXPIRY_KEYS.max(sorted.len().saturating_mul(4));
-        for from in (0..looked_at).step_by(BATCH) {
-            let keys = BATCH.min(looked_at - from);
-            let at_the_end = self.with_same(generation, |database| database.expire(keys, now))?;
-            if at_the_end {
-                break;
-            }
-        }
+        self.expire(generation, sorted.len().saturating_mul(LOOKS_EACH), round.paced, now)?;
         self.disk.reached(Step::Written);
         self.sync(generation)?;
         self.disk.reached(Step::WrittenAndSynced);
@@ -120,6 +120,49 @@ impl Snapshot {
         self.sync(generation)?;
         self.disk.reached(Step::CoveredAndSynced);
         Ok(())
+    }
+
+    /// Removes some records that no longer matter, while there are no rounds that would. Returns when
+    /// that is on the disk.
+    pub(super) fn tidy(&self, now: Timestamp) -> Result<(), SnapshotError> {
+        // Before the first pass nothing is known to be whole, and nothing is changed.
+        let generation = self.with(|database| {
+            let may = database.verified && database.may_expire(now);
+            Ok(may.then_some(database.generation))
+        })?;
+        let Some(generation) = generation else { return Ok(()) };
+        if self.expire(generation, 0, true, now)? == 0 {
+            return Ok(());
+        }
+        self.disk.reached(Step::Tidied);
+        self.sync(generation)?;
+        self.disk.reached(Step::TidiedAndSynced);
+        Ok(())
+    }
+
+    /// Looks at `looks` keys at least and removes the records that no longer matter; says how many.
+    fn expire(
+        &self,
+        generation: u64,
+        looks: usize,
+        paced: bool,
+        now: Timestamp,
+    ) -> Result<usize, SnapshotError> {
+        let (mut looks, most) = (looks.max(EXPIRY_KEYS), looks.max(MOST_LOOKS));
+        let (mut looked_at, mut removed) = (0, 0);
+        while looked_at < looks.min(most) {
+            let expired = self.with_same(generation, |database| database.expire(BATCH, now))?;
+            looked_at += BATCH;
+            looks = looks.saturating_add(expired.removed.saturating_mul(LOOKS_EACH));
+            removed += expired.removed;
+            if expired.at_the_end {
+                break;
+            }
+            if paced && expired.removed > 0 {
+                std::thread::sleep(PAUSE);
+            }
+        }
+        Ok(removed)
     }
 
     /// The records under `keys`, dead ones included, in their order.
@@ -221,6 +264,12 @@ impl Snapshot {
             self.forget_cached();
         }
         result
+    }
+
+    /// Whether there may be records that no longer matter.
+    #[cfg(test)]
+    pub(super) fn may_expire_for_test(&self, now: Timestamp) -> bool {
+        self.with(|database| Ok(database.may_expire(now))).unwrap()
     }
 
     /// Fails as a reader does that meets an error.

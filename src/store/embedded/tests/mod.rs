@@ -4,6 +4,7 @@
 mod commits;
 mod disk_trouble;
 mod durability;
+mod endings;
 mod model;
 mod rounds;
 mod start;

@@ -1,0 +1,218 @@
+//! A million numbers that end: what they take, how long a start with them lasts, and how long it
+//! takes an idle server to be rid of them.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use onceward::clock::{Clock, ManualClock, SystemClock};
+use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use onceward::engine::{NumberState, Salt, Verification, key_fingerprint};
+use onceward::shard::record;
+use onceward::store::{EmbeddedStore, OpenOptions, Revision, Store, Write};
+
+use super::child::Child;
+use super::driver::{Connection, now};
+use super::soak::{Sample, look_at};
+use super::twilio::Twilio;
+use super::{Arguments, machine, onceward};
+
+/// Numbers that are written at once.
+const BATCH: u64 = 10_000;
+
+/// Only a machine that is much too slow needs longer for that.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often an idle server is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// The server that is being looked at is rid of them when its files have not changed for so long.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// How long is waited for that at most.
+const WAIT_AT_MOST: Duration = Duration::from_secs(900);
+
+const KEY: [u8; 32] = [7; 32];
+
+/// Runs, and prints as it goes.
+pub async fn measure(arguments: &Arguments, numbers: u64) {
+    let home = tempfile::tempdir_in(&arguments.disk).expect("a directory for the data");
+    let data = home.path().join("data");
+    say(&machine::describe(home.path()));
+    let twilio = Twilio::start().await;
+    write_key(&data);
+    let lives = arguments.ends_in;
+    let clock = SystemClock::start();
+
+    say(&format!("\n{numbers} numbers that live for {}", humantime::format_duration(lives)));
+    let ends = clock.now().plus(lives);
+    fill(&data, 0..numbers, Arc::new(SystemClock::start()), ends).await;
+    let left = ends.since(clock.now());
+    assert!(
+        left > Duration::from_secs(20),
+        "the disk was so slow that they have ended: use a longer --ends-in"
+    );
+    let server = start(home.path(), &twilio, "with live numbers").await;
+    watch(&server, &data, ends.since(clock.now())).await;
+    drop(server);
+    say(&format!("records left on the disk: {}", records(&data).await));
+
+    say(&"\nas many again, which have all ended before the start, in the same directory");
+    let before = Arc::new(ManualClock::starting_at(clock.now()));
+    let ends = clock.now().plus(Duration::from_millis(1));
+    fill(&data, numbers..2 * numbers, before, ends).await;
+    let server = start(home.path(), &twilio, "with ended numbers").await;
+    watch(&server, &data, Duration::ZERO).await;
+    drop(server);
+    say(&format!("records left on the disk: {}", records(&data).await));
+    start(home.path(), &twilio, "with none").await;
+}
+
+fn write_key(data: &Path) {
+    fs::create_dir(data).expect("a directory");
+    let path = data.join("server.key");
+    let digits: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(&path, format!("{digits}\n")).expect("a key");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a private key");
+}
+
+async fn open(data: &Path, clock: Arc<dyn Clock>) -> EmbeddedStore {
+    let fingerprint = key_fingerprint(&ServerKey::from_bytes(KEY));
+    let options = OpenOptions::new(data, fingerprint, clock);
+    let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(options));
+    store.await.expect("an end").expect("a store")
+}
+
+async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>, ends: Timestamp) {
+    let begun = now();
+    let store = open(data, clock).await;
+    let mut from = numbers.start;
+    while from < numbers.end {
+        let to = numbers.end.min(from + BATCH);
+        let writes = (from..to).map(|index| open_number(index, ends)).collect();
+        store.cas(writes, PATIENCE).await.expect("numbers that are written");
+        from = to;
+    }
+    let written = begun.elapsed();
+    store.close().await.expect("a store that closes");
+    say(&format!(
+        "written in {:.1} s, in the snapshot after {:.1} s; disk {}",
+        written.as_secs_f64(),
+        begun.elapsed().as_secs_f64(),
+        Disk(&look_at(data))
+    ));
+}
+
+/// A number that waits for its code, as most do.
+fn open_number(index: u64, ends: Timestamp) -> Write {
+    // Mixed, as numbers of people are; in order they would be cheaper than in life.
+    let digits = 12_002_000_000 + index.wrapping_mul(7_919) % 7_000_000 + index / 7_000_000 * 10_000_000;
+    let number = PhoneNumber::from_u64(digits).expect("a number");
+    let mut salt = [0; 16];
+    salt[..8].copy_from_slice(&index.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+    let verification = Verification {
+        salt: Salt(salt),
+        length: CodeLength::SIX,
+        expires: ends,
+        sending: 0,
+        sending_until: Timestamp::EPOCH,
+        sent: true,
+        postponed: false,
+        held: None,
+        checking_until: Timestamp::EPOCH,
+    };
+    let state = NumberState::Open { failures: 0, keep_until: ends, verification: Some(verification) };
+    let key = record::key_of(ServiceId::DEFAULT, number);
+    Write { key, expect: Revision::ABSENT, put: record::encode(&state), gc_after: ends }
+}
+
+async fn start(home: &Path, twilio: &Twilio, what: &str) -> Child {
+    let begun = now();
+    let server = onceward(home, twilio, &[]);
+    let listens = begun.elapsed();
+    let mut connection = Connection::open(server.address(), 200, twilio).await;
+    while connection.ready().await != StatusCode::OK {
+        assert!(begun.elapsed() < PATIENCE, "the server does not become ready");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    say(&format!(
+        "start {what}: listens after {:.2} s, ready after {:.2} s",
+        listens.as_secs_f64(),
+        begun.elapsed().as_secs_f64()
+    ));
+    server
+}
+
+/// Looks at an idle server until its files no longer change; `ends_in` is when its numbers end.
+async fn watch(server: &Child, data: &Path, ends_in: Duration) {
+    let begun = now();
+    let (mut last, mut changed): (Option<Sample>, Instant) = (None, begun);
+    loop {
+        let sample = look_at_both(server, data);
+        let since = begun.elapsed().as_secs_f64() - ends_in.as_secs_f64();
+        say(&format!(
+            "{since:>+6.0} s from the end of the numbers: memory {:>6.1} MiB (anonymous {:>6.1}), disk {}, CPU {:.1} s",
+            mib(sample.rss),
+            mib(sample.anonymous),
+            Disk(&sample),
+            server.cpu().as_secs_f64()
+        ));
+        let differs =
+            |last: &Sample| last.database != sample.database || last.rss.abs_diff(sample.rss) > 1024 * 1024;
+        if last.as_ref().is_none_or(differs) {
+            changed = now();
+        }
+        last = Some(sample);
+        let ended = begun.elapsed() > ends_in;
+        if ended && (changed.elapsed() > QUIET && begun.elapsed() > ends_in + QUIET)
+            || begun.elapsed() > WAIT_AT_MOST
+        {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn look_at_both(server: &Child, data: &Path) -> Sample {
+    let mut sample = look_at(data);
+    sample.look_at_process(server);
+    sample
+}
+
+/// Everything that is there, ended or not: at this clock nothing has.
+async fn records(data: &Path) -> u64 {
+    let store = open(data, Arc::new(ManualClock::starting_at(Timestamp::EPOCH))).await;
+    let count = super::soak::count_numbers(&store).await;
+    store.close().await.expect("a store that closes");
+    count
+}
+
+struct Disk<'a>(&'a Sample);
+
+impl fmt::Display for Disk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(sample) = self;
+        write!(
+            f,
+            "{:.1} MiB (journal {:.0}, db {:.1}, snap {:.1})",
+            mib(sample.disk),
+            mib(sample.journal),
+            mib(sample.database),
+            mib(sample.snaps)
+        )
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
+}
+
+#[expect(clippy::print_stdout, reason = "a program that talks to a person")]
+fn say(text: &dyn fmt::Display) {
+    println!("{text}");
+}
