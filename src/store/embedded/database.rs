@@ -40,6 +40,9 @@ impl From<sled::Error> for SnapshotError {
     }
 }
 
+/// A key and its value.
+pub(super) type Entry = (sled::IVec, sled::IVec);
+
 /// Sees one entry: its key and its value.
 type See<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), SnapshotError> + 'a;
 
@@ -47,6 +50,8 @@ type See<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), SnapshotError> + 'a;
 pub(super) struct Database {
     pub(super) sled: sled::Db,
     pub(super) account: Account,
+    /// Bytes of all keys and values. Known after a pass over everything.
+    pub(super) bytes: u64,
     /// Tells this opening from the ones before it.
     pub(super) generation: u64,
     /// Whether a pass over everything has found what the account says.
@@ -98,7 +103,7 @@ impl Database {
         let sled = open_sled(path)?;
         let account = Account::default();
         guarded(|| Ok(sled.insert(ACCOUNT_KEY, account.encode().as_slice())?))?;
-        Ok(Self { sled, account, generation: 0, verified: true, expiry: Expiry::default() })
+        Ok(Self { sled, account, bytes: 0, generation: 0, verified: true, expiry: Expiry::default() })
     }
 
     /// The database at `path`, which must be there.
@@ -113,7 +118,9 @@ impl Database {
             Account::decode(&bytes).ok_or_else(missing)
         });
         match read {
-            Ok(account) => Ok(Self { sled, account, generation, verified: false, expiry: Expiry::default() }),
+            Ok(account) => {
+                Ok(Self { sled, account, bytes: 0, generation, verified: false, expiry: Expiry::default() })
+            }
             Err(error) => {
                 drop_quietly(sled);
                 Err(error)
@@ -129,8 +136,10 @@ impl Database {
     /// The same, and shows `see` every entry.
     pub(super) fn verify_while(&mut self, see: &mut See<'_>) -> Result<(), SnapshotError> {
         let mut found = Account { entries: 0, digest: 0, ..self.account };
+        let mut bytes = 0;
         walk(&self.sled, &mut |key, value| {
             found.add(key, value);
+            bytes += size_of(key, value);
             see(key, value)
         })?;
         if found != self.account {
@@ -139,13 +148,35 @@ impl Database {
                 self.account.entries, found.entries
             )));
         }
-        self.verified = true;
+        (self.bytes, self.verified) = (bytes, true);
+        Ok(())
+    }
+
+    /// The next `keys` entries behind `key`, but for the account.
+    pub(super) fn behind(&self, key: &[u8], keys: usize) -> Result<Vec<Entry>, SnapshotError> {
+        let rest = (Bound::Excluded(key.max(ACCOUNT_KEY)), Bound::Unbounded);
+        Ok(self.sled.range::<&[u8], _>(rest).take(keys).collect::<Result<_, _>>()?)
+    }
+
+    /// Takes over entries of another database; their account comes last.
+    pub(super) fn take_over(&mut self, entries: Vec<Entry>) -> Result<(), SnapshotError> {
+        let mut changes = sled::Batch::default();
+        for (key, value) in entries {
+            changes.insert(key, value);
+        }
+        Ok(self.sled.apply_batch(changes)?)
+    }
+
+    /// Says what it contains, which must be so.
+    pub(super) fn set_account(&mut self, account: Account) -> Result<(), SnapshotError> {
+        self.sled.insert(ACCOUNT_KEY, account.encode().as_slice())?;
+        (self.account, self.verified) = (account, false);
         Ok(())
     }
 
     /// Writes changes with distinct keys: records that are alive, and removals of the others.
     pub(super) fn write(&mut self, changes: &[(&Key, &Change)], now: Timestamp) -> Result<(), SnapshotError> {
-        let mut batch = Batch::new(&self.sled, self.account);
+        let mut batch = Batch::new(&self.sled, self.account, self.bytes);
         for (key, change) in changes {
             match change.alive_at(now) {
                 Some(record) => {
@@ -157,7 +188,7 @@ impl Database {
                 None => {}
             }
         }
-        self.account = batch.commit_if_any()?;
+        (self.account, self.bytes) = batch.commit_if_any()?;
         Ok(())
     }
 
@@ -168,7 +199,7 @@ impl Database {
 
     /// Looks at the next `keys` entries and removes those that no longer matter.
     pub(super) fn expire(&mut self, keys: usize, now: Timestamp) -> Result<Expired, SnapshotError> {
-        let mut batch = Batch::new(&self.sled, self.account);
+        let mut batch = Batch::new(&self.sled, self.account, self.bytes);
         let (mut seen, mut removed, mut last) = (0, 0, None);
         let rest = (Bound::Excluded(self.expiry.behind.as_slice()), Bound::Unbounded);
         for entry in self.sled.range::<&[u8], _>(rest).take(keys) {
@@ -184,7 +215,7 @@ impl Database {
             }
             (seen, last) = (seen + 1, Some(key));
         }
-        self.account = batch.commit_if_any()?;
+        (self.account, self.bytes) = batch.commit_if_any()?;
         let at_the_end = seen < keys;
         self.expiry.goes_on(last.filter(|_| !at_the_end));
         Ok(Expired { removed, at_the_end })
@@ -193,7 +224,7 @@ impl Database {
     /// Notes that the journal up to this segment, and this sequence, is no longer needed.
     pub(super) fn cover(&mut self, segment: u64, sequence: u64) -> Result<(), SnapshotError> {
         let account = Account { covered_segment: segment, covered_sequence: sequence, ..self.account };
-        self.account = Batch::new(&self.sled, account).commit()?;
+        (self.account, self.bytes) = Batch::new(&self.sled, account, self.bytes).commit()?;
         Ok(())
     }
 }
@@ -202,18 +233,20 @@ impl Database {
 struct Batch<'a> {
     sled: &'a sled::Db,
     account: Account,
+    bytes: u64,
     changes: sled::Batch,
     any: bool,
 }
 
 impl<'a> Batch<'a> {
-    fn new(sled: &'a sled::Db, account: Account) -> Self {
-        Self { sled, account, changes: sled::Batch::default(), any: false }
+    fn new(sled: &'a sled::Db, account: Account, bytes: u64) -> Self {
+        Self { sled, account, bytes, changes: sled::Batch::default(), any: false }
     }
 
     fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), SnapshotError> {
         self.forget(key)?;
         self.account.add(key, &value);
+        self.bytes += size_of(key, &value);
         self.changes.insert(key, value);
         Ok(())
     }
@@ -228,19 +261,25 @@ impl<'a> Batch<'a> {
         self.any = true;
         if let Some(old) = self.sled.get(key)? {
             self.account.subtract(key, &old);
+            self.bytes = self.bytes.saturating_sub(size_of(key, &old));
         }
         Ok(())
     }
 
-    fn commit_if_any(self) -> Result<Account, SnapshotError> {
-        if self.any { self.commit() } else { Ok(self.account) }
+    fn commit_if_any(self) -> Result<(Account, u64), SnapshotError> {
+        if self.any { self.commit() } else { Ok((self.account, self.bytes)) }
     }
 
-    fn commit(mut self) -> Result<Account, SnapshotError> {
+    fn commit(mut self) -> Result<(Account, u64), SnapshotError> {
         self.changes.insert(ACCOUNT_KEY, self.account.encode().as_slice());
         self.sled.apply_batch(self.changes)?;
-        Ok(self.account)
+        Ok((self.account, self.bytes))
     }
+}
+
+fn size_of(key: &[u8], value: &[u8]) -> u64 {
+    // Neither is longer than a frame.
+    (key.len() + value.len()) as u64
 }
 
 /// Shows `see` every entry but the account.

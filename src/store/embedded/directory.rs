@@ -192,7 +192,8 @@ pub fn create_durably(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn create_private(path: &Path) -> io::Result<()> {
+/// Creates a directory, and those above it, that only their owner can look into.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::segment;
 
-/// How far a snapshot round has come, or the removal of dead records without one. A crash between any two of these must lose nothing.
+/// How far a snapshot round has come, or what is done without one. A crash between any two of these must lose nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// One batch of changed records has been handed to sled.
@@ -32,6 +32,14 @@ pub(super) enum Step {
     Tidied,
     /// That is on the disk.
     TidiedAndSynced,
+    /// The snapshot was written anew beside itself, and is on the disk there.
+    Rewritten,
+    /// The old one has been given another name.
+    Aside,
+    /// The new one has the name.
+    Switched,
+    /// The old one is gone.
+    OldRemoved,
 }
 
 /// What the journal and the snapshot rounds ask of the file system.
@@ -49,6 +57,11 @@ pub(super) trait Disk: Send + Sync + 'static {
 
     /// Returns when the entries of a directory are on the disk.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives a directory another name beside its present one, which must be free.
+    fn rename_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
 
     /// Called between the steps of a snapshot round.
     fn reached(&self, _step: Step) {}

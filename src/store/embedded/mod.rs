@@ -22,6 +22,7 @@ mod open;
 mod prepare;
 mod progress;
 mod replay;
+mod rewrite;
 mod round;
 mod segment;
 mod snapshot;

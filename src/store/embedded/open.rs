@@ -21,6 +21,7 @@ use super::message::Message;
 use super::prepare::Preparer;
 use super::progress::Progress;
 use super::replay::{self, Replayed};
+use super::rewrite;
 use super::round::{Job, Rounds};
 use super::segment::Segment;
 use super::snapshot::{Round, Snapshot};
@@ -89,7 +90,11 @@ impl EmbeddedStore {
         let found = directory.state(options.key_fingerprint)?;
         let snapshot = match found.state {
             State::Creating => create(&directory, options, &disk)?,
-            State::Complete => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
+            State::Complete => {
+                rewrite::put_right(&directory.snapshot, &*disk)
+                    .map_err(OpenError::io("put right an interrupted rewriting of", &directory.snapshot))?;
+                Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?
+            }
         };
         let snapshot = Arc::new(snapshot);
         let account = snapshot.account().map_err(not_usable)?;

@@ -1,10 +1,11 @@
 //! Snapshot rounds, on a thread of their own: what has changed goes into the snapshot, then the
 //! journal segments that carried it go.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::Duration;
 
 use super::changes::Changes;
@@ -14,6 +15,15 @@ use super::replay;
 use super::segment;
 use super::snapshot::{Round, Snapshot};
 use crate::clock::Clock;
+use crate::domain::Timestamp;
+
+/// After the snapshot was written anew, so many times as long as it took nothing of the kind is done: it
+/// costs a twentieth of one processor at most.
+const RESTS: u32 = 20;
+/// And at least for this long.
+const LEAST_REST: Duration = Duration::from_secs(60);
+/// After a failure: most often the disk is full.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(600);
 
 /// What the thread is asked to do.
 pub(super) enum Job {
@@ -37,8 +47,12 @@ impl Rounds {
     pub(super) fn run(self, jobs: &Receiver<Job>, writer: &SyncSender<Message>, every: Duration) {
         // Whether the last time for a round brought none: nothing has changed.
         let mut idle = false;
+        // What came during other work.
+        let mut waiting = VecDeque::new();
+        let mut next_rewrite = self.clock.now();
         loop {
-            let message = match jobs.recv_timeout(every) {
+            let job = waiting.pop_front().map_or_else(|| jobs.recv_timeout(every), Ok);
+            let message = match job {
                 Ok(Job::Round(round)) => {
                     idle = false;
                     let result = self.carry_out(&round);
@@ -55,6 +69,9 @@ impl Rounds {
                     if std::mem::replace(&mut idle, true) {
                         self.tidy();
                     }
+                    if next_rewrite <= self.clock.now() {
+                        next_rewrite = self.rewrite(jobs, &mut waiting);
+                    }
                     Message::Tick(None)
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -64,6 +81,35 @@ impl Rounds {
             }
         }
         self.snapshot.close();
+    }
+
+    /// Writes the snapshot anew if its files are much too large; says when to think of it again. Gives up
+    /// when the store is to be closed.
+    fn rewrite(&self, jobs: &Receiver<Job>, waiting: &mut VecDeque<Job>) -> Timestamp {
+        let began = self.clock.now();
+        let mut goes_on = || loop {
+            match jobs.try_recv() {
+                Ok(job) => {
+                    let hurries = matches!(&job, Job::Round(round) if !round.paced);
+                    waiting.push_back(job);
+                    if hurries {
+                        return false;
+                    }
+                }
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        };
+        let rewritten = self.snapshot.rewrite_if_large(&mut goes_on);
+        let ended = self.clock.now();
+        match rewritten {
+            Ok(false) => ended,
+            Ok(true) => ended.plus(LEAST_REST.max(ended.since(began) * RESTS)),
+            Err(error) => {
+                tracing::warn!(%error, "the snapshot takes much space and could not be written anew; nothing is lost");
+                ended.plus(REST_AFTER_FAILURE)
+            }
+        }
     }
 
     /// Records end also while nothing changes. If the disk is in trouble the next round says so.

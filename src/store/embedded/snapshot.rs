@@ -8,6 +8,7 @@ use std::fs::{DirEntry, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,10 +23,10 @@ use crate::domain::Timestamp;
 use crate::store::{Key, Kind, Revision};
 
 /// Changes per batch: a few milliseconds of work.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 /// The pause after a batch, so that a round leaves the processor to the answers.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
 /// The fewest keys looked at per round to find records that no longer matter.
 const EXPIRY_KEYS: usize = 4096;
@@ -53,16 +54,18 @@ pub(super) struct Round {
 
 /// The snapshot of a data directory.
 pub(super) struct Snapshot {
-    path: PathBuf,
-    disk: Arc<dyn Disk>,
+    pub(super) path: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
     slot: Mutex<Slot>,
+    /// Whether the directory that has the snapshot was changed and could not be synced.
+    pub(super) parent_unsynced: AtomicBool,
 }
 
 /// The database, while it is open.
-struct Slot {
-    database: Option<Database>,
-    generation: u64,
-    closed: bool,
+pub(super) struct Slot {
+    pub(super) database: Option<Database>,
+    pub(super) generation: u64,
+    pub(super) closed: bool,
 }
 
 impl Snapshot {
@@ -80,7 +83,7 @@ impl Snapshot {
 
     fn with_database(path: &Path, disk: &Arc<dyn Disk>, database: Database) -> Self {
         let slot = Mutex::new(Slot { database: Some(database), generation: 0, closed: false });
-        Self { path: path.to_owned(), disk: disk.clone(), slot }
+        Self { path: path.to_owned(), disk: disk.clone(), slot, parent_unsynced: AtomicBool::new(false) }
     }
 
     /// What the snapshot says of itself.
@@ -210,13 +213,13 @@ impl Snapshot {
     fn sync(&self, generation: u64) -> Result<(), SnapshotError> {
         self.with_same(generation, |database| {
             database.sled.flush()?;
-            self.sync_files(&self.path).map_err(|error| {
+            self.sync_parent().and_then(|()| self.sync_files(&self.path)).map_err(|error| {
                 SnapshotError::Failed(format!("cannot sync {}: {error}", self.path.display()))
             })
         })
     }
 
-    fn sync_files(&self, directory: &Path) -> io::Result<()> {
+    pub(super) fn sync_files(&self, directory: &Path) -> io::Result<()> {
         for entry in std::fs::read_dir(directory)? {
             let entry = entry?;
             make_private(&entry)?;
@@ -243,7 +246,7 @@ impl Snapshot {
     /// Runs `action` on the open database. After a failure it is closed, because sled refuses
     /// everything once it has seen an error; the next action opens it again, with what is really
     /// on the disk.
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         action: impl FnOnce(&mut Database) -> Result<T, SnapshotError>,
     ) -> Result<T, SnapshotError> {
@@ -253,6 +256,7 @@ impl Snapshot {
         }
         if slot.database.is_none() {
             slot.generation += 1;
+            self.put_right().map_err(|error| SnapshotError::Failed(error.to_string()))?;
             slot.database = Some(Database::open(&self.path, slot.generation)?);
         }
         let Some(database) = &mut slot.database else {
@@ -281,7 +285,7 @@ impl Snapshot {
 
     /// The same, if the database has not been opened anew since `generation`: a round whose first
     /// half went to a database that failed has to begin again.
-    fn with_same<T>(
+    pub(super) fn with_same<T>(
         &self,
         generation: u64,
         action: impl FnOnce(&mut Database) -> Result<T, SnapshotError>,
@@ -302,7 +306,7 @@ impl Snapshot {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slot> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -136,6 +136,28 @@ async fn the_oldest_are_forgotten_when_there_are_too_many() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_its_default_bounds_a_hundred_thousand_are_kept_and_for_seven_days() {
+    const KEPT: u64 = 100_000;
+    const MORE: u64 = 20_000;
+    let world = World::new().await;
+    for track in 0..KEPT + MORE {
+        world.sent(track);
+        // Fewer than may wait for the disk.
+        if track % 10_000 == 9_999 {
+            world.clock.advance(SECOND);
+            world.tracker.flush().await.expect("written");
+        }
+    }
+    assert_eq!(world.store.snapshot().len(), 100_000);
+    assert_eq!(world.tracker.attempts(key(MORE - 1)), 0, "the oldest are gone");
+    assert_eq!(world.tracker.attempts(key(MORE)), 1);
+    world.clock.advance(Duration::from_secs(7 * 24 * 3_600));
+    world.sent(KEPT + MORE);
+    world.tracker.flush().await.expect("written");
+    assert_eq!(world.store.snapshot().len(), 1, "the others are too old");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_too_old_is_forgotten() {
     let mut world = World::new().await;
     world.sent(1);

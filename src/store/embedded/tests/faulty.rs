@@ -23,6 +23,7 @@ pub(super) enum Operation {
     Remove,
     SyncFile,
     SyncDir,
+    RenameDir,
 }
 
 #[derive(Clone, Default)]
@@ -176,6 +177,13 @@ impl Disk for FaultyDisk {
         self.attempt(Operation::SyncDir)?;
         RealDisk.sync_dir(path)?;
         self.did(Operation::SyncDir, path);
+        Ok(())
+    }
+
+    fn rename_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.attempt(Operation::RenameDir)?;
+        RealDisk.rename_dir(from, to)?;
+        self.did(Operation::RenameDir, to);
         Ok(())
     }
 

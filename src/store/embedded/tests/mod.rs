@@ -6,6 +6,7 @@ mod disk_trouble;
 mod durability;
 mod endings;
 mod model;
+mod rewrites;
 mod rounds;
 mod start;
 mod torn;
