@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{ACCOUNT_KEY, Account};
@@ -48,7 +49,8 @@ type See<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), SnapshotError> + 'a;
 
 /// An open database. Only one thread writes to it, and only through this.
 pub(super) struct Database {
-    pub(super) sled: sled::Db,
+    /// Who reads beside the rounds has a handle of his own meanwhile.
+    pub(super) sled: Arc<sled::Db>,
     pub(super) account: Account,
     /// Bytes of all keys and values. Known after a pass over everything.
     pub(super) bytes: u64,
@@ -100,7 +102,7 @@ impl Expiry {
 impl Database {
     /// A new, empty database in the directory at `path`.
     pub(super) fn create(path: &Path) -> Result<Self, SnapshotError> {
-        let sled = open_sled(path)?;
+        let sled = Arc::new(open_sled(path)?);
         let account = Account::default();
         guarded(|| Ok(sled.insert(ACCOUNT_KEY, account.encode().as_slice())?))?;
         Ok(Self { sled, account, bytes: 0, generation: 0, verified: true, expiry: Expiry::default() })
@@ -111,7 +113,7 @@ impl Database {
         if !path.join("db").is_file() {
             return Err(SnapshotError::Damaged("its file \"db\" is missing".into()));
         }
-        let sled = open_sled(path)?;
+        let sled = Arc::new(open_sled(path)?);
         let missing = || SnapshotError::Damaged("it does not say what it contains".into());
         let read = guarded(|| {
             let bytes = sled.get(ACCOUNT_KEY)?.ok_or_else(missing)?;
@@ -150,6 +152,11 @@ impl Database {
         }
         (self.bytes, self.verified) = (bytes, true);
         Ok(())
+    }
+
+    /// Whether somebody reads it who has a handle of his own.
+    pub(super) fn is_being_read(&self) -> bool {
+        Arc::strong_count(&self.sled) > 1
     }
 
     /// The next `keys` entries behind `key`, but for the account.

@@ -28,7 +28,7 @@ const TIMES: u64 = 4;
 const BEYOND: u64 = 32 * 1024 * 1024;
 
 /// How often, and at what interval, it is tried whether sled has let go of the files of a database that
-/// was closed: its threads hold them a moment longer, and so does whoever is reading.
+/// was closed: its threads hold them a moment longer.
 const CLOSED_TRIES: u32 = 50;
 const CLOSED_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -137,10 +137,14 @@ impl Snapshot {
         if slot.closed || slot.generation != before.generation {
             return Ok(false);
         }
+        // Handles are made under this lock, so there will be no new one.
+        if slot.database.as_ref().is_none_or(Database::is_being_read) {
+            return Err(SnapshotError::Failed("somebody is reading it".into()));
+        }
         drop_quietly(slot.database.take());
-        // Who is reading holds it open, and sled must write nothing more under its name.
+        // sled must write nothing more under its name.
         if !is_closed(&self.path) {
-            return Err(SnapshotError::Failed("somebody is reading it for a long time".into()));
+            return Err(SnapshotError::Failed("sled does not let go of its files".into()));
         }
         self.exchange().map_err(|error| self.failed("replace", &error))?;
         slot.generation += 1;
