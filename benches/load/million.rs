@@ -36,7 +36,8 @@ const QUIET: Duration = Duration::from_secs(60);
 /// How long is waited for that at most.
 const WAIT_AT_MOST: Duration = Duration::from_secs(900);
 
-const KEY: [u8; 32] = [7; 32];
+/// In hex 07, so many times.
+const KEY: [u8; ServerKey::LEN] = [7; ServerKey::LEN];
 
 /// Runs, and prints as it goes.
 pub async fn measure(arguments: &Arguments, numbers: u64) {
@@ -75,8 +76,7 @@ pub async fn measure(arguments: &Arguments, numbers: u64) {
 fn write_key(data: &Path) {
     fs::create_dir(data).expect("a directory");
     let path = data.join("server.key");
-    let digits: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
-    fs::write(&path, format!("{digits}\n")).expect("a key");
+    fs::write(&path, format!("{}\n", "07".repeat(ServerKey::LEN))).expect("a key");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a private key");
 }
 

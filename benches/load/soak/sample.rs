@@ -145,7 +145,7 @@ impl<'a> Watched<'a> {
         let requests = latencies.len() as f64;
         sample.rate = requests / lasted.as_secs_f64();
         sample.p99_ms = Duration::from_nanos(latencies.value_at_quantile(0.99)).as_secs_f64() * 1e3;
-        sample.cpu_us = (cpu - self.cpu).as_secs_f64() * 1e6 / requests.max(1.0);
+        sample.cpu_us = cpu.saturating_sub(self.cpu).as_secs_f64() * 1e6 / requests.max(1.0);
         (self.cpu, self.last) = (cpu, now());
         sample
     }
