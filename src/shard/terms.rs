@@ -44,9 +44,8 @@ pub async fn keep_within(
             Err(error) => into.damage = Some(error),
         }
     };
-    let failed =
-        |error: &dyn std::fmt::Display| StartError::new(format!("shorten lockouts and codes: {error}"));
-    store.scan(Kind::Number, Box::new(visit)).await.map_err(|error| failed(&error))?;
+    let unreadable = |error: LoadError| StartError::new(error.to_string());
+    store.scan(Kind::Number, Box::new(visit)).await.map_err(|error| unreadable(error.into()))?;
     let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
     if let Some(damage) = found.damage {
         return Err(unreadable(damage.into()));
