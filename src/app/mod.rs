@@ -11,6 +11,7 @@ pub mod process;
 mod reports;
 mod running;
 mod server_key;
+mod timekeeping;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::Settings;
 use crate::delivery::Routed;
 use crate::delivery::tracker::TrackerError;
@@ -81,7 +82,7 @@ pub enum StartError {
 /// The running program: cheap to clone, shared by the front end and the life cycle.
 #[derive(Clone)]
 pub struct App {
-    clock: Arc<dyn Clock>,
+    clock: Arc<EngineClock>,
     gateways: Vec<Routed>,
     late: Late,
     control: Arc<Mutex<Option<Control>>>,
@@ -92,8 +93,9 @@ pub struct App {
 impl App {
     /// Builds what needs no disk: the gateways and the front end's parts.
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let Gateways { routed, simulator } = build_gateways(&settings.gateways, &clock)?;
+        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
+        let shown = Arc::clone(&clock) as Arc<dyn Clock>;
+        let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
         let (late, stopping) = (Late::default(), Arc::new(AtomicBool::new(false)));
         let prefix = SysRng.try_next_u32().map_err(StartError::NoRandomness)?;
         let deps = front_end::deps(settings, &late, &stopping, simulator, prefix);

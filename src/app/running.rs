@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
+use super::timekeeping::{Beginning, Timekeeper};
 use super::{StartError, load_or_create};
-use crate::clock::Clock;
+use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
 use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
@@ -24,8 +25,8 @@ pub struct Plan {
     pub data_dir: PathBuf,
     /// A key file to use instead of `server.key` in there.
     pub server_key_file: Option<PathBuf>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
+    /// What time it is. Brought up to the time of the data directory.
+    pub clock: Arc<EngineClock>,
     /// Who sends.
     pub gateways: Vec<Routed>,
     /// In which order they are tried.
@@ -52,6 +53,7 @@ pub struct Running {
     pub delivery: Arc<Delivery>,
     /// Where all of it is kept.
     pub store: Arc<dyn Store>,
+    timekeeper: Timekeeper,
 }
 
 impl Running {
@@ -73,10 +75,15 @@ impl Running {
         let store_clock = Arc::clone(&clock);
         let opened = tokio::task::spawn_blocking(move || {
             let key = load_or_create(&data_dir, server_key_file.as_deref())?;
-            let store = EmbeddedStore::open(OpenOptions::new(data_dir, key_fingerprint(&key), store_clock))?;
-            Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
+            let options = OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&store_clock) as _);
+            let store = EmbeddedStore::open(options)?;
+            let beginning = Beginning::of(&data_dir, &store_clock);
+            Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>, beginning))
         });
-        let (server_key, store) = opened.await.map_err(StartError::Interrupted)??;
+        let (server_key, store, beginning) = opened.await.map_err(StartError::Interrupted)??;
+        let policies = Policies::new(policy);
+        let timekeeper = beginning.begin(&store, &policies, &clock, bounds.commit_timeout).await?;
+        let clock: Arc<dyn Clock> = clock;
         let tracker =
             Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
         let mut seed = [0; 32];
@@ -97,7 +104,7 @@ impl Running {
             store: Arc::clone(&store),
             delivery: Arc::clone(&delivery),
             clock,
-            policies: Policies::new(policy),
+            policies,
             server_key,
             seeds: Box::new(move || {
                 let mut seeder = seeder.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +114,7 @@ impl Running {
             bounds,
         })
         .await?;
-        Ok(Self { verifier, delivery, store })
+        Ok(Self { verifier, delivery, store, timekeeper })
     }
 
     /// Why codes cannot be expected to be sent and checked just now; nothing when they can.
@@ -127,6 +134,8 @@ impl Running {
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
         let noted = self.delivery.tracker().close().await;
+        // While the directory is still ours.
+        self.timekeeper.stop().await;
         self.store.close().await.and(noted)
     }
 }

@@ -13,6 +13,7 @@ mod settle;
 mod settle_check;
 mod state;
 mod stricter;
+mod terms;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ use super::handle::Engine;
 use super::senders::Assembled;
 use super::{Otp, OtpBuilder, StartError, sources};
 use crate::app::{Plan, Reports, Running};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{self, SettingError, Sources, limits};
 
 impl OtpBuilder {
@@ -59,8 +59,10 @@ impl OtpBuilder {
         limits::tracker(&tracker)?;
         limits::engine(&bounds, shards)?;
         let templates = self.texts.settle(policy.code)?;
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
-        let Assembled { gateways, settings, channels } = self.senders.assemble(&delivery, &clock)?;
+        let source = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
+        let clock = Arc::new(EngineClock::over(source));
+        let shown = Arc::clone(&clock) as Arc<dyn Clock>;
+        let Assembled { gateways, settings, channels } = self.senders.assemble(&delivery, &shown)?;
         let reports = Reports::new(&settings, delivery.public_url.as_ref());
         let longest_report = bounds.body_bytes;
         let running = Running::start(Plan {

@@ -18,11 +18,13 @@ mod router;
 mod supervisor;
 mod surroundings;
 pub mod table;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod verifier;
 
 pub use crate::engine::SendOptions;
+pub use terms::keep_within;
 pub use verifier::{
     CheckAnswer, CheckRequest, Parts, Refusal, SendAnswer, SendRequest, StartError, Verifier,
 };

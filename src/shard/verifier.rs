@@ -265,3 +265,10 @@ impl Verifier {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(String);
+
+impl StartError {
+    /// Says what could not be done, and why.
+    pub const fn new(why: String) -> Self {
+        Self(why)
+    }
+}

@@ -7,6 +7,7 @@
 mod as_built;
 mod bad_bodies;
 mod bounds;
+mod clock;
 mod command_line;
 mod config_compat;
 mod contract;

@@ -8,11 +8,17 @@ use std::time::Duration;
 use crate::config::TrackerSettings;
 use crate::domain::{Timestamp, TrackKey};
 
+/// The most that a slot's forty bits can say.
+const MOST_SECONDS: u64 = (1 << 40) - 1;
+
 /// What memory knows of one verification.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
-    /// In seconds since the epoch, which is exact enough for days and half the size.
+    /// In seconds since the epoch, which is exact enough for days, and of which 40 bits do (until the year
+    /// 9999 and beyond): these 32, which end in 2106,
     created_s: u32,
+    /// and the upper eight.
+    created_s_upper: u8,
     /// Rows of it.
     pub(super) attempts: u8,
     /// Whether the store may have its record.
@@ -24,12 +30,14 @@ pub(super) struct Slot {
 impl Slot {
     /// A verification that begins at `created`.
     pub(super) fn new(created: Timestamp) -> Self {
-        let created_s = u32::try_from(created.as_millis() / 1_000).unwrap_or(u32::MAX);
-        Self { created_s, attempts: 0, stored: false, verified: false }
+        let [.., upper, a, b, c, d] = (created.as_millis() / 1_000).min(MOST_SECONDS).to_be_bytes();
+        let created_s = u32::from_be_bytes([a, b, c, d]);
+        Self { created_s, created_s_upper: upper, attempts: 0, stored: false, verified: false }
     }
 
     fn created(self) -> Timestamp {
-        Timestamp::EPOCH.plus(Duration::from_secs(u64::from(self.created_s)))
+        let seconds = u64::from(self.created_s_upper) << u32::BITS | u64::from(self.created_s);
+        Timestamp::EPOCH.plus(Duration::from_secs(seconds))
     }
 }
 
@@ -59,8 +67,8 @@ impl Index {
 
     /// From what the store had, in any order.
     pub(super) fn rebuilt(slots: Vec<(TrackKey, Slot)>) -> Self {
-        let mut by_age: Vec<(u32, TrackKey)> =
-            slots.iter().map(|(key, slot)| (slot.created_s, *key)).collect();
+        let mut by_age: Vec<(Timestamp, TrackKey)> =
+            slots.iter().map(|(key, slot)| (slot.created(), *key)).collect();
         by_age.sort_unstable();
         let by_age = by_age.into_iter().map(|(_, key)| key).collect();
         Self { slots: slots.into_iter().collect(), by_age }
@@ -98,5 +106,21 @@ impl Index {
             }
         }
         forgotten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_remembers_the_second_in_every_year_and_takes_eight_bytes() {
+        for seconds in [0, 1, 1_700_000_000, u64::from(u32::MAX), u64::from(u32::MAX) + 1, MOST_SECONDS] {
+            let created = Timestamp::from_millis(seconds * 1_000);
+            assert_eq!(Slot::new(created).created(), created);
+        }
+        let last = Timestamp::from_millis(MOST_SECONDS * 1_000);
+        assert_eq!(Slot::new(Timestamp::from_millis(u64::MAX)).created(), last);
+        assert_eq!(size_of::<Slot>(), 8);
     }
 }

@@ -54,7 +54,7 @@ pub(super) async fn read(
 impl Remembered {
     fn add(&mut self, key: TrackKey, bytes: &[u8], settings: TrackerSettings, now: Timestamp) {
         let track = match record::decode(bytes) {
-            Ok(track) => track,
+            Ok(track) => track.not_after(now),
             Err(error) => return self.damage = Some(error),
         };
         // Written when more was to be kept than now.

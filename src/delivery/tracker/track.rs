@@ -96,6 +96,24 @@ impl Track {
         }
     }
 
+    /// The same, all of it earlier, if it says that it was begun after `now`: the clock that it was written
+    /// by was ahead. It would be kept for too long, and hold up those behind it.
+    #[must_use]
+    pub(super) fn not_after(mut self, now: Timestamp) -> Self {
+        let ahead = self.created.since(now);
+        let earlier = |time: Timestamp| Timestamp::EPOCH.plus(time.since(Timestamp::EPOCH.plus(ahead)));
+        self.created = earlier(self.created);
+        self.verify_at = earlier(self.verify_at);
+        for row in &mut self.rows {
+            row.at = earlier(row.at);
+        }
+        if let Some(plan) = &mut self.plan {
+            plan.expires = earlier(plan.expires);
+            plan.follow_up.due = earlier(plan.follow_up.due);
+        }
+        self
+    }
+
     /// Writes down what happened. Plans are kept elsewhere: see `plans`.
     pub(super) fn apply(&mut self, change: Change) {
         match change {

@@ -7,4 +7,5 @@ mod held_steps;
 mod model;
 mod resumed;
 mod rules;
+mod terms;
 mod world;

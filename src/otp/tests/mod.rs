@@ -1,6 +1,7 @@
 //! The library, as a program that builds it in would use it.
 
 mod checking;
+mod clock;
 mod configured;
 mod ending;
 mod refused;

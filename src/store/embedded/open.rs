@@ -42,9 +42,6 @@ const PROBES_PER_ROUND: u32 = 10;
 /// With so many segments left from crashes in a row, the start itself carries out a round.
 const SEGMENTS_LEFT: u64 = MAX_SEGMENTS / 2;
 
-/// A clock that is further behind the journal than this gets a warning.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
-
 /// How a store is opened.
 #[derive(Clone)]
 pub struct OpenOptions {
@@ -138,13 +135,6 @@ fn report(replayed: &Replayed, account: &Account, began: Timestamp, now: Timesta
         milliseconds = u64::try_from(now.since(began).as_millis()).unwrap_or(u64::MAX),
         "the data directory is open"
     );
-    let behind = replayed.last_time.since(now);
-    if behind > CLOCK_TOLERANCE {
-        tracing::warn!(
-            seconds = behind.as_secs(),
-            "the clock of this machine is behind the last change in the journal; set it, or lockouts last longer"
-        );
-    }
 }
 
 fn start(

@@ -1,6 +1,7 @@
 //! The tracker as its users see it. Helpers first here, because the files beside this one share
 //! them.
 
+mod ahead;
 mod follow_ups;
 mod listing;
 mod record;

@@ -1,20 +1,11 @@
-//! The only place that reads real time.
-//!
-//! Everything else is handed a [`Clock`] or a [`Timestamp`], so a test decides what time it is.
+//! The machine's own clock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::{BootId, Clock, LATEST, Machine};
 use crate::domain::Timestamp;
-
-/// A source of wall-clock time.
-pub trait Clock: Send + Sync + 'static {
-    /// The present moment, as far as this clock knows. A clock may step backwards; whoever needs
-    /// time that never runs backwards keeps the maximum of what it has seen.
-    fn now(&self) -> Timestamp;
-}
 
 /// The machine's clock: the wall clock as it was when the program started, plus the time that has
 /// passed since.
@@ -27,17 +18,14 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock {
     wall_at_start: Timestamp,
     up_at_start: Duration,
+    boot: Option<BootId>,
 }
 
 impl SystemClock {
     /// Reads the wall clock, once.
     pub fn start() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the one reader of real time")]
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        // A machine that believes it is before 1970 gets the epoch: every code is then fresh and
-        // every lockout long, which errs on the strict side.
-        let wall_at_start = Timestamp::EPOCH.plus(since_epoch.unwrap_or_default());
-        Self { wall_at_start, up_at_start: uptime() }
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        Self { wall_at_start: wall(), up_at_start: uptime(), boot: boot.and_then(|id| BootId::parse(&id)) }
     }
 }
 
@@ -45,6 +33,19 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         self.wall_at_start.plus(uptime().saturating_sub(self.up_at_start))
     }
+
+    fn machine(&self) -> Option<Machine> {
+        Some(Machine { boot: self.boot, up: uptime(), wall: wall() })
+    }
+}
+
+/// What the wall clock shows. One that cannot be believed, before 1970 or after 9999, is taken for one
+/// that stands at its beginning: the data directory's own time is later, and counts.
+fn wall() -> Timestamp {
+    #[expect(clippy::disallowed_methods, reason = "the one reader of real time")]
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let shown = Timestamp::EPOCH.plus(since_epoch.unwrap_or_default());
+    if shown > LATEST { Timestamp::EPOCH } else { shown }
 }
 
 /// Time since the machine booted, time of suspension included. Never steps, never runs backwards.
@@ -52,34 +53,6 @@ fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
-}
-
-/// A clock that stands still until it is told to move, for tests and simulations.
-#[derive(Debug)]
-pub struct ManualClock(AtomicU64);
-
-impl ManualClock {
-    /// A clock that shows `start`.
-    pub fn starting_at(start: Timestamp) -> Self {
-        Self(AtomicU64::new(start.as_millis()))
-    }
-
-    /// Moves forward.
-    pub fn advance(&self, by: Duration) {
-        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        self.0.fetch_add(millis, Ordering::SeqCst);
-    }
-
-    /// Jumps, forwards or backwards.
-    pub fn set(&self, to: Timestamp) {
-        self.0.store(to.as_millis(), Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
-    }
 }
 
 #[cfg(test)]
@@ -96,5 +69,8 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+        let machine = clock.machine().expect("a machine");
+        assert!(machine.wall >= clock.wall_at_start && machine.up >= clock.up_at_start);
+        assert!(machine.boot.is_some(), "Linux tells which boot it is");
     }
 }

@@ -1,0 +1,125 @@
+//! The time that decisions are made with.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Clock, LATEST, Machine};
+use crate::domain::Timestamp;
+
+/// Time that only runs forwards, over a clock that may do anything.
+///
+/// It moves on by as much as its source does, and stands still when that steps back: a clock that is
+/// set back makes nothing last longer. One that is set forwards ends things early by as much. At
+/// start it is brought up to where the data directory has been ([`EngineClock::at_least`]).
+pub struct EngineClock {
+    source: Arc<dyn Clock>,
+    shown: Mutex<Shown>,
+}
+
+struct Shown {
+    /// The last reading of the source that could be believed.
+    source: Option<Timestamp>,
+    /// What was shown then.
+    time: Timestamp,
+}
+
+impl EngineClock {
+    /// Begins with what `source` shows.
+    pub fn over(source: Arc<dyn Clock>) -> Self {
+        let clock = Self { source, shown: Mutex::new(Shown { source: None, time: Timestamp::EPOCH }) };
+        clock.now();
+        clock
+    }
+
+    /// From now on it shows no less than `time`.
+    pub fn at_least(&self, time: Timestamp) {
+        let mut shown = self.shown();
+        shown.time = shown.time.max(time.min(LATEST));
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for EngineClock {
+    fn now(&self) -> Timestamp {
+        let mut shown = self.shown();
+        // Read under the lock: two readings in the wrong order would look like a step.
+        let source = self.source.now();
+        if source <= LATEST {
+            shown.time = match shown.source {
+                Some(before) => shown.time.plus(source.since(before)),
+                None => shown.time.max(source),
+            };
+            shown.source = Some(source);
+        }
+        shown.time
+    }
+
+    fn machine(&self) -> Option<Machine> {
+        self.source.machine()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::ManualClock;
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn clocks() -> (Arc<ManualClock>, EngineClock) {
+        let source = Arc::new(ManualClock::starting_at(START));
+        (Arc::clone(&source), EngineClock::over(source))
+    }
+
+    #[test]
+    fn when_its_source_is_set_back_it_goes_on_from_where_it_was() {
+        let (source, clock) = clocks();
+        source.set(Timestamp::EPOCH);
+        assert_eq!(clock.now(), START);
+        source.advance(SECOND);
+        assert_eq!(clock.now(), START.plus(SECOND), "and stands still no longer than the step");
+    }
+
+    #[test]
+    fn when_its_source_is_set_forwards_it_follows_by_as_much() {
+        let (source, clock) = clocks();
+        source.advance(HOUR);
+        assert_eq!(clock.now(), START.plus(HOUR));
+    }
+
+    #[test]
+    fn when_it_is_brought_up_to_a_time_it_never_shows_less() {
+        let (source, clock) = clocks();
+        clock.at_least(START.plus(HOUR));
+        assert_eq!(clock.now(), START.plus(HOUR));
+        clock.at_least(START);
+        source.advance(SECOND);
+        assert_eq!(clock.now(), START.plus(HOUR + SECOND), "and goes on at once");
+    }
+
+    #[test]
+    fn when_its_source_is_absurd_it_waits_until_it_is_not() {
+        let (source, clock) = clocks();
+        for absurd in [u64::MAX, u64::MAX - 1, LATEST.as_millis() + 1] {
+            source.set(Timestamp::from_millis(absurd));
+            assert_eq!(clock.now(), START);
+            let begun = EngineClock::over(Arc::clone(&source) as Arc<dyn Clock>);
+            begun.at_least(START);
+            assert_eq!(begun.now(), START);
+            source.set(START);
+            assert_eq!(begun.now(), START, "there was nothing to count from");
+        }
+        source.set(START.plus(SECOND));
+        assert_eq!(clock.now(), START.plus(SECOND));
+        clock.at_least(Timestamp::from_millis(u64::MAX));
+        assert_eq!(clock.now(), LATEST);
+        source.advance(SECOND);
+        assert_eq!(clock.now(), LATEST.plus(SECOND), "even there time goes on");
+    }
+}

@@ -1,0 +1,295 @@
+//! Clocks that jump, while the engine runs and across its restarts.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::world::{ANNA, World, code, secs, wrong};
+use crate::clock::{BootId, Machine};
+use crate::otp::{Clock, CodeLength, ManualClock, Otp, OtpError, StartError, Timestamp};
+
+const LIFE: Duration = secs(60);
+const TERM: Duration = secs(90);
+const HOUR: Duration = secs(3600);
+const YEAR: Duration = secs(365 * 24 * 3600);
+
+#[tokio::test]
+async fn when_the_clock_is_set_back_a_lockout_still_ends_after_its_term() {
+    let (world, otp) = locked().await;
+    for _ in 0..3 {
+        world.clock.advance(secs(20));
+        look(&otp).await;
+        set_back(&world, HOUR);
+        look(&otp).await;
+    }
+    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(30) }));
+    world.clock.advance(secs(30));
+    otp.send_sms(ANNA).await.expect("the lockout is over");
+}
+
+#[tokio::test]
+async fn when_the_clock_is_set_back_a_code_still_ends_after_its_life() {
+    let world = World::new();
+    let otp = start(&world).await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let code = code(&otp);
+    world.clock.advance(secs(30));
+    look(&otp).await;
+    set_back(&world, YEAR);
+    look(&otp).await;
+    world.clock.advance(secs(29));
+    assert!(otp.verify(ANNA, &wrong(&code)).await.request_valid(), "it is still good");
+    world.clock.advance(secs(1));
+    assert!(!otp.verify(ANNA, &code).await.code_valid());
+}
+
+#[tokio::test]
+async fn when_the_clock_is_set_forwards_a_lockout_ends_earlier_by_as_much_and_no_more() {
+    let (world, otp) = locked().await;
+    world.clock.advance(secs(40));
+    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(50) }));
+}
+
+#[tokio::test]
+async fn when_the_clock_is_set_back_over_a_restart_a_lockout_goes_on_where_it_was() {
+    let (world, otp) = locked().await;
+    world.clock.advance(secs(20));
+    otp.stop().await.expect("stopped");
+    set_back(&world, YEAR);
+    let otp = start(&world).await;
+    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(70) }));
+    world.clock.advance(secs(70));
+    otp.send_sms(ANNA).await.expect("the lockout is over");
+}
+
+#[tokio::test]
+async fn when_the_clock_is_set_back_over_a_restart_a_code_lives_no_longer() {
+    let world = World::new();
+    let otp = start(&world).await;
+    otp.send_sms(ANNA).await.expect("sent");
+    let code = code(&otp);
+    world.clock.advance(secs(50));
+    otp.stop().await.expect("stopped");
+    set_back(&world, HOUR);
+    let otp = start(&world).await;
+    assert!(otp.verify(ANNA, &wrong(&code)).await.request_valid(), "ten seconds are left");
+    world.clock.advance(secs(10));
+    assert!(!otp.verify(ANNA, &code).await.code_valid());
+}
+
+#[tokio::test]
+async fn when_the_clock_is_put_right_by_a_later_restart_nothing_lasts_longer() {
+    let (world, otp) = locked().await;
+    otp.stop().await.expect("stopped");
+    world.clock.advance(YEAR);
+    let otp = start(&world).await;
+    otp.send_sms(ANNA).await.expect("by the clock the lockout is long over");
+    lock_out(&otp).await;
+    world.clock.advance(secs(10));
+    otp.stop().await.expect("stopped");
+    set_back(&world, YEAR);
+    let otp = start(&world).await;
+    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(80) }));
+}
+
+#[tokio::test]
+async fn when_the_machine_stays_up_a_crash_and_a_clock_that_is_set_back_cost_nothing() {
+    let world = World::new();
+    let machine = OneBoot::starting_at(world.clock.now());
+    let otp = start_on(&world, &machine).await;
+    let file = world.directory.path().join("clock");
+    let mark = fs::read(&file).expect("a mark");
+    otp.send_sms(ANNA).await.expect("sent");
+    lock_out(&otp).await;
+    machine.passes(secs(30));
+    otp.stop().await.expect("stopped");
+    // As if it had been killed, and long after it last marked the time.
+    fs::write(&file, mark).expect("put the mark of the start back");
+    machine.passes(secs(30));
+    machine.wall.set(Timestamp::from_millis(1));
+    let otp = start_on(&world, &machine).await;
+    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(30) }));
+}
+
+#[tokio::test]
+async fn when_nobody_knows_how_far_time_had_come_nothing_lasts_longer_than_a_term_from_now() {
+    for damage in [None, Some("not a clock")] {
+        let (world, otp) = locked().await;
+        otp.stop().await.expect("stopped");
+        let file = world.directory.path().join("clock");
+        match damage {
+            None => fs::remove_file(&file).expect("remove"),
+            Some(text) => fs::write(&file, text).expect("write"),
+        }
+        set_back(&world, YEAR);
+        let otp = start(&world).await;
+        assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: TERM }));
+        // That is written down: it does not begin again with every start.
+        world.clock.advance(secs(80));
+        otp.stop().await.expect("stopped");
+        let otp = start(&world).await;
+        assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(10) }));
+    }
+}
+
+#[tokio::test]
+async fn when_the_clock_is_right_a_longer_lockout_survives_a_change_to_a_shorter_term() {
+    let (world, otp) = locked().await;
+    otp.stop().await.expect("stopped");
+    let shorter = world.builder().attempts(1, secs(5)).start().await.expect("an engine");
+    assert_eq!(shorter.send_sms(ANNA).await, Err(OtpError::Locked { remaining: TERM }));
+}
+
+#[tokio::test]
+async fn an_absurd_clock_neither_unlocks_nor_locks_for_ever() {
+    let year_9999 = crate::clock::LATEST.as_millis();
+    for absurd in [0, 1, year_9999 - 1, year_9999, year_9999 + 1, u64::MAX - 1, u64::MAX] {
+        let (world, otp) = locked().await;
+        otp.stop().await.expect("stopped");
+        let before = world.clock.now();
+        world.clock.set(Timestamp::from_millis(absurd));
+        let otp = start(&world).await;
+        let answer = otp.send_sms(ANNA).await;
+        if (before.as_millis()..=year_9999).contains(&absurd) {
+            // Nobody can know that this is not a long time later. What begins now has its term too.
+            answer.expect("sent");
+            lock_out(&otp).await;
+        } else {
+            assert_eq!(answer, Err(OtpError::Locked { remaining: TERM }), "{absurd}");
+        }
+        // Time goes on once the clock can be believed, from where it stood.
+        if absurd > before.as_millis() {
+            world.clock.set(before);
+        }
+        look(&otp).await;
+        assert!(otp.send_sms(ANNA).await.is_err(), "{absurd}");
+        world.clock.advance(TERM);
+        otp.send_sms(ANNA).await.unwrap_or_else(|error| panic!("{absurd}: {error}"));
+    }
+}
+
+/// `CLOCK_SEED=n` repeats one run.
+#[tokio::test]
+async fn whatever_the_clock_does_no_lockout_outlasts_its_term_nor_ends_early_by_more_than_the_jumps() {
+    let seeds = match std::env::var("CLOCK_SEED") {
+        Ok(seed) => vec![seed.parse().expect("a number")],
+        Err(_) => (0..20_u64).collect(),
+    };
+    for seed in seeds {
+        println!("CLOCK_SEED={seed}");
+        let mut random = StdRng::seed_from_u64(seed);
+        let (world, mut otp) = locked().await;
+        // What passes on a clock that is right, and by how much it was set forwards.
+        let (mut passed, mut forwards) = (Duration::ZERO, Duration::ZERO);
+        while passed < TERM {
+            match random.random_range(0..6) {
+                0 => set_back(&world, secs(random.random_range(1..10_000))),
+                1 => {
+                    let by = secs(random.random_range(1..20));
+                    world.clock.advance(by);
+                    forwards += by;
+                }
+                2 => {
+                    otp.stop().await.expect("stopped");
+                    // Forwards over a restart is followed as far as it is ahead of where time was.
+                    if random.random() {
+                        set_back(&world, secs(random.random_range(1..10_000)));
+                    }
+                    otp = start(&world).await;
+                }
+                _ => {
+                    let by = secs(random.random_range(1..10)).min(TERM - passed);
+                    world.clock.advance(by);
+                    passed += by;
+                }
+            }
+            match otp.send_sms(ANNA).await {
+                Err(OtpError::Locked { remaining }) => {
+                    assert!(remaining + passed <= TERM, "{remaining:?} after {passed:?}");
+                    assert!(remaining + passed + forwards >= TERM, "{remaining:?}, {passed:?}, {forwards:?}");
+                }
+                Ok(_) => {
+                    assert!(passed + forwards >= TERM, "unlocked after {passed:?} and {forwards:?}");
+                    break;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        otp.stop().await.expect("stopped");
+    }
+}
+
+/// A machine that stays up while its wall clock is set.
+struct OneBoot {
+    wall: ManualClock,
+    up: ManualClock,
+}
+
+impl OneBoot {
+    fn starting_at(wall: Timestamp) -> Arc<Self> {
+        let up = ManualClock::starting_at(Timestamp::from_millis(5_000));
+        Arc::new(Self { wall: ManualClock::starting_at(wall), up })
+    }
+
+    fn passes(&self, time: Duration) {
+        self.wall.advance(time);
+        self.up.advance(time);
+    }
+}
+
+impl Clock for OneBoot {
+    fn now(&self) -> Timestamp {
+        self.wall.now()
+    }
+
+    fn machine(&self) -> Option<Machine> {
+        let boot = BootId::from_bytes([3; 16]);
+        Some(Machine { boot, up: self.up.now().since(Timestamp::EPOCH), wall: self.wall.now() })
+    }
+}
+
+/// Three attempts, so that two wrong codes are allowed and the third one locks.
+async fn start(world: &World) -> Otp {
+    start_on(world, &(Arc::clone(&world.clock) as Arc<_>)).await
+}
+
+/// As soon as whoever was dropped has let go.
+async fn start_on<C: Clock>(world: &World, clock: &Arc<C>) -> Otp {
+    let length = CodeLength::new(6).expect("a length");
+    loop {
+        let builder = world.builder().clock(Arc::clone(clock) as Arc<dyn Clock>);
+        match builder.code(length, LIFE).attempts(3, TERM).start().await {
+            Err(StartError::InUse { .. }) => tokio::task::yield_now().await,
+            started => return started.expect("an engine"),
+        }
+    }
+}
+
+/// A number that was locked out just now.
+async fn locked() -> (World, Otp) {
+    let world = World::new();
+    let otp = start(&world).await;
+    otp.send_sms(ANNA).await.expect("sent");
+    lock_out(&otp).await;
+    (world, otp)
+}
+
+async fn lock_out(otp: &Otp) {
+    for _ in 0..3 {
+        assert!(!otp.verify(ANNA, &wrong(&code(otp))).await.code_valid());
+    }
+    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: TERM }));
+}
+
+/// Time is what somebody has seen of it; a server that runs looks many times a second.
+async fn look(otp: &Otp) {
+    assert!(!otp.verify("+359888123456", "123456").await.code_valid());
+}
+
+fn set_back(world: &World, by: Duration) {
+    let back = world.clock.now().as_millis().saturating_sub(u64::try_from(by.as_millis()).expect("it fits"));
+    world.clock.set(Timestamp::from_millis(back));
+}

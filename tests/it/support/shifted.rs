@@ -1,0 +1,59 @@
+//! A wall clock that is wrong: a library that is preloaded into the program, built with the C compiler that
+//! Rust links with anyway.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Setup;
+
+/// The wall clock of a program, relative to that of this machine.
+pub struct Shifted {
+    home: PathBuf,
+}
+
+impl Shifted {
+    /// Has the program of this setup run under a clock of its own, which is right so far.
+    pub fn over(setup: Setup) -> (Self, Setup) {
+        let home = setup.home().to_owned();
+        let library = home.join("clock_shim.so");
+        build(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/shims/clock.c"), &library);
+        let shifted = Self { home };
+        shifted.by(0);
+        let setup = setup
+            .env("LD_PRELOAD", library.to_str().expect("a path in UTF-8"))
+            .env("CLOCK_SHIFT_FILE", shifted.shift().to_str().expect("a path in UTF-8"))
+            .env("CLOCK_BOOT_FILE", shifted.boot().to_str().expect("a path in UTF-8"));
+        shifted.reboot(1);
+        (shifted, setup)
+    }
+
+    /// Sets the wall clock to so many seconds ahead of the machine's.
+    pub fn by(&self, seconds: i64) {
+        write_whole(&self.shift(), &seconds.to_string());
+    }
+
+    /// From now on a start finds another boot of the machine.
+    pub fn reboot(&self, number: u8) {
+        write_whole(&self.boot(), &format!("00000000-0000-4000-8000-0000000000{number:02x}\n"));
+    }
+
+    fn shift(&self) -> PathBuf {
+        self.home.join("clock_shift")
+    }
+
+    fn boot(&self) -> PathBuf {
+        self.home.join("boot_id")
+    }
+}
+
+/// The program may be reading it.
+fn write_whole(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).expect("write a file for the test");
+}
+
+fn build(source: PathBuf, library: &Path) {
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(library).arg(source).output();
+    let built = built.expect("run cc, the C compiler, which Rust needs for linking");
+    assert!(built.status.success(), "cc: {}", String::from_utf8_lossy(&built.stderr));
+}
