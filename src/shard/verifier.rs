@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, TryAcquireError, watch};
 use super::command::{Answer, CheckCommand, Command, CommandKind, NumberKey, Reply, SendCommand};
 use super::decide::Judge;
 use super::follow_up::{self, FollowUps};
+use super::room::{Occupancy, Room};
 use super::router::Router;
 use super::supervisor::{self, Supervisor};
 use super::surroundings::Surroundings;
@@ -111,6 +112,9 @@ pub enum Refusal {
     /// The messages waiting for the gateway have filled their queue.
     #[error("too many messages are waiting for the gateway")]
     SendsOverloaded,
+    /// As many numbers are remembered as may be, and this one is not among them.
+    #[error("too many numbers are remembered already")]
+    TooManyNumbers,
     /// The decision could not be made durable.
     #[error("the store is not available")]
     StoreUnavailable,
@@ -162,6 +166,7 @@ impl Verifier {
             clock,
             server_key: server_key.clone(),
             router,
+            room: Room::new(bounds.numbers),
             commit_timeout: bounds.commit_timeout,
         });
         // Delivery's own budget begins when the decision is durable.
@@ -243,6 +248,11 @@ impl Verifier {
     /// Commands accepted and not yet answered.
     pub fn commands_in_flight(&self) -> usize {
         usize::try_from(self.bound).unwrap_or(usize::MAX).saturating_sub(self.places.available_permits())
+    }
+
+    /// How many numbers are remembered, and how many may be, for `/readyz`.
+    pub fn occupancy(&self) -> Occupancy {
+        self.around.room.occupancy()
     }
 
     /// Whether every shard is running, for `/readyz`.
