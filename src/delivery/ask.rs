@@ -51,7 +51,7 @@ impl Delivery {
         if trip.time_has_passed && budget.left() < budget.least {
             return Asked::NoTime;
         }
-        let place = match outlet.places.take(patience).await {
+        let place = match outlet.places.take(patience, budget.end).await {
             Ok(place) => place,
             Err(error) => {
                 trip.time_has_passed = true;
