@@ -52,6 +52,15 @@ impl Room {
         self.held.load(Ordering::Relaxed) >= self.limit
     }
 
+    /// Whether a new number is refused now; says so if it is the first one.
+    pub fn refuses(&self) -> bool {
+        let refuses = self.is_full();
+        if refuses {
+            self.say(Level::Full);
+        }
+        refuses
+    }
+
     /// Takes a place if there is one.
     fn try_enter(&self) -> bool {
         let more = |held| (held < self.limit).then_some(held + 1);
@@ -197,7 +206,9 @@ mod tests {
         room.enter();
         assert_eq!(said(), Level::Scarce as u8);
         assert!(room.try_enter());
-        assert!(!room.try_enter());
+        assert!(room.is_full());
+        assert_eq!(said(), Level::Scarce as u8, "nobody was refused yet");
+        assert!(room.refuses() && !room.try_enter());
         assert_eq!(said(), Level::Full as u8);
         room.leave(2);
         assert_eq!(said(), Level::Full as u8, "one place freed and taken is no news");

@@ -104,7 +104,8 @@ impl Core {
             && command.remembers_a_new_number()
             && self.loads.none_of(&command.key)
             && !self.table.holds(&command.key)
-            && !(self.free_some(now) && !self.table.room().is_full())
+            && (!self.free_some(now) || self.table.room().is_full())
+            && self.table.room().refuses()
     }
 
     /// Frees ended numbers of this shard, if a few looks find any.

@@ -1,6 +1,6 @@
 //! More sends than the gateway or the limits can take.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::documented::{incorrect, sent, verified};
@@ -8,7 +8,7 @@ use crate::support::{Answer, Reply, World, until};
 
 #[tokio::test]
 async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
-    let world = World::with([("max-commands", json!(8))]).await;
+    let world = World::with([("max-commands", json!(8)), patient()]).await;
     let (known, code) = world.number_with_code().await;
     world.twilio.otherwise(Reply::Hang);
     let mut hanging = JoinSet::new();
@@ -32,8 +32,7 @@ async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
 
 #[tokio::test]
 async fn while_a_gateway_says_nothing_all_sends_end_in_a_named_refusal_and_checks_are_answered() {
-    let settings =
-        [("max-sends", json!(4)), ("max-sends-waiting", json!(8)), ("breaker-failures", json!(1000))];
+    let settings = [("max-sends", json!(4)), ("max-sends-waiting", json!(8)), patient()];
     let world = World::with(settings).await;
     let mut known = Vec::new();
     for _ in 0..5 {
@@ -56,13 +55,12 @@ async fn while_a_gateway_says_nothing_all_sends_end_in_a_named_refusal_and_check
     for (number, code) in &known {
         world.verify(number, code).await.expects(verified(number));
     }
-    assert_eq!(crowd.len(), 12, "no more were let in than there are places");
+    assert_eq!(world.twilio.received().len(), 9, "no more are at the gateway than there are places");
 
     world.twilio.release();
-    for answer in crowd.join_all().await {
-        assert_eq!(answer.status(), 200);
-    }
-    let crowded = |event: &serde_json::Value| {
+    let served = crowd.join_all().await.iter().filter(|answer| answer.status() == 200).count();
+    assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 who wait");
+    let crowded = |event: &Value| {
         event["message"].as_str().is_some_and(|m| m.starts_with("too many messages are waiting"))
     };
     let said = world.server.output().events().into_iter().filter(crowded).count();
@@ -74,7 +72,7 @@ async fn while_a_gateway_says_nothing_all_sends_end_in_a_named_refusal_and_check
 
 #[tokio::test]
 async fn ten_times_more_requests_than_there_are_places_are_answered_or_refused_and_then_all_is_back() {
-    let world = World::with([("max-commands", json!(16))]).await;
+    let world = World::with([("max-commands", json!(16)), patient()]).await;
     let mut crowd = JoinSet::new();
     for _ in 0..160 {
         let (client, number) = (world.server.client.clone(), world.number());
@@ -111,4 +109,9 @@ async fn ten_times_more_requests_than_there_are_places_are_answered_or_refused_a
 fn refused(answer: &Answer, message: &str) {
     assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(message)));
     answer.expects_retry_after();
+}
+
+/// What hangs does so until it is released, also on a slow machine.
+fn patient() -> (&'static str, Value) {
+    ("send-budget", json!("60s"))
 }
