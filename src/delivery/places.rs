@@ -32,14 +32,29 @@ pub(super) struct Places {
 pub(super) struct Place<'a> {
     /// Whether it took a wait to get it.
     pub waited: bool,
-    since: Instant,
+    /// When the gateway was asked; a place that was given back unused says nothing about its pace.
+    asked: Option<Instant>,
     places: &'a Places,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.places.pace().freed(now().saturating_duration_since(self.since));
+        if let Some(asked) = self.asked {
+            self.places.pace().freed(now().saturating_duration_since(asked));
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The gateway is asked from now on.
+    pub fn ask(&mut self) {
+        self.asked = Some(now());
+    }
+
+    /// How long the gateway takes for an answer these days.
+    pub fn typical(&self) -> Duration {
+        self.places.pace().typical(now())
     }
 }
 
@@ -120,9 +135,8 @@ impl Places {
     }
 
     fn place<'a>(&'a self, permit: SemaphorePermit<'a>, waited: bool) -> Place<'a> {
-        let since = now();
-        self.pace().taken(since);
-        Place { waited, since, places: self, _permit: permit }
+        self.pace().taken(now());
+        Place { waited, asked: None, places: self, _permit: permit }
     }
 
     fn waiting(&self) -> usize {
