@@ -84,7 +84,8 @@ pub fn deps(
     simulator: Option<Arc<Simulator>>,
     request_id_prefix: u32,
 ) -> Deps<Late> {
-    let (for_readiness, for_gateways, stopping) = (late.clone(), late.clone(), Arc::clone(stopping));
+    let (for_readiness, for_gateways, for_numbers) = (late.clone(), late.clone(), late.clone());
+    let stopping = Arc::clone(stopping);
     let reports = TwilioReports::new(settings, late.clone());
     Deps {
         verifier: late.clone(),
@@ -101,6 +102,7 @@ pub fn deps(
             let states = for_gateways.running().map(|running| running.delivery.states());
             states.unwrap_or_default().into_iter().map(health).collect()
         }),
+        numbers: Arc::new(move || for_numbers.running().map(|running| running.verifier.occupancy())),
         channels: channels(settings),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         pages: simulator

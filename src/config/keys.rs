@@ -15,8 +15,8 @@ use super::message::{LocaleTag, MessageText, MessageTexts, WebDomain};
 use super::nested::Root;
 use super::ranges::{
     Attempts, BodyBytes, BreakerFailures, BreakerWait, CodeLife, Commands, CommandsPerNumber, Connections,
-    Digits, IdleWait, Lockout, Port, RequestWait, Retries, RetryWait, RingTime, Sends, SendsWaiting, Shards,
-    Span, StopBudget, TrackerAge, TrackerSize, Whole, WholeRange, WorkBudget, WorkflowSends,
+    Digits, IdleWait, Lockout, Numbers, Port, RequestWait, Retries, RetryWait, RingTime, Sends, SendsWaiting,
+    Shards, Span, StopBudget, TrackerAge, TrackerSize, Whole, WholeRange, WorkBudget, WorkflowSends,
 };
 use super::settings::{
     AnswerSet, Bounds, BreakerSettings, DeliverySettings, LogFormat, RetrySettings, TrackerSettings,
@@ -130,6 +130,9 @@ pub struct Keys {
     pub idle_timeout: Given<Span<IdleWait>>,
     /// Open connections.
     pub max_connections: Given<Whole<Connections>>,
+    /// Numbers of which something is remembered: an outstanding code, a count, a lockout. Beyond it new
+    /// numbers are refused, known ones are not.
+    pub max_numbers: Given<Whole<Numbers>>,
     /// Commands accepted and not yet answered.
     pub max_commands: Given<Whole<Commands>>,
     /// Commands accepted and not yet answered for one number.
@@ -198,6 +201,7 @@ pub fn defaults() -> serde_json::Map<String, serde_json::Value> {
         "body-timeout": time(bounds.body_timeout),
         "idle-timeout": time(bounds.idle_timeout),
         "max-connections": bounds.connections,
+        "max-numbers": bounds.numbers,
         "max-commands": bounds.commands,
         "max-commands-per-number": bounds.commands_per_number,
         "max-sends": bounds.sends,

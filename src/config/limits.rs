@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::kinds::Brand;
 use super::ranges::{
     Attempts, BodyBytes, BreakerFailures, BreakerWait, CodeLife, Commands, CommandsPerNumber, Lockout,
-    Retries, RetryWait, Sends, SendsWaiting, Shards, SpanRange, StepWait, TrackerAge, TrackerSize,
+    Numbers, Retries, RetryWait, Sends, SendsWaiting, Shards, SpanRange, StepWait, TrackerAge, TrackerSize,
     WholeRange, WorkBudget, WorkflowSends,
 };
 use super::settings::{Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings};
@@ -79,6 +79,7 @@ pub fn tracker(tracker: &TrackerSettings) -> Result<(), SettingError> {
 /// The limits of an engine, without those of its HTTP front end.
 pub fn engine(bounds: &Bounds, shards: usize) -> Result<(), SettingError> {
     whole::<Shards>("shards", shards)?;
+    whole::<Numbers>("bounds.numbers", bounds.numbers)?;
     whole::<Commands>("bounds.commands", bounds.commands)?;
     whole::<CommandsPerNumber>("bounds.commands_per_number", bounds.commands_per_number)?;
     whole::<Sends>("bounds.sends", bounds.sends)?;

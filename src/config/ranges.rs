@@ -161,6 +161,7 @@ whole_ranges! {
     Digits: 4 to 10, "fewer are guessed too easily, more are mistyped";
     BodyBytes: 256 to 1_048_576, "requests are a few hundred bytes and are held in memory";
     Connections: 1 to 1_000_000, "each holds memory and a file descriptor";
+    Numbers: 1 to 1_000_000_000, "each holds memory until its record has ended";
     Commands: 1 to 1_000_000, "each holds memory until it is answered";
     CommandsPerNumber: 1 to 10_000, "one number must not be able to take every place";
     Sends: 1 to 100_000, "each holds a connection to the provider";

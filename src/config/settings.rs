@@ -271,6 +271,8 @@ pub struct Bounds {
     pub idle_timeout: Duration,
     /// Open connections.
     pub connections: usize,
+    /// Numbers of which something is remembered.
+    pub numbers: usize,
     /// Commands accepted and not yet answered.
     pub commands: usize,
     /// Of these, for one number.
@@ -295,6 +297,7 @@ impl Default for Bounds {
             body_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             connections: 10_000,
+            numbers: 2_000_000,
             commands: 20_000,
             commands_per_number: 64,
             sends: 512,

@@ -51,14 +51,15 @@ impl Delivery {
         if trip.time_has_passed && budget.left() < budget.least {
             return Asked::NoTime;
         }
-        let place = match outlet.places.take(patience).await {
+        let mut place = match outlet.places.take(patience, budget.end).await {
             Ok(place) => place,
             Err(error) => {
                 trip.time_has_passed = true;
                 return Asked::NoPlace(error);
             }
         };
-        if place.waited && budget.left() < budget.least {
+        // Without time for an answer the message would leave, and nobody would be told whether it did.
+        if place.waited && budget.left() < budget.least.max(place.typical()) {
             return Asked::NoPlace(DeliveryError::TimedOutWaiting);
         }
         if trip.is_follow_up() && trip.hops.is_empty() {
@@ -81,6 +82,7 @@ impl Delivery {
         let Some(pass) = outlet.guard.enter(self.clock.now()) else {
             return Asked::OutOfService;
         };
+        place.ask();
         let answer = timeout_at(budget.end, outlet.gateway.send(&message)).await.ok();
         let now = self.clock.now();
         pass.answered(answer.as_ref(), now);

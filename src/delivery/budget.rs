@@ -28,10 +28,11 @@ impl Budget {
     }
 }
 
+/// The present moment.
 #[expect(
     clippy::disallowed_methods,
     reason = "tokio's own time, which a test can stop; it measures a wait and dates nothing"
 )]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }

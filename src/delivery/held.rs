@@ -60,8 +60,9 @@ impl Delivery {
         if outlet.guard.keeps_out(self.clock.now()) {
             return Err(DeliveryError::OutOfService);
         }
-        let place = outlet.places.take(end).await?;
+        let mut place = outlet.places.take(end, end).await?;
         let pass = outlet.guard.enter(self.clock.now()).ok_or(DeliveryError::OutOfService)?;
+        place.ask();
         Ok((place, pass))
     }
 

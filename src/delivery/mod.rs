@@ -22,6 +22,7 @@ mod job;
 mod log;
 mod next_step;
 mod outlet;
+mod pace;
 mod pass;
 mod places;
 mod state;
@@ -37,7 +38,7 @@ use rand::rngs::StdRng;
 
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings};
-use crate::domain::{Channel, GatewayName, Held, Routing};
+use crate::domain::{Channel, GatewayName, Held, PhoneNumber, Routing};
 use crate::gateway::Gateway;
 use crate::template::Templates;
 
@@ -48,6 +49,7 @@ pub use held::CheckError;
 pub use job::{Delivered, Job, Purpose};
 pub use state::GatewayState;
 
+use budget::Budget;
 use outlet::Outlet;
 use tracker::Tracker;
 use trip::Trip;
@@ -135,6 +137,29 @@ impl Delivery {
     /// What is remembered about sends, and what is still to be sent.
     pub const fn tracker(&self) -> &Tracker {
         &self.tracker
+    }
+
+    /// Whether a first message to this number would be refused for want of room, whatever it said. A cheap
+    /// look, so that a flood of them is refused before anything is decided and written. `false` where
+    /// there may be another way: a further channel, or a later time.
+    pub fn is_crowded(&self, number: PhoneNumber, channel: Channel) -> bool {
+        let (now, end) = (self.clock.now(), Budget::starting_now(self.send_budget).end);
+        let mut crowded = false;
+        for name in self.routing.order(number) {
+            let carriers = self.outlets.iter().filter(|o| o.routed_as == name && o.serves(channel));
+            for outlet in carriers {
+                if outlet.guard.keeps_out(now) {
+                    if self.settings.retry.is_some() {
+                        return false;
+                    }
+                } else if !outlet.places.are_crowded(end) {
+                    return false;
+                } else {
+                    crowded = true;
+                }
+            }
+        }
+        crowded && self.settings.workflow.is_empty()
     }
 
     /// The gateways that may carry a trip's message on a channel, in their order, each with its place in

@@ -1,21 +1,30 @@
 //! How many messages may be at the gateway, and how many may wait for that.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::DeliveryError;
+use super::budget::now;
+use super::pace::Pace;
 use crate::domain::GatewayName;
 
 /// The places at one gateway, and the queue in front of them: first come, first served.
+///
+/// Only those wait who will probably get a place in time. If all did, a gateway that is too slow for what is
+/// asked of it would get every message at the end of its budget, and none would be answered in time.
 pub(super) struct Places {
     gateway: GatewayName,
     at_gateway: Semaphore,
+    places: usize,
     in_queue: Semaphore,
     queue_length: usize,
-    /// Whether the queue has been full since a place was last free: said once, not per message.
+    pace: Mutex<Pace>,
+    /// Whether somebody was refused since a place was last free: said once, not per message.
     full: AtomicBool,
 }
 
@@ -23,43 +32,65 @@ pub(super) struct Places {
 pub(super) struct Place<'a> {
     /// Whether it took a wait to get it.
     pub waited: bool,
+    /// When the gateway was asked; a place that was given back unused says nothing about its pace.
+    asked: Option<Instant>,
+    places: &'a Places,
     _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(asked) = self.asked {
+            self.places.pace().freed(now().saturating_duration_since(asked));
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The gateway is asked from now on.
+    pub fn ask(&mut self) {
+        self.asked = Some(now());
+    }
+
+    /// How long the gateway takes for an answer these days.
+    pub fn typical(&self) -> Duration {
+        self.places.pace().typical(now())
+    }
 }
 
 impl Places {
     pub fn new(gateway: GatewayName, at_gateway: usize, in_queue: usize) -> Self {
+        let places = at_gateway.min(Semaphore::MAX_PERMITS);
         let queue_length = in_queue.min(Semaphore::MAX_PERMITS);
         Self {
             gateway,
-            at_gateway: Semaphore::new(at_gateway.min(Semaphore::MAX_PERMITS)),
+            at_gateway: Semaphore::new(places),
+            places,
             in_queue: Semaphore::new(queue_length),
             queue_length,
+            pace: Mutex::default(),
             full: AtomicBool::new(false),
         }
     }
 
-    /// Takes a place, if need be after waiting for one until `end`.
-    pub async fn take(&self, end: Instant) -> Result<Place<'_>, DeliveryError> {
+    /// Takes a place, if need be after waiting for one until `patience`. Refuses at once when all who may
+    /// wait do, or when a place will probably not come before `patience`, or too late for an answer of
+    /// the gateway before `end`.
+    pub async fn take(&self, patience: Instant, end: Instant) -> Result<Place<'_>, DeliveryError> {
         // Those who wait are served before this can succeed.
         if let Ok(permit) = self.at_gateway.try_acquire() {
             // A free place means that nobody waits any more: the overload is over.
             if self.full.load(Ordering::Relaxed) {
                 self.full.store(false, Ordering::Relaxed);
             }
-            return Ok(Place { waited: false, _permit: permit });
+            return Ok(self.place(permit, false));
         }
+        self.look_at_the_queue(patience, end)?;
         let Ok(_queued) = self.in_queue.try_acquire() else {
-            if !self.full.swap(true, Ordering::Relaxed) {
-                warn!(
-                    gateway = self.gateway.as_str(),
-                    waiting = self.queue_length,
-                    "too many messages are waiting for the gateway: more are refused until there is room"
-                );
-            }
-            return Err(DeliveryError::Overloaded);
+            return Err(self.overloaded(Duration::ZERO));
         };
-        match timeout_at(end, self.at_gateway.acquire()).await {
-            Ok(Ok(permit)) => Ok(Place { waited: true, _permit: permit }),
+        match timeout_at(patience, self.at_gateway.acquire()).await {
+            Ok(Ok(permit)) => Ok(self.place(permit, true)),
             // The semaphore is never closed; if it were, nothing would be sent either.
             Ok(Err(_)) | Err(_) => Err(DeliveryError::TimedOutWaiting),
         }
@@ -67,6 +98,53 @@ impl Places {
 
     /// Takes a place if one is free and nobody waits for it.
     pub fn take_free(&self) -> Option<Place<'_>> {
-        self.at_gateway.try_acquire().ok().map(|permit| Place { waited: false, _permit: permit })
+        self.at_gateway.try_acquire().ok().map(|permit| self.place(permit, false))
+    }
+
+    /// Whether somebody who came now would be refused.
+    pub fn are_crowded(&self, end: Instant) -> bool {
+        self.at_gateway.available_permits() == 0 && self.look_at_the_queue(end, end).is_err()
+    }
+
+    fn look_at_the_queue(&self, patience: Instant, end: Instant) -> Result<(), DeliveryError> {
+        let (now, waiting) = (now(), self.waiting());
+        let (wait, typical) = {
+            let pace = self.pace();
+            (pace.wait(waiting, self.places, now), pace.typical(now))
+        };
+        let time_for = |what: Duration, until: Instant| what <= until.saturating_duration_since(now);
+        if waiting < self.queue_length
+            && time_for(wait, patience)
+            && time_for(wait.saturating_add(typical), end)
+        {
+            return Ok(());
+        }
+        Err(self.overloaded(wait))
+    }
+
+    fn overloaded(&self, wait: Duration) -> DeliveryError {
+        if !self.full.swap(true, Ordering::Relaxed) {
+            warn!(
+                gateway = self.gateway.as_str(),
+                waiting = self.waiting(),
+                expected_wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                "too many messages are waiting for the gateway: more are refused until there is room"
+            );
+        }
+        DeliveryError::Overloaded
+    }
+
+    fn place<'a>(&'a self, permit: SemaphorePermit<'a>, waited: bool) -> Place<'a> {
+        self.pace().taken(now());
+        Place { waited, asked: None, places: self, _permit: permit }
+    }
+
+    fn waiting(&self) -> usize {
+        self.queue_length.saturating_sub(self.in_queue.available_permits())
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        // Every change is complete before the lock opens, so a panic elsewhere spoils nothing.
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

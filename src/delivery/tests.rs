@@ -1,4 +1,5 @@
 mod circuits;
+mod crowd;
 mod fallback;
 mod gateways;
 mod held;

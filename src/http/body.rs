@@ -2,26 +2,31 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::Semaphore;
 
 use super::bad_body::BadBody;
 use super::problem::Problem;
+use crate::shard::Refusal;
 
 /// A request's body, and how much of it has been taken off the connection.
 pub struct RequestBody {
     incoming: Incoming,
     complete: bool,
+    in_parts: Arc<Semaphore>,
 }
 
 impl RequestBody {
-    /// Takes over what hyper hands out.
-    pub fn new(incoming: Incoming) -> Self {
+    /// Takes over what hyper hands out. A body that does not arrive in one piece takes a place of
+    /// `in_parts` until it is whole.
+    pub fn new(incoming: Incoming, in_parts: Arc<Semaphore>) -> Self {
         let complete = incoming.is_end_stream();
-        Self { incoming, complete }
+        Self { incoming, complete, in_parts }
     }
 
     /// Whether the connection still holds, or is still to receive, a part of it.
@@ -29,15 +34,19 @@ impl RequestBody {
         !self.complete
     }
 
-    /// The whole body. One that arrived together with its head is neither copied nor timed.
+    /// The whole body. One that arrived together with its head is neither copied nor timed, and needs no
+    /// place: the slow bodies of some clients, which may open hundreds of streams each, fill memory up to
+    /// a limit and keep out nobody whose request is there.
     pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
         if self.incoming.size_hint().lower() > limit as u64 {
             return Err(Problem::BodyTooLarge(limit));
         }
+        let in_parts = Arc::clone(&self.in_parts);
         let mut whole = pin!(self.collect(limit));
         if let Poll::Ready(body) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
             return body;
         }
+        let Ok(_place) = in_parts.try_acquire() else { return Err(Problem::Refused(Refusal::Overloaded)) };
         tokio::time::timeout(time, whole).await.unwrap_or(Err(Problem::BodyTooSlow))
     }
 

@@ -11,6 +11,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
+use crate::shard::room::Occupancy;
 use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest, Verifier};
 
 /// Whether the server can do its work now; else the reasons, for `/readyz`. Asked at each request
@@ -19,6 +20,10 @@ pub type Readiness = Arc<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>;
 
 /// How the gateways are, for `/readyz`, in the order in which they are tried. As cheap as [`Readiness`].
 pub type Gateways = Arc<dyn Fn() -> Vec<GatewayHealth> + Send + Sync>;
+
+/// How many numbers are remembered and may be, for `/readyz`; `None` while they are being loaded. As cheap
+/// as [`Readiness`].
+pub type Numbers = Arc<dyn Fn() -> Option<Occupancy> + Send + Sync>;
 
 /// Everything the endpoints need.
 pub struct Deps<V = Verifier> {
@@ -38,6 +43,8 @@ pub struct Deps<V = Verifier> {
     pub readiness: Readiness,
     /// The gateways' part of `/readyz`.
     pub gateways: Gateways,
+    /// The numbers' part of `/readyz`.
+    pub numbers: Numbers,
     /// The channels that a send may ask for.
     pub channels: Vec<Channel>,
     /// Takes what Twilio reports; `None` when nothing is to be reported, and the paths do not exist.

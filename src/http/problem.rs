@@ -57,6 +57,7 @@ impl Problem {
             Self::Refused(
                 Refusal::Overloaded
                 | Refusal::SendsOverloaded
+                | Refusal::TooManyNumbers
                 | Refusal::StoreUnavailable
                 | Refusal::Stopping,
             )
@@ -91,6 +92,9 @@ impl Problem {
             }
             Self::Refused(Refusal::SendsOverloaded) => {
                 "Too many messages are waiting to be sent. Try again shortly."
+            }
+            Self::Refused(Refusal::TooManyNumbers) => {
+                "Too many numbers are being verified. Try again shortly."
             }
             Self::Refused(Refusal::StoreUnavailable) => {
                 "The request could not be stored safely. Try again shortly."

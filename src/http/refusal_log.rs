@@ -12,7 +12,7 @@ use crate::shard::Refusal;
 /// and a line for each would make it worse.
 pub struct RefusalLog {
     since_start: Stopwatch,
-    slots: [Slot; 5],
+    slots: [Slot; 6],
 }
 
 /// One kind of event of which anybody can cause as many as they like: a line a second at most.
@@ -71,6 +71,7 @@ impl RefusalLog {
             Refusal::SendsOverloaded => 2,
             Refusal::StoreUnavailable => 3,
             Refusal::Stopping => 4,
+            Refusal::TooManyNumbers => 5,
         }];
         slot.count(second)
     }

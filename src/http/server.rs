@@ -34,7 +34,10 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(ended) = front.open.join_next() => log_panic(ended),
+            Some(ended) = front.open.join_next() => {
+                log_panic(ended);
+                front.count();
+            }
             Some(ended) = front.turned_away.join_next() => log_panic(ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _peer)) => front.admit(stream),
@@ -87,6 +90,7 @@ impl<V: Verify> Front<V> {
             // fails only when the peer is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
             self.open.spawn(connection::serve(stream, Arc::clone(&self.server), self.accepted));
+            self.count();
             return;
         }
         if !self.is_full {
@@ -98,6 +102,11 @@ impl<V: Verify> Front<V> {
             let answer = connection::raw_answer(Problem::TooManyConnections, &id);
             self.turned_away.spawn(turn_away(stream, answer));
         }
+    }
+
+    /// Says whether connections are scarce.
+    fn count(&self) {
+        self.server.crowd.note(self.open.len(), self.server.deps.bounds.connections);
     }
 
     /// Ends all connections after what they are answering.

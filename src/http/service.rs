@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -28,7 +29,7 @@ pub async fn respond<V: Verify>(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, incoming) = request.into_parts();
-    let mut body = RequestBody::new(incoming);
+    let mut body = RequestBody::new(incoming, Arc::clone(&turn.server().bodies_in_parts));
     let route = route_of(head.uri.path(), turn.server().deps.callbacks.as_deref());
     let id = request_id::from_client(&head.headers).unwrap_or_else(|| turn.request_id());
     let stopwatch = enabled!(Level::DEBUG).then(Stopwatch::start);

@@ -71,6 +71,20 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether it leaves state behind even if nothing was known of its number. Everything else about
+    /// such a number comes to nothing.
+    pub const fn remembers_a_new_number(&self) -> bool {
+        match self.kind {
+            CommandKind::Send(_) => true,
+            CommandKind::Resume(_)
+            | CommandKind::Check(_)
+            | CommandKind::Settle(_)
+            | CommandKind::SettleCheck(_) => false,
+        }
+    }
+}
+
 /// What is asked. Each kind carries its own decision, which leaves only when it is durable.
 #[derive(Debug)]
 pub enum CommandKind {

@@ -14,6 +14,7 @@ mod dispatch;
 mod follow_up;
 mod message;
 pub mod record;
+pub mod room;
 mod router;
 mod supervisor;
 mod surroundings;

@@ -161,7 +161,7 @@ async fn load(around: &Arc<Surroundings>, only: Option<usize>) -> Result<Vec<Tab
         damage: Option<record::StateRecordError>,
     }
     let shards = around.router.shards();
-    let tables = (0..shards).map(|_| Table::default()).collect();
+    let tables = (0..shards).map(|_| Table::within(Arc::clone(&around.room))).collect();
     let loaded = Arc::new(Mutex::new(Loaded { tables, damage: None }));
     let (into, router) = (Arc::clone(&loaded), Arc::clone(&around.router));
     around

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::room::Room;
 use super::router::Router;
 use crate::clock::Clock;
 use crate::delivery::Delivery;
@@ -21,6 +22,8 @@ pub struct Surroundings {
     pub server_key: ServerKey,
     /// Where the results of sends go: to whoever owns the number then.
     pub router: Arc<Router>,
+    /// How many numbers may be remembered, by all shards together.
+    pub room: Arc<Room>,
     /// How long a commit may take before it counts as failed.
     pub commit_timeout: Duration,
 }

@@ -1,8 +1,11 @@
 //! The numbers a shard owns, in memory.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 
 use super::command::NumberKey;
+use super::room::{Reserved, Room};
 use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::store::Revision;
@@ -32,27 +35,85 @@ const LOOKS_PER_NEW_NUMBER: usize = 4;
 const MOST_LOOKS: usize = 32 * 1024;
 
 /// State by number. An index map, because a sweep can walk it in small steps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Table {
     entries: IndexMap<NumberKey, Entry>,
     sweep_at: usize,
     /// Numbers that came since the last sweep.
     came: usize,
+    room: Arc<Room>,
+}
+
+impl Default for Table {
+    /// Without a limit.
+    fn default() -> Self {
+        Self::within(Room::new(usize::MAX))
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.room.leave(self.entries.len());
+    }
 }
 
 impl Table {
+    /// An empty table whose numbers count in `room`, which it may share with others.
+    pub fn within(room: Arc<Room>) -> Self {
+        Self { entries: IndexMap::new(), sweep_at: 0, came: 0, room }
+    }
+
+    /// The room that its numbers count in.
+    pub const fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// Whether this number has its place, be its record still good or not.
+    pub fn holds(&self, key: &NumberKey) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// What is known of a number.
     pub fn entry(&self, key: &NumberKey) -> Entry {
         self.entries.get(key).copied().unwrap_or(Entry::UNKNOWN)
     }
 
-    /// Sets what is known; forgets a fresh number.
+    /// Sets what is known; forgets a fresh number. A number that was not held takes a place, whether
+    /// there is room or not.
     pub fn set(&mut self, key: NumberKey, entry: Entry) {
-        if entry.state == NumberState::Fresh {
-            self.entries.swap_remove(&key);
-        } else if self.entries.insert(key, entry).is_none() {
-            self.came += 1;
+        if self.put(key, entry) {
+            self.room.enter();
         }
+    }
+
+    /// The same, and a number that was not held takes a place of `reserved`.
+    pub fn set_reserved(&mut self, key: NumberKey, entry: Entry, reserved: &mut Reserved) {
+        if self.put(key, entry) && !reserved.take() {
+            self.room.enter();
+        }
+    }
+
+    /// Whether the number was not held before.
+    fn put(&mut self, key: NumberKey, entry: Entry) -> bool {
+        if entry.state != NumberState::Fresh {
+            let is_new = self.entries.insert(key, entry).is_none();
+            self.came += usize::from(is_new);
+            return is_new;
+        }
+        if self.entries.swap_remove(&key).is_some() {
+            self.room.leave(1);
+        }
+        false
+    }
+
+    /// Frees a number whose record has ended, before the sweep comes by: it is a new one from here on.
+    pub fn forget_ended(&mut self, key: &NumberKey, now: Timestamp) -> bool {
+        let ended = self.entries.get(key).is_some_and(|entry| entry.state.at(now) == NumberState::Fresh);
+        if ended {
+            self.entries.swap_remove(key);
+            self.room.leave(1);
+        }
+        ended
     }
 
     /// How many numbers are held.
@@ -85,6 +146,9 @@ impl Table {
             } else {
                 self.sweep_at += 1;
             }
+        }
+        if count > 0 {
+            self.room.leave(count);
         }
         // After a flood the memory is given back, with room to grow into again.
         if self.entries.capacity() > 1024 && self.entries.len() < self.entries.capacity() / 8 {

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, TryAcquireError, watch};
 use super::command::{Answer, CheckCommand, Command, CommandKind, NumberKey, Reply, SendCommand};
 use super::decide::Judge;
 use super::follow_up::{self, FollowUps};
+use super::room::{Occupancy, Room};
 use super::router::Router;
 use super::supervisor::{self, Supervisor};
 use super::surroundings::Surroundings;
@@ -111,6 +112,9 @@ pub enum Refusal {
     /// The messages waiting for the gateway have filled their queue.
     #[error("too many messages are waiting for the gateway")]
     SendsOverloaded,
+    /// As many numbers are remembered as may be, and this one is not among them.
+    #[error("too many numbers are remembered already")]
+    TooManyNumbers,
     /// The decision could not be made durable.
     #[error("the store is not available")]
     StoreUnavailable,
@@ -118,6 +122,9 @@ pub enum Refusal {
     #[error("the server is stopping or restarting")]
     Stopping,
 }
+
+/// What part of the commands in flight may be checks only: one in so many.
+const CHECKS_SHARE: usize = 4;
 
 /// What the shards are built from.
 pub struct Parts {
@@ -147,6 +154,9 @@ pub struct Verifier {
     /// One permit per command in flight: ractor's mailboxes have no bound of their own.
     places: Arc<Semaphore>,
     bound: u32,
+    /// So many of them are for checks only: people who hold a code get their answer also when sends have
+    /// taken every other place, and a gateway that is slow cannot take these.
+    kept_for_checks: usize,
     /// Tells the maker of planned sends to stop; so does the end of the last handle.
     stop: watch::Sender<bool>,
 }
@@ -162,6 +172,7 @@ impl Verifier {
             clock,
             server_key: server_key.clone(),
             router,
+            room: Room::new(bounds.numbers),
             commit_timeout: bounds.commit_timeout,
         });
         // Delivery's own budget begins when the decision is durable.
@@ -185,7 +196,8 @@ impl Verifier {
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(bounds.commands));
         let stop = watch::Sender::new(false);
-        let verifier = Self { around, supervisor, places, bound, stop };
+        let kept_for_checks = bounds.commands / CHECKS_SHARE;
+        let verifier = Self { around, supervisor, places, bound, kept_for_checks, stop };
         verifier.follow(verifier.around.delivery.tracker().clone(), bounds.sends);
         Ok(verifier)
     }
@@ -200,9 +212,16 @@ impl Verifier {
     /// Sends a code and waits until the provider has accepted it. The command is carried out even
     /// if the caller goes away.
     pub async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
-        let (reply, answer) = self.reply()?;
         let SendRequest { service, number, options, channel, style } = request;
         let channel = channel.unwrap_or_else(|| self.around.delivery.first_channel());
+        // Refused here it costs no commit. Two threads that look at the same moment may both go on.
+        if self.places.available_permits() <= self.kept_for_checks && !self.places.is_closed() {
+            return Err(Refusal::Overloaded);
+        }
+        if self.around.delivery.is_crowded(number, channel) {
+            return Err(Refusal::SendsOverloaded);
+        }
+        let (reply, answer) = self.reply()?;
         let send = SendCommand { options, channel, style, reply, decided: None };
         self.around.router.send(Command::new(NumberKey { service, number }, CommandKind::Send(send)));
         answer.await.unwrap_or(Err(Refusal::Stopping))
@@ -243,6 +262,11 @@ impl Verifier {
     /// Commands accepted and not yet answered.
     pub fn commands_in_flight(&self) -> usize {
         usize::try_from(self.bound).unwrap_or(usize::MAX).saturating_sub(self.places.available_permits())
+    }
+
+    /// How many numbers are remembered, and how many may be, for `/readyz`.
+    pub fn occupancy(&self) -> Occupancy {
+        self.around.room.occupancy()
     }
 
     /// Whether every shard is running, for `/readyz`.

@@ -22,6 +22,7 @@ mod library;
 mod lifecycle;
 mod log;
 mod numbers;
+mod overload;
 mod parallel;
 mod privacy;
 mod restart;

@@ -33,6 +33,7 @@ pub fn bounds(keys: &mut Keys, r: &mut Reader<'_>) -> Bounds {
         body_timeout: r.value("body-timeout", take(&mut keys.body_timeout)).get(),
         idle_timeout: r.value("idle-timeout", take(&mut keys.idle_timeout)).get(),
         connections: r.value("max-connections", take(&mut keys.max_connections)).as_usize(),
+        numbers: r.value("max-numbers", take(&mut keys.max_numbers)).as_usize(),
         commands: r.value("max-commands", take(&mut keys.max_commands)).as_usize(),
         commands_per_number: r
             .value("max-commands-per-number", take(&mut keys.max_commands_per_number))

@@ -177,7 +177,7 @@ const fn locked_case(remaining: Duration) -> &'static str {
     if remaining.as_secs() < 60 { "locked out, less than a minute left" } else { "locked out" }
 }
 
-fn problems() -> [Problem; 19] {
+fn problems() -> [Problem; 20] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::NotFound,
@@ -191,6 +191,7 @@ fn problems() -> [Problem; 19] {
         Problem::Refused(Refusal::NumberBusy),
         Problem::Refused(Refusal::Overloaded),
         Problem::Refused(Refusal::SendsOverloaded),
+        Problem::Refused(Refusal::TooManyNumbers),
         Problem::Refused(Refusal::StoreUnavailable),
         Problem::Refused(Refusal::Stopping),
         Problem::Panicked,
@@ -215,6 +216,7 @@ const fn problem_case(problem: Problem) -> &'static str {
         Problem::Refused(Refusal::NumberBusy) => "throttled: too many requests for one number at once",
         Problem::Refused(Refusal::Overloaded) => "too many requests at once",
         Problem::Refused(Refusal::SendsOverloaded) => "too many messages waiting for the provider",
+        Problem::Refused(Refusal::TooManyNumbers) => "too many numbers at once, and this one is new",
         Problem::Refused(Refusal::StoreUnavailable) => "the store failed",
         Problem::Refused(Refusal::Stopping) => "the server stops or restarts a part of itself",
         Problem::Panicked => "a mistake of ours; please report it",

@@ -4,7 +4,8 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::http::answer::Answer;
-use crate::http::deps::{GatewayHealth, Gateways, Readiness};
+use crate::http::deps::{GatewayHealth, Gateways, Numbers, Readiness};
+use crate::shard::room::Occupancy;
 
 #[derive(Serialize)]
 struct Details {
@@ -12,6 +13,23 @@ struct Details {
     reasons: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gateways: Vec<GatewayHealth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    numbers: Option<NumbersHealth>,
+}
+
+/// The names of the fields are part of the answer.
+#[derive(Serialize)]
+struct NumbersHealth {
+    /// Numbers that are remembered.
+    held: usize,
+    /// From this many on new ones are refused. The server stays ready: known numbers are served.
+    limit: usize,
+}
+
+impl From<Occupancy> for NumbersHealth {
+    fn from(Occupancy { held, limit }: Occupancy) -> Self {
+        Self { held, limit }
+    }
 }
 
 /// The process lives: it could answer.
@@ -19,14 +37,15 @@ pub fn alive() -> Answer {
     Answer::plain(StatusCode::OK, "alive")
 }
 
-/// The server can do its work, or the reasons why not; and how the gateways are, if that is known.
-pub fn ready(readiness: &Readiness, gateways: &Gateways) -> Answer {
+/// The server can do its work, or the reasons why not; and how the gateways are and how many numbers are
+/// remembered, if that is known.
+pub fn ready(readiness: &Readiness, gateways: &Gateways, numbers: &Numbers) -> Answer {
     let reasons = readiness().err();
-    let details = Details { reasons, gateways: gateways() };
+    let details = Details { reasons, gateways: gateways(), numbers: numbers().map(NumbersHealth::from) };
     if details.reasons.is_some() {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         return Answer::envelope(status, status.as_u16(), "not ready", Some(details)).retry_later();
     }
-    let details = (!details.gateways.is_empty()).then_some(details);
+    let details = (!details.gateways.is_empty() || details.numbers.is_some()).then_some(details);
     Answer::envelope(StatusCode::OK, StatusCode::OK.as_u16(), "ready", details)
 }

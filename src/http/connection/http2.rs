@@ -24,9 +24,6 @@ use super::watch::Watch;
 use crate::http::deps::Verify;
 use crate::http::service::respond;
 
-/// Requests that one connection may have open.
-const STREAMS: u32 = 256;
-
 /// Most bytes of a request's headers, uncompressed.
 const HEADER_LIST_BYTES: u32 = 16 * 1024;
 
@@ -47,18 +44,19 @@ pub async fn serve<V: Verify, I: Stream>(mut socket: Socket<V, I>, session: Arc<
         let session = Arc::clone(&session);
         service_fn(move |request| respond(Turn::begin(Arc::clone(&session)), request))
     };
-    let connection = builder(streams.intake()).serve_connection(TokioIo::new(socket), service);
+    let connection = builder(streams.intake(), session.server.crowd.streams())
+        .serve_connection(TokioIo::new(socket), service);
     let mut connection = WithStreams { connection, streams };
     if let End::Over(Err(error)) = drive(&mut connection, &session, watch).await {
         debug!(%error, "a connection ended with an error");
     }
 }
 
-fn builder(intake: Intake) -> http2::Builder<Intake> {
+fn builder(intake: Intake, most_streams: u32) -> http2::Builder<Intake> {
     let mut builder = http2::Builder::new(intake);
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(most_streams)
         .max_header_list_size(HEADER_LIST_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

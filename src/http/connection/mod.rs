@@ -5,6 +5,7 @@
 //! and for a close that does not cut them off.
 
 mod activity;
+mod crowd;
 mod detect;
 mod drive;
 mod http1;
@@ -39,7 +40,7 @@ impl<I: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for I {}
 /// Serves a connection until it ends. All work for it happens in this future: dropping it drops
 /// every request that it still answers.
 pub async fn serve<V: Verify>(stream: impl Stream, server: Arc<Server<V>>, number: u64) {
-    let mut watch = Watch::start(&server.deps.bounds);
+    let mut watch = Watch::start(&server.deps.bounds, Arc::clone(&server.crowd));
     let session = Arc::new(Session::new(server, number));
     let mut socket = Socket::new(stream, Arc::clone(&session));
     match detect(&mut socket, &mut watch, &session.server.stop).await {

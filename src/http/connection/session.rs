@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use hyper::header::HeaderValue;
+use tokio::sync::Semaphore;
 
 use super::activity::Activity;
+use super::crowd::Crowd;
 use super::stop::Stop;
 use crate::http::deps::Deps;
 use crate::http::refusal_log::RefusalLog;
@@ -18,6 +20,11 @@ pub struct Server<V> {
     pub stop: Stop,
     /// Refusals in the log.
     pub refusals: RefusalLog,
+    /// Bodies that are arriving in parts: one for each connection that may be open, so that HTTP/1 never
+    /// meets this limit. Without it HTTP/2 could hold as many bodies in memory as it has streams.
+    pub bodies_in_parts: Arc<Semaphore>,
+    /// Whether connections are getting scarce.
+    pub crowd: Arc<Crowd>,
     /// How HTTP/1 is spoken.
     pub http1: hyper::server::conn::http1::Builder,
 }
@@ -25,7 +32,14 @@ pub struct Server<V> {
 impl<V> Server<V> {
     /// Serves with these parts.
     pub fn new(deps: Arc<Deps<V>>) -> Self {
-        Self { deps, stop: Stop::default(), refusals: RefusalLog::new(), http1: super::http1::builder() }
+        Self {
+            stop: Stop::default(),
+            refusals: RefusalLog::new(),
+            bodies_in_parts: Arc::new(Semaphore::new(deps.bounds.connections.min(Semaphore::MAX_PERMITS))),
+            crowd: Arc::default(),
+            http1: super::http1::builder(),
+            deps,
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! A request that arrives in one piece costs no timer and no look at a clock. A timer is set
 //! exactly where the peer can be late (a head that has begun to arrive); idleness is measured in
-//! quarters of its limit, so an idle connection is closed after 1 to 1.25 times that limit.
+//! quarters of its limit, so an idle connection is closed after 1 to 1.25 times that limit; while
+//! connections are scarce, after one or two quarters.
 
 use std::future::Future as _;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use tokio::task::unconstrained;
 use tokio::time::Sleep;
 
 use super::activity::{Activity, Phase};
+use super::crowd::Crowd;
 use crate::config::Bounds;
 
 /// Slices that the idle limit is measured in.
@@ -31,6 +34,7 @@ pub struct Watch {
     idle_slice: Duration,
     seen: u64,
     quiet_slices: u32,
+    crowd: Arc<Crowd>,
 }
 
 /// What the timer is set for.
@@ -54,7 +58,7 @@ pub enum Late {
 
 impl Watch {
     /// Starts with the time for the first request's head.
-    pub fn start(bounds: &Bounds) -> Self {
+    pub fn start(bounds: &Bounds, crowd: Arc<Crowd>) -> Self {
         Self {
             timer: Box::pin(tokio::time::sleep(bounds.header_timeout)),
             registered: false,
@@ -63,6 +67,7 @@ impl Watch {
             idle_slice: bounds.idle_timeout / IDLE_SLICES,
             seen: 0,
             quiet_slices: 0,
+            crowd,
         }
     }
 
@@ -130,7 +135,7 @@ impl Watch {
         let quiet = progress == self.seen && activity.phase() != Phase::Busy;
         self.seen = progress;
         self.quiet_slices = if quiet { self.quiet_slices + 1 } else { 0 };
-        self.quiet_slices >= IDLE_SLICES
+        self.quiet_slices >= if self.crowd.is_there() { 1 } else { IDLE_SLICES }
     }
 }
 
@@ -167,6 +172,29 @@ mod tests {
         activity.end();
         let (late, after) = wait(&mut watch, &activity).await;
         assert_eq!((late, after), (Late::Idle, secs(80)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_connections_are_scarce_an_idle_one_is_let_go_after_a_quarter_of_its_limit() {
+        let (mut watch, activity) = watched();
+        watch.crowd.note(90, 100);
+        activity.begin();
+        activity.end();
+        let (late, after) = wait(&mut watch, &activity).await;
+        assert_eq!((late, after), (Late::Idle, secs(20)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_connections_are_scarce_one_in_use_is_kept() {
+        let (mut watch, activity) = watched();
+        watch.crowd.note(100, 100);
+        for _ in 0..10 {
+            activity.begin();
+            activity.end();
+            pending_for(&mut watch, &activity, secs(19)).await;
+        }
+        activity.begin();
+        pending_for(&mut watch, &activity, secs(1000)).await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -209,7 +237,7 @@ mod tests {
     fn watched() -> (Watch, Activity) {
         let (head, idle) = BOUNDS;
         let bounds = Bounds { header_timeout: secs(head), idle_timeout: secs(idle), ..Bounds::default() };
-        (Watch::start(&bounds), Activity::default())
+        (Watch::start(&bounds, Arc::default()), Activity::default())
     }
 
     fn secs(seconds: u64) -> Duration {

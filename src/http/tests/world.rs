@@ -83,6 +83,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         tutorial_code: tutorial_code(),
         readiness: Arc::new(|| Ok(())),
         gateways: Arc::new(Vec::new),
+        numbers: Arc::new(|| None),
         channels: vec![Channel::Sms, Channel::WhatsApp],
         callbacks: None,
         pages: None,

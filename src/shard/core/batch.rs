@@ -5,9 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use super::{Core, is_asking};
 use crate::domain::Timestamp;
 use crate::engine::{self, NumberState};
+use crate::shard::Refusal;
 use crate::shard::command::{Command, NumberKey};
 use crate::shard::decide::{Decision, Durability};
 use crate::shard::record;
+use crate::shard::room::Reserved;
 use crate::shard::table::Entry;
 use crate::store::Write;
 
@@ -16,6 +18,8 @@ pub struct Batch {
     pub commands: Vec<Command>,
     /// The written numbers, in the order of the writes.
     pub written: Vec<(NumberKey, Step)>,
+    /// The places of the new ones among them.
+    pub reserved: Reserved,
 }
 
 /// What a batch does to one number.
@@ -26,6 +30,8 @@ pub struct Step {
     /// What to assume if the commit fails.
     pub strict: NumberState,
     pub write: bool,
+    /// Whether the number has a place: it had one before, or one is reserved for it.
+    pub has_place: bool,
 }
 
 impl Core {
@@ -34,7 +40,8 @@ impl Core {
     pub(super) fn begin_batch(&mut self, now: Timestamp) {
         while !self.waiting.is_empty() && self.in_flight.is_none() {
             let mut steps = HashMap::with_capacity(self.waiting.len());
-            let commands = self.decide_waiting(&mut steps, now);
+            let mut reserved = Reserved::nothing_in(self.table.room().clone());
+            let commands = self.decide_waiting(&mut steps, &mut reserved, now);
             for (key, step) in &steps {
                 if !step.write && step.state != step.before.state {
                     self.table.set(*key, Entry { state: step.state, revision: step.before.revision });
@@ -51,13 +58,18 @@ impl Core {
             let written: Vec<_> = steps.into_iter().filter(|(_, step)| step.write).collect();
             if !written.is_empty() {
                 self.commit = Some(written.iter().map(|(key, step)| write_of(*key, step, now)).collect());
-                self.in_flight = Some(Batch { commands: held, written });
+                self.in_flight = Some(Batch { commands: held, written, reserved });
             }
         }
     }
 
     /// The commands that were decided, in order. The others of their number wait for a check.
-    fn decide_waiting(&mut self, steps: &mut HashMap<NumberKey, Step>, now: Timestamp) -> Vec<Command> {
+    fn decide_waiting(
+        &mut self,
+        steps: &mut HashMap<NumberKey, Step>,
+        reserved: &mut Reserved,
+        now: Timestamp,
+    ) -> Vec<Command> {
         let mut queue = VecDeque::from(std::mem::take(&mut self.waiting));
         let mut decided = Vec::with_capacity(queue.len());
         while let Some(mut command) = queue.pop_front() {
@@ -65,7 +77,11 @@ impl Core {
             let step = steps.entry(key).or_insert_with(|| {
                 let before = self.table.entry(&key);
                 let write = self.unsettled.contains(&key);
-                Step { before, state: before.state, strict: before.state, write }
+                if self.table.forget_ended(&key, now) {
+                    self.unsettled.remove(&key);
+                }
+                let has_place = self.table.holds(&key);
+                Step { before, state: before.state, strict: before.state, write, has_place }
             });
             let is_a_report = command.is_a_report();
             if !is_a_report && self.parking.holds(&key) {
@@ -76,6 +92,13 @@ impl Core {
                     put_first(&mut queue, self.parking.take(&key));
                 }
                 continue;
+            }
+            if !step.has_place && command.remembers_a_new_number() {
+                step.has_place = reserved.reserve() || (self.free_some(now) && reserved.reserve());
+                if !step.has_place {
+                    self.refuse(command, Refusal::TooManyNumbers);
+                    continue;
+                }
             }
             match self.judge.decide(&mut command, step.state, now) {
                 Decision::Busy => self.parking.park(command),

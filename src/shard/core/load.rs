@@ -30,6 +30,11 @@ impl Loads {
         }
     }
 
+    /// Whether nothing about this number is under way.
+    pub fn none_of(&self, key: &NumberKey) -> bool {
+        !self.by_number.contains_key(key)
+    }
+
     /// Counts a command in. Whether it is the only one of its number that waits for anything.
     pub fn add(&mut self, command: &Command) -> bool {
         let load = self.by_number.entry(command.key).or_default();

@@ -15,6 +15,7 @@ use super::Refusal;
 use super::command::{Ask, CheckNote, Command, CommandKind, Dispatch, NumberKey};
 use super::decide::{Decision, Judge};
 use super::record;
+use super::room::Reserved;
 use super::table::{Entry, Table};
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, Salt, Verification};
@@ -23,6 +24,10 @@ use crate::store::{Outcome, Revision, StoreError, Write};
 use batch::{Batch, Step};
 use load::Loads;
 use parking::Parking;
+
+/// Numbers that are looked at for one whose record has ended before a new one is refused: little work for a
+/// flood, and the places of a table full of ended records come free as fast as they are asked for.
+const LOOK_FOR_ROOM: usize = 32;
 
 /// How often a command is decided again because another writer of the store came first.
 const MAX_CONFLICTS: u8 = 4;
@@ -74,6 +79,10 @@ impl Core {
             leave::refuse(command.kind, Refusal::NumberBusy);
             return;
         }
+        if self.has_no_room_for(&command, now) {
+            leave::refuse(command.kind, Refusal::TooManyNumbers);
+            return;
+        }
         let alone = self.loads.add(&command);
         if self.in_flight.is_some() && alone && self.rests_on_durable_state(&command, now) {
             let state = self.table.entry(&command.key).state;
@@ -85,6 +94,27 @@ impl Core {
             self.waiting.push(command);
             self.begin_batch(now);
         }
+    }
+
+    /// Whether a new number would have to be remembered and cannot. Said before the command waits for the
+    /// commit in flight; the place itself is taken when it is decided. A number of which a command is
+    /// under way may have a place reserved in that commit.
+    fn has_no_room_for(&mut self, command: &Command, now: Timestamp) -> bool {
+        self.table.room().is_full()
+            && command.remembers_a_new_number()
+            && self.loads.none_of(&command.key)
+            && !self.table.holds(&command.key)
+            && (!self.free_some(now) || self.table.room().is_full())
+            && self.table.room().refuses()
+    }
+
+    /// Frees ended numbers of this shard, if a few looks find any.
+    fn free_some(&mut self, now: Timestamp) -> bool {
+        let unsettled = &mut self.unsettled;
+        let freed = self.table.sweep(LOOK_FOR_ROOM, now, |key| {
+            unsettled.remove(key);
+        });
+        freed > 0
     }
 
     /// Whether the command is certain to write nothing, and its answer rests on what is durable:
@@ -104,9 +134,9 @@ impl Core {
     /// The store's word on the batch in flight. `Ok` has one outcome per write, in order.
     pub fn committed(&mut self, result: Result<Vec<Outcome>, StoreError>, clock: Timestamp) {
         let now = self.tick(clock);
-        let Some(Batch { commands, written }) = self.in_flight.take() else { return };
+        let Some(Batch { commands, written, mut reserved }) = self.in_flight.take() else { return };
         let Ok(outcomes) = result else {
-            self.keep_strict(&written);
+            self.keep_strict(&written, &mut reserved);
             for command in commands {
                 self.refuse(command, Refusal::StoreUnavailable);
             }
@@ -114,7 +144,8 @@ impl Core {
             self.begin_batch(now);
             return;
         };
-        let conflicted = self.apply(&written, outcomes);
+        let conflicted = self.apply(&written, outcomes, &mut reserved);
+        drop(reserved);
         let mut again = Vec::new();
         for mut command in commands {
             if !conflicted.contains(&command.key) {
@@ -136,13 +167,18 @@ impl Core {
         self.begin_batch(now);
     }
 
-    fn apply(&mut self, written: &[(NumberKey, Step)], outcomes: Vec<Outcome>) -> HashSet<NumberKey> {
+    fn apply(
+        &mut self,
+        written: &[(NumberKey, Step)],
+        outcomes: Vec<Outcome>,
+        reserved: &mut Reserved,
+    ) -> HashSet<NumberKey> {
         let mut conflicted = HashSet::new();
         for ((key, step), outcome) in written.iter().zip(outcomes) {
             match outcome {
                 Outcome::Applied(revision) => {
                     self.unsettled.remove(key);
-                    self.table.set(*key, Entry { state: step.state, revision });
+                    self.table.set_reserved(*key, Entry { state: step.state, revision }, reserved);
                 }
                 Outcome::Conflict(present) => {
                     conflicted.insert(*key);
@@ -168,7 +204,7 @@ impl Core {
         self.table.set(key, entry);
     }
 
-    fn keep_strict(&mut self, written: &[(NumberKey, Step)]) {
+    fn keep_strict(&mut self, written: &[(NumberKey, Step)], reserved: &mut Reserved) {
         for (key, step) in written {
             // Fresh on the strict side means that the disk has nothing of it either that still counts.
             if step.strict == NumberState::Fresh {
@@ -176,7 +212,8 @@ impl Core {
             } else {
                 self.unsettled.insert(*key);
             }
-            self.table.set(*key, Entry { state: step.strict, revision: step.before.revision });
+            let entry = Entry { state: step.strict, revision: step.before.revision };
+            self.table.set_reserved(*key, entry, reserved);
         }
     }
 

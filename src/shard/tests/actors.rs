@@ -158,7 +158,7 @@ async fn a_record_that_cannot_be_read_stops_the_start() {
     store.cas(vec![write], Duration::from_secs(1)).await.expect("written");
     let clock = Arc::new(TrippingClock::default());
     let simulator = Arc::new(Simulator::new(clock.clone()));
-    let error = start(&store, &clock, simulator, Bounds::default()).await.err().expect("no start");
+    let error = start(&store, &clock, simulator, 1, Bounds::default()).await.err().expect("no start");
     assert!(error.to_string().contains("restore the data directory from a backup"), "{error}");
 }
 
@@ -253,17 +253,27 @@ impl World {
     }
 
     pub async fn over(gateway: Arc<dyn Gateway>, bounds: Bounds) -> Self {
+        Self::of(1, gateway, bounds).await
+    }
+
+    pub async fn with_shards(shards: usize, bounds: Bounds) -> Self {
+        let simulator = Arc::new(Simulator::new(Arc::new(TrippingClock::default())));
+        Self::of(shards, simulator, bounds).await
+    }
+
+    async fn of(shards: usize, gateway: Arc<dyn Gateway>, bounds: Bounds) -> Self {
         let store = MemoryStore::new();
         let clock = Arc::new(TrippingClock::default());
         let simulator = Arc::new(Simulator::new(clock.clone()));
-        let verifier = start(&store, &clock, gateway, bounds).await.expect("a start");
+        let verifier = start(&store, &clock, gateway, shards, bounds).await.expect("a start");
         Self { verifier, store, clock, simulator }
     }
 
     async fn restarts(&mut self) {
         self.store = self.store.reopen();
         let gateway = self.simulator.clone();
-        self.verifier = start(&self.store, &self.clock, gateway, Bounds::default()).await.expect("a start");
+        self.verifier =
+            start(&self.store, &self.clock, gateway, 1, Bounds::default()).await.expect("a start");
     }
 
     pub async fn sends(&self, n: u64) -> Code {
@@ -312,6 +322,7 @@ async fn start(
     store: &MemoryStore,
     clock: &Arc<TrippingClock>,
     gateway: Arc<dyn Gateway>,
+    shards: usize,
     bounds: Bounds,
 ) -> Result<Verifier, StartError> {
     let templates = Templates::new("Code {code}", "Code {code}");
@@ -337,7 +348,7 @@ async fn start(
         policies: Policies::new(policy),
         server_key: ServerKey::from_bytes([1; 32]),
         seeds: Box::new(|| StdRng::seed_from_u64(1)),
-        shards: 1,
+        shards,
         bounds,
     })
     .await

@@ -185,6 +185,15 @@ impl Server {
         self.limit_file_size(None);
     }
 
+    /// Memory that it has in use, in MiB.
+    pub fn resident_mib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(path).expect("the status of the program");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB");
+        kib / 1024
+    }
+
     fn limit_file_size(&self, bytes: Option<u64>) {
         let limit = Rlimit { current: bytes, maximum: None };
         prlimit(Some(self.pid()), Resource::Fsize, limit).expect("limit the size of files");

@@ -1,0 +1,121 @@
+//! Thousands of idle and slow connections.
+
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::slow::Slow;
+use crate::support::documented::verified;
+use crate::support::{World, soon, until};
+
+/// Connections of this test: the server's default limit, and some beyond it.
+const LIMIT: usize = 10_000;
+const BEYOND: usize = 200;
+/// Left for clients that behave.
+const GOOD: usize = 50;
+/// What the server needs beside its connections; more than `src/app/file_limit.rs` keeps back.
+const OTHER_FILES: u64 = 1_000;
+/// Memory for each slow connection, in KiB: several times what was measured.
+const KIB_EACH: u64 = 64;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "says what was done where the machine allows less")]
+async fn ten_thousand_slow_connections_keep_no_good_client_out_and_are_dropped_in_time() {
+    let limit = as_many_as_files_allow();
+    if limit < LIMIT {
+        println!("the limit on open files allows {limit} connections instead of {LIMIT}");
+    }
+    let settings = [
+        ("max-connections", json!(limit)),
+        ("header-timeout", json!("8s")),
+        ("body-timeout", json!("8s")),
+        ("idle-timeout", json!("8s")),
+        // Not a line for each connection.
+        ("log-level", json!("info")),
+    ];
+    let world = World::with(settings).await;
+    let mut known = Vec::new();
+    for _ in 0..20 {
+        known.push(world.number_with_code().await);
+    }
+    world.connect_to_have(GOOD / 2).await;
+    let before = world.server.resident_mib();
+    let mut slow = open_slow(&world, limit - GOOD).await;
+    assert!(slow.len() > limit / 2, "{} were opened", slow.len());
+
+    // Those who are in are served, and so are those who come while there is room.
+    for (number, code) in known.drain(..10) {
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+    let with_all = world.server.resident_mib();
+    let allowed = before + 200 + limit as u64 * KIB_EACH / 1024;
+    assert!(with_all < allowed, "{before} MiB became {with_all} MiB, at most {allowed} were allowed");
+
+    // Whoever comes when all are taken is told so or closed. None hangs.
+    slow.extend(open_slow(&world, BEYOND).await);
+    let mut beyond = JoinSet::new();
+    for _ in 0..BEYOND {
+        let stream = world.connection().await;
+        beyond.spawn(soon("an end", ended(stream)));
+    }
+    for answer in beyond.join_all().await {
+        assert!(answer.is_empty() || is_a_whole_answer(&answer), "{answer}");
+    }
+
+    // The time limits drop the slow ones, although their clients keep them open.
+    let others = crate::support::Client::new(world.address());
+    until(
+        "a place",
+        || others.try_post("/api/send-otp", "{}"),
+        |answer| answer.as_ref().is_ok_and(|answer| answer.status() == 400),
+    )
+    .await
+    .expect("an answer");
+    for (number, code) in known {
+        others.verify(&number, &code).await.expects(verified(&number));
+    }
+    until("ready", || world.get("/readyz"), |answer| answer.status() == 200).await;
+    println!("{limit} connections: {before} MiB before, {with_all} MiB with them");
+    drop(slow);
+}
+
+/// Opens slow connections of every kind in turn. Some are closed by the server before they are ready.
+async fn open_slow(world: &World, count: usize) -> Vec<TcpStream> {
+    let (address, at_once) = (world.address(), Arc::new(Semaphore::new(256)));
+    let mut opening = JoinSet::new();
+    for index in 0..count {
+        let (kind, at_once) = (Slow::ALL[index % Slow::ALL.len()], Arc::clone(&at_once));
+        opening.spawn(async move {
+            let _place = at_once.acquire().await.expect("never closed");
+            kind.open(address).await
+        });
+    }
+    soon("slow connections", opening.join_all()).await.into_iter().flatten().collect()
+}
+
+/// Everything that comes until the connection ends, in whatever way.
+async fn ended(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn is_a_whole_answer(answer: &str) -> bool {
+    let refused = answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: ");
+    // A place may have come free before this one: it says nothing, and its time ends too.
+    (refused || answer.starts_with("HTTP/1.1 408 ")) && answer.ends_with('}')
+}
+
+/// Both this process and the server, which inherits the limit and raises it by itself.
+fn as_many_as_files_allow() -> usize {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a higher limit of our own");
+    let Some(files) = maximum else { return LIMIT };
+    let fitting = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
+    LIMIT.min(fitting.saturating_sub(2 * BEYOND))
+}

@@ -1,0 +1,8 @@
+//! More than the machine or its limits can take: refused by name, soon, and without harm to what was
+//! accepted. `docs/operations.md` says what is refused when.
+
+mod connections;
+mod numbers;
+mod sends;
+mod slow;
+mod streams;

@@ -1,0 +1,99 @@
+//! A flood of new numbers.
+
+use serde_json::{Value, json};
+
+use crate::support::documented::{sent, verified};
+use crate::support::{Answer, World, until};
+
+const FULL: &str = "Too many numbers are being verified. Try again shortly.";
+
+#[tokio::test]
+async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
+    let world = World::with([("max-numbers", json!(20))]).await;
+    let mut known = Vec::new();
+    for _ in 0..20 {
+        known.push(world.number_with_code().await);
+    }
+    for _ in 0..50 {
+        refused(&world.send(&world.number()).await);
+    }
+    // What never asked is answered, and takes no room.
+    assert_eq!(world.verify(&world.number(), "123456").await.status(), 401);
+    let (first, _) = &known[0];
+    world.send(first).await.expects(sent(first, 5));
+    assert_eq!(numbers(&world).await, json!({"held": 20, "limit": 20}));
+    assert_eq!(world.twilio.received().len(), 21, "nothing was sent to those who were refused");
+
+    let (number, code) = &known[1];
+    world.verify(number, code).await.expects(verified(number));
+    let new = world.number();
+    world.send(&new).await.expects(sent(&new, 5));
+    refused(&world.send(number).await);
+
+    assert_eq!(lines(&world, "most of the room for numbers"), 1);
+    assert_eq!(lines(&world, "all room for numbers is taken"), 1);
+    let told: u64 = said(&world, "requests were refused").iter().filter_map(|e| e["count"].as_u64()).sum();
+    assert!(told >= 1, "the refusals are counted in the log");
+}
+
+#[tokio::test]
+async fn more_numbers_than_the_limit_survive_a_restart_and_only_new_ones_are_refused() {
+    let mut world = World::new().await;
+    let mut known = Vec::new();
+    for _ in 0..10 {
+        known.push(world.number_with_code().await);
+    }
+    world.setup = world.setup.config("max-numbers", 3);
+    let world = world.restart_after_kill().await;
+    assert_eq!(numbers(&world).await, json!({"held": 10, "limit": 3}));
+    let new = world.number();
+    for (number, code) in &known[..7] {
+        refused(&world.send(&new).await);
+        world.verify(number, code).await.expects(verified(number));
+    }
+    refused(&world.send(&new).await);
+    let (number, code) = &known[7];
+    world.verify(number, code).await.expects(verified(number));
+    world.send(&new).await.expects(sent(&new, 5));
+}
+
+#[tokio::test]
+async fn after_a_flood_the_room_comes_back_by_itself() {
+    let settings =
+        [("max-numbers", json!(30)), ("otp-timeout", json!("1s")), ("otp-lock-timeout", json!("1s"))];
+    let world = World::with(settings).await;
+    for _ in 0..100 {
+        world.send(&world.number()).await;
+    }
+    let empty = |data: &Value| data["held"] == 0;
+    until("every number forgotten", || numbers(&world), empty).await;
+    let said = world.server.output().event(|event| {
+        event["message"].as_str().is_some_and(|m| m.contains("there is room for new numbers again"))
+    });
+    said.await.expect("a line about it");
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+}
+
+/// What `/readyz` says about numbers; the server is ready however many there are.
+async fn numbers(world: &World) -> Value {
+    let answer = world.get("/readyz").await;
+    assert_eq!(answer.status(), 200);
+    answer.json()["data"]["numbers"].clone()
+}
+
+#[track_caller]
+fn refused(answer: &Answer) {
+    assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(FULL)));
+    answer.expects_retry_after();
+}
+
+fn said(world: &World, words: &str) -> Vec<Value> {
+    let mut events = world.server.output().events();
+    events.retain(|event| event["message"].as_str().is_some_and(|message| message.contains(words)));
+    events
+}
+
+fn lines(world: &World, words: &str) -> usize {
+    said(world, words).len()
+}

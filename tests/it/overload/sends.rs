@@ -1,0 +1,117 @@
+//! More sends than the gateway or the limits can take.
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::documented::{incorrect, sent, verified};
+use crate::support::{Answer, Reply, World, until};
+
+#[tokio::test]
+async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
+    let world = World::with([("max-commands", json!(8)), patient()]).await;
+    let (known, code) = world.number_with_code().await;
+    world.twilio.otherwise(Reply::Hang);
+    let mut hanging = JoinSet::new();
+    for _ in 0..6 {
+        let (client, number) = (world.server.client.clone(), world.number());
+        hanging.spawn(async move { client.send(&number).await });
+    }
+    world.twilio.arrived(7).await;
+
+    refused(&world.send(&world.number()).await, "Too many requests are in progress. Try again shortly.");
+    world.verify(&known, "none").await.expects(incorrect(&known, 4));
+    world.verify(&known, &code).await.expects(verified(&known));
+
+    world.twilio.release();
+    for answer in hanging.join_all().await {
+        assert_eq!(answer.status(), 200);
+    }
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+}
+
+#[tokio::test]
+async fn while_a_gateway_says_nothing_all_sends_end_in_a_named_refusal_and_checks_are_answered() {
+    let settings = [("max-sends", json!(4)), ("max-sends-waiting", json!(8)), patient()];
+    let world = World::with(settings).await;
+    let mut known = Vec::new();
+    for _ in 0..5 {
+        known.push(world.number_with_code().await);
+    }
+    world.twilio.otherwise(Reply::Hang);
+    let mut crowd = JoinSet::new();
+    for _ in 0..100 {
+        let (client, number) = (world.server.client.clone(), world.number());
+        crowd.spawn(async move { client.send(&number).await });
+    }
+    world.twilio.arrived(9).await;
+    // Those at the gateway and those who wait are 12; everybody else hears at once.
+    let mut refusals = 0;
+    while refusals < 88 {
+        let answer = crowd.join_next().await.expect("more answers").expect("an answer");
+        refused(&answer, "Too many messages are waiting to be sent. Try again shortly.");
+        refusals += 1;
+    }
+    for (number, code) in &known {
+        world.verify(number, code).await.expects(verified(number));
+    }
+    assert_eq!(world.twilio.received().len(), 9, "no more are at the gateway than there are places");
+
+    world.twilio.release();
+    let served = crowd.join_all().await.iter().filter(|answer| answer.status() == 200).count();
+    assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 who wait");
+    let crowded = |event: &Value| {
+        event["message"].as_str().is_some_and(|m| m.starts_with("too many messages are waiting"))
+    };
+    let said = world.server.output().events().into_iter().filter(crowded).count();
+    assert_eq!(said, 1, "once, not for each message");
+    assert_eq!(world.get("/readyz").await.status(), 200);
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+}
+
+#[tokio::test]
+async fn ten_times_more_requests_than_there_are_places_are_answered_or_refused_and_then_all_is_back() {
+    let world = World::with([("max-commands", json!(16)), patient()]).await;
+    let mut crowd = JoinSet::new();
+    for _ in 0..160 {
+        let (client, number) = (world.server.client.clone(), world.number());
+        crowd.spawn(async move {
+            let sent = client.send(&number).await;
+            let checked = client.verify(&number, "none").await;
+            (sent, checked)
+        });
+    }
+    for (sent, checked) in crowd.join_all().await {
+        assert!(matches!(sent.status(), 200 | 503), "{}", sent.text());
+        assert!(matches!(checked.status(), 401 | 503), "{}", checked.text());
+        for answer in [sent, checked] {
+            if answer.status() == 503 {
+                answer.expects_retry_after();
+            }
+        }
+    }
+    // Every place is free again: as many as may be at the gateway at once are.
+    world.twilio.otherwise(Reply::Hang);
+    let before = world.twilio.received().len();
+    let mut all = JoinSet::new();
+    for _ in 0..12 {
+        let (client, number) = (world.server.client.clone(), world.number());
+        all.spawn(async move { client.send(&number).await });
+    }
+    world.twilio.arrived(before + 12).await;
+    world.twilio.release();
+    assert!(all.join_all().await.iter().all(|answer| answer.status() == 200));
+    until("ready", || world.get("/readyz"), |answer| answer.status() == 200).await;
+}
+
+#[track_caller]
+fn refused(answer: &Answer, message: &str) {
+    assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(message)));
+    answer.expects_retry_after();
+}
+
+/// What hangs does so until it is released, also on a slow machine.
+fn patient() -> (&'static str, Value) {
+    ("send-budget", json!("60s"))
+}

@@ -1,0 +1,59 @@
+//! Connections that are slow in every way a client can be.
+
+use std::net::SocketAddr;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::streams::Frames;
+
+/// How a connection is slow.
+#[derive(Debug, Clone, Copy)]
+pub enum Slow {
+    /// Says nothing.
+    Idle,
+    /// Begins a head and does not end it.
+    Head,
+    /// Ends the head and not the body.
+    Body,
+    /// Asks, and never reads the answers.
+    Reader,
+    /// Ends its side within a head.
+    HalfClosed,
+    /// HTTP/2 without a request.
+    Http2Idle,
+    /// HTTP/2 with requests whose bodies do not come.
+    Http2Bodies,
+}
+
+impl Slow {
+    pub const ALL: [Self; 7] = [
+        Self::Idle,
+        Self::Head,
+        Self::Body,
+        Self::Reader,
+        Self::HalfClosed,
+        Self::Http2Idle,
+        Self::Http2Bodies,
+    ];
+
+    /// Opens one. `None` when the server did not want it.
+    pub async fn open(self, address: SocketAddr) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        let begin = "POST /api/verify-otp HTTP/1.1\r\nhost: t\r\ncontent-length: 90\r\n";
+        let bytes = match self {
+            Self::Idle => Vec::new(),
+            Self::Head => begin.into(),
+            Self::Body => format!("{begin}\r\n{{\"user\"").into(),
+            Self::Reader => "GET /nothing HTTP/1.1\r\nhost: t\r\n\r\n".repeat(20).into(),
+            Self::HalfClosed => begin.into(),
+            Self::Http2Idle => Frames::begin().bytes(),
+            Self::Http2Bodies => (0..8).fold(Frames::begin(), |frames, _| frames.post_in_part()).bytes(),
+        };
+        stream.write_all(&bytes).await.ok()?;
+        if matches!(self, Self::HalfClosed) {
+            stream.shutdown().await.ok()?;
+        }
+        Some(stream)
+    }
+}
