@@ -1,8 +1,8 @@
 //! Numbers, languages, codes, addresses of attempts and the routing: what is read once at the edge.
 
 use onceward::domain::{
-    AttemptId, Code, GatewayName, Locale, ParsedRouting, PhoneNumber, ProviderName, Region, Routing,
-    RoutingEntry,
+    AttemptId, Code, GatewayName, Locale, NumberError, ParsedRouting, PhoneNumber, ProviderName, Region,
+    Routing, RoutingEntry,
 };
 
 use super::support::{first_line, text};
@@ -16,10 +16,8 @@ pub fn numbers(input: &[u8]) {
     assert_eq!(PhoneNumber::parse(&format!(" {written}\t"), region), read, "space around it says nothing");
     match read {
         Ok(number) => good(number, written, region),
-        Err(error) => {
-            let words = format!("{error} {error:?}");
-            assert!(!words.contains(written) || written.trim().is_empty() || written.len() < 4, "{words}");
-        }
+        // Neither has a place for what was written.
+        Err(NumberError::Unreadable | NumberError::Impossible) => {}
     }
     if written.trim().len() > 40 {
         assert!(read.is_err(), "longer than any number");
