@@ -51,6 +51,9 @@ const TEXT_MAX: usize = 40;
 impl PhoneNumber {
     /// Reads a number and folds its spellings (spaces, hyphens, a trunk zero after the country
     /// code) into one. Without a `default_region` the number must begin with `+`.
+    ///
+    /// What comes out is read as itself. A second trunk zero would be folded only when that is read again,
+    /// so one line would have two numbers, and twice the attempts: such a text is refused.
     pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, NumberError> {
         let text = text.trim();
         let international = text.starts_with('+');
@@ -75,7 +78,12 @@ impl PhoneNumber {
         let e164 = parsed.format_as(PhoneNumberFormat::E164);
         let digits = e164.strip_prefix('+').unwrap_or(&e164);
         let number = digits.parse().map_err(|_| NumberError::Impossible)?;
-        Self::from_u64(number).ok_or(NumberError::Impossible)
+        let number = Self::from_u64(number).ok_or(NumberError::Impossible)?;
+        // Most texts are in this form already, and cost nothing more.
+        if text != e164 && Self::parse(&e164, None) != Ok(number) {
+            return Err(NumberError::Impossible);
+        }
+        Ok(number)
     }
 
     /// From the digits as an integer, as records keep it. `None` when E.164 cannot spell it.
@@ -139,6 +147,14 @@ mod tests {
     fn a_trunk_zero_after_the_country_code_is_folded() {
         assert_eq!(e164("+49 (0) 171 1234567"), e164("+491711234567"));
         assert_eq!(e164("+4401711234567"), e164("+441711234567"));
+    }
+
+    #[test]
+    fn a_second_trunk_zero_does_not_make_another_number_of_the_same_line() {
+        assert_eq!(e164("+4901711234567"), e164("+491711234567"));
+        for text in ["+49001711234567", "+490001711234567", "+91 00000000123"] {
+            assert_eq!(PhoneNumber::parse(text, None), Err(NumberError::Impossible), "{text}");
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct GatewaySettingsError {
 
 impl GatewaySettingsError {
     pub(super) fn new(gateway: GatewayName, setting: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { gateway, setting: setting.into(), problem: problem.into() }
+        // Both may repeat names that somebody wrote, and are printed as one line.
+        let line = |text: String| text.replace(char::is_control, "\u{fffd}");
+        Self { gateway, setting: line(setting.into()), problem: line(problem.into()) }
     }
 }

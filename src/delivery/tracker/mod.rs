@@ -37,7 +37,7 @@ use state::State;
 pub use list::{TrackQuery, TrackRow};
 pub use note::{Dropped, Due, FollowUp, Hop, Parcel, Reason, SendNote, SendStatus, VerifyStatus};
 pub use open::TrackerError;
-pub use record::TrackRecordError;
+pub use record::{TrackRecordError, rewritten};
 pub use status::StatusFilter;
 
 /// How long notes collect before they are written. What happens to one verification meanwhile is one

@@ -156,6 +156,14 @@ pub(super) fn decode(record: &[u8]) -> Result<Track, TrackRecordError> {
     track(record).map_err(|what| TrackRecordError::Contents(format!("impossible {what}")))
 }
 
+/// The same record in the layout written today: what it says, and nothing that was not understood.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn rewritten(record: &[u8]) -> Result<Bytes, TrackRecordError> {
+    encode(&decode(record)?)
+}
+
 fn track(record: TrackV1) -> Result<Track, &'static str> {
     let number = PhoneNumber::from_u64(record.number).ok_or("number")?;
     Ok(Track {

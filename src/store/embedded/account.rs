@@ -51,7 +51,9 @@ impl Account {
             entries: field(17)?,
             digest: field(25)?,
         };
-        (account.encode() == bytes).then_some(account)
+        // Replay goes on behind both.
+        let counts_on = account.covered_segment.max(account.covered_sequence) < u64::MAX;
+        (counts_on && account.encode() == bytes).then_some(account)
     }
 }
 
@@ -87,5 +89,13 @@ mod tests {
             assert_eq!(Account::decode(&flipped), None);
         }
         assert_eq!(Account::decode(&bytes[..20]), None);
+    }
+
+    #[test]
+    fn an_account_that_nothing_can_follow_is_refused() {
+        let last = Account { covered_segment: u64::MAX, ..Account::default() };
+        assert_eq!(Account::decode(&last.encode()), None);
+        let last = Account { covered_sequence: u64::MAX, ..Account::default() };
+        assert_eq!(Account::decode(&last.encode()), None);
     }
 }

@@ -21,6 +21,7 @@ mod message;
 mod open;
 mod prepare;
 mod progress;
+pub mod reading;
 mod replay;
 mod rewrite;
 mod round;

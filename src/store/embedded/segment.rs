@@ -43,7 +43,9 @@ impl Header {
         let number = u64::from_le_bytes(bytes.get(12..20)?.try_into().ok()?);
         let first_sequence = u64::from_le_bytes(bytes.get(20..28)?.try_into().ok()?);
         let header = Self { number, first_sequence };
-        (header.encode() == bytes[..HEADER_BYTES.min(bytes.len())]).then_some(header)
+        // Behind the last number there would be no next one.
+        let counts_on = number < u64::MAX;
+        (counts_on && header.encode() == bytes[..HEADER_BYTES.min(bytes.len())]).then_some(header)
     }
 }
 

@@ -30,6 +30,13 @@ fn a_placeholder_that_does_not_exist_is_named_with_its_place() {
 }
 
 #[test]
+fn a_name_with_a_line_break_does_not_break_the_line_of_the_error() {
+    let fields = vec![("a\nb\u{1b}".to_owned(), "{phone}".to_owned())];
+    let error = refused(|s| s.body = HttpBody::Form(fields));
+    assert!(error.starts_with("Http: http-gateway.form.a\u{fffd}b\u{fffd} has an unknown"), "{error}");
+}
+
+#[test]
 fn a_brace_that_begins_nothing_is_refused_without_repeating_what_is_written() {
     for text in ["{", "}", "a { b", "a } b", "{to", "to}", "{{to}", "{to}}"] {
         let error = refused(|s| s.body = HttpBody::Json(json!({ "a": text })));

@@ -1,0 +1,113 @@
+//! What Twilio reports, and whether it is Twilio: checked against a signer of our own.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use onceward::domain::GatewayCredential;
+use onceward::gateway::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256};
+
+use super::support::{first_line, text};
+
+const TOKEN: &str = "fuzz-token-of-nobody";
+const PUBLIC_URL: &str = "https://otp.example.com/base";
+
+/// Kind, path with query, content type and signature in a line each, and the body. A signature `signed` is made here;
+/// `{sha}` in the path is the SHA-256 of the body, as Twilio puts it there for what is no form.
+pub fn callbacks(input: &[u8]) {
+    let Some(input) = text(input) else { return };
+    let (kind, input) = first_line(input);
+    let (path, input) = first_line(input);
+    let (content_type, input) = first_line(input);
+    let (signature, body) = first_line(input);
+    let kind = match kind {
+        "call" => CallbackKind::Call,
+        "gate" => CallbackKind::Gate,
+        _ => CallbackKind::Message,
+    };
+    let sha = hex(&Sha256::digest(body.as_bytes()));
+    let path = path.replace("{sha}", &sha);
+    let content_type = (!content_type.is_empty()).then_some(content_type);
+    let is_form = content_type.is_some_and(|content_type| {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    });
+    let read = |token: &str, path: &str, signature: Option<&str>, body: &str| {
+        TwilioCallbacks::new(GatewayCredential::new(token.to_owned()), PUBLIC_URL.into()).read(
+            kind,
+            path,
+            content_type,
+            signature,
+            body.as_bytes(),
+        )
+    };
+    let signed = sign(&path, is_form.then_some(body));
+    if signature != "signed" {
+        let given = Some(signature).filter(|signature| !signature.is_empty());
+        if STANDARD.decode(signature).ok() != STANDARD.decode(&signed).ok() {
+            assert_eq!(read(TOKEN, &path, given, body), Err(CallbackError::Signature));
+        }
+        return;
+    }
+    let report = read(TOKEN, &path, Some(&signed), body);
+    let hashed = form_urlencoded::parse(path.split_once('?').map_or("", |(_, query)| query).as_bytes())
+        .any(|(name, value)| name == "bodySHA256" && value.eq_ignore_ascii_case(&sha));
+    assert_eq!(report == Err(CallbackError::Signature), !is_form && !hashed, "{report:?}");
+    assert_eq!(read(TOKEN, &path, Some(&signed), body), report, "the same again");
+    for (token, path, signature) in [
+        ("another", path.as_str(), Some(signed.as_str())),
+        (TOKEN, &format!("{path}x"), Some(signed.as_str())),
+        (TOKEN, &path, None),
+    ] {
+        assert_eq!(read(token, path, signature, body), Err(CallbackError::Signature));
+    }
+    // One more field, and it is another request.
+    assert_eq!(read(TOKEN, &path, Some(&signed), &format!("{body}&fuzz=1")), Err(CallbackError::Signature));
+    if let Ok(report) = report {
+        understood(kind, &path, &report);
+    }
+}
+
+fn understood(kind: CallbackKind, path: &str, report: &TwilioReport) {
+    let (attempt, id) = match report {
+        TwilioReport::Receipt(receipt) => {
+            assert_ne!(kind, CallbackKind::Gate);
+            assert!(
+                receipt.code.is_none_or(|code| code != 0)
+                    && receipt.code.is_some() == receipt.class.is_some()
+            );
+            (receipt.attempt, &receipt.message_id)
+        }
+        TwilioReport::Gate { attempt, message_id, .. } => {
+            assert_eq!(kind, CallbackKind::Gate);
+            (*attempt, message_id)
+        }
+    };
+    assert!(
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    );
+    let mut query = form_urlencoded::parse(path.split_once('?').expect("a query").1.as_bytes());
+    let first = query.find(|(name, _)| name == "attempt").expect("an attempt").1;
+    assert_eq!(first, attempt.to_string());
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// As Twilio documents it: the address, and behind it the sorted fields of a form, each pair once.
+fn sign(path: &str, form: Option<&str>) -> String {
+    let mut fields: Vec<(String, String)> =
+        form_urlencoded::parse(form.unwrap_or_default().as_bytes()).into_owned().collect();
+    fields.sort();
+    fields.dedup();
+    let mut mac = Hmac::<Sha1>::new_from_slice(TOKEN.as_bytes()).expect("any length");
+    mac.update(format!("{PUBLIC_URL}{path}").as_bytes());
+    for (name, value) in fields {
+        mac.update(name.as_bytes());
+        mac.update(value.as_bytes());
+    }
+    STANDARD.encode(mac.finalize().into_bytes())
+}

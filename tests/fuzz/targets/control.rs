@@ -1,0 +1,109 @@
+//! The control socket: any bytes as a question.
+
+use std::cell::RefCell;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward::clock::ManualClock;
+use onceward::control::{ControlSocket, Request, SendLine};
+use onceward::delivery::tracker::{Hop, Parcel, SendNote, SendStatus, Tracker};
+use onceward::domain::{Channel, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
+use onceward::engine::Salt;
+use onceward::template::MessageStyle;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+
+/// Sends that the tracker knows.
+const SENDS: u64 = 3;
+
+/// A question, as the bytes that a client writes.
+pub fn control(input: &[u8]) {
+    thread_local! {
+        static SERVER: RefCell<Option<Server>> = const { RefCell::new(None) };
+    }
+    SERVER.with_borrow_mut(|server| answered(server.get_or_insert_with(Server::start), input));
+}
+
+fn answered(server: &Server, input: &[u8]) {
+    let answer = server.runtime.block_on(server.says(input));
+    let lines: Vec<Value> = answer
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let (last, lines) = lines.split_last().expect("an answer");
+    assert!(answer.ends_with('\n') && lines.len() as u64 <= SENDS);
+    for line in lines {
+        let line: SendLine = serde_json::from_value(line["line"].clone()).expect("a send");
+        assert!(line.to.starts_with("+1415555010"));
+    }
+    let question = input.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+    let question = &question[..question.len().min(4096)];
+    let asked = serde_json::from_slice::<Request>(question);
+    let fits = matches!(&asked, Ok(Request::Tracker(request)) if request.query().is_ok());
+    if fits {
+        assert_eq!(last, "end");
+        let Ok(Request::Tracker(request)) = asked else { return };
+        assert!(lines.len() <= request.limit);
+    } else {
+        assert!(last["error"].is_string() && lines.is_empty(), "{answer}");
+    }
+}
+
+struct Server {
+    runtime: Runtime,
+    home: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let home = tempfile::tempdir().expect("a folder");
+        let clock = ManualClock::starting_at(Timestamp::from_millis(10_000));
+        let tracker = Tracker::in_memory(Arc::new(clock));
+        (1..=SENDS).for_each(|track| sent(&tracker, track));
+        runtime.block_on(async {
+            let socket = ControlSocket::bind(home.path()).expect("a socket");
+            tokio::spawn(socket.serve(tracker, pending()));
+        });
+        Self { runtime, home }
+    }
+
+    async fn says(&self, input: &[u8]) -> String {
+        let answer = async {
+            let mut stream =
+                UnixStream::connect(self.home.path().join("control.sock")).await.expect("connect");
+            // What is too long is not read to its end.
+            let _ = stream.write_all(input).await;
+            let _ = stream.shutdown().await;
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            String::from_utf8(answer).expect("text")
+        };
+        tokio::time::timeout(Duration::from_secs(20), answer).await.expect("no hang")
+    }
+}
+
+fn sent(tracker: &Tracker, track: u64) {
+    let at = Timestamp::from_millis(track * 1_000);
+    let hop = Hop {
+        at,
+        channel: Channel::Sms,
+        gateway: GatewayName::Simulator,
+        priority: 0,
+        status: SendStatus::Sent,
+        message_id: Some("SM1".into()),
+        error_code: None,
+    };
+    let about = Parcel {
+        key: TrackKey { service: ServiceId::DEFAULT, track },
+        number: PhoneNumber::from_u64(14_155_550_100 + track).expect("a number"),
+        salt: Salt([0; 16]),
+        style: MessageStyle::default(),
+        expires: at,
+    };
+    tracker.note_send(SendNote { about, hops: vec![hop], retry_of: None, next: None });
+}

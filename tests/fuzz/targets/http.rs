@@ -1,0 +1,157 @@
+//! The front end: requests to every route, and any bytes on a connection. The server is the real one on loopback;
+//! what it asks the shards is noted and answered here.
+
+use std::cell::RefCell;
+
+use onceward::domain::PhoneNumber;
+use serde_json::Value;
+
+use super::support::front_end::{Asked, FrontEnd, Reply, replies};
+use super::support::text;
+
+/// Statuses that a request can meet when nothing is wrong with the server.
+const DOCUMENTED: [u16; 10] = [200, 204, 400, 403, 404, 405, 408, 413, 414, 431];
+
+fn with_front_end<T>(run: impl FnOnce(&mut FrontEnd) -> T) -> T {
+    thread_local! {
+        static FRONT_END: RefCell<Option<FrontEnd>> = const { RefCell::new(None) };
+    }
+    FRONT_END.with_borrow_mut(|front_end| run(front_end.get_or_insert_with(FrontEnd::start)))
+}
+
+type Headers<'a> = Vec<(&'a str, &'a str)>;
+
+/// Method and path, header lines up to an empty one, and the body.
+pub fn requests(input: &[u8]) {
+    let at = input.windows(2).position(|two| two == b"\n\n").unwrap_or(input.len());
+    let (head, body) = input.split_at(at);
+    let body = body.get(2..).unwrap_or_default();
+    let Some((method, path, headers)) = text(head).and_then(read_head) else { return };
+    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
+    for (name, value) in &headers {
+        request.extend([name, ": ", value, "\r\n"]);
+    }
+    request.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n"]);
+    let (reply, asked) = with_front_end(|it| it.ask(&[request.as_bytes(), body].concat(), method == "HEAD"));
+    answered(&reply, method);
+    let endpoint = path.split('?').next().unwrap_or_default();
+    let foreign = headers
+        .iter()
+        .any(|(name, value)| name.eq_ignore_ascii_case("sec-fetch-site") && value.trim() == "cross-site");
+    if method != "POST" || foreign || body.len() > 16 * 1024 {
+        assert!(asked.is_empty() && (reply.status != 200 || !foreign || method != "POST"), "{reply:?}");
+        assert!(method != "OPTIONS" || reply.status >= 400, "a preflight was answered with {}", reply.status);
+        return;
+    }
+    // A head that hyper refuses never comes to a route.
+    if reply.status == 431 || reply.body.contains("The request is not valid HTTP.") {
+        return assert!(asked.is_empty(), "{reply:?}");
+    }
+    posted(endpoint, body, &reply, &asked);
+}
+
+fn read_head(head: &str) -> Option<(&str, &str, Headers<'_>)> {
+    let (first, rest) = head.split_once('\n').unwrap_or((head, ""));
+    let (method, path) = first.split_once(' ')?;
+    let good = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase()) && method != "CONNECT";
+    let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic());
+    let framing = ["content-length", "transfer-encoding", "connection", "upgrade", "expect", "host"];
+    let headers = rest.lines().filter_map(|line| line.split_once(": ")).filter(|(name, value)| {
+        let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        token
+            && !value.chars().any(char::is_control)
+            && !framing.contains(&name.to_ascii_lowercase().as_str())
+    });
+    (good && plain).then(|| (method, path, headers.collect()))
+}
+
+/// What every answer is like.
+fn answered(reply: &Reply, method: &str) {
+    assert!(DOCUMENTED.contains(&reply.status), "{reply:?}");
+    assert!(reply.header("x-request-id").is_some() && reply.header("cache-control").is_some(), "{reply:?}");
+    assert!(!reply.headers.iter().any(|(name, _)| name.starts_with("access-control-")), "{reply:?}");
+    if reply.status == 405 {
+        assert!(reply.header("allow").is_some());
+    }
+    if reply.header("content-type") == Some("application/json") && method != "HEAD" {
+        let body: Value =
+            serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {reply:?}"));
+        let is_envelope =
+            body["message"].is_string() && body["code"].as_u64().is_none_or(|c| c == u64::from(reply.status));
+        assert!(is_envelope || reply.status == 200, "{reply:?}");
+    }
+}
+
+/// A request is asked about exactly when an independent reader of JSON finds in it what the contract wants.
+fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Asked]) {
+    let (number, code) = match endpoint {
+        "/api/send-otp" | "/send-code" => ("/phoneNumber", None),
+        "/api/verify-otp" => ("/user/phoneNumber", Some("/code")),
+        "/verify-code" => ("/phoneNumber", Some("/smsCode")),
+        _ => return assert!(asked.is_empty(), "{endpoint} asked {asked:?}"),
+    };
+    let shape = if endpoint.starts_with("/api/") { r#"{"code":"# } else { r#"{"message":"# };
+    assert!(reply.body.starts_with(shape), "{reply:?}");
+    assert!(asked.len() <= 1);
+    let json: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
+    let text = |pointer: &str| json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
+    let Some(asked) = asked.first() else {
+        assert_eq!(reply.status, 400, "{reply:?}");
+        let unwanted = ["channel", "locale", "appHash"].iter().any(|name| body_has(body, name));
+        let complete = text(number).is_some_and(|n| PhoneNumber::parse(n, None).is_ok())
+            && code.is_none_or(|code| text(code).is_some_and(|code| !code.is_empty()));
+        assert!(!complete || unwanted || has_doubles(body), "a good request was refused: {reply:?}");
+        return;
+    };
+    // A field under one of the further spellings is read too; then the plain one is not there.
+    let json = json.as_ref().expect("what was asked about was JSON");
+    if let Some(number) = text(number) {
+        assert_eq!(
+            PhoneNumber::parse(number, None).map(PhoneNumber::e164).ok().as_ref(),
+            Some(&asked.number),
+            "{json}"
+        );
+    } else {
+        assert!(endpoint.starts_with("/api/"), "{json}");
+    }
+    if let (Some(code), Some(submitted)) = (code.and_then(text), &asked.code) {
+        assert_eq!(code, submitted, "{json}");
+    }
+    assert_eq!(asked.is_check, code.is_some());
+}
+
+fn body_has(body: &[u8], name: &str) -> bool {
+    let body = String::from_utf8_lossy(body).to_ascii_lowercase();
+    // An escape may spell any letter.
+    body.contains(&name.to_ascii_lowercase()) || body.contains("\\u")
+}
+
+/// Whether some name could stand twice: then the body is ambiguous, and is refused.
+fn has_doubles(body: &[u8]) -> bool {
+    let body = String::from_utf8_lossy(body).to_ascii_lowercase();
+    body.contains("\\u")
+        || ["phonenumber\"", "code\"", "user\""].iter().any(|name| body.matches(name).count() > 1)
+}
+
+/// Any bytes as all that a client ever says.
+pub fn connections(input: &[u8]) {
+    let (bytes, _) = with_front_end(|it| it.say(input));
+    // HTTP/2 has frames; that it ends is what is asked of it here.
+    if input.starts_with(b"PRI") {
+        return;
+    }
+    let heads_only = input.windows(5).any(|five| five == b"HEAD ");
+    if heads_only {
+        return;
+    }
+    let replies = replies(&bytes);
+    assert!(!replies.is_empty() || input.iter().all(|b| matches!(b, b'\r' | b'\n')), "no answer at all");
+    for reply in replies {
+        assert!(reply.status < 500 && reply.status >= 100, "{reply:?}");
+        if reply.status >= 400 {
+            let body: Value =
+                serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {reply:?}"));
+            assert!(body["message"].is_string() && reply.header("x-request-id").is_some(), "{reply:?}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a start reads: frames and segments of the journal, entries and the account of the snapshot.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use onceward::domain::Timestamp;
+use onceward::store::OpenError;
+use onceward::store::reading::{self, JournalReading};
+use tempfile::TempDir;
+
+use super::support::journal_writer::{FrameSpec, Journal, Segments, fixed_up, header, newest};
+
+/// One frame: as it is, and with its checksum put right.
+pub fn frames(input: &[u8]) {
+    for bytes in [input.to_vec(), fixed_up(input)] {
+        let Some((keys, taken)) = reading::frame(&bytes) else { continue };
+        // A record takes 26 bytes at least: their number is what is there, not what a field says.
+        assert!(
+            taken <= bytes.len() && keys.len() * 26 + 33 <= taken,
+            "{} keys in {taken} bytes",
+            keys.len()
+        );
+        assert_eq!(
+            reading::frame(&bytes[..taken]).expect("the same frame").1,
+            taken,
+            "it needs nothing behind it"
+        );
+        assert!(reading::frame(&bytes[..taken - 1]).is_none(), "a frame that was cut");
+    }
+}
+
+/// A folder with segments: arbitrary bytes as the only one, behind a good header too; and a journal written by
+/// another hand, then damaged as the input says.
+pub fn journal(input: &[u8]) {
+    let Some((first, rest)) = input.split_first() else { return };
+    match first % 4 {
+        0 => drop(read(&vec![(1, rest.to_vec())], 0, 0)),
+        1 => drop(read(&vec![(1, [header(1, 1).as_slice(), rest].concat())], 0, 0)),
+        // The end of what can be counted.
+        2 => {
+            let last = FrameSpec { sequence: u64::MAX, ..FrameSpec::default() }.encoded();
+            let bytes = [header(9, u64::MAX).as_slice(), &last, rest].concat();
+            drop(read(&vec![(9, bytes)], 8, u64::MAX - 1));
+        }
+        _ => damaged(rest),
+    }
+}
+
+/// A journal as the input describes it, with one damage, which must be noticed wherever it can be.
+fn damaged(input: &[u8]) {
+    let (damage, description) = input.split_at(input.len().min(8));
+    let journal = Journal::described(description);
+    let whole = read(&journal.segments(), 0, 0).unwrap_or_else(|error| panic!("{error}"));
+    let frames = journal.frames();
+    assert_eq!((whole.last_sequence, whole.torn.as_ref()), (frames.len() as u64, None), "all of it");
+    assert_eq!(whole.latest, newest(frames));
+    let Ok(damage) = <[u8; 8]>::try_from(damage) else { return };
+    let Some((segments, hit)) = journal.damaged_by(damage) else { return };
+    match read(&segments, 0, 0) {
+        // What nothing whole follows may be the end of a write that nobody was told of. Else it is noticed.
+        Ok(found) => {
+            let (first, last) = hit.unwrap_or((frames.len(), frames.len()));
+            assert!(
+                last + 1 >= frames.len(),
+                "frames {first} to {last} of {} were passed over",
+                frames.len()
+            );
+            assert_eq!(found.last_sequence, first as u64, "whole frames are kept");
+            assert_eq!(found.latest, newest(&frames[..first]));
+        }
+        Err(OpenError::JournalDamaged { .. } | OpenError::SegmentMissing { .. }) => {}
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn read(
+    segments: &Segments,
+    covered_segment: u64,
+    covered_sequence: u64,
+) -> Result<JournalReading, OpenError> {
+    thread_local! {
+        static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
+    }
+    FOLDER.with_borrow_mut(|folder| {
+        let folder = folder.get_or_insert_with(|| tempfile::tempdir().expect("a folder"));
+        put(folder.path(), segments);
+        let found = reading::journal(folder.path(), covered_segment, covered_sequence);
+        if let Err(error) = &found {
+            assert!(!error.to_string().is_empty());
+        }
+        found
+    })
+}
+
+fn put(folder: &Path, segments: &Segments) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        std::fs::remove_file(entry.expect("a file").path()).expect("removed");
+    }
+    for (number, bytes) in segments {
+        std::fs::write(folder.join(format!("{number:010}.seg")), bytes).expect("written");
+    }
+}
+
+/// What the snapshot keeps: the account, and entries (a key of 13 bytes, then the value).
+pub fn snapshot(input: &[u8]) {
+    if let Some((segment, sequence)) = reading::snapshot_covers(input) {
+        assert_eq!(input.len(), 37);
+        assert!(input[1..9] == segment.to_be_bytes() && input[9..17] == sequence.to_be_bytes());
+    }
+    let mut account = [1; 37];
+    let copied = input.len().min(33);
+    account[1..=copied.min(32)].copy_from_slice(&input[..copied.min(32)]);
+    let checksum = crc32c::crc32c(&account[..33]).to_be_bytes();
+    account[33..].copy_from_slice(&checksum);
+    let counts_on = account[1..9] != [0xff; 8] && account[9..17] != [0xff; 8];
+    assert_eq!(reading::snapshot_covers(&account).is_some(), counts_on, "an account of today's version");
+    for end in 0..input.len().min(40) {
+        let (key, value) = input.split_at(end);
+        let Some((read, revision, gc_after, record)) = reading::snapshot_entry(key, value) else { continue };
+        let service = read.service.get().to_be_bytes();
+        let again = [&[read.kind as u8], service.as_slice(), &read.subject.0.to_be_bytes()].concat();
+        assert_eq!(again, key);
+        let gc_after: Timestamp = gc_after;
+        let again =
+            [&revision.0.to_be_bytes(), gc_after.as_millis().to_be_bytes().as_slice(), &record].concat();
+        assert_eq!(again, value);
+    }
+}

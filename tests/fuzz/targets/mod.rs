@@ -1,0 +1,44 @@
+//! The table of targets: a name, which is also that of its corpus, and the function that takes an input.
+
+mod support;
+
+mod callbacks;
+mod control;
+mod http;
+mod journal;
+mod numbers;
+mod providers;
+mod records;
+mod settings;
+mod templates;
+
+/// A target panics when a property does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target.
+pub const ALL: [(&str, Target); 19] = [
+    ("numbers", numbers::numbers),
+    ("locales", numbers::locales),
+    ("routing", numbers::routing),
+    ("codes", numbers::codes),
+    ("states", records::states),
+    ("tracks", records::tracks),
+    ("frames", journal::frames),
+    ("journal", journal::journal),
+    ("snapshot", journal::snapshot),
+    ("config_file", settings::config_file),
+    ("dotenv", settings::dotenv),
+    ("variables", settings::variables),
+    ("templates", templates::templates),
+    ("callbacks", callbacks::callbacks),
+    ("providers", providers::providers),
+    ("http_gateway", providers::http_gateway),
+    ("requests", http::requests),
+    ("connections", http::connections),
+    ("control", control::control),
+];
+
+/// The target of that name.
+pub fn find(name: &str) -> Option<Target> {
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)
+}

@@ -1,0 +1,289 @@
+//! What providers answer, through the real gateways, HTTP client included; and a gateway described by its operator.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward::clock::{Clock, ManualClock};
+use onceward::domain::{Channel, Code, GatewayCredential, PhoneNumber, Timestamp};
+use onceward::gateway::{
+    ErrorClass, Gateway, GatewayError, HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess, Mada,
+    MadaSettings, OutgoingMessage, Sinch, SinchSettings, TwilioAccount, TwilioMessages, TwilioSender,
+    TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, Verdict,
+};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use super::support::provider::Provider;
+use super::support::{first_line, text};
+
+const NUMBER: u64 = 14_155_550_123;
+const CODE: &str = "738291";
+const SECRET: &str = "hunter2hunter2";
+
+/// Which gateway, the status, header lines up to an empty one, and the body. `{to}`, `{code}` and `{secret}` are
+/// replaced by what was sent, for a provider may repeat it.
+pub fn providers(input: &[u8]) {
+    let Some(input) = text(input) else { return };
+    let input =
+        input.replace("{to}", &NUMBER.to_string()).replace("{code}", CODE).replace("{secret}", SECRET);
+    let (which, rest) = first_line(&input);
+    let (status, rest) = first_line(rest);
+    let status = status.parse().unwrap_or(200_u16).clamp(200, 999);
+    let (head, body) = rest.split_once("\n\n").unwrap_or((rest, ""));
+    with_world(|world| {
+        world.provider.answers(status, head, body.as_bytes());
+        match which.split_once(' ') {
+            Some((which, "check")) => world.check(which, status, body),
+            _ => world.send(which, status, body),
+        }
+    });
+}
+
+/// Method, path, a header, JSON body, fields of a form, the JSON pointer of success and its value in a line each.
+pub fn http_gateway(input: &[u8]) {
+    let Some(input) = text(input) else { return };
+    let mut lines = input.splitn(7, '\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let (method, path, header, json, form, pointer, equals) =
+        (line(), line(), line(), line(), line(), line(), line());
+    if !path.starts_with(['/', '?']) {
+        return;
+    }
+    with_world(|world| {
+        let body = match (serde_json::from_str(json), form.is_empty()) {
+            (Ok(json), _) => HttpBody::Json(json),
+            (Err(_), false) => HttpBody::Form(pairs(form)),
+            (Err(_), true) => HttpBody::Empty,
+        };
+        let settings = HttpGatewaySettings {
+            method: method.to_owned(),
+            url: format!("{}{path}", world.provider.url()),
+            headers: header.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).into_iter().collect(),
+            body,
+            success: HttpSuccess {
+                json: (!pointer.is_empty()).then(|| (pointer.to_owned(), vec![equals.to_owned()])),
+                ..HttpSuccess::default()
+            },
+            channels: vec![Channel::Sms],
+            username: Some(GatewayCredential::new("fuzz".to_owned())),
+            password: Some(GatewayCredential::new(SECRET.to_owned())),
+            token: Some(GatewayCredential::new(SECRET.to_owned())),
+        };
+        match HttpGateway::new(&settings, world.clock.clone()) {
+            Ok(gateway) => described(world, &settings, &gateway),
+            // It may repeat names out of the description, however long.
+            Err(error) => {
+                let words = error.to_string();
+                assert!(!words.contains(SECRET) && !words.chars().any(char::is_control), "{words}");
+            }
+        }
+    });
+}
+
+fn pairs(text: &str) -> Vec<(String, String)> {
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .collect()
+}
+
+/// What leaves is one request of the form that was described, whatever is put in.
+fn described(world: &World, settings: &HttpGatewaySettings, gateway: &HttpGateway) {
+    world.provider.answers(200, "", br#"{"status":0,"id":"a1"}"#);
+    if let Err(error) = world.sends(gateway, Channel::Sms) {
+        judged(&error);
+    }
+    let Some(request) = world.provider.received() else { return };
+    let (head, body) = request.split_once("\r\n\r\n").expect("a head");
+    let first = head.lines().next().unwrap_or_default();
+    assert!(first.starts_with(&format!("{} ", settings.method.to_ascii_uppercase())), "{first}");
+    assert_eq!(first.split(' ').count(), 3, "{first}");
+    assert!(!head.lines().any(|line| line.to_ascii_lowercase().starts_with("x-injected")), "{head}");
+    match &settings.body {
+        HttpBody::Empty => assert_eq!(body, ""),
+        HttpBody::Json(json) => {
+            let sent: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+            assert!(same_shape(json, &sent), "{json} became {sent}");
+        }
+        HttpBody::Form(fields) => {
+            let sent: Vec<String> =
+                form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+            assert_eq!(sent, fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), "{body}");
+        }
+    }
+}
+
+/// Texts may differ, nothing else.
+fn same_shape(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::String(_), Value::String(_)) => true,
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_shape(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| same_shape(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+fn judged(error: &GatewayError) {
+    let words = format!("{error} {}", error.detail);
+    harmless(&words);
+    // A number that the provider calls an error code is printed as one, whatever it is.
+    let code = error.code.map(|code| code.to_string()).unwrap_or_default();
+    assert!(!words.replace(&code, "").contains(CODE) || code.contains(CODE), "{words}");
+}
+
+fn harmless(words: &str) {
+    assert!(!words.contains(SECRET) && !words.contains(&NUMBER.to_string()), "{words}");
+    assert!(words.len() < 600 && !words.chars().any(char::is_control), "{words}");
+}
+
+struct World {
+    runtime: Runtime,
+    provider: Provider,
+    clock: Arc<dyn Clock>,
+    gateways: Vec<(&'static str, Channel, Box<dyn Gateway>)>,
+}
+
+fn with_world(run: impl FnOnce(&World)) {
+    thread_local! {
+        static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+    }
+    WORLD.with_borrow_mut(|world| run(world.get_or_insert_with(World::start)));
+}
+
+impl World {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let provider = runtime.block_on(Provider::start());
+        let clock: Arc<dyn Clock> =
+            Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        let gateways = gateways(&provider.url(), &clock);
+        Self { runtime, provider, clock, gateways }
+    }
+
+    fn gateway(&self, which: &str) -> &(&'static str, Channel, Box<dyn Gateway>) {
+        self.gateways.iter().find(|(name, ..)| *name == which).unwrap_or(&self.gateways[0])
+    }
+
+    fn sends(&self, gateway: &dyn Gateway, channel: Channel) -> Result<String, GatewayError> {
+        let message = OutgoingMessage {
+            to: PhoneNumber::from_u64(NUMBER).expect("a number"),
+            channel,
+            text: format!("Your code is {CODE}\r\nX-Injected: \"1\" \\ {{to}} & ü=?"),
+            locale: None,
+            code: Code::parse(CODE).expect("a code"),
+            valid_for: Duration::from_secs(300),
+            callback: None,
+        };
+        let sent = self.runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(20), gateway.send(&message)).await.expect("no hang")
+        });
+        sent.map(|accepted| accepted.message_id)
+    }
+
+    fn send(&self, which: &str, status: u16, body: &str) {
+        let (name, channel, gateway) = self.gateway(which);
+        match self.sends(&**gateway, *channel) {
+            Ok(id) => {
+                assert!((200..300).contains(&status), "{name} accepted by {status}");
+                assert!((1..=72).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()), "{id:?}");
+            }
+            Err(error) => refused(&**gateway, &error, status, body),
+        }
+    }
+
+    fn check(&self, which: &str, status: u16, body: &str) {
+        let (name, channel, gateway) = self.gateway(which);
+        let Some(checker) = gateway.checker() else { return };
+        let (to, code) =
+            (PhoneNumber::from_u64(NUMBER).expect("a number"), Code::parse(CODE).expect("a code"));
+        let verdict = self.runtime.block_on(async {
+            let asked = checker.check(to, *channel, &code);
+            tokio::time::timeout(Duration::from_secs(20), asked).await.expect("no hang")
+        });
+        match verdict {
+            // Nothing but the word for it, in a success, is a yes.
+            Ok(Verdict::Approved) => {
+                let said: Value = serde_json::from_str(body).expect("JSON");
+                let yes = if *name == "sinch" { "SUCCESSFUL" } else { "approved" };
+                assert!(said["status"] == yes && said["valid"] != false, "{said}");
+                assert!((200..300).contains(&status), "approved by {status}");
+            }
+            Ok(Verdict::Wrong | Verdict::NotLive) => {}
+            Err(error) => refused(&**gateway, &error, status, body),
+        }
+    }
+}
+
+fn refused(gateway: &dyn Gateway, error: &GatewayError, status: u16, body: &str) {
+    judged(error);
+    if let Err(problem) = gateway.readiness() {
+        harmless(&problem);
+    }
+    assert_eq!(error.gateway, gateway.name());
+    // A server's trouble that says nothing of the message promises nothing of it.
+    let says_something = body.contains(['{', '<']);
+    if !says_something && !(300..500).contains(&status) {
+        assert_eq!(error.class, ErrorClass::Ambiguous, "{status} {body:?}: {error}");
+    }
+}
+
+fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Box<dyn Gateway>)> {
+    let secret = || GatewayCredential::new(SECRET.to_owned());
+    let account = || TwilioAccount {
+        account_sid: format!("AC{}", "0".repeat(32)),
+        auth_token: secret(),
+        base_url: url.to_owned(),
+    };
+    let sender = TwilioSender::Number("+15005550006".to_owned());
+    let messages = TwilioSettings { account: account(), sender, whatsapp: None, feedback: false };
+    let voice = TwilioVoiceSettings {
+        account: account(),
+        from: "+15005550006".to_owned(),
+        gate: false,
+        ring_for: Duration::from_secs(30),
+    };
+    let verify = TwilioVerifySettings { account: account(), service_sid: format!("VA{}", "0".repeat(32)) };
+    let sinch = SinchSettings {
+        app_id: "fuzz".to_owned(),
+        app_secret: secret(),
+        verification_url: format!("{url}/sinch"),
+    };
+    let mada = MadaSettings {
+        username: "fuzz".to_owned(),
+        password: secret(),
+        url: format!("{url}/mada"),
+        source_name: "Fuzz".to_owned(),
+    };
+    let http = HttpGatewaySettings {
+        method: "POST".to_owned(),
+        url: format!("{url}/send"),
+        headers: Vec::new(),
+        body: HttpBody::Json(serde_json::json!({"to": "{to}", "text": "{text}"})),
+        success: HttpSuccess {
+            statuses: Vec::new(),
+            json: Some(("/result/0/status".to_owned(), vec!["0".to_owned(), "ok".to_owned()])),
+            contains: None,
+            message_id: Some("/result/0/id".to_owned()),
+            bad_number: vec!["7".to_owned()],
+            retry: vec!["8".to_owned()],
+        },
+        channels: vec![Channel::Sms],
+        username: None,
+        password: None,
+        token: None,
+    };
+    let clock = || Arc::clone(clock);
+    vec![
+        ("twilio", Channel::Sms, Box::new(TwilioMessages::new(&messages, clock()).expect("good settings"))),
+        ("voice", Channel::Call, Box::new(TwilioVoice::new(&voice, clock()).expect("good settings"))),
+        ("verify", Channel::Sms, Box::new(TwilioVerify::new(&verify, clock()).expect("good settings"))),
+        ("sinch", Channel::Sms, Box::new(Sinch::new(&sinch, clock()).expect("good settings"))),
+        ("mada", Channel::Sms, Box::new(Mada::new(&mada, clock()).expect("good settings"))),
+        ("http", Channel::Sms, Box::new(HttpGateway::new(&http, clock()).expect("good settings"))),
+    ]
+}

@@ -1,0 +1,69 @@
+//! Records of numbers and of sends, of every version, and the envelope around them.
+
+use onceward::delivery::tracker::{TrackRecordError, rewritten};
+use onceward::engine::NumberState;
+use onceward::shard::record::{StateRecordError, decode, encode};
+use onceward::store::RecordError;
+use onceward::store::record::{open, seal};
+
+/// No record of a number takes more, in bytes: 66 and the envelope.
+const LARGEST_STATE: usize = 71;
+
+/// A number's record: as it is, and sealed (the version, then the body).
+pub fn states(input: &[u8]) {
+    enveloped(input);
+    state(input);
+    if let Some((version, body)) = input.split_first() {
+        state(&seal(*version, body));
+        // Known versions are two of 256.
+        for version in [1, 2] {
+            state(&seal(version, body));
+        }
+    }
+}
+
+fn state(record: &[u8]) {
+    match decode(record) {
+        Ok(state) => {
+            assert_ne!(state, NumberState::Fresh, "nothing is kept of a number that never asked");
+            let kept = encode(&state).expect("what is kept can be kept again");
+            assert!(kept.len() <= LARGEST_STATE, "{} bytes", kept.len());
+            assert_eq!(decode(&kept).expect("what was just written"), state);
+            assert_eq!(encode(&state), Some(kept), "one state, one record");
+            assert!(!format!("{state:?}").contains("Salt(["), "a salt is printed");
+        }
+        Err(StateRecordError::Envelope(error)) => assert_eq!(open(record), Err(error)),
+        Err(StateRecordError::Version(version)) => assert!(!matches!(version, 1 | 2)),
+        Err(error @ StateRecordError::Contents(_)) => assert!(error.to_string().len() < 200),
+    }
+}
+
+fn enveloped(input: &[u8]) {
+    match open(input) {
+        Ok((version, body)) => assert_eq!(seal(version, body), input),
+        Err(RecordError::TooShort(bytes)) => assert!(bytes == input.len() && bytes < 5),
+        Err(RecordError::Checksum) => {
+            let (body, _) = input.split_at(input.len() - 4);
+            assert_ne!(seal(body[0], &body[1..]), input);
+        }
+    }
+}
+
+/// A record of sends: as it is, and sealed.
+pub fn tracks(input: &[u8]) {
+    track(input);
+    track(&seal(1, input));
+}
+
+fn track(record: &[u8]) {
+    match rewritten(record) {
+        Ok(kept) => {
+            // What is not understood is not kept, so it grows by nothing but longer spellings of languages.
+            assert!(kept.len() <= record.len() + 16, "{} bytes from {}", kept.len(), record.len());
+            assert_eq!(rewritten(&kept).expect("what was just written"), kept);
+        }
+        Err(TrackRecordError::Envelope(error)) => assert_eq!(open(record), Err(error)),
+        Err(TrackRecordError::Version(version)) => assert_ne!(version, 1),
+        Err(error @ TrackRecordError::Contents(_)) => assert!(error.to_string().len() < 200),
+    }
+}

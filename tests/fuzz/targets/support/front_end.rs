@@ -1,0 +1,209 @@
+//! The real front end on loopback, with notes of what it asks instead of shards behind it.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use onceward::clock::ManualClock;
+use onceward::config::{AnswerSet, Bounds};
+use onceward::domain::{Channel, CodeLength, GatewayCredential, Timestamp};
+use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
+use onceward::http::{
+    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, InboxPages, Verify, serve,
+};
+use onceward::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+/// Longer than every time limit of the server.
+const HANG: Duration = Duration::from_secs(60);
+
+/// What the shards would have been asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub is_check: bool,
+    /// In E.164 form.
+    pub number: String,
+    /// The code, if it can be one.
+    pub code: Option<String>,
+}
+
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<Asked>>>);
+
+impl Verify for Notes {
+    async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
+        let asked = Asked { is_check: false, number: request.number.e164(), code: None };
+        self.0.lock().expect("not poisoned").push(asked);
+        Ok(SendAnswer::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false })
+    }
+
+    async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
+        let code = request.code.map(|code| code.expose().to_owned());
+        self.0.lock().expect("not poisoned").push(Asked {
+            is_check: true,
+            number: request.number.e164(),
+            code,
+        });
+        Ok(CheckAnswer::Approved)
+    }
+}
+
+/// Reports with a token that nobody has: read by the real reader.
+struct Reports(TwilioCallbacks);
+
+impl Callbacks for Reports {
+    fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
+        let kind = match request.kind {
+            CallbackKind::Message => onceward::gateway::CallbackKind::Message,
+            CallbackKind::Call => onceward::gateway::CallbackKind::Call,
+            CallbackKind::Gate => onceward::gateway::CallbackKind::Gate,
+        };
+        let (content_type, signature) = (request.content_type.as_deref(), request.signature.as_deref());
+        let report = self.0.read(kind, &request.path_and_query, content_type, signature, &request.body);
+        Box::pin(async move {
+            match report {
+                Ok(_) => CallbackAnswer::NoContent,
+                Err(CallbackError::Signature) => CallbackAnswer::BadSignature,
+                Err(CallbackError::Unreadable(_)) => CallbackAnswer::Unreadable,
+            }
+        })
+    }
+
+    fn path_prefix(&self) -> &str {
+        self.0.path_prefix()
+    }
+}
+
+/// A server, and a connection to it that is kept while it can be.
+pub struct FrontEnd {
+    runtime: Runtime,
+    address: SocketAddr,
+    notes: Notes,
+    kept: Option<TcpStream>,
+}
+
+impl FrontEnd {
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let notes = Notes::default();
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        let token = GatewayCredential::new("fuzz-token-of-nobody".to_owned());
+        let deps = Deps {
+            verifier: notes.clone(),
+            answers: AnswerSet::Documented,
+            bounds: Bounds::default(),
+            default_region: None,
+            lockout: Duration::from_secs(1_800),
+            tutorial_code: SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX },
+            readiness: Arc::new(|| Ok(())),
+            gateways: Arc::new(Vec::new),
+            channels: vec![Channel::Sms, Channel::WhatsApp],
+            callbacks: Some(Arc::new(Reports(TwilioCallbacks::new(
+                token,
+                "https://otp.example.com/base".into(),
+            )))),
+            pages: Some(Arc::new(InboxPages::new(Arc::new(Simulator::new(clock)), None))),
+            host_name: None,
+            request_id_prefix: 0xabcd_0123,
+        };
+        let address = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            tokio::spawn(serve(listener, pending(), Arc::new(deps)));
+            address
+        });
+        Self { runtime, address, notes, kept: None }
+    }
+
+    /// Sends one request, and returns its answer and what was asked for it.
+    pub fn ask(&mut self, request: &[u8], is_head: bool) -> (Reply, Vec<Asked>) {
+        let (address, kept) = (self.address, self.kept.take());
+        let (reply, stream) = self.runtime.block_on(async {
+            let exchange = async {
+                let mut stream = match kept {
+                    Some(stream) => stream,
+                    None => TcpStream::connect(address).await.expect("connect"),
+                };
+                // The server may answer, and close, before it has read all.
+                let _ = stream.write_all(request).await;
+                let mut bytes = Vec::new();
+                loop {
+                    if let Some((reply, _)) = reply_at(&bytes, is_head) {
+                        return (reply, stream);
+                    }
+                    let read = stream.read_buf(&mut bytes).await;
+                    assert!(matches!(read, Ok(1..)), "{read:?} after {:?}", String::from_utf8_lossy(&bytes));
+                }
+            };
+            tokio::time::timeout(HANG, exchange).await.expect("no hang")
+        });
+        self.kept = (reply.header("connection") != Some("close")).then_some(stream);
+        (reply, std::mem::take(&mut *self.notes.0.lock().expect("not poisoned")))
+    }
+
+    /// Says all of this on a connection of its own, and returns all that comes back.
+    pub fn say(&mut self, bytes: &[u8]) -> (Vec<u8>, Vec<Asked>) {
+        let address = self.address;
+        let answer = self.runtime.block_on(async {
+            let exchange = async {
+                let mut stream = TcpStream::connect(address).await.expect("connect");
+                let _ = stream.write_all(bytes).await;
+                let _ = stream.shutdown().await;
+                let mut answer = Vec::new();
+                // A reset is an end as well.
+                let _ = stream.read_to_end(&mut answer).await;
+                answer
+            };
+            tokio::time::timeout(HANG, exchange).await.expect("no hang")
+        });
+        (answer, std::mem::take(&mut *self.notes.0.lock().expect("not poisoned")))
+    }
+}
+
+/// A response. Names of headers are in lower case.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The response at the front of `bytes`, and how many of them it takes; `None` while it is not whole.
+fn reply_at(bytes: &[u8], is_head: bool) -> Option<(Reply, usize)> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(&bytes[..end]).expect("an answer's head is ASCII");
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok());
+    let status: u16 = status.unwrap_or_else(|| panic!("no status line: {head:?}"));
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length: usize = length.map_or(0, |(_, length)| length.parse().expect("a length"));
+    let length = if is_head || matches!(status, 100..200 | 204 | 304) { 0 } else { length };
+    let body = bytes.get(end..end + length)?;
+    let body = String::from_utf8(body.to_vec()).expect("our bodies are text");
+    Some((Reply { status, headers, body }, end + length))
+}
+
+/// Every response in `bytes`, none of them to a HEAD.
+pub fn replies(bytes: &[u8]) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    let mut at = 0;
+    while let Some((reply, length)) = reply_at(&bytes[at..], false) {
+        replies.push(reply);
+        at += length;
+    }
+    assert_eq!(at, bytes.len(), "an answer was cut: {:?}", String::from_utf8_lossy(&bytes[at..]));
+    replies
+}

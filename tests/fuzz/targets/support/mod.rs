@@ -1,0 +1,15 @@
+//! What several targets need.
+
+pub mod front_end;
+pub mod journal_writer;
+pub mod provider;
+
+/// The input as text. Targets that read text are given nothing else by the code above them either.
+pub fn text(input: &[u8]) -> Option<&str> {
+    std::str::from_utf8(input).ok()
+}
+
+/// The first line, and the rest behind its end; without an end of line all is the rest.
+pub fn first_line(text: &str) -> (&str, &str) {
+    text.split_once('\n').unwrap_or(("", text))
+}
