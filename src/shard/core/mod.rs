@@ -11,6 +11,8 @@ mod parking;
 
 use std::collections::HashSet;
 
+use indexmap::IndexSet;
+
 use super::Refusal;
 use super::command::{Ask, CheckNote, Command, CommandKind, Dispatch, NumberKey};
 use super::decide::{Decision, Judge};
@@ -136,8 +138,8 @@ impl Core {
         self.begin_batch(now);
     }
 
-    fn apply(&mut self, written: &[(NumberKey, Step)], outcomes: Vec<Outcome>) -> HashSet<NumberKey> {
-        let mut conflicted = HashSet::new();
+    fn apply(&mut self, written: &[(NumberKey, Step)], outcomes: Vec<Outcome>) -> IndexSet<NumberKey> {
+        let mut conflicted = IndexSet::new();
         for ((key, step), outcome) in written.iter().zip(outcomes) {
             match outcome {
                 Outcome::Applied(revision) => {
