@@ -53,6 +53,9 @@ struct Watch {
     sending: BTreeSet<CommandId>,
     /// Sends that may have been decided between what is seen next, and their lives.
     between: Vec<([u64; 2], u64)>,
+    /// What was in doubt at a node among several. It stays in that node's memory, and is written when the node
+    /// writes again, if nothing is in the store then as nothing was when it was decided.
+    lingers: Vec<([u64; 2], CommandId)>,
 }
 
 impl Watch {
@@ -66,6 +69,7 @@ impl Watch {
             wishes: BTreeMap::new(),
             sending: BTreeSet::new(),
             between: Vec::new(),
+            lingers: Vec::new(),
         }
     }
 
@@ -94,6 +98,9 @@ impl Watch {
             _ => None,
         });
         let longest: Vec<_> = longest.collect();
+        for (salt, _) in &longest {
+            self.codes.leaves_too(salt);
+        }
         for fact in answered.iter().chain(&handed_over) {
             self.codes_after(fact, &longest).map_err(|what| finding(fact, what))?;
         }
@@ -112,12 +119,28 @@ impl Watch {
             for (at, life) in &self.between {
                 before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
             }
+            before.extend(self.lingering(&before, first.at));
             to.extend(self.in_any_order(&self.count_after(&before, first), rest, handed_over));
         }
         if let [first, rest @ ..] = handed_over {
             to.extend(self.in_any_order(&self.count_after(from, first), answered, rest));
         }
         if answered.is_empty() && handed_over.is_empty() { from.clone() } else { to }
+    }
+
+    fn lingering(&self, from: &Memories, at: [u64; 2]) -> Memories {
+        if self.lingers.is_empty() {
+            return Memories::new();
+        }
+        let mut to = count::that_forgot(from, at, &self.rules);
+        for (at, command) in &self.lingers {
+            to.extend(match self.wish(*command) {
+                Wish::Send { life } => count::may_have_sent(&to, *at, &self.rules, *life),
+                Wish::Check { .. } => count::may_have_checked(&to, *at, &self.rules, false),
+                Wish::Resume { .. } => Memories::new(),
+            });
+        }
+        to
     }
 
     fn wish(&self, command: CommandId) -> &Wish {
@@ -148,7 +171,17 @@ impl Watch {
             What::Consulted { until } => count::consulted(from, at, rules, *until),
             What::Doubt(command, stage) => self.count_in_doubt(from, at, *command, stage),
             What::Told(command, stage, answer) => match (stage, answer) {
-                (Stage::Direct, Answer::Check(answer)) => count::checked(from, at, rules, answer),
+                (Stage::Direct, Answer::Check(answer)) => {
+                    let fits = count::checked(from, at, rules, answer);
+                    // Of several nodes another one may still hold what this one has not seen, because its own
+                    // write failed, and write it when its time comes. Nothing is written for these answers.
+                    let nothing_written =
+                        matches!(answer, CheckAnswer::Wrong { live: false, .. } | CheckAnswer::Locked { .. });
+                    let unsure = self.several_nodes
+                        && nothing_written
+                        && fits.iter().all(|memory| from.contains(memory));
+                    if unsure && !fits.is_empty() { from.clone() } else { fits }
+                }
                 (Stage::Direct, Answer::Send(SendAnswer::Locked { remaining })) => {
                     count::refused_locked(from, at, rules, *remaining)
                 }
@@ -216,7 +249,7 @@ impl Watch {
                 self.codes.in_doubt();
                 self.codes.may_end(0);
             }
-            What::Doubt(command, stage) => self.in_doubt(*command, stage, latest),
+            What::Doubt(command, stage) => self.in_doubt(*command, stage, fact.at),
             What::Usable { salt, said } => {
                 if !self.several_nodes {
                     self.codes.said_usable(salt, *said, latest)?;
@@ -244,7 +277,7 @@ impl Watch {
             Wish::Send { .. } | Wish::Resume { .. } => None,
         };
         match (stage, answer) {
-            (_, Answer::Refused(Refusal::StoreUnavailable)) => self.in_doubt(command, stage, now),
+            (_, Answer::Refused(Refusal::StoreUnavailable)) => self.in_doubt(command, stage, at),
             (Stage::Direct, Answer::Check(CheckAnswer::Approved)) => {
                 self.codes.approved_ours(code.as_deref(), earliest)?;
             }
@@ -263,7 +296,7 @@ impl Watch {
                 self.codes.all_void("was locked");
             }
             (Stage::Sent { salt, end }, Answer::Send(answer)) => {
-                self.codes.told(salt, *end);
+                self.codes.told(salt, *end, now);
                 if let SendAnswer::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
                     if matches!(end, End::Ours | End::Held) && self.sending.is_empty() {
@@ -272,7 +305,7 @@ impl Watch {
                 }
             }
             (Stage::Sent { salt, end }, Answer::Refused(Refusal::SendsOverloaded)) => {
-                self.codes.told(salt, *end);
+                self.codes.told(salt, *end, now);
             }
             (Stage::Direct, Answer::Followed(_)) => {
                 if let (Wish::Resume { salt }, true) = (self.wish(command), strict) {
@@ -284,8 +317,12 @@ impl Watch {
         Ok(())
     }
 
-    fn in_doubt(&mut self, command: CommandId, stage: &Stage, now: u64) {
+    fn in_doubt(&mut self, command: CommandId, stage: &Stage, at: [u64; 2]) {
+        let now = at[0].max(at[1]);
         self.codes.in_doubt();
+        if self.several_nodes && *stage == Stage::Direct {
+            self.lingers.push((at, command));
+        }
         if let (Stage::Direct, Wish::Send { life }) = (stage, self.wish(command)) {
             self.codes.may_end(now + life);
             if !self.blind {

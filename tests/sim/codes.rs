@@ -11,6 +11,8 @@ pub struct Known {
     /// When it ends if a send that nobody was told of became durable all the same.
     may_expire: u64,
     dispatches: u32,
+    /// Those of them that are counted already and not looked at yet.
+    announced: u32,
     /// Sends of which the client was told that nothing was sent.
     came_to_nothing: u32,
     /// Sends of which the client was told that a gateway's own code was.
@@ -50,6 +52,14 @@ impl Codes {
         self.known.iter().position(|known| known.salt == *salt)
     }
 
+    /// A message leaves at the same time as what is looked at next.
+    pub fn leaves_too(&mut self, salt: &Salted) {
+        if let Some(place) = self.place(salt) {
+            self.known[place].dispatches += 1;
+            self.known[place].announced += 1;
+        }
+    }
+
     pub fn dispatched(
         &mut self,
         salt: Salted,
@@ -66,6 +76,7 @@ impl Codes {
                 expires,
                 may_expire: expires,
                 dispatches: 0,
+                announced: 0,
                 came_to_nothing: 0,
                 were_held: 0,
                 void: None,
@@ -76,7 +87,11 @@ impl Codes {
             self.known.len() - 1
         });
         let known = &mut self.known[place];
-        known.dispatches += 1;
+        if known.announced > 0 {
+            known.announced -= 1;
+        } else {
+            known.dispatches += 1;
+        }
         known.expires = known.expires.max(expires);
         known.may_expire = known.may_expire.max(known.expires);
         if let (Some(why), true) = (known.void, strict) {
@@ -89,7 +104,7 @@ impl Codes {
     }
 
     /// The client of a send was told how it ended.
-    pub fn told(&mut self, salt: &Salted, end: End) {
+    pub fn told(&mut self, salt: &Salted, end: End, now: u64) {
         let Some(place) = self.place(salt) else { return };
         // A code that another one replaced meanwhile comes back as it was then, if that one reached nobody: with
         // a message on its way, although that has come to nothing. Nobody knows such a code, so it does no harm.
@@ -98,7 +113,10 @@ impl Codes {
         match end {
             End::Nothing => {
                 known.came_to_nothing += 1;
-                if is_last && known.came_to_nothing == known.dispatches && !known.has_ghosts {
+                // Of a record that has ended nothing is written, and a clock that is set back before a start
+                // brings it back.
+                let counts = is_last && now < known.expires;
+                if counts && known.came_to_nothing == known.dispatches && !known.has_ghosts {
                     known.void = known.void.or(Some("was withdrawn"));
                 }
             }

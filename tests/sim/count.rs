@@ -105,6 +105,11 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).expect("a span that fits")
 }
 
+/// Nothing, if that is what one of them comes to.
+pub fn that_forgot(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
+    each(from, at, |memory, now| (memory.at(now, rules) == Nothing).then_some(Nothing))
+}
+
 /// A check was answered without a gateway.
 pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswer) -> Memories {
     each(from, at, |memory, now| {

@@ -64,7 +64,10 @@ impl World {
                 return Err("a second commit while one is in flight".to_owned());
             }
             let numbers: Vec<usize> = writes.iter().map(|write| self.number_of(write)).collect();
-            self.says(&numbers, || format!("[node {node}] wants numbers {numbers:?} written"));
+            self.says(&numbers, || {
+                let expected: Vec<u64> = writes.iter().map(|write| write.expect.0).collect();
+                format!("[node {node}] wants numbers {numbers:?} written, expecting revisions {expected:?}")
+            });
             let (taken_at, taken) = (self.nodes[node].seen, self.event());
             self.nodes[node].commit =
                 Some(InFlight { writes, numbers, taken_at, taken, progress: Progress::Before });
