@@ -104,6 +104,7 @@ impl Watch {
         for fact in answered.iter().chain(&handed_over) {
             self.codes_after(fact, &longest).map_err(|what| finding(fact, what))?;
         }
+        self.codes.withdraw();
         Ok(())
     }
 

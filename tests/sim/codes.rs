@@ -15,6 +15,7 @@ pub struct Known {
     announced: u32,
     /// Sends of which the client was told that nothing was sent.
     came_to_nothing: u32,
+    may_be_withdrawn: bool,
     /// Sends of which the client was told that a gateway's own code was.
     were_held: u32,
     /// Why it must never be right again.
@@ -78,6 +79,7 @@ impl Codes {
                 dispatches: 0,
                 announced: 0,
                 came_to_nothing: 0,
+                may_be_withdrawn: false,
                 were_held: 0,
                 void: None,
                 in_doubt: false,
@@ -106,22 +108,32 @@ impl Codes {
     /// The client of a send was told how it ended.
     pub fn told(&mut self, salt: &Salted, end: End, now: u64) {
         let Some(place) = self.place(salt) else { return };
-        // A code that another one replaced meanwhile comes back as it was then, if that one reached nobody: with
-        // a message on its way, although that has come to nothing. Nobody knows such a code, so it does no harm.
-        let is_last = place + 1 == self.known.len();
         let known = &mut self.known[place];
         match end {
             End::Nothing => {
                 known.came_to_nothing += 1;
                 // Of a record that has ended nothing is written, and a clock that is set back before a start
                 // brings it back.
-                let counts = is_last && now < known.expires;
-                if counts && known.came_to_nothing == known.dispatches && !known.has_ghosts {
-                    known.void = known.void.or(Some("was withdrawn"));
-                }
+                known.may_be_withdrawn = now < known.expires;
             }
             End::Held | End::MaybeHeld => known.were_held += 1,
             End::Ours | End::Postponed | End::MaybeOurs => {}
+        }
+    }
+
+    /// All that was seen at once has been looked at. The last code, of which every send came to nothing, is
+    /// withdrawn. One that another code replaced meanwhile comes back if that one reaches nobody, as it was
+    /// when it was replaced: with a message on its way. Nobody knows such a code, so it does no harm.
+    pub fn withdraw(&mut self) {
+        let Some((last, others)) = self.known.split_last_mut() else { return };
+        for known in others {
+            known.may_be_withdrawn = false;
+        }
+        if std::mem::take(&mut last.may_be_withdrawn)
+            && last.came_to_nothing == last.dispatches
+            && !last.has_ghosts
+        {
+            last.void = last.void.or(Some("was withdrawn"));
         }
     }
 
