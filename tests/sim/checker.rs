@@ -105,6 +105,15 @@ impl Watch {
             self.codes_after(fact, &longest).map_err(|what| finding(fact, what))?;
         }
         self.codes.withdraw();
+        // A lockout voids the code, also one that begins and ends while nobody is told anything.
+        let may_lock = |memory: &Memory| match memory {
+            Memory::Nothing => false,
+            Memory::Open { wrong, .. } => *wrong >= self.rules.attempts,
+            Memory::Locked { .. } => true,
+        };
+        if self.memories.iter().any(may_lock) {
+            self.codes.firm = None;
+        }
         Ok(())
     }
 

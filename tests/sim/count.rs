@@ -59,6 +59,13 @@ impl Memory {
         }
     }
 
+    /// For an answer that changes nothing. What became of a question that nobody settled may be written along
+    /// with it; of a record that has merely ended nothing is.
+    fn or_what_became_of_it(self, now: u64, rules: &Rules) -> impl Iterator<Item = Self> {
+        let asked = matches!(self, Open { asking, .. } if asking > 0);
+        std::iter::once(self).chain(asked.then(|| self.at(now, rules)))
+    }
+
     /// One more wrong code, of a number that remembers something.
     fn counted(wrong: u8, keep: u64, now: u64, rules: &Rules) -> Self {
         if wrong + 1 >= rules.attempts {
@@ -120,7 +127,7 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswe
             (Nothing, CheckAnswer::Wrong { attempts_left, live: false })
                 if *attempts_left == rules.attempts =>
             {
-                to.push(memory);
+                to.extend(memory.or_what_became_of_it(now, rules));
             }
             (Open { wrong, keep, asking: 0 }, CheckAnswer::Wrong { attempts_left, .. })
                 if wrong + 1 + attempts_left == rules.attempts && *attempts_left > 0 =>
@@ -133,7 +140,7 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswe
                 to.push(Memory::counted(wrong, keep, now, rules));
             }
             (Locked { until }, CheckAnswer::Locked { remaining }) if until == now + millis(*remaining) => {
-                to.push(memory);
+                to.extend(memory.or_what_became_of_it(now, rules));
             }
             _ => {}
         }
@@ -142,7 +149,7 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswe
             && *answer == CheckAnswer::GatewayFailed
             && matches!(memory.at(now, rules), Open { asking: 0, .. } | Nothing)
         {
-            to.push(memory);
+            to.extend(memory.or_what_became_of_it(now, rules));
         }
         to
     })
@@ -228,7 +235,11 @@ pub fn settled(
         };
         let mut to = Vec::new();
         if fits {
-            to.push(if open { next } else { memory });
+            if open {
+                to.push(next);
+            } else {
+                to.extend(memory.or_what_became_of_it(now, rules));
+            }
             // That a wrong code was asked about to its end need not be durable: it says so by itself.
             let forgotten = matches!(next, Open { .. }) && open && result != CheckResult::NotAsked;
             to.extend(forgotten.then_some(memory));
@@ -284,7 +295,7 @@ pub fn send_told(from: &Memories, at: [u64; 2], rules: &Rules, end: End, answer:
             (Open { .. } | Nothing, SendAnswer::GatewayFailed) | (_, SendAnswer::NumberRefused) => true,
             _ => false,
         };
-        fits.then_some(memory)
+        fits.then(|| memory.or_what_became_of_it(now, rules)).into_iter().flatten()
     });
     may_have_ended(&kept, end)
 }
@@ -302,6 +313,6 @@ pub fn may_have_ended(from: &Memories, end: End) -> Memories {
 pub fn refused_locked(from: &Memories, at: [u64; 2], rules: &Rules, remaining: Duration) -> Memories {
     each(from, at, |memory, now| {
         let fits = matches!(memory.at(now, rules), Locked { until } if until == now + millis(remaining));
-        fits.then_some(memory)
+        fits.then(|| memory.or_what_became_of_it(now, rules)).into_iter().flatten()
     })
 }

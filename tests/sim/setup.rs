@@ -68,7 +68,7 @@ impl Setup {
             .collect();
         let send_budget = Duration::from_secs(rng.random_range(2..20));
         let setup = Self {
-            steps: rng.random_range(150..500),
+            steps: rng.random_range(300..1_500),
             nodes,
             store: if blind { StoreKind::Blind } else { StoreKind::Comparing },
             numbers,
