@@ -1,6 +1,8 @@
 //! One batch: several numbers, several commands of each in order, one write per changed number.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use indexmap::IndexMap;
 
 use super::{Core, is_asking};
 use crate::domain::Timestamp;
@@ -39,7 +41,7 @@ impl Core {
     /// none leave at once; one of them may leave a report behind, which is decided in the next round.
     pub(super) fn begin_batch(&mut self, now: Timestamp) {
         while !self.waiting.is_empty() && self.in_flight.is_none() {
-            let mut steps = HashMap::with_capacity(self.waiting.len());
+            let mut steps = IndexMap::with_capacity(self.waiting.len());
             let mut reserved = Reserved::nothing_in(self.table.room().clone());
             let commands = self.decide_waiting(&mut steps, &mut reserved, now);
             for (key, step) in &steps {
@@ -66,7 +68,7 @@ impl Core {
     /// The commands that were decided, in order. The others of their number wait for a check.
     fn decide_waiting(
         &mut self,
-        steps: &mut HashMap<NumberKey, Step>,
+        steps: &mut IndexMap<NumberKey, Step>,
         reserved: &mut Reserved,
         now: Timestamp,
     ) -> Vec<Command> {

@@ -70,10 +70,12 @@ impl Core {
     }
 
     /// Hands a message to delivery, unless a later command of the same batch made its code useless.
-    fn dispatch(&mut self, send: Dispatch, now: Timestamp) {
+    fn dispatch(&mut self, mut send: Dispatch, now: Timestamp) {
         let key = send.key;
-        if self.carries(&key, &send.permit.salt, now) {
+        if let Some(live) = self.live(&key, now).filter(|live| live.salt == send.permit.salt) {
             self.loads.unqueue(key, false);
+            // A later command of the batch may have prolonged its life, and the message says how long it is.
+            send.permit.expires = live.expires;
             self.dispatches.push(send);
         } else {
             let Dispatch { permit, caller, .. } = send;

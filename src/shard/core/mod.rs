@@ -11,6 +11,8 @@ mod parking;
 
 use std::collections::HashSet;
 
+use indexmap::IndexSet;
+
 use super::Refusal;
 use super::command::{Ask, CheckNote, Command, CommandKind, Dispatch, NumberKey};
 use super::decide::{Decision, Judge};
@@ -172,8 +174,8 @@ impl Core {
         written: &[(NumberKey, Step)],
         outcomes: Vec<Outcome>,
         reserved: &mut Reserved,
-    ) -> HashSet<NumberKey> {
-        let mut conflicted = HashSet::new();
+    ) -> IndexSet<NumberKey> {
+        let mut conflicted = IndexSet::new();
         for ((key, step), outcome) in written.iter().zip(outcomes) {
             match outcome {
                 Outcome::Applied(revision) => {

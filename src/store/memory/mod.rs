@@ -26,6 +26,9 @@ pub enum Fault {
     UnknownApplied,
     /// It is not applied, but the caller does not learn that.
     UnknownNotApplied,
+    /// Only the writes whose bit is set in the mask are applied, the first being the lowest bit; the caller
+    /// learns nothing. From the 65th on none is.
+    Torn(u64),
     /// It waits for the next [`MemoryStore::release`] (or gives up when its time is over, and is
     /// not applied), then goes on as if nothing had been.
     Hang,
@@ -191,6 +194,13 @@ impl MemoryStore {
             }
             Some(Fault::UnknownApplied) => {
                 contents.apply(writes);
+                state.commits += 1;
+                Err(unknown("an injected fault"))
+            }
+            Some(Fault::Torn(mask)) => {
+                for write in writes.iter().take(64).enumerate().filter(|(i, _)| mask >> i & 1 == 1) {
+                    contents.apply_one(write.1);
+                }
                 state.commits += 1;
                 Err(unknown("an injected fault"))
             }

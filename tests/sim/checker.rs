@@ -1,0 +1,357 @@
+//! Reads what happened, number by number, and says what of it breaks a promise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
+
+use crate::codes::Codes;
+use crate::count::{self, Memories, Memory, Rules};
+use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
+
+/// What the checker has to know of the world that it judges.
+pub struct Terms {
+    /// By number.
+    pub rules: Vec<Rules>,
+    /// Whether several nodes write the same store. What a node answers from memory alone, without a commit,
+    /// may then be behind what another node did: such answers are not judged.
+    pub several_nodes: bool,
+    /// Whether only a start reads the store. Otherwise a conflict does so too.
+    pub blind: bool,
+}
+
+/// A broken promise: which fact, and what is wrong with it.
+pub struct Finding {
+    pub fact: Fact,
+    pub what: String,
+}
+
+/// Checks everything that happened.
+pub fn check(facts: &[Fact], terms: &Terms) -> Result<(), Box<Finding>> {
+    let mut by_number: BTreeMap<usize, Vec<&Fact>> = BTreeMap::new();
+    for fact in facts {
+        by_number.entry(fact.number).or_default().push(fact);
+    }
+    for (number, mut facts) in by_number {
+        facts.sort_by_key(|fact| (fact.effect, fact.call));
+        let mut watch = Watch::new(terms.rules[number], terms);
+        for together in facts.chunk_by(|a, b| (a.effect, a.call) == (b.effect, b.call)) {
+            watch.sees(together)?;
+        }
+    }
+    Ok(())
+}
+
+/// One number, as far as the facts have been read.
+struct Watch {
+    rules: Rules,
+    several_nodes: bool,
+    blind: bool,
+    memories: Memories,
+    codes: Codes,
+    wishes: BTreeMap<CommandId, Wish>,
+    /// Sends whose clients wait.
+    sending: BTreeSet<CommandId>,
+    /// Sends that may have been decided between what is seen next, and their lives.
+    between: Vec<([u64; 2], u64)>,
+    /// What was in doubt at a node among several. It stays in that node's memory, and is written when the node
+    /// writes again, if nothing is in the store then as nothing was when it was decided.
+    lingers: Vec<([u64; 2], CommandId)>,
+}
+
+impl Watch {
+    fn new(rules: Rules, terms: &Terms) -> Self {
+        Self {
+            rules,
+            several_nodes: terms.several_nodes,
+            blind: terms.blind,
+            memories: Memories::from([Memory::Nothing]),
+            codes: Codes::default(),
+            wishes: BTreeMap::new(),
+            sending: BTreeSet::new(),
+            between: Vec::new(),
+            lingers: Vec::new(),
+        }
+    }
+
+    fn sees(&mut self, together: &[&Fact]) -> Result<(), Box<Finding>> {
+        let finding = |fact: &Fact, what: String| Box::new(Finding { fact: fact.clone(), what });
+        for fact in together {
+            if let What::Asked(command, wish) = &fact.what {
+                self.wishes.insert(*command, wish.clone());
+            }
+        }
+        let (handed_over, answered): (Vec<&Fact>, Vec<&Fact>) = together
+            .iter()
+            .partition(|fact| matches!(fact.what, What::Dispatched { .. } | What::Consulted { .. }));
+        let after = self.in_any_order(&self.memories, &answered, &handed_over);
+        if after.is_empty() {
+            let what = format!("no memory fits: before it was one of {:?}", self.memories);
+            return Err(finding(together[0], what));
+        }
+        self.memories = after;
+        if !answered.iter().all(|fact| matches!(fact.what, What::MayBeDecided(_))) {
+            self.between.clear();
+        }
+        // Two messages that leave at once may carry one code: it is good as long as the one says that lives longer.
+        let longest = handed_over.iter().filter_map(|fact| match &fact.what {
+            What::Dispatched { salt, expires, .. } => Some((*salt, *expires)),
+            _ => None,
+        });
+        let longest: Vec<_> = longest.collect();
+        for (salt, _) in &longest {
+            self.codes.leaves_too(salt);
+        }
+        for fact in answered.iter().chain(&handed_over) {
+            self.codes_after(fact, &longest).map_err(|what| finding(fact, what))?;
+        }
+        self.codes.withdraw();
+        // A lockout voids the code, also one that begins and ends while nobody is told anything.
+        let may_lock = |memory: &Memory| match memory {
+            Memory::Nothing => false,
+            Memory::Open { wrong, .. } => *wrong >= self.rules.attempts,
+            Memory::Locked { .. } => true,
+        };
+        if self.memories.iter().any(may_lock) {
+            self.codes.firm = None;
+        }
+        Ok(())
+    }
+
+    /// Answers are seen in the order in which they were decided, and so is what was handed over; but not which of
+    /// both came first.
+    fn in_any_order(&self, from: &Memories, answered: &[&Fact], handed_over: &[&Fact]) -> Memories {
+        if from.is_empty() {
+            return Memories::new();
+        }
+        let mut to = Memories::new();
+        if let [first, rest @ ..] = answered {
+            let mut before = from.clone();
+            for (at, life) in &self.between {
+                before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
+            }
+            before.extend(self.lingering(&before, first.at));
+            to.extend(self.in_any_order(&self.count_after(&before, first), rest, handed_over));
+        }
+        if let [first, rest @ ..] = handed_over {
+            to.extend(self.in_any_order(&self.count_after(from, first), answered, rest));
+        }
+        if answered.is_empty() && handed_over.is_empty() { from.clone() } else { to }
+    }
+
+    fn lingering(&self, from: &Memories, at: [u64; 2]) -> Memories {
+        if self.lingers.is_empty() {
+            return Memories::new();
+        }
+        let mut to = count::that_forgot(from, at, &self.rules);
+        for (at, command) in &self.lingers {
+            to.extend(match self.wish(*command) {
+                Wish::Send { life } => count::may_have_sent(&to, *at, &self.rules, *life),
+                Wish::Check { .. } => count::may_have_checked(&to, *at, &self.rules, false),
+                Wish::Resume { .. } => Memories::new(),
+            });
+        }
+        to
+    }
+
+    fn wish(&self, command: CommandId) -> &Wish {
+        &self.wishes[&command]
+    }
+
+    fn count_after(&self, from: &Memories, fact: &Fact) -> Memories {
+        let (rules, at) = (&self.rules, fact.at);
+        if self.several_nodes && !fact.committed {
+            return match &fact.what {
+                What::Told(command, stage, _) if *stage != Stage::Direct => {
+                    self.count_in_doubt(from, at, *command, stage)
+                }
+                _ => from.clone(),
+            };
+        }
+        match &fact.what {
+            What::Asked(..) | What::Usable { .. } | What::Reloaded => from.clone(),
+            What::Arrived(memory) => from.iter().copied().chain([*memory]).collect(),
+            What::MayBeDecided(command) => match self.wish(*command) {
+                Wish::Send { life } => count::may_have_sent(from, at, rules, *life),
+                Wish::Check { code: Some(_) } => count::may_be_counted(from, at, rules),
+                Wish::Check { code: None } | Wish::Resume { .. } => from.clone(),
+            },
+            What::Dispatched { expires, planned, .. } => {
+                count::dispatched(from, at, rules, *expires, *planned)
+            }
+            What::Consulted { until } => count::consulted(from, at, rules, *until),
+            What::Doubt(command, stage) => self.count_in_doubt(from, at, *command, stage),
+            What::Told(command, stage, answer) => match (stage, answer) {
+                (Stage::Direct, Answer::Check(answer)) => {
+                    let fits = count::checked(from, at, rules, answer);
+                    // Of several nodes another one may still hold what this one has not seen, because its own
+                    // write failed, and write it when its time comes. Nothing is written for these answers.
+                    let nothing_written =
+                        matches!(answer, CheckAnswer::Wrong { live: false, .. } | CheckAnswer::Locked { .. });
+                    let unsure = self.several_nodes
+                        && nothing_written
+                        && fits.iter().all(|memory| from.contains(memory));
+                    if unsure && !fits.is_empty() { from.clone() } else { fits }
+                }
+                (Stage::Direct, Answer::Send(SendAnswer::Locked { remaining })) => {
+                    count::refused_locked(from, at, rules, *remaining)
+                }
+                // Withheld: its code was useless before its message could leave.
+                (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed)) => {
+                    count::may_have_ended(from, End::Nothing)
+                }
+                (Stage::Direct, Answer::Send(_)) => Memories::new(),
+                (Stage::Sent { end, .. }, Answer::Send(answer)) => {
+                    count::send_told(from, at, rules, *end, answer)
+                }
+                (Stage::Sent { end, .. }, Answer::Followed(_))
+                | (Stage::Sent { end, .. }, Answer::Refused(Refusal::SendsOverloaded)) => {
+                    count::may_have_ended(from, *end)
+                }
+                (Stage::Heard { until, result, .. }, Answer::Check(answer)) => {
+                    count::settled(from, at, rules, (*until, *result), answer)
+                }
+                (_, Answer::Refused(Refusal::StoreUnavailable)) => {
+                    self.count_in_doubt(from, at, *command, stage)
+                }
+                _ => from.clone(),
+            },
+        }
+    }
+
+    fn count_in_doubt(&self, from: &Memories, at: [u64; 2], command: CommandId, stage: &Stage) -> Memories {
+        match stage {
+            Stage::Direct => match self.wish(command) {
+                Wish::Send { life } => count::may_have_sent(from, at, &self.rules, *life),
+                Wish::Check { code } => {
+                    let right = self.codes.is_of_this_number(code.as_deref());
+                    count::may_have_checked(from, at, &self.rules, right)
+                }
+                Wish::Resume { .. } => from.clone(),
+            },
+            Stage::Sent { end, .. } => count::may_have_ended(from, *end),
+            Stage::Heard { until, result, .. } => {
+                count::may_have_settled(from, at, &self.rules, (*until, *result))
+            }
+        }
+    }
+
+    fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Result<(), String> {
+        let strict = fact.committed || !self.several_nodes;
+        let latest = fact.at[0].max(fact.at[1]);
+        match &fact.what {
+            What::Asked(command, Wish::Send { .. }) => {
+                self.sending.insert(*command);
+                self.codes.firm = None;
+            }
+            What::MayBeDecided(command) => {
+                if let Wish::Send { life } = self.wish(*command) {
+                    self.between.push((fact.at, *life));
+                }
+            }
+            What::Asked(..) | What::Consulted { .. } => {}
+            What::Dispatched { salt, code, expires, .. } => {
+                let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
+                let expires = longest.max().unwrap_or(*expires);
+                self.codes.dispatched(*salt, code, expires, fact.at[1], strict)?;
+            }
+            What::Reloaded => self.codes.reloaded(),
+            What::Arrived(_) => {
+                self.codes.in_doubt();
+                self.codes.may_end(0);
+            }
+            What::Doubt(command, stage) => self.in_doubt(*command, stage, fact.at),
+            What::Usable { salt, said } => {
+                if !self.several_nodes {
+                    self.codes.said_usable(salt, *said, latest)?;
+                }
+            }
+            What::Told(command, stage, answer) => {
+                self.sending.remove(command);
+                self.told(*command, stage, answer, fact.at, strict)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn told(
+        &mut self,
+        command: CommandId,
+        stage: &Stage,
+        answer: &Answer,
+        at: [u64; 2],
+        strict: bool,
+    ) -> Result<(), String> {
+        let (earliest, now) = (at[0].min(at[1]), at[0].max(at[1]));
+        let code = match self.wish(command) {
+            Wish::Check { code } => code.clone(),
+            Wish::Send { .. } | Wish::Resume { .. } => None,
+        };
+        match (stage, answer) {
+            (_, Answer::Refused(Refusal::StoreUnavailable)) => self.in_doubt(command, stage, at),
+            (Stage::Direct, Answer::Check(CheckAnswer::Approved)) => {
+                self.codes.approved_ours(code.as_deref(), earliest)?;
+            }
+            (Stage::Heard { salt, .. }, Answer::Check(CheckAnswer::Approved)) => {
+                self.codes.approved_held(salt)?;
+            }
+            (_, Answer::Check(CheckAnswer::Wrong { .. } | CheckAnswer::LockedNow { .. })) => {
+                if strict {
+                    self.may_be_wrong(stage, code.as_deref(), now)?;
+                }
+                if matches!(answer, Answer::Check(CheckAnswer::LockedNow { .. })) {
+                    self.codes.all_void("was locked");
+                }
+            }
+            (_, Answer::Check(CheckAnswer::Locked { .. }) | Answer::Send(SendAnswer::Locked { .. })) => {
+                self.codes.all_void("was locked");
+            }
+            (Stage::Sent { salt, end }, Answer::Send(answer)) => {
+                self.codes.told(salt, *end, now);
+                if let SendAnswer::Sent { .. } = answer {
+                    self.codes.replaced_before(salt);
+                    if matches!(end, End::Ours | End::Held) && self.sending.is_empty() {
+                        self.codes.must_work(salt, *end == End::Held);
+                    }
+                }
+            }
+            (Stage::Sent { salt, end }, Answer::Refused(Refusal::SendsOverloaded)) => {
+                self.codes.told(salt, *end, now);
+            }
+            (Stage::Direct, Answer::Followed(_)) => {
+                if let (Wish::Resume { salt }, true) = (self.wish(command), strict) {
+                    self.codes.said_usable(salt, false, now)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn in_doubt(&mut self, command: CommandId, stage: &Stage, at: [u64; 2]) {
+        let now = at[0].max(at[1]);
+        self.codes.in_doubt();
+        if self.several_nodes && *stage == Stage::Direct {
+            self.lingers.push((at, command));
+        }
+        if let (Stage::Direct, Wish::Send { life }) = (stage, self.wish(command)) {
+            self.codes.may_end(now + life);
+            if !self.blind {
+                self.codes.reloaded();
+            }
+        }
+    }
+
+    /// A code is called wrong: not one that has to work.
+    fn may_be_wrong(&self, stage: &Stage, code: Option<&str>, now: u64) -> Result<(), String> {
+        let Some(firm) = self.codes.firm.as_ref().filter(|firm| now < firm.expires) else { return Ok(()) };
+        match &firm.ours {
+            Some(ours) if code == Some(ours) => {
+                Err("the right code, which was sent and can be used, is called wrong".to_owned())
+            }
+            None if code.is_some() && *stage == Stage::Direct => {
+                Err("a code that a gateway holds was called wrong without asking it".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What clients ask, and what delivery asks for them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use onceward::delivery::tracker::{Due, FollowUp, Parcel, Reason};
+use onceward::domain::{Channel, Code, Timestamp};
+use onceward::engine::{Salt, SendOptions};
+use onceward::shard::command::{CheckCommand, Command, CommandKind, Reply, ResumeCommand, SendCommand};
+use onceward::shard::decide::track_key;
+use onceward::template::{MessageStyle, Wording};
+use rand::RngExt;
+
+use crate::facts::{CommandId, Stage, What, Wish};
+use crate::setup::{WRONG_LENGTH, length, millis};
+use crate::world::{AnswerEnd, Open, Plan, World};
+
+impl World {
+    pub fn client_asks(&mut self) -> Result<(), String> {
+        let (node, number) = (self.any_node(), self.any_number());
+        // Several at the same time are what goes wrong.
+        let crowd = if self.chance(15) { self.rng.random_range(2..6) } else { 1 };
+        let sends = self.chance(35) || !self.inbox.contains_key(&number);
+        for _ in 0..crowd {
+            if sends && !self.chance(10) {
+                self.sends(node, number)?;
+            } else {
+                let code = self.some_code(number);
+                self.checks(node, number, code)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A right code, an earlier one, one that cannot be right, or none at all.
+    fn some_code(&mut self, number: usize) -> Option<String> {
+        if self.chance(self.setup.right)
+            && let Some(codes) = self.inbox.get(&number)
+        {
+            let last = codes.len() - 1;
+            let place = if self.rng.random_range(0..10) < 7 { last } else { self.rng.random_range(0..=last) };
+            return Some(self.inbox[&number][place].clone());
+        }
+        (!self.chance(15)).then(|| format!("{:0WRONG_LENGTH$}", self.next_command % 10_000_000))
+    }
+
+    pub fn sends(&mut self, node: usize, number: usize) -> Result<(), String> {
+        let life = Duration::from_secs([3, 30, 90][self.rng.random_range(0..3)]);
+        let options = self.chance(30).then(|| SendOptions { life, length: length(&mut self.rng) });
+        let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
+        let channel = Channel::ALL[self.rng.random_range(0..3)];
+        let style = self.style();
+        let (reply, answer) = Reply::new(self.place(node)?);
+        let command = SendCommand { options, channel, style, reply, decided: None };
+        self.tally.count("command send");
+        let wish = Wish::Send { life: millis(life) };
+        self.submits(node, number, wish, AnswerEnd::Send(answer), CommandKind::Send(command))
+    }
+
+    pub fn checks(&mut self, node: usize, number: usize, code: Option<String>) -> Result<(), String> {
+        let parsed = code.as_deref().map(|code| Code::parse(code).expect("a code"));
+        let (reply, answer) = Reply::new(self.place(node)?);
+        let command = CheckCommand { code: parsed, reply, decided: None };
+        self.tally.count("command check");
+        self.submits(
+            node,
+            number,
+            Wish::Check { code },
+            AnswerEnd::Check(answer),
+            CommandKind::Check(command),
+        )
+    }
+
+    /// The time of a planned send has come. Its planner tries again while the store fails.
+    pub fn planned_send(&mut self) -> Result<(), String> {
+        if self.plans.is_empty() {
+            return Ok(());
+        }
+        let place = self.rng.random_range(0..self.plans.len());
+        let plan = if self.chance(50) { self.plans[place].clone() } else { self.plans.swap_remove(place) };
+        let Plan { node, number, salt, expires } = plan;
+        if self.clock >= expires {
+            self.plans.retain(|plan| plan.salt != salt);
+            return Ok(());
+        }
+        let key = self.setup.numbers[number];
+        let salted = Salt(salt.0);
+        let about = Parcel {
+            key: track_key(key.service, &salted),
+            number: key.number,
+            salt: salted,
+            style: self.style(),
+            expires: Timestamp::from_millis(expires),
+        };
+        let reason = Reason::Retry { attempt: 0, retries: 1 };
+        let now = Timestamp::from_millis(self.clock);
+        let follow_up = FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 };
+        let (reply, answer) = Reply::new(self.place(node)?);
+        let command = ResumeCommand { due: Box::new(Due { about, follow_up }), reply, decided: None };
+        self.tally.count("command resume");
+        let wish = Wish::Resume { salt };
+        self.submits(node, number, wish, AnswerEnd::Resume(answer), CommandKind::Resume(command))
+    }
+
+    /// Names the next command, so that it is known again where its message leaves.
+    fn style(&self) -> MessageStyle {
+        let wording = Wording::Custom(Arc::from(self.next_command.to_string()));
+        MessageStyle { wording, ..MessageStyle::default() }
+    }
+
+    pub fn command_of(style: &MessageStyle) -> CommandId {
+        match &style.wording {
+            Wording::Custom(name) => name.parse().expect("the name of a command"),
+            wording => panic!("{wording:?} is no command's"),
+        }
+    }
+
+    fn place(&self, node: usize) -> Result<tokio::sync::OwnedSemaphorePermit, String> {
+        let places = Arc::clone(&self.nodes[node].places);
+        places.try_acquire_owned().map_err(|_| "the places of commands ran out".to_owned())
+    }
+
+    fn submits(
+        &mut self,
+        node: usize,
+        number: usize,
+        wish: Wish,
+        answer: AnswerEnd,
+        kind: CommandKind,
+    ) -> Result<(), String> {
+        let command = self.next_command;
+        self.next_command += 1;
+        self.notes_now(node, number, What::Asked(command, wish.clone()));
+        let since = self.event();
+        let (stage, at_gateway) = (Stage::Direct, false);
+        let mut open = Open { number, node, wish, stage, since, at_gateway, answer };
+        let waker = self.wakes.waker(command);
+        let waiting = open.answer.poll(&mut Context::from_waker(&waker));
+        assert!(waiting.is_pending(), "nothing answers before it is asked");
+        self.commands.insert(command, open);
+        let submitted = Command::new(self.setup.numbers[number], kind);
+        let now = self.nodes[node].tick(self.clock);
+        self.nodes[node].core.submit(submitted, now);
+        self.comes_out(node, None)
+    }
+}
+
+impl AnswerEnd {
+    /// The answer, once it is there.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<crate::facts::Answer> {
+        use crate::facts::Answer::{Check, Dropped, Followed, Refused, Send};
+        fn told<T>(
+            answer: Result<Result<T, onceward::shard::Refusal>, impl Sized>,
+            of: fn(T) -> crate::facts::Answer,
+        ) -> crate::facts::Answer {
+            match answer {
+                Ok(Ok(answer)) => of(answer),
+                Ok(Err(refusal)) => Refused(refusal),
+                Err(_) => Dropped,
+            }
+        }
+        match self {
+            Self::Send(end) => Pin::new(end).poll(context).map(|answer| told(answer, Send)),
+            Self::Check(end) => Pin::new(end).poll(context).map(|answer| told(answer, Check)),
+            Self::Resume(end) => Pin::new(end).poll(context).map(|answer| told(answer, Followed)),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What is known of every code of one number: who may have it, and whether it may still be right.
+
+use crate::facts::{End, Salted};
+
+/// One verification's own code.
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub salt: Salted,
+    pub code: String,
+    expires: u64,
+    /// When it ends if a send that nobody was told of became durable all the same.
+    may_expire: u64,
+    dispatches: u32,
+    /// Those of them that are counted already and not looked at yet.
+    announced: u32,
+    /// Sends of which the client was told that nothing was sent.
+    came_to_nothing: u32,
+    may_be_withdrawn: bool,
+    /// Sends of which the client was told that a gateway's own code was.
+    were_held: u32,
+    /// Why it must never be right again.
+    void: Option<&'static str>,
+    /// Something happened since that nobody knows the end of.
+    in_doubt: bool,
+    /// Sends of it may have been decided that never left, and that nobody will settle.
+    has_ghosts: bool,
+}
+
+/// What a client was told that has to work: "sent", and nothing since that may have changed it.
+#[derive(Debug, Clone)]
+pub struct Firm {
+    pub salt: Salted,
+    /// Our code, unless a gateway holds it.
+    pub ours: Option<String>,
+    pub expires: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Codes {
+    /// In the order in which they were first handed over.
+    known: Vec<Known>,
+    pub firm: Option<Firm>,
+    /// A send was decided, perhaps, that never left: the next code may be the one that it made.
+    ghost: bool,
+}
+
+impl Codes {
+    pub fn is_of_this_number(&self, code: Option<&str>) -> bool {
+        self.known.iter().any(|known| Some(known.code.as_str()) == code)
+    }
+
+    fn place(&self, salt: &Salted) -> Option<usize> {
+        self.known.iter().position(|known| known.salt == *salt)
+    }
+
+    /// A message leaves at the same time as what is looked at next.
+    pub fn leaves_too(&mut self, salt: &Salted) {
+        if let Some(place) = self.place(salt) {
+            self.known[place].dispatches += 1;
+            self.known[place].announced += 1;
+        }
+    }
+
+    pub fn dispatched(
+        &mut self,
+        salt: Salted,
+        code: &str,
+        expires: u64,
+        now: u64,
+        strict: bool,
+    ) -> Result<(), String> {
+        let place = self.place(&salt).unwrap_or_else(|| {
+            let code = code.to_owned();
+            let known = Known {
+                salt,
+                code,
+                expires,
+                may_expire: expires,
+                dispatches: 0,
+                announced: 0,
+                came_to_nothing: 0,
+                may_be_withdrawn: false,
+                were_held: 0,
+                void: None,
+                in_doubt: false,
+                has_ghosts: self.ghost,
+            };
+            self.known.push(known);
+            self.known.len() - 1
+        });
+        let known = &mut self.known[place];
+        if known.announced > 0 {
+            known.announced -= 1;
+        } else {
+            known.dispatches += 1;
+        }
+        known.expires = known.expires.max(expires);
+        known.may_expire = known.may_expire.max(known.expires);
+        if let (Some(why), true) = (known.void, strict) {
+            return Err(format!("a message left with a code that {why}"));
+        }
+        if now >= known.expires {
+            return Err("a message left with a code that had expired".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The client of a send was told how it ended.
+    pub fn told(&mut self, salt: &Salted, end: End, now: u64) {
+        let Some(place) = self.place(salt) else { return };
+        let known = &mut self.known[place];
+        match end {
+            End::Nothing => {
+                known.came_to_nothing += 1;
+                // Of a record that has ended nothing is written, and a clock that is set back before a start
+                // brings it back.
+                known.may_be_withdrawn = now < known.expires;
+            }
+            End::Held | End::MaybeHeld => known.were_held += 1,
+            End::Ours | End::Postponed | End::MaybeOurs => {}
+        }
+    }
+
+    /// All that was seen at once has been looked at. The last code, of which every send came to nothing, is
+    /// withdrawn. One that another code replaced meanwhile comes back if that one reaches nobody, as it was
+    /// when it was replaced: with a message on its way. Nobody knows such a code, so it does no harm.
+    pub fn withdraw(&mut self) {
+        let Some((last, others)) = self.known.split_last_mut() else { return };
+        for known in others {
+            known.may_be_withdrawn = false;
+        }
+        if std::mem::take(&mut last.may_be_withdrawn)
+            && last.came_to_nothing == last.dispatches
+            && !last.has_ghosts
+        {
+            last.void = last.void.or(Some("was withdrawn"));
+        }
+    }
+
+    /// The client of a send was told "sent": the codes before it are replaced.
+    pub fn replaced_before(&mut self, salt: &Salted) {
+        let Some(place) = self.place(salt) else { return };
+        for known in &mut self.known[..place] {
+            known.void = known.void.or(Some("was replaced"));
+        }
+    }
+
+    /// "Sent", with nothing else on its way: this code has to work from now on.
+    pub fn must_work(&mut self, salt: &Salted, held: bool) {
+        let Some(place) = self.place(salt) else { return };
+        let known = &self.known[place];
+        let is_last = self.known[place + 1..].iter().all(|later| later.void.is_some());
+        if known.void.is_none() && !known.in_doubt && is_last {
+            let ours = (!held).then(|| known.code.clone());
+            self.firm = Some(Firm { salt: *salt, ours, expires: known.expires });
+        }
+    }
+
+    /// A send was decided of which nobody knows whether it is durable: it may have prolonged a code.
+    pub fn may_end(&mut self, expires: u64) {
+        for known in &mut self.known {
+            known.may_expire = known.may_expire.max(expires);
+            known.has_ghosts = true;
+        }
+        self.ghost = true;
+    }
+
+    /// What is on the disk holds now, whatever it is.
+    pub fn reloaded(&mut self) {
+        for known in &mut self.known {
+            known.expires = known.may_expire;
+        }
+    }
+
+    /// Something was decided of which nobody knows whether it is durable.
+    pub fn in_doubt(&mut self) {
+        self.firm = None;
+        for known in &mut self.known {
+            known.in_doubt = true;
+        }
+    }
+
+    pub fn all_void(&mut self, why: &'static str) {
+        self.firm = None;
+        self.ghost = false;
+        for known in &mut self.known {
+            known.void = known.void.or(Some(why));
+        }
+    }
+
+    /// A submitted code was approved without asking a gateway.
+    pub fn approved_ours(&mut self, code: Option<&str>, now: u64) -> Result<(), String> {
+        let same = self.known.iter().filter(|known| Some(known.code.as_str()) == code);
+        let mut why = "was never sent";
+        let mut fits = false;
+        for known in same {
+            match known.void {
+                Some(reason) => why = reason,
+                None if now >= known.expires => why = "had expired",
+                None if known.were_held == known.dispatches => why = "nobody was ever sent",
+                None => fits = true,
+            }
+        }
+        self.all_void("was used");
+        if fits { Ok(()) } else { Err(format!("a code was approved that {why}")) }
+    }
+
+    /// A gateway approved the code that it holds.
+    pub fn approved_held(&mut self, salt: &Salted) -> Result<(), String> {
+        let why = self.place(salt).and_then(|place| self.known[place].void);
+        self.all_void("was used");
+        why.map_or(Ok(()), |why| Err(format!("a verification was approved that {why}")))
+    }
+
+    /// Delivery was told whether a code can be used.
+    pub fn said_usable(&self, salt: &Salted, said: bool, now: u64) -> Result<(), String> {
+        let Some(known) = self.place(salt).map(|place| &self.known[place]) else { return Ok(()) };
+        if said {
+            if let Some(why) = known.void {
+                return Err(format!("a code is called usable that {why}"));
+            }
+            if now >= known.expires {
+                return Err("a code is called usable that has expired".to_owned());
+            }
+        } else if self.firm.as_ref().is_some_and(|firm| firm.salt == *salt && now < firm.expires) {
+            return Err("a code that was sent and can be used is called unusable".to_owned());
+        }
+        Ok(())
+    }
+}

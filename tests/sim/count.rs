@@ -1,0 +1,318 @@
+//! What a number may remember: the count of wrong codes, the lockout, and until when. In the contract's words, and
+//! without a line of the engine.
+//!
+//! What nobody was told is in doubt. So the model keeps every memory that fits what was seen, and each
+//! answer strikes out those that do not fit it. When none is left, an answer was impossible.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use onceward::engine::CheckResult;
+use onceward::shard::{CheckAnswer, SendAnswer};
+
+use crate::facts::End;
+
+/// What one service allows. Milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    pub attempts: u8,
+    pub lockout: u64,
+    /// How long a gateway may be asked about one code.
+    pub asking: u64,
+    /// Whether some gateway holds codes itself.
+    pub held: bool,
+}
+
+/// One memory of one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Memory {
+    Nothing,
+    Open {
+        wrong: u8,
+        keep: u64,
+        /// Until when a gateway may be busy with a submitted code; zero for not at all.
+        asking: u64,
+    },
+    Locked {
+        until: u64,
+    },
+}
+
+use Memory::{Locked, Nothing, Open};
+
+pub type Memories = BTreeSet<Memory>;
+
+impl Memory {
+    /// What it comes to at `now` by itself.
+    fn at(self, now: u64, rules: &Rules) -> Self {
+        match self {
+            Open { keep, .. } if now >= keep => Nothing,
+            Open { wrong, keep, asking } if asking > 0 && now >= asking => {
+                if wrong >= rules.attempts {
+                    Locked { until: asking + rules.lockout }.at(now, rules)
+                } else {
+                    Open { wrong, keep, asking: 0 }
+                }
+            }
+            Locked { until } if now >= until => Nothing,
+            same => same,
+        }
+    }
+
+    /// For an answer that changes nothing. What became of a question that nobody settled may be written along
+    /// with it; of a record that has merely ended nothing is.
+    fn or_what_became_of_it(self, now: u64, rules: &Rules) -> impl Iterator<Item = Self> {
+        let asked = matches!(self, Open { asking, .. } if asking > 0);
+        std::iter::once(self).chain(asked.then(|| self.at(now, rules)))
+    }
+
+    /// One more wrong code, of a number that remembers something.
+    fn counted(wrong: u8, keep: u64, now: u64, rules: &Rules) -> Self {
+        if wrong + 1 >= rules.attempts {
+            return Locked { until: now + rules.lockout };
+        }
+        Open { wrong: wrong + 1, keep, asking: 0 }
+    }
+
+    fn consulted(self, now: u64, until: u64, rules: &Rules) -> Option<Self> {
+        match self.at(now, rules) {
+            Open { wrong, keep, asking: 0 } => {
+                Some(Open { wrong: wrong + 1, keep: keep.max(until + rules.lockout), asking: until })
+            }
+            _ => None,
+        }
+    }
+
+    fn sent(self, now: u64, expires: u64, rules: &Rules) -> Option<Self> {
+        match self.at(now, rules) {
+            Nothing => Some(Open { wrong: 0, keep: expires + rules.lockout, asking: 0 }),
+            Open { wrong, keep, asking: 0 } => {
+                Some(Open { wrong, keep: keep.max(expires + rules.lockout), asking: 0 })
+            }
+            Open { .. } | Locked { .. } => None,
+        }
+    }
+}
+
+/// Every memory that `step` leads to from one of `from`, at one of the two times.
+fn each<I: IntoIterator<Item = Memory>>(
+    from: &Memories,
+    times: [u64; 2],
+    step: impl Fn(Memory, u64) -> I,
+) -> Memories {
+    let second = (times[1] != times[0]).then_some(times[1]);
+    let mut to = Memories::new();
+    for now in std::iter::once(times[0]).chain(second) {
+        to.extend(from.iter().flat_map(|memory| step(*memory, now)));
+    }
+    to
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).expect("a span that fits")
+}
+
+/// Nothing, if that is what one of them comes to.
+pub fn that_forgot(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
+    each(from, at, |memory, now| (memory.at(now, rules) == Nothing).then_some(Nothing))
+}
+
+/// A check was answered without a gateway.
+pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswer) -> Memories {
+    each(from, at, |memory, now| {
+        let mut to = Vec::new();
+        match (memory.at(now, rules), answer) {
+            (Open { asking: 0, .. }, CheckAnswer::Approved) => to.push(Nothing),
+            // Nothing is written for it, so what was remembered stays on the disk.
+            (Nothing, CheckAnswer::Wrong { attempts_left, live: false })
+                if *attempts_left == rules.attempts =>
+            {
+                to.extend(memory.or_what_became_of_it(now, rules));
+            }
+            (Open { wrong, keep, asking: 0 }, CheckAnswer::Wrong { attempts_left, .. })
+                if wrong + 1 + attempts_left == rules.attempts && *attempts_left > 0 =>
+            {
+                to.push(Memory::counted(wrong, keep, now, rules));
+            }
+            (Open { wrong, keep, asking: 0 }, CheckAnswer::LockedNow { remaining, .. })
+                if wrong + 1 >= rules.attempts && millis(*remaining) == rules.lockout =>
+            {
+                to.push(Memory::counted(wrong, keep, now, rules));
+            }
+            (Locked { until }, CheckAnswer::Locked { remaining }) if until == now + millis(*remaining) => {
+                to.extend(memory.or_what_became_of_it(now, rules));
+            }
+            _ => {}
+        }
+        // The commit took so long that nobody was asked any more: the attempt stays counted.
+        if rules.held
+            && *answer == CheckAnswer::GatewayFailed
+            && matches!(memory.at(now, rules), Open { asking: 0, .. } | Nothing)
+        {
+            to.extend(memory.or_what_became_of_it(now, rules));
+        }
+        to
+    })
+}
+
+/// A check may have been decided. `right` when its code may have been the right one.
+pub fn may_have_checked(from: &Memories, at: [u64; 2], rules: &Rules, right: bool) -> Memories {
+    each(from, at, |memory, now| {
+        let mut to = vec![memory];
+        if let Open { wrong, keep, asking: 0 } = memory.at(now, rules) {
+            to.push(Memory::counted(wrong, keep, now, rules));
+            to.extend(right.then_some(Nothing));
+        }
+        if rules.held {
+            to.extend(memory.consulted(now, now + rules.asking, rules));
+            // A question that was not durable was not put: it is over at once, and counts.
+            to.extend(memory.consulted(now, now, rules));
+        }
+        to
+    })
+}
+
+/// An attempt may have been counted, and its gateway not asked.
+pub fn may_be_counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
+    each(from, at, |memory, now| {
+        let counted = memory.consulted(now, now + rules.asking, rules).filter(|_| rules.held);
+        std::iter::once(memory).chain(counted)
+    })
+}
+
+/// A gateway was asked about a code, after the attempt was counted.
+pub fn consulted(from: &Memories, at: [u64; 2], rules: &Rules, until: u64) -> Memories {
+    each(from, at, |memory, now| memory.consulted(now, until, rules))
+}
+
+/// What a gateway said of a code may lead to, and whether the question was still open.
+fn heard(memory: Memory, now: u64, until: u64, result: CheckResult, rules: &Rules) -> (Memory, bool) {
+    let now_is = memory.at(now, rules);
+    let Open { wrong, keep, asking } = now_is else { return (now_is, false) };
+    if asking != until {
+        return (now_is, false);
+    }
+    let next = match result {
+        CheckResult::Approved => Nothing,
+        CheckResult::NotAsked => Open { wrong: wrong.saturating_sub(1), keep, asking: 0 },
+        _ if wrong >= rules.attempts => Locked { until: now + rules.lockout },
+        _ => Open { wrong, keep, asking: 0 },
+    };
+    (next, true)
+}
+
+/// A check was answered after a gateway was asked about it.
+pub fn settled(
+    from: &Memories,
+    at: [u64; 2],
+    rules: &Rules,
+    (until, result): (u64, CheckResult),
+    answer: &CheckAnswer,
+) -> Memories {
+    each(from, at, |memory, now| {
+        let (next, open) = heard(memory, now, until, result, rules);
+        let fits = match (answer, next) {
+            (CheckAnswer::Approved, Nothing) => open && result == CheckResult::Approved,
+            (CheckAnswer::Wrong { attempts_left, .. }, Open { wrong, .. }) => {
+                matches!(result, CheckResult::Wrong | CheckResult::NotLive)
+                    && attempts_left + wrong.min(rules.attempts) == rules.attempts
+            }
+            (CheckAnswer::Wrong { attempts_left, .. }, Nothing) => {
+                !open && *attempts_left == rules.attempts && !matches!(result, CheckResult::Approved)
+            }
+            (CheckAnswer::LockedNow { remaining, .. }, Locked { .. }) => {
+                open && millis(*remaining) == rules.lockout
+            }
+            (CheckAnswer::Locked { remaining }, Locked { until }) => {
+                !open && until == now + millis(*remaining)
+            }
+            (CheckAnswer::GatewayFailed, Open { .. }) => {
+                matches!(result, CheckResult::NotAsked | CheckResult::Unknown)
+                    || (result == CheckResult::Approved && !open)
+            }
+            (CheckAnswer::GatewayFailed, Nothing) => !open,
+            _ => false,
+        };
+        let mut to = Vec::new();
+        if fits {
+            if open {
+                to.push(next);
+            } else {
+                to.extend(memory.or_what_became_of_it(now, rules));
+            }
+            // That a wrong code was asked about to its end need not be durable: it says so by itself.
+            let forgotten = matches!(next, Open { .. }) && open && result != CheckResult::NotAsked;
+            to.extend(forgotten.then_some(memory));
+        }
+        to
+    })
+}
+
+/// What a gateway said may have been decided.
+pub fn may_have_settled(
+    from: &Memories,
+    at: [u64; 2],
+    rules: &Rules,
+    (until, result): (u64, CheckResult),
+) -> Memories {
+    each(from, at, |memory, now| {
+        let (next, open) = heard(memory, now, until, result, rules);
+        let mut to = vec![memory];
+        if let (true, Open { wrong, keep, asking }) = (open, memory) {
+            to.push(next);
+            // The stricter of both: counted, and the question over.
+            to.push(Open { wrong, keep, asking: 0 });
+            to.push(Open { wrong, keep, asking: asking.min(now) });
+        }
+        to
+    })
+}
+
+/// A message was handed over, after that was durable.
+pub fn dispatched(from: &Memories, at: [u64; 2], rules: &Rules, expires: u64, planned: bool) -> Memories {
+    each(from, at, |memory, now| {
+        if planned {
+            return matches!(memory.at(now, rules), Open { asking: 0, .. }).then_some(memory);
+        }
+        memory.sent(now, expires, rules)
+    })
+}
+
+/// A send may have been decided.
+pub fn may_have_sent(from: &Memories, at: [u64; 2], rules: &Rules, life: u64) -> Memories {
+    each(from, at, |memory, now| std::iter::once(memory).chain(memory.sent(now, now + life, rules)))
+}
+
+/// The client of a send was told how it ended.
+pub fn send_told(from: &Memories, at: [u64; 2], rules: &Rules, end: End, answer: &SendAnswer) -> Memories {
+    let kept = each(from, at, |memory, now| {
+        let fits = match (memory.at(now, rules), answer) {
+            (Open { wrong, .. }, SendAnswer::Sent { attempts_left, .. }) => {
+                rules.attempts.saturating_sub(wrong) == *attempts_left
+            }
+            (Nothing, SendAnswer::Sent { attempts_left, .. }) => *attempts_left == rules.attempts,
+            (Locked { until }, SendAnswer::Locked { remaining }) => until == now + millis(*remaining),
+            (Open { .. } | Nothing, SendAnswer::GatewayFailed) | (_, SendAnswer::NumberRefused) => true,
+            _ => false,
+        };
+        fits.then(|| memory.or_what_became_of_it(now, rules)).into_iter().flatten()
+    });
+    may_have_ended(&kept, end)
+}
+
+/// A send may have been noted as ended. One that reached nobody leaves nothing behind, if nothing was counted.
+pub fn may_have_ended(from: &Memories, end: End) -> Memories {
+    let mut to = from.clone();
+    if end == End::Nothing && from.iter().any(|memory| matches!(memory, Open { wrong: 0, .. })) {
+        to.insert(Nothing);
+    }
+    to
+}
+
+/// A send was refused because the number is locked.
+pub fn refused_locked(from: &Memories, at: [u64; 2], rules: &Rules, remaining: Duration) -> Memories {
+    each(from, at, |memory, now| {
+        let fits = matches!(memory.at(now, rules), Locked { until } if until == now + millis(remaining));
+        fits.then(|| memory.or_what_became_of_it(now, rules)).into_iter().flatten()
+    })
+}

@@ -1,0 +1,110 @@
+//! What happened, as somebody sees it who watches clients, gateways and the disk. The checker works on this alone.
+
+use onceward::engine::CheckResult;
+use onceward::shard::command::FollowedUp;
+use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
+
+use crate::count::Memory;
+
+/// Names one command of one client.
+pub type CommandId = u64;
+
+/// Which verification: its salt, shown short.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Salted(pub [u8; 16]);
+
+impl std::fmt::Debug for Salted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self([a, b, c, ..]) = self;
+        write!(f, "#{a:02x}{b:02x}{c:02x}")
+    }
+}
+
+/// One thing that happened to one number. Times are milliseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Where it takes effect in the order of the store: an answer that rests on a commit stands where
+    /// that commit reached the store, even if another node was answered in between.
+    pub effect: u64,
+    /// The call of a shard in which it was seen. Facts of one call may have been decided in any order.
+    pub call: u64,
+    pub number: usize,
+    pub node: usize,
+    /// When it was decided, by the node's own time: one of these two.
+    pub at: [u64; 2],
+    /// Whether it may rest on a commit, and not on what the node remembered only.
+    pub committed: bool,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// A client asked.
+    Asked(CommandId, Wish),
+    /// A client was told.
+    Told(CommandId, Stage, Answer),
+    /// A message was handed to delivery.
+    Dispatched { command: CommandId, salt: Salted, code: String, expires: u64, planned: bool },
+    /// A gateway that holds a code was asked about a submitted one.
+    Consulted { until: u64 },
+    /// A decision may have become durable, and nobody was told of it.
+    Doubt(CommandId, Stage),
+    /// A commit that may hold the decision about this command is durable. A message does not leave if a later
+    /// command of the same commit made its code useless, and a gateway is not asked if the commit took too
+    /// long; the client is told so after a further decision.
+    MayBeDecided(CommandId),
+    /// A write that was given up long ago has reached the store, and this is what the disk says now.
+    Arrived(Memory),
+    /// The node started again from the store.
+    Reloaded,
+    /// Delivery, or a call that is answered, asked whether a code can still be used.
+    Usable { salt: Salted, said: bool },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// A code, with this life.
+    Send { life: u64 },
+    /// Is this the code?
+    Check { code: Option<String> },
+    /// The planned repetition of a code.
+    Resume { salt: Salted },
+}
+
+/// How far a command had come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody outside was asked yet.
+    Direct,
+    /// Its message was handed over, and this came of it.
+    Sent { salt: Salted, end: End },
+    /// A gateway was asked about its code, and said this.
+    Heard { salt: Salted, until: u64, result: CheckResult },
+}
+
+/// How a send ended, as far as the promises care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A message with our code was accepted.
+    Ours,
+    /// A message of a gateway that holds the code was accepted.
+    Held,
+    /// Later.
+    Postponed,
+    /// Surely nothing was sent.
+    Nothing,
+    /// Our code may have left.
+    MaybeOurs,
+    /// A gateway's own code may have left.
+    MaybeHeld,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Send(SendAnswer),
+    Check(CheckAnswer),
+    Followed(FollowedUp),
+    Refused(Refusal),
+    /// The shard or the process died with it.
+    Dropped,
+}

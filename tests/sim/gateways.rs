@@ -1,0 +1,162 @@
+//! What gateways make of messages, and say of codes.
+
+use onceward::domain::{Channel, GatewayName, Held, Timestamp};
+use onceward::engine::{CheckResult, Salt};
+use onceward::shard::command::{
+    Ask, Command, CommandKind, Dispatch, NumberKey, SendEnd, SettleCheckCommand, SettleCommand,
+};
+use rand::RngExt;
+
+use crate::facts::{End, Salted, Stage, What};
+use crate::world::{Asking, AtGateway, HeldCode, Plan, World};
+
+impl World {
+    /// One of the messages at gateways comes to its end.
+    pub fn send_ends(&mut self) -> Result<(), String> {
+        if self.sends.is_empty() {
+            return Ok(());
+        }
+        let place = self.rng.random_range(0..self.sends.len());
+        let AtGateway { node, life, command, dispatch } = self.sends.swap_remove(place);
+        if self.is_lost(node, life) {
+            drop(dispatch);
+            return self.comes_out(node, None);
+        }
+        let Dispatch { key, permit, caller, .. } = dispatch;
+        let (salt, number) = (Salted(permit.salt.0), self.commands[&command].number);
+        let unusable = self.chance(50) && !self.is_usable(node, number, salt)?;
+        let (end, sort) =
+            if unusable { (SendEnd::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
+        if matches!(sort, End::Ours | End::Held | End::Postponed | End::MaybeOurs) {
+            let plan = Plan { node, number, salt, expires: permit.expires.as_millis() };
+            if sort == End::Postponed || self.chance(30) {
+                self.plans.push(plan);
+            }
+        }
+        self.tally.count("command settle");
+        self.tally.count(format!("send ends {sort:?}"));
+        self.says(&[number], || {
+            format!("[node {node}] number {number}: the send of command {command} ends: {end:?}")
+        });
+        self.reported(command, Stage::Sent { salt, end: sort });
+        let settle = SettleCommand { permit, end, caller, decided: None };
+        self.submits_report(node, key, CommandKind::Settle(settle))
+    }
+
+    /// A gateway that was asked about a code says something.
+    pub fn gateway_says(&mut self) -> Result<(), String> {
+        if self.asks.is_empty() {
+            return Ok(());
+        }
+        let place = self.rng.random_range(0..self.asks.len());
+        let Asking { node, life, command, ask } = self.asks.swap_remove(place);
+        if self.is_lost(node, life) {
+            drop(ask);
+            return self.comes_out(node, None);
+        }
+        let Ask { key, permit, code, reply } = ask;
+        let result = self.judges(Salted(permit.salt.0), code.expose());
+        self.tally.count("command settle_check");
+        self.tally.count(format!("gateway says {result:?}"));
+        let number = self.commands[&command].number;
+        self.says(&[number], || {
+            format!("[node {node}] number {number}: of command {command} a gateway says: {result:?}")
+        });
+        let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
+        self.reported(command, Stage::Heard { salt, until, result });
+        let settle = SettleCheckCommand { permit, result, reply, decided: None };
+        self.submits_report(node, key, CommandKind::SettleCheck(settle))
+    }
+
+    /// Whether this reaches no shard: the one that it belongs to had failed, and none was in its place.
+    fn is_lost(&mut self, node: usize, life: u32) -> bool {
+        if life == self.nodes[node].life {
+            return false;
+        }
+        let lost = self.chance(30);
+        self.tally.count(if lost { "outcome lost in a restart" } else { "outcome for an earlier life" });
+        lost
+    }
+
+    fn reported(&mut self, command: u64, stage: Stage) {
+        let since = self.event();
+        let open = self.commands.get_mut(&command).expect("a command that waits");
+        open.stage = stage;
+        open.since = since;
+        open.at_gateway = false;
+    }
+
+    fn submits_report(&mut self, node: usize, key: NumberKey, kind: CommandKind) -> Result<(), String> {
+        let now = self.nodes[node].tick(self.clock);
+        self.nodes[node].core.submit(Command::new(key, kind), now);
+        self.comes_out(node, None)
+    }
+
+    fn some_end(&mut self, number: usize, salt: Salted) -> (SendEnd, End) {
+        let message_id = || "SM1".to_owned();
+        let by = if self.chance(50) { GatewayName::TwilioVerify } else { GatewayName::Sinch };
+        let holds = self.chance(self.setup.held) && !self.setup.calm;
+        let held = holds.then_some(Held { by, channel: Channel::Sms });
+        let accepted = if held.is_some() { End::Held } else { End::Ours };
+        let maybe = if held.is_some() { End::MaybeHeld } else { End::MaybeOurs };
+        let (end, sort) = match self.rng.random_range(0..20) {
+            0..12 => (SendEnd::Accepted { message_id: message_id(), held }, accepted),
+            12..14 => (SendEnd::Postponed { message_id: message_id() }, End::Postponed),
+            14 => (SendEnd::NumberRefused, End::Nothing),
+            15..17 => (SendEnd::Failed { may_have_been_sent: false, held: None }, End::Nothing),
+            17..19 => (SendEnd::Failed { may_have_been_sent: true, held }, maybe),
+            _ => (SendEnd::Overloaded, End::Nothing),
+        };
+        if matches!(sort, End::Held | End::MaybeHeld) {
+            let code = format!("{:09}", self.rng.random_range(0..1_000_000_000));
+            let code = self.held.entry(salt).or_insert(HeldCode { code, used: false }).code.clone();
+            self.inbox.entry(number).or_default().push(code);
+        }
+        (end, sort)
+    }
+
+    fn judges(&mut self, salt: Salted, code: &str) -> CheckResult {
+        let chance = self.rng.random_range(0..100);
+        match self.held.get_mut(&salt) {
+            Some(held) if held.code == code && !held.used => {
+                let result = match chance {
+                    0..75 => CheckResult::Approved,
+                    75..83 => CheckResult::NotAsked,
+                    83..95 => CheckResult::Unknown,
+                    _ => CheckResult::NotLive,
+                };
+                // When nobody knows, it may have been used up.
+                held.used =
+                    result == CheckResult::Approved || (result == CheckResult::Unknown && chance % 2 == 0);
+                result
+            }
+            _ => match chance {
+                0..60 => CheckResult::Wrong,
+                60..75 => CheckResult::NotLive,
+                75..88 => CheckResult::NotAsked,
+                _ => CheckResult::Unknown,
+            },
+        }
+    }
+
+    pub fn somebody_asks_whether_it_is_usable(&mut self) -> Result<(), String> {
+        let (node, number) = (self.any_node(), self.any_number());
+        let Some(salts) = self.salts.get(&number) else { return Ok(()) };
+        let salt = salts[self.rng.random_range(0..salts.len())];
+        self.is_usable(node, number, salt).map(|_| ())
+    }
+
+    fn is_usable(&mut self, node: usize, number: usize, salt: Salted) -> Result<bool, String> {
+        let (key, salted) = (self.setup.numbers[number], Salt(salt.0));
+        let now: Timestamp = self.nodes[node].tick(self.clock);
+        let core = &mut self.nodes[node].core;
+        let said = core.is_usable(&key, &salted, now);
+        let live = core.live_of(&key, salted.track(), now);
+        if live.is_some_and(|live| live.salt == salted) != said {
+            return Err("a code is usable for delivery and not for a call, or the other way".to_owned());
+        }
+        self.tally.count(if said { "usable yes" } else { "usable no" });
+        self.notes_now(node, number, What::Usable { salt, said });
+        Ok(said)
+    }
+}

@@ -1,0 +1,61 @@
+//! The real engine and the real shard logic over the memory store, with everything that can go wrong, against an
+//! independent model of the contract. `README.md` beside this file says how to read a failure.
+//!
+//! One seed decides a whole world: how many nodes, what the services allow, what clients do, what gateways and the
+//! store answer, when the clock jumps and when a process dies. The world (`world` and what follows it) only
+//! notes what clients were told, what was handed to gateways, and where in the order of the store
+//! that took effect. The checker (`checker`, `count`, `codes`) reads these facts and knows nothing of the engine.
+#![expect(clippy::expect_used, reason = "a simulation that cannot go on fails")]
+
+mod checker;
+mod clients;
+mod codes;
+mod commits;
+mod count;
+mod disk;
+mod ending;
+mod facts;
+mod gateways;
+mod node;
+mod outcome;
+mod runs;
+mod setup;
+mod tally;
+mod trouble;
+mod wakes;
+mod world;
+
+use runs::{Run, number_from};
+
+/// Seeds of a normal run.
+const SEEDS: u64 = 500;
+
+#[test]
+fn whatever_happens_the_promises_hold() {
+    if let Some(seed) = number_from("SIM_SEED") {
+        let steps = number_from("SIM_STEPS").map(|steps| usize::try_from(steps).expect("steps"));
+        let run = Run::of(seed, steps, true);
+        println!("{:?}\n{}\n{}", run.setup, run.whole_log(), run.tally);
+        assert!(run.broken.is_none(), "{}", run.story(seed));
+        return;
+    }
+    let seeds = number_from("SIM_SEEDS").unwrap_or(SEEDS);
+    let first = number_from("SIM_FIRST").unwrap_or(0);
+    let (tally, broken) = runs::all(first..first + seeds);
+    println!("{tally}\n{seeds:>12}  seeds from {first}");
+    if let Some(seed) = broken {
+        panic!("{}", runs::explain(seed));
+    }
+    let missing = tally.missing();
+    assert!(seeds < SEEDS || missing.is_empty(), "this never happened: {missing:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_log() {
+    for seed in 0..40 {
+        let (first, second) = (Run::of(seed, None, true), Run::of(seed, None, true));
+        assert!(first.log.len() > 100, "seed {seed}: a log of {} lines", first.log.len());
+        let differs = first.log.iter().zip(&second.log).find(|(a, b)| a != b);
+        assert!(differs.is_none() && first.log.len() == second.log.len(), "seed {seed}: {differs:?}");
+    }
+}

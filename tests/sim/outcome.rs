@@ -1,0 +1,284 @@
+//! What comes out of a shard after each call: answers, messages, questions, and the next commit.
+
+use std::task::{Context, Waker};
+
+use onceward::engine::{NumberState, derive_code};
+use onceward::shard::command::{Ask, Dispatch, FollowedUp};
+use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
+
+use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
+use crate::node::{InFlight, Progress};
+use crate::setup::{millis, server_key};
+use crate::world::{Asking, AtGateway, Open, World};
+
+/// What a shard has just been told of its commit, as far as answers may rest on it.
+pub struct Heard {
+    pub numbers: Vec<usize>,
+    pub taken_at: u64,
+    pub taken: u64,
+    pub effect: u64,
+}
+
+/// On what an answer rests.
+struct Bearing {
+    effect: u64,
+    at: [u64; 2],
+    committed: bool,
+}
+
+impl World {
+    /// Takes everything that a node has to say. `None` when it was not the end of a commit.
+    pub fn comes_out(&mut self, node: usize, heard: Option<&Heard>) -> Result<(), String> {
+        let call = self.event();
+        let mut answers = Vec::new();
+        for command in self.wakes.take() {
+            let mut open = self.commands.remove(&command).expect("a command that waits");
+            match open.answer.poll(&mut Context::from_waker(Waker::noop())) {
+                std::task::Poll::Ready(answer) => answers.push((command, open, answer)),
+                std::task::Poll::Pending => return Err(format!("command {command} was woken for nothing")),
+            }
+        }
+        let approved: Vec<usize> = answers
+            .iter()
+            .filter(|(_, _, answer)| *answer == Answer::Check(CheckAnswer::Approved))
+            .map(|(_, open, _)| open.number)
+            .collect();
+        for (command, open, answer) in answers {
+            self.tally.count(name(&answer));
+            let Bearing { effect, at, committed } = self.bearing(node, open.number, open.since, call, heard);
+            let what = What::Told(command, open.stage.clone(), answer.clone());
+            self.notes(Fact { effect, call, number: open.number, node, at, committed, what });
+            if !approved.contains(&open.number) || answer == Answer::Check(CheckAnswer::Approved) {
+                self.is_durable(node, &open, &answer, at)?;
+            }
+        }
+        for dispatch in self.nodes[node].core.take_dispatches() {
+            self.dispatches(node, call, dispatch, heard)?;
+        }
+        for ask in self.nodes[node].core.take_asks() {
+            self.consults(node, call, ask, heard)?;
+        }
+        self.nodes[node].core.take_notes();
+        if let Some(writes) = self.nodes[node].core.take_commit() {
+            if self.nodes[node].commit.is_some() {
+                return Err("a second commit while one is in flight".to_owned());
+            }
+            let numbers: Vec<usize> = writes.iter().map(|write| self.number_of(write)).collect();
+            self.says(&numbers, || {
+                let expected: Vec<u64> = writes.iter().map(|write| write.expect.0).collect();
+                format!("[node {node}] wants numbers {numbers:?} written, expecting revisions {expected:?}")
+            });
+            let (taken_at, taken) = (self.nodes[node].seen, self.event());
+            self.nodes[node].commit =
+                Some(InFlight { writes, numbers, taken_at, taken, progress: Progress::Before });
+        }
+        Ok(())
+    }
+
+    pub fn number_of(&self, write: &onceward::store::Write) -> usize {
+        let same = |key: &onceward::shard::command::NumberKey| {
+            key.service == write.key.service && key.number.as_u64() == write.key.subject.0
+        };
+        self.setup.numbers.iter().position(same).expect("a number of this world")
+    }
+
+    fn bearing(&self, node: usize, number: usize, since: u64, call: u64, heard: Option<&Heard>) -> Bearing {
+        let now = self.nodes[node].seen;
+        match heard.filter(|heard| heard.numbers.contains(&number) && since < heard.taken) {
+            Some(heard) => Bearing {
+                effect: if self.is_alone() { call } else { heard.effect },
+                at: [heard.taken_at, now],
+                committed: true,
+            },
+            None => Bearing { effect: call, at: [now; 2], committed: self.nodes.len() == 1 },
+        }
+    }
+
+    fn dispatches(
+        &mut self,
+        node: usize,
+        call: u64,
+        dispatch: Dispatch,
+        heard: Option<&Heard>,
+    ) -> Result<(), String> {
+        let command = Self::command_of(&dispatch.style);
+        let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;
+        if open.at_gateway || open.stage != Stage::Direct {
+            return Err(format!("a second message left for command {command}"));
+        }
+        open.at_gateway = true;
+        let (number, since, planned) = (open.number, open.since, matches!(open.wish, Wish::Resume { .. }));
+        let (key, permit) = (dispatch.key, dispatch.permit);
+        if key != self.setup.numbers[number] {
+            return Err("a message left for another number".to_owned());
+        }
+        let code = derive_code(&server_key(), &permit.salt, key.number, key.service, permit.length);
+        let (salt, code, expires) =
+            (Salted(permit.salt.0), code.expose().to_owned(), permit.expires.as_millis());
+        let Bearing { effect, at, committed } = self.bearing(node, number, since, call, heard);
+        let what = What::Dispatched { command, salt, code: code.clone(), expires, planned };
+        self.notes(Fact { effect, call, number, node, at, committed, what });
+        if let Some(state) = self.durable(node, number).filter(|_| !planned || self.is_alone())
+            && !state.verification().is_some_and(|v| v.salt.0 == salt.0)
+        {
+            return Err(format!("a message left for a code that the disk does not have: {state:?}"));
+        }
+        self.inbox.entry(number).or_default().push(code);
+        self.salts.entry(number).or_default().push(salt);
+        let life = self.nodes[node].life;
+        self.sends.push(AtGateway { node, life, command, dispatch });
+        Ok(())
+    }
+
+    fn consults(&mut self, node: usize, call: u64, ask: Ask, heard: Option<&Heard>) -> Result<(), String> {
+        let number = self.setup.numbers.iter().position(|key| *key == ask.key).expect("a number");
+        let code = Some(ask.code.expose().to_owned());
+        // Of several checks with the same code the first that came is the first that is asked about.
+        let is_this = |open: &Open| {
+            let wish = matches!(&open.wish, Wish::Check { code: submitted } if *submitted == code);
+            wish && open.node == node
+                && open.number == number
+                && open.stage == Stage::Direct
+                && !open.at_gateway
+        };
+        let found = self.commands.iter_mut().find(|(_, open)| is_this(open));
+        let (command, open) = found.ok_or("a gateway is asked about a code that nobody submitted")?;
+        open.at_gateway = true;
+        let (command, since, until) = (*command, open.since, ask.permit.until.as_millis());
+        let Bearing { effect, at, committed } = self.bearing(node, number, since, call, heard);
+        self.says(&[number], || {
+            format!("[node {node}] number {number}: command {command} goes to a gateway")
+        });
+        self.notes(Fact { effect, call, number, node, at, committed, what: What::Consulted { until } });
+        let counted =
+            |state: NumberState| state.verification().is_some_and(|v| v.checking_until.as_millis() == until);
+        if self.durable(node, number).is_some_and(|state| !counted(state)) {
+            return Err(
+                "a gateway is asked about a code before the attempt is counted on the disk".to_owned()
+            );
+        }
+        let life = self.nodes[node].life;
+        self.asks.push(Asking { node, life, command, ask });
+        Ok(())
+    }
+
+    pub fn is_alone(&self) -> bool {
+        self.nodes.len() == 1
+    }
+
+    /// What a node may rely on: what is on the disk, or, where others write there too, what it wrote last.
+    fn durable(&self, node: usize, number: usize) -> Option<NumberState> {
+        if self.is_alone() {
+            return Some(self.disk.state(self.setup.numbers[number]));
+        }
+        self.nodes[node].wrote.get(&number).copied()
+    }
+
+    /// Whether an answer that has left is on the disk.
+    fn is_durable(&self, node: usize, open: &Open, answer: &Answer, at: [u64; 2]) -> Result<(), String> {
+        if !self.is_alone() && open.stage != Stage::Direct {
+            return Ok(());
+        }
+        let Some(state) = self.durable(node, open.number) else { return Ok(()) };
+        // A record that has ended says nothing any more, and nothing had to be written.
+        if state.ends().is_some_and(|end| end.as_millis() <= at[0].max(at[1])) {
+            return Ok(());
+        }
+        let (key, policy) = (self.setup.numbers[open.number], self.setup.policy(open.number));
+        let holds = match answer {
+            Answer::Check(CheckAnswer::Wrong { attempts_left, .. }) => match state {
+                NumberState::Open { failures, .. } => failures >= policy.max_attempts - attempts_left,
+                NumberState::Locked { .. } => true,
+                NumberState::Fresh => *attempts_left == policy.max_attempts,
+            },
+            Answer::Check(CheckAnswer::LockedNow { .. }) => {
+                let ends = at.map(|at| at + millis(policy.lockout));
+                matches!(state, NumberState::Locked { until } if ends.contains(&until.as_millis()))
+            }
+            Answer::Check(CheckAnswer::Approved) => match (&open.stage, state.verification(), &open.wish) {
+                (Stage::Heard { salt, .. }, Some(v), _) => v.salt.0 != salt.0,
+                (_, Some(v), Wish::Check { code }) => {
+                    let same = derive_code(&server_key(), &v.salt, key.number, key.service, v.length);
+                    code.as_deref() != Some(same.expose())
+                }
+                _ => true,
+            },
+            Answer::Send(SendAnswer::Sent { .. }) => match (&open.stage, state.verification()) {
+                (Stage::Sent { salt, end: End::Held }, Some(v)) => v.salt.0 != salt.0 || v.held.is_some(),
+                _ => true,
+            },
+            _ => true,
+        };
+        if holds { Ok(()) } else { Err(format!("answered {answer:?}, and the disk says {state:?}")) }
+    }
+
+    /// Commands whose decisions may be among those that have become durable.
+    pub fn may_be_decided(&mut self, node: usize, heard: &Heard) {
+        let Heard { numbers, taken_at, taken, effect } = heard;
+        let call = self.event();
+        let effect = if self.is_alone() { call } else { *effect };
+        let in_it = |open: &&Open| {
+            let direct = open.stage == Stage::Direct && !open.at_gateway;
+            direct
+                && open.node == node
+                && !open.at_gateway
+                && open.since < *taken
+                && numbers.contains(&open.number)
+        };
+        let decided: Vec<(CommandId, usize)> = self
+            .commands
+            .iter()
+            .filter(|(_, open)| in_it(open))
+            .map(|(command, open)| (*command, open.number))
+            .collect();
+        for (command, number) in decided {
+            let (at, what) = ([*taken_at; 2], What::MayBeDecided(command));
+            self.notes(Fact { effect, call, number, node, at, committed: true, what });
+        }
+    }
+
+    /// Commands that the batch in flight may have decided, and nobody will be told of.
+    pub fn doubts(&mut self, node: usize, commit: &InFlight, effect: u64) {
+        let call = self.event();
+        let effect = if self.is_alone() { call } else { effect };
+        let in_it = |open: &&Open| {
+            open.node == node
+                && !open.at_gateway
+                && open.since < commit.taken
+                && commit.numbers.contains(&open.number)
+        };
+        let doubtful: Vec<(CommandId, usize, Stage)> = self
+            .commands
+            .iter()
+            .filter(|(_, open)| in_it(open))
+            .map(|(command, open)| (*command, open.number, open.stage.clone()))
+            .collect();
+        for (command, number, stage) in doubtful {
+            let (at, what) = ([commit.taken_at; 2], What::Doubt(command, stage));
+            self.notes(Fact { effect, call, number, node, at, committed: true, what });
+        }
+    }
+}
+
+fn name(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Check(CheckAnswer::Approved) => "answer Approved",
+        Answer::Check(CheckAnswer::Wrong { .. }) => "answer Wrong",
+        Answer::Check(CheckAnswer::LockedNow { .. }) => "answer LockedNow",
+        Answer::Check(CheckAnswer::Locked { .. }) => "answer Locked",
+        Answer::Check(CheckAnswer::GatewayFailed) => "answer GatewayFailed of a check",
+        Answer::Send(SendAnswer::Sent { postponed: false, .. }) => "answer Sent",
+        Answer::Send(SendAnswer::Sent { postponed: true, .. }) => "answer Sent, postponed",
+        Answer::Send(SendAnswer::Locked { .. }) => "answer Locked of a send",
+        Answer::Send(SendAnswer::GatewayFailed) => "answer GatewayFailed of a send",
+        Answer::Send(SendAnswer::NumberRefused) => "answer NumberRefused",
+        Answer::Followed(FollowedUp::Done) => "answer Done",
+        Answer::Followed(FollowedUp::NotUsable) => "answer NotUsable",
+        Answer::Followed(FollowedUp::NoRoom) => "answer NoRoom",
+        Answer::Refused(Refusal::NumberBusy) => "refused NumberBusy",
+        Answer::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
+        Answer::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",
+        Answer::Refused(_) => "refused otherwise",
+        Answer::Dropped => "died with its shard",
+    }
+}

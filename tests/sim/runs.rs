@@ -1,0 +1,147 @@
+//! Runs of seeds: one, or many at once, and what is said of one that failed.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use crate::checker;
+use crate::facts::Fact;
+use crate::setup::Setup;
+use crate::tally::Tally;
+use crate::world::{Line, World};
+
+/// Lines of the log that are shown of a failure.
+const LINES: usize = 80;
+
+/// A number from the environment.
+pub fn number_from(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number"));
+    Some(number)
+}
+
+/// What one seed came to.
+pub struct Run {
+    pub setup: Setup,
+    pub log: Vec<Line>,
+    pub tally: Tally,
+    pub broken: Option<Broken>,
+}
+
+/// A promise that was broken.
+pub struct Broken {
+    what: String,
+    /// By what, where that is known.
+    fact: Option<Fact>,
+}
+
+impl Run {
+    /// Runs a seed, or its first `steps` steps.
+    pub fn of(seed: u64, steps: Option<usize>, logged: bool) -> Self {
+        // The store counts its time with tokio's, which stands still here.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime");
+        let _inside = runtime.enter();
+        let mut world = World::new(seed, steps, logged);
+        let ran = catch_unwind(AssertUnwindSafe(|| world.runs()));
+        let ran = ran.unwrap_or_else(|panic| Err(format!("a panic: {}", message(&*panic))));
+        let judged = catch_unwind(AssertUnwindSafe(|| checker::check(&world.facts, &world.setup.terms())));
+        let judged = match judged {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(finding)) => Err(Broken { what: finding.what, fact: Some(finding.fact) }),
+            Err(panic) => {
+                Err(Broken { what: format!("the checker panicked: {}", message(&*panic)), fact: None })
+            }
+        };
+        let ran = ran.map_err(|what| Broken { what, fact: None });
+        let broken = judged.err().or(ran.err());
+        let World { setup, tally, log, .. } = world;
+        Self { setup, log: log.unwrap_or_default(), tally, broken }
+    }
+}
+
+impl Run {
+    pub fn whole_log(&self) -> String {
+        self.log.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What led to what broke: of the one number that it is about, up to there.
+    pub fn story(&self, seed: u64) -> String {
+        let Some(Broken { what, fact }) = &self.broken else { return format!("seed {seed} holds") };
+        let concerns = |line: &&Line| {
+            fact.as_ref().is_none_or(|fact| {
+                let same = line.numbers.is_empty() || line.numbers.contains(&fact.number);
+                same && line.event <= fact.call.max(fact.effect)
+            })
+        };
+        let lines: Vec<&Line> = self.log.iter().filter(concerns).collect();
+        let mut text = format!("{:?}\n", self.setup);
+        if let Some(fact) = fact {
+            let _ = writeln!(text, "what its service allows: {:?}", self.setup.policy(fact.number));
+        }
+        for line in &lines[lines.len().saturating_sub(LINES)..] {
+            let _ = writeln!(text, "{}", line.text);
+        }
+        let _ = writeln!(text, "seed {seed} breaks a promise: {what}");
+        if let Some(fact) = fact {
+            let _ = writeln!(text, "by {fact:?}");
+        }
+        text
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message").to_owned()
+}
+
+/// Runs many seeds, on every core. The tally of all, and the first seed that failed, if one did.
+pub fn all(seeds: Range<u64>) -> (Tally, Option<u64>) {
+    let next = AtomicU64::new(seeds.start);
+    let broken = AtomicU64::new(u64::MAX);
+    let tally = Mutex::new(Tally::default());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut mine = Tally::default();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || broken.load(Ordering::Relaxed) < seed {
+                        break;
+                    }
+                    let run = Run::of(seed, None, false);
+                    mine.add(run.tally);
+                    if run.broken.is_some() {
+                        broken.fetch_min(seed, Ordering::Relaxed);
+                    }
+                }
+                tally.lock().unwrap_or_else(PoisonError::into_inner).add(mine);
+            });
+        }
+    });
+    let broken = broken.into_inner();
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (tally, (broken < u64::MAX).then_some(broken))
+}
+
+/// What broke, the end of the log of the shortest run of this seed that breaks, and how to see it again.
+pub fn explain(seed: u64) -> String {
+    let whole = World::new(seed, None, false).setup.steps;
+    // A run of fewer steps is the beginning of the same run. That a shorter one holds says little of a longer
+    // one, so this finds a short one, if not the shortest.
+    let (mut holds, mut breaks) = (0, whole);
+    while breaks - holds > 1 {
+        let middle = usize::midpoint(holds, breaks);
+        if Run::of(seed, Some(middle), false).broken.is_some() {
+            breaks = middle;
+        } else {
+            holds = middle;
+        }
+    }
+    let again = format!("SIM_SEED={seed} SIM_STEPS={breaks} cargo test --test sim promises -- --nocapture");
+    format!("{}to see it again: {again}", Run::of(seed, Some(breaks), true).story(seed))
+}

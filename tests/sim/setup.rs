@@ -1,0 +1,129 @@
+//! What a seed decides about its world before anything happens.
+
+use std::time::Duration;
+
+use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
+use onceward::engine::{Policies, Policy, SendOptions};
+use onceward::shard::command::NumberKey;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::checker::Terms;
+use crate::count::Rules;
+
+/// How the store treats the revision that a write expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// As the embedded one: nobody else writes, so nothing is compared.
+    Blind,
+    /// As a cluster's: compared, and answered with a conflict.
+    Comparing,
+}
+
+/// One world.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub steps: usize,
+    pub nodes: usize,
+    pub store: StoreKind,
+    pub numbers: Vec<NumberKey>,
+    policies: Vec<Policy>,
+    pub send_budget: Duration,
+    pub check_budget: Duration,
+    pub commands_per_number: usize,
+    /// Of 100 commits, how many meet a fault.
+    pub faults: u32,
+    /// Of 1,000 steps, how many are a crash.
+    pub crashes: u32,
+    /// Of 1,000 steps, how many set the clock back.
+    pub clock_backwards: u32,
+    /// Of 100 messages, how many go through a gateway that makes and holds the code.
+    pub held: u32,
+    /// The trouble is over, and no gateway holds codes any more.
+    pub calm: bool,
+    /// Of 100 checks, how many carry a right code.
+    pub right: u32,
+}
+
+/// Wrong codes have a length that no service uses, so that none is right by chance.
+pub const WRONG_LENGTH: usize = 7;
+
+pub fn server_key() -> ServerKey {
+    ServerKey::from_bytes([5; 32])
+}
+
+impl Setup {
+    pub fn of(seed: u64) -> (Self, StdRng) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let nodes = if rng.random_range(0..10) < 3 { 2 } else { 1 };
+        let blind = nodes == 1 && rng.random_range(0..3) < 2;
+        let policies: Vec<_> = (0..2).map(|_| policy(&mut rng)).collect();
+        let many = rng.random_range(0..5) == 0;
+        let count = if many { 20 } else { rng.random_range(1..=4_u64) };
+        let numbers = (0..count)
+            .map(|i| NumberKey {
+                service: ServiceId::new(u32::from(rng.random_range(0..4) == 0)),
+                number: PhoneNumber::from_u64(14_155_550_000 + i).expect("a number"),
+            })
+            .collect();
+        let send_budget = Duration::from_secs(rng.random_range(2..20));
+        let setup = Self {
+            steps: rng.random_range(300..1_500),
+            nodes,
+            store: if blind { StoreKind::Blind } else { StoreKind::Comparing },
+            numbers,
+            policies,
+            send_budget,
+            check_budget: send_budget + Duration::from_secs(rng.random_range(1..6)),
+            commands_per_number: [3, 8, 64][rng.random_range(0..3)],
+            faults: [0, 5, 15, 40][rng.random_range(0..4)],
+            crashes: [0, 5, 20, 60][rng.random_range(0..4)],
+            clock_backwards: if nodes == 1 { [0, 0, 10][rng.random_range(0..3)] } else { 0 },
+            held: [0, 0, 30, 80][rng.random_range(0..4)],
+            calm: false,
+            right: [5, 20, 50][rng.random_range(0..3)],
+        };
+        (setup, rng)
+    }
+
+    pub fn policy(&self, number: usize) -> &Policy {
+        &self.policies[usize::from(self.numbers[number].service != ServiceId::DEFAULT)]
+    }
+
+    pub fn policies(&self) -> Policies {
+        Policies::new(self.policies[0].clone()).with(ServiceId::new(1), self.policies[1].clone())
+    }
+
+    pub fn terms(&self) -> Terms {
+        let rules = (0..self.numbers.len()).map(|number| {
+            let policy = self.policy(number);
+            Rules {
+                attempts: policy.max_attempts,
+                lockout: millis(policy.lockout),
+                asking: millis(self.check_budget),
+                held: self.held > 0,
+            }
+        });
+        Terms { rules: rules.collect(), several_nodes: self.nodes > 1, blind: self.store == StoreKind::Blind }
+    }
+}
+
+pub fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).expect("a span that fits")
+}
+
+/// The lengths that codes have.
+pub fn length(rng: &mut StdRng) -> CodeLength {
+    CodeLength::new([8, 8, 8, 10][rng.random_range(0..4)]).expect("a length")
+}
+
+fn policy(rng: &mut StdRng) -> Policy {
+    Policy {
+        max_attempts: rng.random_range(1..=6),
+        lockout: Duration::from_secs([20, 60, 1800][rng.random_range(0..3)]),
+        code: SendOptions {
+            life: Duration::from_secs([5, 30, 600][rng.random_range(0..3)]),
+            length: length(rng),
+        },
+    }
+}

@@ -1,0 +1,103 @@
+//! What happened how often: a simulation that silently stops covering something fails.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally(BTreeMap<String, u64>);
+
+/// What has to have happened in a run of some hundred seeds.
+const EXPECTED: &[&str] = &[
+    "command send",
+    "command check",
+    "command resume",
+    "command settle",
+    "command settle_check",
+    "answer Approved",
+    "answer Wrong",
+    "answer LockedNow",
+    "answer Locked",
+    "answer GatewayFailed of a check",
+    "answer Sent",
+    "answer Sent, postponed",
+    "answer Locked of a send",
+    "answer GatewayFailed of a send",
+    "answer NumberRefused",
+    "answer NotUsable",
+    "answer Done",
+    "answer NoRoom",
+    "refused NumberBusy",
+    "refused StoreUnavailable",
+    "refused SendsOverloaded",
+    "died with its shard",
+    "commit applied",
+    "commit of several numbers",
+    "conflict",
+    "fault Unavailable",
+    "fault UnknownApplied",
+    "fault UnknownNotApplied",
+    "fault Torn",
+    "fault Hang, then applied",
+    "fault Hang, then given up",
+    "fault Conflict",
+    "a given up write arrives late",
+    "crash without a commit",
+    "crash before the commit",
+    "crash in the commit",
+    "crash after the commit, unanswered",
+    "crash while the store hangs",
+    "a shard panics",
+    "outcome for an earlier life",
+    "outcome lost in a restart",
+    "send ends Ours",
+    "send ends Held",
+    "send ends Postponed",
+    "send ends Nothing",
+    "send ends MaybeOurs",
+    "send ends MaybeHeld",
+    "gateway says Approved",
+    "gateway says Wrong",
+    "gateway says NotLive",
+    "gateway says NotAsked",
+    "gateway says Unknown",
+    "clock small step",
+    "clock past expiry",
+    "clock past lockout",
+    "clock backwards",
+    "sweep",
+    "usable yes",
+    "usable no",
+    "world blind",
+    "world comparing",
+    "world of two nodes",
+];
+
+impl Tally {
+    pub fn count(&mut self, what: impl Into<String>) {
+        *self.0.entry(what.into()).or_default() += 1;
+    }
+
+    pub fn add(&mut self, other: Self) {
+        for (what, times) in other.0 {
+            *self.0.entry(what).or_default() += times;
+        }
+    }
+
+    pub fn commands(&self) -> u64 {
+        self.0.iter().filter(|(what, _)| what.starts_with("command ")).map(|(_, times)| times).sum()
+    }
+
+    /// What should have happened and never did.
+    pub fn missing(&self) -> Vec<&'static str> {
+        EXPECTED.iter().copied().filter(|what| !self.0.contains_key(*what)).collect()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, times) in &self.0 {
+            writeln!(f, "{times:>12}  {what}")?;
+        }
+        write!(f, "{:>12}  commands in all", self.commands())
+    }
+}
