@@ -1,5 +1,8 @@
 //! The sled database that the snapshot is kept in: what is in it, and how it changes.
 
+use std::any::Any;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -7,6 +10,8 @@ use std::time::Duration;
 
 use super::account::{ACCOUNT_KEY, Account};
 use super::changes::Change;
+use super::error::refusal_in;
+use super::nudge::nudged;
 use super::stored;
 use crate::domain::Timestamp;
 use crate::store::Key;
@@ -14,6 +19,9 @@ use crate::store::Key;
 /// sled's page cache. A pass in key order gains nothing from a larger one: 4 MiB and 32 MiB gave
 /// the same times with a million records, and idle memory is what it costs.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How much of a file is read at once before sled opens it.
+const READ_BYTES: usize = 256 * 1024;
 
 /// How often and at what interval sled's own lock is tried: threads of an instance that was just
 /// closed hold it a moment longer. Our own lock has excluded everybody else already.
@@ -34,7 +42,10 @@ pub(super) enum SnapshotError {
 impl From<sled::Error> for SnapshotError {
     fn from(error: sled::Error) -> Self {
         match error {
-            sled::Error::Corruption { .. } => Self::Damaged(error.to_string()),
+            // Its own words are for who debugs sled.
+            sled::Error::Corruption { .. } => {
+                Self::Damaged("what sled finds in its files is not what was written".into())
+            }
             other => Self::Failed(other.to_string()),
         }
     }
@@ -46,6 +57,8 @@ type See<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), SnapshotError> + 'a;
 /// An open database. Only one thread writes to it, and only through this.
 pub(super) struct Database {
     pub(super) sled: sled::Db,
+    /// What it was opened with; knows of errors that sled met on threads of its own.
+    pub(super) config: sled::Config,
     pub(super) account: Account,
     /// Tells this opening from the ones before it.
     pub(super) generation: u64,
@@ -58,10 +71,13 @@ pub(super) struct Database {
 impl Database {
     /// A new, empty database in the directory at `path`.
     pub(super) fn create(path: &Path) -> Result<Self, SnapshotError> {
-        let sled = open_sled(path)?;
+        let (sled, config) = open_sled(path)?;
         let account = Account::default();
-        guarded(|| Ok(sled.insert(ACCOUNT_KEY, account.encode().as_slice())?))?;
-        Ok(Self { sled, account, generation: 0, verified: true, expiry_from: Vec::new() })
+        if let Err(error) = guarded(|| Ok(sled.insert(ACCOUNT_KEY, account.encode().as_slice())?)) {
+            drop_quietly(sled);
+            return Err(error);
+        }
+        Ok(Self { sled, config, account, generation: 0, verified: true, expiry_from: Vec::new() })
     }
 
     /// The database at `path`, which must be there.
@@ -69,19 +85,29 @@ impl Database {
         if !path.join("db").is_file() {
             return Err(SnapshotError::Damaged("its file \"db\" is missing".into()));
         }
-        let sled = open_sled(path)?;
+        read_through(path)?;
+        let (sled, config) = open_sled(path)?;
         let missing = || SnapshotError::Damaged("it does not say what it contains".into());
-        let read = guarded(|| {
+        let read = nudged(&sled, &config, || {
             let bytes = sled.get(ACCOUNT_KEY)?.ok_or_else(missing)?;
             Account::decode(&bytes).ok_or_else(missing)
         });
         match read {
-            Ok(account) => Ok(Self { sled, account, generation, verified: false, expiry_from: Vec::new() }),
+            Ok(account) => {
+                Ok(Self { sled, config, account, generation, verified: false, expiry_from: Vec::new() })
+            }
             Err(error) => {
                 drop_quietly(sled);
                 Err(error)
             }
         }
+    }
+
+    /// Closes it, flushed if that is possible.
+    pub(super) fn close(self) {
+        // Here, where it cannot wait for ever; dropping it then finds nothing to flush.
+        let _ = nudged(&self.sled, &self.config, || Ok(self.sled.flush()?));
+        drop_quietly(self);
     }
 
     /// Passes over everything, unless that was done, and compares it with the account.
@@ -209,9 +235,35 @@ pub(super) fn walk(sled: &sled::Db, see: &mut See<'_>) -> Result<(), SnapshotErr
     Ok(())
 }
 
-fn open_sled(path: &Path) -> Result<sled::Db, SnapshotError> {
+/// Reads every file of the database to its end. sled takes what it cannot read for the torn end of its log, and
+/// cuts it off: a disk that fails to read once would cost what is on it. So it is given only what can be read, and
+/// reads that from the system's cache.
+fn read_through(directory: &Path) -> Result<(), SnapshotError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| SnapshotError::Failed(format!("cannot read {}: {error}", path.display()))
+    };
+    let mut buffer = vec![0; READ_BYTES];
+    for entry in fs::read_dir(directory).map_err(failed(directory))? {
+        let entry = entry.map_err(failed(directory))?;
+        let path = entry.path();
+        if entry.file_type().map_err(failed(&path))?.is_dir() {
+            read_through(&path)?;
+            continue;
+        }
+        let mut file = match File::open(&path) {
+            // sled removes its old files on a thread of its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(failed(&path))?,
+        };
+        while file.read(&mut buffer).map_err(failed(&path))? > 0 {}
+    }
+    Ok(())
+}
+
+fn open_sled(path: &Path) -> Result<(sled::Db, sled::Config), SnapshotError> {
     let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    let open = || guarded(|| Ok(config.open()?));
+    let open = || guarded(|| Ok((config.open()?, config.clone())));
     for _ in 1..LOCK_TRIES {
         match open() {
             Err(SnapshotError::Failed(detail)) if detail.contains("could not acquire lock") => {
@@ -223,10 +275,20 @@ fn open_sled(path: &Path) -> Result<sled::Db, SnapshotError> {
     open()
 }
 
-/// sled panics on some kinds of damage. That must end the start, or the round, with an error.
+/// sled panics on some kinds of damage, and on some errors of the system. That must end the start, or the round,
+/// with an error.
 pub(super) fn guarded<T>(action: impl FnOnce() -> Result<T, SnapshotError>) -> Result<T, SnapshotError> {
-    catch_unwind(AssertUnwindSafe(action))
-        .unwrap_or_else(|_| Err(SnapshotError::Damaged("sled panicked over its files".into())))
+    catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+/// Of what sled said only what it had from the system is repeated: the rest may show records.
+fn panicked(panic: &(dyn Any + Send)) -> SnapshotError {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+    match refusal_in(said) {
+        Some(words) => SnapshotError::Failed(format!("sled gave up over its files: {words}")),
+        None => SnapshotError::Damaged("sled panicked over its files".into()),
+    }
 }
 
 /// sled syncs when it is dropped, and panics if it cannot.
