@@ -29,6 +29,7 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 pub fn run(loaded: Loaded) -> ExitCode {
     let Loaded { settings, warnings, .. } = loaded;
     let _last_lines = telemetry::init(settings.log);
+    telemetry::log_panics();
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -56,6 +56,7 @@ impl ControlSocket {
     /// Answers until `until` ends; answers that are not complete by then are cut off.
     pub async fn serve(self, tracker: Tracker, until: impl Future<Output = ()>) {
         let mut clients = JoinSet::new();
+        let mut in_trouble = false;
         tokio::pin!(until);
         loop {
             while clients.try_join_next().is_some() {}
@@ -63,6 +64,7 @@ impl ControlSocket {
                 () = &mut until => return,
                 accepted = self.listener.accept(), if clients.len() < CLIENTS => match accepted {
                     Ok((stream, _)) if is_ours(&stream) => {
+                        in_trouble = false;
                         let tracker = tracker.clone();
                         clients.spawn(async move {
                             if let Err(error) = answer(stream, &tracker).await {
@@ -72,7 +74,10 @@ impl ControlSocket {
                     }
                     Ok(_) => tracing::warn!("another user of this machine tried to ask on the control socket"),
                     Err(error) => {
-                        tracing::warn!(%error, "the control socket did not accept a client");
+                        // Tried each second, and said once.
+                        if !std::mem::replace(&mut in_trouble, true) {
+                            tracing::warn!(%error, "the control socket did not accept a client");
+                        }
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 },

@@ -39,3 +39,21 @@ pub fn init(settings: LogSettings) -> WorkerGuard {
     let _ = registry().with(layer.with_filter(filter)).try_init();
     guard
 }
+
+/// From now on a panic is one event in the log, and no text of several lines beside it. What it says is repeated
+/// only if it was written in the source: a text that was made up while the program ran may show numbers or codes.
+///
+/// Panics of sled are shown at level `debug`: the store reports what they mean.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let said = panic.payload().downcast_ref::<&str>().copied().unwrap_or_default();
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or_default();
+        if place.contains("/sled-") {
+            tracing::debug!(place, thread, "sled panicked over its files");
+        } else {
+            tracing::error!(place, thread, said, "a part of the program panicked; please report it");
+        }
+    }));
+}

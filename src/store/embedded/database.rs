@@ -1,5 +1,8 @@
 //! The sled database that the snapshot is kept in: what is in it, and how it changes.
 
+use std::any::Any;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -8,6 +11,8 @@ use std::time::Duration;
 
 use super::account::{ACCOUNT_KEY, Account};
 use super::changes::Change;
+use super::error::refusal_in;
+use super::nudge::nudged;
 use super::stored;
 use crate::domain::Timestamp;
 use crate::store::Key;
@@ -15,6 +20,9 @@ use crate::store::Key;
 /// sled's page cache. A pass in key order gains nothing from a larger one: 4 MiB and 32 MiB gave
 /// the same times with a million records, and idle memory is what it costs.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How much of a file is read at once before sled opens it.
+const READ_BYTES: usize = 256 * 1024;
 
 /// How often and at what interval sled's own lock is tried: threads of an instance that was just
 /// closed hold it a moment longer. Our own lock has excluded everybody else already.
@@ -35,7 +43,10 @@ pub(super) enum SnapshotError {
 impl From<sled::Error> for SnapshotError {
     fn from(error: sled::Error) -> Self {
         match error {
-            sled::Error::Corruption { .. } => Self::Damaged(error.to_string()),
+            // Its own words are for who debugs sled.
+            sled::Error::Corruption { .. } => {
+                Self::Damaged("what sled finds in its files is not what was written".into())
+            }
             other => Self::Failed(other.to_string()),
         }
     }
@@ -51,6 +62,8 @@ type See<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), SnapshotError> + 'a;
 pub(super) struct Database {
     /// Who reads beside the rounds has a handle of his own meanwhile.
     pub(super) sled: Arc<sled::Db>,
+    /// What it was opened with; knows of errors that sled met on threads of its own.
+    pub(super) config: sled::Config,
     pub(super) account: Account,
     /// Bytes of all keys and values. Known after a pass over everything.
     pub(super) bytes: u64,
@@ -102,10 +115,13 @@ impl Expiry {
 impl Database {
     /// A new, empty database in the directory at `path`.
     pub(super) fn create(path: &Path) -> Result<Self, SnapshotError> {
-        let sled = Arc::new(open_sled(path)?);
+        let (sled, config) = open_sled(path)?;
         let account = Account::default();
-        guarded(|| Ok(sled.insert(ACCOUNT_KEY, account.encode().as_slice())?))?;
-        Ok(Self { sled, account, bytes: 0, generation: 0, verified: true, expiry: Expiry::default() })
+        if let Err(error) = guarded(|| Ok(sled.insert(ACCOUNT_KEY, account.encode().as_slice())?)) {
+            drop_quietly(sled);
+            return Err(error);
+        }
+        Ok(Self::opened(sled, config, account, 0, true))
     }
 
     /// The database at `path`, which must be there.
@@ -113,21 +129,38 @@ impl Database {
         if !path.join("db").is_file() {
             return Err(SnapshotError::Damaged("its file \"db\" is missing".into()));
         }
-        let sled = Arc::new(open_sled(path)?);
+        read_through(path)?;
+        let (sled, config) = open_sled(path)?;
         let missing = || SnapshotError::Damaged("it does not say what it contains".into());
-        let read = guarded(|| {
+        let read = nudged(&sled, &config, || {
             let bytes = sled.get(ACCOUNT_KEY)?.ok_or_else(missing)?;
             Account::decode(&bytes).ok_or_else(missing)
         });
         match read {
-            Ok(account) => {
-                Ok(Self { sled, account, bytes: 0, generation, verified: false, expiry: Expiry::default() })
-            }
+            Ok(account) => Ok(Self::opened(sled, config, account, generation, false)),
             Err(error) => {
                 drop_quietly(sled);
                 Err(error)
             }
         }
+    }
+
+    /// Closes it, flushed if that is possible.
+    pub(super) fn close(self) {
+        // Here, where it cannot wait for ever; dropping it then finds nothing to flush.
+        let _ = nudged(&self.sled, &self.config, || Ok(self.sled.flush()?));
+        drop_quietly(self);
+    }
+
+    fn opened(
+        sled: sled::Db,
+        config: sled::Config,
+        account: Account,
+        generation: u64,
+        verified: bool,
+    ) -> Self {
+        let expiry = Expiry::default();
+        Self { sled: Arc::new(sled), config, account, bytes: 0, generation, verified, expiry }
     }
 
     /// Passes over everything, unless that was done, and compares it with the account.
@@ -300,9 +333,35 @@ pub(super) fn walk(sled: &sled::Db, see: &mut See<'_>) -> Result<(), SnapshotErr
     Ok(())
 }
 
-fn open_sled(path: &Path) -> Result<sled::Db, SnapshotError> {
+/// Reads every file of the database to its end. sled takes what it cannot read for the torn end of its log, and
+/// cuts it off: a disk that fails to read once would cost what is on it. So it is given only what can be read, and
+/// reads that from the system's cache.
+fn read_through(directory: &Path) -> Result<(), SnapshotError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| SnapshotError::Failed(format!("cannot read {}: {error}", path.display()))
+    };
+    let mut buffer = vec![0; READ_BYTES];
+    for entry in fs::read_dir(directory).map_err(failed(directory))? {
+        let entry = entry.map_err(failed(directory))?;
+        let path = entry.path();
+        if entry.file_type().map_err(failed(&path))?.is_dir() {
+            read_through(&path)?;
+            continue;
+        }
+        let mut file = match File::open(&path) {
+            // sled removes its old files on a thread of its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(failed(&path))?,
+        };
+        while file.read(&mut buffer).map_err(failed(&path))? > 0 {}
+    }
+    Ok(())
+}
+
+fn open_sled(path: &Path) -> Result<(sled::Db, sled::Config), SnapshotError> {
     let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    let open = || guarded(|| Ok(config.open()?));
+    let open = || guarded(|| Ok((config.open()?, config.clone())));
     for _ in 1..LOCK_TRIES {
         match open() {
             Err(SnapshotError::Failed(detail)) if detail.contains("could not acquire lock") => {
@@ -314,10 +373,20 @@ fn open_sled(path: &Path) -> Result<sled::Db, SnapshotError> {
     open()
 }
 
-/// sled panics on some kinds of damage. That must end the start, or the round, with an error.
+/// sled panics on some kinds of damage, and on some errors of the system. That must end the start, or the round,
+/// with an error.
 pub(super) fn guarded<T>(action: impl FnOnce() -> Result<T, SnapshotError>) -> Result<T, SnapshotError> {
-    catch_unwind(AssertUnwindSafe(action))
-        .unwrap_or_else(|_| Err(SnapshotError::Damaged("sled panicked over its files".into())))
+    catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+/// Of what sled said only what it had from the system is repeated: the rest may show records.
+fn panicked(panic: &(dyn Any + Send)) -> SnapshotError {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+    match refusal_in(said) {
+        Some(words) => SnapshotError::Failed(format!("sled gave up over its files: {words}")),
+        None => SnapshotError::Damaged("sled panicked over its files".into()),
+    }
 }
 
 /// sled syncs when it is dropped, and panics if it cannot.

@@ -9,6 +9,7 @@ use base16ct::lower::encode_string;
 
 use super::disk::Disk;
 use super::error::OpenError;
+use super::segment;
 
 /// The format that this program writes. 2 has records of sends beside those of numbers, which a program
 /// that knows only 1 would take for damage.
@@ -101,11 +102,33 @@ impl Directory {
             Err(error) => return Err(OpenError::io("read", &self.format)(error)),
         };
         let (found, written_with) = self.parse(&text)?;
+        if found.state == State::Creating && self.was_used()? {
+            // Else an old copy of this file would have all the data removed.
+            let detail = "it says that the directory is still being made, but its journal is in use".into();
+            return Err(OpenError::FormatDamaged { path: self.format.clone(), detail });
+        }
         // While it is being created nothing in it was ever used, so neither was a key.
         if found.state == State::Complete && written_with != encode_string(&key_fingerprint) {
             return Err(OpenError::WrongKey { directory: self.root.clone() });
         }
         Ok(found)
+    }
+
+    /// Whether the journal has more in it than the empty segment that the making of a directory leaves.
+    fn was_used(&self) -> Result<bool, OpenError> {
+        let entries = match fs::read_dir(&self.journal) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            entries => entries.map_err(OpenError::io("read", &self.journal))?,
+        };
+        for entry in entries {
+            let length = entry.and_then(|entry| Ok((entry.file_name(), entry.metadata()?.len())));
+            let (name, length) = length.map_err(OpenError::io("read", &self.journal))?;
+            let number = name.to_str().and_then(segment::number_in);
+            if length > 0 || number.is_some_and(|number| number > 1) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn read_format(&self) -> io::Result<String> {

@@ -149,14 +149,24 @@ impl OpenError {
     }
 }
 
-/// What to do about what the system said, where that is plain.
+/// What the system says when it refuses, and what to do about it, where that is plain.
+const REFUSALS: [(&str, &str); 6] = [
+    ("No space left", "; free space on its file system and start again"),
+    ("quota exceeded", "; raise the quota of the server's user or free space, and start again"),
+    ("Permission denied", "; make the user that the server runs as its owner (chown -R) and start again"),
+    ("Read-only file system", "; mount it writable, or choose another data directory"),
+    ("Too many open files", "; raise the limit of open files (ulimit -n) and start again"),
+    (
+        "Input/output error",
+        "; the disk does not work, its errors are in the system's log (dmesg); mend it and start again",
+    ),
+];
+
 fn advice(said: &str) -> &'static str {
-    const PLAIN: [(&str, &str); 5] = [
-        ("No space left", "; free space on its file system and start again"),
-        ("quota exceeded", "; raise the quota of the server's user or free space, and start again"),
-        ("Permission denied", "; make the user that the server runs as its owner (chown -R) and start again"),
-        ("Read-only file system", "; mount it writable, or choose another data directory"),
-        ("Too many open files", "; raise the limit of open files (ulimit -n) and start again"),
-    ];
-    PLAIN.iter().find(|(words, _)| said.contains(words)).map_or("", |(_, advice)| advice)
+    REFUSALS.iter().find(|(words, _)| said.contains(words)).map_or("", |(_, advice)| advice)
+}
+
+/// The refusal that a longer text is about.
+pub(super) fn refusal_in(said: &str) -> Option<&'static str> {
+    REFUSALS.iter().find(|(words, _)| said.contains(words)).map(|(words, _)| *words)
 }

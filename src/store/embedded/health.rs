@@ -23,6 +23,9 @@ pub(super) struct Health {
     ended: OnceLock<&'static str>,
     /// When the write that is in progress began, in milliseconds of the clock; 0 for none.
     writing_since: AtomicU64,
+    /// Since when batches wait for room in the journal, in the same way.
+    waiting_since: AtomicU64,
+    hang: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +100,49 @@ impl Health {
     /// It has ended.
     pub(super) fn write_ended(&self) {
         self.writing_since.store(0, Ordering::Relaxed);
+        self.hang(None);
+    }
+
+    /// Whether batches wait for room in the journal, which a thread of the store is to make.
+    pub(super) fn waits(&self, now: Option<Timestamp>) {
+        match now {
+            Some(now) => {
+                let since = now.as_millis().max(1);
+                let _ = self.waiting_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            None if self.waiting_since.load(Ordering::Relaxed) != 0 => {
+                self.waiting_since.store(0, Ordering::Relaxed);
+                self.hang(None);
+            }
+            None => {}
+        }
+    }
+
+    /// Logged once per change.
+    fn hang(&self, trouble: Option<&str>) {
+        match change(&self.hang, trouble) {
+            Some(true) => {
+                tracing::error!(reason = trouble, "the disk hangs; nothing is acknowledged until it answers");
+            }
+            Some(false) => tracing::info!("the disk answers again"),
+            None => {}
+        }
+    }
+
+    fn hangs(&self, now: Timestamp) -> Option<String> {
+        let seconds = |since: &AtomicU64| {
+            let since = since.load(Ordering::Relaxed);
+            let lasts = now.since(Timestamp::from_millis(since));
+            (since != 0 && lasts > HANGS_AFTER).then_some(lasts.as_secs())
+        };
+        let write = seconds(&self.writing_since)
+            .map(|seconds| format!("the disk has not finished a write for {seconds} s"));
+        write.or_else(|| {
+            let seconds = seconds(&self.waiting_since)?;
+            Some(format!(
+                "the journal is full, and for {seconds} s the disk has not finished what makes room in it"
+            ))
+        })
     }
 
     /// `Ok` while writes can be expected to succeed.
@@ -104,10 +150,9 @@ impl Health {
         if let Some(thread) = self.ended.get() {
             return Err(format!("the {thread} thread has ended; restart the server"));
         }
-        let since = self.writing_since.load(Ordering::Relaxed);
-        let hangs_for = now.since(Timestamp::from_millis(since));
-        if since != 0 && hangs_for > HANGS_AFTER {
-            return Err(format!("the disk has not finished a write for {} s", hangs_for.as_secs()));
+        if let Some(trouble) = self.hangs(now) {
+            self.hang(Some(&trouble));
+            return Err(trouble);
         }
         if let Some(trouble) = &*self.journal.lock().unwrap_or_else(PoisonError::into_inner) {
             return Err(format!("the journal cannot be written: {trouble}"));

@@ -18,6 +18,7 @@ mod frame;
 mod health;
 mod journal;
 mod message;
+mod nudge;
 mod open;
 mod prepare;
 mod progress;
@@ -123,7 +124,11 @@ impl Store for EmbeddedStore {
             }
             // From here on the writer knows that nobody listens; what it said before counts.
             answer.close();
-            answer.try_recv().unwrap_or_else(|_| Err(unanswered(timeout)))
+            answer.try_recv().unwrap_or_else(|_| {
+                // If the disk hangs the log is to say so, also when nobody asks for health.
+                let _ = self.health();
+                Err(unanswered(timeout))
+            })
         })
     }
 

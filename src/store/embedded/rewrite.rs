@@ -15,9 +15,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::account::Account;
-use super::database::{Database, SnapshotError, drop_quietly, guarded};
+use super::database::{Database, SnapshotError, guarded};
 use super::directory::create_private;
 use super::disk::{Disk, Step};
+use super::nudge::nudged;
 use super::snapshot::{BATCH, PAUSE, Snapshot};
 
 /// The files may take so many times the bytes of the records. A database that was just written takes
@@ -82,8 +83,10 @@ impl Snapshot {
         };
         prepare().map_err(|error| self.failed("make a directory beside", &error))?;
         let mut database = Database::create(&new)?;
-        let copied = guarded(|| self.copy(before, &mut database, goes_on));
-        drop_quietly(database);
+        let (sled, config) = (database.sled.clone(), database.config.clone());
+        let copied = nudged(&sled, &config, || self.copy(before, &mut database, goes_on));
+        drop(sled);
+        database.close();
         if !copied? {
             return Ok(false);
         }
@@ -99,7 +102,7 @@ impl Snapshot {
             database.verify()?;
             Ok(database.account == before.account)
         });
-        drop_quietly(database);
+        database.close();
         if !verified? {
             return Err(SnapshotError::Failed("the snapshot that was written anew is another one".into()));
         }
@@ -141,7 +144,9 @@ impl Snapshot {
         if slot.database.as_ref().is_none_or(Database::is_being_read) {
             return Err(SnapshotError::Failed("somebody is reading it".into()));
         }
-        drop_quietly(slot.database.take());
+        if let Some(database) = slot.database.take() {
+            database.close();
+        }
         // sled must write nothing more under its name.
         if !is_closed(&self.path) {
             return Err(SnapshotError::Failed("sled does not let go of its files".into()));
@@ -150,7 +155,7 @@ impl Snapshot {
         slot.generation += 1;
         let mut database = Database::open(&self.path, slot.generation)?;
         if database.account != before.account {
-            drop_quietly(database);
+            database.close();
             return Err(SnapshotError::Damaged("it says other things than a moment ago".into()));
         }
         // It was, a moment ago.

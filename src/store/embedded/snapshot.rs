@@ -16,8 +16,9 @@ use rustix::fs::Advice;
 
 use super::account::Account;
 use super::changes::Changes;
-use super::database::{self, Database, SnapshotError, drop_quietly, guarded, unreadable};
+use super::database::{self, Database, SnapshotError, unreadable};
 use super::disk::{Disk, Step};
+use super::nudge::nudged;
 use super::stored::{self, Found};
 use crate::domain::Timestamp;
 use crate::store::{Key, Kind, Revision};
@@ -195,7 +196,7 @@ impl Snapshot {
         };
         let verified = self.with(|database| {
             if database.verified {
-                return Ok(Some(database.sled.clone()));
+                return Ok(Some((database.sled.clone(), database.config.clone())));
             }
             // The first pass is also the proof that nothing is missing.
             database.verify_while(&mut see)?;
@@ -203,7 +204,7 @@ impl Snapshot {
         })?;
         match verified {
             // Beside the rounds, which must not wait for it.
-            Some(sled) => guarded(|| database::walk(&sled, &mut see)),
+            Some((sled, config)) => nudged(&sled, &config, || database::walk(&sled, &mut see)),
             None => Ok(()),
         }
     }
@@ -240,7 +241,9 @@ impl Snapshot {
     pub(super) fn close(&self) {
         let mut slot = self.lock();
         slot.closed = true;
-        drop_quietly(slot.database.take());
+        if let Some(database) = slot.database.take() {
+            database.close();
+        }
     }
 
     /// Runs `action` on the open database. After a failure it is closed, because sled refuses
@@ -262,9 +265,13 @@ impl Snapshot {
         let Some(database) = &mut slot.database else {
             return Err(SnapshotError::Failed("the snapshot is not open".into()));
         };
-        let result = guarded(|| action(database));
-        if result.is_err() {
-            drop_quietly(slot.database.take());
+        let (sled, config) = (database.sled.clone(), database.config.clone());
+        let result = nudged(&sled, &config, || action(database));
+        drop(sled);
+        if result.is_err()
+            && let Some(database) = slot.database.take()
+        {
+            database.close();
             self.forget_cached();
         }
         result
@@ -308,6 +315,13 @@ impl Snapshot {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A start that fails drops an open database, on a disk that may take nothing more.
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -214,7 +214,8 @@ impl Server {
         Finished { status, output: self.output.text() }
     }
 
-    fn pid(&self) -> Pid {
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 }

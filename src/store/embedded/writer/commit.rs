@@ -82,7 +82,11 @@ impl Writer {
     /// Makes room for a frame, with a snapshot round if need be.
     pub(super) fn make_room(&mut self, bytes: usize) -> Room {
         loop {
-            match self.journal.room(bytes) {
+            // Taking back what a failed write left is a write too.
+            self.health.write_begins(self.clock.now());
+            let room = self.journal.room(bytes);
+            self.health.write_ended();
+            match room {
                 Room::Full if self.running.is_none() => {
                     if !self.begin_round(true) {
                         return self.journal.no_room_yet();

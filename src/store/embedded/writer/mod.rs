@@ -113,6 +113,7 @@ impl Writer {
                 }
                 other => self.handle(other),
             }
+            self.health.waits((!self.waiting.is_empty()).then(|| self.clock.now()));
             if let Some(ending) = self.proceed_closing() {
                 for message in messages.try_iter() {
                     if let Message::Commit(batch) = message {

@@ -1,6 +1,17 @@
 //! A disk that takes no more writes: closed, named, and over when the disk is well again.
 //!
-//! The trouble is real: the file size limit of the running program makes its writes fail.
+//! The trouble is real. In this file the file size limit of the running program makes its writes fail; the
+//! others mount small file systems, damage files, or load a library into the program that makes calls fail.
+
+mod driven;
+mod each_operation;
+mod hangs;
+mod ledger;
+mod mount;
+mod refusals;
+mod shim;
+mod start_and_stop;
+mod surroundings;
 
 use serde_json::Value;
 

@@ -1,0 +1,242 @@
+//! Each single file operation fails, one after the other, while the store is opened, written to, carries out
+//! snapshot rounds and is closed. Afterwards everything that was acknowledged is there, and nothing that was
+//! refused for certain.
+//!
+//! `DISK_OPERATIONS=1` visits every operation (some minutes); without it, every few. `DISK_FROM=37` begins there.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use super::driven::{Contents, Driven, contents_of};
+use super::shim::{Call, Shim, Trouble};
+
+/// Long after a slow machine would have done it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Two rounds and the commits between them.
+const WHILE_RUNNING: u32 = 150;
+
+/// More than a start needs.
+const AT_A_START: u32 = 120;
+
+/// How the operation fails: for good or once, whole or torn, and whether the process is killed in the trouble
+/// or after it.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    error: Errno,
+    once: bool,
+    torn: bool,
+    killed_in_trouble: bool,
+}
+
+#[test]
+fn whichever_operation_fails_while_it_runs_no_acknowledged_write_is_lost_and_it_recovers() {
+    for operation in points(WHILE_RUNNING, 7) {
+        let mut store = Told::in_a_new_directory();
+        let mut driven = store.open();
+        for subject in 0..5 {
+            store.write(&mut driven, subject);
+        }
+        let how = how(operation);
+        let what = store.shim.begin_at(operation, how);
+        let began = Instant::now();
+        while store.shim.failed() == 0 {
+            store.write(&mut driven, u64::from(operation) % 7);
+            // Rounds come when nothing else is done.
+            std::thread::sleep(Duration::from_millis(1));
+            assert!(began.elapsed() < PATIENCE, "{what}: no such operation in {PATIENCE:?}");
+        }
+        let what = format!("{what}: {}", store.shim.first());
+        for subject in 0..10 {
+            store.write(&mut driven, subject);
+        }
+        if how.killed_in_trouble {
+            drop(driven);
+            store.shim.end();
+            store.holds(&what);
+            continue;
+        }
+        store.shim.end();
+        store.recovers(&mut driven, &what);
+        drop(driven);
+        store.holds(&what);
+    }
+}
+
+#[test]
+fn whichever_operation_fails_at_a_start_nothing_is_damaged_and_the_next_start_is_good() {
+    for operation in points(AT_A_START, 3) {
+        let mut store = Told::in_a_new_directory();
+        // Killed, so that the next start has a journal to read, and segments to remove.
+        for _ in 0..2 {
+            let mut driven = store.open();
+            for subject in 0..20 {
+                store.write(&mut driven, subject);
+            }
+        }
+        let what = store.shim.begin_at(operation, how(operation));
+        let opened = Driven::open(&store.directory, Some(&store.shim));
+        let what = format!("{what}: {}", store.shim.first());
+        match opened {
+            Err(refused) => says_what_to_do(&refused, &store.directory, &what),
+            Ok(mut driven) => {
+                for subject in 0..5 {
+                    store.write(&mut driven, subject);
+                }
+            }
+        }
+        store.shim.end();
+        store.holds(&what);
+    }
+}
+
+#[test]
+fn whichever_operation_fails_at_the_first_start_the_next_one_is_good() {
+    for operation in points(AT_A_START, 3) {
+        let mut store = Told::in_a_new_directory();
+        let what = store.shim.begin_at(operation, how(operation));
+        let opened = Driven::open(&store.directory, Some(&store.shim));
+        let what = format!("{what}: {}", store.shim.first());
+        if let Err(refused) = &opened {
+            says_what_to_do(refused, &store.directory, &what);
+        }
+        drop(opened);
+        store.shim.end();
+        let mut driven =
+            Driven::open(&store.directory, Some(&store.shim)).unwrap_or_else(|e| panic!("{what}: {e}"));
+        store.write(&mut driven, 1);
+        drop(driven);
+        store.holds(&what);
+    }
+}
+
+#[test]
+fn whichever_operation_fails_at_the_end_it_is_said_and_nothing_is_lost() {
+    for operation in points(60, 3) {
+        let mut store = Told::in_a_new_directory();
+        let mut driven = store.open();
+        for subject in 0..5 {
+            store.write(&mut driven, subject);
+        }
+        let what = store.shim.begin_at(operation, How { once: false, ..how(operation) });
+        let said = driven.said("close");
+        let what = format!("{what}: {}: {said}", store.shim.first());
+        assert!(!said.starts_with("no answer"), "{what}");
+        drop(driven);
+        store.shim.end();
+        store.holds(&what);
+    }
+}
+
+fn points(last: u32, usual_step: usize) -> impl Iterator<Item = u32> {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let step = number("DISK_OPERATIONS").map_or(usual_step, |step: usize| step.max(1));
+    let from = number("DISK_FROM").unwrap_or(0);
+    (0..last).skip(from).step_by(step)
+}
+
+/// All kinds come up, whatever the step.
+fn how(operation: u32) -> How {
+    let errors = [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::ROFS];
+    let mixed = operation.wrapping_mul(0x9E37_79B1) >> 16;
+    How {
+        error: errors[mixed as usize % errors.len()],
+        once: mixed & 4 != 0,
+        torn: mixed & 8 != 0,
+        killed_in_trouble: mixed & 48 == 0,
+    }
+}
+
+impl Shim {
+    fn begin_at(&self, operation: u32, how: How) -> String {
+        // A full disk can be read. One that fails to read, and does so when it is read for the first time, has a
+        // test of its own: what was read once comes from the system's cache.
+        let calls = if how.error == Errno::IO { &Call::ALL_BUT_READS[..] } else { &Call::CHANGES[..] };
+        let trouble = Trouble::of(calls, how.error).after(operation);
+        let trouble = if how.once { trouble.once() } else { trouble };
+        self.begin(&if how.torn { trouble.torn() } else { trouble });
+        format!("DISK_FROM={operation} {how:?}")
+    }
+}
+
+/// A refused start names the directory, or something in it, and is no panic.
+fn says_what_to_do(refused: &str, directory: &Path, what: &str) {
+    assert!(refused.contains(&*directory.to_string_lossy()), "{what}: {refused}");
+    assert!(!refused.contains("panicked"), "{what}: {refused}");
+}
+
+/// A store, and what its client was told.
+struct Told {
+    shim: Shim,
+    directory: PathBuf,
+    durable: Contents,
+    /// What may be there as well, because the store did not know.
+    perhaps: BTreeSet<(u64, String)>,
+    writes: u64,
+    _home: TempDir,
+}
+
+impl Told {
+    fn in_a_new_directory() -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = home.path().join("data");
+        let shim = Shim::over(&directory);
+        Self { shim, directory, durable: Contents::new(), perhaps: BTreeSet::new(), writes: 0, _home: home }
+    }
+
+    fn open(&self) -> Driven {
+        Driven::open(&self.directory, Some(&self.shim)).expect("a store")
+    }
+
+    fn write(&mut self, driven: &mut Driven, subject: u64) -> bool {
+        self.writes += 1;
+        let text = format!("{}{}", self.writes, "x".repeat(200));
+        let answer = driven.said(&format!("put {subject} {text}"));
+        if answer == "durable" {
+            self.durable.insert(subject, text);
+            self.perhaps.retain(|(other, _)| *other != subject);
+            return true;
+        }
+        if !answer.starts_with("the store is unavailable") {
+            self.perhaps.insert((subject, text));
+        }
+        false
+    }
+
+    /// The disk is well: so is the store, without a restart.
+    fn recovers(&mut self, driven: &mut Driven, what: &str) {
+        let began = Instant::now();
+        loop {
+            let health = driven.said("health");
+            if health == "well" && self.write(driven, 100) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{what}: not well again: {health}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A start on the healthy disk finds what was acknowledged.
+    fn holds(&self, what: &str) {
+        let found = contents_of(&self.directory).unwrap_or_else(|error| panic!("{what}: {error}"));
+        for (subject, text) in &self.durable {
+            let there = found.get(subject);
+            let fits = there == Some(text)
+                || there.is_some_and(|there| self.perhaps.contains(&(*subject, there.clone())));
+            assert!(fits, "{what}: {subject} is {:?}, not {}", there.map(|t| short(t)), short(text));
+        }
+        for (subject, text) in &found {
+            let fits =
+                self.durable.get(subject) == Some(text) || self.perhaps.contains(&(*subject, text.clone()));
+            assert!(fits, "{what}: {subject} is {}, which nobody was told of", short(text));
+        }
+    }
+}
+
+fn short(text: &str) -> &str {
+    text.trim_end_matches('x')
+}

@@ -1,0 +1,112 @@
+//! A disk that does not answer: whoever asks hears 503 in time, and when it answers again all is well.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::driven::{Driven, contents_of};
+use super::refusals::{locked_number, said, told, world_over_shim};
+use super::shim::{Call, Shim, Trouble};
+use super::unavailable;
+use crate::support::documented::sent;
+use crate::support::{Setup, until};
+
+/// Long after a slow machine would have done it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn while_a_sync_hangs_requests_are_refused_in_time_and_the_reason_is_shown() {
+    let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
+    let mut guessed = told(&world).await;
+    let mut given = told(&world).await;
+    let locked = locked_number(&world).await;
+    let number = world.number();
+    shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
+    unavailable(&world.send(&number).await);
+    unavailable(&guessed.guess(&world).await);
+    unavailable(&given.give(&world).await);
+    assert!(world.twilio.received_for(&number).is_empty(), "no message without a durable decision");
+    assert_eq!(world.get("/healthz").await.status(), 200);
+    assert_eq!(world.send(&locked).await.status(), 403);
+    let readiness = until("unreadiness", || world.get("/readyz"), |answer| answer.status() == 503).await;
+    assert!(readiness.text().contains("the disk has not finished a write for"), "{}", readiness.text());
+
+    shim.end();
+    until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
+    world.send(&number).await.expects(sent(&number, 5));
+    said(&world, "the disk hangs", "ERROR", 1);
+    said(&world, "the disk answers again", "INFO", 1);
+    guessed.clone().still_holds(&world, true).await;
+    let world = world.restart_after_kill().await;
+    given.still_holds(&world, false).await;
+    assert_eq!(world.send(&locked).await.status(), 403);
+}
+
+#[tokio::test]
+async fn a_hang_that_nobody_asks_health_about_is_in_the_log_all_the_same() {
+    let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
+    let number = world.number();
+    shim.begin(&Trouble::hanging(&[Call::Write]).on(".seg"));
+    let refused = || world.send(&number);
+    let hang = |line: &Value| line["message"].as_str().is_some_and(|m| m.starts_with("the disk hangs"));
+    let output = || async {
+        refused().await;
+        world.server.output().events()
+    };
+    until("the line", output, |events| events.iter().any(hang)).await;
+    shim.end();
+}
+
+#[tokio::test]
+async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
+    let setup = Setup::new().config("commit-timeout", "500ms").config("graceful-stop", "2s");
+    let (world, shim) = world_over_shim(setup).await;
+    let mut guessed = told(&world).await;
+    guessed.guess(&world).await;
+    shim.begin(&Trouble::hanging(&[Call::Sync]));
+    unavailable(&guessed.guess(&world).await);
+    world.server.signal(rustix::process::Signal::TERM);
+    let finished = world.server.ended().await;
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.output);
+    shim.end();
+    let server = world.setup.start().await;
+    guessed.still_holds(&server.client, false).await;
+}
+
+/// Each of them on its own thread of the store, and none is a write of the journal's.
+#[test]
+fn while_what_makes_room_in_the_journal_hangs_health_says_so_and_it_recovers() {
+    let reserving = Trouble::hanging(&[Call::Create]).on(".seg");
+    let snapshot = Trouble::hanging(&[Call::Sync]).on("/snapshot/");
+    let removing = Trouble::hanging(&[Call::Unlink]).on(".seg");
+    for trouble in [reserving, snapshot, removing] {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = home.path().join("data");
+        let shim = Shim::over(&directory);
+        let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
+        shim.begin(&trouble);
+        let text = "x".repeat(3000);
+        let (began, mut durable) = (Instant::now(), 0);
+        let health = loop {
+            match store.said(&format!("put {durable} {text}")) {
+                answer if answer == "durable" => durable += 1,
+                answer => assert!(answer.contains("did not answer within"), "{trouble:?}: {answer}"),
+            }
+            let health = store.said("health");
+            if health != "well" {
+                break health;
+            }
+            assert!(began.elapsed() < PATIENCE, "{trouble:?}: health knows nothing");
+        };
+        assert!(health.contains("what makes room"), "{trouble:?}: {health}");
+        shim.end();
+        while store.said("health") != "well" {
+            assert!(began.elapsed() < PATIENCE, "{trouble:?}: it is not well again");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(store.said("put 1000 after"), "durable");
+        drop(store);
+        let found = contents_of(&directory).expect("a good start");
+        assert!((0..durable).chain([1000]).all(|subject| found.contains_key(&subject)), "{trouble:?}");
+    }
+}

@@ -1,0 +1,85 @@
+//! What a client was told of one number, and what must hold because of it, whatever failed since.
+
+use crate::support::documented::{incorrect, verified};
+use crate::support::{Answer, Client, wrong};
+
+/// Wrong codes until a number is locked.
+const MAX_ATTEMPTS: u64 = 5;
+
+/// One number and what its client knows.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub number: String,
+    pub code: String,
+    /// Wrong codes that were answered as such.
+    wrong: u64,
+    /// Wrong codes that were answered with 503.
+    doubtful: u64,
+    locked: bool,
+    approved: bool,
+    /// Whether the right code was answered with 503.
+    perhaps_approved: bool,
+}
+
+impl Told {
+    /// A code was sent, and that was said.
+    pub fn sent(number: &str, code: &str) -> Self {
+        let (number, code) = (number.to_owned(), code.to_owned());
+        Self { number, code, wrong: 0, doubtful: 0, locked: false, approved: false, perhaps_approved: false }
+    }
+
+    /// Gives a wrong code, and takes note.
+    pub async fn guess(&mut self, client: &Client) -> Answer {
+        let answer = client.verify(&self.number, &wrong(&self.code)).await;
+        match answer.status() {
+            401 => self.wrong = MAX_ATTEMPTS - answer.json()["data"]["trials"].as_u64().expect("trials"),
+            403 => self.locked = true,
+            503 => self.doubtful += 1,
+            _ => panic!("{}", answer.text()),
+        }
+        answer
+    }
+
+    /// Gives the right code, and takes note.
+    pub async fn give(&mut self, client: &Client) -> Answer {
+        let answer = client.verify(&self.number, &self.code).await;
+        match answer.status() {
+            200 => self.approved = true,
+            503 => self.perhaps_approved = true,
+            _ => {}
+        }
+        answer
+    }
+
+    /// Asks a server that is well. `same_process`: it was not restarted since, so that also what it could not
+    /// write down is counted.
+    pub async fn still_holds(&self, client: &Client, same_process: bool) {
+        let answer = client.verify(&self.number, &wrong(&self.code)).await;
+        let trials = answer.json()["data"]["trials"].as_u64();
+        let what = || format!("{self:?}: {}", answer.text());
+        if self.locked {
+            assert_eq!(answer.status(), 403, "{}", what());
+        } else if self.approved {
+            let again = client.verify(&self.number, &self.code).await;
+            assert!(!again.is(&verified(&self.number)), "approved twice: {}", what());
+        } else if self.perhaps_approved {
+            // Used or not; but if it is not, no guess was free.
+            let once = client.verify(&self.number, &self.code).await;
+            let twice = client.verify(&self.number, &self.code).await;
+            assert!(!(once.status() == 200 && twice.is(&verified(&self.number))), "{}", what());
+        } else {
+            let surely = self.wrong + if same_process { self.doubtful } else { 0 } + 1;
+            let at_most = self.wrong + self.doubtful + 1;
+            match trials.filter(|_| answer.status() == 401) {
+                Some(trials) => {
+                    let counted = MAX_ATTEMPTS - trials;
+                    assert!((surely..=at_most).contains(&counted), "{}", what());
+                    answer.expects(incorrect(&self.number, u32::try_from(trials).expect("a few")));
+                    // The code that it was told of still works.
+                    client.verify(&self.number, &self.code).await.expects(verified(&self.number));
+                }
+                None => assert!(answer.status() == 403 && at_most >= MAX_ATTEMPTS, "{}", what()),
+            }
+        }
+    }
+}

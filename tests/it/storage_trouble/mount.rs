@@ -1,0 +1,98 @@
+//! Small file systems of a test's own, mounted in a mount namespace of its own: whatever becomes of the test,
+//! nothing stays mounted.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Tells the process that it has the namespace already.
+const INSIDE: &str = "ONCEWARD_TEST_MAY_MOUNT";
+
+/// Whether this process may mount. If not, the test has been run in another process that may, or the output says
+/// why that was not possible; either way there is nothing more to do. `test` is the name of the calling test.
+#[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
+pub fn may_mount(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    // Who is not root becomes root of a namespace of users.
+    let flags = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.arg(flags);
+        command
+    };
+    let probe = "d=$(mktemp -d) && mount -t tmpfs -o size=64k tmpfs \"$d\" && umount \"$d\" && rmdir \"$d\"";
+    match unshare().args(["sh", "-c", probe]).output() {
+        Ok(probed) if probed.status.success() => {}
+        Ok(probed) => {
+            println!("SKIPPED: {test}: cannot mount: {}", String::from_utf8_lossy(&probed.stderr).trim());
+            return false;
+        }
+        Err(error) => {
+            println!("SKIPPED: {test}: cannot run unshare (package util-linux): {error}");
+            return false;
+        }
+    }
+    let program = std::env::current_exe().expect("this program");
+    let arguments = ["--exact", test, "--nocapture"];
+    let ended =
+        unshare().arg(program).args(arguments).env(INSIDE, "1").output().expect("this test once more");
+    let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success() && out.contains("1 passed"), "in its own namespace:\n{out}{err}");
+    false
+}
+
+/// A file system in memory, mounted. Unmounted when it is dropped, however busy it is.
+pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounts one with room for so many KiB at this path, which must be below a directory for temporary files.
+    pub fn of_kib(kib: u64, path: &Path) -> Self {
+        assert!(path.starts_with(std::env::temp_dir()), "{} is not temporary", path.display());
+        std::fs::create_dir_all(path).expect("a place to mount at");
+        let options = format!("size={kib}k,mode=0700");
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path));
+        Self(path.to_owned())
+    }
+
+    /// It has so many KiB from now on.
+    pub fn resize_to_kib(&self, kib: u64) {
+        self.remount(&format!("remount,size={kib}k"));
+    }
+
+    /// It has no room left. Answers whether that could be done: not while room is being taken.
+    pub fn fill(&self) -> bool {
+        let options = format!("remount,size={}k", self.used_kib());
+        Command::new("mount").args(["-o", &options]).arg(&self.0).output().is_ok_and(|o| o.status.success())
+    }
+
+    /// Nothing more can be written to it. No file on it may be open for writing.
+    pub fn make_read_only(&self) {
+        self.remount("remount,ro");
+    }
+
+    /// It can be written to again.
+    pub fn make_writable(&self) {
+        self.remount("remount,rw");
+    }
+
+    fn used_kib(&self) -> u64 {
+        let disk = rustix::fs::statvfs(&self.0).expect("a file system");
+        (disk.f_blocks - disk.f_bfree) * disk.f_frsize / 1024
+    }
+
+    fn remount(&self, options: &str) {
+        run(Command::new("mount").args(["-o", options]).arg(&self.0));
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn run(command: &mut Command) {
+    let ended = command.output().expect("mount (package mount)");
+    assert!(ended.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ended.stderr));
+}

@@ -1,0 +1,174 @@
+//! A journal that cannot be written, in every way the system has: refused, named, and over without a restart.
+
+use rustix::io::Errno;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::ledger::Told;
+use super::shim::{Call, Shim, Trouble};
+use super::unavailable;
+use crate::health::not_ready;
+use crate::support::documented::sent;
+use crate::support::{Setup, World, soon, until, wrong};
+
+/// What the system says, and which calls say it.
+const ERRORS: [(Errno, &str); 4] = [
+    (Errno::NOSPC, "No space left on device"),
+    (Errno::DQUOT, "Disk quota exceeded"),
+    (Errno::IO, "Input/output error"),
+    (Errno::ROFS, "Read-only file system"),
+];
+const CALLS: [&[Call]; 3] = [&[Call::Write], &[Call::Sync], &[Call::Write, Call::Sync, Call::Cut]];
+
+#[tokio::test]
+async fn whatever_the_system_says_nothing_is_sent_or_approved_and_all_is_well_again_afterwards() {
+    for torn in [false, true] {
+        let (world, shim) = world_over_shim(Setup::new()).await;
+        let locked = locked_number(&world).await;
+        let mut all = Vec::new();
+        let mut troubles = 0;
+        for (error, says) in ERRORS {
+            for calls in CALLS {
+                let mut guessed = told(&world).await;
+                let mut given = told(&world).await;
+                guessed.guess(&world).await;
+                let unsent = world.number();
+
+                let trouble = Trouble::of(calls, error).on(".seg");
+                shim.begin(&if torn { trouble.torn() } else { trouble });
+                troubles += 1;
+                unavailable(&world.send(&unsent).await);
+                unavailable(&guessed.guess(&world).await);
+                unavailable(&given.give(&world).await);
+                assert!(
+                    world.twilio.received_for(&unsent).is_empty(),
+                    "no message without a durable decision"
+                );
+                let readiness = world.get("/readyz").await;
+                not_ready(&readiness);
+                assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
+                assert_eq!(world.get("/healthz").await.status(), 200);
+                // This rests on what is on the disk.
+                assert_eq!(world.verify(&locked, "000000").await.status(), 403);
+                assert_eq!(world.send(&locked).await.status(), 403);
+
+                shim.end();
+                let ready = || world.get("/readyz");
+                until("readiness without a request", ready, |answer| answer.status() == 200).await;
+                world.send(&unsent).await.expects(sent(&unsent, 5));
+                assert_eq!(world.twilio.received_for(&unsent).len(), 1);
+                guessed.clone().still_holds(&world, true).await;
+                all.push(Told::sent(&unsent, &world.twilio.code_for(&unsent)));
+                all.push(given);
+            }
+        }
+        said(&world, "the journal cannot be written", "ERROR", troubles);
+        said(&world, "the journal can be written again", "INFO", troubles);
+        let world = world.restart_after_kill().await;
+        for told in &all {
+            told.still_holds(&world, false).await;
+        }
+        assert_eq!(world.send(&locked).await.status(), 403);
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_before_and_after_a_trouble_survives_a_kill_in_the_next() {
+    let (mut world, shim) = world_over_shim(Setup::new()).await;
+    for (error, _) in ERRORS {
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            let mut one = told(&world).await;
+            one.guess(&world).await;
+            all.push(one);
+        }
+        let locked = locked_number(&world).await;
+        let mut used = told(&world).await;
+        assert_eq!(used.give(&world).await.status(), 200);
+        all.push(used);
+        shim.begin(&Trouble::of(&Call::CHANGES, error).torn());
+        for one in &mut all[..2] {
+            unavailable(&one.guess(&world).await);
+        }
+        unavailable(&all[2].give(&world).await);
+        world.server.kill();
+        shim.end();
+        world = world.restart_after_kill().await;
+        for one in &all {
+            one.still_holds(&world, false).await;
+        }
+        assert_eq!(world.send(&locked).await.status(), 403);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
+    let setup = Setup::new().config("log-level", "info");
+    let (world, shim) = world_over_shim(setup).await;
+    let told = told(&world).await;
+    let begun = world.server.output().events().len();
+    shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
+    let mut load = JoinSet::new();
+    for _ in 0..20 {
+        let (client, number, guess) = (world.server.client.clone(), told.number.clone(), wrong(&told.code));
+        load.spawn(async move {
+            for _ in 0..100 {
+                // The rest of a locked number's refusals cost no write, and are answered.
+                assert!([403, 429, 503].contains(&client.verify(&number, &guess).await.status()));
+                client.send("+14155550199").await;
+                client.get("/readyz").await;
+            }
+        });
+    }
+    soon("the load", load.join_all()).await;
+    let lines = world.server.output().events().split_off(begun);
+    shim.end();
+    let refused = lines.iter().filter(|line| line["message"] == "requests were refused");
+    let counted: u64 = refused.clone().filter_map(|line| line["count"].as_u64()).sum();
+    assert!(counted > 100, "{counted} refusals are accounted for");
+    let seconds = seconds_of(&lines);
+    assert!(refused.count() <= 2 * (seconds + 2), "a line a second and kind: {lines:#?}");
+    let others = lines.iter().filter(|line| line["message"] != "requests were refused");
+    assert!(others.count() < 10, "{lines:#?}");
+    said(&world, "the journal cannot be written", "ERROR", 1);
+}
+
+/// How many seconds the lines are from, as they say.
+fn seconds_of(lines: &[Value]) -> usize {
+    let mut seconds: Vec<&str> =
+        lines.iter().filter_map(|line| line["timestamp"].as_str()?.get(..19)).collect();
+    seconds.dedup();
+    seconds.len()
+}
+
+/// A world whose data directory is on a disk that fails on command.
+pub async fn world_over_shim(setup: Setup) -> (World, Shim) {
+    let shim = Shim::over(&setup.data_dir());
+    let world = World::of(shim.under(setup)).await;
+    (world, shim)
+}
+
+/// A number that was sent a code.
+pub async fn told(world: &World) -> Told {
+    let (number, code) = world.number_with_code().await;
+    Told::sent(&number, &code)
+}
+
+/// A number that is locked, and was told so.
+pub async fn locked_number(world: &World) -> String {
+    let (number, code) = world.number_with_code().await;
+    for _ in 0..5 {
+        world.verify(&number, &wrong(&code)).await;
+    }
+    assert_eq!(world.send(&number).await.status(), 403);
+    number
+}
+
+/// The log has so many lines that begin like this.
+#[track_caller]
+pub fn said(world: &World, begins: &str, level: &str, times: usize) {
+    let lines = world.server.output().events();
+    let found = lines.iter().filter(|line| line["message"].as_str().is_some_and(|m| m.starts_with(begins)));
+    assert!(found.clone().all(|line| line["level"] == level), "{lines:#?}");
+    assert_eq!(found.count(), times, "{begins}");
+}

@@ -1,0 +1,210 @@
+//! A disk that fails on command: the library `shim.c`, loaded into the program, and its control.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use crate::support::Setup;
+
+const SOURCE: &str = include_str!("shim.c");
+
+/// The bytes of the control file.
+const CONTROL_BYTES: u64 = 4096;
+
+/// No end to it.
+const FOREVER: i64 = i64::MAX / 2;
+
+/// Calls of the C library, in the order of the list in `shim.c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Opening a file to write, or making a directory.
+    Create,
+    Open,
+    Read,
+    Write,
+    /// `fsync` and `fdatasync`.
+    Sync,
+    /// `ftruncate`.
+    Cut,
+    /// `rename` and `link`.
+    Rename,
+    Unlink,
+    /// `sync_file_range`.
+    SyncRange,
+    Thread,
+}
+
+impl Call {
+    /// Everything that has to do with files, but reading them.
+    pub const ALL_BUT_READS: [Self; 8] = [
+        Self::Create,
+        Self::Open,
+        Self::Write,
+        Self::Sync,
+        Self::Cut,
+        Self::Rename,
+        Self::Unlink,
+        Self::SyncRange,
+    ];
+
+    /// What a disk refuses that takes no more, but can be read.
+    pub const CHANGES: [Self; 7] =
+        [Self::Create, Self::Write, Self::Sync, Self::Cut, Self::Rename, Self::Unlink, Self::SyncRange];
+
+    const fn bit(self) -> i64 {
+        1 << match self {
+            Self::Create => 0,
+            Self::Open => 1,
+            Self::Read => 2,
+            Self::Write => 3,
+            Self::Sync => 4,
+            Self::Cut => 5,
+            Self::Rename => 6,
+            Self::Unlink => 7,
+            Self::SyncRange => 8,
+            Self::Thread => 10,
+        }
+    }
+}
+
+/// What goes wrong, from when on and for how long.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    calls: Vec<Call>,
+    part: &'static str,
+    error: Errno,
+    mode: i64,
+    after: i64,
+    times: i64,
+}
+
+impl Trouble {
+    /// These calls fail from now on.
+    pub fn of(calls: &[Call], error: Errno) -> Self {
+        Self { calls: calls.to_vec(), part: "", error, mode: 0, after: 0, times: FOREVER }
+    }
+
+    /// These calls do not return.
+    pub fn hanging(calls: &[Call]) -> Self {
+        Self { mode: 1, ..Self::of(calls, Errno::IO) }
+    }
+
+    /// Only on paths that contain this.
+    pub fn on(self, part: &'static str) -> Self {
+        Self { part, ..self }
+    }
+
+    /// So many of the calls succeed before.
+    pub fn after(self, calls: u32) -> Self {
+        Self { after: calls.into(), ..self }
+    }
+
+    /// Only the first of them.
+    pub fn once(self) -> Self {
+        Self { times: 1, ..self }
+    }
+
+    /// The first write that fails leaves half of its bytes.
+    pub fn torn(self) -> Self {
+        Self { mode: 2, ..self }
+    }
+}
+
+/// The library and the file that both sides see. It concerns files below one directory.
+pub struct Shim {
+    library: PathBuf,
+    directory: PathBuf,
+    control: File,
+    home: TempDir,
+}
+
+impl Shim {
+    /// For files below this directory, which need not be there yet.
+    pub fn over(directory: &Path) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("control");
+        let control = OpenOptions::new().read(true).write(true).create_new(true).open(path);
+        let control = control.expect("a control file");
+        control.set_len(CONTROL_BYTES).expect("its length");
+        Self { library: compiled(), directory: directory.to_owned(), control, home }
+    }
+
+    /// What the program needs in its environment.
+    pub fn environment(&self) -> [(&'static str, String); 3] {
+        let text = |path: &Path| path.to_str().expect("a path as text").to_owned();
+        [
+            ("LD_PRELOAD", text(&self.library)),
+            ("SHIM_DIRECTORY", text(&self.directory)),
+            ("SHIM_CONTROL", text(&self.home.path().join("control"))),
+        ]
+    }
+
+    /// The program is to be started on this disk.
+    pub fn under(&self, setup: Setup) -> Setup {
+        self.environment().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
+    }
+
+    /// The trouble begins.
+    pub fn begin(&self, trouble: &Trouble) {
+        self.set(0, 0);
+        let calls = trouble.calls.iter().map(|call| call.bit()).sum();
+        let fields =
+            [i64::from(trouble.error.raw_os_error()), calls, trouble.after, trouble.times, trouble.mode];
+        for (field, value) in (1..).zip(fields.into_iter().chain([0, 0, 0])) {
+            self.set(field, value);
+        }
+        let mut part = [0; 128];
+        part[..trouble.part.len()].copy_from_slice(trouble.part.as_bytes());
+        self.control.write_all_at(&part, 128).expect("a control file");
+        self.control.write_all_at(&[0; 256], 256).expect("a control file");
+        self.set(0, 1);
+    }
+
+    /// The disk is well again.
+    pub fn end(&self) {
+        self.set(0, 0);
+    }
+
+    /// How many failed.
+    pub fn failed(&self) -> i64 {
+        self.field(7)
+    }
+
+    /// The first call that failed.
+    pub fn first(&self) -> String {
+        let mut text = [0; 256];
+        self.control.read_exact_at(&mut text, 256).expect("a control file");
+        let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(text).replace(&*self.directory.to_string_lossy(), "")
+    }
+
+    fn set(&self, field: u64, value: i64) {
+        self.control.write_all_at(&value.to_ne_bytes(), field * 8).expect("a control file");
+    }
+
+    fn field(&self, field: u64) -> i64 {
+        let mut bytes = [0; 8];
+        self.control.read_exact_at(&mut bytes, field * 8).expect("a control file");
+        i64::from_ne_bytes(bytes)
+    }
+}
+
+/// The library, made once for each state of its source, however many processes want it.
+fn compiled() -> PathBuf {
+    let hash = crc32c::crc32c(SOURCE.as_bytes());
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("storage-shim-{hash:08x}.so"));
+    if !library.exists() {
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        let (source, made) = (directory.path().join("shim.c"), directory.path().join("shim.so"));
+        fs::write(&source, SOURCE).expect("the source");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-O1", "-shared", "-fPIC", "-o"]).args([&made, &source]).arg("-ldl");
+        assert!(compiler.status().expect("a C compiler, `cc`").success(), "shim.c does not compile");
+        fs::rename(made, &library).expect("the library in its place");
+    }
+    library
+}

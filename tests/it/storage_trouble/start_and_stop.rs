@@ -1,0 +1,186 @@
+//! Trouble when the server starts and when it stops: said plainly, and nothing is damaged by it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::mount::{SmallDisk, may_mount};
+use super::refusals::{locked_number, told, world_over_shim};
+use super::shim::{Call, Shim, Trouble};
+use crate::support::{Finished, Server, Setup, World};
+
+/// The exit code of a start that failed.
+const START_FAILED: i32 = 70;
+
+#[tokio::test]
+async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
+    let (world, shim) = world_over_shim(Setup::new()).await;
+    let mut guessed = told(&world).await;
+    guessed.guess(&world).await;
+    let locked = locked_number(&world).await;
+    let World { setup, mut server, .. } = world;
+    let changes = &Call::CHANGES[..];
+    for (calls, part, error, advice) in [
+        (changes, "", Errno::NOSPC, "free space"),
+        (changes, "", Errno::DQUOT, "raise the quota"),
+        (changes, "", Errno::ROFS, "mount it writable"),
+        (changes, "", Errno::IO, "dmesg"),
+        (&[Call::Read], "/journal/", Errno::IO, "dmesg"),
+        (&[Call::Read], "/snapshot/db", Errno::IO, "dmesg"),
+        (&[Call::Read], "FORMAT", Errno::IO, "dmesg"),
+        (&[Call::Open, Call::Create], "", Errno::ACCESS, "chown"),
+        (&[Call::Open, Call::Create], "", Errno::MFILE, "open files"),
+    ] {
+        server.kill();
+        server.ended().await;
+        shim.begin(&Trouble::of(calls, error).on(part));
+        let refused = setup.run().await;
+        shim.end();
+        says_what_to_do(&refused, &setup, advice);
+        server = setup.start().await;
+        assert_eq!(server.client.send(&locked).await.status(), 403, "{part} {error:?}");
+    }
+    guessed.still_holds(&server.client, false).await;
+}
+
+#[tokio::test]
+async fn a_first_start_on_a_failing_disk_leaves_nothing_that_hinders_the_next() {
+    for error in [Errno::NOSPC, Errno::ROFS, Errno::IO] {
+        for after in [0, 2, 5, 9, 14, 20, 25] {
+            let setup = Setup::new();
+            let shim = Shim::over(&setup.data_dir());
+            let setup = shim.under(setup);
+            shim.begin(&Trouble::of(&Call::CHANGES, error).after(after));
+            let refused = setup.run().await;
+            shim.end();
+            assert_eq!(refused.status.code(), Some(START_FAILED), "{}", refused.output);
+            assert!(!refused.output.contains("panicked"), "{}", refused.output);
+            assert_eq!(setup.start().await.client.send("+14155550123").await.status(), 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_at_the_start_is_named_and_with_space_the_start_is_good() {
+    if !may_mount(
+        "storage_trouble::start_and_stop::a_full_disk_at_the_start_is_named_and_with_space_the_start_is_good",
+    ) {
+        return;
+    }
+    for kib in [4, 64, 1024, 80 * 1024, 128 * 1024] {
+        let setup = Setup::new();
+        let disk = SmallDisk::of_kib(kib, &setup.data_dir());
+        says_what_to_do(&setup.run().await, &setup, "No space left");
+        disk.resize_to_kib(200 * 1024);
+        let world = World::of(setup).await;
+        let mut guessed = told(&world).await;
+        guessed.guess(&world).await;
+        world.server.kill();
+        let World { setup, server, .. } = world;
+        server.ended().await;
+        disk.fill();
+        says_what_to_do(&setup.run().await, &setup, "No space left");
+        disk.resize_to_kib(300 * 1024);
+        guessed.still_holds(&setup.start().await.client, false).await;
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_mount_at_the_start_is_named_and_with_a_writable_one_the_start_is_good() {
+    if !may_mount(
+        "storage_trouble::start_and_stop::a_read_only_mount_at_the_start_is_named_and_with_a_writable_one_the_start_is_good",
+    ) {
+        return;
+    }
+    let setup = Setup::new();
+    let disk = SmallDisk::of_kib(300 * 1024, &setup.data_dir());
+    disk.make_read_only();
+    says_what_to_do(&setup.run().await, &setup, "Read-only file system");
+    disk.make_writable();
+    let world = World::of(setup).await;
+    let mut guessed = told(&world).await;
+    guessed.guess(&world).await;
+    world.server.kill();
+    let World { setup, server, .. } = world;
+    server.ended().await;
+    disk.make_read_only();
+    says_what_to_do(&setup.run().await, &setup, "mount it writable");
+    disk.make_writable();
+    guessed.still_holds(&setup.start().await.client, false).await;
+}
+
+#[tokio::test]
+async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
+    for error in [Errno::NOSPC, Errno::IO] {
+        for (calls, part) in [
+            (&[Call::Write, Call::Cut][..], ".seg"),
+            (&[Call::Sync], ".seg"),
+            (&Call::CHANGES, "/snapshot/"),
+            (&Call::CHANGES, ""),
+            (&[Call::Unlink], ".seg"),
+        ] {
+            let (world, shim) = world_over_shim(Setup::new()).await;
+            let mut guessed = told(&world).await;
+            guessed.guess(&world).await;
+            let locked = locked_number(&world).await;
+            shim.begin(&Trouble::of(calls, error).on(part));
+            stop_is_over(&world.server).await;
+            shim.end();
+            let finished = world.server.ended().await;
+            assert_eq!(finished.status.code(), Some(1), "{calls:?} {part}: {}", finished.output);
+            assert!(finished.output.contains("the last flush failed"), "{}", finished.output);
+            assert!(!finished.output.contains("panicked"), "{}", finished.output);
+            let server = world.setup.start().await;
+            guessed.still_holds(&server.client, false).await;
+            assert_eq!(server.client.send(&locked).await.status(), 403);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing() {
+    let setup = Setup::new();
+    fs::create_dir_all(setup.data_dir().join("control.sock")).expect("a directory in its place");
+    let world = World::of(setup).await;
+    let mut told = told(&world).await;
+    told.give(&world).await;
+    super::refusals::said(&world, "the command line cannot ask this server", "WARN", 1);
+    world.server.signal(Signal::TERM);
+    assert_eq!(world.server.ended().await.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_directory_that_is_not_ours_is_named() {
+    if rustix::process::geteuid().is_root() {
+        // Root may everything; the same error through the library is tested above.
+        return;
+    }
+    let setup = Setup::new();
+    fs::create_dir_all(setup.data_dir()).expect("a directory");
+    fs::set_permissions(setup.data_dir(), fs::Permissions::from_mode(0o500)).expect("its mode");
+    says_what_to_do(&setup.run().await, &setup, "Permission denied");
+    fs::set_permissions(setup.data_dir(), fs::Permissions::from_mode(0o700)).expect("its mode");
+    assert_eq!(setup.start().await.client.send("+14155550123").await.status(), 200);
+}
+
+/// Tells it to stop while the trouble lasts, and waits until it has tried.
+async fn stop_is_over(server: &Server) {
+    server.signal(Signal::TERM);
+    let failed =
+        |line: &serde_json::Value| line["message"].as_str().is_some_and(|m| m.starts_with("stopped"));
+    crate::support::soon("the end", server.output().event(failed)).await;
+}
+
+/// The start ended as documented, with a message that names the place and what to do, and no panic.
+#[track_caller]
+pub fn says_what_to_do(finished: &Finished, setup: &Setup, advice: &str) {
+    let output = &finished.output;
+    assert_eq!(finished.status.code(), Some(START_FAILED), "{output}");
+    assert!(output.contains(&*setup.data_dir().to_string_lossy()), "which directory: {output}");
+    assert!(output.contains(advice), "{advice}: {output}");
+    for word in ["panicked", "RUST_BACKTRACE", "stack backtrace"] {
+        assert!(!output.contains(word), "{output}");
+    }
+}

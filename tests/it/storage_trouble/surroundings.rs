@@ -1,0 +1,293 @@
+//! What else a server stands on: its output, file descriptors, threads, and a disk that fills while it runs.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use super::driven::{Driven, contents_of};
+use super::mount::{SmallDisk, may_mount};
+use super::refusals::{said, told, world_over_shim};
+use super::shim::{Call, Shim, Trouble};
+use crate::support::{Client, Setup, World, until, wrong};
+
+/// Long after a slow machine would have done it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
+    let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("/dev/full"));
+    for (what, out, err) in [("full", full(), full()), ("nobody reads", Stdio::piped(), Stdio::piped())] {
+        let home = tempfile::tempdir().expect("a directory");
+        let mut server = Command::new(env!("CARGO_BIN_EXE_onceward"))
+            .args(["--listen", "127.0.0.1:0", "--log-level", "debug"])
+            .current_dir(home.path())
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .expect("a server");
+        // A pipe whose reader has gone.
+        drop((server.stdout.take(), server.stderr.take()));
+        let client = Client::new(listening(&server).await);
+        for turn in 0..300 {
+            assert_eq!(client.send(&format!("+1415555{turn:04}")).await.status(), 200, "{what}");
+        }
+        assert_eq!(client.get("/readyz").await.status(), 200, "{what}");
+        rustix::process::kill_process(Pid::from_child(&server), rustix::process::Signal::TERM)
+            .expect("a signal");
+        assert_eq!(server.wait().expect("its end").code(), Some(0), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_output_does_not_make_the_log_go_into_the_data() {
+    let setup = Setup::new();
+    let program = env!("CARGO_BIN_EXE_onceward");
+    let mut server = Command::new("/bin/sh")
+        .args(["-c", "exec \"$0\" --listen 127.0.0.1:0 --log-level debug --data-dir data >&- 2>&-", program])
+        .current_dir(setup.home())
+        .env_clear()
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("a server");
+    let client = Client::new(listening(&server).await);
+    assert_eq!(client.send("+14155550123").await.status(), 200);
+    server.kill().expect("it runs");
+    server.wait().expect("its end");
+    assert_eq!(setup.start().await.client.get("/readyz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn without_file_descriptors_what_is_connected_is_served_and_nothing_is_lost() {
+    let world = World::with([("log-level", "info".into())]).await;
+    let mut guessed = told(&world).await;
+    world.connect_to_have(2).await;
+    let connected = world.server.client.clone();
+    assert_eq!(connected.get("/healthz").await.status(), 200);
+    world.server.limit_files(Some(world.server.open_files()));
+    guessed.guess(&connected).await;
+    assert_eq!(guessed.guess(&connected).await.status(), 401, "the journal is open already");
+    // Nobody new gets in, and a round cannot sync its files: both are said once.
+    let _waits = world.connection().await;
+    let tried = |line: &serde_json::Value| {
+        line["message"].as_str().is_some_and(|m| m.starts_with("a snapshot round failed"))
+    };
+    crate::support::soon("a round", world.server.output().event(tried)).await;
+    said(&world, "connections cannot be accepted", "ERROR", 1);
+    world.server.limit_files(None);
+    let mended = |line: &serde_json::Value| line["message"] == "a snapshot round succeeded again";
+    crate::support::soon("a good round", world.server.output().event(mended)).await;
+    said(&world, "a snapshot round failed", "ERROR", 1);
+    assert_eq!(world.get("/readyz").await.status(), 200);
+    guessed.clone().still_holds(&world, true).await;
+    let world = world.restart_after_kill().await;
+    let (number, code) = world.number_with_code().await;
+    assert_eq!(world.verify(&number, &code).await.status(), 200);
+}
+
+#[tokio::test]
+async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
+    let (world, shim) = world_over_shim(Setup::new()).await;
+    shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
+    let mut guessed = told(&world).await;
+    for _ in 0..2 {
+        assert_eq!(guessed.guess(&world).await.status(), 401);
+    }
+    shim.end();
+    let (number, code) = world.number_with_code().await;
+    assert_eq!(world.verify(&number, &wrong(&code)).await.status(), 401);
+    assert_eq!(world.get("/readyz").await.status(), 200);
+    let output = world.server.output().text();
+    assert!(!output.contains("panicked"), "{output}");
+    let world = world.restart_after_kill().await;
+    guessed.still_holds(&world, false).await;
+}
+
+#[test]
+fn a_store_without_threads_loses_nothing_and_recovers() {
+    let home = tempfile::tempdir().expect("a directory");
+    let directory = home.path().join("data");
+    let shim = Shim::over(&directory);
+    let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
+    shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
+    let began = Instant::now();
+    let mut written = 0;
+    while shim.failed() < 5 && began.elapsed() < PATIENCE {
+        assert_eq!(store.said(&format!("put {written} text")), "durable");
+        written += 1;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    shim.end();
+    while store.said("health") != "well" {
+        assert!(began.elapsed() < PATIENCE, "not well again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(store);
+    let found = contents_of(&directory).expect("a good start");
+    assert_eq!(found.len(), usize::try_from(written).expect("a few"));
+}
+
+/// The snapshot cannot be opened again for as long as the trouble lasts.
+#[test]
+fn when_the_snapshot_cannot_be_opened_for_long_the_journal_goes_on_until_it_is_full() {
+    for (calls, error) in
+        [(&Call::ALL_BUT_READS[..], Errno::IO), (&[Call::Read], Errno::IO), (&Call::CHANGES, Errno::NOSPC)]
+    {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = home.path().join("data");
+        let shim = Shim::over(&directory);
+        let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
+        assert_eq!(store.said("put 0 text"), "durable");
+        shim.begin(&Trouble::of(calls, error).on("/snapshot/"));
+        let (began, text, mut durable) = (Instant::now(), "x".repeat(1000), 0);
+        loop {
+            let answer = store.said(&format!("put {durable} {text}"));
+            if answer != "durable" {
+                assert!(answer.contains("snapshot rounds fail"), "{answer}");
+                break;
+            }
+            durable += 1;
+            assert!(began.elapsed() < PATIENCE, "{calls:?}: {} never full", shim.first());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(durable > 50, "{durable} batches are less than the segments take");
+        assert!(store.said("health").contains("snapshot"));
+        shim.end();
+        while store.said("health") != "well" {
+            assert!(began.elapsed() < PATIENCE, "not well again: {}", store.said("health"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(store.said("put 1000 after"), "durable");
+        drop(store);
+        let found = contents_of(&directory).expect("a good start");
+        assert!((0..durable).chain([1000]).all(|subject| found.contains_key(&subject)));
+    }
+}
+
+#[test]
+fn on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_restart() {
+    if !may_mount(
+        "storage_trouble::surroundings::on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_restart",
+    ) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let directory = home.path().join("data");
+    let disk = SmallDisk::of_kib(4096, &directory);
+    for turn in 0..10_u64 {
+        let mut store = Driven::open(&directory, None).expect("a store");
+        let (began, text, mut durable) = (Instant::now(), "x".repeat(500), Vec::new());
+        let refused = loop {
+            disk.fill();
+            let subject = turn * 100_000 + durable.len() as u64;
+            match store.said(&format!("put {subject} {text}")) {
+                answer if answer == "durable" => durable.push(subject),
+                answer => break answer,
+            }
+            assert!(began.elapsed() < PATIENCE, "never full");
+        };
+        assert!(refused.contains("No space left"), "{refused}");
+        assert!(store.said("health").contains("No space left"));
+        if turn % 3 == 0 {
+            drop(store);
+            disk.resize_to_kib(4096 * (turn + 2));
+        } else {
+            disk.resize_to_kib(4096 * (turn + 2));
+            while store.said("health") != "well" {
+                assert!(began.elapsed() < PATIENCE, "not well again: {}", store.said("health"));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let subject = turn * 100_000 + durable.len() as u64;
+            assert_eq!(store.said(&format!("put {subject} after")), "durable");
+            durable.push(subject);
+            drop(store);
+        }
+        let found = contents_of(&directory).expect("a good start");
+        assert!(durable.iter().all(|subject| found.contains_key(subject)), "turn {turn}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
+    if !may_mount(
+        "storage_trouble::surroundings::a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so",
+    ) {
+        return;
+    }
+    let setup = Setup::new().config("log-level", "info");
+    let disk = SmallDisk::of_kib(140 * 1024, &setup.data_dir());
+    let world = World::of(setup).await;
+    let mut all = Vec::new();
+    // Rounds in vain, one in ten seconds, until readiness says that they fail.
+    let began = Instant::now();
+    loop {
+        disk.fill();
+        let mut one = told(&world).await;
+        assert_eq!(one.guess(&world).await.status(), 401);
+        all.push(one);
+        let readiness = world.get("/readyz").await;
+        if readiness.status() == 503 {
+            assert!(readiness.text().contains("No space left"), "{}", readiness.text());
+            break;
+        }
+        assert!(began.elapsed() < 3 * PATIENCE, "rounds never failed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    said(&world, "a snapshot round failed", "ERROR", 1);
+    disk.resize_to_kib(300 * 1024);
+    until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
+    let world = world.restart_after_kill().await;
+    for one in all.iter().rev().take(30) {
+        one.still_holds(&world, false).await;
+    }
+}
+
+/// Where it listens, found without its output.
+async fn listening(server: &Child) -> SocketAddr {
+    let listens = || async { port_of(server.id()) };
+    let port = until("listening", listens, Option::is_some).await.expect("a port");
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let client = Client::new(address);
+    until("readiness", || client.get("/readyz"), |answer| answer.status() == 200).await;
+    address
+}
+
+fn port_of(process: u32) -> Option<u16> {
+    let sockets: Vec<String> = fs::read_dir(format!("/proc/{process}/fd"))
+        .ok()?
+        .filter_map(|entry| Some(fs::read_link(entry.ok()?.path()).ok()?.to_str()?.to_owned()))
+        .collect();
+    let table = fs::read_to_string(format!("/proc/{process}/net/tcp")).ok()?;
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let ours = sockets.contains(&format!("socket:[{}]", fields.get(9)?));
+        let port = fields.get(1)?.split_once(':')?.1;
+        // 0A: it listens.
+        (ours && fields.get(3) == Some(&"0A")).then(|| u16::from_str_radix(port, 16).ok())?
+    })
+}
+
+impl crate::support::Server {
+    /// How many files it has open.
+    fn open_files(&self) -> u64 {
+        fs::read_dir(format!("/proc/{}/fd", self.pid().as_raw_nonzero())).expect("its files").count() as u64
+    }
+
+    /// From now on it may open so many at most.
+    fn limit_files(&self, most: Option<u64>) {
+        let limit = Rlimit { current: most.or(Some(1024)), maximum: Some(4096) };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a limit of open files");
+    }
+}
+
+#[test]
+fn dev_full_is_full() {
+    use std::io::Write as _;
+    let mut full = File::options().write(true).open("/dev/full").expect("/dev/full");
+    assert!(full.write_all(b"x").is_err());
+}
