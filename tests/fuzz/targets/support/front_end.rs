@@ -99,6 +99,7 @@ impl FrontEnd {
             lockout: Duration::from_secs(1_800),
             tutorial_code: SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX },
             readiness: Arc::new(|| Ok(())),
+            numbers: Arc::new(|| None),
             gateways: Arc::new(Vec::new),
             channels: vec![Channel::Sms, Channel::WhatsApp],
             callbacks: Some(Arc::new(Reports(TwilioCallbacks::new(
