@@ -309,7 +309,9 @@ impl Watch {
                 self.codes.told(salt, *end, now);
                 if let SendAnswer::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
-                    if matches!(end, End::Ours | End::Held) && self.sending.is_empty() {
+                    // Of several nodes another one may hold a send in doubt, and write it later.
+                    let alone = self.sending.is_empty() && !self.several_nodes;
+                    if matches!(end, End::Ours | End::Held) && alone {
                         self.codes.must_work(salt, *end == End::Held);
                     }
                 }

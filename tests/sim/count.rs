@@ -164,9 +164,10 @@ pub fn may_have_checked(from: &Memories, at: [u64; 2], rules: &Rules, right: boo
             to.extend(right.then_some(Nothing));
         }
         if rules.held {
-            to.extend(memory.consulted(now, now + rules.asking, rules));
-            // A question that was not durable was not put: it is over at once, and counts.
-            to.extend(memory.consulted(now, now, rules));
+            if let Some(Open { wrong, keep, asking }) = memory.consulted(now, now + rules.asking, rules) {
+                // A question that was not durable was not put: it is over at once, and counts.
+                to.extend([Open { wrong, keep, asking }, Open { wrong, keep, asking: now }]);
+            }
         }
         to
     })
