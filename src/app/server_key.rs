@@ -9,7 +9,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::domain::ServerKey;
-use crate::store::create_durably;
+use crate::store::{advice, create_durably};
 
 /// The key's file in the data directory: 64 hex digits and a line end.
 const FILE_NAME: &str = "server.key";
@@ -24,7 +24,7 @@ const USED_MARKS: [&str; 3] = ["FORMAT", "journal", "snapshot"];
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file system said no.
-    #[error("{what} {path}: {source}")]
+    #[error("{what} {path}: {source}{}", advice(&source.to_string()))]
     Io {
         /// What was tried.
         what: &'static str,

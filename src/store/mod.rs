@@ -16,7 +16,7 @@ use crate::domain::{ServiceId, Timestamp};
 
 pub use futures_util::future::BoxFuture;
 
-pub use embedded::{EmbeddedStore, OpenError, OpenOptions, create_durably, reading};
+pub use embedded::{EmbeddedStore, OpenError, OpenOptions, advice, create_durably, reading};
 pub use memory::{Fault, Kept, MemoryStore};
 pub use record::RecordError;
 

@@ -51,7 +51,7 @@ pub fn log_panics() {
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or_default();
         if place.contains("/sled-") {
-            tracing::debug!(place, thread, "sled panicked over its files");
+            tracing::debug!(place, thread, "sled gave up over its files");
         } else {
             tracing::error!(place, thread, said, "a part of the program panicked; please report it");
         }

@@ -385,7 +385,7 @@ fn panicked(panic: &(dyn Any + Send)) -> SnapshotError {
     let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
     match refusal_in(said) {
         Some(words) => SnapshotError::Failed(format!("sled gave up over its files: {words}")),
-        None => SnapshotError::Damaged("sled panicked over its files".into()),
+        None => SnapshotError::Damaged("sled gave up over its files".into()),
     }
 }
 

@@ -162,7 +162,8 @@ const REFUSALS: [(&str, &str); 6] = [
     ),
 ];
 
-fn advice(said: &str) -> &'static str {
+/// What to do about a refusal of the system, to be put behind what it said; nothing when that is not plain.
+pub fn advice(said: &str) -> &'static str {
     REFUSALS.iter().find(|(words, _)| said.contains(words)).map_or("", |(_, advice)| advice)
 }
 

@@ -52,7 +52,7 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 
 pub use self::directory::create_durably;
-pub use self::error::OpenError;
+pub use self::error::{OpenError, advice};
 pub use self::open::OpenOptions;
 
 /// Durable records in a directory of this machine, for one process at a time. Dropping it without

@@ -80,7 +80,7 @@ static int verdict_on(int operation, int file) {
     static __typeof__(name) *real; \
     if (!real) real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 #define REFUSE(error) \
-    do { int refused = (error); if (refused) { errno = refused; return -1; } } while (0)
+    do { int because = (error); if (because) { errno = because; return -1; } } while (0)
 #define OPENS(flags) ((flags) & (O_CREAT | O_WRONLY | O_RDWR) ? CREATE : (flags) & O_DIRECTORY ? LIST : OPEN)
 
 #define OPEN_LIKE(name) \

@@ -1,6 +1,6 @@
 //! What else a server stands on: its output, file descriptors, threads, and a disk that fills while it runs.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ async fn without_file_descriptors_what_is_connected_is_served_and_nothing_is_los
     world.connect_to_have(2).await;
     let connected = world.server.client.clone();
     assert_eq!(connected.get("/healthz").await.status(), 200);
-    world.server.limit_files(Some(world.server.open_files()));
+    world.server.limit_files(Some(world.server.first_free_file()));
     guessed.guess(&connected).await;
     assert_eq!(guessed.guess(&connected).await.status(), 401, "the journal is open already");
     // Nobody new gets in, and a round cannot sync its files: both are said once.
@@ -192,7 +192,9 @@ fn on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_re
             assert!(began.elapsed() < PATIENCE, "never full");
         };
         assert!(refused.contains("No space left"), "{refused}");
-        assert!(store.said("health").contains("No space left"));
+        // Well already, if a round has freed a segment meanwhile.
+        let health = store.said("health");
+        assert!(health == "well" || health.contains("No space left"), "{health}");
         if turn % 3 == 0 {
             drop(store);
             disk.resize_to_kib(4096 * (turn + 2));
@@ -273,21 +275,15 @@ fn port_of(process: u32) -> Option<u16> {
 }
 
 impl crate::support::Server {
-    /// How many files it has open.
-    fn open_files(&self) -> u64 {
-        fs::read_dir(format!("/proc/{}/fd", self.pid().as_raw_nonzero())).expect("its files").count() as u64
+    /// The number that the next file it opens would have.
+    fn first_free_file(&self) -> u64 {
+        let files = format!("/proc/{}/fd", self.pid().as_raw_nonzero());
+        (0..).find(|number| fs::symlink_metadata(format!("{files}/{number}")).is_err()).unwrap_or_default()
     }
 
-    /// From now on it may open so many at most.
-    fn limit_files(&self, most: Option<u64>) {
-        let limit = Rlimit { current: most.or(Some(1024)), maximum: Some(4096) };
+    /// From now on it may open no file with this number, or a higher one.
+    fn limit_files(&self, from: Option<u64>) {
+        let limit = Rlimit { current: from.or(Some(1024)), maximum: Some(4096) };
         prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a limit of open files");
     }
-}
-
-#[test]
-fn dev_full_is_full() {
-    use std::io::Write as _;
-    let mut full = File::options().write(true).open("/dev/full").expect("/dev/full");
-    assert!(full.write_all(b"x").is_err());
 }

@@ -165,6 +165,13 @@ impl Server {
         &self.output
     }
 
+    /// Once it has said where it listens: the same with a client.
+    pub fn with_client(mut self) -> Self {
+        let listening = self.output.events().into_iter().find(|event| event["message"] == "listening");
+        self.client = Client::new(address_in(&listening.expect("it listens")));
+        self
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("send a signal");

@@ -1,0 +1,261 @@
+//! Every file of a data directory is damaged in every way: a start finds all that was acknowledged, or is refused
+//! with what to do. The exceptions are those that `docs/data-directory.md` names: the end of the newest segment of
+//! a journal that was not closed in order.
+//!
+//! `DAMAGES=3000` tries more places in large files, `DAMAGE_SEED` repeats what a failure printed.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
+
+use super::damage::{Damage, copy, files_in, used_bytes};
+use super::driven::{Contents, Driven, contents_of};
+use super::shim::{Call, Shim, Trouble};
+
+/// What a start may take beyond what the test itself has: far less than a length that was damaged could ask for.
+const MEMORY: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Long after a slow machine would have started.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What every message of a refused start says to do, in one of these words.
+const ADVICE: [&str; 8] = [
+    "restore",
+    "put the file back",
+    "put right",
+    "start the version",
+    "put the right key back",
+    "move it away",
+    "dmesg",
+    "chown",
+];
+
+#[test]
+fn however_a_file_of_a_killed_servers_directory_is_damaged_nothing_is_missing_or_it_is_said() {
+    let left = Left::by_a_kill();
+    left.is_judged();
+}
+
+#[test]
+fn however_a_file_of_a_closed_directory_is_damaged_nothing_is_missing_or_it_is_said() {
+    let left = Left::by_an_orderly_end();
+    assert_eq!(left.only_in_newest.len(), 0, "an orderly end leaves nothing to the journal");
+    left.is_judged();
+}
+
+/// A directory that a store has left behind, and what was acknowledged.
+struct Left {
+    home: TempDir,
+    durable: Contents,
+    /// The segment that was written to last.
+    newest: PathBuf,
+    /// What is in that segment alone, in the order it was written.
+    only_in_newest: Vec<(u64, String)>,
+}
+
+impl Left {
+    /// Several segments that no round has covered, and a snapshot with large and small records.
+    fn by_a_kill() -> Self {
+        let (home, mut store, shim, mut durable) = Self::with_a_snapshot();
+        let directory = home.path().join("data");
+        // Rounds do not come to their end from here on.
+        shim.begin(&Trouble::hanging(&[Call::Sync]).on("/snapshot/"));
+        let mut subject = 1000;
+        let mut put = |store: &mut Driven, durable: &mut Contents, bytes: usize| {
+            subject += 1;
+            let text = format!("{subject}{}", "y".repeat(bytes));
+            assert_eq!(store.said(&format!("put {subject} {text}")), "durable");
+            durable.insert(subject, text.clone());
+            (subject, text)
+        };
+        let number_of_used =
+            || files_in(&directory).iter().filter(|file| is_used(&directory.join(file))).count();
+        let before = number_of_used();
+        while number_of_used() < before + 3 {
+            put(&mut store, &mut durable, 2000);
+        }
+        // The one that began the newest is in it too.
+        let mut only_in_newest: Vec<_> =
+            durable.iter().next_back().map(|(s, t)| (*s, t.clone())).into_iter().collect();
+        for bytes in [10, 200, 10] {
+            only_in_newest.push(put(&mut store, &mut durable, bytes));
+        }
+        drop(store);
+        shim.end();
+        let segments = files_in(&directory).into_iter().filter(|file| is_used(&directory.join(file)));
+        let newest = segments.max().expect("segments");
+        Self { home, durable, newest, only_in_newest }
+    }
+
+    fn by_an_orderly_end() -> Self {
+        let (home, mut store, _shim, durable) = Self::with_a_snapshot();
+        assert_eq!(store.said("close"), "closed");
+        drop(store);
+        Self { home, durable, newest: PathBuf::new(), only_in_newest: Vec::new() }
+    }
+
+    /// An `older` copy beside it is from between.
+    fn with_a_snapshot() -> (TempDir, Driven, Shim, Contents) {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = home.path().join("data");
+        let shim = Shim::over(&directory);
+        let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
+        let mut durable = Contents::new();
+        for turn in 0..3 {
+            for subject in 0..100 {
+                // Large ones go into files of their own.
+                let bytes = if subject == 7 { 700_000 } else { 60 };
+                let text = format!("{turn}-{subject}{}", "x".repeat(bytes));
+                assert_eq!(store.said(&format!("put {subject} {text}")), "durable");
+                durable.insert(subject, text);
+            }
+            drop(store);
+            if turn == 1 {
+                copy(&directory, &home.path().join("older"));
+            }
+            contents_of(&directory).expect("a round at the end");
+            store = Driven::open(&directory, Some(&shim)).expect("a store");
+        }
+        (home, store, shim, durable)
+    }
+
+    #[expect(clippy::print_stdout, reason = "the seed and the figures")]
+    fn is_judged(&self) {
+        let number =
+            |name, otherwise| std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"));
+        let (seed, places) = (number("DAMAGE_SEED", 20_261_120), number("DAMAGES", 10));
+        println!("DAMAGE_SEED={seed} DAMAGES={places}");
+        bound_memory();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let directory = self.home.path().join("data");
+        let found = start_on(self.home.path(), &directory, None).expect("an undamaged one starts");
+        assert_eq!(found, self.durable, "undamaged");
+        let (mut refused, mut complete, mut excepted) = (0, 0, 0);
+        for file in files_in(&directory) {
+            for damage in self.damages(&file, places, &mut rng) {
+                let what = format!("{damage:?} {}", file.display());
+                match start_on(self.home.path(), &directory, Some((&file, &damage))) {
+                    Err(message) => {
+                        says_what_to_do(&message, &what);
+                        refused += 1;
+                    }
+                    Ok(found) if found == self.durable => complete += 1,
+                    Ok(found) => {
+                        assert!(
+                            file == self.newest,
+                            "{what}: {} of {} records",
+                            found.len(),
+                            self.durable.len()
+                        );
+                        self.is_a_known_exception(&damage, &found, &what);
+                        excepted += 1;
+                    }
+                }
+            }
+        }
+        println!("{refused} were refused, {complete} found everything, {excepted} are known exceptions");
+    }
+
+    fn damages(&self, file: &Path, places: u64, rng: &mut StdRng) -> Vec<Damage> {
+        let path = self.home.path().join("data").join(file);
+        let used = used_bytes(&path);
+        let mut damages = vec![Damage::Missing, Damage::Empty, Damage::Directory];
+        let older = self.home.path().join("older").join(file);
+        damages.extend(older.is_file().then_some(Damage::Older(older)));
+        if used <= 200 {
+            damages.extend((1..used).map(Damage::Cut));
+            damages
+                .extend((0..used * 8).map(|bit| Damage::Flip(bit / 8, u8::try_from(bit % 8).unwrap_or(0))));
+        } else {
+            for _ in 0..places {
+                damages.push(Damage::Cut(rng.random_range(1..used)));
+                damages.push(Damage::Flip(rng.random_range(0..used), rng.random_range(0..8)));
+            }
+            // Where headers are.
+            let headers = usize::try_from(places.min(64)).unwrap_or(64);
+            damages.extend((0..headers).map(|at| Damage::Flip(at, rng.random_range(0..8))));
+        }
+        damages
+    }
+
+    /// The records of the newest segment's end are missing, because it was cut, or because the last change set is
+    /// damaged and nothing follows.
+    fn is_a_known_exception(&self, damage: &Damage, found: &Contents, what: &str) {
+        let lost = self.durable.len() - found.len();
+        let expected = |lost: usize| {
+            let kept = self.only_in_newest.len() - lost;
+            let mut contents = self.durable.clone();
+            for (subject, _) in &self.only_in_newest[kept..] {
+                contents.remove(subject);
+            }
+            contents
+        };
+        assert!(
+            lost <= self.only_in_newest.len() && *found == expected(lost),
+            "{what}: more than the end is lost"
+        );
+        match damage {
+            Damage::Cut(_) | Damage::Empty => {}
+            Damage::Flip(..) => assert_eq!(lost, 1, "{what}: only the last change set may be taken for torn"),
+            Damage::Missing | Damage::Directory | Damage::Older(_) => {
+                panic!("{what}: {lost} are lost unsaid")
+            }
+        }
+    }
+}
+
+/// Whether it is a segment that was written to.
+fn is_used(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "seg")
+        && std::fs::read(path).expect("read").starts_with(b"owjournl")
+}
+
+/// A start on a damaged copy, in bounded time.
+fn start_on(home: &Path, directory: &Path, damage: Option<(&PathBuf, &Damage)>) -> Result<Contents, String> {
+    let target = tempfile::tempdir_in(home).expect("a directory");
+    let data = target.path().join("data");
+    copy(directory, &data);
+    if let Some((file, damage)) = damage {
+        damage.does_to(&data.join(file));
+    }
+    let (sender, ended) = channel();
+    let started = data.clone();
+    std::thread::spawn(move || sender.send(contents_of(&started)));
+    let result = ended.recv_timeout(PATIENCE);
+    let result = result.unwrap_or_else(|_| panic!("{damage:?}: no end within {PATIENCE:?}"));
+    if let Err(message) = &result {
+        assert!(names_a_place_in(message, &data), "{damage:?}: which file? {message}");
+    }
+    result
+}
+
+fn names_a_place_in(message: &str, data: &Path) -> bool {
+    // What is found while records are read is about the snapshot.
+    message.contains(&*data.to_string_lossy()) || message.contains("the snapshot cannot be read")
+}
+
+fn says_what_to_do(message: &str, what: &str) {
+    let read_later = message.contains("the snapshot cannot be read");
+    let system = message.contains("Is a directory") || message.contains("Not a directory");
+    let advice = read_later || system || ADVICE.iter().any(|words| message.contains(words));
+    assert!(advice, "{what}: what to do? {message}");
+    for word in ["panicked", "backtrace", "unwrap"] {
+        assert!(!message.contains(word), "{what}: {message}");
+    }
+}
+
+/// From here on this process cannot take much more memory than it has.
+fn bound_memory() {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this process");
+    let size = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let size: u64 = size.expect("its size in kB");
+    let limit = Rlimit { current: Some(size * 1024 + MEMORY), ..getrlimit(Resource::As) };
+    setrlimit(Resource::As, limit).expect("a limit of memory");
+}
