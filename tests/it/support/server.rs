@@ -206,6 +206,15 @@ impl Server {
         prlimit(Some(self.pid()), Resource::Fsize, limit).expect("limit the size of files");
     }
 
+    /// The most memory it has had so far, in bytes: the high water mark of its resident set.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the program runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high water mark");
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
+        kib * 1024
+    }
+
     /// Waits until it has ended, and has said all it has to say.
     pub async fn ended(mut self) -> Finished {
         let status = soon("the program's end", async {

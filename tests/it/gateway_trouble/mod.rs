@@ -1,5 +1,10 @@
 //! A gateway that refuses, hangs, resets or answers nonsense.
 
+mod every_gateway;
+mod kinds;
+mod out_of_reach;
+mod raw;
+
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

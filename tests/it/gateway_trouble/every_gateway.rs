@@ -1,0 +1,147 @@
+//! What no provider should do, done to each kind of gateway: the client gets its answer within the budget, the log
+//! says it once, nothing is sent twice, and memory stays what it was.
+
+use serde_json::Value;
+
+use super::kinds::Kind;
+use super::raw::{Act, Raw};
+use crate::support::documented::failed;
+use crate::support::{Numbers, Server, Setup};
+
+/// In the log, for a message of which nobody knows whether it was sent.
+const NO_ANSWER: &str = "no answer in time";
+const AMBIGUOUS: &str = "Ambiguous";
+const CONFIGURATION: &str = "Configuration";
+const REFUSED: &str = "Refused";
+const RETRY: &str = "Retry";
+
+/// What the provider does, and the class that it has. Retried is only what surely was not sent.
+const TROUBLES: &[(Act, &str)] = &[
+    (Act::Hang, NO_ANSWER),
+    (Act::CloseAfterRequest, AMBIGUOUS),
+    (Act::Reset, AMBIGUOUS),
+    // Not HTTP.
+    (Act::Say("SSH-2.0-OpenSSH_9.6\r\n\r\n"), AMBIGUOUS),
+    (Act::Say("\0\0\0\0\u{1}\u{2}\u{3}"), AMBIGUOUS),
+    (Act::Say("HTTP/9.9 200 OK\r\n\r\n"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 2OO OK\r\n\r\n"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 200 OK\r\nno colon here\r\n\r\n"), AMBIGUOUS),
+    (Act::Flood("", "x"), AMBIGUOUS),
+    (Act::Drip("HTTP/1.1 200 ", "x"), NO_ANSWER),
+    // Heads without end, slowly and fast.
+    (Act::Drip("HTTP/1.1 200 OK\r\nX-Slow: ", "x"), NO_ANSWER),
+    (Act::Drip("HTTP/1.1 200 OK\r\n", "X: y\r\n"), NO_ANSWER),
+    (Act::Flood("HTTP/1.1 200 OK\r\nX-Long: ", "x"), AMBIGUOUS),
+    (Act::Flood("HTTP/1.1 200 OK\r\n", "X-Many: y\r\n"), AMBIGUOUS),
+    // Informational answers without end.
+    (Act::Drip("", "HTTP/1.1 100 Continue\r\n\r\n"), NO_ANSWER),
+    (Act::Flood("", "HTTP/1.1 100 Continue\r\n\r\n"), NO_ANSWER),
+    (Act::Flood("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), NO_ANSWER),
+    (
+        Act::SayAndStay("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
+        AMBIGUOUS,
+    ),
+    // Bodies without end.
+    (Act::Drip("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "x"), NO_ANSWER),
+    (Act::Drip("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"), NO_ANSWER),
+    (Act::Flood("HTTP/1.1 200 OK\r\n\r\n", "x"), AMBIGUOUS),
+    (Act::Flood("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "x"), AMBIGUOUS),
+    (Act::Flood("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "8\r\nxxxxxxxx\r\n"), AMBIGUOUS),
+    (Act::Flood("HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n", "8\r\nxxxxxxxx\r\n"), AMBIGUOUS),
+    // A body that would be large if anybody unpacked it: nobody asked for it, so nobody does.
+    (Act::Flood("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", "\u{1f}\u{0}\u{0}"), AMBIGUOUS),
+    // Lengths that are wrong.
+    (Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"sid\":"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nx"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551617\r\n\r\nx"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nx\r\n0\r\n\r\n"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nx"), AMBIGUOUS),
+    // Successes of another kind, and redirects to itself.
+    (Act::Say("HTTP/1.1 204 No Content\r\n\r\n"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 304 Not Modified\r\n\r\n"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 307 Again\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), CONFIGURATION),
+    (Act::Say("HTTP/1.1 308 Again\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), CONFIGURATION),
+    // Errors, with a page of a proxy.
+    (Act::Say("HTTP/1.1 401 No\r\nContent-Length: 5\r\n\r\n<html"), CONFIGURATION),
+    (Act::Say("HTTP/1.1 408 Slow\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 418 Teapot\r\nContent-Length: 5\r\n\r\n<html"), REFUSED),
+    (Act::Say("HTTP/1.1 429 Busy\r\nContent-Length: 5\r\n\r\n<html"), RETRY),
+    (Act::Say("HTTP/1.1 429 Busy\r\nRetry-After: soon\r\nContent-Length: 5\r\n\r\n<html"), RETRY),
+    (Act::Say("HTTP/1.1 429 Busy\r\nRetry-After: -5\r\nContent-Length: 5\r\n\r\n<html"), RETRY),
+    (Act::Say("HTTP/1.1 500 Oh\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 501 Oh\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 502 Oh\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 503 Oh\r\nRetry-After: 1\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 504 Oh\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 505 Oh\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 507 Oh\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 511 Oh\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+    (Act::Say("HTTP/1.1 599 Oh\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
+];
+
+/// Far more than 64 KiB of an answer and what the allocator keeps; far less than what floods send.
+const MEMORY_GROWS_BY_AT_MOST: u64 = 48 * 1024 * 1024;
+
+macro_rules! survives {
+    ($($name:ident: $kind:ident,)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            whatever_it_does(Kind::$kind).await;
+        }
+    )*};
+}
+
+survives! {
+    whatever_twilio_messages_does_the_client_gets_its_answer: TwilioMessages,
+    whatever_twilio_voice_does_the_client_gets_its_answer: TwilioVoice,
+    whatever_twilio_verify_does_the_client_gets_its_answer: TwilioVerify,
+    whatever_sinch_does_the_client_gets_its_answer: Sinch,
+    whatever_mada_does_the_client_gets_its_answer: Mada,
+    whatever_a_described_gateway_does_the_client_gets_its_answer: Http,
+}
+
+async fn whatever_it_does(kind: Kind) {
+    let raw = Raw::start().await;
+    let setup = Setup::new().config("send-budget", "500ms").config("breaker-failures", 1000);
+    let server = kind.at(&format!("http://{}", raw.address), setup).start().await;
+    let numbers = Numbers::default();
+    let before = server.peak_memory();
+    let mut unexpected = Vec::new();
+    for (act, class) in TROUBLES {
+        raw.act(*act);
+        let number = numbers.next();
+        let (asked, said) = (raw.requests(), classes(&server).len());
+        kind.send(&server.client, &number).await.expects(failed());
+        let asked = raw.requests() - asked;
+        let lines = loop {
+            // The log is written behind the answer's back.
+            let lines = classes(&server);
+            if lines.len() >= said + asked {
+                break lines;
+            }
+            tokio::task::yield_now().await;
+        };
+        let said = &lines[said..];
+        let once = if *class == RETRY { 2 } else { 1 };
+        if asked > once || said.len() > once || said.iter().any(|said| said != class) {
+            unexpected.push(format!("{act:?}: {asked} requests, {said:?} in place of {class}"));
+        }
+    }
+    assert!(unexpected.is_empty(), "{kind:?}:\n{}", unexpected.join("\n"));
+    let grown = server.peak_memory() - before;
+    println!("{kind:?}: {} MiB were thrown at it, memory grew by {} KiB", raw.bytes() >> 20, grown >> 10);
+    assert!(grown < MEMORY_GROWS_BY_AT_MOST, "{grown} bytes");
+}
+
+/// What the log says of messages that were not taken, one for each.
+fn classes(server: &Server) -> Vec<String> {
+    let class = |event: &Value| {
+        let about_a_message = event.get("gateway").is_some() && event.get("channel").is_some();
+        let told = about_a_message && ["WARN", "ERROR"].contains(&event["level"].as_str()?);
+        told.then(|| event["class"].as_str().unwrap_or(NO_ANSWER).to_owned())
+    };
+    server.output().events().iter().filter_map(class).collect()
+}

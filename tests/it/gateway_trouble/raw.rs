@@ -1,0 +1,166 @@
+//! A provider of whom nothing may be expected: it does with a connection what no HTTP library would.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// What it does with each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Reads the request and says nothing.
+    Hang,
+    /// Closes the connection before it reads anything.
+    CloseAtOnce,
+    /// Reads the request and closes the connection.
+    CloseAfterRequest,
+    /// Reads the request and resets the connection.
+    Reset,
+    /// Says exactly this, and closes.
+    Say(&'static str),
+    /// Says this, and goes on reading, so that the connection stays open.
+    SayAndStay(&'static str),
+    /// Says this, and then a byte, again and again, slowly, without end.
+    Drip(&'static str, &'static str),
+    /// Says this, and then that, again and again, as fast as it is taken, without end.
+    Flood(&'static str, &'static str),
+}
+
+/// The provider, listening until dropped.
+pub struct Raw {
+    pub address: SocketAddr,
+    desk: Arc<Desk>,
+    listening: JoinHandle<()>,
+}
+
+struct Desk {
+    act: Mutex<Act>,
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Raw {
+    pub async fn start() -> Self {
+        Self::at("127.0.0.1:0").await.expect("a port")
+    }
+
+    pub async fn at(address: &str) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let desk = Arc::new(Desk {
+            act: Mutex::new(Act::Hang),
+            connections: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        });
+        let at = Arc::clone(&desk);
+        let listening = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                at.connections.fetch_add(1, Ordering::SeqCst);
+                let at = Arc::clone(&at);
+                // However it ends, it ends.
+                tokio::spawn(async move { drop(at.serve(stream).await) });
+            }
+        });
+        Ok(Self { address, desk, listening })
+    }
+
+    /// From now on it does this.
+    pub fn act(&self, act: Act) {
+        *self.desk.act.lock().unwrap() = act;
+    }
+
+    /// How many requests it has read.
+    pub fn requests(&self) -> usize {
+        self.desk.requests.load(Ordering::SeqCst)
+    }
+
+    /// How many connections it has accepted.
+    pub fn connections(&self) -> usize {
+        self.desk.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes it got rid of.
+    pub fn bytes(&self) -> usize {
+        self.desk.bytes.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+impl Desk {
+    async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
+        loop {
+            if *self.act.lock().unwrap() == Act::CloseAtOnce {
+                return Ok(());
+            }
+            read_request(&mut stream).await?;
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            let act = *self.act.lock().unwrap();
+            match act {
+                Act::CloseAtOnce | Act::CloseAfterRequest => return stream.shutdown().await,
+                Act::Reset => return stream.set_zero_linger(),
+                Act::Say(text) => {
+                    self.say(&mut stream, text).await?;
+                    return stream.shutdown().await;
+                }
+                Act::SayAndStay(text) => self.say(&mut stream, text).await?,
+                Act::Hang => return wait_for_the_end(&mut stream).await,
+                Act::Drip(first, again) => {
+                    self.say(&mut stream, first).await?;
+                    loop {
+                        self.say(&mut stream, again).await?;
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+                Act::Flood(first, again) => {
+                    self.say(&mut stream, first).await?;
+                    let much = again.repeat(16 * 1024 / again.len() + 1);
+                    loop {
+                        self.say(&mut stream, &much).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn say(&self, stream: &mut TcpStream, text: &str) -> io::Result<()> {
+        stream.write_all(text.as_bytes()).await?;
+        self.bytes.fetch_add(text.len(), Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+async fn wait_for_the_end(stream: &mut TcpStream) -> io::Result<()> {
+    let mut rest = [0; 64];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+/// Head and body of one request.
+pub async fn read_request<S: AsyncReadExt + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
+    let mut request = Vec::new();
+    loop {
+        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length: usize = length.map_or(0, |length| length.trim().parse().expect("a length"));
+            if request.len() >= end + 4 + length {
+                return Ok(request);
+            }
+        }
+        if stream.read_buf(&mut request).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
