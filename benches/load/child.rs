@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Only a broken server takes that long to start.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running server. Killed when dropped.
 pub struct Child {

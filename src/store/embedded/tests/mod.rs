@@ -200,6 +200,17 @@ impl World {
         Ok(contents)
     }
 
+    /// Returns when that is so.
+    fn until(&self, otherwise: &str, is_so: impl Fn() -> bool) {
+        let polled = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let in_time = async { tokio::time::timeout(HANGS_AFTER, polled).await };
+        assert!(self.runtime.block_on(in_time).is_ok(), "{otherwise}");
+    }
+
     fn assert_as_expected(&self) {
         assert_eq!(self.contents(), self.expected);
     }
