@@ -89,6 +89,7 @@ impl EmbeddedStore {
         let found = directory.state(options.key_fingerprint)?;
         let snapshot = match found.state {
             State::Creating => create(&directory, options, &disk)?,
+            State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
             State::Complete => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
         };
         let snapshot = Arc::new(snapshot);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::fs::Advice;
 
 use super::account::Account;
-use super::changes::Changes;
+use super::changes::{Change, Changes};
 use super::database::{self, Database, SnapshotError, drop_quietly, guarded, unreadable};
 use super::disk::{Disk, Step};
 use super::stored::{self, Found};
@@ -122,6 +122,22 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Brings records in that belong to no round: into a new snapshot, by an import. Durable after
+    /// [`Snapshot::loaded`].
+    pub(super) fn load(&self, records: &[(&Key, &Change)]) -> Result<(), SnapshotError> {
+        for records in records.chunks(BATCH) {
+            // Whether they still matter is for the importer to say.
+            self.with_same(0, |database| database.write(records, Timestamp::EPOCH))?;
+        }
+        Ok(())
+    }
+
+    /// Returns when all that was loaded is on the disk, with a note that the journal goes on behind `sequence`.
+    pub(super) fn loaded(&self, sequence: u64) -> Result<(), SnapshotError> {
+        self.with_same(0, |database| database.cover(0, sequence))?;
+        self.sync(0)
+    }
+
     /// The records under `keys`, dead ones included, in their order.
     pub(super) fn find(&self, keys: &[Key]) -> Result<Vec<Option<Found>>, SnapshotError> {
         self.with(|database| {
@@ -160,6 +176,24 @@ impl Snapshot {
             Some(sled) => guarded(|| database::walk(&sled, &mut see)),
             None => Ok(()),
         }
+    }
+
+    /// Visits every record, dead ones included, in the order of keys, after a proof that none is missing.
+    /// Beside everything else but the proof; the caller sees to it that no round runs meanwhile.
+    pub(super) fn walk(
+        &self,
+        mut visit: impl FnMut(Key, Timestamp, &[u8]) -> Result<(), SnapshotError>,
+    ) -> Result<(), SnapshotError> {
+        let sled = self.with(|database| {
+            database.verify()?;
+            Ok(database.sled.clone())
+        })?;
+        let mut see = |key: &[u8], value: &[u8]| {
+            let key = stored::read_key(key).ok_or_else(unreadable)?;
+            let (_, gc_after, record) = stored::split_value(value).ok_or_else(unreadable)?;
+            visit(key, gc_after, record)
+        };
+        guarded(|| database::walk(&sled, &mut see))
     }
 
     /// Returns when everything written is on the disk. sled's flush calls `sync_file_range`, which
