@@ -19,7 +19,10 @@ use crate::domain::{ServiceId, Timestamp};
 pub use futures_util::future::BoxFuture;
 
 pub use copy::{Copied, CopyProgress, CopyReader, Counts, Entry};
-pub use embedded::{EmbeddedStore, NewStore, OpenError, OpenOptions, check_new, create_durably};
+pub use embedded::{
+    EmbeddedStore, Examined, Finding, NewStore, OpenError, OpenOptions, ReadOnly, check_new, create_durably,
+    key_fingerprint_in,
+};
 pub use memory::{Fault, Kept, MemoryStore};
 pub use record::RecordError;
 

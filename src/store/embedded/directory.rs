@@ -207,6 +207,15 @@ impl Directory {
     }
 }
 
+/// What tells the server key that the data in `dir` was written with from others, in 32 hex digits. Can
+/// be read while a server runs.
+///
+/// # Errors
+/// [`OpenError`], when `dir` is no data directory.
+pub fn key_fingerprint_in(dir: &Path) -> Result<String, OpenError> {
+    Directory::existing(dir).key_fingerprint()
+}
+
 /// Creates the directory and those above it that are missing, and returns when their entries are
 /// on the disk: what is synced in a directory is lost if the directory itself is.
 pub fn create_durably(path: &Path) -> io::Result<()> {

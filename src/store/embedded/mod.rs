@@ -18,6 +18,7 @@ mod error;
 mod extent;
 mod frame;
 mod health;
+mod inspect;
 mod journal;
 mod message;
 mod open;
@@ -54,8 +55,9 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 
 pub use self::bulk::{NewStore, check_new};
-pub use self::directory::create_durably;
+pub use self::directory::{create_durably, key_fingerprint_in};
 pub use self::error::OpenError;
+pub use self::inspect::{Examined, Finding, ReadOnly};
 pub use self::open::OpenOptions;
 
 /// Durable records in a directory of this machine, for one process at a time. Dropping it without

@@ -178,6 +178,19 @@ impl Snapshot {
         }
     }
 
+    /// Shows `see` every entry as it is, readable or not. Says what was found, and what should have been.
+    pub(super) fn raw(&self, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<(Account, Account), SnapshotError> {
+        let (sled, says) = self.with(|database| Ok((database.sled.clone(), database.account)))?;
+        let mut is = Account { entries: 0, digest: 0, ..says };
+        let mut see = |key: &[u8], value: &[u8]| {
+            is.add(key, value);
+            see(key, value);
+            Ok(())
+        };
+        guarded(|| database::walk(&sled, &mut see))?;
+        Ok((is, says))
+    }
+
     /// Visits every record, dead ones included, in the order of keys, after a proof that none is missing.
     /// Beside everything else but the proof; the caller sees to it that no round runs meanwhile.
     pub(super) fn walk(
