@@ -1,12 +1,14 @@
 //! The control socket of a server that runs.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::control::ControlSocket;
 use crate::delivery::tracker::Tracker;
+use crate::store::Store;
 
 /// The task that answers on the socket.
 pub struct Control {
@@ -17,7 +19,7 @@ pub struct Control {
 impl Control {
     /// Answers questions from the command line; `None` where that cannot be, which is no reason not to
     /// serve.
-    pub fn start(data_dir: &Path, tracker: &Tracker) -> Option<Self> {
+    pub fn start(data_dir: &Path, tracker: &Tracker, store: &Arc<dyn Store>) -> Option<Self> {
         let socket = ControlSocket::bind(data_dir)
             .inspect_err(|error| {
                 tracing::warn!(%error, "the command line cannot ask this server, `onceward tracker` for one");
@@ -28,7 +30,7 @@ impl Control {
             // Also when the other end is gone.
             let _ = stopped.await;
         };
-        let answering = tokio::spawn(socket.serve(tracker.clone(), until));
+        let answering = tokio::spawn(socket.serve(tracker.clone(), Arc::clone(store), until));
         Some(Self { stop, answering })
     }
 

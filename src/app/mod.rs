@@ -119,7 +119,7 @@ impl App {
             bounds: settings.bounds.clone(),
         })
         .await?;
-        let control = Control::start(&settings.data_dir, running.delivery.tracker());
+        let control = Control::start(&settings.data_dir, running.delivery.tracker(), &running.store);
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
         self.late.set(running);
         Ok(())

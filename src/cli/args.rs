@@ -20,14 +20,16 @@ Credentials belong into the environment, .env, or a file that <NAME>_FILE names.
 otp-sms-provider names the gateways in their order; without it Twilio sends if it
 is configured, else the simulator runs: codes go to a page on this machine, and no
 message is sent. docs/configuration.md explains every key, docs/gateways.md every
-gateway, docs/tracker.md the list of messages.
+gateway, docs/tracker.md the list of messages, docs/backup.md exports.
 
 Exit codes:
   0   stopped as asked, or the check found nothing wrong
   1   the stop was cut short, by a second signal, the end of graceful-stop or a
       failed write; what was answered is in the journal
   64  the command line or the configuration is wrong: every error is printed
-  70  the configuration is right, but the server could not start or gave up
+  65  the data is damaged, or what was to be imported is
+  70  the configuration is right, but the server could not start or gave up, or the
+      command failed
 
 Examples:
   onceward                                  serve on localhost:3000 with the simulator
@@ -35,6 +37,9 @@ Examples:
   onceward --print-config                   which value comes from where?
   onceward tracker --number +14155552671    what became of the messages to it?
   onceward tracker --status send:unsendable which messages were given up?
+  onceward export --out backup.jsonl        write everything into a file
+  onceward import backup.jsonl --data-dir d make a data directory of it
+  onceward check-data                       is every record readable?
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
@@ -86,6 +91,73 @@ pub enum Command {
     ///
     /// Asks the server that runs on the data directory, or reads it when none does. Shows whole numbers.
     Tracker(TrackerArgs),
+
+    /// Write everything as lines of JSON: a backup, or to move to another machine.
+    ///
+    /// Works while a server runs, and shows one moment of it. Contains whole numbers, and no codes.
+    Export(ExportArgs),
+
+    /// Make a data directory of an export.
+    ///
+    /// Into a directory of its own that no server uses, with the server key that the export was written with.
+    Import(ImportArgs),
+
+    /// Check that every record in the data directory can be read; list all that are damaged.
+    ///
+    /// Changes nothing.
+    CheckData(CheckDataArgs),
+}
+
+/// Where an export goes.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// Write to this file, which only you can read, once all of it is there; "-" is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Say nothing while it goes on, nor at the end.
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    /// Say at the end what was exported as a line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is imported, and how.
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// The export; "-" is standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The server key that the export was written with, if it is not in the data directory.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+
+    /// Leave out outstanding codes and what is still to be sent; the server key may be another one then.
+    #[arg(long)]
+    pub drop_codes: bool,
+
+    /// Say nothing while it goes on, nor at the end.
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    /// Say at the end what was imported as a line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How the data directory is checked.
+#[derive(Debug, clap::Args)]
+pub struct CheckDataArgs {
+    /// Say nothing while it goes on.
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    /// Print what was found as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which sends are listed, and how.

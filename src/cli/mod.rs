@@ -1,6 +1,7 @@
 //! The command line: what is asked for, and whether the server has to start for it.
 
 mod args;
+mod backup;
 mod tracker;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::app::process;
 use crate::config::{self, ConfigErrors, Effective, Loaded, Sources, StorageSettings};
 use crate::control::TrackerRequest;
 use args::{Args, Command, TrackerArgs};
+use backup::Backup;
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIGURATION: u8 = 64;
@@ -29,6 +31,7 @@ pub fn main() -> ExitCode {
     };
     match decide(std::env::args_os(), process) {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
+        Next::Backup { storage, what } => print(backup::run(&what, &storage)),
         Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
         Next::Answer(answer) => print(answer),
     }
@@ -52,6 +55,11 @@ struct Process {
 enum Next {
     Answer(Answer),
     Serve(Box<Loaded>),
+    /// Export, import, or check what is on the disk.
+    Backup {
+        storage: StorageSettings,
+        what: Backup,
+    },
     /// List sends.
     Tracker {
         storage: StorageSettings,
@@ -83,8 +91,18 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
         environment: process.environment,
         parallelism: process.parallelism,
     };
-    if let Some(Command::Tracker(args)) = args.command {
-        return look_at_sends(&args, &sources);
+    let what = match args.command {
+        Some(Command::Tracker(args)) => return look_at_sends(&args, &sources),
+        Some(Command::Export(args)) => Some(Backup::Export(args)),
+        Some(Command::Import(args)) => Some(Backup::Import(args)),
+        Some(Command::CheckData(args)) => Some(Backup::CheckData(args)),
+        None => None,
+    };
+    if let Some(what) = what {
+        return match config::load_storage(&sources) {
+            Ok(storage) => Next::Backup { storage, what },
+            Err(errors) => Next::Answer(misconfigured(&errors)),
+        };
     }
     let loaded = match config::load(&sources) {
         Ok(loaded) => loaded,

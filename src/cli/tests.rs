@@ -239,6 +239,10 @@ impl World {
             Next::Serve(loaded) => {
                 Ran { exit: None, served: Some(*loaded), out: String::new(), err: String::new() }
             }
+            Next::Backup { storage, what } => {
+                let Answer { code, out, err } = backup::run(&what, &storage);
+                Ran { exit: Some(code), served: None, out, err }
+            }
             Next::Tracker { storage, request, json } => {
                 let Answer { code, out, err } = tracker::run(&storage, &request, json);
                 Ran { exit: Some(code), served: None, out, err }

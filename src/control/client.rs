@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::wire::{Reply, Request};
@@ -24,6 +24,22 @@ pub fn ask(
     request: &Request,
     mut line: impl FnMut(serde_json::Value),
 ) -> Result<(), ControlError> {
+    let (path, mut answer) = put(data_dir, request)?;
+    loop {
+        match next_reply(&mut answer, &path)? {
+            Reply::Line(found) => line(found),
+            Reply::End => return Ok(()),
+            Reply::Error(error) => return Err(ControlError::Refused(error)),
+            Reply::Bytes(_) => return Err(incomplete(&"it is of another kind")),
+        }
+    }
+}
+
+/// Connects and asks.
+pub(super) fn put(
+    data_dir: &Path,
+    request: &Request,
+) -> Result<(PathBuf, BufReader<UnixStream>), ControlError> {
     let path = path_in(data_dir)?;
     let mut stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -31,7 +47,6 @@ pub fn ask(
         }
         _ => ControlError::io("connect to", &path)(error),
     })?;
-    let incomplete = |error: &dyn std::fmt::Display| ControlError::Incomplete(error.to_string());
     let mut question = serde_json::to_vec(request).map_err(|error| incomplete(&error))?;
     question.push(b'\n');
     stream
@@ -39,17 +54,19 @@ pub fn ask(
         .and_then(|()| stream.set_write_timeout(Some(SILENCE)))
         .and_then(|()| stream.write_all(&question))
         .map_err(ControlError::io("ask on", &path))?;
-    let mut answer = BufReader::new(stream);
-    loop {
-        let mut bytes = Vec::new();
-        let read = answer.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes);
-        if read.map_err(ControlError::io("read from", &path))? == 0 {
-            return Err(incomplete(&"it ended early"));
-        }
-        match serde_json::from_slice(&bytes).map_err(|error| incomplete(&error))? {
-            Reply::Line(found) => line(found),
-            Reply::End => return Ok(()),
-            Reply::Error(error) => return Err(ControlError::Refused(error)),
-        }
+    Ok((path, BufReader::new(stream)))
+}
+
+/// The next line of the answer.
+pub(super) fn next_reply(answer: &mut BufReader<UnixStream>, path: &Path) -> Result<Reply, ControlError> {
+    let mut bytes = Vec::new();
+    let read = answer.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes);
+    if read.map_err(ControlError::io("read from", path))? == 0 {
+        return Err(incomplete(&"it ended early"));
     }
+    serde_json::from_slice(&bytes).map_err(|error| incomplete(&error))
+}
+
+pub(super) fn incomplete(error: &dyn std::fmt::Display) -> ControlError {
+    ControlError::Incomplete(error.to_string())
 }

@@ -6,6 +6,8 @@
 //! that says that it is complete or what went wrong.
 
 mod client;
+mod copy_client;
+mod copy_server;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -16,8 +18,9 @@ use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use client::ask;
+pub use copy_client::{CopyStream, ask_copy};
 pub use server::ControlSocket;
-pub use wire::{Request, SendLine, TrackerRequest};
+pub use wire::{CopyNews, Request, SendLine, TrackerRequest};
 
 /// The socket's name in the data directory.
 const FILE_NAME: &str = "control.sock";

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
@@ -12,9 +13,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::copy_server::Copies;
 use super::wire::{Reply, Request, SendLine};
 use super::{ControlError, path_in};
 use crate::delivery::tracker::Tracker;
+use crate::store::Store;
 
 /// Longest request that is read, in bytes.
 const LONGEST_REQUEST: u64 = 4096;
@@ -54,9 +57,10 @@ impl ControlSocket {
     }
 
     /// Answers until `until` ends; answers that are not complete by then are cut off.
-    pub async fn serve(self, tracker: Tracker, until: impl Future<Output = ()>) {
+    pub async fn serve(self, tracker: Tracker, store: Arc<dyn Store>, until: impl Future<Output = ()>) {
         let mut clients = JoinSet::new();
         let mut in_trouble = false;
+        let copies = Copies::of(store);
         tokio::pin!(until);
         loop {
             while clients.try_join_next().is_some() {}
@@ -65,9 +69,9 @@ impl ControlSocket {
                 accepted = self.listener.accept(), if clients.len() < CLIENTS => match accepted {
                     Ok((stream, _)) if is_ours(&stream) => {
                         in_trouble = false;
-                        let tracker = tracker.clone();
+                        let (tracker, copies) = (tracker.clone(), copies.clone());
                         clients.spawn(async move {
-                            if let Err(error) = answer(stream, &tracker).await {
+                            if let Err(error) = answer(stream, &tracker, &copies).await {
                                 tracing::debug!(%error, "a question on the control socket got no whole answer");
                             }
                         });
@@ -116,14 +120,19 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0)
 }
 
-async fn answer(stream: UnixStream, tracker: &Tracker) -> io::Result<()> {
+async fn answer(stream: UnixStream, tracker: &Tracker, copies: &Copies) -> io::Result<()> {
     let (from, to) = stream.into_split();
     let mut to = BufWriter::new(to);
     let mut line = Vec::new();
     let mut from = BufReader::new(from.take(LONGEST_REQUEST));
     timeout(REQUEST_WITHIN, from.read_until(b'\n', &mut line)).await??;
+    let request = serde_json::from_slice(&line);
+    if matches!(request, Ok(Request::Copy)) {
+        // In a time of its own.
+        return copies.answer(&mut to).await;
+    }
     timeout(ANSWER_WITHIN, async {
-        let end = match serde_json::from_slice(&line) {
+        let end = match request {
             Ok(Request::Tracker(request)) => match request.query() {
                 Ok(query) => match tracker.list(&query).await {
                     Ok(rows) => {
@@ -137,6 +146,7 @@ async fn answer(stream: UnixStream, tracker: &Tracker) -> io::Result<()> {
                 },
                 Err(error) => Reply::Error(error),
             },
+            Ok(Request::Copy) => Reply::Error("a copy is answered elsewhere".to_owned()),
             Err(error) => Reply::Error(format!("not a request: {error}")),
         };
         write(&mut to, &end).await?;
@@ -145,7 +155,7 @@ async fn answer(stream: UnixStream, tracker: &Tracker) -> io::Result<()> {
     .await?
 }
 
-async fn write(to: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> io::Result<()> {
+pub(super) async fn write(to: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> io::Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     to.write_all(&line).await

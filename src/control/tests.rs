@@ -2,6 +2,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -10,6 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::*;
 use crate::delivery::tracker::{Hop, Parcel, SendNote, SendStatus, Tracker};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
+use crate::store::MemoryStore;
 
 #[tokio::test]
 async fn a_question_is_answered_line_by_line() {
@@ -159,7 +161,7 @@ impl Server {
         let tracker = Tracker::in_memory(std::sync::Arc::new(clock));
         let (stop, stopped) = oneshot::channel::<()>();
         let socket = ControlSocket::bind(home.path()).expect("a socket");
-        let serving = tokio::spawn(socket.serve(tracker.clone(), async {
+        let serving = tokio::spawn(socket.serve(tracker.clone(), Arc::new(MemoryStore::new()), async {
             let _ = stopped.await;
         }));
         Self { home, tracker, stop, serving }

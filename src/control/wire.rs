@@ -14,6 +14,23 @@ use crate::domain::{PhoneNumber, Timestamp};
 pub enum Request {
     /// Which messages were sent, the newest first. Answered with one [`SendLine`] for each.
     Tracker(TrackerRequest),
+    /// A copy of everything. Answered with [`CopyNews`] while it is being made, and then its bytes.
+    Copy,
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyNews {
+    /// So many records were copied so far.
+    Copied(u64),
+    /// It is complete, with so many records.
+    Complete {
+        /// States of numbers.
+        numbers: u64,
+        /// Verifications whose sends are remembered.
+        sends: u64,
+    },
 }
 
 /// Which sends are wanted.
@@ -49,6 +66,8 @@ impl TrackerRequest {
 pub(super) enum Reply {
     /// A part of it.
     Line(serde_json::Value),
+    /// So many bytes follow behind this line, as they are.
+    Bytes(usize),
     /// It is complete.
     End,
     /// It ends here, because of this.

@@ -4,10 +4,12 @@
 //! one call. `Ok` from [`Store::cas`] means durable: it survives `kill -9` and power loss.
 //! Nothing here knows what a record says.
 
+pub mod copy;
 mod embedded;
 mod memory;
 pub mod record;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +18,11 @@ use crate::domain::{ServiceId, Timestamp};
 
 pub use futures_util::future::BoxFuture;
 
-pub use embedded::{EmbeddedStore, OpenError, OpenOptions, advice, create_durably, reading};
+pub use copy::{Copied, CopyProgress, CopyReader, Counts, Entry};
+pub use embedded::{
+    EmbeddedStore, Examined, Finding, NewStore, OpenError, OpenOptions, ReadOnly, advice, check_new,
+    create_durably, key_fingerprint_in, reading,
+};
 pub use memory::{Fault, Kept, MemoryStore};
 pub use record::RecordError;
 
@@ -127,6 +133,18 @@ pub trait Store: Send + Sync + 'static {
     /// Visits every record of `kind` that is alive, in no order, in a state that contains every
     /// batch acknowledged before the call. Used at start and when a shard restarts.
     fn scan(&self, kind: Kind, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Copies every record that is alive, of every kind, as of one moment: every batch acknowledged
+    /// before the call is in the copy, and of every other batch all or nothing. The copy takes disk space,
+    /// no memory; once it is there, nothing waits for whoever reads it. Copies are made one after the other.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when another copy is being made, the disk is full, or the store is
+    /// none that can be copied.
+    fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
+        drop(progress);
+        Box::pin(async { Err(StoreError::Unavailable("this store cannot be copied".into())) })
+    }
 
     /// Whether the caller's memory, once loaded, is the authority: nobody else writes, so what is
     /// in memory need not be loaded again and conflicts cannot happen.

@@ -16,7 +16,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("delivery", &["domain", "engine", "clock", "store", "gateway", "template", "config"]),
     ("shard", &["domain", "engine", "clock", "store", "template", "config", "delivery"]),
-    ("control", &["domain", "config", "delivery"]),
+    ("backup", &["domain", "engine", "store", "template", "delivery", "shard"]),
+    ("control", &["domain", "store", "config", "delivery"]),
     ("web", &["domain", "gateway"]),
     ("http", &["domain", "template", "config", "telemetry", "shard", "web"]),
     ("app", EVERYTHING_BELOW),
@@ -48,6 +49,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("schemars", &["config"], "only config.json has a schema"),
     ("tracing_subscriber", &["telemetry"], "everyone else only emits events"),
     ("clap", &["cli"], "everyone else knows Settings"),
+    ("indicatif", &["cli"], "only people at terminals see a bar"),
 ];
 
 /// The files that may read a clock, each with its reason. Nothing else may, whatever its #[expect]

@@ -37,8 +37,9 @@ use state::State;
 pub use list::{TrackQuery, TrackRow};
 pub use note::{Dropped, Due, FollowUp, Hop, Parcel, Reason, SendNote, SendStatus, VerifyStatus};
 pub use open::TrackerError;
-pub use record::{TrackRecordError, rewritten};
-pub use status::StatusFilter;
+pub use record::{TrackRecordError, decode, encode, key_of, rewritten, track_of};
+pub use status::{StatusFilter, receipt_from_name};
+pub use track::{Plan, Row, Track};
 
 /// How long notes collect before they are written. What happens to one verification meanwhile is one
 /// write; a crash loses at most so much of the list, and no follow-up that was promised.

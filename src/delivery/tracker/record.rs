@@ -84,17 +84,20 @@ pub enum TrackRecordError {
 }
 
 /// The key that a verification's record is kept under.
-pub(super) fn key_of(key: TrackKey) -> Key {
+pub fn key_of(key: TrackKey) -> Key {
     Key { kind: Kind::Track, service: key.service, subject: Subject(key.track) }
 }
 
 /// Back from there.
-pub(super) fn track_of(key: Key) -> TrackKey {
+pub fn track_of(key: Key) -> TrackKey {
     TrackKey { service: key.service, track: key.subject.0 }
 }
 
 /// Encodes what is remembered.
-pub(super) fn encode(track: &Track) -> Result<Bytes, TrackRecordError> {
+///
+/// # Errors
+/// None that could be met: the encoding goes into memory.
+pub fn encode(track: &Track) -> Result<Bytes, TrackRecordError> {
     let record = TrackV1 {
         number: track.number.as_u64(),
         created: track.created.as_millis(),
@@ -146,7 +149,10 @@ fn plan_v1(plan: &Plan) -> PlanV1 {
 }
 
 /// Reads a record back. Never panics, whatever the bytes are.
-pub(super) fn decode(record: &[u8]) -> Result<Track, TrackRecordError> {
+///
+/// # Errors
+/// [`TrackRecordError`] when the bytes are no record, or one of a newer program.
+pub fn decode(record: &[u8]) -> Result<Track, TrackRecordError> {
     let (version, body) = envelope::open(record)?;
     if version != VERSION {
         return Err(TrackRecordError::Version(version));

@@ -95,6 +95,11 @@ pub(super) fn receipt_from_number(number: u8) -> Option<ReceiptStatus> {
     RECEIPTS.into_iter().find(|status| receipt_number(*status) == number)
 }
 
+/// From the name in lists.
+pub fn receipt_from_name(name: &str) -> Option<ReceiptStatus> {
+    RECEIPTS.into_iter().find(|status| status.as_str() == name)
+}
+
 /// Which rows are wanted: those with a certain status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusFilter {

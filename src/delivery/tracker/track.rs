@@ -16,39 +16,59 @@ const LONGEST_ID: usize = 100;
 
 /// One verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Track {
-    pub(super) number: PhoneNumber,
-    pub(super) created: Timestamp,
-    pub(super) verify: VerifyStatus,
+pub struct Track {
+    /// Whom its messages go to.
+    pub number: PhoneNumber,
+    /// When its first message was handed to a gateway.
+    pub created: Timestamp,
+    /// What became of it.
+    pub verify: VerifyStatus,
     /// When that was decided.
-    pub(super) verify_at: Timestamp,
-    pub(super) rows: Vec<Row>,
-    pub(super) plan: Option<Plan>,
+    pub verify_at: Timestamp,
+    /// Its attempts, at most 32.
+    pub rows: Vec<Row>,
+    /// What is still to be sent.
+    pub plan: Option<Plan>,
 }
 
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) channel: Channel,
-    pub(super) gateway: GatewayName,
-    pub(super) priority: u8,
-    pub(super) status: SendStatus,
-    pub(super) retries: u32,
-    pub(super) max_retries_reached: bool,
-    pub(super) at: Timestamp,
-    pub(super) message_id: Option<String>,
-    pub(super) error_code: Option<u32>,
-    pub(super) receipt: Option<ReceiptStatus>,
+pub struct Row {
+    /// How it was to be delivered.
+    pub channel: Channel,
+    /// Who was asked.
+    pub gateway: GatewayName,
+    /// The gateway's place in the order for this number, from 0.
+    pub priority: u8,
+    /// What came of it.
+    pub status: SendStatus,
+    /// How often it was tried again.
+    pub retries: u32,
+    /// Whether it was given up because it was tried as often as is allowed.
+    pub max_retries_reached: bool,
+    /// When it was tried last.
+    pub at: Timestamp,
+    /// The provider's id of the message.
+    pub message_id: Option<String>,
+    /// The provider's error code.
+    pub error_code: Option<u32>,
+    /// What the provider reported.
+    pub receipt: Option<ReceiptStatus>,
 }
 
 /// A follow-up with all that it takes to send it. Gone with it is the salt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) number: PhoneNumber,
-    pub(super) salt: Salt,
-    pub(super) style: MessageStyle,
-    pub(super) expires: Timestamp,
-    pub(super) follow_up: FollowUp,
+pub struct Plan {
+    /// Whom it goes to.
+    pub number: PhoneNumber,
+    /// What the code is derived from.
+    pub salt: Salt,
+    /// How the message is worded.
+    pub style: MessageStyle,
+    /// From this moment on nothing is sent any more.
+    pub expires: Timestamp,
+    /// When it is sent, how and why.
+    pub follow_up: FollowUp,
 }
 
 /// Something that happened to a verification, not yet written down.

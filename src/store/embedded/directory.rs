@@ -28,7 +28,7 @@ pub(super) struct Directory {
     pub(super) root: PathBuf,
     pub(super) journal: PathBuf,
     pub(super) snapshot: PathBuf,
-    format: PathBuf,
+    pub(super) format: PathBuf,
 }
 
 /// How far the making of the data directory has come.
@@ -36,6 +36,8 @@ pub(super) struct Directory {
 pub(super) enum State {
     /// There is nothing yet, or what there is was never used: a first start was interrupted.
     Creating,
+    /// It is being filled from an export, or that was interrupted.
+    Importing,
     /// It holds data.
     Complete,
 }
@@ -46,16 +48,19 @@ pub(super) struct Found {
     pub(super) state: State,
     /// Whether an older program wrote it, which this one reads.
     pub(super) is_older: bool,
+    /// The format it has.
+    pub(super) format: u32,
 }
 
 impl Found {
-    const NOTHING: Self = Self { state: State::Creating, is_older: false };
+    const NOTHING: Self = Self { state: State::Creating, is_older: false, format: FORMAT };
 }
 
 impl State {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "creating",
+            Self::Importing => "importing",
             Self::Complete => "complete",
         }
     }
@@ -67,14 +72,16 @@ impl Directory {
         // Messages are read by somebody who does not know where the process was started.
         let root = &std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         create_durably(root).map_err(OpenError::io("create the data directory", root))?;
-        let directory = Self {
-            root: root.to_owned(),
-            journal: root.join("journal"),
-            snapshot: root.join("snapshot"),
-            format: root.join("FORMAT"),
-        };
+        let directory = Self::existing(root);
         directory.warn_if_others_can_read();
         Ok(directory)
+    }
+
+    /// The paths within a directory that may or may not be there. Touches nothing.
+    pub(super) fn existing(root: &Path) -> Self {
+        let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+        let [journal, snapshot, format] = ["journal", "snapshot", "FORMAT"].map(|name| root.join(name));
+        Self { root, journal, snapshot, format }
     }
 
     /// Takes the directory for this process, until the file is dropped or the process ends.
@@ -102,6 +109,9 @@ impl Directory {
             Err(error) => return Err(OpenError::io("read", &self.format)(error)),
         };
         let (found, written_with) = self.parse(&text)?;
+        if found.state == State::Importing {
+            return Err(OpenError::ImportInterrupted { directory: self.root.clone() });
+        }
         if found.state == State::Creating && self.was_used()? {
             // Else an old copy of this file would have all the data removed.
             let detail = "it says that the directory is still being made, but its journal is in use".into();
@@ -131,6 +141,18 @@ impl Directory {
         Ok(false)
     }
 
+    /// What the directory says of itself, whatever its key is.
+    pub(super) fn peek(&self) -> Result<Found, OpenError> {
+        let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
+        self.parse(&text).map(|(found, _)| found)
+    }
+
+    /// What tells the server key that the data was written with from others, in hex digits.
+    pub(super) fn key_fingerprint(&self) -> Result<String, OpenError> {
+        let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
+        self.parse(&text).map(|(_, fingerprint)| fingerprint.to_owned())
+    }
+
     fn read_format(&self) -> io::Result<String> {
         let mut text = Vec::new();
         File::open(&self.format)?.take(LONGEST_FORMAT_FILE).read_to_end(&mut text)?;
@@ -152,9 +174,12 @@ impl Directory {
         }
         let key = field("key").ok_or_else(|| damaged("its third line is not \"key = ...\""))?;
         let state = field("state").ok_or_else(|| damaged("its fourth line is not \"state = ...\""))?;
-        match [State::Creating, State::Complete].into_iter().find(|known| known.as_str() == state) {
-            Some(state) => Ok((Found { state, is_older: found < FORMAT }, key)),
-            None => Err(damaged("its state is neither \"creating\" nor \"complete\"")),
+        match [State::Creating, State::Importing, State::Complete]
+            .into_iter()
+            .find(|known| known.as_str() == state)
+        {
+            Some(state) => Ok((Found { state, is_older: found < FORMAT, format: found }, key)),
+            None => Err(damaged("its state is neither \"creating\" nor \"importing\" nor \"complete\"")),
         }
     }
 
@@ -184,7 +209,9 @@ impl Directory {
         for path in [&self.journal, &self.snapshot] {
             match fs::remove_dir_all(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(OpenError::io("remove what an interrupted first start left in", path)(error));
+                    return Err(
+                        OpenError::io("remove what was interrupted before it was complete in", path)(error),
+                    );
                 }
                 _ => create_private(path).map_err(OpenError::io("create", path))?,
             }
@@ -201,6 +228,15 @@ impl Directory {
             );
         }
     }
+}
+
+/// What tells the server key that the data in `dir` was written with from others, in 32 hex digits. Can
+/// be read while a server runs.
+///
+/// # Errors
+/// [`OpenError`], when `dir` is no data directory.
+pub fn key_fingerprint_in(dir: &Path) -> Result<String, OpenError> {
+    Directory::existing(dir).key_fingerprint()
 }
 
 /// Creates the directory and those above it that are missing, and returns when their entries are

@@ -14,6 +14,8 @@ use super::segment;
 /// How far a snapshot round has come, or what is done without one. A crash between any two of these must lose nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    /// A copy is about to be made, before the round itself.
+    Copying,
     /// One batch of changed records has been handed to sled.
     Batch,
     /// All changed records have been handed to sled.

@@ -73,6 +73,26 @@ pub enum OpenError {
         /// The data directory.
         directory: PathBuf,
     },
+    /// The directory was to be filled from an export, and is not complete.
+    #[error(
+        "an import into {} is going on or was interrupted, so what is in it is not complete; run `onceward import` \
+         again, or remove everything in it but server.key",
+        directory.display()
+    )]
+    ImportInterrupted {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// An import would have to go into a directory with something in it.
+    #[error(
+        "{} is not empty; an import needs a directory of its own: name one that is new or empty (server.key may be in \
+         it), or move what is in this one away",
+        directory.display()
+    )]
+    NotEmpty {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// A part of the journal is gone, or the snapshot went back to an older state.
     #[error(
         "{} is missing, and with it changes that were acknowledged: it was removed, or the snapshot beside it is older \

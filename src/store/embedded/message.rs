@@ -5,6 +5,7 @@ use std::io;
 use tokio::sync::oneshot;
 
 use super::changes::{Change, Overlay};
+use super::copy::CopyRequest;
 use super::segment::Segment;
 use crate::store::{Key, Kind, Outcome, StoreError, Write};
 
@@ -32,6 +33,8 @@ pub(super) enum Message {
     Look(Vec<Key>, oneshot::Sender<Vec<Option<Change>>>),
     /// It is time for a snapshot round. Whoever wants to know is told when it has ended.
     Tick(Option<RoundReply>),
+    /// Copy everything, as it is when the next snapshot round begins, which is at once.
+    Copy(CopyRequest),
     /// The segment that was asked for.
     Prepared(io::Result<Segment>),
     /// The snapshot round has ended.

@@ -8,7 +8,9 @@
 //! `docs/decisions/0002-journal.md` why.
 
 mod account;
+mod bulk;
 mod changes;
+mod copy;
 mod database;
 mod directory;
 mod disk;
@@ -16,6 +18,7 @@ mod error;
 mod extent;
 mod frame;
 mod health;
+mod inspect;
 mod journal;
 mod message;
 mod nudge;
@@ -42,17 +45,22 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, oneshot};
 
 use self::changes::Change;
+use self::copy::CopyRequest;
 use self::health::Health;
 use self::message::{Batch, Message};
 use self::open::ToWriter;
 use self::progress::Progress;
 use self::snapshot::Snapshot;
-use super::{BoxFuture, Key, Kind, Outcome, Revision, Store, StoreError, Visitor, Write};
+use super::{
+    BoxFuture, Copied, CopyProgress, Key, Kind, Outcome, Revision, Store, StoreError, Visitor, Write,
+};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
-pub use self::directory::create_durably;
+pub use self::bulk::{NewStore, check_new};
+pub use self::directory::{create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
+pub use self::inspect::{Examined, Finding, ReadOnly};
 pub use self::open::OpenOptions;
 
 /// Durable records in a directory of this machine, for one process at a time. Dropping it without
@@ -137,6 +145,21 @@ impl Store for EmbeddedStore {
         Box::pin(async move {
             let scanned = tokio::task::spawn_blocking(move || reader.scan(kind, visit));
             scanned.await.unwrap_or_else(|_| Err(interrupted()))
+        })
+    }
+
+    fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let (writer, request) = (self.writer.clone(), CopyRequest { progress, reply });
+            let sent = tokio::task::spawn_blocking(move || writer.send(Message::Copy(request)).is_ok());
+            if !sent.await.unwrap_or(false) {
+                return Err(closed());
+            }
+            answer
+                .await
+                .unwrap_or_else(|_| Err("the store is closed".into()))
+                .map_err(StoreError::Unavailable)
         })
     }
 

@@ -87,6 +87,7 @@ impl EmbeddedStore {
         let found = directory.state(options.key_fingerprint)?;
         let snapshot = match found.state {
             State::Creating => create(&directory, options, &disk)?,
+            State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
             State::Complete => {
                 rewrite::put_right(&directory.snapshot, &*disk)
                     .map_err(OpenError::io("put right an interrupted rewriting of", &directory.snapshot))?;

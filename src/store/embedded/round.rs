@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::Duration;
 
 use super::changes::Changes;
+use super::copy::CopyRequest;
 use super::disk::{Disk, Step};
 use super::message::Message;
 use super::replay;
@@ -29,6 +30,8 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(600);
 pub(super) enum Job {
     /// Carry out a round and report its end.
     Round(Round),
+    /// Make a copy of the snapshot with these changes. Comes just before their round.
+    Copy(CopyRequest, Arc<Changes>),
     /// Free these changes, which takes a while, here rather than in the answers' path.
     Discard(Arc<Changes>),
 }
@@ -60,6 +63,12 @@ impl Rounds {
                     drop(round);
                     self.disk.reached(Step::Ended);
                     Message::RoundEnded(result)
+                }
+                Ok(Job::Copy(request, changes)) => {
+                    self.disk.reached(Step::Copying);
+                    let root = self.journal.parent().unwrap_or(&self.journal);
+                    request.carry_out(root, &self.snapshot, &changes, self.clock.now());
+                    continue;
                 }
                 Ok(Job::Discard(changes)) => {
                     drop(changes);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::fs::Advice;
 
 use super::account::Account;
-use super::changes::Changes;
+use super::changes::{Change, Changes};
 use super::database::{self, Database, SnapshotError, unreadable};
 use super::disk::{Disk, Step};
 use super::nudge::nudged;
@@ -169,6 +169,22 @@ impl Snapshot {
         Ok(removed)
     }
 
+    /// Brings records in that belong to no round: into a new snapshot, by an import. Durable after
+    /// [`Snapshot::loaded`].
+    pub(super) fn load(&self, records: &[(&Key, &Change)]) -> Result<(), SnapshotError> {
+        for records in records.chunks(BATCH) {
+            // Whether they still matter is for the importer to say.
+            self.with_same(0, |database| database.write(records, Timestamp::EPOCH))?;
+        }
+        Ok(())
+    }
+
+    /// Returns when all that was loaded is on the disk, with a note that the journal goes on behind `sequence`.
+    pub(super) fn loaded(&self, sequence: u64) -> Result<(), SnapshotError> {
+        self.with_same(0, |database| database.cover(0, sequence))?;
+        self.sync(0)
+    }
+
     /// The records under `keys`, dead ones included, in their order.
     pub(super) fn find(&self, keys: &[Key]) -> Result<Vec<Option<Found>>, SnapshotError> {
         self.with(|database| {
@@ -207,6 +223,38 @@ impl Snapshot {
             Some((sled, config)) => nudged(&sled, &config, || database::walk(&sled, &mut see)),
             None => Ok(()),
         }
+    }
+
+    /// Shows `see` every entry as it is, readable or not. Says what was found, and what should have been.
+    pub(super) fn raw(&self, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<(Account, Account), SnapshotError> {
+        let (sled, config, says) =
+            self.with(|database| Ok((database.sled.clone(), database.config.clone(), database.account)))?;
+        let mut is = Account { entries: 0, digest: 0, ..says };
+        let mut see = |key: &[u8], value: &[u8]| {
+            is.add(key, value);
+            see(key, value);
+            Ok(())
+        };
+        nudged(&sled, &config, || database::walk(&sled, &mut see))?;
+        Ok((is, says))
+    }
+
+    /// Visits every record, dead ones included, in the order of keys, after a proof that none is missing.
+    /// Beside everything else but the proof; the caller sees to it that no round runs meanwhile.
+    pub(super) fn walk(
+        &self,
+        mut visit: impl FnMut(Key, Timestamp, &[u8]) -> Result<(), SnapshotError>,
+    ) -> Result<(), SnapshotError> {
+        let (sled, config) = self.with(|database| {
+            database.verify()?;
+            Ok((database.sled.clone(), database.config.clone()))
+        })?;
+        let mut see = |key: &[u8], value: &[u8]| {
+            let key = stored::read_key(key).ok_or_else(unreadable)?;
+            let (_, gc_after, record) = stored::split_value(value).ok_or_else(unreadable)?;
+            visit(key, gc_after, record)
+        };
+        nudged(&sled, &config, || database::walk(&sled, &mut see))
     }
 
     /// Returns when everything written is on the disk. sled's flush calls `sync_file_range`, which

@@ -2,6 +2,7 @@
 //! share them.
 
 mod commits;
+mod copies;
 mod disk_trouble;
 mod durability;
 mod endings;

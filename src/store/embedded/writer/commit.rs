@@ -93,6 +93,7 @@ impl Writer {
                     }
                 }
                 Room::Full if self.journal.newest() - self.covered >= MAX_SEGMENTS => {
+                    self.stop_copying();
                     let failed = self.running.as_ref().and_then(|running| running.failed.clone());
                     return failed.map_or(Room::Waiting, |reason| {
                         Room::Refused(format!("the journal is full, because snapshot rounds fail: {reason}"))

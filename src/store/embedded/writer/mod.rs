@@ -12,6 +12,7 @@ use std::time::Duration;
 use self::closing::Closing;
 use self::rounds::Running;
 use super::changes::{Change, Changes, Overlay};
+use super::copy::CopyRequest;
 use super::health::Health;
 use super::journal::Journal;
 use super::message::{Batch, CloseReply, Message, RoundReply};
@@ -57,6 +58,8 @@ pub(super) struct Writer {
     round_wanted: bool,
     /// Who wants to know how the next round to begin ends.
     next_round_replies: Vec<RoundReply>,
+    /// Who wants a copy as of the next round's beginning.
+    next_copy: Option<CopyRequest>,
     /// The last segment that is no longer needed.
     covered: u64,
     /// Batches that are not written yet, in order.
@@ -91,6 +94,7 @@ impl Writer {
             running: None,
             round_wanted: false,
             next_round_replies: Vec::new(),
+            next_copy: None,
             covered,
             waiting: VecDeque::new(),
             unanswered: HashMap::new(),
@@ -149,11 +153,14 @@ impl Writer {
                 let _ = reply.send(keys.iter().map(|key| self.change_of(key).cloned()).collect());
             }
             Message::Tick(reply) => self.tick(reply),
+            Message::Copy(request) => self.copy(request),
             Message::Prepared(segment) => self.prepared(segment),
             Message::RoundEnded(result) => self.round_ended(result),
             Message::Close(reply) => {
                 self.closing.get_or_insert_default().replies.push(reply);
                 self.refuse_waiting("the store is closed");
+                self.next_copy = None;
+                self.stop_copying();
             }
             Message::Abandon => {}
         }

@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
+use super::super::super::CopyProgress;
 use super::super::changes::Changes;
+use super::super::copy::CopyRequest;
 use super::super::message::RoundReply;
 use super::super::round::Job;
 use super::super::segment::Segment;
@@ -24,6 +26,8 @@ pub(super) struct Running {
     pub(super) in_progress: bool,
     pub(super) failed: Option<String>,
     pub(super) replies: Vec<RoundReply>,
+    /// The copy that is made before it, if there is one.
+    pub(super) copying: Option<Arc<CopyProgress>>,
 }
 
 impl Writer {
@@ -60,6 +64,26 @@ impl Writer {
         self.go_on_with_rounds();
     }
 
+    /// Somebody wants a copy. It is made as of the beginning of the next round, which begins as soon as the
+    /// running one has ended.
+    pub(super) fn copy(&mut self, request: CopyRequest) {
+        if self.closing.is_some() {
+            request.refuse("the store is closed");
+        } else if self.next_copy.is_some() {
+            request.refuse("another copy is waiting to be made; try again when it is");
+        } else {
+            self.next_copy = Some(request);
+            self.go_on_with_rounds();
+        }
+    }
+
+    /// Copies are for those who have time: what writes wait for goes first.
+    pub(super) fn stop_copying(&mut self) {
+        if let Some(progress) = self.running.as_ref().and_then(|running| running.copying.as_ref()) {
+            progress.cancel();
+        }
+    }
+
     fn go_on_with_rounds(&mut self) {
         self.journal.ask_for_spare();
         match &self.running {
@@ -85,14 +109,17 @@ impl Writer {
         for reply in self.next_round_replies.drain(..) {
             let _ = reply.send(answer.clone());
         }
+        if let (Err(reason), Some(request)) = (answer, self.next_copy.take()) {
+            request.refuse(reason);
+        }
     }
 
     /// Begins a round, if there is something to do; says whether the journal goes on in a segment
     /// that is not part of it.
     pub(super) fn begin_round(&mut self, paced: bool) -> bool {
         let oldest_needed = self.covered + 1;
-        if !self.journal.newest_is_used() && self.journal.newest() == oldest_needed && self.recent.is_empty()
-        {
+        let nothing_new = !self.journal.newest_is_used() && self.recent.is_empty();
+        if nothing_new && self.journal.newest() == oldest_needed && self.next_copy.is_none() {
             return true;
         }
         let Some(segment) = self.journal.end_of_round() else { return false };
@@ -100,7 +127,13 @@ impl Writer {
         let changes = Arc::new(std::mem::replace(&mut self.recent, next));
         let round = Round { changes, segment, sequence: self.journal.last_sequence(), paced };
         let replies = std::mem::take(&mut self.next_round_replies);
-        self.running = Some(Running { round, in_progress: false, failed: None, replies });
+        let request = self.next_copy.take();
+        let copying = request.as_ref().map(|request| request.progress.clone());
+        if let Some(request) = request {
+            // If that thread has ended, nobody answers, which is an answer too.
+            let _ = self.jobs.send(Job::Copy(request, round.changes.clone()));
+        }
+        self.running = Some(Running { round, in_progress: false, failed: None, replies, copying });
         self.send_round();
         true
     }
@@ -131,7 +164,7 @@ impl Writer {
                 let _ = self.jobs.send(Job::Discard(running.round.changes));
                 let now = self.clock.now();
                 self.unanswered.retain(|_, gc_after| now < *gc_after);
-                if !self.next_round_replies.is_empty() {
+                if !self.next_round_replies.is_empty() || self.next_copy.is_some() {
                     self.begin_wanted_round();
                 }
             }

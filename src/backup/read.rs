@@ -1,0 +1,179 @@
+//! Reading an export back.
+
+use std::io::{self, BufRead, Read};
+
+use sha2::{Digest, Sha256};
+
+use super::line::{self, AnyHeader, EndLine, Header, HeaderLine, Line, NAME};
+use super::{Content, FORMAT, Item};
+use crate::delivery::tracker;
+use crate::shard::record;
+use crate::store::Key;
+
+/// The longest line that is read, in bytes. The longest that is written has some ten thousand.
+const LONGEST_LINE: u64 = 1024 * 1024;
+
+/// Why a file is no export, or not a whole one. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// It could not be read.
+    #[error("read the export: {0}")]
+    Io(#[from] io::Error),
+    /// It begins otherwise.
+    #[error(
+        "line 1 is not the first line of an export of onceward; name a file that `onceward export` has written"
+    )]
+    NoExport,
+    /// A newer program wrote it.
+    #[error(
+        "the export has format {found}, written by onceward {program}, and this program reads up to {FORMAT}; import it \
+         with that version"
+    )]
+    Newer {
+        /// Its format.
+        found: u32,
+        /// Who wrote it.
+        program: String,
+    },
+    /// A line is not as it was written.
+    #[error("line {line}: {what}; use another copy of the file, or export again")]
+    Damaged {
+        /// Which, from 1.
+        line: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// It is not whole.
+    #[error(
+        "the export ends behind line {lines}, without its last line: it was cut off, or is still being written; use \
+         another copy of the file, or export again"
+    )]
+    Cut {
+        /// How many lines there are.
+        lines: u64,
+    },
+}
+
+/// Reads an export, record by record. It is whole only when [`Reader::next_item`] has said `None`.
+pub struct Reader<R> {
+    from: R,
+    sum: Sha256,
+    line: u64,
+    records: u64,
+    last: Option<Key>,
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads the first line.
+    ///
+    /// # Errors
+    /// [`ImportError`], when it is none or that of a newer format.
+    pub fn begin(from: R) -> Result<(Header, Self), ImportError> {
+        let (sum, bytes) = (Sha256::new(), Vec::new());
+        let mut reader = Self { from, sum, line: 0, records: 0, last: None, bytes, ended: false };
+        if !reader.next_line()? {
+            return Err(ImportError::NoExport);
+        }
+        // Before anything that may be otherwise in another format.
+        let any: AnyHeader = serde_json::from_slice(&reader.bytes).map_err(|_| ImportError::NoExport)?;
+        if any.is != NAME {
+            return Err(ImportError::NoExport);
+        }
+        if any.format > FORMAT {
+            // It goes to a terminal, and anybody may have written it.
+            let program = any.program.chars().filter(|c| c.is_ascii_graphic()).take(20).collect();
+            return Err(ImportError::Newer { found: any.format, program });
+        }
+        let header: HeaderLine = reader.parsed()?;
+        reader.sum.update(&reader.bytes);
+        reader.sum.update(b"\n");
+        Ok((header.into(), reader))
+    }
+
+    /// The next record; `None` behind the last, when all sums were right.
+    ///
+    /// # Errors
+    /// [`ImportError`]; what was read before it is then not to be used.
+    pub fn next_item(&mut self) -> Result<Option<Item>, ImportError> {
+        if self.ended {
+            return Ok(None);
+        }
+        if !self.next_line()? {
+            return Err(ImportError::Cut { lines: self.line });
+        }
+        let (gc_after, content) = match self.parsed()? {
+            Line::End(end) => return self.end(&end).map(|()| None),
+            Line::Number(line) => {
+                let gc_after = line.gc_after.0;
+                let (service, number, state) = line.read().map_err(|what| self.damaged(what))?;
+                (gc_after, Content::Number(service, number, state))
+            }
+            Line::Sends(line) => {
+                let gc_after = line.gc_after.0;
+                let (key, track) = line.read().map_err(|what| self.damaged(what))?;
+                (gc_after, Content::Sends(key, track))
+            }
+        };
+        self.sum.update(&self.bytes);
+        self.sum.update(b"\n");
+        self.records += 1;
+        let key = match &content {
+            Content::Number(service, number, _) => record::key_of(*service, *number),
+            Content::Sends(key, _) => tracker::key_of(*key),
+        };
+        match self.last.replace(key) {
+            Some(last) if last == key => Err(self.damaged("the record is there twice")),
+            Some(last) if last > key => Err(self.damaged("the record is out of order")),
+            _ => Ok(Some(Item { gc_after, content })),
+        }
+    }
+
+    /// The number of the line that was read last.
+    pub const fn line(&self) -> u64 {
+        self.line
+    }
+
+    fn end(&mut self, end: &EndLine) -> Result<(), ImportError> {
+        if end.records != self.records {
+            let what = format!("there are {} records, and {} were written", self.records, end.records);
+            return Err(self.damaged(what));
+        }
+        if end.sha256 != base16ct::lower::encode_string(&self.sum.finalize_reset()) {
+            return Err(self.damaged("the sum of all lines is not the one that was written"));
+        }
+        if self.next_line()? {
+            return Err(self.damaged("there is more behind the last line"));
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    fn next_line(&mut self) -> Result<bool, ImportError> {
+        self.bytes.clear();
+        self.from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.bytes)?;
+        if self.bytes.is_empty() {
+            return Ok(false);
+        }
+        self.line += 1;
+        if self.bytes.pop() == Some(b'\n') {
+            return Ok(true);
+        }
+        if self.bytes.len() as u64 + 1 >= LONGEST_LINE {
+            return Err(self.damaged("the line is longer than any can be"));
+        }
+        Err(ImportError::Cut { lines: self.line })
+    }
+
+    fn parsed<T: serde::de::DeserializeOwned>(&self) -> Result<T, ImportError> {
+        let json = line::checked(&self.bytes).ok_or_else(|| {
+            self.damaged("the line is not as it was written: its sum (crc32c) is missing or another")
+        })?;
+        serde_json::from_slice(&json).map_err(|error| self.damaged(error.to_string()))
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> ImportError {
+        ImportError::Damaged { line: self.line, what: what.into() }
+    }
+}

@@ -1,0 +1,208 @@
+//! `onceward import`: an export into a data directory of its own.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, stdin};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::progress::Progress;
+use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
+use crate::app::{KeyError, load_or_create};
+use crate::backup::{Header, ImportError, Reader};
+use crate::cli::Answer;
+use crate::cli::args::ImportArgs;
+use crate::clock::{Clock, SystemClock};
+use crate::config::StorageSettings;
+use crate::delivery::tracker::TrackRecordError;
+use crate::domain::Timestamp;
+use crate::engine::key_fingerprint;
+use crate::store::{NewStore, OpenError, check_new};
+
+/// Bytes read at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A clock that is further behind the export than this gets a warning.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+enum ImportCommandError {
+    #[error("open {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(
+        "there is no server key in {}; put the server.key that the data was written with there, name it with --key-file or \
+         ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept then, and whoever waits for a code has to ask \
+         for a new one",
+        .0.display()
+    )]
+    NoKey(PathBuf),
+    #[error(
+        "the export was written with another server key, so none of its codes could be checked; put the server.key that it \
+         was written with into {}, name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts \
+         are kept then, and whoever waits for a code has to ask for a new one",
+        .0.display()
+    )]
+    OtherKey(PathBuf),
+    #[error(transparent)]
+    Record(#[from] TrackRecordError),
+}
+
+impl ImportCommandError {
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Import(ImportError::Io(_)) => EXIT_FAILED,
+            Self::Import(_) => EXIT_DAMAGED,
+            Self::File { .. }
+            | Self::Open(_)
+            | Self::Key(_)
+            | Self::NoKey(_)
+            | Self::OtherKey(_)
+            | Self::Record(_) => EXIT_FAILED,
+        }
+    }
+}
+
+/// What became of the records.
+#[derive(Default)]
+struct Imported {
+    numbers: u64,
+    sends: u64,
+    /// They do not matter any more.
+    ended: u64,
+    codes_dropped: u64,
+    behind: Duration,
+}
+
+/// Imports.
+pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
+    let key_file = args.key_file.clone().or_else(|| settings.server_key_file.clone());
+    let mut progress = Progress::of("importing", args.quiet);
+    let mut begun = false;
+    let imported = import(args, &settings.data_dir, key_file.as_deref(), &mut progress, &mut begun);
+    progress.end();
+    match imported {
+        Ok(imported) => said(&imported, args, &settings.data_dir),
+        Err(error) => {
+            let mut answer = failed(error.exit_code(), &error);
+            if begun {
+                let path = settings.data_dir.display();
+                answer.err.push_str(&format!(
+                    "nothing was imported: {path} cannot be used before an import into it succeeds; run the command again, or \
+                     remove everything in it but server.key\n"
+                ));
+            }
+            answer
+        }
+    }
+}
+
+fn said(imported: &Imported, args: &ImportArgs, data_dir: &Path) -> Answer {
+    let Imported { numbers, sends, ended, codes_dropped, behind } = imported;
+    let mut err = String::new();
+    if *behind > CLOCK_TOLERANCE {
+        err = format!(
+            "warning: the clock of this machine is {} s behind the export; set it, or lockouts last longer\n",
+            behind.as_secs()
+        );
+    }
+    let out = if args.json {
+        let line =
+            json!({"numbers": numbers, "sends": sends, "ended": ended, "codes_dropped": codes_dropped});
+        format!("{line}\n")
+    } else if args.quiet {
+        String::new()
+    } else {
+        let mut out = format!(
+            "imported {numbers} numbers and the sends of {sends} verifications into {}\n",
+            data_dir.display()
+        );
+        if *ended > 0 {
+            out.push_str(&format!("left out {ended} that have ended since\n"));
+        }
+        if *codes_dropped > 0 {
+            out.push_str(&format!("dropped {codes_dropped} codes and messages that were still to be sent\n"));
+        }
+        out
+    };
+    Answer { code: 0, out, err }
+}
+
+fn import(
+    args: &ImportArgs,
+    data_dir: &Path,
+    key_file: Option<&Path>,
+    progress: &mut Progress,
+    begun: &mut bool,
+) -> Result<Imported, ImportCommandError> {
+    // Before a long file is read, and before a key is made.
+    check_new(data_dir)?;
+    let (header, mut reader) = Reader::begin(open(&args.file)?)?;
+    let fingerprint = key(&header, data_dir, key_file, args.drop_codes)?;
+    progress.expect(header.numbers + header.sends);
+    let now = SystemClock::start().now();
+    let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
+    let mut store = NewStore::begin(data_dir, fingerprint)?;
+    *begun = true;
+    while let Some(item) = reader.next_item()? {
+        progress.at(reader.line());
+        let (item, dropped) = if args.drop_codes { item.without_codes() } else { (item, false) };
+        imported.codes_dropped += u64::from(dropped);
+        take(&mut store, &item, now, &mut imported)?;
+    }
+    progress.now("finishing");
+    store.finish()?;
+    Ok(imported)
+}
+
+fn take(
+    store: &mut NewStore,
+    item: &crate::backup::Item,
+    now: Timestamp,
+    imported: &mut Imported,
+) -> Result<(), ImportCommandError> {
+    // What says nothing without its code has no record.
+    let Some(entry) = item.encode()? else { return Ok(()) };
+    if item.has_ended(now) {
+        imported.ended += 1;
+        return Ok(());
+    }
+    match entry.key.kind {
+        crate::store::Kind::Number => imported.numbers += 1,
+        crate::store::Kind::Track => imported.sends += 1,
+    }
+    Ok(store.add(entry.key, entry.gc_after, entry.record)?)
+}
+
+fn open(file: &Path) -> Result<Box<dyn BufRead>, ImportCommandError> {
+    if file == Path::new("-") {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, stdin())));
+    }
+    let opened =
+        File::open(file).map_err(|source| ImportCommandError::File { path: file.to_owned(), source })?;
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, opened)))
+}
+
+/// The fingerprint of the key that the new data directory belongs to.
+fn key(
+    header: &Header,
+    data_dir: &Path,
+    key_file: Option<&Path>,
+    drop_codes: bool,
+) -> Result<[u8; 16], ImportCommandError> {
+    let there = key_file.is_some() || data_dir.join("server.key").exists();
+    if !there && !drop_codes {
+        return Err(ImportCommandError::NoKey(data_dir.to_owned()));
+    }
+    let fingerprint = key_fingerprint(&load_or_create(data_dir, key_file)?);
+    if base16ct::lower::encode_string(&fingerprint) != header.key && !drop_codes {
+        return Err(ImportCommandError::OtherKey(data_dir.to_owned()));
+    }
+    Ok(fingerprint)
+}

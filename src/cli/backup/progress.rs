@@ -1,0 +1,93 @@
+//! Tells whoever waits how far it is.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::clock::{Clock, SystemClock};
+use crate::domain::Timestamp;
+
+/// The time between two lines where there is no terminal to draw on.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Looking at the clock costs as much as a small record does.
+const RECORDS_PER_LOOK: u64 = 1024;
+
+/// A bar on a terminal, lines elsewhere, nothing if nobody wants it.
+pub(super) struct Progress {
+    shown: Shown,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines { what: &'static str, clock: SystemClock, said: Timestamp, total: Option<u64> },
+    Nothing,
+}
+
+impl Progress {
+    /// `what` is what is going on, such as "exporting".
+    pub(super) fn of(what: &'static str, quiet: bool) -> Self {
+        let shown = if quiet {
+            Shown::Nothing
+        } else if stderr().is_terminal() {
+            let bar = ProgressBar::no_length().with_message(what);
+            // A template that is written here is one.
+            if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}")
+            {
+                bar.set_style(style);
+            }
+            Shown::Bar(bar)
+        } else {
+            let clock = SystemClock::start();
+            Shown::Lines { what, clock, said: clock.now(), total: None }
+        };
+        Self { shown }
+    }
+
+    /// How many there will be.
+    pub(super) fn expect(&mut self, records: u64) {
+        match &mut self.shown {
+            Shown::Bar(bar) => bar.set_length(records),
+            Shown::Lines { total, .. } => *total = Some(records),
+            Shown::Nothing => {}
+        }
+    }
+
+    /// There were so many so far.
+    pub(super) fn at(&mut self, records: u64) {
+        match &mut self.shown {
+            Shown::Bar(bar) => {
+                if records.is_multiple_of(RECORDS_PER_LOOK) {
+                    bar.set_position(records);
+                }
+            }
+            Shown::Lines { what, clock, said, total } => {
+                if !records.is_multiple_of(RECORDS_PER_LOOK) || clock.now().since(*said) < EVERY {
+                    return;
+                }
+                *said = clock.now();
+                let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+                // Who closed it does not want to know.
+                let _ = writeln!(stderr(), "{what}: {records}{of} records");
+            }
+            Shown::Nothing => {}
+        }
+    }
+
+    /// Another part of the work begins.
+    pub(super) fn now(&mut self, doing: &'static str) {
+        match &mut self.shown {
+            Shown::Bar(bar) => bar.set_message(doing),
+            Shown::Lines { what, .. } => *what = doing,
+            Shown::Nothing => {}
+        }
+    }
+
+    /// It is over, however it ended.
+    pub(super) fn end(self) {
+        if let Shown::Bar(bar) = self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Where the records come from: the server that runs, or the directory when none does.
+
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use super::progress::Progress;
+use crate::clock::{Clock, SystemClock};
+use crate::control::{ControlError, CopyNews, ask_copy};
+use crate::domain::Timestamp;
+use crate::store::{CopyProgress, CopyReader, Counts, OpenError, ReadOnly, key_fingerprint_in};
+
+/// Bytes read at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Why there is nothing to read. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("there is no data in {0} yet; name the server's data directory with --data-dir or --config")]
+    NoData(String),
+    #[error(
+        "a server uses the data directory {0} but does not answer on its control socket: it is starting or stopping, \
+         or its log says why it has none; try again, or stop it first"
+    )]
+    NoSocket(String),
+    #[error(transparent)]
+    Open(OpenError),
+}
+
+/// Every record as of one moment.
+pub(super) struct Source {
+    pub(super) records: CopyReader<BufReader<Box<dyn Read>>>,
+    pub(super) counts: Counts,
+    pub(super) key: String,
+    pub(super) at: Timestamp,
+    /// Whether a server runs.
+    pub(super) served: bool,
+    /// Held while it is being read, so that no server begins to write.
+    _held: Option<ReadOnly>,
+}
+
+impl Source {
+    pub(super) fn open(data_dir: &Path, progress: &mut Progress) -> Result<Self, SourceError> {
+        match Self::of_server(data_dir, progress) {
+            // Without a socket the server may still run: then the directory says that it is in use.
+            Err(SourceError::Control(ControlError::NobodyListens(_) | ControlError::PathTooLong(_))) => {
+                Self::of_directory(data_dir, progress)
+            }
+            found => found,
+        }
+    }
+
+    /// Of a server that runs.
+    pub(super) fn of_server(data_dir: &Path, progress: &mut Progress) -> Result<Self, SourceError> {
+        let mut counts = Counts::default();
+        let stream = ask_copy(data_dir, |news| match news {
+            CopyNews::Copied(records) => progress.at(records),
+            CopyNews::Complete { numbers, sends } => counts = Counts { numbers, tracks: sends },
+        })?;
+        // All of it was there before this moment, and nothing that came after.
+        let at = SystemClock::start().now();
+        let key = key_fingerprint_in(data_dir).map_err(SourceError::Open)?;
+        Ok(Self { records: reader(Box::new(stream)), counts, key, at, served: true, _held: None })
+    }
+
+    fn of_directory(data_dir: &Path, progress: &mut Progress) -> Result<Self, SourceError> {
+        let directory = open(data_dir)?;
+        if directory.is_new().map_err(SourceError::Open)? {
+            return Err(SourceError::NoData(data_dir.display().to_string()));
+        }
+        let at = SystemClock::start().now();
+        progress.now("reading the data directory");
+        let copied = directory.copy(at, &CopyProgress::default()).map_err(SourceError::Open)?;
+        let key = directory.key_fingerprint().to_owned();
+        let (records, counts) = (reader(Box::new(copied.file)), copied.counts);
+        Ok(Self { records, counts, key, at, served: false, _held: Some(directory) })
+    }
+}
+
+/// A data directory that no server uses.
+pub(super) fn open(data_dir: &Path) -> Result<ReadOnly, SourceError> {
+    let shown =
+        || std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).display().to_string();
+    ReadOnly::open(data_dir).map_err(|error| match error {
+        OpenError::InUse { .. } => SourceError::NoSocket(shown()),
+        OpenError::Io { ref path, ref source, .. }
+            if source.kind() == std::io::ErrorKind::NotFound && !holds_data(data_dir, path) =>
+        {
+            SourceError::NoData(shown())
+        }
+        OpenError::Io { ref path, ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            SourceError::Open(OpenError::FormatMissing { path: path.clone() })
+        }
+        error => SourceError::Open(error),
+    })
+}
+
+/// Whether there is something beside the file that is missing.
+fn holds_data(data_dir: &Path, missing: &Path) -> bool {
+    missing.ends_with("FORMAT") && ["journal", "snapshot"].iter().any(|name| data_dir.join(name).exists())
+}
+
+fn reader(from: Box<dyn Read>) -> CopyReader<BufReader<Box<dyn Read>>> {
+    CopyReader::new(BufReader::with_capacity(BUFFER_BYTES, from))
+}

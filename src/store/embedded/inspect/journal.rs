@@ -1,0 +1,163 @@
+//! A look at every change set of the journal that does not end at the first one that is damaged.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::super::account::Account;
+use super::super::error::OpenError;
+use super::super::frame::{self, Frame, FrameKind};
+use super::super::segment::{self, HEADER_BYTES, Header};
+use super::super::{extent, replay};
+use super::examine::{Examined, Finding};
+use crate::store::Entry;
+
+/// What to do about a damaged segment.
+const ADVICE: &str =
+    "restore the data directory from a backup, or see \"When a start is refused\" in docs/data-directory.md";
+
+/// Looks at the segments that a start would read.
+pub(super) struct Look<'a> {
+    pub(super) examined: &'a mut Examined,
+    /// What is wrong with a record.
+    pub(super) judge: &'a dyn Fn(&Entry) -> Result<(), String>,
+    /// Receives what is wrong.
+    pub(super) found: &'a mut dyn FnMut(Finding),
+    /// The change set that is to come next.
+    expected: u64,
+    /// A segment whose end cannot be read, which is no damage in the last one.
+    open_end: Option<(PathBuf, u64, u64)>,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn new(
+        examined: &'a mut Examined,
+        judge: &'a dyn Fn(&Entry) -> Result<(), String>,
+        found: &'a mut dyn FnMut(Finding),
+        account: &Account,
+    ) -> Self {
+        Self { examined, judge, found, expected: account.covered_sequence + 1, open_end: None }
+    }
+
+    /// Says whether nothing was found to be wrong.
+    pub(super) fn at(mut self, journal: &Path, covered: u64) -> Result<(), OpenError> {
+        let mut next = covered + 1;
+        for number in replay::numbers(journal)?.into_iter().filter(|number| *number > covered) {
+            for missing in next..number {
+                let path = segment::path(journal, missing);
+                self.wrong(&path, None, "it is missing, and with it changes that were acknowledged".into());
+            }
+            next = number + 1;
+            let path = segment::path(journal, number);
+            let mut bytes = Vec::new();
+            let read =
+                File::open(&path).and_then(|mut file| extent::read_written_part(&mut file, &mut bytes));
+            match read {
+                Ok(()) => self.segment(&path, number, &bytes),
+                Err(error) => self.wrong(&path, None, format!("it cannot be read: {error}")),
+            }
+        }
+        if let Some((path, at, bytes)) = self.open_end.take() {
+            self.examined.torn = Some((path, at, bytes));
+        }
+        Ok(())
+    }
+
+    fn segment(&mut self, path: &Path, number: u64, bytes: &[u8]) {
+        let begin = match Header::decode(bytes) {
+            Some(header) if header.number == number => HEADER_BYTES,
+            Some(header) => {
+                let what = format!("it is segment {} under the name of another", header.number);
+                self.wrong(path, Some(0), what);
+                HEADER_BYTES
+            }
+            None => match frame::find(bytes, 0, 0) {
+                Some((at, _)) => {
+                    self.wrong(
+                        path,
+                        Some(0),
+                        format!("its header cannot be read, but there is a change set at byte {at}"),
+                    );
+                    at
+                }
+                // Never written to, or what is left of a first write that nobody was told of.
+                None => {
+                    if bytes.iter().any(|byte| *byte != 0) && self.open_end.is_none() {
+                        self.open_end = Some((path.to_owned(), 0, bytes.len() as u64));
+                    }
+                    return;
+                }
+            },
+        };
+        if let Some((path, at, _)) = self.open_end.take() {
+            self.wrong(
+                &path,
+                usize::try_from(at).ok(),
+                "what is here cannot be read, and a later segment goes on behind it".into(),
+            );
+        }
+        self.examined.segments += 1;
+        self.frames(path, bytes, begin);
+    }
+
+    fn frames(&mut self, path: &Path, bytes: &[u8], mut at: usize) {
+        loop {
+            if let Some(frame) = frame::decode(&bytes[at..]) {
+                self.frame(path, at, &frame);
+                at += frame.bytes;
+                continue;
+            }
+            match frame::find(bytes, at, self.expected) {
+                Some((next, frame)) => {
+                    let (expected, found) = (self.expected, frame.sequence);
+                    let what = format!(
+                        "what is here cannot be read: change set {expected} should be, and change set {found} comes at byte \
+                         {next}"
+                    );
+                    self.wrong(path, Some(at), what);
+                    self.expected = frame.sequence;
+                    at = next;
+                }
+                None => {
+                    let rest = bytes.len() - at;
+                    if bytes[at..].iter().any(|byte| *byte != 0) {
+                        self.open_end = Some((path.to_owned(), at as u64, rest as u64));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self, path: &Path, at: usize, frame: &Frame<'_>) {
+        if frame.sequence != self.expected {
+            let what = format!("change set {} is here, and {} should be", frame.sequence, self.expected);
+            self.wrong(path, Some(at), what);
+        }
+        self.expected = frame.sequence + 1;
+        self.examined.change_sets += 1;
+        self.examined.closed_in_order = frame.kind == FrameKind::Closed;
+        self.examined.oldest = Some(self.examined.oldest.map_or(frame.time, |oldest| oldest.min(frame.time)));
+        self.examined.newest = self.examined.newest.max(Some(frame.time));
+        let Some(records) = frame.records() else {
+            let what = format!("change set {} has records that this program cannot read", frame.sequence);
+            return self.wrong(path, Some(at), what);
+        };
+        for record in records {
+            self.examined.journal_records += 1;
+            let Some(put) = record.put else { continue };
+            let entry =
+                Entry { key: record.key, gc_after: record.gc_after, record: Bytes::copy_from_slice(put) };
+            if let Err(what) = (self.judge)(&entry) {
+                let what = format!("in change set {}, {what}", frame.sequence);
+                self.wrong(path, Some(at), what);
+            }
+        }
+    }
+
+    fn wrong(&mut self, path: &Path, at: Option<usize>, what: String) {
+        let at = at.map(|at| at as u64);
+        (self.found)(Finding { path: path.to_owned(), at, what, advice: ADVICE });
+    }
+}
