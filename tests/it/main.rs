@@ -22,6 +22,7 @@ mod lifecycle;
 mod log;
 mod numbers;
 mod parallel;
+mod power_loss;
 mod privacy;
 mod restart;
 mod storage_trouble;

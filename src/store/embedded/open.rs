@@ -23,7 +23,7 @@ use super::progress::Progress;
 use super::replay::{self, Replayed};
 use super::round::{Job, Rounds};
 use super::segment::Segment;
-use super::snapshot::{Round, Snapshot};
+use super::snapshot::{self, Round, Snapshot};
 use super::watch::Watch;
 use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Settings, Writer};
 use crate::clock::Clock;
@@ -89,7 +89,15 @@ impl EmbeddedStore {
         let found = directory.state(options.key_fingerprint)?;
         let snapshot = match found.state {
             State::Creating => create(&directory, options, &disk)?,
-            State::Complete => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
+            State::Complete => {
+                match snapshot::settle(&directory.snapshot, &*disk) {
+                    // What is missing is said when it is opened.
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(OpenError::io("sync", &directory.snapshot)(error));
+                    }
+                    _ => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
+                }
+            }
         };
         let snapshot = Arc::new(snapshot);
         let account = snapshot.account().map_err(not_usable)?;

@@ -11,21 +11,28 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::fs::Advice;
 
 use super::account::Account;
-use super::changes::Changes;
+use super::changes::{Change, Changes};
 use super::database::{self, Database, SnapshotError, drop_quietly, guarded, unreadable};
 use super::disk::{Disk, Step};
 use super::stored::{self, Found};
 use crate::domain::Timestamp;
 use crate::store::{Key, Kind, Revision};
 
-/// Changes per batch: a few milliseconds of work.
-const BATCH: usize = 256;
+/// Changes per batch, and the bytes of their records. Each batch is synced before the next, because of
+/// how sled's log is read after a power cut: the header of a segment says up to where the ones before it
+/// are whole, and sled believes that, though it has not really synced them; and it writes over a segment
+/// when the copies of its pages are two segments old. So no more than one of its segments (512 KiB) may
+/// ever wait for a sync. A record takes up to some 3 KiB of its log, with the pages around it and those
+/// that are moved out of old segments.
+const BATCH: usize = 64;
+const BATCH_BYTES: usize = 8 * 1024;
 
 /// The pause after a batch, so that a round leaves the processor to the answers.
-const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_micros(250);
 
 /// The fewest keys looked at per round to find records that no longer matter.
 const EXPIRY_KEYS: usize = 4096;
@@ -95,8 +102,13 @@ impl Snapshot {
             Ok(database.generation)
         })?;
         let sorted = round.changes.sorted();
-        for changes in sorted.chunks(BATCH) {
-            self.with_same(generation, |database| database.write(changes, now))?;
+        let mut rest = sorted.as_slice();
+        while !rest.is_empty() {
+            let (changes, behind) = rest.split_at(batch_at_front_of(rest));
+            rest = behind;
+            self.with_same(generation, |database| {
+                self.synced(database, |database| database.write(changes, now))
+            })?;
             self.disk.reached(Step::Batch);
             if round.paced {
                 std::thread::sleep(PAUSE);
@@ -106,7 +118,9 @@ impl Snapshot {
         let looked_at = EXPIRY_KEYS.max(sorted.len().saturating_mul(4));
         for from in (0..looked_at).step_by(BATCH) {
             let keys = BATCH.min(looked_at - from);
-            let at_the_end = self.with_same(generation, |database| database.expire(keys, now))?;
+            let at_the_end = self.with_same(generation, |database| {
+                self.synced(database, |database| database.expire(keys, now))
+            })?;
             if at_the_end {
                 break;
             }
@@ -167,27 +181,27 @@ impl Snapshot {
     fn sync(&self, generation: u64) -> Result<(), SnapshotError> {
         self.with_same(generation, |database| {
             database.sled.flush()?;
-            self.sync_files(&self.path).map_err(|error| {
-                SnapshotError::Failed(format!("cannot sync {}: {error}", self.path.display()))
-            })
+            sync_files(&self.path, &*self.disk).map_err(|error| self.not_synced(&error))
         })
     }
 
-    fn sync_files(&self, directory: &Path) -> io::Result<()> {
-        for entry in std::fs::read_dir(directory)? {
-            let entry = entry?;
-            make_private(&entry)?;
-            if entry.file_type()?.is_dir() {
-                self.sync_files(&entry.path())?;
-                continue;
-            }
-            match self.disk.sync_file(&entry.path()) {
-                // sled removes its old files on a thread of its own.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                result => result?,
-            }
+    /// Carries out one batch and, if it changed something, returns when that is on the disk.
+    fn synced<T>(
+        &self,
+        database: &mut Database,
+        batch: impl FnOnce(&mut Database) -> Result<T, SnapshotError>,
+    ) -> Result<T, SnapshotError> {
+        let before = database.account;
+        let result = batch(database)?;
+        if database.account != before {
+            database.sled.flush()?;
+            self.disk.sync_file(&self.path.join("db")).map_err(|error| self.not_synced(&error))?;
         }
-        self.disk.sync_dir(directory)
+        Ok(result)
+    }
+
+    fn not_synced(&self, error: &io::Error) -> SnapshotError {
+        SnapshotError::Failed(format!("cannot sync {}: {error}", self.path.display()))
     }
 
     /// Closes the database for good, flushed.
@@ -210,6 +224,7 @@ impl Snapshot {
         }
         if slot.database.is_none() {
             slot.generation += 1;
+            settle(&self.path, &*self.disk).map_err(|error| self.not_synced(&error))?;
             slot.database = Some(Database::open(&self.path, slot.generation)?);
         }
         let Some(database) = &mut slot.database else {
@@ -256,6 +271,49 @@ impl Snapshot {
     fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many of these changes are one batch.
+fn batch_at_front_of(changes: &[(&Key, &Change)]) -> usize {
+    let (mut count, mut bytes) = (0, 0);
+    for (_, change) in changes.iter().take(BATCH) {
+        bytes += change.put.as_ref().map_or(0, Bytes::len);
+        if count > 0 && bytes > BATCH_BYTES {
+            break;
+        }
+        count += 1;
+    }
+    count
+}
+
+/// What has to happen before sled opens its files. A killed process may have left them in the system's
+/// cache only, and sled builds on what it reads, so they are synced. And a copy of its page table that it
+/// had begun to write must go: it takes that for a whole one, and refuses it. It does without.
+pub(super) fn settle(path: &Path, disk: &dyn Disk) -> io::Result<()> {
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating")) {
+            disk.remove(&path.join(name))?;
+        }
+    }
+    sync_files(path, disk)
+}
+
+fn sync_files(directory: &Path, disk: &dyn Disk) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        make_private(&entry)?;
+        if entry.file_type()?.is_dir() {
+            sync_files(&entry.path(), disk)?;
+            continue;
+        }
+        match disk.sync_file(&entry.path()) {
+            // sled removes its old files on a thread of its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
+        }
+    }
+    disk.sync_dir(directory)
 }
 
 /// sled creates its files as the process's umask says, which often lets everybody read them.
