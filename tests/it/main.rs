@@ -6,6 +6,7 @@
 
 mod as_built;
 mod bad_bodies;
+mod belief;
 mod bounds;
 mod command_line;
 mod config_compat;

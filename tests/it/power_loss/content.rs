@@ -102,9 +102,11 @@ impl Content {
     pub fn changes_to(&self, other: &Self) -> Vec<Change> {
         let zeros = Arc::new(vec![0; index(PAGE)]);
         let mut changes = Vec::new();
-        let pages: std::collections::BTreeSet<u64> = self.pages.keys().chain(other.pages.keys()).copied().collect();
+        let pages: std::collections::BTreeSet<u64> =
+            self.pages.keys().chain(other.pages.keys()).copied().collect();
         for page in pages {
-            let (old, new) = (self.pages.get(&page).unwrap_or(&zeros), other.pages.get(&page).unwrap_or(&zeros));
+            let (old, new) =
+                (self.pages.get(&page).unwrap_or(&zeros), other.pages.get(&page).unwrap_or(&zeros));
             let length = PAGE.min(other.length.saturating_sub(page * PAGE));
             if length > 0 && old[..index(length)] != new[..index(length)] {
                 changes.push(Change::Write(page * PAGE, Arc::new(new[..index(length)].to_vec())));

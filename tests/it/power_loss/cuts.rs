@@ -43,6 +43,16 @@ impl Cuts {
         Self { seed: number("POWER_SEED", 20_251_120), count: usize::try_from(count).unwrap(), again }
     }
 
+    /// From where randomness comes.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     /// Loads, cuts, and looks.
     pub fn run(self, load: impl FnOnce(u64) -> Watched) {
         println!("POWER_SEED={} POWER_CUTS={}", self.seed, self.count);
@@ -103,12 +113,34 @@ impl Cuts {
     }
 }
 
+/// Whether any of so many cuts loses something when the syncs of such files count for nothing. Then the
+/// test of the other syncs means something.
+pub fn notices_without_syncs_of(deaf_to: &str, watched: &Watched, seed: u64) -> bool {
+    let events = trace::read(&watched.traces());
+    let promises = Promises::read(&watched.promises());
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut disk = Disk::without_syncs_of(deaf_to);
+    let mut happened = 0;
+    places(&events, 150, &mut rng).into_iter().any(|event| {
+        events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
+        happened = event;
+        let looked = look(&disk, rng.random(), &promises.at(events[event - 1].0));
+        if let Err(why) = &looked {
+            println!("without syncs of {deaf_to}, behind event {event}: {why}");
+        }
+        looked.is_err()
+    })
+}
+
 /// Half of the cuts anywhere, half beside what changes names, lengths, or what is synced.
-fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<usize> {
+pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<usize> {
     let first = events.iter().position(|(_, event)| matches!(event, Event::HasAll)).expect("a beginning") + 1;
     let special: Vec<usize> = (first + 1..events.len())
         .filter(|at| {
-            !matches!(events[*at].1, Event::Write { .. } | Event::HasData { .. } | Event::HasFile { .. } | Event::Nothing)
+            !matches!(
+                events[*at].1,
+                Event::Write { .. } | Event::HasData { .. } | Event::HasFile { .. } | Event::Nothing
+            )
         })
         .flat_map(|at| [at, at + 1])
         .collect();

@@ -11,8 +11,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use rand::rngs::StdRng;
 use rand::RngExt;
+use rand::rngs::StdRng;
 
 use super::content::{Change, Content};
 use super::trace::Event;
@@ -44,6 +44,9 @@ pub struct Disk {
     /// Which event each sync in progress began with.
     syncs: HashMap<u64, u64>,
     found: Option<Found>,
+    /// Files whose names end like this, and directories, are as if nobody had synced them.
+    deaf_to: Option<String>,
+    names: HashMap<usize, String>,
     /// Whether a first process found what was there, which counts as synced.
     begun: bool,
 }
@@ -56,13 +59,19 @@ struct Found {
 }
 
 impl Disk {
+    /// A disk that does nothing when it is asked to sync what is named like this.
+    pub fn without_syncs_of(name: &str) -> Self {
+        Self { deaf_to: Some(name.to_owned()), ..Self::default() }
+    }
+
     /// The next event happens.
     pub fn happens(&mut self, event: &Event) {
         self.events += 1;
         match event {
             Event::HasDir { parent, ino, name } => self.has_dir(*parent, *ino, name),
             Event::HasFile { parent, ino, bytes, name } => {
-                let object = self.object(*ino, || Object::File { synced: Content::default(), changes: vec![] });
+                let object =
+                    self.object(*ino, || Object::File { synced: Content::default(), changes: vec![] });
                 let parent = self.by_ino[parent];
                 let found = self.found.get_or_insert_default();
                 found.dirs.get_mut(&parent).expect("its directory").insert(name.clone(), object);
@@ -70,7 +79,8 @@ impl Disk {
             }
             Event::HasData { ino, at, data } => {
                 let object = self.by_ino[ino];
-                let file = self.found.as_mut().and_then(|found| found.files.get_mut(&object)).expect("a file");
+                let file =
+                    self.found.as_mut().and_then(|found| found.files.get_mut(&object)).expect("a file");
                 file.make_where(&Change::Write(*at, Arc::new(data.clone())), |_| true);
             }
             Event::HasAll => self.has_all(),
@@ -164,11 +174,14 @@ impl Disk {
     fn make(&mut self, parent: u64, ino: u64, name: &str, object: Object) {
         self.by_ino.remove(&ino);
         let object = self.object(ino, || object);
+        self.names.insert(object, name.to_owned());
         self.rename_in(parent, Naming::Name(name.to_owned(), object));
     }
 
     fn rename_in(&mut self, parent: u64, naming: Naming) {
-        let Object::Dir { changes, .. } = &mut self.objects[self.by_ino[&parent]] else { panic!("a directory") };
+        let Object::Dir { changes, .. } = &mut self.objects[self.by_ino[&parent]] else {
+            panic!("a directory")
+        };
         changes.push((self.events, naming));
     }
 
@@ -180,7 +193,8 @@ impl Disk {
     /// If the length is not what it should be, a call that the shim does not see has changed it.
     fn has_length(&mut self, ino: u64, bytes: u64) {
         let Object::File { synced, changes } = &self.objects[self.by_ino[&ino]] else { return };
-        let known = changes.iter().fold(synced.length, |length, (_, change)| Content::length_after(length, change));
+        let known =
+            changes.iter().fold(synced.length, |length, (_, change)| Content::length_after(length, change));
         if known != bytes {
             self.change(ino, Change::Length(bytes));
         }
@@ -188,6 +202,10 @@ impl Disk {
 
     fn synced(&mut self, ino: u64, token: u64) {
         let Some(began) = self.syncs.remove(&token) else { return };
+        let name = self.names.get(&self.by_ino[&ino]);
+        if self.deaf_to.as_ref().is_some_and(|deaf| name.is_some_and(|name| name.ends_with(deaf))) {
+            return;
+        }
         match &mut self.objects[self.by_ino[&ino]] {
             Object::File { synced, changes } => {
                 let covered = changes.partition_point(|(event, _)| *event <= began);
@@ -271,7 +289,13 @@ fn content_after_cut(synced: &Content, changes: &[(u64, Change)], rng: &mut StdR
         2 => common,
         // In the order of the writes, but the next ones are torn.
         3 => (common + rng.random_range(0..3)).min(all),
-        4 => if rng.random_bool(likely) { all } else { 0 },
+        4 => {
+            if rng.random_bool(likely) {
+                all
+            } else {
+                0
+            }
+        }
         _ => rng.random_range(0..=all),
     };
     let length_after = if rng.random_bool(0.5) { some(rng) } else { [0, all][rng.random_range(0..2)] };
@@ -289,4 +313,3 @@ fn content_after_cut(synced: &Content, changes: &[(u64, Change)], rng: &mut StdR
     content.length = length;
     content
 }
-

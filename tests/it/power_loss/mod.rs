@@ -7,6 +7,7 @@
 //! `POWER_CUTS=10000` cuts more often, `POWER_SEED` loads and cuts in another way. A failure prints
 //! the line that repeats it on the trace that it was found in.
 
+mod binary;
 mod content;
 mod cuts;
 mod disk;
@@ -15,7 +16,7 @@ mod shim;
 mod store_load;
 mod trace;
 
-use self::cuts::Cuts;
+use self::cuts::{Cuts, notices_without_syncs_of};
 use self::shim::Watched;
 use self::store_load::{End, Load};
 
@@ -24,11 +25,28 @@ fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
     let cuts = Cuts::from_environment(150);
     cuts.run(|seed| {
         let watched = Watched::new();
-        for (process, (commits, end)) in
-            [(500, End::Killed), (400, End::Closed), (300, End::Killed), (200, End::Closed)].into_iter().enumerate()
-        {
-            Load { seed: seed + process as u64 * 1000, commits, end }.run(&watched);
+        let processes = [
+            (300, End::Killed),
+            (250, End::Closed),
+            (200, End::Killed),
+            (150, End::Killed),
+            (150, End::Closed),
+        ];
+        for (process, (commits, end)) in (1000..).step_by(1000).zip(processes) {
+            Load { seed: seed + process, commits, end }.run(&watched);
         }
         watched
     });
+}
+
+/// The model is only worth something if it sees what is missing.
+#[test]
+fn a_disk_that_ignores_a_sync_loses_something_and_it_is_noticed() {
+    let watched = Watched::new();
+    for (seed, end) in [(1, End::Killed), (2, End::Closed)] {
+        Load { seed, commits: 250, end }.run(&watched);
+    }
+    for name in [".seg", "journal", "db", "snapshot", "FORMAT.new", "data"] {
+        assert!(notices_without_syncs_of(name, &watched, 7), "nothing is missing without syncs of {name}");
+    }
 }

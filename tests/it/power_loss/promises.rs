@@ -126,7 +126,8 @@ impl Possible {
         let found: BTreeMap<u64, Option<u64>> = found.iter().copied().collect();
         let wrong = |key: &u64, version: Option<u64>| {
             let allowed = self.0.get(key).cloned().unwrap_or_else(|| vec![None]);
-            (!allowed.contains(&version)).then(|| format!("key {key}: {version:?} is there, not one of {allowed:?}"))
+            (!allowed.contains(&version))
+                .then(|| format!("key {key}: {version:?} is there, not one of {allowed:?}"))
         };
         let of_found = found.iter().filter_map(|(key, version)| wrong(key, *version));
         let missing = self.0.keys().filter(|key| !found.contains_key(key)).filter_map(|key| wrong(key, None));

@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use onceward::clock::SystemClock;
 use onceward::domain::{ServiceId, Timestamp};
-use onceward::store::{EmbeddedStore, Key, Kind, OpenError, OpenOptions, Outcome, Revision, Store, Subject, Write};
+use onceward::store::{
+    EmbeddedStore, Key, Kind, OpenError, OpenOptions, Outcome, Revision, Store, Subject, Write,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Signal, getpid, kill_process};
@@ -104,9 +106,17 @@ fn a_load_on_a_store() {
     let words: Vec<&str> = load.split(' ').collect();
     let (seed, commits) = (words[0].parse().unwrap(), words[1].parse().unwrap());
     let path = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let data_dir = path("POWER_ROOT").join("data");
-    runtime.block_on(write(data_dir, path("POWER_TRACE"), path("POWER_NOTES"), seed, commits, words[2] == "true"));
+    runtime.block_on(write(
+        data_dir,
+        path("POWER_TRACE"),
+        path("POWER_NOTES"),
+        seed,
+        commits,
+        words[2] == "true",
+    ));
 }
 
 async fn write(data_dir: PathBuf, traces: PathBuf, notes: PathBuf, seed: u64, commits: u64, killed: bool) {
@@ -119,8 +129,11 @@ async fn write(data_dir: PathBuf, traces: PathBuf, notes: PathBuf, seed: u64, co
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
         let mine = writer * 1_000_000..(writer + 1) * 1_000_000;
-        let revisions: HashMap<u64, Revision> =
-            there.iter().filter(|(key, ..)| mine.contains(key)).map(|(key, _, revision)| (*key, *revision)).collect();
+        let revisions: HashMap<u64, Revision> = there
+            .iter()
+            .filter(|(key, ..)| mine.contains(key))
+            .map(|(key, _, revision)| (*key, *revision))
+            .collect();
         let mut writer = Writer {
             keys: mine.start,
             store: store.clone(),

@@ -50,7 +50,10 @@ impl Place {
     /// Where the newest trace in `traces` ends now. Whatever was answered before is noted before it.
     pub fn now(traces: &Path) -> Self {
         let length = |process: &u64| fs::metadata(traces.join(process.to_string())).ok();
-        (0..).map_while(|process| Some(Self { process, bytes: length(&process)?.len() })).last().unwrap_or_default()
+        (0..)
+            .map_while(|process| Some(Self { process, bytes: length(&process)?.len() }))
+            .last()
+            .unwrap_or_default()
     }
 }
 
