@@ -109,7 +109,8 @@ fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: 
                 go_on(Some(code), &without(codes, index));
             }
         }
-        if *request != Request::Send || heard.is_none() || *heard == Some(Heard::Locked) {
+        // A code that is sent once more, or no message at all.
+        if *request != Request::Send || heard.is_none() || *state != State::Fresh {
             go_on(None, codes);
         }
     }
@@ -120,7 +121,8 @@ fn without<T: Copy>(all: &[T], index: usize) -> Vec<T> {
 }
 
 impl State {
-    /// What the client hears and how it goes on. `code` is the one that a send carried.
+    /// What the client hears and how it goes on. `code` is the new one that a send carried; without it,
+    /// it carried the same as before.
     fn after(&self, request: &Request, code: Option<&String>) -> (Heard, Self) {
         let wrong = match self {
             Self::Locked => return (Heard::Locked, Self::Locked),
@@ -129,7 +131,9 @@ impl State {
         };
         match (self, request) {
             (_, Request::Send) => {
-                (Heard::Sent { trials: MAX_ATTEMPTS - wrong }, Self::Open { wrong, code: code.cloned() })
+                let before = if let Self::Open { code, .. } = self { code.as_ref() } else { None };
+                let code = code.or(before).cloned();
+                (Heard::Sent { trials: MAX_ATTEMPTS - wrong }, Self::Open { wrong, code })
             }
             (Self::Open { code: Some(right), .. }, Request::Check(guess)) if right == guess => {
                 (Heard::Verified, Self::Fresh)
