@@ -31,7 +31,7 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     let mut loaded = watched
         .environment()
         .into_iter()
-        .fold(setup.clone(), |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")));
+        .fold(setup, |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")));
     loaded = loaded.clone().env("POWER_ROOT", loaded.home().to_str().expect("a plain path"));
     let traces = watched.traces();
     let numbers = Numbers::default();
@@ -77,7 +77,8 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     for event in places {
         events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
         happened = event;
-        let again = setup_like(&setup);
+        // A home of its own, and gateways that nobody needs any more.
+        let again = through("http://127.0.0.1:9", settings());
         disk.cut_into(again.home(), &mut StdRng::seed_from_u64(rng.random()));
         println!("cut behind event {event}");
         let server = again.start().await;
@@ -90,11 +91,6 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
 /// Ten digits: that two codes are equal by chance does not happen.
 fn settings() -> Setup {
     Setup::new().config("otp-length", json!(10)).config("otp-timeout", json!("1h"))
-}
-
-/// A home of its own, and gateways that nobody needs any more.
-fn setup_like(_: &Setup) -> Setup {
-    through("http://127.0.0.1:9", settings())
 }
 
 struct Shared {

@@ -1,4 +1,5 @@
 //! Where the power is cut, and what must be so afterwards.
+#![expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, mpsc};
@@ -64,9 +65,7 @@ impl Cuts {
             let at = events[event - 1].0;
             return look(&disk, *seed, &promises.at(at)).unwrap();
         }
-        let began = std::time::Instant::now();
         let watched = load(self.seed);
-        println!("load {:?}", began.elapsed());
         let events = trace::read(&watched.traces());
         let promises = Promises::read(&watched.promises());
         let mut rng = StdRng::seed_from_u64(self.seed);
@@ -97,7 +96,6 @@ impl Cuts {
         });
         let mut failures = failures.into_inner().unwrap();
         failures.sort_unstable();
-        println!("all {:?}", began.elapsed());
         if let Some((event, seed, _)) = failures.first() {
             let (event, seed) = (*event, *seed);
             for (event, _, why) in &failures {
@@ -105,7 +103,7 @@ impl Cuts {
             }
             let place = watched.keep();
             panic!(
-                "{} cuts lost something. To repeat the first:\nPOWER_AGAIN={event}:{seed}:{} cargo test --test it power_loss",
+                "{} cuts lost something. To repeat the first:\nPOWER_AGAIN={event}:{seed}:{} cargo test --test it power_loss::after_a_power_cut_the_store",
                 failures.len(),
                 place.display()
             );

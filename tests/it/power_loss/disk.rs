@@ -145,7 +145,9 @@ impl Disk {
         for (object, content) in found.files {
             let Object::File { synced, changes } = &mut self.objects[object] else { panic!("a file") };
             let mut present = synced.clone();
-            changes.iter().for_each(|(_, change)| present.make(change));
+            for (_, change) in changes.iter() {
+                present.make(change);
+            }
             let unseen = present.changes_to(&content);
             if self.begun {
                 changes.extend(unseen.into_iter().map(|change| (self.events, change)));
@@ -160,7 +162,9 @@ impl Disk {
                 continue;
             }
             let mut present = synced.clone();
-            changes.iter().for_each(|(_, naming)| rename(&mut present, naming));
+            for (_, naming) in changes.iter() {
+                rename(&mut present, naming);
+            }
             for name in present.keys().filter(|name| !entries.contains_key(*name)) {
                 changes.push((self.events, Naming::Unname(name.clone())));
             }

@@ -31,7 +31,7 @@
 enum kind {
     HAS_DIR = 1, HAS_FILE, HAS_DATA, HAS_ALL,
     CREATE, MKDIR, UNLINK, RENAME, LINK,
-    WRITE, SIZE, SYNC_BEGIN, SYNC_END, NO_SYNC, MODE,
+    WRITE, SIZE, SYNC_BEGIN, SYNC_END, NO_SYNC,
 };
 
 struct event {
@@ -250,12 +250,6 @@ int openat64(int dir_fd, const char *path, int flags, ...) {
     mode_t mode = OPEN_MODE(flags);
     return OPEN(REAL(openat64)(dir_fd, path, flags, mode), dir_fd, path, flags);
 }
-int creat(const char *path, mode_t mode) {
-    return OPEN(REAL(creat)(path, mode), AT_FDCWD, path, O_CREAT | O_TRUNC);
-}
-int creat64(const char *path, mode_t mode) {
-    return OPEN(REAL(creat64)(path, mode), AT_FDCWD, path, O_CREAT | O_TRUNC);
-}
 
 /* Where write() writes. */
 static uint64_t present_place(int fd, uint64_t bytes) {
@@ -280,12 +274,10 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
     return WRITTEN(REAL(writev)(fd, parts, count), present_place(fd, before), parts, count);
 }
 ssize_t pwrite(int fd, const void *buffer, size_t bytes, off_t at) {
-    struct iovec one = {(void *)buffer, bytes};
-    return WRITTEN(REAL(pwrite)(fd, buffer, bytes, at), at, &one, 1);
+    return WRITTEN(REAL(pwrite)(fd, buffer, bytes, at), at, (&(struct iovec){(void *)buffer, bytes}), 1);
 }
 ssize_t pwrite64(int fd, const void *buffer, size_t bytes, off64_t at) {
-    struct iovec one = {(void *)buffer, bytes};
-    return WRITTEN(REAL(pwrite64)(fd, buffer, bytes, at), at, &one, 1);
+    return WRITTEN(REAL(pwrite64)(fd, buffer, bytes, at), at, (&(struct iovec){(void *)buffer, bytes}), 1);
 }
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
     return WRITTEN(REAL(pwritev)(fd, parts, count, at), at, parts, count);
@@ -314,8 +306,6 @@ int fallocate64(int fd, int mode, off64_t at, off64_t bytes) {
     if (mode && ino_of(fd, NULL)) give_up("fallocate in a mode that is not followed");
     return RESIZED(REAL(fallocate64)(fd, mode, at, bytes));
 }
-int posix_fallocate(int fd, off_t at, off_t bytes) { return RESIZED(REAL(posix_fallocate)(fd, at, bytes)); }
-int posix_fallocate64(int fd, off64_t at, off64_t bytes) { return RESIZED(REAL(posix_fallocate64)(fd, at, bytes)); }
 
 /* A sync makes durable what was noted before its beginning, once its end is noted. */
 #define SYNCED(call) ({ \
@@ -386,8 +376,7 @@ int renameat(int from_fd, const char *from, int to_fd, const char *to) {
     return AT_NAME(from_fd, from, REAL(renameat)(from_fd, from, to_fd, to), renamed(parent, name, to_fd, to));
 }
 int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags) {
-    return AT_NAME(from_fd, from, REAL(renameat2)(from_fd, from, to_fd, to, flags),
-                   renamed(parent, name, to_fd, to));
+    return AT_NAME(from_fd, from, REAL(renameat2)(from_fd, from, to_fd, to, flags), renamed(parent, name, to_fd, to));
 }
 int link(const char *from, const char *to) {
     return AT_NAME(AT_FDCWD, to, REAL(link)(from, to), note_plain(LINK, parent, ino_at(AT_FDCWD, to), 0, name));
@@ -396,22 +385,16 @@ int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags) 
     return AT_NAME(to_fd, to, REAL(linkat)(from_fd, from, to_fd, to, flags),
                    note_plain(LINK, parent, ino_at(to_fd, to), 0, name));
 }
-int chmod(const char *path, mode_t mode) {
-    return AT_NAME(AT_FDCWD, path, REAL(chmod)(path, mode), note_plain(MODE, parent, mode, 0, name));
-}
 
-static void not_followed(int fd, const char *what) {
-    if (ino_of(fd, NULL)) give_up(what);
-}
 void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset) {
-    if (fd >= 0 && (flags & MAP_SHARED) && (protection & PROT_WRITE)) not_followed(fd, "mmap");
+    if (fd >= 0 && (flags & MAP_SHARED) && (protection & PROT_WRITE) && ino_of(fd, NULL)) give_up("mmap");
     return REAL(mmap)(at, bytes, protection, flags, fd, offset);
 }
 void *mmap64(void *at, size_t bytes, int protection, int flags, int fd, off64_t offset) {
-    if (fd >= 0 && (flags & MAP_SHARED) && (protection & PROT_WRITE)) not_followed(fd, "mmap");
+    if (fd >= 0 && (flags & MAP_SHARED) && (protection & PROT_WRITE) && ino_of(fd, NULL)) give_up("mmap");
     return REAL(mmap64)(at, bytes, protection, flags, fd, offset);
 }
 ssize_t copy_file_range(int from, off64_t *from_at, int to, off64_t *to_at, size_t bytes, unsigned flags) {
-    not_followed(to, "copy_file_range");
+    if (ino_of(to, NULL)) give_up("copy_file_range");
     return REAL(copy_file_range)(from, from_at, to, to_at, bytes, flags);
 }

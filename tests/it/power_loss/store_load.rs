@@ -88,7 +88,7 @@ pub fn versions(contents: &[(u64, u64, Revision)]) -> Vec<Version> {
 
 fn value(key: u64, version: u64) -> Bytes {
     let mut bytes = version.to_be_bytes().to_vec();
-    let length = if version % 97 == 0 { 3000 } else { 12 + (key + version) % 70 };
+    let length = if version.is_multiple_of(97) { 3000 } else { 12 + (key + version) % 70 };
     bytes.extend((0..length).map(|i| u8::try_from((key + version + i) % 251).unwrap()));
     bytes.into()
 }

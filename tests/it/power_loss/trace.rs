@@ -32,7 +32,7 @@ pub enum Event {
     SyncBegin { ino: u64, token: u64, bytes: u64 },
     /// It succeeded.
     SyncEnd { ino: u64, token: u64 },
-    /// `sync_file_range`, which is no sync, or a change of the mode.
+    /// `sync_file_range`, which is no sync.
     Nothing,
 }
 
@@ -100,7 +100,7 @@ fn one(bytes: &[u8]) -> Option<(Event, &[u8])> {
         11 => Event::Size { ino, bytes: b },
         12 => Event::SyncBegin { ino, token: a, bytes: b },
         13 => Event::SyncEnd { ino, token: a },
-        14 | 15 => Event::Nothing,
+        14 => Event::Nothing,
         other => panic!("the shim noted an event of kind {other}"),
     };
     Some((event, rest))
