@@ -63,7 +63,8 @@ impl Belief {
         self.0.iter().filter_map(code).collect()
     }
 
-    /// Takes in what was asked at once, and the codes that were sent meanwhile. Says so if it fits
+    /// Takes in what was asked at once, and the code that a send among it carried, which may be the same
+    /// as before when one was still on its way. Says so if it fits
     /// nothing believed.
     pub fn take_in(&mut self, exchanges: &[Exchange], codes: &[String]) -> Result<(), String> {
         let mut possible = Vec::new();
@@ -109,8 +110,8 @@ fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: 
                 go_on(Some(code), &without(codes, index));
             }
         }
-        // A code that is sent once more, or no message at all.
-        if *request != Request::Send || heard.is_none() || *state != State::Fresh {
+        // The message of a send that was not answered may never have come, or come unseen.
+        if *request != Request::Send || heard.is_none() || *heard == Some(Heard::Locked) {
             go_on(None, codes);
         }
     }
@@ -121,8 +122,8 @@ fn without<T: Copy>(all: &[T], index: usize) -> Vec<T> {
 }
 
 impl State {
-    /// What the client hears and how it goes on. `code` is the new one that a send carried; without it,
-    /// it carried the same as before.
+    /// What the client hears and how it goes on. `code` is the one that a send carried, if it is
+    /// known.
     fn after(&self, request: &Request, code: Option<&String>) -> (Heard, Self) {
         let wrong = match self {
             Self::Locked => return (Heard::Locked, Self::Locked),
@@ -131,9 +132,7 @@ impl State {
         };
         match (self, request) {
             (_, Request::Send) => {
-                let before = if let Self::Open { code, .. } = self { code.as_ref() } else { None };
-                let code = code.or(before).cloned();
-                (Heard::Sent { trials: MAX_ATTEMPTS - wrong }, Self::Open { wrong, code })
+                (Heard::Sent { trials: MAX_ATTEMPTS - wrong }, Self::Open { wrong, code: code.cloned() })
             }
             (Self::Open { code: Some(right), .. }, Request::Check(guess)) if right == guess => {
                 (Heard::Verified, Self::Fresh)

@@ -158,7 +158,6 @@ impl Subject {
             Request::Check(guess) => client.try_verify(&self.number, guess).await,
         };
         let answered = Place::now(&shared.traces);
-        let code = shared.twilio.last_code_for(&self.number).filter(|code| before.as_ref() != Some(code));
         let heard = match answer {
             Ok(answer) => {
                 shared.answers.fetch_add(1, Ordering::SeqCst);
@@ -172,7 +171,8 @@ impl Subject {
         if let (Some(Heard::Verified), Request::Check(guess)) = (&heard, &request) {
             self.used.push((answered, guess.clone()));
         }
-        let codes: Vec<String> = code.into_iter().collect();
+        let new = |code: &String| heard.is_some() || before.as_ref() != Some(code);
+        let codes: Vec<String> = shared.twilio.last_code_for(&self.number).filter(new).into_iter().collect();
         self.belief
             .take_in(&[(request.clone(), heard.clone())], &codes)
             .unwrap_or_else(|why| panic!("{why}"));
