@@ -6,6 +6,7 @@
 
 mod as_built;
 mod bad_bodies;
+mod belief;
 mod bounds;
 mod clock;
 mod command_line;
@@ -24,6 +25,7 @@ mod log;
 mod numbers;
 mod overload;
 mod parallel;
+mod power_loss;
 mod privacy;
 mod restart;
 mod storage_trouble;

@@ -23,6 +23,7 @@ mod journal;
 mod message;
 mod nudge;
 mod open;
+mod opening;
 mod prepare;
 mod progress;
 pub mod reading;

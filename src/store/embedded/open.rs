@@ -24,7 +24,7 @@ use super::replay::{self, Replayed};
 use super::rewrite;
 use super::round::{Job, Rounds};
 use super::segment::Segment;
-use super::snapshot::{Round, Snapshot};
+use super::snapshot::{Round, Snapshot, files};
 use super::watch::Watch;
 use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Settings, Writer};
 use crate::clock::Clock;
@@ -91,7 +91,13 @@ impl EmbeddedStore {
             State::Complete => {
                 rewrite::put_right(&directory.snapshot, &*disk)
                     .map_err(OpenError::io("put right an interrupted rewriting of", &directory.snapshot))?;
-                Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?
+                match files::settle(&directory.snapshot, &*disk) {
+                    // What is missing is said when it is opened.
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(OpenError::io("sync", &directory.snapshot)(error));
+                    }
+                    _ => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
+                }
             }
         };
         let snapshot = Arc::new(snapshot);

@@ -10,6 +10,7 @@ use onceward::control::{ControlSocket, Request, SendLine};
 use onceward::delivery::tracker::{Hop, Parcel, SendNote, SendStatus, Tracker};
 use onceward::domain::{Channel, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
 use onceward::engine::Salt;
+use onceward::store::MemoryStore;
 use onceward::template::MessageStyle;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -67,7 +68,7 @@ impl Server {
         (1..=SENDS).for_each(|track| sent(&tracker, track));
         runtime.block_on(async {
             let socket = ControlSocket::bind(home.path()).expect("a socket");
-            tokio::spawn(socket.serve(tracker, pending()));
+            tokio::spawn(socket.serve(tracker, Arc::new(MemoryStore::new()), pending()));
         });
         Self { runtime, home }
     }

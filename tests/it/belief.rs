@@ -1,0 +1,188 @@
+//! What a client may believe of a number: a model made from the contract and not from the engine.
+//!
+//! A request without an answer may or may not have been carried out, and two that were on their way
+//! at once may have been carried out in either order: everything possible is believed until an
+//! answer tells. An answer that fits nothing believed is a broken promise.
+
+use crate::support::Answer;
+use crate::support::documented::{incorrect, locked, sent, verified};
+
+const MAX_ATTEMPTS: u32 = 5;
+
+/// Shaped so that no code is ever equal to it.
+pub const NO_CODE: &str = "0000-00000";
+
+/// One number's life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Fresh,
+    Open { wrong: u32, code: Option<String> },
+    Locked,
+}
+
+/// What a client asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    Send,
+    Check(String),
+}
+
+/// What it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    Sent { trials: u32 },
+    Verified,
+    Incorrect { trials: u32 },
+    Locked,
+}
+
+/// A request, and the answer if there was one.
+pub type Exchange = (Request, Option<Heard>);
+
+/// One state, or several.
+#[derive(Debug, Clone)]
+pub struct Belief(Vec<State>);
+
+impl Belief {
+    /// Of a number that nobody has asked about.
+    pub fn new() -> Self {
+        Self(vec![State::Fresh])
+    }
+
+    /// Whether one state is certain.
+    pub fn is_certain(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The codes that may be outstanding.
+    pub fn codes(&self) -> Vec<String> {
+        let code = |state: &State| match state {
+            State::Open { code, .. } => code.clone(),
+            State::Fresh | State::Locked => None,
+        };
+        self.0.iter().filter_map(code).collect()
+    }
+
+    /// Takes in what was asked at once, and the code that a send among it carried, which may be the same
+    /// as before when one was still on its way. Says so if it fits
+    /// nothing believed.
+    pub fn take_in(&mut self, exchanges: &[Exchange], codes: &[String]) -> Result<(), String> {
+        let mut possible = Vec::new();
+        for state in &self.0 {
+            explore(
+                state,
+                &exchanges.iter().collect::<Vec<_>>(),
+                &codes.iter().collect::<Vec<_>>(),
+                &mut possible,
+            );
+        }
+        if possible.is_empty() {
+            return Err(format!("{exchanges:?}, but believed is {:?}", self.0));
+        }
+        self.0 = possible;
+        Ok(())
+    }
+
+    /// What to ask to see whether it is so: a wrong code, one that was used, and each that may be
+    /// right.
+    pub fn questions(&self, used: &[String]) -> Vec<Request> {
+        let uncertain = if self.is_certain() { Vec::new() } else { self.codes() };
+        let codes = [NO_CODE.to_owned()].into_iter().chain(used.last().cloned()).chain(uncertain);
+        codes.map(Request::Check).collect()
+    }
+}
+
+/// Every order, and every choice of unanswered requests that were carried out.
+fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: &mut Vec<State>) {
+    if exchanges.iter().all(|(_, heard)| heard.is_none()) && !possible.contains(state) {
+        possible.push(state.clone());
+    }
+    for (chosen, (request, heard)) in exchanges.iter().enumerate() {
+        let rest = without(exchanges, chosen);
+        let mut go_on = |code: Option<&String>, codes: &[&String]| {
+            let (would_hear, next) = state.after(request, code);
+            if heard.as_ref().is_none_or(|heard| *heard == would_hear) {
+                explore(&next, &rest, codes, possible);
+            }
+        };
+        if *request == Request::Send {
+            for (index, code) in codes.iter().enumerate() {
+                go_on(Some(code), &without(codes, index));
+            }
+        }
+        // The message of a send that was not answered may never have come, or come unseen.
+        if *request != Request::Send || heard.is_none() || *heard == Some(Heard::Locked) {
+            go_on(None, codes);
+        }
+    }
+}
+
+fn without<T: Copy>(all: &[T], index: usize) -> Vec<T> {
+    all.iter().enumerate().filter(|(at, _)| *at != index).map(|(_, one)| *one).collect()
+}
+
+impl State {
+    /// What the client hears and how it goes on. `code` is the one that a send carried, if it is
+    /// known.
+    fn after(&self, request: &Request, code: Option<&String>) -> (Heard, Self) {
+        let wrong = match self {
+            Self::Locked => return (Heard::Locked, Self::Locked),
+            Self::Fresh => 0,
+            Self::Open { wrong, .. } => *wrong,
+        };
+        match (self, request) {
+            (_, Request::Send) => {
+                (Heard::Sent { trials: MAX_ATTEMPTS - wrong }, Self::Open { wrong, code: code.cloned() })
+            }
+            (Self::Open { code: Some(right), .. }, Request::Check(guess)) if right == guess => {
+                (Heard::Verified, Self::Fresh)
+            }
+            (Self::Open { .. }, Request::Check(_)) if wrong + 1 == MAX_ATTEMPTS => {
+                (Heard::Locked, Self::Locked)
+            }
+            (Self::Open { code, .. }, Request::Check(_)) => (
+                Heard::Incorrect { trials: MAX_ATTEMPTS - wrong - 1 },
+                Self::Open { wrong: wrong + 1, code: code.clone() },
+            ),
+            (_, Request::Check(_)) => (Heard::Incorrect { trials: MAX_ATTEMPTS }, Self::Fresh),
+        }
+    }
+}
+
+impl Heard {
+    /// What an answer about this number says.
+    pub fn in_answer(answer: &Answer, number: &str) -> Self {
+        let data = &answer.json()["data"];
+        let trials = data["trials"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
+        let heard = match answer.status() {
+            200 if data.is_string() => Self::Verified,
+            200 => Self::Sent { trials },
+            401 => Self::Incorrect { trials },
+            _ => Self::Locked,
+        };
+        answer.expects(match heard {
+            Self::Verified => verified(number),
+            Self::Sent { trials } => sent(number, trials),
+            Self::Incorrect { trials } => incorrect(number, trials),
+            // The minutes go down while the test runs.
+            Self::Locked => {
+                locked(number, data["ttl"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
+            }
+        });
+        heard
+    }
+}
+
+#[test]
+fn of_two_checks_of_one_code_at_once_only_one_can_have_succeeded() {
+    let code = "1234567890".to_owned();
+    let mut belief = Belief::new();
+    let sent = (Request::Send, Some(Heard::Sent { trials: 5 }));
+    belief.take_in(&[sent], std::slice::from_ref(&code)).expect("a send");
+    let check = |heard| (Request::Check(code.clone()), heard);
+    let twice = [check(Some(Heard::Verified)), check(Some(Heard::Verified))];
+    belief.clone().take_in(&twice, &[]).expect_err("a code that was good twice");
+    let once = [check(Some(Heard::Incorrect { trials: 5 })), check(Some(Heard::Verified))];
+    belief.take_in(&once, &[]).expect("one of them was first");
+    assert!(belief.is_certain());
+}

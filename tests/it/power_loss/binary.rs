@@ -1,0 +1,204 @@
+//! The same with the real program: what clients heard over HTTP holds when it starts on a disk that
+//! the power was cut from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::cuts::{Cuts, places};
+use super::disk::Disk;
+use super::shim::Watched;
+use super::trace::{self, Place};
+use crate::belief::{Belief, Heard, NO_CODE, Request};
+use crate::support::{Client, Numbers, Setup, Twilio, through};
+
+const GUESTS: u64 = 8;
+const NUMBERS_PER_GUEST: usize = 6;
+
+/// One cut in so many of those of the store: here each is a start of the program.
+const FEWER: usize = 15;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_power_cut_the_program_knows_what_it_answered() {
+    let cuts = Cuts::from_environment(12 * FEWER);
+    let (watched, twilio) = (Watched::new(), Twilio::start().await);
+    let setup = through(&twilio.base_url(), settings());
+    let mut loaded = watched
+        .environment()
+        .into_iter()
+        .fold(setup, |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")));
+    loaded = loaded.clone().env("POWER_ROOT", loaded.home().to_str().expect("a plain path"));
+    let traces = watched.traces();
+    let numbers = Numbers::default();
+    let mut guests: Vec<Guest> =
+        (0..GUESTS).map(|guest| Guest::new(cuts.seed() ^ (guest + 1), &numbers)).collect();
+    let shared = Arc::new(Shared {
+        twilio,
+        traces: traces.clone(),
+        answers: AtomicU64::new(0),
+        over: AtomicBool::new(false),
+    });
+    for (answers, killed) in [(150, true), (120, false), (100, true), (100, false)] {
+        let server = loaded.start().await;
+        shared.over.store(false, Ordering::SeqCst);
+        let until = shared.answers.load(Ordering::SeqCst) + answers;
+        let mut load = JoinSet::new();
+        for guest in guests.drain(..) {
+            load.spawn(guest.act(server.client.clone(), shared.clone(), until, killed));
+        }
+        if killed {
+            crate::support::until(
+                "the load",
+                async || shared.answers.load(Ordering::SeqCst),
+                |now| *now >= until,
+            )
+            .await;
+            shared.over.store(true, Ordering::SeqCst);
+            server.kill();
+            guests = load.join_all().await;
+        } else {
+            guests = load.join_all().await;
+            server.signal(Signal::TERM);
+        }
+        server.ended().await;
+    }
+
+    let events = trace::read(&traces);
+    let mut rng = StdRng::seed_from_u64(cuts.seed());
+    let places = places(&events, cuts.count().div_ceil(FEWER), &mut rng);
+    println!("POWER_SEED={} {} events, {} cuts", cuts.seed(), events.len(), places.len());
+    let mut disk = Disk::default();
+    let mut happened = 0;
+    for event in places {
+        events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
+        happened = event;
+        // A home of its own, and gateways that nobody needs any more.
+        let again = through("http://127.0.0.1:9", settings());
+        disk.cut_into(again.home(), &mut StdRng::seed_from_u64(rng.random()));
+        println!("cut behind event {event}");
+        let server = again.start().await;
+        for subject in guests.iter().flat_map(|guest| &guest.subjects) {
+            subject.still_holds(events[event - 1].0, &server.client).await;
+        }
+    }
+}
+
+/// Ten digits: that two codes are equal by chance does not happen.
+fn settings() -> Setup {
+    Setup::new().config("otp-length", json!(10)).config("otp-timeout", json!("1h"))
+}
+
+struct Shared {
+    twilio: Twilio,
+    traces: std::path::PathBuf,
+    answers: AtomicU64,
+    over: AtomicBool,
+}
+
+struct Guest {
+    rng: StdRng,
+    subjects: Vec<Subject>,
+}
+
+/// A number, and all that was asked about it.
+struct Subject {
+    number: String,
+    belief: Belief,
+    used: Vec<(Place, String)>,
+    history: Vec<Asked>,
+}
+
+struct Asked {
+    at: Place,
+    request: Request,
+    heard: Option<(Place, Heard)>,
+    codes: Vec<String>,
+}
+
+impl Guest {
+    fn new(seed: u64, numbers: &Numbers) -> Self {
+        let subject =
+            || Subject { number: numbers.next(), belief: Belief::new(), used: vec![], history: vec![] };
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            subjects: (0..NUMBERS_PER_GUEST).map(|_| subject()).collect(),
+        }
+    }
+
+    async fn act(mut self, client: Client, shared: Arc<Shared>, until: u64, killed: bool) -> Self {
+        while !shared.over.load(Ordering::SeqCst) && (killed || shared.answers.load(Ordering::SeqCst) < until)
+        {
+            let chosen = self.rng.random_range(0..self.subjects.len());
+            let request = self.subjects[chosen].something_to_ask(&mut self.rng);
+            self.subjects[chosen].ask(request, &client, &shared).await;
+        }
+        self
+    }
+}
+
+impl Subject {
+    fn something_to_ask(&self, rng: &mut StdRng) -> Request {
+        match (rng.random_range(0..10), self.belief.codes().into_iter().next()) {
+            (0..3, Some(code)) => Request::Check(code),
+            (3..7, Some(_)) => Request::Check(NO_CODE.to_owned()),
+            _ => Request::Send,
+        }
+    }
+
+    async fn ask(&mut self, request: Request, client: &Client, shared: &Shared) {
+        let before = shared.twilio.last_code_for(&self.number);
+        let at = Place::now(&shared.traces);
+        let answer = match &request {
+            Request::Send => client.try_send(&self.number).await,
+            Request::Check(guess) => client.try_verify(&self.number, guess).await,
+        };
+        let answered = Place::now(&shared.traces);
+        let heard = match answer {
+            Ok(answer) => {
+                shared.answers.fetch_add(1, Ordering::SeqCst);
+                Some(Heard::in_answer(&answer, &self.number))
+            }
+            Err(error) => {
+                assert!(shared.over.load(Ordering::SeqCst), "an answer before the kill, not {error}");
+                None
+            }
+        };
+        if let (Some(Heard::Verified), Request::Check(guess)) = (&heard, &request) {
+            self.used.push((answered, guess.clone()));
+        }
+        let new = |code: &String| heard.is_some() || before.as_ref() != Some(code);
+        let codes: Vec<String> = shared.twilio.last_code_for(&self.number).filter(new).into_iter().collect();
+        self.belief
+            .take_in(&[(request.clone(), heard.clone())], &codes)
+            .unwrap_or_else(|why| panic!("{why}"));
+        self.history.push(Asked { at, request, heard: heard.map(|heard| (answered, heard)), codes });
+    }
+
+    /// Everything that was answered before the cut.
+    async fn still_holds(&self, cut: Place, client: &Client) {
+        let mut belief = Belief::new();
+        for asked in self.history.iter().filter(|asked| asked.at <= cut) {
+            let heard = asked.heard.clone().filter(|(at, _)| *at <= cut).map(|(_, heard)| heard);
+            let exchange = (asked.request.clone(), heard);
+            belief.take_in(&[exchange], &asked.codes).expect("as it was heard");
+        }
+        let used: Vec<String> =
+            self.used.iter().filter(|(at, _)| *at <= cut).map(|(_, code)| code.clone()).collect();
+        // Each code that is certain must still work.
+        let mut questions = belief.questions(&used);
+        questions.extend(belief.codes().into_iter().map(Request::Check));
+        for question in questions {
+            let Request::Check(code) = &question else { continue };
+            let answer = client.try_verify(&self.number, code).await.expect("an answer");
+            let heard = Heard::in_answer(&answer, &self.number);
+            belief
+                .take_in(&[(question, Some(heard))], &[])
+                .unwrap_or_else(|why| panic!("{}: {why}", self.number));
+        }
+    }
+}

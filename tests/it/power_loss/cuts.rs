@@ -1,0 +1,187 @@
+//! Where the power is cut, and what must be so afterwards.
+#![expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use onceward::store::EmbeddedStore;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+
+use super::disk::Disk;
+use super::promises::{Possible, Promises};
+use super::shim::{Watched, scratch};
+use super::store_load::{contents, open, versions};
+use super::trace::{self, Event, Place};
+
+/// How many cuts are looked at side by side. Opening a store waits more than it works.
+const LOOKERS: usize = 4;
+
+/// How many cuts, and from which seed.
+pub struct Cuts {
+    seed: u64,
+    count: usize,
+    /// A place with traces of before, and which cut to repeat.
+    again: Option<(PathBuf, usize, u64)>,
+}
+
+impl Cuts {
+    /// As the environment says, or this many.
+    pub fn from_environment(usually: usize) -> Self {
+        let variable = |name: &str| std::env::var(name).ok();
+        let again = variable("POWER_AGAIN").map(|text| {
+            let mut parts = text.splitn(3, ':');
+            let mut number = || parts.next().expect("EVENT:SEED:PLACE").parse::<u64>().expect("a number");
+            let (event, seed) = (number(), number());
+            (PathBuf::from(parts.next().expect("EVENT:SEED:PLACE")), usize::try_from(event).unwrap(), seed)
+        });
+        let number = |name: &str, otherwise: u64| {
+            variable(name).map_or(otherwise, |text| text.parse().expect("a number"))
+        };
+        let count = number("POWER_CUTS", usually as u64);
+        Self { seed: number("POWER_SEED", 20_251_120), count: usize::try_from(count).unwrap(), again }
+    }
+
+    /// From where randomness comes.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Loads, cuts, and looks.
+    pub fn run(self, load: impl FnOnce(u64) -> Watched) {
+        println!("POWER_SEED={} POWER_CUTS={}", self.seed, self.count);
+        if let Some((place, event, seed)) = &self.again {
+            let events = trace::read(&place.join("traces"));
+            let promises = Promises::read(&place.join("promises"));
+            let mut disk = Disk::default();
+            events[..*event].iter().for_each(|(_, event)| disk.happens(event));
+            let at = events[event - 1].0;
+            return look(&disk, *seed, &promises.at(at)).unwrap();
+        }
+        let watched = load(self.seed);
+        let events = trace::read(&watched.traces());
+        let promises = Promises::read(&watched.promises());
+        let mut rng = StdRng::seed_from_u64(self.seed);
+        let places = places(&events, self.count, &mut rng);
+        println!("{} events, {} cuts", events.len(), places.len());
+        let mut disk = Disk::default();
+        let mut happened = 0;
+        let failures = Mutex::new(Vec::new());
+        let (to_lookers, cuts) = mpsc::sync_channel::<(usize, u64, Disk)>(0);
+        let cuts = Mutex::new(cuts);
+        std::thread::scope(|scope| {
+            for _ in 0..LOOKERS {
+                scope.spawn(|| {
+                    loop {
+                        let Ok((event, seed, disk)) = cuts.lock().unwrap().recv() else { return };
+                        if let Err(why) = look(&disk, seed, &promises.at(events[event - 1].0)) {
+                            println!("cut behind {event}: {why}");
+                            failures.lock().unwrap().push((event, seed, why));
+                        }
+                    }
+                });
+            }
+            for (done, event) in places.into_iter().enumerate() {
+                if done % 500 == 499 {
+                    println!("{} cuts", done + 1);
+                }
+                events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
+                happened = event;
+                to_lookers.send((event, rng.random(), disk.clone())).expect("somebody looks");
+            }
+            drop(to_lookers);
+        });
+        let mut failures = failures.into_inner().unwrap();
+        failures.sort_unstable();
+        if let Some((event, seed, _)) = failures.first() {
+            let (event, seed) = (*event, *seed);
+            println!("the first is behind {}", describe(&events[event - 1]));
+            let place = watched.keep();
+            panic!(
+                "{} cuts lost something. To repeat the first:\nPOWER_AGAIN={event}:{seed}:{} cargo test --test it power_loss::after_a_power_cut_the_store",
+                failures.len(),
+                place.display()
+            );
+        }
+    }
+}
+
+/// Whether any of so many cuts loses something when the syncs of such files count for nothing. Then the
+/// test of the other syncs means something.
+pub fn notices_without_syncs_of(deaf_to: &str, watched: &Watched, seed: u64) -> bool {
+    let events = trace::read(&watched.traces());
+    let promises = Promises::read(&watched.promises());
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut disk = Disk::without_syncs_of(deaf_to);
+    let mut happened = 0;
+    places(&events, 150, &mut rng).into_iter().any(|event| {
+        events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
+        happened = event;
+        let looked = look(&disk, rng.random(), &promises.at(events[event - 1].0));
+        if let Err(why) = &looked {
+            println!("without syncs of {deaf_to}, behind event {event}: {why}");
+        }
+        looked.is_err()
+    })
+}
+
+/// Half of the cuts anywhere, half beside what changes names, lengths, or what is synced.
+pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<usize> {
+    let first = events.iter().position(|(_, event)| matches!(event, Event::HasAll)).expect("a beginning") + 1;
+    let special: Vec<usize> = (first + 1..events.len())
+        .filter(|at| {
+            !matches!(
+                events[*at].1,
+                Event::Write { .. } | Event::HasData { .. } | Event::HasFile { .. } | Event::Nothing
+            )
+        })
+        .flat_map(|at| [at, at + 1])
+        .collect();
+    let mut places: Vec<usize> = (0..count / 2).map(|_| rng.random_range(first..=events.len())).collect();
+    places.extend(special.sample(rng, count - places.len()));
+    // Not while a process only notes what it finds.
+    let listing = |at: &usize| {
+        matches!(events[*at - 1].1, Event::HasDir { .. } | Event::HasFile { .. } | Event::HasData { .. })
+    };
+    places.retain(|at| !listing(at));
+    places.sort_unstable();
+    places
+}
+
+fn describe((_, event): &(Place, Event)) -> String {
+    let mut text = format!("{event:?}");
+    text.truncate(60);
+    text
+}
+
+/// Cuts here and looks at what the store makes of it.
+fn look(disk: &Disk, seed: u64, possible: &Possible) -> Result<(), String> {
+    let place = scratch();
+    disk.cut_into(place.path(), &mut StdRng::seed_from_u64(seed));
+    let data_dir = place.path().join("data");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let store = open(&data_dir).map_err(|error| format!("the start is refused: {error}"))?;
+    let found = runtime.block_on(contents(&store));
+    release(store, &data_dir);
+    possible.allows(&versions(&found?))
+}
+
+/// Returns when the threads of the store have ended.
+fn release(store: EmbeddedStore, data_dir: &Path) {
+    drop(store);
+    let lock = std::fs::File::open(data_dir.join("lock")).expect("the lock");
+    for _ in 0..6000 {
+        if lock.try_lock().is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("a store that was dropped did not end");
+}

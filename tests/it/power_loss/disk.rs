@@ -1,0 +1,319 @@
+//! A disk as it may be after a power cut.
+//!
+//! What was synced is there: bytes and the length of a file after its `fsync` or `fdatasync`, the
+//! names in a directory after the `fsync` of that directory. Of everything else any part may be
+//! there, in any order: single sectors of a write, an older state of a sector than that of its
+//! neighbour, a length without the bytes, a name that was given or taken. That is less than file
+//! systems in use keep, and no more than POSIX promises. A rename happens whole or not at all.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::content::{Change, Content};
+use super::trace::Event;
+
+/// Names and what they lead to.
+type Entries = BTreeMap<String, usize>;
+
+/// One change of a directory.
+#[derive(Debug, Clone)]
+enum Naming {
+    Name(String, usize),
+    Unname(String),
+    Rename(String, String),
+}
+
+#[derive(Debug, Clone)]
+enum Object {
+    File { synced: Content, changes: Vec<(u64, Change)> },
+    Dir { synced: Entries, changes: Vec<(u64, Naming)> },
+}
+
+/// All files of a trace, up to one event.
+#[derive(Debug, Default, Clone)]
+pub struct Disk {
+    objects: Vec<Object>,
+    by_ino: HashMap<u64, usize>,
+    root: Option<usize>,
+    events: u64,
+    /// Which event each sync in progress began with.
+    syncs: HashMap<u64, u64>,
+    found: Option<Found>,
+    /// Files whose names end like this, and directories, are as if nobody had synced them.
+    deaf_to: Option<String>,
+    names: HashMap<usize, String>,
+    /// Whether a first process found what was there, which counts as synced.
+    begun: bool,
+}
+
+/// What a process finds when it starts.
+#[derive(Debug, Default, Clone)]
+struct Found {
+    dirs: HashMap<usize, Entries>,
+    files: HashMap<usize, Content>,
+}
+
+impl Disk {
+    /// A disk that does nothing when it is asked to sync what is named like this.
+    pub fn without_syncs_of(name: &str) -> Self {
+        Self { deaf_to: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// The next event happens.
+    pub fn happens(&mut self, event: &Event) {
+        self.events += 1;
+        match event {
+            Event::HasDir { parent, ino, name } => self.has_dir(*parent, *ino, name),
+            Event::HasFile { parent, ino, bytes, name } => {
+                let object =
+                    self.object(*ino, || Object::File { synced: Content::default(), changes: vec![] });
+                let parent = self.by_ino[parent];
+                let found = self.found.get_or_insert_default();
+                found.dirs.get_mut(&parent).expect("its directory").insert(name.clone(), object);
+                found.files.entry(object).or_default().length = *bytes;
+            }
+            Event::HasData { ino, at, data } => {
+                let object = self.by_ino[ino];
+                let file =
+                    self.found.as_mut().and_then(|found| found.files.get_mut(&object)).expect("a file");
+                file.make_where(&Change::Write(*at, Arc::new(data.clone())), |_| true);
+            }
+            Event::HasAll => self.has_all(),
+            Event::Create { parent, ino, name } => {
+                self.make(*parent, *ino, name, Object::File { synced: Content::default(), changes: vec![] });
+            }
+            Event::MakeDir { parent, ino, name } => {
+                self.make(*parent, *ino, name, Object::Dir { synced: Entries::new(), changes: vec![] });
+            }
+            Event::Unlink { parent, name } => self.rename_in(*parent, Naming::Unname(name.clone())),
+            Event::Link { parent, ino, name } => {
+                let object = self.by_ino[ino];
+                self.rename_in(*parent, Naming::Name(name.clone(), object));
+            }
+            Event::Rename { from, to, old, new } => {
+                assert_eq!(from, to, "nothing of ours moves from one directory to another");
+                self.rename_in(*from, Naming::Rename(old.clone(), new.clone()));
+            }
+            Event::Write { ino, at, before, data } => {
+                self.has_length(*ino, *before);
+                self.change(*ino, Change::Write(*at, Arc::new(data.clone())));
+            }
+            Event::Size { ino, bytes } => self.change(*ino, Change::Length(*bytes)),
+            Event::SyncBegin { ino, token, bytes } => {
+                self.has_length(*ino, *bytes);
+                self.syncs.insert(*token, self.events);
+            }
+            Event::SyncEnd { ino, token } => self.synced(*ino, *token),
+            Event::Nothing => {}
+        }
+    }
+
+    fn object(&mut self, ino: u64, new: impl FnOnce() -> Object) -> usize {
+        if let Some(known) = self.by_ino.get(&ino) {
+            return *known;
+        }
+        self.objects.push(new());
+        self.by_ino.insert(ino, self.objects.len() - 1);
+        self.objects.len() - 1
+    }
+
+    fn has_dir(&mut self, parent: u64, ino: u64, name: &str) {
+        if parent == 0 {
+            self.syncs.clear();
+        }
+        let object = self.object(ino, || Object::Dir { synced: Entries::new(), changes: vec![] });
+        let parent = self.by_ino.get(&parent).copied();
+        let found = self.found.get_or_insert_default();
+        found.dirs.entry(object).or_default();
+        match parent {
+            Some(parent) => {
+                found.dirs.get_mut(&parent).expect("its directory").insert(name.to_owned(), object);
+            }
+            None => self.root = Some(object),
+        }
+    }
+
+    /// The first process finds what is on the disk. A later one may see what an earlier one did just
+    /// before it was killed, and could not note any more.
+    fn has_all(&mut self) {
+        let found = self.found.take().expect("the root at least");
+        for (object, content) in found.files {
+            let Object::File { synced, changes } = &mut self.objects[object] else { panic!("a file") };
+            let mut present = synced.clone();
+            for (_, change) in changes.iter() {
+                present.make(change);
+            }
+            let unseen = present.changes_to(&content);
+            if self.begun {
+                changes.extend(unseen.into_iter().map(|change| (self.events, change)));
+            } else {
+                *synced = content;
+            }
+        }
+        for (object, entries) in found.dirs {
+            let Object::Dir { synced, changes } = &mut self.objects[object] else { panic!("a directory") };
+            if !self.begun {
+                *synced = entries;
+                continue;
+            }
+            let mut present = synced.clone();
+            for (_, naming) in changes.iter() {
+                rename(&mut present, naming);
+            }
+            for name in present.keys().filter(|name| !entries.contains_key(*name)) {
+                changes.push((self.events, Naming::Unname(name.clone())));
+            }
+            for (name, child) in entries.iter().filter(|(name, child)| present.get(*name) != Some(child)) {
+                changes.push((self.events, Naming::Name(name.clone(), *child)));
+            }
+        }
+        self.begun = true;
+    }
+
+    fn make(&mut self, parent: u64, ino: u64, name: &str, object: Object) {
+        self.by_ino.remove(&ino);
+        let object = self.object(ino, || object);
+        self.names.insert(object, name.to_owned());
+        self.rename_in(parent, Naming::Name(name.to_owned(), object));
+    }
+
+    fn rename_in(&mut self, parent: u64, naming: Naming) {
+        let Object::Dir { changes, .. } = &mut self.objects[self.by_ino[&parent]] else {
+            panic!("a directory")
+        };
+        changes.push((self.events, naming));
+    }
+
+    fn change(&mut self, ino: u64, change: Change) {
+        let Object::File { changes, .. } = &mut self.objects[self.by_ino[&ino]] else { panic!("a file") };
+        changes.push((self.events, change));
+    }
+
+    /// If the length is not what it should be, a call that the shim does not see has changed it.
+    fn has_length(&mut self, ino: u64, bytes: u64) {
+        let Object::File { synced, changes } = &self.objects[self.by_ino[&ino]] else { return };
+        let known =
+            changes.iter().fold(synced.length, |length, (_, change)| Content::length_after(length, change));
+        if known != bytes {
+            self.change(ino, Change::Length(bytes));
+        }
+    }
+
+    fn synced(&mut self, ino: u64, token: u64) {
+        let Some(began) = self.syncs.remove(&token) else { return };
+        let name = self.names.get(&self.by_ino[&ino]);
+        if self.deaf_to.as_ref().is_some_and(|deaf| name.is_some_and(|name| name.ends_with(deaf))) {
+            return;
+        }
+        match &mut self.objects[self.by_ino[&ino]] {
+            Object::File { synced, changes } => {
+                let covered = changes.partition_point(|(event, _)| *event <= began);
+                changes.drain(..covered).for_each(|(_, change)| synced.make(&change));
+            }
+            Object::Dir { synced, changes } => {
+                let covered = changes.partition_point(|(event, _)| *event <= began);
+                changes.drain(..covered).for_each(|(_, naming)| rename(synced, &naming));
+            }
+        }
+    }
+
+    /// Makes below `path` what the disk may hold if the power fails now.
+    pub fn cut_into(&self, path: &Path, rng: &mut StdRng) {
+        self.cut_dir(self.root.expect("a root"), path, rng);
+    }
+
+    fn cut_dir(&self, object: usize, path: &Path, rng: &mut StdRng) {
+        let Object::Dir { synced, changes } = &self.objects[object] else { panic!("a directory") };
+        fs::create_dir_all(path).expect("a directory for the disk");
+        for (name, child) in names_after_cut(synced, changes, rng) {
+            let path = path.join(name);
+            match &self.objects[child] {
+                Object::Dir { .. } => self.cut_dir(child, &path, rng),
+                Object::File { synced, changes } => {
+                    let content = content_after_cut(synced, changes, rng);
+                    content.put_into(&File::create(&path).expect("a file")).expect("its content");
+                }
+            }
+        }
+    }
+}
+
+fn rename(entries: &mut Entries, naming: &Naming) {
+    match naming {
+        Naming::Name(name, object) => {
+            entries.insert(name.clone(), *object);
+        }
+        Naming::Unname(name) => {
+            entries.remove(name);
+        }
+        Naming::Rename(old, new) => {
+            if let Some(object) = entries.remove(old) {
+                entries.insert(new.clone(), object);
+            }
+        }
+    }
+}
+
+/// Each change of a name may have reached the disk or not, but of one name not a later one without
+/// those before it.
+fn names_after_cut(synced: &Entries, changes: &[(u64, Naming)], rng: &mut StdRng) -> Entries {
+    let likely = [0.0, 0.2, 0.5, 0.8, 1.0][rng.random_range(0..5)];
+    let mut entries = synced.clone();
+    let mut stuck: BTreeSet<&str> = BTreeSet::new();
+    for (_, naming) in changes {
+        let names = match naming {
+            Naming::Name(name, _) | Naming::Unname(name) => vec![name.as_str()],
+            Naming::Rename(old, new) => vec![old.as_str(), new.as_str()],
+        };
+        if names.iter().any(|name| stuck.contains(name)) || !rng.random_bool(likely) {
+            stuck.extend(names);
+        } else {
+            rename(&mut entries, naming);
+        }
+    }
+    entries
+}
+
+/// Each sector is as it was after some of the changes; so is, for itself, the length.
+fn content_after_cut(synced: &Content, changes: &[(u64, Change)], rng: &mut StdRng) -> Content {
+    let mut content = synced.clone();
+    let all = changes.len();
+    let (sectors_at_once, likely) =
+        ([1, 8, 1024][rng.random_range(0..3)], [0.02, 0.1, 0.5, 0.9, 0.98][rng.random_range(0..5)]);
+    let way = rng.random_range(0..6);
+    let common = rng.random_range(0..=all);
+    let some = |rng: &mut StdRng| match way {
+        0 => 0,
+        1 => all,
+        2 => common,
+        // In the order of the writes, but the next ones are torn.
+        3 => (common + rng.random_range(0..3)).min(all),
+        4 => {
+            if rng.random_bool(likely) {
+                all
+            } else {
+                0
+            }
+        }
+        _ => rng.random_range(0..=all),
+    };
+    let length_after = if rng.random_bool(0.5) { some(rng) } else { [0, all][rng.random_range(0..2)] };
+    let mut chosen: HashMap<u64, usize> = HashMap::new();
+    let mut length = synced.length;
+    for (number, (_, change)) in changes.iter().enumerate() {
+        content.make_where(change, |sector| {
+            number < *chosen.entry(sector / sectors_at_once).or_insert_with(|| some(rng))
+        });
+        if number < length_after {
+            length = Content::length_after(length, change);
+        }
+    }
+    content.make_where(&Change::Length(length), |_| true);
+    content.length = length;
+    content
+}

@@ -1,0 +1,70 @@
+//! The shim, compiled, and what tells a program to use it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A directory for what need not last, in memory where there is room: the cuts are made in the model,
+/// so a real disk would only be slower.
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let free = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);
+    let in_memory = (free >= ROOM).then(|| tempfile::tempdir_in(memory)).and_then(Result::ok);
+    in_memory.unwrap_or_else(|| tempfile::tempdir().expect("make a directory for the test"))
+}
+
+/// What the largest data directory of these tests takes, with something to spare.
+const ROOM: u64 = 64 * 1024 * 1024;
+
+/// A place where a program is watched: its home, which is followed, and beside it the traces.
+pub struct Watched {
+    place: TempDir,
+    shim: PathBuf,
+}
+
+impl Watched {
+    /// With an empty home.
+    pub fn new() -> Self {
+        let place = tempfile::tempdir().expect("make a directory for the test");
+        for name in ["home", "traces"] {
+            std::fs::create_dir(place.path().join(name)).expect("make a directory");
+        }
+        let shim = place.path().join("shim.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/power_loss/shim.c");
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+            .arg(&shim)
+            .arg(source)
+            .args(["-ldl", "-lpthread"])
+            .output()
+            .expect("a C compiler, cc, is needed; on Debian: apt-get install gcc libc6-dev");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        Self { place, shim }
+    }
+
+    /// The directory that is followed.
+    pub fn home(&self) -> PathBuf {
+        self.place.path().join("home")
+    }
+
+    /// Where the traces are.
+    pub fn traces(&self) -> PathBuf {
+        self.place.path().join("traces")
+    }
+
+    /// What was promised, noted by whoever made the load.
+    pub fn promises(&self) -> PathBuf {
+        self.place.path().join("promises")
+    }
+
+    /// What has a program watched.
+    pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
+        vec![("LD_PRELOAD", self.shim.clone()), ("POWER_ROOT", self.home()), ("POWER_TRACE", self.traces())]
+    }
+
+    /// Leaves everything where it is, for another look.
+    pub fn keep(self) -> PathBuf {
+        self.place.keep()
+    }
+}
