@@ -6,4 +6,5 @@ mod follow_ups;
 mod held_core;
 mod holders;
 mod planned_core;
+mod prolonged;
 mod world;
