@@ -6,5 +6,6 @@ mod follow_ups;
 mod held_core;
 mod holders;
 mod planned_core;
+mod prolonged;
 mod room;
 mod world;

@@ -114,3 +114,14 @@ fn revision(answer: &Result<Vec<Outcome>, StoreError>) -> Revision {
         other => panic!("not applied: {other:?}"),
     }
 }
+
+#[tokio::test]
+async fn when_a_commit_is_torn_some_writes_are_applied_and_nobody_learns_which() {
+    let store = MemoryStore::new();
+    store.fail_next([Fault::Torn(0b101)]);
+    let writes = [1, 2, 3].map(|n| put(n, Revision::ABSENT, "a"));
+    let answer = store.cas(writes.to_vec(), LONG).await;
+    assert!(matches!(answer, Err(StoreError::Unknown(_))));
+    let kept: Vec<Key> = store.snapshot().into_keys().collect();
+    assert_eq!(kept, [key(1), key(3)]);
+}
