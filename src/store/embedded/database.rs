@@ -251,6 +251,12 @@ fn read_through(directory: &Path) -> Result<(), SnapshotError> {
             read_through(&path)?;
             continue;
         }
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            // Half a file that a full disk has left. sled would write the next one over it without shortening
+            // it, and what is behind its end would then spoil that for good.
+            fs::remove_file(&path).map_err(failed(&path))?;
+            continue;
+        }
         let mut file = match File::open(&path) {
             // sled removes its old files on a thread of its own.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
