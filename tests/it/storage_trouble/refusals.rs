@@ -63,7 +63,10 @@ async fn whatever_the_system_says_nothing_is_sent_or_approved_and_all_is_well_ag
             }
         }
         said(&world, "the journal cannot be written", "ERROR", troubles);
-        said(&world, "the journal can be written again", "INFO", troubles);
+        // Readiness comes a moment before the line.
+        let again =
+            || async { world.server.output().text().matches("the journal can be written again").count() };
+        until("the last line", again, |count| *count == troubles).await;
         let world = world.restart_after_kill().await;
         for told in &all {
             told.still_holds(&world, false).await;

@@ -209,7 +209,7 @@ fn on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_re
             durable.push(subject);
             drop(store);
         }
-        let found = contents_of(&directory).expect("a good start");
+        let found = contents_of(&directory).unwrap_or_else(|e| panic!("turn {turn}: {e}"));
         assert!(durable.iter().all(|subject| found.contains_key(subject)), "turn {turn}");
     }
 }

@@ -9,7 +9,8 @@ use crate::store::embedded::disk::Disk;
 
 /// What has to happen before sled opens its files. A killed process may have left them in the system's
 /// cache only, and sled builds on what it reads, so they are synced. And a copy of its page table that it
-/// had begun to write must go: it takes that for a whole one, and refuses it. It does without.
+/// had begun to write must go: it takes that for a whole one, and refuses it. It does without. A full disk leaves one
+/// too, and sled would write the next over it without shortening it.
 pub(in crate::store::embedded) fn settle(path: &Path, disk: &dyn Disk) -> io::Result<()> {
     for entry in std::fs::read_dir(path)? {
         let name = entry?.file_name();
