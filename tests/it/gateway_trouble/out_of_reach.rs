@@ -75,16 +75,16 @@ async fn a_provider_that_is_there_by_ipv6_only_is_used() {
 async fn a_proxy_in_the_environment_sees_nothing_of_plain_http_nor_of_this_machine() {
     let (raw, proxy) = (Raw::start().await, Raw::start().await);
     raw.act(Act::SayAndStay(Kind::Http.accepts()));
-    let mut setup = quick();
-    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
-        setup = setup.env(name, format!("http://{}", proxy.address));
-    }
-    let server = Kind::Http.at(&format!("http://{}", raw.address), setup.clone()).start().await;
+    let proxied = || {
+        let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+        names.iter().fold(quick(), |setup, name| setup.env(name, format!("http://{}", proxy.address)))
+    };
+    let server = Kind::Http.at(&format!("http://{}", raw.address), proxied()).start().await;
     let number = Numbers::default().next();
     server.client.send(&number).await.expects(sent(&number, 5));
     assert_eq!(proxy.connections(), 0);
     // It is for what is outside and encrypted.
-    let server = Kind::Http.at("https://onceward.invalid", setup).start().await;
+    let server = Kind::Http.at("https://onceward.invalid", proxied()).start().await;
     server.client.send(&Numbers::default().next()).await.expects(failed());
     assert!(proxy.connections() > 0, "docs/decisions/0003-http-client.md");
 }

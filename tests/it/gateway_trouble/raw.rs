@@ -31,6 +31,13 @@ pub enum Act {
     Flood(&'static str, &'static str),
 }
 
+impl Act {
+    /// Whether the provider ends the exchange by itself.
+    pub fn ends(self) -> bool {
+        !matches!(self, Self::Hang | Self::Drip(..) | Self::Flood(..))
+    }
+}
+
 /// The provider, listening until dropped.
 pub struct Raw {
     pub address: SocketAddr,
@@ -41,6 +48,7 @@ pub struct Raw {
 struct Desk {
     act: Mutex<Act>,
     connections: AtomicUsize,
+    open: AtomicUsize,
     requests: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -56,6 +64,7 @@ impl Raw {
         let desk = Arc::new(Desk {
             act: Mutex::new(Act::Hang),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
         });
@@ -64,8 +73,12 @@ impl Raw {
             while let Ok((stream, _)) = listener.accept().await {
                 at.connections.fetch_add(1, Ordering::SeqCst);
                 let at = Arc::clone(&at);
-                // However it ends, it ends.
-                tokio::spawn(async move { drop(at.serve(stream).await) });
+                at.open.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    // However it ends, it ends.
+                    let _ = at.serve(stream).await;
+                    at.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         Ok(Self { address, desk, listening })
@@ -84,6 +97,11 @@ impl Raw {
     /// How many connections it has accepted.
     pub fn connections(&self) -> usize {
         self.desk.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many of them nobody has closed.
+    pub fn open(&self) -> usize {
+        self.desk.open.load(Ordering::SeqCst)
     }
 
     /// How many bytes it got rid of.
