@@ -17,7 +17,7 @@ fn when_nothing_changes_any_more_records_that_end_still_leave_the_snapshot() {
     while entries(&world) > 0 {
         tidy(&world);
         turns += 1;
-        assert!(turns <= 10, "{} records are left", entries(&world));
+        assert!(turns <= 2, "{} records are left", entries(&world));
     }
     world.crash_and_open();
     world.assert_as_expected();
@@ -85,7 +85,7 @@ fn when_one_record_changes_now_and_then_all_that_have_ended_leave_the_snapshot()
         world.expected.clear();
         world.round().unwrap();
         rounds += 1;
-        assert!(rounds <= 10, "{} records are left", entries(&world));
+        assert!(rounds <= 2, "{} records are left", entries(&world));
     }
     world.crash_and_open();
     world.assert_as_expected();
