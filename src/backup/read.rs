@@ -83,7 +83,7 @@ impl<R: BufRead> Reader<R> {
         }
         if any.format > FORMAT {
             // It goes to a terminal, and anybody may have written it.
-            let program = any.program.chars().filter(|c| c.is_ascii_graphic()).take(20).collect();
+            let program = any.program.chars().filter(char::is_ascii_graphic).take(20).collect();
             return Err(ImportError::Newer { found: any.format, program });
         }
         let header: HeaderLine = reader.parsed()?;

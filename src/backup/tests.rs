@@ -4,11 +4,13 @@ mod states;
 
 use std::path::Path;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::Timestamp;
-use crate::store::{CopyProgress, CopyReader, NewStore, ReadOnly};
+use crate::store::record as envelope;
+use crate::store::{CopyProgress, CopyReader, Key, NewStore, ReadOnly, Subject};
 use states::items;
 
 proptest! {
@@ -121,6 +123,36 @@ fn a_damaged_line_is_named() {
     let text = String::from_utf8(written(&entries)).expect("text");
     let error = read(text.replacen("\"failures\":3", "\"failures\":0", 1).as_bytes()).expect_err("refused");
     assert!(error.to_string().starts_with("line 2: the line is not as it was written"), "{error}");
+}
+
+#[test]
+fn a_check_lists_every_record_that_is_damaged_and_no_other() {
+    let home = tempfile::tempdir().expect("a directory");
+    let dir = home.path().join("data");
+    let mut all = entries(&states::some());
+    let good = all[0].clone();
+    for (digits, record, gc_after) in [
+        (14_155_552_673, Bytes::from_static(b"nonsense"), good.gc_after),
+        (14_155_552_674, envelope::seal(9, b"of a newer program"), good.gc_after),
+        (14_155_552_675, good.record.clone(), Timestamp::from_millis(1)),
+        (9_999_999_999_999_999, good.record.clone(), good.gc_after),
+    ] {
+        let key = Key { subject: Subject(digits), ..good.key };
+        all.push(Entry { key, gc_after, record });
+    }
+    fill(&dir, &all);
+    let directory = ReadOnly::open(&dir).expect("a data directory");
+    let mut found = Vec::new();
+    let judge = |entry: &Entry| check(entry).map_err(|what| format!("{}: {what}", name(entry)));
+    let examined = directory
+        .examine(Timestamp::EPOCH, &judge, &mut |finding| found.push(finding.what))
+        .expect("examined");
+    assert_eq!(examined.snapshot_records, 6);
+    assert_eq!(found.len(), 4, "{found:?}");
+    for (finding, says) in found.iter().zip(["checksum", "version 9", "for as long as", "is no number"]) {
+        assert!(finding.contains(says), "{finding}");
+        assert!(!finding.contains("1415555"), "a whole number: {finding}");
+    }
 }
 
 fn header() -> Header {

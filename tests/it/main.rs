@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod as_built;
+mod backup;
 mod bad_bodies;
 mod belief;
 mod bounds;

@@ -1,5 +1,6 @@
 //! `onceward import`: an export into a data directory of its own.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, stdin};
 use std::path::{Path, PathBuf};
@@ -57,14 +58,8 @@ enum ImportCommandError {
 impl ImportCommandError {
     const fn exit_code(&self) -> u8 {
         match self {
-            Self::Import(ImportError::Io(_)) => EXIT_FAILED,
-            Self::Import(_) => EXIT_DAMAGED,
-            Self::File { .. }
-            | Self::Open(_)
-            | Self::Key(_)
-            | Self::NoKey(_)
-            | Self::OtherKey(_)
-            | Self::Record(_) => EXIT_FAILED,
+            Self::Import(error) if !matches!(error, ImportError::Io(_)) => EXIT_DAMAGED,
+            _ => EXIT_FAILED,
         }
     }
 }
@@ -93,10 +88,11 @@ pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
             let mut answer = failed(error.exit_code(), &error);
             if begun {
                 let path = settings.data_dir.display();
-                answer.err.push_str(&format!(
+                let _ = write!(
+                    answer.err,
                     "nothing was imported: {path} cannot be used before an import into it succeeds; run the command again, or \
                      remove everything in it but server.key\n"
-                ));
+                );
             }
             answer
         }
@@ -123,11 +119,12 @@ fn said(imported: &Imported, args: &ImportArgs, data_dir: &Path) -> Answer {
             "imported {numbers} numbers and the sends of {sends} verifications into {}\n",
             data_dir.display()
         );
+        // Writing to a text cannot fail.
         if *ended > 0 {
-            out.push_str(&format!("left out {ended} that have ended since\n"));
+            let _ = writeln!(out, "left out {ended} that have ended since");
         }
         if *codes_dropped > 0 {
-            out.push_str(&format!("dropped {codes_dropped} codes and messages that were still to be sent\n"));
+            let _ = writeln!(out, "dropped {codes_dropped} codes and messages that were still to be sent");
         }
         out
     };

@@ -103,20 +103,20 @@ pub(super) fn merge(
     changes: &Changes,
     mut see: impl FnMut(Key, Timestamp, &[u8]) -> Result<(), SnapshotError>,
 ) -> Result<(), SnapshotError> {
-    let mut changed = changes.sorted().into_iter().peekable();
+    let mut newer = changes.sorted().into_iter().peekable();
     let see_change = |key: &Key, change: &Change, see: &mut dyn FnMut(_, _, &[u8]) -> _| {
         change.put.as_ref().map_or(Ok(()), |record| see(*key, change.gc_after, record))
     };
     snapshot.walk(|key, gc_after, record| {
-        while let Some((earlier, change)) = changed.next_if(|(other, _)| **other < key) {
+        while let Some((earlier, change)) = newer.next_if(|(other, _)| **other < key) {
             see_change(earlier, change, &mut see)?;
         }
-        match changed.next_if(|(other, _)| **other == key) {
+        match newer.next_if(|(other, _)| **other == key) {
             Some((_, change)) => see_change(&key, change, &mut see),
             None => see(key, gc_after, record),
         }
     })?;
-    changed.try_for_each(|(key, change)| see_change(key, change, &mut see))
+    newer.try_for_each(|(key, change)| see_change(key, change, &mut see))
 }
 
 /// A file in `directory` that only this process can reach, and that is gone with it.

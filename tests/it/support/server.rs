@@ -115,6 +115,12 @@ impl Setup {
         Self { arguments, ..self.clone() }.run().await
     }
 
+    /// Starts another command of the program in the same directory, and waits for nothing.
+    pub fn launch_command<const N: usize>(&self, arguments: [&str; N]) -> Server {
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        Self { arguments, ..self.clone() }.launch()
+    }
+
     /// Starts the program and waits for nothing. It has no client yet.
     pub fn launch(&self) -> Server {
         if let Some(config) = &self.config {

@@ -72,23 +72,18 @@ impl<'a> Look<'a> {
                 self.wrong(path, Some(0), what);
                 HEADER_BYTES
             }
-            None => match frame::find(bytes, 0, 0) {
-                Some((at, _)) => {
-                    self.wrong(
-                        path,
-                        Some(0),
-                        format!("its header cannot be read, but there is a change set at byte {at}"),
-                    );
-                    at
-                }
-                // Never written to, or what is left of a first write that nobody was told of.
-                None => {
+            None => {
+                let Some((at, _)) = frame::find(bytes, 0, 0) else {
+                    // Never written to, or what is left of a first write that nobody was told of.
                     if bytes.iter().any(|byte| *byte != 0) && self.open_end.is_none() {
                         self.open_end = Some((path.to_owned(), 0, bytes.len() as u64));
                     }
                     return;
-                }
-            },
+                };
+                let what = format!("its header cannot be read, but there is a change set at byte {at}");
+                self.wrong(path, Some(0), what);
+                at
+            }
         };
         if let Some((path, at, _)) = self.open_end.take() {
             self.wrong(
@@ -108,25 +103,19 @@ impl<'a> Look<'a> {
                 at += frame.bytes;
                 continue;
             }
-            match frame::find(bytes, at, self.expected) {
-                Some((next, frame)) => {
-                    let (expected, found) = (self.expected, frame.sequence);
-                    let what = format!(
-                        "what is here cannot be read: change set {expected} should be, and change set {found} comes at byte \
-                         {next}"
-                    );
-                    self.wrong(path, Some(at), what);
-                    self.expected = frame.sequence;
-                    at = next;
+            let Some((next, frame)) = frame::find(bytes, at, self.expected) else {
+                if bytes[at..].iter().any(|byte| *byte != 0) {
+                    self.open_end = Some((path.to_owned(), at as u64, (bytes.len() - at) as u64));
                 }
-                None => {
-                    let rest = bytes.len() - at;
-                    if bytes[at..].iter().any(|byte| *byte != 0) {
-                        self.open_end = Some((path.to_owned(), at as u64, rest as u64));
-                    }
-                    return;
-                }
-            }
+                return;
+            };
+            let (expected, found) = (self.expected, frame.sequence);
+            let what = format!(
+                "what is here cannot be read: change set {expected} should be, and change set {found} comes at byte {next}"
+            );
+            self.wrong(path, Some(at), what);
+            self.expected = frame.sequence;
+            at = next;
         }
     }
 

@@ -1,0 +1,104 @@
+//! `onceward check-data`: what it finds, and that it changes nothing.
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::{files, json as parsed};
+use crate::support::{Finished, Setup, World};
+
+#[tokio::test]
+async fn data_that_is_well_is_found_to_be_with_and_without_a_server() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        world.number_with_code().await;
+    }
+    let through_server = check(&world.setup).await;
+    assert_eq!(through_server.status.code(), Some(0), "{}", through_server.output);
+    let report = parsed(&through_server.output);
+    assert_eq!(
+        (&report["ok"], &report["through_server"], &report["numbers"]),
+        (&json!(true), &json!(true), &json!(3))
+    );
+
+    world.server.kill();
+    world.server.ended().await;
+    let before = files(&world.setup.data_dir());
+    let report = parsed(&check(&world.setup).await.output);
+    assert_eq!(
+        (&report["ok"], &report["through_server"], &report["numbers"]),
+        (&json!(true), &json!(false), &json!(3))
+    );
+    assert_eq!(report["versions"]["numbers, version 2"], 3, "{report}");
+    assert_eq!(report["journal"]["closed_in_order"], false, "{report}");
+    assert_eq!(files(&world.setup.data_dir()), before, "a check changes nothing in the data directory");
+    let text = world.setup.command(["check-data", "--data-dir", "data"]).await;
+    assert!(text.output.contains("no damage found"), "{}", text.output);
+}
+
+#[tokio::test]
+async fn every_damaged_change_set_is_listed_with_its_place() {
+    let world = World::new().await;
+    for _ in 0..6 {
+        world.number_with_code().await;
+    }
+    world.server.kill();
+    world.server.ended().await;
+    let journal = world.setup.data_dir().join("journal");
+    let (path, mut bytes) = files(&journal)
+        .into_iter()
+        .find(|(_, bytes)| bytes.len() > 32 && bytes.starts_with(b"owjournl"))
+        .expect("a segment");
+    let starts: Vec<usize> = (0..bytes.len() - 4).filter(|at| bytes[*at..].starts_with(b"owF1")).collect();
+    assert!(starts.len() >= 6, "{} change sets", starts.len());
+    for start in [starts[1], starts[3]] {
+        bytes[start + 40] ^= 1;
+    }
+    fs::write(&path, bytes).expect("damaged");
+    let checked = check(&world.setup).await;
+    assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
+    let report = parsed(&checked.output);
+    let places: Vec<_> =
+        report["damage"].as_array().expect("a list").iter().map(|one| one["at"].clone()).collect();
+    assert_eq!(places, [json!(starts[1]), json!(starts[3])], "{report}");
+    // The start is refused too.
+    let started = world.setup.run().await;
+    assert_eq!(started.status.code(), Some(70), "{}", started.output);
+    let text = world.setup.command(["check-data", "--data-dir", "data"]).await;
+    assert!(text.output.contains("2 damaged"), "{}", text.output);
+}
+
+#[tokio::test]
+async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        world.number_with_code().await;
+    }
+    world.server.signal(Signal::TERM);
+    world.server.ended().await;
+    let snapshot = world.setup.data_dir().join("snapshot/db");
+    let whole = fs::read(&snapshot).expect("the database");
+    let journal = world.setup.data_dir().join("journal");
+    let (last, mut bytes) =
+        files(&journal).into_iter().rfind(|(_, bytes)| bytes.starts_with(b"owjournl")).expect("a segment");
+    bytes.extend_from_slice(b"owF1 and what is left of a write");
+    fs::write(&last, bytes).expect("torn");
+    let report = parsed(&check(&world.setup).await.output);
+    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(report["journal"]["torn"]["bytes"], 32, "{report}");
+
+    let at =
+        whole.windows(4).position(|window| window == 14_155_u32.to_be_bytes()).unwrap_or(whole.len() / 2);
+    let mut damaged = whole;
+    for byte in &mut damaged[at.saturating_sub(64)..] {
+        *byte ^= 0x55;
+    }
+    fs::write(&snapshot, damaged).expect("damaged");
+    let checked = check(&world.setup).await;
+    assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
+}
+
+async fn check(setup: &Setup) -> Finished {
+    setup.command(["check-data", "--data-dir", "data", "--json", "--quiet"]).await
+}

@@ -1,0 +1,97 @@
+//! Exports while the server has a lot to do, and kills of either side.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::{export, import, json as parsed, records};
+use crate::support::World;
+use crate::support::documented::incorrect;
+
+/// Shaped so that no code is ever equal to it.
+const NO_CODE: &str = "0000-00000";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_count_that_was_told_before_an_export_is_in_it() {
+    let world = World::with([("otp-max-attempts", json!(200)), ("otp-timeout", json!("1h"))]).await;
+    let told: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
+    let mut guests = JoinSet::new();
+    for _ in 0..8 {
+        let (number, client, told) = (world.number(), world.server.client.clone(), Arc::clone(&told));
+        guests.spawn(async move {
+            client.send(&number).await;
+            for count in 1..150 {
+                client.verify(&number, NO_CODE).await.expects(incorrect(&number, 200 - count));
+                told.lock().unwrap().insert(number.clone(), u64::from(count));
+            }
+        });
+    }
+    let mut exports = 0;
+    while !guests.is_empty() {
+        while guests.try_join_next().is_some() {}
+        let before = told.lock().unwrap().clone();
+        let lines = export(&world.setup, "backup.jsonl").await;
+        let counts: BTreeMap<String, u64> = records(&lines)
+            .iter()
+            .map(|line| parsed(line))
+            .filter(|line| line["kind"] == "number")
+            .map(|line| {
+                (
+                    line["number"].as_str().expect("a number").to_owned(),
+                    line["failures"].as_u64().unwrap_or(0),
+                )
+            })
+            .collect();
+        for (number, count) in before {
+            assert!(
+                counts.get(&number).is_some_and(|found| *found >= count),
+                "{number}: {count} told, {counts:?}"
+            );
+        }
+        exports += 1;
+    }
+    assert!(exports > 1, "the load ended before the second export");
+    let finished = import(&world.setup, "backup.jsonl", "restored").await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+}
+
+#[tokio::test]
+async fn when_a_client_is_killed_the_server_goes_on_and_the_next_one_gets_everything() {
+    let world = World::new().await;
+    let (number, _) = world.number_with_code().await;
+    for _ in 0..5 {
+        let client = world.setup.launch_command(["export", "--data-dir", "data", "--out", "killed.jsonl"]);
+        client.kill();
+        client.ended().await;
+    }
+    let killed = world.setup.home().join("killed.jsonl");
+    if killed.exists() {
+        let last = super::lines_of(&killed).pop().expect("a line");
+        assert_eq!(parsed(&last)["kind"], "end", "what has the name is whole");
+    }
+    let again = || world.setup.command(["export", "--data-dir", "data", "--out", "whole.jsonl"]);
+    crate::support::until("an export", again, |finished| finished.status.success()).await;
+    let lines = super::lines_of(&world.setup.home().join("whole.jsonl"));
+    assert!(lines.iter().any(|line| line.contains(&number)));
+    world.number_with_code().await;
+}
+
+#[tokio::test]
+async fn when_the_server_is_killed_an_export_is_whole_or_not_there() {
+    let mut world = World::new().await;
+    for round in 0..4 {
+        world.number_with_code().await;
+        let name = format!("round-{round}.jsonl");
+        let client = world.setup.launch_command(["export", "--data-dir", "data", "--out", &name]);
+        world = world.restart_after_kill().await;
+        let finished = client.ended().await;
+        if finished.status.success() {
+            let imported = import(&world.setup, &name, &format!("restored-{round}")).await;
+            assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+        } else {
+            assert!(!world.setup.home().join(&name).exists(), "{}", finished.output);
+        }
+    }
+}

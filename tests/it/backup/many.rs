@@ -1,0 +1,92 @@
+//! Many numbers: exported, imported, exported again. `BACKUP_NUMBERS=1000000` for as many as promised, with the
+//! release build; the times and sizes are printed.
+
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::Path;
+use std::time::Duration;
+
+use onceward::backup::{Content, Header, Item, Writer};
+use onceward::clock::{Clock as _, SystemClock};
+use onceward::domain::{CodeLength, PhoneNumber, ServiceId, Timestamp};
+use onceward::engine::{NumberState, Salt, Verification};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::{copy_key, export, lines_of, records};
+use crate::support::{Setup, World};
+
+const SEED: u64 = 20_261_120;
+
+#[tokio::test]
+async fn many_numbers_come_through_an_export_and_an_import_as_they_were() {
+    let numbers: u64 =
+        std::env::var("BACKUP_NUMBERS").ok().map_or(3_000, |text| text.parse().expect("a number"));
+    println!("BACKUP_NUMBERS={numbers}");
+    let world = World::new().await;
+    let setup = world.setup.clone();
+    copy_key(&setup, "first");
+    copy_key(&setup, "second");
+    // What is made up is to belong to this server's key.
+    let key = super::json(&export(&setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
+    make_up(&setup.home().join("made-up.jsonl"), numbers, &key);
+
+    run(&setup, &["import", "made-up.jsonl", "--data-dir", "first"]).await;
+    run(&setup, &["export", "--data-dir", "first", "--out", "first.jsonl"]).await;
+    run(&setup, &["import", "first.jsonl", "--data-dir", "second"]).await;
+    run(&setup, &["export", "--data-dir", "second", "--out", "second.jsonl"]).await;
+    run(&setup, &["check-data", "--data-dir", "second"]).await;
+    let [made_up, first, second] =
+        ["made-up.jsonl", "first.jsonl", "second.jsonl"].map(|name| lines_of(&setup.home().join(name)));
+    assert_eq!(records(&first).len() as u64, numbers);
+    assert!(records(&first) == records(&made_up), "the first export is not what was imported");
+    assert!(records(&second) == records(&first), "the second export is not the first");
+    let size = fs::metadata(setup.home().join("first.jsonl")).expect("it is there").len();
+    println!("the export has {size} bytes");
+}
+
+async fn run(setup: &Setup, command: &[&str]) {
+    let clock = SystemClock::start();
+    let began = clock.now();
+    let finished = setup.command(command.iter().copied()).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    println!("{}: {:?}", command.join(" "), clock.now().since(began));
+}
+
+fn make_up(path: &Path, numbers: u64, key: &str) {
+    let mut rng = StdRng::seed_from_u64(SEED);
+    let now = SystemClock::start().now();
+    let header = Header { program: "0.1.0".into(), exported_at: now, key: key.to_owned(), numbers, sends: 0 };
+    let file = BufWriter::new(File::create(path).expect("a file"));
+    let mut writer = Writer::begin(file, &header).expect("written");
+    for i in 0..numbers {
+        let number = PhoneNumber::from_u64(14_150_000_000 + i * 7).expect("a number");
+        let later =
+            |rng: &mut StdRng| now.plus(Duration::from_millis(rng.random_range(3_600_000..7_200_000)));
+        let end = later(&mut rng);
+        let state = if rng.random_range(0..10) == 0 {
+            NumberState::Locked { until: end }
+        } else {
+            let verification = Verification {
+                salt: Salt(rng.random()),
+                length: CodeLength::SIX,
+                expires: later(&mut rng),
+                sending: 0,
+                sending_until: later(&mut rng),
+                sent: true,
+                postponed: false,
+                held: None,
+                checking_until: Timestamp::EPOCH,
+            };
+            NumberState::Open {
+                failures: rng.random_range(0..5),
+                keep_until: end,
+                verification: Some(verification),
+            }
+        };
+        let item = Item { gc_after: end, content: Content::Number(ServiceId::DEFAULT, number, state) };
+        let entry = item.encode().expect("a record").expect("something to keep");
+        writer.write(&entry).expect("written");
+    }
+    writer.finish().expect("written");
+}

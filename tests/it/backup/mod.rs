@@ -1,0 +1,62 @@
+//! `onceward export`, `onceward import` and `onceward check-data` through the real program.
+
+mod check;
+mod load;
+mod many;
+mod refusals;
+mod round_trip;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Finished, Setup};
+
+/// Exports the data directory of the setup into a file in its home, and reads its lines.
+async fn export(setup: &Setup, name: &str) -> Vec<String> {
+    let finished = setup.command(["export", "--data-dir", "data", "--out", name]).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    lines_of(&setup.home().join(name))
+}
+
+fn lines_of(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).expect("an export");
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The lines between the first, which has a time in it, and the last, whose sum depends on the first.
+fn records(lines: &[String]) -> &[String] {
+    &lines[1..lines.len() - 1]
+}
+
+/// Imports a file from the home of the setup into another directory there, with the key that made it.
+async fn import(setup: &Setup, name: &str, into: &str) -> Finished {
+    copy_key(setup, into);
+    setup.command(["import", name, "--data-dir", into]).await
+}
+
+fn copy_key(setup: &Setup, into: &str) {
+    let directory = setup.home().join(into);
+    fs::create_dir_all(&directory).expect("a directory");
+    fs::copy(setup.data_dir().join("server.key"), directory.join("server.key")).expect("the key");
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Every file below a directory with its bytes.
+fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.clone(), fs::read(&path).expect("a file")));
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,98 @@
+//! What is not imported or exported, and that it leaves nothing that looks whole.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{export, import, lines_of};
+use crate::support::World;
+
+#[tokio::test]
+async fn a_damaged_export_is_refused_with_its_line_and_leaves_no_usable_directory() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        world.number_with_code().await;
+    }
+    let lines = export(&world.setup, "whole.jsonl").await;
+    let damaged = lines[2].replacen("\"failures\":0", "\"failures\":1", 1);
+    assert_ne!(damaged, lines[2]);
+    let with = |line: &str| [&lines[..2], &[line.to_owned()], &lines[3..]].concat().join("\n") + "\n";
+    let twice = [&lines[..3], &lines[2..]].concat().join("\n") + "\n";
+    let cut = lines[..lines.len() - 1].join("\n") + "\n";
+    for (text, says) in [
+        (with(&damaged), "line 3: the line is not as it was written"),
+        (with("nonsense"), "line 3: the line is not as it was written"),
+        (twice, "line 4: the record is there twice"),
+        (cut, "without its last line"),
+    ] {
+        let setup = world.setup.clone().file("damaged.jsonl", text);
+        let refused = import(&setup, "damaged.jsonl", "restored").await;
+        assert_eq!(refused.status.code(), Some(65), "{}", refused.output);
+        assert!(refused.output.contains(says), "{}", refused.output);
+        assert!(refused.output.contains("nothing was imported"), "{}", refused.output);
+        // No server takes it for a directory with data, nor for an empty one.
+        let started = setup.command(["--listen", "127.0.0.1:0", "--data-dir", "restored"]).await;
+        assert_eq!(started.status.code(), Some(70), "{}", started.output);
+        assert!(started.output.contains("run `onceward import` again"), "{}", started.output);
+        let checked = setup.command(["check-data", "--data-dir", "restored"]).await;
+        assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
+        let exported = setup.command(["export", "--data-dir", "restored", "--out", "no.jsonl"]).await;
+        assert_eq!(exported.status.code(), Some(70), "{}", exported.output);
+        assert!(!setup.home().join("no.jsonl").exists());
+    }
+    // With a whole one it can be tried again.
+    let imported = import(&world.setup, "whole.jsonl", "restored").await;
+    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+}
+
+#[tokio::test]
+async fn an_import_goes_into_no_directory_with_something_in_it() {
+    let world = World::new().await;
+    world.number_with_code().await;
+    export(&world.setup, "backup.jsonl").await;
+    for into in ["data", "."] {
+        let refused = world.setup.command(["import", "backup.jsonl", "--data-dir", into]).await;
+        assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
+        assert!(refused.output.contains("is not empty"), "{}", refused.output);
+    }
+    world.verify("+14155550100", "000000").await;
+}
+
+#[tokio::test]
+async fn without_data_there_is_nothing_to_export_or_to_check() {
+    let setup = crate::support::Setup::new();
+    for command in [&["export", "--out", "no.jsonl"][..], &["check-data"]] {
+        let refused = setup.command(command.iter().copied()).await;
+        assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
+        assert!(refused.output.contains("there is no data in"), "{}", refused.output);
+    }
+    assert_eq!(fs::read_dir(setup.home()).expect("a directory").count(), 1, "only config.json");
+}
+
+#[tokio::test]
+async fn when_the_disk_is_full_there_is_no_export_and_the_server_goes_on() {
+    let world = World::new().await;
+    let (number, _) = world.number_with_code().await;
+    export(&world.setup, "before.jsonl").await;
+    world.server.let_writes_fail();
+    let failed = world.setup.command(["export", "--data-dir", "data", "--out", "failed.jsonl"]).await;
+    assert_eq!(failed.status.code(), Some(70), "{}", failed.output);
+    assert!(!world.setup.home().join("failed.jsonl").exists());
+    world.server.let_writes_succeed();
+    let again = || world.setup.command(["export", "--data-dir", "data", "--out", "after.jsonl"]);
+    let done = crate::support::until("an export", again, |finished| finished.status.success()).await;
+    assert_eq!(done.status.code(), Some(0));
+    let lines = lines_of(&world.setup.home().join("after.jsonl"));
+    assert!(lines.iter().any(|line| line.contains(&number)), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let world = World::new().await;
+    let line = json!({"is": "onceward export", "format": 9, "program": "7.0.0", "more": true});
+    let setup = world.setup.clone().file("newer.jsonl", format!("{line}\n"));
+    let refused = import(&setup, "newer.jsonl", "restored").await;
+    assert_eq!(refused.status.code(), Some(65), "{}", refused.output);
+    assert!(refused.output.contains("written by onceward 7.0.0"), "{}", refused.output);
+    assert!(!setup.home().join("restored/FORMAT").exists());
+}

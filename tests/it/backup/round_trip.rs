@@ -1,0 +1,133 @@
+//! What was exported is what a server goes on with after an import.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::{export, files, import, json as parsed, records};
+use crate::support::documented::{incorrect, locked, sent, verified};
+use crate::support::{World, wrong};
+
+#[tokio::test]
+async fn a_server_goes_on_where_the_export_was_made() {
+    let world = World::new().await;
+    let (waiting, code) = world.number_with_code().await;
+    let (counted, counted_code) = world.number_with_code().await;
+    world.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 4));
+    let (locked_out, locked_code) = world.number_with_code().await;
+    for _ in 0..5 {
+        world.verify(&locked_out, &wrong(&locked_code)).await;
+    }
+    let (used, used_code) = world.number_with_code().await;
+    world.verify(&used, &used_code).await.expects(verified(&used));
+
+    // While it serves.
+    let exported = export(&world.setup, "backup.jsonl").await;
+    let mode =
+        fs::metadata(world.setup.home().join("backup.jsonl")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = exported.join("\n");
+    for code in [&code, &counted_code, &locked_code, &used_code] {
+        assert!(!text.contains(&format!("\"{code}\"")), "a code is in the export");
+    }
+    let header = parsed(&exported[0]);
+    assert_eq!((&header["is"], &header["format"]), (&json!("onceward export"), &json!(1)));
+    assert_eq!(header["numbers"], 3, "the used code is forgotten: {text}");
+
+    world.server.signal(Signal::TERM);
+    let finished = world.server.ended().await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let finished = import(&world.setup, "backup.jsonl", "restored").await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    assert!(finished.output.contains("imported 3 numbers"), "{}", finished.output);
+
+    fs::rename(world.setup.data_dir(), world.setup.home().join("old")).expect("moved away");
+    fs::rename(world.setup.home().join("restored"), world.setup.data_dir()).expect("put in its place");
+    let server = world.setup.start().await;
+    server.client.verify(&waiting, &code).await.expects(verified(&waiting));
+    server.client.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 3));
+    server.client.verify(&locked_out, &locked_code).await.expects(locked(&locked_out, 30));
+    server.client.verify(&used, &used_code).await.expects(incorrect(&used, 5));
+    server.client.send(&used).await.expects(sent(&used, 5));
+}
+
+#[tokio::test]
+async fn every_way_to_export_the_same_state_gives_the_same_records() {
+    let world = World::new().await;
+    for _ in 0..5 {
+        world.number_with_code().await;
+    }
+    // An orderly stop has everything written, the list of sends too.
+    world.server.signal(Signal::TERM);
+    world.server.ended().await;
+    let before = files(&world.setup.data_dir());
+    let from_directory = export(&world.setup, "directory.jsonl").await;
+    assert_eq!(files(&world.setup.data_dir()), before, "an export changes nothing in the data directory");
+    assert_eq!(records(&from_directory).len(), 10, "five numbers, and the sends of five verifications");
+
+    let server = world.setup.start().await;
+    let from_server = export(&world.setup, "server.jsonl").await;
+    assert_eq!(records(&from_server), records(&from_directory));
+    server.kill();
+    server.ended().await;
+    let after_a_kill = export(&world.setup, "killed.jsonl").await;
+    assert_eq!(records(&after_a_kill), records(&from_directory));
+
+    for (into, name) in [("first", "directory.jsonl"), ("second", "server.jsonl")] {
+        let finished = import(&world.setup, name, into).await;
+        assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+        let again = format!("{into}.jsonl");
+        let finished = world.setup.command(["export", "--data-dir", into, "--out", &again]).await;
+        assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+        let again = super::lines_of(&world.setup.home().join(again));
+        assert_eq!(records(&again), records(&from_directory));
+    }
+}
+
+#[tokio::test]
+async fn with_another_key_counts_and_lockouts_can_be_kept_without_the_codes() {
+    let world = World::new().await;
+    let (waiting, code) = world.number_with_code().await;
+    let (counted, counted_code) = world.number_with_code().await;
+    world.verify(&counted, &wrong(&counted_code)).await.expects(incorrect(&counted, 4));
+    export(&world.setup, "backup.jsonl").await;
+    world.server.signal(Signal::TERM);
+    world.server.ended().await;
+    fs::remove_dir_all(world.setup.data_dir()).expect("lost");
+
+    let refused = world.setup.command(["import", "backup.jsonl", "--data-dir", "data"]).await;
+    assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
+    assert!(refused.output.contains("there is no server key"), "{}", refused.output);
+    world.setup.clone().file("other.key", "ab".repeat(32));
+    let other = ["import", "backup.jsonl", "--data-dir", "data", "--key-file", "other.key"];
+    let refused = world.setup.command(other).await;
+    assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
+    assert!(refused.output.contains("another server key"), "{}", refused.output);
+    assert!(!world.setup.data_dir().join("FORMAT").exists(), "nothing was begun");
+
+    let finished =
+        world.setup.command(["import", "backup.jsonl", "--data-dir", "data", "--drop-codes", "--json"]).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let said = parsed(finished.output.lines().last().expect("a line"));
+    assert_eq!((&said["numbers"], &said["codes_dropped"]), (&json!(1), &json!(2)), "{said}");
+    let server = world.setup.start().await;
+    server.client.verify(&waiting, &code).await.expects(incorrect(&waiting, 5));
+    server.client.verify(&counted, &counted_code).await.expects(incorrect(&counted, 3));
+}
+
+#[tokio::test]
+async fn what_has_ended_since_is_left_out() {
+    let world = World::with([("otp-timeout", json!("1s")), ("otp-lock-timeout", json!("1s"))]).await;
+    world.number_with_code().await;
+    let exported = export(&world.setup, "backup.jsonl").await;
+    let end = parsed(&records(&exported)[0])["gc_after"].as_str().map(str::to_owned).expect("a time");
+    let end = humantime::parse_rfc3339(&end).expect("a time");
+    let ended = || async { end.elapsed().is_ok() };
+    crate::support::until("the end of the record", ended, |ended| *ended).await;
+    let finished = import(&world.setup, "backup.jsonl", "restored").await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    assert!(finished.output.contains("imported 0 numbers"), "{}", finished.output);
+    assert!(finished.output.contains("left out 1 that have ended"), "{}", finished.output);
+}
