@@ -13,7 +13,8 @@ static TARGET: OnceLock<targets::Target> = OnceLock::new();
 fuzz_target!(|input: &[u8]| {
     let target = TARGET.get_or_init(|| {
         let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
-        targets::find(&name).unwrap_or_else(|| panic!("FUZZ_TARGET={name:?} is no target of tests/fuzz/targets/mod.rs"))
+        targets::find(&name)
+            .unwrap_or_else(|| panic!("FUZZ_TARGET={name:?} is no target of tests/fuzz/targets/mod.rs"))
     });
     target(input);
 });
