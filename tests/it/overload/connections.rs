@@ -32,9 +32,9 @@ async fn ten_thousand_slow_connections_keep_no_good_client_out_and_are_dropped_i
     }
     let settings = [
         ("max-connections", json!(limit)),
-        ("header-timeout", json!("8s")),
-        ("body-timeout", json!("8s")),
-        ("idle-timeout", json!("8s")),
+        ("header-timeout", json!("6s")),
+        ("body-timeout", json!("6s")),
+        ("idle-timeout", json!("6s")),
         // Not a line for each connection.
         ("log-level", json!("info")),
     ];
