@@ -47,18 +47,18 @@ impl Pace {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "some instant to count from")]
 mod tests {
     use super::*;
+    use crate::delivery::budget::now;
 
     #[test]
     fn before_anything_is_known_nobody_is_expected_to_wait() {
-        assert_eq!(Pace::default().wait(10_000, 1, Instant::now()), Duration::ZERO);
+        assert_eq!(Pace::default().wait(10_000, 1, now()), Duration::ZERO);
     }
 
     #[test]
     fn the_wait_is_that_of_all_who_are_ahead_shared_by_the_places() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (Pace::default(), now());
         pace.taken(now);
         pace.freed(Duration::from_secs(2));
         assert_eq!(pace.wait(0, 10, now), Duration::from_millis(200));
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_typical_time_follows_a_gateway_that_gets_slower_and_one_that_recovers() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (Pace::default(), now());
         pace.freed(Duration::from_millis(100));
         (0..40).for_each(|_| pace.freed(Duration::from_secs(8)));
         assert!(pace.typical(now) > Duration::from_secs(7));
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_gateway_that_falls_silent_gets_slower_while_it_says_nothing() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (Pace::default(), now());
         pace.freed(Duration::from_millis(100));
         pace.taken(now);
         assert_eq!(pace.typical(now + Duration::from_secs(3)), Duration::from_secs(3));

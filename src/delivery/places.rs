@@ -20,7 +20,7 @@ use crate::domain::GatewayName;
 pub(super) struct Places {
     gateway: GatewayName,
     at_gateway: Semaphore,
-    places: usize,
+    most_at_gateway: usize,
     in_queue: Semaphore,
     queue_length: usize,
     pace: Mutex<Pace>,
@@ -60,12 +60,12 @@ impl Place<'_> {
 
 impl Places {
     pub fn new(gateway: GatewayName, at_gateway: usize, in_queue: usize) -> Self {
-        let places = at_gateway.min(Semaphore::MAX_PERMITS);
+        let most_at_gateway = at_gateway.min(Semaphore::MAX_PERMITS);
         let queue_length = in_queue.min(Semaphore::MAX_PERMITS);
         Self {
             gateway,
-            at_gateway: Semaphore::new(places),
-            places,
+            at_gateway: Semaphore::new(most_at_gateway),
+            most_at_gateway,
             in_queue: Semaphore::new(queue_length),
             queue_length,
             pace: Mutex::default(),
@@ -110,7 +110,7 @@ impl Places {
         let (now, waiting) = (now(), self.waiting());
         let (wait, typical) = {
             let pace = self.pace();
-            (pace.wait(waiting, self.places, now), pace.typical(now))
+            (pace.wait(waiting, self.most_at_gateway, now), pace.typical(now))
         };
         let time_for = |what: Duration, until: Instant| what <= until.saturating_duration_since(now);
         if waiting < self.queue_length

@@ -43,10 +43,9 @@ impl Slow {
         let begin = "POST /api/verify-otp HTTP/1.1\r\nhost: t\r\ncontent-length: 90\r\n";
         let bytes = match self {
             Self::Idle => Vec::new(),
-            Self::Head => begin.into(),
+            Self::Head | Self::HalfClosed => begin.into(),
             Self::Body => format!("{begin}\r\n{{\"user\"").into(),
             Self::Reader => "GET /nothing HTTP/1.1\r\nhost: t\r\n\r\n".repeat(20).into(),
-            Self::HalfClosed => begin.into(),
             Self::Http2Idle => Frames::begin().bytes(),
             Self::Http2Bodies => (0..8).fold(Frames::begin(), |frames, _| frames.post_in_part()).bytes(),
         };
