@@ -163,11 +163,10 @@ pub fn may_have_checked(from: &Memories, at: [u64; 2], rules: &Rules, right: boo
             to.push(Memory::counted(wrong, keep, now, rules));
             to.extend(right.then_some(Nothing));
         }
-        if rules.held {
-            if let Some(Open { wrong, keep, asking }) = memory.consulted(now, now + rules.asking, rules) {
-                // A question that was not durable was not put: it is over at once, and counts.
-                to.extend([Open { wrong, keep, asking }, Open { wrong, keep, asking: now }]);
-            }
+        let counted = memory.consulted(now, now + rules.asking, rules).filter(|_| rules.held);
+        if let Some(Open { wrong, keep, asking }) = counted {
+            // A question that was not durable was not put: it is over at once, and counts.
+            to.extend([Open { wrong, keep, asking }, Open { wrong, keep, asking: now }]);
         }
         to
     })

@@ -119,7 +119,7 @@ impl World {
         let what = What::Dispatched { command, salt, code: code.clone(), expires, planned };
         self.notes(Fact { effect, call, number, node, at, committed, what });
         if let Some(state) = self.durable(node, number).filter(|_| !planned || self.is_alone())
-            && !state.verification().is_some_and(|v| v.salt.0 == salt.0)
+            && state.verification().is_none_or(|v| v.salt.0 != salt.0)
         {
             return Err(format!("a message left for a code that the disk does not have: {state:?}"));
         }
