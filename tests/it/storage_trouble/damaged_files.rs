@@ -128,7 +128,7 @@ impl Left {
     fn is_judged(&self) {
         let number =
             |name, otherwise| std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"));
-        let (seed, places) = (number("DAMAGE_SEED", 20_261_120), number("DAMAGES", 10));
+        let (seed, places) = (number("DAMAGE_SEED", 20_261_120), number("DAMAGES", 4));
         println!("DAMAGE_SEED={seed} DAMAGES={places}");
         bound_memory();
         let mut rng = StdRng::seed_from_u64(seed);
@@ -136,7 +136,9 @@ impl Left {
         let found = start_on(self.home.path(), &directory, None).expect("an undamaged one starts");
         assert_eq!(found, self.durable, "undamaged");
         let (mut refused, mut complete, mut excepted) = (0, 0, 0);
+        println!("{} files", files_in(&directory).len());
         for file in files_in(&directory) {
+            println!("{}", file.display());
             for damage in self.damages(&file, places, &mut rng) {
                 let what = format!("{damage:?} {}", file.display());
                 match start_on(self.home.path(), &directory, Some((&file, &damage))) {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use onceward::clock::SystemClock;
@@ -23,13 +23,12 @@ const DIRECTORY: &str = "ONCEWARD_TEST_STORE";
 const MARK: &str = ">> ";
 
 /// Long after a slow machine would have answered.
-const HANGS_AFTER: Duration = Duration::from_secs(15);
+const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 /// What the store has in it: the text under each subject.
 pub type Contents = BTreeMap<u64, String>;
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the answers to the process that drives this one")]
 fn a_store_that_another_process_drives() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let runtime =
@@ -86,6 +85,23 @@ pub fn contents_of(directory: &Path) -> Result<Contents, String> {
     runtime.block_on(store.close()).map_err(|error| error.to_string())?;
     scanned.map_err(|error| error.to_string())?;
     Ok(seen.lock().unwrap().clone())
+}
+
+/// Time for what must happen. Only a broken store takes that long.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience(Instant);
+
+impl Patience {
+    /// It begins now.
+    #[expect(clippy::disallowed_methods, reason = "a limit for a test that waits for another process")]
+    pub fn begins() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Whether it is not over.
+    pub fn lasts(&self) -> bool {
+        self.0.elapsed() < HANGS_AFTER
+    }
 }
 
 /// The driven process. Killed when dropped.

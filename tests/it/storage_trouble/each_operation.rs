@@ -6,16 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::driven::{Contents, Driven, contents_of};
+use super::driven::{Contents, Driven, Patience, contents_of};
 use super::shim::{Call, Shim, Trouble};
-
-/// Long after a slow machine would have done it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Two rounds and the commits between them.
 const WHILE_RUNNING: u32 = 150;
@@ -43,12 +40,12 @@ fn whichever_operation_fails_while_it_runs_no_acknowledged_write_is_lost_and_it_
         }
         let how = how(operation);
         let what = store.shim.begin_at(operation, how);
-        let began = Instant::now();
+        let began = Patience::begins();
         while store.shim.failed() == 0 {
             store.write(&mut driven, u64::from(operation) % 7);
             // Rounds come when nothing else is done.
             std::thread::sleep(Duration::from_millis(1));
-            assert!(began.elapsed() < PATIENCE, "{what}: no such operation in {PATIENCE:?}");
+            assert!(began.lasts(), "{what}: no such operation");
         }
         let what = format!("{what}: {}", store.shim.first());
         for subject in 0..10 {
@@ -147,7 +144,7 @@ fn how(operation: u32) -> How {
         error: errors[mixed as usize % errors.len()],
         once: mixed & 4 != 0,
         torn: mixed & 8 != 0,
-        killed_in_trouble: mixed & 48 == 0,
+        killed_in_trouble: mixed.is_multiple_of(4),
     }
 }
 
@@ -209,13 +206,13 @@ impl Told {
 
     /// The disk is well: so is the store, without a restart.
     fn recovers(&mut self, driven: &mut Driven, what: &str) {
-        let began = Instant::now();
+        let began = Patience::begins();
         loop {
             let health = driven.said("health");
             if health == "well" && self.write(driven, 100) {
                 return;
             }
-            assert!(began.elapsed() < PATIENCE, "{what}: not well again: {health}");
+            assert!(began.lasts(), "{what}: not well again: {health}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

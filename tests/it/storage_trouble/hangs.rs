@@ -1,18 +1,15 @@
 //! A disk that does not answer: whoever asks hears 503 in time, and when it answers again all is well.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::driven::{Driven, contents_of};
+use super::driven::{Driven, Patience, contents_of};
 use super::refusals::{locked_number, said, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
 use super::unavailable;
 use crate::support::documented::sent;
 use crate::support::{Setup, until};
-
-/// Long after a slow machine would have done it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn while_a_sync_hangs_requests_are_refused_in_time_and_the_reason_is_shown() {
@@ -86,7 +83,7 @@ fn while_what_makes_room_in_the_journal_hangs_health_says_so_and_it_recovers() {
         let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
         shim.begin(&trouble);
         let text = "x".repeat(3000);
-        let (began, mut durable) = (Instant::now(), 0);
+        let (began, mut durable) = (Patience::begins(), 0);
         let health = loop {
             match store.said(&format!("put {durable} {text}")) {
                 answer if answer == "durable" => durable += 1,
@@ -96,12 +93,12 @@ fn while_what_makes_room_in_the_journal_hangs_health_says_so_and_it_recovers() {
             if health != "well" {
                 break health;
             }
-            assert!(began.elapsed() < PATIENCE, "{trouble:?}: health knows nothing");
+            assert!(began.lasts(), "{trouble:?}: health knows nothing");
         };
         assert!(health.contains("what makes room"), "{trouble:?}: {health}");
         shim.end();
         while store.said("health") != "well" {
-            assert!(began.elapsed() < PATIENCE, "{trouble:?}: it is not well again");
+            assert!(began.lasts(), "{trouble:?}: it is not well again");
             std::thread::sleep(Duration::from_millis(10));
         }
         assert_eq!(store.said("put 1000 after"), "durable");
