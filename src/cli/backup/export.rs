@@ -74,7 +74,7 @@ fn export(
     settings: &StorageSettings,
     progress: &mut Progress,
 ) -> Result<(Header, bool), ExportCommandError> {
-    let Source { mut records, counts, key, at, served, .. } = Source::open(&settings.data_dir, progress)?;
+    let Source { mut records, counts, key, at, served } = Source::open(&settings.data_dir, progress)?;
     progress.now("exporting");
     progress.expect(counts.total());
     let header = Header {

@@ -88,10 +88,10 @@ pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
             let mut answer = failed(error.exit_code(), &error);
             if begun {
                 let path = settings.data_dir.display();
-                let _ = write!(
+                let _ = writeln!(
                     answer.err,
                     "nothing was imported: {path} cannot be used before an import into it succeeds; run the command again, or \
-                     remove everything in it but server.key\n"
+                     remove everything in it but server.key"
                 );
             }
             answer

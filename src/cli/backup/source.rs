@@ -36,8 +36,6 @@ pub(super) struct Source {
     pub(super) at: Timestamp,
     /// Whether a server runs.
     pub(super) served: bool,
-    /// Held while it is being read, so that no server begins to write.
-    _held: Option<ReadOnly>,
 }
 
 impl Source {
@@ -61,7 +59,7 @@ impl Source {
         // All of it was there before this moment, and nothing that came after.
         let at = SystemClock::start().now();
         let key = key_fingerprint_in(data_dir).map_err(SourceError::Open)?;
-        Ok(Self { records: reader(Box::new(stream)), counts, key, at, served: true, _held: None })
+        Ok(Self { records: reader(Box::new(stream)), counts, key, at, served: true })
     }
 
     fn of_directory(data_dir: &Path, progress: &mut Progress) -> Result<Self, SourceError> {
@@ -74,7 +72,7 @@ impl Source {
         let copied = directory.copy(at, &CopyProgress::default()).map_err(SourceError::Open)?;
         let key = directory.key_fingerprint().to_owned();
         let (records, counts) = (reader(Box::new(copied.file)), copied.counts);
-        Ok(Self { records, counts, key, at, served: false, _held: Some(directory) })
+        Ok(Self { records, counts, key, at, served: false })
     }
 }
 

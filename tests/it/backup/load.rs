@@ -15,15 +15,15 @@ const NO_CODE: &str = "0000-00000";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_count_that_was_told_before_an_export_is_in_it() {
-    let world = World::with([("otp-max-attempts", json!(200)), ("otp-timeout", json!("1h"))]).await;
+    let world = World::with([("otp-max-attempts", json!(100)), ("otp-timeout", json!("1h"))]).await;
     let told: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
     let mut guests = JoinSet::new();
     for _ in 0..8 {
         let (number, client, told) = (world.number(), world.server.client.clone(), Arc::clone(&told));
         guests.spawn(async move {
             client.send(&number).await;
-            for count in 1..150 {
-                client.verify(&number, NO_CODE).await.expects(incorrect(&number, 200 - count));
+            for count in 1..90 {
+                client.verify(&number, NO_CODE).await.expects(incorrect(&number, 100 - count));
                 told.lock().unwrap().insert(number.clone(), u64::from(count));
             }
         });

@@ -45,6 +45,7 @@ async fn many_numbers_come_through_an_export_and_an_import_as_they_were() {
     println!("the export has {size} bytes");
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are what the long run is for")]
 async fn run(setup: &Setup, command: &[&str]) {
     let clock = SystemClock::start();
     let began = clock.now();

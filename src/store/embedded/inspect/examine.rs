@@ -75,8 +75,21 @@ impl ReadOnly {
     /// A start would be refused if it is told anything.
     ///
     /// # Errors
-    /// When the directory could not be looked at, which says nothing of what is in it.
+    /// When the directory could not be looked at, or a server began to use it meanwhile: then what was found
+    /// means nothing.
     pub fn examine(
+        &self,
+        now: Timestamp,
+        judge: &dyn Fn(&Entry) -> Result<(), String>,
+        found: &mut dyn FnMut(Finding),
+    ) -> Result<Examined, OpenError> {
+        let examined = self.look(now, judge, found);
+        // A server that writes meanwhile looks like damage.
+        self.undisturbed()?;
+        examined
+    }
+
+    fn look(
         &self,
         now: Timestamp,
         judge: &dyn Fn(&Entry) -> Result<(), String>,

@@ -2,12 +2,17 @@
 //!
 //! sled has no way to open a database without writing to it. So it is given a copy, in a directory that is
 //! removed at the end; the journal is only read.
+//!
+//! Nor is the directory locked while it is read: a server that starts meanwhile, perhaps after a crash, must not
+//! be kept from it. If one did, what was read is thrown away.
 
 mod examine;
 mod journal;
 mod scratch;
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,13 +29,14 @@ use crate::store::copy::{Copied, CopyProgress};
 
 pub use self::examine::{Examined, Finding};
 
-/// A data directory that no server uses. While this is held, none can begin to.
+/// A data directory that no server uses.
 pub struct ReadOnly {
     directory: Directory,
     state: State,
     format: u32,
     key_fingerprint: String,
-    _lock: Option<File>,
+    /// The files as they were when nobody used them.
+    before: Files,
 }
 
 impl std::fmt::Debug for ReadOnly {
@@ -48,8 +54,9 @@ impl ReadOnly {
         let directory = Directory::existing(dir);
         let found = directory.peek()?;
         let key_fingerprint = directory.key_fingerprint()?;
-        let lock = lock(&directory)?;
-        Ok(Self { directory, state: found.state, format: found.format, key_fingerprint, _lock: lock })
+        unused(&directory)?;
+        let before = files_of(&directory)?;
+        Ok(Self { directory, state: found.state, format: found.format, key_fingerprint, before })
     }
 
     /// What tells the server key that the data was written with from others, in hex digits.
@@ -75,7 +82,10 @@ impl ReadOnly {
     /// [`OpenError`], as a start would be refused.
     pub fn copy(&self, now: Timestamp, progress: &CopyProgress) -> Result<Copied, OpenError> {
         let scratch = Scratch::beside(&self.directory)?;
-        let (snapshot, changes) = self.load(&scratch)?;
+        let loaded = self.load(&scratch);
+        // Before what was read is believed, and before it is called damaged.
+        self.undisturbed()?;
+        let (snapshot, changes) = loaded?;
         let damaged = |error| OpenError::snapshot(&self.directory.snapshot, &error);
         let file = nameless(scratch.path())
             .map_err(OpenError::io("write a copy of the data into", scratch.path()))?;
@@ -83,6 +93,16 @@ impl ReadOnly {
         let copied = copy_into(file, &snapshot, &changes, now, progress, cancelled).map_err(damaged);
         snapshot.close();
         copied
+    }
+
+    /// Makes sure that nobody used the directory since it was opened here. A server that starts makes new
+    /// segments, whatever it does next.
+    fn undisturbed(&self) -> Result<(), OpenError> {
+        unused(&self.directory)?;
+        if files_of(&self.directory)? == self.before {
+            return Ok(());
+        }
+        Err(OpenError::InUse { directory: self.directory.root.clone() })
     }
 
     fn load(&self, scratch: &Scratch) -> Result<(Snapshot, Changes), OpenError> {
@@ -109,17 +129,47 @@ impl Scratch {
     }
 }
 
-/// As a server takes it, but without making the file: a copy of a data directory may lack it, and nobody
-/// uses that.
-fn lock(directory: &Directory) -> Result<Option<File>, OpenError> {
+/// Whether a server uses the directory. Nobody uses a copy of one that lacks the file.
+fn unused(directory: &Directory) -> Result<(), OpenError> {
     let path = directory.root.join("lock");
     let file = match File::open(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         file => file.map_err(OpenError::io("open", &path))?,
     };
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { directory: directory.root.clone() }),
         Err(TryLockError::Error(source)) => Err(OpenError::Io { action: "lock", path, source }),
     }
+}
+
+/// Every file that holds data, with its length, the number of its inode and when it was changed last.
+type Files = BTreeSet<(PathBuf, u64, u64, i64, i64)>;
+
+fn files_of(directory: &Directory) -> Result<Files, OpenError> {
+    let mut files = Files::new();
+    for path in [&directory.journal, &directory.snapshot] {
+        // What is missing is for the reader to say.
+        if path.exists() {
+            add_files(path, &mut files).map_err(OpenError::io("look at", path))?;
+        }
+    }
+    Ok(files)
+}
+
+fn add_files(directory: &Path, files: &mut Files) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let found = match std::fs::metadata(&path) {
+            // Whoever removed it is found out by that.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            found => found?,
+        };
+        if found.is_dir() {
+            add_files(&path, files)?;
+        } else {
+            files.insert((path, found.len(), found.ino(), found.mtime(), found.mtime_nsec()));
+        }
+    }
+    Ok(())
 }

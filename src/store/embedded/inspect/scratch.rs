@@ -1,6 +1,6 @@
 //! A place for a copy of the snapshot.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -8,39 +8,41 @@ use std::path::{Path, PathBuf};
 use super::super::directory::Directory;
 use super::super::error::OpenError;
 
-/// Its name in the data directory. Only whoever holds the lock makes one, so what is there is left over.
-const NAME: &str = "reading.tmp";
+/// What its name begins with; the number of the process follows.
+const NAME: &str = "reading.tmp.";
 
 /// A directory that only its owner can look into, removed when it is dropped.
-pub(super) struct Scratch(PathBuf);
+pub(super) struct Scratch {
+    path: PathBuf,
+    /// Locked while it is in use, so that what a killed process left is told from it.
+    _lock: File,
+}
 
 impl Scratch {
     /// In the data directory, where there is a disk for data; in the system's directory for such things if
     /// that one cannot be written to.
     pub(super) fn beside(directory: &Directory) -> Result<Self, OpenError> {
-        let beside = directory.root.join(NAME);
-        let path = match make(&beside) {
-            Ok(()) => beside,
+        remove_left_over(&directory.root);
+        let name = format!("{NAME}{}", std::process::id());
+        let beside = directory.root.join(&name);
+        let failed =
+            |path: &Path| OpenError::io("make a directory for a copy of the snapshot:", path.to_owned());
+        match make(&beside) {
             Err(error) if is_not_ours(&error) => {
-                let elsewhere = std::env::temp_dir().join(format!("onceward-{NAME}.{}", std::process::id()));
-                make(&elsewhere)
-                    .map_err(OpenError::io("make a directory for a copy of the snapshot in", &elsewhere))?;
-                elsewhere
+                let elsewhere = std::env::temp_dir().join(format!("onceward-{name}"));
+                make(&elsewhere).map_err(failed(&elsewhere))
             }
-            Err(error) => {
-                return Err(OpenError::io("make a directory for a copy of the snapshot in", &beside)(error));
-            }
-        };
-        Ok(Self(path))
+            made => made.map_err(failed(&beside)),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Copies the directory of a snapshot into it.
     pub(super) fn copy_of(&self, snapshot: &Path) -> Result<PathBuf, OpenError> {
-        let copy = self.0.join("snapshot");
+        let copy = self.path.join("snapshot");
         copy_tree(snapshot, &copy)
             .map_err(OpenError::io("copy, to read it without changing it,", snapshot))?;
         Ok(copy)
@@ -49,16 +51,27 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
-fn make(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+fn make(path: &Path) -> io::Result<Scratch> {
+    fs::DirBuilder::new().mode(0o700).create(path)?;
+    let lock = File::open(path)?;
+    lock.lock()?;
+    Ok(Scratch { path: path.to_owned(), _lock: lock })
+}
+
+/// Removes what processes left that were killed. What cannot be removed is in nobody's way.
+fn remove_left_over(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(NAME));
+        let nobodys = || File::open(entry.path()).is_ok_and(|directory| directory.try_lock().is_ok());
+        if ours && nobodys() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
-    fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 fn is_not_ours(error: &io::Error) -> bool {
