@@ -55,7 +55,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
 /// The files that may read a clock, each with its reason. Nothing else may, whatever its #[expect]
 /// says: a decision that rests on a clock of its own cannot be tested or repeated.
 const CLOCK_READERS: &[(&str, &str)] = &[
-    ("src/clock.rs", "the one reader of wall time"),
+    ("src/clock/system.rs", "the one reader of wall time"),
     ("src/delivery/budget.rs", "measures a wait, in tokio's time, which a test can stop; it dates nothing"),
     ("src/http/stopwatch.rs", "a duration in a log line; nothing is decided by it"),
 ];

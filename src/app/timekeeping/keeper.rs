@@ -34,7 +34,7 @@ impl Timekeeper {
             }
         };
         let thread = Builder::new().name("clock".into()).spawn(run);
-        let thread = thread.inspect_err(|error| say_trouble(error));
+        let thread = thread.inspect_err(say_trouble);
         Self { running: Mutex::new(thread.ok().map(|thread| (stop, thread))) }
     }
 
@@ -73,9 +73,8 @@ impl Marks {
             Ok(()) if std::mem::take(&mut self.in_trouble) => {
                 tracing::info!(file = %self.file.path().display(), "the time can be marked again");
             }
-            Ok(()) => {}
             Err(error) if !std::mem::replace(&mut self.in_trouble, true) => say_trouble(&error),
-            Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
         self.look_for_a_step();
     }

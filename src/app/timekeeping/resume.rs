@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn while_the_machine_stayed_up_the_downtime_counts_whatever_the_clock_was_set_to() {
-        let machine = machine(1, HOUR + 7 * MINUTE);
+        let machine = Some(machine(1, HOUR + 7 * MINUTE));
         for (wall, notice) in [
             (START.plus(7 * MINUTE), None),
             (START.plus(6 * MINUTE), None),
@@ -71,13 +71,13 @@ mod tests {
     #[test]
     fn when_the_clock_was_set_forwards_it_is_followed_and_said() {
         let wall = START.plus(7 * MINUTE + HOUR);
-        let resumed = resume(mark(), machine(1, HOUR + 7 * MINUTE), wall);
+        let resumed = resume(mark(), Some(machine(1, HOUR + 7 * MINUTE)), wall);
         assert_eq!(resumed, (wall, Some(Notice::SetForwards(HOUR))));
     }
 
     #[test]
     fn after_a_boot_the_clock_is_believed_unless_it_is_behind() {
-        for machine in [machine(2, 9 * HOUR), None] {
+        for machine in [Some(machine(2, 9 * HOUR)), None] {
             let day = 24 * HOUR;
             assert_eq!(resume(mark(), machine, START.plus(day)), (START.plus(day), None));
             let late = START.plus(day + HOUR);
@@ -89,14 +89,14 @@ mod tests {
 
     #[test]
     fn when_the_machine_was_set_back_as_a_whole_nothing_is_subtracted() {
-        let resumed = resume(mark(), machine(1, MINUTE), START);
+        let resumed = resume(mark(), Some(machine(1, MINUTE)), START);
         assert_eq!(resumed, (START, None));
     }
 
     #[test]
     fn no_time_is_so_far_away_that_a_sum_does_not_fit() {
         let far = Mark { time: Timestamp::from_millis(u64::MAX), ..mark() };
-        assert_eq!(resume(far, machine(1, Duration::MAX), START).0, Timestamp::from_millis(u64::MAX));
+        assert_eq!(resume(far, Some(machine(1, Duration::MAX)), START).0, Timestamp::from_millis(u64::MAX));
     }
 
     /// Written an hour after boot 1.
@@ -104,7 +104,7 @@ mod tests {
         Mark { time: START, boot: Some((BootId::from_bytes([1; 16]).unwrap(), HOUR)) }
     }
 
-    fn machine(boot: u8, up: Duration) -> Option<Machine> {
-        Some(Machine { boot: BootId::from_bytes([boot; 16]), up, wall: START })
+    fn machine(boot: u8, up: Duration) -> Machine {
+        Machine { boot: BootId::from_bytes([boot; 16]), up, wall: START }
     }
 }

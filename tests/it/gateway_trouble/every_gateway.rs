@@ -103,6 +103,7 @@ survives! {
     whatever_a_described_gateway_does_the_client_gets_its_answer: Http,
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are worth seeing")]
 async fn whatever_it_does(kind: Kind) {
     let raw = Raw::start().await;
     let setup = |budget| Setup::new().config("send-budget", budget).config("breaker-failures", 1000);
