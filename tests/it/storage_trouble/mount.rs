@@ -7,6 +7,9 @@ use std::process::Command;
 /// Tells the process that it has the namespace already.
 const INSIDE: &str = "ONCEWARD_TEST_MAY_MOUNT";
 
+/// The other options stay as they are, unsaid: those with a user's id cannot be said in a namespace of users.
+const ALONE: &str = "--options-source=disable";
+
 /// Whether this process may mount. If not, the test has been run in another process that may, or the output says
 /// why that was not possible; either way there is nothing more to do. `test` is the name of the calling test.
 #[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
@@ -63,7 +66,11 @@ impl SmallDisk {
     /// It has no room left. Answers whether that could be done: not while room is being taken.
     pub fn fill(&self) -> bool {
         let options = format!("remount,size={}k", self.used_kib());
-        Command::new("mount").args(["-o", &options]).arg(&self.0).output().is_ok_and(|o| o.status.success())
+        Command::new("mount")
+            .args([ALONE, "-o", &options])
+            .arg(&self.0)
+            .output()
+            .is_ok_and(|o| o.status.success())
     }
 
     /// Nothing more can be written to it. No file on it may be open for writing.
@@ -82,7 +89,7 @@ impl SmallDisk {
     }
 
     fn remount(&self, options: &str) {
-        run(Command::new("mount").args(["-o", options]).arg(&self.0));
+        run(Command::new("mount").args([ALONE, "-o", options]).arg(&self.0));
     }
 }
 

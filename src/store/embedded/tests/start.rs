@@ -117,6 +117,10 @@ fn when_a_first_start_was_interrupted_the_next_one_begins_again() {
         let copy = world.copy();
         let dir = copy.path().join("data");
         fs::write(dir.join("FORMAT"), complete.replace("state = complete", "state = creating")).unwrap();
+        for segment in segments(&dir) {
+            fs::remove_file(segment).unwrap();
+        }
+        fs::write(dir.join("journal/0000000001.seg"), "").unwrap();
         for name in removed {
             fs::remove_dir_all(dir.join(name)).unwrap();
         }
@@ -125,6 +129,24 @@ fn when_a_first_start_was_interrupted_the_next_one_begins_again() {
         world.runtime.block_on(store.cas(put, LONG)).unwrap();
         world.runtime.block_on(store.close()).unwrap();
         assert_eq!(world.contents_after_crash(&copy).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn when_format_is_from_the_first_start_but_there_is_data_nothing_is_removed() {
+    let mut world = with_one_record();
+    for closed in [false, true] {
+        if closed {
+            world.close().unwrap();
+        }
+        let copy = world.copy();
+        let path = copy.path().join("data/FORMAT");
+        let right = fs::read_to_string(&path).unwrap();
+        fs::write(&path, right.replace("state = complete", "state = creating")).unwrap();
+        let found = world.contents_after_crash(&copy);
+        assert!(matches!(found, Err(OpenError::FormatDamaged { .. })), "{found:?}");
+        fs::write(&path, right).unwrap();
+        assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
     }
 }
 
