@@ -233,10 +233,10 @@ fn lines(out: &mut String, report: &Report) -> std::fmt::Result {
         if let (Some(oldest), Some(newest)) = (&journal.oldest, &journal.newest) {
             writeln!(out, "                written from {oldest} to {newest}")?;
         }
-        let end = if journal.closed_in_order {
-            "closed in order"
-        } else {
-            "not closed in order: the next start replays it"
+        let end = match segments {
+            0 => "there is nothing in it to replay",
+            _ if journal.closed_in_order => "closed in order",
+            _ => "not closed in order: the next start replays it",
         };
         writeln!(out, "                {end}")?;
         if let Some(TornReport { file, at, bytes }) = &journal.torn {
