@@ -114,7 +114,9 @@ impl Snapshot {
         let (mut looks, most) = (looks.max(EXPIRY_KEYS), looks.max(MOST_LOOKS));
         let (mut looked_at, mut removed) = (0, 0);
         while looked_at < looks.min(most) {
-            let expired = self.with_same(generation, |database| database.expire(BATCH, now))?;
+            let expired = self.with_same(generation, |database| {
+                self.synced(database, |database| database.expire(BATCH, now))
+            })?;
             looked_at += BATCH;
             looks = looks.saturating_add(expired.removed.saturating_mul(LOOKS_EACH));
             removed += expired.removed;
