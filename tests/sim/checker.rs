@@ -156,11 +156,11 @@ impl Watch {
                 self.sending.insert(*command);
                 self.codes.firm = None;
             }
-            What::MayBeDecided(command) => {
-                if let Wish::Send { life } = self.wish(*command) {
-                    self.between.push((fact.at, *life));
-                }
-            }
+            What::MayBeDecided(command) => match *self.wish(*command) {
+                Wish::Send { life } => self.between.push((fact.at, life)),
+                Wish::Resume { salt } => self.codes.may_leave(&salt),
+                Wish::Check { .. } => {}
+            },
             What::Asked(..) | What::Consulted { .. } => {}
             What::Dispatched { salt, code, expires, .. } => {
                 let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
@@ -245,6 +245,9 @@ impl Watch {
         self.codes.in_doubt();
         if self.several_nodes && *stage == Stage::Direct {
             self.lingers.push((at, command));
+        }
+        if let Wish::Resume { salt } = *self.wish(command) {
+            self.codes.may_leave(&salt);
         }
         if let (Stage::Direct, Wish::Send { life }) = (stage, self.wish(command)) {
             self.codes.may_end(now + life);

@@ -18,6 +18,8 @@ pub struct Known {
     may_be_withdrawn: bool,
     /// Sends of which the client was told that a gateway's own code was.
     were_held: u32,
+    /// A further message with our code may be decided: from then on ours may be out.
+    may_leave: bool,
     /// Whether a client was told that it was sent, and that a gateway's own code was.
     told: Told,
     /// Why it must never be right again.
@@ -94,6 +96,7 @@ impl Codes {
                 came_to_nothing: 0,
                 may_be_withdrawn: false,
                 were_held: 0,
+                may_leave: false,
                 told: Told::default(),
                 void: None,
                 in_doubt: false,
@@ -142,6 +145,13 @@ impl Codes {
             if std::mem::take(&mut known.may_be_withdrawn) && all {
                 known.void = known.void.or(Some(WITHDRAWN));
             }
+        }
+    }
+
+    /// A planned message with our code may be decided.
+    pub fn may_leave(&mut self, salt: &Salted) {
+        if let Some(place) = self.place(salt) {
+            self.known[place].may_leave = true;
         }
     }
 
@@ -237,7 +247,9 @@ impl Codes {
             match known.void {
                 Some(reason) => why = reason,
                 None if now >= known.expires => why = "had expired",
-                None if known.were_held == known.dispatches => why = "nobody was ever sent",
+                None if known.were_held == known.dispatches && !known.may_leave => {
+                    why = "nobody was ever sent"
+                }
                 None => fits = true,
             }
         }

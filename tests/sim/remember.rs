@@ -133,7 +133,7 @@ impl Watch {
                     count::refused_locked(from, at, rules, *remaining)
                 }
                 // Withheld: its code was useless before its message could leave.
-                (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed)) => {
+                (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed) | Answer::Followed(_)) => {
                     count::may_have_ended(from, End::Nothing)
                 }
                 (Stage::Direct, Answer::Send(_)) => Memories::new(),
@@ -163,12 +163,16 @@ impl Watch {
     fn count_in_doubt(&self, from: &Memories, at: [u64; 2], command: CommandId, stage: &Stage) -> Memories {
         match stage {
             Stage::Direct => match self.wish(command) {
-                Wish::Send { life } => count::may_have_sent(from, at, &self.rules, *life),
+                // Its code may have become useless before its message could leave, and that be noted too.
+                Wish::Send { life } => {
+                    let sent = count::may_have_sent(from, at, &self.rules, *life);
+                    count::may_have_ended(&sent, End::Nothing)
+                }
                 Wish::Check { code } => {
                     let right = self.codes.is_of_this_number(code.as_deref());
                     count::may_have_checked(from, at, &self.rules, right)
                 }
-                Wish::Resume { .. } => from.clone(),
+                Wish::Resume { .. } => count::may_have_ended(from, End::Nothing),
             },
             Stage::Sent { end, .. } => count::may_have_ended(from, *end),
             Stage::Heard { until, result, .. } => {
