@@ -120,14 +120,17 @@ impl Watch {
             What::Told(command, stage, answer) => match (stage, answer) {
                 (Stage::Direct, Answer::Check(answer)) => {
                     let fits = count::checked(from, at, rules, answer);
-                    // Of several nodes another one may still hold what this one has not seen, because its own
-                    // write failed, and write it when its time comes. Nothing is written for these answers.
-                    let nothing_written =
-                        matches!(answer, CheckAnswer::Wrong { live: false, .. } | CheckAnswer::Locked { .. });
-                    let unsure = self.several_nodes
-                        && nothing_written
-                        && fits.iter().all(|memory| from.contains(memory));
-                    if unsure && !fits.is_empty() { from.clone() } else { fits }
+                    // Nothing is written for these answers. Of several nodes another one may still hold what this
+                    // one has not seen, because its own write failed, and write it when its time comes. And
+                    // what a node holds because a write failed may end before what is in its store,
+                    // which a conflict brings back.
+                    let nothing_written = match answer {
+                        CheckAnswer::Wrong { attempts_left, live: false } => *attempts_left == rules.attempts,
+                        CheckAnswer::Locked { .. } => true,
+                        _ => false,
+                    };
+                    let unsure = (self.several_nodes || !self.blind) && nothing_written;
+                    if unsure && !fits.is_empty() { from.union(&fits).copied().collect() } else { fits }
                 }
                 (Stage::Direct, Answer::Send(SendAnswer::Locked { remaining })) => {
                     count::refused_locked(from, at, rules, *remaining)
