@@ -172,6 +172,20 @@ pub fn may_have_checked(from: &Memories, at: [u64; 2], rules: &Rules, right: boo
     })
 }
 
+/// A check with a wrong code was decided, and nobody was told: in memory it counts.
+pub fn counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
+    each(from, at, |memory, now| {
+        let Open { wrong, keep, asking: 0 } = memory.at(now, rules) else { return vec![memory] };
+        let mut to = vec![Memory::counted(wrong, keep, now, rules)];
+        if let Some(Open { wrong, keep, asking }) =
+            memory.consulted(now, now + rules.asking, rules).filter(|_| rules.held)
+        {
+            to.extend([Open { wrong, keep, asking }, Open { wrong, keep, asking: now }]);
+        }
+        to
+    })
+}
+
 /// An attempt may have been counted, and its gateway not asked.
 pub fn may_be_counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| {
