@@ -178,7 +178,7 @@ fn no_answer(error: &reqwest::Error) -> NoAnswer {
             "the connection broke before an answer came, or the answer was not HTTP"
         });
     }
-    let refused = sources(error).filter_map(|e| e.downcast_ref::<io::Error>()).last();
+    let refused = sources(error).filter_map(|e| e.downcast_ref::<io::Error>()).map(innermost).last();
     NoAnswer::NotConnected(if error.is_dns() {
         "its name could not be resolved".to_owned()
     } else if error.is_timeout() {
@@ -201,14 +201,18 @@ fn sources<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn std::
     })
 }
 
-/// The TLS library's own error travels inside I/O errors, which hide what they wrap from
-/// `source()`.
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut inner: &(dyn std::error::Error + 'static) = error.downcast_ref::<io::Error>()?.get_ref()?;
-    while let Some(io) = inner.downcast_ref::<io::Error>() {
-        inner = io.get_ref()?;
+/// I/O errors hide what they wrap from `source()`, and TLS wraps them more than once: "other error" tells
+/// nobody anything.
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        error = inner;
     }
-    inner.downcast_ref()
+    error
+}
+
+/// The TLS library's own error travels inside I/O errors.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    innermost(error.downcast_ref::<io::Error>()?).get_ref()?.downcast_ref()
 }
 
 fn causes(error: &reqwest::Error) -> String {
