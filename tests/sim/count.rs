@@ -144,10 +144,11 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswe
             }
             _ => {}
         }
-        // The commit took so long that nobody was asked any more: the attempt stays counted.
+        // The commit took so long that nobody was asked any more: the attempt stays counted. Meanwhile another
+        // one may be asked about.
         if rules.held
             && *answer == CheckAnswer::GatewayFailed
-            && matches!(memory.at(now, rules), Open { asking: 0, .. } | Nothing)
+            && matches!(memory.at(now, rules), Open { .. } | Nothing)
         {
             to.extend(memory.or_what_became_of_it(now, rules));
         }
