@@ -116,6 +116,10 @@ async fn whatever_it_does(kind: Kind) {
     let numbers = Numbers::default();
     let mut unexpected = Vec::new();
     for (act, class) in TROUBLES {
+        // Skipping these is slow in a debug build, and none of the kinds has a hand in it.
+        if kind != Kind::Http && matches!(act, Act::Flood("", interim) if interim.starts_with("HTTP/1.1 1")) {
+            continue;
+        }
         raw.act(*act);
         let server = if act.ends() { &patient } else { &impatient };
         let (asked, said) = (raw.requests(), classes(server).len());
