@@ -223,7 +223,7 @@ impl Watch {
                 if let SendAnswer::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
                     if matches!(end, End::Ours | End::Held) {
-                        self.codes.told_sent(salt, *end == End::Held);
+                        self.codes.told_sent(salt, *end == End::Held, now);
                     }
                 }
             }

@@ -163,11 +163,15 @@ impl Codes {
         }
     }
 
-    /// The client of a send was told "sent".
-    pub fn told_sent(&mut self, salt: &Salted, held: bool) {
+    /// The client of a send was told "sent". Of a code that has ended nothing is written any more, and a clock that
+    /// is set back before a start brings it back as it was.
+    pub fn told_sent(&mut self, salt: &Salted, held: bool, now: u64) {
         let Some(place) = self.place(salt) else { return };
-        let told = &mut self.known[place].told;
-        if held {
+        let known = &mut self.known[place];
+        let told = &mut known.told;
+        if now >= known.expires {
+            known.in_doubt = true;
+        } else if held {
             told.held = true;
         } else {
             told.ours = true;
