@@ -128,7 +128,10 @@ impl Watch {
         }
         self.codes.withdraw();
         // Of several nodes another one may hold a send in doubt, and write it later.
-        let told = answered.iter().any(|fact| matches!(fact.what, What::Told(..)));
+        let told = answered.iter().any(|fact| match &fact.what {
+            What::Told(command, ..) => matches!(self.wish(*command), Wish::Send { .. }),
+            _ => false,
+        });
         if told && self.sending.is_empty() && !self.several_nodes {
             self.codes.must_work();
         }
@@ -210,6 +213,12 @@ impl Watch {
             (_, Answer::Check(CheckAnswer::Wrong { .. } | CheckAnswer::LockedNow { .. })) => {
                 if strict {
                     self.may_be_wrong(stage, code.as_deref(), now)?;
+                }
+                // As one that never asked: a clock that is set back does not make its codes good again.
+                if matches!(answer, Answer::Check(CheckAnswer::Wrong { attempts_left, .. })
+                    if *attempts_left == self.rules.attempts)
+                {
+                    self.codes.may_be_locked();
                 }
                 if matches!(answer, Answer::Check(CheckAnswer::LockedNow { .. })) {
                     self.codes.all_void("was locked");
