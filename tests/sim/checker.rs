@@ -100,10 +100,8 @@ impl Watch {
             }
             _ => false,
         };
-        self.withheld = match self.rules.held {
-            true => answered.iter().filter(withheld).map(|fact| fact.at).collect(),
-            false => Vec::new(),
-        };
+        let may_be_withheld = answered.iter().filter(|_| self.rules.held);
+        self.withheld = may_be_withheld.filter(withheld).map(|fact| fact.at).collect();
         let after = self.in_any_order(&self.memories, &answered, &handed_over, Doubt::EitherWay);
         if after.is_empty() {
             let what = format!("no memory fits: before it was one of {:?}", self.memories);

@@ -4,6 +4,7 @@ use crate::facts::{End, Salted};
 
 /// One verification's own code.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "what may have happened to a code, each for itself")]
 pub struct Known {
     pub salt: Salted,
     pub code: String,
@@ -252,7 +253,7 @@ impl Codes {
                 Some(reason) => why = reason,
                 None if now >= known.expires => why = "had expired",
                 None if known.were_held == known.dispatches && !known.may_leave => {
-                    why = "nobody was ever sent"
+                    why = "nobody was ever sent";
                 }
                 None => fits = true,
             }
