@@ -252,7 +252,7 @@ impl Codes {
             match known.void {
                 Some(reason) => why = reason,
                 None if now >= known.expires => why = "had expired",
-                None if known.were_held == known.dispatches && !known.may_leave => {
+                None if known.were_held == known.dispatches && !known.may_leave && !known.has_ghosts => {
                     why = "nobody was ever sent";
                 }
                 None => fits = true,
