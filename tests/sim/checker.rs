@@ -100,10 +100,8 @@ impl Watch {
             }
             _ => false,
         };
-        self.withheld = match self.rules.held {
-            true => answered.iter().filter(withheld).map(|fact| fact.at).collect(),
-            false => Vec::new(),
-        };
+        let may_be_withheld = answered.iter().filter(|_| self.rules.held);
+        self.withheld = may_be_withheld.filter(withheld).map(|fact| fact.at).collect();
         let after = self.in_any_order(&self.memories, &answered, &handed_over, Doubt::EitherWay);
         if after.is_empty() {
             let what = format!("no memory fits: before it was one of {:?}", self.memories);
@@ -128,7 +126,10 @@ impl Watch {
         }
         self.codes.withdraw();
         // Of several nodes another one may hold a send in doubt, and write it later.
-        let told = answered.iter().any(|fact| matches!(fact.what, What::Told(..)));
+        let told = answered.iter().any(|fact| match &fact.what {
+            What::Told(command, ..) => matches!(self.wish(*command), Wish::Send { .. }),
+            _ => false,
+        });
         if told && self.sending.is_empty() && !self.several_nodes {
             self.codes.must_work();
         }
@@ -211,6 +212,12 @@ impl Watch {
                 if strict {
                     self.may_be_wrong(stage, code.as_deref(), now)?;
                 }
+                // As one that never asked: a clock that is set back does not make its codes good again.
+                if matches!(answer, Answer::Check(CheckAnswer::Wrong { attempts_left, .. })
+                    if *attempts_left == self.rules.attempts)
+                {
+                    self.codes.may_be_locked();
+                }
                 if matches!(answer, Answer::Check(CheckAnswer::LockedNow { .. })) {
                     self.codes.all_void("was locked");
                 }
@@ -223,7 +230,7 @@ impl Watch {
                 if let SendAnswer::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
                     if matches!(end, End::Ours | End::Held) {
-                        self.codes.told_sent(salt, *end == End::Held);
+                        self.codes.told_sent(salt, *end == End::Held, now);
                     }
                 }
             }

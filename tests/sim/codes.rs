@@ -4,6 +4,7 @@ use crate::facts::{End, Salted};
 
 /// One verification's own code.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "what may have happened to a code, each for itself")]
 pub struct Known {
     pub salt: Salted,
     pub code: String,
@@ -163,11 +164,15 @@ impl Codes {
         }
     }
 
-    /// The client of a send was told "sent".
-    pub fn told_sent(&mut self, salt: &Salted, held: bool) {
+    /// The client of a send was told "sent". Of a code that has ended nothing is written any more, and a clock that
+    /// is set back before a start brings it back as it was.
+    pub fn told_sent(&mut self, salt: &Salted, held: bool, now: u64) {
         let Some(place) = self.place(salt) else { return };
-        let told = &mut self.known[place].told;
-        if held {
+        let known = &mut self.known[place];
+        let told = &mut known.told;
+        if now >= known.expires {
+            known.in_doubt = true;
+        } else if held {
             told.held = true;
         } else {
             told.ours = true;
@@ -247,8 +252,8 @@ impl Codes {
             match known.void {
                 Some(reason) => why = reason,
                 None if now >= known.expires => why = "had expired",
-                None if known.were_held == known.dispatches && !known.may_leave => {
-                    why = "nobody was ever sent"
+                None if known.were_held == known.dispatches && !known.may_leave && !known.has_ghosts => {
+                    why = "nobody was ever sent";
                 }
                 None => fits = true,
             }
