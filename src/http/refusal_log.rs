@@ -1,7 +1,9 @@
 //! Refusals in the log: the first of each second, with the number of those it stands for.
 //! `app` says in the same way which reports it refused.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tracing::warn;
 
@@ -12,7 +14,7 @@ use crate::shard::Refusal;
 /// and a line for each would make it worse.
 pub struct RefusalLog {
     since_start: Stopwatch,
-    slots: [Slot; 6],
+    slots: Arc<[Slot; 6]>,
 }
 
 /// One kind of event of which anybody can cause as many as they like: a line a second at most.
@@ -47,33 +49,62 @@ impl Slot {
         (self.next_second.swap(next, Ordering::Relaxed) != next)
             .then(|| self.unlogged.swap(0, Ordering::Relaxed))
     }
+
+    /// Those that no line was about yet, if there are any; then this `second` has its line.
+    fn rest(&self, second: u64) -> Option<u64> {
+        let rest = self.unlogged.swap(0, Ordering::Relaxed);
+        if rest > 0 {
+            self.next_second.store(second + 1, Ordering::Relaxed);
+        }
+        (rest > 0).then_some(rest)
+    }
 }
 
 impl RefusalLog {
     /// An empty log.
     pub fn new() -> Self {
-        Self { since_start: Stopwatch::start(), slots: Default::default() }
+        Self { since_start: Stopwatch::start(), slots: Arc::default() }
     }
 
     /// Notes a refusal that a client is about to be told of.
     pub fn note(&self, refusal: Refusal) {
         if let Some(count) = self.count(refusal, self.since_start.elapsed().as_secs()) {
-            warn!(reason = %refusal, count, "requests were refused");
+            say(refusal, count);
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(say_the_rest(Arc::clone(&self.slots), self.since_start, refusal));
+            }
         }
     }
 
     /// The number of refusals that a line at this `second` stands for; `None` when this second has
     /// its line.
     fn count(&self, refusal: Refusal, second: u64) -> Option<u64> {
-        let slot = &self.slots[match refusal {
-            Refusal::Overloaded => 0,
-            Refusal::NumberBusy => 1,
-            Refusal::SendsOverloaded => 2,
-            Refusal::StoreUnavailable => 3,
-            Refusal::Stopping => 4,
-            Refusal::TooManyNumbers => 5,
-        }];
-        slot.count(second)
+        self.slots[place_of(refusal)].count(second)
+    }
+}
+
+const fn place_of(refusal: Refusal) -> usize {
+    match refusal {
+        Refusal::Overloaded => 0,
+        Refusal::NumberBusy => 1,
+        Refusal::SendsOverloaded => 2,
+        Refusal::StoreUnavailable => 3,
+        Refusal::Stopping => 4,
+        Refusal::TooManyNumbers => 5,
+    }
+}
+
+fn say(refusal: Refusal, count: u64) {
+    warn!(reason = %refusal, count, "requests were refused");
+}
+
+/// After a line, once a second, those that came since; until there are none.
+async fn say_the_rest(slots: Arc<[Slot; 6]>, since_start: Stopwatch, refusal: Refusal) {
+    let slot = &slots[place_of(refusal)];
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Some(count) = slot.rest(since_start.elapsed().as_secs()) else { return };
+        say(refusal, count);
     }
 }
 
@@ -89,6 +120,20 @@ mod tests {
             assert_eq!(log.count(Refusal::Overloaded, 0), None);
         }
         assert_eq!(log.count(Refusal::Overloaded, 7), Some(1000));
+    }
+
+    #[test]
+    fn refusals_after_the_line_of_their_second_are_counted_by_the_next_one_even_if_no_more_come() {
+        let log = RefusalLog::new();
+        assert_eq!(log.count(Refusal::TooManyNumbers, 3), Some(1));
+        for _ in 0..9 {
+            assert_eq!(log.count(Refusal::TooManyNumbers, 3), None);
+        }
+        let slot = &log.slots[place_of(Refusal::TooManyNumbers)];
+        assert_eq!(slot.rest(4), Some(9));
+        assert_eq!(slot.rest(5), None);
+        assert_eq!(log.count(Refusal::TooManyNumbers, 4), None, "that second has its line");
+        assert_eq!(slot.rest(5), Some(1));
     }
 
     #[test]

@@ -81,14 +81,14 @@ impl Room {
     pub(super) fn leave(&self, numbers: usize) {
         let left = self.held.fetch_sub(numbers, Ordering::Relaxed).saturating_sub(numbers);
         // Said again only after a real relief, not for each place that is freed and taken.
-        if left < self.limit / 10 * 7 && self.said.load(Ordering::Relaxed) != Level::Ample as u8 {
+        if !is_more_than_tenths(left, 7, self.limit) && self.said.load(Ordering::Relaxed) != Level::Ample as u8 {
             self.said.store(Level::Ample as u8, Ordering::Relaxed);
             info!(numbers = left, limit = self.limit, "there is room for new numbers again");
         }
     }
 
     fn grew_to(&self, held: usize) {
-        if held > self.limit / 10 * 8 {
+        if is_more_than_tenths(held, 8, self.limit) {
             self.say(Level::Scarce);
         }
     }
@@ -115,6 +115,11 @@ impl Room {
             ),
         }
     }
+}
+
+/// Whether that many tenths of the limit are exceeded.
+const fn is_more_than_tenths(held: usize, tenths: u128, limit: usize) -> bool {
+    held as u128 * 10 > limit as u128 * tenths
 }
 
 /// Places that are reserved and not yet taken by a number in a table. Given back when dropped.

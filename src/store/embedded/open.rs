@@ -154,8 +154,12 @@ fn start(
 ) -> Result<EmbeddedStore, OpenError> {
     tidy(directory, &replayed, &rounds)?;
     let reserve = |number| {
-        Segment::create(&*rounds.disk, &directory.journal, number, options.segment_bytes)
-            .map_err(OpenError::io("reserve a journal segment in", &directory.journal))
+        Segment::create(&*rounds.disk, &directory.journal, number, options.segment_bytes).map_err(
+            OpenError::io(
+                "reserve a journal segment (64 MiB unless it is set otherwise) in",
+                &directory.journal,
+            ),
+        )
     };
     let active = reserve(replayed.last_segment + 1)?;
     let spare = reserve(replayed.last_segment + 2)?;
@@ -256,12 +260,21 @@ fn reserve_thread(preparer: Preparer, health: &Arc<Health>) -> impl FnOnce() + S
 /// cache only, so all of it is synced before anything is built on it or removed because of it.
 fn tidy(directory: &Directory, replayed: &Replayed, rounds: &Rounds) -> Result<(), OpenError> {
     if let Some((path, length)) = &replayed.torn {
+        tracing::warn!(
+            file = %path.display(),
+            byte = length,
+            "the journal ends with what looks like a write that was torn and never acknowledged; it is cut off"
+        );
+    }
+    if let Some((path, length)) = &replayed.end {
+        // Also what was reserved behind the end: nothing is written there any more, and a nearly full disk has
+        // no other space to reserve the next segments in.
         let cut = || {
             let file = FileOptions::new().write(true).open(path)?;
             file.set_len(*length)?;
             file.sync_all()
         };
-        cut().map_err(OpenError::io("cut off an unfinished write at the end of", path))?;
+        cut().map_err(OpenError::io("cut off what is behind the end of", path))?;
     }
     for path in &replayed.used {
         rounds.disk.sync_file(path).map_err(OpenError::io("sync", path))?;

@@ -38,6 +38,8 @@ pub(super) struct Replayed {
     pub(super) closed: bool,
     /// Where the last segment must be cut, because a write to it was torn.
     pub(super) torn: Option<(PathBuf, u64)>,
+    /// The last segment that was written to, and where its last change set ends.
+    pub(super) end: Option<(PathBuf, u64)>,
     /// The segments that were written to. What was read may be in the system's cache only.
     pub(super) used: Vec<PathBuf>,
     /// Segments that the snapshot covers and that can go.
@@ -70,6 +72,7 @@ pub(super) fn replay(
             segments: 0,
             closed: false,
             torn: None,
+            end: None,
             used: Vec::new(),
             obsolete: obsolete.into_iter().map(|number| segment::path(journal, number)).collect(),
         },
@@ -195,6 +198,7 @@ impl<P: FnMut(u64)> Replay<P> {
             );
             return Err(damaged(path, at as u64, detail));
         }
+        self.replayed.end = Some((path.to_owned(), at as u64));
         if bytes[at..].iter().any(|byte| *byte != 0) {
             self.replayed.torn = Some((path.to_owned(), at as u64));
         }
