@@ -7,6 +7,7 @@
 mod check;
 mod derive;
 mod policy;
+mod reports;
 mod resume;
 mod send;
 mod settle;
@@ -20,6 +21,7 @@ mod tests;
 pub use check::{CheckOutcome, CheckPermit, Submitted, check};
 pub use derive::{derive_code, key_fingerprint};
 pub use policy::{Policies, Policy, SendOptions};
+pub use reports::Reports;
 pub use resume::{ResumeOutcome, resume};
 pub use send::{SendOutcome, SendPermit, send};
 pub use settle::{GatewayResult, SettleOutcome, settle};

@@ -34,7 +34,8 @@ pub struct SendPermit {
     /// Who keeps this verification's code because an earlier message was a gateway's own: no other can
     /// repeat it.
     pub held: Option<Held>,
-    /// The code that this one replaced; it comes back if this one surely reached nobody.
+    /// The code that this one replaced, as it was then; it comes back if this one surely reached nobody.
+    /// A repetition does not say it.
     pub replaced: Option<Verification>,
 }
 
@@ -42,7 +43,8 @@ pub struct SendPermit {
 ///
 /// A send replaces the outstanding code and restarts its life, and keeps the count of wrong
 /// codes. One exception: while a message with the present code may be on its way, a further send
-/// repeats that code, for a message must never carry a code that can no longer be used.
+/// repeats that code, for a message must never carry a code that can no longer be used. That holds for
+/// its length too, whatever length is asked for.
 ///
 /// `salt` is fresh randomness; `send_budget` is how long the gateway may take to answer.
 pub fn send(
@@ -62,10 +64,10 @@ pub fn send(
     if let Some(asked) = current.filter(|v| v.is_checking(now)) {
         return (state, SendOutcome::Busy { until: asked.checking_until });
     }
-    let on_its_way = current.filter(|v| v.is_sending(now) && v.is_live(now) && v.length == options.length);
+    let on_its_way = current.filter(|v| v.is_sending(now) && v.is_live(now));
     let verification = Verification {
         salt: on_its_way.map_or(salt, |v| v.salt),
-        length: options.length,
+        length: on_its_way.map_or(options.length, |v| v.length),
         // A message on its way says how long its code is good: a further send never shortens that.
         expires: on_its_way.map_or(Timestamp::EPOCH, |v| v.expires).max(now.plus(options.life)),
         sending: on_its_way.map_or(0, |v| v.sending).saturating_add(1),

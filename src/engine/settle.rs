@@ -1,6 +1,6 @@
 //! What a gateway's answer does to the number it was about.
 
-use super::{NumberState, Policy, SendPermit};
+use super::{NumberState, Policy, Reports, SendPermit};
 use crate::domain::{Held, Timestamp};
 
 /// How a send ended.
@@ -36,13 +36,16 @@ pub enum SettleOutcome {
 /// Settles a send permit.
 ///
 /// The count of wrong codes stays as it is, whatever the gateway said. A code that surely reached
-/// nobody is withdrawn, and the one it replaced is good again for the rest of its life; a code
-/// that may arrive stays good. A check that is being asked meanwhile is not touched.
+/// nobody is withdrawn, and the one it replaced is good again for the rest of its life, with all that
+/// was heard of it meanwhile; a code that may arrive stays good. A check that is being asked meanwhile is not
+/// touched. What is said of a code that was replaced changes nothing yet: whoever settles takes
+/// [note](Reports::note) of it.
 pub fn settle(
     state: NumberState,
     policy: &Policy,
     permit: &SendPermit,
     result: GatewayResult,
+    earlier: &Reports,
     now: Timestamp,
 ) -> (NumberState, SettleOutcome) {
     let state = state.present(policy, now);
@@ -55,21 +58,14 @@ pub fn settle(
     };
     let outcome = SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(failures) };
     let Some(mut verification) = current.filter(|v| v.salt == permit.salt) else {
-        // Replaced or used in the meantime: there is nothing left to settle.
+        // Replaced or used in the meantime.
         return (state, outcome);
     };
-    verification.sending = verification.sending.saturating_sub(1);
-    match result {
-        GatewayResult::Accepted | GatewayResult::Unknown => verification.sent = true,
-        GatewayResult::Held(held) => verification.held = Some(held),
-        GatewayResult::Postponed => verification.postponed = true,
-        GatewayResult::Failed => {}
-    }
+    verification.hears(result);
     let next = if verification.reached_nobody() {
-        if permit.replaced.is_none() && failures == 0 {
-            NumberState::Fresh
-        } else {
-            NumberState::Open { failures, keep_until, verification: permit.replaced }
+        match earlier.comes_back(permit) {
+            None if failures == 0 => NumberState::Fresh,
+            verification => NumberState::Open { failures, keep_until, verification },
         }
     } else {
         NumberState::Open { failures, keep_until, verification: Some(verification) }

@@ -1,6 +1,6 @@
 //! The state of one number in one service.
 
-use super::Policy;
+use super::{GatewayResult, Policy};
 use crate::domain::{CodeLength, Held, Timestamp};
 
 /// The random bytes that a code is derived from, together with the server key. Also what tells
@@ -85,6 +85,22 @@ impl Verification {
     /// Whether nobody has, or can still get, a code of this verification.
     pub const fn reached_nobody(&self) -> bool {
         self.held.is_none() && !self.sent && !self.postponed && self.sending == 0
+    }
+
+    /// Whether it may still turn out that nobody has it: nothing was accepted, and something is on its way.
+    pub const fn may_be_withdrawn(&self) -> bool {
+        self.held.is_none() && !self.sent && !self.postponed && self.sending > 0
+    }
+
+    /// Takes in how a send of it ended.
+    pub const fn hears(&mut self, result: GatewayResult) {
+        self.sending = self.sending.saturating_sub(1);
+        match result {
+            GatewayResult::Accepted | GatewayResult::Unknown => self.sent = true,
+            GatewayResult::Held(held) => self.held = Some(held),
+            GatewayResult::Postponed => self.postponed = true,
+            GatewayResult::Failed => {}
+        }
     }
 
     /// Whether the gateway that holds the code is being asked right now.

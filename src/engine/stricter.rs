@@ -13,7 +13,12 @@ pub fn stricter(before: NumberState, after: NumberState, now: Timestamp) -> Numb
             NumberState::Locked { until: a.max(b) }
         }
         (locked @ NumberState::Locked { .. }, _) | (_, locked @ NumberState::Locked { .. }) => locked,
-        (NumberState::Fresh, other) => other,
+        // The message with the number's first code never left: nobody has it. Its record may be on the disk, and
+        // ends with this one.
+        (NumberState::Fresh, NumberState::Open { failures, keep_until, .. }) => {
+            NumberState::Open { failures, keep_until, verification: None }
+        }
+        (NumberState::Fresh, NumberState::Fresh) => NumberState::Fresh,
         // The code may be used up; the count that a success would clear stays.
         (NumberState::Open { failures, keep_until, verification }, NumberState::Fresh) => {
             let verification = verification.and_then(|v| used_up(v, now));

@@ -10,9 +10,10 @@ use rand::rngs::StdRng;
 
 use super::command::{Command, CommandKind};
 use crate::domain::{ServerKey, Timestamp};
-use crate::engine::{NumberState, Policies, Salt};
+use crate::engine::{NumberState, Policies, Reports, Salt};
 
 pub use checks::track_key;
+pub use sends::result_of;
 
 /// What decisions are made with, besides state and time.
 pub struct Judge {
@@ -48,8 +49,15 @@ pub enum Durability {
 }
 
 impl Judge {
-    /// Decides a command, and notes the decision in it.
-    pub fn decide(&mut self, command: &mut Command, state: NumberState, now: Timestamp) -> Decision {
+    /// Decides a command, and notes the decision in it. `earlier` is what was heard of the number's sends
+    /// that its state does not have.
+    pub fn decide(
+        &mut self,
+        command: &mut Command,
+        state: NumberState,
+        earlier: &Reports,
+        now: Timestamp,
+    ) -> Decision {
         let Command { key, kind, .. } = command;
         let policy = self.policies.of(key.service);
         match kind {
@@ -59,7 +67,7 @@ impl Judge {
                 sends::send(send, policy, state, Salt(salt), self.send_budget, now)
             }
             CommandKind::Resume(resume) => sends::resume(resume, policy, state, self.send_budget, now),
-            CommandKind::Settle(settle) => sends::settle(settle, policy, state, now),
+            CommandKind::Settle(settle) => sends::settle(settle, policy, state, earlier, now),
             CommandKind::Check(check) => {
                 checks::check(check, *key, &self.key, policy, state, self.check_budget, now)
             }

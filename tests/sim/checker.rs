@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
 
 use crate::codes::Codes;
-use crate::count::{self, Memories, Memory, Rules};
+use crate::count::{Memories, Memory, Rules};
 use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
+use crate::remember::Doubt;
 
 /// What the checker has to know of the world that it judges.
 pub struct Terms {
@@ -42,20 +43,27 @@ pub fn check(facts: &[Fact], terms: &Terms) -> Result<(), Box<Finding>> {
 }
 
 /// One number, as far as the facts have been read.
-struct Watch {
-    rules: Rules,
-    several_nodes: bool,
-    blind: bool,
-    memories: Memories,
-    codes: Codes,
+pub struct Watch {
+    pub rules: Rules,
+    pub several_nodes: bool,
+    pub blind: bool,
+    pub memories: Memories,
+    /// What the node alone may remember, since it started: there a wrong code counts even if its client was
+    /// answered 503, for its memory is never less strict than the disk. Only where nothing else changes that
+    /// memory, that is for a node that is alone and whose store compares nothing.
+    pub lived: Memories,
+    pub codes: Codes,
     wishes: BTreeMap<CommandId, Wish>,
     /// Sends whose clients wait.
     sending: BTreeSet<CommandId>,
     /// Sends that may have been decided between what is seen next, and their lives.
-    between: Vec<([u64; 2], u64)>,
+    pub between: Vec<([u64; 2], u64)>,
+    /// When checks were decided, and counted, of which the answer says that no gateway was asked in the end. Other
+    /// answers may rest on that.
+    pub withheld: Vec<[u64; 2]>,
     /// What was in doubt at a node among several. It stays in that node's memory, and is written when the node
     /// writes again, if nothing is in the store then as nothing was when it was decided.
-    lingers: Vec<([u64; 2], CommandId)>,
+    pub lingers: Vec<([u64; 2], CommandId)>,
 }
 
 impl Watch {
@@ -65,10 +73,12 @@ impl Watch {
             several_nodes: terms.several_nodes,
             blind: terms.blind,
             memories: Memories::from([Memory::Nothing]),
+            lived: Memories::from([Memory::Nothing]),
             codes: Codes::default(),
             wishes: BTreeMap::new(),
             sending: BTreeSet::new(),
             between: Vec::new(),
+            withheld: Vec::new(),
             lingers: Vec::new(),
         }
     }
@@ -83,12 +93,24 @@ impl Watch {
         let (handed_over, answered): (Vec<&Fact>, Vec<&Fact>) = together
             .iter()
             .partition(|fact| matches!(fact.what, What::Dispatched { .. } | What::Consulted { .. }));
-        let after = self.in_any_order(&self.memories, &answered, &handed_over);
+        let withheld = |fact: &&&Fact| match &fact.what {
+            What::Told(command, Stage::Direct, Answer::Check(answer)) => {
+                matches!(answer, CheckAnswer::Locked { .. } | CheckAnswer::GatewayFailed)
+                    && matches!(self.wish(*command), Wish::Check { code: Some(_) })
+            }
+            _ => false,
+        };
+        self.withheld = match self.rules.held {
+            true => answered.iter().filter(withheld).map(|fact| fact.at).collect(),
+            false => Vec::new(),
+        };
+        let after = self.in_any_order(&self.memories, &answered, &handed_over, Doubt::EitherWay);
         if after.is_empty() {
             let what = format!("no memory fits: before it was one of {:?}", self.memories);
             return Err(finding(together[0], what));
         }
         self.memories = after;
+        self.lives_on(&answered, &handed_over).map_err(|what| finding(together[0], what))?;
         if !answered.iter().all(|fact| matches!(fact.what, What::MayBeDecided(_))) {
             self.between.clear();
         }
@@ -105,6 +127,11 @@ impl Watch {
             self.codes_after(fact, &longest).map_err(|what| finding(fact, what))?;
         }
         self.codes.withdraw();
+        // Of several nodes another one may hold a send in doubt, and write it later.
+        let told = answered.iter().any(|fact| matches!(fact.what, What::Told(..)));
+        if told && self.sending.is_empty() && !self.several_nodes {
+            self.codes.must_work();
+        }
         // A lockout voids the code, also one that begins and ends while nobody is told anything.
         let may_lock = |memory: &Memory| match memory {
             Memory::Nothing => false,
@@ -112,127 +139,13 @@ impl Watch {
             Memory::Locked { .. } => true,
         };
         if self.memories.iter().any(may_lock) {
-            self.codes.firm = None;
+            self.codes.may_be_locked();
         }
         Ok(())
     }
 
-    /// Answers are seen in the order in which they were decided, and so is what was handed over; but not which of
-    /// both came first.
-    fn in_any_order(&self, from: &Memories, answered: &[&Fact], handed_over: &[&Fact]) -> Memories {
-        if from.is_empty() {
-            return Memories::new();
-        }
-        let mut to = Memories::new();
-        if let [first, rest @ ..] = answered {
-            let mut before = from.clone();
-            for (at, life) in &self.between {
-                before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
-            }
-            before.extend(self.lingering(&before, first.at));
-            to.extend(self.in_any_order(&self.count_after(&before, first), rest, handed_over));
-        }
-        if let [first, rest @ ..] = handed_over {
-            to.extend(self.in_any_order(&self.count_after(from, first), answered, rest));
-        }
-        if answered.is_empty() && handed_over.is_empty() { from.clone() } else { to }
-    }
-
-    fn lingering(&self, from: &Memories, at: [u64; 2]) -> Memories {
-        if self.lingers.is_empty() {
-            return Memories::new();
-        }
-        let mut to = count::that_forgot(from, at, &self.rules);
-        for (at, command) in &self.lingers {
-            to.extend(match self.wish(*command) {
-                Wish::Send { life } => count::may_have_sent(&to, *at, &self.rules, *life),
-                Wish::Check { .. } => count::may_have_checked(&to, *at, &self.rules, false),
-                Wish::Resume { .. } => Memories::new(),
-            });
-        }
-        to
-    }
-
-    fn wish(&self, command: CommandId) -> &Wish {
+    pub fn wish(&self, command: CommandId) -> &Wish {
         &self.wishes[&command]
-    }
-
-    fn count_after(&self, from: &Memories, fact: &Fact) -> Memories {
-        let (rules, at) = (&self.rules, fact.at);
-        if self.several_nodes && !fact.committed {
-            return match &fact.what {
-                What::Told(command, stage, _) if *stage != Stage::Direct => {
-                    self.count_in_doubt(from, at, *command, stage)
-                }
-                _ => from.clone(),
-            };
-        }
-        match &fact.what {
-            What::Asked(..) | What::Usable { .. } | What::Reloaded => from.clone(),
-            What::Arrived(memory) => from.iter().copied().chain([*memory]).collect(),
-            What::MayBeDecided(command) => match self.wish(*command) {
-                Wish::Send { life } => count::may_have_sent(from, at, rules, *life),
-                Wish::Check { code: Some(_) } => count::may_be_counted(from, at, rules),
-                Wish::Check { code: None } | Wish::Resume { .. } => from.clone(),
-            },
-            What::Dispatched { expires, planned, .. } => {
-                count::dispatched(from, at, rules, *expires, *planned)
-            }
-            What::Consulted { until } => count::consulted(from, at, rules, *until),
-            What::Doubt(command, stage) => self.count_in_doubt(from, at, *command, stage),
-            What::Told(command, stage, answer) => match (stage, answer) {
-                (Stage::Direct, Answer::Check(answer)) => {
-                    let fits = count::checked(from, at, rules, answer);
-                    // Of several nodes another one may still hold what this one has not seen, because its own
-                    // write failed, and write it when its time comes. Nothing is written for these answers.
-                    let nothing_written =
-                        matches!(answer, CheckAnswer::Wrong { live: false, .. } | CheckAnswer::Locked { .. });
-                    let unsure = self.several_nodes
-                        && nothing_written
-                        && fits.iter().all(|memory| from.contains(memory));
-                    if unsure && !fits.is_empty() { from.clone() } else { fits }
-                }
-                (Stage::Direct, Answer::Send(SendAnswer::Locked { remaining })) => {
-                    count::refused_locked(from, at, rules, *remaining)
-                }
-                // Withheld: its code was useless before its message could leave.
-                (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed)) => {
-                    count::may_have_ended(from, End::Nothing)
-                }
-                (Stage::Direct, Answer::Send(_)) => Memories::new(),
-                (Stage::Sent { end, .. }, Answer::Send(answer)) => {
-                    count::send_told(from, at, rules, *end, answer)
-                }
-                (Stage::Sent { end, .. }, Answer::Followed(_))
-                | (Stage::Sent { end, .. }, Answer::Refused(Refusal::SendsOverloaded)) => {
-                    count::may_have_ended(from, *end)
-                }
-                (Stage::Heard { until, result, .. }, Answer::Check(answer)) => {
-                    count::settled(from, at, rules, (*until, *result), answer)
-                }
-                (_, Answer::Refused(Refusal::StoreUnavailable)) => {
-                    self.count_in_doubt(from, at, *command, stage)
-                }
-                _ => from.clone(),
-            },
-        }
-    }
-
-    fn count_in_doubt(&self, from: &Memories, at: [u64; 2], command: CommandId, stage: &Stage) -> Memories {
-        match stage {
-            Stage::Direct => match self.wish(command) {
-                Wish::Send { life } => count::may_have_sent(from, at, &self.rules, *life),
-                Wish::Check { code } => {
-                    let right = self.codes.is_of_this_number(code.as_deref());
-                    count::may_have_checked(from, at, &self.rules, right)
-                }
-                Wish::Resume { .. } => from.clone(),
-            },
-            Stage::Sent { end, .. } => count::may_have_ended(from, *end),
-            Stage::Heard { until, result, .. } => {
-                count::may_have_settled(from, at, &self.rules, (*until, *result))
-            }
-        }
     }
 
     fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Result<(), String> {
@@ -243,11 +156,11 @@ impl Watch {
                 self.sending.insert(*command);
                 self.codes.firm = None;
             }
-            What::MayBeDecided(command) => {
-                if let Wish::Send { life } = self.wish(*command) {
-                    self.between.push((fact.at, *life));
-                }
-            }
+            What::MayBeDecided(command) => match *self.wish(*command) {
+                Wish::Send { life } => self.between.push((fact.at, life)),
+                Wish::Resume { salt } => self.codes.may_leave(&salt),
+                Wish::Check { .. } => {}
+            },
             What::Asked(..) | What::Consulted { .. } => {}
             What::Dispatched { salt, code, expires, .. } => {
                 let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
@@ -309,10 +222,8 @@ impl Watch {
                 self.codes.told(salt, *end, now);
                 if let SendAnswer::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
-                    // Of several nodes another one may hold a send in doubt, and write it later.
-                    let alone = self.sending.is_empty() && !self.several_nodes;
-                    if matches!(end, End::Ours | End::Held) && alone {
-                        self.codes.must_work(salt, *end == End::Held);
+                    if matches!(end, End::Ours | End::Held) {
+                        self.codes.told_sent(salt, *end == End::Held);
                     }
                 }
             }
@@ -335,6 +246,9 @@ impl Watch {
         if self.several_nodes && *stage == Stage::Direct {
             self.lingers.push((at, command));
         }
+        if let Wish::Resume { salt } = *self.wish(command) {
+            self.codes.may_leave(&salt);
+        }
         if let (Stage::Direct, Wish::Send { life }) = (stage, self.wish(command)) {
             self.codes.may_end(now + life);
             if !self.blind {
@@ -350,7 +264,7 @@ impl Watch {
             Some(ours) if code == Some(ours) => {
                 Err("the right code, which was sent and can be used, is called wrong".to_owned())
             }
-            None if code.is_some() && *stage == Stage::Direct => {
+            _ if firm.held && code.is_some() && *stage == Stage::Direct => {
                 Err("a code that a gateway holds was called wrong without asking it".to_owned())
             }
             _ => Ok(()),

@@ -18,6 +18,10 @@ pub struct Known {
     may_be_withdrawn: bool,
     /// Sends of which the client was told that a gateway's own code was.
     were_held: u32,
+    /// A further message with our code may be decided: from then on ours may be out.
+    may_leave: bool,
+    /// Whether a client was told that it was sent, and that a gateway's own code was.
+    told: Told,
     /// Why it must never be right again.
     void: Option<&'static str>,
     /// Something happened since that nobody knows the end of.
@@ -26,12 +30,23 @@ pub struct Known {
     has_ghosts: bool,
 }
 
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    ours: bool,
+    held: bool,
+}
+
+/// What was withdrawn is no code any more.
+const WITHDRAWN: &str = "was withdrawn";
+
 /// What a client was told that has to work: "sent", and nothing since that may have changed it.
 #[derive(Debug, Clone)]
 pub struct Firm {
     pub salt: Salted,
-    /// Our code, unless a gateway holds it.
+    /// Our code, unless only a gateway's own was sent.
     pub ours: Option<String>,
+    /// Whether a gateway has one of its own.
+    pub held: bool,
     pub expires: u64,
 }
 
@@ -81,6 +96,8 @@ impl Codes {
                 came_to_nothing: 0,
                 may_be_withdrawn: false,
                 were_held: 0,
+                may_leave: false,
+                told: Told::default(),
                 void: None,
                 in_doubt: false,
                 has_ghosts: self.ghost,
@@ -121,19 +138,20 @@ impl Codes {
         }
     }
 
-    /// All that was seen at once has been looked at. The last code, of which every send came to nothing, is
-    /// withdrawn. One that another code replaced meanwhile comes back if that one reaches nobody, as it was
-    /// when it was replaced: with a message on its way. Nobody knows such a code, so it does no harm.
+    /// All that was seen at once has been looked at. A code of which every send came to nothing is withdrawn.
     pub fn withdraw(&mut self) {
-        let Some((last, others)) = self.known.split_last_mut() else { return };
-        for known in others {
-            known.may_be_withdrawn = false;
+        for known in &mut self.known {
+            let all = known.came_to_nothing == known.dispatches && !known.has_ghosts;
+            if std::mem::take(&mut known.may_be_withdrawn) && all {
+                known.void = known.void.or(Some(WITHDRAWN));
+            }
         }
-        if std::mem::take(&mut last.may_be_withdrawn)
-            && last.came_to_nothing == last.dispatches
-            && !last.has_ghosts
-        {
-            last.void = last.void.or(Some("was withdrawn"));
+    }
+
+    /// A planned message with our code may be decided.
+    pub fn may_leave(&mut self, salt: &Salted) {
+        if let Some(place) = self.place(salt) {
+            self.known[place].may_leave = true;
         }
     }
 
@@ -145,16 +163,38 @@ impl Codes {
         }
     }
 
-    /// "Sent", with nothing else on its way: this code has to work from now on.
-    pub fn must_work(&mut self, salt: &Salted, held: bool) {
+    /// The client of a send was told "sent".
+    pub fn told_sent(&mut self, salt: &Salted, held: bool) {
         let Some(place) = self.place(salt) else { return };
-        let known = &self.known[place];
-        // Of several codes on their way at once, of different lengths, an earlier one may be lost when the last
-        // one comes to nothing: README.md says how.
-        let is_last = place + 1 == self.known.len();
-        if known.void.is_none() && !known.in_doubt && is_last {
-            let ours = (!held).then(|| known.code.clone());
-            self.firm = Some(Firm { salt: *salt, ours, expires: known.expires });
+        let told = &mut self.known[place].told;
+        if held {
+            told.held = true;
+        } else {
+            told.ours = true;
+        }
+    }
+
+    /// Nothing is on its way: the last code that was not withdrawn has to work from now on, if a client was told
+    /// that it was sent.
+    pub fn must_work(&mut self) {
+        self.firm = self
+            .known
+            .iter()
+            .rfind(|known| known.void != Some(WITHDRAWN))
+            .filter(|known| known.void.is_none() && !known.in_doubt && (known.told.ours || known.told.held))
+            .map(|known| Firm {
+                salt: known.salt,
+                ours: known.told.ours.then(|| known.code.clone()),
+                held: known.told.held,
+                expires: known.expires,
+            });
+    }
+
+    /// A lockout may have voided it.
+    pub fn may_be_locked(&mut self) {
+        self.firm = None;
+        for known in &mut self.known {
+            known.told = Told::default();
         }
     }
 
@@ -167,8 +207,16 @@ impl Codes {
         self.ghost = true;
     }
 
-    /// What is on the disk holds now, whatever it is.
+    /// What is on the disk holds now, whatever it is. What was heard of a code after it had been replaced is only
+    /// in memory.
     pub fn reloaded(&mut self) {
+        let last = self.known.iter().rposition(|known| known.void != Some(WITHDRAWN));
+        for known in self.known.iter_mut().take(last.unwrap_or(0)) {
+            known.in_doubt = true;
+            if known.void == Some(WITHDRAWN) {
+                known.void = None;
+            }
+        }
         for known in &mut self.known {
             known.expires = known.may_expire;
         }
@@ -199,7 +247,9 @@ impl Codes {
             match known.void {
                 Some(reason) => why = reason,
                 None if now >= known.expires => why = "had expired",
-                None if known.were_held == known.dispatches => why = "nobody was ever sent",
+                None if known.were_held == known.dispatches && !known.may_leave => {
+                    why = "nobody was ever sent"
+                }
                 None => fits = true,
             }
         }

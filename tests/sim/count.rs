@@ -144,10 +144,11 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswe
             }
             _ => {}
         }
-        // The commit took so long that nobody was asked any more: the attempt stays counted.
+        // The commit took so long that nobody was asked any more: the attempt stays counted. Meanwhile another
+        // one may be asked about.
         if rules.held
             && *answer == CheckAnswer::GatewayFailed
-            && matches!(memory.at(now, rules), Open { asking: 0, .. } | Nothing)
+            && matches!(memory.at(now, rules), Open { .. } | Nothing)
         {
             to.extend(memory.or_what_became_of_it(now, rules));
         }
@@ -166,6 +167,20 @@ pub fn may_have_checked(from: &Memories, at: [u64; 2], rules: &Rules, right: boo
         let counted = memory.consulted(now, now + rules.asking, rules).filter(|_| rules.held);
         if let Some(Open { wrong, keep, asking }) = counted {
             // A question that was not durable was not put: it is over at once, and counts.
+            to.extend([Open { wrong, keep, asking }, Open { wrong, keep, asking: now }]);
+        }
+        to
+    })
+}
+
+/// A check with a wrong code was decided, and nobody was told: in memory it counts.
+pub fn counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
+    each(from, at, |memory, now| {
+        let Open { wrong, keep, asking: 0 } = memory.at(now, rules) else { return vec![memory] };
+        let mut to = vec![Memory::counted(wrong, keep, now, rules)];
+        if let Some(Open { wrong, keep, asking }) =
+            memory.consulted(now, now + rules.asking, rules).filter(|_| rules.held)
+        {
             to.extend([Open { wrong, keep, asking }, Open { wrong, keep, asking: now }]);
         }
         to

@@ -18,6 +18,7 @@ mod facts;
 mod gateways;
 mod node;
 mod outcome;
+mod remember;
 mod runs;
 mod setup;
 mod tally;

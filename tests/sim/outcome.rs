@@ -43,24 +43,11 @@ impl World {
             .filter(|(_, _, answer)| *answer == Answer::Check(CheckAnswer::Approved))
             .map(|(_, open, _)| open.number)
             .collect();
-        // What README.md says of several codes on their way at once.
-        let sends: Vec<usize> = answers
-            .iter()
-            .map(|(_, open, _)| open)
-            .chain(self.commands.values())
-            .filter(|open| matches!(open.wish, Wish::Send { .. }))
-            .map(|open| open.number)
-            .collect();
         for (command, open, answer) in answers {
-            let several = sends.iter().filter(|number| **number == open.number).count() > 1;
             self.tally.count(name(&answer));
             let Bearing { effect, at, committed } = self.bearing(node, open.number, open.since, call, heard);
             let what = What::Told(command, open.stage.clone(), answer.clone());
             self.notes(Fact { effect, call, number: open.number, node, at, committed, what });
-            let sent = matches!(answer, Answer::Send(SendAnswer::Sent { .. }));
-            if sent && several {
-                continue;
-            }
             if !approved.contains(&open.number) || answer == Answer::Check(CheckAnswer::Approved) {
                 self.is_durable(node, &open, &answer, at)?;
             }

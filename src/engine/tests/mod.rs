@@ -5,6 +5,7 @@ mod held_any_order;
 mod held_model;
 mod held_steps;
 mod model;
+mod replaced;
 mod resumed;
 mod rules;
 mod terms;

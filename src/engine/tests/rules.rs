@@ -349,6 +349,15 @@ fn after_a_failed_commit_of_a_resend_the_earlier_code_stays_good() {
 }
 
 #[test]
+fn after_a_failed_commit_of_a_first_send_its_code_is_nobodys() {
+    let mut world = World::new();
+    let permit = world.permit();
+    world.state = stricter(NumberState::Fresh, world.state, world.now);
+    assert_eq!(world.checks(&world.code_of(&permit)), no_live_code(4));
+    assert_ne!(world.permit().salt, permit.salt);
+}
+
+#[test]
 fn after_a_failed_commit_of_a_lockout_the_number_stays_locked() {
     let mut world = World::new();
     let code: Code = world.sends();

@@ -6,9 +6,9 @@ use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
-    CheckOutcome, CheckPermit, CheckResult, CheckSettled, GatewayResult, NumberState, Policy, ResumeOutcome,
-    Salt, SendOptions, SendOutcome, SendPermit, SettleOutcome, Submitted, check, derive_code, resume, send,
-    settle, settle_check,
+    CheckOutcome, CheckPermit, CheckResult, CheckSettled, GatewayResult, NumberState, Policy, Reports,
+    ResumeOutcome, Salt, SendOptions, SendOutcome, SendPermit, SettleOutcome, Submitted, check, derive_code,
+    resume, send, settle, settle_check,
 };
 
 /// How long a gateway may take in these tests.
@@ -33,6 +33,7 @@ pub struct World {
     pub state: NumberState,
     pub policy: Policy,
     pub now: Timestamp,
+    reports: Reports,
     key: ServerKey,
     number: PhoneNumber,
     salts: u128,
@@ -49,6 +50,7 @@ impl World {
                 code: SendOptions { life: secs(30), length: CodeLength::SIX },
             },
             now: Timestamp::from_millis(1_700_000_000_000),
+            reports: Reports::default(),
             key: ServerKey::from_bytes([7; 32]),
             number: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
             salts: 0,
@@ -83,7 +85,8 @@ impl World {
 
     /// The gateway's answer to a permit.
     pub fn settles(&mut self, permit: &SendPermit, result: GatewayResult) -> SettleOutcome {
-        let (next, outcome) = settle(self.state, &self.policy, permit, result, self.now);
+        let (next, outcome) = settle(self.state, &self.policy, permit, result, &self.reports, self.now);
+        self.reports.note(permit, result, &next);
         self.state = next;
         outcome
     }

@@ -3,7 +3,8 @@
 //! Made for calls that must not happen twice. It follows no redirect and repeats nothing by
 //! itself, with one exception that the HTTP library makes below it: a request of which not a byte
 //! was written, because the pooled connection turned out to be closed, goes out on another
-//! connection. The reasons for each setting are in `docs/decisions/0003-http-client.md`.
+//! connection. It runs on threads of its own. The reasons for each setting are in
+//! `docs/decisions/0003-http-client.md`.
 
 use std::error::Error as _;
 use std::io;
@@ -16,6 +17,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Client, Request, StatusCode, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
+use tokio::runtime::Handle;
 
 /// Time for name resolution, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,6 +35,7 @@ const ANSWER_MAX: usize = 64 * 1024;
 /// A client for one provider.
 pub(in crate::gateway) struct HttpClient {
     client: Client,
+    threads: Handle,
 }
 
 /// Why a client could not be built.
@@ -47,6 +50,9 @@ pub(super) enum ClientError {
     /// The TLS or HTTP library refused its settings.
     #[error("the HTTP client could not be set up: {0}")]
     Setup(String),
+    /// The system gave no threads.
+    #[error("the system gave no threads to talk to providers on: {0}")]
+    Threads(String),
 }
 
 /// What a provider answered.
@@ -79,10 +85,11 @@ impl HttpClient {
     /// A proxy from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` is used for `https` only, where it
     /// sees a tunnel and no contents, and never for this machine itself.
     pub(super) fn for_target(target: &Url) -> Result<Self, ClientError> {
-        Self::with_tls(target, tls_config(target.scheme() == "https")?)
+        let threads = threads::handle().map_err(ClientError::Threads)?;
+        Self::with_tls(target, tls_config(target.scheme() == "https")?, threads)
     }
 
-    fn with_tls(target: &Url, tls: rustls::ClientConfig) -> Result<Self, ClientError> {
+    fn with_tls(target: &Url, tls: rustls::ClientConfig, threads: Handle) -> Result<Self, ClientError> {
         let tunnel_or_nothing = target.scheme() == "https" && !is_this_machine(target);
         let builder = Client::builder()
             .tls_backend_preconfigured(tls)
@@ -97,18 +104,24 @@ impl HttpClient {
             .pool_max_idle_per_host(IDLE_CONNECTIONS);
         let builder = if tunnel_or_nothing { builder } else { builder.no_proxy() };
         let client = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
-        Ok(Self { client })
+        Ok(Self { client, threads })
     }
 
     /// Sends a request once and reads its answer. Takes as long as the server does: the caller
     /// bounds the time, and dropping the future closes the connection.
     pub(in crate::gateway) async fn send(&self, request: Request) -> Result<Answer, NoAnswer> {
-        let mut response = self.client.execute(request).await.map_err(|error| no_answer(&error))?;
-        let body = read_bounded(&mut response).await;
-        let status = response.status();
-        let headers = std::mem::take(response.headers_mut());
-        Ok(Answer { status, headers, body })
+        let exchange = exchange(self.client.clone(), request);
+        let ended = threads::run_on(&self.threads, exchange).await;
+        ended.unwrap_or(Err(NoAnswer::Broken("the exchange was broken off by an error of this program")))
     }
+}
+
+async fn exchange(client: Client, request: Request) -> Result<Answer, NoAnswer> {
+    let mut response = client.execute(request).await.map_err(|error| no_answer(&error))?;
+    let body = read_bounded(&mut response).await;
+    let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    Ok(Answer { status, headers, body })
 }
 
 /// HTTP/1.1 only: a connection then carries one send at a time, so one that hangs or breaks
@@ -165,7 +178,7 @@ fn no_answer(error: &reqwest::Error) -> NoAnswer {
             "the connection broke before an answer came, or the answer was not HTTP"
         });
     }
-    let refused = sources(error).filter_map(|e| e.downcast_ref::<io::Error>()).last();
+    let refused = sources(error).filter_map(|e| e.downcast_ref::<io::Error>()).map(innermost).last();
     NoAnswer::NotConnected(if error.is_dns() {
         "its name could not be resolved".to_owned()
     } else if error.is_timeout() {
@@ -188,19 +201,25 @@ fn sources<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn std::
     })
 }
 
-/// The TLS library's own error travels inside I/O errors, which hide what they wrap from
-/// `source()`.
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut inner: &(dyn std::error::Error + 'static) = error.downcast_ref::<io::Error>()?.get_ref()?;
-    while let Some(io) = inner.downcast_ref::<io::Error>() {
-        inner = io.get_ref()?;
+/// I/O errors hide what they wrap from `source()`, and TLS wraps them more than once: "other error" tells
+/// nobody anything.
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        error = inner;
     }
-    inner.downcast_ref()
+    error
+}
+
+/// The TLS library's own error travels inside I/O errors.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    innermost(error.downcast_ref::<io::Error>()?).get_ref()?.downcast_ref()
 }
 
 fn causes(error: &reqwest::Error) -> String {
     sources(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
+
+mod threads;
 
 #[cfg(test)]
 mod tests;

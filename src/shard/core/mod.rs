@@ -5,6 +5,7 @@
 //! no I/O and no clock in here, so a simulation drives the same code that serves.
 
 mod batch;
+mod heard;
 mod leave;
 mod load;
 mod parking;
@@ -24,6 +25,7 @@ use crate::engine::{NumberState, Salt, Verification};
 use crate::store::{Outcome, Revision, StoreError, Write};
 
 use batch::{Batch, Step};
+use heard::Heard;
 use load::Loads;
 use parking::Parking;
 
@@ -47,6 +49,7 @@ pub struct Core {
     /// Numbers whose last write failed: memory is stricter than the disk may be. Their next
     /// command writes them again before it is answered.
     unsettled: HashSet<NumberKey>,
+    heard: Heard,
     last_seen: Timestamp,
     commit: Option<Vec<Write>>,
     dispatches: Vec<Dispatch>,
@@ -66,6 +69,7 @@ impl Core {
             loads: Loads::default(),
             parking: Parking::default(),
             unsettled: HashSet::new(),
+            heard: Heard::default(),
             last_seen: Timestamp::EPOCH,
             commit: None,
             dispatches: Vec::new(),
@@ -87,8 +91,9 @@ impl Core {
         }
         let alone = self.loads.add(&command);
         if self.in_flight.is_some() && alone && self.rests_on_durable_state(&command, now) {
-            let state = self.table.entry(&command.key).state;
-            match self.judge.decide(&mut command, state, now) {
+            let key = command.key;
+            let state = self.table.entry(&key).state;
+            match self.judge.decide(&mut command, state, self.heard.of(&key), now) {
                 Decision::Made(..) => self.finish(command, now),
                 Decision::Busy => self.waiting.push(command),
             }
@@ -112,9 +117,9 @@ impl Core {
 
     /// Frees ended numbers of this shard, if a few looks find any.
     fn free_some(&mut self, now: Timestamp) -> bool {
-        let unsettled = &mut self.unsettled;
         let freed = self.table.sweep(LOOK_FOR_ROOM, now, |key| {
-            unsettled.remove(key);
+            self.unsettled.remove(key);
+            self.heard.forget(key);
         });
         freed > 0
     }
@@ -184,6 +189,8 @@ impl Core {
                 }
                 Outcome::Conflict(present) => {
                     conflicted.insert(*key);
+                    // What this batch heard is decided again, and noted again.
+                    self.heard.restore(*key, step.heard.clone());
                     self.adopt(*key, present.as_ref().map(|(revision, bytes)| (*revision, &bytes[..])));
                 }
             }
@@ -268,6 +275,7 @@ impl Core {
         // unsettled one: what the disk may have of it has ended too.
         let freed = self.table.sweep(step, now, |key| {
             self.unsettled.remove(key);
+            self.heard.forget(key);
         });
         self.call_up(now);
         self.begin_batch(now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Decision, Durability};
 use crate::domain::Timestamp;
 use crate::engine::{
-    self, GatewayResult, NumberState, Policy, ResumeOutcome, Salt, SendOutcome, SettleOutcome,
+    self, GatewayResult, NumberState, Policy, Reports, ResumeOutcome, Salt, SendOutcome, SettleOutcome,
 };
 use crate::shard::command::{
     ResumeCommand, ResumeDecision, SendCommand, SendDecision, SendEnd, SettleCommand,
@@ -38,30 +38,26 @@ pub fn resume(
     now: Timestamp,
 ) -> Decision {
     let (next, outcome) = engine::resume(state, policy, resume.due.about.salt, budget, now);
-    resume.decided = Some(match outcome {
-        ResumeOutcome::Permitted(permit) => ResumeDecision::Permitted(permit),
-        ResumeOutcome::NotUsable => ResumeDecision::NotUsable,
+    let (decided, durability) = match outcome {
+        // What gateways said of earlier sends may not be durable yet. Without it this one alone would decide
+        // the code's fate after the shard has failed: a failure would withdraw a code that somebody has.
+        ResumeOutcome::Permitted(permit) => (ResumeDecision::Permitted(permit), Durability::Required),
+        ResumeOutcome::NotUsable => (ResumeDecision::NotUsable, Durability::Lazy),
         ResumeOutcome::Busy { .. } => return Decision::Busy,
-    });
-    // Of a code that a gateway holds, nobody has ours yet: after a crash it must be known that somebody
-    // may have.
-    let is_held = next.verification().is_some_and(|v| v.held.is_some());
-    Decision::Made(next, if is_held { Durability::Required } else { Durability::Lazy })
+    };
+    resume.decided = Some(decided);
+    Decision::Made(next, durability)
 }
 
-pub fn settle(settle: &mut SettleCommand, policy: &Policy, state: NumberState, now: Timestamp) -> Decision {
-    let result = match settle.end {
-        SendEnd::Accepted { held: Some(held), .. }
-        | SendEnd::Failed { may_have_been_sent: true, held: Some(held) } => GatewayResult::Held(held),
-        SendEnd::Accepted { held: None, .. } => GatewayResult::Accepted,
-        SendEnd::Failed { may_have_been_sent: true, held: None } => GatewayResult::Unknown,
-        SendEnd::Postponed { .. } => GatewayResult::Postponed,
-        SendEnd::NumberRefused
-        | SendEnd::Failed { may_have_been_sent: false, .. }
-        | SendEnd::NoLongerUsable
-        | SendEnd::Overloaded => GatewayResult::Failed,
-    };
-    let (next, outcome) = engine::settle(state, policy, &settle.permit, result, now);
+pub fn settle(
+    settle: &mut SettleCommand,
+    policy: &Policy,
+    state: NumberState,
+    earlier: &Reports,
+    now: Timestamp,
+) -> Decision {
+    let result = result_of(&settle.end);
+    let (next, outcome) = engine::settle(state, policy, &settle.permit, result, earlier, now);
     settle.decided = Some(answer(&settle.end, outcome, now));
     let durability = match result {
         // A code that stays needs no second record: what is lost in a crash is only that its message
@@ -72,6 +68,21 @@ pub fn settle(settle: &mut SettleCommand, policy: &Policy, state: NumberState, n
         GatewayResult::Failed | GatewayResult::Held(_) => Durability::Required,
     };
     Decision::Made(next, durability)
+}
+
+/// What the end of a send says about its code.
+pub const fn result_of(end: &SendEnd) -> GatewayResult {
+    match *end {
+        SendEnd::Accepted { held: Some(held), .. }
+        | SendEnd::Failed { may_have_been_sent: true, held: Some(held) } => GatewayResult::Held(held),
+        SendEnd::Accepted { held: None, .. } => GatewayResult::Accepted,
+        SendEnd::Failed { may_have_been_sent: true, held: None } => GatewayResult::Unknown,
+        SendEnd::Postponed { .. } => GatewayResult::Postponed,
+        SendEnd::NumberRefused
+        | SendEnd::Failed { may_have_been_sent: false, .. }
+        | SendEnd::NoLongerUsable
+        | SendEnd::Overloaded => GatewayResult::Failed,
+    }
 }
 
 fn answer(end: &SendEnd, outcome: SettleOutcome, now: Timestamp) -> Result<SendAnswer, Refusal> {

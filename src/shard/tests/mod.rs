@@ -7,5 +7,6 @@ mod held_core;
 mod holders;
 mod planned_core;
 mod prolonged;
+mod replaced;
 mod room;
 mod world;

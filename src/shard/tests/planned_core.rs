@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::world::{World, accepted, held, number};
 use crate::delivery::Purpose;
 use crate::engine::Salt;
-use crate::shard::SendAnswer;
 use crate::shard::command::{FollowedUp, SendEnd};
+use crate::shard::{CheckAnswer, SendAnswer};
 
 #[test]
-fn a_planned_send_of_the_live_code_leaves_without_a_commit_and_is_settled_like_any_other() {
+fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like_any_other() {
     let mut world = World::new();
     let answer = world.sends(number(1));
     world.commits();
@@ -19,7 +19,9 @@ fn a_planned_send_of_the_live_code_leaves_without_a_commit_and_is_settled_like_a
     let sent = SendAnswer::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
     assert_eq!(answer.answer(), Ok(sent));
     let mut followed = world.resumes(number(1), salt);
-    assert!(world.wants_no_commit());
+    let writes = world.takes_commit();
+    assert!(world.dispatches_nothing());
+    world.applied(&writes);
     let again = world.dispatched();
     assert_eq!(again.permit.salt, salt);
     assert!(matches!(again.purpose, Purpose::FollowUp(_)));
@@ -71,6 +73,7 @@ fn how_a_planned_send_ended_decides_what_its_planner_hears_even_if_the_store_fai
             world.has_code(number(1));
             let salt = world.live_salt(number(1)).expect("a live code");
             let followed = world.resumes(number(1), salt);
+            world.commits();
             let dispatch = world.dispatched();
             world.settles(dispatch, end.clone());
             if store_fails {
@@ -81,6 +84,22 @@ fn how_a_planned_send_ended_decides_what_its_planner_hears_even_if_the_store_fai
             assert_eq!(followed.answer(), Ok(heard), "{end:?}");
         }
     }
+}
+
+#[test]
+fn a_planned_send_that_fails_after_the_shard_did_does_not_withdraw_a_code_that_was_told_sent() {
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let _followed = world.resumes(number(1), salt);
+    world.commits();
+    let again = world.dispatched();
+    world.crashes();
+    world.settles(again, SendEnd::Failed { may_have_been_sent: false, held: None });
+    world.commits();
+    let right = world.checks(number(1), Some(code));
+    world.commits();
+    assert_eq!(right.answer(), Ok(CheckAnswer::Approved));
 }
 
 #[test]

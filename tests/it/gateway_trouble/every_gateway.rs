@@ -33,9 +33,10 @@ const TROUBLES: &[(Act, &str)] = &[
     (Act::Drip("HTTP/1.1 200 OK\r\n", "X: y\r\n"), NO_ANSWER),
     (Act::Flood("HTTP/1.1 200 OK\r\nX-Long: ", "x"), AMBIGUOUS),
     (Act::Flood("HTTP/1.1 200 OK\r\n", "X-Many: y\r\n"), AMBIGUOUS),
-    // Informational answers without end. Not as fast as the line takes them: the HTTP library reads up to some
-    // 50 MB of them before it lets anybody else go on, which takes a debug build many seconds.
+    // Interim answers without end.
     (Act::Drip("", "HTTP/1.1 100 Continue\r\n\r\n"), NO_ANSWER),
+    (Act::Flood("", "HTTP/1.1 100 Continue\r\n\r\n"), NO_ANSWER),
+    (Act::Flood("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), NO_ANSWER),
     (
         Act::SayAndStay("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
         AMBIGUOUS,
@@ -141,7 +142,7 @@ async fn whatever_it_does(kind: Kind) {
 }
 
 /// What the log says of messages that were not taken, one for each.
-fn classes(server: &Server) -> Vec<String> {
+pub fn classes(server: &Server) -> Vec<String> {
     let class = |event: &Value| {
         let about_a_message = event.get("gateway").is_some() && event.get("channel").is_some();
         let told = about_a_message && ["WARN", "ERROR"].contains(&event["level"].as_str()?);

@@ -1,9 +1,15 @@
 //! A gateway that refuses, hangs, resets or answers nonsense.
 
+mod certified;
 mod every_gateway;
+mod floods;
+mod held_checks;
+mod hung_resolver;
+mod keep_alive;
 mod kinds;
 mod out_of_reach;
 mod raw;
+mod tls;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

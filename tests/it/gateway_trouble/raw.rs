@@ -25,6 +25,8 @@ pub enum Act {
     Say(&'static str),
     /// Says this, and goes on reading, so that the connection stays open.
     SayAndStay(&'static str),
+    /// Says this, and closes so much later without a word, whatever has arrived by then.
+    SayThenClose(&'static str, Duration),
     /// Says this, and then a byte, again and again, slowly, without end.
     Drip(&'static str, &'static str),
     /// Says this, and then that, again and again, as fast as it is taken, without end.
@@ -51,6 +53,7 @@ struct Desk {
     open: AtomicUsize,
     requests: AtomicUsize,
     bytes: AtomicUsize,
+    texts: Mutex<Vec<String>>,
 }
 
 impl Raw {
@@ -67,6 +70,7 @@ impl Raw {
             open: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            texts: Mutex::default(),
         });
         let at = Arc::clone(&desk);
         let listening = tokio::spawn(async move {
@@ -92,6 +96,11 @@ impl Raw {
     /// How many requests it has read.
     pub fn requests(&self) -> usize {
         self.desk.requests.load(Ordering::SeqCst)
+    }
+
+    /// The requests that it has read, whole.
+    pub fn texts(&self) -> Vec<String> {
+        self.desk.texts.lock().unwrap().clone()
     }
 
     /// How many connections it has accepted.
@@ -122,7 +131,8 @@ impl Desk {
             if *self.act.lock().unwrap() == Act::CloseAtOnce {
                 return Ok(());
             }
-            read_request(&mut stream).await?;
+            let request = read_request(&mut stream).await?;
+            self.texts.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
             self.requests.fetch_add(1, Ordering::SeqCst);
             let act = *self.act.lock().unwrap();
             match act {
@@ -131,6 +141,11 @@ impl Desk {
                 Act::Say(text) => {
                     self.say(&mut stream, text).await?;
                     return stream.shutdown().await;
+                }
+                Act::SayThenClose(text, after) => {
+                    self.say(&mut stream, text).await?;
+                    tokio::time::sleep(after).await;
+                    return Ok(());
                 }
                 Act::SayAndStay(text) => self.say(&mut stream, text).await?,
                 Act::Hang => return wait_for_the_end(&mut stream).await,

@@ -69,13 +69,16 @@ async fn without_file_descriptors_what_is_connected_is_served_and_nothing_is_los
     world.server.limit_files(Some(world.server.first_free_file()));
     guessed.guess(&connected).await;
     assert_eq!(guessed.guess(&connected).await.status(), 401, "the journal is open already");
-    // Nobody new gets in, and a round cannot sync its files: both are said once.
+    // Nobody new gets in, and a round cannot sync its files: both are said once per change. A round that gives up
+    // gives files back, which may let somebody in for a moment.
     let _waits = world.connection().await;
     let tried = |line: &serde_json::Value| {
         line["message"].as_str().is_some_and(|m| m.starts_with("a snapshot round failed"))
     };
     crate::support::soon("a round", world.server.output().event(tried)).await;
-    said(&world, "connections cannot be accepted", "ERROR", 1);
+    let output = world.server.output().text();
+    let times = output.matches("connections cannot be accepted").count();
+    assert!((1..=4).contains(&times), "{output}");
     world.server.limit_files(None);
     let mended = |line: &serde_json::Value| line["message"] == "a snapshot round succeeded again";
     crate::support::soon("a good round", world.server.output().event(mended)).await;

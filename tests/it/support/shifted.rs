@@ -1,10 +1,8 @@
-//! A wall clock that is wrong: a library that is preloaded into the program, built with the C compiler that
-//! Rust links with anyway.
+//! A wall clock that is wrong: a library that is preloaded into the program.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use super::Setup;
+use super::{Setup, preload};
 
 /// The wall clock of a program, relative to that of this machine.
 pub struct Shifted {
@@ -14,13 +12,9 @@ pub struct Shifted {
 impl Shifted {
     /// Has the program of this setup run under a clock of its own, which is right so far.
     pub fn over(setup: Setup) -> (Self, Setup) {
-        let home = setup.home().to_owned();
-        let library = home.join("clock_shim.so");
-        build(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/shims/clock.c"), &library);
-        let shifted = Self { home };
+        let shifted = Self { home: setup.home().to_owned() };
         shifted.by(0);
-        let setup = setup
-            .env("LD_PRELOAD", library.to_str().expect("a path in UTF-8"))
+        let setup = preload(setup, "clock.c")
             .env("CLOCK_SHIFT_FILE", shifted.shift().to_str().expect("a path in UTF-8"))
             .env("CLOCK_BOOT_FILE", shifted.boot().to_str().expect("a path in UTF-8"));
         shifted.reboot(1);
@@ -50,10 +44,4 @@ impl Shifted {
 fn write_whole(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).expect("write a file for the test");
-}
-
-fn build(source: PathBuf, library: &Path) {
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(library).arg(source).output();
-    let built = built.expect("run cc, the C compiler, which Rust needs for linking");
-    assert!(built.status.success(), "cc: {}", String::from_utf8_lossy(&built.stderr));
 }

@@ -121,7 +121,9 @@ fn https_url(address: SocketAddr) -> Url {
     Url::parse(&format!("https://{address}")).expect("a URL")
 }
 
-/// TLS with no root certificate, so that the test asks nothing of the machine.
+/// TLS with no root certificate, so that the test asks nothing of the machine; and on the test's own threads,
+/// so that it can stop the clock.
 fn trusting_nobody(url: &Url) -> HttpClient {
-    HttpClient::with_tls(url, tls_config(false).expect("TLS settings")).expect("a client")
+    let threads = Handle::current();
+    HttpClient::with_tls(url, tls_config(false).expect("TLS settings"), threads).expect("a client")
 }

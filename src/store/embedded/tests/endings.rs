@@ -24,6 +24,22 @@ fn when_nothing_changes_any_more_records_that_end_still_leave_the_snapshot() {
 }
 
 #[test]
+fn what_goes_into_and_out_of_the_snapshot_is_synced_after_each_64_records() {
+    let synced = |world: &World| {
+        let of_sled = |event: &&Event| **event == Event::Did(super::faulty::Operation::SyncFile, "db".into());
+        u64::try_from(world.disk.take_events().iter().filter(of_sled).count()).unwrap()
+    };
+    let world = world_with_many();
+    let times = synced(&world);
+    assert!(times >= MANY / 64, "{times} syncs while records came");
+    world.clock.advance(LONG);
+    tidy(&world);
+    let removed = MANY - entries(&world);
+    let times = synced(&world);
+    assert!(removed > 10_000 && times >= removed / 64, "{times} syncs for {removed} removals");
+}
+
+#[test]
 fn an_idle_store_looks_for_dead_records_by_itself() {
     let mut world = world_with_many();
     world.abandon();

@@ -1,0 +1,102 @@
+//! A system resolver that hangs: it keeps a thread for each name that is looked up, and nobody can end it.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::every_gateway::classes;
+use super::kinds::Kind;
+use crate::support::documented::{failed, incorrect, sent, verified};
+use crate::support::{Numbers, Server, Setup, Twilio, preload, soon, through, until};
+
+const HANGS: &str = "provider.example";
+
+/// Many more than may be looked up at once.
+const SENDS: usize = 200;
+
+/// `LOOK_UPS` in `src/gateway/wire/http_client/threads.rs`.
+const AT_ONCE: u64 = 32;
+
+#[tokio::test]
+async fn while_the_resolver_hangs_sends_end_in_their_budget_and_codes_are_checked() {
+    let twilio = Twilio::start().await;
+    let setup = Setup::new().config("send-budget", "1s").config("breaker-failures", 1000);
+    let setup = Kind::Http.at(&format!("http://{HANGS}"), through(&twilio.base_url(), setup));
+    // Numbers of one prefix go through another gateway, whose name need not be looked up.
+    let (hung, setup) = Hung::over(setup.config("otp-sms-provider", "Http;Twilio:+35988"));
+    let server = setup.start().await;
+    let (number, numbers) = ("+359881234567", Numbers::default());
+    server.client.send(number).await.expects(sent(number, 5));
+    let code = twilio.code_for(number);
+    let threads_before = threads(&server);
+
+    let sends: Vec<_> = (0..SENDS)
+        .map(|_| {
+            let (client, to) = (server.client.clone(), numbers.next());
+            tokio::spawn(async move { client.send(&to).await })
+        })
+        .collect();
+    until("as many look-ups as there may be", || async { hung.look_ups() }, |n| *n == AT_ONCE).await;
+    for trials in (1..=4).rev() {
+        server.client.verify(number, "no code").await.expects(incorrect(number, trials));
+    }
+    server.client.verify(number, &code).await.expects(verified(number));
+    for send in sends {
+        send.await.expect("an answer").expects(failed());
+    }
+    assert_eq!(hung.look_ups(), AT_ONCE, "the others never began");
+    // Another gateway is as usable as before, and so is the store.
+    server.client.send(number).await.expects(sent(number, 5));
+    let more = threads(&server).saturating_sub(threads_before);
+    assert!(more <= usize::try_from(AT_ONCE).unwrap() + 8, "{more} threads more");
+    let lines = until("a line for each", || async { classes(&server) }, |said| said.len() >= SENDS).await;
+    assert_eq!(lines.len(), SENDS);
+    hung.ends();
+    // Whoever waits is told, and the threads are there for others.
+    server.client.send(&numbers.next()).await.expects(failed());
+    says(&server, "its name could not be resolved").await;
+}
+
+#[tokio::test]
+async fn a_look_up_that_hangs_ends_with_the_time_for_connections_and_nothing_was_sent() {
+    let setup = Setup::new().config("send-budget", "20s");
+    let (_hung, setup) = Hung::over(Kind::Http.at(&format!("http://{HANGS}"), setup));
+    let server = setup.start().await;
+    let number = Numbers::default().next();
+    server.client.send(&number).await.expects(failed());
+    server.client.verify(&number, "123456").await.expects(incorrect(&number, 5));
+    says(&server, "no connection within 3 s").await;
+}
+
+struct Hung {
+    file: PathBuf,
+}
+
+impl Hung {
+    fn over(setup: Setup) -> (Self, Setup) {
+        let file = setup.home().join("look_ups");
+        std::fs::write(&file, "").expect("write a file for the test");
+        let path = file.to_str().expect("a path in UTF-8").to_owned();
+        (Self { file }, preload(setup, "resolver.c").env("HANG_NAME", HANGS).env("HANG_FILE", path))
+    }
+
+    /// How many have begun to hang.
+    fn look_ups(&self) -> u64 {
+        std::fs::metadata(&self.file).expect("the file of the test").len()
+    }
+
+    fn ends(&self) {
+        std::fs::remove_file(&self.file).expect("remove a file of the test");
+    }
+}
+
+/// The log says so.
+async fn says(server: &Server, why: &str) {
+    let said = |event: &Value| event["detail"].as_str().is_some_and(|detail| detail.contains(why));
+    soon(why, server.output().event(said)).await.expect("the program runs");
+}
+
+fn threads(server: &Server) -> usize {
+    let tasks = format!("/proc/{}/task", server.pid().as_raw_nonzero());
+    std::fs::read_dir(tasks).expect("the program runs").count()
+}

@@ -1,0 +1,102 @@
+//! Connections that the provider closes while, or just before, they are used again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::kinds::Kind;
+use super::raw::{Act, Raw};
+use crate::support::documented::{failed, sent};
+use crate::support::{Numbers, Server, Setup, until};
+
+const EASILY_PLEASED: [Kind; 2] = [Kind::TwilioMessages, Kind::Http];
+
+/// Sends of each round in the normal run.
+const SENDS: usize = 200;
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_it_was_idle_fails_no_send() {
+    for kind in EASILY_PLEASED {
+        let (raw, server) = provider(kind).await;
+        // It says nothing of its intention to close.
+        raw.act(Act::Say(kind.accepts()));
+        let numbers = Numbers::default();
+        for round in 1..=20 {
+            let number = numbers.next();
+            kind.send(&server.client, &number).await.expects(sent(&number, 5));
+            until("the end of the connection", || async { raw.open() }, |open| *open == 0).await;
+            assert_eq!(raw.requests(), round, "{kind:?}");
+        }
+    }
+}
+
+/// Read once is sent once, whatever a kept connection does then: a client that repeated it on another one, as
+/// browsers do, would send a second message.
+#[tokio::test]
+async fn a_kept_connection_that_ends_in_place_of_an_answer_has_its_request_not_repeated() {
+    for kind in EASILY_PLEASED {
+        for end in [Act::CloseAfterRequest, Act::Reset, Act::Say("HTTP/1.1 "), Act::Say("\r\n\r\n")] {
+            let (raw, server) = provider(kind).await;
+            raw.act(Act::SayAndStay(kind.accepts()));
+            let numbers = Numbers::default();
+            let first = numbers.next();
+            kind.send(&server.client, &first).await.expects(sent(&first, 5));
+            raw.act(end);
+            let number = numbers.next();
+            kind.send(&server.client, &number).await.expects(failed());
+            assert_eq!((raw.connections(), raw.requests()), (1, 2), "{kind:?}, {end:?}");
+            // And the connection is not used a third time.
+            raw.act(Act::SayAndStay(kind.accepts()));
+            let third = numbers.next();
+            kind.send(&server.client, &third).await.expects(sent(&third, 5));
+            assert_eq!((raw.connections(), raw.requests()), (2, 3), "{kind:?}, {end:?}");
+        }
+    }
+}
+
+/// The provider closes at any moment around the next request: some sends fail, because nobody knows whether they
+/// arrived; none arrives twice, and what is said to be sent has arrived.
+#[tokio::test]
+async fn a_connection_that_is_closed_just_as_it_is_used_sends_nothing_twice() {
+    let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seed: u64 = variable("KEEP_ALIVE_SEED").unwrap_or_else(|| std::process::id().into());
+    let sends = variable("KEEP_ALIVE_SENDS").map_or(SENDS, |sends| usize::try_from(sends).expect("a number"));
+    println!("KEEP_ALIVE_SEED={seed} KEEP_ALIVE_SENDS={sends}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for kind in EASILY_PLEASED {
+        let (raw, server) = provider(kind).await;
+        let numbers = Numbers::default();
+        let mut told = Vec::new();
+        for _ in 0..sends {
+            let moment = Duration::from_micros(random.random_range(0..2_000));
+            raw.act(Act::SayThenClose(kind.accepts(), moment));
+            let number = numbers.next();
+            told.push((number.clone(), kind.send(&server.client, &number).await.status()));
+        }
+        let mut arrived: HashMap<String, usize> = HashMap::new();
+        for (number, _) in &told {
+            // In a form the plus is escaped.
+            let digits = number.trim_start_matches('+');
+            let count = raw.texts().iter().filter(|text| text.contains(digits)).count();
+            arrived.insert(number.clone(), count);
+        }
+        for (number, status) in &told {
+            let arrived = arrived[number];
+            match status {
+                200 => assert_eq!(arrived, 1, "{kind:?}: {number}"),
+                500 => assert!(arrived <= 1, "{kind:?}: {number} arrived {arrived} times"),
+                other => panic!("{kind:?}: {other}"),
+            }
+        }
+        let failed = told.iter().filter(|(_, status)| *status != 200).count();
+        println!("{kind:?}: {sends} sends on {} connections, {failed} failed", raw.connections());
+    }
+}
+
+async fn provider(kind: Kind) -> (Raw, Server) {
+    let raw = Raw::start().await;
+    let setup = Setup::new().config("breaker-failures", 1000);
+    let server = kind.at(&format!("http://{}", raw.address), setup).start().await;
+    (raw, server)
+}

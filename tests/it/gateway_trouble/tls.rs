@@ -1,0 +1,131 @@
+//! Providers whose TLS cannot be trusted: nothing is said to them, and the log says what is wrong.
+
+use std::path::Path;
+
+use super::certified::{Certified, Greeting};
+use super::every_gateway::classes;
+use super::kinds::Kind;
+use crate::support::documented::{failed, incorrect, sent};
+use crate::support::{Numbers, Server, Setup, until};
+
+const WITH_TLS: [Kind; 5] =
+    [Kind::TwilioMessages, Kind::TwilioVoice, Kind::TwilioVerify, Kind::Sinch, Kind::Http];
+
+/// What is wrong, and what the log says about it.
+const UNTRUSTWORTHY: [(Greeting, &str); 9] = [
+    (Greeting::Expired, "the TLS handshake failed: invalid peer certificate: certificate expired"),
+    (Greeting::NotYetValid, "the TLS handshake failed: invalid peer certificate: certificate not valid yet"),
+    (
+        Greeting::OtherName,
+        "the TLS handshake failed: invalid peer certificate: certificate not valid for name",
+    ),
+    (Greeting::SelfSigned, "the TLS handshake failed: invalid peer certificate"),
+    (Greeting::OtherAuthority, "the TLS handshake failed: invalid peer certificate"),
+    (Greeting::Plain, "the TLS handshake failed: received corrupt message"),
+    (Greeting::Old, "the TLS handshake failed: peer is incompatible"),
+    (Greeting::Garbage, "the TLS handshake failed: received corrupt message"),
+    (Greeting::Cut, "no connection: unexpected end of file"),
+];
+
+#[tokio::test]
+async fn a_provider_that_cannot_be_trusted_is_told_nothing() {
+    for kind in WITH_TLS {
+        let provider = Certified::answering(kind.accepts()).await;
+        let server = trusting(kind, &provider, "20s").start().await;
+        let numbers = Numbers::default();
+        for (greeting, why) in UNTRUSTWORTHY {
+            is_told_nothing(kind, &provider, &server, &numbers.next(), greeting, why).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_provider_with_a_certificate_of_the_private_authority_in_ssl_cert_file_is_trusted() {
+    for kind in WITH_TLS.into_iter().filter(|kind| kind.is_easily_pleased()) {
+        let provider = Certified::answering(kind.accepts()).await;
+        let server = trusting(kind, &provider, "20s").start().await;
+        let numbers = Numbers::default();
+        provider.greet(Greeting::Good);
+        for _ in 0..2 {
+            let number = numbers.next();
+            kind.send(&server.client, &number).await.expects(sent(&number, 5));
+        }
+        // Trust in an earlier certificate is not trust in whoever listens there later.
+        for (greeting, why) in UNTRUSTWORTHY {
+            is_told_nothing(kind, &provider, &server, &numbers.next(), greeting, why).await;
+        }
+        provider.greet(Greeting::Good);
+        let number = numbers.next();
+        kind.send(&server.client, &number).await.expects(sent(&number, 5));
+        // Without the setting the machine's own authorities count, and this is none of them. Where there are
+        // none at all, the program says so and does not start.
+        let alone = trusting(kind, &provider, "20s").without_env("SSL_CERT_FILE");
+        if Path::new("/etc/ssl/certs/ca-certificates.crt").exists() {
+            let server = alone.start().await;
+            is_told_nothing(kind, &provider, &server, &numbers.next(), Greeting::Good, "UnknownIssuer").await;
+        } else {
+            let finished = alone.run().await;
+            assert!(finished.output.contains("no trusted root certificates"), "{}", finished.output);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_hangs_ends_with_the_budget_and_with_the_time_for_connections() {
+    let kind = Kind::Http;
+    let provider = Certified::answering(kind.accepts()).await;
+    let numbers = Numbers::default();
+    let server = trusting(kind, &provider, "20s").start().await;
+    is_told_nothing(kind, &provider, &server, &numbers.next(), Greeting::Silent, "no connection within 3 s")
+        .await;
+    let server = trusting(kind, &provider, "500ms").start().await;
+    kind.send(&server.client, &numbers.next()).await.expects(failed());
+    let said = until("the log", || async { classes(&server) }, |said| !said.is_empty()).await;
+    assert_eq!(said, ["no answer in time"]);
+    assert_eq!(provider.requests(), 0);
+}
+
+fn trusting(kind: Kind, provider: &Certified, budget: &str) -> Setup {
+    let setup = Setup::new().config("send-budget", budget).config("breaker-failures", 1000);
+    let authority = setup.home().join("authority.pem");
+    provider.write_authority(&authority);
+    kind.at(&format!("https://localhost:{}", provider.address.port()), setup)
+        .env("SSL_CERT_FILE", authority.to_str().expect("a path in UTF-8"))
+}
+
+async fn is_told_nothing(
+    kind: Kind,
+    provider: &Certified,
+    server: &Server,
+    number: &str,
+    greeting: Greeting,
+    why: &str,
+) {
+    provider.greet(greeting);
+    let what = format!("{kind:?}, {greeting:?}");
+    let (told, reached, said) = (provider.requests(), provider.connections(), details(server).len());
+    kind.send(&server.client, number).await.expects(failed());
+    assert_eq!(provider.requests(), told, "{what}");
+    // No code is on its way, so none can be right.
+    server.client.verify(number, "123456").await.expects(incorrect(number, 5));
+    // It surely was not sent, so there may be a second attempt; each is logged once.
+    let attempts = provider.connections() - reached;
+    let details =
+        until(&what, || async { details(server) }, |details| details.len() >= said + attempts).await;
+    assert!(
+        (1..=2).contains(&attempts) && details.len() == said + attempts,
+        "{what}: {:?}",
+        &details[said..]
+    );
+    for detail in &details[said..] {
+        assert!(detail.starts_with("\"Retry\"") && detail.contains(why), "{what}: {detail}");
+    }
+}
+
+/// What the log says of messages that were not taken: class and detail.
+fn details(server: &Server) -> Vec<String> {
+    let events = server.output().events();
+    let told = events.iter().filter(|event| event.get("gateway").is_some() && event.get("channel").is_some());
+    let told = told.filter(|event| ["WARN", "ERROR"].contains(&event["level"].as_str().unwrap_or_default()));
+    told.map(|event| format!("{} {}", event["class"], event["detail"])).collect()
+}

@@ -1,0 +1,186 @@
+//! What one number may remember after each fact.
+
+use onceward::engine::CheckResult;
+use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
+
+use crate::checker::Watch;
+use crate::count::{self, Memories};
+use crate::facts::{Answer, CommandId, End, Fact, Stage, What, Wish};
+
+/// What to make of a check that was answered 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It may be counted, or not.
+    EitherWay,
+    /// It counts.
+    Counted,
+}
+
+impl Watch {
+    /// What the node remembers after all this.
+    pub fn lives_on(&mut self, answered: &[&Fact], handed_over: &[&Fact]) -> Result<(), String> {
+        let starts = answered.iter().any(|fact| fact.what == What::Reloaded);
+        if starts || self.several_nodes || !self.blind {
+            self.lived = self.memories.clone();
+            return Ok(());
+        }
+        // A right code among them begins the count anew, and so does a send that reached nobody if nothing was
+        // counted: of that too nobody knows whether it is so.
+        let anew = answered.iter().any(|fact| match &fact.what {
+            What::Told(_, Stage::Sent { end: End::Nothing, .. }, _) => true,
+            What::Told(_, Stage::Heard { result, .. }, Answer::Refused(_)) => {
+                *result == CheckResult::Approved
+            }
+            What::Told(command, Stage::Direct, Answer::Refused(_)) => match self.wish(*command) {
+                Wish::Check { code } => self.codes.is_of_this_number(code.as_deref()),
+                Wish::Send { .. } | Wish::Resume { .. } => false,
+            },
+            _ => false,
+        });
+        let doubt = if anew { Doubt::EitherWay } else { Doubt::Counted };
+        let after = self.in_any_order(&self.lived, answered, handed_over, doubt);
+        if after.is_empty() {
+            return Err(format!(
+                "a guess that was answered 503 was free: before it was one of {:?}",
+                self.lived
+            ));
+        }
+        self.lived = after;
+        Ok(())
+    }
+
+    /// Answers are seen in the order in which they were decided, and so is what was handed over; but not which of
+    /// both came first.
+    pub fn in_any_order(
+        &self,
+        from: &Memories,
+        answered: &[&Fact],
+        handed_over: &[&Fact],
+        doubt: Doubt,
+    ) -> Memories {
+        if from.is_empty() {
+            return Memories::new();
+        }
+        let mut to = Memories::new();
+        if let [first, rest @ ..] = answered {
+            let mut before = from.clone();
+            for (at, life) in &self.between {
+                before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
+            }
+            before.extend(self.lingering(&before, first.at));
+            for at in &self.withheld {
+                before.extend(count::may_be_counted(&before, *at, &self.rules));
+            }
+            to.extend(self.in_any_order(&self.count_after(&before, first, doubt), rest, handed_over, doubt));
+        }
+        if let [first, rest @ ..] = handed_over {
+            to.extend(self.in_any_order(&self.count_after(from, first, doubt), answered, rest, doubt));
+        }
+        if answered.is_empty() && handed_over.is_empty() { from.clone() } else { to }
+    }
+
+    fn lingering(&self, from: &Memories, at: [u64; 2]) -> Memories {
+        if self.lingers.is_empty() {
+            return Memories::new();
+        }
+        let mut to = count::that_forgot(from, at, &self.rules);
+        for (at, command) in &self.lingers {
+            to.extend(match self.wish(*command) {
+                Wish::Send { life } => count::may_have_sent(&to, *at, &self.rules, *life),
+                Wish::Check { .. } => count::may_have_checked(&to, *at, &self.rules, false),
+                Wish::Resume { .. } => Memories::new(),
+            });
+        }
+        to
+    }
+
+    fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {
+        let (rules, at) = (&self.rules, fact.at);
+        if self.several_nodes && !fact.committed {
+            return match &fact.what {
+                What::Told(command, stage, _) if *stage != Stage::Direct => {
+                    self.count_in_doubt(from, at, *command, stage)
+                }
+                _ => from.clone(),
+            };
+        }
+        match &fact.what {
+            What::Asked(..) | What::Usable { .. } | What::Reloaded => from.clone(),
+            What::Arrived(memory) => from.iter().copied().chain([*memory]).collect(),
+            What::MayBeDecided(command) => match self.wish(*command) {
+                Wish::Send { life } => count::may_have_sent(from, at, rules, *life),
+                Wish::Check { code: Some(_) } => count::may_be_counted(from, at, rules),
+                Wish::Check { code: None } | Wish::Resume { .. } => from.clone(),
+            },
+            What::Dispatched { expires, planned, .. } => {
+                count::dispatched(from, at, rules, *expires, *planned)
+            }
+            What::Consulted { until } => count::consulted(from, at, rules, *until),
+            What::Doubt(command, stage) => self.count_in_doubt(from, at, *command, stage),
+            What::Told(command, stage, answer) => match (stage, answer) {
+                (Stage::Direct, Answer::Check(answer)) => {
+                    let fits = count::checked(from, at, rules, answer);
+                    // Nothing is written for these answers. Of several nodes another one may still hold what this
+                    // one has not seen, because its own write failed, and write it when its time comes. And
+                    // what a node holds because a write failed may end before what is in its store,
+                    // which a conflict brings back.
+                    let nothing_written = match answer {
+                        CheckAnswer::Wrong { attempts_left, live: false } => *attempts_left == rules.attempts,
+                        CheckAnswer::Locked { .. } => true,
+                        _ => false,
+                    };
+                    let unsure = (self.several_nodes || !self.blind) && nothing_written;
+                    if unsure && !fits.is_empty() { from.union(&fits).copied().collect() } else { fits }
+                }
+                (Stage::Direct, Answer::Send(SendAnswer::Locked { remaining })) => {
+                    count::refused_locked(from, at, rules, *remaining)
+                }
+                // Withheld: its code was useless before its message could leave.
+                (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed) | Answer::Followed(_)) => {
+                    count::may_have_ended(from, End::Nothing)
+                }
+                (Stage::Direct, Answer::Send(_)) => Memories::new(),
+                (Stage::Sent { end, .. }, Answer::Send(answer)) => {
+                    count::send_told(from, at, rules, *end, answer)
+                }
+                (Stage::Sent { end, .. }, Answer::Followed(_))
+                | (Stage::Sent { end, .. }, Answer::Refused(Refusal::SendsOverloaded)) => {
+                    count::may_have_ended(from, *end)
+                }
+                (Stage::Heard { until, result, .. }, Answer::Check(answer)) => {
+                    count::settled(from, at, rules, (*until, *result), answer)
+                }
+                (_, Answer::Refused(Refusal::StoreUnavailable)) => {
+                    match (doubt, stage, self.wish(*command)) {
+                        (Doubt::Counted, Stage::Direct, Wish::Check { .. }) => {
+                            count::counted(from, at, rules)
+                        }
+                        _ => self.count_in_doubt(from, at, *command, stage),
+                    }
+                }
+                _ => from.clone(),
+            },
+        }
+    }
+
+    fn count_in_doubt(&self, from: &Memories, at: [u64; 2], command: CommandId, stage: &Stage) -> Memories {
+        match stage {
+            Stage::Direct => match self.wish(command) {
+                // Its code may have become useless before its message could leave, and that be noted too.
+                Wish::Send { life } => {
+                    let sent = count::may_have_sent(from, at, &self.rules, *life);
+                    count::may_have_ended(&sent, End::Nothing)
+                }
+                Wish::Check { code } => {
+                    let right = self.codes.is_of_this_number(code.as_deref());
+                    count::may_have_checked(from, at, &self.rules, right)
+                }
+                Wish::Resume { .. } => count::may_have_ended(from, End::Nothing),
+            },
+            Stage::Sent { end, .. } => count::may_have_ended(from, *end),
+            Stage::Heard { until, result, .. } => {
+                count::may_have_settled(from, at, &self.rules, (*until, *result))
+            }
+        }
+    }
+}
