@@ -57,6 +57,9 @@ pub(super) struct Database {
     pub(super) generation: u64,
     /// Whether a pass over everything has found what the account says.
     pub(super) verified: bool,
+    /// Batches that were written. The account tells no batch that writes again what is there already, as a
+    /// round does that is repeated.
+    pub(super) batches: u64,
     /// How far the search for records that no longer matter is.
     expiry: Expiry,
 }
@@ -146,7 +149,7 @@ impl Database {
         verified: bool,
     ) -> Self {
         let expiry = Expiry::default();
-        Self { sled: Arc::new(sled), config, account, bytes: 0, generation, verified, expiry }
+        Self { sled: Arc::new(sled), config, account, bytes: 0, generation, verified, batches: 0, expiry }
     }
 
     /// Passes over everything, unless that was done, and compares it with the account.
@@ -214,6 +217,7 @@ impl Database {
                 None => {}
             }
         }
+        self.batches += u64::from(batch.any);
         (self.account, self.bytes) = batch.commit_if_any()?;
         Ok(())
     }
@@ -241,6 +245,7 @@ impl Database {
             }
             (seen, last) = (seen + 1, Some(key));
         }
+        self.batches += u64::from(batch.any);
         (self.account, self.bytes) = batch.commit_if_any()?;
         let at_the_end = seen < keys;
         self.expiry.goes_on(last.filter(|_| !at_the_end));

@@ -112,16 +112,21 @@ impl Directory {
         if found.state == State::Importing {
             return Err(OpenError::ImportInterrupted { directory: self.root.clone() });
         }
-        if found.state == State::Creating && self.was_used()? {
-            // Else an old copy of this file would have all the data removed.
-            let detail = "it says that the directory is still being made, but its journal is in use".into();
-            return Err(OpenError::FormatDamaged { path: self.format.clone(), detail });
-        }
+        self.check_is_as_unused_as(found.state)?;
         // While it is being created nothing in it was ever used, so neither was a key.
         if found.state == State::Complete && written_with != encode_string(&key_fingerprint) {
             return Err(OpenError::WrongKey { directory: self.root.clone() });
         }
         Ok(found)
+    }
+
+    /// Else an old copy of `FORMAT` would have all the data removed, by a start or by an import.
+    fn check_is_as_unused_as(&self, state: State) -> Result<(), OpenError> {
+        if state != State::Creating || !self.was_used()? {
+            return Ok(());
+        }
+        let detail = "it says that the directory is still being made, but its journal is in use".into();
+        Err(OpenError::FormatDamaged { path: self.format.clone(), detail })
     }
 
     /// Whether the journal has more in it than the empty segment that the making of a directory leaves.
@@ -144,7 +149,9 @@ impl Directory {
     /// What the directory says of itself, whatever its key is.
     pub(super) fn peek(&self) -> Result<Found, OpenError> {
         let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
-        self.parse(&text).map(|(found, _)| found)
+        let (found, _) = self.parse(&text)?;
+        self.check_is_as_unused_as(found.state)?;
+        Ok(found)
     }
 
     /// What tells the server key that the data was written with from others, in hex digits.

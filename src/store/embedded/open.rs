@@ -169,7 +169,7 @@ fn start(
         let round = Round { changes, segment, sequence, paced: false };
         rounds
             .carry_out(&round)
-            .map_err(|detail| OpenError::SnapshotDamaged { path: directory.snapshot.clone(), detail })?;
+            .map_err(|reason| OpenError::snapshot(&directory.snapshot, &SnapshotError::Failed(reason)))?;
         covered = segment;
     }
 

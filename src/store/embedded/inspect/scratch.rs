@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::directory::Directory;
 use super::super::error::OpenError;
+use super::super::snapshot::files;
 
 /// What its name begins with; the number of the process follows.
 const NAME: &str = "reading.tmp.";
@@ -82,6 +83,10 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
+        // As a start does, which removes it: sled would take it for a finished one.
+        if files::is_half_written(&entry.file_name()) {
+            continue;
+        }
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy_tree(&entry.path(), &target)?;

@@ -146,15 +146,15 @@ impl Snapshot {
         self.sync(0)
     }
 
-    /// Carries out one batch and, if it changed something, returns when that is on the disk.
+    /// Carries out one batch and, if it wrote something, returns when that is on the disk.
     fn synced<T>(
         &self,
         database: &mut Database,
         batch: impl FnOnce(&mut Database) -> Result<T, SnapshotError>,
     ) -> Result<T, SnapshotError> {
-        let before = database.account;
+        let before = database.batches;
         let result = batch(database)?;
-        if database.account != before {
+        if database.batches != before {
             database.sled.flush()?;
             self.disk.sync_file(&self.path.join("db")).map_err(|error| self.not_synced(&error))?;
         }

@@ -1,5 +1,6 @@
 //! sled's files as the file system has them.
 
+use std::ffi::OsStr;
 use std::fs::{DirEntry, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,11 +15,16 @@ use crate::store::embedded::disk::Disk;
 pub(in crate::store::embedded) fn settle(path: &Path, disk: &dyn Disk) -> io::Result<()> {
     for entry in std::fs::read_dir(path)? {
         let name = entry?.file_name();
-        if name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating")) {
+        if is_half_written(&name) {
             disk.remove(&path.join(name))?;
         }
     }
     sync(path, disk)
+}
+
+/// Whether this is a copy of its page table that sled had begun to write.
+pub(in crate::store::embedded) fn is_half_written(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating"))
 }
 
 /// Returns when every file below `directory`, and every entry, is on the disk. They are made private first.

@@ -324,3 +324,41 @@ fn size_and_files(directory: &Path) -> (u64, u64) {
         (bytes + more_bytes, files + more_files)
     })
 }
+
+#[test]
+fn when_a_round_is_repeated_after_a_crash_its_batches_are_synced_one_by_one_too() {
+    use super::faulty::Event;
+    let mut world = World::new();
+    let many: Vec<u64> = (0..700).collect();
+    world.batch(&many.iter().map(|subject| (*subject, Some("first"))).collect::<Vec<_>>()).unwrap();
+    let (copy, dir) = (Arc::new(Mutex::new(None)), world.dir());
+    let taken = copy.clone();
+    world.disk.on_step(move |step| {
+        if step == Step::Written {
+            *taken.lock().unwrap() = Some(copy_of(&dir));
+        }
+    });
+    world.round().unwrap();
+    world.disk.on_step(|_| {});
+    let crashed = copy.lock().unwrap().take().unwrap();
+    world.abandon();
+    fs::remove_dir_all(world.dir()).unwrap();
+    fs::rename(crashed.path().join("data"), world.dir()).unwrap();
+    world.open();
+    let _ = world.disk.take_events();
+    world.round().unwrap();
+    let events = world.disk.take_events();
+    let mut synced = false;
+    let mut unsynced = 0;
+    for event in &events {
+        match event {
+            Event::Did(Operation::SyncFile, name) if name == "db" => synced = true,
+            Event::Reached(Step::Batch) => {
+                unsynced += u32::from(!synced);
+                synced = false;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(unsynced, 0, "{events:?}");
+}
