@@ -81,7 +81,9 @@ impl Room {
     pub(super) fn leave(&self, numbers: usize) {
         let left = self.held.fetch_sub(numbers, Ordering::Relaxed).saturating_sub(numbers);
         // Said again only after a real relief, not for each place that is freed and taken.
-        if !is_more_than_tenths(left, 7, self.limit) && self.said.load(Ordering::Relaxed) != Level::Ample as u8 {
+        if !is_more_than_tenths(left, 7, self.limit)
+            && self.said.load(Ordering::Relaxed) != Level::Ample as u8
+        {
             self.said.store(Level::Ample as u8, Ordering::Relaxed);
             info!(numbers = left, limit = self.limit, "there is room for new numbers again");
         }

@@ -89,7 +89,7 @@ impl EmbeddedStore {
             State::Creating => create(&directory, options, &disk)?,
             State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
             State::Complete => {
-                rewrite::put_right(&directory.snapshot, &*disk)
+                rewrite::put_back(&directory.snapshot, &*disk)
                     .map_err(OpenError::io("put right an interrupted rewriting of", &directory.snapshot))?;
                 match files::settle(&directory.snapshot, &*disk) {
                     // What is missing is said when it is opened.
@@ -102,6 +102,8 @@ impl EmbeddedStore {
         };
         let snapshot = Arc::new(snapshot);
         let account = snapshot.account().map_err(not_usable)?;
+        rewrite::clear_beside(&directory.snapshot, &*disk)
+            .map_err(OpenError::io("remove what is beside", &directory.snapshot))?;
         let mut progress = Progress::of("reading the journal", &options.clock);
         let replayed = replay::replay(&directory.journal, &account, |records| progress.at(records))?;
         // Before the first record that an older program would not understand.

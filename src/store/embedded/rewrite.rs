@@ -185,9 +185,9 @@ impl Snapshot {
         Ok(())
     }
 
-    /// After a rewrite that was cut short.
-    pub(super) fn put_right(&self) -> io::Result<()> {
-        put_right(&self.path, &*self.disk)?;
+    /// After a rewrite that was cut short, before the snapshot is opened.
+    pub(super) fn put_back(&self) -> io::Result<()> {
+        put_back(&self.path, &*self.disk)?;
         self.parent_unsynced.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -209,9 +209,8 @@ impl Snapshot {
     }
 }
 
-/// Puts right what a rewrite has left that was cut short: the snapshot at `path` is the old one or the
-/// new one, whole, and nothing is beside it.
-pub(super) fn put_right(path: &Path, disk: &dyn Disk) -> io::Result<()> {
+/// After a rewrite that was cut short: gives the old snapshot its name again, if there is none at `path`.
+pub(super) fn put_back(path: &Path, disk: &dyn Disk) -> io::Result<()> {
     let [new, old] = ["new", "old"].map(|name| beside(path, name));
     if !old.exists() && !new.exists() {
         return Ok(());
@@ -219,14 +218,19 @@ pub(super) fn put_right(path: &Path, disk: &dyn Disk) -> io::Result<()> {
     if !path.exists() && old.exists() {
         disk.rename_dir(&old, path)?;
     }
-    // The name it has is on the disk before the other one goes.
-    sync_parent_of(path, disk)?;
-    if path.exists() {
-        remove_if_there(&old)?;
-        remove_if_there(&new)?;
-        sync_parent_of(path, disk)?;
+    // The name it has is on the disk before anything is built on it.
+    sync_parent_of(path, disk)
+}
+
+/// Removes what a rewrite that was cut short has left beside the snapshot. Only once that has been opened: it may
+/// be half a copy that somebody made, and what is beside it the whole.
+pub(super) fn clear_beside(path: &Path, disk: &dyn Disk) -> io::Result<()> {
+    let beside = ["new", "old"].map(|name| beside(path, name));
+    if !beside.iter().any(|path| path.exists()) {
+        return Ok(());
     }
-    Ok(())
+    beside.iter().try_for_each(|path| remove_if_there(path))?;
+    sync_parent_of(path, disk)
 }
 
 /// `snapshot.new` beside `snapshot`.

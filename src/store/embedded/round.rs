@@ -32,6 +32,8 @@ pub(super) enum Job {
     Round(Round),
     /// Make a copy of the snapshot with these changes. Comes just before their round.
     Copy(CopyRequest, Arc<Changes>),
+    /// Give up what can be done later: a write waits, or the end.
+    Hurry,
     /// Free these changes, which takes a while, here rather than in the answers' path.
     Discard(Arc<Changes>),
 }
@@ -70,6 +72,8 @@ impl Rounds {
                     request.carry_out(root, &self.snapshot, &changes, self.clock.now());
                     continue;
                 }
+                // Nothing is being done that could be given up.
+                Ok(Job::Hurry) => continue,
                 Ok(Job::Discard(changes)) => {
                     drop(changes);
                     continue;
@@ -93,11 +97,12 @@ impl Rounds {
     }
 
     /// Writes the snapshot anew if its files are much too large; says when to think of it again. Gives up
-    /// when the store is to be closed.
+    /// when the store is to be closed, or when a write waits for room in the journal.
     fn rewrite(&self, jobs: &Receiver<Job>, waiting: &mut VecDeque<Job>) -> Timestamp {
         let began = self.clock.now();
         let mut goes_on = || loop {
             match jobs.try_recv() {
+                Ok(Job::Hurry) | Err(TryRecvError::Disconnected) => return false,
                 Ok(job) => {
                     let hurries = matches!(&job, Job::Round(round) if !round.paced);
                     waiting.push_back(job);
@@ -106,7 +111,6 @@ impl Rounds {
                     }
                 }
                 Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
             }
         };
         let rewritten = self.snapshot.rewrite_if_large(&mut goes_on);

@@ -107,7 +107,7 @@ impl Snapshot {
         }
         if slot.database.is_none() {
             slot.generation += 1;
-            self.put_right().map_err(|error| SnapshotError::Failed(error.to_string()))?;
+            self.put_back().map_err(|error| SnapshotError::Failed(error.to_string()))?;
             // On a disk that cannot sync it must still be possible to read.
             let _ = files::settle(&self.path, &*self.disk);
             slot.database = Some(Database::open(&self.path, slot.generation)?);

@@ -60,6 +60,8 @@ pub(super) struct Writer {
     next_round_replies: Vec<RoundReply>,
     /// Who wants a copy as of the next round's beginning.
     next_copy: Option<CopyRequest>,
+    /// Whether the thread of rounds was told, since the last one ended, that somebody waits.
+    hurried: bool,
     /// The last segment that is no longer needed.
     covered: u64,
     /// Batches that are not written yet, in order.
@@ -95,6 +97,7 @@ impl Writer {
             round_wanted: false,
             next_round_replies: Vec::new(),
             next_copy: None,
+            hurried: false,
             covered,
             waiting: VecDeque::new(),
             unanswered: HashMap::new(),

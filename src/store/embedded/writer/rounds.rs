@@ -77,8 +77,11 @@ impl Writer {
         }
     }
 
-    /// Copies are for those who have time: what writes wait for goes first.
+    /// Copies, and the rewriting of the snapshot, are for those who have time: what writes wait for goes first.
     pub(super) fn stop_copying(&mut self) {
+        if !std::mem::replace(&mut self.hurried, true) {
+            let _ = self.jobs.send(Job::Hurry);
+        }
         if let Some(progress) = self.running.as_ref().and_then(|running| running.copying.as_ref()) {
             progress.cancel();
         }
@@ -149,6 +152,7 @@ impl Writer {
 
     /// The round that was handed over has ended.
     pub(super) fn round_ended(&mut self, result: Result<(), String>) {
+        self.hurried = false;
         let Some(mut running) = self.running.take() else { return };
         self.health.round(result.as_ref().err().map(String::as_str));
         for reply in running.replies.drain(..) {
