@@ -131,8 +131,9 @@ impl Codes {
             End::Nothing => {
                 known.came_to_nothing += 1;
                 // Of a record that has ended nothing is written, and a clock that is set back before a start
-                // brings it back.
+                // brings it back, with a send that nobody will settle.
                 known.may_be_withdrawn = now < known.expires;
+                known.has_ghosts |= now >= known.expires;
             }
             End::Held | End::MaybeHeld => known.were_held += 1,
             End::Ours | End::Postponed | End::MaybeOurs => {}

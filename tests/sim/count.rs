@@ -117,6 +117,12 @@ pub fn that_forgot(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| (memory.at(now, rules) == Nothing).then_some(Nothing))
 }
 
+/// What became of a question that nobody settled may be written with anything else about its number. A clock that is
+/// set back before a start then does not open the question again.
+pub fn or_settled(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
+    each(from, at, |memory, now| memory.or_what_became_of_it(now, rules).collect::<Vec<_>>())
+}
+
 /// A check was answered without a gateway.
 pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswer) -> Memories {
     each(from, at, |memory, now| {
