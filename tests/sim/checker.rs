@@ -57,7 +57,7 @@ pub struct Watch {
     /// Sends whose clients wait.
     sending: BTreeSet<CommandId>,
     /// Sends that may have been decided between what is seen next, and their lives.
-    pub between: Vec<([u64; 2], u64)>,
+    pub between: Vec<([u64; 2], u64, CommandId)>,
     /// When checks were decided, and counted, of which the answer says, now or after a further decision, that no
     /// gateway was asked in the end. Other answers may rest on that.
     pub withheld: Vec<[u64; 2]>,
@@ -120,6 +120,7 @@ impl Watch {
             return Err(finding(together[0], what));
         }
         self.memories = after;
+        self.withheld_messages(&handed_over);
         self.lives_on(&answered, &handed_over).map_err(|what| finding(together[0], what))?;
         if !answered.iter().all(|fact| matches!(fact.what, What::MayBeDecided(_))) {
             self.between.clear();
@@ -172,6 +173,18 @@ impl Watch {
         self.undecided.iter().filter(|(_, check)| !told(*check)).map(|(at, _)| *at).collect()
     }
 
+    /// A message whose code another command of the same commit used or replaced does not leave. When
+    /// that command was decided, it could still be leaving.
+    fn withheld_messages(&mut self, handed_over: &[&Fact]) {
+        let left = |send: CommandId| {
+            let of = |what: &What| matches!(what, What::Dispatched { command, .. } if *command == send);
+            handed_over.iter().any(|fact| of(&fact.what))
+        };
+        if self.between.iter().any(|(_, _, send)| !left(*send)) {
+            self.codes.any_may_leave();
+        }
+    }
+
     pub fn wish(&self, command: CommandId) -> &Wish {
         &self.wishes[&command]
     }
@@ -179,13 +192,14 @@ impl Watch {
     fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Result<(), String> {
         let strict = fact.committed || !self.several_nodes;
         let latest = fact.at[0].max(fact.at[1]);
+        self.codes.ended(latest);
         match &fact.what {
             What::Asked(command, Wish::Send { .. }) => {
                 self.sending.insert(*command);
                 self.codes.firm = None;
             }
             What::MayBeDecided(command) => match *self.wish(*command) {
-                Wish::Send { life } => self.between.push((fact.at, life)),
+                Wish::Send { life } => self.between.push((fact.at, life, *command)),
                 Wish::Resume { salt } => self.codes.may_leave(&salt),
                 Wish::Check { code: Some(_) } if self.rules.held => {
                     self.undecided.push((fact.at, *command));
@@ -252,16 +266,19 @@ impl Watch {
                     self.codes.all_void("was locked");
                 }
             }
-            // From memory alone, one of several nodes may speak of a lockout that another has seen end.
+            // From memory alone, one of several nodes may speak of a lockout that another has seen end. And one that
+            // follows from a question which nobody settled need not be on the disk: if the clock is set back
+            // before a start, the question is open again.
             (_, Answer::Check(CheckAnswer::Locked { .. }) | Answer::Send(SendAnswer::Locked { .. })) => {
-                if strict {
+                let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
+                if strict && !self.memories.iter().any(asked) {
                     self.codes.all_void("was locked");
                 } else {
                     self.codes.may_be_locked();
                 }
             }
             (Stage::Sent { salt, end }, Answer::Send(answer)) => {
-                self.codes.told(salt, *end, now);
+                self.codes.told(salt, *end, now, strict);
                 if let SendAnswer::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
                     if matches!(end, End::Ours | End::Held) {
@@ -270,7 +287,7 @@ impl Watch {
                 }
             }
             (Stage::Sent { salt, end }, Answer::Refused(Refusal::SendsOverloaded)) => {
-                self.codes.told(salt, *end, now);
+                self.codes.told(salt, *end, now, strict);
             }
             (Stage::Direct, Answer::Followed(_)) => {
                 if let (Wish::Resume { salt }, true) = (self.wish(command), strict) {

@@ -66,7 +66,7 @@ impl Watch {
         let mut to = Memories::new();
         if let [first, rest @ ..] = answered {
             let mut before = from.clone();
-            for (at, life) in &self.between {
+            for (at, life, _) in &self.between {
                 before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
             }
             before.extend(self.lingering(&before, first.at));
