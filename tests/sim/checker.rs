@@ -63,6 +63,8 @@ pub struct Watch {
     pub withheld: Vec<[u64; 2]>,
     /// Checks that may have been decided, and counted, between what is seen next.
     undecided: Vec<([u64; 2], CommandId)>,
+    /// Checks that a commit may have counted before they were answered.
+    pub counted_before: BTreeSet<CommandId>,
     /// What was in doubt at a node among several.
     pub lingers: Vec<Lingering>,
 }
@@ -90,6 +92,7 @@ impl Watch {
             between: Vec::new(),
             withheld: Vec::new(),
             undecided: Vec::new(),
+            counted_before: BTreeSet::new(),
             lingers: Vec::new(),
         }
     }
@@ -203,6 +206,7 @@ impl Watch {
                 Wish::Resume { salt } => self.codes.may_leave(&salt),
                 Wish::Check { code: Some(_) } if self.rules.held => {
                     self.undecided.push((fact.at, *command));
+                    self.counted_before.insert(*command);
                 }
                 Wish::Check { .. } => {}
             },

@@ -26,6 +26,7 @@ impl Watch {
             self.lived = self.memories.clone();
             return Ok(());
         }
+        // A check that an earlier commit may have counted, and whose gateway was not asked in time, counts once.
         // A right code among them begins the count anew, and so does a send that reached nobody if nothing was
         // counted: of that too nobody knows whether it is so.
         let anew = answered.iter().any(|fact| match &fact.what {
@@ -34,7 +35,9 @@ impl Watch {
                 *result == CheckResult::Approved
             }
             What::Told(command, Stage::Direct, Answer::Refused(_)) => match self.wish(*command) {
-                Wish::Check { code } => self.codes.is_of_this_number(code.as_deref()),
+                Wish::Check { code } => {
+                    self.codes.is_of_this_number(code.as_deref()) || self.counted_before.contains(command)
+                }
                 Wish::Send { .. } | Wish::Resume { .. } => false,
             },
             _ => false,
@@ -100,11 +103,13 @@ impl Watch {
 
     fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {
         let (rules, at) = (&self.rules, fact.at);
-        let settled = match &fact.what {
-            What::Told(..) | What::MayBeDecided(_) | What::Doubt(..) => count::or_settled(from, at, rules),
+        let either = match &fact.what {
+            What::Told(..) | What::MayBeDecided(_) | What::Doubt(..) => {
+                count::or_what_it_is_now(from, at, rules)
+            }
             _ => from.clone(),
         };
-        let from = &settled;
+        let from = &either;
         if self.several_nodes && !fact.committed {
             return match &fact.what {
                 What::Told(command, stage, _) if *stage != Stage::Direct => {
