@@ -57,13 +57,25 @@ pub struct Watch {
     /// Sends whose clients wait.
     sending: BTreeSet<CommandId>,
     /// Sends that may have been decided between what is seen next, and their lives.
-    pub between: Vec<([u64; 2], u64)>,
-    /// When checks were decided, and counted, of which the answer says that no gateway was asked in the end. Other
-    /// answers may rest on that.
+    pub between: Vec<([u64; 2], u64, CommandId)>,
+    /// When checks were decided, and counted, of which the answer says, now or after a further decision, that no
+    /// gateway was asked in the end. Other answers may rest on that.
     pub withheld: Vec<[u64; 2]>,
-    /// What was in doubt at a node among several. It stays in that node's memory, and is written when the node
-    /// writes again, if nothing is in the store then as nothing was when it was decided.
-    pub lingers: Vec<([u64; 2], CommandId)>,
+    /// Checks that may have been decided, and counted, between what is seen next.
+    undecided: Vec<([u64; 2], CommandId)>,
+    /// Checks that a commit may have counted before they were answered.
+    pub counted_before: BTreeSet<CommandId>,
+    /// What was in doubt at a node among several.
+    pub lingers: Vec<Lingering>,
+}
+
+/// What was in doubt at a node among several stays in that node's memory, and is written when the node writes
+/// again, if the store still has what it had when it was decided, or nothing again.
+pub struct Lingering {
+    pub at: [u64; 2],
+    pub command: CommandId,
+    /// What the store may have had then.
+    pub then: Memories,
 }
 
 impl Watch {
@@ -79,6 +91,8 @@ impl Watch {
             sending: BTreeSet::new(),
             between: Vec::new(),
             withheld: Vec::new(),
+            undecided: Vec::new(),
+            counted_before: BTreeSet::new(),
             lingers: Vec::new(),
         }
     }
@@ -102,15 +116,18 @@ impl Watch {
         };
         let may_be_withheld = answered.iter().filter(|_| self.rules.held);
         self.withheld = may_be_withheld.filter(withheld).map(|fact| fact.at).collect();
+        self.withheld.extend(self.told_later(together));
         let after = self.in_any_order(&self.memories, &answered, &handed_over, Doubt::EitherWay);
         if after.is_empty() {
             let what = format!("no memory fits: before it was one of {:?}", self.memories);
             return Err(finding(together[0], what));
         }
         self.memories = after;
+        self.withheld_messages(&handed_over);
         self.lives_on(&answered, &handed_over).map_err(|what| finding(together[0], what))?;
         if !answered.iter().all(|fact| matches!(fact.what, What::MayBeDecided(_))) {
             self.between.clear();
+            self.undecided.clear();
         }
         // Two messages that leave at once may carry one code: it is good as long as the one says that lives longer.
         let longest = handed_over.iter().filter_map(|fact| match &fact.what {
@@ -145,6 +162,32 @@ impl Watch {
         Ok(())
     }
 
+    /// A commit that took so long that nobody was asked any more may hold, in this order: what a gateway said of
+    /// one check, that the next one is counted, and an answer to a third command that tells this count. The
+    /// client of the next one hears of it after a further decision. Where a gateway is asked
+    /// after all, and of checks that are answered here, their own facts say what was counted.
+    fn told_later(&self, together: &[&Fact]) -> Vec<[u64; 2]> {
+        if together.iter().any(|fact| matches!(fact.what, What::Consulted { .. })) {
+            return Vec::new();
+        }
+        let told = |check: CommandId| {
+            together.iter().any(|fact| matches!(fact.what, What::Told(command, ..) if command == check))
+        };
+        self.undecided.iter().filter(|(_, check)| !told(*check)).map(|(at, _)| *at).collect()
+    }
+
+    /// A message whose code another command of the same commit used or replaced does not leave. When
+    /// that command was decided, it could still be leaving.
+    fn withheld_messages(&mut self, handed_over: &[&Fact]) {
+        let left = |send: CommandId| {
+            let of = |what: &What| matches!(what, What::Dispatched { command, .. } if *command == send);
+            handed_over.iter().any(|fact| of(&fact.what))
+        };
+        if self.between.iter().any(|(_, _, send)| !left(*send)) {
+            self.codes.any_may_leave();
+        }
+    }
+
     pub fn wish(&self, command: CommandId) -> &Wish {
         &self.wishes[&command]
     }
@@ -152,14 +195,19 @@ impl Watch {
     fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Result<(), String> {
         let strict = fact.committed || !self.several_nodes;
         let latest = fact.at[0].max(fact.at[1]);
+        self.codes.ended(latest);
         match &fact.what {
             What::Asked(command, Wish::Send { .. }) => {
                 self.sending.insert(*command);
                 self.codes.firm = None;
             }
             What::MayBeDecided(command) => match *self.wish(*command) {
-                Wish::Send { life } => self.between.push((fact.at, life)),
+                Wish::Send { life } => self.between.push((fact.at, life, *command)),
                 Wish::Resume { salt } => self.codes.may_leave(&salt),
+                Wish::Check { code: Some(_) } if self.rules.held => {
+                    self.undecided.push((fact.at, *command));
+                    self.counted_before.insert(*command);
+                }
                 Wish::Check { .. } => {}
             },
             What::Asked(..) | What::Consulted { .. } => {}
@@ -222,11 +270,19 @@ impl Watch {
                     self.codes.all_void("was locked");
                 }
             }
+            // From memory alone, one of several nodes may speak of a lockout that another has seen end. And one that
+            // follows from a question which nobody settled need not be on the disk: if the clock is set back
+            // before a start, the question is open again.
             (_, Answer::Check(CheckAnswer::Locked { .. }) | Answer::Send(SendAnswer::Locked { .. })) => {
-                self.codes.all_void("was locked");
+                let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
+                if strict && !self.memories.iter().any(asked) {
+                    self.codes.all_void("was locked");
+                } else {
+                    self.codes.may_be_locked();
+                }
             }
             (Stage::Sent { salt, end }, Answer::Send(answer)) => {
-                self.codes.told(salt, *end, now);
+                self.codes.told(salt, *end, now, strict);
                 if let SendAnswer::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
                     if matches!(end, End::Ours | End::Held) {
@@ -235,7 +291,7 @@ impl Watch {
                 }
             }
             (Stage::Sent { salt, end }, Answer::Refused(Refusal::SendsOverloaded)) => {
-                self.codes.told(salt, *end, now);
+                self.codes.told(salt, *end, now, strict);
             }
             (Stage::Direct, Answer::Followed(_)) => {
                 if let (Wish::Resume { salt }, true) = (self.wish(command), strict) {
@@ -251,7 +307,7 @@ impl Watch {
         let now = at[0].max(at[1]);
         self.codes.in_doubt();
         if self.several_nodes && *stage == Stage::Direct {
-            self.lingers.push((at, command));
+            self.lingers.push(Lingering { at, command, then: self.memories.clone() });
         }
         if let Wish::Resume { salt } = *self.wish(command) {
             self.codes.may_leave(&salt);

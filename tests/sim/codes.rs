@@ -124,15 +124,18 @@ impl Codes {
     }
 
     /// The client of a send was told how it ended.
-    pub fn told(&mut self, salt: &Salted, end: End, now: u64) {
+    pub fn told(&mut self, salt: &Salted, end: End, now: u64, strict: bool) {
         let Some(place) = self.place(salt) else { return };
         let known = &mut self.known[place];
         match end {
             End::Nothing => {
                 known.came_to_nothing += 1;
                 // Of a record that has ended nothing is written, and a clock that is set back before a start
-                // brings it back.
-                known.may_be_withdrawn = now < known.expires;
+                // brings it back, with a send that nobody will settle. Nor is anything written where one of
+                // several nodes says so from memory alone.
+                let noted = strict && now < known.expires;
+                known.may_be_withdrawn = noted;
+                known.has_ghosts |= !noted;
             }
             End::Held | End::MaybeHeld => known.were_held += 1,
             End::Ours | End::Postponed | End::MaybeOurs => {}
@@ -154,6 +157,22 @@ impl Codes {
         if let Some(place) = self.place(salt) {
             self.known[place].may_leave = true;
         }
+    }
+
+    /// A further message may be decided whose code nobody was told yet.
+    pub fn any_may_leave(&mut self) {
+        for known in self.known.iter_mut().filter(|known| known.void.is_none()) {
+            known.may_leave = true;
+        }
+    }
+
+    /// A code that has ended need not work again: a clock that is set back before a start brings it back only
+    /// if nothing was written meanwhile.
+    pub fn ended(&mut self, now: u64) {
+        for known in self.known.iter_mut().filter(|known| now >= known.expires) {
+            known.in_doubt = true;
+        }
+        self.firm.take_if(|firm| now >= firm.expires);
     }
 
     /// The client of a send was told "sent": the codes before it are replaced.

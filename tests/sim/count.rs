@@ -117,6 +117,12 @@ pub fn that_forgot(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| (memory.at(now, rules) == Nothing).then_some(Nothing))
 }
 
+/// What became by itself of a question that nobody settled, or of a record that has ended, may be written with
+/// anything else about its number. A clock that is set back before a start then does not bring it back.
+pub fn or_what_it_is_now(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
+    each(from, at, |memory, now| [memory, memory.at(now, rules)])
+}
+
 /// A check was answered without a gateway.
 pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswer) -> Memories {
     each(from, at, |memory, now| {

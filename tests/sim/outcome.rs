@@ -204,7 +204,11 @@ impl World {
                 _ => true,
             },
             Answer::Send(SendAnswer::Sent { .. }) => match (&open.stage, state.verification()) {
-                (Stage::Sent { salt, end: End::Held }, Some(v)) => v.salt.0 != salt.0 || v.held.is_some(),
+                (Stage::Sent { salt, end: End::Held }, Some(v)) => {
+                    // Of a code that has ended nothing has to be noted.
+                    let ended = v.expires.as_millis() <= at[0].max(at[1]);
+                    v.salt.0 != salt.0 || v.held.is_some() || ended
+                }
                 _ => true,
             },
             _ => true,

@@ -3,17 +3,19 @@
 use onceward::engine::CheckResult;
 use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
 
-use crate::checker::Watch;
+use crate::checker::{Lingering, Watch};
 use crate::count::{self, Memories};
 use crate::facts::{Answer, CommandId, End, Fact, Stage, What, Wish};
 
 /// What to make of a check that was answered 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// It may be counted, or not.
+    /// On the disk it may be counted, or not.
     EitherWay,
-    /// It counts.
+    /// In memory it counts.
     Counted,
+    /// In memory too it may be counted, or not.
+    Anew,
 }
 
 impl Watch {
@@ -24,6 +26,7 @@ impl Watch {
             self.lived = self.memories.clone();
             return Ok(());
         }
+        // A check that an earlier commit may have counted, and whose gateway was not asked in time, counts once.
         // A right code among them begins the count anew, and so does a send that reached nobody if nothing was
         // counted: of that too nobody knows whether it is so.
         let anew = answered.iter().any(|fact| match &fact.what {
@@ -32,12 +35,14 @@ impl Watch {
                 *result == CheckResult::Approved
             }
             What::Told(command, Stage::Direct, Answer::Refused(_)) => match self.wish(*command) {
-                Wish::Check { code } => self.codes.is_of_this_number(code.as_deref()),
+                Wish::Check { code } => {
+                    self.codes.is_of_this_number(code.as_deref()) || self.counted_before.contains(command)
+                }
                 Wish::Send { .. } | Wish::Resume { .. } => false,
             },
             _ => false,
         });
-        let doubt = if anew { Doubt::EitherWay } else { Doubt::Counted };
+        let doubt = if anew { Doubt::Anew } else { Doubt::Counted };
         let after = self.in_any_order(&self.lived, answered, handed_over, doubt);
         if after.is_empty() {
             return Err(format!(
@@ -64,7 +69,7 @@ impl Watch {
         let mut to = Memories::new();
         if let [first, rest @ ..] = answered {
             let mut before = from.clone();
-            for (at, life) in &self.between {
+            for (at, life, _) in &self.between {
                 before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
             }
             before.extend(self.lingering(&before, first.at));
@@ -84,10 +89,12 @@ impl Watch {
             return Memories::new();
         }
         let mut to = count::that_forgot(from, at, &self.rules);
-        for (at, command) in &self.lingers {
+        for Lingering { at, command, then } in &self.lingers {
+            let mut before = to.clone();
+            before.extend(from.intersection(then));
             to.extend(match self.wish(*command) {
-                Wish::Send { life } => count::may_have_sent(&to, *at, &self.rules, *life),
-                Wish::Check { .. } => count::may_have_checked(&to, *at, &self.rules, false),
+                Wish::Send { life } => count::may_have_sent(&before, *at, &self.rules, *life),
+                Wish::Check { .. } => count::may_have_checked(&before, *at, &self.rules, false),
                 Wish::Resume { .. } => Memories::new(),
             });
         }
@@ -96,6 +103,13 @@ impl Watch {
 
     fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {
         let (rules, at) = (&self.rules, fact.at);
+        let either = match &fact.what {
+            What::Told(..) | What::MayBeDecided(_) | What::Doubt(..) => {
+                count::or_what_it_is_now(from, at, rules)
+            }
+            _ => from.clone(),
+        };
+        let from = &either;
         if self.several_nodes && !fact.committed {
             return match &fact.what {
                 What::Told(command, stage, _) if *stage != Stage::Direct => {
@@ -123,13 +137,15 @@ impl Watch {
                     // Nothing is written for these answers. Of several nodes another one may still hold what this
                     // one has not seen, because its own write failed, and write it when its time comes. And
                     // what a node holds because a write failed may end before what is in its store,
-                    // which a conflict brings back.
+                    // which a conflict or a start brings back: the count is then higher than was told.
+                    // What the node has in memory meanwhile is judged for itself.
                     let nothing_written = match answer {
                         CheckAnswer::Wrong { attempts_left, live: false } => *attempts_left == rules.attempts,
                         CheckAnswer::Locked { .. } => true,
                         _ => false,
                     };
-                    let unsure = (self.several_nodes || !self.blind) && nothing_written;
+                    let unsure =
+                        (self.several_nodes || !self.blind || doubt == Doubt::EitherWay) && nothing_written;
                     if unsure && !fits.is_empty() { from.union(&fits).copied().collect() } else { fits }
                 }
                 (Stage::Direct, Answer::Send(SendAnswer::Locked { remaining })) => {
