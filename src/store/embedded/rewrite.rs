@@ -229,6 +229,11 @@ pub(super) fn put_right(path: &Path, disk: &dyn Disk) -> io::Result<()> {
     Ok(())
 }
 
+/// Where the snapshot at `path` is while the new one takes its name.
+pub(super) fn old(path: &Path) -> PathBuf {
+    beside(path, "old")
+}
+
 /// `snapshot.new` beside `snapshot`.
 fn beside(path: &Path, what: &str) -> PathBuf {
     path.with_extension(what)
