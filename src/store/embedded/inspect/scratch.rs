@@ -126,3 +126,44 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_room_another_place_is_tried_and_then_it_is_said_what_to_do() {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = Directory::existing(home.path());
+        let tried = RefCell::new(Vec::new());
+        let full = |scratch: &Scratch, refused: usize| {
+            tried.borrow_mut().push(scratch.path().to_owned());
+            if tried.borrow().len() > refused {
+                return Ok(());
+            }
+            let error = io::Error::from(io::ErrorKind::StorageFull);
+            Err(OpenError::io("copy", scratch.path())(error))
+        };
+        let (scratch, ()) = Scratch::with(&directory, |scratch| full(scratch, 1)).expect("a second place");
+        assert!(!scratch.path().starts_with(home.path()));
+        let places = tried.take();
+        assert!(places[0].starts_with(home.path()) && !places[0].exists(), "{places:?}");
+        drop(scratch);
+        let error = Scratch::with(&directory, |scratch| full(scratch, 2)).err().expect("no place");
+        assert!(matches!(error, OpenError::NoPlaceToRead { .. }), "{error}");
+        assert!(
+            error.to_string().contains("TMPDIR") && !error.to_string().contains("start again"),
+            "{error}"
+        );
+        assert!(tried.take().iter().all(|place| !place.exists()));
+        // What is wrong with the data is no better elsewhere.
+        let damaged = Scratch::with(&directory, |scratch| -> Result<(), OpenError> {
+            tried.borrow_mut().push(scratch.path().to_owned());
+            Err(OpenError::SnapshotDamaged { path: scratch.path().to_owned(), detail: "no".into() })
+        });
+        assert!(matches!(damaged.err(), Some(OpenError::SnapshotDamaged { .. })));
+        assert_eq!(tried.take().len(), 1);
+    }
+}
