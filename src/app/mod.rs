@@ -10,7 +10,7 @@ mod gateways;
 pub mod process;
 mod reports;
 mod running;
-mod server_key;
+pub mod server_key;
 mod timekeeping;
 
 use std::io;

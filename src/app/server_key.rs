@@ -55,18 +55,29 @@ pub enum KeyError {
 pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey, KeyError> {
     // Absolute, so that an error names a place and not only "data".
     let data_dir = &std::path::absolute(data_dir).map_err(io_error("find", data_dir))?;
-    if let Some(path) = file {
-        return read(path);
-    }
     let path = data_dir.join(FILE_NAME);
-    if path.exists() {
+    if file.is_none() && path.exists() {
         warn_if_others_can_read(&path);
-        return read(&path);
+    }
+    if let Some(key) = find(data_dir, file)? {
+        return Ok(key);
     }
     if USED_MARKS.iter().any(|mark| data_dir.join(mark).exists()) {
         return Err(KeyError::Missing(data_dir.to_owned()));
     }
     create(data_dir, &path)
+}
+
+/// Reads the key from `file` if one is named, else from the data directory; `None` if there is none in that. Makes
+/// none.
+pub fn find(data_dir: &Path, file: Option<&Path>) -> Result<Option<ServerKey>, KeyError> {
+    let path = place(data_dir, file);
+    if file.is_some() || path.exists() { read(&path).map(Some) } else { Ok(None) }
+}
+
+/// Where the key is looked for.
+pub fn place(data_dir: &Path, file: Option<&Path>) -> PathBuf {
+    file.map_or_else(|| data_dir.join(FILE_NAME), Path::to_owned)
 }
 
 fn read(path: &Path) -> Result<ServerKey, KeyError> {

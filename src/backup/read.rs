@@ -13,6 +13,9 @@ use crate::store::Key;
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
 const LONGEST_LINE: u64 = 1024 * 1024;
 
+/// What a file begins with that gzip has packed (RFC 1952, 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// Why a file is no export, or not a whole one. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -24,6 +27,11 @@ pub enum ImportError {
         "line 1 is not the first line of an export of onceward; name a file that `onceward export` has written"
     )]
     NoExport,
+    /// It was packed.
+    #[error(
+        "line 1 is no text but begins as gzip's files do: is it compressed? unpack it first: `zcat FILE | onceward import -`"
+    )]
+    Compressed,
     /// A newer program wrote it.
     #[error(
         "the export has format {found}, written by onceward {program}, and this program reads up to {FORMAT}; import it \
@@ -73,7 +81,12 @@ impl<R: BufRead> Reader<R> {
     pub fn begin(from: R) -> Result<(Header, Self), ImportError> {
         let (sum, bytes) = (Sha256::new(), Vec::new());
         let mut reader = Self { from, sum, line: 0, records: 0, last: None, bytes, ended: false };
-        if !reader.next_line()? {
+        let read = reader.next_line();
+        // Whatever the packed bytes look like as lines.
+        if reader.bytes.starts_with(&GZIP) {
+            return Err(ImportError::Compressed);
+        }
+        if !read? {
             return Err(ImportError::NoExport);
         }
         // Before anything that may be otherwise in another format.

@@ -27,7 +27,7 @@ Exit codes:
   1   the stop was cut short, by a second signal, the end of graceful-stop or a
       failed write; what was answered is in the journal
   64  the command line or the configuration is wrong: every error is printed
-  65  the data is damaged, or what was to be imported is
+  65  the data is damaged or its key does not fit, or what was to be imported is damaged
   70  the configuration is right, but the server could not start or gave up, or the
       command failed
 
@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub config: Option<PathBuf>,
 
-    /// Keep the data in this directory [default: data].
+    /// Keep the data in this directory; for a command: the server's, and for import the new one [default: data].
     #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
     pub data_dir: Option<String>,
 

@@ -29,7 +29,11 @@ pub fn main() -> ExitCode {
         environment: process::environment(),
         parallelism: process::parallelism(),
     };
-    match decide(std::env::args_os(), process) {
+    let next = decide(std::env::args_os(), process);
+    if matches!(next, Next::Backup { .. } | Next::Tracker { .. }) {
+        crate::telemetry::hide_panics_of_sled();
+    }
+    match next {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
         Next::Backup { storage, what } => print(backup::run(&what, &storage)),
         Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),

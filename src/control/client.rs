@@ -45,6 +45,7 @@ pub(super) fn put(
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             ControlError::NobodyListens(path.clone())
         }
+        io::ErrorKind::PermissionDenied => ControlError::NotAllowed(path.clone()),
         _ => ControlError::io("connect to", &path)(error),
     })?;
     let mut question = serde_json::to_vec(request).map_err(|error| incomplete(&error))?;

@@ -47,6 +47,12 @@ pub enum ControlError {
         /// What the system said.
         source: io::Error,
     },
+    /// The socket is another user's.
+    #[error(
+        "connect to {}: the system does not allow it; run the command as the server's user or as root",
+        .0.display()
+    )]
+    NotAllowed(PathBuf),
     /// No server runs on this data directory, or it has no socket.
     #[error("no server answers on {}", .0.display())]
     NobodyListens(PathBuf),

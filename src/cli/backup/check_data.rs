@@ -1,15 +1,19 @@
 //! `onceward check-data`: is every record what was written?
 
+mod key;
+mod text;
+
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
-use std::path::Path;
 
 use serde::Serialize;
 
+use self::key::KeyFound;
+use self::text::{Damage, text};
 use super::progress::Progress;
 use super::source::{self, Source, SourceError};
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
+use crate::app::KeyError;
 use crate::backup::{check, name, rfc3339};
 use crate::cli::Answer;
 use crate::cli::args::CheckDataArgs;
@@ -24,8 +28,21 @@ enum CheckDataError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error("read the records: {0}; check again")]
     Read(#[from] io::Error),
+}
+
+impl CheckDataError {
+    /// What is damaged, if that is why the data could not be looked at.
+    fn damage(&self) -> Option<Finding> {
+        match self {
+            Self::Source(error) => error.damage(),
+            Self::Open(error) => error.damage(),
+            Self::Read(_) | Self::Key(_) => None,
+        }
+    }
 }
 
 /// What was found, as machines read it.
@@ -35,16 +52,14 @@ struct Report {
     data_dir: String,
     /// A server runs: its records were checked, and not the files they come from.
     through_server: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<u32>,
-    numbers: u64,
-    sends: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What is null was not looked at, or cannot be known.
+    numbers: Option<u64>,
+    sends: Option<u64>,
     ended: Option<u64>,
+    key: Option<KeyFound>,
     versions: BTreeMap<String, u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     journal: Option<JournalReport>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     snapshot: Option<SnapshotReport>,
     damage: Vec<Damage>,
 }
@@ -70,24 +85,14 @@ struct TornReport {
 
 #[derive(Debug, Serialize)]
 struct SnapshotReport {
-    records: u64,
+    records: Option<u64>,
     bytes: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Damage {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<u64>,
-    what: String,
-    advice: String,
 }
 
 /// Checks.
 pub(super) fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Answer {
     let mut progress = Progress::of("checking", args.quiet);
-    let checked = check_data(&settings.data_dir, &mut progress);
+    let checked = check_data(settings, &mut progress);
     progress.end();
     match checked {
         Ok(report) => {
@@ -100,27 +105,41 @@ pub(super) fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Answer {
     }
 }
 
-fn check_data(data_dir: &Path, progress: &mut Progress) -> Result<Report, CheckDataError> {
-    let shown = data_dir.display().to_string();
-    let report = match Source::of_server(data_dir, progress) {
-        Ok(source) => through_server(source, progress)?,
+fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Report, CheckDataError> {
+    let looked = match Source::of_server(&settings.data_dir, progress) {
+        Ok(source) => through_server(source, settings, progress),
         Err(SourceError::Control(ControlError::NobodyListens(_) | ControlError::PathTooLong(_))) => {
-            directory(data_dir)?
+            directory(settings)
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     };
-    Ok(Report { ok: report.damage.is_empty(), data_dir: shown, ..report })
+    let report = match looked {
+        Ok(report) => report,
+        // What cannot even be opened, because a part of it is gone.
+        Err(error) => {
+            let mut damage = vec![error.damage().ok_or(error)?.into()];
+            let key = Some(key::look(settings, None, &mut damage)?);
+            Report { key, damage, ..Report::default() }
+        }
+    };
+    let data_dir = settings.data_dir.display().to_string();
+    Ok(Report { ok: report.damage.is_empty(), data_dir, ..report })
 }
 
 fn judge(entry: &Entry) -> Result<(), String> {
     check(entry).map_err(|what| format!("the record of {} is damaged: {what}", name(entry)))
 }
 
-fn through_server(source: Source, progress: &mut Progress) -> Result<Report, CheckDataError> {
-    let Source { mut records, counts, .. } = source;
+fn through_server(
+    source: Source,
+    settings: &StorageSettings,
+    progress: &mut Progress,
+) -> Result<Report, CheckDataError> {
+    let Source { mut records, counts, key, .. } = source;
     progress.expect(counts.total());
     let mut report = Report { through_server: true, ..Report::default() };
-    (report.numbers, report.sends) = (counts.numbers, counts.tracks);
+    (report.numbers, report.sends) = (Some(counts.numbers), Some(counts.tracks));
+    report.key = Some(key::look_beside_a_server(settings, &key, &mut report.damage)?);
     let mut seen = 0;
     while let Some(entry) = records.next_entry()? {
         seen += 1;
@@ -135,27 +154,28 @@ fn through_server(source: Source, progress: &mut Progress) -> Result<Report, Che
     Ok(report)
 }
 
-fn directory(data_dir: &Path) -> Result<Report, CheckDataError> {
-    let directory = source::open(data_dir)?;
+fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
+    let directory = source::open(&settings.data_dir)?;
     let mut damage = Vec::new();
     let examined = directory.examine(SystemClock::start().now(), &judge, &mut |found: Finding| {
-        damage.push(Damage {
-            file: Some(found.path.display().to_string()),
-            at: found.at,
-            what: found.what,
-            advice: found.advice.to_owned(),
-        });
+        damage.push(Damage::from(found));
     })?;
+    // Before it is complete, nothing in it was written with a key.
+    let key = match directory.is_new() {
+        Ok(false) => Some(key::look(settings, Some(directory.key_fingerprint()), &mut damage)?),
+        _ => None,
+    };
     let Examined { alive, ended, versions, .. } = &examined;
     let versions = versions.iter().map(|((kind, version), count)| (version_of(*kind, *version), *count));
     Ok(Report {
         format: Some(examined.format),
-        numbers: alive.numbers,
-        sends: alive.tracks,
-        ended: Some(*ended),
+        numbers: alive.map(|alive| alive.numbers),
+        sends: alive.map(|alive| alive.tracks),
+        ended: alive.map(|_| *ended),
+        key,
         versions: versions.collect(),
         snapshot: Some(SnapshotReport { records: examined.snapshot_records, bytes: examined.snapshot_bytes }),
-        journal: Some(journal(&examined)),
+        journal: examined.journal_read.then(|| journal(&examined)),
         damage,
         ..Report::default()
     })
@@ -182,76 +202,5 @@ fn version_of(kind: Kind, version: u8) -> String {
     match kind {
         Kind::Number => format!("numbers, version {version}"),
         Kind::Track => format!("sends, version {version}"),
-    }
-}
-
-fn text(report: &Report) -> String {
-    let mut out = String::new();
-    // Writing to a text cannot fail.
-    let _ = lines(&mut out, report);
-    out
-}
-
-fn lines(out: &mut String, report: &Report) -> std::fmt::Result {
-    for Damage { file, at, what, advice } in &report.damage {
-        let place = match (file, at) {
-            (Some(file), Some(at)) => format!("{file}, byte {at}: "),
-            (Some(file), None) => format!("{file}: "),
-            (None, _) => String::new(),
-        };
-        writeln!(out, "DAMAGED: {place}{what}; {advice}")?;
-    }
-    writeln!(out, "data directory  {}", report.data_dir)?;
-    if report.through_server {
-        writeln!(
-            out,
-            "                a server runs on it: every record was checked through it, the files were not;"
-        )?;
-        writeln!(
-            out,
-            "                stop it to have them checked too, or check a copy that a file system snapshot made"
-        )?;
-    }
-    if let Some(format) = report.format {
-        writeln!(out, "format          {format}")?;
-    }
-    if report.damage.is_empty() {
-        writeln!(out, "records         {} numbers, sends of {} verifications", report.numbers, report.sends)?;
-        if let Some(ended) = report.ended {
-            writeln!(out, "                and {ended} that have ended and are not removed yet")?;
-        }
-        for (version, count) in &report.versions {
-            writeln!(out, "                {count} {version}")?;
-        }
-    }
-    if let Some(journal) = &report.journal {
-        let JournalReport { segments, change_sets, records, bytes, .. } = journal;
-        writeln!(
-            out,
-            "journal         {segments} segments, {change_sets} change sets, {records} records, {bytes} bytes"
-        )?;
-        if let (Some(oldest), Some(newest)) = (&journal.oldest, &journal.newest) {
-            writeln!(out, "                written from {oldest} to {newest}")?;
-        }
-        let end = match segments {
-            0 => "there is nothing in it to replay",
-            _ if journal.closed_in_order => "closed in order",
-            _ => "not closed in order: the next start replays it",
-        };
-        writeln!(out, "                {end}")?;
-        if let Some(TornReport { file, at, bytes }) = &journal.torn {
-            writeln!(
-                out,
-                "                {bytes} bytes at byte {at} of {file} were never acknowledged: the next start"
-            )?;
-            writeln!(out, "                cuts them off")?;
-        }
-    }
-    if let Some(SnapshotReport { records, bytes }) = &report.snapshot {
-        writeln!(out, "snapshot        {records} records, {bytes} bytes")?;
-    }
-    match report.damage.len() {
-        0 => writeln!(out, "no damage found"),
-        found => writeln!(out, "{found} damaged; keep a copy of the directory before anything else"),
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn run(args: &ExportArgs, settings: &StorageSettings) -> Answer {
             Answer { code: 0, out, err }
         }
         Err(error @ ExportCommandError::Export(ExportError::Record { .. })) => failed(EXIT_DAMAGED, &error),
+        Err(ExportCommandError::Source(error)) if error.damage().is_some() => failed(EXIT_DAMAGED, &error),
         Err(error) => failed(EXIT_FAILED, &error),
     }
 }

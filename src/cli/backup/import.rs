@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
-use crate::app::{KeyError, load_or_create};
+use crate::app::{KeyError, load_or_create, server_key};
 use crate::backup::{Header, ImportError, Reader};
 use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
@@ -83,7 +83,7 @@ pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
     let imported = import(args, &settings.data_dir, key_file.as_deref(), &mut progress, &mut begun);
     progress.end();
     match imported {
-        Ok(imported) => said(&imported, args, &settings.data_dir),
+        Ok(imported) => said(&imported, args, settings),
         Err(error) => {
             let mut answer = failed(error.exit_code(), &error);
             if begun {
@@ -99,7 +99,7 @@ pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
     }
 }
 
-fn said(imported: &Imported, args: &ImportArgs, data_dir: &Path) -> Answer {
+fn said(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> Answer {
     let Imported { numbers, sends, ended, codes_dropped, behind } = imported;
     let mut err = String::new();
     if *behind > CLOCK_TOLERANCE {
@@ -108,7 +108,7 @@ fn said(imported: &Imported, args: &ImportArgs, data_dir: &Path) -> Answer {
             behind.as_secs()
         );
     }
-    let out = if args.json {
+    let mut out = if args.json {
         let line =
             json!({"numbers": numbers, "sends": sends, "ended": ended, "codes_dropped": codes_dropped});
         format!("{line}\n")
@@ -117,7 +117,7 @@ fn said(imported: &Imported, args: &ImportArgs, data_dir: &Path) -> Answer {
     } else {
         let mut out = format!(
             "imported {numbers} numbers and the sends of {sends} verifications into {}\n",
-            data_dir.display()
+            settings.data_dir.display()
         );
         // Writing to a text cannot fail.
         if *ended > 0 {
@@ -128,7 +128,29 @@ fn said(imported: &Imported, args: &ImportArgs, data_dir: &Path) -> Answer {
         }
         out
     };
+    if !args.quiet
+        && let Some(key_file) = key_file_needed(args, settings)
+    {
+        let note = format!(
+            "the server needs this key from now on: set ONCEWARD_KEY_FILE={}, or copy the file to {} (mode 0600, owned by \
+             the server's user)\n",
+            key_file.display(),
+            settings.data_dir.join("server.key").display()
+        );
+        // Beside a line for machines, people are told on standard error.
+        if args.json { err.push_str(&note) } else { out.push_str(&note) }
+    }
     Answer { code: 0, out, err }
+}
+
+/// The key file that only this command was told of, without which the server would not start.
+fn key_file_needed(args: &ImportArgs, settings: &StorageSettings) -> Option<PathBuf> {
+    let named = args.key_file.as_deref()?;
+    let fingerprint = |key: Result<_, KeyError>| key.ok().flatten().map(|key| key_fingerprint(&key));
+    let (data_dir, found) = (&settings.data_dir, settings.server_key_file.as_deref());
+    let without = fingerprint(server_key::find(data_dir, found));
+    let with = fingerprint(server_key::find(data_dir, Some(named)));
+    (without != with).then(|| std::path::absolute(named).unwrap_or_else(|_| named.to_owned()))
 }
 
 fn import(

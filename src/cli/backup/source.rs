@@ -7,7 +7,7 @@ use super::progress::Progress;
 use crate::clock::{Clock, SystemClock};
 use crate::control::{ControlError, CopyNews, ask_copy};
 use crate::domain::Timestamp;
-use crate::store::{CopyProgress, CopyReader, Counts, OpenError, ReadOnly, key_fingerprint_in};
+use crate::store::{CopyProgress, CopyReader, Counts, Finding, OpenError, ReadOnly, key_fingerprint_in};
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -26,6 +26,16 @@ pub(super) enum SourceError {
     NoSocket(String),
     #[error(transparent)]
     Open(OpenError),
+}
+
+impl SourceError {
+    /// What is damaged, if that is why there is nothing to read.
+    pub(super) fn damage(&self) -> Option<Finding> {
+        match self {
+            Self::Open(error) => error.damage(),
+            _ => None,
+        }
+    }
 }
 
 /// Every record as of one moment.
@@ -58,7 +68,7 @@ impl Source {
         })?;
         // All of it was there before this moment, and nothing that came after.
         let at = SystemClock::start().now();
-        let key = key_fingerprint_in(data_dir).map_err(SourceError::Open)?;
+        let key = key_fingerprint_in(data_dir).map_err(|error| explained(data_dir, error))?;
         Ok(Self { records: reader(Box::new(stream)), counts, key, at, served: true })
     }
 
@@ -78,9 +88,14 @@ impl Source {
 
 /// A data directory that no server uses.
 pub(super) fn open(data_dir: &Path) -> Result<ReadOnly, SourceError> {
+    ReadOnly::open(data_dir).map_err(|error| explained(data_dir, error))
+}
+
+/// What it means that a directory cannot be opened.
+fn explained(data_dir: &Path, error: OpenError) -> SourceError {
     let shown =
         || std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).display().to_string();
-    ReadOnly::open(data_dir).map_err(|error| match error {
+    match error {
         OpenError::InUse { .. } => SourceError::NoSocket(shown()),
         OpenError::Io { ref path, ref source, .. }
             if source.kind() == std::io::ErrorKind::NotFound && !holds_data(data_dir, path) =>
@@ -91,7 +106,7 @@ pub(super) fn open(data_dir: &Path) -> Result<ReadOnly, SourceError> {
             SourceError::Open(OpenError::FormatMissing { path: path.clone() })
         }
         error => SourceError::Open(error),
-    })
+    }
 }
 
 /// Whether there is something beside the file that is missing.

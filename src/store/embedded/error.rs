@@ -103,6 +103,16 @@ pub enum OpenError {
         /// Where the file should be.
         path: PathBuf,
     },
+    /// The journal is gone.
+    #[error(
+        "{} is missing, and with it changes that were acknowledged; put it back, or restore the whole directory from a \
+         backup (docs/data-directory.md says what can be done without one)",
+        path.display()
+    )]
+    JournalMissing {
+        /// Where the directory should be.
+        path: PathBuf,
+    },
     /// The journal is damaged.
     #[error(
         "{} is damaged at byte {offset}: {detail}; restore the data directory from a backup \
@@ -135,6 +145,22 @@ pub enum OpenError {
         path: PathBuf,
         /// What the system says.
         detail: String,
+    },
+    /// The snapshot is read from a copy, for which there was no place.
+    #[error(
+        "there is no place for the copy of the snapshot that is read: {} ({first}), and {} ({second}); free space on one \
+         of the two, or name a directory with room for it in the environment variable TMPDIR, and run the command again",
+        beside.display(), elsewhere.display()
+    )]
+    NoPlaceToRead {
+        /// In the data directory.
+        beside: PathBuf,
+        /// What the system said to it.
+        first: String,
+        /// In the system's directory for temporary files.
+        elsewhere: PathBuf,
+        /// What the system said to it.
+        second: String,
     },
     /// The snapshot is damaged or gone.
     #[error(
@@ -190,4 +216,9 @@ pub fn advice(said: &str) -> &'static str {
 /// The refusal that a longer text is about.
 pub(super) fn refusal_in(said: &str) -> Option<&'static str> {
     REFUSALS.iter().find(|(words, _)| said.contains(words)).map(|(words, _)| *words)
+}
+
+/// Whether a refusal, as [`refusal_in`] found it, was for want of room.
+pub(super) fn is_of_a_full_disk(words: &str) -> bool {
+    matches!(words, "No space left" | "quota exceeded")
 }

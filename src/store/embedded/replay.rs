@@ -6,6 +6,7 @@
 //! that a later one continues is damage, and damage is an error.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -94,7 +95,11 @@ pub(super) fn replay(
 pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, OpenError> {
     let failed = || OpenError::io("read", journal);
     let mut numbers = Vec::new();
-    for entry in fs::read_dir(journal).map_err(failed())? {
+    let entries = fs::read_dir(journal).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => OpenError::JournalMissing { path: journal.to_owned() },
+        _ => failed()(source),
+    })?;
+    for entry in entries {
         let name = entry.map_err(failed())?.file_name();
         numbers.extend(name.to_str().and_then(segment::number_in));
     }

@@ -233,6 +233,11 @@ pub(super) fn clear_beside(path: &Path, disk: &dyn Disk) -> io::Result<()> {
     sync_parent_of(path, disk)
 }
 
+/// Where the snapshot at `path` is while the new one takes its name.
+pub(super) fn old(path: &Path) -> PathBuf {
+    beside(path, "old")
+}
+
 /// `snapshot.new` beside `snapshot`.
 fn beside(path: &Path, what: &str) -> PathBuf {
     path.with_extension(what)

@@ -87,6 +87,9 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
     let report = parsed(&check(&world.setup).await.output);
     assert_eq!(report["ok"], true, "{report}");
     assert_eq!(report["journal"]["torn"]["bytes"], 32, "{report}");
+    let text = world.setup.command(["check-data", "--data-dir", "data"]).await.output;
+    assert!(text.contains("look like a write that was torn and never"), "{text}");
+    assert!(text.contains("damage here cannot be told from that"), "{text}");
 
     let at =
         whole.windows(4).position(|window| window == 14_155_u32.to_be_bytes()).unwrap_or(whole.len() / 2);

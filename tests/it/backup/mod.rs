@@ -2,6 +2,7 @@
 
 mod check;
 mod load;
+mod lost_parts;
 mod many;
 mod refusals;
 mod round_trip;

@@ -11,28 +11,12 @@ use bytes::Bytes;
 use super::super::copy::merge;
 use super::super::error::OpenError;
 use super::super::{replay, stored};
+use super::finding::{Finding, RESTORE};
 use super::journal::Look;
 use super::scratch::Scratch;
 use super::{ReadOnly, Snapshot, State};
 use crate::domain::Timestamp;
 use crate::store::{Counts, Entry, Kind};
-
-/// What to do about a damaged snapshot.
-const SNAPSHOT_ADVICE: &str =
-    "restore the data directory from a backup, or see \"When a start is refused\" in docs/data-directory.md";
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// In which file or directory.
-    pub path: PathBuf,
-    /// Where in it, in bytes from its beginning.
-    pub at: Option<u64>,
-    /// What.
-    pub what: String,
-    /// What to do.
-    pub advice: &'static str,
-}
 
 /// What is in a data directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,7 +25,9 @@ pub struct Examined {
     pub format: u32,
     /// Whether it was made and never used.
     pub is_new: bool,
-    /// Journal segments that a start reads.
+    /// Whether the journal was looked at: not if it is gone.
+    pub journal_read: bool,
+    /// Journal segments that a start reads; all that are there if it is not known which the snapshot covers.
     pub segments: u64,
     /// Change sets in them.
     pub change_sets: u64,
@@ -53,13 +39,14 @@ pub struct Examined {
     pub newest: Option<Timestamp>,
     /// Whether the last server that used it ended in order.
     pub closed_in_order: bool,
-    /// The remains of a write that nobody was told of: where they begin, and how many bytes they take. No
-    /// damage: the next start cuts them off.
+    /// What looks like the remains of a write that nobody was told of: where they begin, and how many bytes they take.
+    /// No damage, as far as can be told: the next start cuts them off.
     pub torn: Option<(PathBuf, u64, u64)>,
-    /// Records in the snapshot.
-    pub snapshot_records: u64,
-    /// Records that matter, of the snapshot and the journal together. Not counted if a start would be refused.
-    pub alive: Counts,
+    /// Records in the snapshot; `None` if it cannot be opened.
+    pub snapshot_records: Option<u64>,
+    /// Records that matter, of the snapshot and the journal together. `None` if they
+    /// were not counted, because a start would be refused.
+    pub alive: Option<Counts>,
     /// Records that do not matter any more and are not removed yet.
     pub ended: u64,
     /// How many of those that matter have which version of their encoding.
@@ -105,53 +92,55 @@ impl ReadOnly {
             State::Creating => true,
             State::Complete => false,
             State::Importing => {
-                let (path, what) = (self.path(), "an import into it was interrupted".to_owned());
-                found(Finding { path, at: None, what, advice: "run `onceward import` again" });
+                let what = "an import into it was interrupted";
+                found(Finding::new(&directory.root, what, "run `onceward import` again"));
                 return Ok(examined);
             }
         };
         if examined.is_new {
+            examined.alive = Some(Counts::default());
             return Ok(examined);
         }
         examined.journal_bytes = size_of(&directory.journal)?;
         examined.snapshot_bytes = size_of(&directory.snapshot)?;
-        let scratch = Scratch::beside(directory)?;
-        let snapshot = match scratch.snapshot(directory) {
-            Ok(snapshot) => snapshot,
-            Err(error @ OpenError::SnapshotDamaged { .. }) => {
-                found(finding(&directory.snapshot, error.to_string()));
-                return Ok(examined);
-            }
-            Err(error) => return Err(error),
-        };
-        snapshot_entries(&snapshot, directory, &mut examined, judge, &mut found);
-        let account = match snapshot.account() {
-            Ok(account) => account,
+        let opened = match Scratch::with(directory, |scratch| scratch.snapshot(directory)) {
+            Ok(opened) => Some(opened),
             Err(error) => {
-                found(finding(&directory.snapshot, error.to_string()));
-                return Ok(examined);
+                found(error.damage().ok_or(error)?);
+                None
             }
         };
-        Look::new(&mut examined, judge, &mut found, &account)
-            .at(&directory.journal, account.covered_segment)?;
+        let snapshot = opened.as_ref().map(|(_, snapshot)| snapshot);
+        let account = snapshot.and_then(|snapshot| {
+            snapshot_entries(snapshot, directory, &mut examined, judge, &mut found);
+            snapshot.account().map_err(|error| found(finding(&directory.snapshot, error.to_string()))).ok()
+        });
+        // Without the snapshot too: what the journal says may be all that is left.
+        match Look::new(&mut examined, judge, &mut found, account.as_ref()).at(&directory.journal) {
+            Ok(()) => examined.journal_read = true,
+            Err(error) => found(error.damage().ok_or(error)?),
+        }
+        let (Some(snapshot), Some(account)) = (snapshot, account) else { return Ok(examined) };
         // And as a start does it, which has the last word.
         match replay::replay(&directory.journal, &account, |_| {}) {
             Ok(replayed) if !wrong.get() => {
-                let counted = merge(&snapshot, &replayed.changes, |key, gc_after, record| {
+                let mut alive = Counts::default();
+                let counted = merge(snapshot, &replayed.changes, |key, gc_after, record| {
                     if now >= gc_after {
                         examined.ended += 1;
                     } else {
-                        examined.alive.add(key.kind);
+                        alive.add(key.kind);
                         let version = record.first().copied().unwrap_or_default();
                         *examined.versions.entry((key.kind, version)).or_default() += 1;
                     }
                     Ok(())
                 });
-                if let Err(error) = counted {
-                    found(finding(&directory.snapshot, error.to_string()));
+                match counted {
+                    Ok(()) => examined.alive = Some(alive),
+                    Err(error) => found(finding(&directory.snapshot, error.to_string())),
                 }
             }
-            Err(error) if !wrong.get() => found(finding(&directory.journal, error.to_string())),
+            Err(error) if !wrong.get() => found(error.damage().ok_or(error)?),
             _ => {}
         }
         snapshot.close();
@@ -166,9 +155,10 @@ fn snapshot_entries(
     judge: &dyn Fn(&Entry) -> Result<(), String>,
     found: &mut dyn FnMut(Finding),
 ) {
+    let mut records = 0;
     let walked =
         snapshot.raw(&mut |key, value| {
-            examined.snapshot_records += 1;
+            records += 1;
             let entry =
                 stored::read_key(key).zip(stored::split_value(value)).map(|(key, (_, gc_after, record))| {
                     Entry { key, gc_after, record: Bytes::copy_from_slice(record) }
@@ -184,6 +174,7 @@ fn snapshot_entries(
                 found(finding(&directory.snapshot, what));
             }
         });
+    examined.snapshot_records = Some(records);
     match walked {
         Ok((is, says)) if is != says => {
             let what = format!(
@@ -198,13 +189,16 @@ fn snapshot_entries(
 }
 
 fn finding(path: &Path, what: String) -> Finding {
-    Finding { path: path.to_owned(), at: None, what, advice: SNAPSHOT_ADVICE }
+    Finding::new(path, what, RESTORE)
 }
 
-/// What the files below `path` take on the disk, in bytes.
+/// What the files below `path` take on the disk, in bytes; nothing if it is not there.
 fn size_of(path: &Path) -> Result<u64, OpenError> {
     let failed = || OpenError::io("look at", path);
     let mut size = 0;
+    if !path.exists() {
+        return Ok(size);
+    }
     for entry in fs::read_dir(path).map_err(failed())? {
         let entry = entry.map_err(failed())?;
         let metadata = entry.metadata().map_err(failed())?;

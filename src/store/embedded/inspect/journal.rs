@@ -10,12 +10,9 @@ use super::super::error::OpenError;
 use super::super::frame::{self, Frame, FrameKind};
 use super::super::segment::{self, HEADER_BYTES, Header};
 use super::super::{extent, replay};
-use super::examine::{Examined, Finding};
+use super::examine::Examined;
+use super::finding::{Finding, OLDER, RESTORE, TELL_APART};
 use crate::store::Entry;
-
-/// What to do about a damaged segment.
-const ADVICE: &str =
-    "restore the data directory from a backup, or see \"When a start is refused\" in docs/data-directory.md";
 
 /// Looks at the segments that a start would read.
 pub(super) struct Look<'a> {
@@ -24,8 +21,10 @@ pub(super) struct Look<'a> {
     pub(super) judge: &'a dyn Fn(&Entry) -> Result<(), String>,
     /// Receives what is wrong.
     pub(super) found: &'a mut dyn FnMut(Finding),
-    /// The change set that is to come next.
-    expected: u64,
+    /// The last segment that the snapshot covers; `None` if that is not known.
+    covered: Option<u64>,
+    /// The change set that is to come next; `None` before the first if that is not known.
+    expected: Option<u64>,
     /// A segment whose end cannot be read, which is no damage in the last one.
     open_end: Option<(PathBuf, u64, u64)>,
 }
@@ -35,18 +34,26 @@ impl<'a> Look<'a> {
         examined: &'a mut Examined,
         judge: &'a dyn Fn(&Entry) -> Result<(), String>,
         found: &'a mut dyn FnMut(Finding),
-        account: &Account,
+        account: Option<&Account>,
     ) -> Self {
-        Self { examined, judge, found, expected: account.covered_sequence + 1, open_end: None }
+        let covered = account.map(|account| account.covered_segment);
+        let expected = account.map(|account| account.covered_sequence + 1);
+        Self { examined, judge, found, covered, expected, open_end: None }
     }
 
-    /// Says whether nothing was found to be wrong.
-    pub(super) fn at(mut self, journal: &Path, covered: u64) -> Result<(), OpenError> {
-        let mut next = covered + 1;
-        for number in replay::numbers(journal)?.into_iter().filter(|number| *number > covered) {
-            for missing in next..number {
-                let path = segment::path(journal, missing);
-                self.wrong(&path, None, "it is missing, and with it changes that were acknowledged".into());
+    /// Looks at all of them, and says nothing of whether something was found to be wrong.
+    pub(super) fn at(mut self, journal: &Path) -> Result<(), OpenError> {
+        let covered = self.covered.unwrap_or_default();
+        let mut numbers = replay::numbers(journal)?;
+        numbers.retain(|number| self.covered.is_none() || *number > covered);
+        // What is to follow the snapshot; without one, whatever is there is the first.
+        let mut next = self.covered.map_or_else(|| numbers.first().copied().unwrap_or(1), |last| last + 1);
+        if numbers.is_empty() {
+            self.missing(journal, next, next);
+        }
+        for number in numbers {
+            if number > next {
+                self.missing(journal, next, number - 1);
             }
             next = number + 1;
             let path = segment::path(journal, number);
@@ -92,6 +99,9 @@ impl<'a> Look<'a> {
                 "what is here cannot be read, and a later segment goes on behind it".into(),
             );
         }
+        if self.expected.is_none() {
+            self.expected = Header::decode(bytes).map(|header| header.first_sequence);
+        }
         self.examined.segments += 1;
         self.frames(path, bytes, begin);
     }
@@ -103,28 +113,29 @@ impl<'a> Look<'a> {
                 at += frame.bytes;
                 continue;
             }
-            let Some((next, frame)) = frame::find(bytes, at, self.expected) else {
+            let Some((next, frame)) = frame::find(bytes, at, self.expected.unwrap_or_default()) else {
                 if bytes[at..].iter().any(|byte| *byte != 0) {
                     self.open_end = Some((path.to_owned(), at as u64, (bytes.len() - at) as u64));
                 }
                 return;
             };
-            let (expected, found) = (self.expected, frame.sequence);
+            let found = frame.sequence;
+            let expected = self.expected.unwrap_or(found);
             let what = format!(
                 "what is here cannot be read: change set {expected} should be, and change set {found} comes at byte {next}"
             );
             self.wrong(path, Some(at), what);
-            self.expected = frame.sequence;
+            self.expected = Some(found);
             at = next;
         }
     }
 
     fn frame(&mut self, path: &Path, at: usize, frame: &Frame<'_>) {
-        if frame.sequence != self.expected {
-            let what = format!("change set {} is here, and {} should be", frame.sequence, self.expected);
+        if let Some(expected) = self.expected.filter(|expected| *expected != frame.sequence) {
+            let what = format!("change set {} is here, and {expected} should be", frame.sequence);
             self.wrong(path, Some(at), what);
         }
-        self.expected = frame.sequence + 1;
+        self.expected = frame.sequence.checked_add(1);
         self.examined.change_sets += 1;
         self.examined.closed_in_order = frame.kind == FrameKind::Closed;
         self.examined.oldest = Some(self.examined.oldest.map_or(frame.time, |oldest| oldest.min(frame.time)));
@@ -145,8 +156,23 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// Those with the numbers from `first` to `last` are not there. At the front of the journal that has two causes.
+    fn missing(&mut self, journal: &Path, first: u64, last: u64) {
+        let at_the_front =
+            self.examined.segments == 0 && self.covered.is_none_or(|covered| covered + 1 == first);
+        let (mut what, advice) = if at_the_front {
+            (OLDER.to_owned(), TELL_APART)
+        } else {
+            ("it is missing, and with it changes that were acknowledged".to_owned(), RESTORE)
+        };
+        if last > first {
+            what = format!("{what}; so are the others up to number {last}");
+        }
+        (self.found)(Finding::new(&segment::path(journal, first), what, advice));
+    }
+
     fn wrong(&mut self, path: &Path, at: Option<usize>, what: String) {
         let at = at.map(|at| at as u64);
-        (self.found)(Finding { path: path.to_owned(), at, what, advice: ADVICE });
+        (self.found)(Finding { path: path.to_owned(), at, what, advice: RESTORE });
     }
 }

@@ -7,6 +7,7 @@
 //! be kept from it. If one did, what was read is thrown away.
 
 mod examine;
+mod finding;
 mod journal;
 mod scratch;
 
@@ -22,12 +23,13 @@ use super::copy::{copy_into, nameless};
 use super::directory::{Directory, State};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
-use super::replay;
 use super::snapshot::Snapshot;
+use super::{replay, rewrite};
 use crate::domain::Timestamp;
 use crate::store::copy::{Copied, CopyProgress};
 
-pub use self::examine::{Examined, Finding};
+pub use self::examine::Examined;
+pub use self::finding::Finding;
 
 /// A data directory that no server uses.
 pub struct ReadOnly {
@@ -81,18 +83,20 @@ impl ReadOnly {
     /// # Errors
     /// [`OpenError`], as a start would be refused.
     pub fn copy(&self, now: Timestamp, progress: &CopyProgress) -> Result<Copied, OpenError> {
-        let scratch = Scratch::beside(&self.directory)?;
-        let loaded = self.load(&scratch);
-        // Before what was read is believed, and before it is called damaged.
-        self.undisturbed()?;
-        let (snapshot, changes) = loaded?;
-        let damaged = |error| OpenError::snapshot(&self.directory.snapshot, &error);
-        let file = nameless(scratch.path())
-            .map_err(OpenError::io("write a copy of the data into", scratch.path()))?;
-        let cancelled = || progress.is_cancelled();
-        let copied = copy_into(file, &snapshot, &changes, now, progress, cancelled).map_err(damaged);
-        snapshot.close();
-        copied
+        let copied = Scratch::with(&self.directory, |scratch| {
+            let loaded = self.load(scratch);
+            // Before what was read is believed, and before it is called damaged.
+            self.undisturbed()?;
+            let (snapshot, changes) = loaded?;
+            let damaged = |error| OpenError::snapshot(&self.directory.snapshot, &error);
+            let file = nameless(scratch.path())
+                .map_err(OpenError::io("write a copy of the data into", scratch.path()))?;
+            let cancelled = || progress.is_cancelled();
+            let copied = copy_into(file, &snapshot, &changes, now, progress, cancelled).map_err(damaged);
+            snapshot.close();
+            copied
+        });
+        copied.map(|(_, copied)| copied)
     }
 
     /// Makes sure that nobody used the directory since it was opened here. A server that starts makes new
@@ -112,21 +116,26 @@ impl ReadOnly {
         let replayed = replay::replay(&self.directory.journal, &account, |_| {})?;
         Ok((snapshot, replayed.changes))
     }
-
-    /// The journal and the snapshot, for people.
-    fn path(&self) -> PathBuf {
-        self.directory.root.clone()
-    }
 }
 
 /// The snapshot's copy, opened.
 impl Scratch {
     fn snapshot(&self, directory: &Directory) -> Result<Snapshot, OpenError> {
-        let copy = self.copy_of(&directory.snapshot)?;
+        let damaged = |detail: &str| OpenError::SnapshotDamaged {
+            path: directory.snapshot.clone(),
+            detail: detail.to_owned(),
+        };
+        let original = present(directory).ok_or_else(|| damaged("it is missing"))?;
+        let copy = self.copy_of(&original)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         // Messages are to name the original.
         Snapshot::open(&copy, &disk).map_err(|error| OpenError::snapshot(&directory.snapshot, &error))
     }
+}
+
+/// Where the snapshot is: under its name, or where a rewrite that was cut short left it, which a start puts right.
+fn present(directory: &Directory) -> Option<PathBuf> {
+    [directory.snapshot.clone(), rewrite::old(&directory.snapshot)].into_iter().find(|path| path.exists())
 }
 
 /// Whether a server uses the directory. Nobody uses a copy of one that lacks the file.
@@ -148,7 +157,7 @@ type Files = BTreeSet<(PathBuf, u64, u64, i64, i64)>;
 
 fn files_of(directory: &Directory) -> Result<Files, OpenError> {
     let mut files = Files::new();
-    for path in [&directory.journal, &directory.snapshot] {
+    for path in [&directory.journal, &directory.snapshot, &rewrite::old(&directory.snapshot)] {
         // What is missing is for the reader to say.
         if path.exists() {
             add_files(path, &mut files).map_err(OpenError::io("look at", path))?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::super::directory::Directory;
-use super::super::error::OpenError;
+use super::super::error::{OpenError, is_of_a_full_disk, refusal_in};
 use super::super::snapshot::files;
 
 /// What its name begins with; the number of the process follows.
@@ -20,21 +20,25 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// In the data directory, where there is a disk for data; in the system's directory for such things if
-    /// that one cannot be written to.
-    pub(super) fn beside(directory: &Directory) -> Result<Self, OpenError> {
+    /// Makes one and has it used: in the data directory, where there is a disk for data; once more in the system's
+    /// directory for such things if the first cannot be written to, or is full before `read` has what it needs.
+    pub(super) fn with<T>(
+        directory: &Directory,
+        read: impl Fn(&Self) -> Result<T, OpenError>,
+    ) -> Result<(Self, T), OpenError> {
         remove_left_over(&directory.root);
         let name = format!("{NAME}{}", std::process::id());
         let beside = directory.root.join(&name);
-        let failed =
-            |path: &Path| OpenError::io("make a directory for a copy of the snapshot:", path.to_owned());
-        match make(&beside) {
-            Err(error) if is_not_ours(&error) => {
-                let elsewhere = std::env::temp_dir().join(format!("onceward-{name}"));
-                make(&elsewhere).map_err(failed(&elsewhere))
-            }
-            made => made.map_err(failed(&beside)),
-        }
+        let first = match attempt(&beside, &read) {
+            Err(Failed::NoPlace(why)) => why,
+            Err(Failed::Other(error)) => return Err(error),
+            Ok(made) => return Ok(made),
+        };
+        let elsewhere = std::env::temp_dir().join(format!("onceward-{name}"));
+        attempt(&elsewhere, &read).map_err(|failed| match failed {
+            Failed::NoPlace(second) => OpenError::NoPlaceToRead { beside, first, elsewhere, second },
+            Failed::Other(error) => error,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -47,6 +51,33 @@ impl Scratch {
         copy_tree(snapshot, &copy)
             .map_err(OpenError::io("copy, to read it without changing it,", snapshot))?;
         Ok(copy)
+    }
+}
+
+/// Why a place was of no use.
+enum Failed {
+    /// It cannot be written to, or is full: another may do.
+    NoPlace(String),
+    Other(OpenError),
+}
+
+fn attempt<T>(path: &Path, read: impl Fn(&Scratch) -> Result<T, OpenError>) -> Result<(Scratch, T), Failed> {
+    let scratch = make(path).map_err(|error| {
+        if is_not_ours(&error) || is_full(&error) {
+            return Failed::NoPlace(error.to_string());
+        }
+        Failed::Other(OpenError::io("make a directory for a copy of the snapshot:", path)(error))
+    })?;
+    match read(&scratch) {
+        Ok(done) => Ok((scratch, done)),
+        Err(OpenError::Io { source, .. }) if is_full(&source) => Err(Failed::NoPlace(source.to_string())),
+        // What met a full disk was sled, or the writing of what was read from it.
+        Err(OpenError::SnapshotRefused { detail, .. })
+            if refusal_in(&detail).is_some_and(is_of_a_full_disk) =>
+        {
+            Err(Failed::NoPlace(detail))
+        }
+        Err(error) => Err(Failed::Other(error)),
     }
 }
 
@@ -79,6 +110,10 @@ fn is_not_ours(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(to)?;
     for entry in fs::read_dir(from)? {
@@ -95,4 +130,45 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_room_another_place_is_tried_and_then_it_is_said_what_to_do() {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = Directory::existing(home.path());
+        let tried = RefCell::new(Vec::new());
+        let full = |scratch: &Scratch, refused: usize| {
+            tried.borrow_mut().push(scratch.path().to_owned());
+            if tried.borrow().len() > refused {
+                return Ok(());
+            }
+            let error = io::Error::from(io::ErrorKind::StorageFull);
+            Err(OpenError::io("copy", scratch.path())(error))
+        };
+        let (scratch, ()) = Scratch::with(&directory, |scratch| full(scratch, 1)).expect("a second place");
+        assert!(!scratch.path().starts_with(home.path()));
+        let places = tried.take();
+        assert!(places[0].starts_with(home.path()) && !places[0].exists(), "{places:?}");
+        drop(scratch);
+        let error = Scratch::with(&directory, |scratch| full(scratch, 2)).err().expect("no place");
+        assert!(matches!(error, OpenError::NoPlaceToRead { .. }), "{error}");
+        assert!(
+            error.to_string().contains("TMPDIR") && !error.to_string().contains("start again"),
+            "{error}"
+        );
+        assert!(tried.take().iter().all(|place| !place.exists()));
+        // What is wrong with the data is no better elsewhere.
+        let damaged = Scratch::with(&directory, |scratch| -> Result<(), OpenError> {
+            tried.borrow_mut().push(scratch.path().to_owned());
+            Err(OpenError::SnapshotDamaged { path: scratch.path().to_owned(), detail: "no".into() })
+        });
+        assert!(matches!(damaged.err(), Some(OpenError::SnapshotDamaged { .. })));
+        assert_eq!(tried.take().len(), 1);
+    }
 }

@@ -1,0 +1,205 @@
+//! What is said of a data directory that a part of is gone, or that does not belong to its key.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::{files, json as parsed};
+use crate::support::{Finished, Setup, World};
+
+#[tokio::test]
+async fn without_its_snapshot_the_journal_is_looked_at_all_the_same_and_nothing_is_said_to_be_empty() {
+    let setup = stopped(6).await;
+    let (segment, mut bytes) = first_segment(&setup);
+    let snapshot = setup.data_dir().join("snapshot/db");
+    let mut database = fs::read(&snapshot).expect("the database");
+    for byte in &mut database {
+        *byte ^= 0x55;
+    }
+    fs::write(&snapshot, database).expect("damaged");
+    let report = check(&setup, 65).await;
+    assert!(report["journal"]["change_sets"].as_u64().expect("a number") >= 6, "{report}");
+    for unknown in [&report["snapshot"]["records"], &report["numbers"], &report["sends"], &report["ended"]] {
+        assert_eq!(unknown, &Value::Null, "{report}");
+    }
+    assert_eq!(whats(&report).len(), 1, "{report}");
+    let text = setup.command(["check-data", "--data-dir", "data"]).await;
+    assert!(!text.output.contains(" 0 segments"), "{}", text.output);
+    assert!(!text.output.contains(" 0 records"), "{}", text.output);
+    assert!(!text.output.contains("panicked"), "{}", text.output);
+    // What is damaged in the journal is found as well.
+    let at = bytes.windows(4).position(|four| four == b"owF1").expect("a change set");
+    bytes[at + 40] ^= 1;
+    fs::write(&segment, bytes).expect("damaged");
+    let report = check(&setup, 65).await;
+    assert_eq!(report["damage"][1]["at"], at, "{report}");
+}
+
+#[tokio::test]
+async fn a_panic_in_the_database_is_reported_and_not_printed() {
+    let setup = stopped(3).await.env("RUST_BACKTRACE", "1");
+    let snapshot = setup.data_dir().join("snapshot");
+    let mut seen_by_sled = 0;
+    for (path, whole) in files(&snapshot) {
+        for (at, length) in [(0, 40), (0, 4096), (40, 200), (whole.len() / 2, 64), (100, usize::MAX)] {
+            let mut damaged = whole.clone();
+            for byte in damaged.iter_mut().skip(at).take(length) {
+                *byte = !*byte;
+            }
+            fs::write(&path, damaged).expect("damaged");
+            for command in [&["check-data"][..], &["export", "--out", "no.jsonl"], &["tracker"]] {
+                let finished = setup.command(command.iter().copied().chain(["--data-dir", "data"])).await;
+                assert!(!finished.output.contains("panicked"), "{}", finished.output);
+                assert!(!finished.output.contains("stack backtrace"), "{}", finished.output);
+                seen_by_sled += usize::from(finished.output.contains("sled gave up"));
+            }
+        }
+        fs::write(&path, whole).expect("mended");
+    }
+    assert!(seen_by_sled > 0, "no damage had sled panic, so this has shown nothing");
+}
+
+#[tokio::test]
+async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
+    let setup = stopped(3).await;
+    for (part, what) in [
+        ("FORMAT", "it is missing, but there is data beside it"),
+        ("journal", "it is missing, and with it changes that were acknowledged"),
+        ("snapshot", "it cannot be used: it is missing"),
+    ] {
+        let (path, aside) = (setup.data_dir().join(part), setup.home().join("aside"));
+        fs::rename(&path, &aside).expect("lost");
+        is_damage(&setup, part, what).await;
+        fs::rename(&aside, &path).expect("put back");
+    }
+    let format = setup.data_dir().join("FORMAT");
+    let whole = fs::read(&format).expect("a file");
+    fs::write(&format, "garbage").expect("damaged");
+    is_damage(&setup, "FORMAT", "it is damaged").await;
+    fs::write(&format, whole).expect("mended");
+    check(&setup, 0).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_a_rewrite_left_under_its_old_name_is_read_as_a_start_would() {
+    let setup = stopped(3).await;
+    let snapshot = setup.data_dir().join("snapshot");
+    fs::rename(&snapshot, snapshot.with_extension("old")).expect("renamed");
+    assert_eq!(check(&setup, 0).await["numbers"], 3);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_went_back_is_told_from_a_segment_that_was_removed() {
+    let setup = stopped(3).await;
+    let (first, _) = first_segment(&setup);
+    fs::remove_file(&first).expect("removed");
+    let report = check(&setup, 65).await;
+    let what = whats(&report).join("\n");
+    assert!(what.contains("or the snapshot beside it is older than it should be"), "{report}");
+    assert_eq!(report["damage"][0]["file"], first.display().to_string(), "{report}");
+    let advice = report["damage"][0]["advice"].as_str().expect("advice");
+    assert!(advice.contains("move no later segments away"), "{report}");
+}
+
+#[tokio::test]
+async fn a_key_that_would_have_a_start_refused_is_found() {
+    let setup = stopped(2).await;
+    assert_eq!(check(&setup, 0).await["key"], "fits");
+    let path = setup.data_dir().join("server.key");
+    let right = fs::read_to_string(&path).expect("the key");
+    for (content, found, what) in [
+        (Some("ab".repeat(32)), "another", "is not the one this data was written with: a start is refused"),
+        (Some(right[..40].to_owned()), "unreadable", "it is not a server key"),
+        (None, "missing", "there is no server key here"),
+    ] {
+        match content {
+            Some(content) => fs::write(&path, content).expect("written"),
+            None => fs::remove_file(&path).expect("removed"),
+        }
+        let report = check(&setup, 65).await;
+        assert_eq!(report["key"], found, "{report}");
+        assert!(whats(&report).join("\n").contains(what), "{report}");
+        assert_eq!(report["numbers"], 2, "the data is well: {report}");
+        assert_eq!(setup.run().await.status.code(), Some(70), "a start is refused");
+    }
+    assert!(!path.exists(), "no key was made");
+    let elsewhere = setup.clone().env("ONCEWARD_KEY_FILE", "elsewhere.key");
+    let report = check(&elsewhere, 65).await;
+    assert!(whats(&report)[0].contains("the key file that is named is missing"), "{report}");
+    let elsewhere = elsewhere.file("elsewhere.key", right);
+    assert_eq!(check(&elsewhere, 0).await["key"], "fits");
+}
+
+#[tokio::test]
+async fn a_key_that_was_changed_under_a_server_is_found_before_its_next_start() {
+    let world = World::new().await;
+    world.number_with_code().await;
+    assert_eq!(check(&world.setup, 0).await["key"], "fits");
+    let path = world.setup.data_dir().join("server.key");
+    fs::write(&path, "ab".repeat(32)).expect("written");
+    assert_eq!(check(&world.setup, 65).await["key"], "another");
+    // The server may have been told of another file.
+    fs::remove_file(&path).expect("removed");
+    assert_eq!(check(&world.setup, 0).await["key"], "missing");
+}
+
+#[tokio::test]
+async fn an_import_with_a_key_from_elsewhere_says_what_the_server_needs_then() {
+    let setup = stopped(1).await;
+    super::export(&setup, "backup.jsonl").await;
+    fs::copy(setup.data_dir().join("server.key"), setup.home().join("my.key")).expect("the key");
+    let import = |into: &'static str| {
+        setup.command(["import", "backup.jsonl", "--data-dir", into, "--key-file", "my.key"])
+    };
+    let imported = import("first").await;
+    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    assert!(imported.output.contains("set ONCEWARD_KEY_FILE=/"), "{}", imported.output);
+    super::copy_key(&setup, "second");
+    let imported = import("second").await;
+    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    assert!(!imported.output.contains("ONCEWARD_KEY_FILE"), "{}", imported.output);
+}
+
+/// What was left by a server that was killed after so many numbers had asked for a code.
+async fn stopped(numbers: usize) -> Setup {
+    let world = World::new().await;
+    for _ in 0..numbers {
+        world.number_with_code().await;
+    }
+    world.server.signal(Signal::KILL);
+    world.server.ended().await;
+    world.setup
+}
+
+async fn is_damage(setup: &Setup, part: &str, what: &str) {
+    let report = check(setup, 65).await;
+    let damage = &report["damage"][0];
+    assert_eq!(damage["file"], json!(setup.data_dir().join(part)), "{report}");
+    assert!(damage["what"].as_str().expect("a text").contains(what), "{report}");
+    assert!(damage["advice"].as_str().expect("a text").contains("from a backup"), "{report}");
+    let exported = setup.command(["export", "--data-dir", "data", "--out", "no.jsonl"]).await;
+    assert_eq!(exported.status.code(), Some(65), "{}", exported.output);
+    assert!(!setup.home().join("no.jsonl").exists());
+    let started = setup.run().await;
+    assert_eq!(started.status.code(), Some(70), "{}", started.output);
+    assert!(started.output.contains("from a backup"), "{}", started.output);
+}
+
+fn first_segment(setup: &Setup) -> (PathBuf, Vec<u8>) {
+    let mut segments = files(&setup.data_dir().join("journal")).into_iter();
+    segments.find(|(_, bytes)| bytes.starts_with(b"owjournl")).expect("a segment")
+}
+
+fn whats(report: &Value) -> Vec<&str> {
+    let damage = report["damage"].as_array().expect("a list");
+    damage.iter().map(|one| one["what"].as_str().expect("a text")).collect()
+}
+
+async fn check(setup: &Setup, code: i32) -> Value {
+    let Finished { status, output } =
+        setup.command(["check-data", "--data-dir", "data", "--json", "--quiet"]).await;
+    assert_eq!(status.code(), Some(code), "{output}");
+    parsed(&output)
+}
