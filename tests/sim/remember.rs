@@ -154,9 +154,12 @@ impl Watch {
                     let fits = count::send_told(from, at, rules, *end, answer);
                     // Of a number that remembers nothing, nothing is noted.
                     let nothing_written = match answer {
-                        SendAnswer::Sent { attempts_left, .. } => *attempts_left == rules.attempts,
+                        SendAnswer::Sent { attempts_left, .. } if *attempts_left < rules.attempts => false,
+                        SendAnswer::Sent { .. } | SendAnswer::GatewayFailed => {
+                            !count::that_forgot(from, at, rules).is_empty()
+                        }
                         SendAnswer::Locked { .. } => true,
-                        _ => false,
+                        SendAnswer::NumberRefused => false,
                     };
                     if nothing_written { self.unwritten(from, fits, doubt) } else { fits }
                 }
