@@ -54,8 +54,8 @@ pub struct Watch {
     pub lived: Memories,
     pub codes: Codes,
     wishes: BTreeMap<CommandId, Wish>,
-    /// Sends whose clients wait.
-    sending: BTreeSet<CommandId>,
+    /// Sends whose clients wait, and since when.
+    sending: BTreeMap<CommandId, u64>,
     /// Sends that may have been decided between what is seen next, and their lives.
     pub between: Vec<([u64; 2], u64, CommandId)>,
     /// When checks were decided, and counted, of which the answer says, now or after a further decision, that no
@@ -88,7 +88,7 @@ impl Watch {
             lived: Memories::from([Memory::Nothing]),
             codes: Codes::default(),
             wishes: BTreeMap::new(),
-            sending: BTreeSet::new(),
+            sending: BTreeMap::new(),
             between: Vec::new(),
             withheld: Vec::new(),
             undecided: Vec::new(),
@@ -198,7 +198,7 @@ impl Watch {
         self.codes.ended(latest);
         match &fact.what {
             What::Asked(command, Wish::Send { .. }) => {
-                self.sending.insert(*command);
+                self.sending.insert(*command, latest);
                 self.codes.firm = None;
             }
             What::MayBeDecided(command) => match *self.wish(*command) {
@@ -228,7 +228,15 @@ impl Watch {
                 }
             }
             What::Told(command, stage, answer) => {
-                self.sending.remove(command);
+                let asked = self.sending.remove(command);
+                // A code that ended before its message could leave is not noted as withdrawn. If the clock is set
+                // back before a start, it is there again, with a send that nobody will settle.
+                if let (Wish::Send { life }, Stage::Direct, Answer::Send(SendAnswer::GatewayFailed)) =
+                    (self.wish(*command), stage, answer)
+                    && asked.is_none_or(|asked| latest >= asked + life)
+                {
+                    self.codes.may_end(0);
+                }
                 self.told(*command, stage, answer, fact.at, strict)?;
             }
         }

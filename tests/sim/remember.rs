@@ -134,22 +134,16 @@ impl Watch {
             What::Told(command, stage, answer) => match (stage, answer) {
                 (Stage::Direct, Answer::Check(answer)) => {
                     let fits = count::checked(from, at, rules, answer);
-                    // Nothing is written for these answers. Of several nodes another one may still hold what this
-                    // one has not seen, because its own write failed, and write it when its time comes. And
-                    // what a node holds because a write failed may end before what is in its store,
-                    // which a conflict or a start brings back: the count is then higher than was told.
-                    // What the node has in memory meanwhile is judged for itself.
                     let nothing_written = match answer {
                         CheckAnswer::Wrong { attempts_left, live: false } => *attempts_left == rules.attempts,
                         CheckAnswer::Locked { .. } => true,
                         _ => false,
                     };
-                    let unsure =
-                        (self.several_nodes || !self.blind || doubt == Doubt::EitherWay) && nothing_written;
-                    if unsure && !fits.is_empty() { from.union(&fits).copied().collect() } else { fits }
+                    if nothing_written { self.unwritten(from, fits, doubt) } else { fits }
                 }
                 (Stage::Direct, Answer::Send(SendAnswer::Locked { remaining })) => {
-                    count::refused_locked(from, at, rules, *remaining)
+                    let fits = count::refused_locked(from, at, rules, *remaining);
+                    self.unwritten(from, fits, doubt)
                 }
                 // Withheld: its code was useless before its message could leave.
                 (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed) | Answer::Followed(_)) => {
@@ -157,7 +151,17 @@ impl Watch {
                 }
                 (Stage::Direct, Answer::Send(_)) => Memories::new(),
                 (Stage::Sent { end, .. }, Answer::Send(answer)) => {
-                    count::send_told(from, at, rules, *end, answer)
+                    let fits = count::send_told(from, at, rules, *end, answer);
+                    // Of a number that remembers nothing, nothing is noted.
+                    let nothing_written = match answer {
+                        SendAnswer::Sent { attempts_left, .. } if *attempts_left < rules.attempts => false,
+                        SendAnswer::Sent { .. } | SendAnswer::GatewayFailed => {
+                            !count::that_forgot(from, at, rules).is_empty()
+                        }
+                        SendAnswer::Locked { .. } => true,
+                        SendAnswer::NumberRefused => false,
+                    };
+                    if nothing_written { self.unwritten(from, fits, doubt) } else { fits }
                 }
                 (Stage::Sent { end, .. }, Answer::Followed(_))
                 | (Stage::Sent { end, .. }, Answer::Refused(Refusal::SendsOverloaded)) => {
@@ -177,6 +181,15 @@ impl Watch {
                 _ => from.clone(),
             },
         }
+    }
+
+    /// After an answer for which nothing is written. Of several nodes another one may still hold what this one has
+    /// not seen, because its own write failed, and write it when its time comes. And what a node holds because
+    /// a write failed may end before what is in its store, which a conflict or a start brings back: the
+    /// count is then higher than was told. What the node has in memory meanwhile is judged for itself.
+    fn unwritten(&self, from: &Memories, fits: Memories, doubt: Doubt) -> Memories {
+        let unsure = self.several_nodes || !self.blind || doubt == Doubt::EitherWay;
+        if unsure && !fits.is_empty() { from.union(&fits).copied().collect() } else { fits }
     }
 
     fn count_in_doubt(&self, from: &Memories, at: [u64; 2], command: CommandId, stage: &Stage) -> Memories {
