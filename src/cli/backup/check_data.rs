@@ -158,7 +158,7 @@ fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
     let directory = source::open(&settings.data_dir)?;
     let mut damage = Vec::new();
     let examined = directory.examine(SystemClock::start().now(), &judge, &mut |found: Finding| {
-        damage.push(Damage::from(found))
+        damage.push(Damage::from(found));
     })?;
     // Before it is complete, nothing in it was written with a key.
     let key = match directory.is_new() {

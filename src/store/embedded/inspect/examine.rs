@@ -136,7 +136,7 @@ impl ReadOnly {
                     Ok(())
                 });
                 match counted {
-                    Ok(_) => examined.alive = Some(alive),
+                    Ok(()) => examined.alive = Some(alive),
                     Err(error) => found(finding(&directory.snapshot, error.to_string())),
                 }
             }
