@@ -155,6 +155,15 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     }
 }
 
+#[test]
+fn a_packed_export_is_named_as_one_whatever_its_bytes_look_like_as_lines() {
+    for packed in [&b"\x1f\x8b\x08\0"[..], b"\x1f\x8b\x08\n{}\n"] {
+        let error = read(packed).expect_err("no export");
+        assert!(matches!(error, ImportError::Compressed), "{error}");
+        assert!(error.to_string().contains("zcat"), "{error}");
+    }
+}
+
 fn header() -> Header {
     Header {
         program: "0.1.0".into(),
