@@ -124,6 +124,9 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
         });
     }
     soon("the load", load.join_all()).await;
+    // Those that came after the line of their second are told by the next one, also when no more come.
+    let rest = |line: &Value| line["message"] == "requests were refused" && line["count"].as_u64() > Some(1);
+    soon("the line about the rest", world.server.output().event(rest)).await;
     let lines = world.server.output().events().split_off(begun);
     shim.end();
     let refused = lines.iter().filter(|line| line["message"] == "requests were refused");
