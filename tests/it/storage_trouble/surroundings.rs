@@ -136,7 +136,6 @@ fn a_store_without_threads_loses_nothing_and_recovers() {
 ///
 /// It fails in about two of three runs on a quiet machine: a known fault, see docs/reliability.md.
 #[test]
-#[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
 fn when_the_snapshot_cannot_be_opened_for_long_the_journal_goes_on_until_it_is_full() {
     if std::env::var_os("KNOWN_FAULTS").is_none() {
         return println!("SKIPPED: a known fault, see docs/reliability.md; KNOWN_FAULTS=1 runs it");
