@@ -42,7 +42,7 @@ pub fn stricter(before: NumberState, after: NumberState, now: Timestamp) -> Numb
 /// Both are about one code: what is known of its fate stays known.
 fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verification {
     Verification {
-        // Its life was not prolonged prolonged, if a further send of it was not committed.
+        // Its life was not prolonged if a further send of it was not committed.
         expires: old.expires.min(new.expires),
         // A further message that was not committed never left; one that was settled has its answer.
         sending: old.sending.min(new.sending),

@@ -10,17 +10,21 @@ use super::refusals::{locked_number, told};
 use super::shim::{Call, Shim, Trouble};
 use crate::support::{Client, Finished, Setup, World, soon};
 
-#[tokio::test]
-async fn whichever_file_is_damaged_the_start_is_refused_with_70_or_nothing_is_missing() {
+/// A server that was killed, with what it knew: the first facts are in its snapshot, the others in its journal.
+async fn a_killed_server() -> (Setup, Facts, Facts) {
     let world = World::new().await;
-    // In the snapshot.
     let old = Facts::made_in(&world).await;
     let (world, _) = world.restart().await;
-    // In the journal.
     let new = Facts::made_in(&world).await;
     world.server.kill();
     let World { setup, server, .. } = world;
     server.ended().await;
+    (setup, old, new)
+}
+
+#[tokio::test]
+async fn whichever_file_is_damaged_the_start_is_refused_with_70_or_nothing_is_missing() {
+    let (setup, old, new) = a_killed_server().await;
     let original = tempfile::tempdir().expect("a directory");
     copy(&setup.data_dir(), original.path());
     let newest = newest_used(original.path());
@@ -52,13 +56,7 @@ async fn whichever_file_is_damaged_the_start_is_refused_with_70_or_nothing_is_mi
 
 #[tokio::test]
 async fn whichever_file_cannot_be_read_the_start_is_refused_with_70_and_nothing_is_damaged() {
-    let world = World::new().await;
-    let old = Facts::made_in(&world).await;
-    let (world, _) = world.restart().await;
-    let new = Facts::made_in(&world).await;
-    world.server.kill();
-    let World { setup, server, .. } = world;
-    server.ended().await;
+    let (setup, old, new) = a_killed_server().await;
     let shim = Shim::over(&setup.data_dir());
     let under_shim = shim.under(setup.clone());
     for part in ["FORMAT", "lock", "server.key", ".seg", "/snapshot/conf", "/snapshot/db", "/snapshot/snap."]
