@@ -1,7 +1,7 @@
 //! Verification inside another program: no HTTP, the same exact counts.
 //!
 //! `cargo run --example embed` sends codes to the simulator, whose messages stay in memory, and keeps its state in
-//! a directory of the system's temporary files: a journal and sled. It shows what each submitted code is answered,
+//! a directory of the system's temporary files: a journal and a snapshot. It shows what each submitted code is answered,
 //! and that a restart forgets neither a wrong code nor a used one.
 
 use std::error::Error;

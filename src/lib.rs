@@ -39,7 +39,7 @@
 //! * [`delivery`]: hands a message to a gateway within a time budget.
 //! * [`gateway`]: one file per provider behind one trait.
 //! * [`template`]: texts of messages: which one, in which language, with what filled in.
-//! * [`store`]: durability behind one trait: journal and sled, or memory.
+//! * [`store`]: durability behind one trait: journal and snapshot, or memory.
 //! * [`config`], [`telemetry`], [`clock`]: settings with their provenance, logs, real time.
 //! * [`engine`], [`domain`]: pure decisions and the types they speak; no I/O, clock or randomness.
 

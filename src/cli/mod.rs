@@ -30,9 +30,6 @@ pub fn main() -> ExitCode {
         parallelism: process::parallelism(),
     };
     let next = decide(std::env::args_os(), process);
-    if matches!(next, Next::Backup { .. } | Next::Tracker { .. }) {
-        crate::telemetry::hide_panics_of_sled();
-    }
     match next {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
         Next::Backup { storage, what } => print(backup::run(&what, &storage)),

@@ -27,6 +27,13 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// This moment less `span`; the epoch when that would be before it.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// How long from `earlier` until this moment; zero when it has passed already.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -43,68 +43,12 @@ pub fn init(settings: LogSettings) -> WorkerGuard {
 
 /// From now on a panic is one event in the log, and no text of several lines beside it. What it says is repeated
 /// only if it was written in the source: a text that was made up while the program ran may show numbers or codes.
-///
-/// Panics of sled are shown at level `debug`: the store reports what they mean.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let of_sled = is_of_sled(panic);
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let said = panic.payload().downcast_ref::<&str>().copied().unwrap_or_default();
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or_default();
-        if of_sled {
-            tracing::debug!(place, thread, "sled gave up over its files");
-        } else {
-            tracing::error!(place, thread, said, "a part of the program panicked; please report it");
-        }
+        tracing::error!(place, thread, said, "a part of the program panicked; please report it");
     }));
-}
-
-/// For commands that answer and end: a panic of sled prints nothing, because the store catches it and reports what
-/// it means. Every other is shown as without this.
-pub fn hide_panics_of_sled() {
-    let shown = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !is_of_sled(panic) {
-            shown(panic);
-        }
-    }));
-}
-
-fn is_of_sled(panic: &PanicHookInfo<'_>) -> bool {
-    panic.location().is_some_and(|place| is_source_of_sled(Location::file(place)))
-}
-
-/// Whether a file is one of sled's own: the compiler knows them by the directory that cargo unpacked them into, which
-/// has the library's version in its name, or `vendor`'s, which has not.
-fn is_source_of_sled(file: &str) -> bool {
-    let parts: Vec<&str> = file.split(['/', '\\']).collect();
-    let with_version = |part: &str| {
-        part.strip_prefix("sled-")
-            .is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
-    };
-    parts
-        .windows(3)
-        .any(|part| part[2] == "src" && (with_version(part[1]) || (part[0] == "vendor" && part[1] == "sled")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_source_of_sled;
-
-    #[test]
-    fn files_of_sled_are_told_from_all_others() {
-        for file in ["registry/src/index/sled-0.34.7/src/pagecache/mod.rs", "vendor/sled/src/db.rs"] {
-            assert!(is_source_of_sled(file), "{file}");
-        }
-        for file in [
-            "src/store/embedded/database.rs",
-            "/srv/sled-1/onceward/src/cli/mod.rs",
-            "registry/src/index/sled-extra-1.0.0/src/lib.rs",
-            "/srv/sled/src/lib.rs",
-            "sled-0.34.7",
-        ] {
-            assert!(!is_source_of_sled(file), "{file}");
-        }
-    }
 }

@@ -5,23 +5,18 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::changes::Change;
-use super::database::SnapshotError;
 use super::directory::{Directory, State};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::segment::Segment;
-use super::snapshot::Snapshot;
+use super::snapshot::{Covered, Entry, LayerWriter, Snapshot};
 use crate::domain::Timestamp;
 use crate::store::Key;
-
-/// Records are handed to the snapshot in so large portions.
-const PORTION: usize = 4096;
 
 /// The change set that imported records count as. The first one is never 0, and the journal goes on behind it.
 const SEQUENCE: u64 = 1;
@@ -36,9 +31,7 @@ pub struct NewStore {
     directory: Directory,
     key_fingerprint: [u8; 16],
     disk: Arc<dyn Disk>,
-    snapshot: Snapshot,
-    portion: Vec<(Key, Change)>,
-    last: Option<Key>,
+    records: LayerWriter,
     _lock: File,
 }
 
@@ -92,10 +85,11 @@ impl NewStore {
         check_new(dir)?;
         directory.write_state(State::Importing, key_fingerprint, &*disk)?;
         directory.clear()?;
-        let snapshot = Snapshot::create(&directory.snapshot, &disk);
-        let snapshot = snapshot.map_err(|error| not_created(&directory.snapshot, &error))?;
-        let portion = Vec::with_capacity(PORTION);
-        Ok(Self { directory, key_fingerprint, disk, snapshot, portion, last: None, _lock: lock })
+        // Nothing of theirs is in the journal, which begins behind them.
+        let covered = Covered { segment: 0, sequence: SEQUENCE };
+        let records = Snapshot::begin(&directory.snapshot, &disk, covered, Timestamp::EPOCH);
+        let records = records.map_err(|error| OpenError::not_created(&directory.snapshot, &error))?;
+        Ok(Self { directory, key_fingerprint, disk, records, _lock: lock })
     }
 
     /// Adds one record. Keys have to grow.
@@ -103,47 +97,24 @@ impl NewStore {
     /// # Errors
     /// [`OpenError`], when the disk refuses or the key is not above the last one.
     pub fn add(&mut self, key: Key, gc_after: Timestamp, record: Bytes) -> Result<(), OpenError> {
-        if self.last.is_some_and(|last| last >= key) {
-            let error = SnapshotError::Failed("its records do not come in the order of their keys".into());
-            return Err(not_created(&self.directory.snapshot, &error));
+        let entry = Entry { key, sequence: SEQUENCE, gc_after, put: Some(record) };
+        match self.records.add(&entry) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(OpenError::not_created(&self.directory.snapshot, &error)),
         }
-        self.last = Some(key);
-        let change = Change { sequence: SEQUENCE, gc_after, put: Some(record), maybe_in_snapshot: false };
-        self.portion.push((key, change));
-        if self.portion.len() >= PORTION { self.write_portion() } else { Ok(()) }
-    }
-
-    fn write_portion(&mut self) -> Result<(), OpenError> {
-        let changes: Vec<_> = self.portion.iter().map(|(key, change)| (key, change)).collect();
-        let loaded = self.snapshot.load(&changes);
-        loaded.map_err(|error| not_created(&self.directory.snapshot, &error))?;
-        self.portion.clear();
-        Ok(())
     }
 
     /// Makes everything durable, and then the directory one that a server starts on.
     ///
     /// # Errors
     /// [`OpenError`], when the disk refuses; the directory is then not usable.
-    pub fn finish(mut self) -> Result<(), OpenError> {
-        self.write_portion()?;
-        let covered = self.snapshot.loaded(SEQUENCE);
-        covered.map_err(|error| not_created(&self.directory.snapshot, &error))?;
-        self.snapshot.close();
-        let journal = &self.directory.journal;
+    pub fn finish(self) -> Result<(), OpenError> {
+        let Directory { journal, snapshot, .. } = &self.directory;
+        self.records.finish().map_err(|error| OpenError::not_created(snapshot, &error))?;
+        self.disk.sync_dir(snapshot).map_err(OpenError::io("sync", snapshot))?;
         // Only to be there, so that a journal without any segment is always one that lost it.
         Segment::create(&*self.disk, journal, 1, 0)
             .map_err(OpenError::io("create the first segment in", journal))?;
         self.directory.write_state(State::Complete, self.key_fingerprint, &*self.disk)
     }
-}
-
-impl Drop for NewStore {
-    fn drop(&mut self) {
-        self.snapshot.close();
-    }
-}
-
-fn not_created(path: &Path, error: &SnapshotError) -> OpenError {
-    OpenError::NotCreated { path: PathBuf::from(path), detail: error.to_string() }
 }

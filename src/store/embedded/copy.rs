@@ -12,15 +12,13 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::changes::{Change, Changes};
-use super::database::SnapshotError;
-use super::snapshot::Snapshot;
+use super::changes::Changes;
+use super::snapshot::{Snapshot, SnapshotError};
 use crate::domain::Timestamp;
-use crate::store::Key;
 use crate::store::copy::{Copied, CopyProgress, Counts, encode_end, encode_entry};
 
 /// The copy's name for the instant before it is removed.
-const FILE_NAME: &str = "copy.tmp";
+pub(super) const FILE_NAME: &str = "copy.tmp";
 
 /// How many records are copied between two looks at whether anybody still wants them.
 const RECORDS_PER_LOOK: u64 = 256;
@@ -47,7 +45,7 @@ impl CopyRequest {
     /// since `snapshot`; what no longer matters at `now` is left out.
     pub(super) fn carry_out(self, root: &Path, snapshot: &Snapshot, changes: &Changes, now: Timestamp) {
         let cancelled = || self.progress.is_cancelled() || self.reply.is_closed();
-        let copied = nameless(root)
+        let copied = nameless(&root.join(FILE_NAME))
             .map_err(|error| failed(&error))
             .and_then(|file| copy_into(file, snapshot, changes, now, &self.progress, cancelled));
         let _ = self.reply.send(copied.map_err(|error| error.to_string()));
@@ -68,22 +66,20 @@ pub(super) fn copy_into(
     if cancelled() {
         return Err(stopped());
     }
-    merge(snapshot, changes, |key, gc_after, record| {
-        if now >= gc_after {
-            return Ok(());
-        }
+    let mut entries = snapshot.with(changes)?;
+    while let Some(entry) = entries.next_entry()? {
+        let Some(record) = entry.alive_at(now) else { continue };
         buffer.clear();
-        encode_entry(&mut buffer, &key, gc_after, record);
+        encode_entry(&mut buffer, &entry.key, entry.gc_after, record);
         to.write_all(&buffer).map_err(|error| failed(&error))?;
-        counts.add(key.kind);
+        counts.add(entry.key.kind);
         if counts.total().is_multiple_of(RECORDS_PER_LOOK) {
             progress.set_records(counts.total());
             if cancelled() {
                 return Err(stopped());
             }
         }
-        Ok(())
-    })?;
+    }
     buffer.clear();
     encode_end(&mut buffer, counts.total());
     let finish = || {
@@ -97,34 +93,16 @@ pub(super) fn copy_into(
     Ok(Copied { file, counts })
 }
 
-/// Shows `see` what the snapshot has with the changes made to it, in the order of keys.
-pub(super) fn merge(
-    snapshot: &Snapshot,
-    changes: &Changes,
-    mut see: impl FnMut(Key, Timestamp, &[u8]) -> Result<(), SnapshotError>,
-) -> Result<(), SnapshotError> {
-    let mut newer = changes.sorted().into_iter().peekable();
-    let see_change = |key: &Key, change: &Change, see: &mut dyn FnMut(_, _, &[u8]) -> _| {
-        change.put.as_ref().map_or(Ok(()), |record| see(*key, change.gc_after, record))
-    };
-    snapshot.walk(|key, gc_after, record| {
-        while let Some((earlier, change)) = newer.next_if(|(other, _)| **other < key) {
-            see_change(earlier, change, &mut see)?;
-        }
-        match newer.next_if(|(other, _)| **other == key) {
-            Some((_, change)) => see_change(&key, change, &mut see),
-            None => see(key, gc_after, record),
-        }
-    })?;
-    newer.try_for_each(|(key, change)| see_change(key, change, &mut see))
-}
-
-/// A file in `directory` that only this process can reach, and that is gone with it.
-pub(super) fn nameless(directory: &Path) -> io::Result<File> {
-    let path = directory.join(FILE_NAME);
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-    std::fs::remove_file(&path)?;
+/// A file that only this process can reach, and that is gone with it; named `path` for an instant.
+pub(super) fn nameless(path: &Path) -> io::Result<File> {
+    // What a process left that was killed in that instant.
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    std::fs::remove_file(path)?;
     Ok(file)
 }
 

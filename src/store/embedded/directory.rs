@@ -11,12 +11,10 @@ use super::disk::Disk;
 use super::error::OpenError;
 use super::segment;
 
-/// The format that this program writes. 2 has records of sends beside those of numbers, which a program
-/// that knows only 1 would take for damage.
-const FORMAT: u32 = 2;
+/// The format that this program writes and reads. 1 and 2 had the snapshot in another form, in no version that was
+/// released.
+const FORMAT: u32 = 3;
 
-/// The oldest format that it reads.
-const OLDEST: u32 = 1;
 const FIRST_LINE: &str = "onceward data directory";
 
 /// More than `FORMAT` ever has; so that a wrong file is not read whole.
@@ -46,14 +44,12 @@ pub(super) enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) state: State,
-    /// Whether an older program wrote it, which this one reads.
-    pub(super) is_older: bool,
     /// The format it has.
     pub(super) format: u32,
 }
 
 impl Found {
-    const NOTHING: Self = Self { state: State::Creating, is_older: false, format: FORMAT };
+    const NOTHING: Self = Self { state: State::Creating, format: FORMAT };
 }
 
 impl State {
@@ -176,7 +172,7 @@ impl Directory {
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(" = ");
         let format = field("format").ok_or_else(|| damaged("its second line is not \"format = ...\""))?;
         let found: u32 = format.parse().map_err(|_| damaged("its format is not a number"))?;
-        if !(OLDEST..=FORMAT).contains(&found) {
+        if found != FORMAT {
             return Err(OpenError::FormatUnknown { path: self.format.clone(), found, known: FORMAT });
         }
         let key = field("key").ok_or_else(|| damaged("its third line is not \"key = ...\""))?;
@@ -185,7 +181,7 @@ impl Directory {
             .into_iter()
             .find(|known| known.as_str() == state)
         {
-            Some(state) => Ok((Found { state, is_older: found < FORMAT, format: found }, key)),
+            Some(state) => Ok((Found { state, format: found }, key)),
             None => Err(damaged("its state is neither \"creating\" nor \"importing\" nor \"complete\"")),
         }
     }

@@ -16,40 +16,28 @@ use super::segment;
 pub(super) enum Step {
     /// A copy is about to be made, before the round itself.
     Copying,
-    /// One batch of changed records has been handed to sled.
-    Batch,
-    /// All changed records have been handed to sled.
+    /// A layer has been written, under another name.
     Written,
-    /// They are on the disk.
+    /// It is on the disk.
     WrittenAndSynced,
-    /// Sled says which journal segments are no longer needed.
-    Covered,
+    /// It has its name.
+    Named,
     /// That is on the disk as well.
-    CoveredAndSynced,
+    NamedAndSynced,
+    /// A layer that the new one replaces was removed.
+    LayerRemoved,
     /// One journal segment that is no longer needed was removed.
     SegmentRemoved,
     /// The round is over.
     Ended,
-    /// Without a round: records that no longer matter have been removed from sled.
-    Tidied,
-    /// That is on the disk.
-    TidiedAndSynced,
-    /// The snapshot was written anew beside itself, and is on the disk there.
-    Rewritten,
-    /// The old one has been given another name.
-    Aside,
-    /// The new one has the name.
-    Switched,
-    /// The old one is gone.
-    OldRemoved,
 }
 
 /// What the journal and the snapshot rounds ask of the file system.
 pub(super) trait Disk: Send + Sync + 'static {
-    /// An empty segment file with `bytes` reserved for it, whose reservation is on the disk (the
+    /// An empty file with `bytes` reserved for it, whose reservation is on the disk (the
     /// entry in the directory is not, see [`Disk::sync_dir`]). A file that is there already is
-    /// emptied first, unless it is a segment that was written to: that is an error.
-    fn create_segment(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>>;
+    /// emptied first, unless it is a segment of the journal that was written to: that is an error.
+    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>>;
 
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -60,17 +48,15 @@ pub(super) trait Disk: Send + Sync + 'static {
     /// Returns when the entries of a directory are on the disk.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Gives a directory another name beside its present one, which must be free.
-    fn rename_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
-    }
+    /// Gives a file another name in its directory. What had that name before is gone.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Called between the steps of a snapshot round.
     fn reached(&self, _step: Step) {}
 }
 
-/// One journal segment that is being written.
-pub(super) trait SegmentFile: Send {
+/// A file that is being written: a segment of the journal, or a layer of the snapshot.
+pub(super) trait DiskFile: Send {
     /// Writes all of `bytes` at `offset`. When it fails, any part of them may be in the file.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
@@ -86,7 +72,7 @@ pub(super) trait SegmentFile: Send {
 pub(super) struct RealDisk;
 
 impl Disk for RealDisk {
-    fn create_segment(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
+    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut head = [0; segment::HEADER_BYTES];
@@ -99,11 +85,15 @@ impl Disk for RealDisk {
             reserve(&file, bytes)?;
         }
         file.sync_all()?;
-        Ok(Box::new(RealSegment(file)))
+        Ok(Box::new(RealFile(file)))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
@@ -128,9 +118,9 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-struct RealSegment(File);
+struct RealFile(File);
 
-impl SegmentFile for RealSegment {
+impl DiskFile for RealFile {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
     }

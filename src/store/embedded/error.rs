@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::database::SnapshotError;
+use super::snapshot::SnapshotError;
 
 /// Why the store did not open. Each message says what happened, where, and what to do. In no case
 /// does the store begin empty over data that it cannot read.
@@ -162,14 +162,14 @@ pub enum OpenError {
         /// What the system said to it.
         second: String,
     },
-    /// The snapshot is damaged or gone.
+    /// The snapshot, or a part of it, is damaged or gone.
     #[error(
-        "the snapshot in {} cannot be used: {detail}; restore the data directory from a backup \
+        "a part of the snapshot, {}, is damaged or missing: {detail}; restore the data directory from a backup \
          (docs/data-directory.md says what can be done without one)",
         path.display()
     )]
     SnapshotDamaged {
-        /// Its directory.
+        /// The file, or the directory.
         path: PathBuf,
         /// What is wrong with it.
         detail: String,
@@ -184,14 +184,16 @@ impl OpenError {
     }
 
     /// For a snapshot that was not opened, or could not be written to.
-    pub(super) fn snapshot(path: &Path, error: &SnapshotError) -> Self {
-        let (path, detail) = (path.to_owned(), error.to_string());
-        // sled has an error for both, and only its text says what the system said.
-        if advice(&detail).is_empty() {
-            Self::SnapshotDamaged { path, detail }
-        } else {
-            Self::SnapshotRefused { path, detail }
+    pub(super) fn snapshot(directory: &Path, error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Damaged { path, detail } => Self::SnapshotDamaged { path, detail },
+            SnapshotError::Failed(detail) => Self::SnapshotRefused { path: directory.to_owned(), detail },
         }
+    }
+
+    /// For one that could not be made.
+    pub(super) fn not_created(directory: &Path, error: &SnapshotError) -> Self {
+        Self::NotCreated { path: directory.to_owned(), detail: error.to_string() }
     }
 }
 

@@ -3,15 +3,13 @@
 //! Memory is the authority: whoever uses the store has loaded everything and is the only writer,
 //! so there are no conflicts and revisions are not compared. One thread joins the batches of all
 //! callers into one append to the journal and one `fdatasync`, and answers them. Every few seconds
-//! a second thread brings what has changed into the snapshot (sled) and removes the journal
-//! segments that carried it. `docs/data-directory.md` describes what is on the disk,
-//! `docs/decisions/0002-journal.md` why.
+//! a second thread brings what has changed into the snapshot and removes the journal segments that
+//! carried it. `docs/data-directory.md` describes what is on the disk,
+//! `docs/decisions/0002-journal.md` and `0013-snapshot.md` why.
 
-mod account;
 mod bulk;
 mod changes;
 mod copy;
-mod database;
 mod directory;
 mod disk;
 mod error;
@@ -21,18 +19,14 @@ mod health;
 mod inspect;
 mod journal;
 mod message;
-mod nudge;
 mod open;
-mod opening;
 mod prepare;
 mod progress;
 pub mod reading;
 mod replay;
-mod rewrite;
 mod round;
 mod segment;
 mod snapshot;
-mod stored;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -50,13 +44,11 @@ use self::copy::CopyRequest;
 use self::health::Health;
 use self::message::{Batch, Message};
 use self::open::ToWriter;
-use self::progress::Progress;
 use self::snapshot::Snapshot;
 use super::{
     BoxFuture, Copied, CopyProgress, Key, Kind, Outcome, Revision, Store, StoreError, Visitor, Write,
 };
 use crate::clock::Clock;
-use crate::domain::Timestamp;
 
 pub use self::bulk::{NewStore, check_new};
 pub use self::directory::{create_durably, key_fingerprint_in};
@@ -221,11 +213,10 @@ impl Reader {
         let mut found = self.snapshot.find(&unchanged).map_err(|error| unreadable(&error))?.into_iter();
         let one = |change: Option<Change>| match change {
             Some(change) => change.alive_at(now).map(|record| (Revision(change.sequence), record.clone())),
-            None => found
-                .next()
-                .flatten()
-                .filter(|found| now < found.gc_after)
-                .map(|found| (found.revision, found.record)),
+            None => {
+                let entry = found.next().flatten()?;
+                entry.alive_at(now).map(|record| (Revision(entry.sequence), record.clone()))
+            }
         };
         Ok(changes.into_iter().map(one).collect())
     }
@@ -238,15 +229,16 @@ impl Reader {
                 visit(*key, Revision(change.sequence), record);
             }
         }
-        let (mut records, mut progress) = (0, Progress::of("reading the snapshot", &self.clock));
-        let rest = |key: Key, revision: Revision, gc_after: Timestamp, record: &[u8]| {
+        let mut records = 0;
+        let mut entries = self.snapshot.of_kind(kind).map_err(|error| unreadable(&error))?;
+        while let Some(entry) = entries.next_entry().map_err(|error| unreadable(&error))? {
             records += 1;
-            progress.at(records);
-            if now < gc_after && overlay.change_of(&key).is_none() {
-                visit(key, revision, record);
+            if let Some(record) = entry.alive_at(now)
+                && overlay.change_of(&entry.key).is_none()
+            {
+                visit(entry.key, Revision(entry.sequence), record);
             }
-        };
-        self.snapshot.visit(kind, rest).map_err(|error| unreadable(&error))?;
+        }
         tracing::debug!(?kind, records, "the snapshot was read");
         Ok(())
     }
@@ -274,6 +266,6 @@ fn unanswered(timeout: Duration) -> StoreError {
     StoreError::Unknown(format!("the disk did not answer within {timeout:?}"))
 }
 
-fn unreadable(error: &database::SnapshotError) -> StoreError {
+fn unreadable(error: &snapshot::SnapshotError) -> StoreError {
     StoreError::Unavailable(format!("the snapshot cannot be read: {error}"))
 }

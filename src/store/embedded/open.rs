@@ -10,8 +10,6 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::EmbeddedStore;
-use super::account::Account;
-use super::database::SnapshotError;
 use super::directory::{Directory, State};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
@@ -21,10 +19,9 @@ use super::message::Message;
 use super::prepare::Preparer;
 use super::progress::Progress;
 use super::replay::{self, Replayed};
-use super::rewrite;
 use super::round::{Job, Rounds};
 use super::segment::Segment;
-use super::snapshot::{Round, Snapshot, files};
+use super::snapshot::{Covered, Round, Snapshot, SnapshotError};
 use super::watch::Watch;
 use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Settings, Writer};
 use crate::clock::Clock;
@@ -83,61 +80,43 @@ impl EmbeddedStore {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
-        let not_usable = |error: SnapshotError| OpenError::snapshot(&directory.snapshot, &error);
         let found = directory.state(options.key_fingerprint)?;
-        let snapshot = match found.state {
+        match found.state {
             State::Creating => create(&directory, options, &disk)?,
             State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
-            State::Complete => {
-                rewrite::put_back(&directory.snapshot, &*disk)
-                    .map_err(OpenError::io("put right an interrupted rewriting of", &directory.snapshot))?;
-                match files::settle(&directory.snapshot, &*disk) {
-                    // What is missing is said when it is opened.
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(OpenError::io("sync", &directory.snapshot)(error));
-                    }
-                    _ => Snapshot::open(&directory.snapshot, &disk).map_err(not_usable)?,
-                }
-            }
-        };
-        let snapshot = Arc::new(snapshot);
-        let account = snapshot.account().map_err(not_usable)?;
-        rewrite::clear_beside(&directory.snapshot, &*disk)
-            .map_err(OpenError::io("remove what is beside", &directory.snapshot))?;
-        let mut progress = Progress::of("reading the journal", &options.clock);
-        let replayed = replay::replay(&directory.journal, &account, |records| progress.at(records))?;
-        // Before the first record that an older program would not understand.
-        if found.state == State::Complete && found.is_older {
-            directory.write_state(State::Complete, options.key_fingerprint, &*disk)?;
+            State::Complete => {}
         }
-        report(&replayed, &account, began, options.clock.now());
+        let mut progress = Progress::of("reading the snapshot", &options.clock);
+        let snapshot = Snapshot::open(&directory.snapshot, &disk, began, |entries| progress.at(entries))
+            .map_err(|error| OpenError::snapshot(&directory.snapshot, error))?;
+        let (covered, snapshot) = (snapshot.covered(), Arc::new(snapshot));
+        let mut progress = Progress::of("reading the journal", &options.clock);
+        let replayed = replay::replay(&directory.journal, covered, |records| progress.at(records))?;
+        report(&replayed, snapshot.entries(), began, options.clock.now());
         let rounds =
             Rounds { snapshot, disk, journal: directory.journal.clone(), clock: options.clock.clone() };
-        start(&directory, options, rounds, account.covered_segment, replayed, lock)
+        start(&directory, options, rounds, covered.segment, replayed, lock)
     }
 }
 
 /// Makes a new data directory. Until the last step it says of itself that it is being created, and
 /// an interrupted creation begins again.
-fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) -> Result<Snapshot, OpenError> {
+fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) -> Result<(), OpenError> {
     directory.write_state(State::Creating, options.key_fingerprint, &**disk)?;
     directory.clear()?;
-    let snapshot = Snapshot::create(&directory.snapshot, disk);
-    let snapshot = snapshot.map_err(|error| OpenError::NotCreated {
-        path: directory.snapshot.clone(),
-        detail: error.to_string(),
-    })?;
+    Snapshot::create(&directory.snapshot, disk, options.clock.now())
+        .map_err(|error| OpenError::not_created(&directory.snapshot, &error))?;
     // Only to be there, so that a journal without any segment is always one that lost it.
     Segment::create(&**disk, &directory.journal, 1, 0)
         .map_err(OpenError::io("create the first segment in", &directory.journal))?;
     directory.write_state(State::Complete, options.key_fingerprint, &**disk)?;
     tracing::info!(directory = %options.dir.display(), "made a new data directory");
-    Ok(snapshot)
+    Ok(())
 }
 
-fn report(replayed: &Replayed, account: &Account, began: Timestamp, now: Timestamp) {
+fn report(replayed: &Replayed, in_snapshot: u64, began: Timestamp, now: Timestamp) {
     tracing::info!(
-        in_snapshot = account.entries,
+        in_snapshot,
         records = replayed.records,
         segments = replayed.segments,
         closed_in_order = replayed.closed,
@@ -167,12 +146,11 @@ fn start(
     let spare = reserve(replayed.last_segment + 2)?;
     if replayed.segments >= SEGMENTS_LEFT {
         let changes = Arc::new(std::mem::take(&mut replayed.changes));
-        let (segment, sequence) = (replayed.last_segment, replayed.last_sequence);
-        let round = Round { changes, segment, sequence, paced: false };
+        let to = Covered { segment: replayed.last_segment, sequence: replayed.last_sequence };
         rounds
-            .carry_out(&round)
-            .map_err(|reason| OpenError::snapshot(&directory.snapshot, &SnapshotError::Failed(reason)))?;
-        covered = segment;
+            .carry_out(&Round { changes, covered: to, paced: false })
+            .map_err(|reason| OpenError::snapshot(&directory.snapshot, SnapshotError::Failed(reason)))?;
+        covered = to.segment;
     }
 
     let (to_writer, messages) = mpsc::sync_channel(QUEUE);
@@ -281,9 +259,7 @@ fn tidy(directory: &Directory, replayed: &Replayed, rounds: &Rounds) -> Result<(
     for path in &replayed.used {
         rounds.disk.sync_file(path).map_err(OpenError::io("sync", path))?;
     }
-    if !replayed.obsolete.is_empty() {
-        rounds.snapshot.make_durable().map_err(|error| OpenError::snapshot(&directory.snapshot, &error))?;
-    }
+    rounds.snapshot.make_durable().map_err(|error| OpenError::snapshot(&directory.snapshot, error))?;
     for path in &replayed.obsolete {
         rounds.disk.remove(path).map_err(OpenError::io("remove", path))?;
     }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::account::Account;
 use super::error::OpenError;
 use super::replay::replay;
-use super::{frame, stored};
+use super::snapshot::Covered;
+use super::frame;
 use crate::domain::Timestamp;
-use crate::store::{Key, Revision};
+use crate::store::Key;
 
 /// What a journal says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub fn journal(
         let detail = "it covers all that can be counted, so nothing can follow it".to_owned();
         return Err(OpenError::SnapshotDamaged { path: journal.to_owned(), detail });
     }
-    let account = Account { covered_segment, covered_sequence, ..Account::default() };
-    let replayed = replay(journal, &account, |_| {})?;
+    let covered = Covered { segment: covered_segment, sequence: covered_sequence };
+    let replayed = replay(journal, covered, |_| {})?;
     let latest = replayed.changes.sorted().into_iter().map(|(key, change)| (*key, change.put.clone()));
     Ok(JournalReading {
         latest: latest.collect(),
@@ -70,15 +70,3 @@ pub fn frame(bytes: &[u8]) -> Option<(Vec<Key>, usize)> {
     Some((records.into_iter().map(|record| record.key).collect(), frame.bytes))
 }
 
-/// What a snapshot says that it covers: the last segment of the journal, and the last sequence in it.
-/// `None` when that is damaged.
-pub fn snapshot_covers(account: &[u8]) -> Option<(u64, u64)> {
-    Account::decode(account).map(|account| (account.covered_segment, account.covered_sequence))
-}
-
-/// An entry of the snapshot: its key, revision, the moment from which on it no longer matters, and
-/// the record. `None` when it is no such entry.
-pub fn snapshot_entry(key: &[u8], value: &[u8]) -> Option<(Key, Revision, Timestamp, Bytes)> {
-    let found = stored::read_value(value)?;
-    Some((stored::read_key(key)?, found.revision, found.gc_after, found.record))
-}

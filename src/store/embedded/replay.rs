@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::account::Account;
 use super::changes::Changes;
 use super::error::OpenError;
 use super::extent;
 use super::frame::{self, FrameKind};
 use super::segment::{self, HEADER_BYTES, Header};
+use super::snapshot::Covered;
 use crate::domain::Timestamp;
 use crate::store::{Revision, Write};
 
@@ -47,27 +47,27 @@ pub(super) struct Replayed {
     pub(super) obsolete: Vec<PathBuf>,
 }
 
-/// Reads the segments in `journal` that `account` does not cover. `progress` is told now and then
+/// Reads the segments in `journal` behind what is `covered`. `progress` is told now and then
 /// how many records there were so far.
 pub(super) fn replay(
     journal: &Path,
-    account: &Account,
+    covered: Covered,
     progress: impl FnMut(u64),
 ) -> Result<Replayed, OpenError> {
     let numbers = numbers(journal)?;
     let (obsolete, numbers): (Vec<u64>, Vec<u64>) =
-        numbers.into_iter().partition(|number| *number <= account.covered_segment);
-    let newest = numbers.last().copied().unwrap_or(0).max(account.covered_segment + 1);
+        numbers.into_iter().partition(|number| *number <= covered.segment);
+    let newest = numbers.last().copied().unwrap_or(0).max(covered.segment + 1);
     let missing =
-        (account.covered_segment + 1..=newest).find(|number| numbers.binary_search(number).is_err());
+        (covered.segment + 1..=newest).find(|number| numbers.binary_search(number).is_err());
     if let Some(number) = missing {
         return Err(OpenError::SegmentMissing { path: segment::path(journal, number) });
     }
     let mut replay = Replay {
         replayed: Replayed {
             changes: Changes::default(),
-            last_segment: account.covered_segment,
-            last_sequence: account.covered_sequence,
+            last_segment: covered.segment,
+            last_sequence: covered.sequence,
             last_time: Timestamp::EPOCH,
             records: 0,
             segments: 0,

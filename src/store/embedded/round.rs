@@ -14,15 +14,13 @@ use super::disk::{Disk, Step};
 use super::message::Message;
 use super::replay;
 use super::segment;
-use super::snapshot::{Round, Snapshot};
+use super::snapshot::{self, Round, Snapshot};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
-/// After the snapshot was written anew, so many times as long as it took nothing of the kind is done: it
-/// costs a twentieth of one processor at most.
+/// After the snapshot was tidied, so many times as long as it took nothing of the kind is done: it costs a twentieth of
+/// one processor at most.
 const RESTS: u32 = 20;
-/// And at least for this long.
-const LEAST_REST: Duration = Duration::from_secs(60);
 /// After a failure: most often the disk is full.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(600);
 
@@ -54,7 +52,7 @@ impl Rounds {
         let mut idle = false;
         // What came during other work.
         let mut waiting = VecDeque::new();
-        let mut next_rewrite = self.clock.now();
+        let mut next_tidying = self.clock.now();
         loop {
             let job = waiting.pop_front().map_or_else(|| jobs.recv_timeout(every), Ok);
             let message = match job {
@@ -79,11 +77,8 @@ impl Rounds {
                     continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    if std::mem::replace(&mut idle, true) {
-                        self.tidy();
-                    }
-                    if next_rewrite <= self.clock.now() {
-                        next_rewrite = self.rewrite(jobs, &mut waiting);
+                    if std::mem::replace(&mut idle, true) && next_tidying <= self.clock.now() {
+                        next_tidying = self.tidy(jobs, &mut waiting);
                     }
                     Message::Tick(None)
                 }
@@ -93,12 +88,11 @@ impl Rounds {
                 break;
             }
         }
-        self.snapshot.close();
     }
 
-    /// Writes the snapshot anew if its files are much too large; says when to think of it again. Gives up
-    /// when the store is to be closed, or when a write waits for room in the journal.
-    fn rewrite(&self, jobs: &Receiver<Job>, waiting: &mut VecDeque<Job>) -> Timestamp {
+    /// Records end also while nothing changes: removes them from the snapshot, and says when to think of it again. Gives
+    /// up when the store is to be closed, or when a write waits for room in the journal.
+    fn tidy(&self, jobs: &Receiver<Job>, waiting: &mut VecDeque<Job>) -> Timestamp {
         let began = self.clock.now();
         let mut goes_on = || loop {
             match jobs.try_recv() {
@@ -110,25 +104,20 @@ impl Rounds {
                         return false;
                     }
                 }
-                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Empty) => {
+                    std::thread::sleep(snapshot::PAUSE);
+                    return true;
+                }
             }
         };
-        let rewritten = self.snapshot.rewrite_if_large(&mut goes_on);
+        let tidied = self.snapshot.tidy(began, &mut goes_on);
         let ended = self.clock.now();
-        match rewritten {
-            Ok(false) => ended,
-            Ok(true) => ended.plus(LEAST_REST.max(ended.since(began) * RESTS)),
+        match tidied {
+            Ok(()) => ended.plus(ended.since(began) * RESTS),
             Err(error) => {
-                tracing::warn!(%error, "the snapshot takes much space and could not be written anew; nothing is lost");
+                tracing::debug!(%error, "records that no longer matter could not be removed from the snapshot");
                 ended.plus(REST_AFTER_FAILURE)
             }
-        }
-    }
-
-    /// Records end also while nothing changes. If the disk is in trouble the next round says so.
-    fn tidy(&self) {
-        if let Err(error) = self.snapshot.tidy(self.clock.now()) {
-            tracing::debug!(%error, "records that no longer matter could not be removed from the snapshot");
         }
     }
 
@@ -138,12 +127,12 @@ impl Rounds {
         self.snapshot
             .apply(round, now)
             .map_err(|error| format!("the snapshot cannot be written: {error}"))?;
-        self.remove_segments(round.segment).map_err(|error| {
+        self.remove_segments(round.covered.segment).map_err(|error| {
             format!("journal segments that are no longer needed cannot be removed: {error}")
         })?;
         tracing::debug!(
             keys = round.changes.len(),
-            up_to_segment = round.segment,
+            up_to_segment = round.covered.segment,
             "a snapshot round has ended"
         );
         Ok(())

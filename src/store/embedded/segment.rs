@@ -9,7 +9,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, SegmentFile};
+use super::disk::{Disk, DiskFile};
 
 /// Bytes of a segment before its first frame.
 pub(super) const HEADER_BYTES: usize = 32;
@@ -64,7 +64,7 @@ pub(super) fn number_in(file_name: &str) -> Option<u64> {
 /// A segment that is being written, or is ready to be.
 pub(super) struct Segment {
     pub(super) number: u64,
-    file: Box<dyn SegmentFile>,
+    file: Box<dyn DiskFile>,
     /// How far it may be filled.
     capacity: u64,
     /// Where the next frame goes. 0 until the header is written.
@@ -74,7 +74,7 @@ pub(super) struct Segment {
 impl Segment {
     /// An empty segment, reserved, with its entry in the directory on the disk.
     pub(super) fn create(disk: &dyn Disk, journal: &Path, number: u64, capacity: u64) -> io::Result<Self> {
-        let file = disk.create_segment(&path(journal, number), capacity)?;
+        let file = disk.create(&path(journal, number), capacity)?;
         disk.sync_dir(journal)?;
         Ok(Self { number, file, capacity, end: 0 })
     }

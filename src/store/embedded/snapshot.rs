@@ -1,176 +1,233 @@
 //! The snapshot: where records rest that the journal no longer carries.
 //!
-//! It is in no answer's path. One thread writes it, in batches that are atomic, and every batch
-//! carries an account of the whole: how many entries there are and a sum over all of them. So
-//! the first pass over the snapshot proves that it is complete, whatever happened to its files.
+//! It is in no answer's path. It consists of layers: files that are written once, from the beginning to the end, and
+//! never changed. A round writes one, with what has changed since the last; often it takes in what the newest layers
+//! have, and now and then what all of them have, so that there are few and what has ended leaves the disk. Nothing
+//! is removed before what replaces it is on the disk under its name. So whatever fails, and whenever the power goes,
+//! the layers that there were are there.
 
 mod apply;
-pub(super) mod files;
-mod read;
+mod chain;
+mod endings;
+mod format;
+mod layer;
+mod merged;
+mod tidy;
+mod write;
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::Advice;
-
-use super::account::Account;
-use super::database::{Database, SnapshotError};
-use super::disk::Disk;
-use super::nudge::nudged;
-#[cfg(test)]
+use self::format::Header;
+use self::layer::{Entries, Layer};
+use self::merged::Run;
+use super::changes::{Change, Changes};
+use super::disk::{Disk, Step};
 use crate::domain::Timestamp;
+use crate::store::{Key, Kind};
 
-pub(super) use self::apply::Round;
+pub(super) use self::apply::{PAUSE, Round};
+pub(super) use self::format::Entry;
+pub(super) use self::merged::Merged;
+pub(super) use self::write::LayerWriter;
+
+/// Why the snapshot could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SnapshotError {
+    /// It is there, but it is not what was written.
+    #[error("{}: {detail}", path.display())]
+    Damaged {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// It could not be read or written this time.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// For `map_err`: what was tried, and on what.
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
+    move |error| SnapshotError::Failed(format!("cannot {action} {}: {error}", path.display()))
+}
+
+/// Up to where something has what the journal had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Covered {
+    /// The last segment.
+    pub(super) segment: u64,
+    /// The last sequence in it, so that the next one can be proved to follow it.
+    pub(super) sequence: u64,
+}
 
 /// The snapshot of a data directory.
 pub(super) struct Snapshot {
-    pub(super) path: PathBuf,
-    pub(super) disk: Arc<dyn Disk>,
-    slot: Mutex<Slot>,
-    /// Whether the directory that has the snapshot was changed and could not be synced.
-    pub(super) parent_unsynced: AtomicBool,
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// The oldest first; there is always one. Who reads has handles of his own.
+    layers: Mutex<Vec<Arc<Layer>>>,
+    left: Mutex<Left>,
 }
 
-/// The database, while it is open.
-pub(super) struct Slot {
-    pub(super) database: Option<Database>,
-    pub(super) generation: u64,
-    pub(super) closed: bool,
+/// What is left to do.
+#[derive(Default)]
+struct Left {
+    /// Whether the names of layers may not be on the disk yet.
+    unsynced: bool,
+    /// Files that can go when they are.
+    obsolete: Vec<PathBuf>,
 }
 
 impl Snapshot {
     /// Makes a new, empty snapshot in the empty directory at `path`.
-    pub(super) fn create(path: &Path, disk: &Arc<dyn Disk>) -> Result<Self, SnapshotError> {
-        let snapshot = Self::with_database(path, disk, Database::create(path)?);
-        snapshot.sync(0)?;
-        Ok(snapshot)
+    pub(super) fn create(path: &Path, disk: &Arc<dyn Disk>, now: Timestamp) -> Result<(), SnapshotError> {
+        Self::begin(path, disk, Covered::default(), now)?.finish()?;
+        disk.sync_dir(path).map_err(failed("sync", path))
     }
 
-    /// The snapshot at `path`, which must be there.
-    pub(super) fn open(path: &Path, disk: &Arc<dyn Disk>) -> Result<Self, SnapshotError> {
-        Ok(Self::with_database(path, disk, Database::open(path, 0)?))
+    /// Begins the first layer of a new snapshot, in the empty directory at `path`. Whoever ends it syncs the directory.
+    pub(super) fn begin(
+        path: &Path,
+        disk: &Arc<dyn Disk>,
+        covered: Covered,
+        now: Timestamp,
+    ) -> Result<LayerWriter, SnapshotError> {
+        LayerWriter::begin(disk, path, Header { first: 0, covered }, now)
     }
 
-    fn with_database(path: &Path, disk: &Arc<dyn Disk>, database: Database) -> Self {
-        let slot = Mutex::new(Slot { database: Some(database), generation: 0, closed: false });
-        Self { path: path.to_owned(), disk: disk.clone(), slot, parent_unsynced: AtomicBool::new(false) }
-    }
-
-    /// What the snapshot says of itself.
-    pub(super) fn account(&self) -> Result<Account, SnapshotError> {
-        self.with(|database| Ok(database.account))
-    }
-
-    /// Returns when what was found at the opening is on the disk, and not in a cache only.
-    pub(super) fn make_durable(&self) -> Result<(), SnapshotError> {
-        let generation = self.with(|database| Ok(database.generation))?;
-        self.sync(generation)
-    }
-
-    /// Returns when everything written is on the disk. sled's flush calls `sync_file_range`, which
-    /// flushes neither the length of the file nor the cache of the disk; so each file is synced.
-    fn sync(&self, generation: u64) -> Result<(), SnapshotError> {
-        self.with_same(generation, |database| {
-            database.sled.flush()?;
-            self.sync_parent()
-                .and_then(|()| files::sync(&self.path, &*self.disk))
-                .map_err(|error| self.not_synced(&error))
-        })
-    }
-
-    fn not_synced(&self, error: &io::Error) -> SnapshotError {
-        SnapshotError::Failed(format!("cannot sync {}: {error}", self.path.display()))
-    }
-
-    /// Closes the database for good, flushed.
-    pub(super) fn close(&self) {
-        let mut slot = self.lock();
-        slot.closed = true;
-        if let Some(database) = slot.database.take() {
-            database.close();
-        }
-    }
-
-    /// Runs `action` on the open database. After a failure it is closed, because sled refuses
-    /// everything once it has seen an error; the next action opens it again, with what is really
-    /// on the disk.
-    pub(super) fn with<T>(
-        &self,
-        action: impl FnOnce(&mut Database) -> Result<T, SnapshotError>,
-    ) -> Result<T, SnapshotError> {
-        let mut slot = self.lock();
-        if slot.closed {
-            return Err(SnapshotError::Failed("the store is closed".into()));
-        }
-        if slot.database.is_none() {
-            slot.generation += 1;
-            self.put_back().map_err(|error| SnapshotError::Failed(error.to_string()))?;
-            // On a disk that cannot sync it must still be possible to read.
-            let _ = files::settle(&self.path, &*self.disk);
-            slot.database = Some(Database::open(&self.path, slot.generation)?);
-        }
-        let Some(database) = &mut slot.database else {
-            return Err(SnapshotError::Failed("the snapshot is not open".into()));
+    /// The snapshot at `path`, which must be there, read from the beginning to the end. Changes nothing. `progress` is
+    /// told now and then how many entries there were so far.
+    pub(super) fn open(
+        path: &Path,
+        disk: &Arc<dyn Disk>,
+        now: Timestamp,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Self, SnapshotError> {
+        let mut entries = 0;
+        let mut see = |_: &Path, _: &Entry| {
+            entries += 1;
+            progress(entries);
         };
-        let (sled, config) = (database.sled.clone(), database.config.clone());
-        let result = nudged(&sled, &config, || action(database));
-        drop(sled);
-        if result.is_err()
-            && let Some(database) = slot.database.take()
-        {
-            database.close();
-            self.forget_cached();
-        }
-        result
+        // The first of several errors is the oldest layer's.
+        Self::examine(path, disk, now, &mut see).map_err(|errors| errors.into_iter().next().unwrap_or_else(|| {
+            SnapshotError::Failed("it was not read".into())
+        }))
     }
 
-    /// Whether there may be records that no longer matter.
-    #[cfg(test)]
-    pub(super) fn may_expire_for_test(&self, now: Timestamp) -> bool {
-        self.with(|database| Ok(database.may_expire(now))).unwrap()
-    }
-
-    /// Fails as a reader does that meets an error.
-    #[cfg(test)]
-    pub(super) fn fail_for_test(&self) {
-        let failed: Result<(), _> = self.with(|_| Err(SnapshotError::Failed("on request".into())));
-        assert!(failed.is_err());
-    }
-
-    /// Runs `action`, if the database has not been opened anew since `generation`: a round whose first
-    /// half went to a database that failed has to begin again.
-    pub(super) fn with_same<T>(
-        &self,
-        generation: u64,
-        action: impl FnOnce(&mut Database) -> Result<T, SnapshotError>,
-    ) -> Result<T, SnapshotError> {
-        self.with(|database| {
-            if database.generation == generation {
-                return action(database);
+    /// The same, and shows `see` every entry of every layer, and which file it is in. Says all that is wrong.
+    pub(super) fn examine(
+        path: &Path,
+        disk: &Arc<dyn Disk>,
+        now: Timestamp,
+        see: &mut dyn FnMut(&Path, &Entry),
+    ) -> Result<Self, Vec<SnapshotError>> {
+        let found = chain::look(path).map_err(|error| vec![error])?;
+        let (mut layers, mut errors) = (Vec::new(), Vec::new());
+        for (first, last) in found.layers {
+            let path = path.join(chain::name(first, last));
+            match Layer::open(&path, now, &mut |entry| see(&path, entry)) {
+                Ok(layer) if (layer.header.first, layer.covered().segment) != (first, last) => {
+                    let detail = "it is another layer than its name says".into();
+                    errors.push(SnapshotError::Damaged { path, detail });
+                }
+                Ok(layer) => layers.push(Arc::new(layer)),
+                Err(error) => errors.push(error),
             }
-            Err(SnapshotError::Failed("the snapshot failed and was opened again meanwhile".into()))
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        // A process that was killed may have left their names in the system's cache only.
+        let left = Left { unsynced: true, obsolete: found.left_over };
+        Ok(Self {
+            path: path.to_owned(),
+            disk: disk.clone(),
+            layers: Mutex::new(layers),
+            left: Mutex::new(left),
         })
     }
 
-    /// After a failed sync the system may hold, as clean, what never reached the disk. Without its
-    /// copy the next opening sees what is there.
-    fn forget_cached(&self) {
-        if let Ok(file) = File::open(self.path.join("db")) {
-            let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
-        }
+    /// Up to where it has what the journal had.
+    pub(super) fn covered(&self) -> Covered {
+        self.layers().last().map(|layer| layer.covered()).unwrap_or_default()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many entries it has, those included that newer ones replace.
+    pub(super) fn entries(&self) -> u64 {
+        self.layers().iter().map(|layer| layer.entries).sum()
+    }
+
+    /// Returns when all of it is on the disk, and not in a cache only, and what it has no use for is gone.
+    pub(super) fn make_durable(&self) -> Result<(), SnapshotError> {
+        for layer in self.layers() {
+            self.disk.sync_file(&layer.path).map_err(failed("sync", &layer.path))?;
+        }
+        self.settle()
+    }
+
+    /// Returns when the names of its layers are on the disk, and what they replace is gone.
+    fn settle(&self) -> Result<(), SnapshotError> {
+        let mut left = self.lock_left();
+        if left.unsynced {
+            self.disk.sync_dir(&self.path).map_err(failed("sync", &self.path))?;
+            left.unsynced = false;
+            self.disk.reached(Step::NamedAndSynced);
+        }
+        while let Some(path) = left.obsolete.last() {
+            match self.disk.remove(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", path)(error));
+                }
+                _ => drop(left.obsolete.pop()),
+            }
+            self.disk.reached(Step::LayerRemoved);
+        }
+        Ok(())
+    }
+
+    /// The newest entries under `keys`, removals and dead ones included, in their order.
+    pub(super) fn find(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, SnapshotError> {
+        let layers = self.layers();
+        let one = |key: &Key| {
+            let found = layers.iter().rev().map(|layer| layer.find(key)).find(|found| *found != Ok(None));
+            found.unwrap_or(Ok(None))
+        };
+        keys.iter().map(one).collect()
+    }
+
+    /// The newest entry under every key of `kind`.
+    pub(super) fn of_kind(&self, kind: Kind) -> Result<Merged<'static>, SnapshotError> {
+        Merged::of(newest_first(&self.layers(), Some(kind)).collect())
+    }
+
+    /// The newest entry under every key, with these changes made.
+    pub(super) fn with<'a>(&self, changes: &'a Changes) -> Result<Merged<'a>, SnapshotError> {
+        let layers = self.layers();
+        let sorted = changes.sorted().into_iter();
+        let changes: Run<'a> = Box::new(sorted.map(|(key, change)| Ok(entry_of(key, change))));
+        Merged::of(std::iter::once(changes).chain(newest_first(&layers, None)).collect())
+    }
+
+    fn layers(&self) -> Vec<Arc<Layer>> {
+        self.lock_layers().clone()
+    }
+
+    fn lock_left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_layers(&self) -> MutexGuard<'_, Vec<Arc<Layer>>> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A start that fails drops an open database, on a disk that may take nothing more.
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        self.close();
-    }
+fn newest_first<'a>(layers: &[Arc<Layer>], kind: Option<Kind>) -> impl Iterator<Item = Run<'a>> {
+    layers.iter().rev().map(move |layer| -> Run<'a> { Box::new(Entries::of(layer, kind)) })
+}
+
+/// A change, as a layer has it.
+fn entry_of(key: &Key, change: &Change) -> Entry {
+    Entry { key: *key, sequence: change.sequence, gc_after: change.gc_after, put: change.put.clone() }
 }

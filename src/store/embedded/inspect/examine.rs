@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::super::copy::merge;
+use super::super::changes::Changes;
+use super::super::disk::{Disk, RealDisk};
 use super::super::error::OpenError;
-use super::super::{replay, stored};
+use super::super::snapshot::{self, Snapshot};
+use super::super::replay;
 use super::finding::{Finding, RESTORE};
 use super::journal::Look;
-use super::scratch::Scratch;
-use super::{ReadOnly, Snapshot, State};
+use super::{ReadOnly, State};
 use crate::domain::Timestamp;
 use crate::store::{Counts, Entry, Kind};
 
@@ -103,93 +103,83 @@ impl ReadOnly {
         }
         examined.journal_bytes = size_of(&directory.journal)?;
         examined.snapshot_bytes = size_of(&directory.snapshot)?;
-        let opened = match Scratch::with(directory, |scratch| scratch.snapshot(directory)) {
-            Ok(opened) => Some(opened),
-            Err(error) => {
-                found(error.damage().ok_or(error)?);
-                None
-            }
-        };
-        let snapshot = opened.as_ref().map(|(_, snapshot)| snapshot);
-        let account = snapshot.and_then(|snapshot| {
-            snapshot_entries(snapshot, directory, &mut examined, judge, &mut found);
-            snapshot.account().map_err(|error| found(finding(&directory.snapshot, error.to_string()))).ok()
-        });
+        let snapshot = self.snapshot(now, &mut examined, judge, &mut found)?;
+        let covered = snapshot.as_ref().map(Snapshot::covered);
         // Without the snapshot too: what the journal says may be all that is left.
-        match Look::new(&mut examined, judge, &mut found, account.as_ref()).at(&directory.journal) {
+        match Look::new(&mut examined, judge, &mut found, covered).at(&directory.journal) {
             Ok(()) => examined.journal_read = true,
             Err(error) => found(error.damage().ok_or(error)?),
         }
-        let (Some(snapshot), Some(account)) = (snapshot, account) else { return Ok(examined) };
+        let (Some(snapshot), Some(covered)) = (snapshot, covered) else { return Ok(examined) };
         // And as a start does it, which has the last word.
-        match replay::replay(&directory.journal, &account, |_| {}) {
+        match replay::replay(&directory.journal, covered, |_| {}) {
             Ok(replayed) if !wrong.get() => {
-                let mut alive = Counts::default();
-                let counted = merge(snapshot, &replayed.changes, |key, gc_after, record| {
-                    if now >= gc_after {
-                        examined.ended += 1;
-                    } else {
-                        alive.add(key.kind);
-                        let version = record.first().copied().unwrap_or_default();
-                        *examined.versions.entry((key.kind, version)).or_default() += 1;
-                    }
-                    Ok(())
-                });
-                match counted {
-                    Ok(()) => examined.alive = Some(alive),
-                    Err(error) => found(finding(&directory.snapshot, error.to_string())),
-                }
+                let counted = count(&snapshot, &replayed.changes, now, &mut examined);
+                counted.map_err(|error| OpenError::snapshot(&directory.snapshot, error))?;
             }
             Err(error) if !wrong.get() => found(error.damage().ok_or(error)?),
             _ => {}
         }
-        snapshot.close();
         Ok(examined)
     }
-}
 
-fn snapshot_entries(
-    snapshot: &Snapshot,
-    directory: &super::Directory,
-    examined: &mut Examined,
-    judge: &dyn Fn(&Entry) -> Result<(), String>,
-    found: &mut dyn FnMut(Finding),
-) {
-    let mut records = 0;
-    let walked =
-        snapshot.raw(&mut |key, value| {
+    /// Looks at every layer, and at every entry of those that are whole up to it.
+    fn snapshot(
+        &self,
+        now: Timestamp,
+        examined: &mut Examined,
+        judge: &dyn Fn(&Entry) -> Result<(), String>,
+        found: &mut dyn FnMut(Finding),
+    ) -> Result<Option<Snapshot>, OpenError> {
+        let mut records = 0;
+        let mut see = |path: &Path, entry: &snapshot::Entry| {
+            let Some(record) = entry.put.clone() else { return None };
             records += 1;
-            let entry =
-                stored::read_key(key).zip(stored::split_value(value)).map(|(key, (_, gc_after, record))| {
-                    Entry { key, gc_after, record: Bytes::copy_from_slice(record) }
-                });
-            let judged = match &entry {
-                Some(entry) => judge(entry),
-                None => {
-                    Err("there is an entry that is no record, or of a kind that this program does not know"
-                        .into())
-                }
-            };
-            if let Err(what) = judged {
-                found(finding(&directory.snapshot, what));
-            }
+            let entry = Entry { key: entry.key, gc_after: entry.gc_after, record };
+            judge(&entry).err().map(|what| Finding::new(path, what, RESTORE))
+        };
+        let mut wrong = Vec::new();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let opened = Snapshot::examine(&self.directory.snapshot, &disk, now, &mut |path, entry| {
+            wrong.extend(see(path, entry));
         });
-    examined.snapshot_records = Some(records);
-    match walked {
-        Ok((is, says)) if is != says => {
-            let what = format!(
-                "it says that it contains {} records, and {} were found, or other ones",
-                says.entries, is.entries
-            );
-            found(finding(&directory.snapshot, what));
+        wrong.into_iter().for_each(&mut *found);
+        match opened {
+            Ok(snapshot) => {
+                examined.snapshot_records = Some(records);
+                Ok(Some(snapshot))
+            }
+            Err(errors) => {
+                for error in errors {
+                    let error = OpenError::snapshot(&self.directory.snapshot, error);
+                    found(error.damage().ok_or(error)?);
+                }
+                Ok(None)
+            }
         }
-        Ok(_) => {}
-        Err(error) => found(finding(&directory.snapshot, format!("it cannot be read to its end: {error}"))),
     }
 }
 
-fn finding(path: &Path, what: String) -> Finding {
-    Finding::new(path, what, RESTORE)
+/// Counts what a start would find.
+fn count(
+    snapshot: &Snapshot,
+    changes: &Changes,
+    now: Timestamp,
+    examined: &mut Examined,
+) -> Result<(), snapshot::SnapshotError> {
+    let (mut alive, mut entries) = (Counts::default(), snapshot.with(changes)?);
+    while let Some(entry) = entries.next_entry()? {
+        match entry.alive_at(now) {
+            Some(record) => {
+                alive.add(entry.key.kind);
+                let version = record.first().copied().unwrap_or_default();
+                *examined.versions.entry((entry.key.kind, version)).or_default() += 1;
+            }
+            None => examined.ended += u64::from(entry.put.is_some()),
+        }
+    }
+    examined.alive = Some(alive);
+    Ok(())
 }
 
 /// What the files below `path` take on the disk, in bytes; nothing if it is not there.

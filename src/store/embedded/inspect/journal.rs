@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::super::account::Account;
 use super::super::error::OpenError;
 use super::super::frame::{self, Frame, FrameKind};
 use super::super::segment::{self, HEADER_BYTES, Header};
+use super::super::snapshot::Covered;
 use super::super::{extent, replay};
 use super::examine::Examined;
 use super::finding::{Finding, OLDER, RESTORE, TELL_APART};
@@ -34,10 +34,10 @@ impl<'a> Look<'a> {
         examined: &'a mut Examined,
         judge: &'a dyn Fn(&Entry) -> Result<(), String>,
         found: &'a mut dyn FnMut(Finding),
-        account: Option<&Account>,
+        covered: Option<Covered>,
     ) -> Self {
-        let covered = account.map(|account| account.covered_segment);
-        let expected = account.map(|account| account.covered_sequence + 1);
+        let expected = covered.map(|covered| covered.sequence + 1);
+        let covered = covered.map(|covered| covered.segment);
         Self { examined, judge, found, covered, expected, open_end: None }
     }
 

@@ -1,15 +1,12 @@
 //! Reading a data directory that no server uses, without a change to anything in it.
 //!
-//! sled has no way to open a database without writing to it. So it is given a copy, in a directory that is
-//! removed at the end; the journal is only read.
-//!
-//! Nor is the directory locked while it is read: a server that starts meanwhile, perhaps after a crash, must not
+//! The directory is not locked while it is read: a server that starts meanwhile, perhaps after a crash, must not
 //! be kept from it. If one did, what was read is thrown away.
 
 mod examine;
 mod finding;
 mod journal;
-mod scratch;
+mod place;
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -17,14 +14,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::scratch::Scratch;
 use super::changes::Changes;
-use super::copy::{copy_into, nameless};
+use super::copy::copy_into;
 use super::directory::{Directory, State};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
+use super::replay;
 use super::snapshot::Snapshot;
-use super::{replay, rewrite};
 use crate::domain::Timestamp;
 use crate::store::copy::{Copied, CopyProgress};
 
@@ -83,20 +79,14 @@ impl ReadOnly {
     /// # Errors
     /// [`OpenError`], as a start would be refused.
     pub fn copy(&self, now: Timestamp, progress: &CopyProgress) -> Result<Copied, OpenError> {
-        let copied = Scratch::with(&self.directory, |scratch| {
-            let loaded = self.load(scratch);
-            // Before what was read is believed, and before it is called damaged.
-            self.undisturbed()?;
-            let (snapshot, changes) = loaded?;
-            let damaged = |error| OpenError::snapshot(&self.directory.snapshot, &error);
-            let file = nameless(scratch.path())
-                .map_err(OpenError::io("write a copy of the data into", scratch.path()))?;
-            let cancelled = || progress.is_cancelled();
-            let copied = copy_into(file, &snapshot, &changes, now, progress, cancelled).map_err(damaged);
-            snapshot.close();
-            copied
-        });
-        copied.map(|(_, copied)| copied)
+        let loaded = self.load(now);
+        // Before what was read is believed, and before it is called damaged.
+        self.undisturbed()?;
+        let (snapshot, changes) = loaded?;
+        place::with_file(&self.directory.root, |file| {
+            copy_into(file, &snapshot, &changes, now, progress, || progress.is_cancelled())
+                .map_err(|error| OpenError::snapshot(&self.directory.snapshot, error))
+        })
     }
 
     /// Makes sure that nobody used the directory since it was opened here. A server that starts makes new
@@ -109,33 +99,13 @@ impl ReadOnly {
         Err(OpenError::InUse { directory: self.directory.root.clone() })
     }
 
-    fn load(&self, scratch: &Scratch) -> Result<(Snapshot, Changes), OpenError> {
-        let damaged = |error| OpenError::snapshot(&self.directory.snapshot, &error);
-        let snapshot = scratch.snapshot(&self.directory)?;
-        let account = snapshot.account().map_err(damaged)?;
-        let replayed = replay::replay(&self.directory.journal, &account, |_| {})?;
+    fn load(&self, now: Timestamp) -> Result<(Snapshot, Changes), OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let snapshot = Snapshot::open(&self.directory.snapshot, &disk, now, |_| {})
+            .map_err(|error| OpenError::snapshot(&self.directory.snapshot, error))?;
+        let replayed = replay::replay(&self.directory.journal, snapshot.covered(), |_| {})?;
         Ok((snapshot, replayed.changes))
     }
-}
-
-/// The snapshot's copy, opened.
-impl Scratch {
-    fn snapshot(&self, directory: &Directory) -> Result<Snapshot, OpenError> {
-        let damaged = |detail: &str| OpenError::SnapshotDamaged {
-            path: directory.snapshot.clone(),
-            detail: detail.to_owned(),
-        };
-        let original = present(directory).ok_or_else(|| damaged("it is missing"))?;
-        let copy = self.copy_of(&original)?;
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        // Messages are to name the original.
-        Snapshot::open(&copy, &disk).map_err(|error| OpenError::snapshot(&directory.snapshot, &error))
-    }
-}
-
-/// Where the snapshot is: under its name, or where a rewrite that was cut short left it, which a start puts right.
-fn present(directory: &Directory) -> Option<PathBuf> {
-    [directory.snapshot.clone(), rewrite::old(&directory.snapshot)].into_iter().find(|path| path.exists())
 }
 
 /// Whether a server uses the directory. Nobody uses a copy of one that lacks the file.
@@ -157,7 +127,7 @@ type Files = BTreeSet<(PathBuf, u64, u64, i64, i64)>;
 
 fn files_of(directory: &Directory) -> Result<Files, OpenError> {
     let mut files = Files::new();
-    for path in [&directory.journal, &directory.snapshot, &rewrite::old(&directory.snapshot)] {
+    for path in [&directory.journal, &directory.snapshot] {
         // What is missing is for the reader to say.
         if path.exists() {
             add_files(path, &mut files).map_err(OpenError::io("look at", path))?;

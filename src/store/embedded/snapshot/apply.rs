@@ -1,176 +1,156 @@
-//! How the snapshot changes: the rounds, what is tidied between them, and what an import brings in.
+//! How the snapshot changes: a new layer takes the place of the newest ones, or of all.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::Snapshot;
+use super::format::{Header, entry_bytes};
+use super::layer::Layer;
+use super::merged::{Merged, Run};
+use super::write::LayerWriter;
+use super::{Covered, Snapshot, SnapshotError, entry_of, newest_first};
 use crate::domain::Timestamp;
 use crate::store::Key;
 use crate::store::embedded::changes::{Change, Changes};
-use crate::store::embedded::database::{Database, SnapshotError};
-use crate::store::embedded::disk::Step;
 
-/// Changes per batch, and the bytes of their records. Each batch is synced before the next, because of
-/// how sled's log is read after a power cut: the header of a segment says up to where the ones before it
-/// are whole, and sled believes that, though it has not really synced them; and it writes over a segment
-/// when the copies of its pages are two segments old. So no more than one of its segments (512 KiB) may
-/// ever wait for a sync. A record takes up to some 3 KiB of its log, with the pages around it and those
-/// that are moved out of old segments.
-const BATCH: usize = 64;
-const BATCH_BYTES: usize = 8 * 1024;
+/// The pause after a block, so that a round leaves the processor and the disk to the answers.
+pub(in crate::store::embedded) const PAUSE: Duration = Duration::from_micros(500);
 
-/// The pause after a batch, so that a round leaves the processor to the answers.
-const PAUSE: Duration = Duration::from_micros(250);
+/// A layer is taken in when it is at most so many times as large as what is above it. So sizes at least double from
+/// layer to layer, and each record is written again about as many times as there are layers.
+const TIMES: u64 = 2;
 
-/// The fewest keys looked at per round to find records that no longer matter.
-const EXPIRY_KEYS: usize = 4096;
+/// Layers of this size are taken in whatever is above them.
+const SMALL_BYTES: u64 = 128 * 1024;
 
-/// So many more are looked at for each change and for each record that was found dead: so at most
-/// about a quarter of the snapshot is dead weight, however many records come or end at once.
-const LOOKS_EACH: usize = 4;
-
-/// The most looks that dead records bring about in one round: a second of work, at ten
-/// microseconds a removal and with pauses.
-const MOST_LOOKS: usize = 64 * 1024;
+/// With so many layers a round takes some in, or fails.
+const MOST_LAYERS: usize = 64;
 
 /// What a round has to bring into the snapshot.
 #[derive(Debug, Clone)]
 pub(in crate::store::embedded) struct Round {
     /// The changes since the last one.
     pub(in crate::store::embedded) changes: Arc<Changes>,
-    /// The last journal segment whose changes these are.
-    pub(in crate::store::embedded) segment: u64,
-    /// The last sequence in that segment.
-    pub(in crate::store::embedded) sequence: u64,
-    /// Whether to pause between batches.
+    /// Up to where in the journal these are all.
+    pub(in crate::store::embedded) covered: Covered,
+    /// Whether to pause now and then, and to do more than is necessary: nobody waits for its end.
     pub(in crate::store::embedded) paced: bool,
 }
+
 impl Snapshot {
-    /// Brings the changes of `round` in, removes some records that no longer matter, and notes
-    /// which segments are no longer needed; returns when all of it is on the disk. After an error
-    /// the same round can be tried again.
+    /// Brings the changes of `round` in; returns when they are on the disk, and the journal up to where the round
+    /// goes is no longer needed. After an error the same round can be tried again.
     pub(in crate::store::embedded) fn apply(
         &self,
         round: &Round,
         now: Timestamp,
     ) -> Result<(), SnapshotError> {
-        let generation = self.with(|database| {
-            database.verify()?;
-            Ok(database.generation)
-        })?;
-        let sorted = round.changes.sorted();
-        let mut rest = sorted.as_slice();
-        while !rest.is_empty() {
-            let (changes, behind) = rest.split_at(batch_at_front_of(rest));
-            rest = behind;
-            self.with_same(generation, |database| {
-                self.synced(database, |database| database.write(changes, now))
-            })?;
-            self.disk.reached(Step::Batch);
-            if round.paced {
-                std::thread::sleep(PAUSE);
+        let layers = self.layers();
+        // Else the last attempt came to the point where only the sync of the name failed.
+        if self.covered().segment < round.covered.segment {
+            let sorted = round.changes.sorted();
+            let absorbed = if round.paced && self.is_worth_tidying(now) {
+                layers.len()
+            } else {
+                let most = if round.paced { u64::MAX } else { SMALL_BYTES };
+                taken_in(&layers, &sorted, most)
+            };
+            let written = self.replace(&layers, absorbed, &sorted, round.covered, now, &mut || round.pause());
+            match written {
+                // There may be no room for what takes the place of so many.
+                Err(SnapshotError::Failed(_)) if absorbed > 0 && layers.len() < MOST_LAYERS => {
+                    self.replace(&layers, 0, &sorted, round.covered, now, &mut || round.pause())?;
+                }
+                written => drop(written?),
             }
         }
-        self.expire(generation, sorted.len().saturating_mul(LOOKS_EACH), round.paced, now)?;
-        self.disk.reached(Step::Written);
-        self.sync(generation)?;
-        self.disk.reached(Step::WrittenAndSynced);
-        // Only now, so that no order in which the disk is written can make it true too early.
-        self.with_same(generation, |database| database.cover(round.segment, round.sequence))?;
-        self.disk.reached(Step::Covered);
-        self.sync(generation)?;
-        self.disk.reached(Step::CoveredAndSynced);
-        Ok(())
+        self.settle()
     }
 
-    /// Removes some records that no longer matter, while there are no rounds that would. Returns when
-    /// that is on the disk.
-    pub(in crate::store::embedded) fn tidy(&self, now: Timestamp) -> Result<(), SnapshotError> {
-        // Before the first pass nothing is known to be whole, and nothing is changed.
-        let generation = self.with(|database| {
-            let may = database.verified && database.may_expire(now);
-            Ok(may.then_some(database.generation))
-        })?;
-        let Some(generation) = generation else { return Ok(()) };
-        if self.expire(generation, 0, true, now)? == 0 {
-            return Ok(());
-        }
-        self.disk.reached(Step::Tidied);
-        self.sync(generation)?;
-        self.disk.reached(Step::TidiedAndSynced);
-        Ok(())
-    }
-
-    /// Looks at `looks` keys at least and removes the records that no longer matter; says how many.
-    fn expire(
+    /// Writes a layer with `changes` and with what the `absorbed` newest of `layers` have, and puts it in their place.
+    /// `goes_on` is asked now and then; says whether it did until the end.
+    pub(super) fn replace(
         &self,
-        generation: u64,
-        looks: usize,
-        paced: bool,
+        layers: &[Arc<Layer>],
+        absorbed: usize,
+        changes: &[(&Key, &Change)],
+        covered: Covered,
         now: Timestamp,
-    ) -> Result<usize, SnapshotError> {
-        let (mut looks, most) = (looks.max(EXPIRY_KEYS), looks.max(MOST_LOOKS));
-        let (mut looked_at, mut removed) = (0, 0);
-        while looked_at < looks.min(most) {
-            let expired = self.with_same(generation, |database| {
-                self.synced(database, |database| database.expire(BATCH, now))
-            })?;
-            looked_at += BATCH;
-            looks = looks.saturating_add(expired.removed.saturating_mul(LOOKS_EACH));
-            removed += expired.removed;
-            if expired.at_the_end {
-                break;
-            }
-            if paced && expired.removed > 0 {
-                std::thread::sleep(PAUSE);
-            }
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, SnapshotError> {
+        let (kept, replaced) = layers.split_at(layers.len() - absorbed);
+        let next = layers.last().map_or(0, |layer| layer.covered().segment + 1);
+        let first = replaced.first().map_or(next, |layer| layer.header.first);
+        let mut writer = LayerWriter::begin(&self.disk, &self.path, Header { first, covered }, now)?;
+        let runs = std::iter::once(run_of(changes, now)).chain(newest_first(replaced, None));
+        let entries = Merged::of(runs.collect())?;
+        if !copy(entries, &mut writer, kept.is_empty(), now, goes_on)? {
+            return Ok(false);
         }
-        Ok(removed)
-    }
-
-    /// Brings records in that belong to no round: into a new snapshot, by an import. Durable after
-    /// [`Snapshot::loaded`].
-    pub(in crate::store::embedded) fn load(&self, records: &[(&Key, &Change)]) -> Result<(), SnapshotError> {
-        for records in records.chunks(BATCH) {
-            // Whether they still matter is for the importer to say.
-            self.with_same(0, |database| database.write(records, Timestamp::EPOCH))?;
-        }
-        Ok(())
-    }
-
-    /// Returns when all that was loaded is on the disk, with a note that the journal goes on behind `sequence`.
-    pub(in crate::store::embedded) fn loaded(&self, sequence: u64) -> Result<(), SnapshotError> {
-        self.with_same(0, |database| database.cover(0, sequence))?;
-        self.sync(0)
-    }
-
-    /// Carries out one batch and, if it wrote something, returns when that is on the disk.
-    fn synced<T>(
-        &self,
-        database: &mut Database,
-        batch: impl FnOnce(&mut Database) -> Result<T, SnapshotError>,
-    ) -> Result<T, SnapshotError> {
-        let before = database.batches;
-        let result = batch(database)?;
-        if database.batches != before {
-            database.sled.flush()?;
-            self.disk.sync_file(&self.path.join("db")).map_err(|error| self.not_synced(&error))?;
-        }
-        Ok(result)
+        let layer = writer.finish()?;
+        let mut left = self.lock_left();
+        left.unsynced = true;
+        // The new one may have the name of the only old one.
+        let others = replaced.iter().filter(|old| old.path != layer.path);
+        left.obsolete.extend(others.map(|old| old.path.clone()));
+        drop(left);
+        let mut layers = self.lock_layers();
+        layers.truncate(kept.len());
+        layers.push(Arc::new(layer));
+        Ok(true)
     }
 }
 
-/// How many of these changes are one batch.
-fn batch_at_front_of(changes: &[(&Key, &Change)]) -> usize {
-    let (mut count, mut bytes) = (0, 0);
-    for (_, change) in changes.iter().take(BATCH) {
-        bytes += change.put.as_ref().map_or(0, Bytes::len);
-        if count > 0 && bytes > BATCH_BYTES {
+impl Round {
+    fn pause(&self) -> bool {
+        if self.paced {
+            std::thread::sleep(PAUSE);
+        }
+        true
+    }
+}
+
+/// How many of the newest layers are taken in by one with `changes`, and with no more than `most` bytes of others.
+fn taken_in(layers: &[Arc<Layer>], changes: &[(&Key, &Change)], most: u64) -> usize {
+    let mut size: u64 = changes.iter().map(|(_, change)| entry_bytes(change.put.as_ref())).sum();
+    let mut taken = 0;
+    let mut in_all = 0;
+    for layer in layers.iter().rev() {
+        in_all += layer.bytes;
+        if layer.bytes > SMALL_BYTES.max(size.saturating_mul(TIMES)) || in_all > most {
             break;
         }
-        count += 1;
+        size += layer.bytes;
+        taken += 1;
     }
-    count
+    taken
+}
+
+/// Changes as a layer has them, without those that leave no trace: what has ended and is in no layer.
+fn run_of<'a>(changes: &'a [(&'a Key, &'a Change)], now: Timestamp) -> Run<'a> {
+    let entries = changes.iter().filter(move |(_, change)| {
+        change.maybe_in_snapshot || change.alive_at(now).is_some()
+    });
+    Box::new(entries.map(|(key, change)| Ok(entry_of(key, change))))
+}
+
+/// Writes what matters of `entries`. What has ended leaves a removal, unless there is nothing below.
+fn copy(
+    mut entries: Merged<'_>,
+    writer: &mut LayerWriter,
+    nothing_below: bool,
+    now: Timestamp,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<bool, SnapshotError> {
+    while let Some(mut entry) = entries.next_entry()? {
+        if entry.alive_at(now).is_none() {
+            if nothing_below {
+                continue;
+            }
+            entry.put = None;
+        }
+        if writer.add(&entry)? && !goes_on() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::store::embedded::disk::{Disk, RealDisk, SegmentFile, Step};
+use crate::store::embedded::disk::{Disk, RealDisk, DiskFile, Step};
 
 /// Long after a slow machine would have done it.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(120);
@@ -23,7 +23,7 @@ pub(super) enum Operation {
     Remove,
     SyncFile,
     SyncDir,
-    RenameDir,
+    Rename,
 }
 
 #[derive(Clone, Default)]
@@ -152,11 +152,11 @@ impl FaultyDisk {
 }
 
 impl Disk for FaultyDisk {
-    fn create_segment(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
+    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         self.attempt(Operation::Create)?;
-        let file = RealDisk.create_segment(path, bytes)?;
+        let file = RealDisk.create(path, bytes)?;
         self.did(Operation::Create, path);
-        Ok(Box::new(FaultySegment { file, path: path.to_owned(), disk: self.clone() }))
+        Ok(Box::new(FaultyFile { file, path: path.to_owned(), disk: self.clone() }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -180,10 +180,10 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
-    fn rename_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.attempt(Operation::RenameDir)?;
-        RealDisk.rename_dir(from, to)?;
-        self.did(Operation::RenameDir, to);
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.attempt(Operation::Rename)?;
+        RealDisk.rename(from, to)?;
+        self.did(Operation::Rename, to);
         Ok(())
     }
 
@@ -195,13 +195,13 @@ impl Disk for FaultyDisk {
     }
 }
 
-struct FaultySegment {
-    file: Box<dyn SegmentFile>,
+struct FaultyFile {
+    file: Box<dyn DiskFile>,
     path: PathBuf,
     disk: FaultyDisk,
 }
 
-impl SegmentFile for FaultySegment {
+impl DiskFile for FaultyFile {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if let Err(error) = self.disk.attempt(Operation::Write) {
             let written = self.disk.script().written_before_failing.min(bytes.len());

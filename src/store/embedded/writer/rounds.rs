@@ -9,7 +9,7 @@ use super::super::copy::CopyRequest;
 use super::super::message::RoundReply;
 use super::super::round::Job;
 use super::super::segment::Segment;
-use super::super::snapshot::Round;
+use super::super::snapshot::{Covered, Round};
 use super::Writer;
 
 /// The most segments that wait for a snapshot round. When there are so many, batches wait for
@@ -128,7 +128,8 @@ impl Writer {
         let Some(segment) = self.journal.end_of_round() else { return false };
         let next = Changes::with_room_for(self.recent.len().min(MOST_EXPECTED_KEYS));
         let changes = Arc::new(std::mem::replace(&mut self.recent, next));
-        let round = Round { changes, segment, sequence: self.journal.last_sequence(), paced };
+        let covered = Covered { segment, sequence: self.journal.last_sequence() };
+        let round = Round { changes, covered, paced };
         let replies = std::mem::take(&mut self.next_round_replies);
         let request = self.next_copy.take();
         let copying = request.as_ref().map(|request| request.progress.clone());
@@ -164,7 +165,7 @@ impl Writer {
         }
         match result {
             Ok(()) => {
-                self.covered = running.round.segment;
+                self.covered = running.round.covered.segment;
                 let _ = self.jobs.send(Job::Discard(running.round.changes));
                 let now = self.clock.now();
                 self.unanswered.retain(|_, gc_after| now < *gc_after);

@@ -1,0 +1,224 @@
+//! What is in the file of a layer. Integers are little-endian, checksums CRC-32C.
+//!
+//! ```text
+//! "owlayer1" 8 | first segment 8 | last segment 8 | last sequence 8 | checksum of these 4
+//! then blocks:  "owB1" 4 | checksum 4 | body length 4 | entries 4 | body
+//! then the end: "owE1" 4 | checksum 4 | blocks 8 | entries 8
+//! ```
+//! The checksums of blocks and of the end cover what is behind them, and begin with that of the header: a block
+//! of another layer is none of this one. The body of a block is its entries, in the order of their keys:
+//! ```text
+//! kind 1 | record (1) or removed (0) 1 | service 4 | subject 8 | sequence 8 | gc after 8 | length 4 | record
+//! ```
+
+use bytes::Bytes;
+
+use super::Covered;
+use crate::domain::{ServiceId, Timestamp};
+use crate::store::{Key, Kind, Subject};
+
+const HEADER_MAGIC: [u8; 8] = *b"owlayer1";
+const BLOCK_MAGIC: [u8; 4] = *b"owB1";
+const END_MAGIC: [u8; 4] = *b"owE1";
+
+/// Bytes before the first block.
+pub(super) const HEADER_BYTES: usize = 36;
+
+/// Bytes of a block before its body.
+pub(super) const BLOCK_HEAD_BYTES: usize = 16;
+
+/// Bytes of the end.
+pub(super) const END_BYTES: usize = 24;
+
+/// Bytes of an entry before its record.
+const ENTRY_HEAD_BYTES: usize = 34;
+
+/// Where the bytes that a checksum covers begin, in a block and in the end.
+const CHECKED_FROM: usize = 8;
+
+/// What a layer says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    /// The first journal segment whose changes it has; 0 for the layer that has everything before, too.
+    pub(super) first: u64,
+    /// The last one, and the last sequence in it.
+    pub(super) covered: Covered,
+}
+
+impl Header {
+    pub(super) fn encode(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&HEADER_MAGIC);
+        bytes[8..16].copy_from_slice(&self.first.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.covered.segment.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.covered.sequence.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[..32]);
+        bytes[32..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// The header that `bytes` are, if they are an undamaged one.
+    pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let mut rest = Fields(&bytes[8..]);
+        let (first, segment, sequence) = (rest.u64()?, rest.u64()?, rest.u64()?);
+        let header = Self { first, covered: Covered { segment, sequence } };
+        // The journal goes on behind both.
+        let counts_on = first <= segment && segment.max(sequence) < u64::MAX;
+        (counts_on && header.encode() == *bytes).then_some(header)
+    }
+
+    /// What the checksums of the blocks and of the end begin with.
+    pub(super) fn seed(self) -> u32 {
+        crc32c::crc32c(&self.encode())
+    }
+}
+
+/// What a layer has under one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store::embedded) struct Entry {
+    pub(in crate::store::embedded) key: Key,
+    /// The frame it was written in, which is its revision.
+    pub(in crate::store::embedded) sequence: u64,
+    /// From when on it no longer matters.
+    pub(in crate::store::embedded) gc_after: Timestamp,
+    /// The record. `None`: whatever older layers have under the key is no longer there.
+    pub(in crate::store::embedded) put: Option<Bytes>,
+}
+
+impl Entry {
+    /// The record, if there is one and it still matters at `now`.
+    pub(in crate::store::embedded) fn alive_at(&self, now: Timestamp) -> Option<&Bytes> {
+        self.put.as_ref().filter(|_| now < self.gc_after)
+    }
+}
+
+/// How many bytes an entry with this record takes.
+pub(super) fn entry_bytes(record: Option<&Bytes>) -> u64 {
+    // No record is longer than a frame of the journal.
+    (ENTRY_HEAD_BYTES + record.map_or(0, Bytes::len)) as u64
+}
+
+/// Entries that are being put together to a block.
+#[derive(Default)]
+pub(super) struct BlockBuilder {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+impl BlockBuilder {
+    /// Adds `entry`, whose record is no longer than a frame of the journal.
+    pub(super) fn add(&mut self, entry: &Entry) {
+        if self.bytes.is_empty() {
+            self.bytes.extend_from_slice(&[0; BLOCK_HEAD_BYTES]);
+        }
+        let record = entry.put.as_deref().unwrap_or_default();
+        let mut head = [0; ENTRY_HEAD_BYTES];
+        head[0] = entry.key.kind as u8;
+        head[1] = u8::from(entry.put.is_some());
+        head[2..6].copy_from_slice(&entry.key.service.get().to_le_bytes());
+        head[6..14].copy_from_slice(&entry.key.subject.0.to_le_bytes());
+        head[14..22].copy_from_slice(&entry.sequence.to_le_bytes());
+        head[22..30].copy_from_slice(&entry.gc_after.as_millis().to_le_bytes());
+        head[30..].copy_from_slice(&length_field(record.len()));
+        self.bytes.extend_from_slice(&head);
+        self.bytes.extend_from_slice(record);
+        self.entries += 1;
+    }
+
+    /// How many bytes the block has so far; none without entries.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The block, of a layer with this seed.
+    pub(super) fn finish(&mut self, seed: u32) -> &[u8] {
+        let body = length_field(self.bytes.len() - BLOCK_HEAD_BYTES);
+        self.bytes[..4].copy_from_slice(&BLOCK_MAGIC);
+        self.bytes[8..12].copy_from_slice(&body);
+        self.bytes[12..16].copy_from_slice(&self.entries.to_le_bytes());
+        let checksum = crc32c::crc32c_append(seed, &self.bytes[CHECKED_FROM..]);
+        self.bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+        &self.bytes
+    }
+
+    /// Begins the next one.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries = 0;
+    }
+}
+
+/// A length that is never more than four bytes can say. A longer one would become one that no block can have,
+/// which the reader refuses.
+fn length_field(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+/// How long the body of the block is that begins with `head`; `None` if no block does.
+pub(super) fn body_bytes(head: &[u8; BLOCK_HEAD_BYTES]) -> Option<usize> {
+    let (magic, rest) = head.split_first_chunk::<4>()?;
+    let length = Fields(&rest[4..]).u32()?;
+    if *magic == BLOCK_MAGIC { usize::try_from(length).ok() } else { None }
+}
+
+/// The entries of a whole block of a layer with this seed; `None` if it is none.
+pub(super) fn entries(block: &Bytes, seed: u32) -> Option<Vec<Entry>> {
+    let head = block.first_chunk::<BLOCK_HEAD_BYTES>()?;
+    let mut fields = Fields(&head[4..]);
+    let (checksum, _, count) = (fields.u32()?, fields.u32()?, fields.u32()?);
+    if body_bytes(head)? != block.len() - BLOCK_HEAD_BYTES
+        || crc32c::crc32c_append(seed, &block[CHECKED_FROM..]) != checksum
+    {
+        return None;
+    }
+    let mut at = BLOCK_HEAD_BYTES;
+    let entry = |_| entry(block, &mut at);
+    let entries = (0..count).map(entry).collect::<Option<Vec<Entry>>>()?;
+    (at == block.len()).then_some(entries)
+}
+
+fn entry(block: &Bytes, at: &mut usize) -> Option<Entry> {
+    let mut fields = Fields(block.get(*at..)?);
+    let [kind, put] = fields.array()?;
+    let (service, subject) = (ServiceId::new(fields.u32()?), Subject(fields.u64()?));
+    let (sequence, gc_after) = (fields.u64()?, Timestamp::from_millis(fields.u64()?));
+    let length = usize::try_from(fields.u32()?).ok()?;
+    let from = *at + ENTRY_HEAD_BYTES;
+    *at = from.checked_add(length).filter(|end| *end <= block.len())?;
+    let put = match put {
+        1 => Some(block.slice(from..*at)),
+        0 if length == 0 => None,
+        _ => return None,
+    };
+    Some(Entry { key: Key { kind: Kind::from_u8(kind)?, service, subject }, sequence, gc_after, put })
+}
+
+/// The end of a layer with so many blocks and entries.
+pub(super) fn end(blocks: u64, entries: u64, seed: u32) -> [u8; END_BYTES] {
+    let mut bytes = [0; END_BYTES];
+    bytes[..4].copy_from_slice(&END_MAGIC);
+    bytes[8..16].copy_from_slice(&blocks.to_le_bytes());
+    bytes[16..].copy_from_slice(&entries.to_le_bytes());
+    let checksum = crc32c::crc32c_append(seed, &bytes[CHECKED_FROM..]);
+    bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// Takes fields off the front of bytes.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
