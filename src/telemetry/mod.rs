@@ -4,7 +4,6 @@
 //! they are asked to trace, and a request contains a code.
 
 use std::io::IsTerminal;
-use std::panic::{Location, PanicHookInfo};
 
 use tracing::Level;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};

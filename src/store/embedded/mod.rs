@@ -211,12 +211,12 @@ impl Reader {
             .map(|(key, _)| key)
             .collect();
         let mut found = self.snapshot.find(&unchanged).map_err(|error| unreadable(&error))?.into_iter();
-        let one = |change: Option<Change>| match change {
-            Some(change) => change.alive_at(now).map(|record| (Revision(change.sequence), record.clone())),
-            None => {
-                let entry = found.next().flatten()?;
-                entry.alive_at(now).map(|record| (Revision(entry.sequence), record.clone()))
+        let one = |change: Option<Change>| {
+            if let Some(change) = change {
+                return change.alive_at(now).map(|record| (Revision(change.sequence), record.clone()));
             }
+            let entry = found.next().flatten()?;
+            entry.alive_at(now).map(|record| (Revision(entry.sequence), record.clone()))
         };
         Ok(changes.into_iter().map(one).collect())
     }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::error::OpenError;
+use super::frame;
 use super::replay::replay;
 use super::snapshot::Covered;
-use super::frame;
 use crate::domain::Timestamp;
 use crate::store::Key;
 
@@ -69,4 +69,3 @@ pub fn frame(bytes: &[u8]) -> Option<(Vec<Key>, usize)> {
     let records = frame.records()?;
     Some((records.into_iter().map(|record| record.key).collect(), frame.bytes))
 }
-

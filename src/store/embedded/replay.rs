@@ -58,8 +58,7 @@ pub(super) fn replay(
     let (obsolete, numbers): (Vec<u64>, Vec<u64>) =
         numbers.into_iter().partition(|number| *number <= covered.segment);
     let newest = numbers.last().copied().unwrap_or(0).max(covered.segment + 1);
-    let missing =
-        (covered.segment + 1..=newest).find(|number| numbers.binary_search(number).is_err());
+    let missing = (covered.segment + 1..=newest).find(|number| numbers.binary_search(number).is_err());
     if let Some(number) = missing {
         return Err(OpenError::SegmentMissing { path: segment::path(journal, number) });
     }

@@ -111,9 +111,9 @@ impl Snapshot {
             progress(entries);
         };
         // The first of several errors is the oldest layer's.
-        Self::examine(path, disk, now, &mut see).map_err(|errors| errors.into_iter().next().unwrap_or_else(|| {
-            SnapshotError::Failed("it was not read".into())
-        }))
+        Self::examine(path, disk, now, &mut see).map_err(|errors| {
+            errors.into_iter().next().unwrap_or_else(|| SnapshotError::Failed("it was not read".into()))
+        })
     }
 
     /// The same, and shows `see` every entry of every layer, and which file it is in. Says all that is wrong.

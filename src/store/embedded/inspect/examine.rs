@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::super::changes::Changes;
 use super::super::disk::{Disk, RealDisk};
 use super::super::error::OpenError;
-use super::super::snapshot::{self, Snapshot};
 use super::super::replay;
+use super::super::snapshot::{self, Snapshot};
 use super::finding::{Finding, RESTORE};
 use super::journal::Look;
 use super::{ReadOnly, State};
@@ -133,7 +133,7 @@ impl ReadOnly {
     ) -> Result<Option<Snapshot>, OpenError> {
         let mut records = 0;
         let mut see = |path: &Path, entry: &snapshot::Entry| {
-            let Some(record) = entry.put.clone() else { return None };
+            let record = entry.put.clone()?;
             records += 1;
             let entry = Entry { key: entry.key, gc_after: entry.gc_after, record };
             judge(&entry).err().map(|what| Finding::new(path, what, RESTORE))

@@ -37,11 +37,9 @@ enum Failed {
 }
 
 fn attempt<T>(path: &Path, fill: impl Fn(File) -> Result<T, OpenError>) -> Result<T, Failed> {
-    let file = nameless(path).map_err(|error| Failed::NoPlace(error.to_string()))?;
-    fill(file).map_err(|error| match error {
-        OpenError::SnapshotRefused { detail, .. }
-            if refusal_in(&detail).is_some_and(is_of_a_full_disk) =>
-        {
+    let to = nameless(path).map_err(|error| Failed::NoPlace(error.to_string()))?;
+    fill(to).map_err(|error| match error {
+        OpenError::SnapshotRefused { detail, .. } if refusal_in(&detail).is_some_and(is_of_a_full_disk) => {
             Failed::NoPlace(detail)
         }
         error => Failed::Other(error),

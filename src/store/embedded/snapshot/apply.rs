@@ -19,8 +19,9 @@ pub(in crate::store::embedded) const PAUSE: Duration = Duration::from_micros(500
 /// layer to layer, and each record is written again about as many times as there are layers.
 const TIMES: u64 = 2;
 
-/// Layers of this size are taken in whatever is above them.
-const SMALL_BYTES: u64 = 128 * 1024;
+/// Layers of this size are taken in whatever is above them. A smaller one in unit tests: there few records are to make
+/// many layers.
+const SMALL_BYTES: u64 = if cfg!(test) { 512 } else { 128 * 1024 };
 
 /// With so many layers a round takes some in, or fails.
 const MOST_LAYERS: usize = 64;
@@ -127,9 +128,8 @@ fn taken_in(layers: &[Arc<Layer>], changes: &[(&Key, &Change)], most: u64) -> us
 
 /// Changes as a layer has them, without those that leave no trace: what has ended and is in no layer.
 fn run_of<'a>(changes: &'a [(&'a Key, &'a Change)], now: Timestamp) -> Run<'a> {
-    let entries = changes.iter().filter(move |(_, change)| {
-        change.maybe_in_snapshot || change.alive_at(now).is_some()
-    });
+    let entries =
+        changes.iter().filter(move |(_, change)| change.maybe_in_snapshot || change.alive_at(now).is_some());
     Box::new(entries.map(|(key, change)| Ok(entry_of(key, change))))
 }
 

@@ -48,7 +48,8 @@ pub(super) fn look(directory: &Path) -> Result<Found, SnapshotError> {
             _ => {}
         }
     }
-    let layers = chain(&all).map_err(|detail| SnapshotError::Damaged { path: directory.to_owned(), detail })?;
+    let layers =
+        chain(&all).map_err(|detail| SnapshotError::Damaged { path: directory.to_owned(), detail })?;
     let others = all.into_iter().filter(|range| !layers.contains(range));
     left_over.extend(others.map(|(first, last)| directory.join(name(first, last))));
     Ok(Found { layers, left_over })
@@ -98,7 +99,10 @@ mod tests {
         assert!(chain(&[]).unwrap_err().contains("its first layer is missing"));
         assert!(chain(&[(1, 4)]).unwrap_err().contains("begins with segment 0 is missing"));
         let gap = chain(&[(0, 4), (6, 7)]).unwrap_err();
-        assert!(gap.contains("begins with segment 5 is missing, though 0000000006-0000000007.layer"), "{gap}");
+        assert!(
+            gap.contains("begins with segment 5 is missing, though 0000000006-0000000007.layer"),
+            "{gap}"
+        );
         // Such overlaps are never written.
         assert!(chain(&[(0, 4), (3, 7)]).is_err());
         assert!(chain(&[(0, u64::MAX)]).is_ok());

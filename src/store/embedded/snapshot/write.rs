@@ -11,8 +11,8 @@ use crate::domain::Timestamp;
 use crate::store::Key;
 use crate::store::embedded::disk::{Disk, DiskFile, Step};
 
-/// A block is closed when it has so many bytes.
-const BLOCK_BYTES: usize = 64 * 1024;
+/// A block is closed when it has so many bytes. Fewer in unit tests: there few records are to make many blocks.
+const BLOCK_BYTES: usize = if cfg!(test) { 2 * 1024 } else { 64 * 1024 };
 
 /// What was written is synced whenever it has so many bytes more. A sync of the journal waits for what the file system
 /// has not written yet, also of other files; so there is never much of it.

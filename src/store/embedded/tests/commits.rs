@@ -188,6 +188,5 @@ fn when_the_store_is_closed_writes_are_refused_and_the_next_start_has_nothing_to
     // The directory is free as soon as it is closed.
     world.open();
     world.assert_as_expected();
-    let account = world.store().snapshot.account().unwrap();
-    assert_eq!(account.entries, 2);
+    assert_eq!(entries(&world), 2);
 }

@@ -48,7 +48,7 @@ fn when_a_killed_process_left_segments_that_the_snapshot_covers_it_is_synced_bef
     let (covered, dir) = (Arc::new(Mutex::new(None)), world.dir());
     let taken = covered.clone();
     world.disk.on_step(move |step| {
-        if step == Step::CoveredAndSynced {
+        if step == Step::NamedAndSynced {
             *taken.lock().unwrap() = Some(copy_of(&dir));
         }
     });
@@ -59,27 +59,34 @@ fn when_a_killed_process_left_segments_that_the_snapshot_covers_it_is_synced_bef
     let options = world.options(&copy.path().join("data"));
     let store = EmbeddedStore::open_on(&options, Arc::new(disk.clone())).unwrap();
     let events = disk.take_events();
-    let synced = position(&events, |event| *event == Event::Did(Operation::SyncFile, "db".into()));
+    let layer = name_of(layers(&copy.path().join("data")).last().unwrap());
+    let synced = position(&events, |event| *event == Event::Did(Operation::SyncFile, layer.clone()));
+    let named = position(&events, |event| *event == Event::Did(Operation::SyncDir, "snapshot".into()));
     let removed = position(&events, |event| matches!(event, Event::Did(Operation::Remove, _)));
-    assert!(synced < removed, "{events:?}");
+    assert!(synced < named && named < removed, "{events:?}");
     assert_eq!(world.contents_of(&store), world.expected);
 }
 
 #[test]
-fn when_a_round_says_what_the_snapshot_covers_that_is_on_the_disk_before_and_segments_go_after() {
+fn a_layer_is_on_the_disk_before_it_has_its_name_and_its_name_is_before_anything_goes() {
     let mut world = World::new();
     world.put(1, "one");
     world.disk.take_events();
     world.round().unwrap();
     let events = world.disk.take_events();
-    let reached = |step| position(&events, |event| *event == Event::Reached(step));
-    let synced_between = |from: usize, to: usize| {
-        events[from..to].contains(&Event::Did(Operation::SyncFile, "db".into()))
-            && events[from..to].contains(&Event::Did(Operation::SyncDir, "snapshot".into()))
+    let did = |operation, name: &str| {
+        let wanted = Event::Did(operation, name.into());
+        position(&events, |event| *event == wanted)
     };
-    assert!(synced_between(reached(Step::Written), reached(Step::Covered)), "{events:?}");
+    let (new, layer) = ("0000000000-0000000001.new", "0000000000-0000000001.layer");
+    let last_write = events.iter().rposition(|event| *event == Event::Did(Operation::Write, new.into()));
+    assert!(last_write.unwrap() < did(Operation::Sync, new), "{events:?}");
+    let named = did(Operation::Rename, layer);
+    assert!(did(Operation::Sync, new) < named, "{events:?}");
+    let name_synced = did(Operation::SyncDir, "snapshot");
+    assert!(named < name_synced, "{events:?}");
     let removed = position(&events, |event| matches!(event, Event::Did(Operation::Remove, _)));
-    assert!(synced_between(reached(Step::Covered), removed), "{events:?}");
+    assert!(name_synced < removed, "{events:?}");
     assert!(events[removed..].contains(&Event::Did(Operation::SyncDir, "journal".into())), "{events:?}");
 }
 
@@ -99,9 +106,9 @@ fn when_a_directory_is_made_each_state_is_on_the_disk_before_what_comes_next() {
         let what = match operation {
             Operation::SyncFile if path.ends_with("FORMAT.new") => state("FORMAT.new") + " written",
             Operation::SyncDir if path == dir => state("FORMAT") + " named",
-            Operation::SyncFile if path.ends_with("db") => "snapshot".to_owned(),
+            Operation::SyncDir if path.ends_with("snapshot") => "snapshot".to_owned(),
             Operation::SyncDir if path.ends_with("journal") => "journal".to_owned(),
-            Operation::Sync => "change set".to_owned(),
+            Operation::Sync if path.extension() == Some("seg".as_ref()) => "change set".to_owned(),
             _ => return,
         };
         let mut seen = log.lock().unwrap();
@@ -121,6 +128,8 @@ fn when_a_directory_is_made_each_state_is_on_the_disk_before_what_comes_next() {
             "journal",
             "state = complete written",
             "state = complete named",
+            // Here it is opened as at every start.
+            "snapshot",
             "journal",
             "change set",
         ]
@@ -137,7 +146,9 @@ fn when_a_change_set_is_answered_the_segment_was_synced_after_the_write() {
         let events = world.disk.take_events();
         let on_segments: Vec<&Event> = events
             .iter()
-            .filter(|event| matches!(event, Event::Did(Operation::Write | Operation::Sync, _)))
+            .filter(|event| {
+                matches!(event, Event::Did(Operation::Write | Operation::Sync, name) if name.contains(".seg"))
+            })
             .collect();
         let [Event::Did(Operation::Write, written), Event::Did(Operation::Sync, synced)] = on_segments[..]
         else {

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::store::embedded::disk::{Disk, RealDisk, DiskFile, Step};
+use crate::store::embedded::disk::{Disk, DiskFile, RealDisk, Step};
+
+/// The directory of the snapshot.
+const SNAPSHOT: &str = "snapshot";
 
 /// Long after a slow machine would have done it.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(120);
@@ -50,12 +53,23 @@ pub(super) enum Event {
     Reached(Step),
 }
 
+/// Which operations fail.
+struct Fault {
+    operation: Operation,
+    /// On a file or directory with this in its path.
+    on: &'static str,
+    with: Errno,
+    /// So often; `None` for always.
+    times: Option<u32>,
+}
+
 #[derive(Default)]
 struct Script {
-    failing: HashMap<Operation, Errno>,
+    faults: Vec<Fault>,
     /// How much of a write reaches the file before it fails.
     written_before_failing: usize,
-    counts: HashMap<Operation, u64>,
+    /// How often each was tried, on the snapshot and on all else.
+    counts: HashMap<(Operation, bool), u64>,
     syncs_held: bool,
     panicking: Option<Operation>,
     events: Vec<Event>,
@@ -64,7 +78,21 @@ struct Script {
 impl FaultyDisk {
     /// From now on every such operation fails.
     pub(super) fn fail(&self, operation: Operation, with: Errno) {
-        self.script().failing.insert(operation, with);
+        self.fault(operation, "", with, None);
+    }
+
+    /// From now on every such operation fails that is about the snapshot.
+    pub(super) fn fail_snapshot(&self, operation: Operation, with: Errno) {
+        self.fault(operation, SNAPSHOT, with, None);
+    }
+
+    /// The next such operation fails that is about the snapshot.
+    pub(super) fn fail_snapshot_once(&self, operation: Operation, with: Errno) {
+        self.fault(operation, SNAPSHOT, with, Some(1));
+    }
+
+    fn fault(&self, operation: Operation, on: &'static str, with: Errno, times: Option<u32>) {
+        self.script().faults.push(Fault { operation, on, with, times });
     }
 
     /// From now on every write fails after `bytes` bytes.
@@ -80,12 +108,17 @@ impl FaultyDisk {
 
     /// Everything works again.
     pub(super) fn heal(&self) {
-        self.script().failing.clear();
+        self.script().faults.clear();
     }
 
-    /// How many such operations were tried.
+    /// How many such operations were tried, but for those on the snapshot.
     pub(super) fn count(&self, operation: Operation) -> u64 {
-        self.script().counts.get(&operation).copied().unwrap_or(0)
+        self.script().count(operation, false)
+    }
+
+    /// How many such operations were tried on the snapshot.
+    pub(super) fn count_snapshot(&self, operation: Operation) -> u64 {
+        self.script().count(operation, true)
     }
 
     /// From now on syncs of segments do not return.
@@ -101,7 +134,7 @@ impl FaultyDisk {
     /// Returns when that many such operations have been tried.
     pub(super) fn wait_for(&self, operation: Operation, count: u64) {
         let mut script = self.script();
-        while script.counts.get(&operation).copied().unwrap_or(0) < count {
+        while script.count(operation, false) < count {
             let (changed, timeout) = self.shared.changed.wait_timeout(script, HANGS_AFTER).unwrap();
             assert!(!timeout.timed_out(), "{operation:?} was never tried");
             script = changed;
@@ -135,11 +168,12 @@ impl FaultyDisk {
         self.shared.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn attempt(&self, operation: Operation) -> io::Result<()> {
+    fn attempt(&self, operation: Operation, path: &Path) -> io::Result<()> {
         let mut script = self.script();
-        *script.counts.entry(operation).or_default() += 1;
+        let on_snapshot = is_in(path, SNAPSHOT);
+        *script.counts.entry((operation, on_snapshot)).or_default() += 1;
         self.shared.changed.notify_all();
-        while operation == Operation::Sync && script.syncs_held {
+        while operation == Operation::Sync && !on_snapshot && script.syncs_held {
             script = self.shared.changed.wait(script).unwrap();
         }
         if script.panicking == Some(operation) {
@@ -147,41 +181,58 @@ impl FaultyDisk {
             drop(script);
             panic!("{operation:?} panics on request");
         }
-        script.failing.get(&operation).map_or(Ok(()), |errno| Err((*errno).into()))
+        let is_meant = |fault: &&mut Fault| {
+            let on = fault.on.is_empty() || is_in(path, fault.on);
+            fault.operation == operation && on && fault.times != Some(0)
+        };
+        script.faults.iter_mut().find(is_meant).map_or(Ok(()), |fault| {
+            fault.times = fault.times.map(|times| times - 1);
+            Err(fault.with.into())
+        })
+    }
+}
+
+fn is_in(path: &Path, folder: &str) -> bool {
+    path.components().any(|part| part.as_os_str() == folder)
+}
+
+impl Script {
+    fn count(&self, operation: Operation, on_snapshot: bool) -> u64 {
+        self.counts.get(&(operation, on_snapshot)).copied().unwrap_or(0)
     }
 }
 
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
-        self.attempt(Operation::Create)?;
+        self.attempt(Operation::Create, path)?;
         let file = RealDisk.create(path, bytes)?;
         self.did(Operation::Create, path);
         Ok(Box::new(FaultyFile { file, path: path.to_owned(), disk: self.clone() }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.attempt(Operation::Remove)?;
+        self.attempt(Operation::Remove, path)?;
         RealDisk.remove(path)?;
         self.did(Operation::Remove, path);
         Ok(())
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
-        self.attempt(Operation::SyncFile)?;
+        self.attempt(Operation::SyncFile, path)?;
         RealDisk.sync_file(path)?;
         self.did(Operation::SyncFile, path);
         Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.attempt(Operation::SyncDir)?;
+        self.attempt(Operation::SyncDir, path)?;
         RealDisk.sync_dir(path)?;
         self.did(Operation::SyncDir, path);
         Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.attempt(Operation::Rename)?;
+        self.attempt(Operation::Rename, to)?;
         RealDisk.rename(from, to)?;
         self.did(Operation::Rename, to);
         Ok(())
@@ -203,7 +254,7 @@ struct FaultyFile {
 
 impl DiskFile for FaultyFile {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if let Err(error) = self.disk.attempt(Operation::Write) {
+        if let Err(error) = self.disk.attempt(Operation::Write, &self.path) {
             let written = self.disk.script().written_before_failing.min(bytes.len());
             self.file.write_at(&bytes[..written], offset)?;
             return Err(error);
@@ -214,14 +265,14 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.disk.attempt(Operation::Sync)?;
+        self.disk.attempt(Operation::Sync, &self.path)?;
         self.file.sync()?;
         self.disk.did(Operation::Sync, &self.path);
         Ok(())
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.disk.attempt(Operation::Cut)?;
+        self.disk.attempt(Operation::Cut, &self.path)?;
         self.file.cut(length)?;
         self.disk.did(Operation::Cut, &self.path);
         Ok(())

@@ -6,8 +6,9 @@ mod copies;
 mod disk_trouble;
 mod durability;
 mod endings;
+mod layers;
+mod merging;
 mod model;
-mod rewrites;
 mod rounds;
 mod start;
 mod torn;
@@ -241,7 +242,7 @@ fn copy_into(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy_into(&entry.path(), &target);
         } else if entry.file_name() != "lock" {
-            // sled may remove one of its old files at any time.
+            // A round may remove a file at any time.
             match fs::copy(entry.path(), target) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 result => drop(result.unwrap()),
@@ -252,8 +253,21 @@ fn copy_into(from: &Path, to: &Path) {
 
 /// The segments of a data directory, oldest first.
 fn segments(dir: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(dir.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    sorted(&dir.join("journal"))
+}
+
+/// The layers of a data directory, oldest first.
+fn layers(dir: &Path) -> Vec<PathBuf> {
+    sorted(&dir.join("snapshot"))
+}
+
+fn sorted(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
+}
+
+/// How many entries the snapshot has.
+fn entries(world: &World) -> u64 {
+    world.store().snapshot.entries()
 }

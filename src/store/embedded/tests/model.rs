@@ -44,6 +44,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         Operation::Remove,
         Operation::SyncFile,
         Operation::SyncDir,
+        Operation::Rename,
     ])
 }
 

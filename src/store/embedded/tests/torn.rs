@@ -2,10 +2,10 @@
 //! refused.
 
 use super::*;
-use crate::store::embedded::account::Account;
 use crate::store::embedded::frame;
 use crate::store::embedded::replay;
 use crate::store::embedded::segment::HEADER_BYTES;
+use crate::store::embedded::snapshot::Covered;
 
 /// What stands where a write was torn.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +116,7 @@ fn when_a_byte_of_the_journal_flips_the_store_opens_with_what_was_acknowledged_o
 fn when_the_store_was_closed_in_order_damage_of_the_last_commit_is_found_too() {
     let mut history = History::of_six_commits();
     // The last round fails, so that the commits are still in the journal.
-    history.world.disk.fail(faulty::Operation::SyncFile, rustix::io::Errno::IO);
+    history.world.disk.fail_snapshot(faulty::Operation::Sync, rustix::io::Errno::IO);
     let closed = history.world.close().unwrap_err();
     assert!(closed.to_string().contains("nothing is lost"), "{closed}");
     let dir = history.world.dir();
@@ -304,7 +304,7 @@ impl History {
 
 /// What replaying the journal of a copy gives. It has seen no snapshot round.
 fn replayed(copy: &TempDir) -> Result<Contents, OpenError> {
-    let replayed = replay::replay(&copy.path().join("data/journal"), &Account::default(), |_| {})?;
+    let replayed = replay::replay(&copy.path().join("data/journal"), Covered::default(), |_| {})?;
     let sorted = replayed.changes.sorted();
     let alive = sorted.into_iter().filter_map(|(key, change)| Some((key.subject.0, change.put.as_ref()?)));
     Ok(alive.map(|(subject, record)| (subject, String::from_utf8(record.to_vec()).unwrap())).collect())

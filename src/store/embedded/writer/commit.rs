@@ -118,6 +118,8 @@ impl Writer {
         if !self.health.journal_in_trouble() {
             return;
         }
+        // It may be the round that has to make room, and that failed for want of it.
+        self.repeat_failed_round();
         match self.make_room(HEADER_BYTES + FRAME_OVERHEAD) {
             // A frame without records.
             Room::Ready => drop(self.append(&[])),

@@ -151,6 +151,13 @@ impl Writer {
         }
     }
 
+    /// Hands it over again, if it failed.
+    pub(super) fn repeat_failed_round(&mut self) {
+        if self.running.as_ref().is_some_and(|running| !running.in_progress) {
+            self.send_round();
+        }
+    }
+
     /// The round that was handed over has ended.
     pub(super) fn round_ended(&mut self, result: Result<(), String>) {
         self.hurried = false;
