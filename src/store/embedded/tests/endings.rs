@@ -80,7 +80,7 @@ fn when_one_record_changes_now_and_then_all_that_have_ended_leave_the_snapshot()
 
 #[test]
 fn when_records_keep_coming_and_ending_few_dead_ones_are_in_the_snapshot() {
-    const NEW: u64 = 2_000;
+    const NEW: u64 = 400;
     const LIVES: u64 = 20;
     let mut world = World::with_segments_of(1024 * 1024);
     for turn in 0..80 {

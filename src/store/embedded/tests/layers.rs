@@ -111,7 +111,7 @@ fn sizes_of_layers_double_and_a_store_that_is_closed_writes_only_what_is_new() {
     let mut most = 0;
     for turn in 0..60 {
         let changes: Vec<(u64, Option<&str>)> =
-            (turn * 2_000..(turn + 1) * 2_000).map(|subject| (subject, Some(text.as_str()))).collect();
+            (turn * 200..(turn + 1) * 200).map(|subject| (subject, Some(text.as_str()))).collect();
         world.batch(&changes).unwrap();
         world.round().unwrap();
         most = most.max(layers(&world.dir()).len());

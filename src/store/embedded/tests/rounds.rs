@@ -236,7 +236,7 @@ fn when_segments_fill_up_rounds_begin_by_themselves_and_the_disk_stays_bounded()
 
 #[test]
 fn when_records_are_rewritten_in_many_rounds_the_snapshot_stays_bounded() {
-    const RECORDS: u64 = 1000;
+    const RECORDS: u64 = 200;
     let mut world = World::with_segments_of(1024 * 1024);
     for turn in 0..40 {
         let text = format!("{turn:0500}");
@@ -245,8 +245,8 @@ fn when_records_are_rewritten_in_many_rounds_the_snapshot_stays_bounded() {
     }
     world.assert_as_expected();
     let (bytes, files) = size_and_files(&world.dir().join("snapshot"));
-    // Twenty MiB were written for half a MiB of records.
-    assert!(bytes <= 2 * 1024 * 1024, "the snapshot takes {bytes} bytes");
+    // Four MiB were written for a tenth of a MiB of records.
+    assert!(bytes <= 512 * 1024, "the snapshot takes {bytes} bytes");
     assert!(files <= 3, "the snapshot has {files} files");
 }
 
