@@ -59,8 +59,10 @@ fn body(input: &[u8]) {
     let Some((claimed, body)) = input.split_first() else { return };
     let claimed = u32::from(*claimed);
     let block = RANGE.block(claimed, body);
-    let bytes = [RANGE.header(), block, RANGE.end(1, claimed.into())].concat();
-    let Ok(found) = read_one(RANGE, bytes) else { return };
+    let around = |block: Vec<u8>| [RANGE.header(), block, RANGE.end(1, claimed.into())].concat();
+    let other = Range { last: RANGE.last + 1, ..RANGE };
+    assert!(read_one(RANGE, around(other.block(claimed, body))).is_err(), "a block of another layer");
+    let Ok(found) = read_one(RANGE, around(block)) else { return };
     is_in_order(&found);
     let [(_, entries)] = &found.layers[..] else {
         panic!("one layer with entries, not {}", found.layers.len())

@@ -51,7 +51,7 @@ impl Range {
     }
 
     fn checked(self, begin: &[u8], behind: &[u8]) -> Vec<u8> {
-        let checksum = crc32c::crc32c_append(crc32c::crc32c(&self.header()), behind);
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&self.header()[..HEADER - 4]), behind);
         [begin, &checksum.to_le_bytes(), behind].concat()
     }
 
