@@ -48,6 +48,10 @@ struct Arguments {
     /// Run for this long instead, such as `1h`, and see whether memory and disk stay as they are.
     #[arg(long, conflicts_with_all = ["seconds", "rounds", "provider_hangs"], value_parser = soak_length)]
     soak: Option<Duration>,
+    /// In a long run, so many requests per second over all connections, at even distances, instead of as many as the
+    /// server answers. Each connection should have one a second at least, so that no code expires meanwhile.
+    #[arg(long, value_name = "N", requires = "soak", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
     /// Fill a store with a million numbers instead, or as many as are given, and see how they end.
     #[arg(long, num_args = 0..=1, default_missing_value = "1000000", conflicts_with_all = ["soak", "provider_hangs"], value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
     million: Option<u64>,

@@ -162,7 +162,7 @@ async fn watch(server: &Child, data: &Path, ends_in: Duration) {
             server.cpu().as_secs_f64()
         ));
         let differs =
-            |last: &Sample| last.database != sample.database || last.rss.abs_diff(sample.rss) > 1024 * 1024;
+            |last: &Sample| last.snapshot != sample.snapshot || last.rss.abs_diff(sample.rss) > 1024 * 1024;
         if last.as_ref().is_none_or(differs) {
             changed = now();
         }
@@ -198,11 +198,11 @@ impl fmt::Display for Disk<'_> {
         let Self(sample) = self;
         write!(
             f,
-            "{:.1} MiB (journal {:.0}, db {:.1}, snap {:.1})",
+            "{:.1} MiB (journal {:.0}, snapshot {:.1} in {} layers)",
             mib(sample.disk),
             mib(sample.journal),
-            mib(sample.database),
-            mib(sample.snaps)
+            mib(sample.snapshot),
+            sample.layers
         )
     }
 }

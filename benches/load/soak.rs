@@ -1,10 +1,11 @@
-//! A long run under full load: do memory, disk, files and threads stay as they are?
+//! A long run under load: do memory, disk, files and threads stay as they are?
 //!
 //! The numbers turn over many times: most are verified, the others are left to expire, guessed at
 //! or locked out, with a short life of codes and lockouts. A sample is taken every few seconds, and
 //! the last quarter of the run is compared with the second.
 
 mod mix;
+mod pace;
 mod sample;
 mod stored;
 mod verdict;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use self::mix::{Client, Shared};
+use self::pace::Pace;
 use self::sample::Watched;
 use self::stored::Stored;
 use self::verdict::Verdict;
@@ -48,6 +50,7 @@ const PHASES: u32 = 24;
 pub struct Soak {
     machine: Machine,
     connections: u32,
+    rate: Option<u32>,
     length: Duration,
     samples: Vec<Sample>,
     stored: Stored,
@@ -67,7 +70,7 @@ pub async fn measure(arguments: &Arguments, length: Duration) -> Soak {
     let data = home.path().join("data");
     say(&format!("{machine}\nprocess {}, data in {}", server.id(), data.display()));
     let start = now();
-    let shared = Shared::new(start);
+    let shared = Shared::new(start, Pace::of(start, arguments.rate));
     let mut clients = JoinSet::new();
     for index in 0..arguments.connections {
         let client = Client::new(server.address(), index, &twilio, &shared).await;
@@ -80,7 +83,8 @@ pub async fn measure(arguments: &Arguments, length: Duration) -> Soak {
     // As a crash would, so that what is looked at is what was there under load.
     drop(server);
     let stored = Stored::read(&data).await;
-    Soak { machine, connections: arguments.connections, length, samples, stored }
+    let (connections, rate) = (arguments.connections, arguments.rate);
+    Soak { machine, connections, rate, length, samples, stored }
 }
 
 async fn sample_until(
@@ -116,10 +120,11 @@ impl Soak {
     pub fn print(&self) -> bool {
         let verdict = Verdict::of(&self.samples, self.length, self.stored);
         say(&format!(
-            "\n{}\n{} connections for {}; codes live {} s, lockouts {} s; {}",
+            "\n{}\n{} connections for {}, {}; codes live {} s, lockouts {} s; {}",
             self.machine,
             self.connections,
             humantime::format_duration(self.length),
+            self.rate.map_or("as fast as they can".into(), |rate| format!("{rate} requests/s")),
             CODE_LIVES.as_secs(),
             LOCKED_FOR.as_secs(),
             self.stored
@@ -134,6 +139,7 @@ impl Soak {
         let report = serde_json::json!({
             "machine": self.machine,
             "connections": self.connections,
+            "rate": self.rate,
             "seconds": self.length.as_secs(),
             "stored": self.stored,
             "verdict": verdict.to_json(),

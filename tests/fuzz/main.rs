@@ -37,7 +37,7 @@ tests!(
     tracks,
     frames,
     journal,
-    snapshot,
+    layer,
     config_file,
     dotenv,
     variables,

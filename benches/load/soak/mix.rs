@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use hyper::StatusCode;
 
+use super::pace::Pace;
 use super::{CODE_LIVES, LOCKED_FOR};
 use crate::driver::{Connection, now, record};
 use crate::twilio::Twilio;
@@ -26,6 +27,7 @@ const NONSENSE: u32 = 50;
 pub struct Shared {
     /// When the run began.
     pub start: Instant,
+    pace: Arc<Pace>,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -53,7 +55,7 @@ impl Counts {
 
 impl Shared {
     /// Nothing yet.
-    pub fn new(start: Instant) -> Self {
+    pub fn new(start: Instant, pace: Pace) -> Self {
         let counts = Counts {
             latencies: Histogram::new(3).expect("three digits"),
             sends: 0,
@@ -61,7 +63,7 @@ impl Shared {
             unavailable: 0,
             ends: BTreeMap::new(),
         };
-        Self { start, counts: Arc::new(Mutex::new(counts)) }
+        Self { start, pace: Arc::new(pace), counts: Arc::new(Mutex::new(counts)) }
     }
 
     /// Looks at the counts, or changes them.
@@ -187,6 +189,7 @@ impl Client {
 
     /// Refusals that an overloaded machine explains are counted; any other surprise ends the run.
     async fn ask(&mut self, path: &'static str, body: String, wanted: StatusCode) -> StatusCode {
+        self.shared.pace.turn().await;
         let asked = now();
         let (answered, body) = self.connection.ask(path, body).await;
         let latency = asked.elapsed();

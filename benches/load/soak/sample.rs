@@ -35,12 +35,10 @@ pub struct Sample {
     pub length: u64,
     /// Of the space: the journal.
     pub journal: u64,
-    /// Of the space: sled's log, the file `db`.
-    pub database: u64,
-    /// Of the space: sled's own snapshot files.
-    pub snaps: u64,
-    /// Of the space: sled's blobs.
-    pub blobs: u64,
+    /// Of the space: the snapshot, with what is being written.
+    pub snapshot: u64,
+    /// Layers that the snapshot consists of.
+    pub layers: u64,
     /// Bytes of log that the server has written.
     pub logged: u64,
     /// Numbers with a record that matters, as the load knows it.
@@ -59,16 +57,16 @@ pub struct Sample {
 
 impl Sample {
     /// Names of the columns of [`Sample::row`].
-    pub const HEAD: &str = "second,rss,anonymous,files,threads,disk,length,journal,database,snaps,blobs,logged,numbers,\
+    pub const HEAD: &str = "second,rss,anonymous,files,threads,disk,length,journal,snapshot,layers,logged,numbers,\
                             tracked,rate,p99_ms,cpu_us,unavailable";
 
     /// One line of a table for programs.
     pub fn row(&self) -> String {
-        let Self { second, rss, anonymous, files, threads, disk, length, journal, database, snaps, .. } =
+        let Self { second, rss, anonymous, files, threads, disk, length, journal, snapshot, layers, .. } =
             self;
-        let Self { blobs, logged, numbers, tracked, rate, p99_ms, cpu_us, unavailable, .. } = self;
+        let Self { logged, numbers, tracked, rate, p99_ms, cpu_us, unavailable, .. } = self;
         format!(
-            "{second:.1},{rss},{anonymous},{files},{threads},{disk},{length},{journal},{database},{snaps},{blobs},{logged},\
+            "{second:.1},{rss},{anonymous},{files},{threads},{disk},{length},{journal},{snapshot},{layers},{logged},\
              {numbers},{tracked},{rate:.0},{p99_ms:.2},{cpu_us:.1},{unavailable}"
         )
     }
@@ -93,17 +91,16 @@ impl fmt::Display for Sample {
         let mib = |bytes: u64| bytes as f64 / MIB;
         write!(
             f,
-            "{:>6.0} s  {:>6.0} requests/s  p99 {:>7.2} ms  memory {:>6.1} MiB  disk {:>6.1} MiB (journal {:.0}, db {:.1}, \
-             snap {:.1}, blobs {:.1})  {} numbers  {} files  {} threads  {} times 503",
+            "{:>6.0} s  {:>6.0} requests/s  p99 {:>7.2} ms  memory {:>6.1} MiB  disk {:>6.1} MiB (journal {:.0}, \
+             snapshot {:.1} in {} layers)  {} numbers  {} files  {} threads  {} times 503",
             self.second,
             self.rate,
             self.p99_ms,
             mib(self.rss),
             mib(self.disk),
             mib(self.journal),
-            mib(self.database),
-            mib(self.snaps),
-            mib(self.blobs),
+            mib(self.snapshot),
+            self.layers,
             self.numbers,
             self.files,
             self.threads,
@@ -167,7 +164,6 @@ fn field(text: &str, name: &str) -> u64 {
 enum Part {
     Journal,
     Snapshot,
-    Blobs,
     Other,
 }
 
@@ -178,11 +174,9 @@ fn add_files(directory: &Path, part: Part, sample: &mut Sample) {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {
             let part = match (part, name.as_str()) {
-                (_, "journal") => Part::Journal,
-                (_, "blobs") => Part::Blobs,
-                (Part::Snapshot, _) => Part::Snapshot,
-                (_, name) if name.starts_with("snapshot") => Part::Snapshot,
-                _ => Part::Other,
+                (Part::Other, "journal") => Part::Journal,
+                (Part::Other, "snapshot") => Part::Snapshot,
+                _ => part,
             };
             add_files(&path, part, sample);
             continue;
@@ -192,9 +186,10 @@ fn add_files(directory: &Path, part: Part, sample: &mut Sample) {
         sample.length += metadata.len();
         match part {
             Part::Journal => sample.journal += space,
-            Part::Blobs => sample.blobs += space,
-            Part::Snapshot if name.starts_with("snap.") => sample.snaps += space,
-            Part::Snapshot => sample.database += space,
+            Part::Snapshot => {
+                sample.snapshot += space;
+                sample.layers += u64::from(path.extension().is_some_and(|kind| kind == "layer"));
+            }
             Part::Other => {}
         }
     }

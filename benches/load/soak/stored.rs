@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::sample::Sample;
 
-/// Bytes of one entry beside the record: key, revision, end (`docs/data-directory.md`).
-const ENTRY_BYTES: u64 = 13 + 8 + 8;
+/// Bytes of an entry of the snapshot beside the record (`docs/data-directory.md`).
+const ENTRY_BYTES: u64 = 34;
 
 /// Records that were alive at the end.
 #[derive(Debug, Clone, Copy, Serialize)]

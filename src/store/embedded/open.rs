@@ -21,7 +21,7 @@ use super::progress::Progress;
 use super::replay::{self, Replayed};
 use super::round::{Job, Rounds};
 use super::segment::Segment;
-use super::snapshot::{Covered, Round, Snapshot, SnapshotError};
+use super::snapshot::{Covered, Entry, Round, Snapshot, SnapshotError};
 use super::watch::Watch;
 use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Settings, Writer};
 use crate::clock::Clock;
@@ -87,7 +87,12 @@ impl EmbeddedStore {
             State::Complete => {}
         }
         let mut progress = Progress::of("reading the snapshot", &options.clock);
-        let snapshot = Snapshot::open(&directory.snapshot, &disk, began, |entries| progress.at(entries))
+        let mut entries = 0;
+        let mut see = |_: &Path, _: &Entry| {
+            entries += 1;
+            progress.at(entries);
+        };
+        let snapshot = Snapshot::open(&directory.snapshot, &disk, began, &mut see)
             .map_err(|error| OpenError::snapshot(&directory.snapshot, error))?;
         let (covered, snapshot) = (snapshot.covered(), Arc::new(snapshot));
         let mut progress = Progress::of("reading the journal", &options.clock);

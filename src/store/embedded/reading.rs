@@ -4,15 +4,18 @@
 //! meanwhile.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::changes::Changes;
+use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::frame;
 use super::replay::replay;
-use super::snapshot::Covered;
+use super::snapshot::{Covered, Entry, Merged, Snapshot, SnapshotError};
 use crate::domain::Timestamp;
-use crate::store::Key;
+use crate::store::{Key, Revision};
 
 /// What a journal says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,4 +71,67 @@ pub fn frame(bytes: &[u8]) -> Option<(Vec<Key>, usize)> {
     let frame = frame::decode(bytes)?;
     let records = frame.records()?;
     Some((records.into_iter().map(|record| record.key).collect(), frame.bytes))
+}
+
+/// What a snapshot says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotReading {
+    /// The last segment of the journal whose changes it has.
+    pub covered_segment: u64,
+    /// The last sequence in it.
+    pub covered_sequence: u64,
+    /// The layers that have any entries, the oldest first: the file, and its entries in their order.
+    pub layers: Vec<(PathBuf, Vec<LayerEntry>)>,
+    /// The newest entry under each key, in the order of the keys.
+    pub latest: Vec<LayerEntry>,
+}
+
+/// What a layer of a snapshot has under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerEntry {
+    /// The key.
+    pub key: Key,
+    /// The frame of the journal that it was written in.
+    pub revision: Revision,
+    /// From when on it no longer matters.
+    pub gc_after: Timestamp,
+    /// The record; `None` if it was removed.
+    pub put: Option<Bytes>,
+}
+
+impl From<Entry> for LayerEntry {
+    fn from(entry: Entry) -> Self {
+        let Entry { key, sequence, gc_after, put } = entry;
+        Self { key, revision: Revision(sequence), gc_after, put }
+    }
+}
+
+/// Reads the layers in the folder `snapshot`.
+///
+/// # Errors
+/// As at a start: damage, a missing layer, or what the file system says.
+pub fn snapshot(snapshot: &Path) -> Result<SnapshotReading, OpenError> {
+    let refused = |error| OpenError::snapshot(snapshot, error);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut layers: Vec<(PathBuf, Vec<LayerEntry>)> = Vec::new();
+    let mut see = |path: &Path, entry: &Entry| {
+        if layers.last().is_none_or(|(last, _)| last != path) {
+            layers.push((path.to_owned(), Vec::new()));
+        }
+        if let Some((_, entries)) = layers.last_mut() {
+            entries.push(entry.clone().into());
+        }
+    };
+    let opened = Snapshot::open(snapshot, &disk, Timestamp::EPOCH, &mut see).map_err(refused)?;
+    let latest = opened.with(&Changes::default()).and_then(all).map_err(refused)?;
+    let Covered { segment, sequence } = opened.covered();
+    Ok(SnapshotReading { covered_segment: segment, covered_sequence: sequence, layers, latest })
+}
+
+fn all(mut entries: Merged<'_>) -> Result<Vec<LayerEntry>, SnapshotError> {
+    let mut all = Vec::new();
+    while let Some(entry) = entries.next_entry()? {
+        all.push(entry.into());
+    }
+    Ok(all)
 }

@@ -97,26 +97,20 @@ impl Snapshot {
         LayerWriter::begin(disk, path, Header { first: 0, covered }, now)
     }
 
-    /// The snapshot at `path`, which must be there, read from the beginning to the end. Changes nothing. `progress` is
-    /// told now and then how many entries there were so far.
+    /// The snapshot at `path`, which must be there, read from the beginning to the end. Changes nothing. `see` is shown
+    /// every entry of every layer, and which file it is in.
     pub(super) fn open(
         path: &Path,
         disk: &Arc<dyn Disk>,
         now: Timestamp,
-        mut progress: impl FnMut(u64),
+        see: &mut dyn FnMut(&Path, &Entry),
     ) -> Result<Self, SnapshotError> {
-        let mut entries = 0;
-        let mut see = |_: &Path, _: &Entry| {
-            entries += 1;
-            progress(entries);
-        };
-        // The first of several errors is the oldest layer's.
-        Self::examine(path, disk, now, &mut see).map_err(|errors| {
-            errors.into_iter().next().unwrap_or_else(|| SnapshotError::Failed("it was not read".into()))
-        })
+        let found = chain::look(path)?;
+        let layers = read(path, &found.layers, now, see).collect::<Result<_, _>>()?;
+        Ok(Self::of(path, disk, layers, found.left_over))
     }
 
-    /// The same, and shows `see` every entry of every layer, and which file it is in. Says all that is wrong.
+    /// The same, and says all that is wrong.
     pub(super) fn examine(
         path: &Path,
         disk: &Arc<dyn Disk>,
@@ -125,28 +119,19 @@ impl Snapshot {
     ) -> Result<Self, Vec<SnapshotError>> {
         let found = chain::look(path).map_err(|error| vec![error])?;
         let (mut layers, mut errors) = (Vec::new(), Vec::new());
-        for (first, last) in found.layers {
-            let path = path.join(chain::name(first, last));
-            match Layer::open(&path, now, &mut |entry| see(&path, entry)) {
-                Ok(layer) if (layer.header.first, layer.covered().segment) != (first, last) => {
-                    let detail = "it is another layer than its name says".into();
-                    errors.push(SnapshotError::Damaged { path, detail });
-                }
-                Ok(layer) => layers.push(Arc::new(layer)),
+        for layer in read(path, &found.layers, now, see) {
+            match layer {
+                Ok(layer) => layers.push(layer),
                 Err(error) => errors.push(error),
             }
         }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        if errors.is_empty() { Ok(Self::of(path, disk, layers, found.left_over)) } else { Err(errors) }
+    }
+
+    fn of(path: &Path, disk: &Arc<dyn Disk>, layers: Vec<Arc<Layer>>, left_over: Vec<PathBuf>) -> Self {
         // A process that was killed may have left their names in the system's cache only.
-        let left = Left { unsynced: true, obsolete: found.left_over };
-        Ok(Self {
-            path: path.to_owned(),
-            disk: disk.clone(),
-            layers: Mutex::new(layers),
-            left: Mutex::new(left),
-        })
+        let left = Left { unsynced: true, obsolete: left_over };
+        Self { path: path.to_owned(), disk: disk.clone(), layers: Mutex::new(layers), left: Mutex::new(left) }
     }
 
     /// Up to where it has what the journal had.
@@ -221,6 +206,24 @@ impl Snapshot {
     fn lock_layers(&self) -> MutexGuard<'_, Vec<Arc<Layer>>> {
         self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads the layers of these segments.
+fn read(
+    path: &Path,
+    segments: &[(u64, u64)],
+    now: Timestamp,
+    see: &mut dyn FnMut(&Path, &Entry),
+) -> impl Iterator<Item = Result<Arc<Layer>, SnapshotError>> {
+    segments.iter().map(move |(first, last)| {
+        let path = path.join(chain::name(*first, *last));
+        let layer = Layer::open(&path, now, &mut |entry| see(&path, entry))?;
+        if (layer.header.first, layer.covered().segment) != (*first, *last) {
+            let detail = "it is another layer than its name says".into();
+            return Err(SnapshotError::Damaged { path, detail });
+        }
+        Ok(Arc::new(layer))
+    })
 }
 
 fn newest_first<'a>(layers: &[Arc<Layer>], kind: Option<Kind>) -> impl Iterator<Item = Run<'a>> {

@@ -1,9 +1,8 @@
-//! What a start reads: frames and segments of the journal, entries and the account of the snapshot.
+//! What a start reads of the journal: frames and segments.
 
 use std::cell::RefCell;
 use std::path::Path;
 
-use onceward::domain::Timestamp;
 use onceward::store::OpenError;
 use onceward::store::reading::{self, JournalReading};
 use tempfile::TempDir;
@@ -98,31 +97,5 @@ fn put(folder: &Path, segments: &Segments) {
     }
     for (number, bytes) in segments {
         std::fs::write(folder.join(format!("{number:010}.seg")), bytes).expect("written");
-    }
-}
-
-/// What the snapshot keeps: the account, and entries (a key of 13 bytes, then the value).
-pub fn snapshot(input: &[u8]) {
-    if let Some((segment, sequence)) = reading::snapshot_covers(input) {
-        assert_eq!(input.len(), 37);
-        assert!(input[1..9] == segment.to_be_bytes() && input[9..17] == sequence.to_be_bytes());
-    }
-    let mut account = [1; 37];
-    let copied = input.len().min(33);
-    account[1..=copied.min(32)].copy_from_slice(&input[..copied.min(32)]);
-    let checksum = crc32c::crc32c(&account[..33]).to_be_bytes();
-    account[33..].copy_from_slice(&checksum);
-    let counts_on = account[1..9] != [0xff; 8] && account[9..17] != [0xff; 8];
-    assert_eq!(reading::snapshot_covers(&account).is_some(), counts_on, "an account of today's version");
-    for end in 0..input.len().min(40) {
-        let (key, value) = input.split_at(end);
-        let Some((read, revision, gc_after, record)) = reading::snapshot_entry(key, value) else { continue };
-        let service = read.service.get().to_be_bytes();
-        let again = [&[read.kind as u8], service.as_slice(), &read.subject.0.to_be_bytes()].concat();
-        assert_eq!(again, key);
-        let gc_after: Timestamp = gc_after;
-        let again =
-            [&revision.0.to_be_bytes(), gc_after.as_millis().to_be_bytes().as_slice(), &record].concat();
-        assert_eq!(again, value);
     }
 }

@@ -6,6 +6,7 @@ mod callbacks;
 mod control;
 mod http;
 mod journal;
+mod layer;
 mod numbers;
 mod providers;
 mod records;
@@ -25,7 +26,7 @@ pub const ALL: [(&str, Target); 19] = [
     ("tracks", records::tracks),
     ("frames", journal::frames),
     ("journal", journal::journal),
-    ("snapshot", journal::snapshot),
+    ("layer", layer::layer),
     ("config_file", settings::config_file),
     ("dotenv", settings::dotenv),
     ("variables", settings::variables),

@@ -101,7 +101,7 @@ impl ReadOnly {
 
     fn load(&self, now: Timestamp) -> Result<(Snapshot, Changes), OpenError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let snapshot = Snapshot::open(&self.directory.snapshot, &disk, now, |_| {})
+        let snapshot = Snapshot::open(&self.directory.snapshot, &disk, now, &mut |_, _| {})
             .map_err(|error| OpenError::snapshot(&self.directory.snapshot, error))?;
         let replayed = replay::replay(&self.directory.journal, snapshot.covered(), |_| {})?;
         Ok((snapshot, replayed.changes))

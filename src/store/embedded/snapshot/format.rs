@@ -24,6 +24,9 @@ const END_MAGIC: [u8; 4] = *b"owE1";
 /// Bytes before the first block.
 pub(super) const HEADER_BYTES: usize = 36;
 
+/// Of these, bytes before the checksum.
+const CHECKED_HEADER_BYTES: usize = 32;
+
 /// Bytes of a block before its body.
 pub(super) const BLOCK_HEAD_BYTES: usize = 16;
 
@@ -52,8 +55,8 @@ impl Header {
         bytes[8..16].copy_from_slice(&self.first.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.covered.segment.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.covered.sequence.to_le_bytes());
-        let checksum = crc32c::crc32c(&bytes[..32]);
-        bytes[32..].copy_from_slice(&checksum.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[..CHECKED_HEADER_BYTES]);
+        bytes[CHECKED_HEADER_BYTES..].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
 
@@ -67,9 +70,10 @@ impl Header {
         (counts_on && header.encode() == *bytes).then_some(header)
     }
 
-    /// What the checksums of the blocks and of the end begin with.
+    /// What the checksums of the blocks and of the end begin with: the header's own. (Over the whole header it would be
+    /// the same for all: a CRC of anything and its CRC is a constant.)
     pub(super) fn seed(self) -> u32 {
-        crc32c::crc32c(&self.encode())
+        crc32c::crc32c(&self.encode()[..CHECKED_HEADER_BYTES])
     }
 }
 
@@ -220,5 +224,24 @@ impl Fields<'_> {
 
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_of_another_layer_is_none_of_this_one() {
+        let header = |segment| Header { first: 0, covered: Covered { segment, sequence: 9 } };
+        let key = Key { kind: Kind::Number, service: ServiceId::DEFAULT, subject: Subject(1) };
+        let entry =
+            Entry { key, sequence: 3, gc_after: Timestamp::EPOCH, put: Some(Bytes::from_static(b"x")) };
+        let mut builder = BlockBuilder::default();
+        builder.add(&entry);
+        let block = Bytes::copy_from_slice(builder.finish(header(7).seed()));
+        assert_eq!(entries(&block, header(7).seed()), Some(vec![entry]));
+        assert_eq!(entries(&block, header(8).seed()), None);
+        assert_ne!(end(1, 1, header(7).seed()), end(1, 1, header(8).seed()));
     }
 }

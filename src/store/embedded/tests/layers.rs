@@ -221,7 +221,7 @@ fn world_with_layers() -> World {
 
 fn assert_damaged(copy: &TempDir, path: &Path, what: &str) {
     let disk: Arc<dyn super::super::disk::Disk> = Arc::new(super::super::disk::RealDisk);
-    match Snapshot::open(&copy.path().join("data/snapshot"), &disk, START, |_| {}) {
+    match Snapshot::open(&copy.path().join("data/snapshot"), &disk, START, &mut |_, _| {}) {
         Err(SnapshotError::Damaged { path: named, .. }) => assert_eq!(named, path, "{what}"),
         Err(other) => panic!("{what}: {other}"),
         Ok(_) => panic!("{what} of {} was not noticed", path.display()),

@@ -83,13 +83,13 @@ impl Trial {
         let path = home.path().join("snapshot");
         fs::create_dir(&path).unwrap();
         Snapshot::create(&path, &shared, START).unwrap();
-        let snapshot = Snapshot::open(&path, &shared, START, |_| {}).unwrap();
+        let snapshot = Snapshot::open(&path, &shared, START, &mut |_, _| {}).unwrap();
         Self { home, disk, shared, snapshot, now: START, segment: 0, expected: BTreeMap::new() }
     }
 
     /// What a start at this moment finds.
     fn opened(&self) -> Snapshot {
-        Snapshot::open(&self.home.path().join("snapshot"), &self.shared, self.now, |_| {}).unwrap()
+        Snapshot::open(&self.home.path().join("snapshot"), &self.shared, self.now, &mut |_, _| {}).unwrap()
     }
 
     fn take(&mut self, action: Action) {

@@ -2,6 +2,7 @@
 
 pub mod front_end;
 pub mod journal_writer;
+pub mod layer_writer;
 pub mod provider;
 
 /// The input as text. Targets that read text are given nothing else by the code above them either.
