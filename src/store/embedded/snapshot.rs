@@ -72,12 +72,13 @@ pub(super) struct Snapshot {
 }
 
 /// What is left to do.
-#[derive(Default)]
 struct Left {
     /// Whether the names of layers may not be on the disk yet.
     unsynced: bool,
     /// Files that can go when they are.
     obsolete: Vec<PathBuf>,
+    /// Before this, layers are not merged.
+    next_merge: Timestamp,
 }
 
 impl Snapshot {
@@ -130,7 +131,7 @@ impl Snapshot {
 
     fn of(path: &Path, disk: &Arc<dyn Disk>, layers: Vec<Arc<Layer>>, left_over: Vec<PathBuf>) -> Self {
         // A process that was killed may have left their names in the system's cache only.
-        let left = Left { unsynced: true, obsolete: left_over };
+        let left = Left { unsynced: true, obsolete: left_over, next_merge: Timestamp::EPOCH };
         Self { path: path.to_owned(), disk: disk.clone(), layers: Mutex::new(layers), left: Mutex::new(left) }
     }
 

@@ -23,8 +23,12 @@ const TIMES: u64 = 2;
 /// many layers.
 const SMALL_BYTES: u64 = if cfg!(test) { 512 } else { 128 * 1024 };
 
-/// With so many layers a round takes some in, or fails.
+/// With so many layers a round takes all of them in, or fails.
 const MOST_LAYERS: usize = 64;
+
+/// After layers could not be merged, so long they are not: most often the disk is full, and a merge would take the last
+/// room from the journal for a while.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(60);
 
 /// What a round has to bring into the snapshot.
 #[derive(Debug, Clone)]
@@ -49,22 +53,50 @@ impl Snapshot {
         // Else the last attempt came to the point where only the sync of the name failed.
         if self.covered().segment < round.covered.segment {
             let sorted = round.changes.sorted();
-            let absorbed = if round.paced && self.is_worth_tidying(now) {
-                layers.len()
-            } else {
-                let most = if round.paced { u64::MAX } else { SMALL_BYTES };
-                taken_in(&layers, &sorted, most)
-            };
+            let absorbed = self.taken_in(&layers, &sorted, round.paced, now);
             let written = self.replace(&layers, absorbed, &sorted, round.covered, now, &mut || round.pause());
             match written {
                 // There may be no room for what takes the place of so many.
                 Err(SnapshotError::Failed(_)) if absorbed > 0 && layers.len() < MOST_LAYERS => {
+                    self.lock_left().next_merge = now.plus(REST_AFTER_FAILURE);
                     self.replace(&layers, 0, &sorted, round.covered, now, &mut || round.pause())?;
                 }
                 written => drop(written?),
             }
         }
         self.settle()
+    }
+
+    /// How many of the newest layers are taken in by one with `changes`.
+    fn taken_in(
+        &self,
+        layers: &[Arc<Layer>],
+        changes: &[(&Key, &Change)],
+        paced: bool,
+        now: Timestamp,
+    ) -> usize {
+        if layers.len() >= MOST_LAYERS {
+            return layers.len();
+        }
+        if now < self.lock_left().next_merge {
+            return 0;
+        }
+        if paced && self.is_worth_tidying(now) {
+            return layers.len();
+        }
+        // Somebody waits for the end of one that is not paced.
+        let most = if paced { u64::MAX } else { SMALL_BYTES };
+        let mut size: u64 = changes.iter().map(|(_, change)| entry_bytes(change.put.as_ref())).sum();
+        let (mut taken, mut in_all) = (0, 0);
+        for layer in layers.iter().rev() {
+            in_all += layer.bytes;
+            if layer.bytes > SMALL_BYTES.max(size.saturating_mul(TIMES)) || in_all > most {
+                break;
+            }
+            size += layer.bytes;
+            taken += 1;
+        }
+        taken
     }
 
     /// Writes a layer with `changes` and with what the `absorbed` newest of `layers` have, and puts it in their place.
@@ -108,22 +140,6 @@ impl Round {
         }
         true
     }
-}
-
-/// How many of the newest layers are taken in by one with `changes`, and with no more than `most` bytes of others.
-fn taken_in(layers: &[Arc<Layer>], changes: &[(&Key, &Change)], most: u64) -> usize {
-    let mut size: u64 = changes.iter().map(|(_, change)| entry_bytes(change.put.as_ref())).sum();
-    let mut taken = 0;
-    let mut in_all = 0;
-    for layer in layers.iter().rev() {
-        in_all += layer.bytes;
-        if layer.bytes > SMALL_BYTES.max(size.saturating_mul(TIMES)) || in_all > most {
-            break;
-        }
-        size += layer.bytes;
-        taken += 1;
-    }
-    taken
 }
 
 /// Changes as a layer has them, without those that leave no trace: what has ended and is in no layer.

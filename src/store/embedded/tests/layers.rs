@@ -142,8 +142,30 @@ fn when_there_is_no_room_to_merge_layers_a_round_writes_only_what_is_new() {
     world.assert_as_expected();
     world.batch(&many).unwrap();
     world.round().unwrap();
+    assert_eq!(layers(&world.dir()).len(), before.len() + 2, "for a while it is not tried again");
+    world.clock.advance(Duration::from_secs(60));
+    world.batch(&many).unwrap();
+    world.round().unwrap();
     assert!(layers(&world.dir()).len() <= before.len(), "with room again layers are merged");
     world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_there_are_many_layers_they_become_one() {
+    let mut world = World::with_segments_of(4 * 1024 * 1024);
+    let mut most = 0;
+    for turn in 0..80_u64 {
+        // Each time it is opened and closed a layer comes, and none is taken in.
+        let changes: Vec<(u64, Option<&str>)> =
+            (turn * 10..turn * 10 + 20).map(|subject| (subject, Some("more than a small layer"))).collect();
+        world.batch(&changes).unwrap();
+        world.close().unwrap();
+        world.open();
+        most = most.max(layers(&world.dir()).len());
+    }
+    assert_eq!(most, 64);
+    assert!(layers(&world.dir()).len() < 30);
     world.assert_as_expected();
 }
 
