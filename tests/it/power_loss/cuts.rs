@@ -10,7 +10,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::disk::Disk;
+use super::disk::{Disk, Named};
+use super::layers::Rounds;
 use super::promises::{Possible, Promises};
 use super::shim::{Watched, scratch};
 use super::store_load::{contents, open, versions};
@@ -70,7 +71,9 @@ impl Cuts {
         let promises = Promises::read(&watched.promises());
         let mut rng = StdRng::seed_from_u64(self.seed);
         let places = places(&events, self.count, &mut rng);
-        println!("{} events, {} cuts", events.len(), places.len());
+        let rounds = Rounds::in_trace(&events);
+        println!("{} events, {} cuts, {rounds}", events.len(), places.len());
+        rounds.are_worth_cutting(&places);
         let mut disk = Disk::default();
         let mut happened = 0;
         let failures = Mutex::new(Vec::new());
@@ -115,24 +118,25 @@ impl Cuts {
 
 /// Whether any of so many cuts loses something when the syncs of such files count for nothing. Then the
 /// test of the other syncs means something.
-pub fn notices_without_syncs_of(deaf_to: &str, watched: &Watched, seed: u64) -> bool {
+pub fn notices_without_syncs_of(what: &str, named: Named, watched: &Watched, seed: u64) -> bool {
     let events = trace::read(&watched.traces());
     let promises = Promises::read(&watched.promises());
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut disk = Disk::without_syncs_of(deaf_to);
+    let mut disk = Disk::without_syncs_of(named);
     let mut happened = 0;
     places(&events, 150, &mut rng).into_iter().any(|event| {
         events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
         happened = event;
         let looked = look(&disk, rng.random(), &promises.at(events[event - 1].0));
         if let Err(why) = &looked {
-            println!("without syncs of {deaf_to}, behind event {event}: {why}");
+            println!("without syncs of {what}, behind event {event}: {why}");
         }
         looked.is_err()
     })
 }
 
-/// Half of the cuts anywhere, half beside what changes names, lengths, or what is synced.
+/// A third of the cuts anywhere, a third beside what changes names, lengths, or what is synced, and a third where
+/// several layers become one: while that is written, around its name, and while the others go.
 pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<usize> {
     let first = events.iter().position(|(_, event)| matches!(event, Event::HasAll)).expect("a beginning") + 1;
     let special: Vec<usize> = (first + 1..events.len())
@@ -144,8 +148,11 @@ pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<
         })
         .flat_map(|at| [at, at + 1])
         .collect();
-    let mut places: Vec<usize> = (0..count / 2).map(|_| rng.random_range(first..=events.len())).collect();
-    places.extend(special.sample(rng, count - places.len()));
+    let merging = Rounds::in_trace(events).places_in_merges(rng);
+    let third = count / 3;
+    let mut places: Vec<usize> = merging.sample(rng, third).copied().collect();
+    places.extend(special.sample(rng, third));
+    places.extend((places.len()..count).map(|_| rng.random_range(first..=events.len())));
     // Not while a process only notes what it finds.
     let listing = |at: &usize| {
         matches!(events[*at - 1].1, Event::HasDir { .. } | Event::HasFile { .. } | Event::HasData { .. })
