@@ -205,8 +205,11 @@ async fn stopped(numbers: usize) -> Setup {
 
 /// A closed directory whose snapshot has a large layer, of an import, and a small one above it.
 async fn with_layers() -> Setup {
-    let setup = stopped(0).await;
-    let key = parsed(&super::export(&setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
+    let World { setup, server, twilio, .. } = World::new().await;
+    server.kill();
+    server.ended().await;
+    let key =
+        parsed(&super::export(&setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
     super::many::make_up(&setup.home().join("made-up.jsonl"), MANY, &key);
     let imported = super::import(&setup, "made-up.jsonl", "imported").await;
     assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
@@ -214,6 +217,7 @@ async fn with_layers() -> Setup {
     fs::rename(setup.home().join("imported"), setup.data_dir()).expect("put in its place");
     let server = setup.start().await;
     assert_eq!(server.client.send("+14155550100").await.status(), 200);
+    drop(twilio);
     server.signal(Signal::TERM);
     assert_eq!(server.ended().await.status.code(), Some(0));
     setup

@@ -116,6 +116,34 @@ impl Cuts {
     }
 }
 
+/// Cuts behind every event, so many times, each time in another way.
+pub fn everywhere(watched: &Watched, times: u64, seed: u64) {
+    let events = trace::read(&watched.traces());
+    let promises = Promises::read(&watched.promises());
+    let mut disk = Disk::default();
+    let (mut cuts, mut failures) = (0, Vec::new());
+    for (at, (place, event)) in events.iter().enumerate() {
+        disk.happens(event);
+        if is_listing(event) {
+            continue;
+        }
+        for way in 0..times {
+            cuts += 1;
+            if let Err(why) = look(&disk, seed + at as u64 * times + way, &promises.at(*place)) {
+                failures
+                    .push(format!("POWER_SEED={seed} behind event {at}, {}: {why}", describe(&events[at])));
+            }
+        }
+    }
+    println!("{} events, {cuts} cuts", events.len());
+    assert!(failures.is_empty(), "{} of {cuts} cuts:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Whether a process only notes what it finds.
+fn is_listing(event: &Event) -> bool {
+    matches!(event, Event::HasDir { .. } | Event::HasFile { .. } | Event::HasData { .. })
+}
+
 /// Whether any of so many cuts loses something when the syncs of such files count for nothing. Then the
 /// test of the other syncs means something.
 pub fn notices_without_syncs_of(what: &str, named: Named, watched: &Watched, seed: u64) -> bool {
@@ -153,11 +181,7 @@ pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<
     let mut places: Vec<usize> = merging.sample(rng, third).copied().collect();
     places.extend(special.sample(rng, third));
     places.extend((places.len()..count).map(|_| rng.random_range(first..=events.len())));
-    // Not while a process only notes what it finds.
-    let listing = |at: &usize| {
-        matches!(events[*at - 1].1, Event::HasDir { .. } | Event::HasFile { .. } | Event::HasData { .. })
-    };
-    places.retain(|at| !listing(at));
+    places.retain(|at| !is_listing(&events[*at - 1].1));
     places.sort_unstable();
     places
 }

@@ -18,7 +18,7 @@ mod shim;
 mod store_load;
 mod trace;
 
-use self::cuts::{Cuts, notices_without_syncs_of};
+use self::cuts::{Cuts, everywhere, notices_without_syncs_of};
 use self::disk::Named;
 use self::shim::Watched;
 use self::store_load::{End, Load, Rounds};
@@ -45,6 +45,16 @@ fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
     });
 }
 
+/// The first one makes the directory, the second one finds it.
+#[test]
+fn wherever_the_power_is_cut_at_the_first_starts_the_next_one_is_good() {
+    let (cuts, watched) = (Cuts::from_environment(0), Watched::new());
+    for (commits, end) in [(0, End::Killed), (2, End::Killed), (2, End::Closed)] {
+        Load { seed: 1, commits, rounds: Rounds::Large, end }.run(&watched);
+    }
+    everywhere(&watched, 4, cuts.seed());
+}
+
 /// The model is only worth something if it sees what is missing.
 #[test]
 fn a_disk_that_ignores_a_sync_loses_something_and_it_is_noticed() {
@@ -62,6 +72,9 @@ fn a_disk_that_ignores_a_sync_loses_something_and_it_is_noticed() {
         ("what the data directory is in", str::is_empty),
     ];
     for (what, named) in ignored {
-        assert!(notices_without_syncs_of(what, named, &watched, 7), "nothing is missing without syncs of {what}");
+        assert!(
+            notices_without_syncs_of(what, named, &watched, 7),
+            "nothing is missing without syncs of {what}"
+        );
     }
 }

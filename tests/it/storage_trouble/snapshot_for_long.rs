@@ -108,7 +108,7 @@ impl Store {
         }
         store.until("a snapshot", |store| {
             assert_eq!(store.put(10), "durable");
-            layers_in(&store.directory) >= 2
+            layers_in(&store.directory) >= 2 && store.waits_for_nothing()
         });
         store
     }
@@ -157,9 +157,15 @@ impl Store {
         }
     }
 
+    /// Whether there are no segments but the one that is written to, and what is laid out for later.
+    fn waits_for_nothing(&self) -> bool {
+        files_in(&self.directory.join("journal"), "seg") <= 3
+    }
+
     fn recovers(&mut self, what: &str) {
         self.until(what, |store| store.driven.said("health") == "well");
         assert_eq!(self.put(10), "durable", "{what}");
+        self.until(what, |store| store.waits_for_nothing());
     }
 
     /// After a kill: what is there is what was said, no more and no less, and again after an orderly end.
@@ -177,7 +183,11 @@ impl Store {
 }
 
 fn layers_in(directory: &Path) -> usize {
-    let entries = std::fs::read_dir(directory.join("snapshot")).expect("a snapshot");
+    files_in(&directory.join("snapshot"), "layer")
+}
+
+fn files_in(directory: &Path, kind: &str) -> usize {
+    let entries = std::fs::read_dir(directory).expect("a directory");
     let names = entries.map(|entry| entry.expect("an entry").path());
-    names.filter(|path| path.extension().is_some_and(|extension| extension == "layer")).count()
+    names.filter(|path| path.extension().is_some_and(|extension| extension == kind)).count()
 }
