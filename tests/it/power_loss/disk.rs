@@ -137,14 +137,11 @@ impl Disk {
         let parent = self.by_ino.get(&parent).copied();
         let found = self.found.get_or_insert_default();
         found.dirs.entry(object).or_default();
-        match parent {
-            Some(parent) => {
-                found.dirs.get_mut(&parent).expect("its directory").insert(name.to_owned(), object);
-            }
-            None => {
-                self.names.insert(object, String::new());
-                self.root = Some(object);
-            }
+        if let Some(parent) = parent {
+            found.dirs.get_mut(&parent).expect("its directory").insert(name.to_owned(), object);
+        } else {
+            self.names.insert(object, String::new());
+            self.root = Some(object);
         }
     }
 

@@ -63,9 +63,9 @@ fn a_disk_that_ignores_a_sync_loses_something_and_it_is_noticed() {
         Load { seed, commits: 250, rounds: Rounds::Frequent, end }.run(&watched);
     }
     let ignored: [(&str, Named); 7] = [
-        ("segments", |name| name.ends_with(".seg")),
+        ("segments", |name| name.contains(".seg")),
         ("the journal's directory", |name| name == "journal"),
-        ("new layers", |name| name.starts_with("0000000000-") && name.ends_with(".new")),
+        ("new layers", |name| name.contains('-') && name.contains(".new")),
         ("the snapshot's directory", |name| name == "snapshot"),
         ("FORMAT", |name| name == "FORMAT.new"),
         ("the data directory", |name| name == "data"),
