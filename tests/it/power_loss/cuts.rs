@@ -20,6 +20,9 @@ use super::trace::{self, Event, Place};
 /// How many cuts are looked at side by side. Opening a store waits more than it works.
 const LOOKERS: usize = 4;
 
+/// So many events are of a start, and of the first round behind it.
+const A_START: usize = 80;
+
 /// How many cuts, and from which seed.
 pub struct Cuts {
     seed: u64,
@@ -163,10 +166,13 @@ pub fn notices_without_syncs_of(what: &str, named: Named, watched: &Watched, see
     })
 }
 
-/// A third of the cuts anywhere, a third beside what changes names, lengths, or what is synced, and a third where
-/// several layers become one: while that is written, around its name, and while the others go.
+/// A quarter of the cuts anywhere, a quarter beside what changes names, lengths, or what is synced, a quarter soon
+/// behind a start, and a quarter where several layers become one: while that is written, around its name, and while
+/// the others go.
 pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<usize> {
-    let first = events.iter().position(|(_, event)| matches!(event, Event::HasAll)).expect("a beginning") + 1;
+    let starts: Vec<usize> =
+        (0..events.len()).filter(|at| matches!(events[*at].1, Event::HasAll)).map(|at| at + 1).collect();
+    let first = *starts.first().expect("a beginning");
     let special: Vec<usize> = (first + 1..events.len())
         .filter(|at| {
             !matches!(
@@ -176,10 +182,13 @@ pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<
         })
         .flat_map(|at| [at, at + 1])
         .collect();
+    let behind_starts: Vec<usize> =
+        starts.iter().flat_map(|start| *start..(start + A_START).min(events.len() + 1)).collect();
     let merging = Rounds::in_trace(events).places_in_merges(rng);
-    let third = count / 3;
-    let mut places: Vec<usize> = merging.sample(rng, third).copied().collect();
-    places.extend(special.sample(rng, third));
+    let mut places = Vec::new();
+    for some in [&special, &behind_starts, &merging] {
+        places.extend(some.sample(rng, count / 4));
+    }
     places.extend((places.len()..count).map(|_| rng.random_range(first..=events.len())));
     places.retain(|at| !is_listing(&events[*at - 1].1));
     places.sort_unstable();

@@ -80,7 +80,7 @@ impl Rounds {
         let (merges, cuts) = (self.merges().count(), places.iter().filter(in_merges).count());
         assert!(merges >= 5 && self.whole().count() >= 2, "little is merged: {self}");
         assert!(self.interrupted().count() >= 2, "no round is interrupted: {self}");
-        assert!(cuts * 5 > places.len(), "{cuts} of {} cuts are in merges", places.len());
+        assert!(cuts * 6 > places.len(), "{cuts} of {} cuts are in merges", places.len());
     }
 
     /// Those that took in everything that there was, of several layers.

@@ -25,7 +25,7 @@ use self::store_load::{End, Load, Rounds};
 
 #[test]
 fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
-    let cuts = Cuts::from_environment(180);
+    let cuts = Cuts::from_environment(200);
     cuts.run(|seed| {
         let watched = Watched::new();
         let processes = [
@@ -35,6 +35,9 @@ fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
             (600, Rounds::Large, End::KilledInRound),
             (600, Rounds::Large, End::KilledInRound),
             (200, Rounds::Frequent, End::Killed),
+            // Layers that have their names in the system's cache only, when the next start builds on them.
+            (900, Rounds::Frequent, End::KilledAtName),
+            (900, Rounds::Frequent, End::KilledAtName),
             (150, Rounds::Frequent, End::Killed),
             (150, Rounds::Frequent, End::Closed),
         ];
