@@ -30,8 +30,8 @@ const LONG: Duration = Duration::from_secs(60);
 /// them, some in a layer.
 const SHORTEST_LIFE: Duration = Duration::from_millis(15);
 
-/// A round is surely under way when so much of its layer is written.
-const LARGE_ROUND_BYTES: u64 = 200 * 1024;
+/// A large round has come some way when so much of its layer is written.
+const LARGE_ROUND_BYTES: &str = "200000";
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,11 @@ impl Load {
             .envs(watched.environment())
             .env("POWER_LOAD", format!("{} {} {:?} {:?}", self.seed, self.commits, self.rounds, self.end))
             .env("POWER_NOTES", watched.promises())
-            .envs((self.end == End::KilledAtName).then_some(("POWER_KILL_AT_LAYER", "3")))
+            .envs(match self.end {
+                End::Closed | End::Killed => None,
+                End::KilledInRound => Some(("POWER_KILL_IN_LAYER", LARGE_ROUND_BYTES)),
+                End::KilledAtName => Some(("POWER_KILL_AT_LAYER", "3")),
+            })
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .status()
@@ -149,27 +153,9 @@ fn a_load_on_a_store() {
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    if words[3] == "KilledInRound" {
-        let snapshot = writing.data_dir.join("snapshot");
-        std::thread::spawn(move || {
-            while !is_in_a_large_round(&snapshot) {
-                std::thread::yield_now();
-            }
-            kill_process(getpid(), Signal::KILL).expect("the end");
-        });
-    }
     runtime.block_on(writing.write());
     // Those that are killed in a round do not come here.
     assert!(["Closed", "Killed"].contains(&words[3]), "there was no such round");
-}
-
-/// Whether a layer is being written and has come some way.
-fn is_in_a_large_round(snapshot: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(snapshot) else { return false };
-    entries.flatten().any(|entry| {
-        let unfinished = entry.path().extension().is_some_and(|extension| extension == "new");
-        unfinished && entry.metadata().is_ok_and(|found| found.len() > LARGE_ROUND_BYTES)
-    })
 }
 
 struct Writing {

@@ -9,7 +9,9 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::driven::{Contents, Driven, Patience, contents_of};
+use super::refusals::{locked_number, said, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
+use crate::support::{Setup, until};
 
 /// More than the layer of a round that is always taken in by the next.
 const LARGE: usize = 50_000;
@@ -81,6 +83,49 @@ fn while_the_snapshot_cannot_be_read_rounds_go_on_without_taking_anything_in_and
     store.recovers("reads");
     store.until("they are taken in", |store| layers_in(&store.directory) < 8);
     store.holds("reads");
+}
+
+/// The same over HTTP: whoever asks is served from the journal for as long as it has room, readiness says what is
+/// wrong, and comes back by itself.
+#[tokio::test]
+async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and_readiness_says_why() {
+    let one = |calls: &'static [Call], error, says| async move {
+        let (world, shim) = world_over_shim(Setup::new().config("log-level", "info")).await;
+        let locked = locked_number(&world).await;
+        shim.begin(&Trouble::of(calls, error).on("/snapshot"));
+        let (began, mut all) = (Patience::begins(), Vec::new());
+        loop {
+            let mut one = told(&world).await;
+            assert_eq!(one.guess(&world).await.status(), 401, "{calls:?}: the journal goes on");
+            all.push(one);
+            let readiness = world.get("/readyz").await;
+            if readiness.status() == 503 {
+                assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
+                break;
+            }
+            assert!(began.lasts(), "{calls:?}: rounds never failed: {}", shim.first());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(world.get("/healthz").await.status(), 200);
+        said(&world, "a snapshot round failed", "ERROR", 1);
+        shim.end();
+        until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
+        let world = if error == Errno::IO {
+            world.restart_after_kill().await
+        } else {
+            let (world, finished) = world.restart().await;
+            assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+            world
+        };
+        for one in &all {
+            one.still_holds(&world, false).await;
+        }
+        assert_eq!(world.send(&locked).await.status(), 403);
+    };
+    tokio::join!(
+        one(&Call::ALL_BUT_READS, Errno::IO, "Input/output error"),
+        one(&Call::CHANGES, Errno::NOSPC, "No space left on device"),
+    );
 }
 
 /// A store whose disk fails, and what it said was durable.
