@@ -84,7 +84,7 @@ impl NewStore {
         // Somebody may have been faster.
         check_new(dir)?;
         directory.write_state(State::Importing, key_fingerprint, &*disk)?;
-        directory.clear()?;
+        directory.clear(&*disk)?;
         // Nothing of theirs is in the journal, which begins behind them.
         let covered = Covered { segment: 0, sequence: SEQUENCE };
         let records = Snapshot::begin(&directory.snapshot, &disk, covered, Timestamp::EPOCH);

@@ -207,8 +207,9 @@ impl Directory {
         write().map_err(OpenError::io("write", &self.format))
     }
 
-    /// An empty journal directory and no snapshot, for a directory that is being created.
-    pub(super) fn clear(&self) -> Result<(), OpenError> {
+    /// An empty journal directory and an empty one for the snapshot, for a directory that is being created. They are on
+    /// the disk in the place of what an interrupted attempt left, before `FORMAT` can say that they are complete.
+    pub(super) fn clear(&self, disk: &dyn Disk) -> Result<(), OpenError> {
         for path in [&self.journal, &self.snapshot] {
             match fs::remove_dir_all(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -219,7 +220,7 @@ impl Directory {
                 _ => create_private(path).map_err(OpenError::io("create", path))?,
             }
         }
-        Ok(())
+        disk.sync_dir(&self.root).map_err(OpenError::io("sync", &self.root))
     }
 
     fn warn_if_others_can_read(&self) {

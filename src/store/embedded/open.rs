@@ -108,7 +108,7 @@ impl EmbeddedStore {
 /// an interrupted creation begins again.
 fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) -> Result<(), OpenError> {
     directory.write_state(State::Creating, options.key_fingerprint, &**disk)?;
-    directory.clear()?;
+    directory.clear(&**disk)?;
     Snapshot::create(&directory.snapshot, disk, options.clock.now())
         .map_err(|error| OpenError::not_created(&directory.snapshot, &error))?;
     // Only to be there, so that a journal without any segment is always one that lost it.

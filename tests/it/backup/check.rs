@@ -1,11 +1,12 @@
 //! `onceward check-data`: what it finds, and that it changes nothing.
 
 use std::fs;
+use std::path::Path;
 
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{files, json as parsed};
+use super::{files, json as parsed, only_layer};
 use crate::support::{Finished, Setup, World};
 
 #[tokio::test]
@@ -77,8 +78,6 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
     }
     world.server.signal(Signal::TERM);
     world.server.ended().await;
-    let snapshot = world.setup.data_dir().join("snapshot/db");
-    let whole = fs::read(&snapshot).expect("the database");
     let journal = world.setup.data_dir().join("journal");
     let (last, mut bytes) =
         files(&journal).into_iter().rfind(|(_, bytes)| bytes.starts_with(b"owjournl")).expect("a segment");
@@ -91,15 +90,37 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
     assert!(text.contains("look like a write that was torn and never"), "{text}");
     assert!(text.contains("damage here cannot be told from that"), "{text}");
 
-    let at =
-        whole.windows(4).position(|window| window == 14_155_u32.to_be_bytes()).unwrap_or(whole.len() / 2);
-    let mut damaged = whole;
-    for byte in &mut damaged[at.saturating_sub(64)..] {
-        *byte ^= 0x55;
-    }
-    fs::write(&snapshot, damaged).expect("damaged");
-    let checked = check(&world.setup).await;
+    let (layer, mut bytes) = only_layer(&world.setup);
+    let end = bytes.len() - END_BYTES;
+    bytes[end - 1] ^= 1;
+    fs::write(&layer, &bytes).expect("damaged");
+    is_damage_of(&check(&world.setup).await, &layer, HEADER_BYTES);
+    bytes[end - 1] ^= 1;
+    bytes[end + 9] ^= 1;
+    fs::write(&layer, &bytes).expect("damaged");
+    is_damage_of(&check(&world.setup).await, &layer, end);
+    bytes[end + 9] ^= 1;
+    bytes[3] ^= 1;
+    fs::write(&layer, &bytes).expect("damaged");
+    is_damage_of(&check(&world.setup).await, &layer, 0);
+}
+
+/// Bytes of a layer before its first block.
+const HEADER_BYTES: usize = 36;
+
+/// Bytes behind its last one.
+const END_BYTES: usize = 24;
+
+/// The check says in which file the damage is, and at which byte.
+#[track_caller]
+fn is_damage_of(checked: &Finished, layer: &Path, byte: usize) {
     assert_eq!(checked.status.code(), Some(65), "{}", checked.output);
+    let report = parsed(&checked.output);
+    assert_eq!(report["damage"].as_array().map(Vec::len), Some(1), "{report}");
+    let damage = &report["damage"][0];
+    assert_eq!(damage["file"], json!(layer), "{report}");
+    let what = damage["what"].as_str().expect("a text");
+    assert!(what.ends_with(&format!("at byte {byte}")), "{report}");
 }
 
 async fn check(setup: &Setup) -> Finished {

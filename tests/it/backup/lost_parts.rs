@@ -13,18 +13,18 @@ use crate::support::{Finished, Setup, World};
 async fn without_its_snapshot_the_journal_is_looked_at_all_the_same_and_nothing_is_said_to_be_empty() {
     let setup = stopped(6).await;
     let (segment, mut bytes) = first_segment(&setup);
-    let snapshot = setup.data_dir().join("snapshot/db");
-    let mut database = fs::read(&snapshot).expect("the database");
-    for byte in &mut database {
+    let (layer, mut damaged) = super::only_layer(&setup);
+    for byte in &mut damaged {
         *byte ^= 0x55;
     }
-    fs::write(&snapshot, database).expect("damaged");
+    fs::write(&layer, damaged).expect("damaged");
     let report = check(&setup, 65).await;
     assert!(report["journal"]["change_sets"].as_u64().expect("a number") >= 6, "{report}");
     for unknown in [&report["snapshot"]["records"], &report["numbers"], &report["sends"], &report["ended"]] {
         assert_eq!(unknown, &Value::Null, "{report}");
     }
-    assert_eq!(whats(&report).len(), 1, "{report}");
+    assert_eq!(whats(&report), ["it cannot be used: there is no undamaged header at byte 0"], "{report}");
+    assert_eq!(report["damage"][0]["file"], json!(layer), "{report}");
     let text = setup.command(["check-data", "--data-dir", "data"]).await;
     assert!(!text.output.contains(" 0 segments"), "{}", text.output);
     assert!(!text.output.contains(" 0 records"), "{}", text.output);
@@ -38,7 +38,7 @@ async fn without_its_snapshot_the_journal_is_looked_at_all_the_same_and_nothing_
 }
 
 #[tokio::test]
-async fn however_the_database_is_damaged_no_panic_is_printed() {
+async fn however_a_layer_is_damaged_no_panic_is_printed() {
     let setup = stopped(3).await.env("RUST_BACKTRACE", "1");
     let snapshot = setup.data_dir().join("snapshot");
     for (path, whole) in files(&snapshot) {
@@ -80,11 +80,44 @@ async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_a_rewrite_left_under_its_old_name_is_read_as_a_start_would() {
+async fn what_a_crash_left_of_a_layer_is_no_damage_and_a_start_removes_it() {
     let setup = stopped(3).await;
-    let snapshot = setup.data_dir().join("snapshot");
-    fs::rename(&snapshot, snapshot.with_extension("old")).expect("renamed");
+    let (layer, bytes) = super::only_layer(&setup);
+    let [torn, older] = ["0000000000-0000000009.new", "0000000000-0000000000.new"].map(|name| {
+        let path = layer.with_file_name(name);
+        fs::write(&path, &bytes[..bytes.len() - 1]).expect("left over");
+        path
+    });
     assert_eq!(check(&setup, 0).await["numbers"], 3);
+    assert!(torn.exists() && older.exists(), "a check changes nothing");
+    setup.start().await;
+    assert!(!torn.exists() && !older.exists(), "a start tidies up");
+}
+
+#[tokio::test]
+async fn each_layer_that_is_missing_is_named_and_refuses_a_start() {
+    let setup = with_layers().await;
+    let layers = files(&setup.data_dir().join("snapshot"));
+    let names: Vec<_> = layers.iter().map(|(path, _)| path.file_name().expect("a name").to_owned()).collect();
+    assert!(layers.len() >= 2, "{names:?}");
+    assert_eq!(check(&setup, 0).await["numbers"], MANY + 1);
+    for (path, bytes) in &layers[..layers.len() - 1] {
+        fs::remove_file(path).expect("lost");
+        is_damage(&setup, "snapshot", "is missing, though").await;
+        fs::write(path, bytes).expect("put back");
+    }
+    // Without the last one it looks like an older snapshot; but the journal does not go on behind that.
+    let (last, bytes) = &layers[layers.len() - 1];
+    fs::remove_file(last).expect("lost");
+    let report = check(&setup, 65).await;
+    assert!(whats(&report)[0].contains("or the snapshot beside it is older than it should be"), "{report}");
+    assert_eq!(setup.run().await.status.code(), Some(70));
+    fs::write(last, bytes).expect("put back");
+    // One under the name of another.
+    fs::copy(&layers[0].0, last).expect("replaced");
+    let report = check(&setup, 65).await;
+    assert_eq!(whats(&report), ["it cannot be used: it is another layer than its name says"], "{report}");
+    assert_eq!(report["damage"][0]["file"], json!(last), "{report}");
 }
 
 #[tokio::test]
@@ -169,6 +202,29 @@ async fn stopped(numbers: usize) -> Setup {
     world.server.ended().await;
     world.setup
 }
+
+/// A closed directory whose snapshot has a large layer, of an import, and a small one above it.
+async fn with_layers() -> Setup {
+    let World { setup, server, twilio, .. } = World::new().await;
+    server.kill();
+    server.ended().await;
+    let key =
+        parsed(&super::export(&setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
+    super::many::make_up(&setup.home().join("made-up.jsonl"), MANY, &key);
+    let imported = super::import(&setup, "made-up.jsonl", "imported").await;
+    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    fs::rename(setup.data_dir(), setup.home().join("before")).expect("moved away");
+    fs::rename(setup.home().join("imported"), setup.data_dir()).expect("put in its place");
+    let server = setup.start().await;
+    assert_eq!(server.client.send("+14155550100").await.status(), 200);
+    drop(twilio);
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await.status.code(), Some(0));
+    setup
+}
+
+/// So many numbers take more than a layer that is taken in by whatever comes above it.
+const MANY: u64 = 3_000;
 
 async fn is_damage(setup: &Setup, part: &str, what: &str) {
     let report = check(setup, 65).await;

@@ -54,7 +54,8 @@ async fn run(setup: &Setup, command: &[&str]) {
     println!("{}: {:?}", command.join(" "), clock.now().since(began));
 }
 
-fn make_up(path: &Path, numbers: u64, key: &str) {
+/// Writes an export of so many numbers.
+pub fn make_up(path: &Path, numbers: u64, key: &str) {
     let mut rng = StdRng::seed_from_u64(SEED);
     let now = SystemClock::start().now();
     let header = Header { program: "0.1.0".into(), exported_at: now, key: key.to_owned(), numbers, sends: 0 };

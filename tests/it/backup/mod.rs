@@ -3,7 +3,7 @@
 mod check;
 mod load;
 mod lost_parts;
-mod many;
+pub mod many;
 mod refusals;
 mod round_trip;
 
@@ -15,19 +15,20 @@ use serde_json::Value;
 use crate::support::{Finished, Setup};
 
 /// Exports the data directory of the setup into a file in its home, and reads its lines.
-async fn export(setup: &Setup, name: &str) -> Vec<String> {
+pub async fn export(setup: &Setup, name: &str) -> Vec<String> {
     let finished = setup.command(["export", "--data-dir", "data", "--out", name]).await;
     assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
     lines_of(&setup.home().join(name))
 }
 
-fn lines_of(path: &Path) -> Vec<String> {
+/// The lines of an export.
+pub fn lines_of(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).expect("an export");
     text.lines().map(str::to_owned).collect()
 }
 
 /// The lines between the first, which has a time in it, and the last, whose sum depends on the first.
-fn records(lines: &[String]) -> &[String] {
+pub fn records(lines: &[String]) -> &[String] {
     &lines[1..lines.len() - 1]
 }
 
@@ -43,7 +44,8 @@ fn copy_key(setup: &Setup, into: &str) {
     fs::copy(setup.data_dir().join("server.key"), directory.join("server.key")).expect("the key");
 }
 
-fn json(text: &str) -> Value {
+/// What a text says.
+pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
@@ -60,4 +62,11 @@ fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// The layer of a snapshot that has one, with its bytes.
+fn only_layer(setup: &Setup) -> (PathBuf, Vec<u8>) {
+    let mut layers = files(&setup.data_dir().join("snapshot"));
+    assert_eq!(layers.len(), 1, "{:?}", layers.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    layers.remove(0)
 }

@@ -10,7 +10,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::disk::Disk;
+use super::disk::{Disk, Named};
+use super::layers::Rounds;
 use super::promises::{Possible, Promises};
 use super::shim::{Watched, scratch};
 use super::store_load::{contents, open, versions};
@@ -18,6 +19,9 @@ use super::trace::{self, Event, Place};
 
 /// How many cuts are looked at side by side. Opening a store waits more than it works.
 const LOOKERS: usize = 4;
+
+/// So many events are of a start, and of the first round behind it.
+const A_START: usize = 80;
 
 /// How many cuts, and from which seed.
 pub struct Cuts {
@@ -70,7 +74,9 @@ impl Cuts {
         let promises = Promises::read(&watched.promises());
         let mut rng = StdRng::seed_from_u64(self.seed);
         let places = places(&events, self.count, &mut rng);
-        println!("{} events, {} cuts", events.len(), places.len());
+        let rounds = Rounds::in_trace(&events);
+        println!("{} events, {} cuts, {rounds}", events.len(), places.len());
+        rounds.are_worth_cutting(&places);
         let mut disk = Disk::default();
         let mut happened = 0;
         let failures = Mutex::new(Vec::new());
@@ -113,28 +119,60 @@ impl Cuts {
     }
 }
 
+/// Cuts behind every event, so many times, each time in another way.
+pub fn everywhere(watched: &Watched, times: u64, seed: u64) {
+    let events = trace::read(&watched.traces());
+    let promises = Promises::read(&watched.promises());
+    let mut disk = Disk::default();
+    let (mut cuts, mut failures) = (0, Vec::new());
+    for (at, (place, event)) in events.iter().enumerate() {
+        disk.happens(event);
+        if is_listing(event) {
+            continue;
+        }
+        for way in 0..times {
+            cuts += 1;
+            if let Err(why) = look(&disk, seed + at as u64 * times + way, &promises.at(*place)) {
+                failures
+                    .push(format!("POWER_SEED={seed} behind event {at}, {}: {why}", describe(&events[at])));
+            }
+        }
+    }
+    println!("{} events, {cuts} cuts", events.len());
+    assert!(failures.is_empty(), "{} of {cuts} cuts:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Whether a process only notes what it finds.
+fn is_listing(event: &Event) -> bool {
+    matches!(event, Event::HasDir { .. } | Event::HasFile { .. } | Event::HasData { .. })
+}
+
 /// Whether any of so many cuts loses something when the syncs of such files count for nothing. Then the
 /// test of the other syncs means something.
-pub fn notices_without_syncs_of(deaf_to: &str, watched: &Watched, seed: u64) -> bool {
+pub fn notices_without_syncs_of(what: &str, named: Named, watched: &Watched, seed: u64) -> bool {
     let events = trace::read(&watched.traces());
     let promises = Promises::read(&watched.promises());
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut disk = Disk::without_syncs_of(deaf_to);
+    let mut disk = Disk::without_syncs_of(named);
     let mut happened = 0;
     places(&events, 150, &mut rng).into_iter().any(|event| {
         events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
         happened = event;
         let looked = look(&disk, rng.random(), &promises.at(events[event - 1].0));
         if let Err(why) = &looked {
-            println!("without syncs of {deaf_to}, behind event {event}: {why}");
+            println!("without syncs of {what}, behind event {event}: {why}");
         }
         looked.is_err()
     })
 }
 
-/// Half of the cuts anywhere, half beside what changes names, lengths, or what is synced.
+/// A quarter of the cuts anywhere, a quarter beside what changes names, lengths, or what is synced, a quarter soon
+/// behind a start, and a quarter where several layers become one: while that is written, around its name, and while
+/// the others go.
 pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<usize> {
-    let first = events.iter().position(|(_, event)| matches!(event, Event::HasAll)).expect("a beginning") + 1;
+    let starts: Vec<usize> =
+        (0..events.len()).filter(|at| matches!(events[*at].1, Event::HasAll)).map(|at| at + 1).collect();
+    let first = *starts.first().expect("a beginning");
     let special: Vec<usize> = (first + 1..events.len())
         .filter(|at| {
             !matches!(
@@ -144,13 +182,15 @@ pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<
         })
         .flat_map(|at| [at, at + 1])
         .collect();
-    let mut places: Vec<usize> = (0..count / 2).map(|_| rng.random_range(first..=events.len())).collect();
-    places.extend(special.sample(rng, count - places.len()));
-    // Not while a process only notes what it finds.
-    let listing = |at: &usize| {
-        matches!(events[*at - 1].1, Event::HasDir { .. } | Event::HasFile { .. } | Event::HasData { .. })
-    };
-    places.retain(|at| !listing(at));
+    let behind_starts: Vec<usize> =
+        starts.iter().flat_map(|start| *start..(start + A_START).min(events.len() + 1)).collect();
+    let merging = Rounds::in_trace(events).places_in_merges(rng);
+    let mut places = Vec::new();
+    for some in [&special, &behind_starts, &merging] {
+        places.extend(some.sample(rng, count / 4));
+    }
+    places.extend((places.len()..count).map(|_| rng.random_range(first..=events.len())));
+    places.retain(|at| !is_listing(&events[*at - 1].1));
     places.sort_unstable();
     places
 }

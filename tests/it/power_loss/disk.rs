@@ -34,6 +34,9 @@ enum Object {
     Dir { synced: Entries, changes: Vec<(u64, Naming)> },
 }
 
+/// Whether this is the name of one of those.
+pub type Named = fn(&str) -> bool;
+
 /// All files of a trace, up to one event.
 #[derive(Debug, Default, Clone)]
 pub struct Disk {
@@ -44,8 +47,9 @@ pub struct Disk {
     /// Which event each sync in progress began with.
     syncs: HashMap<u64, u64>,
     found: Option<Found>,
-    /// Files whose names end like this, and directories, are as if nobody had synced them.
-    deaf_to: Option<String>,
+    /// What is named like this is as if nobody had synced it.
+    deaf_to: Option<Named>,
+    /// As they are called now; the root is called nothing.
     names: HashMap<usize, String>,
     /// Whether a first process found what was there, which counts as synced.
     begun: bool,
@@ -60,8 +64,8 @@ struct Found {
 
 impl Disk {
     /// A disk that does nothing when it is asked to sync what is named like this.
-    pub fn without_syncs_of(name: &str) -> Self {
-        Self { deaf_to: Some(name.to_owned()), ..Self::default() }
+    pub fn without_syncs_of(named: Named) -> Self {
+        Self { deaf_to: Some(named), ..Self::default() }
     }
 
     /// The next event happens.
@@ -97,6 +101,9 @@ impl Disk {
             }
             Event::Rename { from, to, old, new } => {
                 assert_eq!(from, to, "nothing of ours moves from one directory to another");
+                if let Some(object) = self.present(*from).get(old) {
+                    self.names.insert(*object, new.clone());
+                }
                 self.rename_in(*from, Naming::Rename(old.clone(), new.clone()));
             }
             Event::Write { ino, at, before, data } => {
@@ -130,12 +137,22 @@ impl Disk {
         let parent = self.by_ino.get(&parent).copied();
         let found = self.found.get_or_insert_default();
         found.dirs.entry(object).or_default();
-        match parent {
-            Some(parent) => {
-                found.dirs.get_mut(&parent).expect("its directory").insert(name.to_owned(), object);
-            }
-            None => self.root = Some(object),
+        if let Some(parent) = parent {
+            found.dirs.get_mut(&parent).expect("its directory").insert(name.to_owned(), object);
+        } else {
+            self.names.insert(object, String::new());
+            self.root = Some(object);
         }
+    }
+
+    /// What a process sees in a directory.
+    fn present(&self, ino: u64) -> Entries {
+        let Object::Dir { synced, changes } = &self.objects[self.by_ino[&ino]] else { panic!("a directory") };
+        let mut present = synced.clone();
+        for (_, naming) in changes {
+            rename(&mut present, naming);
+        }
+        present
     }
 
     /// The first process finds what is on the disk. A later one may see what an earlier one did just
@@ -207,7 +224,7 @@ impl Disk {
     fn synced(&mut self, ino: u64, token: u64) {
         let Some(began) = self.syncs.remove(&token) else { return };
         let name = self.names.get(&self.by_ino[&ino]);
-        if self.deaf_to.as_ref().is_some_and(|deaf| name.is_some_and(|name| name.ends_with(deaf))) {
+        if self.deaf_to.is_some_and(|deaf| name.is_some_and(|name| deaf(name))) {
             return;
         }
         match &mut self.objects[self.by_ino[&ino]] {

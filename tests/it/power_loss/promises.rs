@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::store_load::ends;
 use super::trace::Place;
 
 /// A key, and which version of it; `None` is its removal.
@@ -116,7 +117,8 @@ impl Promises {
     }
 }
 
-/// The versions of each key that may be found. Of other keys, none.
+/// The versions of each key that may be found. Of other keys, none. One that ends may be gone; what was there
+/// before it may not come back.
 #[derive(Debug, Default, Clone)]
 pub struct Possible(BTreeMap<u64, Vec<Option<u64>>>);
 
@@ -126,7 +128,8 @@ impl Possible {
         let found: BTreeMap<u64, Option<u64>> = found.iter().copied().collect();
         let wrong = |key: &u64, version: Option<u64>| {
             let allowed = self.0.get(key).cloned().unwrap_or_else(|| vec![None]);
-            (!allowed.contains(&version))
+            let ended = version.is_none() && allowed.iter().flatten().any(|version| ends(*key, *version));
+            (!ended && !allowed.contains(&version))
                 .then(|| format!("key {key}: {version:?} is there, not one of {allowed:?}"))
         };
         let of_found = found.iter().filter_map(|(key, version)| wrong(key, *version));

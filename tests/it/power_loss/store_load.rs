@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use onceward::clock::SystemClock;
+use onceward::clock::{Clock as _, SystemClock};
 use onceward::domain::{ServiceId, Timestamp};
 use onceward::store::{
     EmbeddedStore, Key, Kind, OpenError, OpenOptions, Outcome, Revision, Store, Subject, Write,
@@ -26,11 +26,31 @@ const WRITERS: u64 = 6;
 const KEYS_PER_WRITER: u64 = 1500;
 const LONG: Duration = Duration::from_secs(60);
 
+/// A part of the versions ends that long after it was written, or up to eight times as long: some before a round has
+/// them, some in a layer.
+const SHORTEST_LIFE: Duration = Duration::from_millis(15);
+
+/// A large round has come some way when so much of its layer is written.
+const LARGE_ROUND_BYTES: &str = "200000";
+
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Closed,
     Killed,
+    /// While a large layer is being written.
+    KilledInRound,
+    /// When the third layer has just got its name, and before anything is made of it.
+    KilledAtName,
+}
+
+/// How rounds come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounds {
+    /// As often as possible, with little each.
+    Frequent,
+    /// Seldom, with much.
+    Large,
 }
 
 /// One process: opens the store, notes what it shows, writes, ends.
@@ -38,6 +58,7 @@ pub enum End {
 pub struct Load {
     pub seed: u64,
     pub commits: u64,
+    pub rounds: Rounds,
     pub end: End,
 }
 
@@ -47,8 +68,13 @@ impl Load {
         let status = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "power_loss::store_load::a_load_on_a_store", "--nocapture"])
             .envs(watched.environment())
-            .env("POWER_LOAD", format!("{} {} {}", self.seed, self.commits, self.end == End::Killed))
+            .env("POWER_LOAD", format!("{} {} {:?} {:?}", self.seed, self.commits, self.rounds, self.end))
             .env("POWER_NOTES", watched.promises())
+            .envs(match self.end {
+                End::Closed | End::Killed => None,
+                End::KilledInRound => Some(("POWER_KILL_IN_LAYER", LARGE_ROUND_BYTES)),
+                End::KilledAtName => Some(("POWER_KILL_AT_LAYER", "3")),
+            })
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .status()
@@ -57,15 +83,21 @@ impl Load {
     }
 
     fn ended_as_wanted(self, status: ExitStatus) -> bool {
-        (self.end == End::Closed && status.success()) || (self.end == End::Killed && status.code().is_none())
+        (self.end == End::Closed && status.success()) || (self.end != End::Closed && status.code().is_none())
     }
 }
 
 /// The store in this directory, with small segments and frequent rounds, so that much happens.
 pub fn open(data_dir: &Path) -> Result<EmbeddedStore, OpenError> {
+    open_with(data_dir, Rounds::Frequent)
+}
+
+fn open_with(data_dir: &Path, rounds: Rounds) -> Result<EmbeddedStore, OpenError> {
     let mut options = OpenOptions::new(data_dir, [7; 16], Arc::new(SystemClock::start()));
-    options.segment_bytes = 48 * 1024;
-    options.round_every = Duration::from_millis(40);
+    (options.segment_bytes, options.round_every) = match rounds {
+        Rounds::Frequent => (48 * 1024, Duration::from_millis(40)),
+        Rounds::Large => (1024 * 1024, Duration::from_secs(3)),
+    };
     EmbeddedStore::open(options)
 }
 
@@ -93,6 +125,11 @@ fn value(key: u64, version: u64) -> Bytes {
     bytes.into()
 }
 
+/// Whether this version ends soon.
+pub fn ends(key: u64, version: u64) -> bool {
+    (key + version).is_multiple_of(3)
+}
+
 /// The version that these bytes are of; 0 if they were never written.
 fn version_in(key: u64, bytes: &[u8]) -> u64 {
     let version = bytes.first_chunk().map_or(0, |version| u64::from_be_bytes(*version));
@@ -104,57 +141,76 @@ fn version_in(key: u64, bytes: &[u8]) -> u64 {
 fn a_load_on_a_store() {
     let Ok(load) = std::env::var("POWER_LOAD") else { return };
     let words: Vec<&str> = load.split(' ').collect();
-    let (seed, commits) = (words[0].parse().unwrap(), words[1].parse().unwrap());
     let path = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
+    let writing = Writing {
+        data_dir: path("POWER_ROOT").join("data"),
+        traces: path("POWER_TRACE"),
+        notes: path("POWER_NOTES"),
+        seed: words[0].parse().unwrap(),
+        commits: words[1].parse().unwrap(),
+        rounds: if words[2] == "Large" { Rounds::Large } else { Rounds::Frequent },
+        killed: words[3] == "Killed",
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    let data_dir = path("POWER_ROOT").join("data");
-    runtime.block_on(write(
-        data_dir,
-        path("POWER_TRACE"),
-        path("POWER_NOTES"),
-        seed,
-        commits,
-        words[2] == "true",
-    ));
+    runtime.block_on(writing.write());
+    // Those that are killed in a round do not come here.
+    assert!(["Closed", "Killed"].contains(&words[3]), "there was no such round");
 }
 
-async fn write(data_dir: PathBuf, traces: PathBuf, notes: PathBuf, seed: u64, commits: u64, killed: bool) {
-    let store = Arc::new(open(&data_dir).expect("the store opens"));
-    let notes = Arc::new(Notes::append_to(&notes));
-    let there = contents(&store).await.expect("the store can be read");
-    notes.shown(Place::now(&traces), &versions(&there));
-    let next = Arc::new(AtomicU64::new(1 + there.iter().map(|(_, version, _)| *version).max().unwrap_or(0)));
-    let done = Arc::new(AtomicU64::new(0));
-    let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        let mine = writer * 1_000_000..(writer + 1) * 1_000_000;
-        let revisions: HashMap<u64, Revision> = there
-            .iter()
-            .filter(|(key, ..)| mine.contains(key))
-            .map(|(key, _, revision)| (*key, *revision))
-            .collect();
-        let mut writer = Writer {
-            keys: mine.start,
-            store: store.clone(),
-            notes: notes.clone(),
-            traces: traces.clone(),
-            rng: StdRng::seed_from_u64(seed ^ (writer + 1)),
-            next: next.clone(),
-            revisions,
-        };
-        let done = done.clone();
-        writers.spawn(async move {
-            while done.fetch_add(1, Ordering::Relaxed) < commits {
-                writer.commit().await;
-            }
-            if killed {
-                kill_process(getpid(), Signal::KILL).expect("the end");
-            }
-        });
+struct Writing {
+    data_dir: PathBuf,
+    traces: PathBuf,
+    notes: PathBuf,
+    seed: u64,
+    commits: u64,
+    rounds: Rounds,
+    /// By itself, when it has written everything.
+    killed: bool,
+}
+
+impl Writing {
+    async fn write(self) {
+        let Self { data_dir, traces, notes, seed, commits, rounds, killed } = self;
+        let store = Arc::new(open_with(&data_dir, rounds).expect("the store opens"));
+        let notes = Arc::new(Notes::append_to(&notes));
+        let there = contents(&store).await.expect("the store can be read");
+        notes.shown(Place::now(&traces), &versions(&there));
+        let highest = there.iter().map(|(_, version, _)| *version).max().unwrap_or(0);
+        // What was written under a higher one may have ended.
+        let next = Arc::new(AtomicU64::new(highest + 10_000));
+        let done = Arc::new(AtomicU64::new(0));
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            let mine = writer * 1_000_000..(writer + 1) * 1_000_000;
+            let revisions: HashMap<u64, Revision> = there
+                .iter()
+                .filter(|(key, ..)| mine.contains(key))
+                .map(|(key, _, revision)| (*key, *revision))
+                .collect();
+            let mut writer = Writer {
+                keys: mine.start,
+                store: store.clone(),
+                notes: notes.clone(),
+                traces: traces.clone(),
+                rng: StdRng::seed_from_u64(seed ^ (writer + 1)),
+                next: next.clone(),
+                revisions,
+                clock: SystemClock::start(),
+            };
+            let done = done.clone();
+            writers.spawn(async move {
+                while done.fetch_add(1, Ordering::Relaxed) < commits {
+                    writer.commit().await;
+                }
+                if killed {
+                    kill_process(getpid(), Signal::KILL).expect("the end");
+                }
+            });
+        }
+        writers.join_all().await;
+        store.close().await.expect("closed in order");
     }
-    writers.join_all().await;
-    store.close().await.expect("closed in order");
 }
 
 struct Writer {
@@ -167,6 +223,7 @@ struct Writer {
     /// Versions are never used twice.
     next: Arc<AtomicU64>,
     revisions: HashMap<u64, Revision>,
+    clock: SystemClock,
 }
 
 impl Writer {
@@ -195,7 +252,13 @@ impl Writer {
             key: Key { kind: Kind::Number, service: ServiceId::new(1), subject: Subject(key) },
             expect: self.revisions.get(&key).copied().unwrap_or(Revision::ABSENT),
             put: version.map(|version| value(key, version)),
-            gc_after: Timestamp::from_millis(u64::MAX / 2),
+            gc_after: match version {
+                Some(version) if ends(key, version) => {
+                    let lives = SHORTEST_LIFE * u32::try_from(1 + key % 8).expect("a few");
+                    self.clock.now().plus(lives)
+                }
+                _ => Timestamp::from_millis(u64::MAX / 2),
+            },
         }
     }
 }

@@ -66,8 +66,6 @@ pub fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(target.parent().expect("a parent")).expect("a directory");
         fs::copy(from.join(&file), target).expect("copied");
     }
-    // sled wants its directory for blobs, also an empty one.
-    fs::create_dir_all(to.join("snapshot/blobs")).expect("a directory");
 }
 
 /// How many bytes of a file there are before the zeros at its end.

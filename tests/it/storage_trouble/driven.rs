@@ -121,7 +121,7 @@ impl Driven {
             .envs(shim.into_iter().flat_map(Shim::environment))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // What sled says when it panics is known here.
+            // Its log is no answer.
             .stderr(Stdio::null());
         let mut child = command.spawn().expect("this program once more");
         let (to, from) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));

@@ -150,9 +150,8 @@ fn how(operation: u32) -> How {
 
 impl Shim {
     fn begin_at(&self, operation: u32, how: How) -> String {
-        // A full disk can be read. One that fails to read, and does so when it is read for the first time, has a
-        // test of its own: what was read once comes from the system's cache.
-        let calls = if how.error == Errno::IO { &Call::ALL_BUT_READS[..] } else { &Call::CHANGES[..] };
+        // A full disk can be read.
+        let calls = if how.error == Errno::IO { &Call::ALL[..] } else { &Call::CHANGES[..] };
         let trouble = Trouble::of(calls, how.error).after(operation);
         let trouble = if how.once { trouble.once() } else { trouble };
         self.begin(&if how.torn { trouble.torn() } else { trouble });

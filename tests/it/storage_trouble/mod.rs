@@ -13,6 +13,7 @@ mod ledger;
 mod mount;
 mod refusals;
 mod shim;
+mod snapshot_for_long;
 mod start_and_stop;
 mod surroundings;
 

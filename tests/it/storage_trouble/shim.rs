@@ -39,7 +39,20 @@ pub enum Call {
 }
 
 impl Call {
-    /// Everything that has to do with files, but reading them.
+    /// Everything that has to do with files.
+    pub const ALL: [Self; 9] = [
+        Self::Create,
+        Self::Open,
+        Self::Read,
+        Self::Write,
+        Self::Sync,
+        Self::Cut,
+        Self::Rename,
+        Self::Unlink,
+        Self::SyncRange,
+    ];
+
+    /// The same, but reading them.
     pub const ALL_BUT_READS: [Self; 8] = [
         Self::Create,
         Self::Open,

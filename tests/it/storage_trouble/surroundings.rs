@@ -109,69 +109,26 @@ async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
 }
 
 #[test]
-fn a_store_without_threads_loses_nothing_and_recovers() {
+fn a_store_takes_its_threads_at_its_start_and_needs_none_later() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("data");
     let shim = Shim::over(&directory);
     let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
     shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
-    let began = Patience::begins();
-    let mut written = 0;
-    while shim.failed() < 5 && began.lasts() {
+    let (began, mut written) = (Patience::begins(), 0);
+    // Until a round has removed the first segment, and some of those behind it.
+    while directory.join("journal/0000000001.seg").exists() || written < 300 {
         assert_eq!(store.said(&format!("put {written} text")), "durable");
         written += 1;
-        std::thread::sleep(Duration::from_millis(2));
+        assert!(began.lasts(), "no round");
     }
+    assert_eq!(store.said("health"), "well");
+    assert_eq!(shim.failed(), 0, "{}", shim.first());
     shim.end();
-    while store.said("health") != "well" {
-        assert!(began.lasts(), "not well again");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    assert_eq!(store.said("close"), "closed");
     drop(store);
     let found = contents_of(&directory).expect("a good start");
     assert_eq!(found.len(), usize::try_from(written).expect("a few"));
-}
-
-/// The snapshot cannot be opened again for as long as the trouble lasts.
-///
-/// It fails in about two of three runs on a quiet machine: a known fault, see docs/reliability.md.
-#[test]
-fn when_the_snapshot_cannot_be_opened_for_long_the_journal_goes_on_until_it_is_full() {
-    if std::env::var_os("KNOWN_FAULTS").is_none() {
-        return println!("SKIPPED: a known fault, see docs/reliability.md; KNOWN_FAULTS=1 runs it");
-    }
-    for (calls, error) in
-        [(&Call::ALL_BUT_READS[..], Errno::IO), (&[Call::Read], Errno::IO), (&Call::CHANGES, Errno::NOSPC)]
-    {
-        let home = tempfile::tempdir().expect("a directory");
-        let directory = home.path().join("data");
-        let shim = Shim::over(&directory);
-        let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
-        assert_eq!(store.said("put 0 text"), "durable");
-        shim.begin(&Trouble::of(calls, error).on("/snapshot/"));
-        let (began, text, mut durable) = (Patience::begins(), "x".repeat(1000), 0);
-        loop {
-            let answer = store.said(&format!("put {durable} {text}"));
-            if answer != "durable" {
-                assert!(answer.contains("snapshot rounds fail"), "{answer}");
-                break;
-            }
-            durable += 1;
-            assert!(began.lasts(), "{calls:?}: {} never full", shim.first());
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        assert!(durable > 50, "{durable} batches are less than the segments take");
-        assert!(store.said("health").contains("snapshot"));
-        shim.end();
-        while store.said("health") != "well" {
-            assert!(began.lasts(), "not well again: {}", store.said("health"));
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        assert_eq!(store.said("put 1000 after"), "durable");
-        drop(store);
-        let found = contents_of(&directory).expect("a good start");
-        assert!((0..durable).chain([1000]).all(|subject| found.contains_key(&subject)));
-    }
 }
 
 #[test]

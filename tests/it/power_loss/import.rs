@@ -1,0 +1,181 @@
+//! An import that the power is cut from, at any place: no server starts on a half of it.
+
+use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+
+use super::cuts::Cuts;
+use super::disk::Disk;
+use super::shim::Watched;
+use super::trace::{self, Event, Place};
+use crate::backup::{export, json, lines_of, many, records};
+use crate::support::{Finished, Setup, World, soon};
+
+/// So many that its one layer is synced once before it is complete.
+const NUMBERS: u64 = 9_000;
+
+const IMPORT: [&str; 6] = ["import", "made-up.jsonl", "--data-dir", "data", "--key-file", "right.key"];
+const EXPORT: [&str; 5] = ["export", "--data-dir", "data", "--out", "found.jsonl"];
+
+/// A refused import is made again after one cut in so many.
+const SELDOM: usize = 8;
+
+#[tokio::test]
+async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
+    let cuts = Cuts::from_environment(usize::MAX);
+    let world = World::new().await;
+    let key = json(&export(&world.setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
+    let watched = Watched::new();
+    let importing = watched
+        .environment()
+        .into_iter()
+        .fold(Setup::new(), |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")));
+    let importing = importing.clone().env("POWER_ROOT", importing.home().to_str().expect("a plain path"));
+    let made_up = importing.home().join("made-up.jsonl");
+    many::make_up(&made_up, NUMBERS, &key);
+    std::fs::copy(world.setup.data_dir().join("server.key"), importing.home().join("right.key"))
+        .expect("a key");
+
+    // One that is killed, and one over what it left.
+    let killed = importing.launch_command(IMPORT);
+    while !has_written(&importing.data_dir().join("snapshot")) {
+        tokio::task::yield_now().await;
+    }
+    killed.kill();
+    killed.ended().await;
+    let finished = importing.command(IMPORT).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+
+    let events = trace::read(&watched.traces());
+    let expected = Expected::of(&events);
+    let mut rng = StdRng::seed_from_u64(cuts.seed());
+    let mut disk = Disk::default();
+    let (mut listing, mut found, mut looked) = (true, [0; 3], 0);
+    for (at, (place, event)) in events.iter().enumerate() {
+        disk.happens(event);
+        listing = match event {
+            Event::HasAll => false,
+            Event::HasDir { .. } => true,
+            _ => listing,
+        };
+        if listing || looked >= cuts.count() {
+            continue;
+        }
+        // Most depends on the last steps.
+        for _ in 0..if at + 12 >= expected.named { 4 } else { 1 } {
+            looked += 1;
+            let again = Setup::new().env("ONCEWARD_KEY_FILE", "right.key");
+            let seed = rng.random();
+            disk.cut_into(again.home(), &mut StdRng::seed_from_u64(seed));
+            let what = format!("behind event {at} of process {}, seed {seed}: {event:.60?}", place.process);
+            let outcome = outcome(&again, &lines_of(&made_up), &what).await;
+            assert!(expected.at(at).contains(&outcome), "{what}: {outcome:?}, not {:?}", expected.at(at));
+            found[outcome as usize] += 1;
+            if outcome == Outcome::Interrupted && looked.is_multiple_of(SELDOM) {
+                let finished = again.command(IMPORT).await;
+                assert_eq!(finished.status.code(), Some(0), "{what}: {}", finished.output);
+                is_all_there(&again, &lines_of(&made_up), &what).await;
+            }
+        }
+    }
+    let [nothing, interrupted, complete] = found;
+    println!(
+        "{looked} cuts: {nothing} left nothing, {interrupted} an interrupted import, {complete} a complete one"
+    );
+    assert!(interrupted > 20 && complete > 0, "{found:?}");
+}
+
+/// What a cut may leave of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// A new directory can be made, because there was none.
+    Nothing,
+    /// A start is refused, and says why.
+    Interrupted,
+    /// Everything.
+    Complete,
+}
+
+/// When which outcome is right.
+struct Expected {
+    /// Behind this event the directory says for certain that it is being filled.
+    marked: usize,
+    /// From this one on it may say that it is complete.
+    named: usize,
+    /// Behind this one it does so for certain.
+    ended: usize,
+}
+
+impl Expected {
+    fn of(events: &[(Place, Event)]) -> Self {
+        let named: Vec<usize> = (0..events.len())
+            .filter(|at| matches!(&events[*at].1, Event::Rename { new, .. } if new == "FORMAT"))
+            .collect();
+        // Begun, begun again, and complete.
+        assert_eq!(named.len(), 3, "how often FORMAT got its name");
+        let synced = |at: usize| {
+            let end = events[at..].iter().position(|(_, event)| matches!(event, Event::SyncEnd { .. }));
+            at + end.expect("a sync of the directory")
+        };
+        Self { marked: synced(named[0]), named: named[2], ended: synced(named[2]) }
+    }
+
+    fn at(&self, event: usize) -> &'static [Outcome] {
+        match event {
+            _ if event < self.marked => &[Outcome::Nothing, Outcome::Interrupted],
+            _ if event < self.named => &[Outcome::Interrupted],
+            _ if event < self.ended => &[Outcome::Interrupted, Outcome::Complete],
+            _ => &[Outcome::Complete],
+        }
+    }
+}
+
+/// Whether the layer of an import has some of it.
+fn has_written(snapshot: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(snapshot) else { return false };
+    entries.flatten().any(|entry| entry.metadata().is_ok_and(|found| found.len() > 100_000))
+}
+
+/// What the program makes of what is left.
+async fn outcome(setup: &Setup, whole: &[String], what: &str) -> Outcome {
+    let outcome = if !setup.data_dir().join("FORMAT").exists() {
+        Outcome::Nothing
+    } else if setup.command(EXPORT).await.status.success() {
+        is_all_there(setup, whole, what).await;
+        Outcome::Complete
+    } else {
+        Outcome::Interrupted
+    };
+    let Some(refused) = started(setup).await else {
+        assert_ne!(outcome, Outcome::Interrupted, "{what}: a start on what cannot be exported");
+        return outcome;
+    };
+    assert_eq!(outcome, Outcome::Interrupted, "{what}: {}", refused.output);
+    assert_eq!(refused.status.code(), Some(70), "{what}: {}", refused.output);
+    for words in ["an import into", "was interrupted"] {
+        assert!(refused.output.contains(words), "{what}: {}", refused.output);
+    }
+    let checked = setup.command(["check-data", "--data-dir", "data", "--json", "--quiet"]).await;
+    let report: Value = json(&checked.output);
+    assert_eq!((checked.status.code(), &report["ok"]), (Some(65), &Value::Bool(false)), "{what}: {report}");
+    outcome
+}
+
+/// Starts the program, and kills it when it serves; how it ended, if it did so by itself.
+async fn started(setup: &Setup) -> Option<Finished> {
+    let server = setup.launch();
+    let listens = server.output().event(|event| event["message"] == "listening");
+    let ended_before = soon("a start or its end", listens).await.is_none();
+    server.kill();
+    let finished = server.ended().await;
+    ended_before.then_some(finished)
+}
+
+async fn is_all_there(setup: &Setup, whole: &[String], what: &str) {
+    let exported = setup.command(EXPORT).await;
+    assert_eq!(exported.status.code(), Some(0), "{what}: {}", exported.output);
+    let found = lines_of(&setup.home().join("found.jsonl"));
+    assert!(records(&found) == records(whole), "{what}: {} of {} lines", found.len(), whole.len());
+}
