@@ -71,6 +71,7 @@ struct Script {
     /// How often each was tried, on the snapshot and on all else.
     counts: HashMap<(Operation, bool), u64>,
     syncs_held: bool,
+    renamed_although_failing: bool,
     panicking: Option<Operation>,
     events: Vec<Event>,
 }
@@ -104,6 +105,11 @@ impl FaultyDisk {
     /// The next such operation panics.
     pub(super) fn panic_at(&self, operation: Operation) {
         self.script().panicking = Some(operation);
+    }
+
+    /// Renames that fail are done all the same.
+    pub(super) fn rename_although_failing(&self) {
+        self.script().renamed_although_failing = true;
     }
 
     /// Everything works again.
@@ -232,8 +238,12 @@ impl Disk for FaultyDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.attempt(Operation::Rename, to)?;
-        RealDisk.rename(from, to)?;
+        let attempted = self.attempt(Operation::Rename, to);
+        // Some file systems, over a network say, report an error for what they have done.
+        if attempted.is_ok() || self.script().renamed_although_failing {
+            RealDisk.rename(from, to)?;
+        }
+        attempted?;
         self.did(Operation::Rename, to);
         Ok(())
     }

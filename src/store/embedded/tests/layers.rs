@@ -190,6 +190,28 @@ fn when_a_name_could_not_be_synced_nothing_goes_and_the_round_is_not_done_twice(
 }
 
 #[test]
+fn when_a_rename_fails_and_is_done_all_the_same_starts_find_everything() {
+    let mut world = world_with_layers();
+    world.disk.rename_although_failing();
+    let text = "more".repeat(100);
+    for turn in 0..9_u64 {
+        let many: Vec<(u64, Option<&str>)> = (0..30 * turn + 5)
+            .map(|subject| (subject * 3, (turn % 3 != 1).then_some(text.as_str())))
+            .collect();
+        world.batch(&many).unwrap();
+        world.disk.fail_snapshot_once(Operation::Rename, rustix::io::Errno::IO);
+        let _ = world.round();
+        let found = world.contents_after_crash(&world.copy()).unwrap();
+        assert!(found == world.expected, "turn {turn}");
+        world.clock.advance(Duration::from_secs(61));
+    }
+    world.disk.heal();
+    world.round().unwrap();
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
 fn what_is_read_while_layers_are_merged_is_all_there() {
     let mut world = world_with_layers();
     let nothing = Changes::default();
