@@ -182,7 +182,7 @@ impl FaultyDisk {
         while operation == Operation::Sync && !on_snapshot && script.syncs_held {
             script = self.shared.changed.wait(script).unwrap();
         }
-        if script.panicking == Some(operation) {
+        if script.panicking == Some(operation) && !on_snapshot {
             script.panicking = None;
             drop(script);
             panic!("{operation:?} panics on request");
