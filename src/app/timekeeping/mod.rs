@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, EngineClock};
+use crate::clock::{Clock, EngineClock, LATEST};
 use crate::domain::Timestamp;
 use crate::engine::Policies;
 use crate::shard::{self, StartError};
@@ -85,6 +85,16 @@ impl Beginning {
         let started = tokio::task::spawn_blocking(move || Timekeeper::start(self.file, clock, EVERY));
         started.await.map_err(|error| StartError::new(format!("mark the time: {error}")))
     }
+}
+
+/// Marks how far time had come in data that was brought into `data_dir` from elsewhere, so that at its first start
+/// everything there keeps its term. Returns when that is on the disk.
+///
+/// # Errors
+/// What the file system says.
+pub fn mark_brought_in(data_dir: &Path, reached: Timestamp) -> std::io::Result<()> {
+    let (mut file, _) = ClockFile::read(data_dir);
+    file.write(Mark { time: reached.min(LATEST), boot: None })
 }
 
 fn mark(clock: &dyn Clock) -> Mark {

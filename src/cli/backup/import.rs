@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
-use crate::app::{KeyError, load_or_create, server_key};
+use crate::app::{KeyError, load_or_create, mark_brought_in, server_key};
 use crate::backup::{Header, ImportError, Reader};
 use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
@@ -31,6 +31,8 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 enum ImportCommandError {
     #[error("open {}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("write the file clock in {}: {source}", data_dir.display())]
+    Clock { data_dir: PathBuf, source: io::Error },
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error(transparent)]
@@ -104,7 +106,8 @@ fn said(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> A
     let mut err = String::new();
     if *behind > CLOCK_TOLERANCE {
         err = format!(
-            "warning: the clock of this machine is {} s behind the export; set it, or lockouts last longer\n",
+            "warning: the clock of this machine is {} s behind the export; set it, or the server's times are ahead by as \
+             much until it has caught up\n",
             behind.as_secs()
         );
     }
@@ -176,6 +179,9 @@ fn import(
         take(&mut store, &item, now, &mut imported)?;
     }
     progress.now("finishing");
+    // Before a server can start on it.
+    mark_brought_in(data_dir, header.exported_at.max(now))
+        .map_err(|source| ImportCommandError::Clock { data_dir: data_dir.to_owned(), source })?;
     store.finish()?;
     Ok(imported)
 }

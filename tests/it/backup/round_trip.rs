@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{export, files, import, json as parsed, records};
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{World, wrong};
+use crate::support::{Setup, World, wrong};
 
 #[tokio::test]
 async fn a_server_goes_on_where_the_export_was_made() {
@@ -130,4 +130,21 @@ async fn what_has_ended_since_is_left_out() {
     assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
     assert!(finished.output.contains("imported 0 numbers"), "{}", finished.output);
     assert!(finished.output.contains("left out 1 that have ended"), "{}", finished.output);
+}
+
+#[tokio::test]
+async fn a_lockout_that_was_imported_keeps_the_term_it_was_made_under() {
+    let world = World::of(Setup::new().config("otp-lock-timeout", "10h")).await;
+    let (number, code) = world.number_with_code().await;
+    for _ in 0..5 {
+        world.verify(&number, &wrong(&code)).await;
+    }
+    export(&world.setup, "backup.jsonl").await;
+    let imported = import(&world.setup, "backup.jsonl", "restored").await;
+    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    // Under a shorter term than it was made under, which is for new ones.
+    let setup = Setup::new().config("otp-lock-timeout", "30m");
+    fs::rename(world.setup.home().join("restored"), setup.data_dir()).expect("put in its place");
+    let server = setup.start().await;
+    server.client.verify(&number, &code).await.expects(locked(&number, 600));
 }
