@@ -17,6 +17,8 @@ pub struct Known {
     /// Sends of which the client was told that nothing was sent.
     came_to_nothing: u32,
     may_be_withdrawn: bool,
+    /// It was withdrawn when memory may have had less than the disk: a lockout that was answered 503 had taken it away.
+    withdrawn_in_doubt: bool,
     /// Sends of which the client was told that a gateway's own code was.
     were_held: u32,
     /// A further message with our code may be decided: from then on ours may be out.
@@ -96,6 +98,7 @@ impl Codes {
                 announced: 0,
                 came_to_nothing: 0,
                 may_be_withdrawn: false,
+                withdrawn_in_doubt: false,
                 were_held: 0,
                 may_leave: false,
                 told: Told::default(),
@@ -148,6 +151,7 @@ impl Codes {
             let all = known.came_to_nothing == known.dispatches && !known.has_ghosts;
             if std::mem::take(&mut known.may_be_withdrawn) && all {
                 known.void = known.void.or(Some(WITHDRAWN));
+                known.withdrawn_in_doubt = known.in_doubt;
             }
         }
     }
@@ -243,6 +247,10 @@ impl Codes {
         }
         for known in &mut self.known {
             known.expires = known.may_expire;
+            if known.void == Some(WITHDRAWN) && known.withdrawn_in_doubt {
+                known.void = None;
+                known.in_doubt = true;
+            }
         }
     }
 
