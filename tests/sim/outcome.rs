@@ -207,13 +207,25 @@ impl World {
                 (Stage::Sent { salt, end: End::Held }, Some(v)) => {
                     // Of a code that has ended nothing has to be noted.
                     let ended = v.expires.as_millis() <= at[0].max(at[1]);
-                    v.salt.0 != salt.0 || v.held.is_some() || ended
+                    let noted = v.salt.0 != salt.0 || v.held.is_some() || ended;
+                    noted || self.was_refused_since_it_left(open.number, *salt)
                 }
                 _ => true,
             },
             _ => true,
         };
         if holds { Ok(()) } else { Err(format!("answered {answer:?}, and the disk says {state:?}")) }
+    }
+
+    /// Whether something was answered 503 since the code first left: a lockout may have taken the code away in memory
+    /// alone, and of a code that is not there nothing is noted.
+    fn was_refused_since_it_left(&self, number: usize, salt: Salted) -> bool {
+        let of_number = || self.facts.iter().filter(|fact| fact.number == number);
+        let left = |what: &What| matches!(what, What::Dispatched { salt: other, .. } if *other == salt);
+        let refused =
+            |what: &What| matches!(what, What::Told(_, _, Answer::Refused(Refusal::StoreUnavailable)));
+        let first = of_number().find(|fact| left(&fact.what)).map_or(u64::MAX, |fact| fact.call);
+        of_number().any(|fact| fact.call > first && refused(&fact.what))
     }
 
     /// Commands whose decisions may be among those that have become durable.
