@@ -68,9 +68,11 @@ impl PhoneNumber {
         if !spelled_plainly {
             return Err(NumberError::Unreadable);
         }
-        let parsed = PHONE_NUMBER_UTIL
-            .parse(text, default_region.map(|r| r.0))
-            .map_err(|_| NumberError::Unreadable)?;
+        // A `+` says all: with a region, some texts would be read as if they began with that region's prefix for calls
+        // to other countries.
+        let region = default_region.filter(|_| !international);
+        let parsed =
+            PHONE_NUMBER_UTIL.parse(text, region.map(|r| r.0)).map_err(|_| NumberError::Unreadable)?;
         // A local number, without its area code, cannot be called from elsewhere.
         if !matches!(parsed.is_possible_with_reason(), Ok(NumberLengthType::IsPossible)) {
             return Err(NumberError::Impossible);
@@ -191,6 +193,14 @@ mod tests {
         assert_eq!(foreign.e164(), "+14155552671");
         assert!(Region::parse("XX").is_none());
         assert!(Region::parse("Germany").is_none());
+    }
+
+    #[test]
+    fn when_a_number_begins_with_a_plus_the_region_says_nothing() {
+        let luxembourg = Region::parse("LU");
+        for text in ["+004900490", "+49301234567", "+0", "+00352621123456"] {
+            assert_eq!(PhoneNumber::parse(text, luxembourg), PhoneNumber::parse(text, None), "{text}");
+        }
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Watch {
     sending: BTreeMap<CommandId, u64>,
     /// Sends that may have been decided between what is seen next, and their lives.
     pub between: Vec<([u64; 2], u64, CommandId)>,
+    /// Of several nodes: sends that may be decided, and have neither left nor been answered.
+    not_left: BTreeSet<CommandId>,
     /// When checks were decided, and counted, of which the answer says, now or after a further decision, that no
     /// gateway was asked in the end. Other answers may rest on that.
     pub withheld: Vec<[u64; 2]>,
@@ -90,6 +92,7 @@ impl Watch {
             wishes: BTreeMap::new(),
             sending: BTreeMap::new(),
             between: Vec::new(),
+            not_left: BTreeSet::new(),
             withheld: Vec::new(),
             undecided: Vec::new(),
             counted_before: BTreeSet::new(),
@@ -141,7 +144,7 @@ impl Watch {
         for fact in answered.iter().chain(&handed_over) {
             self.codes_after(fact, &longest).map_err(|what| finding(fact, what))?;
         }
-        self.codes.withdraw();
+        self.codes.withdraw(!self.not_left.is_empty());
         // Of several nodes another one may hold a send in doubt, and write it later.
         let told = answered.iter().any(|fact| match &fact.what {
             What::Told(command, ..) => matches!(self.wish(*command), Wish::Send { .. }),
@@ -202,7 +205,12 @@ impl Watch {
                 self.codes.firm = None;
             }
             What::MayBeDecided(command) => match *self.wish(*command) {
-                Wish::Send { life } => self.between.push((fact.at, life, *command)),
+                Wish::Send { life } => {
+                    self.between.push((fact.at, life, *command));
+                    if self.several_nodes {
+                        self.not_left.insert(*command);
+                    }
+                }
                 Wish::Resume { salt } => self.codes.may_leave(&salt),
                 Wish::Check { code: Some(_) } if self.rules.held => {
                     self.undecided.push((fact.at, *command));
@@ -211,7 +219,8 @@ impl Watch {
                 Wish::Check { .. } => {}
             },
             What::Asked(..) | What::Consulted { .. } => {}
-            What::Dispatched { salt, code, expires, .. } => {
+            What::Dispatched { command, salt, code, expires, .. } => {
+                self.not_left.remove(command);
                 let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
                 let expires = longest.max().unwrap_or(*expires);
                 self.codes.dispatched(*salt, code, expires, fact.at[1], strict)?;
@@ -228,6 +237,7 @@ impl Watch {
                 }
             }
             What::Told(command, stage, answer) => {
+                self.not_left.remove(command);
                 let asked = self.sending.remove(command);
                 // A code that ended before its message could leave is not noted as withdrawn. If the clock is set
                 // back before a start, it is there again, with a send that nobody will settle.

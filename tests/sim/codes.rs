@@ -145,9 +145,11 @@ impl Codes {
         }
     }
 
-    /// All that was seen at once has been looked at. A code of which every send came to nothing is withdrawn.
-    pub fn withdraw(&mut self) {
+    /// All that was seen at once has been looked at. A code of which every send came to nothing is withdrawn, unless
+    /// `another` send may be noted in it that has not left yet.
+    pub fn withdraw(&mut self, another: bool) {
         for known in &mut self.known {
+            known.has_ghosts |= known.may_be_withdrawn && another;
             let all = known.came_to_nothing == known.dispatches && !known.has_ghosts;
             if std::mem::take(&mut known.may_be_withdrawn) && all {
                 known.void = known.void.or(Some(WITHDRAWN));
