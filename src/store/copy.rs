@@ -22,8 +22,8 @@ const HEAD_BYTES: usize = 25;
 /// The first byte of the end. Kinds are never 0.
 const END: u8 = 0;
 
-/// The longest record that a copy may have, in bytes. Ours have some hundred.
-const LONGEST_RECORD: usize = 1024 * 1024;
+/// The longest record that is kept or copied, in bytes. Ours have some hundred.
+pub(super) const LONGEST_RECORD: usize = 1024 * 1024;
 
 /// One record of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]

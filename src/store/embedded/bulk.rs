@@ -3,14 +3,14 @@
 //! Until the last step the directory says of itself that an import into it goes on, and is then
 //! neither complete nor new: no server starts on it. An import that was interrupted begins again.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::directory::{Directory, State};
+use super::directory::{Directory, Lock, State};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::segment::Segment;
@@ -32,7 +32,7 @@ pub struct NewStore {
     key_fingerprint: [u8; 16],
     disk: Arc<dyn Disk>,
     records: LayerWriter,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl std::fmt::Debug for NewStore {

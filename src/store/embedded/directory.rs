@@ -9,7 +9,7 @@ use base16ct::lower::encode_string;
 
 use super::disk::Disk;
 use super::error::OpenError;
-use super::segment;
+use super::{segment, snapshot};
 
 /// The format that this program writes and reads. 1 and 2 had the snapshot in another form, in no version that was
 /// released.
@@ -27,6 +27,13 @@ pub(super) struct Directory {
     pub(super) journal: PathBuf,
     pub(super) snapshot: PathBuf,
     pub(super) format: PathBuf,
+}
+
+/// Nobody else uses the directory while this is there.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _named: File,
+    _root: File,
 }
 
 /// How far the making of the data directory has come.
@@ -80,16 +87,38 @@ impl Directory {
         Self { root, journal, snapshot, format }
     }
 
-    /// Takes the directory for this process, until the file is dropped or the process ends.
-    pub(super) fn lock(&self) -> Result<File, OpenError> {
+    /// Takes the directory for this process, until what is returned is dropped or the process ends.
+    pub(super) fn lock(&self) -> Result<Lock, OpenError> {
         let path = self.root.join("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let file = file.map_err(OpenError::io("open", &path))?;
+        let named = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let named = named.map_err(OpenError::io("open", &path))?;
+        self.take(&named, &path)?;
+        // The file may be removed under a server, by somebody who takes it for a leftover; the directory may not.
+        let root = File::open(&self.root).map_err(OpenError::io("open", &self.root))?;
+        self.take(&root, &self.root)?;
+        Ok(Lock { _named: named, _root: root })
+    }
+
+    fn take(&self, file: &File, path: &Path) -> Result<(), OpenError> {
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { directory: self.root.clone() }),
-            Err(TryLockError::Error(source)) => Err(OpenError::Io { action: "lock", path, source }),
+            Err(TryLockError::Error(source)) => {
+                Err(OpenError::Io { action: "lock", path: path.to_owned(), source })
+            }
         }
+    }
+
+    /// Makes sure that no server uses it at this moment. Keeps nobody from it.
+    pub(super) fn is_free(&self) -> Result<(), OpenError> {
+        for path in [&self.root.join("lock"), &self.root] {
+            match File::open(path) {
+                // Nobody uses a copy of a directory that lacks the file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                file => self.take(&file.map_err(OpenError::io("open", path))?, path)?,
+            }
+        }
+        Ok(())
     }
 
     /// Reads what the directory says of itself, and whether this key is the one it was written
@@ -105,10 +134,10 @@ impl Directory {
             Err(error) => return Err(OpenError::io("read", &self.format)(error)),
         };
         let (found, written_with) = self.parse(&text)?;
+        self.check_is_as_unused_as(found.state)?;
         if found.state == State::Importing {
             return Err(OpenError::ImportInterrupted { directory: self.root.clone() });
         }
-        self.check_is_as_unused_as(found.state)?;
         // While it is being created nothing in it was ever used, so neither was a key.
         if found.state == State::Complete && written_with != encode_string(&key_fingerprint) {
             return Err(OpenError::WrongKey { directory: self.root.clone() });
@@ -118,28 +147,36 @@ impl Directory {
 
     /// Else an old copy of `FORMAT` would have all the data removed, by a start or by an import.
     fn check_is_as_unused_as(&self, state: State) -> Result<(), OpenError> {
-        if state != State::Creating || !self.was_used()? {
+        let (says, used) = match state {
+            State::Complete => return Ok(()),
+            State::Creating => ("it is still being made", self.has_records()? || self.was_used()?),
+            // An import may have come to the point where its records are all there.
+            State::Importing => ("an import into it goes on", self.was_used()?),
+        };
+        if !used {
             return Ok(());
         }
-        let detail = "it says that the directory is still being made, but its journal is in use".into();
+        let detail = format!("it says that {says}, but the directory is in use");
         Err(OpenError::FormatDamaged { path: self.format.clone(), detail })
     }
 
-    /// Whether the journal has more in it than the empty segment that the making of a directory leaves.
+    /// Whether the journal has more in it than the empty segment that the making of a directory leaves, or the snapshot
+    /// what came from a journal.
     fn was_used(&self) -> Result<bool, OpenError> {
-        let entries = match fs::read_dir(&self.journal) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            entries => entries.map_err(OpenError::io("read", &self.journal))?,
+        let written = |(name, bytes): &(String, u64)| {
+            *bytes > 0 || segment::number_in(name).is_some_and(|number| number > 1)
         };
-        for entry in entries {
-            let length = entry.and_then(|entry| Ok((entry.file_name(), entry.metadata()?.len())));
-            let (name, length) = length.map_err(OpenError::io("read", &self.journal))?;
-            let number = name.to_str().and_then(segment::number_in);
-            if length > 0 || number.is_some_and(|number| number > 1) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let of_a_journal =
+            |(name, _): &(String, u64)| snapshot::last_segment_in(name).is_some_and(|last| last > 0);
+        Ok(files(&self.journal)?.iter().any(written) || files(&self.snapshot)?.iter().any(of_a_journal))
+    }
+
+    /// Whether the snapshot has more than the empty layer that the making of a directory leaves.
+    fn has_records(&self) -> Result<bool, OpenError> {
+        let more = |(name, bytes): &(String, u64)| {
+            snapshot::last_segment_in(name).is_some() && *bytes > snapshot::EMPTY_LAYER_BYTES
+        };
+        Ok(files(&self.snapshot)?.iter().any(more))
     }
 
     /// What the directory says of itself, whatever its key is.
@@ -258,6 +295,22 @@ pub fn create_durably(path: &Path) -> io::Result<()> {
 /// Creates a directory, and those above it, that only their owner can look into.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The names and lengths of what is in a directory, nothing if it is not there.
+fn files(directory: &Path) -> Result<Vec<(String, u64)>, OpenError> {
+    let failed = || OpenError::io("read", directory);
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed())?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed())?;
+        let bytes = entry.metadata().map_err(failed())?.len();
+        files.push((entry.file_name().to_string_lossy().into_owned(), bytes));
+    }
+    Ok(files)
 }
 
 fn has_entries(path: &Path) -> Result<bool, OpenError> {

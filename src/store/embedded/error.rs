@@ -146,9 +146,9 @@ pub enum OpenError {
         /// What the system says.
         detail: String,
     },
-    /// The snapshot is read from a copy, for which there was no place.
+    /// What is read of the data is first written into a file, for which there was no place.
     #[error(
-        "there is no place for the copy of the snapshot that is read: {} ({first}), and {} ({second}); free space on one \
+        "there is no place for the copy of the records: {} ({first}), and {} ({second}); free space on one \
          of the two, or name a directory with room for it in the environment variable TMPDIR, and run the command again",
         beside.display(), elsewhere.display()
     )]

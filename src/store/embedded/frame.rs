@@ -10,6 +10,7 @@
 //! ```
 
 use super::super::{Key, Kind, Subject, Write};
+use super::segment::LAST_NUMBER;
 use crate::domain::{ServiceId, Timestamp};
 
 const MAGIC: [u8; 4] = *b"owF1";
@@ -136,8 +137,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
     let length = usize::try_from(u32::from_le_bytes(rest.array()?)).ok()?;
     let kind = rest.array::<1>()?[0];
     let records = u32::from_le_bytes(rest.array()?);
-    // None is written with the last number, behind which there is no next one.
-    let sequence = Some(u64::from_le_bytes(rest.array()?)).filter(|sequence| *sequence < u64::MAX)?;
+    let sequence = Some(u64::from_le_bytes(rest.array()?)).filter(|sequence| *sequence <= LAST_NUMBER)?;
     let time = Timestamp::from_millis(u64::from_le_bytes(rest.array()?));
     let body = rest.slice(length)?;
     let total = FRAME_OVERHEAD + length;
@@ -239,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(sequence in 0..u64::MAX, time: u64, puts: Vec<(u64, u64, Option<Vec<u8>>)>) {
+        fn what_was_encoded_is_decoded(sequence in 0..=LAST_NUMBER, time: u64, puts: Vec<(u64, u64, Option<Vec<u8>>)>) {
             let writes: Vec<Write> = puts.iter().map(|(subject, gc_after, put)| Write {
                 gc_after: Timestamp::from_millis(*gc_after), ..write(*subject, put.clone())
             }).collect();

@@ -45,6 +45,7 @@ use self::health::Health;
 use self::message::{Batch, Message};
 use self::open::ToWriter;
 use self::snapshot::Snapshot;
+use super::copy::LONGEST_RECORD;
 use super::{
     BoxFuture, Copied, CopyProgress, Key, Kind, Outcome, Revision, Store, StoreError, Visitor, Write,
 };
@@ -83,6 +84,10 @@ impl EmbeddedStore {
     }
 
     fn submit(&self, writes: Vec<Write>) -> Result<oneshot::Receiver<Answer>, StoreError> {
+        let longest = writes.iter().filter_map(|write| write.put.as_ref()).map(Bytes::len).max();
+        if let Some(bytes) = longest.filter(|bytes| *bytes > LONGEST_RECORD) {
+            return Err(StoreError::Unavailable(format!("a record of {bytes} bytes is too large")));
+        }
         let bytes = frame::encoded_bytes(&writes);
         if bytes > frame::MAX_FRAME_BYTES - frame::FRAME_OVERHEAD {
             return Err(StoreError::Unavailable(format!("a batch of {bytes} bytes is too large")));

@@ -1,7 +1,7 @@
 //! Opening a data directory: lock, format, snapshot, journal, threads. In this order, so that
 //! nothing is touched before it is certain that it is ours and that all of it can be read.
 
-use std::fs::{File, OpenOptions as FileOptions};
+use std::fs::OpenOptions as FileOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::EmbeddedStore;
-use super::directory::{Directory, State};
+use super::directory::{Directory, Lock, State};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::health::Health;
@@ -136,7 +136,7 @@ fn start(
     rounds: Rounds,
     mut covered: u64,
     mut replayed: Replayed,
-    lock: File,
+    lock: Lock,
 ) -> Result<EmbeddedStore, OpenError> {
     tidy(directory, &replayed, &rounds)?;
     let reserve = |number| {
@@ -153,7 +153,7 @@ fn start(
         let changes = Arc::new(std::mem::take(&mut replayed.changes));
         let to = Covered { segment: replayed.last_segment, sequence: replayed.last_sequence };
         rounds
-            .carry_out(&Round { changes, covered: to, paced: false })
+            .carry_out(&Round::new(changes, to, false))
             .map_err(|reason| OpenError::snapshot(&directory.snapshot, SnapshotError::Failed(reason)))?;
         covered = to.segment;
     }

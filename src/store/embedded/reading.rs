@@ -13,6 +13,7 @@ use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::frame;
 use super::replay::replay;
+use super::segment::LAST_NUMBER;
 use super::snapshot::{Covered, Entry, Merged, Snapshot, SnapshotError};
 use crate::domain::Timestamp;
 use crate::store::{Key, Revision};
@@ -47,7 +48,7 @@ pub fn journal(
     covered_segment: u64,
     covered_sequence: u64,
 ) -> Result<JournalReading, OpenError> {
-    if covered_segment.max(covered_sequence) == u64::MAX {
+    if covered_segment.max(covered_sequence) > LAST_NUMBER {
         let detail = "it covers all that can be counted, so nothing can follow it".to_owned();
         return Err(OpenError::SnapshotDamaged { path: journal.to_owned(), detail });
     }

@@ -98,7 +98,7 @@ impl Rounds {
             match jobs.try_recv() {
                 Ok(Job::Hurry) | Err(TryRecvError::Disconnected) => return false,
                 Ok(job) => {
-                    let hurries = matches!(&job, Job::Round(round) if !round.paced);
+                    let hurries = matches!(&job, Job::Round(round) if !round.is_paced());
                     waiting.push_back(job);
                     if hurries {
                         return false;

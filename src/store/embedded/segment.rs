@@ -14,6 +14,10 @@ use super::disk::{Disk, DiskFile};
 /// Bytes of a segment before its first frame.
 pub(super) const HEADER_BYTES: usize = 32;
 
+/// No segment and no frame has a higher number, nor would in a hundred years: one that says so is damaged. Behind it
+/// there is still room to count.
+pub(super) const LAST_NUMBER: u64 = 1 << 62;
+
 const MAGIC: [u8; 8] = *b"owjournl";
 const FORMAT: u32 = 1;
 
@@ -43,8 +47,7 @@ impl Header {
         let number = u64::from_le_bytes(bytes.get(12..20)?.try_into().ok()?);
         let first_sequence = u64::from_le_bytes(bytes.get(20..28)?.try_into().ok()?);
         let header = Self { number, first_sequence };
-        // Behind the last number there would be no next one.
-        let counts_on = number < u64::MAX;
+        let counts_on = number.max(first_sequence) <= LAST_NUMBER;
         (counts_on && header.encode() == bytes[..HEADER_BYTES.min(bytes.len())]).then_some(header)
     }
 }

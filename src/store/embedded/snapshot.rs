@@ -28,7 +28,8 @@ use crate::domain::Timestamp;
 use crate::store::{Key, Kind};
 
 pub(super) use self::apply::{PAUSE, Round};
-pub(super) use self::format::Entry;
+pub(super) use self::chain::last_segment_in;
+pub(super) use self::format::{EMPTY_LAYER_BYTES, Entry};
 pub(super) use self::merged::Merged;
 pub(super) use self::write::LayerWriter;
 
@@ -77,8 +78,8 @@ struct Left {
     unsynced: bool,
     /// Files that can go when they are.
     obsolete: Vec<PathBuf>,
-    /// Before this, layers are not merged.
-    next_merge: Timestamp,
+    /// How many bytes of layers are merged at most, and until when: a larger merge had no room.
+    merges: Option<(u64, Timestamp)>,
 }
 
 impl Snapshot {
@@ -131,7 +132,7 @@ impl Snapshot {
 
     fn of(path: &Path, disk: &Arc<dyn Disk>, layers: Vec<Arc<Layer>>, left_over: Vec<PathBuf>) -> Self {
         // A process that was killed may have left their names in the system's cache only.
-        let left = Left { unsynced: true, obsolete: left_over, next_merge: Timestamp::EPOCH };
+        let left = Left { unsynced: true, obsolete: left_over, merges: None };
         Self { path: path.to_owned(), disk: disk.clone(), layers: Mutex::new(layers), left: Mutex::new(left) }
     }
 

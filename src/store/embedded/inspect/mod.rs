@@ -9,7 +9,6 @@ mod journal;
 mod place;
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,7 +51,7 @@ impl ReadOnly {
         let directory = Directory::existing(dir);
         let found = directory.peek()?;
         let key_fingerprint = directory.key_fingerprint()?;
-        unused(&directory)?;
+        directory.is_free()?;
         let before = files_of(&directory)?;
         Ok(Self { directory, state: found.state, format: found.format, key_fingerprint, before })
     }
@@ -92,7 +91,7 @@ impl ReadOnly {
     /// Makes sure that nobody used the directory since it was opened here. A server that starts makes new
     /// segments, whatever it does next.
     fn undisturbed(&self) -> Result<(), OpenError> {
-        unused(&self.directory)?;
+        self.directory.is_free()?;
         if files_of(&self.directory)? == self.before {
             return Ok(());
         }
@@ -105,20 +104,6 @@ impl ReadOnly {
             .map_err(|error| OpenError::snapshot(&self.directory.snapshot, error))?;
         let replayed = replay::replay(&self.directory.journal, snapshot.covered(), |_| {})?;
         Ok((snapshot, replayed.changes))
-    }
-}
-
-/// Whether a server uses the directory. Nobody uses a copy of one that lacks the file.
-fn unused(directory: &Directory) -> Result<(), OpenError> {
-    let path = directory.root.join("lock");
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        file => file.map_err(OpenError::io("open", &path))?,
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { directory: directory.root.clone() }),
-        Err(TryLockError::Error(source)) => Err(OpenError::Io { action: "lock", path, source }),
     }
 }
 

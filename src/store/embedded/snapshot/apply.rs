@@ -1,6 +1,7 @@
 //! How the snapshot changes: a new layer takes the place of the newest ones, or of all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::format::{Header, entry_bytes};
@@ -23,11 +24,11 @@ const TIMES: u64 = 2;
 /// many layers.
 const SMALL_BYTES: u64 = if cfg!(test) { 512 } else { 128 * 1024 };
 
-/// With so many layers a round takes all of them in, or fails.
+/// With so many layers a round takes all of them in, if there is room.
 const MOST_LAYERS: usize = 64;
 
-/// After layers could not be merged, so long they are not: most often the disk is full, and a merge would take the last
-/// room from the journal for a while.
+/// After layers could not be merged, so long no more than half as much is: most often the disk is full, and a merge
+/// would take the last room from the journal for a while.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(60);
 
 /// What a round has to bring into the snapshot.
@@ -37,8 +38,9 @@ pub(in crate::store::embedded) struct Round {
     pub(in crate::store::embedded) changes: Arc<Changes>,
     /// Up to where in the journal these are all.
     pub(in crate::store::embedded) covered: Covered,
-    /// Whether to pause now and then, and to do more than is necessary: nobody waits for its end.
-    pub(in crate::store::embedded) paced: bool,
+    /// Whether to pause now and then, and to do more than is necessary: nobody waits for its end. Whoever begins to
+    /// wait takes that back.
+    paced: Arc<AtomicBool>,
 }
 
 impl Snapshot {
@@ -49,22 +51,27 @@ impl Snapshot {
         round: &Round,
         now: Timestamp,
     ) -> Result<(), SnapshotError> {
-        let layers = self.layers();
         // Else the last attempt came to the point where only the sync of the name failed.
         if self.covered().segment < round.covered.segment {
-            let sorted = round.changes.sorted();
-            let absorbed = self.taken_in(&layers, &sorted, round.paced, now);
-            let written = self.replace(&layers, absorbed, &sorted, round.covered, now, &mut || round.pause());
-            match written {
-                // There may be no room for what takes the place of so many.
-                Err(SnapshotError::Failed(_)) if absorbed > 0 && layers.len() < MOST_LAYERS => {
-                    self.lock_left().next_merge = now.plus(REST_AFTER_FAILURE);
-                    self.replace(&layers, 0, &sorted, round.covered, now, &mut || round.pause())?;
-                }
-                written => drop(written?),
-            }
+            self.bring_in(round, now)?;
         }
         self.settle()
+    }
+
+    fn bring_in(&self, round: &Round, now: Timestamp) -> Result<(), SnapshotError> {
+        let (layers, sorted) = (self.layers(), round.changes.sorted());
+        loop {
+            let absorbed = self.taken_in(&layers, &sorted, round.is_paced(), now);
+            let written = self.replace(&layers, absorbed, &sorted, round.covered, now, &mut || round.pause());
+            match written {
+                // There may be no room for what takes the place of so many: then of fewer, or of none.
+                Err(SnapshotError::Failed(_)) if absorbed > 0 => {
+                    let bytes: u64 = layers[layers.len() - absorbed..].iter().map(|layer| layer.bytes).sum();
+                    self.lock_left().merges = Some((bytes / 2, now.plus(REST_AFTER_FAILURE)));
+                }
+                written => return written.map(drop),
+            }
+        }
     }
 
     /// How many of the newest layers are taken in by one with `changes`.
@@ -75,28 +82,27 @@ impl Snapshot {
         paced: bool,
         now: Timestamp,
     ) -> usize {
-        if layers.len() >= MOST_LAYERS {
-            return layers.len();
-        }
-        if now < self.lock_left().next_merge {
-            return 0;
-        }
-        if paced && self.is_worth_tidying(now) {
-            return layers.len();
-        }
+        let all = layers.len() >= MOST_LAYERS || (paced && self.is_worth_tidying(now));
         // Somebody waits for the end of one that is not paced.
-        let most = if paced { u64::MAX } else { SMALL_BYTES };
+        let most = if paced || all { u64::MAX } else { SMALL_BYTES };
+        let most = most.min(self.room_for_merges(now));
         let mut size: u64 = changes.iter().map(|(_, change)| entry_bytes(change.put.as_ref())).sum();
         let (mut taken, mut in_all) = (0, 0);
         for layer in layers.iter().rev() {
             in_all += layer.bytes;
-            if layer.bytes > SMALL_BYTES.max(size.saturating_mul(TIMES)) || in_all > most {
+            if in_all > most || !(all || layer.bytes <= SMALL_BYTES.max(size.saturating_mul(TIMES))) {
                 break;
             }
             size += layer.bytes;
             taken += 1;
         }
         taken
+    }
+
+    /// How many bytes of layers may be merged at `now`.
+    pub(super) fn room_for_merges(&self, now: Timestamp) -> u64 {
+        let merges = self.lock_left().merges;
+        merges.filter(|(_, until)| now < *until).map_or(u64::MAX, |(bytes, _)| bytes)
     }
 
     /// Writes a layer with `changes` and with what the `absorbed` newest of `layers` have, and puts it in their place.
@@ -134,8 +140,21 @@ impl Snapshot {
 }
 
 impl Round {
+    pub(in crate::store::embedded) fn new(changes: Arc<Changes>, covered: Covered, paced: bool) -> Self {
+        Self { changes, covered, paced: Arc::new(AtomicBool::new(paced)) }
+    }
+
+    pub(in crate::store::embedded) fn is_paced(&self) -> bool {
+        self.paced.load(Ordering::Relaxed)
+    }
+
+    /// Somebody waits for its end now.
+    pub(in crate::store::embedded) fn hurry(&self) {
+        self.paced.store(false, Ordering::Relaxed);
+    }
+
     fn pause(&self) -> bool {
-        if self.paced {
+        if self.is_paced() {
             std::thread::sleep(PAUSE);
         }
         true

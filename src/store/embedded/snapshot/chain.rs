@@ -57,6 +57,12 @@ pub(super) fn look(directory: &Path) -> Result<Found, SnapshotError> {
     Ok(Found { layers, left_over })
 }
 
+/// The last segment of the layer that a file of the snapshot's directory is named after, if it is a layer's name.
+pub(in crate::store::embedded) fn last_segment_in(file_name: &str) -> Option<u64> {
+    let range = file_name.strip_suffix(FINISHED)?.strip_suffix('.')?;
+    range_in(range).map(|(_, last)| last)
+}
+
 fn range_in(text: &str) -> Option<(u64, u64)> {
     let (first, last) = text.split_once('-')?;
     let range = (first.parse().ok()?, last.parse().ok()?);
@@ -68,16 +74,23 @@ fn range_in(text: &str) -> Option<(u64, u64)> {
 fn chain(all: &[(u64, u64)]) -> Result<Vec<(u64, u64)>, String> {
     let mut sorted = all.to_vec();
     sorted.sort_unstable();
-    // By the segment that would be next.
-    let mut chains: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::from([(0, Vec::new())]);
+    // By the segment that would be next: how many layers lead there, and the last of them.
+    let mut ways: BTreeMap<u64, (u64, Option<(u64, u64)>)> = BTreeMap::from([(0, (0, None))]);
     for (first, last) in &sorted {
-        let (Some(before), Some(next)) = (chains.get(first), last.checked_add(1)) else { continue };
-        if chains.get(&next).is_none_or(|other| other.len() > before.len() + 1) {
-            let longer = before.iter().copied().chain([(*first, *last)]).collect();
-            chains.insert(next, longer);
+        let (Some((layers, _)), Some(next)) = (ways.get(first), last.checked_add(1)) else { continue };
+        let layers = layers + 1;
+        if ways.get(&next).is_none_or(|(other, _)| *other > layers) {
+            ways.insert(next, (layers, Some((*first, *last))));
         }
     }
-    let (next, chain) = chains.pop_last().unwrap_or_default();
+    let next = ways.last_key_value().map_or(0, |(next, _)| *next);
+    let mut chain = Vec::new();
+    let mut back = next;
+    while let Some((_, Some(layer))) = ways.get(&back) {
+        chain.push(*layer);
+        back = layer.0;
+    }
+    chain.reverse();
     if let Some((first, last)) = sorted.iter().find(|(_, last)| *last >= next) {
         let there = name(*first, *last);
         return Err(format!("a layer that begins with segment {next} is missing, though {there} is there"));

@@ -15,6 +15,8 @@ use bytes::Bytes;
 
 use super::Covered;
 use crate::domain::{ServiceId, Timestamp};
+use crate::store::copy::LONGEST_RECORD;
+use crate::store::embedded::segment::LAST_NUMBER;
 use crate::store::{Key, Kind, Subject};
 
 const HEADER_MAGIC: [u8; 8] = *b"owlayer1";
@@ -33,8 +35,17 @@ pub(super) const BLOCK_HEAD_BYTES: usize = 16;
 /// Bytes of the end.
 pub(super) const END_BYTES: usize = 24;
 
+/// Bytes of a layer without entries.
+pub(in crate::store::embedded) const EMPTY_LAYER_BYTES: u64 = (HEADER_BYTES + END_BYTES) as u64;
+
 /// Bytes of an entry before its record.
 const ENTRY_HEAD_BYTES: usize = 34;
+
+/// A block is closed when it has so many bytes. Fewer in unit tests: there few records are to make many blocks.
+pub(super) const BLOCK_BYTES: usize = if cfg!(test) { 2 * 1024 } else { 64 * 1024 };
+
+/// The most bytes that the body of a block can have: the entry that closes it may be the longest.
+const MOST_BODY_BYTES: usize = 64 * 1024 + ENTRY_HEAD_BYTES + LONGEST_RECORD;
 
 /// Where the bytes that a checksum covers begin, in a block and in the end.
 const CHECKED_FROM: usize = 8;
@@ -66,7 +77,7 @@ impl Header {
         let (first, segment, sequence) = (rest.u64()?, rest.u64()?, rest.u64()?);
         let header = Self { first, covered: Covered { segment, sequence } };
         // The journal goes on behind both.
-        let counts_on = first <= segment && segment.max(sequence) < u64::MAX;
+        let counts_on = first <= segment && segment.max(sequence) <= LAST_NUMBER;
         (counts_on && header.encode() == *bytes).then_some(header)
     }
 
@@ -98,7 +109,7 @@ impl Entry {
 
 /// How many bytes an entry with this record takes.
 pub(super) fn entry_bytes(record: Option<&Bytes>) -> u64 {
-    // No record is longer than a frame of the journal.
+    // No record is longer than `LONGEST_RECORD`.
     (ENTRY_HEAD_BYTES + record.map_or(0, Bytes::len)) as u64
 }
 
@@ -110,7 +121,7 @@ pub(super) struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    /// Adds `entry`, whose record is no longer than a frame of the journal.
+    /// Adds `entry`, whose record is no longer than [`LONGEST_RECORD`].
     pub(super) fn add(&mut self, entry: &Entry) {
         if self.bytes.is_empty() {
             self.bytes.extend_from_slice(&[0; BLOCK_HEAD_BYTES]);
@@ -158,11 +169,13 @@ fn length_field(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-/// How long the body of the block is that begins with `head`; `None` if no block does.
+/// How long the body of the block is that begins with `head`; `None` if no block does. What it says is believed only up
+/// to what a block can have: whoever reads it takes so much memory before its checksum is known to be right.
 pub(super) fn body_bytes(head: &[u8; BLOCK_HEAD_BYTES]) -> Option<usize> {
     let (magic, rest) = head.split_first_chunk::<4>()?;
     let length = Fields(&rest[4..]).u32()?;
-    if *magic == BLOCK_MAGIC { usize::try_from(length).ok() } else { None }
+    let length = usize::try_from(length).ok().filter(|length| *length <= MOST_BODY_BYTES)?;
+    (*magic == BLOCK_MAGIC).then_some(length)
 }
 
 /// The entries of a whole block of a layer with this seed; `None` if it is none.

@@ -23,6 +23,9 @@ impl Snapshot {
             return Ok(());
         }
         let layers = self.layers();
+        if layers.iter().map(|layer| layer.bytes).sum::<u64>() > self.room_for_merges(now) {
+            return Ok(());
+        }
         self.replace(&layers, layers.len(), &[], self.covered(), now, goes_on)?;
         self.settle()
     }

@@ -4,15 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::endings::Endings;
-use super::format::{self, BlockBuilder, Entry, Header};
+use super::format::{self, BLOCK_BYTES, BlockBuilder, Entry, Header};
 use super::layer::{BlockAt, Layer};
 use super::{SnapshotError, chain, failed};
 use crate::domain::Timestamp;
 use crate::store::Key;
 use crate::store::embedded::disk::{Disk, DiskFile, Step};
-
-/// A block is closed when it has so many bytes. Fewer in unit tests: there few records are to make many blocks.
-const BLOCK_BYTES: usize = if cfg!(test) { 2 * 1024 } else { 64 * 1024 };
 
 /// What was written is synced whenever it has so many bytes more. A sync of the journal waits for what the file system
 /// has not written yet, also of other files; so there is never much of it.

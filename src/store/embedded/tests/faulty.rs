@@ -72,6 +72,8 @@ struct Script {
     counts: HashMap<(Operation, bool), u64>,
     syncs_held: bool,
     renamed_although_failing: bool,
+    /// How long a file of the snapshot may be: there is no room for more.
+    room: Option<u64>,
     panicking: Option<Operation>,
     events: Vec<Event>,
 }
@@ -107,6 +109,11 @@ impl FaultyDisk {
         self.script().panicking = Some(operation);
     }
 
+    /// From now on there is room for files of the snapshot up to this length.
+    pub(super) fn room_for_layers_of(&self, bytes: u64) {
+        self.script().room = Some(bytes);
+    }
+
     /// Renames that fail are done all the same.
     pub(super) fn rename_although_failing(&self) {
         self.script().renamed_although_failing = true;
@@ -115,6 +122,7 @@ impl FaultyDisk {
     /// Everything works again.
     pub(super) fn heal(&self) {
         self.script().faults.clear();
+        self.script().room = None;
     }
 
     /// How many such operations were tried, but for those on the snapshot.
@@ -268,6 +276,10 @@ impl DiskFile for FaultyFile {
             let written = self.disk.script().written_before_failing.min(bytes.len());
             self.file.write_at(&bytes[..written], offset)?;
             return Err(error);
+        }
+        let room = self.disk.script().room.filter(|_| is_in(&self.path, SNAPSHOT)).unwrap_or(u64::MAX);
+        if offset + bytes.len() as u64 > room {
+            return Err(Errno::NOSPC.into());
         }
         self.file.write_at(bytes, offset)?;
         self.disk.did(Operation::Write, &self.path);

@@ -128,27 +128,66 @@ fn sizes_of_layers_double_and_a_store_that_is_closed_writes_only_what_is_new() {
 }
 
 #[test]
-fn when_there_is_no_room_to_merge_layers_a_round_writes_only_what_is_new() {
-    let mut world = world_with_layers();
-    let before = layers(&world.dir());
-    let text = "more".repeat(100);
-    let many: Vec<(u64, Option<&str>)> = (0..300).map(|subject| (subject, Some(text.as_str()))).collect();
-    world.batch(&many).unwrap();
-    world.disk.fail_snapshot_once(Operation::Sync, rustix::io::Errno::NOSPC);
-    world.round().unwrap();
-    let after = layers(&world.dir());
-    assert_eq!(after[..before.len()], before[..]);
-    assert_eq!(after.len(), before.len() + 1);
+fn when_there_is_no_room_to_merge_all_layers_rounds_go_on_with_those_for_which_there_is() {
+    let mut world = World::with_segments_of(4 * 1024 * 1024);
+    let text = "more".repeat(20);
+    let lasting =
+        |subject| Write { gc_after: START.plus(LONG * 100), ..write(subject, Revision::ABSENT, Some(&text)) };
+    let commit = |world: &mut World, subjects: std::ops::Range<u64>| {
+        let writes: Vec<Write> = subjects.map(lasting).collect();
+        world.expected.extend(writes.iter().map(|write| (write.key.subject.0, text.clone())));
+        world.runtime.block_on(world.store().cas(writes, LONG)).unwrap();
+        world.round().unwrap();
+    };
+    // One of many has ended long ago, so that everything would be written anew if there were room.
+    world.put(1_000_000, "ends");
+    commit(&mut world, 0..1_000);
+    world.clock.advance(LONG * 4);
+    world.expected.remove(&1_000_000);
+    let largest = layers(&world.dir()).remove(0);
+    let bytes = fs::metadata(&largest).unwrap().len();
+    world.disk.room_for_layers_of(bytes / 2);
+    let mut most = 0;
+    for turn in 1_000..1_200 {
+        commit(&mut world, turn * 2..turn * 2 + 2);
+        let there = layers(&world.dir());
+        assert!(there.contains(&largest));
+        most = most.max(there.len());
+        world.clock.advance(Duration::from_secs(7));
+    }
+    assert!(most <= 20, "{most} layers");
     world.assert_as_expected();
-    world.batch(&many).unwrap();
-    world.round().unwrap();
-    assert_eq!(layers(&world.dir()).len(), before.len() + 2, "for a while it is not tried again");
-    world.clock.advance(Duration::from_secs(60));
-    world.batch(&many).unwrap();
-    world.round().unwrap();
-    assert!(layers(&world.dir()).len() <= before.len(), "with room again layers are merged");
+    world.disk.heal();
+    world.clock.advance(Duration::from_secs(61));
+    commit(&mut world, 5_000..5_001);
+    assert!(!largest.exists(), "with room again everything is written anew");
     world.crash_and_open();
     world.assert_as_expected();
+}
+
+#[test]
+fn when_a_block_claims_more_than_any_can_have_nothing_is_read_of_it() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.round().unwrap();
+    let copy = world.copy();
+    let path = layers(&copy.path().join("data")).remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    let block = bytes.windows(4).position(|four| four == b"owB1").unwrap();
+    bytes[block + 8..block + 12].copy_from_slice(&(u32::MAX - 100).to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    // So that there would be as much to read, though it takes no space.
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(5 << 30).unwrap();
+    let before = peak();
+    assert_damaged(&copy, &path, "a block that claims too much");
+    assert!(peak() - before < 64 * 1024, "KiB were taken: {}", peak() - before);
+}
+
+/// The most memory that this process has had, in KiB (`VmHWM` of proc(5)).
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
 }
 
 #[test]

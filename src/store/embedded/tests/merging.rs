@@ -131,7 +131,7 @@ impl Trial {
             written.apply(sequence, write, is_known);
         }
         let covered = Covered { segment: self.segment, sequence };
-        let round = Round { changes: Arc::new(written), covered, paced };
+        let round = Round::new(Arc::new(written), covered, paced);
         let applied = self.snapshot.apply(&round, self.now);
         // A start at this moment finds the one or the other.
         let (opened, before) = (self.opened(), std::mem::replace(&mut self.expected, after));

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::store::NewStore;
 
 #[test]
 fn when_a_directory_is_created_only_its_owner_can_look_into_it() {
@@ -116,12 +117,49 @@ fn when_format_is_from_the_first_start_but_there_is_data_nothing_is_removed() {
         let copy = world.copy();
         let path = copy.path().join("data/FORMAT");
         let right = fs::read_to_string(&path).unwrap();
-        fs::write(&path, right.replace("state = complete", "state = creating")).unwrap();
-        let found = world.contents_after_crash(&copy);
-        assert!(matches!(found, Err(OpenError::FormatDamaged { .. })), "{found:?}");
+        for older in ["state = creating", "state = importing"] {
+            fs::write(&path, right.replace("state = complete", older)).unwrap();
+            let found = world.contents_after_crash(&copy);
+            assert!(matches!(found, Err(OpenError::FormatDamaged { .. })), "{older}: {found:?}");
+            let filled = NewStore::begin(&copy.path().join("data"), [7; 16]);
+            assert!(matches!(filled, Err(OpenError::FormatDamaged { .. })), "{older}: {filled:?}");
+        }
         fs::write(&path, right).unwrap();
         assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
     }
+}
+
+#[test]
+fn when_format_is_from_the_first_start_but_there_is_an_import_nothing_is_removed() {
+    let world = World::new();
+    let dir = world.home.path().join("imported");
+    let mut store = NewStore::begin(&dir, [7; 16]).unwrap();
+    store.add(key(1), START.plus(LONG), Bytes::from_static(b"one")).unwrap();
+    store.finish().unwrap();
+    let path = dir.join("FORMAT");
+    let right = fs::read_to_string(&path).unwrap();
+    fs::write(&path, right.replace("state = complete", "state = creating")).unwrap();
+    let refused = EmbeddedStore::open(world.options(&dir)).unwrap_err();
+    assert!(matches!(refused, OpenError::FormatDamaged { .. }), "{refused}");
+    fs::write(&path, right).unwrap();
+    let store = EmbeddedStore::open(world.options(&dir)).unwrap();
+    assert_eq!(world.contents_of(&store), Contents::from([(1, "one".to_owned())]));
+}
+
+#[test]
+fn when_the_lock_is_removed_under_a_server_there_is_no_second_one() {
+    let mut world = World::new();
+    fs::remove_file(world.dir().join("lock")).unwrap();
+    for _ in 0..2 {
+        let error = EmbeddedStore::open(world.options(&world.dir())).unwrap_err();
+        assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    }
+    let read = crate::store::ReadOnly::open(&world.dir()).unwrap_err();
+    assert!(matches!(read, OpenError::InUse { .. }), "{read}");
+    world.put(1, "the first one goes on");
+    world.close().unwrap();
+    world.open();
+    world.assert_as_expected();
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Writer {
                 Some(running) if running.in_progress => return None,
                 Some(running) if !closing.repeated => {
                     closing.repeated = true;
-                    running.round.paced = false;
+                    running.round.hurry();
                     self.send_round();
                 }
                 None if !closing.last_round_begun => {

@@ -82,8 +82,11 @@ impl Writer {
         if !std::mem::replace(&mut self.hurried, true) {
             let _ = self.jobs.send(Job::Hurry);
         }
-        if let Some(progress) = self.running.as_ref().and_then(|running| running.copying.as_ref()) {
-            progress.cancel();
+        if let Some(running) = &self.running {
+            running.round.hurry();
+            if let Some(progress) = &running.copying {
+                progress.cancel();
+            }
         }
     }
 
@@ -129,7 +132,7 @@ impl Writer {
         let next = Changes::with_room_for(self.recent.len().min(MOST_EXPECTED_KEYS));
         let changes = Arc::new(std::mem::replace(&mut self.recent, next));
         let covered = Covered { segment, sequence: self.journal.last_sequence() };
-        let round = Round { changes, covered, paced };
+        let round = Round::new(changes, covered, paced);
         let replies = std::mem::take(&mut self.next_round_replies);
         let request = self.next_copy.take();
         let copying = request.as_ref().map(|request| request.progress.clone());
