@@ -167,6 +167,7 @@ impl Connection {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .expect("a request");
+        self.sender.ready().await.expect("a connection that is open");
         let response = self.sender.send_request(request).await.expect("an answer");
         let status = response.status();
         let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
