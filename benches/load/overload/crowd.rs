@@ -38,7 +38,8 @@ struct Seen {
     came: f64,
     /// Memory of the server in MiB.
     memory: f64,
-    files: u64,
+    /// Connections of the crowd that are there at the end.
+    present: u32,
 }
 
 /// Measures in rounds of two windows each: alone, then beside the crowd, and the other way round in the next.
@@ -105,10 +106,10 @@ async fn window(client: &mut Steady, server: &Child, members: u32, length: Durat
     let times = client.send_and_verify(length).await;
     let (lasted, cpu) = (start.elapsed(), server.cpu().saturating_sub(cpu));
     let sample = look_at(server);
-    let (mut crowd_cpu, mut came) = (0.0, 0.0);
+    let (mut crowd_cpu, mut came, mut present) = (0.0, 0.0, 0);
     if let (Some(crowd), Some(before)) = (&crowd, before) {
         let after = crowd.done();
-        assert!(after.present >= members - members / 20, "{} of {members} are there", after.present);
+        present = after.present;
         crowd_cpu = (after.cpu.saturating_sub(before.cpu)).as_secs_f64() / lasted.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "for people")]
         let coming = (after.came - before.came) as f64;
@@ -119,7 +120,7 @@ async fn window(client: &mut Steady, server: &Child, members: u32, length: Durat
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let memory = sample.rss as f64 / (1024.0 * 1024.0);
     let server_cpu = cpu.as_secs_f64() / lasted.as_secs_f64();
-    Seen { times, server_cpu, crowd_cpu, came, memory, files: sample.files }
+    Seen { times, server_cpu, crowd_cpu, came, memory, present }
 }
 
 fn look_at(server: &Child) -> Sample {
@@ -138,10 +139,10 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 
 impl Seen {
     fn row(&self, name: &str) -> String {
-        let Self { times, server_cpu, crowd_cpu, came, memory, files } = self;
+        let Self { times, server_cpu, crowd_cpu, came, memory, present } = self;
         let (p50, p99, max) = (ms(times, 0.5), ms(times, 0.99), ms(times, 1.0));
         format!(
-            "{name:<10}{:>10}{p50:>9.2}{p99:>9.2}{max:>9.2}{:>11.1} %{memory:>12.1}{files:>8}{:>10.1} %{came:>11.0}",
+            "{name:<10}{:>10}{p50:>9.2}{p99:>9.2}{max:>9.2}{:>11.1} %{memory:>12.1}{present:>8}{:>10.1} %{came:>11.0}",
             times.len(),
             server_cpu * 100.0,
             crowd_cpu * 100.0
