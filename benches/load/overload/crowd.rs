@@ -70,7 +70,7 @@ pub async fn measure(arguments: &Arguments, members: u32) {
         "max ms",
         "server CPU",
         "memory MiB",
-        "files",
+        "there",
         "crowd CPU",
         "came/s"
     ));
