@@ -92,10 +92,12 @@ fn listening_at(line: &str) -> Option<SocketAddr> {
     url.strip_prefix("http://")?.parse().ok()
 }
 
-/// A measurement of a server in trouble measures nothing.
+/// A measurement of a server in trouble measures nothing. Refusals are counted by whoever is refused.
 fn is_trouble(line: &str) -> bool {
-    serde_json::from_str::<Value>(line)
-        .map_or(true, |event| matches!(event["level"].as_str(), Some("ERROR" | "WARN")))
+    serde_json::from_str::<Value>(line).map_or(true, |event| {
+        matches!(event["level"].as_str(), Some("ERROR" | "WARN"))
+            && event["message"] != "requests were refused"
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "a program that talks to a person")]

@@ -103,20 +103,23 @@ impl Connection {
 
     /// Has a code sent to a number.
     pub async fn send(&mut self, digits: &str) {
-        let body = format!(r#"{{"phoneNumber":"+{digits}"}}"#);
-        self.exchange("/api/send-otp", body, StatusCode::OK, "OTP send successfully.").await;
+        self.exchange("/api/send-otp", send_body(digits), StatusCode::OK, "OTP send successfully.").await;
     }
 
     /// Verifies with the right code.
     pub async fn verify(&mut self, digits: &str, code: &str) {
-        let body = format!(r#"{{"user":{{"phoneNumber":"+{digits}"}},"code":"{code}"}}"#);
+        let body = verify_body(digits, code);
         self.exchange("/api/verify-otp", body, StatusCode::OK, "OTP verified successfully.").await;
     }
 
-    /// Asks for a code whose message the provider does not answer, and takes whatever comes of it.
-    pub async fn send_in_vain(&mut self, digits: &str) {
-        let body = format!(r#"{{"phoneNumber":"+{digits}"}}"#);
-        let _ = self.ask("/api/send-otp", body).await;
+    /// Has a code sent to a number, and takes whatever comes of it.
+    pub async fn send_whatever_comes(&mut self, digits: &str) -> (StatusCode, Bytes) {
+        self.ask("/api/send-otp", send_body(digits)).await
+    }
+
+    /// Verifies, and takes whatever comes of it.
+    pub async fn verify_whatever_comes(&mut self, digits: &str, code: &str) -> (StatusCode, Bytes) {
+        self.ask("/api/verify-otp", verify_body(digits, code)).await
     }
 
     async fn repeat_until(mut self, end: Instant) -> (Self, Histogram<u64>) {
@@ -164,11 +167,20 @@ impl Connection {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .expect("a request");
+        self.sender.ready().await.expect("a connection that is open");
         let response = self.sender.send_request(request).await.expect("an answer");
         let status = response.status();
         let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
         (status, body)
     }
+}
+
+fn send_body(digits: &str) -> String {
+    format!(r#"{{"phoneNumber":"+{digits}"}}"#)
+}
+
+fn verify_body(digits: &str, code: &str) -> String {
+    format!(r#"{{"user":{{"phoneNumber":"+{digits}"}},"code":"{code}"}}"#)
 }
 
 /// Adds a time to those of a window.

@@ -88,7 +88,7 @@ async fn window(connections: &mut Vec<Connection>, server: &Child, twilio: &Twil
             let (address, twilio) = (server.address(), twilio.clone());
             waiting.spawn(async move {
                 let mut connection = Connection::open(address, 999, &twilio).await;
-                connection.send_in_vain(&format!("1999{:07}", 3_000_000 + index)).await;
+                let _ = connection.send_whatever_comes(&format!("1999{:07}", 3_000_000 + index)).await;
             });
         }
         twilio.arrived(WAITING).await;

@@ -10,6 +10,7 @@ mod driver;
 mod hang;
 mod machine;
 mod million;
+mod overload;
 mod report;
 mod soak;
 mod twilio;
@@ -58,6 +59,8 @@ struct Arguments {
     /// When these numbers end.
     #[arg(long, requires = "million", default_value = "3m", value_parser = humantime::parse_duration)]
     ends_in: Duration,
+    #[command(flatten)]
+    overload: overload::Modes,
     /// Write the samples of a long run to this file while they come.
     #[arg(long, requires = "soak")]
     csv: Option<PathBuf>,
@@ -88,6 +91,9 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     if arguments.provider_hangs {
         runtime.block_on(hang::measure(&arguments)).print();
+        return;
+    }
+    if runtime.block_on(overload::measure(&arguments)) {
         return;
     }
     if let Some(numbers) = arguments.million {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -35,6 +37,8 @@ pub struct Twilio {
 struct Desk {
     codes: Codes,
     hangs: Arc<watch::Sender<bool>>,
+    /// Milliseconds until each answer.
+    takes: Arc<AtomicU64>,
     /// Messages that wait for their answer.
     waiting: Arc<watch::Sender<u32>>,
 }
@@ -50,6 +54,7 @@ impl Twilio {
         let desk = Desk {
             codes: Codes::default(),
             hangs: Arc::new(watch::Sender::new(false)),
+            takes: Arc::default(),
             waiting: Arc::default(),
         };
         tokio::spawn(listen(listener, desk.clone()));
@@ -75,6 +80,12 @@ impl Twilio {
     /// From now on every message waits for its answer until this is called with `false`.
     pub fn hang(&self, hangs: bool) {
         self.desk.hangs.send_replace(hangs);
+    }
+
+    /// From now on every answer takes this long.
+    pub fn takes(&self, time: Duration) {
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.desk.takes.store(milliseconds, Ordering::Relaxed);
     }
 }
 
@@ -105,6 +116,10 @@ async fn take(desk: &Desk, request: Request<Incoming>) -> Result<Response<Full<B
         desk.waiting.send_modify(|waiting| *waiting += 1);
         desk.hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the double lives");
         desk.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+    let takes = desk.takes.load(Ordering::Relaxed);
+    if takes > 0 {
+        tokio::time::sleep(Duration::from_millis(takes)).await;
     }
     let response =
         Response::builder().status(StatusCode::CREATED).header(header::CONTENT_TYPE, "application/json");

@@ -2,6 +2,7 @@
 //! accepted. `docs/operations.md` says what is refused when.
 
 mod connections;
+mod frames;
 mod numbers;
 mod sends;
 mod slow;

@@ -1,17 +1,19 @@
-//! Connections that are slow in every way a client can be.
+//! Connections that are slow in every way a client can be. The load bench opens them too.
 
 use std::net::SocketAddr;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::streams::Frames;
+use super::frames::Frames;
 
 /// How a connection is slow.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slow {
     /// Says nothing.
     Idle,
+    /// Asks once, and never again.
+    KeptAlive,
     /// Begins a head and does not end it.
     Head,
     /// Ends the head and not the body.
@@ -27,8 +29,9 @@ pub enum Slow {
 }
 
 impl Slow {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Idle,
+        Self::KeptAlive,
         Self::Head,
         Self::Body,
         Self::Reader,
@@ -41,16 +44,18 @@ impl Slow {
     pub async fn open(self, address: SocketAddr) -> Option<TcpStream> {
         let mut stream = TcpStream::connect(address).await.ok()?;
         let begin = "POST /api/verify-otp HTTP/1.1\r\nhost: t\r\ncontent-length: 90\r\n";
+        let ask = "GET /nothing HTTP/1.1\r\nhost: t\r\n\r\n";
         let bytes = match self {
             Self::Idle => Vec::new(),
+            Self::KeptAlive => ask.into(),
             Self::Head | Self::HalfClosed => begin.into(),
             Self::Body => format!("{begin}\r\n{{\"user\"").into(),
-            Self::Reader => "GET /nothing HTTP/1.1\r\nhost: t\r\n\r\n".repeat(20).into(),
+            Self::Reader => ask.repeat(20).into(),
             Self::Http2Idle => Frames::begin().bytes(),
             Self::Http2Bodies => (0..8).fold(Frames::begin(), |frames, _| frames.post_in_part()).bytes(),
         };
         stream.write_all(&bytes).await.ok()?;
-        if matches!(self, Self::HalfClosed) {
+        if self == Self::HalfClosed {
             stream.shutdown().await.ok()?;
         }
         Some(stream)

@@ -98,6 +98,11 @@ impl Patience {
         Self(Instant::now())
     }
 
+    /// How long ago it began.
+    pub fn so_far(&self) -> Duration {
+        self.0.elapsed()
+    }
+
     /// Whether it is not over.
     pub fn lasts(&self) -> bool {
         self.0.elapsed() < HANGS_AFTER

@@ -8,7 +8,7 @@ use super::driven::{Driven, Patience, contents_of};
 use super::refusals::{locked_number, said, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
 use super::unavailable;
-use crate::support::documented::sent;
+use crate::support::documented::{sent, verified};
 use crate::support::{Setup, until};
 
 #[tokio::test]
@@ -37,6 +37,18 @@ async fn while_a_sync_hangs_requests_are_refused_in_time_and_the_reason_is_shown
     let world = world.restart_after_kill().await;
     given.still_holds(&world, false).await;
     assert_eq!(world.send(&locked).await.status(), 403);
+}
+
+#[tokio::test]
+async fn while_every_sync_is_slow_answers_are_late_and_as_they_should_be() {
+    let (world, shim) = world_over_shim(Setup::new()).await;
+    let late = Duration::from_millis(200);
+    shim.begin(&Trouble::slow(&[Call::Sync], late));
+    let asked = Patience::begins();
+    let (number, code) = world.number_with_code().await;
+    assert!(asked.so_far() >= late, "answered after {:?}", asked.so_far());
+    world.verify(&number, &code).await.expects(verified(&number));
+    shim.end();
 }
 
 #[tokio::test]

@@ -19,9 +19,17 @@ mod surroundings;
 
 use serde_json::Value;
 
+use self::shim::Shim;
 use crate::health::not_ready;
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Answer, World, until, wrong};
+use crate::support::{Answer, Setup, World, until, wrong};
+
+impl Shim {
+    /// The program is to be started on this disk.
+    pub fn under(&self, setup: Setup) -> Setup {
+        self.environment().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
+    }
+}
 
 #[tokio::test]
 async fn while_writes_fail_nothing_is_sent_or_approved() {

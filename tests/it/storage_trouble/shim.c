@@ -1,4 +1,4 @@
-/* Makes calls of the C library on files below one directory fail, or hang, on command.
+/* Makes calls of the C library on files below one directory fail, hang, or take long, on command.
  *
  * Loaded with LD_PRELOAD. SHIM_DIRECTORY names the directory, SHIM_CONTROL a file of 4096 bytes that both
  * sides map or write: shim.rs beside this file describes its fields. Calls that are made without the C library
@@ -16,14 +16,15 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CREATE, OPEN, READ, WRITE, SYNC, CUT, RENAME, UNLINK, SYNC_RANGE, LIST, THREAD };
-enum { FAIL, HANG, TORN };
+enum { FAIL, HANG, TORN, SLOW };
 
 struct control {
-    volatile long armed, error, operations, skip, times, mode, seen, failed, torn;
-    char unused[56];
+    volatile long armed, error, operations, skip, times, mode, seen, failed, torn, delay;
+    char unused[48];
     char part[128];   /* only paths that contain this */
     char first[256];  /* the first call that failed */
 };
@@ -63,11 +64,17 @@ static int verdict(int operation, const char *path) {
         while (control->armed) usleep(2000);
         return 0;
     }
+    if (control->mode == SLOW) {
+        long delay = control->delay; /* in microseconds */
+        struct timespec time = {delay / 1000000, delay % 1000000 * 1000};
+        nanosleep(&time, NULL);
+        return 0;
+    }
     return (int)control->error;
 }
 
 static int verdict_on(int operation, int file) {
-    if (!control || !control->armed) return 0;
+    if (!control || !control->armed || !(control->operations >> operation & 1)) return 0;
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path - 1);

@@ -1,14 +1,14 @@
-//! A disk that fails on command: the library `shim.c`, loaded into the program, and its control.
+//! A disk that fails on command: the library `shim.c`, loaded into the program, and its control. The load bench
+//! uses it too, for a disk that is slow.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tempfile::TempDir;
-
-use crate::support::Setup;
 
 const SOURCE: &str = include_str!("shim.c");
 
@@ -93,17 +93,31 @@ pub struct Trouble {
     mode: i64,
     after: i64,
     times: i64,
+    delay: Duration,
 }
 
 impl Trouble {
     /// These calls fail from now on.
     pub fn of(calls: &[Call], error: Errno) -> Self {
-        Self { calls: calls.to_vec(), part: "", error, mode: 0, after: 0, times: FOREVER }
+        Self {
+            calls: calls.to_vec(),
+            part: "",
+            error,
+            mode: 0,
+            after: 0,
+            times: FOREVER,
+            delay: Duration::ZERO,
+        }
     }
 
     /// These calls do not return.
     pub fn hanging(calls: &[Call]) -> Self {
         Self { mode: 1, ..Self::of(calls, Errno::IO) }
+    }
+
+    /// These calls are made this much later.
+    pub fn slow(calls: &[Call], delay: Duration) -> Self {
+        Self { mode: 3, delay, ..Self::of(calls, Errno::IO) }
     }
 
     /// Only on paths that contain this.
@@ -156,18 +170,14 @@ impl Shim {
         ]
     }
 
-    /// The program is to be started on this disk.
-    pub fn under(&self, setup: Setup) -> Setup {
-        self.environment().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
-    }
-
     /// The trouble begins.
     pub fn begin(&self, trouble: &Trouble) {
         self.set(0, 0);
         let calls = trouble.calls.iter().map(|call| call.bit()).sum();
-        let fields =
-            [i64::from(trouble.error.raw_os_error()), calls, trouble.after, trouble.times, trouble.mode];
-        for (field, value) in (1..).zip(fields.into_iter().chain([0, 0, 0])) {
+        let error = i64::from(trouble.error.raw_os_error());
+        let delay = i64::try_from(trouble.delay.as_micros()).expect("a delay that ends");
+        let fields = [error, calls, trouble.after, trouble.times, trouble.mode, 0, 0, 0, delay];
+        for (field, value) in (1..).zip(fields) {
             self.set(field, value);
         }
         let mut part = [0; 128];
