@@ -44,6 +44,12 @@ impl Pace {
         let places = u32::try_from(places.max(1)).unwrap_or(u32::MAX);
         self.typical(now).saturating_mul(ahead) / places
     }
+
+    /// How much longer somebody waits who waits already, behind `ahead` others: the last place was taken a while ago.
+    pub fn wait_left(&self, ahead: usize, places: usize, now: Instant) -> Duration {
+        let since = self.last_taken.map_or(Duration::ZERO, |taken| now.saturating_duration_since(taken));
+        self.wait(ahead, places, now).saturating_sub(since)
+    }
 }
 
 #[cfg(test)]

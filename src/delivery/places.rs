@@ -1,6 +1,7 @@
 //! How many messages may be at the gateway, and how many may wait for that.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,9 +14,12 @@ use super::budget::now;
 use super::pace::Pace;
 use crate::domain::GatewayName;
 
+/// How often who waits looks whether that is still of use.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 /// The places at one gateway, and the queue in front of them: first come, first served.
 ///
-/// Only those wait who will probably get a place in time. If all did, a gateway that is too slow for what is
+/// Only those wait, and go on waiting, who will probably get a place in time. If all did, a gateway that is too slow for what is
 /// asked of it would get every message at the end of its budget, and none would be answered in time.
 pub(super) struct Places {
     gateway: GatewayName,
@@ -24,6 +28,8 @@ pub(super) struct Places {
     in_queue: Semaphore,
     queue_length: usize,
     pace: Mutex<Pace>,
+    /// How many got a place after waiting for it.
+    served: AtomicUsize,
     /// Whether somebody was refused since a place was last free: said once, not per message.
     full: AtomicBool,
 }
@@ -58,6 +64,12 @@ impl Place<'_> {
     }
 }
 
+/// Whether a place that comes after `wait` comes in time, and then leaves time for an answer.
+fn comes_in_time(wait: Duration, answer: Duration, now: Instant, patience: Instant, end: Instant) -> bool {
+    let time_for = |what: Duration, until: Instant| what <= until.saturating_duration_since(now);
+    time_for(wait, patience) && time_for(wait.saturating_add(answer), end)
+}
+
 impl Places {
     pub fn new(gateway: GatewayName, at_gateway: usize, in_queue: usize) -> Self {
         let most_at_gateway = at_gateway.min(Semaphore::MAX_PERMITS);
@@ -69,6 +81,7 @@ impl Places {
             in_queue: Semaphore::new(queue_length),
             queue_length,
             pace: Mutex::default(),
+            served: AtomicUsize::new(0),
             full: AtomicBool::new(false),
         }
     }
@@ -89,10 +102,31 @@ impl Places {
         let Ok(_queued) = self.in_queue.try_acquire() else {
             return Err(self.overloaded(Duration::ZERO));
         };
-        match timeout_at(patience, self.at_gateway.acquire()).await {
-            Ok(Ok(permit)) => Ok(self.place(permit, true)),
-            // The semaphore is never closed; if it were, nothing would be sent either.
-            Ok(Err(_)) | Err(_) => Err(DeliveryError::TimedOutWaiting),
+        let permit = self.wait_in_line(patience, end).await?;
+        self.served.fetch_add(1, Ordering::Relaxed);
+        Ok(self.place(permit, true))
+    }
+
+    /// Waits for a place, and looks now and then whether that is still of use: when the first came, perhaps nobody knew
+    /// yet how slow the gateway is.
+    async fn wait_in_line(
+        &self,
+        patience: Instant,
+        end: Instant,
+    ) -> Result<SemaphorePermit<'_>, DeliveryError> {
+        let (ahead, served) = (self.waiting().saturating_sub(1), self.served.load(Ordering::Relaxed));
+        let mut turn = pin!(self.at_gateway.acquire());
+        loop {
+            match timeout_at(patience.min(now() + LOOK_AGAIN), turn.as_mut()).await {
+                Ok(Ok(permit)) => return Ok(permit),
+                // The semaphore is never closed; if it were, nothing would be sent either.
+                Ok(Err(_)) => return Err(DeliveryError::TimedOutWaiting),
+                Err(_) if now() >= patience => return Err(DeliveryError::TimedOutWaiting),
+                Err(_) => {
+                    let since = self.served.load(Ordering::Relaxed).wrapping_sub(served);
+                    self.look_from_the_line(ahead.saturating_sub(since), patience, end)?;
+                }
+            }
         }
     }
 
@@ -112,14 +146,20 @@ impl Places {
             let pace = self.pace();
             (pace.wait(waiting, self.most_at_gateway, now), pace.typical(now))
         };
-        let time_for = |what: Duration, until: Instant| what <= until.saturating_duration_since(now);
-        if waiting < self.queue_length
-            && time_for(wait, patience)
-            && time_for(wait.saturating_add(typical), end)
-        {
+        if waiting < self.queue_length && comes_in_time(wait, typical, now, patience, end) {
             return Ok(());
         }
         Err(self.overloaded(wait))
+    }
+
+    /// The same for who waits already, behind `ahead` others.
+    fn look_from_the_line(&self, ahead: usize, patience: Instant, end: Instant) -> Result<(), DeliveryError> {
+        let now = now();
+        let (wait, typical) = {
+            let pace = self.pace();
+            (pace.wait_left(ahead, self.most_at_gateway, now), pace.typical(now))
+        };
+        if comes_in_time(wait, typical, now, patience, end) { Ok(()) } else { Err(self.overloaded(wait)) }
     }
 
     fn overloaded(&self, wait: Duration) -> DeliveryError {

@@ -41,10 +41,30 @@ async fn while_a_gateway_is_silent_fewer_and_fewer_wait_for_it() {
         }
     );
     assert_eq!(first, Err(DeliveryError::NoAnswerInTime));
-    // At 4 s it could still have answered in time for two. When it has not, nothing leaves in doubt.
-    assert_eq!(second, (Err(DeliveryError::TimedOutWaiting), 10_000));
+    // At 4 s it could still have answered in time for two. At 7 s, half of what is left then, no more.
+    assert_eq!(second, (Err(DeliveryError::Overloaded), 7_250));
     assert_eq!(world.sent_at(), [0]);
     assert_eq!(third, (Err(DeliveryError::Overloaded), 6_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_those_who_came_before_the_first_answer_the_last_are_refused_first() {
+    let world = World::with_places(2, 100).and_answers((0..2).map(|_| hanging()));
+    let crowd = join_all((0..10).map(|_| async {
+        let result = world.delivers("{code}").await;
+        (result, world.elapsed_ms())
+    }))
+    .await;
+    let (at_the_gateway, waited) = crowd.split_at(2);
+    assert!(
+        at_the_gateway.iter().all(|end| *end == (Err(DeliveryError::NoAnswerInTime), 10_000)),
+        "{crowd:?}"
+    );
+    // Behind seven others a place comes after four answers, if it comes at all.
+    let refused_at: Vec<u128> = waited.iter().map(|(_, at)| *at).collect();
+    assert!(refused_at.is_sorted_by(|earlier, later| earlier >= later), "{refused_at:?}");
+    assert_eq!((refused_at[0], refused_at[7]), (5_250, 2_250));
+    assert!(waited.iter().all(|(result, _)| *result == Err(DeliveryError::Overloaded)), "{crowd:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -125,7 +125,8 @@ async fn a_message_that_finds_no_place_within_the_budget_is_surely_not_sent() {
     let world = World::with_places(1, 10).and_answers([hanging(), accepted("never")]);
     let (holding, waiting) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
     assert_eq!(holding, Err(DeliveryError::NoAnswerInTime));
-    assert_eq!(waiting, Err(DeliveryError::TimedOutWaiting));
+    assert_eq!(waiting, Err(DeliveryError::Overloaded));
+    assert!(!DeliveryError::Overloaded.may_have_been_sent());
     assert!(!DeliveryError::TimedOutWaiting.may_have_been_sent());
     assert_eq!(world.sent_at(), [0]);
 }
@@ -135,7 +136,7 @@ async fn a_place_that_comes_too_late_for_an_answer_is_not_used() {
     let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(9_500), accepted("never")]);
     let (first, second) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
     assert!(first.is_ok());
-    assert_eq!(second, Err(DeliveryError::TimedOutWaiting));
+    assert_eq!(second, Err(DeliveryError::Overloaded));
     assert_eq!(world.sent_at(), [0]);
 }
 
