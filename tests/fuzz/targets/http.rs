@@ -34,7 +34,8 @@ pub fn requests(input: &[u8]) {
     request.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n"]);
     let (reply, asked) = with_front_end(|it| it.ask(&[request.as_bytes(), body].concat(), method == "HEAD"));
     answered(&reply, method);
-    let endpoint = path.split('?').next().unwrap_or_default();
+    // A fragment is no part of what is asked for (RFC 9110, 7.1), and is left out.
+    let endpoint = path.split(['?', '#']).next().unwrap_or_default();
     let foreign = headers
         .iter()
         .any(|(name, value)| name.eq_ignore_ascii_case("sec-fetch-site") && value.trim() == "cross-site");
