@@ -35,7 +35,7 @@ pub use gateways::{Gateways, build as build_gateways};
 pub use reports::{Report, Reported, Reports};
 pub use running::{Plan, Running};
 pub use server_key::{KeyError, load_or_create};
-pub use timekeeping::mark_brought_in;
+pub use timekeeping::{mark_brought_in, surely_reached};
 
 /// Why the program did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]

@@ -76,6 +76,7 @@ impl Running {
         let opened = tokio::task::spawn_blocking(move || {
             let key = load_or_create(&data_dir, server_key_file.as_deref())?;
             let options = OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&store_clock) as _);
+            Beginning::prepare(&data_dir, &store_clock);
             let store = EmbeddedStore::open(options)?;
             let beginning = Beginning::of(&data_dir, &store_clock);
             Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>, beginning))

@@ -25,6 +25,12 @@ pub trait Clock: Send + Sync + 'static {
     /// time that never runs backwards takes it from an [`EngineClock`].
     fn now(&self) -> Timestamp;
 
+    /// What has ended by this moment may be removed for good. No later than [`Clock::now`], and earlier while a
+    /// crash might yet have time go on from an earlier moment.
+    fn settled(&self) -> Timestamp {
+        self.now()
+    }
+
     /// What the machine says of time beyond that. Nothing, for a clock that has no machine.
     fn machine(&self) -> Option<Machine> {
         None

@@ -50,11 +50,12 @@ impl Copies {
     }
 
     async fn send(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<Reply> {
-        let Copied { file, counts } = match self.make(to).await? {
+        let Copied { file, counts, at } = match self.make(to).await? {
             Ok(copied) => copied,
             Err(error) => return Ok(Reply::Error(error.to_string())),
         };
-        let complete = CopyNews::Complete { numbers: counts.numbers, sends: counts.tracks };
+        let complete =
+            CopyNews::Complete { numbers: counts.numbers, sends: counts.tracks, at: at.as_millis() };
         write(to, &Reply::Line(serde_json::to_value(complete)?)).await?;
         let (mut file, mut chunk) = (tokio::fs::File::from_std(file), vec![0; CHUNK]);
         loop {

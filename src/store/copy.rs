@@ -43,6 +43,8 @@ pub struct Copied {
     pub file: File,
     /// How many records of each kind there are.
     pub counts: Counts,
+    /// All of it was there at this moment of the store's time, and what had ended by then was left out.
+    pub at: Timestamp,
 }
 
 /// How many records of each kind there are.

@@ -35,6 +35,12 @@ pub struct Beginning {
 }
 
 impl Beginning {
+    /// Until the time is marked, nothing may be removed for good but what had surely ended. Before the store is opened:
+    /// it may carry out a snapshot round at once.
+    pub fn prepare(data_dir: &Path, clock: &EngineClock) {
+        clock.settled_at(surely_reached(data_dir, clock).unwrap_or(Timestamp::EPOCH));
+    }
+
     /// Reads how far time had come in this data directory, and brings `clock` up to it.
     pub fn of(data_dir: &Path, clock: &EngineClock) -> Self {
         let (file, found) = ClockFile::read(data_dir);
@@ -81,9 +87,20 @@ impl Beginning {
             }
         }
         // Not before all records fit: a start that ends before this one does it again.
-        let clock = Arc::clone(clock) as Arc<dyn Clock>;
-        let started = tokio::task::spawn_blocking(move || Timekeeper::start(self.file, clock, EVERY));
-        started.await.map_err(|error| StartError::new(format!("mark the time: {error}")))
+        let marked = Arc::clone(clock) as Arc<dyn Clock>;
+        let started = tokio::task::spawn_blocking(move || Timekeeper::start(self.file, marked, EVERY));
+        let started = started.await.map_err(|error| StartError::new(format!("mark the time: {error}")))?;
+        clock.settle();
+        Ok(started)
+    }
+}
+
+/// How far time has surely come in this data directory: its last mark, and what has passed since if the machine was
+/// not booted in between. No clock counts, for it may be ahead for a moment. `None` without a mark. Writes nothing.
+pub fn surely_reached(data_dir: &Path, clock: &dyn Clock) -> Option<Timestamp> {
+    match ClockFile::read(data_dir).1 {
+        Found::Mark(mark) => Some(resume::surely_reached(mark, clock.machine())),
+        Found::Nothing | Found::Damaged(_) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::file::Mark;
-use crate::clock::Machine;
+use crate::clock::{LATEST, Machine};
 use crate::domain::Timestamp;
 
 /// Clocks that differ by less than this are not spoken of: the mark is at most a minute old, and NTP
@@ -24,14 +24,23 @@ pub(super) enum Notice {
     LongAway(Duration),
 }
 
+/// How far time has surely come, whatever a clock shows.
+pub(super) fn surely_reached(mark: Mark, machine: Option<Machine>) -> Timestamp {
+    mark.time.plus(passed(mark, machine).unwrap_or_default()).min(LATEST)
+}
+
+/// What has passed since the mark, if that is known.
+fn passed(mark: Mark, machine: Option<Machine>) -> Option<Duration> {
+    let (boot, up) = mark.boot?;
+    let machine = machine.filter(|machine| machine.boot == Some(boot))?;
+    // Less time than before since the same boot: the machine was set back as a whole.
+    machine.up.checked_sub(up)
+}
+
 /// The time to go on from: that of the mark, plus what has surely passed since, but not less than the
 /// clock shows, `now`.
 pub(super) fn resume(mark: Mark, machine: Option<Machine>, now: Timestamp) -> (Timestamp, Option<Notice>) {
-    let passed = machine.and_then(|machine| {
-        let (boot, up) = mark.boot?;
-        // Less time than before since the same boot: the machine was set back as a whole.
-        (machine.boot == Some(boot)).then(|| machine.up.checked_sub(up)).flatten()
-    });
+    let passed = passed(mark, machine);
     let reached = mark.time.plus(passed.unwrap_or_default());
     let (behind, ahead) = (reached.since(now), now.since(reached));
     let notice = if behind > TOLERANCE {
@@ -97,6 +106,16 @@ mod tests {
     fn no_time_is_so_far_away_that_a_sum_does_not_fit() {
         let far = Mark { time: Timestamp::from_millis(u64::MAX), ..mark() };
         assert_eq!(resume(far, Some(machine(1, Duration::MAX)), START).0, Timestamp::from_millis(u64::MAX));
+    }
+
+    #[test]
+    fn what_has_surely_passed_is_what_passed_in_the_same_boot() {
+        assert_eq!(surely_reached(mark(), Some(machine(1, 2 * HOUR))), START.plus(HOUR));
+        for machine in [Some(machine(1, MINUTE)), Some(machine(2, 2 * HOUR)), None] {
+            assert_eq!(surely_reached(mark(), machine), START);
+        }
+        let far = Mark { time: LATEST, ..mark() };
+        assert_eq!(surely_reached(far, Some(machine(1, Duration::MAX))), LATEST);
     }
 
     /// Written an hour after boot 1.

@@ -4,8 +4,8 @@ mod check_data;
 mod export;
 mod import;
 mod out;
-mod progress;
-mod source;
+pub(super) mod progress;
+pub(super) mod source;
 
 use super::Answer;
 use super::args::{CheckDataArgs, ExportArgs, ImportArgs};

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const RECORDS_PER_LOOK: u64 = 1024;
 
 /// A bar on a terminal, lines elsewhere, nothing if nobody wants it.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     shown: Shown,
 }
 
@@ -27,7 +27,7 @@ enum Shown {
 
 impl Progress {
     /// `what` is what is going on, such as "exporting".
-    pub(super) fn of(what: &'static str, quiet: bool) -> Self {
+    pub(in crate::cli) fn of(what: &'static str, quiet: bool) -> Self {
         let shown = if quiet {
             Shown::Nothing
         } else if stderr().is_terminal() {

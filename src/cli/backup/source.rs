@@ -4,6 +4,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::progress::Progress;
+use crate::app::surely_reached;
 use crate::clock::{Clock, SystemClock};
 use crate::control::{ControlError, CopyNews, ask_copy};
 use crate::domain::Timestamp;
@@ -14,7 +15,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Why there is nothing to read. Each says what to do.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SourceError {
+pub(in crate::cli) enum SourceError {
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error("there is no data in {0} yet; name the server's data directory with --data-dir or --config")]
@@ -39,8 +40,8 @@ impl SourceError {
 }
 
 /// Every record as of one moment.
-pub(super) struct Source {
-    pub(super) records: CopyReader<BufReader<Box<dyn Read>>>,
+pub(in crate::cli) struct Source {
+    pub(in crate::cli) records: CopyReader<BufReader<Box<dyn Read>>>,
     pub(super) counts: Counts,
     pub(super) key: String,
     pub(super) at: Timestamp,
@@ -61,29 +62,43 @@ impl Source {
 
     /// Of a server that runs.
     pub(super) fn of_server(data_dir: &Path, progress: &mut Progress) -> Result<Self, SourceError> {
-        let mut counts = Counts::default();
+        let (mut counts, mut at) = (Counts::default(), Timestamp::EPOCH);
         let stream = ask_copy(data_dir, |news| match news {
             CopyNews::Copied(records) => progress.at(records),
-            CopyNews::Complete { numbers, sends } => counts = Counts { numbers, tracks: sends },
+            CopyNews::Complete { numbers, sends, at: reached } => {
+                counts = Counts { numbers, tracks: sends };
+                // The server's time, by which all ends are to be read, and not the clock of this command.
+                at = Timestamp::from_millis(reached);
+            }
         })?;
-        // All of it was there before this moment, and nothing that came after.
-        let at = SystemClock::start().now();
         let key = key_fingerprint_in(data_dir).map_err(|error| explained(data_dir, error))?;
         Ok(Self { records: reader(Box::new(stream)), counts, key, at, served: true })
     }
 
-    fn of_directory(data_dir: &Path, progress: &mut Progress) -> Result<Self, SourceError> {
+    /// Of a directory that no server uses. Nothing in it changes.
+    pub(in crate::cli) fn of_directory(
+        data_dir: &Path,
+        progress: &mut Progress,
+    ) -> Result<Self, SourceError> {
         let directory = open(data_dir)?;
         if directory.is_new().map_err(SourceError::Open)? {
             return Err(SourceError::NoData(data_dir.display().to_string()));
         }
-        let at = SystemClock::start().now();
+        let known = surely_reached(data_dir, &SystemClock::start());
         progress.now("reading the data directory");
-        let copied = directory.copy(at, &CopyProgress::default()).map_err(SourceError::Open)?;
+        let copied = directory.copy(ended_by(known), &CopyProgress::default()).map_err(SourceError::Open)?;
         let key = directory.key_fingerprint().to_owned();
         let (records, counts) = (reader(Box::new(copied.file)), copied.counts);
+        // Where nothing is known, time goes on at the clock.
+        let at = known.unwrap_or_else(|| SystemClock::start().now());
         Ok(Self { records, counts, key, at, served: false })
     }
+}
+
+/// What has ended by then matters to nobody, if time has surely come to `known`. A clock that is ahead for a moment
+/// is no reason to leave anything out.
+pub(super) fn ended_by(known: Option<Timestamp>) -> Timestamp {
+    known.unwrap_or(Timestamp::EPOCH)
 }
 
 /// A data directory that no server uses.

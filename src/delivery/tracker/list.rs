@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::note::{SendStatus, VerifyStatus};
-use super::record::{self, track_of};
+use super::record::{self, TrackRecordError, track_of};
 use super::status::StatusFilter;
 use super::track::{Row, Track};
 use super::{Inner, Tracker};
 use crate::domain::{AttemptId, Channel, GatewayName, PhoneNumber, Timestamp, TrackKey};
 use crate::gateway::ReceiptStatus;
-use crate::store::{Kind, StoreError};
+use crate::store::{Key, Kind, StoreError};
 
 /// Which sends are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,33 @@ impl Inner {
     }
 }
 
+/// A list made of records that nobody writes meanwhile.
+#[derive(Debug)]
+pub struct Listing(Found);
+
+impl Listing {
+    /// Of nothing so far.
+    pub const fn of(query: TrackQuery) -> Self {
+        Self(Found { query, rows: Vec::new() })
+    }
+
+    /// Takes what is wanted of one record.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn add(&mut self, key: Key, record: &[u8]) -> Result<(), TrackRecordError> {
+        self.0.look_at(track_of(key), &record::decode(record)?);
+        Ok(())
+    }
+
+    /// The newest first.
+    pub fn into_rows(mut self) -> Vec<TrackRow> {
+        self.0.keep_newest();
+        self.0.rows
+    }
+}
+
+#[derive(Debug)]
 struct Found {
     query: TrackQuery,
     rows: Vec<TrackRow>,

@@ -34,7 +34,7 @@ use index::Index;
 use plans::Plans;
 use state::State;
 
-pub use list::{TrackQuery, TrackRow};
+pub use list::{Listing, TrackQuery, TrackRow};
 pub use note::{Dropped, Due, FollowUp, Hop, Parcel, Reason, SendNote, SendStatus, VerifyStatus};
 pub use open::TrackerError;
 pub use record::{TrackRecordError, decode, encode, key_of, rewritten, track_of};

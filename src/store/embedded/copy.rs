@@ -90,7 +90,7 @@ pub(super) fn copy_into(
     };
     let file = finish().map_err(|error: io::Error| failed(&error))?;
     progress.set_records(counts.total());
-    Ok(Copied { file, counts })
+    Ok(Copied { file, counts, at: now })
 }
 
 /// A file that only this process can reach, and that is gone with it; named `path` for an instant.

@@ -32,8 +32,9 @@ pub(super) struct Directory {
 /// Nobody else uses the directory while this is there.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _named: File,
+    // Dropped first: whoever finds the file free finds the directory free.
     _root: File,
+    _named: File,
 }
 
 /// How far the making of the data directory has come.
@@ -96,7 +97,7 @@ impl Directory {
         // The file may be removed under a server, by somebody who takes it for a leftover; the directory may not.
         let root = File::open(&self.root).map_err(OpenError::io("open", &self.root))?;
         self.take(&root, &self.root)?;
-        Ok(Lock { _named: named, _root: root })
+        Ok(Lock { _root: root, _named: named })
     }
 
     fn take(&self, file: &File, path: &Path) -> Result<(), OpenError> {

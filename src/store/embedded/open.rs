@@ -138,6 +138,7 @@ fn start(
     mut replayed: Replayed,
     lock: Lock,
 ) -> Result<EmbeddedStore, OpenError> {
+    let health = Arc::new(Health::default());
     tidy(directory, &replayed, &rounds)?;
     let reserve = |number| {
         Segment::create(&*rounds.disk, &directory.journal, number, options.segment_bytes).map_err(
@@ -152,16 +153,21 @@ fn start(
     if replayed.segments >= SEGMENTS_LEFT {
         let changes = Arc::new(std::mem::take(&mut replayed.changes));
         let to = Covered { segment: replayed.last_segment, sequence: replayed.last_sequence };
-        rounds
-            .carry_out(&Round::new(changes, to, false))
-            .map_err(|reason| OpenError::snapshot(&directory.snapshot, SnapshotError::Failed(reason)))?;
-        covered = to.segment;
+        let round = Round::new(changes, to, false);
+        match rounds.carry_out(&round) {
+            Ok(()) => covered = to.segment,
+            Err(reason) => {
+                // The journal has everything, and the rounds to come try again.
+                health.round(Some(&reason));
+                let failed = || OpenError::snapshot(&directory.snapshot, SnapshotError::Failed(reason));
+                replayed.changes = Arc::into_inner(round.changes).ok_or_else(failed)?;
+            }
+        }
     }
 
     let (to_writer, messages) = mpsc::sync_channel(QUEUE);
     let (to_rounds, jobs) = mpsc::channel::<Job>();
     let (to_preparer, wanted) = mpsc::channel();
-    let health = Arc::new(Health::default());
     let snapshot = rounds.snapshot.clone();
     let preparer = Preparer {
         disk: rounds.disk.clone(),

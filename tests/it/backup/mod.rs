@@ -33,7 +33,7 @@ pub fn records(lines: &[String]) -> &[String] {
 }
 
 /// Imports a file from the home of the setup into another directory there, with the key that made it.
-async fn import(setup: &Setup, name: &str, into: &str) -> Finished {
+pub async fn import(setup: &Setup, name: &str, into: &str) -> Finished {
     copy_key(setup, into);
     setup.command(["import", name, "--data-dir", into]).await
 }
@@ -50,7 +50,7 @@ pub fn json(text: &str) -> Value {
 }
 
 /// Every file below a directory with its bytes; sockets are none.
-fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();

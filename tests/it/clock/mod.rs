@@ -1,15 +1,17 @@
 //! Wall clocks that are wrong and that are set, under the real program: over restarts, kills, reboots, and
 //! while it runs.
 
+mod commands;
 mod running;
 mod starting;
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::documented::locked;
-use crate::support::{Server, Setup, Shifted, World, until, wrong};
+use crate::support::{Numbers, Row, Server, Setup, Shifted, Twilio, World, tracked, until, wrong};
 
 const HOUR: i64 = 60 * 60;
 const YEAR: i64 = 365 * 24 * HOUR;
@@ -23,7 +25,13 @@ struct Wrong {
 
 impl Wrong {
     async fn new() -> Self {
+        Self::ahead_by(0).await
+    }
+
+    /// Under a clock that is ahead by so many seconds.
+    async fn ahead_by(seconds: i64) -> Self {
         let (clock, setup) = Shifted::over(Setup::new().config("otp-max-attempts", 2));
+        clock.by(seconds);
         let world = World::of(setup).await;
         let locked = lock_out(&world).await;
         // From then on a kill costs nothing.
@@ -33,10 +41,46 @@ impl Wrong {
         Self { clock, world, locked }
     }
 
+    /// Ends the server in this way.
+    async fn ended_by(self, signal: Signal) -> Down {
+        let Self { clock, world: World { twilio, setup, server, numbers }, locked } = self;
+        server.signal(signal);
+        server.ended().await;
+        Down { clock, twilio, setup, numbers, locked }
+    }
+
+    /// The list of sends, once there is one.
+    async fn rows(&self) -> Vec<Row> {
+        let listed = || async { tracked(&self.world.setup, &["--data-dir", "data"]).await.0 };
+        until("a list of sends", listed, |rows| !rows.is_empty()).await
+    }
+
     async fn is_locked_for(&self, minutes: u32) {
         let (number, world) = (&self.locked, &self.world);
         world.send(number).await.expects(locked(number, minutes));
         world.verify(number, "123456").await.expects(locked(number, minutes));
+    }
+}
+
+/// The same while no server runs.
+struct Down {
+    clock: Shifted,
+    twilio: Twilio,
+    setup: Setup,
+    numbers: Numbers,
+    locked: String,
+}
+
+impl Down {
+    async fn start(self) -> Wrong {
+        let server = self.setup.start().await;
+        self.with(server)
+    }
+
+    /// With a server that was started.
+    fn with(self, server: Server) -> Wrong {
+        let Self { clock, twilio, setup, numbers, locked } = self;
+        Wrong { clock, world: World { twilio, setup, server, numbers }, locked }
     }
 }
 

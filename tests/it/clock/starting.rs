@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use super::{HOUR, Wrong, YEAR, lock_out, warnings};
 use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::wrong as wrong_code;
@@ -119,4 +121,27 @@ async fn when_the_mark_is_damaged_the_start_goes_on_and_says_so() {
     wrong.is_locked_for(30).await;
     wrong.world = wrong.world.restart_after_kill().await;
     wrong.is_locked_for(30).await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_killed_before_it_marks_a_time_that_is_ahead_removes_nothing() {
+    for has_mark in [true, false] {
+        let mut wrong = Wrong::new().await;
+        // So many segments are left then that a start carries out a round before anything else.
+        for _ in 0..3 {
+            wrong.world = wrong.world.restart_after_kill().await;
+            wrong.world.number_with_code().await;
+        }
+        let down = wrong.ended_by(Signal::KILL).await;
+        if !has_mark {
+            fs::remove_file(down.setup.data_dir().join("clock")).expect("remove the mark");
+        }
+        down.clock.by(2 * HOUR);
+        down.clock.kills_before_the_mark(true);
+        let killed = down.setup.run().await;
+        assert!(killed.output.contains("a snapshot round has ended"), "{}", killed.output);
+        down.clock.kills_before_the_mark(false);
+        down.clock.by(0);
+        down.start().await.is_locked_for(30).await;
+    }
 }

@@ -17,6 +17,7 @@ impl Shifted {
         let setup = preload(setup, "clock.c")
             .env("CLOCK_SHIFT_FILE", shifted.shift().to_str().expect("a path in UTF-8"))
             .env("CLOCK_BOOT_FILE", shifted.boot().to_str().expect("a path in UTF-8"));
+        let setup = setup.env("CLOCK_KILL_FILE", shifted.kill().to_str().expect("a path in UTF-8"));
         shifted.reboot(1);
         (shifted, setup)
     }
@@ -29,6 +30,19 @@ impl Shifted {
     /// From now on a start finds another boot of the machine.
     pub fn reboot(&self, number: u8) {
         write_whole(&self.boot(), &format!("00000000-0000-4000-8000-0000000000{number:02x}\n"));
+    }
+
+    /// Whether the program is killed when it is about to mark the time.
+    pub fn kills_before_the_mark(&self, kills: bool) {
+        if kills {
+            std::fs::write(self.kill(), "").expect("write a file for the test");
+        } else {
+            std::fs::remove_file(self.kill()).expect("remove a file of the test");
+        }
+    }
+
+    fn kill(&self) -> PathBuf {
+        self.home.join("clock_kill")
     }
 
     fn shift(&self) -> PathBuf {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use super::*;
+use crate::clock::Clock;
 use crate::store::embedded::disk::Step;
 use crate::store::embedded::writer::MAX_SEGMENTS;
 use crate::store::{Copied, CopyProgress, CopyReader};
@@ -141,7 +142,8 @@ fn a_store_that_is_closed_is_not_copied() {
 impl World {
     fn copied(&self) -> Contents {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        let Copied { file, counts } = runtime.block_on(self.store().copy(Arc::default())).unwrap();
+        let Copied { file, counts, at } = runtime.block_on(self.store().copy(Arc::default())).unwrap();
+        assert_eq!(at, self.clock.now());
         let mut reader = CopyReader::new(BufReader::new(file));
         let mut contents = Contents::new();
         while let Some(entry) = reader.next_entry().unwrap() {

@@ -6,6 +6,7 @@ mod copies;
 mod disk_trouble;
 mod durability;
 mod endings;
+mod first_round;
 mod layers;
 mod merging;
 mod model;

@@ -177,7 +177,7 @@ impl Writer {
             Ok(()) => {
                 self.covered = running.round.covered.segment;
                 let _ = self.jobs.send(Job::Discard(running.round.changes));
-                let now = self.clock.now();
+                let now = self.clock.settled();
                 self.unanswered.retain(|_, gc_after| now < *gc_after);
                 if !self.next_round_replies.is_empty() || self.next_copy.is_some() {
                     self.begin_wanted_round();

@@ -1,0 +1,74 @@
+//! Commands on a data directory while the clock is wrong.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use super::{Down, HOUR, Wrong};
+use crate::backup::{export, files, import, json, records};
+use crate::support::tracked;
+
+#[tokio::test]
+async fn a_listing_while_the_clock_is_ahead_removes_nothing() {
+    for signal in [Signal::KILL, Signal::TERM] {
+        let wrong = Wrong::new().await;
+        let rows = wrong.rows().await;
+        let down = wrong.ended_by(signal).await;
+        let before = files(&down.setup.data_dir());
+        down.clock.by(2 * HOUR);
+        assert_eq!(tracked(&down.setup, &["--data-dir", "data"]).await.0, rows);
+        assert!(files(&down.setup.data_dir()) == before, "something was written or removed");
+        down.clock.by(0);
+        down.start().await.is_locked_for(30).await;
+    }
+}
+
+#[tokio::test]
+async fn an_export_without_a_server_while_the_clock_is_ahead_has_everything() {
+    let down = Wrong::new().await.ended_by(Signal::TERM).await;
+    down.clock.by(2 * HOUR);
+    let lines = export(&down.setup, "ahead.jsonl").await;
+    let checked = down.setup.command(["check-data", "--data-dir", "data", "--json"]).await;
+    down.clock.by(0);
+    assert!(records(&lines).iter().any(|line| line.contains(&down.locked)), "{lines:?}");
+    let counts = json(checked.output.trim());
+    assert_eq!((&counts["numbers"], &counts["ended"]), (&1.into(), &0.into()), "{counts}");
+    down.moved("ahead.jsonl").await.start().await.is_locked_for(30).await;
+}
+
+#[tokio::test]
+async fn an_export_of_a_directory_whose_time_is_ahead_prolongs_nothing() {
+    let wrong = Wrong::ahead_by(24 * HOUR).await;
+    wrong.clock.by(0);
+    let wrong = wrong.ended_by(Signal::TERM).await.start().await;
+    wrong.is_locked_for(30).await;
+    let through_server = export(&wrong.world.setup, "served.jsonl").await;
+    let down = wrong.ended_by(Signal::TERM).await;
+    let without = export(&down.setup, "alone.jsonl").await;
+    assert_eq!(records(&through_server), records(&without));
+    let wrong = down.moved("served.jsonl").await.start().await;
+    wrong.is_locked_for(30).await;
+    let down = wrong.ended_by(Signal::TERM).await;
+    down.moved("alone.jsonl").await.start().await.is_locked_for(30).await;
+}
+
+#[tokio::test]
+async fn an_export_of_a_directory_without_a_mark_while_the_clock_is_ahead_has_everything() {
+    let down = Wrong::new().await.ended_by(Signal::KILL).await;
+    fs::remove_file(down.setup.data_dir().join("clock")).expect("remove the mark");
+    down.clock.by(2 * HOUR);
+    let lines = export(&down.setup, "unknown.jsonl").await;
+    assert!(records(&lines).iter().any(|line| line.contains(&down.locked)), "{lines:?}");
+}
+
+impl Down {
+    /// Puts what an import makes of this export in the place of the data directory.
+    async fn moved(self, export: &str) -> Self {
+        let imported = import(&self.setup, export, "new").await;
+        assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+        let data = self.setup.data_dir();
+        fs::remove_dir_all(&data).expect("remove the old directory");
+        fs::rename(self.setup.home().join("new"), data).expect("put the new one in its place");
+        self
+    }
+}
