@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base16ct::lower::encode_string;
@@ -77,7 +77,7 @@ impl Directory {
         let root = &std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         create_durably(root).map_err(OpenError::io("create the data directory", root))?;
         let directory = Self::existing(root);
-        directory.warn_if_others_can_read();
+        directory.warn_of_other_users();
         Ok(directory)
     }
 
@@ -261,12 +261,22 @@ impl Directory {
         disk.sync_dir(&self.root).map_err(OpenError::io("sync", &self.root))
     }
 
-    fn warn_if_others_can_read(&self) {
-        let mode = fs::metadata(&self.root).map_or(0, |metadata| metadata.permissions().mode());
-        if mode & 0o077 != 0 {
+    fn warn_of_other_users(&self) {
+        let Ok(metadata) = fs::metadata(&self.root) else { return };
+        if metadata.permissions().mode() & 0o077 != 0 {
             tracing::warn!(
                 directory = %self.root.display(),
                 "other users of this machine can look into the data directory; run chmod 700 on it"
+            );
+        }
+        let user = rustix::process::geteuid().as_raw();
+        if metadata.uid() != user {
+            tracing::warn!(
+                directory = %self.root.display(),
+                owner = metadata.uid(),
+                user,
+                "the data directory belongs to another user than this server runs as: that user's server will not be able \
+                 to open what this one writes"
             );
         }
     }

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::FallocateFlags;
@@ -60,7 +60,7 @@ pub(super) trait DiskFile: Send {
     /// Writes all of `bytes` at `offset`. When it fails, any part of them may be in the file.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Returns when everything written is on the disk.
+    /// Returns when everything written is on the disk, where it can be found again: not when the file was removed.
     fn sync(&mut self) -> io::Result<()>;
 
     /// Shortens the file to `length`; returns when that is on the disk.
@@ -126,7 +126,12 @@ impl DiskFile for RealFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+        self.0.sync_data()?;
+        // Into a file that was removed one can write for ever, and nobody will find it.
+        if self.0.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed under the server"));
+        }
+        Ok(())
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {

@@ -201,7 +201,10 @@ impl OpenError {
 const REFUSALS: [(&str, &str); 6] = [
     ("No space left", "; free space on its file system and start again"),
     ("quota exceeded", "; raise the quota of the server's user or free space, and start again"),
-    ("Permission denied", "; make the user that the server runs as its owner (chown -R) and start again"),
+    (
+        "Permission denied",
+        "; let the user that the server runs as own, read and write it (chown -R, chmod -R u+rwX) and start again",
+    ),
     ("Read-only file system", "; mount it writable, or choose another data directory"),
     ("Too many open files", "; raise the limit of open files (ulimit -n) and start again"),
     (

@@ -141,12 +141,8 @@ fn start(
     let health = Arc::new(Health::default());
     tidy(directory, &replayed, &rounds)?;
     let reserve = |number| {
-        Segment::create(&*rounds.disk, &directory.journal, number, options.segment_bytes).map_err(
-            OpenError::io(
-                "reserve a journal segment (64 MiB unless it is set otherwise) in",
-                &directory.journal,
-            ),
-        )
+        Segment::create(&*rounds.disk, &directory.journal, number, options.segment_bytes)
+            .map_err(OpenError::io("reserve a journal segment (64 MiB) in", &directory.journal))
     };
     let active = reserve(replayed.last_segment + 1)?;
     let spare = reserve(replayed.last_segment + 2)?;

@@ -37,7 +37,7 @@ pub(super) use self::write::LayerWriter;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SnapshotError {
     /// It is there, but it is not what was written.
-    #[error("{}: {detail}", path.display())]
+    #[error("{} is damaged: {detail}", path.display())]
     Damaged {
         /// The file or directory.
         path: PathBuf,

@@ -12,7 +12,25 @@ use super::driven::{Driven, Patience, contents_of};
 use super::mount::{SmallDisk, may_mount};
 use super::refusals::{said, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
+use super::unavailable;
+use crate::health::not_ready;
 use crate::support::{Client, Setup, World, until, wrong};
+
+#[tokio::test]
+async fn when_the_data_directory_is_removed_under_the_server_nothing_is_acknowledged_any_more() {
+    let world = World::new().await;
+    let (number, code) = world.number_with_code().await;
+    fs::remove_dir_all(world.setup.data_dir()).expect("removed");
+    for _ in 0..3 {
+        unavailable(&world.verify(&number, &wrong(&code)).await);
+        unavailable(&world.verify(&number, &code).await);
+        let unsent = world.number();
+        unavailable(&world.send(&unsent).await);
+        assert!(world.twilio.received_for(&unsent).is_empty());
+    }
+    let readiness = world.get("/readyz").await;
+    not_ready(&readiness);
+}
 
 #[tokio::test]
 async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {

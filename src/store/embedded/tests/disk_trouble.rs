@@ -283,7 +283,7 @@ fn when_the_snapshots_thread_dies_health_says_so_and_the_store_can_be_closed() {
     world.put(2, "two");
     assert!(world.round().is_err());
     let closed = world.close().unwrap_err();
-    assert!(closed.to_string().contains("nothing is lost"), "{closed}");
+    assert!(closed.to_string().contains("is in the journal"), "{closed}");
     world.open();
     world.assert_as_expected();
 }

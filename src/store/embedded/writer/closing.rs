@@ -59,7 +59,7 @@ impl Writer {
         self.journal.close(self.clock.now()).map_err(|error| StoreError::Unavailable(error.reason))?;
         match round_failure {
             Some(reason) => Err(StoreError::Unavailable(format!(
-                "the snapshot is not up to date ({reason}); nothing is lost, the next start replays the journal"
+                "the snapshot is not up to date ({reason}); what it lacks is in the journal, which the next start replays"
             ))),
             None => Ok(()),
         }
