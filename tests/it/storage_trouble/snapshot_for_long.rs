@@ -78,7 +78,7 @@ fn while_the_snapshot_cannot_be_read_rounds_go_on_without_taking_anything_in_and
     let refused = store.put_until_refused("reads");
     assert!(refused.contains("snapshot rounds fail"), "{refused}");
     let layers = layers_in(&store.directory);
-    assert!((60..=70).contains(&layers), "{layers} layers");
+    assert!((76..=86).contains(&layers), "{layers} layers");
     store.shim.end();
     store.recovers("reads");
     store.until("they are taken in", |store| layers_in(&store.directory) < 8);

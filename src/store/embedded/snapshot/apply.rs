@@ -27,6 +27,9 @@ const SMALL_BYTES: u64 = if cfg!(test) { 512 } else { 128 * 1024 };
 /// With so many layers a round takes all of them in, if there is room.
 const MOST_LAYERS: usize = 64;
 
+/// With so many it takes some in or fails: each is an open file, and that nothing can be merged must show.
+const TOO_MANY_LAYERS: usize = 80;
+
 /// After layers could not be merged, so long no more than half as much is: most often the disk is full, and a merge
 /// would take the last room from the journal for a while.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(60);
@@ -65,8 +68,15 @@ impl Snapshot {
             let written = self.replace(&layers, absorbed, &sorted, round.covered, now, &mut || round.pause());
             match written {
                 // There may be no room for what takes the place of so many: then of fewer, or of none.
-                Err(SnapshotError::Failed(_)) if absorbed > 0 => {
+                Err(SnapshotError::Failed(reason)) if absorbed > 0 && layers.len() < TOO_MANY_LAYERS => {
                     let bytes: u64 = layers[layers.len() - absorbed..].iter().map(|layer| layer.bytes).sum();
+                    if self.room_for_merges(now) == u64::MAX {
+                        tracing::warn!(
+                            reason,
+                            layers = layers.len(),
+                            "layers of the snapshot could not be merged; fewer are, for a minute"
+                        );
+                    }
                     self.lock_left().merges = Some((bytes / 2, now.plus(REST_AFTER_FAILURE)));
                 }
                 written => return written.map(drop),
@@ -85,7 +95,8 @@ impl Snapshot {
         let all = layers.len() >= MOST_LAYERS || (paced && self.is_worth_tidying(now));
         // Somebody waits for the end of one that is not paced.
         let most = if paced || all { u64::MAX } else { SMALL_BYTES };
-        let most = most.min(self.room_for_merges(now));
+        let room = if layers.len() < TOO_MANY_LAYERS { self.room_for_merges(now) } else { u64::MAX };
+        let most = most.min(room);
         let mut size: u64 = changes.iter().map(|(_, change)| entry_bytes(change.put.as_ref())).sum();
         let (mut taken, mut in_all) = (0, 0);
         for layer in layers.iter().rev() {
