@@ -70,6 +70,8 @@ pub(super) struct Snapshot {
     /// The oldest first; there is always one. Who reads has handles of his own.
     layers: Mutex<Vec<Arc<Layer>>>,
     left: Mutex<Left>,
+    /// When it was opened, by whatever clock.
+    opened: Timestamp,
 }
 
 /// What is left to do.
@@ -109,7 +111,7 @@ impl Snapshot {
     ) -> Result<Self, SnapshotError> {
         let found = chain::look(path)?;
         let layers = read(path, &found.layers, now, see).collect::<Result<_, _>>()?;
-        Ok(Self::of(path, disk, layers, found.left_over))
+        Ok(Self::of(path, disk, layers, found.left_over, now))
     }
 
     /// The same, and says all that is wrong.
@@ -127,13 +129,25 @@ impl Snapshot {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Self::of(path, disk, layers, found.left_over)) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self::of(path, disk, layers, found.left_over, now)) } else { Err(errors) }
     }
 
-    fn of(path: &Path, disk: &Arc<dyn Disk>, layers: Vec<Arc<Layer>>, left_over: Vec<PathBuf>) -> Self {
+    fn of(
+        path: &Path,
+        disk: &Arc<dyn Disk>,
+        layers: Vec<Arc<Layer>>,
+        left_over: Vec<PathBuf>,
+        opened: Timestamp,
+    ) -> Self {
         // A process that was killed may have left their names in the system's cache only.
         let left = Left { unsynced: true, obsolete: left_over, merges: None };
-        Self { path: path.to_owned(), disk: disk.clone(), layers: Mutex::new(layers), left: Mutex::new(left) }
+        Self {
+            path: path.to_owned(),
+            disk: disk.clone(),
+            layers: Mutex::new(layers),
+            left: Mutex::new(left),
+            opened,
+        }
     }
 
     /// Up to where it has what the journal had.

@@ -65,6 +65,24 @@ fn until_it_is_settled_what_time_it_is_no_round_removes_what_a_clock_says_has_en
     assert_eq!(entries(&world), 0);
 }
 
+#[test]
+fn what_was_written_before_it_was_settled_leaves_the_snapshot_when_it_has_ended() {
+    let mut world = after_crashes();
+    world.abandon();
+    let clock = Arc::new(EngineClock::over(world.clock.clone()));
+    // Nothing is known of the time that the directory has.
+    clock.settled_at(Timestamp::EPOCH);
+    let mut options = world.options(&world.dir());
+    options.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+    let store = EmbeddedStore::open_on(&options, Arc::new(world.disk.clone())).unwrap();
+    assert_eq!(store.snapshot.entries(), 4, "the start's own round");
+    clock.settle();
+    world.clock.advance(LONG * 2);
+    store.snapshot.tidy(clock.settled(), &mut || true).unwrap();
+    assert_eq!(store.snapshot.entries(), 0);
+    world.runtime.block_on(store.close()).unwrap();
+}
+
 /// With so many segments left that the next start carries out a round.
 fn after_crashes() -> World {
     let mut world = World::new();
