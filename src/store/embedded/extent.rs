@@ -6,10 +6,19 @@ use std::io::{self, Read as _, Seek as _};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
+use super::frame::RECORD_OVERHEAD;
+use crate::store::copy::LONGEST_RECORD;
+
+/// The most zeros that a frame can end with: those of its last record, of which even the length may be zero.
+const MOST_ZEROS: u64 = (RECORD_OVERHEAD + LONGEST_RECORD) as u64;
+
 /// Reads a file up to the end of its last written part. Space that was only reserved reads as
 /// zeros, and most of a segment is that: there is no need to read it, or memory to hold it.
+///
+/// But zeros that were written may look like space that was not: some file systems keep none of them, nor do tools that
+/// copy sparsely. So those that a frame can end with are there in any case.
 pub(super) fn read_written_part(file: &mut File, into: &mut Vec<u8>) -> io::Result<()> {
-    let end = end_of_data(file)?;
+    let end = end_of_data(file)?.saturating_add(MOST_ZEROS);
     file.rewind()?;
     file.take(end).read_to_end(into)?;
     Ok(())
@@ -60,10 +69,25 @@ mod tests {
         fallocate(&file, FallocateFlags::empty(), 0, RESERVED).expect("space");
         assert_eq!(written_part(&mut file), Vec::<u8>::new());
         let content: Vec<u8> = (1..=255).cycle().take(70_000).collect();
-        file.write_all(&content).expect("written");
+        file.write_all_at(&content, 0).expect("written");
         assert_eq!(written_part(&mut file), content);
         file.sync_data().expect("synced");
         assert_eq!(written_part(&mut file), content);
+    }
+
+    #[test]
+    fn zeros_that_a_frame_can_end_with_are_read_where_nothing_was_kept_of_them() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.set_len(RESERVED).expect("a length");
+        file.write_all_at(b"the front of a frame", 4076).expect("written");
+        let mut bytes = Vec::new();
+        read_written_part(&mut file, &mut bytes).expect("read");
+        assert!(bytes.len() as u64 >= 4096 + MOST_ZEROS, "{} bytes", bytes.len());
+        assert!(bytes[4096..].iter().all(|byte| *byte == 0));
+        file.set_len(5000).expect("a length");
+        bytes.clear();
+        read_written_part(&mut file, &mut bytes).expect("read");
+        assert_eq!(bytes.len(), 5000);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) const FRAME_OVERHEAD: usize = 33;
 const CHECKED_FROM: usize = 8;
 
 /// Bytes of a record before its content.
-const RECORD_OVERHEAD: usize = 26;
+pub(super) const RECORD_OVERHEAD: usize = 26;
 
 /// The most bytes one frame may have. Far more than any batch, far below what its fields can
 /// say.

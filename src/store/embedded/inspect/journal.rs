@@ -82,8 +82,9 @@ impl<'a> Look<'a> {
             None => {
                 let Some((at, _)) = frame::find(bytes, 0, 0) else {
                     // Never written to, or what is left of a first write that nobody was told of.
-                    if bytes.iter().any(|byte| *byte != 0) && self.open_end.is_none() {
-                        self.open_end = Some((path.to_owned(), 0, bytes.len() as u64));
+                    let left = without_zeros_behind(bytes);
+                    if left > 0 && self.open_end.is_none() {
+                        self.open_end = Some((path.to_owned(), 0, left));
                     }
                     return;
                 };
@@ -114,8 +115,9 @@ impl<'a> Look<'a> {
                 continue;
             }
             let Some((next, frame)) = frame::find(bytes, at, self.expected.unwrap_or_default()) else {
-                if bytes[at..].iter().any(|byte| *byte != 0) {
-                    self.open_end = Some((path.to_owned(), at as u64, (bytes.len() - at) as u64));
+                let left = without_zeros_behind(&bytes[at..]);
+                if left > 0 {
+                    self.open_end = Some((path.to_owned(), at as u64, left));
                 }
                 return;
             };
@@ -175,4 +177,9 @@ impl<'a> Look<'a> {
         let at = at.map(|at| at as u64);
         (self.found)(Finding { path: path.to_owned(), at, what, advice: RESTORE });
     }
+}
+
+/// How many bytes there are up to the last that is not zero.
+fn without_zeros_behind(bytes: &[u8]) -> u64 {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }

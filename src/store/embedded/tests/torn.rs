@@ -113,6 +113,26 @@ fn when_a_byte_of_the_journal_flips_the_store_opens_with_what_was_acknowledged_o
 }
 
 #[test]
+fn when_a_change_set_ends_with_zeros_of_which_the_file_system_kept_nothing_it_is_whole() {
+    const PAGE: usize = 4096;
+    // The last change set ends four bytes behind a page, with the length of a removal, which is zero.
+    let mut world = World::new();
+    world.put(3, "three");
+    let filler = "x".repeat(PAGE - 177);
+    world.batch(&[(2, Some(&filler)), (3, None)]).unwrap();
+    let copy = world.copy();
+    let path = segments(&copy.path().join("data"))[0].clone();
+    let bytes = fs::read(&path).unwrap();
+    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    assert!(last < PAGE && bytes.len() > 2 * PAGE, "the test needs another length: {last}");
+    // Nothing behind the first page was ever written, as far as this file knows.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, &bytes[..PAGE]).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(bytes.len() as u64).unwrap();
+    assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
+}
+
+#[test]
 fn when_the_store_was_closed_in_order_damage_of_the_last_commit_is_found_too() {
     let mut history = History::of_six_commits();
     // The last round fails, so that the commits are still in the journal.
