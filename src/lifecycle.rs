@@ -33,13 +33,15 @@ pub fn run(loaded: Loaded) -> ExitCode {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "the system gave no threads to run on");
-            return ExitCode::from(EXIT_START_FAILED);
-        }
-    };
+    let threads = app::process::serving_threads();
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "the system gave no threads to run on");
+                return ExitCode::from(EXIT_START_FAILED);
+            }
+        };
     let code = runtime.block_on(serve(settings)).unwrap_or_else(|error| {
         tracing::error!("{error}");
         EXIT_START_FAILED

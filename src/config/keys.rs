@@ -118,7 +118,7 @@ pub struct Keys {
     /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
     /// must exist. Without this key, server.key in the data directory, made at the first start.
     pub key_file: Given<PathText>,
-    /// How many queues the numbers are spread over. Without it, the number of processors.
+    /// How many queues the numbers are spread over. Without it, half the number of processors.
     pub shards: Given<Whole<Shards>>,
     /// Largest request body, in bytes.
     pub max_body_bytes: Given<Whole<BodyBytes>>,
@@ -248,13 +248,20 @@ fn time(span: std::time::Duration) -> serde_json::Value {
     }
 }
 
+/// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are, the
+/// more of them one message and one commit carry (`docs/decisions/0018-speed.md`).
+pub const fn default_shards(parallelism: usize) -> usize {
+    parallelism.div_ceil(2)
+}
+
 /// The lowest layer.
 pub fn default_layer(parallelism: usize) -> Layer {
     let mut layer = Layer::new("defaults");
     for (key, value) in &defaults() {
         layer.put_json(key, value, "the default");
     }
-    let shards = u64::try_from(parallelism).unwrap_or(Shards::MAX).clamp(Shards::MIN, Shards::MAX);
-    layer.put("shards", shards, "the default, the number of processors");
+    let shards =
+        u64::try_from(default_shards(parallelism)).unwrap_or(Shards::MAX).clamp(Shards::MIN, Shards::MAX);
+    layer.put("shards", shards, "the default, half the number of processors");
     layer
 }

@@ -32,6 +32,7 @@ mod value;
 mod workflow;
 
 pub use effective::Effective;
+pub use keys::default_shards;
 pub use limits::SettingError;
 pub use load::{Loaded, load, load_storage};
 pub use report::{ConfigError, ConfigErrors};

@@ -17,7 +17,7 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// What the command line says.
     pub overrides: Overrides,
-    /// How many threads can run at once: the default number of shards.
+    /// How many threads can run at once: the default number of shards is made of it.
     pub parallelism: usize,
 }
 

@@ -9,13 +9,14 @@ mod xml_write;
 use std::fmt;
 use std::sync::Arc;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Request, Url};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Method, Uri};
 
 use self::answer::judge;
 use self::xml_write::{can_be_written, submit_sm};
 use super::wire::{
-    HttpClient, Meaning, OwnIds, Standing, basic_auth, client_for, not_answered, provider_url,
+    HttpClient, Meaning, OwnIds, Request, Standing, as_sent, basic_auth, client_for, not_answered,
+    provider_url,
 };
 use super::{
     Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, GatewaySettingsError, MadaSettings,
@@ -32,7 +33,7 @@ const URL_SETTING: &str = "sms.mada.url (MADA_URL)";
 /// The gateway.
 pub struct Mada {
     client: HttpClient,
-    url: Url,
+    address: Uri,
     headers: HeaderMap,
     source_name: String,
     own_ids: OwnIds,
@@ -62,9 +63,10 @@ impl Mada {
             (CONTENT_TYPE, HeaderValue::from_static("text/xml")),
         ]);
         let client = client_for(NAME, URL_SETTING, &url)?;
+        let address = as_sent(&url).ok_or_else(|| error(URL_SETTING, "is too long for a URL"))?;
         let own_ids = OwnIds::new(NAME, &*clock);
         let source_name = source_name.clone();
-        Ok(Self { client, url, headers, source_name, own_ids, standing: Standing::new(clock) })
+        Ok(Self { client, address, headers, source_name, own_ids, standing: Standing::new(clock) })
     }
 
     async fn hand_over(&self, message: &OutgoingMessage) -> Result<Accepted, GatewayError> {
@@ -79,9 +81,8 @@ impl Mada {
         let envelope = submit_sm(&self.source_name, message).map_err(|_| {
             configuration("cannot be asked: the message could not be written as XML".to_owned())
         })?;
-        let mut request = Request::new(Method::POST, self.url.clone());
-        self.headers.clone_into(request.headers_mut());
-        *request.body_mut() = Some(envelope.into());
+        let (address, headers) = (self.address.clone(), self.headers.clone());
+        let request = Request { method: Method::POST, address, headers, body: envelope.into() };
         match self.client.send(request).await {
             Ok(answer) => judge(&answer, &self.own_ids),
             Err(no_answer) => Err(not_answered(NAME, no_answer)),
@@ -110,7 +111,7 @@ impl Gateway for Mada {
 impl fmt::Debug for Mada {
     /// Shows where messages go to be sent, and not in whose name. A query may contain a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mada").field("host", &self.url.host_str()).finish_non_exhaustive()
+        f.debug_struct("Mada").field("host", &self.address.host()).finish_non_exhaustive()
     }
 }
 

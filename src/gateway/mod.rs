@@ -2,7 +2,7 @@
 //! decide nothing.
 //!
 //! A gateway's error has a class, and only the class decides what happens next. This layer is the
-//! only user of reqwest.
+//! only one that asks others over HTTP.
 
 #[cfg(test)]
 pub(crate) mod double;

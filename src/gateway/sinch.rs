@@ -10,13 +10,15 @@ mod codes;
 use std::fmt;
 use std::sync::Arc;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Request, Url};
+use hyper::Method;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
+use url::Url;
 
 use self::answer::{judge_check, judge_send};
 use super::wire::{
-    Answer, HttpClient, Meaning, Standing, base_url, basic_auth, below, client_for, not_answered,
+    Answer, HttpClient, Meaning, Request, Standing, as_sent, base_url, basic_auth, below, client_for,
+    not_answered,
 };
 use super::{
     Accepted, BoxFuture, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
@@ -65,24 +67,20 @@ impl Sinch {
         let method = method_of(message.channel)?;
         let identity = json!({ "type": "number", "endpoint": message.to.e164() });
         let body = json!({ "identity": identity, "method": method });
-        judge_send(&self.ask(Method::POST, self.url.clone(), &body).await?)
+        judge_send(&self.ask(Method::POST, &self.url, &body).await?)
     }
 
     async fn report(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Verdict, GatewayError> {
         let method = method_of(channel)?;
-        let url = below(&self.url, &format!("number/{}", to.e164())).ok_or_else(|| {
-            configuration(format!(
-                "cannot be asked: the number does not fit into the URL; check {URL_SETTING}"
-            ))
-        })?;
+        let url = below(&self.url, &format!("number/{}", to.e164())).ok_or_else(url_does_not_fit)?;
         let body = json!({ "method": method, method: { "code": code.expose() } });
-        judge_check(&self.ask(Method::PUT, url, &body).await?)
+        judge_check(&self.ask(Method::PUT, &url, &body).await?)
     }
 
-    async fn ask(&self, method: Method, url: Url, body: &Value) -> Result<Answer, GatewayError> {
-        let mut request = Request::new(method, url);
-        self.headers.clone_into(request.headers_mut());
-        *request.body_mut() = Some(body.to_string().into());
+    async fn ask(&self, method: Method, url: &Url, body: &Value) -> Result<Answer, GatewayError> {
+        let address = as_sent(url).ok_or_else(url_does_not_fit)?;
+        let request =
+            Request { method, address, headers: self.headers.clone(), body: body.to_string().into() };
         self.client.send(request).await.map_err(|no_answer| not_answered(NAME, no_answer))
     }
 }
@@ -125,6 +123,10 @@ impl fmt::Debug for Sinch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sinch").field("url", &self.url.as_str()).finish_non_exhaustive()
     }
+}
+
+fn url_does_not_fit() -> GatewayError {
+    configuration(format!("cannot be asked: the number does not fit into the URL; check {URL_SETTING}"))
 }
 
 /// Sinch's name for a channel, which is also the name of the object that carries the code.

@@ -16,7 +16,7 @@ mod standing;
 
 pub(super) use self::answer_class::{Meaning, by_status, known_code, not_answered, words_for_status};
 pub(super) use self::basic_auth::{basic_auth, basic_credentials};
-pub(super) use self::http_client::{Answer, HttpClient};
+pub(super) use self::http_client::{Answer, HttpClient, Request};
 pub(super) use self::message_ids::{OwnIds, id_in, usable_id};
-pub(super) use self::provider_url::{base_url, below, client_for, provider_url};
+pub(super) use self::provider_url::{as_sent, base_url, below, client_for, provider_url};
 pub(super) use self::standing::Standing;

@@ -86,7 +86,7 @@ impl OtpBuilder {
             },
             texts: Texts::default(),
             default_region: None,
-            shards: crate::app::process::parallelism(),
+            shards: crate::config::default_shards(crate::app::process::parallelism()),
             bounds: Bounds::default(),
         }
     }
@@ -302,7 +302,7 @@ impl OtpBuilder {
         self
     }
 
-    /// How many queues the numbers are spread over, 1 to 1024. Without it, the number of processors.
+    /// How many queues the numbers are spread over, 1 to 1024. Without it, half the number of processors.
     pub const fn shards(mut self, shards: usize) -> Self {
         self.shards = shards;
         self

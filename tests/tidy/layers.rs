@@ -32,10 +32,9 @@ const EVERYTHING_BELOW: &[&str] = &["*"];
 
 /// Libraries, and types that stand for an idea, with the layers that may name them.
 const CONFINED: &[(&str, &[&str], &str)] = &[
-    ("reqwest", &["gateway"], "only gateways talk to providers"),
-    ("hyper", &["http"], "only the front end speaks HTTP"),
-    ("hyper_util", &["http"], "only the front end speaks HTTP"),
-    ("http_body_util", &["http"], "only the front end speaks HTTP"),
+    ("hyper", &["http", "gateway"], "only the front end and gateways speak HTTP"),
+    ("hyper_util", &["http", "gateway"], "only the front end and gateways speak HTTP"),
+    ("http_body_util", &["http", "gateway"], "only the front end and gateways speak HTTP"),
     (
         "StatusCode",
         &["http", "web", "gateway"],

@@ -32,7 +32,7 @@ fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
     assert_eq!(settings.default_region, None);
     assert_eq!(settings.server_key_file, None);
     assert_eq!(settings.bounds, Bounds::default());
-    assert_eq!(settings.shards, 3);
+    assert_eq!(settings.shards, 2);
     assert_eq!(World::empty().warnings(), Vec::<String>::new());
 }
 
@@ -71,7 +71,7 @@ fn every_value_says_where_it_came_from() {
         ("brand", "\"Acme\"", "the environment, ONCEWARD_BRAND".to_owned()),
         ("data-dir", "\"d\"", "the command line, --data-dir".to_owned()),
         ("otp-lock-timeout", "30m", "the default".to_owned()),
-        ("shards", "3", "the default, the number of processors".to_owned()),
+        ("shards", "2", "the default, half the number of processors".to_owned()),
         ("key-file", "(not set)", "the default: server.key in data-dir, made at the first start".to_owned()),
     ] {
         assert_eq!(world.shows(key), (value.to_owned(), origin), "{key}");

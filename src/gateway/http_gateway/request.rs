@@ -1,16 +1,17 @@
 //! A request, described once and filled in for each message.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{
+use hyper::Method;
+use hyper::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
-use reqwest::{Method, Request, Url};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
 
 use super::body::BodyTemplate;
 use super::placeholder::{Placeholder, Secrets};
 use super::template::Template;
 use super::{NAME, URL_SETTING, problem};
-use crate::gateway::wire::provider_url;
+use crate::gateway::wire::{Request, as_sent, provider_url};
 use crate::gateway::{GatewaySettingsError, HttpGatewaySettings, OutgoingMessage};
 
 /// Everything but the unreserved characters of RFC 3986 (2.3): what is put in can end neither a
@@ -56,7 +57,7 @@ impl RequestTemplate {
     /// The request for a message. `None` when that makes no URL or header.
     pub(super) fn filled_in(&self, message: &OutgoingMessage) -> Option<Request> {
         let url = self.url.filled_in(message, |text, value| text.extend(utf8_percent_encode(value, ENCODED)));
-        let mut request = Request::new(self.method.clone(), Url::parse(&url).ok()?);
+        let address = as_sent(&Url::parse(&url).ok()?)?;
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 1);
         if let Some(content_type) = self.body.content_type() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -64,9 +65,8 @@ impl RequestTemplate {
         for (name, template) in &self.headers {
             headers.insert(name, header_value(&template.as_it_is(message))?);
         }
-        *request.headers_mut() = headers;
-        *request.body_mut() = self.body.filled_in(message).map(Into::into);
-        Some(request)
+        let body = self.body.filled_in(message).map(Into::into).unwrap_or_default();
+        Some(Request { method: self.method.clone(), address, headers, body })
     }
 
     /// A request that forgets the number or the code would be accepted, and paid for, to no end.

@@ -227,7 +227,7 @@ fn an_address_without_a_scheme_is_plain_http() {
         ("https://mada.example.com/a", "https://mada.example.com/a"),
     ] {
         let gateway = Mada::new(&settings(url), clock()).expect("a gateway");
-        assert_eq!(gateway.url.as_str(), expected);
+        assert_eq!(gateway.address.to_string(), expected);
     }
 }
 

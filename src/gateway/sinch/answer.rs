@@ -1,6 +1,6 @@
 //! What an answer of Sinch's means.
 
-use reqwest::StatusCode;
+use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 

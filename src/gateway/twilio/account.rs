@@ -3,15 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Request, Url};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Method, Uri};
+use url::Url;
 
 use super::codes::{CREDENTIALS, SUSPENDED};
 use super::settings::{ACCOUNT_SID, BASE_URL, authorization, check_id};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 use crate::gateway::wire::{
-    Answer, HttpClient, Meaning, Standing, base_url, below, client_for, not_answered,
+    Answer, HttpClient, Meaning, Request, Standing, as_sent, base_url, below, client_for, not_answered,
 };
 use crate::gateway::{ErrorClass, GatewayError, GatewaySettingsError, TwilioAccount};
 
@@ -47,13 +48,13 @@ impl Account {
     }
 
     /// The URL of something that belongs to the account, such as `Messages.json`.
-    pub(super) fn resource(&self, name: &str) -> Result<Url, GatewaySettingsError> {
+    pub(super) fn resource(&self, name: &str) -> Result<Uri, GatewaySettingsError> {
         self.url(&format!("2010-04-01/Accounts/{}/{name}", self.sid))
     }
 
     /// The URL of a path, which is given without a leading slash.
-    pub(super) fn url(&self, path: &str) -> Result<Url, GatewaySettingsError> {
-        below(&self.base, path).ok_or_else(|| {
+    pub(super) fn url(&self, path: &str) -> Result<Uri, GatewaySettingsError> {
+        below(&self.base, path).as_ref().and_then(as_sent).ok_or_else(|| {
             GatewaySettingsError::new(self.gateway, BASE_URL, "must be a URL that a path can be added to")
         })
     }
@@ -61,13 +62,12 @@ impl Account {
     /// Posts a form once, has the answer read, and learns from it about the account.
     pub(super) async fn post<T>(
         &self,
-        url: Url,
+        address: Uri,
         form: String,
         read: impl FnOnce(GatewayName, &Answer) -> Result<T, GatewayError>,
     ) -> Result<T, GatewayError> {
-        let mut request = Request::new(Method::POST, url);
-        self.headers.clone_into(request.headers_mut());
-        *request.body_mut() = Some(form.into());
+        let headers = self.headers.clone();
+        let request = Request { method: Method::POST, address, headers, body: form.into() };
         self.standing.learn(match self.client.send(request).await {
             Ok(answer) => read(self.gateway, &answer),
             Err(no_answer) => Err(not_answered(self.gateway, no_answer)),

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use reqwest::Url;
+use hyper::Uri;
 
 use super::account::Account;
 use super::answer::{created, done, is_id};
@@ -31,7 +31,7 @@ const OTHER_FIELDS: usize = 96;
 /// The gateway.
 pub struct TwilioMessages {
     account: Account,
-    url: Url,
+    url: Uri,
     /// What all text messages begin with: the sender.
     sms: Form,
     whatsapp: Option<WhatsApp>,

@@ -1,6 +1,6 @@
 //! Twilio's settings, as errors name them, and what is checked of them before anything is sent.
 
-use reqwest::header::HeaderValue;
+use hyper::header::HeaderValue;
 
 use crate::domain::{GatewayCredential, GatewayName};
 use crate::gateway::GatewaySettingsError;

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use reqwest::Url;
+use hyper::Uri;
 use serde::Deserialize;
 
 use super::account::Account;
@@ -29,8 +29,8 @@ const NAME: GatewayName = GatewayName::TwilioVerify;
 /// The gateway.
 pub struct TwilioVerify {
     account: Account,
-    verifications: Url,
-    checks: Url,
+    verifications: Uri,
+    checks: Uri,
 }
 
 impl TwilioVerify {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use reqwest::Url;
+use hyper::Uri;
 
 use super::account::Account;
 use super::answer::created;
@@ -31,7 +31,7 @@ const RING_SECONDS: (u64, u64) = (1, 600);
 /// The gateway.
 pub struct TwilioVoice {
     account: Account,
-    url: Url,
+    url: Uri,
     /// What all calls begin with: who calls, and how long it rings.
     beginning: Form,
     gate: bool,

@@ -121,8 +121,8 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use reqwest::StatusCode;
-    use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+    use hyper::StatusCode;
+    use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use hyper::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which is compared with the answer's own
 /// `Date`, so that it does not matter how far the two machines' clocks are apart.

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::HeaderValue;
+use hyper::header::HeaderValue;
 use zeroize::Zeroizing;
 
 /// `base64(user:password)`.

@@ -3,24 +3,30 @@
 //! Made for calls that must not happen twice. It follows no redirect and repeats nothing by
 //! itself, with one exception that the HTTP library makes below it: a request of which not a byte
 //! was written, because the pooled connection turned out to be closed, goes out on another
-//! connection. It runs on threads of its own. The reasons for each setting are in
-//! `docs/decisions/0003-http-client.md`.
+//! connection. The reasons for each setting are in `docs/decisions/0003-http-client.md`.
 
-use std::error::Error as _;
+mod bounded;
+mod connect;
+
+use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_LENGTH, HeaderMap};
-use reqwest::{Client, Request, StatusCode, Url};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::{Method, StatusCode, Uri};
+use hyper_util::client::legacy::{Client, Error as ClientFailure};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
-use tokio::runtime::Handle;
+use url::Url;
 
-/// Time for name resolution, TCP and TLS together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+use self::connect::{CONNECT_TIMEOUT, Connector, NotResolved, TooLate};
 
 /// How long an idle connection is kept. Well below the 60 to 75 s after which load balancers
 /// close theirs, so that a request rarely meets a connection that is being closed.
@@ -32,10 +38,20 @@ const IDLE_CONNECTIONS: usize = 512;
 /// The most of an answer that is read, in bytes. A provider's answer is about one kibibyte.
 const ANSWER_MAX: usize = 64 * 1024;
 
+/// Who asks.
+const OURSELVES: HeaderValue = HeaderValue::from_static(concat!("onceward/", env!("CARGO_PKG_VERSION")));
+
 /// A client for one provider.
 pub(in crate::gateway) struct HttpClient {
-    client: Client,
-    threads: Handle,
+    client: Client<Connector, Full<Bytes>>,
+}
+
+/// One request. Whoever makes many of a kind keeps address and headers, which cost little to clone.
+pub(in crate::gateway) struct Request {
+    pub method: Method,
+    pub address: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 /// Why a client could not be built.
@@ -50,9 +66,9 @@ pub(super) enum ClientError {
     /// The TLS or HTTP library refused its settings.
     #[error("the HTTP client could not be set up: {0}")]
     Setup(String),
-    /// The system gave no threads.
-    #[error("the system gave no threads to talk to providers on: {0}")]
-    Threads(String),
+    /// There is no way to the provider.
+    #[error("the proxy in HTTPS_PROXY or ALL_PROXY must begin with http:// or https://")]
+    Proxy,
 }
 
 /// What a provider answered.
@@ -85,43 +101,50 @@ impl HttpClient {
     /// A proxy from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` is used for `https` only, where it
     /// sees a tunnel and no contents, and never for this machine itself.
     pub(super) fn for_target(target: &Url) -> Result<Self, ClientError> {
-        let threads = threads::handle().map_err(ClientError::Threads)?;
-        Self::with_tls(target, tls_config(target.scheme() == "https")?, threads)
+        Self::with_tls(target, tls_config(target.scheme() == "https")?)
     }
 
-    fn with_tls(target: &Url, tls: rustls::ClientConfig, threads: Handle) -> Result<Self, ClientError> {
-        let tunnel_or_nothing = target.scheme() == "https" && !is_this_machine(target);
-        let builder = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never().max_retries_per_request(0))
-            .referer(false)
-            .user_agent(concat!("onceward/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
+    fn with_tls(target: &Url, tls: rustls::ClientConfig) -> Result<Self, ClientError> {
+        let proxy = proxy_to(target)?;
+        let connector = Connector::new(&Arc::new(tls), proxy.as_ref());
+        let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS);
-        let builder = if tunnel_or_nothing { builder } else { builder.no_proxy() };
-        let client = builder.build().map_err(|error| ClientError::Setup(causes(&error)))?;
-        Ok(Self { client, threads })
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        Ok(Self { client })
     }
 
     /// Sends a request once and reads its answer. Takes as long as the server does: the caller
     /// bounds the time, and dropping the future closes the connection.
     pub(in crate::gateway) async fn send(&self, request: Request) -> Result<Answer, NoAnswer> {
-        let exchange = exchange(self.client.clone(), request);
-        let ended = threads::run_on(&self.threads, exchange).await;
-        ended.unwrap_or(Err(NoAnswer::Broken("the exchange was broken off by an error of this program")))
+        let Request { method, address, headers, body } = request;
+        let mut request = hyper::Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = address;
+        *request.headers_mut() = headers;
+        let headers = request.headers_mut();
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        headers.entry(USER_AGENT).or_insert(OURSELVES);
+        let response = self.client.request(request).await.map_err(|error| no_answer(&error))?;
+        let (head, body) = response.into_parts();
+        let body = read_bounded(&head.headers, body).await;
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
 
-async fn exchange(client: Client, request: Request) -> Result<Answer, NoAnswer> {
-    let mut response = client.execute(request).await.map_err(|error| no_answer(&error))?;
-    let body = read_bounded(&mut response).await;
-    let status = response.status();
-    let headers = std::mem::take(response.headers_mut());
-    Ok(Answer { status, headers, body })
+/// The proxy on the way, if there is one.
+fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
+    if target.scheme() != "https" || is_this_machine(target) {
+        return Ok(None);
+    }
+    let target: Uri =
+        target.as_str().parse().map_err(|_| ClientError::Setup("its URL is too long".to_owned()))?;
+    let proxy = Matcher::from_env().intercept(&target);
+    match proxy.as_ref().and_then(|proxy| proxy.uri().scheme_str()) {
+        None | Some("http" | "https") => Ok(proxy),
+        Some(_) => Err(ClientError::Proxy),
+    }
 }
 
 /// HTTP/1.1 only: a connection then carries one send at a time, so one that hangs or breaks
@@ -152,53 +175,53 @@ pub(super) fn is_this_machine(url: &Url) -> bool {
         || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-async fn read_bounded(response: &mut reqwest::Response) -> Option<Bytes> {
-    let announced = response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+async fn read_bounded(headers: &HeaderMap, mut from: Incoming) -> Option<Bytes> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > ANSWER_MAX) {
         return None;
     }
     let mut body = Vec::with_capacity(announced.unwrap_or(1024));
-    while let Some(chunk) = response.chunk().await.ok()? {
-        if body.len() + chunk.len() > ANSWER_MAX {
+    while let Some(frame) = from.frame().await {
+        let Ok(part) = frame.ok()?.into_data() else { continue };
+        if body.len() + part.len() > ANSWER_MAX {
             return None;
         }
-        body.extend_from_slice(&chunk);
+        body.extend_from_slice(&part);
     }
     Some(body.into())
 }
 
-fn no_answer(error: &reqwest::Error) -> NoAnswer {
-    if error.is_builder() {
-        return NoAnswer::NotConnected("the request could not be built".to_owned());
-    }
+fn no_answer(error: &ClientFailure) -> NoAnswer {
+    let io_error = sources(error).filter_map(|e| e.downcast_ref::<io::Error>()).map(innermost).last();
     if !error.is_connect() {
-        return NoAnswer::Broken(if error.is_timeout() {
+        let timed_out = io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        return NoAnswer::Broken(if timed_out {
             "the connection timed out before an answer came"
         } else {
             "the connection broke before an answer came, or the answer was not HTTP"
         });
     }
-    let refused = sources(error).filter_map(|e| e.downcast_ref::<io::Error>()).map(innermost).last();
-    NoAnswer::NotConnected(if error.is_dns() {
+    NoAnswer::NotConnected(if is_among_sources::<NotResolved>(error) {
         "its name could not be resolved".to_owned()
-    } else if error.is_timeout() {
+    } else if is_among_sources::<TooLate>(error)
+        || io_error.is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
+    {
         format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
     } else if let Some(tls) = sources(error).find_map(tls_error) {
         format!("the TLS handshake failed: {tls}")
-    } else if let Some(refused) = refused {
+    } else if let Some(refused) = io_error {
         format!("no connection: {}", refused.kind())
     } else {
         "no connection".to_owned()
     })
 }
 
-fn sources<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    let mut next = error.source();
-    std::iter::from_fn(move || {
-        let this = next?;
-        next = this.source();
-        Some(this)
-    })
+fn is_among_sources<E: Error + 'static>(error: &ClientFailure) -> bool {
+    sources(error).any(<dyn Error>::is::<E>)
+}
+
+fn sources<'a>(error: &'a ClientFailure) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
 /// I/O errors hide what they wrap from `source()`, and TLS wraps them more than once: "other error" tells
@@ -211,15 +234,9 @@ fn innermost(mut error: &io::Error) -> &io::Error {
 }
 
 /// The TLS library's own error travels inside I/O errors.
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     innermost(error.downcast_ref::<io::Error>()?).get_ref()?.downcast_ref()
 }
-
-fn causes(error: &reqwest::Error) -> String {
-    sources(error).last().map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-mod threads;
 
 #[cfg(test)]
 mod tests;

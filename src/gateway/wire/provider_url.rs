@@ -1,6 +1,7 @@
 //! Addresses of providers, checked before anything is sent.
 
-use reqwest::Url;
+use hyper::Uri;
+use url::Url;
 
 use super::http_client::{HttpClient, is_this_machine};
 use crate::domain::GatewayName;
@@ -43,6 +44,11 @@ pub(in crate::gateway) fn base_url(
 /// The address of a path below such a one; the path is given without a slash in front.
 pub(in crate::gateway) fn below(base: &Url, path: &str) -> Option<Url> {
     Url::parse(&format!("{}/{path}", base.as_str().trim_end_matches('/'))).ok()
+}
+
+/// An address in the form in which it is sent; `None` when it is too long for that.
+pub(in crate::gateway) fn as_sent(url: &Url) -> Option<Uri> {
+    url.as_str().parse().ok()
 }
 
 /// A client for that address. Warns when secrets would cross a network unprotected.

@@ -21,6 +21,11 @@ pub(super) const LAST_NUMBER: u64 = 1 << 62;
 const MAGIC: [u8; 8] = *b"owjournl";
 const FORMAT: u32 = 1;
 
+/// How many zeros are written at once: those for some hundred commits, in one write that takes about as long as one of them.
+const WRITTEN_AHEAD: u64 = 256 * 1024;
+
+static ZEROS: [u8; WRITTEN_AHEAD as usize] = [0; WRITTEN_AHEAD as usize];
+
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
@@ -72,6 +77,8 @@ pub(super) struct Segment {
     capacity: u64,
     /// Where the next frame goes. 0 until the header is written.
     end: u64,
+    /// How far something was written, be it zeros.
+    written_to: u64,
 }
 
 impl Segment {
@@ -79,7 +86,7 @@ impl Segment {
     pub(super) fn create(disk: &dyn Disk, journal: &Path, number: u64, capacity: u64) -> io::Result<Self> {
         let file = disk.create(&path(journal, number), capacity)?;
         disk.sync_dir(journal)?;
-        Ok(Self { number, file, capacity, end: 0 })
+        Ok(Self { number, file, capacity, end: 0, written_to: 0 })
     }
 
     /// Whether nothing was written to it yet.
@@ -102,8 +109,24 @@ impl Segment {
     /// the disk. After an error, [`Segment::cut_back`] must succeed before anything else.
     pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         self.file.write_at(frame, self.end)?;
+        let end = self.end + frame.len() as u64;
+        self.write_ahead(end)?;
         self.file.sync()?;
-        self.end += frame.len() as u64;
+        self.end = end;
+        Ok(())
+    }
+
+    /// Once a frame ends behind what was written ahead, writes zeros behind it.
+    ///
+    /// Where space was only reserved the file system has to note that it is written now, and a sync waits for
+    /// that note as well. Into space that was written before only the bytes themselves go.
+    fn write_ahead(&mut self, end: u64) -> io::Result<()> {
+        if end <= self.written_to {
+            return Ok(());
+        }
+        let to = (end + WRITTEN_AHEAD).min(self.capacity).max(end);
+        self.file.write_at(&ZEROS[..usize::try_from(to - end).unwrap_or(0)], end)?;
+        self.written_to = to;
         Ok(())
     }
 

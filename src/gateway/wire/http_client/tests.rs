@@ -1,6 +1,5 @@
 use std::net::SocketAddr;
 
-use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -92,7 +91,7 @@ async fn a_server_that_speaks_no_tls_is_no_connection() {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         std::future::pending::<()>().await;
     });
-    match trusting_nobody(&url).send(Request::new(Method::GET, url)).await.err() {
+    match trusting_nobody(&url).send(request(&url)).await.err() {
         Some(NoAnswer::NotConnected(why)) => assert!(why.starts_with("the TLS handshake failed"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -103,7 +102,7 @@ async fn a_handshake_that_hangs_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = https_url(listener.local_addr().expect("an address"));
     let client = trusting_nobody(&url);
-    let hanging = tokio::spawn(async move { client.send(Request::new(Method::GET, url)).await });
+    let hanging = tokio::spawn(async move { client.send(request(&url)).await });
     let _silent = listener.accept().await.expect("a connection");
     // From here on nothing happens any more, so the paused clock runs to the next deadline.
     tokio::time::pause();
@@ -114,16 +113,19 @@ async fn a_handshake_that_hangs_is_given_up() {
 async fn get(url: &str) -> Result<Answer, NoAnswer> {
     let url = Url::parse(url).expect("a URL");
     let client = HttpClient::for_target(&url).expect("a client");
-    client.send(Request::new(Method::GET, url)).await
+    client.send(request(&url)).await
 }
 
 fn https_url(address: SocketAddr) -> Url {
     Url::parse(&format!("https://{address}")).expect("a URL")
 }
 
-/// TLS with no root certificate, so that the test asks nothing of the machine; and on the test's own threads,
-/// so that it can stop the clock.
+fn request(url: &Url) -> Request {
+    let address = url.as_str().parse().expect("an address");
+    Request { method: Method::GET, address, headers: HeaderMap::new(), body: Bytes::new() }
+}
+
+/// TLS with no root certificate, so that the test asks nothing of the machine.
 fn trusting_nobody(url: &Url) -> HttpClient {
-    let threads = Handle::current();
-    HttpClient::with_tls(url, tls_config(false).expect("TLS settings"), threads).expect("a client")
+    HttpClient::with_tls(url, tls_config(false).expect("TLS settings")).expect("a client")
 }
