@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,9 @@ const KEY: [u8; ServerKey::LEN] = [7; ServerKey::LEN];
 pub fn make_data_dir(data: &Path) -> Result<(), BenchError> {
     let path = data.join("server.key");
     let text = format!("{}\n", KEY.map(|byte| format!("{byte:02x}")).concat());
-    fs::create_dir(data)
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(data)
         .and_then(|()| fs::write(&path, text))
         .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o600)))
         .map_err(BenchError::io(format!("make the data directory {}", data.display())))
@@ -52,7 +54,16 @@ pub async fn open(data: &Path, clock: Arc<dyn Clock>) -> Result<EmbeddedStore, B
     opened.map_err(|error| BenchError::Store(error.to_string()))
 }
 
-/// Writes numbers whose codes live until `ends`; `passes` hears how many there are so far.
+/// When what is written ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// The code.
+    pub code: Timestamp,
+    /// The number's record.
+    pub record: Timestamp,
+}
+
+/// Writes numbers that each wait for a code; `passes` hears how many there are so far.
 ///
 /// # Errors
 ///
@@ -60,7 +71,7 @@ pub async fn open(data: &Path, clock: Arc<dyn Clock>) -> Result<EmbeddedStore, B
 pub async fn fill(
     store: &EmbeddedStore,
     numbers: Range<u64>,
-    ends: Timestamp,
+    ends: Ends,
     passes: impl Fn(u64),
 ) -> Result<(), BenchError> {
     let mut from = numbers.start;
@@ -76,14 +87,14 @@ pub async fn fill(
 }
 
 /// A number that waits for its code, as most do.
-fn open_number(index: u64, ends: Timestamp) -> Option<Write> {
+fn open_number(index: u64, ends: Ends) -> Option<Write> {
     let number = PhoneNumber::from_u64(numbers::live(index))?;
     let mut salt = [0; 16];
     salt[..8].copy_from_slice(&index.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
     let verification = Verification {
         salt: Salt(salt),
         length: CodeLength::SIX,
-        expires: ends,
+        expires: ends.code,
         sending: 0,
         sending_until: Timestamp::EPOCH,
         sent: true,
@@ -91,7 +102,7 @@ fn open_number(index: u64, ends: Timestamp) -> Option<Write> {
         held: None,
         checking_until: Timestamp::EPOCH,
     };
-    let state = NumberState::Open { failures: 0, keep_until: ends, verification: Some(verification) };
+    let state = NumberState::Open { failures: 0, keep_until: ends.record, verification: Some(verification) };
     let key = record::key_of(ServiceId::DEFAULT, number);
-    Some(Write { key, expect: Revision::ABSENT, put: record::encode(&state), gc_after: ends })
+    Some(Write { key, expect: Revision::ABSENT, put: record::encode(&state), gc_after: ends.record })
 }

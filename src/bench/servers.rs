@@ -15,8 +15,10 @@ use super::twilio::{ACCOUNT_SID, AUTH_TOKEN, SENDER, Twilio};
 use super::{BenchError, Beside, live, reference, results};
 use crate::clock::{Clock, SystemClock};
 
-/// How long numbers that are put into the store live at least: longer than any run.
-const LIVES: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The default life of a code, and how long a number is remembered beyond it: what is written must be what a server with
+/// these settings would have written, or it shortens it.
+const CODE_LIVES: Duration = Duration::from_secs(30);
+const REMEMBERED: Duration = Duration::from_secs(30 * 60);
 
 /// One server in a run.
 pub struct Contestant {
@@ -137,7 +139,8 @@ async fn fill(data: &Path, numbers: u64, watcher: &dyn Watcher) -> Result<(), Be
     watcher.begins(&format!("writing {numbers} live numbers"));
     live::make_data_dir(data)?;
     let clock = Arc::new(SystemClock::start());
-    let ends = clock.now().plus(LIVES);
+    let code = clock.now().plus(CODE_LIVES);
+    let ends = live::Ends { code, record: code.plus(REMEMBERED) };
     let store = live::open(data, clock).await?;
     let said = |so_far: u64| {
         if so_far.is_multiple_of(500_000) {

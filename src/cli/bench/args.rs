@@ -16,11 +16,14 @@ use crate::bench::{Answers, Beside, Options, Target, Workload, reference};
 /// The delivery of a message has 10 s in all: a gateway that takes longer fails every send.
 const LONGEST_DELAY: Duration = Duration::from_secs(9);
 
+/// Numbers with a live record are forgotten half an hour after their code has ended; some of it goes for writing them.
+const LIVE_NUMBERS_LAST: Duration = Duration::from_secs(20 * 60);
+
 /// Codes live 30 s by default. A connection of an open loop that asks less often lets them expire in the middle.
 const SECONDS_BETWEEN_REQUESTS: u32 = 20;
 
 /// What `--help` says after the options.
-pub(in crate::cli) const MORE: &str = "\
+pub const MORE: &str = "\
 Workloads:
   send-verify  send a code to a fresh number, verify it with the code in the text
   send         send codes to fresh numbers
@@ -206,6 +209,9 @@ impl BenchArgs {
             target,
             beside,
         };
+        if options.live_numbers > 0 && options.length() > LIVE_NUMBERS_LAST {
+            return Err("with --live-numbers a run is at most 20 minutes: half an hour after their code they end".into());
+        }
         Ok((options, files))
     }
 

@@ -12,8 +12,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(super) use args::MORE;
-pub use args::{BenchArgs, ReferenceArgs, Surroundings};
+pub use args::{BenchArgs, MORE, ReferenceArgs, Surroundings};
 
 use super::Answer;
 use crate::bench::{self, BenchError, Done, Options, report};
