@@ -1,0 +1,3 @@
+//! Measuring the server beside others.
+
+pub mod reference;
