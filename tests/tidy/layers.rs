@@ -41,6 +41,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
         &["http", "bench"],
         "only the front end speaks HTTP; the bench has servers of its own",
     ),
+    ("redis", &["bench"], "there is no second copy of the state; the bench has a server to compare with"),
     (
         "StatusCode",
         &["http", "web", "gateway", "bench"],

@@ -5,6 +5,12 @@
 //! it has started itself.
 
 mod ceiling;
+#[cfg(feature = "bench")]
+mod with_redis;
+#[cfg(feature = "bench")]
+pub mod redis_server;
+#[cfg(feature = "bench")]
+pub mod redis_version;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::{BenchError, Beside, Options};
+#[cfg(feature = "bench")]
+use redis_server::Durability;
 
 /// The hidden command that runs a reference server.
 pub const COMMAND: &str = "bench-reference";
@@ -25,6 +33,7 @@ pub const COMMAND: &str = "bench-reference";
 pub fn missing(which: Beside) -> Option<&'static str> {
     match which {
         Beside::Onceward | Beside::Ceiling => None,
+        Beside::Redis | Beside::RedisDurable if cfg!(feature = "bench") => None,
         Beside::Redis | Beside::RedisDurable => Some(
             "this program was built without the Redis version; build it with: cargo build --release --features bench",
         ),
@@ -63,6 +72,10 @@ pub fn serve(which: Beside, twilio: &str) -> Result<(), BenchError> {
             match (which, missing(which)) {
                 (_, Some(why)) => Err(BenchError::Refused(why.to_owned())),
                 (Beside::Ceiling, None) => ceiling::serve(twilio).await,
+                #[cfg(feature = "bench")]
+                (Beside::Redis, None) => with_redis::serve(Durability::AsItComes, twilio).await,
+                #[cfg(feature = "bench")]
+                (Beside::RedisDurable, None) => with_redis::serve(Durability::EveryWrite, twilio).await,
                 (other, None) => Err(BenchError::Refused(format!("{other} is not a reference server"))),
             }
         };
