@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use super::child::Child;
 use super::driver::{Connection, now, record, take_code};
-use onceward::bench::results::Machine;
 use super::median;
-use onceward::bench::twilio::Twilio;
 use super::{Arguments, describe, double, onceward};
+use onceward::bench::results::Machine;
+use onceward::bench::twilio::Twilio;
 
 /// Sends that wait for the silent provider: nearly all of the places at it.
 const WAITING: u32 = 500;

@@ -29,17 +29,8 @@ use child::Child;
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Options of `onceward bench` that say nothing to a mode.
-const ONLY_FOR_BENCH: [&str; 9] = [
-    "workload",
-    "beside",
-    "gateway_delay",
-    "live_numbers",
-    "seed",
-    "target",
-    "html",
-    "answers",
-    "anywhere",
-];
+const ONLY_FOR_BENCH: [&str; 9] =
+    ["workload", "beside", "gateway_delay", "live_numbers", "seed", "target", "html", "answers", "anywhere"];
 
 /// What to measure.
 #[derive(Debug, Parser)]

@@ -23,9 +23,9 @@ use self::sample::Watched;
 use self::stored::Stored;
 use self::verdict::Verdict;
 use super::child::Child;
+use super::{Arguments, describe, double, onceward};
 use onceward::bench::now;
 use onceward::bench::results::Machine;
-use super::{Arguments, describe, double, onceward};
 
 pub use self::sample::{Sample, look_at};
 pub use self::stored::count_numbers;

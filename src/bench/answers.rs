@@ -70,7 +70,9 @@ pub fn judge(answers: Answers, expect: Expect, digits: u64, status: u16, body: &
         (Data::Number(number), Expect::Verified) if is(number, digits) => Verdict::Expected(None),
         (Data::User { number, trials }, _) if expect != Expect::Verified && is(number, digits) => {
             match (expect, *trials) {
-                (Expect::Sent, Some(0) | None) | (Expect::Wrong(_), None) => unexpected(", without trials left"),
+                (Expect::Sent, Some(0) | None) | (Expect::Wrong(_), None) => {
+                    unexpected(", without trials left")
+                }
                 (Expect::Wrong(left), Some(trials)) if trials != left => {
                     unexpected(&format!(", with {trials} trials left in place of {left}"))
                 }
@@ -209,7 +211,9 @@ mod tests {
             assert!(matches!(judged(Expect::Sent, status, &body), Verdict::Unexpected(_)), "{status} {body}");
         }
         let wrong = r#"{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{"user":{"phoneNumber":"+14155552671"},"trials":4}}"#;
-        assert!(matches!(judged(Expect::Wrong(3), 401, wrong), Verdict::Unexpected(text) if text.contains("4 trials")));
+        assert!(
+            matches!(judged(Expect::Wrong(3), 401, wrong), Verdict::Unexpected(text) if text.contains("4 trials"))
+        );
         assert!(matches!(judged(Expect::Verified, 401, wrong), Verdict::Unexpected(_)));
     }
 

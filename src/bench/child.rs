@@ -134,7 +134,7 @@ impl Child {
         // What it said last may still be on its way.
         thread::sleep(LOOK_EVERY);
         let lines = self.log.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let log = lines.iter().map(|line| format!("  {line}\n")).collect();
+        let log = lines.iter().flat_map(|line| ["  ", line, "\n"]).collect();
         BenchError::Server { name: self.name.clone(), what: what.to_owned(), log }
     }
 }

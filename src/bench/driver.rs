@@ -91,7 +91,8 @@ impl Driver {
         let mut clients = Vec::new();
         for place in 0..connections {
             let line = Line::open(parts).await;
-            let line = line.map_err(BenchError::io(format!("open connection {} to the server", place + 1)))?;
+            let line =
+                line.map_err(BenchError::io(format!("open connection {} to the server", place + 1)))?;
             let script = Script::new(workload, seed, place, connections);
             let wire = Wire { line: Some(line), parts: parts.clone(), twilio: twilio.clone(), answers };
             let talker = Mutex::new(Talker { script, wire });
@@ -112,7 +113,9 @@ impl Driver {
         let said = || format!("{status} {}", masked(&String::from_utf8_lossy(&body)));
         match judge(talker.wire.answers, Expect::Sent, NOBODYS, status, &body) {
             Verdict::Expected(_) if talker.wire.twilio.take_code(NOBODYS).is_some() => Ok(()),
-            Verdict::Expected(_) => Err("says that a code was sent, but no text arrived at the double".to_owned()),
+            Verdict::Expected(_) => {
+                Err("says that a code was sent, but no text arrived at the double".to_owned())
+            }
             Verdict::Refused | Verdict::Unexpected(_) => Err(format!("answered a send with {}", said())),
         }
     }
@@ -127,30 +130,31 @@ impl Driver {
         passes: impl Fn(Duration),
     ) -> Result<Seen, BenchError> {
         self.prepare().await?;
-        let pace = rate.map_or(Pace::Closed(length), |rate| {
-            Pace::Open(super::schedule::Schedule::new(rate, length))
-        });
+        let pace = rate
+            .map_or(Pace::Closed(length), |rate| Pace::Open(super::schedule::Schedule::new(rate, length)));
         let last = if rate.is_some() { length * 2 } else { length } + PATIENCE;
         let (pace, tally) = (Arc::new(pace), Arc::new(Tally::new()?));
-        let mut sampler = Sampler::new(&tally, watched)?;
-        let start = sampler.start;
+        let mut looks = Sampler::new(&tally, watched)?;
+        let start = looks.start;
         let mut busy = JoinSet::new();
         for (index, client) in self.clients.iter().enumerate() {
-            let moments = if rate.is_some() { Real::with_alarm(start) } else { Ok(Real::without_alarm(start)) };
+            let moments =
+                if rate.is_some() { Real::with_alarm(start) } else { Ok(Real::without_alarm(start)) };
             let mut moments = moments.map_err(BenchError::io("set a timer"))?;
             let (client, pace, tally) = (client.clone(), pace.clone(), tally.clone());
             busy.spawn(async move {
                 let mut talker = client.talker.lock().await;
                 let Talker { script, wire } = &mut *talker;
-                let window = drive::Window { pace: &pace, tally: &tally, client: index, waits: &client.waits };
+                let window =
+                    drive::Window { pace: &pace, tally: &tally, client: index, waits: &client.waits };
                 drive::drive(window, script, wire, &mut moments).await;
             });
         }
         loop {
             tokio::select! {
                 done = busy.join_next() => if done.is_none() { break },
-                () = sleep_until(sampler.due.into()) => {
-                    sampler.sample();
+                () = sleep_until(looks.due.into()) => {
+                    looks.sample();
                     passes(start.elapsed().min(length));
                     if start.elapsed() > last {
                         busy.abort_all();
@@ -163,7 +167,7 @@ impl Driver {
         self.count_the_silent(&tally).await;
         let (kinds, latency) = tally.results(self.workload)?;
         let left_over = if let Pace::Open(schedule) = &*pace { schedule.left_over() } else { 0 };
-        let samples = sampler.end();
+        let samples = looks.end();
         let (lateness, quotes) = (tally.lateness()?, tally.quotes());
         Ok(Seen { lasted, kinds, latency, samples, left_over, lateness, quotes })
     }
@@ -182,8 +186,9 @@ impl Driver {
             });
         }
         while let Some(done) = busy.join_next().await {
-            done.unwrap_or_else(|_| Err("the task that locks numbers was ended".to_owned()))
-                .map_err(|what| BenchError::Refused(format!("cannot lock the numbers of the workload: {what}")))?;
+            done.unwrap_or_else(|_| Err("the task that locks numbers was ended".to_owned())).map_err(
+                |what| BenchError::Refused(format!("cannot lock the numbers of the workload: {what}")),
+            )?;
         }
         Ok(())
     }

@@ -86,7 +86,11 @@ impl Line {
     /// # Errors
     ///
     /// As for [`Line::ask`].
-    pub async fn ask_at(&mut self, path: &'static str, body: Bytes) -> Result<(StatusCode, Bytes), hyper::Error> {
+    pub async fn ask_at(
+        &mut self,
+        path: &'static str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), hyper::Error> {
         self.exchange(Method::POST, Uri::from_static(path), body).await
     }
 

@@ -41,7 +41,10 @@ impl Real {
     pub fn with_alarm(start: Instant) -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        #[expect(deprecated, reason = "unsound for types that give another file each time; an OwnedFd is one file")]
+        #[expect(
+            deprecated,
+            reason = "unsound for types that give another file each time; an OwnedFd is one file"
+        )]
         let alarm = AsyncFd::new(timer)?;
         Ok(Self { start, alarm: Some(alarm) })
     }
@@ -57,10 +60,9 @@ impl Real {
         loop {
             let mut ready = alarm.readable().await?;
             let mut count = [0; 8];
-            match ready.try_io(|alarm| Ok(rustix::io::read(alarm, &mut count)?)) {
-                Ok(rung) => return rung.map(|_| ()),
-                // Ready for an older alarm; the next one comes.
-                Err(_) => {}
+            // Otherwise it was ready for an older alarm, and the next one comes.
+            if let Ok(rung) = ready.try_io(|alarm| Ok(rustix::io::read(alarm, &mut count)?)) {
+                return rung.map(|_| ());
             }
         }
     }

@@ -175,10 +175,14 @@ fn doubts(seen: &Seen, round: u32, options: &Options) -> Vec<String> {
 fn general_doubts(options: &Options, file_system: &str) -> Vec<String> {
     let mut doubts = Vec::new();
     if cfg!(debug_assertions) {
-        doubts.push("this program was built without optimisation: no figure here is one of a release build".into());
+        doubts.push(
+            "this program was built without optimisation: no figure here is one of a release build".into(),
+        );
     }
     if matches!(file_system, "tmpfs" | "ramfs") {
-        doubts.push(format!("the data are on a {file_system}, in memory, where a sync costs nothing: use --disk"));
+        doubts.push(format!(
+            "the data are on a {file_system}, in memory, where a sync costs nothing: use --disk"
+        ));
     }
     let settings: Vec<&str> = options.environment.iter().map(|(name, _)| name.as_str()).collect();
     if !settings.is_empty() {

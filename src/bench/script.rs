@@ -319,7 +319,8 @@ mod tests {
 
     #[test]
     fn wrong_codes_come_until_the_number_is_locked() {
-        let expected: Vec<Expect> = steps(Workload::WrongCodes, 1, 6).iter().map(|step| step.expect).collect();
+        let expected: Vec<Expect> =
+            steps(Workload::WrongCodes, 1, 6).iter().map(|step| step.expect).collect();
         let wrong = |left| Expect::Wrong(left);
         assert_eq!(expected, [Expect::Sent, wrong(4), wrong(3), wrong(2), wrong(1), Expect::Locks]);
     }

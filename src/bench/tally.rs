@@ -13,8 +13,8 @@ use super::script::Kind;
 
 /// Percentiles that the results have.
 const PERCENTILES: &[f64] = &[
-    1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0, 70.0, 75.0, 80.0, 85.0,
-    90.0, 92.5, 95.0, 97.5, 98.0, 99.0, 99.25, 99.5, 99.75, 99.9, 99.95, 99.99, 99.995, 99.999,
+    1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0, 70.0, 75.0, 80.0,
+    85.0, 90.0, 92.5, 95.0, 97.5, 98.0, 99.0, 99.25, 99.5, 99.75, 99.9, 99.95, 99.99, 99.995, 99.999,
 ];
 
 /// No request is waited for longer.
@@ -29,7 +29,8 @@ const SHARES: usize = 4;
 /// Times without any.
 pub fn times() -> Result<Histogram<u64>, BenchError> {
     let most = u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
-    Histogram::new_with_bounds(1, most, 3).map_err(|error| BenchError::Refused(format!("no histogram: {error}")))
+    Histogram::new_with_bounds(1, most, 3)
+        .map_err(|error| BenchError::Refused(format!("no histogram: {error}")))
 }
 
 /// Adds a time.
@@ -180,7 +181,12 @@ mod tests {
         for client in 0..10 {
             tally.answered(client, Kind::Send, &Verdict::Expected(Some(5)), Duration::from_millis(1));
             tally.answered(client, Kind::Right, &Verdict::Refused, Duration::from_millis(9));
-            tally.answered(client, Kind::Right, &Verdict::Unexpected("401 no".into()), Duration::from_millis(9));
+            tally.answered(
+                client,
+                Kind::Right,
+                &Verdict::Unexpected("401 no".into()),
+                Duration::from_millis(9),
+            );
         }
         let (kinds, all) = tally.results(Workload::SendVerify).unwrap();
         let counts: Vec<_> = kinds.iter().map(|kind| (kind.answers, kind.refused, kind.unexpected)).collect();

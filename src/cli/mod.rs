@@ -138,7 +138,9 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
 /// Its servers have settings and data of their own.
 fn measure(args: &Args, what: &bench::BenchArgs, environment: BTreeMap<String, String>) -> Next {
     let read = if let Some(option) = args.given_for_serving() {
-        Err(format!("{option} is for a server that serves; the servers of a bench have settings and data of their own"))
+        Err(format!(
+            "{option} is for a server that serves; the servers of a bench have settings and data of their own"
+        ))
     } else {
         bench::surroundings(environment).and_then(|surroundings| what.read(surroundings))
     };

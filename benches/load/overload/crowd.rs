@@ -10,10 +10,10 @@ use super::tally::ms;
 use super::{Arguments, say};
 use crate::child::Child;
 use crate::driver::now;
-use crate::{describe, double};
-use crate::onceward;
 use crate::median;
+use crate::onceward;
 use crate::soak::Sample;
+use crate::{describe, double};
 
 /// Connections that the server has room for beside the crowd: the limit is as near as an operator's would be.
 const ROOM: u32 = 200;

@@ -12,9 +12,9 @@ use super::tally::{Tally, head, ms, row};
 use super::{Arguments, say};
 use crate::child::Child;
 use crate::driver::now;
-use crate::{describe, double};
-use crate::onceward;
 use crate::median;
+use crate::onceward;
+use crate::{describe, double};
 
 /// The flood before the window begins: long enough to fill the places at the gateway.
 const RISES: Duration = Duration::from_secs(2);

@@ -9,8 +9,8 @@ use super::shim::{Call, Shim, Trouble};
 use super::tally::head;
 use super::{Arguments, say};
 use crate::driver::now;
-use crate::{describe, double};
 use crate::onceward;
+use crate::{describe, double};
 
 /// Measures in rounds of three windows each: the disk as it is, slow, and as it is again.
 pub async fn measure(arguments: &Arguments, delay: Duration) {
@@ -27,8 +27,11 @@ pub async fn measure(arguments: &Arguments, delay: Duration) {
     let environment = shim.environment();
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let server = onceward(home.path(), &twilio, &environment).await;
-    let manners =
-        Manners { guests: arguments.bench.connections, verify: true, again_after: Duration::from_millis(100) };
+    let manners = Manners {
+        guests: arguments.bench.connections,
+        verify: true,
+        again_after: Duration::from_millis(100),
+    };
     let numbers = Arc::<AtomicU32>::default();
     say(&head());
     for number in 1..=arguments.bench.rounds {

@@ -6,11 +6,11 @@
 
 mod ceiling;
 #[cfg(feature = "bench")]
-mod with_redis;
-#[cfg(feature = "bench")]
 pub mod redis_server;
 #[cfg(feature = "bench")]
 pub mod redis_version;
+#[cfg(feature = "bench")]
+mod with_redis;
 
 use std::io;
 use std::net::SocketAddr;
@@ -45,7 +45,9 @@ pub fn what(which: Beside) -> &'static str {
     match which {
         Beside::Onceward => "this program, its data on the disk, every answer synced before it leaves",
         Beside::Ceiling => "hyper and one reqwest call for each send; keeps, counts and writes nothing",
-        Beside::Redis => "the same job with its state in a Redis as it comes: not durable when it is answered",
+        Beside::Redis => {
+            "the same job with its state in a Redis as it comes: not durable when it is answered"
+        }
         Beside::RedisDurable => "the same job with its state in a Redis that syncs every write",
     }
 }
@@ -67,7 +69,7 @@ pub fn command(options: &Options, which: Beside, twilio: &str, home: &Path) -> C
 pub fn serve(which: Beside, twilio: &str) -> Result<(), BenchError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(BenchError::io("start the threads of a reference server"))?;
-    let served = runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let server = async {
             match (which, missing(which)) {
                 (_, Some(why)) => Err(BenchError::Refused(why.to_owned())),
@@ -80,13 +82,13 @@ pub fn serve(which: Beside, twilio: &str) -> Result<(), BenchError> {
             }
         };
         tokio::select! {
-            served = server => served,
+            outcome = server => outcome,
             () = told_to_stop() => Ok(()),
         }
     });
     // Requests that are being answered are nobody's any more.
     runtime.shutdown_background();
-    served
+    outcome
 }
 
 async fn told_to_stop() {

@@ -169,16 +169,24 @@ impl BenchArgs {
         let beside = self.servers_beside()?;
         let starts_onceward = target.is_none() || beside.contains(&Beside::Onceward);
         if target.is_some() && self.live_numbers > 0 {
-            return Err("--live-numbers fills the store of a server of our own, and --target names another one".into());
+            return Err(
+                "--live-numbers fills the store of a server of our own, and --target names another one"
+                    .into(),
+            );
         }
         if self.disk.is_some() && target.is_some() && beside.is_empty() {
-            return Err("--disk is for the data of a server of our own; --target names one that has its own".into());
+            return Err(
+                "--disk is for the data of a server of our own; --target names one that has its own".into()
+            );
         }
         if self.answers == Answers::AsBuilt && !beside.is_empty() {
             return Err("--answers as-built goes with --beside none: the servers to compare with answer as documented".into());
         }
         if self.gateway_delay > LONGEST_DELAY {
-            return Err("--gateway-delay is at most 9s: delivery gives up after 10 s, and every send would fail".into());
+            return Err(
+                "--gateway-delay is at most 9s: delivery gives up after 10 s, and every send would fail"
+                    .into(),
+            );
         }
         if let Some(rate) = self.rate.filter(|rate| self.connections / rate >= SECONDS_BETWEEN_REQUESTS) {
             return Err(format!(
@@ -210,7 +218,10 @@ impl BenchArgs {
             beside,
         };
         if options.live_numbers > 0 && options.length() > LIVE_NUMBERS_LAST {
-            return Err("with --live-numbers a run is at most 20 minutes: half an hour after their code they end".into());
+            return Err(
+                "with --live-numbers a run is at most 20 minutes: half an hour after their code they end"
+                    .into(),
+            );
         }
         Ok((options, files))
     }
@@ -229,7 +240,10 @@ impl BenchArgs {
                 return Err(format!("--beside names {which} twice"));
             }
             if which == Beside::Onceward && self.target.is_none() {
-                return Err("--beside onceward goes with --target: without it the first server is onceward already".into());
+                return Err(
+                    "--beside onceward goes with --target: without it the first server is onceward already"
+                        .into(),
+                );
             }
             if let Some(why) = reference::missing(which) {
                 return Err(format!("--beside {which}: {why}"));

@@ -20,7 +20,8 @@ impl Progress {
         let bar = terminal.then(|| {
             let bar = ProgressBar::new(milliseconds(length));
             // A template that is written here is one.
-            if let Ok(style) = ProgressStyle::with_template("{msg:40!} {wide_bar} {percent:>3} %, {eta} left") {
+            if let Ok(style) = ProgressStyle::with_template("{msg:40!} {wide_bar} {percent:>3} %, {eta} left")
+            {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(DRAW_EVERY);

@@ -5,7 +5,10 @@ use crate::support::Setup;
 #[tokio::test]
 async fn options_that_make_no_sense_end_with_the_exit_code_of_wrong_usage() {
     for (arguments, wanted) in [
-        (["bench", "--target", "http://192.0.2.1:80", "--gateway-listen=127.0.0.1:1"].as_slice(), "--anywhere"),
+        (
+            ["bench", "--target", "http://192.0.2.1:80", "--gateway-listen=127.0.0.1:1"].as_slice(),
+            "--anywhere",
+        ),
         (&["bench", "--target", "http://127.0.0.1:80"], "--gateway-listen"),
         (&["bench", "--beside", "redis,redis"], "redis"),
         (&["bench", "--data-dir", "data"], "--data-dir"),
@@ -31,8 +34,13 @@ async fn results_that_cannot_be_written_are_found_before_the_run() {
 async fn the_help_explains_workloads_loops_and_servers() {
     let finished = Setup::bare().command(["bench", "--help"]).await;
     assert_eq!(finished.status.code(), Some(0));
-    for part in ["Workloads", "wrong-codes", "open loop", "closed loop", "--anywhere", "Examples", "ceiling"] {
-        assert!(finished.output.to_lowercase().contains(&part.to_lowercase()), "{part}:\n{}", finished.output);
+    for part in ["Workloads", "wrong-codes", "open loop", "closed loop", "--anywhere", "Examples", "ceiling"]
+    {
+        assert!(
+            finished.output.to_lowercase().contains(&part.to_lowercase()),
+            "{part}:\n{}",
+            finished.output
+        );
     }
     assert!(!finished.output.contains("bench-reference"));
 }

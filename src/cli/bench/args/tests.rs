@@ -96,9 +96,11 @@ fn what_makes_no_sense_is_refused_in_words() {
 
 #[test]
 fn a_target_is_an_address_and_nothing_more() {
-    for (target, wanted) in
-        [("https://127.0.0.1:1", "TLS"), ("http://127.0.0.1:1/api", "path"), ("127.0.0.1:1", "http://HOST:PORT")]
-    {
+    for (target, wanted) in [
+        ("https://127.0.0.1:1", "TLS"),
+        ("http://127.0.0.1:1/api", "path"),
+        ("127.0.0.1:1", "http://HOST:PORT"),
+    ] {
         let error = read(&["--target", target, "--gateway-listen", "127.0.0.1:4010"]).unwrap_err();
         assert!(error.contains(wanted), "{error}");
     }
