@@ -1,4 +1,6 @@
-//! The reports, in the simplest form.
+//! The reports, in their simplest form.
+
+use std::fmt::Write as _;
 
 use super::results::Results;
 
@@ -8,19 +10,21 @@ pub fn table(results: &Results) -> String {
     for server in &results.servers {
         for (index, window) in server.windows.iter().enumerate() {
             let ms = |p| window.latency.at(p).unwrap_or_default() / 1e3;
-            text += &format!(
-                "{} {:<12} {:>10.0}/s p50 {:>8.2} p99 {:>8.2} cpu {:>8.1?} us\n",
+            let cpu = window.cpu_us_per_request().unwrap_or(f64::NAN);
+            // Writing to a text cannot fail.
+            let _ = writeln!(
+                text,
+                "{} {:<14} {:>9.0} requests/s  p50 {:>8.2} ms  p99 {:>8.2} ms  CPU {cpu:>7.1} us per request",
                 index + 1,
                 server.name,
                 window.requests_per_s(),
                 ms(50.0),
                 ms(99.0),
-                window.cpu_us_per_request()
             );
         }
     }
     for warning in &results.warnings {
-        text += &format!("warning: {warning}\n");
+        let _ = writeln!(text, "warning: {warning}");
     }
     text
 }
@@ -32,5 +36,6 @@ pub fn json(results: &Results) -> String {
 
 /// As a page.
 pub fn html(results: &Results) -> String {
-    format!("<pre>{}</pre>", table(results))
+    let text = table(results).replace('&', "&amp;").replace('<', "&lt;");
+    format!("<!doctype html><meta charset=utf-8><pre>{text}</pre>")
 }

@@ -222,10 +222,10 @@ fn useless(server: &Contestant, seen: &Seen) -> BenchError {
     let mut what = format!("answered nothing as expected in {} s", WARM_UP.as_secs());
     let refused: u64 = seen.kinds.iter().map(|kind| kind.refused).sum();
     if refused > 0 {
-        what += &format!("; {refused} requests were refused as too many");
+        what.extend(["; ", &refused.to_string(), " requests were refused as too many"]);
     }
     for quote in &seen.quotes {
-        what += &format!("\n  {quote}");
+        what.extend(["\n  ", quote]);
     }
     let log = server.troubles().join("\n  ");
     BenchError::Server { name: server.results.name.clone(), what, log }

@@ -14,6 +14,7 @@ use super::process::Processes;
 use super::twilio::{ACCOUNT_SID, AUTH_TOKEN, SENDER, Twilio};
 use super::{BenchError, Beside, live, reference, results};
 use crate::clock::{Clock, SystemClock};
+use crate::store::Store as _;
 
 /// The default life of a code, and how long a number is remembered beyond it: what is written must be what a server with
 /// these settings would have written, or it shortens it.
@@ -148,6 +149,5 @@ async fn fill(data: &Path, numbers: u64, watcher: &dyn Watcher) -> Result<(), Be
         }
     };
     live::fill(&store, 0..numbers, ends, said).await?;
-    use crate::store::Store as _;
     store.close().await.map_err(|error| BenchError::Store(error.to_string()))
 }

@@ -167,8 +167,8 @@ fn message(form: &[u8]) -> Option<(u64, String)> {
         match &*name {
             "To" => digits = value.strip_prefix('+').and_then(|digits| digits.parse().ok()),
             "Body" => {
-                let runs = value.split(|c: char| !c.is_ascii_digit());
-                code = runs.filter(|run| CODE_DIGITS.contains(&run.len())).next_back().map(str::to_owned);
+                let mut runs = value.split(|c: char| !c.is_ascii_digit());
+                code = runs.rfind(|run| CODE_DIGITS.contains(&run.len())).map(str::to_owned);
             }
             _ => {}
         }

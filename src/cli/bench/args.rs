@@ -99,11 +99,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "DIR")]
     pub disk: Option<PathBuf>,
 
-    /// Drive the server that is at this address, such as http://127.0.0.1:8080, in place of one of our own.
+    /// Drive the server that is at this address, such as `http://127.0.0.1:8080`, in place of one of our own.
     #[arg(long, value_name = "URL", requires = "gateway_listen")]
     pub target: Option<String>,
 
-    /// Where to be Twilio for that server. Its Twilio base URL must be http://ADDR.
+    /// Where to be Twilio for that server. Its Twilio base URL must be `http://ADDR`.
     #[arg(long, value_name = "ADDR", requires = "target")]
     pub gateway_listen: Option<SocketAddr>,
 

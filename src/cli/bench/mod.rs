@@ -112,12 +112,14 @@ fn can_be_written(path: &Path) -> Result<(), BenchError> {
 }
 
 fn said(done: &Done) -> Answer {
+    use std::fmt::Write as _;
+    // Writing to a text cannot fail.
     let mut err = String::new();
     if let Some(us) = done.own_cpu_us {
-        err += &format!("the load and its double of Twilio used {us:.1} us of CPU per answer\n");
+        let _ = writeln!(err, "the load and its double of Twilio used {us:.1} us of CPU per answer");
     }
     if done.unexpected > 0 {
-        err += &format!("error: {} answers were not as the contract promises\n", done.unexpected);
+        let _ = writeln!(err, "error: {} answers were not as the contract promises", done.unexpected);
     }
     let code = if done.unexpected > 0 { EXIT_UNEXPECTED } else { 0 };
     Answer { code, out: report::table(&done.results), err }
