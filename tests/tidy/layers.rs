@@ -55,6 +55,8 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("tracing_subscriber", &["telemetry"], "everyone else only emits events"),
     ("clap", &["cli"], "everyone else knows Settings"),
     ("indicatif", &["cli"], "only people at terminals see a bar"),
+    ("askama", &["bench"], "the server's pages are made when it is compiled"),
+    ("comfy_table", &["bench"], "only people at terminals see a table"),
 ];
 
 /// The files that may read a clock, each with its reason. Nothing else may, whatever its #[expect]
