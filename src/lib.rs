@@ -32,7 +32,7 @@
 //!
 //! * [`cli`], [`app`], [`lifecycle`]: the program: arguments, composition, start and stop.
 //! * [`otp`]: the library's handle: the program without its front end.
-//! * [`bench`]: servers to compare with.
+//! * [`bench`](mod@bench): servers to compare with.
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
 //! * [`shard`]: actors that own a number's state, in which order, until when.
 //! * [`backup`]: the whole state as lines of JSON, and back.
