@@ -31,7 +31,7 @@
 //! Dependencies point down only; `tests/tidy.rs` enforces it.
 //!
 //! * [`cli`], [`app`], [`lifecycle`]: the program: arguments, composition, start and stop.
-//! * [`bench`]: what `onceward bench` does: load, reference servers, and the reports of what was measured.
+//! * [`bench`](mod@bench): what `onceward bench` does: load, reference servers, and the reports of what was measured.
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
 //! * [`shard`]: actors that own a number's state, in which order, until when.

@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is asked whether it has started.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 
+/// How long is waited each time: whoever else has the port may never answer.
+const ANSWER_WITHIN: Duration = Duration::from_millis(250);
+
 /// How many ports are tried: somebody may take one between the choice and the start.
 const PORTS_TRIED: u32 = 5;
 
@@ -98,7 +101,8 @@ impl RedisServer {
         let url = self.url();
         loop {
             // Another server on this port would answer too.
-            if matches!(who_answers(&url).await, Ok(Some(id)) if id == self.id()) {
+            let answer = tokio::time::timeout(ANSWER_WITHIN, who_answers(&url)).await;
+            if matches!(answer, Ok(Ok(Some(id))) if id == self.id()) {
                 return Ok(());
             }
             if !matches!(self.process.0.try_wait(), Ok(None)) {

@@ -128,7 +128,7 @@ fn said(done: &Done) -> Answer {
 fn announcement(options: &Options) -> String {
     let seconds = |length: Duration| humantime::format_duration(Duration::from_secs(length.as_secs().max(1)));
     format!(
-        "{} on {} servers, {} rounds: {}, and at most {} if they do not answer; starting them comes on top; seed {}",
+        "{}; servers: {}, rounds: {}; takes {}, and at most {} if they do not answer; starting them comes on top; seed {}",
         options.workload.name(),
         options.servers(),
         options.rounds,

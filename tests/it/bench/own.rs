@@ -87,10 +87,21 @@ async fn a_server_that_cannot_start_says_why() {
 
 #[tokio::test]
 async fn surprises_are_counted_and_quoted_without_numbers_and_the_exit_code_tells() {
-    // One wrong code fewer than the ceiling allows, in a message that the double cannot read a code from at times.
-    let setup = Setup::bare().env("ONCEWARD_OTP_MESSAGE", "no digits for {code} but 12345678901234567890");
-    let finished = setup.command(["bench", "--seconds", "1", "--rounds", "1", "--beside", "none"]).await;
-    assert_eq!(finished.status.code(), Some(0), "the code is still found: {}", finished.output);
+    // What the double takes for the code is another number, so that no check is right.
+    let setup = Setup::bare().env("ONCEWARD_OTP_MESSAGE", "{code}, and not 0000123");
+    let (results, finished) = bench(&setup, &["--beside", "none"]).await;
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.output);
+    let [send, check] = results.servers[0].windows[0].kinds.as_slice() else { panic!("two kinds") };
+    assert!(send.answers > 0 && send.unexpected == 0, "{send:?}");
+    assert!(check.answers == 0 && check.unexpected > 0, "{check:?}");
+    let quoted =
+        results.warnings.iter().any(|warning| warning.contains("check, right code: 401 Incorrect OTP"));
+    assert!(quoted, "{:?}", results.warnings);
+    assert!(!finished.output.contains("0000123"), "{}", finished.output);
+}
+
+#[tokio::test]
+async fn a_server_that_answers_nothing_as_promised_is_not_measured() {
     let setup = Setup::bare().env("ONCEWARD_REDIS_VERSION_ANSWERS", "as-built");
     let finished = setup.command(["bench", "--seconds", "1", "--rounds", "1", "--beside", "none"]).await;
     assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
