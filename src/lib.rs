@@ -31,6 +31,7 @@
 //! Dependencies point down only; `tests/tidy.rs` enforces it.
 //!
 //! * [`cli`], [`app`], [`lifecycle`]: the program: arguments, composition, start and stop.
+//! * [`bench`](mod@bench): what `onceward bench` does: load, reference servers, and the reports of what was measured.
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
 //! * [`shard`]: actors that own a number's state, in which order, until when.
@@ -45,6 +46,7 @@
 
 pub mod app;
 pub mod backup;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -9,11 +9,11 @@ use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
 use super::child::Child;
-use super::driver::{Connection, now, record};
-use super::machine::{self, Machine};
-use super::report::median;
-use super::twilio::Twilio;
-use super::{Arguments, onceward};
+use super::driver::{Connection, now, record, take_code};
+use super::median;
+use super::{Arguments, describe, double, onceward};
+use onceward::bench::results::Machine;
+use onceward::bench::twilio::Twilio;
 
 /// Sends that wait for the silent provider: nearly all of the places at it.
 const WAITING: u32 = 500;
@@ -36,17 +36,17 @@ struct Checks {
 
 /// Measures in rounds of two windows each: quiet, then silent, and the other way round in the next.
 pub async fn measure(arguments: &Arguments) -> HangReport {
-    let home = tempfile::tempdir_in(&arguments.disk).expect("a directory for the data");
-    let machine = machine::describe(home.path());
-    let twilio = Twilio::start().await;
-    let server = onceward(home.path(), &twilio, &[("ONCEWARD_OTP_TIMEOUT", "10m")]);
+    let home = tempfile::tempdir_in(arguments.disk()).expect("a directory for the data");
+    let machine = describe(home.path());
+    let twilio = double().await;
+    let server = onceward(home.path(), &twilio, &[("ONCEWARD_OTP_TIMEOUT", "10m")]).await;
     let mut connections = Vec::new();
-    for index in 0..arguments.connections {
-        connections.push(Connection::open(server.address(), 200 + index, &twilio).await);
+    for index in 0..arguments.bench.connections {
+        connections.push(Connection::open(server.address(), 200 + index).await);
     }
     let mut rounds = Vec::new();
     // The first round is for warming up.
-    for number in 0..=arguments.rounds {
+    for number in 0..=arguments.bench.rounds {
         let mut windows = [false, true];
         if number % 2 == 1 {
             windows.reverse();
@@ -59,7 +59,7 @@ pub async fn measure(arguments: &Arguments) -> HangReport {
             rounds.push([quiet, silent]);
         }
     }
-    HangReport { machine, connections: arguments.connections, rounds }
+    HangReport { machine, connections: arguments.bench.connections, rounds }
 }
 
 async fn window(connections: &mut Vec<Connection>, server: &Child, twilio: &Twilio, silent: bool) -> Checks {
@@ -72,7 +72,7 @@ async fn window(connections: &mut Vec<Connection>, server: &Child, twilio: &Twil
             for _ in 0..CODES {
                 let digits = connection.next_number();
                 connection.send(&digits).await;
-                let code = twilio.take_code(&digits);
+                let code = take_code(&twilio, &digits);
                 codes.push((digits, code));
             }
             (connection, codes)
@@ -85,9 +85,9 @@ async fn window(connections: &mut Vec<Connection>, server: &Child, twilio: &Twil
     if silent {
         twilio.hang(true);
         for index in 0..WAITING {
-            let (address, twilio) = (server.address(), twilio.clone());
+            let address = server.address();
             waiting.spawn(async move {
-                let mut connection = Connection::open(address, 999, &twilio).await;
+                let mut connection = Connection::open(address, 999).await;
                 let _ = connection.send_whatever_comes(&format!("1999{:07}", 3_000_000 + index)).await;
             });
         }

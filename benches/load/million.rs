@@ -2,27 +2,21 @@
 //! takes an idle server to be rid of them.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
+use onceward::bench::live::{self, Ends};
+use onceward::bench::twilio::Twilio;
 use onceward::clock::{Clock, ManualClock, SystemClock};
-use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
-use onceward::engine::{NumberState, Salt, Verification, key_fingerprint};
-use onceward::shard::record;
-use onceward::store::{EmbeddedStore, OpenOptions, Revision, Store, Write};
+use onceward::domain::Timestamp;
+use onceward::store::{EmbeddedStore, Store};
 
 use super::child::Child;
 use super::driver::{Connection, now};
 use super::soak::{Sample, look_at};
-use super::twilio::Twilio;
-use super::{Arguments, machine, onceward};
-
-/// Numbers that are written at once.
-const BATCH: u64 = 10_000;
+use super::{Arguments, describe, double, onceward};
 
 /// Only a machine that is much too slow needs longer for that.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,16 +30,13 @@ const QUIET: Duration = Duration::from_secs(60);
 /// How long is waited for that at most.
 const WAIT_AT_MOST: Duration = Duration::from_secs(900);
 
-/// In hex 07, so many times.
-const KEY: [u8; ServerKey::LEN] = [7; ServerKey::LEN];
-
 /// Runs, and prints as it goes.
 pub async fn measure(arguments: &Arguments, numbers: u64) {
-    let home = tempfile::tempdir_in(&arguments.disk).expect("a directory for the data");
+    let home = tempfile::tempdir_in(arguments.disk()).expect("a directory for the data");
     let data = home.path().join("data");
-    say(&machine::describe(home.path()));
-    let twilio = Twilio::start().await;
-    write_key(&data);
+    say(&describe(home.path()));
+    let twilio = double().await;
+    live::make_data_dir(&data).expect("a directory");
     let lives = arguments.ends_in;
     let clock = SystemClock::start();
 
@@ -73,30 +64,15 @@ pub async fn measure(arguments: &Arguments, numbers: u64) {
     start(home.path(), &twilio, "with none").await;
 }
 
-fn write_key(data: &Path) {
-    fs::create_dir(data).expect("a directory");
-    let path = data.join("server.key");
-    fs::write(&path, format!("{}\n", "07".repeat(ServerKey::LEN))).expect("a key");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a private key");
-}
-
 async fn open(data: &Path, clock: Arc<dyn Clock>) -> EmbeddedStore {
-    let fingerprint = key_fingerprint(&ServerKey::from_bytes(KEY));
-    let options = OpenOptions::new(data, fingerprint, clock);
-    let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(options));
-    store.await.expect("an end").expect("a store")
+    live::open(data, clock).await.expect("a store")
 }
 
 async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>, ends: Timestamp) {
     let begun = now();
     let store = open(data, clock).await;
-    let mut from = numbers.start;
-    while from < numbers.end {
-        let to = numbers.end.min(from + BATCH);
-        let writes = (from..to).map(|index| open_number(index, ends)).collect();
-        store.cas(writes, PATIENCE).await.expect("numbers that are written");
-        from = to;
-    }
+    let both = Ends { code: ends, record: ends };
+    live::fill(&store, numbers, both, |_| {}).await.expect("numbers that are written");
     let written = begun.elapsed();
     store.close().await.expect("a store that closes");
     say(&format!(
@@ -107,34 +83,11 @@ async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>,
     ));
 }
 
-/// A number that waits for its code, as most do.
-fn open_number(index: u64, ends: Timestamp) -> Write {
-    // Mixed, as numbers of people are; in order they would be cheaper than in life.
-    let digits = 12_002_000_000 + index.wrapping_mul(7_919) % 7_000_000 + index / 7_000_000 * 10_000_000;
-    let number = PhoneNumber::from_u64(digits).expect("a number");
-    let mut salt = [0; 16];
-    salt[..8].copy_from_slice(&index.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
-    let verification = Verification {
-        salt: Salt(salt),
-        length: CodeLength::SIX,
-        expires: ends,
-        sending: 0,
-        sending_until: Timestamp::EPOCH,
-        sent: true,
-        postponed: false,
-        held: None,
-        checking_until: Timestamp::EPOCH,
-    };
-    let state = NumberState::Open { failures: 0, keep_until: ends, verification: Some(verification) };
-    let key = record::key_of(ServiceId::DEFAULT, number);
-    Write { key, expect: Revision::ABSENT, put: record::encode(&state), gc_after: ends }
-}
-
 async fn start(home: &Path, twilio: &Twilio, what: &str) -> Child {
     let begun = now();
-    let server = onceward(home, twilio, &[]);
+    let server = onceward(home, twilio, &[]).await;
     let listens = begun.elapsed();
-    let mut connection = Connection::open(server.address(), 200, twilio).await;
+    let mut connection = Connection::open(server.address(), 200).await;
     while connection.ready().await != StatusCode::OK {
         assert!(begun.elapsed() < PATIENCE, "the server does not become ready");
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -28,20 +28,20 @@ use super::Arguments;
 #[derive(Debug, Args)]
 pub struct Modes {
     /// Measure a client that behaves, alone and beside so many connections that are idle or slow.
-    #[arg(long, num_args = 0..=1, default_missing_value = "10000", value_name = "N", conflicts_with_all = ["connections", "soak", "million", "provider_hangs", "json"], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, help_heading = "Modes", num_args = 0..=1, default_missing_value = "10000", value_name = "N", conflicts_with_all = ["connections", "soak", "million", "provider_hangs", "json", "rate"], conflicts_with_all = crate::ONLY_FOR_BENCH, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     crowd: Option<u32>,
     /// Measure checks alone and beside so many clients that ask for messages without a pause, which the gateway is
     /// too slow for, and how soon these are refused.
-    #[arg(long, num_args = 0..=1, default_missing_value = "2000", value_name = "N", conflicts_with_all = ["connections", "crowd", "soak", "million", "provider_hangs", "json"], value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    #[arg(long, help_heading = "Modes", num_args = 0..=1, default_missing_value = "2000", value_name = "N", conflicts_with_all = ["connections", "crowd", "soak", "million", "provider_hangs", "json", "rate"], conflicts_with_all = crate::ONLY_FOR_BENCH, value_parser = clap::value_parser!(u32).range(1..=9_000))]
     flood: Option<u32>,
     /// How long the gateway takes for each answer in a flood; `1h` is a gateway that hangs.
-    #[arg(long, requires = "flood", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, help_heading = "Modes", requires = "flood", default_value = "5s", value_parser = humantime::parse_duration)]
     gateway_takes: Duration,
     /// How long a client of a flood waits after a refusal.
-    #[arg(long, requires = "flood", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, help_heading = "Modes", requires = "flood", default_value = "0s", value_parser = humantime::parse_duration)]
     again_after: Duration,
     /// Measure the load with a disk on which every sync takes this much longer, such as `50ms`. Needs a C compiler.
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["crowd", "flood", "soak", "million", "provider_hangs", "json"], value_parser = humantime::parse_duration)]
+    #[arg(long, help_heading = "Modes", value_name = "TIME", conflicts_with_all = ["crowd", "flood", "soak", "million", "provider_hangs", "json", "rate"], conflicts_with_all = crate::ONLY_FOR_BENCH, value_parser = humantime::parse_duration)]
     slow_disk: Option<Duration>,
 }
 

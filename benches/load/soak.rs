@@ -23,10 +23,9 @@ use self::sample::Watched;
 use self::stored::Stored;
 use self::verdict::Verdict;
 use super::child::Child;
-use super::driver::now;
-use super::machine::{self, Machine};
-use super::twilio::Twilio;
-use super::{Arguments, onceward};
+use super::{Arguments, describe, double, onceward};
+use onceward::bench::now;
+use onceward::bench::results::Machine;
 
 pub use self::sample::{Sample, look_at};
 pub use self::stored::count_numbers;
@@ -58,21 +57,21 @@ pub struct Soak {
 
 /// Runs for `length` and samples.
 pub async fn measure(arguments: &Arguments, length: Duration) -> Soak {
-    let home = tempfile::tempdir_in(&arguments.disk).expect("a directory for the data");
-    let machine = machine::describe(home.path());
-    let twilio = Twilio::start().await;
+    let home = tempfile::tempdir_in(arguments.disk()).expect("a directory for the data");
+    let machine = describe(home.path());
+    let twilio = double().await;
     let settings = [
         ("ONCEWARD_OTP_TIMEOUT", format!("{}s", CODE_LIVES.as_secs())),
         ("ONCEWARD_OTP_LOCK_TIMEOUT", format!("{}s", LOCKED_FOR.as_secs())),
     ];
     let settings = settings.each_ref().map(|(key, value)| (*key, value.as_str()));
-    let server = onceward(home.path(), &twilio, &settings);
+    let server = onceward(home.path(), &twilio, &settings).await;
     let data = home.path().join("data");
     say(&format!("{machine}\nprocess {}, data in {}", server.id(), data.display()));
     let start = now();
-    let shared = Shared::new(start, Pace::of(start, arguments.rate));
+    let shared = Shared::new(start, Pace::of(start, arguments.bench.rate));
     let mut clients = JoinSet::new();
-    for index in 0..arguments.connections {
+    for index in 0..arguments.bench.connections {
         let client = Client::new(server.address(), index, &twilio, &shared).await;
         clients.spawn(client.repeat_until(start + length, length / PHASES));
     }
@@ -83,7 +82,7 @@ pub async fn measure(arguments: &Arguments, length: Duration) -> Soak {
     // As a crash would, so that what is looked at is what was there under load.
     drop(server);
     let stored = Stored::read(&data).await;
-    let (connections, rate) = (arguments.connections, arguments.rate);
+    let (connections, rate) = (arguments.bench.connections, arguments.bench.rate);
     Soak { machine, connections, rate, length, samples, stored }
 }
 

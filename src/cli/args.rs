@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand};
 
+use super::bench::{self, BenchArgs, ReferenceArgs};
 use crate::config::Overrides;
 use crate::delivery::tracker::StatusFilter;
 
@@ -40,6 +41,7 @@ Examples:
   onceward export --out backup.jsonl        write everything into a file
   onceward import backup.jsonl --data-dir d make a data directory of it
   onceward check-data                       is every record readable?
+  onceward bench                            what does this machine carry?
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
@@ -106,6 +108,16 @@ pub enum Command {
     ///
     /// Changes nothing.
     CheckData(CheckDataArgs),
+
+    /// Measure: play clients and Twilio against a server of its own, or one that is there, and compare it with others.
+    ///
+    /// On loopback. Needs no account and sends nothing to anybody; uses all the CPU that it gets.
+    #[command(after_help = bench::MORE)]
+    Bench(Box<BenchArgs>),
+
+    /// A server that `bench` starts to compare with.
+    #[command(hide = true, name = crate::bench::reference::COMMAND)]
+    BenchReference(ReferenceArgs),
 }
 
 /// Where an export goes.
@@ -191,6 +203,20 @@ fn status(text: &str) -> Result<StatusFilter, String> {
 }
 
 impl Args {
+    /// The first option that is for a server and was given all the same.
+    pub fn given_for_serving(&self) -> Option<&'static str> {
+        let given = [
+            (self.config.is_some(), "--config"),
+            (self.data_dir.is_some(), "--data-dir"),
+            (self.listen.is_some(), "--listen"),
+            (self.log_level.is_some(), "--log-level"),
+            (self.log_format.is_some(), "--log-format"),
+            (self.check, "--check"),
+            (self.print_config, "--print-config"),
+        ];
+        given.iter().find(|(given, _)| *given).map(|(_, option)| *option)
+    }
+
     /// The settings among the arguments. They are checked with all others.
     pub fn overrides(&self) -> Overrides {
         Overrides {

@@ -2,6 +2,7 @@
 
 mod args;
 mod backup;
+pub mod bench;
 mod tracker;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ pub fn main() -> ExitCode {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
         Next::Backup { storage, what } => print(backup::run(&what, &storage)),
         Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
+        Next::Bench(what) => ExitCode::from(bench::run(&what.0, &what.1)),
+        Next::Reference(args) => ExitCode::from(bench::serve_reference(&args)),
         Next::Answer(answer) => print(answer),
     }
 }
@@ -67,6 +70,10 @@ enum Next {
         request: TrackerRequest,
         json: bool,
     },
+    /// Measure.
+    Bench(Box<(crate::bench::Options, bench::Files)>),
+    /// Be a server that a measurement compares with.
+    Reference(bench::ReferenceArgs),
 }
 
 /// What to print before the exit.
@@ -85,6 +92,11 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
     if args.print_schema {
         return Next::Answer(Answer { out: config::json_schema(), ..Answer::default() });
     }
+    match args.command {
+        Some(Command::Bench(ref bench)) => return measure(&args, bench, process.environment),
+        Some(Command::BenchReference(args)) => return Next::Reference(args),
+        _ => {}
+    }
     let sources = Sources {
         overrides: args.overrides(),
         config_file: args.config,
@@ -97,7 +109,7 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
         Some(Command::Export(args)) => Some(Backup::Export(args)),
         Some(Command::Import(args)) => Some(Backup::Import(args)),
         Some(Command::CheckData(args)) => Some(Backup::CheckData(args)),
-        None => None,
+        Some(Command::Bench(_) | Command::BenchReference(_)) | None => None,
     };
     if let Some(what) = what {
         return match config::load_storage(&sources) {
@@ -121,6 +133,24 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
         return Next::Serve(Box::new(loaded));
     };
     Next::Answer(Answer { code: 0, out, err: listed(&loaded.warnings) })
+}
+
+/// Its servers have settings and data of their own.
+fn measure(args: &Args, what: &bench::BenchArgs, environment: BTreeMap<String, String>) -> Next {
+    let read = if let Some(option) = args.given_for_serving() {
+        Err(format!(
+            "{option} is for a server that serves; the servers of a bench have settings and data of their own"
+        ))
+    } else {
+        bench::surroundings(environment).and_then(|surroundings| what.read(surroundings))
+    };
+    match read {
+        Ok(what) => Next::Bench(Box::new(what)),
+        Err(why) => {
+            let err = format!("error: {why}\n");
+            Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err })
+        }
+    }
 }
 
 /// Needs to know where the data is, and nothing else.

@@ -30,6 +30,7 @@ mod stopwatch;
 #[cfg(test)]
 mod tests;
 
+pub use api::measured;
 pub use deps::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, Gateways, Page, Pages,
     Readiness, Verify,

@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", EVERYTHING_BELOW),
     ("otp", EVERYTHING_BELOW),
     ("lifecycle", EVERYTHING_BELOW),
+    ("bench", EVERYTHING_BELOW),
     ("cli", EVERYTHING_BELOW),
     ("main", &["cli"]),
 ];
@@ -30,14 +31,18 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// The composition root and what stands on it tie the layers together, so they may know each.
 const EVERYTHING_BELOW: &[&str] = &["*"];
 
+const SPEAKS_HTTP: &str = "only the front end, gateways, and the bench's own servers speak HTTP";
+
 /// Libraries, and types that stand for an idea, with the layers that may name them.
 const CONFINED: &[(&str, &[&str], &str)] = &[
-    ("hyper", &["http", "gateway"], "only the front end and gateways speak HTTP"),
-    ("hyper_util", &["http", "gateway"], "only the front end and gateways speak HTTP"),
-    ("http_body_util", &["http", "gateway"], "only the front end and gateways speak HTTP"),
+    ("reqwest", &["bench"], "the bench's servers are made as others make theirs"),
+    ("hyper", &["http", "gateway", "bench"], SPEAKS_HTTP),
+    ("hyper_util", &["http", "gateway", "bench"], SPEAKS_HTTP),
+    ("http_body_util", &["http", "gateway", "bench"], SPEAKS_HTTP),
+    ("redis", &["bench"], "there is no second copy of the state; the bench has a server to compare with"),
     (
         "StatusCode",
-        &["http", "web", "gateway"],
+        &["http", "web", "gateway", "bench"],
         "outcomes become statuses in one place, src/http; gateways read their provider's",
     ),
     ("ractor", &["shard"], "everyone else knows the Verifier"),
@@ -48,12 +53,15 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("tracing_subscriber", &["telemetry"], "everyone else only emits events"),
     ("clap", &["cli"], "everyone else knows Settings"),
     ("indicatif", &["cli"], "only people at terminals see a bar"),
+    ("askama", &["bench"], "the server's pages are made when it is compiled"),
+    ("comfy_table", &["bench"], "only people at terminals see a table"),
 ];
 
 /// The files that may read a clock, each with its reason. Nothing else may, whatever its #[expect]
 /// says: a decision that rests on a clock of its own cannot be tested or repeated.
 const CLOCK_READERS: &[(&str, &str)] = &[
     ("src/clock/system.rs", "the one reader of wall time"),
+    ("src/bench/moments.rs", "the time of a measurement; nothing that the server decides rests on it"),
     ("src/delivery/budget.rs", "measures a wait, in tokio's time, which a test can stop; it dates nothing"),
     ("src/http/stopwatch.rs", "a duration in a log line; nothing is decided by it"),
 ];

@@ -10,11 +10,10 @@ use super::tally::ms;
 use super::{Arguments, say};
 use crate::child::Child;
 use crate::driver::now;
-use crate::machine;
+use crate::median;
 use crate::onceward;
-use crate::report::median;
 use crate::soak::Sample;
-use crate::twilio::Twilio;
+use crate::{describe, double};
 
 /// Connections that the server has room for beside the crowd: the limit is as near as an operator's would be.
 const ROOM: u32 = 200;
@@ -44,20 +43,20 @@ struct Seen {
 
 /// Measures in rounds of two windows each: alone, then beside the crowd, and the other way round in the next.
 pub async fn measure(arguments: &Arguments, members: u32) {
-    let home = tempfile::tempdir_in(&arguments.disk).expect("a directory for the data");
-    let length = Duration::from_secs(arguments.seconds);
-    say(&machine::describe(home.path()).to_string());
+    let home = tempfile::tempdir_in(arguments.disk()).expect("a directory for the data");
+    let length = Duration::from_secs(arguments.bench.seconds);
+    say(&describe(home.path()).to_string());
     say(&format!(
         "send, then verify, {} requests/s over {} connections; alone and beside {members} connections that are idle or \
          slow; {} rounds of {} s each",
         steady::RATE,
         steady::CONNECTIONS,
-        arguments.rounds,
-        arguments.seconds
+        arguments.bench.rounds,
+        arguments.bench.seconds
     ));
-    let twilio = Twilio::start().await;
+    let twilio = double().await;
     let limit = (members + ROOM).to_string();
-    let server = onceward(home.path(), &twilio, &[("ONCEWARD_MAX_CONNECTIONS", &limit)]);
+    let server = onceward(home.path(), &twilio, &[("ONCEWARD_MAX_CONNECTIONS", &limit)]).await;
     let mut client = Steady::connect(server.address(), &twilio).await;
     client.send_and_verify(crate::WARM_UP).await;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
@@ -74,7 +73,7 @@ pub async fn measure(arguments: &Arguments, members: u32) {
         "crowd CPU",
         "came/s"
     ));
-    for number in 1..=arguments.rounds {
+    for number in 1..=arguments.bench.rounds {
         for crowded in [number % 2 == 0, number % 2 == 1] {
             let members = if crowded { members } else { 0 };
             let seen = window(&mut client, &server, members, length).await;

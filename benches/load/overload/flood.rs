@@ -12,10 +12,9 @@ use super::tally::{Tally, head, ms, row};
 use super::{Arguments, say};
 use crate::child::Child;
 use crate::driver::now;
-use crate::machine;
+use crate::median;
 use crate::onceward;
-use crate::report::median;
-use crate::twilio::Twilio;
+use crate::{describe, double};
 
 /// The flood before the window begins: long enough to fill the places at the gateway.
 const RISES: Duration = Duration::from_secs(2);
@@ -28,27 +27,27 @@ struct Seen {
 
 /// Measures in rounds of two windows each: checks alone, then beside the flood.
 pub async fn measure(arguments: &Arguments, guests: u32, gateway_takes: Duration, again_after: Duration) {
-    let home = tempfile::tempdir_in(&arguments.disk).expect("a directory for the data");
-    let length = Duration::from_secs(arguments.seconds);
-    say(&machine::describe(home.path()).to_string());
+    let home = tempfile::tempdir_in(arguments.disk()).expect("a directory for the data");
+    let length = Duration::from_secs(arguments.bench.seconds);
+    say(&describe(home.path()).to_string());
     say(&format!(
         "checks, {} requests/s over {} connections; alone and beside {guests} clients in a closed loop that ask for \
          messages, and wait {again_after:?} when refused; the gateway takes {gateway_takes:?}; {} rounds of {} s each",
         steady::RATE,
         steady::CONNECTIONS,
-        arguments.rounds,
-        arguments.seconds
+        arguments.bench.rounds,
+        arguments.bench.seconds
     ));
-    let twilio = Twilio::start().await;
+    let twilio = double().await;
     let manners = Manners { guests, verify: false, again_after };
     let numbers = Arc::<AtomicU32>::default();
     let (mut alone, mut beside, mut all) = (Vec::new(), Vec::new(), Tally::default());
     let mut firsts = Vec::new();
     say(&head());
-    for number in 1..=arguments.rounds {
+    for number in 1..=arguments.bench.rounds {
         // A server that knows nothing of the gateway yet, so that each round shows how soon it learns.
-        let data = tempfile::tempdir_in(&arguments.disk).expect("a directory for the data");
-        let server = onceward(data.path(), &twilio, &[("ONCEWARD_OTP_TIMEOUT", "10m")]);
+        let data = tempfile::tempdir_in(arguments.disk()).expect("a directory for the data");
+        let server = onceward(data.path(), &twilio, &[("ONCEWARD_OTP_TIMEOUT", "10m")]).await;
         let mut client = Steady::connect(server.address(), &twilio).await;
         client.send_and_verify(crate::WARM_UP).await;
         let known = client.prepare(length).await;

@@ -10,8 +10,8 @@ use hyper::StatusCode;
 use tokio::task::JoinSet;
 
 use super::tally::Tally;
-use crate::driver::{Connection, now};
-use crate::twilio::Twilio;
+use crate::driver::{Connection, now, take_code};
+use onceward::bench::twilio::Twilio;
 
 /// The first area that no other client uses.
 const AREA: u32 = 300;
@@ -76,7 +76,7 @@ impl Guests {
 async fn run(shared: Arc<Shared>, numbers: Arc<AtomicU32>) -> Report {
     let mut connections = Vec::new();
     for _ in 0..shared.manners.guests {
-        connections.push(Connection::open(shared.address, AREA, &shared.twilio).await);
+        connections.push(Connection::open(shared.address, AREA).await);
     }
     let start = now();
     let mut guests = JoinSet::new();
@@ -109,7 +109,7 @@ async fn guest(
             report.first_refusal.get_or_insert_with(|| start.elapsed());
             tokio::time::sleep(shared.manners.again_after).await;
         } else if shared.manners.verify {
-            let code = shared.twilio.take_code(&digits);
+            let code = take_code(&shared.twilio, &digits);
             let asked = now();
             let (status, body) = connection.verify_whatever_comes(&digits, &code).await;
             report.tally.note("verify", status, &body, asked.elapsed());

@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use hdrhistogram::Histogram;
 
 use super::tally::times;
-use crate::driver::{Connection, now, record};
-use crate::twilio::Twilio;
+use crate::driver::{Connection, now, record, take_code};
+use onceward::bench::twilio::Twilio;
 
 /// Its connections.
 pub const CONNECTIONS: u32 = 8;
@@ -30,7 +30,7 @@ impl Steady {
     pub async fn connect(address: SocketAddr, twilio: &Twilio) -> Self {
         let mut connections = Vec::new();
         for index in 0..CONNECTIONS {
-            connections.push(Connection::open(address, 200 + index, twilio).await);
+            connections.push(Connection::open(address, 200 + index).await);
         }
         Self { connections, twilio: twilio.clone() }
     }
@@ -47,7 +47,7 @@ impl Steady {
                     let start = moments.wait().await;
                     connection.send(&digits).await;
                     record(&mut times, start.elapsed());
-                    let code = twilio.take_code(&digits);
+                    let code = take_code(&twilio, &digits);
                     let start = moments.wait().await;
                     connection.verify(&digits, &code).await;
                     record(&mut times, start.elapsed());
@@ -68,7 +68,7 @@ impl Steady {
                 for _ in 0..each {
                     let digits = connection.next_number();
                     connection.send(&digits).await;
-                    let code = twilio.take_code(&digits);
+                    let code = take_code(&twilio, &digits);
                     codes.push((digits, code));
                 }
                 codes

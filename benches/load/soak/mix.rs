@@ -10,8 +10,8 @@ use hyper::StatusCode;
 
 use super::pace::Pace;
 use super::{CODE_LIVES, LOCKED_FOR};
-use crate::driver::{Connection, now, record};
-use crate::twilio::Twilio;
+use crate::driver::{Connection, now, record, take_code};
+use onceward::bench::twilio::Twilio;
 
 /// A connection is closed and opened again after so many turns: files and tasks must not pile up.
 const TURNS_PER_CONNECTION: u32 = 2_000;
@@ -114,7 +114,7 @@ impl Turn {
 impl Client {
     /// Opens its first connection.
     pub async fn new(address: SocketAddr, index: u32, twilio: &Twilio, shared: &Shared) -> Self {
-        let connection = Connection::open(address, 200 + index, twilio).await;
+        let connection = Connection::open(address, 200 + index).await;
         Self { connection, address, twilio: twilio.clone(), shared: shared.clone(), turn: index }
     }
 
@@ -176,7 +176,7 @@ impl Client {
         let body = format!(r#"{{"phoneNumber":"+{digits}"}}"#);
         let answered = self.ask("/api/send-otp", body, StatusCode::OK).await;
         self.shared.with(|counts| counts.sends += 1);
-        (answered == StatusCode::OK).then(|| self.twilio.take_code(digits))
+        (answered == StatusCode::OK).then(|| take_code(&self.twilio, digits))
     }
 
     /// A code that is surely wrong.

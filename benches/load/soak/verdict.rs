@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::sample::Sample;
 use super::stored::Stored;
 use super::{CODE_LIVES, LOCKED_FOR};
-use crate::report::median;
+use crate::median;
 
 /// Growth of memory, of files and of threads that is taken for noise: a share, and a number of units.
 const NOISE: f64 = 0.05;

@@ -7,6 +7,7 @@ mod hello_world;
 mod inbox;
 mod index;
 mod json;
+pub mod measured;
 mod send_code;
 mod send_otp;
 mod send_wishes;

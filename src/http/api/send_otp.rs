@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::call::Call;
 use super::json;
 use super::send_wishes::Wishes;
-use crate::domain::ServiceId;
+use crate::domain::{Channel, Region, ServiceId};
 use crate::http::answer::Answer;
 use crate::http::answers::api_send;
 use crate::http::deps::Verify;
@@ -29,13 +29,19 @@ struct Body<'a> {
     app_hash: Option<String>,
 }
 
+/// Reads the body. `channels` are those that may be asked for.
+pub fn read(body: &[u8], region: Option<Region>, channels: &[Channel]) -> Result<SendRequest, Problem> {
+    let Body { phone_number, channel, locale, app_hash } = json::read(body)?;
+    let number = json::number(&phone_number, region)?;
+    let wishes = Wishes { channel, locale, app_hash };
+    let (channel, style) = wishes.read(channels, Wording::Api)?;
+    Ok(SendRequest { service: ServiceId::DEFAULT, number, options: None, channel, style })
+}
+
 /// Sends a code and waits until the provider has taken it.
 pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
-    let Body { phone_number, channel, locale, app_hash } = json::read(body)?;
-    let number = json::number(&phone_number, call.deps.default_region)?;
-    let wishes = Wishes { channel, locale, app_hash };
-    let (channel, style) = wishes.read(&call.deps.channels, Wording::Api)?;
-    let request = SendRequest { service: ServiceId::DEFAULT, number, options: None, channel, style };
+    let request = read(body, call.deps.default_region, &call.deps.channels)?;
+    let number = request.number;
     let outcome = call.send(request).await?;
     Ok(api_send(call.deps.answers, &outcome, number))
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::call::Call;
 use super::json::{self, Object};
-use crate::domain::ServiceId;
+use crate::domain::{Region, ServiceId};
 use crate::http::answer::Answer;
 use crate::http::answers::api_check;
 use crate::http::deps::Verify;
@@ -28,11 +28,17 @@ struct User<'a> {
     phone_number: Cow<'a, str>,
 }
 
+/// Reads the body.
+pub fn read(body: &[u8], region: Option<Region>) -> Result<CheckRequest, Problem> {
+    let Body { user: Object(user), code } = json::read(body)?;
+    let number = json::number(&user.phone_number, region)?;
+    Ok(CheckRequest { service: ServiceId::DEFAULT, number, code: json::code(&code)? })
+}
+
 /// Checks a code.
 pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
-    let Body { user: Object(user), code } = json::read(body)?;
-    let number = json::number(&user.phone_number, call.deps.default_region)?;
-    let request = CheckRequest { service: ServiceId::DEFAULT, number, code: json::code(&code)? };
+    let request = read(body, call.deps.default_region)?;
+    let number = request.number;
     let outcome = call.check(request).await?;
     Ok(api_check(call.deps.answers, &outcome, number, call.deps.lockout))
 }

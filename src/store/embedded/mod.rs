@@ -50,12 +50,19 @@ use super::{
     BoxFuture, Copied, CopyProgress, Key, Kind, Outcome, Revision, Store, StoreError, Visitor, Write,
 };
 use crate::clock::Clock;
+use crate::domain::Timestamp;
 
 pub use self::bulk::{NewStore, check_new};
 pub use self::directory::{create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
 pub use self::inspect::{Examined, Finding, ReadOnly};
 pub use self::open::OpenOptions;
+
+/// Appends to `buffer` the frame that a commit of `writes` adds to the journal: all that a commit costs before the
+/// disk. For measurements; the store does it by itself.
+pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes: &[Write]) {
+    frame::encode(buffer, frame::FrameKind::Batch, sequence, time, writes.iter());
+}
 
 /// Durable records in a directory of this machine, for one process at a time. Dropping it without
 /// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the

@@ -22,9 +22,9 @@ const MAGIC: [u8; 8] = *b"owjournl";
 const FORMAT: u32 = 1;
 
 /// How many zeros are written at once: those for some hundred commits, in one write that takes about as long as one of them.
-const WRITTEN_AHEAD: u64 = 256 * 1024;
+const WRITTEN_AHEAD: usize = 256 * 1024;
 
-static ZEROS: [u8; WRITTEN_AHEAD as usize] = [0; WRITTEN_AHEAD as usize];
+static ZEROS: [u8; WRITTEN_AHEAD] = [0; WRITTEN_AHEAD];
 
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,9 +124,10 @@ impl Segment {
         if end <= self.written_to {
             return Ok(());
         }
-        let to = (end + WRITTEN_AHEAD).min(self.capacity).max(end);
-        self.file.write_at(&ZEROS[..usize::try_from(to - end).unwrap_or(0)], end)?;
-        self.written_to = to;
+        let left = usize::try_from(self.capacity.saturating_sub(end)).unwrap_or(usize::MAX);
+        let zeros = &ZEROS[..WRITTEN_AHEAD.min(left)];
+        self.file.write_at(zeros, end)?;
+        self.written_to = end + zeros.len() as u64;
         Ok(())
     }
 

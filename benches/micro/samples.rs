@@ -1,0 +1,72 @@
+//! Numbers, states and records as they are in life.
+
+use std::time::Duration;
+
+use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use onceward::engine::{NumberState, Policy, Salt, SendOptions, Verification};
+use onceward::shard::record;
+use onceward::store::{Revision, Write};
+
+/// A moment in 2023.
+pub const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+/// How long a gateway may take.
+pub const BUDGET: Duration = Duration::from_secs(15);
+/// What codes are derived from.
+pub const SALT: Salt = Salt([9; 16]);
+
+/// The rules of the default configuration, but for codes that outlive the measurement.
+pub fn policy() -> Policy {
+    let code = SendOptions { life: Duration::from_secs(3600), length: CodeLength::SIX };
+    Policy { max_attempts: 5, lockout: Duration::from_secs(1800), code }
+}
+
+pub fn key() -> ServerKey {
+    ServerKey::from_bytes([7; ServerKey::LEN])
+}
+
+/// One of ten million numbers.
+pub fn number(index: u64) -> PhoneNumber {
+    // Mixed, as numbers of people are; in order they would be cheaper than in life.
+    PhoneNumber::from_u64(12_000_000_000 + index.wrapping_mul(7_919) % 10_000_000).expect("a number")
+}
+
+/// A code that was accepted by a gateway and is waited for.
+pub fn verification() -> Verification {
+    Verification {
+        salt: SALT,
+        length: CodeLength::SIX,
+        expires: NOW.plus(policy().code.life),
+        sending: 0,
+        sending_until: NOW.plus(BUDGET),
+        sent: true,
+        postponed: false,
+        held: None,
+        checking_until: Timestamp::EPOCH,
+    }
+}
+
+/// A number with a live code and one wrong guess.
+pub fn open() -> NumberState {
+    open_with(verification())
+}
+
+pub fn open_with(verification: Verification) -> NumberState {
+    let keep_until = verification.expires.plus(policy().lockout);
+    NumberState::Open { failures: 1, keep_until, verification: Some(verification) }
+}
+
+pub fn locked() -> NumberState {
+    NumberState::Locked { until: NOW.plus(policy().lockout) }
+}
+
+/// So many records of numbers that wait for their codes, from the number `first` on.
+pub fn writes(first: u64, count: u64) -> Vec<Write> {
+    let record = record::encode(&open());
+    let write = |index| Write {
+        key: record::key_of(ServiceId::DEFAULT, number(index)),
+        expect: Revision::ABSENT,
+        put: record.clone(),
+        gc_after: NOW.plus(Duration::from_secs(400 * 24 * 3600)),
+    };
+    (first..first + count).map(write).collect()
+}

@@ -1,0 +1,176 @@
+//! A command's way through the [`Verifier`] and back, with a store in memory: no disk, no HTTP, and a gateway
+//! that accepts at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use onceward::clock::{Clock, SystemClock};
+use onceward::config::{Bounds, DeliverySettings, TrackerSettings};
+use onceward::delivery::tracker::Tracker;
+use onceward::delivery::{Delivery, DeliveryParts, Routed};
+use onceward::domain::{Channel, GatewayName, Routing, ServiceId};
+use onceward::engine::{Policies, Policy};
+use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
+use onceward::shard::{CheckAnswer, CheckRequest, Parts, SendAnswer, SendRequest, Verifier};
+use onceward::store::{MemoryStore, Store};
+use onceward::template::{MessageStyle, Templates};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::runtime::Runtime;
+
+use crate::now;
+use crate::samples::{key, number, policy};
+
+/// Commands that are on their way at the same moment.
+const AT_ONCE: [u64; 3] = [1, 64, 1024];
+
+/// Numbers that take turns. Each stands 254 wrong codes.
+const NUMBERS: u64 = 1 << 16;
+
+#[derive(Clone, Copy)]
+enum Task {
+    /// A check of a number that never asked: decided, and nothing is committed.
+    CheckUnknown,
+    /// A wrong code: one commit.
+    CheckWrong,
+    /// A send: one commit, a task for the gateway, and its report.
+    Send,
+}
+
+pub fn benches(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let world = Arc::new(runtime.block_on(World::start()));
+    let mut asked = false;
+    for (name, task) in
+        [("check, no commit", Task::CheckUnknown), ("check, commit", Task::CheckWrong), ("send", Task::Send)]
+    {
+        let mut group = criterion.benchmark_group(format!("shard round trip, {name}, at once"));
+        for at_once in AT_ONCE {
+            group.throughput(Throughput::Elements(at_once));
+            group.bench_function(BenchmarkId::from_parameter(at_once), |b| {
+                if !asked && matches!(task, Task::CheckWrong) {
+                    asked = true;
+                    runtime.block_on(world.all_have_asked());
+                }
+                b.iter_custom(|rounds| runtime.block_on(side_by_side(&world, task, at_once, rounds)));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// So many callers ask so many times each, one after the other.
+async fn side_by_side(world: &Arc<World>, task: Task, callers: u64, rounds: u64) -> Duration {
+    let began = now();
+    let callers: Vec<_> = (0..callers)
+        .map(|_| {
+            let world = Arc::clone(world);
+            tokio::spawn(async move {
+                for _ in 0..rounds {
+                    world.ask(task).await;
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.expect("an end");
+    }
+    began.elapsed()
+}
+
+struct World {
+    verifier: Verifier,
+    next: AtomicU64,
+}
+
+impl World {
+    async fn start() -> Self {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let bounds = Bounds::default();
+        let settings = TrackerSettings::default();
+        let opened =
+            Tracker::open(Arc::clone(&store), Arc::clone(&clock), settings, bounds.commit_timeout).await;
+        let gateway: Arc<dyn Gateway> = Arc::new(AcceptsAtOnce);
+        let delivery = Delivery::new(DeliveryParts {
+            routing: Routing::only(gateway.name()),
+            gateways: vec![Routed { routed_as: gateway.name(), gateway }],
+            settings: DeliverySettings::default(),
+            templates: Templates::new("OTP message is {code}", "{code}"),
+            tracker: opened.expect("a tracker"),
+            clock: Arc::clone(&clock),
+            rng: StdRng::seed_from_u64(1),
+            bounds: bounds.clone(),
+        });
+        let parts = Parts {
+            store,
+            delivery: Arc::new(delivery),
+            clock,
+            policies: Policies::new(Policy { max_attempts: u8::MAX, ..policy() }),
+            server_key: key(),
+            seeds: Box::new(|| StdRng::seed_from_u64(2)),
+            shards: std::thread::available_parallelism().map_or(2, usize::from),
+            bounds,
+        };
+        Self { verifier: Verifier::start(parts).await.expect("shards"), next: AtomicU64::new(0) }
+    }
+
+    async fn all_have_asked(&self) {
+        for _ in 0..NUMBERS {
+            self.ask(Task::Send).await;
+        }
+    }
+
+    async fn ask(&self, task: Task) {
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % NUMBERS;
+        match task {
+            Task::CheckUnknown => {
+                let answer = self.check(NUMBERS + index).await;
+                assert!(matches!(answer, CheckAnswer::Wrong { live: false, .. }), "{answer:?}");
+            }
+            Task::CheckWrong => {
+                let answer = self.check(index).await;
+                assert!(matches!(answer, CheckAnswer::Wrong { live: true, .. }), "{answer:?}");
+            }
+            Task::Send => {
+                let answer = self.verifier.send(SendRequest {
+                    service: ServiceId::DEFAULT,
+                    number: number(index),
+                    options: None,
+                    channel: None,
+                    style: MessageStyle::default(),
+                });
+                let answer = answer.await.expect("no refusal");
+                assert!(matches!(answer, SendAnswer::Sent { .. }), "{answer:?}");
+            }
+        }
+    }
+
+    /// What cannot be a code is wrong for sure.
+    async fn check(&self, index: u64) -> CheckAnswer {
+        let request = CheckRequest { service: ServiceId::DEFAULT, number: number(index), code: None };
+        self.verifier.check(request).await.expect("no refusal")
+    }
+}
+
+struct AcceptsAtOnce;
+
+impl Gateway for AcceptsAtOnce {
+    fn name(&self) -> GatewayName {
+        GatewayName::Http
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &[Channel::Sms]
+    }
+
+    fn send<'a>(&'a self, _message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
+        Box::pin(async { Ok(Accepted { message_id: "SM1".to_owned() }) })
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
