@@ -8,6 +8,7 @@ mod ceiling;
 mod child;
 mod driver;
 mod hang;
+mod live;
 mod machine;
 mod million;
 mod overload;
@@ -54,11 +55,14 @@ struct Arguments {
     #[arg(long, value_name = "N", requires = "soak", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
     /// Fill a store with a million numbers instead, or as many as are given, and see how they end.
-    #[arg(long, num_args = 0..=1, default_missing_value = "1000000", conflicts_with_all = ["soak", "provider_hangs"], value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
+    #[arg(long, num_args = 0..=1, default_missing_value = "1000000", conflicts_with_all = ["soak", "provider_hangs"], value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     million: Option<u64>,
     /// When these numbers end.
     #[arg(long, requires = "million", default_value = "3m", value_parser = humantime::parse_duration)]
     ends_in: Duration,
+    /// Send and verify beside so many live numbers instead, in turn with a server that has ten thousand.
+    #[arg(long, value_name = "N", conflicts_with_all = ["million", "soak", "provider_hangs", "json"], value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    live_numbers: Option<u64>,
     #[command(flatten)]
     overload: overload::Modes,
     /// Write the samples of a long run to this file while they come.
@@ -98,6 +102,9 @@ fn main() {
     }
     if let Some(numbers) = arguments.million {
         return runtime.block_on(million::measure(&arguments, numbers));
+    }
+    if let Some(numbers) = arguments.live_numbers {
+        return runtime.block_on(live::measure(&arguments, numbers));
     }
     if let Some(length) = arguments.soak {
         let soak = runtime.block_on(soak::measure(&arguments, length));

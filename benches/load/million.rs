@@ -73,7 +73,7 @@ pub async fn measure(arguments: &Arguments, numbers: u64) {
     start(home.path(), &twilio, "with none").await;
 }
 
-fn write_key(data: &Path) {
+pub fn write_key(data: &Path) {
     fs::create_dir(data).expect("a directory");
     let path = data.join("server.key");
     fs::write(&path, format!("{}\n", "07".repeat(ServerKey::LEN))).expect("a key");
@@ -87,7 +87,7 @@ async fn open(data: &Path, clock: Arc<dyn Clock>) -> EmbeddedStore {
     store.await.expect("an end").expect("a store")
 }
 
-async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>, ends: Timestamp) {
+pub async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>, ends: Timestamp) {
     let begun = now();
     let store = open(data, clock).await;
     let mut from = numbers.start;
@@ -110,7 +110,7 @@ async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>,
 /// A number that waits for its code, as most do.
 fn open_number(index: u64, ends: Timestamp) -> Write {
     // Mixed, as numbers of people are; in order they would be cheaper than in life.
-    let digits = 12_002_000_000 + index.wrapping_mul(7_919) % 7_000_000 + index / 7_000_000 * 10_000_000;
+    let digits = 19_202_000_000 + index.wrapping_mul(7_919) % 7_000_000 + index / 7_000_000 * 10_000_000;
     let number = PhoneNumber::from_u64(digits).expect("a number");
     let mut salt = [0; 16];
     salt[..8].copy_from_slice(&index.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
@@ -130,19 +130,24 @@ fn open_number(index: u64, ends: Timestamp) -> Write {
     Write { key, expect: Revision::ABSENT, put: record::encode(&state), gc_after: ends }
 }
 
-async fn start(home: &Path, twilio: &Twilio, what: &str) -> Child {
+pub async fn start(home: &Path, twilio: &Twilio, what: &str) -> Child {
     let begun = now();
-    let server = onceward(home, twilio, &[]);
+    let server = onceward(home, twilio, &[("ONCEWARD_MAX_NUMBERS", "40000000")]);
     let listens = begun.elapsed();
     let mut connection = Connection::open(server.address(), 200, twilio).await;
     while connection.ready().await != StatusCode::OK {
         assert!(begun.elapsed() < PATIENCE, "the server does not become ready");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let ready = begun.elapsed();
+    let mut sample = Sample::default();
+    sample.look_at_process(&server);
     say(&format!(
-        "start {what}: listens after {:.2} s, ready after {:.2} s",
+        "start {what}: listens after {:.2} s, ready after {:.2} s with {:.2} s of CPU; memory {:.1} MiB",
         listens.as_secs_f64(),
-        begun.elapsed().as_secs_f64()
+        ready.as_secs_f64(),
+        server.cpu().as_secs_f64(),
+        mib(sample.rss)
     ));
     server
 }
@@ -208,11 +213,11 @@ impl fmt::Display for Disk<'_> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-fn mib(bytes: u64) -> f64 {
+pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
 }
 
 #[expect(clippy::print_stdout, reason = "a program that talks to a person")]
-fn say(text: &dyn fmt::Display) {
+pub fn say(text: &dyn fmt::Display) {
     println!("{text}");
 }

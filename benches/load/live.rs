@@ -1,0 +1,120 @@
+//! Sending and verifying beside many live numbers: does it cost more than beside few?
+//!
+//! Two servers, one with ten thousand numbers that wait for their codes and one with many more, are driven in turn
+//! with the same requests about other numbers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward::clock::{Clock, SystemClock};
+
+use super::child::Child;
+use super::driver::{Driver, Window};
+use super::million::{fill, mib, say, start, write_key};
+use super::report::median;
+use super::soak::look_at;
+use super::twilio::Twilio;
+use super::{Arguments, machine};
+
+/// What every server carries without noticing.
+const FEW: u64 = 10_000;
+
+/// Longer than any run.
+const LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Long enough for a snapshot round of each server.
+const WARM_UP: Duration = Duration::from_secs(12);
+
+/// Runs, and prints as it goes.
+pub async fn measure(arguments: &Arguments, numbers: u64) {
+    let home = tempfile::tempdir_in(&arguments.disk).expect("a directory for the data");
+    say(&machine::describe(home.path()));
+    let twilio = Twilio::start().await;
+    let sizes = [FEW, numbers];
+    let mut servers = Vec::new();
+    for size in sizes {
+        servers.push(Server::with(home.path(), size, &twilio, arguments.connections).await);
+    }
+    for server in &mut servers {
+        server.driver.drive(WARM_UP).await;
+    }
+    say(&format!(
+        "\nsend, then verify; {} connections, {} rounds of {} s for each server\n{:<22}{:>12}{:>10}{:>10}{:>20}",
+        arguments.connections, arguments.rounds, arguments.seconds, "live numbers", "requests/s", "p50 ms", "p99 ms", "CPU us per request"
+    ));
+    let mut rounds = Vec::new();
+    for number in 0..arguments.rounds {
+        let mut round = [Figures::default(); 2];
+        let before: Vec<Duration> = servers.iter().map(|server| server.child.cpu()).collect();
+        let first = number as usize % 2;
+        for which in [first, 1 - first] {
+            round[which] = Figures::of(&servers[which].driver.drive(Duration::from_secs(arguments.seconds)).await);
+        }
+        // For the whole round: what a server puts off comes while the other one is driven.
+        for (which, server) in servers.iter().enumerate() {
+            round[which].cpu_us = (server.child.cpu() - before[which]).as_secs_f64() * 1e6 / round[which].requests;
+            round[which].print(sizes[which]);
+        }
+        rounds.push(round);
+    }
+    let ratio = |value: fn(&Figures) -> f64| median(rounds.iter().map(|[few, many]| value(many) / value(few)));
+    say(&format!(
+        "\n{numbers} against {FEW}, median of the rounds: requests/s {:.2}x, p50 {:.2}x, p99 {:.2}x, CPU per request {:.2}x",
+        ratio(|f| f.per_second),
+        ratio(|f| f.p50_ms),
+        ratio(|f| f.p99_ms),
+        ratio(|f| f.cpu_us)
+    ));
+    for (server, size) in servers.iter().zip(sizes) {
+        let mut sample = look_at(&server.data);
+        sample.look_at_process(&server.child);
+        say(&format!("{size:<22}memory {:.1} MiB, disk {:.1} MiB", mib(sample.rss), mib(sample.disk)));
+    }
+}
+
+struct Server {
+    child: Child,
+    driver: Driver,
+    data: PathBuf,
+}
+
+impl Server {
+    async fn with(home: &Path, numbers: u64, twilio: &Twilio, connections: u32) -> Self {
+        let home = home.join(numbers.to_string());
+        let data = home.join("data");
+        std::fs::create_dir(&home).expect("a directory");
+        write_key(&data);
+        let clock = Arc::new(SystemClock::start());
+        let ends = clock.now().plus(LIFE);
+        fill(&data, 0..numbers, clock, ends).await;
+        let child = start(&home, twilio, &format!("with {numbers} live numbers")).await;
+        let driver = Driver::connect(child.address(), connections, twilio).await;
+        Self { child, driver, data }
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    requests: f64,
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    cpu_us: f64,
+}
+
+impl Figures {
+    fn of(window: &Window) -> Self {
+        let Window { requests, lasted, latencies } = window;
+        #[expect(clippy::cast_precision_loss, reason = "no run has 2^53 requests")]
+        let requests = *requests as f64;
+        let ms = |quantile| Duration::from_nanos(latencies.value_at_quantile(quantile)).as_secs_f64() * 1e3;
+        let per_second = requests / lasted.as_secs_f64();
+        Self { requests, per_second, p50_ms: ms(0.5), p99_ms: ms(0.99), cpu_us: 0.0 }
+    }
+
+    fn print(&self, numbers: u64) {
+        let Self { per_second, p50_ms, p99_ms, cpu_us, .. } = self;
+        say(&format!("{numbers:<22}{per_second:>12.0}{p50_ms:>10.2}{p99_ms:>10.2}{cpu_us:>20.1}"));
+    }
+}
