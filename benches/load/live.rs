@@ -41,7 +41,14 @@ pub async fn measure(arguments: &Arguments, numbers: u64) {
     }
     say(&format!(
         "\nsend, then verify; {} connections, {} rounds of {} s for each server\n{:<22}{:>12}{:>10}{:>10}{:>20}",
-        arguments.connections, arguments.rounds, arguments.seconds, "live numbers", "requests/s", "p50 ms", "p99 ms", "CPU us per request"
+        arguments.connections,
+        arguments.rounds,
+        arguments.seconds,
+        "live numbers",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU us per request"
     ));
     let mut rounds = Vec::new();
     for number in 0..arguments.rounds {
@@ -49,16 +56,19 @@ pub async fn measure(arguments: &Arguments, numbers: u64) {
         let before: Vec<Duration> = servers.iter().map(|server| server.child.cpu()).collect();
         let first = number as usize % 2;
         for which in [first, 1 - first] {
-            round[which] = Figures::of(&servers[which].driver.drive(Duration::from_secs(arguments.seconds)).await);
+            round[which] =
+                Figures::of(&servers[which].driver.drive(Duration::from_secs(arguments.seconds)).await);
         }
         // For the whole round: what a server puts off comes while the other one is driven.
         for (which, server) in servers.iter().enumerate() {
-            round[which].cpu_us = (server.child.cpu() - before[which]).as_secs_f64() * 1e6 / round[which].requests;
+            round[which].cpu_us =
+                (server.child.cpu() - before[which]).as_secs_f64() * 1e6 / round[which].requests;
             round[which].print(sizes[which]);
         }
         rounds.push(round);
     }
-    let ratio = |value: fn(&Figures) -> f64| median(rounds.iter().map(|[few, many]| value(many) / value(few)));
+    let ratio =
+        |value: fn(&Figures) -> f64| median(rounds.iter().map(|[few, many]| value(many) / value(few)));
     say(&format!(
         "\n{numbers} against {FEW}, median of the rounds: requests/s {:.2}x, p50 {:.2}x, p99 {:.2}x, CPU per request {:.2}x",
         ratio(|f| f.per_second),

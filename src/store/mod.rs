@@ -20,7 +20,7 @@ pub use futures_util::future::BoxFuture;
 
 pub use copy::{Copied, CopyProgress, CopyReader, Counts, Entry};
 pub use embedded::{
-    EmbeddedStore, Examined, Finding, NewStore, OpenError, OpenOptions, ReadOnly, advice, check_new,
+    EmbeddedStore, Examined, Finding, Loading, NewStore, OpenError, OpenOptions, ReadOnly, advice, check_new,
     create_durably, key_fingerprint_in, reading,
 };
 pub use memory::{Fault, Kept, MemoryStore};

@@ -129,7 +129,8 @@ impl Numbers {
         // After a flood the memory is given back, with room to grow into again.
         if places.capacity() > SMALL && places.len() < places.capacity() / 8 {
             let (lines, hasher) = (&self.lines, &self.hasher);
-            let rehash = |place: &Place| lines.get(*place as usize).map_or(0, |line| hasher.hash_one(line.key()));
+            let rehash =
+                |place: &Place| lines.get(*place as usize).map_or(0, |line| hasher.hash_one(line.key()));
             places.shrink_to(places.len() * 2, rehash);
         }
     }
@@ -137,7 +138,8 @@ impl Numbers {
     fn move_place(&mut self, key: &NumberKey, from: usize, to: usize) {
         let hash = self.hasher.hash_one(key);
         let places = self.places.get_mut(part(hash));
-        if let Some(moved) = places.and_then(|places| places.find_mut(hash, |there| *there as usize == from)) {
+        if let Some(moved) = places.and_then(|places| places.find_mut(hash, |there| *there as usize == from))
+        {
             *moved = place(to);
         }
     }
@@ -160,7 +162,10 @@ const fn part(hash: u64) -> usize {
     (hash >> 32) as usize % PARTS
 }
 
-#[expect(clippy::expect_used, reason = "a shard with so many numbers would take 300 GB, and max-numbers ends at a quarter")]
+#[expect(
+    clippy::expect_used,
+    reason = "a shard with so many numbers would take 300 GB, and max-numbers ends at a quarter"
+)]
 fn place(at: usize) -> Place {
     Place::try_from(at).expect("fewer than four billion numbers")
 }

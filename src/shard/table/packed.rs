@@ -149,7 +149,8 @@ impl Packed {
     /// What it says; `None` when that is kept elsewhere.
     pub(super) fn entry(&self) -> Option<Entry> {
         let ends = self.ends.to_moment();
-        let open = |verification| NumberState::Open { failures: self.failures, keep_until: ends, verification };
+        let open =
+            |verification| NumberState::Open { failures: self.failures, keep_until: ends, verification };
         let state = match self.shape {
             ELSEWHERE => return None,
             LOCKED => NumberState::Locked { until: ends },

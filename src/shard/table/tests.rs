@@ -175,7 +175,10 @@ proptest! {
 
 #[test]
 fn what_is_beyond_the_range_of_a_line_is_known_as_exactly() {
-    let far = Entry { state: NumberState::Locked { until: Timestamp::from_millis(u64::MAX) }, revision: Revision(1) };
+    let far = Entry {
+        state: NumberState::Locked { until: Timestamp::from_millis(u64::MAX) },
+        revision: Revision(1),
+    };
     let late = Entry { revision: Revision(u64::MAX), ..locked_until(7) };
     let mut table = Table::default();
     table.set(key(1), far);
