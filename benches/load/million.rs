@@ -24,6 +24,9 @@ use super::{Arguments, machine, onceward};
 /// Numbers that are written at once.
 const BATCH: u64 = 10_000;
 
+/// As the setting's default says.
+const CODE_LIVES: Duration = Duration::from_secs(30);
+
 /// Only a machine that is much too slow needs longer for that.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -75,6 +78,7 @@ pub async fn measure(arguments: &Arguments, numbers: u64) {
 
 pub fn write_key(data: &Path) {
     fs::create_dir(data).expect("a directory");
+    fs::set_permissions(data, fs::Permissions::from_mode(0o700)).expect("a private directory");
     let path = data.join("server.key");
     fs::write(&path, format!("{}\n", "07".repeat(ServerKey::LEN))).expect("a key");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a private key");
@@ -89,16 +93,19 @@ async fn open(data: &Path, clock: Arc<dyn Clock>) -> EmbeddedStore {
 
 pub async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>, ends: Timestamp) {
     let begun = now();
-    let store = open(data, clock).await;
+    let expires = ends.min(clock.now().plus(CODE_LIVES));
+    let store = open(data, Arc::clone(&clock)).await;
     let mut from = numbers.start;
     while from < numbers.end {
         let to = numbers.end.min(from + BATCH);
-        let writes = (from..to).map(|index| open_number(index, ends)).collect();
+        let writes = (from..to).map(|index| open_number(index, expires, ends)).collect();
         store.cas(writes, PATIENCE).await.expect("numbers that are written");
         from = to;
     }
     let written = begun.elapsed();
     store.close().await.expect("a store that closes");
+    // As a server leaves it. Else the first start would look whether any record outlasts its term.
+    onceward::app::mark_brought_in(data, clock.now()).expect("a mark of the time");
     say(&format!(
         "written in {:.1} s, in the snapshot after {:.1} s; disk {}",
         written.as_secs_f64(),
@@ -108,7 +115,7 @@ pub async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clo
 }
 
 /// A number that waits for its code, as most do.
-fn open_number(index: u64, ends: Timestamp) -> Write {
+fn open_number(index: u64, expires: Timestamp, ends: Timestamp) -> Write {
     // Mixed, as numbers of people are; in order they would be cheaper than in life.
     let digits = 19_202_000_000 + index.wrapping_mul(7_919) % 7_000_000 + index / 7_000_000 * 10_000_000;
     let number = PhoneNumber::from_u64(digits).expect("a number");
@@ -117,7 +124,7 @@ fn open_number(index: u64, ends: Timestamp) -> Write {
     let verification = Verification {
         salt: Salt(salt),
         length: CodeLength::SIX,
-        expires: ends,
+        expires,
         sending: 0,
         sending_until: Timestamp::EPOCH,
         sent: true,

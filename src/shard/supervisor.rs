@@ -161,7 +161,12 @@ async fn load(around: &Arc<Surroundings>, only: Option<usize>) -> Result<Vec<Tab
         damage: Option<record::StateRecordError>,
     }
     let shards = around.router.shards();
-    let tables = (0..shards).map(|_| Table::within(Arc::clone(&around.room))).collect();
+    let expected = usize::try_from(around.store.about(Kind::Number)).unwrap_or(0) / shards;
+    let table = |index| {
+        let wanted = only.is_none_or(|only| only == index);
+        Table::expecting(if wanted { expected } else { 0 }, Arc::clone(&around.room))
+    };
+    let tables = (0..shards).map(table).collect();
     let loaded = Arc::new(Mutex::new(Loaded { tables, damage: None }));
     let (into, router) = (Arc::clone(&loaded), Arc::clone(&around.router));
     around

@@ -134,6 +134,13 @@ pub trait Store: Send + Sync + 'static {
     /// batch acknowledged before the call. Used at start and when a shard restarts.
     fn scan(&self, kind: Kind, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// About how many records of `kind` a scan would visit, for whoever makes room for them. Nothing else may rest on it;
+    /// 0 when nobody knows.
+    fn about(&self, kind: Kind) -> u64 {
+        let _ = kind;
+        0
+    }
+
     /// Copies every record that is alive, of every kind, as of one moment: every batch acknowledged
     /// before the call is in the copy, and of every other batch all or nothing. The copy takes disk space,
     /// no memory; once it is there, nothing waits for whoever reads it. Copies are made one after the other.

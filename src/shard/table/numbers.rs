@@ -35,18 +35,17 @@ pub(super) struct Numbers {
     hasher: RandomState,
 }
 
-impl Default for Numbers {
-    fn default() -> Self {
+impl Numbers {
+    /// None yet, and an index with room for about so many.
+    pub(super) fn expecting(numbers: usize) -> Self {
         Self {
             lines: Lines::default(),
-            places: (0..PARTS).map(|_| HashTable::new()).collect(),
+            places: (0..PARTS).map(|_| HashTable::with_capacity(numbers / PARTS)).collect(),
             elsewhere: HashMap::new(),
             hasher: RandomState::new(),
         }
     }
-}
 
-impl Numbers {
     /// How many there are.
     pub(super) const fn len(&self) -> usize {
         self.lines.len()

@@ -150,6 +150,10 @@ impl Store for EmbeddedStore {
         })
     }
 
+    fn about(&self, kind: Kind) -> u64 {
+        self.snapshot.about(kind)
+    }
+
     fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
