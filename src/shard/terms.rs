@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::StartError;
+use super::fill::LoadError;
 use super::record;
-use super::supervisor::LoadError;
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, Policies};
 use crate::store::{Key, Kind, Outcome, Revision, Store, Write};
