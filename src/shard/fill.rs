@@ -92,11 +92,11 @@ struct Sorter {
 impl Sorter {
     fn take(&mut self, key: Key, revision: Revision, bytes: &[u8]) {
         let Some(number) = PhoneNumber::from_u64(key.subject.0) else { return };
-        let owned = NumberKey { service: key.service, number };
-        let owner = self.router.owner(&owned);
+        let number_key = NumberKey { service: key.service, number };
+        let owner = self.router.owner(&number_key);
         let Some(owner) = self.owners.get_mut(owner).and_then(Option::as_mut) else { return };
         match record::decode(bytes) {
-            Ok(state) => owner.take(owned, Entry { state, revision }),
+            Ok(state) => owner.take(number_key, Entry { state, revision }),
             Err(error) => *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
         }
     }

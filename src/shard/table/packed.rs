@@ -53,10 +53,9 @@ impl Six {
 
     /// `None` when it is too large.
     fn of(value: u64) -> Option<Self> {
-        match value.to_le_bytes() {
-            [a, b, c, d, e, f, 0, 0] => Some(Self([a, b, c, d, e, f])),
-            _ => None,
-        }
+        let bytes = value.to_le_bytes();
+        let (low, high) = bytes.split_first_chunk()?;
+        (high == [0, 0]).then_some(Self(*low))
     }
 
     fn moment(moment: Timestamp) -> Option<Self> {
@@ -64,8 +63,9 @@ impl Six {
     }
 
     fn get(self) -> u64 {
-        let Self([a, b, c, d, e, f]) = self;
-        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+        let mut bytes = [0; 8];
+        bytes[..6].copy_from_slice(&self.0);
+        u64::from_le_bytes(bytes)
     }
 
     fn to_moment(self) -> Timestamp {

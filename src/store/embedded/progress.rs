@@ -78,11 +78,10 @@ impl Progress {
         self.loading.set(Step { what: self.what, records, part });
         if now.since(self.said) >= EVERY {
             self.said = now;
-            match part {
-                Some((percent, left)) => {
-                    tracing::info!(records, percent, seconds_left = whole_seconds(left), "{}", self.what);
-                }
-                None => tracing::info!(records, "{}", self.what),
+            if let Some((percent, left)) = part {
+                tracing::info!(records, percent, seconds_left = whole_seconds(left), "{}", self.what);
+            } else {
+                tracing::info!(records, "{}", self.what);
             }
         }
     }
