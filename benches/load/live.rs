@@ -64,7 +64,7 @@ pub async fn measure(arguments: &Arguments, numbers: u64) {
         // For the whole round: what a server puts off comes while the other one is driven.
         for (which, server) in servers.iter().enumerate() {
             round[which].cpu_us =
-                (server.child.cpu() - before[which]).as_secs_f64() * 1e6 / round[which].requests;
+                server.child.cpu().saturating_sub(before[which]).as_secs_f64() * 1e6 / round[which].requests;
             round[which].print(sizes[which]);
         }
         rounds.push(round);

@@ -139,7 +139,8 @@ fn open_number(index: u64, expires: Timestamp, ends: Timestamp) -> Write {
 
 pub async fn start(home: &Path, twilio: &Twilio, what: &str) -> Child {
     let begun = now();
-    let server = onceward(home, twilio, &[("ONCEWARD_MAX_NUMBERS", "40000000"), ("ONCEWARD_IDLE_TIMEOUT", "1h")]);
+    let server =
+        onceward(home, twilio, &[("ONCEWARD_MAX_NUMBERS", "40000000"), ("ONCEWARD_IDLE_TIMEOUT", "1h")]);
     let listens = begun.elapsed();
     let mut connection = Connection::open(server.address(), 200, twilio).await;
     while connection.ready().await != StatusCode::OK {
