@@ -7,6 +7,7 @@
 mod child;
 mod driver;
 mod hang;
+mod live;
 mod million;
 mod overload;
 mod soak;
@@ -46,11 +47,14 @@ struct Arguments {
     #[arg(long, help_heading = "Modes", conflicts_with_all = ["seconds", "rounds", "provider_hangs"], conflicts_with_all = ONLY_FOR_BENCH, value_parser = soak_length)]
     soak: Option<Duration>,
     /// Fill a store with a million numbers instead, or as many as are given, and see how they end.
-    #[arg(long, help_heading = "Modes", num_args = 0..=1, default_missing_value = "1000000", conflicts_with_all = ["soak", "provider_hangs", "rate"], conflicts_with_all = ONLY_FOR_BENCH, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
+    #[arg(long, help_heading = "Modes", num_args = 0..=1, default_missing_value = "1000000", conflicts_with_all = ["soak", "provider_hangs", "rate"], conflicts_with_all = ONLY_FOR_BENCH, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     million: Option<u64>,
     /// When these numbers end.
     #[arg(long, help_heading = "Modes", requires = "million", default_value = "3m", value_parser = humantime::parse_duration)]
     ends_in: Duration,
+    /// Send and verify beside so many live numbers instead, in turn with a server that has ten thousand.
+    #[arg(long, help_heading = "Modes", value_name = "N", conflicts_with_all = ["million", "soak", "provider_hangs", "json", "rate"], conflicts_with_all = ONLY_FOR_BENCH, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    beside_numbers: Option<u64>,
     #[command(flatten)]
     overload: overload::Modes,
     /// Write the samples of a long run to this file while they come.
@@ -94,6 +98,8 @@ fn main() -> ExitCode {
         // It has printed what it saw.
     } else if let Some(numbers) = arguments.million {
         runtime.block_on(million::measure(&arguments, numbers));
+    } else if let Some(numbers) = arguments.beside_numbers {
+        runtime.block_on(live::measure(&arguments, numbers));
     } else if let Some(length) = arguments.soak {
         let soak = runtime.block_on(soak::measure(&arguments, length));
         if let Some(file) = &arguments.bench.json {

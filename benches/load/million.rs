@@ -18,6 +18,9 @@ use super::driver::{Connection, now};
 use super::soak::{Sample, look_at};
 use super::{Arguments, describe, double, onceward};
 
+/// As the setting's default says.
+const CODE_LIVES: Duration = Duration::from_secs(30);
+
 /// Only a machine that is much too slow needs longer for that.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -68,13 +71,15 @@ async fn open(data: &Path, clock: Arc<dyn Clock>) -> EmbeddedStore {
     live::open(data, clock).await.expect("a store")
 }
 
-async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>, ends: Timestamp) {
+pub async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>, ends: Timestamp) {
     let begun = now();
-    let store = open(data, clock).await;
-    let both = Ends { code: ends, record: ends };
+    let store = open(data, Arc::clone(&clock)).await;
+    let both = Ends { code: ends.min(clock.now().plus(CODE_LIVES)), record: ends };
     live::fill(&store, numbers, both, |_| {}).await.expect("numbers that are written");
     let written = begun.elapsed();
     store.close().await.expect("a store that closes");
+    // As a server leaves it. Else the first start would look whether any record outlasts its term.
+    onceward::app::mark_brought_in(data, clock.now()).expect("a mark of the time");
     say(&format!(
         "written in {:.1} s, in the snapshot after {:.1} s; disk {}",
         written.as_secs_f64(),
@@ -83,19 +88,25 @@ async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clock>,
     ));
 }
 
-async fn start(home: &Path, twilio: &Twilio, what: &str) -> Child {
+pub async fn start(home: &Path, twilio: &Twilio, what: &str) -> Child {
     let begun = now();
-    let server = onceward(home, twilio, &[]).await;
+    let settings = [("ONCEWARD_MAX_NUMBERS", "40000000"), ("ONCEWARD_IDLE_TIMEOUT", "1h")];
+    let server = onceward(home, twilio, &settings).await;
     let listens = begun.elapsed();
     let mut connection = Connection::open(server.address(), 200).await;
     while connection.ready().await != StatusCode::OK {
         assert!(begun.elapsed() < PATIENCE, "the server does not become ready");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let ready = begun.elapsed();
+    let mut sample = Sample::default();
+    sample.look_at_process(&server);
     say(&format!(
-        "start {what}: listens after {:.2} s, ready after {:.2} s",
+        "start {what}: listens after {:.2} s, ready after {:.2} s with {:.2} s of CPU; memory {:.1} MiB",
         listens.as_secs_f64(),
-        begun.elapsed().as_secs_f64()
+        ready.as_secs_f64(),
+        server.cpu().as_secs_f64(),
+        mib(sample.rss)
     ));
     server
 }
@@ -161,11 +172,11 @@ impl fmt::Display for Disk<'_> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-fn mib(bytes: u64) -> f64 {
+pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
 }
 
 #[expect(clippy::print_stdout, reason = "a program that talks to a person")]
-fn say(text: &dyn fmt::Display) {
+pub fn say(text: &dyn fmt::Display) {
     println!("{text}");
 }

@@ -12,20 +12,29 @@ use crate::domain::Channel;
 use crate::gateway::Simulator;
 use crate::http::{Callbacks, Deps, GatewayHealth, InboxPages, Pages, Verify};
 use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest, Verifier};
+use crate::store::Loading;
 
 /// What arrives when the store is loaded. Until then every command is refused.
 #[derive(Clone, Default)]
-pub struct Late(Arc<OnceLock<Running>>);
+pub struct Late {
+    running: Arc<OnceLock<Running>>,
+    loading: Arc<Loading>,
+}
 
 impl Late {
     /// It has arrived.
     pub fn set(&self, running: Running) {
-        let _ = self.0.set(running);
+        let _ = self.running.set(running);
     }
 
     /// All of it, if it has arrived.
     pub fn running(&self) -> Option<&Running> {
-        self.0.get()
+        self.running.get()
+    }
+
+    /// How far the store has been read.
+    pub fn loading(&self) -> Arc<Loading> {
+        Arc::clone(&self.loading)
     }
 
     fn verifier(&self) -> Result<&Verifier, Refusal> {
@@ -50,7 +59,7 @@ fn reasons_against(late: &Late, stopping: &AtomicBool) -> Vec<String> {
         reasons.push("the server is stopping".to_owned());
     }
     let Some(running) = late.running() else {
-        reasons.push("the store is being loaded".to_owned());
+        reasons.push(format!("the store is being loaded: {}", late.loading));
         return reasons;
     };
     reasons.extend(running.reasons_against());

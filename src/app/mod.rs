@@ -118,6 +118,7 @@ impl App {
             policy: settings.policy.clone(),
             shards: settings.shards,
             bounds: settings.bounds.clone(),
+            loading: self.late.loading(),
         })
         .await?;
         let control = Control::start(&settings.data_dir, running.delivery.tracker(), &running.store);

@@ -16,7 +16,7 @@ use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::Routing;
 use crate::engine::{Policies, Policy, key_fingerprint};
 use crate::shard::{Parts, Verifier};
-use crate::store::{EmbeddedStore, OpenOptions, Store, StoreError};
+use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 
 /// What is needed to start.
@@ -43,6 +43,8 @@ pub struct Plan {
     pub shards: usize,
     /// The limit on everything.
     pub bounds: Bounds,
+    /// Told how far the store has been read.
+    pub loading: Arc<Loading>,
 }
 
 /// Everything that stops together.
@@ -71,11 +73,14 @@ impl Running {
             policy,
             shards,
             bounds,
+            loading,
         } = plan;
         let store_clock = Arc::clone(&clock);
         let opened = tokio::task::spawn_blocking(move || {
             let key = load_or_create(&data_dir, server_key_file.as_deref())?;
-            let options = OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&store_clock) as _);
+            let mut options =
+                OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&store_clock) as _);
+            options.loading = loading;
             Beginning::prepare(&data_dir, &store_clock);
             let store = EmbeddedStore::open(options)?;
             let beginning = Beginning::of(&data_dir, &store_clock);

@@ -142,12 +142,14 @@ async fn fill(data: &Path, numbers: u64, watcher: &dyn Watcher) -> Result<(), Be
     let clock = Arc::new(SystemClock::start());
     let code = clock.now().plus(CODE_LIVES);
     let ends = live::Ends { code, record: code.plus(REMEMBERED) };
-    let store = live::open(data, clock).await?;
+    let store = live::open(data, clock.clone()).await?;
     let said = |so_far: u64| {
         if so_far.is_multiple_of(500_000) {
             watcher.begins(&format!("writing {numbers} live numbers: {so_far}"));
         }
     };
     live::fill(&store, 0..numbers, ends, said).await?;
-    store.close().await.map_err(|error| BenchError::Store(error.to_string()))
+    store.close().await.map_err(|error| BenchError::Store(error.to_string()))?;
+    // As a server leaves it. Else the start would look whether any record outlasts its term.
+    crate::app::mark_brought_in(data, clock.now()).map_err(|error| BenchError::Store(error.to_string()))
 }

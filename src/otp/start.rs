@@ -77,6 +77,7 @@ impl OtpBuilder {
             policy,
             shards,
             bounds,
+            loading: Arc::default(),
         })
         .await?;
         Ok(Otp::of(Engine {

@@ -11,6 +11,7 @@ pub mod command;
 pub mod core;
 pub mod decide;
 mod dispatch;
+mod fill;
 mod follow_up;
 mod message;
 pub mod record;

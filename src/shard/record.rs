@@ -139,4 +139,4 @@ fn nonsense(why: &str) -> StateRecordError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

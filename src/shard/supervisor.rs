@@ -1,19 +1,16 @@
 //! Starts the shards, and starts a failed one again from the store.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::actor::ShardActor;
-use super::command::NumberKey;
 use super::core::Core;
 use super::decide::Judge;
-use super::record;
+use super::fill::fill;
 use super::surroundings::Surroundings;
-use super::table::{Entry, Table};
-use crate::domain::PhoneNumber;
-use crate::store::{Kind, StoreError};
+use super::table::Table;
 
 /// Wait before a shard that cannot be loaded is tried again.
 const RETRY_LOAD: Duration = Duration::from_secs(1);
@@ -53,20 +50,6 @@ pub struct SupervisorState {
     shards: Vec<Option<ActorId>>,
 }
 
-/// Why the shards could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The store failed.
-    #[error("the numbers could not be loaded from the store: {0}")]
-    Store(#[from] StoreError),
-    /// A record makes no sense.
-    #[error(
-        "a number's record in the store cannot be read: {0}; restore the data directory from a backup, \
-         or use the version of onceward that wrote it"
-    )]
-    Record(#[from] record::StateRecordError),
-}
-
 impl Actor for Supervisor {
     type Msg = Message;
     type State = SupervisorState;
@@ -77,7 +60,7 @@ impl Actor for Supervisor {
         myself: ActorRef<Message>,
         plan: Plan,
     ) -> Result<SupervisorState, ActorProcessingErr> {
-        let tables = load(&plan.around, None).await?;
+        let tables = fill(&plan.around, None).await?;
         let mut shards = Vec::with_capacity(tables.len());
         for (index, table) in tables.into_iter().enumerate() {
             shards.push(Some(start(&myself, &plan, index, table).await?));
@@ -91,7 +74,7 @@ impl Actor for Supervisor {
         Message::Start(index): Message,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        let started = match load(&state.plan.around, Some(index)).await {
+        let started = match fill(&state.plan.around, Some(index)).await {
             Ok(mut tables) => match tables.pop() {
                 Some(table) => start(&myself, &state.plan, index, table).await.map_err(|e| e.to_string()),
                 None => Err("no such shard".to_owned()),
@@ -152,48 +135,4 @@ async fn start(
     let id = shard.get_id();
     plan.around.router.place(index, Some(shard));
     Ok(id)
-}
-
-/// Reads the store once and sorts its numbers by owner; with `only`, one shard's numbers.
-async fn load(around: &Arc<Surroundings>, only: Option<usize>) -> Result<Vec<Table>, LoadError> {
-    struct Loaded {
-        tables: Vec<Table>,
-        damage: Option<record::StateRecordError>,
-    }
-    let shards = around.router.shards();
-    let tables = (0..shards).map(|_| Table::within(Arc::clone(&around.room))).collect();
-    let loaded = Arc::new(Mutex::new(Loaded { tables, damage: None }));
-    let (into, router) = (Arc::clone(&loaded), Arc::clone(&around.router));
-    around
-        .store
-        .scan(
-            Kind::Number,
-            Box::new(move |key, revision, bytes| {
-                let Some(number) = PhoneNumber::from_u64(key.subject.0) else { return };
-                let owned = NumberKey { service: key.service, number };
-                let shard = router.owner(&owned);
-                if only.is_some_and(|index| index != shard) {
-                    return;
-                }
-                let mut into = into.lock().unwrap_or_else(PoisonError::into_inner);
-                match record::decode(bytes) {
-                    Ok(state) => {
-                        if let Some(table) = into.tables.get_mut(shard) {
-                            table.set(owned, Entry { state, revision });
-                        }
-                    }
-                    Err(error) => into.damage = Some(error),
-                }
-            }),
-        )
-        .await?;
-    let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(damage) = loaded.damage.take() {
-        return Err(damage.into());
-    }
-    let mut tables = std::mem::take(&mut loaded.tables);
-    if let Some(index) = only {
-        tables = tables.into_iter().skip(index).take(1).collect();
-    }
-    Ok(tables)
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::StartError;
+use super::fill::LoadError;
 use super::record;
-use super::supervisor::LoadError;
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, Policies};
 use crate::store::{Key, Kind, Outcome, Revision, Store, Write};
@@ -13,9 +13,13 @@ use crate::store::{Key, Kind, Outcome, Revision, Store, Write};
 /// Records that are written at once.
 const BATCH: usize = 1024;
 
+/// Records that are remembered at once, some 60 MB: the store is read again for the next ones, so that ten million of
+/// them take time but not memory. Few in unit tests, which have few.
+const AT_ONCE: usize = if cfg!(test) { 3 } else { 500_000 };
+
 #[derive(Default)]
 struct Found {
-    outlasting: Vec<(Key, Revision, NumberState)>,
+    outlasting: Vec<Outlasting>,
     damage: Option<record::StateRecordError>,
 }
 
@@ -30,6 +34,27 @@ pub async fn keep_within(
     now: Timestamp,
     timeout: Duration,
 ) -> Result<usize, StartError> {
+    let mut shortened = 0;
+    loop {
+        let found = outlasting(store, policies, now).await?;
+        for batch in found.chunks(BATCH) {
+            shorten(store, batch, now, timeout).await?;
+        }
+        shortened += found.len();
+        if found.len() < AT_ONCE {
+            return Ok(shortened);
+        }
+    }
+}
+
+type Outlasting = (Key, Revision, NumberState);
+
+/// The first of the records that have to be shortened, and what they become.
+async fn outlasting(
+    store: &Arc<dyn Store>,
+    policies: &Policies,
+    now: Timestamp,
+) -> Result<Vec<Outlasting>, StartError> {
     let found = Arc::new(Mutex::new(Found::default()));
     let (into, rules) = (Arc::clone(&found), policies.clone());
     let visit = move |key: Key, revision, bytes: &[u8]| {
@@ -37,7 +62,7 @@ pub async fn keep_within(
         match record::decode(bytes) {
             Ok(state) => {
                 let kept = state.within_terms(rules.of(key.service), now);
-                if kept != state {
+                if kept != state && into.outlasting.len() < AT_ONCE {
                     into.outlasting.push((key, revision, kept));
                 }
             }
@@ -50,20 +75,27 @@ pub async fn keep_within(
     if let Some(damage) = found.damage {
         return Err(unreadable(damage.into()));
     }
+    Ok(found.outlasting)
+}
+
+async fn shorten(
+    store: &Arc<dyn Store>,
+    batch: &[Outlasting],
+    now: Timestamp,
+    timeout: Duration,
+) -> Result<(), StartError> {
     let failed =
         |error: &dyn std::fmt::Display| StartError::new(format!("shorten lockouts and codes: {error}"));
-    for batch in found.outlasting.chunks(BATCH) {
-        let write = |&(key, expect, state): &(Key, Revision, NumberState)| Write {
-            key,
-            expect,
-            put: record::encode(&state),
-            gc_after: state.ends().unwrap_or(now),
-        };
-        let written = store.cas(batch.iter().map(write).collect(), timeout).await;
-        let written = written.map_err(|error| failed(&error))?;
-        if written.iter().any(|outcome| matches!(outcome, Outcome::Conflict(_))) {
-            return Err(failed(&"somebody else writes the records of numbers"));
-        }
+    let write = |&(key, expect, state): &Outlasting| Write {
+        key,
+        expect,
+        put: record::encode(&state),
+        gc_after: state.ends().unwrap_or(now),
+    };
+    let written = store.cas(batch.iter().map(write).collect(), timeout).await;
+    let written = written.map_err(|error| failed(&error))?;
+    if written.iter().any(|outcome| matches!(outcome, Outcome::Conflict(_))) {
+        return Err(failed(&"somebody else writes the records of numbers"));
     }
-    Ok(found.outlasting.len())
+    Ok(())
 }

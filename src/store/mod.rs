@@ -20,7 +20,7 @@ pub use futures_util::future::BoxFuture;
 
 pub use copy::{Copied, CopyProgress, CopyReader, Counts, Entry};
 pub use embedded::{
-    EmbeddedStore, Examined, Finding, NewStore, OpenError, OpenOptions, ReadOnly, advice, append_frame,
+    EmbeddedStore, Examined, Finding, Loading, NewStore, OpenError, OpenOptions, ReadOnly, advice, append_frame,
     check_new, create_durably, key_fingerprint_in, reading,
 };
 pub use memory::{Fault, Kept, MemoryStore};
@@ -133,6 +133,13 @@ pub trait Store: Send + Sync + 'static {
     /// Visits every record of `kind` that is alive, in no order, in a state that contains every
     /// batch acknowledged before the call. Used at start and when a shard restarts.
     fn scan(&self, kind: Kind, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// About how many records of `kind` a scan would visit, for whoever makes room for them. Nothing else may rest on it;
+    /// 0 when nobody knows.
+    fn about(&self, kind: Kind) -> u64 {
+        let _ = kind;
+        0
+    }
 
     /// Copies every record that is alive, of every kind, as of one moment: every batch acknowledged
     /// before the call is in the copy, and of every other batch all or nothing. The copy takes disk space,

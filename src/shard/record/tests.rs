@@ -7,31 +7,38 @@ fn held() -> impl Strategy<Value = Held> {
         .prop_map(|(by, channel)| Held { by, channel })
 }
 
+/// Moments of every size, many of which the table's lines can say and some of which they cannot.
+fn moment() -> impl Strategy<Value = Timestamp> {
+    const TABLE: u64 = 1 << 48;
+    let millis = prop_oneof![8 => 0..TABLE, 1 => TABLE - 1..=TABLE, 1 => any::<u64>(), 1 => Just(u64::MAX), 1 => Just(0)];
+    millis.prop_map(Timestamp::from_millis)
+}
+
 fn verification() -> impl Strategy<Value = Verification> {
-    let times = (any::<u64>(), any::<u64>(), any::<u64>());
+    let times = (moment(), moment(), moment());
     let flags = (any::<bool>(), any::<bool>());
     (any::<[u8; 16]>(), 4_u8..=10, any::<u8>(), times, flags, proptest::option::of(held())).prop_map(
         |(salt, length, sending, (expires, sending_until, checking_until), (sent, postponed), held)| {
             Verification {
                 salt: Salt(salt),
                 length: CodeLength::new(length).expect("a length"),
-                expires: Timestamp::from_millis(expires),
+                expires,
                 sending,
-                sending_until: Timestamp::from_millis(sending_until),
+                sending_until,
                 sent,
                 postponed,
                 held,
-                checking_until: Timestamp::from_millis(checking_until),
+                checking_until,
             }
         },
     )
 }
 
-fn kept_state() -> impl Strategy<Value = NumberState> {
-    let time = any::<u64>().prop_map(Timestamp::from_millis);
+/// Every state that leaves a record.
+pub fn kept_state() -> impl Strategy<Value = NumberState> {
     prop_oneof![
-        time.clone().prop_map(|until| NumberState::Locked { until }),
-        (any::<u8>(), time, proptest::option::of(verification())).prop_map(
+        moment().prop_map(|until| NumberState::Locked { until }),
+        (any::<u8>(), moment(), proptest::option::of(verification())).prop_map(
             |(failures, keep_until, verification)| NumberState::Open { failures, keep_until, verification }
         ),
     ]

@@ -9,4 +9,5 @@ mod planned_core;
 mod prolonged;
 mod replaced;
 mod room;
+mod terms;
 mod world;

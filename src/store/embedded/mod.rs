@@ -44,6 +44,7 @@ use self::copy::CopyRequest;
 use self::health::Health;
 use self::message::{Batch, Message};
 use self::open::ToWriter;
+use self::progress::Progress;
 use self::snapshot::Snapshot;
 use super::copy::LONGEST_RECORD;
 use super::{
@@ -57,6 +58,7 @@ pub use self::directory::{create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
 pub use self::inspect::{Examined, Finding, ReadOnly};
 pub use self::open::OpenOptions;
+pub use self::progress::Loading;
 
 /// Appends to `buffer` the frame that a commit of `writes` adds to the journal: all that a commit costs before the
 /// disk. For measurements; the store does it by itself.
@@ -72,6 +74,7 @@ pub struct EmbeddedStore {
     snapshot: Arc<Snapshot>,
     health: Arc<Health>,
     clock: Arc<dyn Clock>,
+    loading: Arc<Loading>,
     closed: OnceCell<Result<(), StoreError>>,
 }
 
@@ -82,12 +85,13 @@ impl std::fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    fn new(writer: ToWriter, snapshot: Arc<Snapshot>, health: Arc<Health>, clock: Arc<dyn Clock>) -> Self {
-        Self { writer, snapshot, health, clock, closed: OnceCell::new() }
-    }
-
     fn reader(&self) -> Reader {
-        Reader { writer: self.writer.clone(), snapshot: self.snapshot.clone(), clock: self.clock.clone() }
+        Reader {
+            writer: self.writer.clone(),
+            snapshot: self.snapshot.clone(),
+            clock: self.clock.clone(),
+            loading: self.loading.clone(),
+        }
     }
 
     fn submit(&self, writes: Vec<Write>) -> Result<oneshot::Receiver<Answer>, StoreError> {
@@ -153,6 +157,10 @@ impl Store for EmbeddedStore {
         })
     }
 
+    fn about(&self, kind: Kind) -> u64 {
+        self.snapshot.about(kind)
+    }
+
     fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
@@ -210,6 +218,7 @@ struct Reader {
     writer: ToWriter,
     snapshot: Arc<Snapshot>,
     clock: Arc<dyn Clock>,
+    loading: Arc<Loading>,
 }
 
 impl Reader {
@@ -242,9 +251,15 @@ impl Reader {
             }
         }
         let mut records = 0;
+        let what = match kind {
+            Kind::Number => "loading the numbers",
+            Kind::Track => "loading the list of sends",
+        };
+        let mut progress = Progress::of(what, self.snapshot.about(kind), &self.clock, &self.loading);
         let mut entries = self.snapshot.of_kind(kind).map_err(|error| unreadable(&error))?;
         while let Some(entry) = entries.next_entry().map_err(|error| unreadable(&error))? {
             records += 1;
+            progress.at(records, records);
             if let Some(record) = entry.alive_at(now)
                 && overlay.change_of(&entry.key).is_none()
             {

@@ -9,6 +9,8 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
+
 use super::EmbeddedStore;
 use super::directory::{Directory, Lock, State};
 use super::disk::{Disk, RealDisk};
@@ -17,11 +19,11 @@ use super::health::Health;
 use super::journal::{Journal, Start};
 use super::message::Message;
 use super::prepare::Preparer;
-use super::progress::Progress;
+use super::progress::{Loading, Progress};
 use super::replay::{self, Replayed};
 use super::round::{Job, Rounds};
 use super::segment::Segment;
-use super::snapshot::{Covered, Entry, Round, Snapshot, SnapshotError};
+use super::snapshot::{self, Covered, Entry, Round, Snapshot, SnapshotError};
 use super::watch::Watch;
 use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Settings, Writer};
 use crate::clock::Clock;
@@ -53,13 +55,16 @@ pub struct OpenOptions {
     pub segment_bytes: u64,
     /// The time between two snapshot rounds.
     pub round_every: Duration,
+    /// Told how far the reading has come, here and whenever the store is scanned.
+    pub loading: Arc<Loading>,
 }
 
 impl OpenOptions {
     /// With segments of 64 MiB and a round every 10 s.
     pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
         let dir = dir.into();
-        Self { dir, key_fingerprint, clock, segment_bytes: SEGMENT_BYTES, round_every: ROUND_EVERY }
+        let (segment_bytes, round_every) = (SEGMENT_BYTES, ROUND_EVERY);
+        Self { dir, key_fingerprint, clock, segment_bytes, round_every, loading: Arc::default() }
     }
 }
 
@@ -86,17 +91,20 @@ impl EmbeddedStore {
             State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
             State::Complete => {}
         }
-        let mut progress = Progress::of("reading the snapshot", &options.clock);
-        let mut entries = 0;
-        let mut see = |_: &Path, _: &Entry| {
+        let (clock, loading) = (&options.clock, &options.loading);
+        let all = snapshot::bytes_in(&directory.snapshot);
+        let mut progress = Progress::of("reading the snapshot", all, clock, loading);
+        let (mut entries, mut bytes) = (0, 0);
+        let mut see = |_: &Path, entry: &Entry| {
             entries += 1;
-            progress.at(entries);
+            bytes += entry.bytes();
+            progress.at(entries, bytes);
         };
         let snapshot = Snapshot::open(&directory.snapshot, &disk, began, &mut see)
             .map_err(|error| OpenError::snapshot(&directory.snapshot, error))?;
         let (covered, snapshot) = (snapshot.covered(), Arc::new(snapshot));
-        let mut progress = Progress::of("reading the journal", &options.clock);
-        let replayed = replay::replay(&directory.journal, covered, |records| progress.at(records))?;
+        let mut progress = Progress::of("reading the journal", 0, clock, loading);
+        let replayed = replay::replay(&directory.journal, covered, |records| progress.at(records, 0))?;
         report(&replayed, snapshot.entries(), began, options.clock.now());
         let rounds =
             Rounds { snapshot, disk, journal: directory.journal.clone(), clock: options.clock.clone() };
@@ -211,7 +219,14 @@ fn start(
             }
         }
     })?;
-    Ok(EmbeddedStore::new(to_writer, snapshot, health, options.clock.clone()))
+    Ok(EmbeddedStore {
+        writer: to_writer,
+        snapshot,
+        health,
+        clock: options.clock.clone(),
+        loading: options.loading.clone(),
+        closed: OnceCell::new(),
+    })
 }
 
 fn snapshot_thread(

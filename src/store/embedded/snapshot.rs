@@ -28,7 +28,7 @@ use crate::domain::Timestamp;
 use crate::store::{Key, Kind};
 
 pub(super) use self::apply::{PAUSE, Round};
-pub(super) use self::chain::last_segment_in;
+pub(super) use self::chain::{bytes_in, last_segment_in};
 pub(super) use self::format::{EMPTY_LAYER_BYTES, Entry};
 pub(super) use self::merged::Merged;
 pub(super) use self::write::LayerWriter;
@@ -158,6 +158,11 @@ impl Snapshot {
     /// How many entries it has, those included that newer ones replace.
     pub(super) fn entries(&self) -> u64 {
         self.layers().iter().map(|layer| layer.entries).sum()
+    }
+
+    /// How many keys of this kind it has: no more than that, and about so many if few of its entries are replaced.
+    pub(super) fn about(&self, kind: Kind) -> u64 {
+        self.layers().iter().map(|layer| layer.about(kind)).sum()
     }
 
     /// Returns when all of it is on the disk, and not in a cache only, and what it has no use for is gone.

@@ -57,6 +57,14 @@ pub(super) fn look(directory: &Path) -> Result<Found, SnapshotError> {
     Ok(Found { layers, left_over })
 }
 
+/// How many bytes the layers in a directory have, those that are left over included. As far as the file system says:
+/// it is for those who wait.
+pub(in crate::store::embedded) fn bytes_in(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let layers = entries.filter(|entry| entry.file_name().to_str().and_then(last_segment_in).is_some());
+    layers.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
 /// The last segment of the layer that a file of the snapshot's directory is named after, if it is a layer's name.
 pub(in crate::store::embedded) fn last_segment_in(file_name: &str) -> Option<u64> {
     let range = file_name.strip_suffix(FINISHED)?.strip_suffix('.')?;

@@ -101,6 +101,11 @@ pub(in crate::store::embedded) struct Entry {
 }
 
 impl Entry {
+    /// How many bytes it takes.
+    pub(in crate::store::embedded) fn bytes(&self) -> u64 {
+        entry_bytes(self.put.as_ref())
+    }
+
     /// The record, if there is one and it still matters at `now`.
     pub(in crate::store::embedded) fn alive_at(&self, now: Timestamp) -> Option<&Bytes> {
         self.put.as_ref().filter(|_| now < self.gc_after)

@@ -127,6 +127,12 @@ impl Layer {
         Ok(entries.binary_search_by_key(key, |entry| entry.key).ok().map(|index| entries[index].clone()))
     }
 
+    /// How many of its entries are of this kind, to a few hundred.
+    pub(super) fn about(&self, kind: Kind) -> u64 {
+        let blocks = self.blocks.iter().filter(|block| block.first.kind == kind).count() as u64;
+        (self.entries * blocks).checked_div(self.blocks.len() as u64).unwrap_or(0)
+    }
+
     /// How far the journal is covered by it and those before it.
     pub(super) fn covered(&self) -> Covered {
         self.header.covered
