@@ -121,7 +121,11 @@ async fn connect(options: &Options, parts: &Parts, twilio: &Twilio) -> Result<Dr
     Driver::connect(parts, twilio, kind, (options.connections, options.seed)).await
 }
 
-/// The real thing, as an operator starts it, with its settings at their defaults but for those given.
+/// Numbers that may come in one run: so many that no run meets the limit.
+const MAY_COME: u64 = 40_000_000;
+
+/// The real thing, as an operator starts it, with its settings at their defaults but for those given, and for the limit
+/// on numbers, which a fast server would reach within a minute.
 pub fn onceward(options: &Options, home: &Path, twilio: &Twilio) -> Command {
     let mut command = Command::new(&options.program);
     command
@@ -132,6 +136,7 @@ pub fn onceward(options: &Options, home: &Path, twilio: &Twilio) -> Command {
         .env("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
         .env("TWILIO_PHONE_NUMBER", SENDER)
         .env("TWILIO_BASE_URL", twilio.base_url())
+        .env("ONCEWARD_MAX_NUMBERS", (options.live_numbers + MAY_COME).to_string())
         .envs(options.environment.iter().map(|(name, value)| (name, value)));
     command
 }

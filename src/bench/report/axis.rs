@@ -44,8 +44,12 @@ impl Axis {
 
     /// A rate from 0, in millions or billions if it is so high that whole numbers would not fit.
     pub fn rate(title: &str, most: f64) -> Self {
-        let units = [(1.0, ""), (1e6, "million "), (1e9, "billion ")];
-        let (size, name) = units.iter().rev().find(|(size, _)| most >= *size).copied().unwrap_or((1.0, ""));
+        // Marks of a million and more would not fit beside the plot.
+        let (size, name) = match most {
+            most if most < 5e5 => (1.0, ""),
+            most if most < 5e8 => (1e6, "million "),
+            _ => (1e9, "billion "),
+        };
         Self::even_in(&format!("{name}{title}"), most, size)
     }
 
@@ -68,20 +72,26 @@ impl Axis {
 
     /// Microseconds on a scale of factors, from a round time to a round time.
     pub fn times(title: &str, least: f64, most: f64) -> Self {
-        let low = round_below(least.max(SHORTEST_US));
+        let mut low = round_below(least.max(SHORTEST_US));
         let high = round_below(most.max(low));
-        let high =
-            steps_from(high).find(|step| *step >= most * 0.999 && *step > low * 1.01).unwrap_or(high * 10.0);
+        let above = |step: &f64| *step >= most * 0.999 && *step > low * 1.01;
+        let mut high = steps_from(high).find(above).unwrap_or(high * 10.0);
+        let leading: &[f64] = if high / low <= 1_000.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        if leading.len() == 1 {
+            low = 10_f64.powf(low.log10().floor());
+            high = 10_f64.powf((high.log10() - 1e-9).ceil());
+        }
         let decades = (high / low).log10();
-        let leading: &[f64] = if decades <= 3.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         #[expect(clippy::cast_possible_truncation, reason = "logarithms of finite numbers are small")]
-        let (from, to, every) = (
-            low.log10().floor() as i32,
-            high.log10().ceil() as i32,
-            (decades / 6.0).ceil().max(1.0) as usize,
-        );
-        let values =
-            (from..=to).step_by(every).flat_map(|power| leading.iter().map(move |l| l * 10_f64.powi(power)));
+        let (from, to) = ((low.log10() + 1e-9).floor() as i32, high.log10().ceil() as i32);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 1 to about a hundred"
+        )]
+        let every = (decades / 6.0).ceil().max(1.0) as usize;
+        let powers = (from..=to).step_by(every);
+        let values = powers.flat_map(|power| leading.iter().map(move |lead| lead * 10_f64.powi(power)));
         let inside = values.filter(|value| *value >= low * 0.999 && *value <= high * 1.001);
         let marks = inside.map(|at| Mark { at, label: round_time(at) }).collect();
         Self { title: title.to_owned(), marks, scale: Scale::Log, low, high }
@@ -186,7 +196,8 @@ mod tests {
     fn an_axis_of_factors_goes_from_round_time_to_round_time() {
         assert_eq!(labels(&Axis::times("", 830.0, 3_400.0)), ["500 us", "1 ms", "2 ms", "5 ms"]);
         assert_eq!(labels(&Axis::times("", 1_000.0, 1_000.0)), ["1 ms", "2 ms"]);
-        let long = Axis::times("", 12.0, 6e6);
+        // So wide that there is room for powers of ten only, and then it begins and ends with one.
+        let long = Axis::times("", 12.0, 3e6);
         assert_eq!(labels(&long), ["10 us", "100 us", "1 ms", "10 ms", "100 ms", "1 s", "10 s"]);
         assert!((long.place(10_000.0) - 0.5).abs() < 1e-9);
     }

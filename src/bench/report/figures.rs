@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn ratios_say_how_many_times() {
-        assert_eq!([0.001, 0.384, 1.0, 3.14, 120.4].map(ratio), ["<0.01x", "0.38x", "1.00x", "3.1x", "120x"]);
+        assert_eq!([0.001, 0.384, 1.0, 3.12, 120.4].map(ratio), ["<0.01x", "0.38x", "1.00x", "3.1x", "120x"]);
     }
 
     #[test]

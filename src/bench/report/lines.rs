@@ -19,7 +19,10 @@ pub(super) struct Line {
     pub ratios: Vec<String>,
 }
 
-const METRICS: [(Metric, &str, fn(f64) -> String); 8] = [
+/// A figure, its label, and how it is written.
+type Shown = (Metric, &'static str, fn(f64) -> String);
+
+const METRICS: [Shown; 8] = [
     (Metric::RequestsPerS, "requests/s", rate),
     (Metric::CpuUsPerRequest, "CPU per request", time),
     (Metric::P50Us, "p50", time),
@@ -68,17 +71,15 @@ fn section(title: String, summary: &Summary, kind: Option<&str>) -> Section {
         let ready = summary.servers.iter().map(|server| server.ready_ms.map(|ms| time(ms * 1e3))).collect();
         lines.push(counted("start to ready", or_missing(ready), summary));
     }
-    let counts: [(&str, fn(&Part) -> u64); 3] = [
-        ("answers", |part| part.answers),
-        ("refused (429, 503)", |part| part.refused),
-        ("unexpected", |part| part.unexpected),
-    ];
-    for (label, of) in counts {
+    let mut add = |label, of: fn(&Part) -> u64, always: bool| {
         let counts: Vec<u64> = parts.iter().map(|part| part.map_or(0, of)).collect();
-        if label == "answers" || counts.iter().any(|count| *count > 0) {
+        if always || counts.iter().any(|count| *count > 0) {
             lines.push(counted(label, counts.into_iter().map(count).collect(), summary));
         }
-    }
+    };
+    add("answers", |part| part.answers, true);
+    add("refused (429, 503)", |part| part.refused, false);
+    add("unexpected", |part| part.unexpected, false);
     Section { title, lines }
 }
 

@@ -14,16 +14,19 @@ pub(super) const LOOKS: usize = 6;
 /// The size that coordinates are in. Small, so that text keeps a readable size where the plot is scaled down to a
 /// telephone's width.
 const WIDTH: f64 = 460.0;
-const HEIGHT: f64 = 290.0;
+const HEIGHT: f64 = 300.0;
 
 /// Room around the lines for marks and titles.
 const LEFT: f64 = 66.0;
-const RIGHT: f64 = 16.0;
-const TOP: f64 = 12.0;
+const RIGHT: f64 = 26.0;
+const TOP: f64 = 32.0;
 const BOTTOM: f64 = 50.0;
 
 /// Markers on a line: enough to tell it from others, too few to hide it.
 const MARKERS: usize = 8;
+
+/// About the width of a marker; two on one line keep that distance.
+const MARKER: f64 = 10.0;
 
 /// About the width of a character of a mark; for the decision which labels have room, so a little too much is right.
 const CHARACTER: f64 = 8.5;
@@ -148,10 +151,13 @@ fn markers(server: usize, pieces: &[Vec<(f64, f64)>], (index, many): (usize, usi
     let offset = every * (2 * index + 1) / (2 * many);
     let mut seen = 0;
     let mut drawn = String::new();
+    let mut last = f64::NEG_INFINITY;
     for piece in pieces {
-        for point in piece {
-            if seen % every == offset % every || piece.len() == 1 {
-                drawn += &marker(server, *point);
+        for (x, y) in piece.iter().copied() {
+            let chosen = seen % every == offset % every && x - last >= MARKER;
+            if chosen || piece.len() == 1 {
+                drawn += &marker(server, (x, y));
+                last = x;
             }
             seen += 1;
         }

@@ -57,7 +57,7 @@ fn odd_results() -> Vec<(&'static str, Results)> {
             results.servers.extend(more);
         }),
         change("long names", |results| {
-            results.servers[1].name = "https://a-long-name.example:8443/".repeat(9)
+            results.servers[1].name = "https://a-long-name.example:8443/".repeat(9);
         }),
     ]
 }
@@ -298,36 +298,4 @@ fn the_page_warns_first() {
     assert!(at("the load could not keep its rate") < at("<dt>Plan"));
     assert!(table(&results).contains("WARNING: the load could not keep its rate"));
     assert!(!html(&three_servers(1, 5)).contains("id=\"warnings\""));
-}
-
-#[test]
-fn dump_pages() {
-    let dir = std::env::var("DUMP").unwrap();
-    fs::write(format!("{dir}/three.html"), html(&three_servers(5, 60))).unwrap();
-    let mut one = three_servers(5, 60);
-    one.servers.truncate(1);
-    one.servers[0].windows[2].samples.clear();
-    one.servers[0].windows[2].latency = latency(0, 0.0);
-    fs::write(format!("{dir}/one.html"), html(&one)).unwrap();
-    let mut hard = three_servers(3, 40);
-    hard.plan.rate = Some(1_000_000);
-    hard.warnings.push("The load left 3 % of its requests later than planned: the machine was too busy for 1,000,000 requests/s. Lower the rate.".into());
-    hard.servers[1].name = "https://<b>verify</b>.staging.example.com:8443/api?a=1&b=2".into();
-    let more = hard.servers.clone();
-    hard.servers.extend(more);
-    for (i, s) in hard.servers.iter_mut().enumerate() {
-        for w in &mut s.windows {
-            w.kinds[0].refused = 12_345;
-            w.latency.count = 1_000_000 * (i as u64 + 1);
-            for x in &mut w.samples {
-                x.requests_per_s *= 30.0 * (i as f64 + 1.0);
-            }
-        }
-    }
-    hard.servers[3].windows[1].samples[10].p99_us = Some(5e6);
-    fs::write(format!("{dir}/hard.html"), html(&hard)).unwrap();
-    let mut empty = three_servers(2, 5);
-    empty.servers.iter_mut().for_each(|s| s.windows.clear());
-    fs::write(format!("{dir}/empty.html"), html(&empty)).unwrap();
-    println!("{}", table(&hard));
 }
