@@ -10,6 +10,7 @@ mod hang;
 mod live;
 mod million;
 mod overload;
+mod smoke;
 mod soak;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,6 +40,9 @@ const ONLY_FOR_BENCH: [&str; 9] =
 struct Arguments {
     #[command(flatten)]
     bench: BenchArgs,
+    /// A short run beside the ceiling, whose ratios must keep generous limits: what `scripts/bench-smoke` does.
+    #[arg(long, help_heading = "Modes", conflicts_with_all = ["provider_hangs", "soak", "million", "beside_numbers", "json", "rate", "connections", "seconds", "rounds"], conflicts_with_all = ONLY_FOR_BENCH)]
+    smoke: bool,
     /// Measure checks while the provider hangs instead, against checks while it does not.
     #[arg(long, help_heading = "Modes", conflicts_with_all = ["seconds", "json", "rate"], conflicts_with_all = ONLY_FOR_BENCH)]
     provider_hangs: bool,
@@ -92,6 +96,10 @@ fn main() -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    if arguments.smoke {
+        let program = Path::new(env!("CARGO_BIN_EXE_onceward"));
+        return ExitCode::from(u8::from(!runtime.block_on(smoke::measure(program, arguments.disk()))));
+    }
     if arguments.provider_hangs {
         runtime.block_on(hang::measure(&arguments)).print();
     } else if runtime.block_on(overload::measure(&arguments)) {

@@ -68,7 +68,8 @@ impl Flusher {
         written
     }
 
-    /// Forgets what is too old or too much, a batch at a time. Says whether there was some.
+    /// Forgets what is too old or too much, a batch at a time. Says whether there is more: a batch that is not full was the
+    /// last. Under load something is always too much a moment later; that waits for the next time, or this would never end.
     pub(super) async fn forget(&mut self, around: &Inner, now: Timestamp) -> Result<bool, StoreError> {
         let forgotten = {
             let mut state = around.state();
@@ -84,6 +85,7 @@ impl Flusher {
         if batch.is_empty() {
             return Ok(false);
         }
+        let was_full = batch.len() == BATCH;
         let removal = |key: &TrackKey, expect| Write { key: key_of(*key), expect, put: None, gc_after: now };
         let writes = batch.iter().map(|key| removal(key, SOME_REVISION)).collect();
         let removed = cas_or_again(around, writes, |index, revision| {
@@ -94,7 +96,7 @@ impl Flusher {
             self.remove(batch);
         }
         self.say_how_it_went(&removed);
-        removed.map(|()| true)
+        removed.map(|()| was_full)
     }
 
     fn take(around: &Inner) -> Vec<Job> {

@@ -30,7 +30,7 @@ fn expect_sound(window: &Window, kinds: &[&str]) {
     assert!(window.latency.count > 0);
     let times: Vec<f64> = window.latency.percentiles.iter().map(|(_, time)| *time).collect();
     assert!(times.is_sorted() && times.iter().all(|time| *time <= window.latency.max_us));
-    assert!(window.lasted_s >= 1.0);
+    assert!(window.lasted_s > 0.0);
     assert!(!window.samples.is_empty());
 }
 

@@ -106,3 +106,24 @@ async fn removals_that_fail_are_made_later() {
     world.tracker.flush().await.expect("removed");
     assert!(world.store.snapshot().is_empty());
 }
+
+#[tokio::test]
+async fn what_becomes_too_much_while_something_is_forgotten_waits_for_the_next_time() {
+    const ONE_BATCH: u64 = 256;
+    let world = World::keeping(10).await;
+    for track in 0..10 + ONE_BATCH + 5 {
+        world.sent(track);
+    }
+    let inner = &world.tracker.inner;
+    while !inner.state().pending.is_empty() {
+        inner.flusher.lock().await.write_batch(inner).await.expect("written");
+    }
+    let mut flusher = inner.flusher.lock().await;
+    assert!(flusher.forget(inner, world.now()).await.expect("forgotten"), "a full batch: there may be more");
+    assert!(!flusher.forget(inner, world.now()).await.expect("forgotten"), "five were left");
+    world.sent(1_000);
+    assert!(
+        !flusher.forget(inner, world.now()).await.expect("forgotten"),
+        "one at a time would go on for ever"
+    );
+}
