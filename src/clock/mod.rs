@@ -3,6 +3,7 @@
 //! Everything else is handed a [`Clock`] or a [`Timestamp`], so a test decides what time it is.
 //! `docs/decisions/0010-clock.md` says what happens when the machine's clock is wrong or is set.
 
+mod alarm;
 mod engine;
 mod machine;
 mod manual;
@@ -10,6 +11,7 @@ mod system;
 
 use crate::domain::Timestamp;
 
+pub use alarm::Alarm;
 pub use engine::EngineClock;
 pub use machine::{BootId, Machine};
 pub use manual::ManualClock;

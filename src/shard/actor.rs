@@ -9,6 +9,7 @@ use super::core::Core;
 use super::message::Message;
 use super::surroundings::Surroundings;
 use super::{ask, dispatch};
+use crate::clock::Alarm;
 use crate::store::Write;
 
 /// Numbers looked at by one step of the sweep.
@@ -23,6 +24,7 @@ pub struct ShardActor;
 pub struct ShardState {
     core: Core,
     around: Arc<Surroundings>,
+    alarm: Option<Alarm>,
 }
 
 impl Actor for ShardActor {
@@ -33,10 +35,15 @@ impl Actor for ShardActor {
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
-        (core, around): Self::Arguments,
+        (mut core, around): Self::Arguments,
     ) -> Result<ShardState, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || Message::Sweep);
-        Ok(ShardState { core, around })
+        // Without one no batch waits for company, and all goes on a little dearer.
+        let alarm = Alarm::new().inspect_err(|error| tracing::debug!(%error, "no timer for a shard")).ok();
+        if alarm.is_some() {
+            core.may_gather();
+        }
+        Ok(ShardState { core, around, alarm })
     }
 
     async fn handle(
@@ -45,7 +52,7 @@ impl Actor for ShardActor {
         message: Message,
         state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
-        let ShardState { core, around } = state;
+        let ShardState { core, around, alarm } = state;
         let now = around.clock.now();
         match message {
             Message::Command(command) => core.submit(command, now),
@@ -56,6 +63,7 @@ impl Actor for ShardActor {
             Message::Live(key, track, reply) => {
                 let _ = reply.send(core.live_of(&key, track, now));
             }
+            Message::Gathered => core.gathered(now),
             Message::Sweep => {
                 core.sweep(SWEEP_STEP, now);
             }
@@ -70,7 +78,14 @@ impl Actor for ShardActor {
             around.delivery.note_check(note.key, note.status);
         }
         if let Some(writes) = core.take_commit() {
-            tokio::spawn(commit(writes, Arc::clone(around), myself));
+            tokio::spawn(commit(writes, Arc::clone(around), myself.clone()));
+        }
+        if let (Some(wait), Some(alarm)) = (core.take_wait(), alarm) {
+            let alarm = alarm.clone();
+            tokio::spawn(async move {
+                alarm.ring_in(wait).await;
+                let _ = myself.cast(Message::Gathered);
+            });
         }
         Ok(())
     }

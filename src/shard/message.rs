@@ -17,6 +17,8 @@ pub enum Message {
     IsUsable(NumberKey, Salt, oneshot::Sender<bool>),
     /// What is the code made from that is out for the verification with this track?
     Live(NumberKey, u64, oneshot::Sender<Option<Verification>>),
+    /// The moment in which a batch waits for company is over.
+    Gathered,
     /// Time for a step of the sweep.
     Sweep,
 }

@@ -41,7 +41,7 @@ impl Core {
     /// Decides what is waiting, and asks for a commit if anything has to be durable. Decisions that need
     /// none leave at once; one of them may leave a report behind, which is decided in the next round.
     pub(super) fn begin_batch(&mut self, now: Timestamp) {
-        while !self.waiting.is_empty() && self.in_flight.is_none() {
+        while !self.waiting.is_empty() && self.in_flight.is_none() && !self.gathering.is_on() {
             let mut steps = IndexMap::with_capacity(self.waiting.len());
             let mut reserved = Reserved::nothing_in(self.table.room().clone());
             let commands = self.decide_waiting(&mut steps, &mut reserved, now);

@@ -5,12 +5,14 @@
 //! no I/O and no clock in here, so a simulation drives the same code that serves.
 
 mod batch;
+mod gather;
 mod heard;
 mod leave;
 mod load;
 mod parking;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use indexmap::IndexSet;
 
@@ -25,6 +27,7 @@ use crate::engine::{NumberState, Salt, Verification};
 use crate::store::{Outcome, Revision, StoreError, Write};
 
 use batch::{Batch, Step};
+use gather::Gathering;
 use heard::Heard;
 use load::Loads;
 use parking::Parking;
@@ -43,6 +46,7 @@ pub struct Core {
     commands_per_number: usize,
     waiting: Vec<Command>,
     in_flight: Option<Batch>,
+    gathering: Gathering,
     loads: Loads,
     /// Commands that wait for a check of their number that is being asked.
     parking: Parking,
@@ -66,6 +70,7 @@ impl Core {
             commands_per_number,
             waiting: Vec::new(),
             in_flight: None,
+            gathering: Gathering::default(),
             loads: Loads::default(),
             parking: Parking::default(),
             unsettled: HashSet::new(),
@@ -90,7 +95,10 @@ impl Core {
             return;
         }
         let alone = self.loads.add(&command);
-        if self.in_flight.is_some() && alone && self.rests_on_durable_state(&command, now) {
+        if (self.in_flight.is_some() || self.gathering.is_on())
+            && alone
+            && self.rests_on_durable_state(&command, now)
+        {
             let key = command.key;
             let state = self.table.entry(&key).state;
             match self.judge.decide(&mut command, state, self.heard.of(&key), now) {
@@ -153,6 +161,9 @@ impl Core {
         };
         let conflicted = self.apply(&written, outcomes, &mut reserved);
         drop(reserved);
+        if conflicted.is_empty() {
+            self.gathering.after(commands.len());
+        }
         let mut again = Vec::new();
         for mut command in commands {
             if !conflicted.contains(&command.key) {
@@ -171,6 +182,24 @@ impl Core {
         }
         again.append(&mut self.waiting);
         self.waiting = again;
+        self.begin_batch(now);
+    }
+
+    /// From now on a batch may wait a moment for company. Whoever says so asks [`Core::take_wait`] and calls
+    /// [`Core::gathered`] when that is over.
+    pub const fn may_gather(&mut self) {
+        self.gathering.allow();
+    }
+
+    /// How long the next batch is to wait.
+    pub const fn take_wait(&mut self) -> Option<Duration> {
+        self.gathering.take()
+    }
+
+    /// The wait is over.
+    pub fn gathered(&mut self, clock: Timestamp) {
+        let now = self.tick(clock);
+        self.gathering.end();
         self.begin_batch(now);
     }
 
@@ -278,6 +307,8 @@ impl Core {
             self.heard.forget(key);
         });
         self.call_up(now);
+        // No batch waits for longer than this, should nobody have called.
+        self.gathering.end();
         self.begin_batch(now);
         freed
     }

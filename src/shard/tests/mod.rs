@@ -3,6 +3,7 @@
 mod actors;
 mod core_rules;
 mod follow_ups;
+mod gathering;
 mod held_core;
 mod holders;
 mod planned_core;

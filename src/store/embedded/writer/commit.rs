@@ -1,7 +1,6 @@
 //! Batches: joined, written, answered.
 
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use super::super::frame::{FRAME_OVERHEAD, FrameKind};
 use super::super::journal::{AppendError, Room};
@@ -15,16 +14,6 @@ const JOINED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Nor does a frame of joined batches take more than this part of a segment.
 const FRAMES_PER_SEGMENT: u64 = 4;
-
-/// A commit costs four times as much processor time as a request, however little it carries. Under load it waits a moment for
-/// more to carry: so long for each record of the last frame. Whoever is alone waits for nobody.
-const PAUSE_PER_RECORD: Duration = Duration::from_micros(10);
-
-/// A shorter pause than this would not be worth a timer.
-const SHORTEST_PAUSE: Duration = Duration::from_micros(40);
-
-/// Longer ones make commits hardly any cheaper, and answers later.
-const LONGEST_PAUSE: Duration = Duration::from_micros(400);
 
 /// How many bytes of batches are joined, in segments of this size.
 pub(super) fn joined_bytes(segment_bytes: u64) -> usize {
@@ -42,16 +31,6 @@ impl Writer {
             }
         }
         None
-    }
-
-    /// Waits for company if the last frame had some. Says whether it did.
-    pub(super) fn pause(&self) -> bool {
-        let pause = pause_after(self.last_joined);
-        let pauses = !pause.is_zero() && self.closing.is_none();
-        if pauses {
-            std::thread::sleep(pause);
-        }
-        pauses
     }
 
     /// Takes a batch, if there is a place for it.
@@ -173,7 +152,6 @@ impl Writer {
         }
         match self.append(&batches) {
             Ok(sequence) => {
-                self.last_joined = batches.iter().map(|batch| batch.writes.len()).sum();
                 for batch in batches {
                     self.written(batch, sequence);
                 }
@@ -218,29 +196,7 @@ impl Writer {
     }
 }
 
-/// How long the next commit waits for company when the last one carried so many records.
-fn pause_after(records: usize) -> Duration {
-    let records = u32::try_from(records).unwrap_or(u32::MAX);
-    let pause = PAUSE_PER_RECORD.saturating_mul(records).min(LONGEST_PAUSE);
-    if pause < SHORTEST_PAUSE { Duration::ZERO } else { pause }
-}
-
 /// Nothing of the batch is, or will be, on the disk.
 pub(super) fn refuse(batch: Batch, reason: &str) {
     let _ = batch.reply.send(Err(StoreError::Unavailable(reason.into())));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_is_alone_waits_for_nobody_and_a_crowd_for_a_moment() {
-        assert_eq!(pause_after(0), Duration::ZERO);
-        assert_eq!(pause_after(1), Duration::ZERO);
-        assert_eq!(pause_after(3), Duration::ZERO);
-        assert_eq!(pause_after(4), Duration::from_micros(40));
-        assert_eq!(pause_after(12), Duration::from_micros(120));
-        assert_eq!(pause_after(usize::MAX), LONGEST_PAUSE);
-    }
 }

@@ -74,8 +74,6 @@ pub(super) struct Writer {
     probe_wanted: bool,
     /// How often the journal is tried while it is in trouble.
     probe_every: Duration,
-    /// How many records the last frame had.
-    last_joined: usize,
 }
 
 impl Writer {
@@ -106,7 +104,6 @@ impl Writer {
             closing: None,
             probe_wanted: false,
             probe_every: settings.probe_every,
-            last_joined: 0,
         }
     }
 
@@ -119,9 +116,6 @@ impl Writer {
                 Message::Commit(batch) => {
                     self.accept(batch);
                     deferred = self.accept_what_waits(messages);
-                    if deferred.is_none() && self.pause() {
-                        deferred = self.accept_what_waits(messages);
-                    }
                     self.write_waiting();
                 }
                 other => self.handle(other),
