@@ -19,6 +19,10 @@ use super::request_id;
 /// the next try would fail as well until one is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// After so many connections whoever asks on others has a turn. A thousand that come at the same moment would
+/// otherwise be taken in first, more than a hundred at a time.
+const ACCEPTED_AT_ONCE: u64 = 8;
+
 /// Connections beyond the limit that are being told so. More are closed without a word.
 const TURNED_AWAY: usize = 64;
 
@@ -40,7 +44,12 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
             }
             Some(ended) = front.turned_away.join_next() => log_panic(ended),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _peer)) => front.admit(stream),
+                Ok((stream, _peer)) => {
+                    front.admit(stream);
+                    if front.accepted.is_multiple_of(ACCEPTED_AT_ONCE) {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Err(error) => {
                     if front.trouble.note(&error) {
                         tokio::select! {
