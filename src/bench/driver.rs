@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::answers::{Expect, Verdict, judge, masked};
 use super::drive::{self, Carrier, Pace};
@@ -109,7 +109,8 @@ impl Driver {
     pub async fn probe(&self) -> Result<(), String> {
         let Some(client) = self.clients.first() else { return Ok(()) };
         let mut talker = client.talker.lock().await;
-        let (status, body) = talker.wire.exchange(Route::Send, send_body(NOBODYS)).await?;
+        let asking = talker.wire.exchange(Route::Send, send_body(NOBODYS));
+        let (status, body) = timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(silent()))?;
         let said = || format!("{status} {}", masked(&String::from_utf8_lossy(&body)));
         match judge(talker.wire.answers, Expect::Sent, NOBODYS, status, &body) {
             Verdict::Expected(_) if talker.wire.twilio.take_code(NOBODYS).is_some() => Ok(()),
@@ -180,7 +181,8 @@ impl Driver {
             busy.spawn(async move {
                 let mut talker = client.talker.lock().await;
                 for digits in talker.script.begin_window() {
-                    talker.wire.lock(digits).await?;
+                    let locking = talker.wire.lock(digits);
+                    timeout(PATIENCE, locking).await.unwrap_or_else(|_| Err(silent()))?;
                 }
                 Ok(())
             });
@@ -272,6 +274,10 @@ impl Carrier for Wire {
     }
 }
 
+fn silent() -> String {
+    format!("does not answer within {} s", PATIENCE.as_secs())
+}
+
 /// Looks once a second.
 struct Sampler<'a> {
     tally: &'a Tally,
@@ -318,5 +324,26 @@ impl<'a> Sampler<'a> {
             self.sample();
         }
         self.samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_not_waited_for_without_end() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let parts = Parts::of(silent.local_addr().unwrap());
+        let twilio = Twilio::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let kind = (Workload::Locked, Answers::Documented);
+        let connect = || Driver::connect(&parts, &twilio, kind, (1, 1));
+        let driver = connect().await.unwrap();
+        assert_eq!(driver.probe().await.unwrap_err(), "does not answer within 30 s");
+        let driver = connect().await.unwrap();
+        let window = driver.window(Duration::from_secs(1), None, None, |_| ());
+        assert!(window.await.err().unwrap().to_string().ends_with("does not answer within 30 s"));
     }
 }

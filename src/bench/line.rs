@@ -5,12 +5,18 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+/// The longest answer that is read. One of the contract has a few hundred bytes, and whoever is driven may be anybody.
+const LONGEST_ANSWER: usize = 1024 * 1024;
+
+/// Why there is no answer.
+type NoAnswer = Box<dyn std::error::Error + Send + Sync>;
 
 /// The parts of a request that are the same each time, made once.
 #[derive(Debug, Clone)]
@@ -71,8 +77,8 @@ impl Line {
     ///
     /// # Errors
     ///
-    /// The server hung up, or what it said is not HTTP.
-    pub async fn ask(&mut self, route: Route, body: Bytes) -> Result<(StatusCode, Bytes), hyper::Error> {
+    /// The server hung up, or what it said is not HTTP, or does not end.
+    pub async fn ask(&mut self, route: Route, body: Bytes) -> Result<(StatusCode, Bytes), NoAnswer> {
         let uri = match route {
             Route::Send => &self.parts.send,
             Route::Check => &self.parts.check,
@@ -86,11 +92,7 @@ impl Line {
     /// # Errors
     ///
     /// As for [`Line::ask`].
-    pub async fn ask_at(
-        &mut self,
-        path: &'static str,
-        body: Bytes,
-    ) -> Result<(StatusCode, Bytes), hyper::Error> {
+    pub async fn ask_at(&mut self, path: &'static str, body: Bytes) -> Result<(StatusCode, Bytes), NoAnswer> {
         self.exchange(Method::POST, Uri::from_static(path), body).await
     }
 
@@ -99,7 +101,7 @@ impl Line {
     /// # Errors
     ///
     /// As for [`Line::ask`].
-    pub async fn look_at(&mut self, path: &'static str) -> Result<(StatusCode, Bytes), hyper::Error> {
+    pub async fn look_at(&mut self, path: &'static str) -> Result<(StatusCode, Bytes), NoAnswer> {
         self.exchange(Method::GET, Uri::from_static(path), Bytes::new()).await
     }
 
@@ -108,7 +110,7 @@ impl Line {
         method: Method,
         uri: Uri,
         body: Bytes,
-    ) -> Result<(StatusCode, Bytes), hyper::Error> {
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -118,7 +120,7 @@ impl Line {
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
+        let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await?.to_bytes();
         Ok((status, body))
     }
 }
@@ -136,4 +138,31 @@ pub fn check_body(digits: u64, code: &str) -> Bytes {
     let mut body = String::with_capacity(80);
     let _ = write!(body, r#"{{"user":{{"phoneNumber":"+{digits}"}},"code":"{code}"}}"#);
     Bytes::from(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_end_is_not_collected_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let parts = Parts::of(listener.local_addr().unwrap());
+        let endless = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            let (part, mut said) = (vec![b'a'; 64 * 1024], 0);
+            while said < 64 * LONGEST_ANSWER && stream.write_all(&part).await.is_ok() {
+                said += part.len();
+            }
+            said
+        });
+        let mut line = Line::open(&parts).await.unwrap();
+        assert!(line.ask(Route::Send, Bytes::new()).await.is_err());
+        drop(line);
+        assert!(endless.await.unwrap() < 64 * LONGEST_ANSWER);
+    }
 }

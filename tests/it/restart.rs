@@ -36,6 +36,14 @@ async fn a_lockout_survives_many_restarts_of_both_kinds() {
 }
 
 #[tokio::test]
+async fn with_as_many_shards_as_may_be_the_server_starts_and_finds_everything() {
+    let world = World::with([("shards", json!(1024))]).await;
+    let before = Before::prepare(&world).await;
+    let (world, _) = world.restart().await;
+    before.still_holds(&world).await;
+}
+
+#[tokio::test]
 async fn a_count_goes_on_across_kills() {
     let mut world = World::new().await;
     let (number, code) = world.number_with_code().await;

@@ -22,6 +22,10 @@ const LIVE_NUMBERS_LAST: Duration = Duration::from_secs(20 * 60);
 /// Codes live 30 s by default. A connection of an open loop that asks less often lets them expire in the middle.
 const SECONDS_BETWEEN_REQUESTS: u32 = 20;
 
+/// Variables that say through whom messages go. Those of a bench go to its double and to nobody else, wherever it is
+/// started: beside an operator's own server it would send thousands of messages to strangers.
+const NAME_GATEWAYS: [&str; 2] = ["ONCEWARD_OTP_SMS_PROVIDER", "ONCEWARD_HTTP_GATEWAY"];
+
 /// What `--help` says after the options.
 pub const MORE: &str = "\
 Workloads:
@@ -37,7 +41,8 @@ and shown, and makes the exit code 1.
 
 Servers in a run take turns, window by window. The first is what the others are
 compared with: a server of this program's own, in a directory that is removed at the
-end, or the one that --target names. Variables ONCEWARD_.. reach a server of our own.
+end, or the one that --target names. Variables ONCEWARD_.. reach a server of our own,
+but for those that name gateways: its messages go to the double of Twilio.
 
 A closed loop (without --rate) drives a server as fast as it answers: good for its
 throughput and its CPU time per request. An open loop (--rate) asks at fixed moments
@@ -200,7 +205,9 @@ impl BenchArgs {
             return Err("--json and --html name the same file".into());
         }
         let files = Files { json: self.json.clone(), html: self.html.clone() };
-        let ours = |(name, _): &(String, String)| starts_onceward && name.starts_with("ONCEWARD_");
+        let ours = |(name, _): &(String, String)| {
+            starts_onceward && name.starts_with("ONCEWARD_") && !NAME_GATEWAYS.contains(&name.as_str())
+        };
         let options = Options {
             workload: self.workload,
             answers: self.answers,

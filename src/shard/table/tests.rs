@@ -191,3 +191,50 @@ fn what_is_beyond_the_range_of_a_line_is_known_as_exactly() {
     assert_eq!(table.entries.elsewhere(), 0);
     assert_eq!([1, 2].map(|i| table.entry(&key(i))), [locked_until(1), Entry::UNKNOWN]);
 }
+
+#[test]
+fn with_many_numbers_that_come_and_go_in_waves_nothing_is_lost_or_mixed_up() {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+    const NOW: u64 = 1 << 47;
+    let mut rng = StdRng::seed_from_u64(11);
+    let room = Room::new(usize::MAX);
+    let mut table = Table::within(Arc::clone(&room));
+    let mut model: HashMap<NumberKey, Entry> = HashMap::new();
+    for round in 0..300_000_u64 {
+        // Twenty thousand numbers come, most go, and so on: pieces and parts of the index grow and shrink.
+        let growing = (round / 50_000) % 2 == 0;
+        let key = key(rng.random_range(1..=20_000));
+        match rng.random_range(0..20) {
+            0..14 if growing => {
+                let until = [NOW - 1, NOW + 1, u64::MAX, 0][rng.random_range(0..4)];
+                let revision = Revision(rng.random::<u64>() >> rng.random_range(0..64));
+                let entry = Entry { revision, ..locked_until(until) };
+                table.set(key, entry);
+                model.insert(key, entry);
+            }
+            0..18 => {
+                table.set(key, Entry { state: NumberState::Fresh, revision: Revision(round) });
+                model.remove(&key);
+            }
+            18 => {
+                let over = model
+                    .get(&key)
+                    .is_some_and(|e| e.state.at(Timestamp::from_millis(NOW)) == NumberState::Fresh);
+                assert_eq!(table.forget_ended(&key, Timestamp::from_millis(NOW)), over);
+                if over {
+                    model.remove(&key);
+                }
+            }
+            _ => {
+                table.sweep(20, Timestamp::from_millis(NOW), |key| assert!(model.remove(key).is_some()));
+            }
+        }
+        assert_eq!(table.entry(&key), model.get(&key).copied().unwrap_or(Entry::UNKNOWN));
+        if round % 10_000 == 0 {
+            assert_eq!((table.numbers(), room.occupancy().held), (model.len(), model.len()));
+            assert!(model.iter().all(|(key, entry)| table.entry(key) == *entry));
+        }
+    }
+    assert!(model.iter().all(|(key, entry)| table.entry(key) == *entry));
+}

@@ -123,8 +123,12 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
 #[cfg(target_os = "linux")]
 fn links(file: &File) -> io::Result<u64> {
     use rustix::fs::{AtFlags, StatxFlags, statx};
-    let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::NLINK)?;
-    Ok(found.stx_nlink.into())
+    let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::NLINK);
+    if let Some(found) = found.ok().filter(|found| found.stx_mask & StatxFlags::NLINK.bits() != 0) {
+        return Ok(found.stx_nlink.into());
+    }
+    // Not every kernel, container and file system has an answer to this question; all have to the old one.
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -86,6 +86,21 @@ async fn a_server_that_cannot_start_says_why() {
 }
 
 #[tokio::test]
+async fn messages_go_to_the_double_whatever_gateway_the_environment_names() {
+    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = elsewhere.local_addr().expect("an address");
+    let gateway = format!(
+        r#"{{"method":"POST","url":"http://{address}/","json":{{"to":"{{to}}","text":"{{text}}"}}}}"#
+    );
+    let setup = Setup::bare().env("ONCEWARD_OTP_SMS_PROVIDER", "Http").env("ONCEWARD_HTTP_GATEWAY", gateway);
+    let (results, finished) = bench(&setup, &["--beside", "none"]).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    expect_sound(&results.servers[0].windows[0], &["send", "check, right code"]);
+    let asked = tokio::time::timeout(Duration::ZERO, elsewhere.accept()).await;
+    assert!(asked.is_err(), "somebody else was asked to send");
+}
+
+#[tokio::test]
 async fn surprises_are_counted_and_quoted_without_numbers_and_the_exit_code_tells() {
     // What the double takes for the code is another number, so that no check is right.
     let setup = Setup::bare().env("ONCEWARD_OTP_MESSAGE", "{code}, and not 0000123");
@@ -111,6 +126,13 @@ async fn a_server_that_answers_nothing_as_promised_is_not_measured() {
 
 #[tokio::test]
 async fn a_signal_ends_the_run_its_servers_and_their_data() {
+    // Whoever closes the terminal is gone, and nobody else ends the servers.
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        ends_everything(signal).await;
+    }
+}
+
+async fn ends_everything(signal: Signal) {
     let setup = Setup::bare();
     let running = setup.launch_command(["bench", "--seconds", "600", "--rounds", "100"]);
     let started = async {
@@ -119,7 +141,7 @@ async fn a_signal_ends_the_run_its_servers_and_their_data() {
         }
     };
     soon("a reference server", started).await;
-    running.signal(Signal::INT);
+    running.signal(signal);
     let finished = running.ended().await;
     assert_eq!(finished.status.code(), Some(1), "{}", finished.output);
     assert!(finished.output.contains("stopped before it was done"), "{}", finished.output);

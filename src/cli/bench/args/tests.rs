@@ -11,7 +11,13 @@ struct Program {
 fn read(arguments: &[&str]) -> Result<Options, String> {
     let all = ["bench"].iter().chain(arguments);
     let parsed = Program::try_parse_from(all).map_err(|error| error.to_string())?;
-    let environment = [("ONCEWARD_SHARDS", "1"), ("PATH", "/bin")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let environment = [
+        ("ONCEWARD_SHARDS", "1"),
+        ("ONCEWARD_OTP_SMS_PROVIDER", "Http"),
+        ("ONCEWARD_HTTP_GATEWAY", "{}"),
+        ("PATH", "/bin"),
+    ];
+    let environment = environment.map(|(k, v)| (k.to_owned(), v.to_owned()));
     let surroundings = Surroundings {
         program: PathBuf::from("onceward"),
         disk: PathBuf::from("."),

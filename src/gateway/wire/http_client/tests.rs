@@ -110,6 +110,93 @@ async fn a_handshake_that_hangs_is_given_up() {
     assert_eq!(given_up.err(), Some(NoAnswer::NotConnected("no connection within 3 s".to_owned())));
 }
 
+#[tokio::test]
+async fn one_connection_carries_many_exchanges_whatever_they_add_up_to() {
+    const EXCHANGES: usize = 40;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
+    let provider = tokio::spawn(async move {
+        // Nobody accepts a second connection.
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let body = "a".repeat(ANSWER_MAX);
+        for _ in 0..EXCHANGES {
+            read_head(&mut stream).await;
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.expect("written");
+        }
+    });
+    let client = HttpClient::for_target(&url).expect("a client");
+    const { assert!(EXCHANGES * ANSWER_MAX > bounded::ANSWER_WITH_ALL_ELSE * 8) };
+    for _ in 0..EXCHANGES {
+        let answer = client.send(request(&url)).await.expect("an answer");
+        assert_eq!(answer.body.map(|body| body.len()), Some(ANSWER_MAX));
+    }
+    provider.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn a_provider_that_answers_before_it_has_the_whole_request_is_heard_and_asked_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
+    let client = HttpClient::for_target(&url).expect("a client");
+    let mut request = request(&url);
+    request.method = Method::POST;
+    // More than fits into all buffers on the way.
+    request.body = vec![b'a'; 32 * 1024 * 1024].into();
+    let asking = tokio::spawn(async move { client.send(request).await });
+    let (mut stream, _) = listener.accept().await.expect("a connection");
+    read_head(&mut stream).await;
+    stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno").await.expect("written");
+    let answer = asking.await.expect("no panic").expect("an answer");
+    assert_eq!((answer.status.as_u16(), answer.body.as_deref()), (413, Some(b"no".as_slice())));
+    let again = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+    assert!(again.is_err(), "it came once more");
+}
+
+#[tokio::test]
+async fn a_proxy_gets_its_credentials_and_they_are_in_no_error_when_it_refuses_or_hangs() {
+    let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
+    let endless = "HTTP/1.1 200 OK\r\nx: ".to_owned() + &"a".repeat(1024 * 1024);
+    for (says, ends) in [(refusal, false), ("", true), ("", false), (endless.as_str(), false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let proxy = format!("http://user:s%65cret@{}", listener.local_addr().expect("an address"));
+        let url = Url::parse("https://provider.invalid").expect("a URL");
+        let target: Uri = url.as_str().parse().expect("an address");
+        let proxy = Matcher::builder().https(proxy).build().intercept(&target).expect("a proxy");
+        let connector = Connector::new(&Arc::new(tls_config(false).expect("TLS settings")), Some(&proxy));
+        assert!(!format!("{connector:?}").contains("cret"));
+        let client = HttpClient { client: Client::builder(TokioExecutor::new()).build(connector) };
+        let asking = tokio::spawn(async move { client.send(request(&url)).await });
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let head = read_head(&mut stream).await;
+        assert!(head.starts_with("CONNECT provider.invalid:443 HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("Basic dXNlcjpzZWNyZXQ="), "{head}");
+        let _ = stream.write_all(says.as_bytes()).await;
+        if ends {
+            drop(stream);
+        } else {
+            tokio::time::pause();
+        }
+        match asking.await.expect("no panic").err() {
+            Some(NoAnswer::NotConnected(why)) => {
+                assert!(!why.contains("cret") && !why.contains("dXNl"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+        if !ends {
+            tokio::time::resume();
+        }
+    }
+}
+
+async fn read_head(stream: &mut tokio::net::TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("a byte"));
+    }
+    String::from_utf8(head).expect("text")
+}
+
 async fn get(url: &str) -> Result<Answer, NoAnswer> {
     let url = Url::parse(url).expect("a URL");
     let client = HttpClient::for_target(&url).expect("a client");
