@@ -6,7 +6,7 @@
 //! neighbour, a length without the bytes, a name that was given or taken. That is less than file
 //! systems in use keep, and no more than POSIX promises. A rename happens whole or not at all.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub struct Disk {
     deaf_to: Option<Named>,
     /// As they are called now; the root is called nothing.
     names: HashMap<usize, String>,
+    /// Files that were removed. Their inode numbers may come again.
+    gone: HashSet<usize>,
     /// Whether a first process found what was there, which counts as synced.
     begun: bool,
 }
@@ -74,6 +76,10 @@ impl Disk {
         match event {
             Event::HasDir { parent, ino, name } => self.has_dir(*parent, *ino, name),
             Event::HasFile { parent, ino, bytes, name } => {
+                // A process that was killed had made it anew, and no longer noted that.
+                if self.by_ino.get(ino).is_some_and(|known| self.gone.contains(known)) {
+                    self.by_ino.remove(ino);
+                }
                 let object =
                     self.object(*ino, || Object::File { synced: Content::default(), changes: vec![] });
                 let parent = self.by_ino[parent];
@@ -94,7 +100,12 @@ impl Disk {
             Event::MakeDir { parent, ino, name } => {
                 self.make(*parent, *ino, name, Object::Dir { synced: Entries::new(), changes: vec![] });
             }
-            Event::Unlink { parent, name } => self.rename_in(*parent, Naming::Unname(name.clone())),
+            Event::Unlink { parent, name } => {
+                let removed =
+                    self.names.iter().filter(|(_, known)| *known == name).map(|(object, _)| *object);
+                self.gone.extend(removed);
+                self.rename_in(*parent, Naming::Unname(name.clone()));
+            }
             Event::Link { parent, ino, name } => {
                 let object = self.by_ino[ino];
                 self.rename_in(*parent, Naming::Name(name.clone(), object));
