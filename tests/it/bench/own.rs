@@ -110,7 +110,23 @@ async fn a_server_that_answers_nothing_as_promised_is_not_measured() {
 }
 
 #[tokio::test]
+async fn a_server_of_our_own_gives_the_answers_that_are_expected_of_it() {
+    let (results, finished) = bench(&Setup::bare(), &["--answers", "as-built"]).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    assert_eq!(results.servers.len(), 1, "the ceiling answers as documented");
+    let told = results.warnings.iter().any(|warning| warning.contains("ONCEWARD_REDIS_VERSION_ANSWERS"));
+    assert!(told, "{:?}", results.warnings);
+}
+
+#[tokio::test]
 async fn a_signal_ends_the_run_its_servers_and_their_data() {
+    // Ctrl-C, and a terminal that is closed.
+    for signal in [Signal::INT, Signal::HUP] {
+        ends_with_all_that_it_started(signal).await;
+    }
+}
+
+async fn ends_with_all_that_it_started(signal: Signal) {
     let setup = Setup::bare();
     let running = setup.launch_command(["bench", "--seconds", "600", "--rounds", "100"]);
     let started = async {
@@ -119,7 +135,7 @@ async fn a_signal_ends_the_run_its_servers_and_their_data() {
         }
     };
     soon("a reference server", started).await;
-    running.signal(Signal::INT);
+    running.signal(signal);
     let finished = running.ended().await;
     assert_eq!(finished.status.code(), Some(1), "{}", finished.output);
     assert!(finished.output.contains("stopped before it was done"), "{}", finished.output);
