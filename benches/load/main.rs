@@ -36,7 +36,7 @@ const ONLY_FOR_BENCH: [&str; 9] =
 
 /// What to measure.
 #[derive(Debug, Parser)]
-#[command(name = "cargo bench --bench load --", after_help = bench::MORE, max_term_width = 110)]
+#[command(name = "load", bin_name = "cargo bench --bench load --", after_help = bench::MORE, max_term_width = 110)]
 struct Arguments {
     #[command(flatten)]
     bench: BenchArgs,

@@ -1,7 +1,7 @@
 //! A short run for every change: has a request become much dearer beside the ceiling of the same run?
 //!
 //! Ratios only, with room for a machine on which others work as well. It finds what doubles a cost, not what adds a
-//! tenth; for that there are whole runs on a quiet machine (`docs/performance.md`).
+//! tenth; for that there are whole runs on a quiet machine (`docs/bench.md`).
 
 use std::time::Duration;
 
@@ -49,6 +49,11 @@ pub async fn measure(program: &std::path::Path, disk: &std::path::Path) -> bool 
         say(&table(&done.results));
         good &= is_kept(&limit, &done);
     }
+    if !good {
+        say(
+            "A disk or processors that others keep busy do this too: see how long fdatasync took, and try again on a quiet machine.",
+        );
+    }
     good
 }
 
@@ -59,7 +64,7 @@ fn is_kept(limit: &Limit, done: &Done) -> bool {
     let requests = figures[&Metric::RequestsPerS];
     let verdicts = [
         (cpu <= limit.cpu, format!("CPU per request {cpu:.2}x the ceiling's, at most {}", limit.cpu)),
-        (requests >= limit.requests, format!("requests/s {requests:.2}x, at least {}", limit.requests)),
+        (requests >= limit.requests, format!("requests/s {requests:.3}x, at least {}", limit.requests)),
         (done.unexpected == 0, format!("{} answers that were not as promised", done.unexpected)),
     ];
     for (kept, words) in &verdicts {

@@ -25,6 +25,10 @@ use super::{BenchError, results};
 /// How long is waited for answers when a window is over.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For one answer outside of a window: a connection that is opened, the probe, what locks a number. The delivery of a
+/// message gives up after 10 s.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+
 /// A number that is kept for use in films.
 const NOBODYS: u64 = 12_025_550_123;
 
@@ -90,9 +94,10 @@ impl Driver {
     ) -> Result<Self, BenchError> {
         let mut clients = Vec::new();
         for place in 0..connections {
-            let line = Line::open(parts).await;
             let line =
-                line.map_err(BenchError::io(format!("open connection {} to the server", place + 1)))?;
+                timeout(ANSWERS_WITHIN, Line::open(parts)).await.unwrap_or_else(|late| Err(late.into()));
+            let what = || format!("open connection {} to the server at {}", place + 1, parts.address());
+            let line = line.map_err(|error| BenchError::io(what())(error))?;
             let script = Script::new(workload, seed, place, connections);
             let wire = Wire { line: Some(line), parts: parts.clone(), twilio: twilio.clone(), answers };
             let talker = Mutex::new(Talker { script, wire });
@@ -109,16 +114,21 @@ impl Driver {
     pub async fn probe(&self) -> Result<(), String> {
         let Some(client) = self.clients.first() else { return Ok(()) };
         let mut talker = client.talker.lock().await;
-        let asking = talker.wire.exchange(Route::Send, send_body(NOBODYS));
-        let (status, body) = timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(silent()))?;
-        let said = || format!("{status} {}", masked(&String::from_utf8_lossy(&body)));
-        match judge(talker.wire.answers, Expect::Sent, NOBODYS, status, &body) {
-            Verdict::Expected(_) if talker.wire.twilio.take_code(NOBODYS).is_some() => Ok(()),
-            Verdict::Expected(_) => {
-                Err("says that a code was sent, but no text arrived at the double".to_owned())
-            }
-            Verdict::Refused | Verdict::Unexpected(_) => Err(format!("answered a send with {}", said())),
+        let (status, body) = talker.wire.soon(Route::Send, send_body(NOBODYS)).await?;
+        let said = format!("answered a send with {status} {}", masked(&String::from_utf8_lossy(&body)));
+        let base = format!("its Twilio base URL must be {}", talker.wire.twilio.base_url());
+        let sent =
+            |answers| matches!(judge(answers, Expect::Sent, NOBODYS, status, &body), Verdict::Expected(_));
+        if !sent(talker.wire.answers) {
+            return Err(match Answers::ALL.into_iter().find(|other| sent(*other)) {
+                Some(other) => format!("{said}, which --answers {} expects", other.name()),
+                None => format!("{said}; {base}"),
+            });
         }
+        if talker.wire.twilio.take_code(NOBODYS).is_none() {
+            return Err(format!("says that a code was sent, but no text arrived at the double; {base}"));
+        }
+        Ok(())
     }
 
     /// Prepares what the workload needs, then keeps the clients at work for a window; `passes` hears how much of it has
@@ -230,9 +240,17 @@ impl Wire {
         }
     }
 
+    /// The same for what no window bounds.
+    async fn soon(&mut self, route: Route, body: Bytes) -> Result<(u16, Bytes), String> {
+        timeout(ANSWERS_WITHIN, self.exchange(route, body)).await.unwrap_or_else(|_| {
+            self.line = None;
+            Err(format!("gave no answer within {} s", ANSWERS_WITHIN.as_secs()))
+        })
+    }
+
     /// Has a number locked, whatever that takes.
     async fn lock(&mut self, digits: u64) -> Result<(), String> {
-        let (status, body) = self.exchange(Route::Send, send_body(digits)).await?;
+        let (status, body) = self.soon(Route::Send, send_body(digits)).await?;
         let judged = |expect, status, body: &Bytes| judge(self.answers, expect, digits, status, body);
         if matches!(judged(Expect::Locked, status, &body), Verdict::Expected(_)) {
             return Ok(());
@@ -244,7 +262,7 @@ impl Wire {
         let code = self.twilio.take_code(digits).ok_or("no text arrived at the double")?;
         for left in (0..trials.unwrap_or(1).min(WRONG_CODES_AT_MOST)).rev() {
             let wrong = wrong_code(&code, left + 1);
-            let (status, body) = self.exchange(Route::Check, check_body(digits, &wrong)).await?;
+            let (status, body) = self.soon(Route::Check, check_body(digits, &wrong)).await?;
             let expect = if left == 0 { Expect::Locks } else { Expect::Wrong(left) };
             if !matches!(judge(self.answers, expect, digits, status, &body), Verdict::Expected(_)) {
                 return Err(format!("a wrong code was answered {}", said(status, &body)));

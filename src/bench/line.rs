@@ -56,6 +56,11 @@ impl Parts {
             check: Uri::from_static("/api/verify-otp"),
         }
     }
+
+    /// The server's address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 impl Line {

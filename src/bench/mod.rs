@@ -7,6 +7,7 @@
 
 pub mod answers;
 pub mod child;
+mod doubts;
 mod drive;
 mod driver;
 mod error;

@@ -106,6 +106,19 @@ impl Workload {
     }
 }
 
+impl Answers {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Documented, Self::AsBuilt];
+
+    /// As on the command line and in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::AsBuilt => "as-built",
+        }
+    }
+}
+
 impl Beside {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Onceward, Self::Ceiling, Self::Redis, Self::RedisDurable];

@@ -11,16 +11,12 @@ use super::options::{Options, Watcher};
 use super::process::Processes;
 use super::results::{Plan, Results, Window};
 use super::servers::Contestant;
-use super::tally::us;
 use super::twilio::Twilio;
-use super::{BenchError, machine};
+use super::{BenchError, Beside, machine};
 use crate::clock::{Clock, SystemClock};
 
 /// Before the first window of each server: long enough for connections, caches and the first journal segment.
 pub const WARM_UP: Duration = Duration::from_secs(1);
-
-/// A load that lets one request in a hundred leave this much late measures itself.
-const LATE: Duration = Duration::from_millis(2);
 
 /// Open files beside the connections: the runtime, timers, the double's connections, the store that is filled.
 const FILES: u64 = 1_500;
@@ -42,6 +38,11 @@ impl Options {
         1 + u32::try_from(self.beside.len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether a server of this program's own is in it, with data on the disk.
+    pub fn starts_onceward(&self) -> bool {
+        self.target.is_none() || self.beside.contains(&Beside::Onceward)
+    }
+
     /// How long the measured part takes.
     pub fn length(&self) -> Duration {
         (WARM_UP + self.window * self.rounds) * self.servers()
@@ -61,9 +62,8 @@ impl Options {
 /// Something is missing or a server does not work at all. Single answers that are wrong are in the results.
 pub async fn run(options: &Options, home: &Path, watcher: &dyn Watcher) -> Result<Done, BenchError> {
     allow_open_files(options)?;
-    let ours = options.target.is_none();
     watcher.begins("looking at the disk");
-    let machine = machine::describe(ours.then_some(home));
+    let machine = machine::describe(options.starts_onceward().then_some(home));
     let machine = machine.map_err(BenchError::io(format!("write to the disk of {}", home.display())))?;
     let listen = options.target.as_ref().map(|target| target.gateway_listen);
     let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -96,9 +96,10 @@ pub async fn run(options: &Options, home: &Path, watcher: &dyn Watcher) -> Resul
     }
     let own_cpu = own.cpu().zip(own_before).map(|(after, before)| after.saturating_sub(before));
     let mut warnings = general_doubts(options, &machine.file_system);
-    for server in &mut servers {
-        let name = server.results.name.clone();
-        warnings.extend(server.doubts.drain(..).map(|doubt| format!("{name}: {doubt}")));
+    for server in &servers {
+        let name = &server.results.name;
+        let doubts = server.doubts.told(options.rounds, options.rate);
+        warnings.extend(doubts.iter().map(|doubt| format!("{name}: {doubt}")));
         warnings.extend(server.troubles().iter().map(|line| format!("{name} logged: {line}")));
     }
     let results = Results {
@@ -134,7 +135,7 @@ async fn measure_round(
     for ((server, seen), before) in servers.iter_mut().zip(windows).zip(before) {
         let Some(seen) = seen else { continue };
         let cpu = server.cpu().zip(before).map(|(after, before)| after.saturating_sub(before));
-        server.doubts.extend(doubts(&seen, round, options));
+        server.doubts.look_at(round + 1, &seen);
         server.results.windows.push(Window {
             lasted_s: seen.lasted.as_secs_f64(),
             kinds: seen.kinds,
@@ -145,31 +146,6 @@ async fn measure_round(
         });
     }
     Ok(())
-}
-
-/// What makes one window doubtful.
-fn doubts(seen: &Seen, round: u32, options: &Options) -> Vec<String> {
-    let mut doubts = Vec::new();
-    let round = round + 1;
-    if seen.left_over > 0 {
-        doubts.push(format!(
-            "in round {round}, {} requests of the schedule never left, because all connections waited for answers until the \
-             window had been over for as long as it lasts: the rate is beyond the server, and the times are too good",
-            seen.left_over
-        ));
-    }
-    let late = seen.lateness.value_at_quantile(0.99);
-    if Duration::from_nanos(late) > LATE {
-        doubts.push(format!(
-            "in round {round}, the load itself was late: one in a hundred requests left {:.1} ms or more after its moment \
-             though a connection was free; it has too little CPU for {} requests/s beside the servers, and the times \
-             are longer for that",
-            us(late) / 1e3,
-            options.rate.unwrap_or_default()
-        ));
-    }
-    doubts.extend(seen.quotes.iter().map(|quote| format!("in round {round}, unexpected: {quote}")));
-    doubts
 }
 
 fn general_doubts(options: &Options, file_system: &str) -> Vec<String> {

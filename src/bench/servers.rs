@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::child::Child;
+use super::doubts::Doubts;
 use super::driver::{Driver, Seen};
 use super::line::Parts;
 use super::moments::now;
@@ -25,8 +26,8 @@ const REMEMBERED: Duration = Duration::from_secs(30 * 60);
 pub struct Contestant {
     /// Its row in the results.
     pub results: results::Server,
-    /// How late the load was, in each window.
-    pub doubts: Vec<String>,
+    /// What makes its windows doubtful.
+    pub doubts: Doubts,
     driver: Driver,
     processes: Option<Processes>,
     child: Option<Child>,
@@ -70,29 +71,26 @@ impl Contestant {
         let processes = Some(Processes::with_children(child.id()));
         let (name, what) = (which.name().to_owned(), reference::what(which).to_owned());
         let results = results::Server { name, what, windows: Vec::new(), ready_ms };
-        Ok(Self { results, doubts: Vec::new(), driver, processes, child: Some(child) })
+        Ok(Self { results, doubts: Doubts::default(), driver, processes, child: Some(child) })
     }
 
     async fn there(options: &Options, target: &Target, twilio: &Twilio) -> Result<Self, BenchError> {
         let driver = connect(options, &Parts::of(target.address), twilio).await?;
         let processes = target.pid.map(Processes::with_children);
-        if let (Some(pid), Some(processes)) = (target.pid, &processes)
-            && processes.cpu().is_none()
+        if let Some(pid) = target.pid
+            && Processes::one(pid).cpu().is_none()
         {
             return Err(BenchError::Refused(format!("there is no process {pid} on this machine")));
         }
         // A server that sends elsewhere would send thousands of messages to strangers.
         driver.probe().await.map_err(|what| BenchError::Server {
             name: target.address.to_string(),
-            what: format!(
-                "{what}; its Twilio base URL must be {}, and nothing more was asked of it",
-                twilio.base_url()
-            ),
+            what: format!("{what}; nothing more was asked of it"),
             log: String::new(),
         })?;
         let (name, what) = (target.address.to_string(), "a server that was there before".to_owned());
         let results = results::Server { name, what, windows: Vec::new(), ready_ms: None };
-        Ok(Self { results, doubts: Vec::new(), driver, processes, child: None })
+        Ok(Self { results, doubts: Doubts::default(), driver, processes, child: None })
     }
 
     /// CPU time so far.

@@ -93,7 +93,7 @@ impl Tally {
             Verdict::Unexpected(what) => {
                 of_kind.unexpected += 1;
                 if quotes.len() < QUOTES {
-                    quotes.push(format!("{}: {what}", kind.name()));
+                    quote(quotes, format!("{}: {what}", kind.name()));
                 }
             }
         }
@@ -123,9 +123,10 @@ impl Tally {
         Ok(all)
     }
 
-    /// The first surprises.
+    /// The first surprises, each once.
     pub fn quotes(&self) -> Vec<String> {
-        let mut quotes: Vec<String> = self.each().flat_map(|share| share.quotes.clone()).collect();
+        let mut quotes = Vec::new();
+        self.each().flat_map(|share| share.quotes.clone()).for_each(|text| quote(&mut quotes, text));
         quotes.truncate(QUOTES);
         quotes
     }
@@ -171,29 +172,35 @@ pub fn us(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e3
 }
 
+fn quote(quotes: &mut Vec<String>, text: String) {
+    if !quotes.contains(&text) {
+        quotes.push(text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_expected_answers_have_times_and_surprises_are_quoted_a_few_times() {
+    fn only_expected_answers_have_times_and_a_few_surprises_are_quoted_once_each() {
         let tally = Tally::new().unwrap();
-        for client in 0..10 {
+        // Each says the same as one of another share.
+        let says = |client: usize| format!("401 no {}", (client + client / SHARES) % 10);
+        for client in 0..20 {
             tally.answered(client, Kind::Send, &Verdict::Expected(Some(5)), Duration::from_millis(1));
             tally.answered(client, Kind::Right, &Verdict::Refused, Duration::from_millis(9));
-            tally.answered(
-                client,
-                Kind::Right,
-                &Verdict::Unexpected("401 no".into()),
-                Duration::from_millis(9),
-            );
+            tally.answered(client, Kind::Right, &Verdict::Unexpected(says(client)), Duration::from_millis(9));
         }
         let (kinds, all) = tally.results(Workload::SendVerify).unwrap();
         let counts: Vec<_> = kinds.iter().map(|kind| (kind.answers, kind.refused, kind.unexpected)).collect();
-        assert_eq!(counts, [(10, 0, 0), (0, 10, 10)]);
-        assert_eq!(all.count, 10);
+        assert_eq!(counts, [(20, 0, 0), (0, 20, 20)]);
+        assert_eq!(all.count, 20);
         assert!((all.at(50.0).unwrap() - 1_000.0).abs() < 2.0);
-        assert_eq!(tally.quotes(), ["check, right code: 401 no"; QUOTES]);
+        let quotes = tally.quotes();
+        assert!(quotes.iter().all(|quote| quote.starts_with("check, right code: 401 no ")), "{quotes:?}");
+        assert_eq!(quotes.len(), QUOTES);
+        assert_eq!(quotes.iter().collect::<std::collections::HashSet<_>>().len(), QUOTES, "{quotes:?}");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn rate(per_second: f64) -> String {
 }
 
 /// How many: `1,000,000`.
-pub(super) fn count(count: u64) -> String {
+pub(in crate::bench) fn count(count: u64) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -2,7 +2,10 @@
 
 use super::figures::{MISSING, count, memory, rate, ratio, time};
 use super::summary::{Figures, Metric, Part, Summary};
-use crate::bench::results::{Results, Server};
+use crate::bench::results::{Results, Server, Window};
+
+/// Rounds of one server that are further apart than this measured something else too.
+const ROUNDS_AGREE: f64 = 1.5;
 
 /// The lines of all answers, or of one kind.
 pub(super) struct Section {
@@ -119,9 +122,12 @@ pub(super) fn machine(results: &Results) -> String {
         known(&machine.processor, "processor"),
         several(machine.cores.into(), "core"),
         format!("kernel {}", known(&machine.kernel, "release")),
-        known(&machine.file_system, "file system"),
     ];
-    parts.extend(machine.fdatasync_us.map(|us| format!("256 bytes with fdatasync take {}", time(us))));
+    // Without a server of our own there is no disk that was looked at.
+    if let Some(us) = machine.fdatasync_us {
+        parts.push(known(&machine.file_system, "file system"));
+        parts.push(format!("256 bytes with fdatasync take {}", time(us)));
+    }
     parts.join(", ")
 }
 
@@ -131,6 +137,21 @@ pub(super) fn warnings(results: &Results) -> Vec<String> {
     let silent = |server: &&Server| server.windows.iter().all(|window| window.latency.count == 0);
     for server in results.servers.iter().filter(silent) {
         warnings.push(format!("{} gave no expected answer.", server.name));
+    }
+    // In an open loop the rate is that of the load.
+    let closed = |_: &&Server| results.plan.rate.is_none();
+    for server in results.servers.iter().filter(closed) {
+        let rates = || server.windows.iter().map(Window::requests_per_s);
+        let (least, most) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
+        if least > 0.0 && most > least * ROUNDS_AGREE {
+            warnings.push(format!(
+                "{}: its rounds differ, from {} to {} requests/s: something else kept the machine or its disk busy, or the \
+                 windows are too short",
+                server.name,
+                rate(least),
+                rate(most)
+            ));
+        }
     }
     warnings
 }

@@ -15,6 +15,7 @@ mod plot;
 pub mod summary;
 mod table;
 
+pub(super) use figures::count;
 pub use html::html;
 pub use json::json;
 pub use table::table;

@@ -94,9 +94,13 @@ pub enum Metric {
     MemoryBytes,
 }
 
-/// The percentiles that are shown as figures.
-const PERCENTILES: [(Metric, f64); 4] =
-    [(Metric::P50Us, 50.0), (Metric::P90Us, 90.0), (Metric::P99Us, 99.0), (Metric::P999Us, 99.9)];
+/// The percentiles that are shown as figures, and how many answers of a window each needs, so that one is beyond it.
+const PERCENTILES: [(Metric, f64, u64); 4] = [
+    (Metric::P50Us, 50.0, 1),
+    (Metric::P90Us, 90.0, 10),
+    (Metric::P99Us, 99.0, 100),
+    (Metric::P999Us, 99.9, 1_000),
+];
 
 /// Sums the results up.
 pub fn summary(results: &Results) -> Summary {
@@ -194,7 +198,8 @@ pub(super) fn of_window(window: &Window, kind: Option<&str>) -> Figures {
     if latency.count > 0 {
         figures.insert(Metric::MeanUs, latency.mean_us);
         figures.insert(Metric::MaxUs, latency.max_us);
-        let known = PERCENTILES.iter().filter_map(|(metric, at)| Some((*metric, latency.at(*at)?)));
+        let enough = PERCENTILES.iter().filter(|(_, _, answers)| latency.count >= *answers);
+        let known = enough.filter_map(|(metric, at, _)| Some((*metric, latency.at(*at)?)));
         figures.extend(known);
     }
     if kind.is_none() {

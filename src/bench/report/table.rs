@@ -12,7 +12,7 @@ use crate::bench::results::Results;
 /// Columns of the terminal.
 const WIDTH: u16 = 100;
 
-/// Servers that fit side by side beside the first one, with their ratios.
+/// Servers side by side with the first one, and their ratios; fewer where that does not fit.
 const BESIDE: usize = 3;
 
 /// A line below the header is all that the figures need.
@@ -33,11 +33,19 @@ pub fn table(results: &Results) -> String {
     let sections = sections(&summary(&results), &kind_names(&results.servers));
     let names: Vec<&str> = results.servers.iter().map(|server| server.name.as_str()).collect();
     let others: Vec<usize> = (1..names.len()).collect();
-    let mut blocks: Vec<&[usize]> = others.chunks(BESIDE).collect();
-    if blocks.is_empty() && !names.is_empty() {
-        blocks.push(&[]);
-    }
-    let mut text = blocks.iter().fold(text, |text, others| text + "\n" + &block(&sections, &names, others));
+    let blocks = |beside: usize, arrangement: &ContentArrangement| -> Vec<String> {
+        let mut blocks: Vec<&[usize]> = others.chunks(beside).collect();
+        if blocks.is_empty() && !names.is_empty() {
+            blocks.push(&[]);
+        }
+        blocks.iter().map(|others| block(&sections, &names, others, arrangement.clone())).collect()
+    };
+    let fits = |block: &String| block.lines().all(|line| line.chars().count() <= usize::from(WIDTH));
+    let whole = (1..=BESIDE).rev().map(|beside| blocks(beside, &ContentArrangement::Disabled));
+    let fitting = whole.into_iter().find(|blocks| blocks.iter().all(fits));
+    // Names that are too long even for two servers are broken.
+    let blocks = fitting.unwrap_or_else(|| blocks(1, &ContentArrangement::Dynamic));
+    let mut text = blocks.iter().fold(text, |text, block| text + "\n" + block);
 
     if results.servers.len() > 1 || results.plan.rounds > 1 {
         let how = "Figures are medians over the rounds; max and memory are the greatest of all rounds. Ratios are \
@@ -51,11 +59,11 @@ pub fn table(results: &Results) -> String {
 }
 
 /// One table: the first server, those of `others`, and the ratios to them.
-fn block(sections: &[Section], names: &[&str], others: &[usize]) -> String {
+fn block(sections: &[Section], names: &[&str], others: &[usize], arrangement: ContentArrangement) -> String {
     let shown = || std::iter::once(0).chain(others.iter().copied());
     let mut table = Table::new();
     table.load_style(RULED).set_width(WIDTH);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_content_arrangement(arrangement);
     let first = names.first().copied().unwrap_or_default();
     let name = |index: usize| names.get(index).copied().unwrap_or_default().to_owned();
     let mut header = vec![String::new()];

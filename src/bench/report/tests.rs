@@ -132,6 +132,36 @@ fn texts(page: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_table_for_many_servers_breaks_no_words() {
+    let mut results = three_servers(3, 5);
+    let mut durable = results.servers[2].clone();
+    durable.name = "redis-durable".to_owned();
+    results.servers.push(durable);
+    let text = table(&results);
+    assert!(text.contains("onceward / redis-durable"), "{text}");
+    assert_eq!(text.matches("   CPU per request").count(), 2, "{text}");
+}
+
+#[test]
+fn percentiles_of_too_few_answers_are_not_shown() {
+    let mut results = three_servers(1, 5);
+    results.servers[0].windows[0].latency = latency(99, 1_000.0);
+    let figures = &summary(&results).servers[0].all.figures;
+    assert!(figures.contains_key(&Metric::P90Us), "{figures:?}");
+    assert!(!figures.contains_key(&Metric::P99Us) && !figures.contains_key(&Metric::P999Us), "{figures:?}");
+}
+
+#[test]
+fn rounds_that_do_not_agree_are_told_in_a_closed_loop() {
+    let mut results = three_servers(2, 5);
+    assert!(!table(&results).contains("rounds differ"));
+    results.servers[1].windows[0].lasted_s *= 2.0;
+    assert!(table(&results).contains("WARNING: ceiling: its rounds differ, from "));
+    results.plan.rate = Some(100);
+    assert!(!table(&results).contains("rounds differ"));
+}
+
+#[test]
 fn a_median_is_the_middle_or_the_mean_of_the_two_in_the_middle() {
     assert_eq!(median(Vec::new()), None);
     assert_eq!(median(vec![3.0]), Some(3.0));

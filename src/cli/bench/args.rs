@@ -26,6 +26,9 @@ const SECONDS_BETWEEN_REQUESTS: u32 = 20;
 /// started: beside an operator's own server it would send thousands of messages to strangers.
 const NAME_GATEWAYS: [&str; 2] = ["ONCEWARD_OTP_SMS_PROVIDER", "ONCEWARD_HTTP_GATEWAY"];
 
+/// The setting that `--answers` makes of a server of our own.
+const ANSWERS: &str = "ONCEWARD_REDIS_VERSION_ANSWERS";
+
 /// What `--help` says after the options.
 pub const MORE: &str = "\
 Workloads:
@@ -108,11 +111,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "URL", requires = "gateway_listen")]
     pub target: Option<String>,
 
-    /// Where to be Twilio for that server. Its Twilio base URL must be `http://ADDR`.
-    #[arg(long, value_name = "ADDR", requires = "target")]
+    /// Where to be Twilio for that server, such as `127.0.0.1:4010`. Its Twilio base URL must be `http://ADDR`.
+    #[arg(long, value_name = "ADDR", requires = "target", value_parser = listen_address)]
     pub gateway_listen: Option<SocketAddr>,
 
-    /// Which answers that server gives: documented or as-built (docs/migrating-from-redis-version.md).
+    /// Which answers that server gives (docs/migrating-from-redis-version.md). A server of our own is set to them.
     #[arg(long, value_name = "NAME", default_value = "documented", value_parser = answers())]
     pub answers: Answers,
 
@@ -172,7 +175,6 @@ impl BenchArgs {
     pub fn read(&self, surroundings: Surroundings) -> Result<(Options, Files), String> {
         let target = self.target()?;
         let beside = self.servers_beside()?;
-        let starts_onceward = target.is_none() || beside.contains(&Beside::Onceward);
         if target.is_some() && self.live_numbers > 0 {
             return Err(
                 "--live-numbers fills the store of a server of our own, and --target names another one"
@@ -206,9 +208,15 @@ impl BenchArgs {
         }
         let files = Files { json: self.json.clone(), html: self.html.clone() };
         let ours = |(name, _): &(String, String)| {
-            starts_onceward && name.starts_with("ONCEWARD_") && !NAME_GATEWAYS.contains(&name.as_str())
+            name.starts_with("ONCEWARD_") && !NAME_GATEWAYS.contains(&name.as_str())
         };
-        let options = Options {
+        let mut environment: Vec<_> = surroundings.environment.into_iter().filter(ours).collect();
+        if self.answers == Answers::AsBuilt {
+            // Beside a target there is no server of our own with other answers.
+            environment.retain(|(name, _)| name != ANSWERS);
+            environment.push((ANSWERS.to_owned(), self.answers.name().to_owned()));
+        }
+        let mut options = Options {
             workload: self.workload,
             answers: self.answers,
             connections: self.connections,
@@ -220,10 +228,13 @@ impl BenchArgs {
             seed: self.seed.unwrap_or(surroundings.seed),
             disk: self.disk.clone().unwrap_or(surroundings.disk),
             program: surroundings.program,
-            environment: surroundings.environment.into_iter().filter(ours).collect(),
+            environment,
             target,
             beside,
         };
+        if !options.starts_onceward() {
+            options.environment.clear();
+        }
         if options.live_numbers > 0 && options.length() > LIVE_NUMBERS_LAST {
             return Err(
                 "with --live-numbers a run is at most 20 minutes: half an hour after their code they end"
@@ -287,12 +298,16 @@ impl BenchArgs {
     }
 }
 
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "not an address and a port, such as 127.0.0.1:4010".to_owned())
+}
+
 fn workload() -> impl TypedValueParser<Value = Workload> {
     named(Workload::ALL.map(|workload| (workload.name(), workload)).to_vec())
 }
 
 fn answers() -> impl TypedValueParser<Value = Answers> {
-    named(vec![("documented", Answers::Documented), ("as-built", Answers::AsBuilt)])
+    named(Answers::ALL.map(|answers| (answers.name(), answers)).to_vec())
 }
 
 fn beside() -> impl TypedValueParser<Value = Named> {

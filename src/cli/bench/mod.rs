@@ -4,10 +4,8 @@ mod args;
 mod progress;
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::task::Poll;
 use std::time::Duration;
 
 use rand::TryRng;
@@ -55,10 +53,16 @@ pub fn run(options: &Options, files: &Files) -> u8 {
         Ok(answer) => answer,
         Err(error) => Answer { code: EXIT_FAILED, out: String::new(), err: format!("error: {error}\n") },
     };
-    // Who closed the pipe does not want to know; the exit code still tells.
     let _ = io::stderr().write_all(answer.err.as_bytes());
-    let _ = io::stdout().write_all(answer.out.as_bytes());
-    answer.code
+    let mut out = io::stdout();
+    match out.write_all(answer.out.as_bytes()).and_then(|()| out.flush()) {
+        // Who closed the pipe does not want to know; the exit code still tells.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(io::stderr(), "error: cannot write the results: {error}");
+            EXIT_FAILED
+        }
+        _ => answer.code,
+    }
 }
 
 /// Runs a reference server, which `run` has started.
@@ -76,6 +80,9 @@ fn attempt(options: &Options, files: &Files) -> Result<Answer, BenchError> {
     // Before anything is measured: an hour later is too late to find that a file cannot be written.
     for path in [&files.json, &files.html].into_iter().flatten() {
         can_be_written(path)?;
+    }
+    if !options.disk.is_dir() {
+        return Err(BenchError::Refused(format!("--disk {} is not a directory", options.disk.display())));
     }
     let home = tempfile::Builder::new().prefix("onceward-bench-").tempdir_in(&options.disk);
     let home = home.map_err(BenchError::io(format!("make a directory in {}", options.disk.display())))?;
@@ -140,14 +147,47 @@ fn announcement(options: &Options) -> String {
     )
 }
 
-/// Ctrl-C, a polite end, or the terminal was closed: the servers have process groups of their own, so nothing else
-/// would end them.
+/// Ctrl-C, a polite end, or a terminal that was closed: the servers have groups of their own and would stay.
 async fn stopped() {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let mut signals: Vec<Signal> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
-    poll_fn(|cx| {
-        let came = signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
-        if came { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    let hangs_up = async {
+        // `nohup` has it ignored, and to listen would undo that.
+        match signal_unless_ignored(SignalKind::hangup()) {
+            Some(mut hangup) => _ = hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        () = hangs_up => {}
+    }
+}
+
+fn signal_unless_ignored(kind: SignalKind) -> Option<Signal> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if ignored(&status) >> (kind.as_raw_value() - 1) & 1 == 1 { None } else { signal(kind).ok() }
+}
+
+/// The signals that a process ignores, one bit for each: `SigIgn` in `/proc/<pid>/status`.
+fn ignored(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_as_the_kernel_writes_them() {
+        assert_eq!(
+            ignored("Name:\tonceward\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000004440\n"),
+            0x1001
+        );
+        assert_eq!(ignored(""), 0);
+    }
 }

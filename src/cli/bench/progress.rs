@@ -1,8 +1,9 @@
 //! Tells whoever waits for a run how far it is: a bar on a terminal, nothing elsewhere.
 
+use std::fmt;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::bench::Watcher;
 
@@ -20,9 +21,13 @@ impl Progress {
         let bar = terminal.then(|| {
             let bar = ProgressBar::new(milliseconds(length));
             // A template that is written here is one.
-            if let Ok(style) = ProgressStyle::with_template("{msg:40!} {wide_bar} {percent:>3} %, {eta} left")
-            {
-                bar.set_style(style);
+            let template = "{msg:40!} {wide_bar} {percent:>3} %, {left} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                    let left = state.len().unwrap_or_default().saturating_sub(state.pos());
+                    // Writing to the bar cannot fail.
+                    let _ = write!(out, "{:#}", HumanDuration(Duration::from_millis(left)));
+                }));
             }
             bar.enable_steady_tick(DRAW_EVERY);
             bar

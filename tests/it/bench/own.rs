@@ -125,6 +125,15 @@ async fn a_server_that_answers_nothing_as_promised_is_not_measured() {
 }
 
 #[tokio::test]
+async fn a_server_of_our_own_gives_the_answers_that_are_expected_of_it() {
+    let (results, finished) = bench(&Setup::bare(), &["--answers", "as-built"]).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    assert_eq!(results.servers.len(), 1, "the ceiling answers as documented");
+    let told = results.warnings.iter().any(|warning| warning.contains("ONCEWARD_REDIS_VERSION_ANSWERS"));
+    assert!(told, "{:?}", results.warnings);
+}
+
+#[tokio::test]
 async fn a_signal_ends_the_run_its_servers_and_their_data() {
     // Whoever closes the terminal is gone, and nobody else ends the servers.
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {

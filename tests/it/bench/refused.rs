@@ -31,6 +31,13 @@ async fn results_that_cannot_be_written_are_found_before_the_run() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_not_there_is_named() {
+    let finished = Setup::bare().command(["bench", "--disk", "no/such/directory"]).await;
+    assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
+    assert!(finished.output.contains("--disk no/such/directory is not a directory"), "{}", finished.output);
+}
+
+#[tokio::test]
 async fn the_help_explains_workloads_loops_and_servers() {
     let finished = Setup::bare().command(["bench", "--help"]).await;
     assert_eq!(finished.status.code(), Some(0));

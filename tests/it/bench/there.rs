@@ -58,3 +58,26 @@ async fn a_server_that_sends_elsewhere_is_asked_for_one_message_and_no_more() {
     let sent = server.output().events().iter().filter(|event| event["message"] == "message accepted").count();
     assert_eq!(sent, 1);
 }
+
+#[tokio::test]
+async fn answers_of_the_other_kind_are_told_from_a_wrong_base_url() {
+    let twilio = free_address();
+    let server = sends_through(&twilio).start().await;
+    let url = format!("http://{}", server.client.address());
+    let arguments =
+        ["bench", "--target", &url, "--gateway-listen", &twilio, "--answers", "as-built"].map(str::to_owned);
+    let finished = Setup::bare().command(arguments).await;
+    assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
+    assert!(finished.output.contains("which --answers documented expects"), "{}", finished.output);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_waited_for_without_end() {
+    // Connections are taken by the kernel, and nobody reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let arguments = ["bench", "--target", &url, "--gateway-listen", &free_address()].map(str::to_owned);
+    let finished = Setup::bare().command(arguments).await;
+    assert_eq!(finished.status.code(), Some(70), "{}", finished.output);
+    assert!(finished.output.contains("gave no answer within 15 s"), "{}", finished.output);
+}

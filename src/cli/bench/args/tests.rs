@@ -43,6 +43,14 @@ fn without_options_it_measures_itself_beside_the_ceiling() {
 }
 
 #[test]
+fn a_server_of_our_own_is_set_to_the_answers_and_one_that_is_there_is_not() {
+    let as_built = ["--answers", "as-built"];
+    let settings = read(&as_built).unwrap().environment;
+    assert!(settings.contains(&(ANSWERS.to_owned(), "as-built".to_owned())), "{settings:?}");
+    assert_eq!(read(&with_target(&as_built)).unwrap().environment, []);
+}
+
+#[test]
 fn a_server_that_is_there_is_driven_alone_unless_others_are_named() {
     assert_eq!(read(&TARGET).unwrap().beside, []);
     let both = with_target(&["--beside", "onceward,ceiling"]);
@@ -71,6 +79,7 @@ fn what_makes_no_sense_is_refused_in_words() {
     let cases: &[(&[&str], &str)] = &[
         (&["--target", "http://127.0.0.1:1"], "--gateway-listen"),
         (&["--gateway-listen", "127.0.0.1:1"], "--target"),
+        (&["--target", "http://127.0.0.1:1", "--gateway-listen", "localhost:4010"], "such as 127.0.0.1:4010"),
         (&["--pid", "1"], "--target"),
         (&["--anywhere"], "--target"),
         (&["--beside", "onceward"], "--target"),
