@@ -359,9 +359,9 @@ mod tests {
         let kind = (Workload::Locked, Answers::Documented);
         let connect = || Driver::connect(&parts, &twilio, kind, (1, 1));
         let driver = connect().await.unwrap();
-        assert_eq!(driver.probe().await.unwrap_err(), "does not answer within 30 s");
+        assert_eq!(driver.probe().await.unwrap_err(), "gave no answer within 15 s");
         let driver = connect().await.unwrap();
         let window = driver.window(Duration::from_secs(1), None, None, |_| ());
-        assert!(window.await.err().unwrap().to_string().ends_with("does not answer within 30 s"));
+        assert!(window.await.err().unwrap().to_string().ends_with("gave no answer within 15 s"));
     }
 }

@@ -108,6 +108,8 @@ impl Disk {
             }
             Event::Link { parent, ino, name } => {
                 let object = self.by_ino[ino];
+                // The name that stays: the other one is the next to be removed.
+                self.names.insert(object, name.clone());
                 self.rename_in(*parent, Naming::Name(name.clone(), object));
             }
             Event::Rename { from, to, old, new } => {
