@@ -47,11 +47,15 @@ impl Moments for Real {
     async fn until(&mut self, moment: Duration) {
         let wait = moment.saturating_sub(self.now());
         // A timer that is set to nothing is off.
-        if !wait.is_zero() {
-            match &self.alarm {
-                Some(alarm) => alarm.ring_in(wait).await,
-                None => tokio::time::sleep(wait).await,
-            }
+        if wait.is_zero() {
+            return;
+        }
+        let rung = match &self.alarm {
+            Some(alarm) => alarm.ring_in(wait).await.is_ok(),
+            None => false,
+        };
+        if !rung {
+            tokio::time::sleep(moment.saturating_sub(self.now())).await;
         }
     }
 }

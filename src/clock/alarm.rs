@@ -33,12 +33,12 @@ impl Alarm {
         Ok(Self { timer: Arc::new(timer) })
     }
 
-    /// Returns after this time, or at once when the system refuses. One wait at a time.
-    pub async fn ring_in(&self, wait: Duration) {
-        let _ = self.ring(wait).await;
-    }
-
-    async fn ring(&self, wait: Duration) -> io::Result<()> {
+    /// Returns after this time, which must not be zero: that sets it off. One wait at a time.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses. Nothing was waited for.
+    pub async fn ring_in(&self, wait: Duration) -> io::Result<()> {
         let it_value = Timespec::try_from(wait).map_err(io::Error::other)?;
         let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
         timerfd_settime(&*self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;

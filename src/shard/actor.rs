@@ -83,7 +83,8 @@ impl Actor for ShardActor {
         if let (Some(wait), Some(alarm)) = (core.take_wait(), alarm) {
             let alarm = alarm.clone();
             tokio::spawn(async move {
-                alarm.ring_in(wait).await;
+                // If it does not ring, the next batch is cut at once.
+                let _ = alarm.ring_in(wait).await;
                 let _ = myself.cast(Message::Gathered);
             });
         }

@@ -50,12 +50,13 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
 use tokio::net::TcpListener;
 
 use cache::Cache;
 use provider::Provider;
 use routes::Routes;
+
+use super::announce;
 
 /// The defaults of the configuration that both have.
 const RULES: Rules =
@@ -99,7 +100,7 @@ pub async fn serve(listener: TcpListener, redis_url: &str, twilio_base_url: &str
     let cache = Cache::connect(redis_url).await.map_err(unreachable)?;
     let provider = Provider::new(twilio_base_url)?;
     let routes = Arc::new(Routes { cache, provider, rules: RULES });
-    announce(&listener)?;
+    announce(listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -113,11 +114,4 @@ pub async fn serve(listener: TcpListener, redis_url: &str, twilio_base_url: &str
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the parent process reads it there")]
-fn announce(listener: &TcpListener) -> io::Result<()> {
-    let url = format!("http://{}", listener.local_addr()?);
-    eprintln!("{}", json!({"level": "INFO", "message": "listening", "url": url}));
-    Ok(())
 }

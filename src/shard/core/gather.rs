@@ -1,6 +1,6 @@
 //! When the next batch is cut: at once, or after a moment for more commands to come.
 //!
-//! A commit costs about as much processor time as three requests, whatever it carries. Under load a shard that has been answered
+//! A commit costs about as much processor time as two requests, whatever it carries. Under load a shard that has been answered
 //! therefore waits a moment before it cuts the next batch; what comes meanwhile goes with it. Whoever is alone waits for nobody.
 
 use std::time::Duration;

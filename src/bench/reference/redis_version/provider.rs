@@ -4,10 +4,7 @@ use hyper::StatusCode;
 use hyper::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-/// An account, its password and its number, as a double of Twilio takes any.
-const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
-const AUTH_TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const SENDER: &str = "+15005550006";
+use crate::bench::twilio::{ACCOUNT_SID, AUTH_TOKEN, SENDER};
 
 /// The provider did not take the message, or did not say so.
 #[derive(Debug)]
