@@ -34,10 +34,12 @@
 //! * [`bench`](mod@bench): what `onceward bench` does: load, reference servers, and the reports of what was measured.
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
+//! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
 //! * [`shard`]: actors that own a number's state, in which order, until when.
 //! * [`backup`]: the whole state as lines of JSON, and back.
 //! * [`control`]: how the command line asks a server that runs.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
+//! * [`registry`]: services, and what belongs to them: rules, limits, webhooks, keys.
 //! * [`gateway`]: one file per provider behind one trait.
 //! * [`template`]: texts of messages: which one, in which language, with what filled in.
 //! * [`store`]: durability behind one trait: journal and snapshot, or memory.
@@ -58,8 +60,10 @@ pub mod gateway;
 pub mod http;
 pub mod lifecycle;
 pub mod otp;
+pub mod registry;
 pub mod shard;
 pub mod store;
 pub mod telemetry;
 pub mod template;
+pub mod verify;
 pub mod web;

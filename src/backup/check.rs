@@ -29,6 +29,7 @@ pub fn check(entry: &Entry) -> Result<(), String> {
             }
             Ok(())
         }
+        Content::Other(_) => Ok(()),
     }
 }
 

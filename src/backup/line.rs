@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use super::number::NumberLine;
+use super::other::OtherLine;
 use super::sends::SendsLine;
 use crate::domain::Timestamp;
 
@@ -26,6 +27,9 @@ pub(super) struct HeaderLine {
     pub(super) key: String,
     pub(super) numbers: u64,
     pub(super) sends: u64,
+    /// Not in format 1.
+    #[serde(default)]
+    pub(super) others: u64,
 }
 
 /// What any version's first line says.
@@ -50,6 +54,8 @@ pub struct Header {
     pub numbers: u64,
     /// How many verifications whose sends are remembered.
     pub sends: u64,
+    /// How many records of anything else: services, credentials, limits, events.
+    pub others: u64,
 }
 
 /// Any line but the first.
@@ -58,6 +64,7 @@ pub struct Header {
 pub(super) enum Line {
     Number(NumberLine),
     Sends(Box<SendsLine>),
+    Other(Box<OtherLine>),
     End(EndLine),
 }
 
@@ -71,8 +78,8 @@ pub(super) struct EndLine {
 
 impl From<HeaderLine> for Header {
     fn from(line: HeaderLine) -> Self {
-        let HeaderLine { is: _, format: _, program, exported_at, key, numbers, sends } = line;
-        Self { program, exported_at: exported_at.0, key, numbers, sends }
+        let HeaderLine { is: _, format: _, program, exported_at, key, numbers, sends, others } = line;
+        Self { program, exported_at: exported_at.0, key, numbers, sends, others }
     }
 }
 
@@ -86,6 +93,7 @@ impl From<&Header> for HeaderLine {
             key: header.key.clone(),
             numbers: header.numbers,
             sends: header.sends,
+            others: header.others,
         }
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod line;
 mod moment;
 mod number;
+mod other;
 mod read;
 mod sends;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod write;
 pub use check::{check, name};
 pub use line::Header;
 pub use moment::rfc3339;
+pub use other::{Other, OtherError};
 pub use read::{ImportError, Reader};
 pub use write::{ExportError, Writer};
 
@@ -27,7 +29,7 @@ use crate::shard::record::{self, StateRecordError};
 use crate::store::{Entry, Kind};
 
 /// The format that is written. An older one is read, a newer one is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One record, read and understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub enum Content {
     Number(ServiceId, PhoneNumber, NumberState),
     /// The sends of a verification.
     Sends(TrackKey, Track),
+    /// Anything else.
+    Other(Other),
 }
 
 /// Why a stored record is not one.
@@ -59,6 +63,9 @@ pub enum ContentError {
     /// The sends of a verification.
     #[error(transparent)]
     Track(#[from] TrackRecordError),
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] OtherError),
 }
 
 impl Item {
@@ -75,6 +82,12 @@ impl Item {
                 Content::Number(key.service, number, record::decode(record)?)
             }
             Kind::Track => Content::Sends(tracker::track_of(key), tracker::decode(record)?),
+            Kind::Service
+            | Kind::Credential
+            | Kind::Counter
+            | Kind::Event
+            | Kind::Answered
+            | Kind::SafeNumber => Content::Other(Other::decode(key, record)?),
         };
         Ok(Self { gc_after: entry.gc_after, content })
     }
@@ -89,6 +102,7 @@ impl Item {
                 (record::key_of(*service, *number), record::encode(state))
             }
             Content::Sends(key, track) => (tracker::key_of(*key), Some(tracker::encode(track)?)),
+            Content::Other(other) => (other.key, Some(other.encode())),
         };
         Ok(record.map(|record| Entry { key, gc_after: self.gc_after, record }))
     }
@@ -97,7 +111,7 @@ impl Item {
     pub fn has_ended(&self, now: Timestamp) -> bool {
         let ended = match &self.content {
             Content::Number(_, _, state) => state.ends().is_none_or(|end| now >= end),
-            Content::Sends(..) => false,
+            Content::Sends(..) | Content::Other(_) => false,
         };
         ended || now >= self.gc_after
     }
@@ -120,12 +134,12 @@ impl Item {
                         Content::Number(service, number, _) => {
                             Content::Number(service, number, NumberState::Fresh)
                         }
-                        other @ Content::Sends(..) => other,
+                        other @ (Content::Sends(..) | Content::Other(_)) => other,
                     };
                 }
                 had_one
             }
-            Content::Number(..) => false,
+            Content::Number(..) | Content::Other(_) => false,
             Content::Sends(_, track) => track.plan.take().is_some(),
         };
         (self, dropped)

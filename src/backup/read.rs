@@ -128,6 +128,10 @@ impl<R: BufRead> Reader<R> {
                 let (key, track) = line.read().map_err(|what| self.damaged(what))?;
                 (gc_after, Content::Sends(key, track))
             }
+            Line::Other(line) => {
+                let gc_after = line.gc_after.0;
+                (gc_after, Content::Other(line.read().map_err(|what| self.damaged(what))?))
+            }
         };
         self.sum.update(&self.bytes);
         self.sum.update(b"\n");
@@ -135,6 +139,7 @@ impl<R: BufRead> Reader<R> {
         let key = match &content {
             Content::Number(service, number, _) => record::key_of(*service, *number),
             Content::Sends(key, _) => tracker::key_of(*key),
+            Content::Other(other) => other.key,
         };
         match self.last.replace(key) {
             Some(last) if last == key => Err(self.damaged("the record is there twice")),

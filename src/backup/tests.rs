@@ -171,6 +171,7 @@ fn header() -> Header {
         key: "07".repeat(16),
         numbers: 0,
         sends: 0,
+        others: 0,
     }
 }
 

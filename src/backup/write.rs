@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::line::{self, EndLine, Header, HeaderLine, Line};
 use super::moment::Moment;
 use super::number::NumberLine;
+use super::other::OtherLine;
 use super::sends::SendsLine;
 use super::{Content, ContentError, Item};
 use crate::domain::PhoneNumber;
@@ -66,6 +67,7 @@ impl<W: Write> Writer<W> {
                 NumberLine::of(*service, *number, state, gc_after).map(Line::Number)
             }
             Content::Sends(key, track) => Some(Line::Sends(Box::new(SendsLine::of(*key, track, gc_after)))),
+            Content::Other(other) => Some(Line::Other(Box::new(OtherLine::of(other, gc_after)))),
         };
         let Some(line) = line else { return Ok(()) };
         line::encode(&mut self.buffer, &line)?;
@@ -102,5 +104,6 @@ pub(super) fn name(entry: &Entry) -> String {
             None => format!("an impossible number in service {service}"),
         },
         Kind::Track => format!("verification {subject:016x} in service {service}"),
+        other => format!("{subject:016x} of the {} in service {service}", other.plural()),
     }
 }

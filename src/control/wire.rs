@@ -30,6 +30,8 @@ pub enum CopyNews {
         numbers: u64,
         /// Verifications whose sends are remembered.
         sends: u64,
+        /// Services, credentials and all else.
+        others: u64,
         /// By the server's time all of it was there at this moment, in milliseconds since 1970.
         at: u64,
     },

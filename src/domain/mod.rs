@@ -11,6 +11,7 @@ mod phone;
 mod routing;
 mod secret;
 mod service;
+mod sid;
 mod time;
 mod track;
 
@@ -22,5 +23,6 @@ pub use phone::{NumberError, PhoneNumber, Region};
 pub use routing::{ParsedEntry, ParsedRouting, ProviderName, Routing, RoutingEntry, RoutingError};
 pub use secret::{GatewayCredential, ServerKey};
 pub use service::ServiceId;
+pub use sid::{Sid, SidKind};
 pub use time::Timestamp;
 pub use track::{AttemptId, TrackKey};

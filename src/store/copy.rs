@@ -54,6 +54,8 @@ pub struct Counts {
     pub numbers: u64,
     /// Verifications whose sends are remembered.
     pub tracks: u64,
+    /// Services, keys and all else.
+    pub others: u64,
 }
 
 impl Counts {
@@ -62,12 +64,18 @@ impl Counts {
         match kind {
             Kind::Number => self.numbers += 1,
             Kind::Track => self.tracks += 1,
+            Kind::Service
+            | Kind::Credential
+            | Kind::Counter
+            | Kind::Event
+            | Kind::Answered
+            | Kind::SafeNumber => self.others += 1,
         }
     }
 
     /// Of all kinds.
     pub const fn total(&self) -> u64 {
-        self.numbers + self.tracks
+        self.numbers + self.tracks + self.others
     }
 }
 

@@ -34,16 +34,50 @@ pub enum Kind {
     Number = 1,
     /// What became of the sends of one verification.
     Track = 2,
+    /// A service, with everything that belongs to it.
+    Service = 3,
+    /// A credential: the account's own, or an API key.
+    Credential = 4,
+    /// How often a value of a rate limit was used.
+    Counter = 5,
+    /// An event that a webhook is told, with what became of that.
+    Event = 6,
+    /// What a request with an idempotency key was answered.
+    Answered = 7,
+    /// A number on the safe list.
+    SafeNumber = 8,
 }
 
 impl Kind {
-    /// From the discriminant on disk.
-    pub const fn from_u8(kind: u8) -> Option<Self> {
-        match kind {
-            1 => Some(Self::Number),
-            2 => Some(Self::Track),
-            _ => None,
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Number,
+        Self::Track,
+        Self::Service,
+        Self::Credential,
+        Self::Counter,
+        Self::Event,
+        Self::Answered,
+        Self::SafeNumber,
+    ];
+
+    /// What records of this kind are, for people: `numbers`.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Number => "numbers",
+            Self::Track => "sends",
+            Self::Service => "services",
+            Self::Credential => "credentials",
+            Self::Counter => "rate limit counters",
+            Self::Event => "webhook events",
+            Self::Answered => "answers kept for idempotency keys",
+            Self::SafeNumber => "numbers on the safe list",
         }
+    }
+
+    /// From the discriminant on disk.
+    pub fn from_u8(kind: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known as u8 == kind)
     }
 }
 

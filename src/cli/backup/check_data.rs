@@ -56,6 +56,7 @@ struct Report {
     /// What is null was not looked at, or cannot be known.
     numbers: Option<u64>,
     sends: Option<u64>,
+    others: Option<u64>,
     ended: Option<u64>,
     key: Option<KeyFound>,
     versions: BTreeMap<String, u64>,
@@ -139,6 +140,7 @@ fn through_server(
     progress.expect(counts.total());
     let mut report = Report { through_server: true, ..Report::default() };
     (report.numbers, report.sends) = (Some(counts.numbers), Some(counts.tracks));
+    report.others = Some(counts.others);
     report.key = Some(key::look_beside_a_server(settings, &key, &mut report.damage)?);
     let mut seen = 0;
     while let Some(entry) = records.next_entry()? {
@@ -172,6 +174,7 @@ fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
         format: Some(examined.format),
         numbers: alive.map(|alive| alive.numbers),
         sends: alive.map(|alive| alive.tracks),
+        others: alive.map(|alive| alive.others),
         ended: alive.map(|_| *ended),
         key,
         versions: versions.collect(),
@@ -200,8 +203,5 @@ fn journal(examined: &Examined) -> JournalReport {
 }
 
 fn version_of(kind: Kind, version: u8) -> String {
-    match kind {
-        Kind::Number => format!("numbers, version {version}"),
-        Kind::Track => format!("sends, version {version}"),
-    }
+    format!("{}, version {version}", kind.plural())
 }

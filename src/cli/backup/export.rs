@@ -50,15 +50,15 @@ pub(super) fn run(args: &ExportArgs, settings: &StorageSettings) -> Answer {
             let said = if args.json {
                 format!(
                     "{}\n",
-                    json!({"numbers": header.numbers, "sends": header.sends, "through_server": served})
+                    json!({"numbers": header.numbers, "sends": header.sends, "others": header.others, "through_server": served})
                 )
             } else if args.quiet {
                 String::new()
             } else {
                 format!(
-                    "exported {} numbers and the sends of {} verifications\nkeep it secret: it has whole telephone numbers \
+                    "exported {} numbers, the sends of {} verifications and {} other records\nkeep it secret: it has whole telephone numbers \
                      in it, and no codes\n",
-                    header.numbers, header.sends
+                    header.numbers, header.sends, header.others
                 )
             };
             let (out, err) = if is_stdout { (String::new(), said) } else { (said, String::new()) };
@@ -84,6 +84,7 @@ fn export(
         key,
         numbers: counts.numbers,
         sends: counts.tracks,
+        others: counts.others,
     };
     let to = out.writer().map_err(ExportError::from)?;
     let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, to), &header)?;

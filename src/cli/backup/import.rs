@@ -71,6 +71,7 @@ impl ImportCommandError {
 struct Imported {
     numbers: u64,
     sends: u64,
+    others: u64,
     /// They do not matter any more.
     ended: u64,
     codes_dropped: u64,
@@ -102,7 +103,7 @@ pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
 }
 
 fn said(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> Answer {
-    let Imported { numbers, sends, ended, codes_dropped, behind } = imported;
+    let Imported { numbers, sends, others, ended, codes_dropped, behind } = imported;
     let mut err = String::new();
     if *behind > CLOCK_TOLERANCE {
         err = format!(
@@ -112,14 +113,13 @@ fn said(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> A
         );
     }
     let mut out = if args.json {
-        let line =
-            json!({"numbers": numbers, "sends": sends, "ended": ended, "codes_dropped": codes_dropped});
+        let line = json!({"numbers": numbers, "sends": sends, "others": others, "ended": ended, "codes_dropped": codes_dropped});
         format!("{line}\n")
     } else if args.quiet {
         String::new()
     } else {
         let mut out = format!(
-            "imported {numbers} numbers and the sends of {sends} verifications into {}\n",
+            "imported {numbers} numbers, the sends of {sends} verifications and {others} other records into {}\n",
             settings.data_dir.display()
         );
         // Writing to a text cannot fail.
@@ -167,7 +167,7 @@ fn import(
     check_new(data_dir)?;
     let (header, mut reader) = Reader::begin(open(&args.file)?)?;
     let fingerprint = key(&header, data_dir, key_file, args.drop_codes)?;
-    progress.expect(header.numbers + header.sends);
+    progress.expect(header.numbers + header.sends + header.others);
     let now = SystemClock::start().now();
     let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
     let mut store = NewStore::begin(data_dir, fingerprint)?;
@@ -201,6 +201,7 @@ fn take(
     match entry.key.kind {
         crate::store::Kind::Number => imported.numbers += 1,
         crate::store::Kind::Track => imported.sends += 1,
+        _ => imported.others += 1,
     }
     Ok(store.add(entry.key, entry.gc_after, entry.record)?)
 }

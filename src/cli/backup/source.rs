@@ -65,8 +65,8 @@ impl Source {
         let (mut counts, mut at) = (Counts::default(), Timestamp::EPOCH);
         let stream = ask_copy(data_dir, |news| match news {
             CopyNews::Copied(records) => progress.at(records),
-            CopyNews::Complete { numbers, sends, at: reached } => {
-                counts = Counts { numbers, tracks: sends };
+            CopyNews::Complete { numbers, sends, others, at: reached } => {
+                counts = Counts { numbers, tracks: sends, others };
                 // The server's time, by which all ends are to be read, and not the clock of this command.
                 at = Timestamp::from_millis(reached);
             }

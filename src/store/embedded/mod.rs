@@ -254,6 +254,10 @@ impl Reader {
         let what = match kind {
             Kind::Number => "loading the numbers",
             Kind::Track => "loading the list of sends",
+            Kind::Service | Kind::Credential => "loading the services and their keys",
+            Kind::Counter | Kind::SafeNumber => "loading the limits",
+            Kind::Event => "loading what webhooks are to be told",
+            Kind::Answered => "loading the answers kept for idempotency keys",
         };
         let mut progress = Progress::of(what, self.snapshot.about(kind), &self.clock, &self.loading);
         let mut entries = self.snapshot.of_kind(kind).map_err(|error| unreadable(&error))?;

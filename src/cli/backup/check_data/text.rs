@@ -66,8 +66,8 @@ fn lines(out: &mut String, report: &Report) -> std::fmt::Result {
             "server key      none in the directory: a start needs it there, or named with ONCEWARD_KEY_FILE"
         )?;
     }
-    if let (Some(numbers), Some(sends)) = (report.numbers, report.sends) {
-        writeln!(out, "records         {numbers} numbers, sends of {sends} verifications")?;
+    if let (Some(numbers), Some(sends), Some(others)) = (report.numbers, report.sends, report.others) {
+        writeln!(out, "records         {numbers} numbers, sends of {sends} verifications, {others} others")?;
         if let Some(ended) = report.ended {
             writeln!(out, "                and {ended} that have ended and are not removed yet")?;
         }

@@ -1,0 +1,210 @@
+//! A service, as everybody sees it. What is on the disk has types of its own.
+
+use std::time::Duration;
+
+use crate::domain::{CodeLength, Locale, PhoneNumber, ServiceId, Sid, Timestamp};
+
+/// A namespace with its own rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// What its numbers' records are kept under. Never given twice.
+    pub id: ServiceId,
+    /// `VA`.
+    pub sid: Sid,
+    /// Who made it.
+    pub origin: Origin,
+    /// What its messages call it; at most 30 characters.
+    pub friendly_name: String,
+    /// How codes and attempts are counted.
+    pub rules: Rules,
+    /// Whether a request may bring its own code.
+    pub custom_code_enabled: bool,
+    /// Whether text messages warn that the code is not to be shared.
+    pub do_not_share_warning_enabled: bool,
+    /// Whether numbers known to be landlines are refused for text messages.
+    pub skip_sms_to_landlines: bool,
+    /// Kept and shown: what is known of a number without asking anybody is always there.
+    pub lookup_enabled: bool,
+    /// Kept and shown: whether a key must be pressed in calls is the gateway's setting.
+    pub dtmf_input_required: bool,
+    /// Kept and shown.
+    pub tts_name: Option<String>,
+    /// Kept and shown: transaction parameters are not served.
+    pub psd2_enabled: bool,
+    /// Kept and shown.
+    pub verify_event_subscription_enabled: bool,
+    /// The template where a request names none.
+    pub default_template: Option<Sid>,
+    /// The language where neither the request nor the number's country leads to one.
+    pub locale: Option<Locale>,
+    /// Channels that are tried one after another, as the setting `workflow` spells it; `None` for the server's.
+    pub workflow: Option<String>,
+    /// Named limits on values that requests pass.
+    pub rate_limits: Vec<RateLimit>,
+    /// Which gateway sends to which country.
+    pub messaging: Vec<MessagingConfiguration>,
+    /// Who is told of events.
+    pub webhooks: Vec<Webhook>,
+    /// Numbers that are never sent anything.
+    pub test_numbers: Vec<TestNumber>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub updated: Timestamp,
+}
+
+/// Who made a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The service of the compatible routes: the top-level settings are its rules.
+    Default,
+    /// `services` of config.json, under this name. Changed there, and not over the API.
+    Config(String),
+    /// Somebody, over the API.
+    Api,
+}
+
+/// How codes and attempts are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Digits of a code.
+    pub code_length: CodeLength,
+    /// How long a code can be used.
+    pub code_life: Duration,
+    /// Wrong codes: of one verification with [`LockoutRule::Growing`], of the number with [`LockoutRule::Fixed`].
+    pub max_checks: u8,
+    /// Messages of one verification; `None` without a limit.
+    pub max_sends: Option<u8>,
+    /// What too many wrong codes lead to.
+    pub lockout: LockoutRule,
+    /// What a further send of a live verification does.
+    pub resend: Resend,
+    /// Whether a further send has to wait: 30, 60, 120, then 300 s after the last.
+    pub cooling_down: bool,
+}
+
+/// What too many wrong codes of a number lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockoutRule {
+    /// The number is locked for this long, whoever asks.
+    Fixed(Duration),
+    /// Whoever does not know the verification's id has to wait, longer each time; whoever does, has not.
+    Growing,
+}
+
+/// What a further send of a live verification does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resend {
+    /// It sends the same code, which ends when it would have.
+    Keep,
+    /// It sends a new code with a new life.
+    New,
+}
+
+/// A named limit: a request passes a value for it, and each of its buckets counts that value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// `RK`.
+    pub sid: Sid,
+    /// What requests call it.
+    pub unique_name: String,
+    /// What people call it.
+    pub description: Option<String>,
+    /// How often in which time.
+    pub buckets: Vec<Bucket>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub updated: Timestamp,
+}
+
+/// So many requests with one value in so many seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// `BL`.
+    pub sid: Sid,
+    /// Requests; at least 1.
+    pub max: u32,
+    /// Seconds; at least 1.
+    pub interval: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub updated: Timestamp,
+}
+
+/// Which gateway sends to a country.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagingConfiguration {
+    /// Two letters of ISO 3166-1, in capitals.
+    pub country: String,
+    /// `MG`: names a gateway, see `gateway_sid`.
+    pub messaging_service: Sid,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub updated: Timestamp,
+}
+
+/// Who is told of events.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// `YW`.
+    pub sid: Sid,
+    /// What people call it.
+    pub friendly_name: String,
+    /// Which events: names, or `*` for all.
+    pub event_types: Vec<String>,
+    /// Where they go: http or https.
+    pub url: String,
+    /// Whether they go at all.
+    pub status: WebhookStatus,
+    /// What events are signed with (Standard Webhooks): 24 to 64 random bytes.
+    pub secret: Vec<u8>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub updated: Timestamp,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Webhook({})", self.sid)
+    }
+}
+
+/// Whether a webhook is told events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookStatus {
+    /// It is.
+    Enabled,
+    /// It is not.
+    Disabled,
+}
+
+/// Numbers that are never sent anything, and whose code is known.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TestNumber {
+    /// A number in E.164 form, in which `x` stands for any digit.
+    pub pattern: String,
+    /// The code.
+    pub code: String,
+    /// From when on it is an ordinary number again.
+    pub expires: Timestamp,
+}
+
+impl TestNumber {
+    /// Whether `number` is one of them at `now`.
+    pub fn is(&self, number: PhoneNumber, now: Timestamp) -> bool {
+        let text = number.e164();
+        now < self.expires
+            && text.len() == self.pattern.len()
+            && self.pattern.bytes().zip(text.bytes()).all(|(p, digit)| p == b'x' || p == digit)
+    }
+}
+
+impl std::fmt::Debug for TestNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TestNumber(***)")
+    }
+}

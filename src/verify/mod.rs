@@ -1,0 +1,45 @@
+//! Verifications as Twilio Verify's API knows them: what a request may ask for beside the number, whether it may be
+//! served, and what became of it.
+//!
+//! Above the shards, which count and decide, and below the HTTP front end, which speaks of statuses. One trait, so that the
+//! front end can be tried without the rest.
+
+mod request;
+mod view;
+
+pub use request::{AttemptQuery, Begin, CheckCode, Ending, Target};
+pub use view::{Attempt, AttemptPage, Refused, SendAttempt, Status, Summary, Verification};
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::{ServiceId, Sid};
+
+/// Who serves verifications.
+pub trait Verifications: Send + Sync + 'static {
+    /// Begins a verification, or sends its code again. The answer comes when the provider took the message, and
+    /// everything it says is durable.
+    fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>>;
+
+    /// Checks a code. A wrong one is no error: the verification is then not approved.
+    fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>>;
+
+    /// The verification that is under way: pending, or with no attempts left.
+    fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>>;
+
+    /// Ends a verification by decision of the caller.
+    fn end(
+        &self,
+        service: ServiceId,
+        target: Target,
+        ending: Ending,
+    ) -> BoxFuture<'_, Result<Verification, Refused>>;
+
+    /// Attempts to deliver messages, the newest first.
+    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>>;
+
+    /// One of them.
+    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>>;
+
+    /// How many of them led to a verified number.
+    fn summary(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>>;
+}

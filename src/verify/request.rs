@@ -1,0 +1,94 @@
+//! What is asked, read and understood.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::template::AppHash;
+
+/// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
+pub struct Begin {
+    /// Whom the code goes to.
+    pub to: PhoneNumber,
+    /// How; `None` for `auto`, the way that the service begins with.
+    pub channel: Option<Channel>,
+    /// In which language.
+    pub locale: Option<Locale>,
+    /// What the message calls the sender in place of the service's name.
+    pub friendly_name: Option<String>,
+    /// The code, where the caller makes it.
+    pub code: Option<Code>,
+    /// The Android app that is to read the message.
+    pub app_hash: Option<AppHash>,
+    /// Which template (`HJ`); `None` for the service's.
+    pub template: Option<Sid>,
+    /// What the template's own places are filled in with.
+    pub substitutions: BTreeMap<String, String>,
+    /// Values for rate limits, by their unique names.
+    pub rate_limits: BTreeMap<String, String>,
+    /// Where the person is, as the caller knows.
+    pub device_ip: Option<IpAddr>,
+    /// What the caller wants to find again in events.
+    pub tags: BTreeMap<String, String>,
+    /// Keys that a call presses when it is answered.
+    pub send_digits: Option<String>,
+    /// Whether checks against fraud are to be left out for this one.
+    pub skips_risk_check: bool,
+    /// What tells a repetition of the same request.
+    pub idempotency_key: Option<String>,
+    /// What makes two requests the same: a SHA-256 over the fields as they were sent.
+    pub fingerprint: [u8; 32],
+}
+
+/// A submitted code.
+pub struct CheckCode {
+    /// Whose.
+    pub target: Target,
+    /// What was submitted; `None` when it cannot be a code, which is a wrong one.
+    pub code: Option<Code>,
+}
+
+/// Which verification is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The one under way for this number.
+    Number(PhoneNumber),
+    /// This one (`VE`).
+    Sid(Sid),
+}
+
+/// How a caller ends a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It comes to nothing.
+    Canceled,
+    /// The caller has checked the code, or the person, in another way.
+    Approved,
+}
+
+/// Which attempts are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AttemptQuery {
+    /// Of one of these services; `None` for all.
+    pub services: Option<Vec<ServiceId>>,
+    /// Made at or after this moment.
+    pub after: Option<Timestamp>,
+    /// Made before this moment.
+    pub before: Option<Timestamp>,
+    /// To this number.
+    pub to: Option<PhoneNumber>,
+    /// To this country.
+    pub country: Option<Region>,
+    /// To numbers that begin with these digits, without a `+`.
+    pub prefix: Option<String>,
+    /// By this channel.
+    pub channel: Option<Channel>,
+    /// Of this verification (`VE`).
+    pub verification: Option<Sid>,
+    /// That led to a verified number, or did not.
+    pub converted: Option<bool>,
+    /// Leave out so many.
+    pub skip: usize,
+    /// At most so many.
+    pub limit: usize,
+}

@@ -1,0 +1,156 @@
+//! What the caller is shown.
+
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::shard::Refusal;
+
+/// A verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verification {
+    /// `VE`.
+    pub sid: Sid,
+    /// The namespace.
+    pub service: ServiceId,
+    /// Whom the code goes to.
+    pub to: PhoneNumber,
+    /// How it was asked for last.
+    pub channel: Channel,
+    /// How far it is.
+    pub status: Status,
+    /// When it began.
+    pub created: Timestamp,
+    /// When something happened to it last.
+    pub updated: Timestamp,
+    /// Its messages so far, the oldest first.
+    pub attempts: Vec<SendAttempt>,
+}
+
+/// How far a verification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// The code can be checked.
+    Pending,
+    /// The code was right.
+    Approved,
+    /// The caller ended it.
+    Canceled,
+    /// No check is left.
+    MaxAttemptsReached,
+    /// Its time is over.
+    Expired,
+    /// No message could be sent.
+    Failed,
+}
+
+impl Status {
+    /// Twilio's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Canceled => "canceled",
+            Self::MaxAttemptsReached => "max_attempts_reached",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One of a verification's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendAttempt {
+    /// `VL`.
+    pub sid: Sid,
+    /// When a gateway was asked to take it.
+    pub time: Timestamp,
+    /// How it was to be delivered.
+    pub channel: Channel,
+}
+
+/// One attempt to deliver a message, with what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// `VL`.
+    pub sid: Sid,
+    /// The namespace.
+    pub service: ServiceId,
+    /// `VE`.
+    pub verification: Sid,
+    /// When it was made first.
+    pub created: Timestamp,
+    /// When something was heard of it last.
+    pub updated: Timestamp,
+    /// Whether the number was verified.
+    pub converted: bool,
+    /// How it was to be delivered.
+    pub channel: Channel,
+    /// Whom it went to.
+    pub to: PhoneNumber,
+    /// Where that is.
+    pub country: Option<Region>,
+    /// What the provider reported last, in its words: `delivered`.
+    pub message_status: Option<String>,
+    /// The provider's error code.
+    pub error_code: Option<u32>,
+    /// Digits of the code, where that is still known.
+    pub code_length: Option<u8>,
+    /// The language of the message, where one was asked for.
+    pub locale: Option<String>,
+}
+
+/// A part of a list of attempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptPage {
+    /// The newest first.
+    pub attempts: Vec<Attempt>,
+    /// Whether there are more behind them.
+    pub has_more: bool,
+}
+
+/// How many attempts led to a verified number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// All.
+    pub total: u64,
+    /// Those that did.
+    pub converted: u64,
+}
+
+/// Why a request was not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such thing, or it is used up. 20404.
+    NotFound,
+    /// A value cannot be served; the words say which and why. 60200.
+    Invalid(String),
+    /// No check is left. 60202.
+    NoChecksLeft {
+        /// Until one may be tried; `None` until an operator says so.
+        until: Option<Timestamp>,
+    },
+    /// No message is left. 60203.
+    NoSendsLeft {
+        /// Until one may be sent.
+        until: Timestamp,
+    },
+    /// Another message must wait, or a rate limit is reached. 20429.
+    TooMany {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The number is a landline, and was to get a text message. 60205.
+    Landline,
+    /// Too many requests for this number are being answered. 60212.
+    Concurrent,
+    /// The provider blocks this range of numbers. 60410.
+    Blocked,
+    /// The country is not allowed. 60605.
+    Country,
+    /// The idempotency key was used with another request. 60200 with 422? The front end decides.
+    OtherRequest,
+    /// The first request with this idempotency key has no answer yet.
+    StillAnswering,
+    /// The provider refused or did not answer.
+    GatewayFailed,
+    /// Nothing was decided.
+    Unavailable(Refusal),
+}
