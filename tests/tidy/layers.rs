@@ -15,16 +15,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["domain", "engine", "gateway", "template"]),
     ("telemetry", &["config"]),
     ("registry", &["domain", "engine", "clock", "store", "template", "config"]),
-    ("webhook", &["domain", "clock", "store", "gateway", "registry"]),
-    ("limit", &["domain", "clock", "store"]),
     ("delivery", &["domain", "engine", "clock", "store", "gateway", "template", "config"]),
     ("shard", &["domain", "engine", "clock", "store", "template", "config", "delivery"]),
     (
         "verify",
-        &[
-            "domain", "engine", "clock", "store", "template", "config", "registry", "webhook", "limit",
-            "delivery", "shard",
-        ],
+        &["domain", "engine", "clock", "store", "template", "config", "registry", "delivery", "shard"],
     ),
     ("backup", &["domain", "engine", "store", "template", "delivery", "shard"]),
     ("control", &["domain", "store", "config", "registry", "delivery"]),
