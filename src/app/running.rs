@@ -14,8 +14,8 @@ use crate::config::{Bounds, DeliverySettings, TrackerSettings};
 use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::Routing;
-use crate::engine::{Policies, Policy, key_fingerprint};
-use crate::shard::{Parts, Verifier};
+use crate::engine::{Policy, key_fingerprint};
+use crate::shard::{Parts, Policies, Verifier};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 

@@ -29,6 +29,7 @@ mod state;
 pub mod tracker;
 mod travel;
 mod trip;
+mod trouble;
 mod workflow;
 
 use std::sync::{Arc, Mutex};
@@ -48,6 +49,7 @@ pub use error::DeliveryError;
 pub use held::CheckError;
 pub use job::{Delivered, Job, Purpose};
 pub use state::GatewayState;
+pub use trouble::Trouble;
 
 use budget::Budget;
 use outlet::Outlet;

@@ -12,7 +12,7 @@ use crate::config::{
     WorkflowStep,
 };
 use crate::domain::{Channel, CodeLength, Locale, Region};
-use crate::engine::{Policy, SendOptions};
+use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 use crate::gateway::{
     Gateway, HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
     TwilioVoiceSettings,
@@ -82,6 +82,8 @@ impl OtpBuilder {
             policy: Policy {
                 max_attempts: 5,
                 lockout: Duration::from_secs(30 * 60),
+                kind: Lockout::Fixed,
+                sends: SendRules::CONTRACT,
                 code: SendOptions { life: Duration::from_secs(5 * 60), length: CodeLength::SIX },
             },
             texts: Texts::default(),
