@@ -25,6 +25,7 @@ mod reader;
 mod report;
 mod resolve;
 mod schema;
+pub mod services;
 mod settings;
 mod sources;
 mod urls;

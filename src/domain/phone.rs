@@ -98,6 +98,11 @@ impl PhoneNumber {
         self.0
     }
 
+    /// Whether the numbering plan of its country has the number, so that somebody may own it. Costs some microseconds.
+    pub fn is_in_a_plan(self) -> bool {
+        PHONE_NUMBER_UTIL.parse(self.e164(), None).is_ok_and(|parsed| parsed.is_valid())
+    }
+
     /// The region that the number belongs to; where several share a country code and no numbering plan
     /// has the number, the main one. `None` when no region has the country code. Costs some
     /// microseconds.
