@@ -10,6 +10,8 @@ mod counters;
 mod decide;
 mod desk;
 mod digest;
+#[cfg(test)]
+mod tests;
 
 pub use answers::{Answers, Begun, Kept, KeyRefusal, Ticket};
 pub use counters::{Charge, LimitRefusal, Limits, Taken};

@@ -69,7 +69,6 @@ pub enum LimitRefusal {
 
 /// What was counted: for [`Limits::give_back`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[must_use = "give it back if the request comes to nothing, or drop it knowingly"]
 pub struct Taken(Vec<(Key, Vec<Counted>)>);
 
 /// Counts requests. Clones are handles on the same counters.

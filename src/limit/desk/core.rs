@@ -46,13 +46,13 @@ impl<B: Book> Core<B> {
     }
 
     /// While a batch is on its way, what needs no commit and rests on nothing in that batch is answered without waiting
-    /// for it.
+    /// for it. Gives back what has to wait.
     fn answer_at_once(
         &mut self,
         mut waiting: Waiting<B::Request>,
         now: Timestamp,
     ) -> Option<Waiting<B::Request>> {
-        let batch = self.in_flight.as_ref()?;
+        let Some(batch) = &self.in_flight else { return Some(waiting) };
         let open = |key: &Key| batch.steps.by_key.contains_key(key) || self.shelf.is_unsettled(key);
         if !B::may_be_decided_twice(&waiting.request) || waiting.keys.iter().any(open) {
             return Some(waiting);
