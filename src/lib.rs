@@ -39,6 +39,7 @@
 //! * [`backup`]: the whole state as lines of JSON, and back.
 //! * [`control`]: how the command line asks a server that runs.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
+//! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
 //! * [`registry`]: services, and what belongs to them: rules, limits, webhooks, keys.
 //! * [`gateway`]: one file per provider behind one trait.
 //! * [`template`]: texts of messages: which one, in which language, with what filled in.
@@ -67,3 +68,4 @@ pub mod telemetry;
 pub mod template;
 pub mod verify;
 pub mod web;
+pub mod webhook;

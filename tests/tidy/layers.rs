@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["domain", "engine", "gateway", "template"]),
     ("telemetry", &["config"]),
     ("registry", &["domain", "engine", "clock", "store", "template", "config"]),
+    ("webhook", &["domain", "clock", "store", "gateway", "registry"]),
     ("delivery", &["domain", "engine", "clock", "store", "gateway", "template", "config"]),
     ("shard", &["domain", "engine", "clock", "store", "template", "config", "delivery"]),
     (

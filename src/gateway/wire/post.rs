@@ -88,7 +88,8 @@ impl Poster {
             return Err(PostError::Address(OUT_OF_REACH));
         }
         let address = as_sent(&url).ok_or(PostError::Address("its URL is too long"))?;
-        let headers = header_map(headers).ok_or(PostError::Address("a header has characters of no header"))?;
+        let headers =
+            header_map(headers).ok_or(PostError::Address("a header has characters of no header"))?;
         let client = self.client_to(&url)?;
         let request = Request { method: Method::POST, address, headers, body };
         let answered = tokio::time::timeout(self.time_limit, client.begin(request)).await;
@@ -158,7 +159,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_posted_arrives_as_json_with_its_headers_and_the_answer_is_a_status() {
-        let mut receiver = Double::playing([Reply::Bytes(answer(503, &[("Retry-After", "7")], "busy"))]).await;
+        let mut receiver =
+            Double::playing([Reply::Bytes(answer(503, &[("Retry-After", "7")], "busy"))]).await;
         let answered = post(&format!("{}/hooks?a=b", receiver.base_url())).await;
         let retry_after = Some(Duration::from_secs(7));
         assert_eq!(answered, Ok(PostAnswer { status: 503, retry_after }));

@@ -133,9 +133,12 @@ mod tests {
 
     #[test]
     fn an_address_in_a_url_is_seen_however_it_is_spelled() {
-        for text in
-            ["http://169.254.169.254/", "http://0xa9fea9fe/", "http://2852039166/", "http://[::ffff:a9fe:a9fe]/"]
-        {
+        for text in [
+            "http://169.254.169.254/",
+            "http://0xa9fea9fe/",
+            "http://2852039166/",
+            "http://[::ffff:a9fe:a9fe]/",
+        ] {
             assert!(!Reach::Premises.allows_host(&Url::parse(text).expect(text)), "{text}");
         }
         for text in ["http://hooks.example.com/", "http://127.0.0.1:8080/", "http://[::1]/"] {
