@@ -16,13 +16,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("registry", &["domain", "engine", "clock", "store", "template", "config"]),
     ("limit", &["domain", "clock", "store"]),
+    ("webhook", &["domain", "clock", "store", "gateway", "registry"]),
     ("delivery", &["domain", "engine", "clock", "store", "gateway", "template", "config"]),
     ("shard", &["domain", "engine", "clock", "store", "template", "config", "delivery"]),
     (
         "verify",
         &[
-            "domain", "engine", "clock", "store", "template", "config", "registry", "limit", "delivery",
-            "shard",
+            "domain", "engine", "clock", "store", "template", "config", "registry", "webhook", "limit",
+            "delivery", "shard",
         ],
     ),
     ("backup", &["domain", "engine", "store", "template", "delivery", "shard"]),

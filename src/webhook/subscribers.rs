@@ -1,0 +1,33 @@
+//! Who wants to be told.
+
+use std::sync::Arc;
+
+use crate::domain::{ServiceId, Sid};
+use crate::registry::{Webhook, WebhookStatus};
+use crate::store::BoxFuture;
+
+use super::EventKind;
+
+/// Who knows the webhooks of each service. Asked with every event and before every attempt: it answers from memory.
+pub trait Subscribers: Send + Sync + 'static {
+    /// The account (`AC`).
+    fn account(&self) -> Sid;
+
+    /// The service's id (`VA`); `None` when there is no such service any more.
+    fn service(&self, service: ServiceId) -> Option<Sid>;
+
+    /// The service's webhooks, whatever their status.
+    fn of(&self, service: ServiceId) -> Arc<[Webhook]>;
+
+    /// A webhook has answered 410 Gone. Disables it, and says whether that is done.
+    fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
+        let _ = (service, webhook);
+        Box::pin(async { false })
+    }
+}
+
+/// Whether a webhook is to be told of such an event.
+pub(super) fn wants(webhook: &Webhook, kind: EventKind) -> bool {
+    let asked_for = |name: &String| name == "*" || name == kind.as_str();
+    webhook.status == WebhookStatus::Enabled && webhook.event_types.iter().any(asked_for)
+}
