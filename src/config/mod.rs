@@ -43,6 +43,7 @@ pub use settings::{
     LogSettings, RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
 };
 pub use sources::{Overrides, Sources};
+pub use workflow::workflow_steps;
 
 #[cfg(test)]
 mod tests;

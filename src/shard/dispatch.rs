@@ -27,7 +27,8 @@ pub async fn run(send: Dispatch, around: Arc<Surroundings>) {
         expires: permit.expires,
     };
     let held = permit.held;
-    let job = Job { about, channel, code, held, purpose };
+    let ours_only = offset != 0;
+    let job = Job { about, channel, code, held, ours_only, purpose };
     let still_usable = async || around.router.is_usable(key, permit.salt).await;
     // A send that is never settled would count against its number for ever.
     let mut trouble = None;

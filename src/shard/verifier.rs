@@ -265,13 +265,13 @@ impl Verifier {
         begin: Option<BeginWishes>,
     ) -> Result<Told<SendAnswer>, Refusal> {
         let SendRequest { service, number, options, channel, style } = request;
-        let channel = channel.unwrap_or_else(|| self.around.delivery.first_channel());
+        let channel = channel.unwrap_or_else(|| self.around.delivery.first_channel_of(service));
         // Refused here it costs no commit. Two threads that look at the same moment may both go on.
         if self.places.available_permits() <= self.kept_for_checks && !self.places.is_closed() {
             return Err(Refusal::Overloaded);
         }
         let is_silent = begin.as_ref().is_some_and(|begin| begin.is_test);
-        if !is_silent && self.around.delivery.is_crowded(number, channel) {
+        if !is_silent && self.around.delivery.is_crowded(service, number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
         let (reply, answer) = self.reply()?;
