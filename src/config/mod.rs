@@ -36,7 +36,7 @@ mod workflow;
 pub use effective::Effective;
 pub use keys::default_shards;
 pub use limits::SettingError;
-pub use load::{Loaded, load, load_storage};
+pub use load::{KeysSettings, Loaded, load, load_keys, load_storage};
 pub use report::{ConfigError, ConfigErrors};
 pub use schema::json_schema;
 pub use services::RegistrySettings;

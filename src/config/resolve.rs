@@ -17,6 +17,7 @@ use super::gateways::{GatewayKeys, VariableKeys, assemble};
 use super::keys::Keys;
 use super::kinds::Flag;
 use super::listen::{self, FlagKeys, ListenKeys};
+use super::load::KeysSettings;
 use super::reader::{Reader, Taken};
 use super::report::{ConfigError, Report};
 use super::services::{self, AccountKeys, RegistrySettings};
@@ -143,6 +144,20 @@ fn registry(
 pub fn storage(figment: &Figment, directory: &Path, report: &mut Report) -> Option<StorageSettings> {
     let mut keys: Keys = extract(figment, report)?;
     Some(take_storage(&mut keys, directory, &mut Reader::new(figment, report)))
+}
+
+/// What `onceward keys` needs. `None` only after an error.
+pub fn keys(figment: &Figment, directory: &Path, report: &mut Report) -> Option<KeysSettings> {
+    let mut keys: Keys = extract(figment, report)?;
+    let account: AccountKeys = extract(figment, report)?;
+    let mut reader = Reader::new(figment, report);
+    let r = &mut reader;
+    let storage = take_storage(&mut keys, directory, r);
+    let policy = policy::policy(&mut keys, r)?;
+    let brand = texts::brand(take(&mut keys.brand), take(&mut keys.service_name), r).0;
+    // The texts were checked when the server started.
+    let registry = registry(&mut keys, account, &Templates::new("", ""), r);
+    Some(KeysSettings { storage, registry, brand, policy })
 }
 
 fn take_storage(keys: &mut Keys, directory: &Path, r: &mut Reader<'_>) -> StorageSettings {
