@@ -18,6 +18,7 @@ use super::ranges::{
     Digits, IdleWait, Lockout, Numbers, Port, RequestWait, Retries, RetryWait, RingTime, Sends, SendsWaiting,
     Shards, Span, StopBudget, TrackerAge, TrackerSize, Whole, WholeRange, WorkBudget, WorkflowSends,
 };
+use super::services::{ServicesObject, TemplatesObject};
 use super::settings::{
     AnswerSet, Bounds, BreakerSettings, DeliverySettings, LogFormat, RetrySettings, TrackerSettings,
 };
@@ -113,6 +114,10 @@ pub struct Keys {
     pub tracker_keep_for: Given<Span<TrackerAge>>,
     /// Verifications whose sends are remembered.
     pub tracker_keep_at_most: Given<Whole<TrackerSize>>,
+    /// Services beside the default one, by name: rules of codes, a name for messages, test numbers.
+    pub services: Given<ServicesObject>,
+    /// Texts that services and requests choose by id, by name: channels, and a text for each language.
+    pub templates: Given<TemplatesObject>,
     /// Directory of the embedded store.
     pub data_dir: Given<PathText>,
     /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
