@@ -235,12 +235,9 @@ impl Inner {
     }
 
     fn wanted_by(&self, service: ServiceId, kind: EventKind) -> Vec<Sid> {
-        let webhooks = self.subscribers.of(service);
-        webhooks
-            .iter()
-            .filter(|webhook| subscribers::wants(webhook, kind))
-            .map(|webhook| webhook.sid)
-            .collect()
+        let Some(service) = self.subscribers.service(service) else { return Vec::new() };
+        let wanted = service.webhooks.iter().filter(|webhook| subscribers::wants(webhook, kind));
+        wanted.map(|webhook| webhook.sid).collect()
     }
 
     async fn flush(&self) -> Result<(), StoreError> {
