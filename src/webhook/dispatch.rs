@@ -126,18 +126,18 @@ fn log(concluded: &Concluded, what: &str) {
     let webhook = lane.webhook;
     match turn {
         Some(Turn::Worse) => {
-            tracing::warn!(%webhook, what, "a webhook does not take events; they are tried again")
+            tracing::warn!(%webhook, what, "a webhook does not take events; they are tried again");
         }
         Some(Turn::Better) => tracing::info!(%webhook, "a webhook takes events again"),
         None => {}
     }
     match state {
         DeliveryState::Failed => {
-            tracing::warn!(%webhook, event = %id, what, "an event is not tried any more")
+            tracing::warn!(%webhook, event = %id, what, "an event is not tried any more");
         }
         DeliveryState::Delivered => tracing::debug!(%webhook, event = %id, "an event was taken"),
         DeliveryState::Pending => {
-            tracing::debug!(%webhook, event = %id, what, "an event is tried again later")
+            tracing::debug!(%webhook, event = %id, what, "an event is tried again later");
         }
     }
 }

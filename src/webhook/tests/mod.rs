@@ -67,7 +67,7 @@ impl World {
 
     fn emit(&self, verification: u8, kind: EventKind) {
         let at = self.clock.now();
-        self.outbox.emit(Event {
+        self.outbox.emit(&Event {
             kind,
             service: SERVICE,
             verification: ve(verification),

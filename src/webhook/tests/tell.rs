@@ -37,7 +37,7 @@ async fn what_is_told_of_a_message_names_the_attempt() {
     let world = World::new().await;
     let attempt = Sid::new(SidKind::Attempt, [0x11; 16]);
     let message = MessageAbout { attempt, status: "undelivered".to_owned(), error_code: Some(30_003) };
-    world.outbox.emit(Event {
+    world.outbox.emit(&Event {
         kind: EventKind::MessageFailed,
         service: SERVICE,
         verification: ve(1),
@@ -74,7 +74,7 @@ async fn only_enabled_webhooks_that_want_such_events_are_told() {
         at: START,
         about: about(),
     };
-    world.outbox.emit(elsewhere);
+    world.outbox.emit(&elsewhere);
     world.settle().await;
     assert_eq!(world.asked(), []);
 }

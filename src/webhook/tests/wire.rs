@@ -22,12 +22,12 @@ async fn an_event_arrives_over_http_with_its_signature() {
     let outbox = outbox.await.expect("an outbox");
     let event =
         Event { kind: EventKind::Created, service: SERVICE, verification: ve(1), at: START, about: about() };
-    outbox.emit(event);
-    let received = receiver.request().await;
-    assert_eq!(received.request_line, "POST /hooks HTTP/1.1");
-    let header = |name| received.header(name).expect(name).to_owned();
+    outbox.emit(&event);
+    let request = receiver.request().await;
+    assert_eq!(request.request_line, "POST /hooks HTTP/1.1");
+    let header = |name| request.header(name).expect(name).to_owned();
     let id = EventId::parse(&header("webhook-id")).expect("an id");
-    let signed = signature::headers(&[1; 32], id, START, received.body.as_bytes());
+    let signed = signature::headers(&[1; 32], id, START, request.body.as_bytes());
     assert_eq!(header("webhook-signature"), signed[2].1);
     assert_eq!(header("webhook-timestamp"), "1700000000");
     outbox.close().await.expect("written");
