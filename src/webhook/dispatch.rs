@@ -74,8 +74,7 @@ impl Inner {
     /// The request that is to be made now, or why none is.
     fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, Trouble> {
         let service = self.subscribers.service(delivery.event.service).ok_or(Trouble::Removed)?;
-        let webhooks = self.subscribers.of(delivery.event.service);
-        let webhook = webhooks.iter().find(|webhook| webhook.sid == delivery.webhook);
+        let webhook = service.webhooks.iter().find(|webhook| webhook.sid == delivery.webhook);
         let webhook = webhook.ok_or(Trouble::Removed)?;
         if webhook.status != WebhookStatus::Enabled {
             return Err(Trouble::Disabled);
@@ -83,7 +82,7 @@ impl Inner {
         if delivery.is_too_old(now) {
             return Err(Trouble::TooOld);
         }
-        let body = payload::body(self.subscribers.account(), service, &delivery.event);
+        let body = payload::body(self.subscribers.account(), service.sid, &delivery.event);
         let headers = signature::headers(&webhook.secret, delivery.id, now, &body);
         Ok(Post { url: webhook.url.clone(), headers, body })
     }
@@ -127,18 +126,18 @@ fn log(concluded: &Concluded, what: &str) {
     let webhook = lane.webhook;
     match turn {
         Some(Turn::Worse) => {
-            tracing::warn!(%webhook, what, "a webhook does not take events; they are tried again")
+            tracing::warn!(%webhook, what, "a webhook does not take events; they are tried again");
         }
         Some(Turn::Better) => tracing::info!(%webhook, "a webhook takes events again"),
         None => {}
     }
     match state {
         DeliveryState::Failed => {
-            tracing::warn!(%webhook, event = %id, what, "an event is not tried any more")
+            tracing::warn!(%webhook, event = %id, what, "an event is not tried any more");
         }
         DeliveryState::Delivered => tracing::debug!(%webhook, event = %id, "an event was taken"),
         DeliveryState::Pending => {
-            tracing::debug!(%webhook, event = %id, what, "an event is tried again later")
+            tracing::debug!(%webhook, event = %id, what, "an event is tried again later");
         }
     }
 }

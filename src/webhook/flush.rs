@@ -30,10 +30,17 @@ impl Flusher {
             left = left.saturating_sub(BATCH);
         }
         let now = around.clock.now();
-        while around.state().forget(now, BATCH) {
-            self.write_batch(around, BATCH).await?;
+        loop {
+            let forgotten = around.state().forget(now, BATCH);
+            if forgotten > 0 {
+                self.write_batch(around, BATCH).await?;
+            }
+            // Under load something is always too much a moment later; that waits for the next time, or this would
+            // never end.
+            if forgotten < BATCH {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     async fn write_batch(&mut self, around: &Inner, at_most: usize) -> Result<(), StoreError> {

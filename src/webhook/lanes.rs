@@ -12,7 +12,7 @@ use crate::domain::{Sid, Timestamp};
 
 /// All lanes.
 pub(super) struct Lanes {
-    lanes: HashMap<LaneKey, Lane>,
+    by_webhook: HashMap<LaneKey, Lane>,
     pending: usize,
     under_way: usize,
     at_once: usize,
@@ -48,11 +48,11 @@ pub(super) enum Turn {
 
 impl Lanes {
     pub(super) fn new(at_once: usize, at_once_each: usize) -> Self {
-        Self { lanes: HashMap::new(), pending: 0, under_way: 0, at_once, at_once_each }
+        Self { by_webhook: HashMap::new(), pending: 0, under_way: 0, at_once, at_once_each }
     }
 
     pub(super) fn pending(&self, lane: LaneKey) -> usize {
-        self.lanes.get(&lane).map_or(0, |lane| lane.pending)
+        self.by_webhook.get(&lane).map_or(0, |lane| lane.pending)
     }
 
     pub(super) fn pending_in_all(&self) -> usize {
@@ -65,7 +65,7 @@ impl Lanes {
 
     /// A delivery that is to be tried.
     pub(super) fn add(&mut self, key: LaneKey, verification: Sid, seq: Seq, due: Timestamp) {
-        let lane = self.lanes.entry(key).or_default();
+        let lane = self.by_webhook.entry(key).or_default();
         lane.pending += 1;
         self.pending += 1;
         let _ = lane.change(verification, |chain| chain.waiting.insert(seq, due));
@@ -73,7 +73,7 @@ impl Lanes {
 
     /// One that waits is due earlier, or later. Says whether it was waiting.
     pub(super) fn move_to(&mut self, key: LaneKey, verification: Sid, seq: Seq, due: Timestamp) -> bool {
-        let Some(lane) = self.lanes.get_mut(&key) else { return false };
+        let Some(lane) = self.by_webhook.get_mut(&key) else { return false };
         lane.change(verification, |chain| {
             let is_free = chain.held_by != Some(seq);
             chain.waiting.get_mut(&seq).filter(|_| is_free).map(|at| *at = due).is_some()
@@ -88,7 +88,7 @@ impl Lanes {
             (due <= now).then_some((due, seq, *key))
         });
         let (due, seq, key) = ready.min()?;
-        let lane = self.lanes.get_mut(&key)?;
+        let lane = self.by_webhook.get_mut(&key)?;
         let verification = lane.heads.remove(&(due, seq))?;
         lane.chains.get_mut(&verification)?.held_by = Some(seq);
         lane.under_way += 1;
@@ -107,9 +107,9 @@ impl Lanes {
     /// places, so that dead webhooks cost the others nothing.
     fn open_lanes(&self) -> impl Iterator<Item = (&LaneKey, &Lane)> {
         let full = self.under_way >= self.at_once;
-        let failing: usize = self.lanes.values().filter(|l| l.failures > 0).map(|l| l.under_way).sum();
+        let failing: usize = self.by_webhook.values().filter(|l| l.failures > 0).map(|l| l.under_way).sum();
         let crowded = failing >= self.at_once.div_ceil(2);
-        self.lanes.iter().filter(move |(_, lane)| match lane.failures {
+        self.by_webhook.iter().filter(move |(_, lane)| match lane.failures {
             _ if full => false,
             0 => lane.under_way < self.at_once_each,
             _ => lane.under_way == 0 && !crowded,
@@ -118,7 +118,7 @@ impl Lanes {
 
     /// It failed, and is tried again.
     pub(super) fn postpone(&mut self, key: LaneKey, verification: Sid, seq: Seq, due: Timestamp) {
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some(lane) = self.by_webhook.get_mut(&key) else { return };
         lane.under_way = lane.under_way.saturating_sub(1);
         self.under_way = self.under_way.saturating_sub(1);
         lane.change(verification, |chain| {
@@ -129,14 +129,14 @@ impl Lanes {
 
     /// It is not tried any more. What comes after it still waits.
     pub(super) fn end(&mut self, key: LaneKey) {
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some(lane) = self.by_webhook.get_mut(&key) else { return };
         lane.under_way = lane.under_way.saturating_sub(1);
         self.under_way = self.under_way.saturating_sub(1);
     }
 
     /// Its end is on the disk.
     pub(super) fn release(&mut self, key: LaneKey, verification: Sid, seq: Seq) {
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some(lane) = self.by_webhook.get_mut(&key) else { return };
         lane.pending = lane.pending.saturating_sub(1);
         self.pending = self.pending.saturating_sub(1);
         lane.change(verification, |chain| {
@@ -146,13 +146,13 @@ impl Lanes {
             }
         });
         if lane.is_idle() {
-            self.lanes.remove(&key);
+            self.by_webhook.remove(&key);
         }
     }
 
     /// What an attempt says of the webhook.
     pub(super) fn hear(&mut self, key: LaneKey, standing: Standing, now: Timestamp) -> Option<Turn> {
-        let lane = self.lanes.get_mut(&key)?;
+        let lane = self.by_webhook.get_mut(&key)?;
         let before = lane.failures;
         match standing {
             Standing::Failing(retry_after) => {
@@ -163,10 +163,11 @@ impl Lanes {
                 }
                 (before == 0).then_some(Turn::Worse)
             }
-            Standing::Well | Standing::Gone | Standing::NotAsked => {
+            Standing::Well | Standing::Gone => {
                 (lane.failures, lane.not_before) = (0, Timestamp::EPOCH);
                 (before > 0 && standing == Standing::Well).then_some(Turn::Better)
             }
+            Standing::NotAsked => None,
         }
     }
 }
@@ -190,7 +191,7 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.chains.is_empty() && self.under_way == 0 && self.failures == 0
+        self.chains.is_empty() && self.under_way == 0
     }
 }
 

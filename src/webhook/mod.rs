@@ -150,11 +150,11 @@ impl Outbox {
     /// [`Outbox::expect_end`] began.
     ///
     /// When far too much waits already, the event is dropped; the log and [`Outbox::counts`] say so.
-    pub fn emit(&self, event: Event) {
-        self.inner.tell(None, &event);
+    pub fn emit(&self, event: &Event) {
+        self.inner.tell(None, event);
     }
 
-    /// Emits `verification.expired` at `expires`, unless [`Outbox::emit`] is told of another end before. Asked again for
+    /// Emits `verification.expired` 10 s after `expires`, unless [`Outbox::emit`] is told of another end before. Asked again for
     /// the same verification it replaces what was expected. Costs nothing where no webhook wants such events.
     pub fn expect_end(&self, service: ServiceId, verification: Sid, expires: Timestamp, about: About) {
         let wanted = !self.inner.wanted_by(service, EventKind::Expired).is_empty();
@@ -235,12 +235,9 @@ impl Inner {
     }
 
     fn wanted_by(&self, service: ServiceId, kind: EventKind) -> Vec<Sid> {
-        let webhooks = self.subscribers.of(service);
-        webhooks
-            .iter()
-            .filter(|webhook| subscribers::wants(webhook, kind))
-            .map(|webhook| webhook.sid)
-            .collect()
+        let Some(service) = self.subscribers.service(service) else { return Vec::new() };
+        let wanted = service.webhooks.iter().filter(|webhook| subscribers::wants(webhook, kind));
+        wanted.map(|webhook| webhook.sid).collect()
     }
 
     async fn flush(&self) -> Result<(), StoreError> {

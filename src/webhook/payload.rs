@@ -26,12 +26,12 @@ struct Data<'a> {
     channel: &'static str,
     status: &'a str,
     #[serde(flatten)]
-    message: Option<Message<'a>>,
+    message: Option<OfMessage<'a>>,
     tags: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct OfMessage<'a> {
     attempt_sid: String,
     message_status: &'a str,
     error_code: Option<u32>,
@@ -40,7 +40,7 @@ struct Message<'a> {
 /// The body. The same for each attempt, so that it can be compared.
 pub(super) fn body(account: Sid, service: Sid, event: &Event) -> Bytes {
     let Event { kind, service: _, verification, at, about } = event;
-    let message = about.message.as_ref().map(|MessageAbout { attempt, status, error_code }| Message {
+    let message = about.message.as_ref().map(|MessageAbout { attempt, status, error_code }| OfMessage {
         attempt_sid: attempt.to_string(),
         message_status: status,
         error_code: *error_code,

@@ -286,13 +286,13 @@ impl State {
         self.say_if_room_again();
     }
 
-    /// Forgets the oldest of what is too old or too much. Says whether there was any.
-    pub(super) fn forget(&mut self, now: Timestamp, at_most: usize) -> bool {
+    /// Forgets the oldest of what is too old or too much. Says how many there were.
+    pub(super) fn forget(&mut self, now: Timestamp, at_most: usize) -> usize {
         for forgotten in 0..at_most {
-            let Some(seq) = self.ended.first().copied() else { return forgotten > 0 };
+            let Some(seq) = self.ended.first().copied() else { return forgotten };
             let outlived = now.since(seq.at()) >= self.bounds.kept_for;
             if !outlived && self.ended.len() <= self.bounds.kept {
-                return forgotten > 0;
+                return forgotten;
             }
             self.ended.remove(&seq);
             if let Some(Entry { service, what: What::Ended(ended), .. }) = self.records.get(&seq) {
@@ -300,7 +300,7 @@ impl State {
             }
             self.remove(seq);
         }
-        true
+        at_most
     }
 
     fn leave_lane(&mut self, lane: LaneKey, seq: Seq) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::{ServiceId, Sid};
-use crate::registry::{Webhook, WebhookStatus};
+use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::store::BoxFuture;
 
 use super::EventKind;
@@ -13,11 +13,8 @@ pub trait Subscribers: Send + Sync + 'static {
     /// The account (`AC`).
     fn account(&self) -> Sid;
 
-    /// The service's id (`VA`); `None` when there is no such service any more.
-    fn service(&self, service: ServiceId) -> Option<Sid>;
-
-    /// The service's webhooks, whatever their status.
-    fn of(&self, service: ServiceId) -> Arc<[Webhook]>;
+    /// A service, with its webhooks, whatever their status; `None` when there is none any more.
+    fn service(&self, service: ServiceId) -> Option<Arc<Service>>;
 
     /// A webhook has answered 410 Gone. Disables it, and says whether that is done.
     fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {

@@ -164,11 +164,11 @@ mod tests {
         let answered = post(&format!("{}/hooks?a=b", receiver.base_url())).await;
         let retry_after = Some(Duration::from_secs(7));
         assert_eq!(answered, Ok(PostAnswer { status: 503, retry_after }));
-        let received = receiver.request().await;
-        assert_eq!(received.request_line, "POST /hooks?a=b HTTP/1.1");
-        assert_eq!(received.header("content-type"), Some("application/json"));
-        assert_eq!(received.header("webhook-id"), Some("evt_1"));
-        assert_eq!(received.body, "{}");
+        let request = receiver.request().await;
+        assert_eq!(request.request_line, "POST /hooks?a=b HTTP/1.1");
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        assert_eq!(request.header("webhook-id"), Some("evt_1"));
+        assert_eq!(request.body, "{}");
     }
 
     #[tokio::test]
