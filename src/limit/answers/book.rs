@@ -139,6 +139,13 @@ impl Book for AnswerBook {
         }
     }
 
+    fn undo(&mut self, request: &mut Request, _lost: &[Key], _pages: &mut Pages<'_, Self>, _now: Timestamp) {
+        // It has one record only. A ticket of the first try would be in the way of the second one's.
+        if let Request::Begin(begin) = request {
+            begin.decided = None;
+        }
+    }
+
     fn leave(&mut self, request: Request) {
         match request {
             // A ticket that nobody takes is dropped, and frees the key.

@@ -204,6 +204,18 @@ impl Book for Counters {
         }
     }
 
+    fn undo(&mut self, request: &mut Request, lost: &[Key], pages: &mut Pages<'_, Self>, now: Timestamp) {
+        match request {
+            Request::Take(take) => {
+                if let Some(Ok(mut taken)) = take.decided.take() {
+                    taken.0.retain(|(key, _)| !lost.contains(key));
+                    take_out(&taken, pages, now);
+                }
+            }
+            Request::GiveBack(taken, _) => taken.0.retain(|(key, _)| lost.contains(key)),
+        }
+    }
+
     fn leave(&mut self, request: Request) {
         if let Request::Take(take) = request {
             // Whoever asked may be gone; it stays counted then.

@@ -232,4 +232,3 @@ async fn records_that_make_no_sense_are_no_empty_start() {
     let error = world.try_limits().await.err().expect("no start").to_string();
     assert!(error.contains("rate limit counters") && error.contains("version 9"), "{error}");
 }
-
