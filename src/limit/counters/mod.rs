@@ -256,8 +256,11 @@ fn decide_take(
     for (Placed { place, rules, .. }, (counts, places)) in charges.iter().zip(granted) {
         let strict = pages.strict(&place.key).map_or(&nothing, |page| &page.counts);
         let strict = Page { tag: place.tag, counts: decide::count(strict, rules, now) };
-        let page = pages.page(&place.key).map_or(place.tag, |page| page.tag);
-        pages.put(place.key, Some(Page { tag: page, counts }), Some(strict));
+        let tag = pages.page(&place.key).map_or(place.tag, |page| page.tag);
+        if tag != place.tag {
+            tracing::debug!("two values of rate limits have one hash, and are counted together");
+        }
+        pages.put(place.key, Some(Page { tag, counts }), Some(strict));
         taken.push((place.key, places));
     }
     Ok(Taken(taken))

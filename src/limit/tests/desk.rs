@@ -16,7 +16,10 @@ struct Sums;
 
 enum Request {
     Add(u64, Option<u64>, oneshot::Sender<u64>),
-    Panic(oneshot::Sender<u64>),
+    /// Dropped with the request, which its other end notices.
+    Panic {
+        _reply: oneshot::Sender<u64>,
+    },
 }
 
 const fn key(number: u64) -> Key {
@@ -48,7 +51,7 @@ impl Book for Sums {
     fn keys(request: &Request) -> Vec<Key> {
         match request {
             Request::Add(number, ..) => vec![key(*number)],
-            Request::Panic(_) => Vec::new(),
+            Request::Panic { .. } => Vec::new(),
         }
     }
 
@@ -68,7 +71,7 @@ impl Book for Sums {
                 pages.put(key, Some(sum), Some(strict));
                 *decided = Some(sum);
             }
-            Request::Panic(_) => panic!("on demand"),
+            Request::Panic { .. } => panic!("on demand"),
         }
     }
 
@@ -93,7 +96,7 @@ fn add(number: u64) -> (Request, oneshot::Receiver<u64>) {
 
 fn panic_on_demand() -> (Request, oneshot::Receiver<u64>) {
     let (reply, answer) = oneshot::channel();
-    (Request::Panic(reply), answer)
+    (Request::Panic { _reply: reply }, answer)
 }
 
 async fn desk(world: &World) -> Desk<Sums> {

@@ -25,7 +25,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let charge = (0..LIMITS.len() as u8, 0_u8..3);
+    let charge = (0_u8..3, 0_u8..3);
     let fault = prop_oneof![
         Just(Fault::Unavailable),
         Just(Fault::UnknownApplied),
@@ -54,7 +54,14 @@ struct Counted {
 #[derive(Default)]
 struct Model {
     by_value: HashMap<(u8, u8), Vec<Counted>>,
-    passed: Vec<(Taken, Vec<((u8, u8), usize)>)>,
+    passed: Vec<Passed>,
+}
+
+/// A request that passed.
+struct Passed {
+    taken: Taken,
+    /// Of which values, and at which place of each one's list.
+    places: Vec<((u8, u8), usize)>,
 }
 
 impl Model {
@@ -107,7 +114,7 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         let told = |c: &Counted, rule: &BucketRule| c.told && now < c.at.plus(interval(rule));
                         prop_assert!(!model.is_full(&charges, now, told), "more passed than may");
                         let places = model.count(&charges, now, true);
-                        model.passed.push((taken, places));
+                        model.passed.push(Passed { taken, places });
                     }
                     Err(LimitRefusal::Reached { until, .. }) => {
                         // Large buckets may err by a sixteenth of their interval.
@@ -125,7 +132,7 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::GiveBack(back) => {
                 if let Some(index) = model.passed.len().checked_sub(back + 1) {
-                    let (taken, places) = model.passed.remove(index);
+                    let Passed { taken, places } = model.passed.remove(index);
                     limits.give_back(taken);
                     for (charge, index) in places {
                         model.by_value.entry(charge).or_default()[index].told = false;
