@@ -49,20 +49,22 @@ pub struct Mark {
     pub _seat: Seat,
 }
 
-/// A request has its answer. The key is reserved until that is durable.
+/// A request has its answer.
 pub struct Finish {
     pub place: Place,
     pub identity: Identity,
     pub value: Bytes,
     pub reply: oneshot::Sender<Result<(), KeyRefusal>>,
     pub _seat: Option<Seat>,
-    pub reservation: Reservation,
+    /// Until it is decided: from then on the batch stands in the way of others.
+    pub reservation: Option<Reservation>,
 }
 
-/// A marked request came to nothing. The key is reserved until its mark is gone.
+/// A marked request came to nothing.
 pub struct Free {
     pub place: Place,
-    pub _reservation: Reservation,
+    /// Until it is decided.
+    pub reservation: Option<Reservation>,
 }
 
 /// How they are decided.
@@ -125,17 +127,26 @@ impl Book for AnswerBook {
                 }
             }
             Request::Finish(finish) => {
+                finish.reservation = None;
                 let value = Some(finish.value.clone());
                 let page = Some(Page { identity: finish.identity, ends: now.plus(KEPT_FOR), value });
                 pages.put(finish.place.key, page.clone(), page);
             }
             Request::Free(free) => {
+                free.reservation = None;
                 let key = free.place.key;
                 if pages.page(&key).is_some_and(|page| page.value.is_none()) {
                     let strict = pages.strict(&key).cloned();
                     pages.put(key, None, strict);
                 }
             }
+        }
+    }
+
+    fn undo(&mut self, request: &mut Request, _lost: &[Key], _pages: &mut Pages<'_, Self>, _now: Timestamp) {
+        // It has one record only. A ticket of the first try would be in the way of the second one's.
+        if let Request::Begin(begin) = request {
+            begin.decided = None;
         }
     }
 
@@ -146,11 +157,7 @@ impl Book for AnswerBook {
                 drop(begin.reply.send(begin.decided.unwrap_or(Err(KeyRefusal::StoreUnavailable))));
             }
             Request::Mark(mark) => drop(mark.reply.send(mark.decided)),
-            Request::Finish(Finish { reply, reservation, .. }) => {
-                // Free before it is told, so that whoever was told finds the answer and nobody at work.
-                drop(reservation);
-                let _ = reply.send(Ok(()));
-            }
+            Request::Finish(finish) => drop(finish.reply.send(Ok(()))),
             Request::Free(_done) => {}
         }
     }
@@ -164,10 +171,7 @@ impl Book for AnswerBook {
                 let _ = reply.send(Err(failed));
             }
             Request::Mark(mark) => drop(mark.reply.send(Err(failed))),
-            Request::Finish(Finish { reply, reservation, .. }) => {
-                drop(reservation);
-                let _ = reply.send(Err(failed));
-            }
+            Request::Finish(finish) => drop(finish.reply.send(Err(failed))),
             Request::Free(_stays_marked) => {}
         }
     }
@@ -175,6 +179,10 @@ impl Book for AnswerBook {
 
 impl AnswerBook {
     fn begin(&self, begin: &Begin, pages: &mut Pages<'_, Self>) -> Result<Begun, KeyRefusal> {
+        if begin.reply.is_closed() {
+            // Whoever asked is gone. A ticket that nobody takes would be in the way of the next one to ask.
+            return Err(KeyRefusal::StoreUnavailable);
+        }
         let key = begin.place.key;
         let identity = Identity { tag: begin.place.tag, fingerprint: begin.fingerprint };
         let page = pages.page(&key);

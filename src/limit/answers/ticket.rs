@@ -139,7 +139,14 @@ impl Ticket {
         }
         let (reply, answer) = oneshot::channel();
         let (place, identity) = (self.place, self.identity());
-        let finish = Finish { place, identity, value: body.into(), reply, _seat: seat, reservation };
+        let finish = Finish {
+            place,
+            identity,
+            value: body.into(),
+            reply,
+            _seat: seat,
+            reservation: Some(reservation),
+        };
         self.desk.submit(Request::Finish(finish));
         answer.await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
     }
@@ -157,7 +164,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let Some(reservation) = self.reservation.take() else { return };
         if self.mark == MarkOf::This {
-            self.desk.submit(Request::Free(Free { place: self.place, _reservation: reservation }));
+            self.desk.submit(Request::Free(Free { place: self.place, reservation: Some(reservation) }));
         }
     }
 }

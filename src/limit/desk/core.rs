@@ -22,6 +22,8 @@ struct Waiting<R> {
     request: R,
     keys: Vec<Key>,
     conflicts: u8,
+    /// The records at which another writer came first.
+    lost: Vec<Key>,
 }
 
 struct Batch<B: Book> {
@@ -39,7 +41,7 @@ impl<B: Book> Core<B> {
     /// Takes a request in. [`Core::go`] decides what has collected.
     pub fn submit(&mut self, request: B::Request, clock: Timestamp) {
         let now = self.tick(clock);
-        let waiting = Waiting { keys: B::keys(&request), request, conflicts: 0 };
+        let waiting = Waiting { keys: B::keys(&request), request, conflicts: 0, lost: Vec::new() };
         if let Some(waiting) = self.answer_at_once(waiting, now) {
             self.waiting.push(waiting);
         }
@@ -74,13 +76,17 @@ impl<B: Book> Core<B> {
         }
         let mut steps = Steps::default();
         let mut requests = std::mem::take(&mut self.waiting);
-        for Waiting { request, keys, .. } in &mut requests {
+        for Waiting { request, keys, lost, .. } in &mut requests {
             for key in keys.iter() {
                 if let Some(entry) = self.shelf.entry(key).filter(|entry| entry.unsettled) {
                     steps.write_again(*key, entry);
                 }
             }
-            self.book.decide(request, &mut Pages::new(&mut self.shelf, &mut steps, now), now);
+            let mut pages = Pages::new(&mut self.shelf, &mut steps, now);
+            if !lost.is_empty() {
+                self.book.undo(request, lost, &mut pages, now);
+            }
+            self.book.decide(request, &mut pages, now);
         }
         let mut held = Vec::with_capacity(requests.len());
         for waiting in requests {
@@ -141,10 +147,11 @@ impl<B: Book> Core<B> {
         }
         let mut again = Vec::new();
         for mut waiting in requests {
-            if !waiting.keys.iter().any(|key| conflicted.contains(key)) {
+            waiting.lost.clear();
+            waiting.lost.extend(waiting.keys.iter().filter(|key| conflicted.contains(key)));
+            if waiting.lost.is_empty() {
                 self.book.leave(waiting.request);
             } else if waiting.conflicts < MAX_CONFLICTS {
-                // Where other records of it were written it is counted twice: too strict, and never too loose.
                 waiting.conflicts += 1;
                 again.push(waiting);
             } else {

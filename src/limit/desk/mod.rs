@@ -45,6 +45,15 @@ pub trait Book: Send + Sized + 'static {
     fn may_be_decided_twice(request: &Self::Request) -> bool;
     /// Decides it: changes pages, and notes the answer in the request.
     fn decide(&mut self, request: &mut Self::Request, pages: &mut Pages<'_, Self>, now: Timestamp);
+    /// Another writer came first at the records `lost`; what was decided about the request's other records is written.
+    /// Takes that back: the request is decided again.
+    fn undo(
+        &mut self,
+        request: &mut Self::Request,
+        lost: &[Key],
+        pages: &mut Pages<'_, Self>,
+        now: Timestamp,
+    );
     /// Lets the answer leave: all that it rests on is durable.
     fn leave(&mut self, request: Self::Request);
     /// Tells whoever waits that nothing was decided, because the store failed.

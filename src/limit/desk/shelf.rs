@@ -179,7 +179,7 @@ impl<'a, B: Book> Pages<'a, B> {
     }
 
     fn fits(&self, wanted: usize) -> bool {
-        let shelf = &self.shelf;
-        shelf.entries.len() + self.steps.new + wanted <= shelf.most && shelf.bytes < shelf.most_bytes
+        let Shelf { entries, most, bytes, most_bytes, .. } = &*self.shelf;
+        entries.len() + self.steps.new + wanted <= *most && bytes < most_bytes
     }
 }
