@@ -99,6 +99,8 @@ pub struct Keys {
     pub public_url: Given<BaseUrl>,
     /// Whether Twilio is told which messages led to a verified number.
     pub conversion_feedback: Given<Flag>,
+    /// Whether webhooks may be on this machine and in private networks.
+    pub webhook_private_addresses: Given<Flag>,
     /// Channels that are tried one after another until a message arrives, each perhaps with the time to
     /// wait for it: sms:20s, call, whatsapp.
     pub workflow: Given<Workflow>,
@@ -233,6 +235,7 @@ fn delivery_defaults() -> serde_json::Value {
         "voice-gate": false,
         "voice-ring-for": 25,
         "conversion-feedback": false,
+        "webhook-private-addresses": true,
         "workflow-max-sends": delivery.workflow_sends,
         "sms.retry": false,
         "sms.max_retries": retry.max_retries,

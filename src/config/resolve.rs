@@ -76,6 +76,7 @@ pub fn resolve(
         level: r.value("log-level", take(&mut keys.log_level)).0,
         format: r.value("log-format", take(&mut keys.log_format)).0,
     };
+    let private_webhooks = r.value("webhook-private-addresses", take(&mut keys.webhook_private_addresses)).0;
     let answers = r.value("redis-version-answers", take(&mut keys.redis_version_answers)).0;
     let StorageSettings { data_dir, server_key_file, default_region } = take_storage(&mut keys, directory, r);
     let shards = r.value("shards", keys.shards).as_usize();
@@ -103,6 +104,7 @@ pub fn resolve(
         delivery: delivery?,
         tracker,
         registry,
+        private_webhooks,
         default_region,
         bounds,
         shards,

@@ -44,6 +44,8 @@ pub struct Settings {
     pub tracker: TrackerSettings,
     /// Services beside the default one, templates, and who may ask.
     pub registry: RegistrySettings,
+    /// Whether webhooks may be on this machine and in private networks.
+    pub private_webhooks: bool,
     /// Region of numbers without `+`; `None` refuses them.
     pub default_region: Option<Region>,
     /// The limit on everything.

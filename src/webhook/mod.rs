@@ -60,6 +60,9 @@ const TROUBLE: Duration = Duration::from_secs(1);
 /// How long an end waits for attempts that are under way. Those that take longer are made again after the next start.
 const CLOSING: Duration = Duration::from_secs(3);
 
+/// Time for a receiver to answer: what a [`Poster`](crate::gateway::Poster) is made with.
+pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
+
 /// What an outbox is made of.
 pub struct OutboxParts {
     /// Where events survive a crash.

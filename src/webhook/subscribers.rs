@@ -23,6 +23,28 @@ pub trait Subscribers: Send + Sync + 'static {
     }
 }
 
+impl Subscribers for Registry {
+    fn account(&self) -> Sid {
+        self.account_sid()
+    }
+
+    fn service(&self, service: ServiceId) -> Option<Sid> {
+        self.rules(service).map(|service| service.sid)
+    }
+
+    fn of(&self, service: ServiceId) -> Arc<[Webhook]> {
+        self.rules(service).map_or_else(|| Arc::from([]), |service| Arc::from(service.webhooks.clone()))
+    }
+
+    fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let Some(service) = self.rules(service) else { return false };
+            let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
+            self.update_webhook(service.sid, webhook, fields).await.is_ok()
+        })
+    }
+}
+
 /// Whether a webhook is to be told of such an event.
 pub(super) fn wants(webhook: &Webhook, kind: EventKind) -> bool {
     let asked_for = |name: &String| name == "*" || name == kind.as_str();
