@@ -98,8 +98,6 @@ pub struct Keys {
     pub public_url: Given<BaseUrl>,
     /// Whether Twilio is told which messages led to a verified number.
     pub conversion_feedback: Given<Flag>,
-    /// Whether webhooks may lead to this machine and to private networks. To link-local addresses they never do.
-    pub webhook_private_addresses: Given<Flag>,
     /// Channels that are tried one after another until a message arrives, each perhaps with the time to
     /// wait for it: sms:20s, call, whatsapp.
     pub workflow: Given<Workflow>,
@@ -230,7 +228,6 @@ fn delivery_defaults() -> serde_json::Value {
         "voice-gate": false,
         "voice-ring-for": 25,
         "conversion-feedback": false,
-        "webhook-private-addresses": true,
         "workflow-max-sends": delivery.workflow_sends,
         "sms.retry": false,
         "sms.max_retries": retry.max_retries,

@@ -66,8 +66,6 @@ pub fn resolve(
     policy::warn_of_weakness(&policy, &bounds, r.report);
     let delivery = gateways.as_ref().map(|gateways| asked.settle(&gateways.value, life, r.report));
     let tracker = delivery::tracker(&mut keys, r);
-    let webhook_private_addresses =
-        r.value("webhook-private-addresses", take(&mut keys.webhook_private_addresses)).0;
     let log = LogSettings {
         level: r.value("log-level", take(&mut keys.log_level)).0,
         format: r.value("log-format", take(&mut keys.log_format)).0,
@@ -93,7 +91,6 @@ pub fn resolve(
         gateways: gateways.value,
         delivery: delivery?,
         tracker,
-        webhook_private_addresses,
         default_region,
         bounds,
         shards,

@@ -41,8 +41,6 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// What is remembered about sends.
     pub tracker: TrackerSettings,
-    /// Whether webhooks may lead to this machine and to private networks.
-    pub webhook_private_addresses: bool,
     /// Region of numbers without `+`; `None` refuses them.
     pub default_region: Option<Region>,
     /// The limit on everything.
