@@ -17,7 +17,7 @@ use crate::domain::Timestamp;
 use crate::registry::WebhookStatus;
 
 /// The longest time without a look at the clock while something is to be done: it may have been set.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What is done before others have their turn.
 const AT_ONCE: usize = 256;

@@ -1,5 +1,7 @@
 //! What became of deliveries, for lists.
 
+use std::ops::Bound;
+
 use super::delivery::{Delivery, DeliveryState, LaneKey};
 use super::record::{self, Kept};
 use super::seq::Seq;
@@ -28,6 +30,9 @@ pub struct DeliveryQuery {
 /// The most that is listed at once.
 const PAGE_MAX: usize = 1_000;
 
+/// What is looked at without a pause for others.
+const PART: usize = 4_096;
+
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryPage {
@@ -55,19 +60,24 @@ impl Outbox {
         query: &DeliveryQuery,
     ) -> Result<DeliveryPage, StoreError> {
         let limit = query.limit.min(PAGE_MAX);
-        let mut places =
-            self.inner.state().places(LaneKey { service, webhook }, query, limit.saturating_add(1));
-        let has_more = places.len() > limit;
-        places.truncate(limit);
+        let mut wanted = self.inner.wanted(LaneKey { service, webhook }, |seen| query.wants(seen));
+        let found: Vec<Seq> = wanted.by_ref().skip(query.skip).take(limit).map(|(seq, _)| seq).collect();
+        let has_more = found.len() == limit && wanted.next().is_some();
+        let places = {
+            let state = self.inner.state();
+            found.into_iter().filter_map(|seq| state.place(seq)).collect()
+        };
         Ok(DeliveryPage { deliveries: self.inner.read(places).await?, has_more })
     }
 }
 
 impl State {
-    fn places(&self, lane: LaneKey, query: &DeliveryQuery, at_most: usize) -> Vec<Place> {
-        let seqs = self.by_lane.get(&lane).into_iter().flatten().rev();
-        let wanted = seqs.filter(|seq| self.seen(**seq).is_some_and(|seen| query.wants(&seen)));
-        wanted.skip(query.skip).take(at_most).filter_map(|seq| self.place(*seq)).collect()
+    /// Deliveries to a webhook, the newest event first, from below `below` on.
+    fn part(&self, lane: LaneKey, below: Option<Seq>) -> Vec<(Seq, Ended)> {
+        let Some(of_lane) = self.by_lane.get(&lane) else { return Vec::new() };
+        let end = below.map_or(Bound::Unbounded, Bound::Excluded);
+        let newest = of_lane.range((Bound::Unbounded, end)).rev().take(PART);
+        newest.filter_map(|seq| Some((*seq, self.seen(*seq)?))).collect()
     }
 
     /// What is known of a delivery without reading it.
@@ -99,6 +109,21 @@ impl DeliveryQuery {
 }
 
 impl Inner {
+    /// Those of a webhook's deliveries that are wanted, the newest event first. Whoever emits an event waits for a part
+    /// of the list at most.
+    pub(super) fn wanted(
+        &self,
+        lane: LaneKey,
+        wants: impl Fn(&Ended) -> bool,
+    ) -> impl Iterator<Item = (Seq, Ended)> {
+        let first = self.state().part(lane, None);
+        let parts = std::iter::successors(Some(first), move |part| {
+            let (last, _) = part.last()?;
+            Some(self.state().part(lane, Some(*last)))
+        });
+        parts.take_while(|part| !part.is_empty()).flatten().filter(move |(_, seen)| wants(seen))
+    }
+
     /// Brings deliveries from where they are, in their order. What was forgotten meanwhile is left out.
     pub(super) async fn read(&self, places: Vec<Place>) -> Result<Vec<Delivery>, StoreError> {
         let there = |place: &Place| match place {

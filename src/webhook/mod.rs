@@ -168,9 +168,12 @@ impl Outbox {
         } else {
             state.expect_no_end(service, verification);
         }
+        let is_changed = state.unwritten.len() > 0;
         drop(state);
-        self.inner.write.notify_one();
-        self.inner.go.notify_one();
+        if is_changed {
+            self.inner.write.notify_one();
+            self.inner.go.notify_one();
+        }
     }
 
     /// How much there is to do.

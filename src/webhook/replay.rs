@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::delivery::{Delivery, DeliveryState, LaneKey};
 use super::list::Place;
 use super::seq::Seq;
-use super::state::{State, What};
+use super::state::{Ended, State, What};
 use super::{EventId, Outbox};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::store::StoreError;
@@ -48,7 +48,9 @@ impl Outbox {
         let lane = LaneKey { service, webhook };
         // Ends that are not on the disk yet can be read there then.
         self.flush().await?;
-        let wanted = self.inner.state().wanted(lane, what);
+        let wanted = self.inner.wanted(lane, |seen| what.wants(seen));
+        let mut wanted: Vec<Seq> = wanted.map(|(seq, _)| seq).collect();
+        wanted.reverse();
         if wanted.is_empty() && matches!(what, Replay::Event(_)) {
             return Err(ReplayError::NotFound);
         }
@@ -75,6 +77,16 @@ impl Outbox {
     }
 }
 
+impl Replay {
+    fn wants(&self, seen: &Ended) -> bool {
+        match *self {
+            Self::Event(id) => seen.id == id,
+            Self::FailedSince(since) => seen.state == DeliveryState::Failed && seen.at >= since,
+            Self::AllSince(since) => seen.state != DeliveryState::Pending && seen.at >= since,
+        }
+    }
+}
+
 impl super::Inner {
     async fn read_each(&self, places: Vec<(Seq, Place)>) -> Result<HashMap<Seq, Delivery>, StoreError> {
         let mut read = HashMap::new();
@@ -98,17 +110,6 @@ impl super::Inner {
 }
 
 impl State {
-    fn wanted(&self, lane: LaneKey, what: Replay) -> Vec<Seq> {
-        let seqs = self.by_lane.get(&lane).into_iter().flatten().copied();
-        let known = seqs.filter_map(|seq| Some((seq, self.seen(seq)?)));
-        let wanted = known.filter(|(_, seen)| match what {
-            Replay::Event(id) => seen.id == id,
-            Replay::FailedSince(since) => seen.state == DeliveryState::Failed && seen.at >= since,
-            Replay::AllSince(since) => seen.state != DeliveryState::Pending && seen.at >= since,
-        });
-        wanted.map(|(seq, _)| seq).collect()
-    }
-
     /// Whether it is due again.
     fn again(&mut self, seq: Seq, mut delivery: Delivery, now: Timestamp) -> bool {
         let Some(entry) = self.records.get_mut(&seq) else { return false };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::{ServiceId, Sid};
-use crate::registry::{Service, Webhook, WebhookStatus};
+use crate::registry::{Registry, Service, Webhook, WebhookFields, WebhookStatus};
 use crate::store::BoxFuture;
 
 use super::EventKind;
@@ -28,12 +28,8 @@ impl Subscribers for Registry {
         self.account_sid()
     }
 
-    fn service(&self, service: ServiceId) -> Option<Sid> {
-        self.rules(service).map(|service| service.sid)
-    }
-
-    fn of(&self, service: ServiceId) -> Arc<[Webhook]> {
-        self.rules(service).map_or_else(|| Arc::from([]), |service| Arc::from(service.webhooks.clone()))
+    fn service(&self, service: ServiceId) -> Option<Arc<Service>> {
+        self.rules(service)
     }
 
     fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
