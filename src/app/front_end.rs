@@ -113,6 +113,7 @@ pub fn deps(
         }),
         numbers: Arc::new(move || for_numbers.running().map(|running| running.verifier.occupancy())),
         channels: channels(settings),
+        v2: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
