@@ -9,7 +9,7 @@ fn an_address_that_others_reach_needs_a_key_or_the_line_that_allows_it() {
         let world = World::with_config(&format!("{{\"test-hostname\": {host:?}}}"));
         assert!(!world.settings().registry.loopback);
         says(
-            &exposed(&world),
+            &world.unless_keys(),
             &[
                 "\"allow-unauthenticated\": true",
                 "ONCEWARD_ALLOW_UNAUTHENTICATED=true",
@@ -58,7 +58,7 @@ fn the_flag_beats_every_other_address() {
 
 #[test]
 fn the_flag_is_guarded_and_checked_like_any_other() {
-    says(&exposed(&listening_on(":3000")), &["every address", "allow-unauthenticated", "--listen"]);
+    says(&listening_on(":3000").unless_keys(), &["every address", "allow-unauthenticated", "--listen"]);
     says(&listening_on("localhost").error(), &["--listen = \"localhost\"", "host:port"]);
     says(&listening_on("").error(), &["--listen", "host:port"]);
 }
@@ -91,7 +91,7 @@ fn in_production_others_reach_the_domain_only_when_that_is_allowed() {
     let world =
         World::with_config(r#"{"production": true, "prod-domain": ":443", "simulator-in-production": true}"#);
     says(
-        &exposed(&world),
+        &world.unless_keys(),
         &["listen address :443", "\"allow-unauthenticated\": true", "key \"prod-domain\""],
     );
 }
@@ -106,11 +106,6 @@ fn a_domain_is_no_url() {
 
 const PRODUCTION: &str =
     r#"{"production": true, "prod-domain": "127.0.0.1:8443", "simulator-in-production": "true"}"#;
-
-/// What stops the start unless the data directory holds a key.
-fn exposed(world: &World) -> String {
-    world.settings().registry.unless_keys.expect("it is said").to_string()
-}
 
 fn listening_on(address: &str) -> World {
     World::empty().flags(Overrides { listen: Some(address.to_owned()), ..Overrides::default() })
