@@ -160,7 +160,9 @@ impl Outbox {
     /// Emits `verification.expired` 10 s after `expires`, unless [`Outbox::emit`] is told of another end before. Asked again for
     /// the same verification it replaces what was expected. Costs nothing where no webhook wants such events.
     pub fn expect_end(&self, service: ServiceId, verification: Sid, expires: Timestamp, about: About) {
-        let wanted = !self.inner.wanted_by(service, EventKind::Expired).is_empty();
+        // Its tags go with every later event, so they have to be kept for any of them.
+        let has_tags = !about.tags.is_empty() && self.inner.is_told_anything(service);
+        let wanted = has_tags || !self.inner.wanted_by(service, EventKind::Expired).is_empty();
         let now = self.inner.clock.now();
         let mut state = self.inner.state();
         if wanted {
@@ -225,12 +227,23 @@ impl Inner {
         let webhooks = self.wanted_by(event.service, event.kind);
         let now = self.clock.now();
         let mut state = self.state();
+        let tags = if webhooks.is_empty() || !event.about.tags.is_empty() {
+            None
+        } else {
+            state.tags(event.service, event.verification).filter(|tags| !tags.is_empty()).cloned()
+        };
         if event.kind.is_end() {
             state.expect_no_end(event.service, event.verification);
         }
         if !webhooks.is_empty() {
             let id = id.unwrap_or_else(|| state.new_id());
-            state.tell(id, event, &webhooks, now);
+            match tags {
+                None => state.tell(id, event, &webhooks, now),
+                Some(tags) => {
+                    let about = About { tags, ..event.about.clone() };
+                    state.tell(id, &Event { about, ..event.clone() }, &webhooks, now)
+                }
+            };
         }
         let is_changed = state.unwritten.len() > 0;
         drop(state);
@@ -238,6 +251,11 @@ impl Inner {
             self.write.notify_one();
             self.go.notify_one();
         }
+    }
+
+    fn is_told_anything(&self, service: ServiceId) -> bool {
+        let service = self.subscribers.service(service);
+        service.is_some_and(|service| service.webhooks.iter().any(subscribers::is_enabled))
     }
 
     fn wanted_by(&self, service: ServiceId, kind: EventKind) -> Vec<Sid> {

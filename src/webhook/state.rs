@@ -204,6 +204,15 @@ impl State {
         self.unwritten.push(seq);
     }
 
+    /// What the caller wanted to find again of a verification whose end is expected.
+    pub(super) fn tags(&self, service: ServiceId, verification: Sid) -> Option<&BTreeMap<String, String>> {
+        let seq = self.timers.of(service, verification)?;
+        match &self.records.get(&seq)?.what {
+            What::Expected(expected) => Some(&expected.about.tags),
+            What::Delivery(_) | What::Ended(_) | What::Removed => None,
+        }
+    }
+
     /// A verification has ended otherwise.
     pub(super) fn expect_no_end(&mut self, service: ServiceId, verification: Sid) {
         if let Some(seq) = self.timers.remove(service, verification) {

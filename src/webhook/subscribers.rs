@@ -41,8 +41,13 @@ impl Subscribers for Registry {
     }
 }
 
+/// Whether a webhook is told anything.
+pub(super) fn is_enabled(webhook: &Webhook) -> bool {
+    webhook.status == WebhookStatus::Enabled
+}
+
 /// Whether a webhook is to be told of such an event.
 pub(super) fn wants(webhook: &Webhook, kind: EventKind) -> bool {
     let asked_for = |name: &String| name == "*" || name == kind.as_str();
-    webhook.status == WebhookStatus::Enabled && webhook.event_types.iter().any(asked_for)
+    is_enabled(webhook) && webhook.event_types.iter().any(asked_for)
 }

@@ -103,7 +103,12 @@ impl Inner {
             to: begin.to,
         };
         let wording = self.registry.text(service, &wish).map_err(|why| Refused::Invalid(why.to_string()))?;
-        Ok(MessageStyle { wording, locale: begin.locale, app_hash: begin.app_hash })
+        Ok(MessageStyle {
+            wording,
+            locale: begin.locale,
+            app_hash: begin.app_hash,
+            send_digits: begin.send_digits.clone(),
+        })
     }
 
     async fn take(&self, charges: Vec<Charge>) -> Result<Taken, Refused> {
