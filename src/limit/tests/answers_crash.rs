@@ -158,3 +158,17 @@ async fn whoever_finds_a_doubtful_mark_is_the_one_to_find_out_once_it_is_settled
     interrupted(&answers, "k").await.free();
     assert_eq!(again(&answers, "k").await, "first");
 }
+
+#[tokio::test]
+async fn a_request_that_may_have_had_effects_stays_marked_when_its_task_is_dropped() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let mut ticket = first(&answers, "k").await;
+    ticket.stay_marked();
+    ticket.mark_durable().await.expect("marked");
+    ticket.stay_marked();
+    drop(ticket);
+    interrupted(&answers, "k").await.free();
+    drop(first(&answers, "k").await);
+    assert_eq!(world.store.snapshot().len(), 0);
+}
