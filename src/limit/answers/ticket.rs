@@ -127,7 +127,7 @@ impl Ticket {
         answer.await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
     }
 
-    /// From here on the request may have effects that nobody can take back: if this ticket is dropped, its mark stays, and a
+    /// After [`Ticket::mark_durable`]: from here on the request may have effects that nobody can take back: if this ticket is dropped, its mark stays, and a
     /// repetition is [`super::Begun::Interrupted`] in place of being carried out. [`Ticket::free`] still frees the key.
     pub fn stay_marked(&mut self) {
         if self.mark == MarkOf::This {
