@@ -7,17 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
+use super::registry::{self, Ground, LastUses, RegistryPlan};
 use super::timekeeping::{Beginning, Timekeeper};
+use super::verifying::{self, Beside};
 use super::{StartError, load_or_create};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
 use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::Routing;
-use crate::engine::{Policies, Policy, key_fingerprint};
-use crate::shard::{Parts, Verifier};
+use crate::engine::{Policy, key_fingerprint};
+use crate::registry::Registry;
+use crate::shard::{Parts, Policies, Verifier};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
+use crate::verify::{RegistryRules, Verifying, bring_up};
 
 /// What is needed to start.
 pub struct Plan {
@@ -39,6 +43,10 @@ pub struct Plan {
     pub templates: Templates,
     /// Rules of the default service.
     pub policy: Policy,
+    /// Services and who may ask.
+    pub registry: RegistryPlan,
+    /// Whether webhooks may be on this machine and in private networks.
+    pub private_webhooks: bool,
     /// How many queues the numbers are spread over.
     pub shards: usize,
     /// The limit on everything.
@@ -53,8 +61,14 @@ pub struct Running {
     pub verifier: Verifier,
     /// Who sends.
     pub delivery: Arc<Delivery>,
+    /// Services and who may ask.
+    pub registry: Registry,
+    /// Who serves verifications by themselves.
+    pub verifying: Verifying,
     /// Where all of it is kept.
     pub store: Arc<dyn Store>,
+    last_uses: LastUses,
+    beside: Beside,
     timekeeper: Timekeeper,
 }
 
@@ -71,6 +85,8 @@ impl Running {
             tracker,
             templates,
             policy,
+            registry,
+            private_webhooks,
             shards,
             bounds,
             loading,
@@ -88,14 +104,36 @@ impl Running {
         });
         let (server_key, store, beginning) = opened.await.map_err(StartError::Interrupted)??;
         let policies = Policies::new(policy);
-        let timekeeper = beginning.begin(&store, &policies, &clock, bounds.commit_timeout).await?;
+        let engine_clock = Arc::clone(&clock);
         let clock: Arc<dyn Clock> = clock;
-        let tracker =
-            Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
         let mut seeder = StdRng::from_seed(seed);
-        let delivery = Arc::new(Delivery::new(DeliveryParts {
+        let ground = Ground {
+            store: &store,
+            clock: &clock,
+            rng: StdRng::from_rng(&mut seeder),
+            policy: &policy,
+            templates: &templates,
+            gateways: &gateways,
+            commit_timeout: bounds.commit_timeout,
+        };
+        let registry = registry::open(registry, ground).await?;
+        bring_up(&registry, &policies);
+        let timekeeper = beginning.begin(&store, &policies, &engine_clock, bounds.commit_timeout).await?;
+        let beside = Beside::open(verifying::Ground {
+            store: &store,
+            clock: &clock,
+            rng: &mut seeder,
+            server_key: &server_key,
+            registry: &registry,
+            bounds: &bounds,
+            private_webhooks,
+        })
+        .await?;
+        let tracker =
+            Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
+        let delivery = Delivery::new(DeliveryParts {
             gateways,
             routing,
             settings: delivery,
@@ -104,14 +142,15 @@ impl Running {
             clock: Arc::clone(&clock),
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
-        }));
+        });
+        let delivery = Arc::new(delivery.with_services(Arc::new(RegistryRules::new(registry.clone()))));
         let seeder = Mutex::new(seeder);
         let verifier = Verifier::start(Parts {
             store: Arc::clone(&store),
             delivery: Arc::clone(&delivery),
-            clock,
-            policies,
-            server_key,
+            clock: Arc::clone(&clock),
+            policies: policies.clone(),
+            server_key: server_key.clone(),
             seeds: Box::new(move || {
                 let mut seeder = seeder.lock().unwrap_or_else(PoisonError::into_inner);
                 StdRng::from_rng(&mut *seeder)
@@ -120,7 +159,9 @@ impl Running {
             bounds,
         })
         .await?;
-        Ok(Self { verifier, delivery, store, timekeeper })
+        let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
+        let last_uses = LastUses::begin(&registry);
+        Ok(Self { verifier, delivery, registry, verifying, store, beside, last_uses, timekeeper })
     }
 
     /// Why codes cannot be expected to be sent and checked just now; nothing when they can.
@@ -140,8 +181,10 @@ impl Running {
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
         let noted = self.delivery.tracker().close().await;
+        let told = self.beside.close().await;
+        self.last_uses.stop().await;
         // While the directory is still ours.
         self.timekeeper.stop().await;
-        self.store.close().await.and(noted)
+        self.store.close().await.and(noted).and(told)
     }
 }

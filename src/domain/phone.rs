@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat};
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 
 /// A country or region, by its two-letter ISO 3166-1 code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +110,13 @@ impl PhoneNumber {
         let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None).ok()?;
         let exact = PHONE_NUMBER_UTIL.get_region_for_number(&parsed);
         exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)).map(Region)
+    }
+
+    /// Whether its numbering plan has it among lines that take no text messages. Where a plan does not tell landlines
+    /// from mobile numbers, as in North America, nobody knows. Costs some microseconds.
+    pub fn is_landline(self) -> bool {
+        let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None);
+        parsed.is_ok_and(|parsed| PHONE_NUMBER_UTIL.get_number_type(&parsed) == PhoneNumberType::FixedLine)
     }
 
     /// The whole number, `+14155552671`. Only gateways, records and answers call this.

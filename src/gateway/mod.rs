@@ -37,6 +37,7 @@ pub use twilio::{
     CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioVerify, TwilioVoice,
     twiml,
 };
+pub use wire::{PostAnswer, PostError, Poster};
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
 pub struct OutgoingMessage {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::config::ranges::{Attempts, Digits, Lockout, ServiceLife, SpanRange, WholeRange, WorkflowSends};
 use crate::config::value::Setting as _;
 use crate::config::workflow::Workflow;
 use crate::domain::{Code, CodeLength, NumberPattern};
@@ -12,21 +13,6 @@ pub const NAME_LONGEST: usize = 30;
 
 /// Twilio refuses names with more digits: they could be taken for a code.
 const NAME_DIGITS: usize = 4;
-
-/// The shortest life of a code.
-pub const LIFE_MIN: Duration = Duration::from_secs(30);
-
-/// The longest life of a code: one that lives longer is a password.
-pub const LIFE_MAX: Duration = Duration::from_secs(60 * 60);
-
-/// The shortest and the longest fixed lockout.
-const LOCKOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30 * 24 * 60 * 60));
-
-/// Wrong codes: NIST SP 800-63B-4 (3.2.2) allows at most 100 failures in a row.
-const CHECKS_MAX: u64 = 100;
-
-/// Messages cost money, and nobody needs a code twenty times.
-const SENDS_MAX: u64 = 20;
 
 /// How long a test number stays one at most.
 pub const TEST_NUMBER_LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -63,41 +49,40 @@ pub fn friendly_name(text: &str) -> Result<String, String> {
 
 /// Digits of a code.
 pub fn code_length(digits: u64) -> Result<CodeLength, String> {
-    let length = u8::try_from(digits).ok().and_then(CodeLength::new);
-    length.ok_or_else(|| format!("must be from {} to {}", CodeLength::MIN, CodeLength::MAX))
+    whole::<Digits>(digits).and_then(|digits| CodeLength::new(digits).ok_or_else(String::new))
 }
 
 /// How long a code can be used.
 pub fn code_life(life: Duration) -> Result<Duration, String> {
-    within(life, LIFE_MIN, LIFE_MAX)
+    within::<ServiceLife>(life)
 }
 
 /// How long a number is locked.
 pub fn lockout(span: Duration) -> Result<Duration, String> {
-    within(span, LOCKOUT.0, LOCKOUT.1)
+    within::<Lockout>(span)
 }
 
 /// Wrong codes.
 pub fn max_checks(checks: u64) -> Result<u8, String> {
-    whole(checks, CHECKS_MAX)
+    whole::<Attempts>(checks)
 }
 
 /// Messages of one verification.
 pub fn max_sends(sends: u64) -> Result<u8, String> {
-    whole(sends, SENDS_MAX)
+    whole::<WorkflowSends>(sends)
 }
 
-fn whole(number: u64, most: u64) -> Result<u8, String> {
-    let fits = u8::try_from(number).ok().filter(|number| (1..=most).contains(&u64::from(*number)));
-    fits.ok_or_else(|| format!("must be a whole number from 1 to {most}"))
+fn whole<R: WholeRange>(number: u64) -> Result<u8, String> {
+    let fits = u8::try_from(number).ok().filter(|_| (R::MIN..=R::MAX).contains(&number));
+    fits.ok_or_else(|| format!("must be a whole number from {} to {} ({})", R::MIN, R::MAX, R::WHY))
 }
 
-fn within(span: Duration, least: Duration, most: Duration) -> Result<Duration, String> {
-    if (least..=most).contains(&span) {
+fn within<R: SpanRange>(span: Duration) -> Result<Duration, String> {
+    if (R::MIN..=R::MAX).contains(&span) {
         return Ok(span);
     }
-    let [least, most] = [least, most].map(humantime::format_duration);
-    Err(format!("must be from {least} to {most}"))
+    let [least, most] = [R::MIN, R::MAX].map(humantime::format_duration);
+    Err(format!("must be from {least} to {most} ({})", R::WHY))
 }
 
 /// Test numbers of a service.

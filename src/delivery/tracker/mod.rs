@@ -8,6 +8,7 @@
 mod flush;
 mod index;
 mod list;
+mod look;
 mod note;
 mod open;
 mod pending;
@@ -27,14 +28,15 @@ use tokio::sync::{Notify, oneshot};
 use crate::clock::{Clock, SystemClock};
 use crate::config::TrackerSettings;
 use crate::domain::{GatewayName, Timestamp, TrackKey};
-use crate::gateway::Receipt;
 use crate::store::{MemoryStore, Store, StoreError};
 use flush::Flusher;
 use index::Index;
 use plans::Plans;
 use state::State;
 
+pub use crate::gateway::{Receipt, ReceiptStatus};
 pub use list::{Listing, TrackQuery, TrackRow};
+pub use look::{Look, Seen, seen};
 pub use note::{Dropped, Due, FollowUp, Hop, Parcel, Reason, SendNote, SendStatus, VerifyStatus};
 pub use open::TrackerError;
 pub use record::{TrackRecordError, decode, encode, key_of, rewritten, track_of};

@@ -7,6 +7,7 @@
 
 mod bounded;
 mod connect;
+mod reach;
 
 use std::error::Error;
 use std::io;
@@ -26,7 +27,9 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
 use url::Url;
 
-use self::connect::{CONNECT_TIMEOUT, Connector, NotResolved, TooLate};
+use self::connect::{CONNECT_TIMEOUT, Connector, NotResolved, OutOfReach, TooLate};
+
+pub(super) use self::reach::Reach;
 
 /// How long an idle connection is kept. Well below the 60 to 75 s after which load balancers
 /// close theirs, so that a request rarely meets a connection that is being closed.
@@ -40,6 +43,9 @@ const ANSWER_MAX: usize = 64 * 1024;
 
 /// Who asks.
 const OURSELVES: HeaderValue = HeaderValue::from_static(concat!("onceward/", env!("CARGO_PKG_VERSION")));
+
+/// Said of an address that a client may not connect to.
+pub(super) const OUT_OF_REACH: &str = "its address is one that nothing is sent to";
 
 /// A client for one provider.
 pub(in crate::gateway) struct HttpClient {
@@ -105,19 +111,29 @@ impl HttpClient {
     }
 
     fn with_tls(target: &Url, tls: rustls::ClientConfig) -> Result<Self, ClientError> {
-        let proxy = proxy_to(target)?;
-        let connector = Connector::new(&Arc::new(tls), proxy.as_ref());
+        Ok(Self::by(&Arc::new(tls), proxy_to(target)?.as_ref(), Reach::Anywhere))
+    }
+
+    /// A client for any target that is reached that way.
+    pub(super) fn by(tls: &Arc<rustls::ClientConfig>, proxy: Option<&Intercept>, reach: Reach) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .pool_timer(TokioTimer::new())
-            .build(connector);
-        Ok(Self { client })
+            .build(Connector::new(tls, proxy, reach));
+        Self { client }
     }
 
     /// Sends a request once and reads its answer. Takes as long as the server does: the caller
     /// bounds the time, and dropping the future closes the connection.
     pub(in crate::gateway) async fn send(&self, request: Request) -> Result<Answer, NoAnswer> {
+        let (head, body) = self.begin(request).await?.into_parts();
+        let body = read_bounded(&head.headers, body).await;
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    /// Sends a request once. The answer has begun when this returns; its body is still to be read.
+    pub(super) async fn begin(&self, request: Request) -> Result<hyper::Response<Incoming>, NoAnswer> {
         let Request { method, address, headers, body } = request;
         let mut request = hyper::Request::new(Full::new(body));
         *request.method_mut() = method;
@@ -126,15 +142,12 @@ impl HttpClient {
         let headers = request.headers_mut();
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         headers.entry(USER_AGENT).or_insert(OURSELVES);
-        let response = self.client.request(request).await.map_err(|error| no_answer(&error))?;
-        let (head, body) = response.into_parts();
-        let body = read_bounded(&head.headers, body).await;
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        self.client.request(request).await.map_err(|error| no_answer(&error))
     }
 }
 
 /// The proxy on the way, if there is one.
-fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
+pub(super) fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
     if target.scheme() != "https" || is_this_machine(target) {
         return Ok(None);
     }
@@ -151,7 +164,7 @@ fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
 /// makes a single send's fate unknown, never a hundred.
 ///
 /// Without TLS no roots are needed: a container without any can still use a plain address.
-fn tls_config(load_roots: bool) -> Result<rustls::ClientConfig, ClientError> {
+pub(super) fn tls_config(load_roots: bool) -> Result<rustls::ClientConfig, ClientError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -203,6 +216,8 @@ fn no_answer(error: &ClientFailure) -> NoAnswer {
     }
     NoAnswer::NotConnected(if is_among_sources::<NotResolved>(error) {
         "its name could not be resolved".to_owned()
+    } else if is_among_sources::<OutOfReach>(error) {
+        OUT_OF_REACH.to_owned()
     } else if is_among_sources::<TooLate>(error)
         || io_error.is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
     {

@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 use tower_service::Service;
 
 use super::bounded::{Bounded, Stream};
+use super::reach::Reach;
 use crate::gateway::BoxFuture;
 
 /// Time for name resolution, TCP and TLS together.
@@ -48,15 +49,21 @@ enum Way {
 #[error("the name could not be resolved")]
 pub(super) struct NotResolved;
 
+/// Every address of a name is one that this client may not connect to.
+#[derive(Debug, thiserror::Error)]
+#[error("the address is out of reach")]
+pub(super) struct OutOfReach;
+
 /// There was no connection within [`CONNECT_TIMEOUT`].
 #[derive(Debug, thiserror::Error)]
 #[error("no connection in time")]
 pub(super) struct TooLate;
 
 impl Connector {
-    /// Connects directly, or through `proxy`.
-    pub(super) fn new(tls: &Arc<rustls::ClientConfig>, proxy: Option<&Intercept>) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Names);
+    /// Connects directly to what is within `reach`, or through `proxy`, which decides by itself where it connects to.
+    pub(super) fn new(tls: &Arc<rustls::ClientConfig>, proxy: Option<&Intercept>, reach: Reach) -> Self {
+        let reach = if proxy.is_some() { Reach::Anywhere } else { reach };
+        let mut tcp = HttpConnector::new_with_resolver(Names { reach });
         // With several addresses, so that one which does not answer leaves time for the next.
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_nodelay(true);
@@ -107,20 +114,23 @@ async fn in_time<S: Stream + 'static>(
     Ok(Bounded::new(Box::new(stream)))
 }
 
-/// The system's resolver.
+/// The system's resolver, without the addresses that are out of reach.
 #[derive(Debug, Clone)]
-pub(super) struct Names;
+pub(super) struct Names {
+    reach: Reach,
+}
 
 impl Service<Name> for Names {
     type Response = IntoIter<SocketAddr>;
-    type Error = NotResolved;
-    type Future = BoxFuture<'static, Result<Self::Response, NotResolved>>;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotResolved>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
+        let Self { reach } = *self;
         Box::pin(async move {
             let place = LOOK_UPS.acquire().await.map_err(|_| NotResolved)?;
             // The place is taken until the thread is free again, also when nobody waits for the answer any more.
@@ -129,7 +139,12 @@ impl Service<Name> for Names {
                 drop(place);
                 addresses
             });
-            look_up.await.map_err(|_| NotResolved)?.map_err(|_| NotResolved)
+            let addresses = look_up.await.map_err(|_| NotResolved)?.map_err(|_| NotResolved)?;
+            if reach == Reach::Anywhere {
+                return Ok(addresses);
+            }
+            let allowed: Vec<_> = addresses.filter(|address| reach.allows(address.ip())).collect();
+            if allowed.is_empty() { Err(OutOfReach.into()) } else { Ok(allowed.into_iter()) }
         })
     }
 }

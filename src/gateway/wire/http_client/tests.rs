@@ -163,7 +163,11 @@ async fn a_proxy_gets_its_credentials_and_they_are_in_no_error_when_it_refuses_o
         let url = Url::parse("https://provider.invalid").expect("a URL");
         let target: Uri = url.as_str().parse().expect("an address");
         let proxy = Matcher::builder().https(proxy).build().intercept(&target).expect("a proxy");
-        let connector = Connector::new(&Arc::new(tls_config(false).expect("TLS settings")), Some(&proxy));
+        let connector = Connector::new(
+            &Arc::new(tls_config(false).expect("TLS settings")),
+            Some(&proxy),
+            Reach::Anywhere,
+        );
         assert!(!format!("{connector:?}").contains("cret"));
         let client = HttpClient { client: Client::builder(TokioExecutor::new()).build(connector) };
         let asking = tokio::spawn(async move { client.send(request(&url)).await });

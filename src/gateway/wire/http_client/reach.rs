@@ -1,0 +1,148 @@
+//! Which addresses a connection may go to, decided when the addresses are known: a name can lead anywhere, and elsewhere
+//! the next time it is asked for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use url::{Host, Url};
+
+/// Where a client may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum Reach {
+    /// Anywhere: whoever runs the server has named the address.
+    Anywhere,
+    /// Not to what answers only to the machine itself, such as the metadata of a cloud: somebody has named the address
+    /// over the API.
+    Premises,
+    /// To public addresses only.
+    Public,
+}
+
+/// Metadata services with addresses that are not link-local: of Alibaba Cloud, and of Amazon over IPv6.
+const METADATA: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+impl Reach {
+    /// Whether a connection to `address` may be made.
+    pub(in crate::gateway) fn allows(self, address: IpAddr) -> bool {
+        let address = innermost(address);
+        match self {
+            Self::Anywhere => true,
+            Self::Premises => !is_of_the_machine(address),
+            Self::Public => !is_of_the_machine(address) && is_public(address),
+        }
+    }
+
+    /// Whether `url` names no address, or one that may be connected to. A name is looked at when it is resolved.
+    pub(in crate::gateway) fn allows_host(self, url: &Url) -> bool {
+        match url.host() {
+            Some(Host::Ipv4(address)) => self.allows(address.into()),
+            Some(Host::Ipv6(address)) => self.allows(address.into()),
+            Some(Host::Domain(_)) => true,
+            None => false,
+        }
+    }
+}
+
+/// The address of IPv4 within one of IPv6, where there is one: mapped, or behind NAT64 or 6to4.
+fn innermost(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
+    let halves = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
+    match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => halves(high, low),
+        _ => IpAddr::V6(v6),
+    }
+}
+
+/// Link-local, or a service that tells a machine about itself.
+fn is_of_the_machine(address: IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    link_local || METADATA.contains(&address)
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let special = matches!(
+                v4.octets(),
+                // This network, shared addresses of providers, protocols, measuring; multicast and beyond.
+                [0 | 224..=255, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..]
+            );
+            !(special || v4.is_loopback() || v4.is_private())
+        }
+        // All that is given out for the public.
+        IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(text: &str) -> [bool; 3] {
+        let address = text.parse().expect(text);
+        [Reach::Anywhere, Reach::Premises, Reach::Public].map(|reach| reach.allows(address))
+    }
+
+    #[test]
+    fn the_metadata_of_a_cloud_is_out_of_reach_in_every_spelling() {
+        for text in [
+            "169.254.169.254",
+            "169.254.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "fe80::1",
+            "febf::1",
+            "100.100.100.200",
+            "fd00:ec2::254",
+        ] {
+            assert_eq!(allowed(text), [true, false, false], "{text}");
+        }
+    }
+
+    #[test]
+    fn private_addresses_are_reached_on_the_premises_and_not_as_public_ones() {
+        for text in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "::",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.0.1",
+            "100.64.0.1",
+            "198.19.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "fd12::1",
+            "64:ff9b::a00:1",
+            "ff02::1",
+        ] {
+            assert_eq!(allowed(text), [true, true, false], "{text}");
+        }
+        for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "192.0.1.1", "2606:4700::1111"] {
+            assert_eq!(allowed(text), [true, true, true], "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_in_a_url_is_seen_however_it_is_spelled() {
+        for text in [
+            "http://169.254.169.254/",
+            "http://0xa9fea9fe/",
+            "http://2852039166/",
+            "http://[::ffff:a9fe:a9fe]/",
+        ] {
+            assert!(!Reach::Premises.allows_host(&Url::parse(text).expect(text)), "{text}");
+        }
+        for text in ["http://hooks.example.com/", "http://127.0.0.1:8080/", "http://[::1]/"] {
+            assert!(Reach::Premises.allows_host(&Url::parse(text).expect(text)), "{text}");
+        }
+    }
+}

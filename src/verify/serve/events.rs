@@ -1,0 +1,109 @@
+//! What webhooks are told.
+
+use std::collections::BTreeMap;
+
+use super::Inner;
+use crate::delivery::tracker::{Receipt, ReceiptStatus, VerifyStatus};
+use crate::domain::{PhoneNumber, ServiceId, Sid};
+use crate::shard::Facts;
+use crate::verify::Status;
+use crate::webhook::{About, Event, EventKind, MessageAbout};
+
+impl Inner {
+    /// A message was sent, the first or a further one.
+    pub(super) fn tell_of_send(
+        &self,
+        service: ServiceId,
+        to: PhoneNumber,
+        facts: &Facts,
+        tags: &BTreeMap<String, String>,
+    ) {
+        let sid = self.sid_of(service, to, facts.track);
+        let about = about(to, facts, Status::Pending, tags);
+        if facts.sends <= 1 {
+            self.emit(EventKind::Created, service, sid, about.clone());
+        }
+        self.emit(EventKind::Sent, service, sid, about.clone());
+        self.outbox.expect_end(service, sid, facts.expires, about);
+    }
+
+    /// The first message of a verification could not be sent: there is none.
+    pub(super) fn tell_of_failure(
+        &self,
+        service: ServiceId,
+        to: PhoneNumber,
+        facts: &Facts,
+        tags: &BTreeMap<String, String>,
+    ) {
+        if facts.sends <= 1 {
+            let sid = self.sid_of(service, to, facts.track);
+            self.emit(EventKind::Failed, service, sid, about(to, facts, Status::Failed, tags));
+        }
+    }
+
+    /// A check or a caller has decided something.
+    pub(super) fn tell_of_check(&self, service: ServiceId, to: PhoneNumber, facts: &Facts, status: Status) {
+        let kind = match status {
+            Status::Approved => EventKind::Approved,
+            Status::Canceled => EventKind::Canceled,
+            Status::MaxAttemptsReached => EventKind::MaxAttemptsReached,
+            Status::Pending | Status::Expired | Status::Failed => return,
+        };
+        let sid = self.sid_of(service, to, facts.track);
+        self.emit(kind, service, sid, about(to, facts, status, &BTreeMap::new()));
+    }
+
+    /// Takes note of what a provider reported, and tells webhooks if a message arrived, or surely will not.
+    pub(super) async fn tell_of_receipt(&self, receipt: &Receipt) {
+        let key = receipt.attempt.key;
+        let tracker = self.delivery.tracker();
+        let is_asked_for =
+            self.registry.rules(key.service).is_some_and(|service| !service.webhooks.is_empty());
+        let before = if is_asked_for { tracker.track(key).await.ok().flatten() } else { None };
+        tracker.note_receipt(receipt);
+        let Some(track) = before else { return };
+        let Some(row) = track.rows.get(usize::from(receipt.attempt.attempt)) else { return };
+        let kind = match receipt.status {
+            ReceiptStatus::Delivered => EventKind::MessageDelivered,
+            ReceiptStatus::Failed => EventKind::MessageFailed,
+            ReceiptStatus::Queued
+            | ReceiptStatus::Sending
+            | ReceiptStatus::Sent
+            | ReceiptStatus::Answered
+            | ReceiptStatus::Read => return,
+        };
+        // A report may come twice, or late.
+        if row.receipt.is_some_and(|known| known >= receipt.status) {
+            return;
+        }
+        let message = MessageAbout {
+            attempt: self.sealer.attempt(&receipt.attempt),
+            status: receipt.status.as_str().to_owned(),
+            error_code: receipt.code,
+        };
+        let about = About {
+            to: track.number,
+            channel: row.channel,
+            status: if track.verify == VerifyStatus::Success { Status::Approved } else { Status::Pending }
+                .as_str()
+                .to_owned(),
+            message: Some(message),
+            tags: BTreeMap::new(),
+        };
+        self.emit(kind, key.service, self.sid_of(key.service, track.number, key.track), about);
+    }
+
+    fn emit(&self, kind: EventKind, service: ServiceId, verification: Sid, about: About) {
+        self.outbox.emit(&Event { kind, service, verification, at: self.clock.now(), about });
+    }
+}
+
+fn about(to: PhoneNumber, facts: &Facts, status: Status, tags: &BTreeMap<String, String>) -> About {
+    About {
+        to,
+        channel: facts.channel,
+        status: status.as_str().to_owned(),
+        message: None,
+        tags: tags.clone(),
+    }
+}

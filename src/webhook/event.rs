@@ -1,0 +1,188 @@
+//! What webhooks are told.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// A verification began.
+    Created,
+    /// A provider took its message, the first or a further one.
+    Sent,
+    /// The number is verified.
+    Approved,
+    /// The caller ended it.
+    Canceled,
+    /// No check is left.
+    MaxAttemptsReached,
+    /// No message could be sent.
+    Failed,
+    /// Its time ended.
+    Expired,
+    /// A provider reports that a message arrived.
+    MessageDelivered,
+    /// A provider reports that a message did not arrive.
+    MessageFailed,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Sent,
+        Self::Approved,
+        Self::Canceled,
+        Self::MaxAttemptsReached,
+        Self::Failed,
+        Self::Expired,
+        Self::MessageDelivered,
+        Self::MessageFailed,
+    ];
+
+    /// Its name: in what webhooks ask for, in what they are told, in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "verification.created",
+            Self::Sent => "verification.sent",
+            Self::Approved => "verification.approved",
+            Self::Canceled => "verification.canceled",
+            Self::MaxAttemptsReached => "verification.max_attempts_reached",
+            Self::Failed => "verification.failed",
+            Self::Expired => "verification.expired",
+            Self::MessageDelivered => "message.delivered",
+            Self::MessageFailed => "message.failed",
+        }
+    }
+
+    /// Reads such a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether nothing more happens to the verification itself.
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Approved | Self::Canceled | Self::MaxAttemptsReached | Self::Failed | Self::Expired => true,
+            Self::Created | Self::Sent | Self::MessageDelivered | Self::MessageFailed => false,
+        }
+    }
+}
+
+/// Something that happened to a verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What.
+    pub kind: EventKind,
+    /// In which service.
+    pub service: ServiceId,
+    /// To which one (`VE`).
+    pub verification: Sid,
+    /// When.
+    pub at: Timestamp,
+    /// What else is to be told.
+    pub about: About,
+}
+
+/// What webhooks are told of a verification. Never a code.
+#[derive(Clone, PartialEq, Eq)]
+pub struct About {
+    /// Whose it is.
+    pub to: PhoneNumber,
+    /// How its code travels.
+    pub channel: Channel,
+    /// How far it is, in Twilio's words: `pending`.
+    pub status: String,
+    /// Which of its messages the event is about, if one of them.
+    pub message: Option<MessageAbout>,
+    /// What the caller wanted to find again.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for About {
+    /// Without the tags: they can be anything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { to, channel, status, message, tags: _ } = self;
+        f.debug_struct("About")
+            .field("to", to)
+            .field("channel", channel)
+            .field("status", status)
+            .field("message", message)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One message of a verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageAbout {
+    /// The attempt to deliver it (`VL`).
+    pub attempt: Sid,
+    /// What the provider says of it: `delivered`.
+    pub status: String,
+    /// The provider's error code.
+    pub error_code: Option<u32>,
+}
+
+/// Names an event: `evt_` and 32 hexadecimal digits. It is the `webhook-id` of each of its deliveries, and of each time
+/// that one is tried.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId([u8; 16]);
+
+impl EventId {
+    const PREFIX: &str = "evt_";
+
+    /// From its 16 bytes.
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads what `Display` wrote. `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        let read = base16ct::lower::decode(text.strip_prefix(Self::PREFIX)?, &mut bytes).ok()?;
+        (read.len() == 16).then_some(Self(bytes))
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::PREFIX)?;
+        f.write_str(&base16ct::lower::encode_string(&self.0))
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(EventKind::parse("*"), None);
+        let id = EventId::new([0xa7; 16]);
+        assert_eq!(EventId::parse(&id.to_string()), Some(id));
+        let short = &id.to_string()[..35];
+        for text in ["", "evt_", short, "evt_A7", &id.to_string().to_uppercase()] {
+            assert_eq!(EventId::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_shows_neither_the_number_nor_tags() {
+        let tags = BTreeMap::from([("customer".to_owned(), "Jane Roe".to_owned())]);
+        let to = PhoneNumber::parse("+14155550123", None).expect("a number");
+        let about = About { to, channel: Channel::Sms, status: "pending".to_owned(), message: None, tags };
+        let printed = format!("{about:?}");
+        assert!(printed.contains("pending") && !printed.contains("Jane") && !printed.contains("4155550123"));
+    }
+}

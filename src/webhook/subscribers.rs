@@ -1,0 +1,48 @@
+//! Who wants to be told.
+
+use std::sync::Arc;
+
+use crate::domain::{ServiceId, Sid};
+use crate::registry::{Registry, Service, Webhook, WebhookFields, WebhookStatus};
+use crate::store::BoxFuture;
+
+use super::EventKind;
+
+/// Who knows the webhooks of each service. Asked with every event and before every attempt: it answers from memory.
+pub trait Subscribers: Send + Sync + 'static {
+    /// The account (`AC`).
+    fn account(&self) -> Sid;
+
+    /// A service, with its webhooks, whatever their status; `None` when there is none any more.
+    fn service(&self, service: ServiceId) -> Option<Arc<Service>>;
+
+    /// A webhook has answered 410 Gone. Disables it, and says whether that is done.
+    fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
+        let _ = (service, webhook);
+        Box::pin(async { false })
+    }
+}
+
+impl Subscribers for Registry {
+    fn account(&self) -> Sid {
+        self.account_sid()
+    }
+
+    fn service(&self, service: ServiceId) -> Option<Arc<Service>> {
+        self.rules(service)
+    }
+
+    fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let Some(service) = self.rules(service) else { return false };
+            let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
+            self.update_webhook(service.sid, webhook, fields).await.is_ok()
+        })
+    }
+}
+
+/// Whether a webhook is to be told of such an event.
+pub(super) fn wants(webhook: &Webhook, kind: EventKind) -> bool {
+    let asked_for = |name: &String| name == "*" || name == kind.as_str();
+    webhook.status == WebhookStatus::Enabled && webhook.event_types.iter().any(asked_for)
+}

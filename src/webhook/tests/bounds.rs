@@ -1,0 +1,68 @@
+//! What has no room.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
+    let bounds = OutboxBounds { pending: 5, pending_each: 3, ..OutboxBounds::default() };
+    let world = World::with(bounds, &[hook(1), hook(2)]).await;
+    for webhook in [1, 2] {
+        world.receivers.play(webhook, [Does::Refuse]);
+    }
+    for verification in 1..=4 {
+        world.emit(verification, EventKind::Created);
+    }
+    world.settle().await;
+    let kept = |listed: Vec<Delivery>| listed.iter().rev().map(|d| d.event.verification).collect::<Vec<_>>();
+    assert_eq!(kept(world.listed(1).await), [ve(1), ve(2), ve(3)], "no more for one webhook");
+    assert_eq!(kept(world.listed(2).await), [ve(1), ve(2)], "no more in all");
+    assert_eq!((world.outbox.counts().pending, world.outbox.counts().dropped), (5, 3));
+    for webhook in [1, 2] {
+        world.receivers.play(webhook, [Does::Answer(200)]);
+    }
+    world.pass(3 * MINUTE).await;
+    world.emit(5, EventKind::Created);
+    world.settle().await;
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "there is room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_disk_takes_nothing_only_so_much_is_begun() {
+    let bounds = OutboxBounds { unwritten: 10, ..OutboxBounds::default() };
+    let world = World::with(bounds, &[hook(1)]).await;
+    world.store.hold();
+    for verification in 0..50 {
+        world.emit(verification, EventKind::Created);
+    }
+    world.pass(2 * SECOND).await;
+    assert_eq!(world.outbox.counts().dropped, 40);
+    world.store.release();
+    world.pass(10 * SECOND).await;
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered; 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_old_or_too_much_is_forgotten_and_what_is_pending_is_not() {
+    let bounds = OutboxBounds { kept: 4, ..OutboxBounds::default() };
+    let mut world = World::with(bounds, &[hook(1), hook(2)]).await;
+    world.receivers.play(2, [Does::Refuse]);
+    for verification in 0..10 {
+        world.emit(verification, EventKind::Created);
+        world.settle().await;
+    }
+    assert_eq!(world.listed(1).await.len(), 4);
+    assert_eq!(world.listed(2).await.len(), 10);
+    assert_eq!(world.store.snapshot().len(), 14, "it is gone from the disk too");
+    world.pass(7 * 24 * HOUR).await;
+    world.emit(11, EventKind::Created);
+    world.settle().await;
+    assert_eq!((world.listed(1).await.len(), world.listed(2).await.len()), (1, 1));
+    world.clock.advance(7 * 24 * HOUR);
+    world.crash().await;
+    world.settle().await;
+    assert_eq!(
+        world.store.snapshot().len(),
+        0,
+        "what has become too old while nobody was there goes at the start"
+    );
+}

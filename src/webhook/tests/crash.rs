@@ -1,0 +1,170 @@
+//! Crashes, and a store in trouble.
+
+use super::*;
+use crate::store::{Fault, Store as _};
+
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_what_is_pending_goes_on_and_what_was_told_is_not_told_again() {
+    let mut world = World::new().await;
+    world.emit(1, EventKind::Created);
+    world.settle().await;
+    let told = world.asked().remove(0).id;
+    world.receivers.play(1, [Does::Refuse]);
+    world.emit(1, EventKind::Sent);
+    world.emit(1, EventKind::Approved);
+    world.settle().await;
+    let refused = world.asked().remove(0).id;
+    world.crash().await;
+    world.pass(MINUTE).await;
+    let asked = world.asked();
+    assert_eq!(kinds(&asked), ["verification.sent", "verification.approved"]);
+    assert_eq!(asked[0].id, refused, "the same id as before the crash");
+    assert!(asked.iter().all(|a| a.id != told));
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_under_way_at_a_crash_is_made_again_and_nothing_before_it() {
+    let mut world = World::new().await;
+    world.emit(1, EventKind::Created);
+    world.settle().await;
+    world.receivers.play(1, [Does::Hang(15)]);
+    world.emit(1, EventKind::Sent);
+    world.settle().await;
+    let before = world.asked();
+    world.crash().await;
+    world.settle().await;
+    let after = world.asked();
+    assert_eq!(kinds(&before), ["verification.created", "verification.sent"]);
+    assert_eq!(kinds(&after), ["verification.sent"]);
+    assert_eq!(after[0].id, before[1].id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {
+    use Fault::{Conflict, Hang, Torn, Unavailable, UnknownApplied, UnknownNotApplied};
+    for seed in 0..40_u64 {
+        let mut world = World::new().await;
+        let faults = [Unavailable, UnknownApplied, UnknownNotApplied, Torn(seed), Conflict, Hang];
+        let at = |n: u64| faults[usize::try_from((seed * 7 + n * 5) % 6).expect("small")];
+        world.store.fail_next((0..3).map(at));
+        for kind in [EventKind::Created, EventKind::Sent] {
+            world.emit(1, kind);
+            world.emit(2, kind);
+            world.pass(Duration::from_millis(100 + seed * 13)).await;
+        }
+        world.pass(MINUTE).await;
+        world.store.release();
+        world.pass(MINUTE).await;
+        for verification in [1, 2] {
+            let asked = world.receivers.asked.lock().expect("what was asked").clone();
+            let of_it: Vec<_> =
+                asked.into_iter().filter(|a| a.verification == ve(verification).to_string()).collect();
+            assert_eq!(kinds(&of_it), ["verification.created", "verification.sent"], "seed {seed}");
+        }
+        world.asked();
+        world.crash().await;
+        world.pass(MINUTE).await;
+        assert_eq!(world.asked(), [], "seed {seed}: all of it is on the disk");
+        assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
+    use rand::RngExt as _;
+    for seed in 0..25_u64 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut world = World::new().await;
+        let mut told: Vec<Asked> = Vec::new();
+        let order = [EventKind::Created, EventKind::Sent, EventKind::MessageDelivered, EventKind::Approved];
+        let does = [Does::Answer(200), Does::Answer(500), Does::Hang(3), Does::Refuse];
+        for kind in order {
+            let script: Vec<Does> = (0..20).map(|_| does[rng.random_range(0..4)]).collect();
+            world.receivers.play(1, script.into_iter().chain([Does::Answer(200)]));
+            for verification in 0..5 {
+                world.emit(verification, kind);
+            }
+            // What was emitted is on the disk, what has come of it may not be.
+            world.outbox.flush().await.expect("written");
+            world.pass(Duration::from_millis(rng.random_range(0..9_000))).await;
+            told.extend(world.asked());
+            if rng.random_range(0..2) == 0 {
+                world.crash().await;
+            }
+        }
+        world.pass(3 * HOUR).await;
+        told.extend(world.asked());
+        for verification in 0..5 {
+            let of_it: Vec<_> =
+                told.iter().filter(|a| a.verification == ve(verification).to_string()).collect();
+            let place = |a: &Asked| order.iter().position(|kind| kind.as_str() == a.kind).expect("known");
+            let places: Vec<_> = of_it.iter().map(|a| place(a)).collect();
+            assert!(places.is_sorted(), "seed {seed}: {places:?}");
+            assert_eq!(places.last(), Some(&3), "seed {seed}: all were told");
+        }
+        assert_eq!(world.outbox.counts().pending, 0, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_within_the_moment_of_collecting_loses_the_event_and_nothing_else() {
+    let mut world = World::new().await;
+    world.emit(1, EventKind::Created);
+    world.settle().await;
+    world.receivers.play(1, [Does::Hang(15)]);
+    world.emit(1, EventKind::Sent);
+    world.crash().await;
+    world.settle().await;
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered]);
+    world.emit(1, EventKind::Approved);
+    world.settle().await;
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orderly_end_waits_for_what_is_under_way_but_not_for_long() {
+    for (secs, repeated) in [(2, 0), (14, 1)] {
+        let mut world = World::new().await;
+        world.receivers.play(1, [Does::Hang(secs)]);
+        world.emit(1, EventKind::Created);
+        world.settle().await;
+        world.outbox.close().await.expect("written");
+        world.asked();
+        world.emit(2, EventKind::Created);
+        world.settle().await;
+        assert_eq!(world.asked(), [], "nothing begins any more");
+        world.crash().await;
+        world.settle().await;
+        let first = ve(1).to_string();
+        let again = world.asked().iter().filter(|asked| asked.verification == first).count();
+        assert_eq!(again, repeated, "{secs} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_cannot_be_read_are_no_empty_start() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::Refuse]);
+    world.emit(1, EventKind::Created);
+    world.settle().await;
+    let store = world.store.reopen();
+    let (key, kept) = store.snapshot().into_iter().next().expect("a record");
+    let newer = crate::store::record::seal(2, b"{}");
+    for damaged in [newer, bytes::Bytes::from_static(b"?"), crate::store::record::seal(1, b"{}")] {
+        let revision =
+            store.load(&[key], SECOND).await.expect("there")[0].clone().map_or(kept.revision, |(r, _)| r);
+        let put = Some(damaged);
+        let write = crate::store::Write { key, expect: revision, put, gc_after: START };
+        store.cas(vec![write], SECOND).await.expect("written");
+        let parts = OutboxParts {
+            store: Arc::new(store.clone()),
+            clock: world.clock.clone(),
+            subscribers: world.subscribers.clone(),
+            transport: world.receivers.clone(),
+            rng: StdRng::seed_from_u64(1),
+            bounds: world.bounds.clone(),
+        };
+        assert!(matches!(Outbox::open(parts).await.err(), Some(OutboxError::Record(_))));
+    }
+}

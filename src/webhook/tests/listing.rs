@@ -1,0 +1,152 @@
+//! What became of deliveries, and once more.
+
+use serde_json::json;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::Answer(200), Does::Answer(200), Does::Refuse]);
+    for verification in 1..=3 {
+        world.emit(verification, EventKind::Created);
+        world.settle().await;
+    }
+    world.emit(3, EventKind::Approved);
+    world.settle().await;
+    let list = async |query: DeliveryQuery| {
+        let page = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list");
+        let names = page.deliveries.iter().map(|d| (d.event.verification, d.event.kind)).collect::<Vec<_>>();
+        (names, page.has_more)
+    };
+    let of = |verification, kind| (ve(verification), kind);
+    let (created, approved) = (EventKind::Created, EventKind::Approved);
+    let all = vec![of(3, approved), of(3, created), of(2, created), of(1, created)];
+    let everything = DeliveryQuery { limit: 4, ..DeliveryQuery::default() };
+    assert_eq!(list(everything).await, (all.clone(), false));
+    assert_eq!(list(DeliveryQuery { limit: 2, ..everything }).await, (all[..2].to_vec(), true));
+    assert_eq!(list(DeliveryQuery { skip: 3, ..everything }).await, (all[3..].to_vec(), false));
+    let pending = DeliveryQuery { state: Some(DeliveryState::Pending), ..everything };
+    assert_eq!(list(pending).await.0, all[..2]);
+    let approvals = DeliveryQuery { kind: Some(approved), ..everything };
+    assert_eq!(list(approvals).await.0, all[..1]);
+    let second = START.plus(SECOND);
+    assert_eq!(list(DeliveryQuery { after: Some(second), ..everything }).await.0, all[..3]);
+    assert_eq!(list(DeliveryQuery { before: Some(second), ..everything }).await.0, all[3..]);
+    let elsewhere = world.outbox.deliveries(ServiceId::DEFAULT, yw(1), &everything).await.expect("a list");
+    assert_eq!(elsewhere.deliveries, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_is_shown_with_its_attempts() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::Hang(15), Does::Answer(500)]);
+    world.emit(1, EventKind::Created);
+    world.pass(25 * SECOND).await;
+    let delivery = world.listed(1).await.remove(0);
+    let view =
+        DeliveryView::of(&delivery, world.subscribers.account(), Sid::new(SidKind::Service, [0x5e; 16]));
+    let mut shown = serde_json::to_value(&view).expect("JSON");
+    assert!(shown["next_attempt"].take().is_string());
+    for attempt in 0..2 {
+        assert!(shown["attempts"][attempt]["date"].take().is_string());
+    }
+    assert!(shown["attempts"][0]["duration_ms"].take().as_u64().is_some_and(|ms| ms >= 15_000));
+    assert_eq!(
+        shown,
+        json!({
+            "account_sid": "ACacacacacacacacacacacacacacacacac",
+            "service_sid": "VA5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
+            "webhook_sid": "YW01010101010101010101010101010101",
+            "event_id": delivery.id.to_string(),
+            "event_type": "verification.created",
+            "verification_sid": "VE01010101010101010101010101010101",
+            "status": "pending",
+            "date_created": "2023-11-14T22:13:20.000Z",
+            "next_attempt": null,
+            "attempts": [
+                {
+                    "date": null,
+                    "duration_ms": null,
+                    "status_code": null,
+                    "error": "timed_out",
+                    "error_message": "no answer in time",
+                },
+                {"date": null, "duration_ms": 0, "status_code": 500, "error": null, "error_message": null},
+            ],
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_delivered_once_more_with_the_same_id() {
+    let world = World::new().await;
+    world.emit(1, EventKind::Created);
+    world.settle().await;
+    let first = world.asked().remove(0);
+    let id = EventId::parse(&first.id).expect("an id");
+    assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::Event(id)).await, Ok(1));
+    world.settle().await;
+    let again = world.asked().remove(0);
+    assert_eq!((again.id, again.body), (first.id, first.body));
+    assert_eq!(world.listed(1).await[0].attempts.len(), 2);
+    let unknown = Replay::Event(EventId::new([9; 16]));
+    assert_eq!(world.outbox.replay(SERVICE, yw(1), unknown).await, Err(ReplayError::NotFound));
+    assert_eq!(world.outbox.replay(SERVICE, yw(2), Replay::Event(id)).await, Err(ReplayError::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_since_a_moment_is_delivered_again_in_its_order_also_after_a_crash() {
+    let mut world = World::new().await;
+    world.emit(1, EventKind::Created);
+    world.settle().await;
+    let since = world.clock.now();
+    world.receivers.play(1, [Does::Answer(410)]);
+    world.subscribers.keeps_gone.store(true, Ordering::SeqCst);
+    for kind in [EventKind::Sent, EventKind::Approved] {
+        world.emit(1, kind);
+        world.settle().await;
+    }
+    world.receivers.play(1, [Does::Answer(200)]);
+    world.emit(2, EventKind::Created);
+    world.settle().await;
+    world.asked();
+    assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::FailedSince(since)).await, Ok(2));
+    world.settle().await;
+    assert_eq!(kinds(&world.asked()), ["verification.sent", "verification.approved"]);
+    assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::FailedSince(since)).await, Ok(0));
+    world.receivers.play(1, [Does::Refuse]);
+    assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::AllSince(since)).await, Ok(3));
+    world.settle().await;
+    world.crash().await;
+    world.pass(MINUTE).await;
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4]);
+    let (pending, asked) = (world.outbox.counts().pending, world.asked());
+    assert_eq!((pending, asked.len()), (0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_event_that_is_asked_for_is_tried_now() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::Refuse, Does::Refuse, Does::Refuse, Does::Answer(200)]);
+    world.emit(1, EventKind::Created);
+    world.pass(50 * SECOND).await;
+    assert_eq!(world.asked().len(), 3);
+    let id = world.listed(1).await[0].id;
+    assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::Event(id)).await, Ok(1));
+    world.settle().await;
+    assert_eq!(world.asked().len(), 1);
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_there_is_room_for_is_not_delivered_again() {
+    let world = World::with(OutboxBounds { pending: 3, ..OutboxBounds::default() }, &[hook(1)]).await;
+    for verification in 1..=5 {
+        world.emit(verification, EventKind::Created);
+        world.settle().await;
+    }
+    world.receivers.play(1, [Does::Refuse]);
+    let replayed = world.outbox.replay(SERVICE, yw(1), Replay::AllSince(START)).await;
+    assert_eq!(replayed, Err(ReplayError::NoRoom(3)));
+}

@@ -1,0 +1,329 @@
+//! The outbox as its users see it. Helpers first here, because the files beside this one share them.
+
+mod bounds;
+mod crash;
+mod expiry;
+mod listing;
+mod order;
+mod record;
+mod retries;
+mod tell;
+mod wire;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rand::SeedableRng as _;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::{Channel, CodeLength, PhoneNumber, SidKind};
+use crate::registry::{LockoutRule, Origin, Resend, Rules, Service, Webhook, WebhookStatus};
+use crate::store::{BoxFuture, MemoryStore};
+
+/// When the tests' clock begins.
+const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+const SERVICE: ServiceId = ServiceId::new(7);
+
+/// An outbox over a store in memory, a clock that stands still, and receivers that do what a test says. The runtime's
+/// time stands still too, and passes when everybody waits.
+struct World {
+    store: MemoryStore,
+    clock: Arc<ManualClock>,
+    subscribers: Arc<Directory>,
+    receivers: Arc<Receivers>,
+    bounds: OutboxBounds,
+    outbox: Outbox,
+}
+
+impl World {
+    /// With one webhook, the first, that wants everything.
+    async fn new() -> Self {
+        Self::with(OutboxBounds::default(), &[hook(1)]).await
+    }
+
+    async fn with(bounds: OutboxBounds, hooks: &[Webhook]) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(START));
+        let subscribers = Arc::new(Directory::default());
+        *subscribers.hooks.lock().expect("the hooks") = hooks.to_vec();
+        let receivers = Arc::new(Receivers::default());
+        let store = MemoryStore::new();
+        let outbox = open(&store, &clock, &subscribers, &receivers, &bounds).await;
+        Self { store, clock, subscribers, receivers, bounds, outbox }
+    }
+
+    /// The process is killed and started again.
+    async fn crash(&mut self) {
+        self.store = self.store.reopen();
+        self.receivers = Arc::new(Receivers { script: Mutex::default(), ..Receivers::default() });
+        let Self { store, clock, subscribers, receivers, bounds, .. } = self;
+        self.outbox = open(store, clock, subscribers, receivers, bounds).await;
+    }
+
+    fn emit(&self, verification: u8, kind: EventKind) {
+        let at = self.clock.now();
+        self.outbox.emit(&Event {
+            kind,
+            service: SERVICE,
+            verification: ve(verification),
+            at,
+            about: about(),
+        });
+    }
+
+    /// Lets both times pass, in steps that are shorter than anything that is waited for.
+    async fn pass(&self, by: Duration) {
+        let step = (by / 400).max(Duration::from_millis(100));
+        let mut left = by;
+        while !left.is_zero() {
+            let part = left.min(step);
+            self.clock.advance(part);
+            tokio::time::sleep(part).await;
+            left -= part;
+        }
+    }
+
+    /// Lets what can happen at this moment happen, and be written.
+    async fn settle(&self) {
+        self.pass(COLLECT * 4).await;
+    }
+
+    /// What receivers were asked since the last look.
+    fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut *self.receivers.asked.lock().expect("what was asked"))
+    }
+
+    async fn listed(&self, webhook: u8) -> Vec<Delivery> {
+        let query = DeliveryQuery { limit: 1_000, ..DeliveryQuery::default() };
+        self.outbox.deliveries(SERVICE, yw(webhook), &query).await.expect("a list").deliveries
+    }
+
+    async fn states(&self, webhook: u8) -> Vec<DeliveryState> {
+        self.listed(webhook).await.iter().map(|delivery| delivery.state).collect()
+    }
+
+    fn set_hooks(&self, hooks: &[Webhook]) {
+        *self.subscribers.hooks.lock().expect("the hooks") = hooks.to_vec();
+    }
+}
+
+async fn open(
+    store: &MemoryStore,
+    clock: &Arc<ManualClock>,
+    subscribers: &Arc<Directory>,
+    receivers: &Arc<Receivers>,
+    bounds: &OutboxBounds,
+) -> Outbox {
+    let parts = OutboxParts {
+        store: Arc::new(store.clone()),
+        clock: clock.clone(),
+        subscribers: subscribers.clone(),
+        transport: receivers.clone(),
+        rng: StdRng::seed_from_u64(42),
+        bounds: bounds.clone(),
+    };
+    Outbox::open(parts).await.expect("an outbox")
+}
+
+/// What a receiver was asked.
+#[derive(Debug, Clone, PartialEq)]
+struct Asked {
+    at: Timestamp,
+    url: String,
+    id: String,
+    verification: String,
+    kind: String,
+    headers: Vec<(&'static str, String)>,
+    body: serde_json::Value,
+    bytes: bytes::Bytes,
+}
+
+/// What a receiver does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Does {
+    Answer(u16),
+    AskForTime(u16, u64),
+    Refuse,
+    /// Takes it after so many seconds.
+    AnswerAfter(u64),
+    /// Answers nothing, for so many seconds.
+    Hang(u64),
+}
+
+/// All receivers. Without a script they take everything.
+#[derive(Default)]
+struct Receivers {
+    asked: Mutex<Vec<Asked>>,
+    /// By URL. The last one is for ever.
+    script: Mutex<BTreeMap<String, VecDeque<Does>>>,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+}
+
+impl Receivers {
+    fn play(&self, webhook: u8, does: impl IntoIterator<Item = Does>) {
+        let script = does.into_iter().collect();
+        self.script.lock().expect("the script").insert(hook(webhook).url, script);
+    }
+
+    fn next(&self, url: &str) -> Does {
+        let mut script = self.script.lock().expect("the script");
+        match script.get_mut(url) {
+            Some(does) if does.len() > 1 => does.pop_front(),
+            Some(does) => does.front().copied(),
+            None => None,
+        }
+        .unwrap_or(Does::Answer(200))
+    }
+}
+
+impl Transport for Receivers {
+    fn post(&self, post: Post) -> BoxFuture<'_, Posted> {
+        Box::pin(async move {
+            let body: serde_json::Value = serde_json::from_slice(&post.body).expect("JSON");
+            let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+            let header = |name| post.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
+            let seconds: u64 = header("webhook-timestamp").expect("a time").parse().expect("seconds");
+            self.asked.lock().expect("what was asked").push(Asked {
+                at: Timestamp::from_millis(seconds * 1000),
+                url: post.url.clone(),
+                id: header("webhook-id").expect("an id"),
+                verification: text(&body["data"]["verification_sid"]),
+                kind: text(&body["type"]),
+                headers: post.headers.to_vec(),
+                body,
+                bytes: post.body,
+            });
+            let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+            let posted = match self.next(&post.url) {
+                Does::Answer(status) => Posted::Answered { status, retry_after: None },
+                Does::AskForTime(status, secs) => {
+                    Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)) }
+                }
+                Does::Refuse => Posted::NotAnswered(Trouble::NotConnected, "no connection".to_owned()),
+                Does::AnswerAfter(secs) => {
+                    tokio::time::sleep(Duration::from_secs(secs)).await;
+                    Posted::Answered { status: 200, retry_after: None }
+                }
+                Does::Hang(secs) => {
+                    tokio::time::sleep(Duration::from_secs(secs)).await;
+                    Posted::NotAnswered(Trouble::TimedOut, "no answer in time".to_owned())
+                }
+            };
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            posted
+        })
+    }
+}
+
+/// Which webhooks there are.
+#[derive(Default)]
+struct Directory {
+    hooks: Mutex<Vec<Webhook>>,
+    keeps_gone: std::sync::atomic::AtomicBool,
+}
+
+impl Subscribers for Directory {
+    fn account(&self) -> Sid {
+        Sid::new(SidKind::Account, [0xac; 16])
+    }
+
+    fn service(&self, service: ServiceId) -> Option<Arc<Service>> {
+        (service == SERVICE).then(|| Arc::new(service_with(self.hooks.lock().expect("the hooks").clone())))
+    }
+
+    fn gone(&self, _: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            if self.keeps_gone.load(Ordering::SeqCst) {
+                return false;
+            }
+            let mut hooks = self.hooks.lock().expect("the hooks");
+            for hook in hooks.iter_mut().filter(|hook| hook.sid == webhook) {
+                hook.status = WebhookStatus::Disabled;
+            }
+            true
+        })
+    }
+}
+
+fn service_with(webhooks: Vec<Webhook>) -> Service {
+    Service {
+        id: SERVICE,
+        sid: Sid::new(SidKind::Service, [0x5e; 16]),
+        origin: Origin::Api,
+        friendly_name: "Acme".to_owned(),
+        rules: Rules {
+            code_length: CodeLength::new(6).expect("a length"),
+            code_life: MINUTE,
+            max_checks: 5,
+            max_sends: None,
+            lockout: LockoutRule::Growing,
+            resend: Resend::Keep,
+            cooling_down: false,
+        },
+        custom_code_enabled: false,
+        do_not_share_warning_enabled: false,
+        skip_sms_to_landlines: false,
+        lookup_enabled: false,
+        dtmf_input_required: false,
+        tts_name: None,
+        psd2_enabled: false,
+        verify_event_subscription_enabled: false,
+        default_template: None,
+        locale: None,
+        workflow: None,
+        rate_limits: Vec::new(),
+        messaging: Vec::new(),
+        webhooks,
+        test_numbers: Vec::new(),
+        created: START,
+        updated: START,
+    }
+}
+
+/// A webhook that wants everything.
+fn hook(webhook: u8) -> Webhook {
+    hook_for(webhook, &["*"])
+}
+
+fn hook_for(webhook: u8, events: &[&str]) -> Webhook {
+    Webhook {
+        sid: yw(webhook),
+        friendly_name: "a webhook".to_owned(),
+        event_types: events.iter().map(|&name| name.to_owned()).collect(),
+        url: format!("https://{webhook}.example.com/hooks"),
+        status: WebhookStatus::Enabled,
+        secret: vec![webhook; 32],
+        created: START,
+        updated: START,
+    }
+}
+
+fn yw(webhook: u8) -> Sid {
+    Sid::new(SidKind::Webhook, [webhook; 16])
+}
+
+fn ve(verification: u8) -> Sid {
+    Sid::new(SidKind::Verification, [verification; 16])
+}
+
+fn about() -> About {
+    About {
+        to: PhoneNumber::parse("+14155550123", None).expect("a number"),
+        channel: Channel::Sms,
+        status: "pending".to_owned(),
+        message: None,
+        tags: BTreeMap::from([("order".to_owned(), "17".to_owned())]),
+    }
+}
+
+/// The kinds that were asked, in their order.
+fn kinds(asked: &[Asked]) -> Vec<&str> {
+    asked.iter().map(|asked| asked.kind.as_str()).collect()
+}

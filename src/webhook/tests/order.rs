@@ -1,0 +1,110 @@
+//! In which order, and how much at once.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn events_of_one_verification_go_one_after_the_other_also_when_one_is_tried_again() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::Answer(500), Does::Hang(15), Does::Refuse, Does::Answer(200)]);
+    for kind in [EventKind::Created, EventKind::Sent, EventKind::Approved] {
+        world.emit(1, kind);
+    }
+    world.pass(5 * MINUTE).await;
+    let asked = world.asked();
+    let created = "verification.created";
+    let expected = [created, created, created, created, "verification.sent", "verification.approved"];
+    assert_eq!(kinds(&asked), expected);
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_next_waits_until_the_end_of_what_was_before_is_on_the_disk() {
+    let world = World::new().await;
+    world.store.hold();
+    world.emit(1, EventKind::Created);
+    world.emit(1, EventKind::Sent);
+    world.pass(2 * SECOND).await;
+    assert_eq!(kinds(&world.asked()), ["verification.created"]);
+    world.store.release();
+    world.settle().await;
+    assert_eq!(kinds(&world.asked()), ["verification.sent"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_verifications_and_other_webhooks_do_not_wait() {
+    let world = World::with(OutboxBounds::default(), &[hook(1), hook(2)]).await;
+    world.receivers.play(1, [Does::Hang(15)]);
+    world.emit(1, EventKind::Created);
+    world.emit(2, EventKind::Created);
+    world.emit(1, EventKind::Sent);
+    world.settle().await;
+    let asked = world.asked();
+    let told = |webhook: u8, verification: u8| {
+        let is = |a: &&Asked| a.url == hook(webhook).url && a.verification == ve(verification).to_string();
+        asked.iter().filter(is).count()
+    };
+    assert_eq!((told(1, 1), told(1, 2)), (1, 1));
+    assert_eq!((told(2, 1), told(2, 2)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_has_eight_places_and_all_have_sixty_four() {
+    let hooks: Vec<Webhook> = (1..=20).map(hook).collect();
+    let world = World::with(OutboxBounds::default(), &hooks[..1]).await;
+    for webhook in 1..=20 {
+        world.receivers.play(webhook, [Does::AnswerAfter(5)]);
+    }
+    for verification in 0..100 {
+        world.emit(verification, EventKind::Created);
+    }
+    world.settle().await;
+    assert_eq!(world.receivers.most_under_way.load(Ordering::SeqCst), 8);
+    world.set_hooks(&hooks);
+    for verification in 0..100 {
+        world.emit(verification, EventKind::Sent);
+    }
+    world.settle().await;
+    assert_eq!(world.receivers.most_under_way.load(Ordering::SeqCst), 64);
+    assert_eq!(world.outbox.counts().under_way, 64);
+    world.pass(20 * MINUTE).await;
+    assert_eq!(world.outbox.counts().pending, 0, "and all are told in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_webhooks_do_not_slow_others_down() {
+    let hooks: Vec<Webhook> = (1..=100).map(hook).collect();
+    let world = World::with(OutboxBounds::default(), &hooks).await;
+    for webhook in 2..=100 {
+        world.receivers.play(webhook, [Does::Hang(15)]);
+    }
+    for verification in 0..50 {
+        world.emit(verification, EventKind::Created);
+    }
+    // At first nobody knows which are dead.
+    world.pass(10 * MINUTE).await;
+    world.asked();
+    for verification in 50..100 {
+        world.emit(verification, EventKind::Created);
+    }
+    world.settle().await;
+    let told = world.asked().iter().filter(|asked| asked.url == hook(1).url).count();
+    assert_eq!(told, 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_webhook_is_asked_about_once_a_minute_and_gets_everything_soon_after_it_is_back() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::Refuse]);
+    for verification in 0..200 {
+        world.emit(verification, EventKind::Created);
+    }
+    world.pass(10 * MINUTE).await;
+    world.asked();
+    world.pass(10 * MINUTE).await;
+    let asked = world.asked().len();
+    assert!((8..=12).contains(&asked), "{asked} attempts in ten minutes");
+    world.receivers.play(1, [Does::Answer(200)]);
+    world.pass(2 * MINUTE).await;
+    let delivered = world.states(1).await.iter().filter(|state| **state == DeliveryState::Delivered).count();
+    assert!(delivered >= 150, "{delivered} of 200");
+}

@@ -1,0 +1,124 @@
+//! When it is tried again, and when not.
+
+use super::*;
+
+fn waits(asked: &[Asked]) -> Vec<u64> {
+    asked.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_taken_is_tried_eleven_times_in_about_three_days_and_then_not_any_more() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::Answer(503)]);
+    world.emit(1, EventKind::Created);
+    world.pass(3 * MINUTE).await;
+    world.pass(8 * HOUR).await;
+    world.pass(100 * HOUR).await;
+    let asked = world.asked();
+    assert_eq!(asked.len(), 11);
+    assert!(asked.iter().all(|a| a.id == asked[0].id));
+    let nominal = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400];
+    for (wait, nominal) in waits(&asked).into_iter().zip(nominal) {
+        // A fifth is chance; the rest is how roughly time passes here.
+        assert!(wait >= nominal && wait <= nominal * 6 / 5 + 1_000, "{wait} s instead of {nominal} s");
+    }
+    let listed = world.listed(1).await;
+    assert_eq!((listed[0].state, listed[0].attempts.len()), (DeliveryState::Failed, 11));
+    assert!(listed[0].attempts.iter().all(|attempt| attempt.status == Some(503)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_one_has_failed_for_good_the_next_one_goes() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::Answer(400)]);
+    world.emit(1, EventKind::Created);
+    world.emit(1, EventKind::Approved);
+    world.pass(90 * HOUR).await;
+    assert_eq!(kinds(&world.asked()[..11]), ["verification.created"; 11]);
+    world.receivers.play(1, [Does::Answer(200)]);
+    world.pass(30 * HOUR).await;
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered, DeliveryState::Failed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_is_a_failure_and_so_is_everything_but_a_status_of_two_hundred_and_some() {
+    for (status, state) in [
+        (200, DeliveryState::Delivered),
+        (204, DeliveryState::Delivered),
+        (299, DeliveryState::Delivered),
+        (199, DeliveryState::Pending),
+        (301, DeliveryState::Pending),
+        (307, DeliveryState::Pending),
+        (404, DeliveryState::Pending),
+        (500, DeliveryState::Pending),
+    ] {
+        let world = World::new().await;
+        world.receivers.play(1, [Does::Answer(status)]);
+        world.emit(1, EventKind::Created);
+        world.settle().await;
+        assert_eq!(world.states(1).await, [state], "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_can_ask_for_more_time() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::AskForTime(429, 40), Does::Answer(200)]);
+    world.emit(1, EventKind::Created);
+    world.pass(39 * SECOND).await;
+    assert_eq!(world.asked().len(), 1);
+    world.pass(3 * SECOND).await;
+    assert_eq!(world.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_is_gone_is_disabled_and_told_nothing_more() {
+    for keeps in [false, true] {
+        let world = World::new().await;
+        world.subscribers.keeps_gone.store(keeps, Ordering::SeqCst);
+        world.receivers.play(1, [Does::Answer(410)]);
+        world.emit(1, EventKind::Created);
+        world.emit(1, EventKind::Sent);
+        world.settle().await;
+        world.emit(1, EventKind::Approved);
+        world.settle().await;
+        let (asked, states) = (world.asked().len(), world.states(1).await);
+        if keeps {
+            assert_eq!((asked, states), (3, vec![DeliveryState::Failed; 3]), "each fails by itself");
+        } else {
+            assert_eq!((asked, states), (1, vec![DeliveryState::Failed; 2]));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_webhook_that_is_disabled_or_removed_is_not_tried_any_more() {
+    let disabled = Webhook { status: WebhookStatus::Disabled, ..hook(1) };
+    for (hooks, trouble) in [(vec![disabled], Trouble::Disabled), (Vec::new(), Trouble::Removed)] {
+        let world = World::new().await;
+        world.receivers.play(1, [Does::Refuse]);
+        world.emit(1, EventKind::Created);
+        world.settle().await;
+        world.set_hooks(&hooks);
+        world.pass(2 * MINUTE).await;
+        let listed = world.listed(1).await;
+        assert_eq!(listed[0].state, DeliveryState::Failed);
+        assert_eq!(listed[0].attempts.last().and_then(|attempt| attempt.trouble), Some(trouble));
+        assert_eq!(world.asked().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_gets_no_turn_within_five_days_ends() {
+    let world = World::new().await;
+    world.receivers.play(1, [Does::Refuse]);
+    for _ in 0..20 {
+        world.emit(1, EventKind::Sent);
+    }
+    world.pass(130 * HOUR).await;
+    let listed = world.listed(1).await;
+    assert!(listed.iter().all(|delivery| delivery.state == DeliveryState::Failed));
+    let last = listed[0].attempts.last().and_then(|attempt| attempt.trouble);
+    assert_eq!((last, listed[0].attempts.len()), (Some(Trouble::TooOld), 1));
+    assert_eq!(world.outbox.counts().pending, 0);
+}

@@ -1,0 +1,104 @@
+//! Who is told what.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_is_told_what_happened_and_never_a_code() {
+    let world = World::new().await;
+    world.emit(1, EventKind::Approved);
+    world.settle().await;
+    let asked = world.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].url, hook(1).url);
+    let told = json!({
+        "type": "verification.approved",
+        "timestamp": "2023-11-14T22:13:20.000Z",
+        "data": {
+            "account_sid": "ACacacacacacacacacacacacacacacacac",
+            "service_sid": "VA5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
+            "verification_sid": "VE01010101010101010101010101010101",
+            "to": "+14155550123",
+            "channel": "sms",
+            "status": "pending",
+            "tags": {"order": "17"},
+        },
+    });
+    assert_eq!(asked[0].body, told);
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_of_a_message_names_the_attempt() {
+    let world = World::new().await;
+    let attempt = Sid::new(SidKind::Attempt, [0x11; 16]);
+    let message = MessageAbout { attempt, status: "undelivered".to_owned(), error_code: Some(30_003) };
+    world.outbox.emit(&Event {
+        kind: EventKind::MessageFailed,
+        service: SERVICE,
+        verification: ve(1),
+        at: START,
+        about: About { message: Some(message), ..about() },
+    });
+    world.settle().await;
+    let data = &world.asked()[0].body["data"];
+    assert_eq!(data["attempt_sid"], attempt.to_string());
+    assert_eq!((&data["message_status"], &data["error_code"]), (&json!("undelivered"), &json!(30_003)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_enabled_webhooks_that_want_such_events_are_told() {
+    let disabled = Webhook { status: WebhookStatus::Disabled, ..hook(3) };
+    let approvals = hook_for(2, &["verification.approved", "message.failed"]);
+    let world = World::with(OutboxBounds::default(), &[hook(1), approvals, disabled]).await;
+    for kind in EventKind::ALL {
+        world.emit(1, kind);
+        world.settle().await;
+    }
+    let asked = world.asked();
+    let told = |webhook| {
+        let of_it: Vec<_> = asked.iter().filter(|a| a.url == hook(webhook).url).cloned().collect();
+        kinds(&of_it).join(" ")
+    };
+    assert_eq!(told(1), EventKind::ALL.map(EventKind::as_str).join(" "));
+    assert_eq!(told(2), "verification.approved message.failed");
+    assert_eq!(told(3), "");
+    let elsewhere = Event {
+        kind: EventKind::Approved,
+        service: ServiceId::new(8),
+        verification: ve(1),
+        at: START,
+        about: about(),
+    };
+    world.outbox.emit(&elsewhere);
+    world.settle().await;
+    assert_eq!(world.asked(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_is_signed_with_the_webhooks_own_secret_at_its_own_time_and_has_the_events_id() {
+    let world = World::with(OutboxBounds::default(), &[hook(1), hook(2)]).await;
+    world.receivers.play(1, [Does::Answer(500), Does::Answer(204)]);
+    world.emit(1, EventKind::Created);
+    world.pass(10 * SECOND).await;
+    let asked = world.asked();
+    assert_eq!(asked.len(), 3);
+    assert!(asked.iter().all(|a| a.id == asked[0].id), "one event, one id");
+    let mut times: Vec<_> = asked.iter().filter(|a| a.url == hook(1).url).map(|a| a.at).collect();
+    times.dedup();
+    assert_eq!(times.len(), 2);
+    for a in &asked {
+        let secret = if a.url == hook(1).url { [1; 32] } else { [2; 32] };
+        let signed = format!("{}.{}.", a.id, a.at.as_millis() / 1000);
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&secret).expect("a key");
+        mac.update(signed.as_bytes());
+        mac.update(&a.bytes);
+        let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+        assert!(a.headers.contains(&("webhook-signature", expected)), "{a:?}");
+    }
+    assert_eq!(secret_text(&hook(1)), format!("whsec_{}", STANDARD.encode([1; 32])));
+}
