@@ -63,7 +63,8 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("tracing_subscriber", &["telemetry"], "everyone else only emits events"),
     ("clap", &["cli"], "everyone else knows Settings"),
     ("indicatif", &["cli"], "only people at terminals see a bar"),
-    ("askama", &["bench"], "the server's pages are made when it is compiled"),
+    ("askama", &["bench", "web"], "pages are made where they belong, with every text escaped"),
+    ("utoipa", &["http"], "only the front end describes its routes"),
     ("comfy_table", &["bench"], "only people at terminals see a table"),
 ];
 

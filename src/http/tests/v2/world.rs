@@ -104,10 +104,16 @@ impl V2World {
         self.ask("GET", path, &root(), &[], "").await
     }
 
+    /// For what is refused, with a body.
     pub async fn delete(&self, path: &str) -> Reply {
+        self.ask("DELETE", path, &root(), &[], "").await
+    }
+
+    /// For what is done, without one.
+    pub async fn delete_unanswered(&self, path: &str) -> Reply {
         let mut client = self.world.client().await;
         client.send(format!("DELETE {path} HTTP/1.1\r\nhost: codes.example\r\n{}\r\n", basic(&root()))).await;
-        client.reply().await
+        client.reply_without_body().await
     }
 
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {
