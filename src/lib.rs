@@ -39,6 +39,7 @@
 //! * [`backup`]: the whole state as lines of JSON, and back.
 //! * [`control`]: how the command line asks a server that runs.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
+//! * [`limit`]: exact counts behind rate limits, and answers kept for idempotency keys.
 //! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
 //! * [`registry`]: services, and what belongs to them: rules, limits, webhooks, keys.
 //! * [`gateway`]: one file per provider behind one trait.
@@ -60,6 +61,7 @@ pub mod engine;
 pub mod gateway;
 pub mod http;
 pub mod lifecycle;
+pub mod limit;
 pub mod otp;
 pub mod registry;
 pub mod shard;

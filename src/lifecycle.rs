@@ -19,6 +19,8 @@ use crate::{app, telemetry};
 const EXIT_OK: u8 = 0;
 /// The stop was cut short.
 const EXIT_CUT_SHORT: u8 = 1;
+/// The configuration cannot be, as only the data directory shows (`EX_USAGE` of sysexits).
+const EXIT_CONFIGURATION: u8 = 64;
 /// The program could not start (`EX_SOFTWARE` of sysexits).
 const EXIT_START_FAILED: u8 = 70;
 
@@ -44,7 +46,7 @@ pub fn run(loaded: Loaded) -> ExitCode {
         };
     let code = runtime.block_on(serve(settings)).unwrap_or_else(|error| {
         tracing::error!("{error}");
-        EXIT_START_FAILED
+        if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_START_FAILED }
     });
     runtime.shutdown_timeout(LAST_BREATH);
     ExitCode::from(code)

@@ -44,8 +44,13 @@ fn checks(criterion: &mut Criterion) {
     let (policy, key) = (policy(), key());
     let right = derive_code(&key, &SALT, number(1), ServiceId::DEFAULT, CodeLength::SIX);
     let wrong = Code::parse(if right.expose() == "000000" { "000001" } else { "000000" }).expect("a code");
-    let submitted =
-        |code| Submitted { code: Some(code), number: number(1), service: ServiceId::DEFAULT, key: &key };
+    let submitted = |code| Submitted {
+        code: Some(code),
+        number: number(1),
+        service: ServiceId::DEFAULT,
+        key: &key,
+        named: None,
+    };
     let mut group = criterion.benchmark_group("decision");
     let cases = [
         ("check, right", open(), &right),

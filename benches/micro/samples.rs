@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
-use onceward::engine::{NumberState, Policy, Salt, SendOptions, Verification};
+use onceward::engine::{Lockout, NumberState, Policy, Salt, SendOptions, SendRules, Verification};
 use onceward::shard::record;
 use onceward::store::{Revision, Write};
 
@@ -17,7 +17,13 @@ pub const SALT: Salt = Salt([9; 16]);
 /// The rules of the default configuration, but for codes that outlive the measurement.
 pub fn policy() -> Policy {
     let code = SendOptions { life: Duration::from_secs(3600), length: CodeLength::SIX };
-    Policy { max_attempts: 5, lockout: Duration::from_secs(1800), code }
+    Policy {
+        max_attempts: 5,
+        lockout: Duration::from_secs(1800),
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
+        code,
+    }
 }
 
 pub fn key() -> ServerKey {
@@ -42,6 +48,7 @@ pub fn verification() -> Verification {
         postponed: false,
         held: None,
         checking_until: Timestamp::EPOCH,
+        counted: None,
     }
 }
 
@@ -52,7 +59,12 @@ pub fn open() -> NumberState {
 
 pub fn open_with(verification: Verification) -> NumberState {
     let keep_until = verification.expires.plus(policy().lockout);
-    NumberState::Open { failures: 1, keep_until, verification: Some(verification) }
+    NumberState::Open {
+        failures: 1,
+        keep_until,
+        tally: onceward::engine::Tally::NONE,
+        verification: Some(verification),
+    }
 }
 
 pub fn locked() -> NumberState {

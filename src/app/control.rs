@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::control::ControlSocket;
 use crate::delivery::tracker::Tracker;
+use crate::registry::Registry;
 use crate::store::Store;
 
 /// The task that answers on the socket.
@@ -19,7 +20,12 @@ pub struct Control {
 impl Control {
     /// Answers questions from the command line; `None` where that cannot be, which is no reason not to
     /// serve.
-    pub fn start(data_dir: &Path, tracker: &Tracker, store: &Arc<dyn Store>) -> Option<Self> {
+    pub fn start(
+        data_dir: &Path,
+        tracker: &Tracker,
+        store: &Arc<dyn Store>,
+        registry: &Registry,
+    ) -> Option<Self> {
         let socket = ControlSocket::bind(data_dir)
             .inspect_err(|error| {
                 tracing::warn!(%error, "the command line cannot ask this server, `onceward tracker` for one");
@@ -30,7 +36,8 @@ impl Control {
             // Also when the other end is gone.
             let _ = stopped.await;
         };
-        let answering = tokio::spawn(socket.serve(tracker.clone(), Arc::clone(store), until));
+        let answering =
+            tokio::spawn(socket.serve(tracker.clone(), Arc::clone(store), registry.clone(), until));
         Some(Self { stop, answering })
     }
 

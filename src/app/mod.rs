@@ -7,7 +7,9 @@ mod control;
 mod file_limit;
 mod front_end;
 mod gateways;
+mod offline;
 pub mod process;
+mod registry;
 mod reports;
 mod running;
 pub mod server_key;
@@ -21,7 +23,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::Settings;
+use crate::config::{ConfigErrors, Settings};
 use crate::delivery::Routed;
 use crate::delivery::tracker::TrackerError;
 use crate::gateway::GatewaySettingsError;
@@ -32,6 +34,8 @@ use control::Control;
 pub use bind::bind;
 pub use front_end::Late;
 pub use gateways::{Gateways, build as build_gateways};
+pub use offline::Offline;
+pub use registry::{RegistryPlan, default_service, messaging_service};
 pub use reports::{Report, Reported, Reports};
 pub use running::{Plan, Running};
 pub use server_key::{KeyError, load_or_create};
@@ -72,12 +76,29 @@ pub enum StartError {
     /// The shards.
     #[error(transparent)]
     Shards(#[from] crate::shard::StartError),
+    /// Services and credentials.
+    #[error(transparent)]
+    Registry(#[from] crate::registry::OpenError),
+    /// The account's credentials could not be kept.
+    #[error("keep the account's credentials: {0}")]
+    Account(#[from] crate::registry::RegistryError),
+    /// Strangers could reach the server, and there is no key that they would have to show.
+    #[error(transparent)]
+    Exposed(ConfigErrors),
     /// The system has no randomness to give.
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
     /// A thread of the start died.
     #[error("the start was interrupted: {0}")]
     Interrupted(tokio::task::JoinError),
+}
+
+impl StartError {
+    /// Whether it is the configuration that has to be changed.
+    pub const fn is_about_the_configuration(&self) -> bool {
+        use crate::registry::OpenError;
+        matches!(self, Self::Exposed(_) | Self::Registry(OpenError::Settings { .. }))
+    }
 }
 
 /// The running program: cheap to clone, shared by the front end and the life cycle.
@@ -116,12 +137,18 @@ impl App {
             tracker: settings.tracker,
             templates: settings.templates.clone(),
             policy: settings.policy.clone(),
+            registry: RegistryPlan::of_server(
+                settings.registry.clone(),
+                settings.brand.clone(),
+                &settings.gateways,
+            ),
             shards: settings.shards,
             bounds: settings.bounds.clone(),
             loading: self.late.loading(),
         })
         .await?;
-        let control = Control::start(&settings.data_dir, running.delivery.tracker(), &running.store);
+        let control =
+            Control::start(&settings.data_dir, running.delivery.tracker(), &running.store, &running.registry);
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
         self.late.set(running);
         Ok(())

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
+use super::registry::{self, Ground, LastUses, RegistryPlan};
 use super::timekeeping::{Beginning, Timekeeper};
 use super::{StartError, load_or_create};
 use crate::clock::{Clock, EngineClock};
@@ -14,8 +15,9 @@ use crate::config::{Bounds, DeliverySettings, TrackerSettings};
 use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::Routing;
-use crate::engine::{Policies, Policy, key_fingerprint};
-use crate::shard::{Parts, Verifier};
+use crate::engine::{Policy, key_fingerprint};
+use crate::registry::Registry;
+use crate::shard::{Parts, Policies, Verifier};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 
@@ -39,6 +41,8 @@ pub struct Plan {
     pub templates: Templates,
     /// Rules of the default service.
     pub policy: Policy,
+    /// Services and who may ask.
+    pub registry: RegistryPlan,
     /// How many queues the numbers are spread over.
     pub shards: usize,
     /// The limit on everything.
@@ -53,8 +57,11 @@ pub struct Running {
     pub verifier: Verifier,
     /// Who sends.
     pub delivery: Arc<Delivery>,
+    /// Services and who may ask.
+    pub registry: Registry,
     /// Where all of it is kept.
     pub store: Arc<dyn Store>,
+    last_uses: LastUses,
     timekeeper: Timekeeper,
 }
 
@@ -71,6 +78,7 @@ impl Running {
             tracker,
             templates,
             policy,
+            registry,
             shards,
             bounds,
             loading,
@@ -87,14 +95,24 @@ impl Running {
             Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>, beginning))
         });
         let (server_key, store, beginning) = opened.await.map_err(StartError::Interrupted)??;
-        let policies = Policies::new(policy);
+        let policies = Policies::new(policy.clone());
         let timekeeper = beginning.begin(&store, &policies, &clock, bounds.commit_timeout).await?;
         let clock: Arc<dyn Clock> = clock;
-        let tracker =
-            Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
         let mut seeder = StdRng::from_seed(seed);
+        let ground = Ground {
+            store: &store,
+            clock: &clock,
+            rng: StdRng::from_rng(&mut seeder),
+            policy: &policy,
+            templates: &templates,
+            gateways: &gateways,
+            commit_timeout: bounds.commit_timeout,
+        };
+        let registry = registry::open(registry, ground).await?;
+        let tracker =
+            Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
         let delivery = Arc::new(Delivery::new(DeliveryParts {
             gateways,
             routing,
@@ -120,7 +138,8 @@ impl Running {
             bounds,
         })
         .await?;
-        Ok(Self { verifier, delivery, store, timekeeper })
+        let last_uses = LastUses::begin(&registry);
+        Ok(Self { verifier, delivery, registry, store, last_uses, timekeeper })
     }
 
     /// Why codes cannot be expected to be sent and checked just now; nothing when they can.
@@ -140,6 +159,7 @@ impl Running {
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
         let noted = self.delivery.tracker().close().await;
+        self.last_uses.stop().await;
         // While the directory is still ours.
         self.timekeeper.stop().await;
         self.store.close().await.and(noted)

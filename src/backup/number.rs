@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId};
-use crate::engine::{NumberState, Salt, Verification};
+use crate::engine::{Counted, NumberState, Salt, Tally, Verification};
 
 /// One line. Which of the fields there are depends on the state.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub(super) struct NumberLine {
     failures: Option<u8>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kept_until: Option<Moment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tally: Option<TallyLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verification: Option<VerificationLine>,
     pub(super) gc_after: Moment,
@@ -43,6 +45,29 @@ struct VerificationLine {
     postponed: bool,
     held_by: Option<HeldLine>,
     checking_until: Option<Moment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counted: Option<CountedLine>,
+}
+
+/// Where a lockout grows.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TallyLine {
+    named_failures: u8,
+    slow_until: Option<Moment>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CountedLine {
+    begun: Moment,
+    last_send: Moment,
+    channel: String,
+    sends: u8,
+    wrong: u8,
+    unnamed: u8,
+    spent: bool,
+    offset: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +92,7 @@ impl NumberLine {
             locked_until: None,
             failures: None,
             kept_until: None,
+            tally: None,
             verification: None,
             gc_after,
         };
@@ -75,9 +101,13 @@ impl NumberLine {
             NumberState::Locked { until } => {
                 Some(Self { locked_until: Some(Moment(*until)), ..line(StateName::Locked) })
             }
-            NumberState::Open { failures, keep_until, verification } => Some(Self {
+            NumberState::Open { failures, keep_until, tally, verification } => Some(Self {
                 failures: Some(*failures),
                 kept_until: Some(Moment(*keep_until)),
+                tally: (*tally != Tally::NONE).then_some(TallyLine {
+                    named_failures: tally.named,
+                    slow_until: Moment::unless_unset(tally.slow_until),
+                }),
                 verification: verification.as_ref().map(VerificationLine::of),
                 ..line(StateName::Open)
             }),
@@ -88,11 +118,17 @@ impl NumberLine {
     /// What is wrong with it, as the end of a sentence.
     pub(super) fn read(self) -> Result<(ServiceId, PhoneNumber, NumberState), String> {
         let number = number(&self.number)?;
+        let tally = self.tally.map(|tally| Tally {
+            named: tally.named_failures,
+            slow_until: Moment::or_unset(tally.slow_until),
+        });
         let state = match (self.state, self.locked_until, self.failures, self.kept_until, self.verification) {
-            (StateName::Locked, Some(Moment(until)), None, None, None) => NumberState::Locked { until },
+            (StateName::Locked, Some(Moment(until)), None, None, None) if tally.is_none() => {
+                NumberState::Locked { until }
+            }
             (StateName::Open, None, Some(failures), Some(Moment(keep_until)), verification) => {
                 let verification = verification.map(VerificationLine::read).transpose()?;
-                NumberState::Open { failures, keep_until, verification }
+                NumberState::Open { failures, keep_until, tally: tally.unwrap_or_default(), verification }
             }
             _ => return Err("the fields do not belong to this state of a number".into()),
         };
@@ -115,6 +151,7 @@ impl VerificationLine {
                 channel: held.channel.as_str().to_owned(),
             }),
             checking_until: Moment::unless_unset(v.checking_until),
+            counted: v.counted.as_ref().map(CountedLine::of),
         }
     }
 
@@ -133,6 +170,37 @@ impl VerificationLine {
             postponed: self.postponed,
             held: self.held_by.map(held).transpose()?,
             checking_until: Moment::or_unset(self.checking_until),
+            counted: self.counted.map(CountedLine::read).transpose()?,
+        })
+    }
+}
+
+impl CountedLine {
+    fn of(counted: &Counted) -> Self {
+        let Counted { begun, last_send, channel, sends, wrong, unnamed, spent, offset } = *counted;
+        Self {
+            begun: Moment(begun),
+            last_send: Moment(last_send),
+            channel: channel.as_str().to_owned(),
+            sends,
+            wrong,
+            unnamed,
+            spent,
+            offset,
+        }
+    }
+
+    fn read(self) -> Result<Counted, String> {
+        let Self { begun, last_send, channel: name, sends, wrong, unnamed, spent, offset } = self;
+        Ok(Counted {
+            begun: begun.0,
+            last_send: last_send.0,
+            channel: channel(&name)?,
+            sends,
+            wrong,
+            unnamed,
+            spent,
+            offset,
         })
     }
 }

@@ -104,14 +104,14 @@ proptest! {
 
 #[test]
 fn a_newer_format_is_refused_with_who_wrote_it() {
-    let line = b"{\"is\":\"onceward export\",\"format\":2,\"program\":\"9.1.0\",\"colour\":\"blue\"}\n";
+    let line = b"{\"is\":\"onceward export\",\"format\":3,\"program\":\"9.1.0\",\"colour\":\"blue\"}\n";
     let error = read(line).expect_err("refused").to_string();
-    assert!(error.contains("format 2, written by onceward 9.1.0"), "{error}");
+    assert!(error.contains("format 3, written by onceward 9.1.0"), "{error}");
 }
 
 #[test]
 fn what_is_no_export_is_called_that() {
-    for text in ["\n", "hello\n", "{}\n", "{\"is\":\"a list\",\"format\":1}\n", "[1]\n"] {
+    for text in ["\n", "hello\n", "{}\n", "{\"is\":\"a list\",\"format\":2}\n", "[1]\n"] {
         let error = read(text.as_bytes()).expect_err("refused");
         assert!(matches!(error, ImportError::NoExport), "{text:?}: {error}");
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
-use crate::engine::{NumberState, Salt, Verification, key_fingerprint};
+use crate::engine::{NumberState, Salt, Tally, Verification, key_fingerprint};
 use crate::shard::record;
 use crate::store::{EmbeddedStore, OpenOptions, Revision, Store, Write};
 
@@ -101,8 +101,14 @@ fn open_number(index: u64, ends: Ends) -> Option<Write> {
         postponed: false,
         held: None,
         checking_until: Timestamp::EPOCH,
+        counted: None,
     };
-    let state = NumberState::Open { failures: 0, keep_until: ends.record, verification: Some(verification) };
+    let state = NumberState::Open {
+        failures: 0,
+        keep_until: ends.record,
+        tally: Tally::NONE,
+        verification: Some(verification),
+    };
     let key = record::key_of(ServiceId::DEFAULT, number);
     Some(Write { key, expect: Revision::ABSENT, put: record::encode(&state), gc_after: ends.record })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser, Subcommand};
 
 use super::bench::{self, BenchArgs, ReferenceArgs};
+use super::keys::{self, KeysArgs};
 use crate::config::Overrides;
 use crate::delivery::tracker::StatusFilter;
 
@@ -41,6 +42,7 @@ Examples:
   onceward export --out backup.jsonl        write everything into a file
   onceward import backup.jsonl --data-dir d make a data directory of it
   onceward check-data                       is every record readable?
+  onceward keys create --name shop          an API key for a program that calls the API
   onceward bench                            what does this machine carry?
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
@@ -108,6 +110,12 @@ pub enum Command {
     ///
     /// Changes nothing.
     CheckData(CheckDataArgs),
+
+    /// Make, list and revoke API keys; make a new auth token for the account.
+    ///
+    /// Through the server that runs on the data directory, or on the directory itself when none does.
+    #[command(after_help = keys::MORE)]
+    Keys(KeysArgs),
 
     /// Measure: play clients and Twilio against a server of its own, or one that is there, and compare it with others.
     ///

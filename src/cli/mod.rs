@@ -3,6 +3,7 @@
 mod args;
 mod backup;
 pub mod bench;
+mod keys;
 mod tracker;
 
 use std::collections::BTreeMap;
@@ -15,8 +16,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::app::process;
-use crate::config::{self, ConfigErrors, Effective, Loaded, Sources, StorageSettings};
-use crate::control::TrackerRequest;
+use crate::config::{self, ConfigErrors, Effective, KeysSettings, Loaded, Sources, StorageSettings};
+use crate::control::{KeysRequest, TrackerRequest};
 use args::{Args, Command, TrackerArgs};
 use backup::Backup;
 
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
         Next::Backup { storage, what } => print(backup::run(&what, &storage)),
         Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
+        Next::Keys { settings, request, json } => print(keys::run(*settings, request, json)),
         Next::Bench(what) => ExitCode::from(bench::run(&what.0, &what.1)),
         Next::Reference(args) => ExitCode::from(bench::serve_reference(&args)),
         Next::Answer(answer) => print(answer),
@@ -68,6 +70,12 @@ enum Next {
     Tracker {
         storage: StorageSettings,
         request: TrackerRequest,
+        json: bool,
+    },
+    /// Make, list or revoke API keys.
+    Keys {
+        settings: Box<KeysSettings>,
+        request: KeysRequest,
         json: bool,
     },
     /// Measure.
@@ -106,6 +114,13 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
     };
     let what = match args.command {
         Some(Command::Tracker(args)) => return look_at_sends(&args, &sources),
+        Some(Command::Keys(args)) => {
+            let (request, json) = args.request();
+            return match config::load_keys(&sources) {
+                Ok(settings) => Next::Keys { settings: Box::new(settings), request, json },
+                Err(errors) => Next::Answer(misconfigured(&errors)),
+            };
+        }
         Some(Command::Export(args)) => Some(Backup::Export(args)),
         Some(Command::Import(args)) => Some(Backup::Import(args)),
         Some(Command::CheckData(args)) => Some(Backup::CheckData(args)),

@@ -9,6 +9,7 @@ use super::layer::Layer;
 use super::listen::host_variable;
 use super::names::{FILE_SUFFIX, Names, PREFIX, nearest, suggestion, variable};
 use super::report::{ConfigError, Report};
+use super::services::ACCOUNT_VARIABLES;
 use super::sources::{Sources, read_text};
 use super::value::quoted;
 
@@ -48,10 +49,15 @@ pub fn read(sources: &Sources, names: &Names, report: &mut Report) -> Environmen
 
 /// Whether the process gives a variable; for a gateway's also by a file or instead of one.
 fn hides(process: &BTreeMap<String, String>, name: &str) -> bool {
-    let is_credential = |name: &str| variables().any(|known| known == name);
+    let is_credential = |name: &str| credentials().any(|known| known == name);
     let plain = name.strip_suffix(FILE_SUFFIX).filter(|plain| is_credential(plain)).unwrap_or(name);
     let by_file = is_credential(plain) && process.contains_key(&format!("{plain}{FILE_SUFFIX}"));
     by_file || process.contains_key(plain)
+}
+
+/// Variables whose values may be in files.
+fn credentials() -> impl Iterator<Item = &'static str> {
+    variables().chain(ACCOUNT_VARIABLES)
 }
 
 type Given<'a> = BTreeMap<&'a str, &'a str>;
@@ -101,7 +107,7 @@ impl Place<'_> {
                 layer.put(key, (*value).to_owned(), self.origin(&variable));
             }
         }
-        for variable in variables() {
+        for variable in credentials() {
             self.credential(variable, &mut layer);
         }
         layer.fold_aliases(self.report);
@@ -138,9 +144,13 @@ impl Place<'_> {
 
     /// Misspelt names would otherwise look as if they worked.
     fn warn_of_unknown(&mut self, names: &Names) {
-        let ours: Vec<String> = names.variables().map(|(_, variable)| variable).collect();
-        let gateways: Vec<String> =
-            variables().flat_map(|name| [name.to_owned(), format!("{name}{FILE_SUFFIX}")]).collect();
+        let by_file = |name: &str| [name.to_owned(), format!("{name}{FILE_SUFFIX}")];
+        let ours: Vec<String> = names
+            .variables()
+            .map(|(_, variable)| variable)
+            .chain(ACCOUNT_VARIABLES.into_iter().flat_map(by_file))
+            .collect();
+        let gateways: Vec<String> = variables().flat_map(by_file).collect();
         for name in self.variables.keys() {
             let origin = self.origin(name);
             if name.starts_with(PREFIX) && !ours.iter().any(|known| known == name) {

@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 
 use super::gateways::VARIABLE_PREFIXES;
 use super::layer::Layer;
-use super::names::{Names, nearest, suggestion};
+use super::names::{Names, PREFIX, nearest, suggestion};
 use super::nested::{self, Member};
 use super::report::Report;
+use super::services::ACCOUNT_VARIABLES;
 use super::sources::{Sources, read_text};
 use super::value::shown_json;
 
@@ -155,10 +156,13 @@ impl Contents<'_> {
     }
 }
 
-/// Whether a key is a variable of a gateway in any spelling.
+/// Whether a key is a variable of a gateway, or of the account, in any spelling.
 fn is_credential(key: &str) -> bool {
     let key = key.to_ascii_uppercase().replace('-', "_");
-    VARIABLE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+    let is_account = ACCOUNT_VARIABLES
+        .iter()
+        .any(|variable| variable.trim_start_matches(PREFIX) == key.trim_start_matches(PREFIX));
+    is_account || VARIABLE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// The members of a JSON object in their order, doubles included.

@@ -18,6 +18,7 @@ use super::ranges::{
     Digits, IdleWait, Lockout, Numbers, Port, RequestWait, Retries, RetryWait, RingTime, Sends, SendsWaiting,
     Shards, Span, StopBudget, TrackerAge, TrackerSize, Whole, WholeRange, WorkBudget, WorkflowSends,
 };
+use super::services::{ServicesObject, TemplatesObject};
 use super::settings::{
     AnswerSet, Bounds, BreakerSettings, DeliverySettings, LogFormat, RetrySettings, TrackerSettings,
 };
@@ -98,6 +99,8 @@ pub struct Keys {
     pub public_url: Given<BaseUrl>,
     /// Whether Twilio is told which messages led to a verified number.
     pub conversion_feedback: Given<Flag>,
+    /// Whether webhooks may be on this machine and in private networks.
+    pub webhook_private_addresses: Given<Flag>,
     /// Channels that are tried one after another until a message arrives, each perhaps with the time to
     /// wait for it: sms:20s, call, whatsapp.
     pub workflow: Given<Workflow>,
@@ -113,6 +116,10 @@ pub struct Keys {
     pub tracker_keep_for: Given<Span<TrackerAge>>,
     /// Verifications whose sends are remembered.
     pub tracker_keep_at_most: Given<Whole<TrackerSize>>,
+    /// Services beside the default one, by name: rules of codes, a name for messages, test numbers.
+    pub services: Given<ServicesObject>,
+    /// Texts that services and requests choose by id, by name: channels, and a text for each language.
+    pub templates: Given<TemplatesObject>,
     /// Directory of the embedded store.
     pub data_dir: Given<PathText>,
     /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
@@ -228,6 +235,7 @@ fn delivery_defaults() -> serde_json::Value {
         "voice-gate": false,
         "voice-ring-for": 25,
         "conversion-feedback": false,
+        "webhook-private-addresses": true,
         "workflow-max-sends": delivery.workflow_sends,
         "sms.retry": false,
         "sms.max_retries": retry.max_retries,

@@ -10,15 +10,15 @@ use url::{Host as UrlHost, Url};
 use super::layer::LISTEN_FLAG;
 use super::ranges::{Port, Whole};
 use super::reader::{Reader, Taken};
-use super::report::Report;
+use super::report::{ConfigErrors, Report};
 use super::settings::ListenAddress;
 use super::value::{Given, Setting};
 
 /// What to do about an address that strangers can reach.
-const ALLOW: &str = "this version has no API keys, so whoever reaches that address can send messages at your \
-     cost and try codes. To serve it all the same (behind a firewall or a proxy that checks who calls), add the \
-     line \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true; else \
-     listen on localhost";
+const ALLOW: &str = "whoever reaches that address could send messages at your cost and try codes. Make an API key with \
+     `onceward keys create`, or set ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN: callers then have to show a key. To serve \
+     them without one all the same (behind a firewall or a proxy that checks who calls), add the line \
+     \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true; else listen on localhost";
 
 impl ListenAddress {
     /// Whether only this machine can reach the address: 127.0.0.0/8, `::1` or `localhost`.
@@ -163,12 +163,10 @@ pub struct ListenKeys {
     pub test_port: Given<Whole<Port>>,
 }
 
-/// The address to listen on. `None` after an error. `strangers` says whether others than this machine
-/// may reach it, unless that is unknown.
+/// The address to listen on. `None` after an error.
 pub fn choose(
     keys: ListenKeys,
     production: Option<bool>,
-    strangers: Option<bool>,
     reader: &mut Reader<'_>,
 ) -> Option<Taken<ListenAddress>> {
     // All of them are read, also those that another overrules, so that no wrong value hides.
@@ -177,41 +175,36 @@ pub fn choose(
     let domain = reader.take("prod-domain", keys.prod_domain);
     let host = reader.take("test-hostname", keys.test_hostname);
     let port = reader.take("test-port", keys.test_port);
-    let listen = if flag_given {
-        required(LISTEN_FLAG, flag?, &format!("it must be {}", HostPort::accepted()), reader)?
+    if flag_given {
+        required(LISTEN_FLAG, flag?, &format!("it must be {}", HostPort::accepted()), reader)
     } else if production? {
         let problem = "it is empty, but \"production\" is true and the server then listens there. Set it to \
                        host:port or :port";
-        required("prod-domain", domain?, problem, reader)?
+        required("prod-domain", domain?, problem, reader)
     } else {
-        let host = host?;
-        let Some(port) = port else {
-            // The port is wrong, but whom the host lets in can be said all the same.
-            guard(&host.value.0, "", &host.origin, strangers, reader.report);
-            return None;
-        };
+        let (host, port) = (host?, port?);
         let origin = if host.origin == port.origin {
             host.origin
         } else {
             format!("{} and {}", host.origin, port.origin)
         };
         let port = u16::try_from(port.value.get()).ok()?;
-        Taken { value: ListenAddress { host: host.value.0, port }, origin }
-    };
-    guard(&listen.value.host, &listen.value.to_string(), &listen.origin, strangers, reader.report);
-    Some(listen)
+        Some(Taken { value: ListenAddress { host: host.value.0, port }, origin })
+    }
 }
 
-/// Stops the start when strangers could reach an address without a key and nobody has said that
-/// they may.
-fn guard(host: &str, address: &str, origin: &str, strangers: Option<bool>, report: &mut Report) {
-    if strangers != Some(false) || is_loopback(host) {
-        return;
+/// What is wrong with an address that strangers can reach, as long as nobody has to show a key: it stops a start, but only
+/// the data directory says whether there is a key. `None` for an address of this machine alone.
+pub fn unless_keys(listen: &Taken<ListenAddress>) -> Option<ConfigErrors> {
+    let Taken { value: listen, origin } = listen;
+    if listen.is_loopback() {
+        return None;
     }
-    let reach = if host.is_empty() { "it means every address of this machine" } else { "it is not loopback" };
-    let address = if address.is_empty() { host } else { address };
-    let subject = format!("listen address {address}").trim_end().to_owned();
-    report.problem(subject, format!("{reach}, and {ALLOW}"), origin.to_owned());
+    let reach =
+        if listen.host.is_empty() { "it means every address of this machine" } else { "it is not loopback" };
+    let mut report = Report::default();
+    report.problem(format!("listen address {listen}"), format!("{reach}, and {ALLOW}"), origin.clone());
+    report.finish::<()>(None).err()
 }
 
 fn required(

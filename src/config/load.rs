@@ -9,9 +9,11 @@ use super::keys::default_layer;
 use super::layer::Layer;
 use super::names::Names;
 use super::report::{ConfigErrors, Report};
-use super::resolve::{resolve, storage};
+use super::resolve::{keys, resolve, storage};
+use super::services::RegistrySettings;
 use super::settings::{Settings, StorageSettings};
 use super::sources::Sources;
+use crate::engine::Policy;
 
 /// A valid configuration.
 #[derive(Debug)]
@@ -34,6 +36,31 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
     let figment = stacked(sources, file, environment.layers);
     let storage = storage(&figment, &sources.working_dir, &mut report);
     report.finish(storage).map(|(storage, _)| storage)
+}
+
+/// What `onceward keys` needs to know.
+#[derive(Debug, Clone)]
+pub struct KeysSettings {
+    /// Where the data is.
+    pub storage: StorageSettings,
+    /// Services by their names.
+    pub registry: RegistrySettings,
+    /// What the service of the compatible routes is called.
+    pub brand: String,
+    /// Its rules.
+    pub policy: Policy,
+}
+
+/// Reads where the data is and what services there are, for a command that changes keys beside a server. What is about
+/// gateways is not read: it needs none of their credentials.
+pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
+    let mut report = Report::default();
+    let names = Names::known();
+    let file = file::layer(sources, &names, &mut report);
+    let environment = environment::read(sources, &names, &mut Report::default());
+    let figment = stacked(sources, file, environment.layers);
+    let read = keys(&figment, &sources.working_dir, &mut report);
+    report.finish(read).map(|(settings, _)| settings)
 }
 
 fn stacked(sources: &Sources, file: Layer, environment: Vec<Layer>) -> Figment {

@@ -16,6 +16,7 @@ mod layer;
 pub mod limits;
 mod listen;
 mod load;
+mod members;
 mod message;
 mod names;
 mod nested;
@@ -25,6 +26,7 @@ mod reader;
 mod report;
 mod resolve;
 mod schema;
+pub mod services;
 mod settings;
 mod sources;
 mod urls;
@@ -34,14 +36,16 @@ mod workflow;
 pub use effective::Effective;
 pub use keys::default_shards;
 pub use limits::SettingError;
-pub use load::{Loaded, load, load_storage};
+pub use load::{KeysSettings, Loaded, load, load_keys, load_storage};
 pub use report::{ConfigError, ConfigErrors};
 pub use schema::json_schema;
+pub use services::RegistrySettings;
 pub use settings::{
     AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, LogFormat,
     LogSettings, RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
 };
 pub use sources::{Overrides, Sources};
+pub use workflow::workflow_steps;
 
 #[cfg(test)]
 mod tests;

@@ -175,6 +175,7 @@ whole_ranges! {
 
 span_ranges! {
     CodeLife in SECOND: SECOND, DAY, "a code that lives longer is a password";
+    ServiceLife in SECOND: SECOND.saturating_mul(30), HOUR, "people need a moment, and a code that lives longer is a password";
     Lockout in MINUTE: SECOND, DAY.saturating_mul(30), "a number is remembered for at least this long";
     RequestWait in SECOND: MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(5),
         "a slow client holds a connection for this long";

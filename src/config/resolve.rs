@@ -17,12 +17,15 @@ use super::gateways::{GatewayKeys, VariableKeys, assemble};
 use super::keys::Keys;
 use super::kinds::Flag;
 use super::listen::{self, FlagKeys, ListenKeys};
+use super::load::KeysSettings;
 use super::reader::{Reader, Taken};
 use super::report::{ConfigError, Report};
+use super::services::{self, AccountKeys, RegistrySettings};
 use super::settings::{GatewaySettings, LogSettings, Settings, StorageSettings};
 use super::value::Given;
 use crate::domain::{CodeLength, GatewayName};
 use crate::engine::SendOptions;
+use crate::template::Templates;
 
 /// What the code of the tutorial's `/send-code` is like: `docs/api.md`.
 const TUTORIAL_CODE: SendOptions = SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX };
@@ -42,12 +45,14 @@ pub fn resolve(
         http: extract(figment, report)?,
     };
     let flags: FlagKeys = extract(figment, report)?;
+    let account: AccountKeys = extract(figment, report)?;
     warn_of_redis(&keys, redis, report);
     let mut reader = Reader::new(figment, report);
     let r = &mut reader;
 
     let production = r.take("production", take(&mut keys.production));
     let listen = listen_address(flags, &mut keys, production.as_ref(), r);
+    let allows_strangers = r.value("allow-unauthenticated", take(&mut keys.allow_unauthenticated)).0;
     let asked = delivery::ask(&mut keys, r);
     let gateway_keys =
         GatewayKeys { order: take(&mut keys.otp_sms_provider), http: take(&mut keys.http_gateway) };
@@ -62,6 +67,7 @@ pub fn resolve(
     let life = if life_wrong { Duration::MAX } else { policy.code.life };
     let brand = texts::brand(take(&mut keys.brand), take(&mut keys.service_name), r);
     let templates = texts::templates(&mut keys, &brand, policy.code, r);
+    let mut registry = registry(&mut keys, account, &templates, r);
     let bounds = policy::bounds(&mut keys, r);
     policy::warn_of_weakness(&policy, &bounds, r.report);
     let delivery = gateways.as_ref().map(|gateways| asked.settle(&gateways.value, life, r.report));
@@ -70,11 +76,17 @@ pub fn resolve(
         level: r.value("log-level", take(&mut keys.log_level)).0,
         format: r.value("log-format", take(&mut keys.log_format)).0,
     };
+    let private_webhooks = r.value("webhook-private-addresses", take(&mut keys.webhook_private_addresses)).0;
     let answers = r.value("redis-version-answers", take(&mut keys.redis_version_answers)).0;
     let StorageSettings { data_dir, server_key_file, default_region } = take_storage(&mut keys, directory, r);
     let shards = r.value("shards", keys.shards).as_usize();
 
     let (listen, gateways) = (listen?, gateways?);
+    registry.loopback = listen.value.is_loopback();
+    registry.allows_strangers = allows_strangers;
+    if !allows_strangers && registry.account.is_none() {
+        registry.unless_keys = listen::unless_keys(&listen);
+    }
     r.row("gateways", gateways.value.routing.to_string(), &gateways.origin);
     r.row("listen address", listen.value.to_string(), &listen.origin);
     let settings = Settings {
@@ -91,6 +103,8 @@ pub fn resolve(
         gateways: gateways.value,
         delivery: delivery?,
         tracker,
+        registry,
+        private_webhooks,
         default_region,
         bounds,
         shards,
@@ -110,15 +124,42 @@ fn listen_address(
         test_hostname: take(&mut keys.test_hostname),
         test_port: take(&mut keys.test_port),
     };
-    let strangers = r.take("allow-unauthenticated", take(&mut keys.allow_unauthenticated));
-    let strangers = strangers.map(|taken| taken.value.0);
-    listen::choose(addresses, production.map(|taken| taken.value.0), strangers, r)
+    listen::choose(addresses, production.map(|taken| taken.value.0), r)
+}
+
+/// Services, templates and the account, without what follows from the address.
+fn registry(
+    keys: &mut Keys,
+    account: AccountKeys,
+    checks: &Templates,
+    r: &mut Reader<'_>,
+) -> RegistrySettings {
+    let account = services::account(account, r);
+    let templates = r.take("templates", take(&mut keys.templates));
+    let templates = templates.map(|given| services::templates(given, checks, r.report)).unwrap_or_default();
+    let given = r.take("services", take(&mut keys.services));
+    let services = given.map(|given| services::services(given, &templates, r.report)).unwrap_or_default();
+    RegistrySettings { services, templates, account, ..RegistrySettings::default() }
 }
 
 /// Where the data is. `None` only after an error.
 pub fn storage(figment: &Figment, directory: &Path, report: &mut Report) -> Option<StorageSettings> {
     let mut keys: Keys = extract(figment, report)?;
     Some(take_storage(&mut keys, directory, &mut Reader::new(figment, report)))
+}
+
+/// What `onceward keys` needs. `None` only after an error.
+pub fn keys(figment: &Figment, directory: &Path, report: &mut Report) -> Option<KeysSettings> {
+    let mut keys: Keys = extract(figment, report)?;
+    let account: AccountKeys = extract(figment, report)?;
+    let mut reader = Reader::new(figment, report);
+    let r = &mut reader;
+    let storage = take_storage(&mut keys, directory, r);
+    let policy = policy::policy(&mut keys, r)?;
+    let brand = texts::brand(take(&mut keys.brand), take(&mut keys.service_name), r).0;
+    // The texts were checked when the server started.
+    let registry = registry(&mut keys, account, &Templates::new("", ""), r);
+    Some(KeysSettings { storage, registry, brand, policy })
 }
 
 fn take_storage(keys: &mut Keys, directory: &Path, r: &mut Reader<'_>) -> StorageSettings {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::services::RegistrySettings;
 use crate::domain::{Channel, GatewayName, Region, Routing};
 use crate::engine::{Policy, SendOptions};
 use crate::gateway::{
@@ -41,6 +42,10 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// What is remembered about sends.
     pub tracker: TrackerSettings,
+    /// Services beside the default one, templates, and who may ask.
+    pub registry: RegistrySettings,
+    /// Whether webhooks may be on this machine and in private networks.
+    pub private_webhooks: bool,
     /// Region of numbers without `+`; `None` refuses them.
     pub default_region: Option<Region>,
     /// The limit on everything.

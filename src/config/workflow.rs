@@ -36,6 +36,11 @@ fn step(text: &str) -> Option<WorkflowStep> {
     Some(WorkflowStep { channel: Channel::parse(channel.trim())?, timeout })
 }
 
+/// The steps that a text spells, as the setting `workflow` does; `None` when it spells none.
+pub fn workflow_steps(text: &str) -> Option<Vec<WorkflowStep>> {
+    Workflow::read(text).map(|workflow| workflow.0).filter(|steps| !steps.is_empty())
+}
+
 impl Setting for Workflow {
     fn of(value: &Value) -> Option<Self> {
         match value {

@@ -17,6 +17,7 @@ use super::copy_server::Copies;
 use super::wire::{Reply, Request, SendLine};
 use super::{ControlError, path_in};
 use crate::delivery::tracker::Tracker;
+use crate::registry::Registry;
 use crate::store::Store;
 
 /// Longest request that is read, in bytes.
@@ -57,7 +58,13 @@ impl ControlSocket {
     }
 
     /// Answers until `until` ends; answers that are not complete by then are cut off.
-    pub async fn serve(self, tracker: Tracker, store: Arc<dyn Store>, until: impl Future<Output = ()>) {
+    pub async fn serve(
+        self,
+        tracker: Tracker,
+        store: Arc<dyn Store>,
+        registry: Registry,
+        until: impl Future<Output = ()>,
+    ) {
         let mut clients = JoinSet::new();
         let mut in_trouble = false;
         let copies = Copies::of(store);
@@ -69,9 +76,9 @@ impl ControlSocket {
                 accepted = self.listener.accept(), if clients.len() < CLIENTS => match accepted {
                     Ok((stream, _)) if is_ours(&stream) => {
                         in_trouble = false;
-                        let (tracker, copies) = (tracker.clone(), copies.clone());
+                        let (tracker, copies, registry) = (tracker.clone(), copies.clone(), registry.clone());
                         clients.spawn(async move {
-                            if let Err(error) = answer(stream, &tracker, &copies).await {
+                            if let Err(error) = answer(stream, &tracker, &copies, &registry).await {
                                 tracing::debug!(%error, "a question on the control socket got no whole answer");
                             }
                         });
@@ -120,7 +127,12 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0)
 }
 
-async fn answer(stream: UnixStream, tracker: &Tracker, copies: &Copies) -> io::Result<()> {
+async fn answer(
+    stream: UnixStream,
+    tracker: &Tracker,
+    copies: &Copies,
+    registry: &Registry,
+) -> io::Result<()> {
     let (from, to) = stream.into_split();
     let mut to = BufWriter::new(to);
     let mut line = Vec::new();
@@ -144,6 +156,15 @@ async fn answer(stream: UnixStream, tracker: &Tracker, copies: &Copies) -> io::R
                     }
                     Err(error) => Reply::Error(error.to_string()),
                 },
+                Err(error) => Reply::Error(error),
+            },
+            Ok(Request::Keys(request)) => match request.carry_out(registry).await {
+                Ok(lines) => {
+                    for line in lines {
+                        write(&mut to, &Reply::Line(line)).await?;
+                    }
+                    Reply::End
+                }
                 Err(error) => Reply::Error(error),
             },
             Ok(Request::Copy) => Reply::Error("a copy is answered elsewhere".to_owned()),

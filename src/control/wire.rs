@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::KeysRequest;
 use crate::delivery::tracker::{StatusFilter, TrackQuery, TrackRow};
 use crate::domain::{PhoneNumber, Timestamp};
 
@@ -14,6 +15,8 @@ use crate::domain::{PhoneNumber, Timestamp};
 pub enum Request {
     /// Which messages were sent, the newest first. Answered with one [`SendLine`] for each.
     Tracker(TrackerRequest),
+    /// API keys. Answered with lines of its own.
+    Keys(KeysRequest),
     /// A copy of everything. Answered with [`CopyNews`] while it is being made, and then its bytes.
     Copy,
 }

@@ -16,7 +16,7 @@ impl Delivery {
             End::Taken { message_id, held } => {
                 let sent = trip.sent.saturating_add(1);
                 let expires = trip.job.about.expires;
-                let plan = self.workflow.plan(trip.step, sent, self.clock.now(), expires);
+                let plan = self.workflow_for(&trip).plan(trip.step, sent, self.clock.now(), expires);
                 let follow_up =
                     |(due, step, channel)| FollowUp { due, channel, reason: Reason::NextStep, step, sent };
                 // The message was sent, so the caller is told that, whatever becomes of the rest.

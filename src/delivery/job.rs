@@ -15,6 +15,8 @@ pub struct Job {
     /// The gateway that keeps this verification's code, because an earlier message was its own. No other
     /// can repeat the code, so only that one is asked.
     pub held: Option<Held>,
+    /// Whether only gateways that carry our code may be asked: the caller chose it.
+    pub ours_only: bool,
     /// Why it is sent.
     pub purpose: Purpose,
 }

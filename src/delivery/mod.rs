@@ -25,10 +25,12 @@ mod outlet;
 mod pace;
 mod pass;
 mod places;
+mod service_rules;
 mod state;
 pub mod tracker;
 mod travel;
 mod trip;
+mod trouble;
 mod workflow;
 
 use std::sync::{Arc, Mutex};
@@ -38,7 +40,7 @@ use rand::rngs::StdRng;
 
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings};
-use crate::domain::{Channel, GatewayName, Held, PhoneNumber, Routing};
+use crate::domain::{Channel, GatewayName, Held, PhoneNumber, Routing, ServiceId};
 use crate::gateway::Gateway;
 use crate::template::Templates;
 
@@ -47,10 +49,13 @@ pub use breaker::Circuit;
 pub use error::DeliveryError;
 pub use held::CheckError;
 pub use job::{Delivered, Job, Purpose};
+pub use service_rules::ServiceRules;
 pub use state::GatewayState;
+pub use trouble::Trouble;
 
 use budget::Budget;
 use outlet::Outlet;
+use service_rules::AsTheSettingsSay;
 use tracker::Tracker;
 use trip::Trip;
 use workflow::Workflow;
@@ -101,6 +106,7 @@ pub struct Delivery {
     confirms: bool,
     /// Gateways that hold codes and are not configured, as far as that was logged.
     unknown_holders: Mutex<Vec<GatewayName>>,
+    services: Arc<dyn ServiceRules>,
 }
 
 impl Delivery {
@@ -121,7 +127,14 @@ impl Delivery {
             send_budget: bounds.send_budget,
             confirms,
             unknown_holders: Mutex::default(),
+            services: Arc::new(AsTheSettingsSay),
         }
+    }
+
+    /// The same, with what services say of themselves.
+    #[must_use]
+    pub fn with_services(self, services: Arc<dyn ServiceRules>) -> Self {
+        Self { services, ..self }
     }
 
     /// The channel of a verification that names none: the workflow's first, else text messages.
@@ -142,10 +155,10 @@ impl Delivery {
     /// Whether a first message to this number would be refused for want of room, whatever it said. A cheap
     /// look, so that a flood of them is refused before anything is decided and written. `false` where
     /// there may be another way: a further channel, or a later time.
-    pub fn is_crowded(&self, number: PhoneNumber, channel: Channel) -> bool {
+    pub fn is_crowded(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> bool {
         let (now, end) = (self.clock.now(), Budget::starting_now(self.send_budget).end);
         let mut crowded = false;
-        for name in self.routing.order(number) {
+        for name in self.order_of(service, number) {
             let carriers = self.outlets.iter().filter(|o| o.routed_as == name && o.serves(channel));
             for outlet in carriers {
                 if outlet.guard.keeps_out(now) {
@@ -159,7 +172,7 @@ impl Delivery {
                 }
             }
         }
-        crowded && self.settings.workflow.is_empty()
+        crowded && self.settings.workflow.is_empty() && self.workflow_of(service).is_none()
     }
 
     /// The gateways that may carry a trip's message on a channel, in their order, each with its place in
@@ -167,7 +180,7 @@ impl Delivery {
     fn candidates(&self, trip: &Trip, channel: Channel) -> impl Iterator<Item = (u8, &Outlet)> {
         let carriers = trip.carriers();
         let fits = move |outlet: &Outlet| outlet.serves(channel) && outlet.is_one_of(carriers);
-        let order = (0_u8..).zip(self.routing.order(trip.job.about.number));
+        let order = (0_u8..).zip(self.order_of(trip.job.about.key.service, trip.job.about.number));
         order.flat_map(move |(priority, name)| {
             let named = self.outlets.iter().filter(move |outlet| outlet.routed_as == name && fits(outlet));
             named.map(move |outlet| (priority, outlet))

@@ -48,7 +48,8 @@ impl Delivery {
         U: Future<Output = bool>,
     {
         let budget = Budget::starting_now(self.send_budget);
-        let mut trip = Trip::new(job, budget, |channel| self.workflow.step_of(channel));
+        let workflow = self.workflow_of(job.about.key.service);
+        let mut trip = Trip::new(job, budget, workflow, &self.workflow);
         let end = self.travel(&mut trip, &still_usable).await;
         self.conclude(trip, end).await
     }
@@ -57,7 +58,7 @@ impl Delivery {
     where
         U: Future<Output = bool>,
     {
-        if !self.workflow.allows_after(trip.sent) {
+        if !self.workflow_for(trip).allows_after(trip.sent) {
             return End::stopped(DeliveryError::TooManyMessages, None);
         }
         loop {
@@ -68,7 +69,7 @@ impl Delivery {
                 PassEnd::Stopped { error, held } => return End::stopped(error, held),
                 PassEnd::Unreachable(error) => match self.stand_in(trip) {
                     Some(channel) => {
-                        trip.go_to(self.workflow.step_on(trip.step, channel), channel);
+                        trip.go_to(self.workflow_for(trip).step_on(trip.step, channel), channel);
                         continue;
                     }
                     None => (error, None),
@@ -88,7 +89,7 @@ impl Delivery {
                     }
                 }
             }
-            match self.workflow.after(trip.step) {
+            match self.workflow_for(trip).after(trip.step) {
                 Some((step, channel)) if !trip.has_tried(channel) => {
                     if trip.budget.left() < trip.budget.least {
                         return self.next_step_in_the_background(trip, step, channel, error);
@@ -104,7 +105,8 @@ impl Delivery {
     fn stand_in(&self, trip: &Trip) -> Option<Channel> {
         let next = |channel: &Channel| stand_in(*channel, self.settings.voice_fallback);
         std::iter::successors(next(&trip.channel), next).find(|channel| {
-            let is_new = !trip.has_tried(*channel) && !self.workflow.came_before(trip.step, *channel);
+            let is_new =
+                !trip.has_tried(*channel) && !self.workflow_for(trip).came_before(trip.step, *channel);
             is_new && self.candidates(trip, *channel).next().is_some()
         })
     }
@@ -116,7 +118,7 @@ impl Delivery {
             retries: trip.retries(),
             not_before: later.not_before,
             expires: trip.job.about.expires,
-            patience: self.workflow.patience(trip.step),
+            patience: self.workflow_for(trip).patience(trip.step),
             now: self.clock.now(),
         };
         let random = self.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u32();

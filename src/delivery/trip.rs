@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::outlet::Carriers;
 use super::tracker::{FollowUp, Hop, Reason, SendStatus, Tracker};
+use super::workflow::Workflow;
 use super::{Job, Purpose};
 use crate::domain::{AttemptId, Channel, GatewayName, Timestamp};
 
@@ -30,10 +31,14 @@ pub(super) struct Trip {
     pub first_hop_here: usize,
     tried: [bool; Channel::ALL.len()],
     rows_before: Option<u8>,
+    /// The service's own, if it has one.
+    pub workflow: Option<Workflow>,
 }
 
 impl Trip {
-    pub fn new(job: Job, budget: Budget, step_of: impl Fn(Channel) -> u8) -> Self {
+    /// `own` is the service's workflow, if it has one, and `common` the one of all others.
+    pub fn new(job: Job, budget: Budget, own: Option<Workflow>, common: &Workflow) -> Self {
+        let step_of = |channel| own.as_ref().unwrap_or(common).step_of(channel);
         let (channel, step, sent, repeated) = match &job.purpose {
             Purpose::Request => (job.channel, step_of(job.channel), 0, None),
             Purpose::FollowUp(FollowUp { channel, reason, step, sent, .. }) => {
@@ -59,6 +64,7 @@ impl Trip {
             first_hop_here: 0,
             tried: [false; Channel::ALL.len()],
             rows_before: None,
+            workflow: own,
         }
     }
 
@@ -70,7 +76,7 @@ impl Trip {
     pub fn carriers(&self) -> Carriers {
         match self.job.held {
             Some(held) => Carriers::Only(held.by),
-            None if self.sent > 0 => Carriers::OfOurCode,
+            None if self.sent > 0 || self.job.ours_only => Carriers::OfOurCode,
             None => Carriers::Any,
         }
     }

@@ -13,6 +13,11 @@ pub(super) struct Workflow {
 }
 
 impl Workflow {
+    /// These steps, with at most so many messages in all.
+    pub const fn of(steps: Vec<WorkflowStep>, sends: u8) -> Self {
+        Self { steps, sends }
+    }
+
     pub fn new(settings: &DeliverySettings) -> Self {
         Self { steps: settings.workflow.clone(), sends: settings.workflow_sends }
     }

@@ -66,6 +66,17 @@ impl Code {
         std::str::from_utf8(&self.digits[..usize::from(self.len)]).unwrap_or_default()
     }
 
+    /// How many digits it has.
+    pub const fn length(&self) -> CodeLength {
+        CodeLength(self.len)
+    }
+
+    /// The digits as a number. Only what derives codes calls this.
+    pub fn value(&self) -> u64 {
+        let digits = self.digits.iter().take(usize::from(self.len));
+        digits.fold(0, |value, digit| value * 10 + u64::from(digit.wrapping_sub(b'0')))
+    }
+
     /// Whether both are the same code, in time that does not depend on where they differ.
     pub fn matches(&self, other: &Self) -> bool {
         (self.digits.ct_eq(&other.digits) & self.len.ct_eq(&other.len)).into()

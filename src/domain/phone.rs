@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat};
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 
 /// A country or region, by its two-letter ISO 3166-1 code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,11 @@ impl PhoneNumber {
         self.0
     }
 
+    /// Whether the numbering plan of its country has the number, so that somebody may own it. Costs some microseconds.
+    pub fn is_in_a_plan(self) -> bool {
+        PHONE_NUMBER_UTIL.parse(self.e164(), None).is_ok_and(|parsed| parsed.is_valid())
+    }
+
     /// The region that the number belongs to; where several share a country code and no numbering plan
     /// has the number, the main one. `None` when no region has the country code. Costs some
     /// microseconds.
@@ -105,6 +110,13 @@ impl PhoneNumber {
         let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None).ok()?;
         let exact = PHONE_NUMBER_UTIL.get_region_for_number(&parsed);
         exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)).map(Region)
+    }
+
+    /// Whether its numbering plan has it among lines that take no text messages. Where a plan does not tell landlines
+    /// from mobile numbers, as in North America, nobody knows. Costs some microseconds.
+    pub fn is_landline(self) -> bool {
+        let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None);
+        parsed.is_ok_and(|parsed| PHONE_NUMBER_UTIL.get_number_type(&parsed) == PhoneNumberType::FixedLine)
     }
 
     /// The whole number, `+14155552671`. Only gateways, records and answers call this.

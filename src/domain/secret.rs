@@ -52,6 +52,28 @@ impl fmt::Debug for GatewayCredential {
     }
 }
 
+/// What a caller proves with that it may ask: the account's auth token, or the secret of an API key.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct ApiSecret(String);
+
+impl ApiSecret {
+    /// Takes over a secret.
+    pub const fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The secret itself, to be hashed, or shown once to whoever asked for it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiSecret(***)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +85,6 @@ mod tests {
         let token = GatewayCredential::new("hunter2".to_owned());
         assert_eq!(format!("{token:?}"), "GatewayCredential(***)");
         assert_eq!(token.expose(), "hunter2");
+        assert_eq!(format!("{:?}", ApiSecret::new("hunter2".to_owned())), "ApiSecret(***)");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{NumberState, Policy, Salt, Verification, derive_code};
+use super::{Lockout, NumberState, Policy, Salt, Verification, check_growing, code_of};
 use crate::domain::{Code, Held, PhoneNumber, ServerKey, ServiceId, Timestamp};
 
 /// What was submitted, and what is needed to judge it.
@@ -16,6 +16,49 @@ pub struct Submitted<'a> {
     pub service: ServiceId,
     /// What codes are derived with.
     pub key: &'a ServerKey,
+    /// Which verification the caller named, by what its [`Salt::track`] begins with; `None` for whatever is under way.
+    pub named: Option<VerificationName>,
+}
+
+/// What names one verification of a number: the upper 54 bits of its [`Salt::track`], which is what an id has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerificationName(u64);
+
+impl VerificationName {
+    /// How many bits it has.
+    pub const BITS: u32 = 54;
+
+    /// Of a verification.
+    pub const fn of_track(track: u64) -> Self {
+        Self(track >> (u64::BITS - Self::BITS))
+    }
+
+    /// From its bits; those that are too many are left out.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits & ((1 << Self::BITS) - 1))
+    }
+
+    /// Its bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether it names this one.
+    pub fn is_of(self, verification: &Verification) -> bool {
+        self == Self::of_track(verification.salt.track())
+    }
+}
+
+impl Submitted<'_> {
+    /// Whether the caller said which verification is meant.
+    pub const fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+
+    /// Whether this one is meant.
+    pub fn is_about(&self, verification: &Verification) -> bool {
+        self.named.is_none_or(|name| name.is_of(verification))
+    }
 }
 
 /// The outcome of a check. Nobody may be told before the state it comes with is durable.
@@ -42,6 +85,13 @@ pub enum CheckOutcome {
         /// When the lockout ends.
         until: Timestamp,
     },
+    /// No attempt is left to this caller; the code was not looked at.
+    NoChecksLeft {
+        /// When there is one; `None` until an operator says so.
+        until: Option<Timestamp>,
+    },
+    /// The verification that the caller named, or any, is not under way.
+    NotFound,
     /// Counted. Ask the gateway that holds the code, then [`settle_check`](super::settle_check) the
     /// permit.
     Ask(CheckPermit),
@@ -62,6 +112,8 @@ pub struct CheckPermit {
     /// When it ends, which also tells it from an earlier permit of the same verification. What the
     /// gateway says later is not believed.
     pub until: Timestamp,
+    /// Whether the caller named the verification.
+    pub is_named: bool,
 }
 
 /// Decides a check.
@@ -80,18 +132,29 @@ pub fn check(
     now: Timestamp,
 ) -> (NumberState, CheckOutcome) {
     let state = state.present(policy, now);
-    let (failures, keep_until, verification) = match state {
+    let (failures, keep_until, tally, verification) = match state {
         NumberState::Locked { until } => return (state, CheckOutcome::Locked { until }),
+        NumberState::Fresh if policy.kind == Lockout::Growing || submitted.is_named() => {
+            return (NumberState::Fresh, CheckOutcome::NotFound);
+        }
         NumberState::Fresh => {
             let outcome = CheckOutcome::Wrong { attempts_left: policy.max_attempts, live: false };
             return (NumberState::Fresh, outcome);
         }
-        NumberState::Open { failures, keep_until, verification } => (failures, keep_until, verification),
+        NumberState::Open { failures, keep_until, tally, verification } => {
+            (failures, keep_until, tally, verification)
+        }
     };
     if let Some(asked) = verification.filter(|v| v.is_checking(now)) {
         return (state, CheckOutcome::Busy { until: asked.checking_until });
     }
+    if policy.kind == Lockout::Growing {
+        return check_growing::check(state, policy, submitted, check_budget, now);
+    }
     let live = verification.filter(|v| v.is_live(now));
+    if submitted.is_named() && !live.is_some_and(|v| submitted.is_about(&v)) {
+        return (state, CheckOutcome::NotFound);
+    }
     if live.is_some_and(|v| is_ours(&v, submitted)) {
         return (NumberState::Fresh, CheckOutcome::Approved);
     }
@@ -105,23 +168,28 @@ pub fn check(
             failures,
             // The record outlives the asking, and then a lockout.
             keep_until: keep_until.max(until.plus(policy.lockout)),
+            tally,
             verification: Some(Verification { checking_until: until, ..v }),
         };
-        return (next, CheckOutcome::Ask(CheckPermit { salt: v.salt, held, until }));
+        return (
+            next,
+            CheckOutcome::Ask(CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() }),
+        );
     }
     let live = live.is_some();
-    if failures >= policy.max_attempts {
+    if policy.is_spent(failures) {
         let until = now.plus(policy.lockout);
         return (NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
-    let next = NumberState::Open { failures, keep_until, verification };
-    (next, CheckOutcome::Wrong { attempts_left: policy.max_attempts - failures, live })
+    let next = NumberState::Open { failures, keep_until, tally, verification };
+    (next, CheckOutcome::Wrong { attempts_left: policy.max_attempts.saturating_sub(failures), live })
 }
 
-fn is_ours(verification: &Verification, submitted: Submitted<'_>) -> bool {
-    let Submitted { code, number, service, key } = submitted;
+pub(super) fn is_ours(verification: &Verification, submitted: Submitted<'_>) -> bool {
+    let Submitted { code, number, service, key, named: _ } = submitted;
     verification.ours_may_be_out()
         && code.is_some_and(|code| {
-            code.matches(&derive_code(key, &verification.salt, number, service, verification.length))
+            let Verification { salt, length, .. } = verification;
+            code.matches(&code_of(key, salt, number, service, *length, verification.offset()))
         })
 }

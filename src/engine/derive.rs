@@ -37,6 +37,34 @@ pub fn derive_code(
     }
 }
 
+/// The code of a verification that carries one the caller brought: the derived one and `offset` together.
+pub fn code_of(
+    key: &ServerKey,
+    salt: &Salt,
+    number: PhoneNumber,
+    service: ServiceId,
+    length: CodeLength,
+    offset: u64,
+) -> Code {
+    let derived = derive_code(key, salt, number, service, length);
+    if offset == 0 {
+        return derived;
+    }
+    let codes = 10_u64.pow(u32::from(length.get()));
+    Code::from_value((derived.value() + offset % codes) % codes, length)
+}
+
+/// What has to be added to the derived code so that it becomes `code`. Derived codes are uniform, so it says nothing of
+/// the code to anybody without the key, as the pad of a one-time pad. Never zero, which stands for no such code.
+pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: ServiceId, code: &Code) -> u64 {
+    let codes = 10_u64.pow(u32::from(code.length().get()));
+    let derived = derive_code(key, salt, number, service, code.length()).value();
+    match (code.value() + codes - derived) % codes {
+        0 => codes,
+        offset => offset,
+    }
+}
+
 /// What a data directory remembers of the key it was written with: enough to notice a wrong key,
 /// and nothing that helps to find it.
 pub fn key_fingerprint(key: &ServerKey) -> [u8; 16] {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::send::permit_for;
 use super::{NumberState, Policy, Salt, SendPermit, Verification};
 use crate::domain::Timestamp;
 
@@ -31,7 +32,7 @@ pub fn resume(
     now: Timestamp,
 ) -> (NumberState, ResumeOutcome) {
     let state = state.present(policy, now);
-    let NumberState::Open { failures, keep_until, verification: Some(current) } = state else {
+    let NumberState::Open { failures, keep_until, tally, verification: Some(current) } = state else {
         return (state, ResumeOutcome::NotUsable);
     };
     if current.salt != salt || !current.is_live(now) {
@@ -46,8 +47,6 @@ pub fn resume(
         postponed: false,
         ..current
     };
-    let next = NumberState::Open { failures, keep_until, verification: Some(verification) };
-    let Verification { length, expires, held, .. } = current;
-    let permit = SendPermit { salt, length, expires, held, replaced: None };
-    (next, ResumeOutcome::Permitted(permit))
+    let next = NumberState::Open { failures, keep_until, tally, verification: Some(verification) };
+    (next, ResumeOutcome::Permitted(permit_for(&current, None)))
 }

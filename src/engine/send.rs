@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{NumberState, Policy, Salt, SendOptions, Verification};
+use super::{Counted, NumberState, Policy, Salt, SendOptions, Tally, Verification};
 use crate::domain::{CodeLength, Held, Timestamp};
 
 /// What a send may do next. No message leaves before the state it comes with is durable.
@@ -37,6 +37,21 @@ pub struct SendPermit {
     /// The code that this one replaced, as it was then; it comes back if this one surely reached nobody.
     /// A repetition does not say it.
     pub replaced: Option<Verification>,
+    /// What is counted of the verification, if anything is.
+    pub counted: Option<Counted>,
+}
+
+impl SendPermit {
+    /// What its code has more than the derived one.
+    pub fn offset(&self) -> u64 {
+        self.counted.map_or(0, |counted| counted.offset)
+    }
+}
+
+/// The right to send the code of this verification.
+pub(super) const fn permit_for(verification: &Verification, replaced: Option<Verification>) -> SendPermit {
+    let Verification { salt, length, expires, held, counted, .. } = *verification;
+    SendPermit { salt, length, expires, held, replaced, counted }
 }
 
 /// Decides a send.
@@ -56,10 +71,12 @@ pub fn send(
     now: Timestamp,
 ) -> (NumberState, SendOutcome) {
     let state = state.present(policy, now);
-    let (failures, kept, current) = match state {
+    let (failures, kept, tally, current) = match state {
         NumberState::Locked { until } => return (state, SendOutcome::Locked { until }),
-        NumberState::Fresh => (0, Timestamp::EPOCH, None),
-        NumberState::Open { failures, keep_until, verification } => (failures, keep_until, verification),
+        NumberState::Fresh => (0, Timestamp::EPOCH, Tally::NONE, None),
+        NumberState::Open { failures, keep_until, tally, verification } => {
+            (failures, keep_until, tally, verification)
+        }
     };
     if let Some(asked) = current.filter(|v| v.is_checking(now)) {
         return (state, SendOutcome::Busy { until: asked.checking_until });
@@ -76,19 +93,14 @@ pub fn send(
         postponed: on_its_way.is_some_and(|v| v.postponed),
         held: on_its_way.and_then(|v| v.held),
         checking_until: Timestamp::EPOCH,
+        counted: on_its_way.and_then(|v| v.counted),
     };
     let next = NumberState::Open {
         failures,
         keep_until: kept.max(verification.expires.plus(policy.lockout)),
+        tally,
         verification: Some(verification),
     };
     let replaced = if on_its_way.is_some() { None } else { current };
-    let permit = SendPermit {
-        salt: verification.salt,
-        length: verification.length,
-        expires: verification.expires,
-        held: verification.held,
-        replaced,
-    };
-    (next, SendOutcome::Permitted(permit))
+    (next, SendOutcome::Permitted(permit_for(&verification, replaced)))
 }

@@ -1,6 +1,6 @@
 //! What a gateway's answer does to the number it was about.
 
-use super::{NumberState, Policy, Reports, SendPermit};
+use super::{NumberState, Policy, Reports, SendPermit, Tally};
 use crate::domain::{Held, Timestamp};
 
 /// How a send ended.
@@ -49,12 +49,14 @@ pub fn settle(
     now: Timestamp,
 ) -> (NumberState, SettleOutcome) {
     let state = state.present(policy, now);
-    let (failures, keep_until, current) = match state {
+    let (failures, keep_until, tally, current) = match state {
         NumberState::Locked { until } => return (state, SettleOutcome::Locked { until }),
         NumberState::Fresh => {
             return (state, SettleOutcome::Open { attempts_left: policy.max_attempts });
         }
-        NumberState::Open { failures, keep_until, verification } => (failures, keep_until, verification),
+        NumberState::Open { failures, keep_until, tally, verification } => {
+            (failures, keep_until, tally, verification)
+        }
     };
     let outcome = SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(failures) };
     let Some(mut verification) = current.filter(|v| v.salt == permit.salt) else {
@@ -64,11 +66,11 @@ pub fn settle(
     verification.hears(result);
     let next = if verification.reached_nobody() {
         match earlier.comes_back(permit) {
-            None if failures == 0 => NumberState::Fresh,
-            verification => NumberState::Open { failures, keep_until, verification },
+            None if failures == 0 && tally == Tally::NONE => NumberState::Fresh,
+            verification => NumberState::Open { failures, keep_until, tally, verification },
         }
     } else {
-        NumberState::Open { failures, keep_until, verification: Some(verification) }
+        NumberState::Open { failures, keep_until, tally, verification: Some(verification) }
     };
     (next, outcome)
 }

@@ -1,6 +1,7 @@
 //! What the gateway that holds a code says about a submitted one.
 
-use super::{CheckPermit, NumberState, Policy, Verification};
+use super::check_growing::Open;
+use super::{CheckPermit, Lockout, NumberState, Policy, Tally, Verification};
 use crate::domain::Timestamp;
 
 /// What came of asking.
@@ -59,14 +60,19 @@ pub fn settle_check(
     now: Timestamp,
 ) -> (NumberState, CheckSettled) {
     let state = state.present(policy, now);
-    let (failures, keep_until, current) = match state {
+    let (failures, keep_until, tally, current) = match state {
         NumberState::Locked { until } => return (state, CheckSettled::Locked { until }),
-        NumberState::Fresh => (0, Timestamp::EPOCH, None),
-        NumberState::Open { failures, keep_until, verification } => (failures, keep_until, verification),
+        NumberState::Fresh => (0, Timestamp::EPOCH, Tally::NONE, None),
+        NumberState::Open { failures, keep_until, tally, verification } => {
+            (failures, keep_until, tally, verification)
+        }
     };
     let Some(open) = current.filter(|v| v.salt == permit.salt && v.checking_until == permit.until) else {
         return (state, too_late(result, policy.max_attempts.saturating_sub(failures)));
     };
+    if policy.kind == Lockout::Growing {
+        return growing(Open { failures, keep_until, tally, verification: open }, policy, permit, result);
+    }
     let kept = Verification { checking_until: Timestamp::EPOCH, ..open };
     let verification = Some(kept);
     // A provider that knows of no code may say so of a wrong one too (Sinch does). So the verification
@@ -78,18 +84,38 @@ pub fn settle_check(
         CheckResult::NotLive => kept.sent,
         CheckResult::NotAsked => {
             let failures = failures.saturating_sub(1);
-            return (NumberState::Open { failures, keep_until, verification }, CheckSettled::Failed);
+            return (NumberState::Open { failures, keep_until, tally, verification }, CheckSettled::Failed);
         }
     };
-    if failures >= policy.max_attempts {
+    if policy.is_spent(failures) {
         let until = now.plus(policy.lockout);
         return (NumberState::Locked { until }, CheckSettled::LockedNow { until, live });
     }
     let settled = match result {
         CheckResult::Unknown => CheckSettled::Failed,
-        _ => CheckSettled::Wrong { attempts_left: policy.max_attempts - failures, live },
+        _ => CheckSettled::Wrong { attempts_left: policy.max_attempts.saturating_sub(failures), live },
     };
-    (NumberState::Open { failures, keep_until, verification }, settled)
+    (NumberState::Open { failures, keep_until, tally, verification }, settled)
+}
+
+/// The same where a lockout grows: the attempt is counted against the verification or the number.
+fn growing(
+    open: Open,
+    policy: &Policy,
+    permit: &CheckPermit,
+    result: CheckResult,
+) -> (NumberState, CheckSettled) {
+    let verification = Verification { checking_until: Timestamp::EPOCH, ..open.verification };
+    let open = Open { verification, ..open };
+    let attempts_left = open.attempts_left(permit.is_named, policy);
+    let wrong = |live| (open.state(), CheckSettled::Wrong { attempts_left, live });
+    match result {
+        CheckResult::Approved => (NumberState::Fresh, CheckSettled::Approved),
+        CheckResult::NotAsked => (open.give_back(permit.is_named).state(), CheckSettled::Failed),
+        CheckResult::Unknown => (open.state(), CheckSettled::Failed),
+        CheckResult::Wrong => wrong(true),
+        CheckResult::NotLive => wrong(open.verification.sent),
+    }
 }
 
 /// The permit is not open any more: the state stays as it is, and nothing is approved.

@@ -1,6 +1,6 @@
 //! The state of one number in one service.
 
-use super::{GatewayResult, Policy};
+use super::{Counted, GatewayResult, Lockout, Policy, Tally};
 use crate::domain::{CodeLength, Held, Timestamp};
 
 /// The random bytes that a code is derived from, together with the server key. Also what tells
@@ -13,6 +13,16 @@ impl Salt {
     /// says nothing of the code, which the other half and the server key are needed for too.
     pub fn track(&self) -> u64 {
         self.0.iter().take(8).fold(0, |track, byte| track << 8 | u64::from(*byte))
+    }
+
+    /// The salt of a new code of the same verification: that half stays, the other is `fresh`.
+    #[must_use]
+    pub fn renewed(&self, fresh: &Self) -> Self {
+        let mut salt = *fresh;
+        for (byte, kept) in salt.0.iter_mut().zip(self.0).take(8) {
+            *byte = kept;
+        }
+        salt
     }
 }
 
@@ -31,10 +41,13 @@ pub enum NumberState {
     /// Codes may be sent and checked.
     Open {
         /// Consecutive wrong codes. Neither a resend nor a new verification resets them
-        /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do.
+        /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`Lockout::Growing`] only those
+        /// of checks that did not name their verification.
         failures: u8,
         /// When this record ends and the number is fresh again.
         keep_until: Timestamp,
+        /// What else is counted with [`Lockout::Growing`].
+        tally: Tally,
         /// The outstanding code, if there is one. It may have expired.
         verification: Option<Verification>,
     },
@@ -68,12 +81,24 @@ pub struct Verification {
     /// being asked. It stays on the disk after a crash: the attempt is counted, and nobody will say
     /// what came of it.
     pub checking_until: Timestamp,
+    /// What is counted of it, if it was asked for as a verification of its own rather than by the contract's routes.
+    pub counted: Option<Counted>,
 }
 
 impl Verification {
     /// Whether the code can still succeed.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        now < self.expires
+        now < self.expires && !self.is_spent()
+    }
+
+    /// What its code has more than the derived one.
+    pub fn offset(&self) -> u64 {
+        self.counted.map_or(0, |counted| counted.offset)
+    }
+
+    /// Whether nobody may try the code any more, although its time is not over.
+    pub fn is_spent(&self) -> bool {
+        self.counted.is_some_and(|counted| counted.spent)
     }
 
     /// Whether somebody may have our own code. One that no gateway carried is never right: nobody can
@@ -121,15 +146,15 @@ impl NumberState {
     #[must_use]
     pub fn present(self, policy: &Policy, now: Timestamp) -> Self {
         let state = self.at(now);
-        let Self::Open { failures, keep_until, verification: Some(v) } = state else { return state };
+        let Self::Open { failures, keep_until, tally, verification: Some(v) } = state else { return state };
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
         }
-        if failures >= policy.max_attempts {
+        if policy.kind == Lockout::Fixed && policy.is_spent(failures) {
             return Self::Locked { until: v.checking_until.plus(policy.lockout) }.at(now);
         }
         let verification = Some(Verification { checking_until: Timestamp::EPOCH, ..v });
-        Self::Open { failures, keep_until, verification }
+        Self::Open { failures, keep_until, tally, verification }
     }
 
     /// The state at `now`: a record whose time has come is fresh, whether or not a sweep has

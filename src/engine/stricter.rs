@@ -15,18 +15,18 @@ pub fn stricter(before: NumberState, after: NumberState, now: Timestamp) -> Numb
         (locked @ NumberState::Locked { .. }, _) | (_, locked @ NumberState::Locked { .. }) => locked,
         // The message with the number's first code never left: nobody has it. Its record may be on the disk, and
         // ends with this one.
-        (NumberState::Fresh, NumberState::Open { failures, keep_until, .. }) => {
-            NumberState::Open { failures, keep_until, verification: None }
+        (NumberState::Fresh, NumberState::Open { failures, keep_until, tally, .. }) => {
+            NumberState::Open { failures, keep_until, tally, verification: None }
         }
         (NumberState::Fresh, NumberState::Fresh) => NumberState::Fresh,
         // The code may be used up; the count that a success would clear stays.
-        (NumberState::Open { failures, keep_until, verification }, NumberState::Fresh) => {
+        (NumberState::Open { failures, keep_until, tally, verification }, NumberState::Fresh) => {
             let verification = verification.and_then(|v| used_up(v, now));
-            NumberState::Open { failures, keep_until, verification }
+            NumberState::Open { failures, keep_until, tally, verification }
         }
         (
-            NumberState::Open { failures: a, keep_until: kept_a, verification: old },
-            NumberState::Open { failures: b, keep_until: kept_b, verification: new },
+            NumberState::Open { failures: a, keep_until: kept_a, tally: tally_a, verification: old },
+            NumberState::Open { failures: b, keep_until: kept_b, tally: tally_b, verification: new },
         ) => {
             // A new code whose send was not committed never left: the old one stays good.
             let verification = match (old, new) {
@@ -34,7 +34,8 @@ pub fn stricter(before: NumberState, after: NumberState, now: Timestamp) -> Numb
                 (old, Some(_)) => old,
                 (_, None) => None,
             };
-            NumberState::Open { failures: a.max(b), keep_until: kept_a.max(kept_b), verification }
+            let (failures, keep_until) = (a.max(b), kept_a.max(kept_b));
+            NumberState::Open { failures, keep_until, tally: tally_a.stricter(tally_b), verification }
         }
     }
 }
@@ -53,6 +54,10 @@ fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verificati
             old.checking_until
         } else {
             new.checking_until.min(now)
+        },
+        counted: match (old.counted, new.counted) {
+            (Some(old), Some(new)) => Some(old.stricter(new)),
+            (old, new) => new.or(old),
         },
         ..new
     }

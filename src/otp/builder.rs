@@ -8,11 +8,11 @@ use super::senders::Senders;
 use super::texts::Texts;
 use crate::clock::Clock;
 use crate::config::{
-    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, RetrySettings, Settings, TrackerSettings,
-    WorkflowStep,
+    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, RegistrySettings, RetrySettings, Settings,
+    TrackerSettings, WorkflowStep,
 };
 use crate::domain::{Channel, CodeLength, Locale, Region};
-use crate::engine::{Policy, SendOptions};
+use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 use crate::gateway::{
     Gateway, HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
     TwilioVoiceSettings,
@@ -63,6 +63,7 @@ pub struct OtpBuilder {
     pub(super) tracker: TrackerSettings,
     pub(super) policy: Policy,
     pub(super) texts: Texts,
+    pub(super) registry: RegistrySettings,
     pub(super) default_region: Option<Region>,
     pub(super) shards: usize,
     pub(super) bounds: Bounds,
@@ -82,9 +83,12 @@ impl OtpBuilder {
             policy: Policy {
                 max_attempts: 5,
                 lockout: Duration::from_secs(30 * 60),
+                kind: Lockout::Fixed,
+                sends: SendRules::CONTRACT,
                 code: SendOptions { life: Duration::from_secs(5 * 60), length: CodeLength::SIX },
             },
             texts: Texts::default(),
+            registry: RegistrySettings::default(),
             default_region: None,
             shards: crate::config::default_shards(crate::app::process::parallelism()),
             bounds: Bounds::default(),
@@ -107,6 +111,7 @@ impl OtpBuilder {
             tracker: settings.tracker,
             policy: settings.policy,
             texts: Texts::checked(settings.templates, settings.brand),
+            registry: settings.registry,
             default_region: settings.default_region,
             shards: settings.shards,
             bounds: settings.bounds,

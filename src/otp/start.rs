@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::handle::Engine;
 use super::senders::Assembled;
 use super::{Otp, OtpBuilder, StartError, sources};
-use crate::app::{Plan, Reports, Running};
+use crate::app::{Plan, RegistryPlan, Reports, Running, messaging_service};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{self, SettingError, Sources, limits};
 
@@ -58,6 +58,7 @@ impl OtpBuilder {
         limits::delivery(&delivery)?;
         limits::tracker(&tracker)?;
         limits::engine(&bounds, shards)?;
+        let brand = self.texts.brand().to_owned();
         let templates = self.texts.settle(policy.code)?;
         let source = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
         let clock = Arc::new(EngineClock::over(source));
@@ -65,6 +66,12 @@ impl OtpBuilder {
         let Assembled { gateways, settings, channels } = self.senders.assemble(&delivery, &shown)?;
         let reports = Reports::new(&settings, delivery.public_url.as_ref());
         let longest_report = bounds.body_bytes;
+        let registry = RegistryPlan {
+            settings: self.registry,
+            brand,
+            twilio_messaging_service: messaging_service(&settings),
+            serves: false,
+        };
         let running = Running::start(Plan {
             data_dir,
             server_key_file,
@@ -75,6 +82,7 @@ impl OtpBuilder {
             tracker,
             templates,
             policy,
+            registry,
             shards,
             bounds,
             loading: Arc::default(),

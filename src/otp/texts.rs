@@ -47,6 +47,11 @@ impl Texts {
         Self { checked: Some(templates), given: Given::of(brand) }
     }
 
+    /// What they speak in the name of.
+    pub(super) fn brand(&self) -> &str {
+        &self.given.brand
+    }
+
     /// For a change: from then on the builder's own texts hold.
     pub(super) fn set(&mut self) -> &mut Given {
         self.checked = None;

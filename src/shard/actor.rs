@@ -63,6 +63,9 @@ impl Actor for ShardActor {
             Message::Live(key, track, reply) => {
                 let _ = reply.send(core.live_of(&key, track, now));
             }
+            Message::Facts(key, reply) => {
+                let _ = reply.send(core.facts(&key, now));
+            }
             Message::Gathered => core.gathered(now),
             Message::Sweep => {
                 core.sweep(SWEEP_STEP, now);

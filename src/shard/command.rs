@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{CheckAnswer, Refusal, SendAnswer};
+use super::{CheckAnswer, Facts, Limit, Refusal, SendAnswer, Told, Trouble};
 use crate::delivery::Purpose;
 use crate::delivery::tracker::{Due, VerifyStatus};
 use crate::domain::{Channel, Code, Held, PhoneNumber, ServiceId, TrackKey};
-use crate::engine::{CheckPermit, CheckResult, SendOptions, SendPermit};
+use crate::engine::{CheckPermit, CheckResult, Ending, SendOptions, SendPermit, VerificationName};
 use crate::template::MessageStyle;
 
 /// A number in a service: what state is kept for, and what decides which shard owns it.
@@ -66,7 +66,9 @@ impl Command {
     pub const fn is_a_report(&self) -> bool {
         match self.kind {
             CommandKind::Settle(_) | CommandKind::SettleCheck(_) => true,
-            CommandKind::Send(_) | CommandKind::Resume(_) | CommandKind::Check(_) => false,
+            CommandKind::Send(_) | CommandKind::Resume(_) | CommandKind::Check(_) | CommandKind::End(_) => {
+                false
+            }
         }
     }
 }
@@ -79,6 +81,7 @@ impl Command {
             CommandKind::Send(_) => true,
             CommandKind::Resume(_)
             | CommandKind::Check(_)
+            | CommandKind::End(_)
             | CommandKind::Settle(_)
             | CommandKind::SettleCheck(_) => false,
         }
@@ -94,6 +97,8 @@ pub enum CommandKind {
     Resume(ResumeCommand),
     /// Check a code.
     Check(CheckCommand),
+    /// End a verification, or what was counted of a number.
+    End(EndCommand),
     /// Take note of what the gateway did with a send.
     Settle(SettleCommand),
     /// Take note of what the gateway that holds a code said about a submitted one.
@@ -109,10 +114,21 @@ pub struct SendCommand {
     pub channel: Channel,
     /// How the message is worded.
     pub style: MessageStyle,
+    /// What is asked for beside a message, if a verification is to begin by itself.
+    pub begin: Option<BeginWishes>,
     /// Where the answer goes once the gateway has answered too.
-    pub reply: Reply<SendAnswer>,
+    pub reply: Reply<Told<SendAnswer>>,
     /// The decision.
     pub decided: Option<SendDecision>,
+}
+
+/// What is asked for beside a message.
+#[derive(Debug, Clone, Default)]
+pub struct BeginWishes {
+    /// The code, where the caller brings one.
+    pub brought: Option<Code>,
+    /// Whether it is a test number: nobody is sent anything, and nothing is limited.
+    pub is_test: bool,
 }
 
 /// What was decided about a send.
@@ -120,11 +136,15 @@ pub struct SendCommand {
 pub enum SendDecision {
     /// Hand it to delivery.
     Permitted(SendPermit),
+    /// Answer at once: nobody is sent anything.
+    Silent(SendPermit),
     /// Refuse.
     Locked {
         /// Until the number may ask again.
         remaining: Duration,
     },
+    /// Refuse by a rule.
+    Limited(Limit, Option<Facts>),
 }
 
 /// Send the code that is out once more: nobody asked for that now, it was planned.
@@ -163,8 +183,12 @@ pub enum FollowedUp {
 pub struct CheckCommand {
     /// What was submitted; `None` when it cannot be a code.
     pub code: Option<Code>,
+    /// Which verification the caller named.
+    pub named: Option<VerificationName>,
+    /// Whether it is a test number's.
+    pub is_test: bool,
     /// Where the answer goes.
-    pub reply: Reply<CheckAnswer>,
+    pub reply: Reply<Told<CheckAnswer>>,
     /// The decision.
     pub decided: Option<CheckDecision>,
 }
@@ -173,7 +197,7 @@ pub struct CheckCommand {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckDecision {
     /// Answer, and tell the tracker if there was a verification.
-    Answer(CheckAnswer, Option<CheckNote>),
+    Answer(Told<CheckAnswer>, Option<CheckNote>),
     /// Ask the gateway that holds the code.
     Ask(CheckPermit),
 }
@@ -195,9 +219,22 @@ pub struct SettleCheckCommand {
     /// What it said.
     pub result: CheckResult,
     /// The reply of the check.
-    pub reply: Reply<CheckAnswer>,
+    pub reply: Reply<Told<CheckAnswer>>,
     /// The decision.
-    pub decided: Option<(CheckAnswer, CheckNote)>,
+    pub decided: Option<(Told<CheckAnswer>, CheckNote)>,
+}
+
+/// End a verification, or what was counted of a number.
+#[derive(Debug)]
+pub struct EndCommand {
+    /// How.
+    pub ending: Ending,
+    /// Which verification; `None` for whatever is under way.
+    pub named: Option<VerificationName>,
+    /// Where the answer goes.
+    pub reply: Reply<Told<()>>,
+    /// The decision.
+    pub decided: Option<(Told<()>, Option<CheckNote>)>,
 }
 
 /// Take note of what the gateway did with a send.
@@ -207,17 +244,19 @@ pub struct SettleCommand {
     pub permit: SendPermit,
     /// How it ended.
     pub end: SendEnd,
+    /// What a gateway said, if it took no message.
+    pub trouble: Option<Trouble>,
     /// Who is told.
     pub caller: Caller,
     /// The decision.
-    pub decided: Option<Result<SendAnswer, Refusal>>,
+    pub decided: Option<Result<Told<SendAnswer>, Refusal>>,
 }
 
 /// Who waits for the end of a send.
 #[derive(Debug)]
 pub enum Caller {
     /// Somebody who asked for it.
-    Client(Reply<SendAnswer>),
+    Client(Reply<Told<SendAnswer>>),
     /// Whoever sees to it that planned sends are made.
     FollowUp(Reply<FollowedUp>),
 }
@@ -225,7 +264,7 @@ pub enum Caller {
 impl Caller {
     /// Tells them. A planned send has been made, or not, whatever became of the decision about it: it
     /// must not be made again because the store failed.
-    pub fn answer(self, end: &SendEnd, answer: Result<SendAnswer, Refusal>) {
+    pub fn answer(self, end: &SendEnd, answer: Result<Told<SendAnswer>, Refusal>) {
         match self {
             Self::Client(reply) => reply.send(answer),
             Self::FollowUp(reply) => reply.send(Ok(match end {
@@ -297,5 +336,5 @@ pub struct Ask {
     /// What was submitted.
     pub code: Code,
     /// Where the answer goes in the end.
-    pub reply: Reply<CheckAnswer>,
+    pub reply: Reply<Told<CheckAnswer>>,
 }

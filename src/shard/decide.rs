@@ -1,6 +1,7 @@
 //! From a command and a state to a decision: the engine's pure functions, and nothing else.
 
 mod checks;
+mod ends;
 mod sends;
 
 use std::time::Duration;
@@ -8,9 +9,10 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use super::Policies;
 use super::command::{Command, CommandKind};
 use crate::domain::{ServerKey, Timestamp};
-use crate::engine::{NumberState, Policies, Reports, Salt};
+use crate::engine::{NumberState, Reports, Salt};
 
 pub use checks::track_key;
 pub use sends::result_of;
@@ -59,12 +61,16 @@ impl Judge {
         now: Timestamp,
     ) -> Decision {
         let Command { key, kind, .. } = command;
-        let policy = self.policies.of(key.service);
+        let policy = &self.policies.of(key.service);
         match kind {
             CommandKind::Send(send) => {
                 let mut salt = [0; 16];
                 self.rng.fill_bytes(&mut salt);
-                sends::send(send, policy, state, Salt(salt), self.send_budget, now)
+                if send.begin.is_some() {
+                    sends::begin(send, *key, &self.key, policy, state, Salt(salt), self.send_budget, now)
+                } else {
+                    sends::send(send, policy, state, Salt(salt), self.send_budget, now)
+                }
             }
             CommandKind::Resume(resume) => sends::resume(resume, policy, state, self.send_budget, now),
             CommandKind::Settle(settle) => sends::settle(settle, policy, state, earlier, now),
@@ -72,6 +78,7 @@ impl Judge {
                 checks::check(check, *key, &self.key, policy, state, self.check_budget, now)
             }
             CommandKind::SettleCheck(settle) => checks::settle(settle, key.service, policy, state, now),
+            CommandKind::End(ending) => ends::end(ending, key.service, policy, state, now),
         }
     }
 }

@@ -9,15 +9,16 @@ use super::command::{Command, CommandKind, Dispatch, SendEnd, SettleCommand};
 use super::decide::track_key;
 use super::surroundings::Surroundings;
 use crate::delivery::tracker::Parcel;
-use crate::delivery::{Delivered, DeliveryError, Job};
+use crate::delivery::{Delivered, DeliveryError, Job, Trouble};
 use crate::domain::Held;
-use crate::engine::derive_code;
+use crate::engine::code_of;
 
 /// Delivers and settles. Runs in a task of its own: a caller that hangs up must not cancel a send
 /// half way, and the shard waits for no gateway.
 pub async fn run(send: Dispatch, around: Arc<Surroundings>) {
     let Dispatch { key, permit, channel, style, purpose, caller } = send;
-    let code = derive_code(&around.server_key, &permit.salt, key.number, key.service, permit.length);
+    let offset = permit.offset();
+    let code = code_of(&around.server_key, &permit.salt, key.number, key.service, permit.length, offset);
     let about = Parcel {
         key: track_key(key.service, &permit.salt),
         number: key.number,
@@ -26,19 +27,24 @@ pub async fn run(send: Dispatch, around: Arc<Surroundings>) {
         expires: permit.expires,
     };
     let held = permit.held;
-    let job = Job { about, channel, code, held, purpose };
+    let ours_only = offset != 0;
+    let job = Job { about, channel, code, held, ours_only, purpose };
     let still_usable = async || around.router.is_usable(key, permit.salt).await;
     // A send that is never settled would count against its number for ever.
+    let mut trouble = None;
     let end = match AssertUnwindSafe(around.delivery.deliver(job, still_usable)).catch_unwind().await {
         Ok(Delivered::Accepted { message_id, held }) => SendEnd::Accepted { message_id, held },
         Ok(Delivered::Postponed { message_id }) => SendEnd::Postponed { message_id },
-        Ok(Delivered::Failed { error, held }) => end_of(&error, held),
+        Ok(Delivered::Failed { error, held }) => {
+            trouble = Some(Trouble::of(&error));
+            end_of(&error, held)
+        }
         Err(_panic) => {
             tracing::error!(number = %key.number, "delivery panicked; the message may have been sent or not");
             SendEnd::Failed { may_have_been_sent: true, held: None }
         }
     };
-    let settle = SettleCommand { permit, end, caller, decided: None };
+    let settle = SettleCommand { permit, end, trouble, caller, decided: None };
     around.router.send(Command::new(key, CommandKind::Settle(settle)));
 }
 

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use super::Facts;
 use super::command::{Command, NumberKey};
 use crate::engine::{Salt, Verification};
 use crate::store::{Outcome, StoreError};
@@ -17,6 +18,8 @@ pub enum Message {
     IsUsable(NumberKey, Salt, oneshot::Sender<bool>),
     /// What is the code made from that is out for the verification with this track?
     Live(NumberKey, u64, oneshot::Sender<Option<Verification>>),
+    /// What is known of the verification that is under way?
+    Facts(NumberKey, oneshot::Sender<Option<Facts>>),
     /// The moment in which a batch waits for company is over.
     Gathered,
     /// Time for a step of the sweep.

@@ -14,6 +14,7 @@ mod dispatch;
 mod fill;
 mod follow_up;
 mod message;
+mod policies;
 pub mod record;
 pub mod room;
 mod router;
@@ -23,10 +24,15 @@ pub mod table;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod told;
 mod verifier;
 
+pub use crate::delivery::Trouble;
 pub use crate::engine::SendOptions;
+pub use policies::Policies;
 pub use terms::keep_within;
+pub use told::{Facts, Limit, Told};
 pub use verifier::{
-    CheckAnswer, CheckRequest, Parts, Refusal, SendAnswer, SendRequest, StartError, Verifier,
+    BeginRequest, CheckAnswer, CheckRequest, EndRequest, NamedCheck, Parts, Refusal, SendAnswer, SendRequest,
+    StartError, Verifier,
 };

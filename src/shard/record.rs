@@ -4,21 +4,25 @@
 //! without changing what is on disk. A new layout gets a new version; old ones stay readable.
 
 mod v1;
+mod v2;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId, Timestamp};
-use crate::engine::{NumberState, Salt, Verification};
+use crate::engine::{Counted, NumberState, Salt, Tally, Verification};
 use crate::store::record as envelope;
 use crate::store::{Key, Kind, RecordError, Subject};
 
+/// The most bytes that a state takes.
+const LARGEST: usize = 114;
+
 /// The layout written today.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 #[derive(Serialize, Deserialize)]
 enum State {
-    Open { failures: u8, keep_until: u64, verification: Option<Kept> },
+    Open { failures: u8, keep_until: u64, verification: Option<Kept>, tally: Option<KeptTally> },
     Locked { until: u64 },
 }
 
@@ -34,6 +38,27 @@ struct Kept {
     postponed: bool,
     held: Option<KeptHeld>,
     checking_until: u64,
+    counted: Option<KeptCounted>,
+}
+
+/// What is counted of a verification by itself.
+#[derive(Serialize, Deserialize)]
+struct KeptCounted {
+    begun: u64,
+    last_send: u64,
+    channel: u8,
+    sends: u8,
+    wrong: u8,
+    unnamed: u8,
+    spent: bool,
+    offset: u64,
+}
+
+/// What is counted of a number whose lockout grows.
+#[derive(Serialize, Deserialize)]
+struct KeptTally {
+    named: u8,
+    slow_until: u64,
 }
 
 /// Both by the numbers that they have in records.
@@ -67,12 +92,16 @@ pub fn encode(state: &NumberState) -> Option<Bytes> {
     let state = match *state {
         NumberState::Fresh => return None,
         NumberState::Locked { until } => State::Locked { until: until.as_millis() },
-        NumberState::Open { failures, keep_until, verification } => {
-            State::Open { failures, keep_until: keep_until.as_millis(), verification: verification.map(keep) }
-        }
+        NumberState::Open { failures, keep_until, tally, verification } => State::Open {
+            failures,
+            keep_until: keep_until.as_millis(),
+            verification: verification.map(keep),
+            tally: (tally != Tally::NONE)
+                .then_some(KeptTally { named: tally.named, slow_until: tally.slow_until.as_millis() }),
+        },
     };
-    let mut buffer = [0; 80];
-    #[expect(clippy::expect_used, reason = "the largest state takes 66 bytes; a test encodes it")]
+    let mut buffer = [0; LARGEST];
+    #[expect(clippy::expect_used, reason = "no state takes more; a test encodes the largest")]
     let body = postcard::to_slice(&state, &mut buffer).expect("a state fits the buffer");
     Some(envelope::seal(VERSION, body))
 }
@@ -88,6 +117,16 @@ fn keep(v: Verification) -> Kept {
         postponed: v.postponed,
         held: v.held.map(|held| KeptHeld { by: held.by.number(), channel: held.channel.number() }),
         checking_until: v.checking_until.as_millis(),
+        counted: v.counted.map(|counted| KeptCounted {
+            begun: counted.begun.as_millis(),
+            last_send: counted.last_send.as_millis(),
+            channel: counted.channel.number(),
+            sends: counted.sends,
+            wrong: counted.wrong,
+            unnamed: counted.unnamed,
+            spent: counted.spent,
+            offset: counted.offset,
+        }),
     }
 }
 
@@ -97,14 +136,19 @@ pub fn decode(record: &[u8]) -> Result<NumberState, StateRecordError> {
     let contents = |e: postcard::Error| StateRecordError::Contents(e.to_string());
     let state = match version {
         VERSION => postcard::from_bytes(body).map_err(contents)?,
+        v2::VERSION => postcard::from_bytes::<v2::State>(body).map_err(contents)?.upgrade(),
         v1::VERSION => postcard::from_bytes::<v1::State>(body).map_err(contents)?.upgrade(),
         newer => return Err(StateRecordError::Version(newer)),
     };
     Ok(match state {
         State::Locked { until } => NumberState::Locked { until: Timestamp::from_millis(until) },
-        State::Open { failures, keep_until, verification } => NumberState::Open {
+        State::Open { failures, keep_until, verification, tally } => NumberState::Open {
             failures,
             keep_until: Timestamp::from_millis(keep_until),
+            tally: tally.map_or(Tally::NONE, |tally| Tally {
+                named: tally.named,
+                slow_until: Timestamp::from_millis(tally.slow_until),
+            }),
             verification: verification.map(Kept::read).transpose()?,
         },
     })
@@ -122,6 +166,22 @@ impl Kept {
             postponed: self.postponed,
             held: self.held.map(KeptHeld::read).transpose()?,
             checking_until: Timestamp::from_millis(self.checking_until),
+            counted: self.counted.map(KeptCounted::read).transpose()?,
+        })
+    }
+}
+
+impl KeptCounted {
+    fn read(self) -> Result<Counted, StateRecordError> {
+        Ok(Counted {
+            begun: Timestamp::from_millis(self.begun),
+            last_send: Timestamp::from_millis(self.last_send),
+            channel: Channel::from_number(self.channel).ok_or_else(|| nonsense("unknown channel"))?,
+            sends: self.sends,
+            wrong: self.wrong,
+            unnamed: self.unnamed,
+            spent: self.spent,
+            offset: self.offset,
         })
     }
 }

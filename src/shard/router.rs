@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, ActorStatus};
 use tokio::sync::oneshot;
 
+use super::Facts;
 use super::command::{Command, NumberKey};
 use super::message::Message;
 use crate::engine::{Salt, Verification};
@@ -68,6 +69,14 @@ impl Router {
     /// that there is none.
     pub async fn live(&self, key: NumberKey, track: u64) -> Option<Verification> {
         self.ask(&key, |reply| Message::Live(key, track, reply)).await.flatten()
+    }
+
+    /// The verification that is under way.
+    ///
+    /// # Errors
+    /// `Err(())` when the shard cannot say.
+    pub async fn facts(&self, key: NumberKey) -> Result<Option<Facts>, ()> {
+        self.ask(&key, |reply| Message::Facts(key, reply)).await.ok_or(())
     }
 
     async fn ask<T>(

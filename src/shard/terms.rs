@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::Policies;
 use super::StartError;
 use super::fill::LoadError;
 use super::record;
 use crate::domain::Timestamp;
-use crate::engine::{NumberState, Policies};
+use crate::engine::NumberState;
 use crate::store::{Key, Kind, Outcome, Revision, Store, Write};
 
 /// Records that are written at once.
@@ -61,7 +62,7 @@ async fn outlasting(
         let mut into = into.lock().unwrap_or_else(PoisonError::into_inner);
         match record::decode(bytes) {
             Ok(state) => {
-                let kept = state.within_terms(rules.of(key.service), now);
+                let kept = state.within_terms(&rules.of(key.service), now);
                 if kept != state && into.outlasting.len() < AT_ONCE {
                     into.outlasting.push((key, revision, kept));
                 }

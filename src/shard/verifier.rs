@@ -7,18 +7,21 @@ use ractor::{Actor, ActorRef, SpawnErr};
 use rand::rngs::StdRng;
 use tokio::sync::{Semaphore, TryAcquireError, watch};
 
-use super::command::{Answer, CheckCommand, Command, CommandKind, NumberKey, Reply, SendCommand};
+use super::command::{
+    Answer, BeginWishes, CheckCommand, Command, CommandKind, EndCommand, NumberKey, Reply, SendCommand,
+};
 use super::decide::Judge;
 use super::follow_up::{self, FollowUps};
 use super::room::{Occupancy, Room};
 use super::router::Router;
 use super::supervisor::{self, Supervisor};
 use super::surroundings::Surroundings;
+use super::{Facts, Limit, Policies, Told};
 use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId};
-use crate::engine::{Policies, SendOptions, Verification, derive_code};
+use crate::engine::{Ending, SendOptions, Verification, VerificationName, code_of};
 use crate::store::Store;
 use crate::template::MessageStyle;
 
@@ -35,6 +38,41 @@ pub struct SendRequest {
     pub channel: Option<Channel>,
     /// How the message is worded.
     pub style: MessageStyle,
+}
+
+/// Ask for a verification to begin by itself, or for a further message of it.
+#[derive(Debug, Clone)]
+pub struct BeginRequest {
+    /// As in a send; the channel is how it is delivered and shown.
+    pub send: SendRequest,
+    /// The code, where the caller brings one.
+    pub brought: Option<Code>,
+    /// Whether it is a test number: nobody is sent anything, and nothing is limited.
+    pub is_test: bool,
+}
+
+/// Ask whether a code is right, of a verification that may be named.
+#[derive(Debug)]
+pub struct NamedCheck {
+    /// As in a check.
+    pub check: CheckRequest,
+    /// Which verification; `None` for whatever is under way.
+    pub named: Option<VerificationName>,
+    /// Whether it is a test number.
+    pub is_test: bool,
+}
+
+/// End a verification, or what was counted of a number.
+#[derive(Debug, Clone, Copy)]
+pub struct EndRequest {
+    /// The namespace.
+    pub service: ServiceId,
+    /// Whose.
+    pub number: PhoneNumber,
+    /// How.
+    pub ending: Ending,
+    /// Which verification; `None` for whatever is under way.
+    pub named: Option<VerificationName>,
 }
 
 /// Ask whether a code is right.
@@ -212,26 +250,63 @@ impl Verifier {
     /// Sends a code and waits until the provider has accepted it. The command is carried out even
     /// if the caller goes away.
     pub async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
+        known(self.hand_over(request, None).await)
+    }
+
+    /// Begins a verification, or sends its code again, by the rules of its service. Otherwise as [`Verifier::send`].
+    pub async fn begin(&self, request: BeginRequest) -> Result<Told<SendAnswer>, Refusal> {
+        let BeginRequest { send, brought, is_test } = request;
+        self.hand_over(send, Some(BeginWishes { brought, is_test })).await
+    }
+
+    async fn hand_over(
+        &self,
+        request: SendRequest,
+        begin: Option<BeginWishes>,
+    ) -> Result<Told<SendAnswer>, Refusal> {
         let SendRequest { service, number, options, channel, style } = request;
-        let channel = channel.unwrap_or_else(|| self.around.delivery.first_channel());
+        let channel = channel.unwrap_or_else(|| self.around.delivery.first_channel_of(service));
         // Refused here it costs no commit. Two threads that look at the same moment may both go on.
         if self.places.available_permits() <= self.kept_for_checks && !self.places.is_closed() {
             return Err(Refusal::Overloaded);
         }
-        if self.around.delivery.is_crowded(number, channel) {
+        let is_silent = begin.as_ref().is_some_and(|begin| begin.is_test);
+        if !is_silent && self.around.delivery.is_crowded(service, number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
         let (reply, answer) = self.reply()?;
-        let send = SendCommand { options, channel, style, reply, decided: None };
+        let send = SendCommand { options, channel, style, begin, reply, decided: None };
         self.around.router.send(Command::new(NumberKey { service, number }, CommandKind::Send(send)));
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
     /// Checks a submitted code. The command is carried out even if the caller goes away.
-    pub async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
+    pub async fn check(&self, check: CheckRequest) -> Result<CheckAnswer, Refusal> {
+        known(self.check_named(NamedCheck { check, named: None, is_test: false }).await)
+    }
+
+    /// Ends a verification, or clears what was counted of a number.
+    pub async fn end(&self, request: EndRequest) -> Result<Told<()>, Refusal> {
         let (reply, answer) = self.reply()?;
-        let CheckRequest { service, number, code } = request;
-        let check = CheckCommand { code, reply, decided: None };
+        let EndRequest { service, number, ending, named } = request;
+        let end = EndCommand { ending, named, reply, decided: None };
+        self.around.router.send(Command::new(NumberKey { service, number }, CommandKind::End(end)));
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// What is known of the verification that is under way for a number.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the number's shard cannot say.
+    pub async fn facts(&self, service: ServiceId, number: PhoneNumber) -> Result<Option<Facts>, Refusal> {
+        self.around.router.facts(NumberKey { service, number }).await.map_err(|()| Refusal::Stopping)
+    }
+
+    /// Checks a submitted code of a verification that may be named, by the rules of its service.
+    pub async fn check_named(&self, request: NamedCheck) -> Result<Told<CheckAnswer>, Refusal> {
+        let (reply, answer) = self.reply()?;
+        let NamedCheck { check: CheckRequest { service, number, code }, named, is_test } = request;
+        let check = CheckCommand { code, named, is_test, reply, decided: None };
         self.around.router.send(Command::new(NumberKey { service, number }, CommandKind::Check(check)));
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
@@ -246,8 +321,10 @@ impl Verifier {
         track: u64,
     ) -> Option<(Code, Duration)> {
         let key = NumberKey { service, number };
-        let Verification { salt, length, expires, .. } = self.around.router.live(key, track).await?;
-        let code = derive_code(&self.around.server_key, &salt, number, service, length);
+        let verification = self.around.router.live(key, track).await?;
+        let Verification { salt, length, expires, .. } = verification;
+        let key = &self.around.server_key;
+        let code = code_of(key, &salt, number, service, length, verification.offset());
         Some((code, expires.since(self.around.clock.now())))
     }
 
@@ -283,6 +360,12 @@ impl Verifier {
         drop(all);
         self.supervisor.stop(None);
     }
+}
+
+/// The answer as the contract's routes know it. They are for the default service, whose rules refuse nothing that they
+/// have no word for; should a rule stand against it all the same, the number is said to be busy.
+fn known<A>(told: Result<Told<A>, Refusal>) -> Result<A, Refusal> {
+    told?.answer.map_err(|_: Limit| Refusal::NumberBusy)
 }
 
 /// Why the shards did not start.

@@ -5,9 +5,11 @@
 //! front end can be tried without the rest.
 
 mod request;
+mod serve;
 mod view;
 
 pub use request::{AttemptQuery, Begin, CheckCode, Ending, Target};
+pub use serve::{RegistryRules, Verifying, VerifyingParts};
 pub use view::{Attempt, AttemptPage, Refused, SendAttempt, Status, Summary, Verification};
 
 use futures_util::future::BoxFuture;

@@ -219,7 +219,7 @@ fn memory_of(state: &NumberState) -> Memory {
     match state {
         NumberState::Fresh => Memory::Nothing,
         NumberState::Locked { until } => Memory::Locked { until: until.as_millis() },
-        NumberState::Open { failures, keep_until, verification } => Memory::Open {
+        NumberState::Open { failures, keep_until, tally: _, verification } => Memory::Open {
             wrong: *failures,
             keep: keep_until.as_millis(),
             asking: verification.map_or(0, |v| v.checking_until.as_millis()),

@@ -39,7 +39,7 @@ impl World {
             format!("[node {node}] number {number}: the send of command {command} ends: {end:?}")
         });
         self.reported(command, Stage::Sent { salt, end: sort });
-        let settle = SettleCommand { permit, end, caller, decided: None };
+        let settle = SettleCommand { permit, end, trouble: None, caller, decided: None };
         self.submits_report(node, key, CommandKind::Settle(settle))
     }
 

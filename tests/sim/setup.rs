@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
-use onceward::engine::{Policies, Policy, SendOptions};
+use onceward::engine::{Lockout, Policy, SendOptions, SendRules};
+use onceward::shard::Policies;
 use onceward::shard::command::NumberKey;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -91,7 +92,7 @@ impl Setup {
     }
 
     pub fn policies(&self) -> Policies {
-        Policies::new(self.policies[0].clone()).with(ServiceId::new(1), self.policies[1].clone())
+        Policies::new(self.policies[0]).with(ServiceId::new(1), self.policies[1])
     }
 
     pub fn terms(&self) -> Terms {
@@ -121,6 +122,8 @@ fn policy(rng: &mut StdRng) -> Policy {
     Policy {
         max_attempts: rng.random_range(1..=6),
         lockout: Duration::from_secs([20, 60, 1800][rng.random_range(0..3)]),
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
         code: SendOptions {
             life: Duration::from_secs([5, 30, 600][rng.random_range(0..3)]),
             length: length(rng),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onceward::shard::command::{Answer as Awaited, Dispatch, FollowedUp};
-use onceward::shard::{CheckAnswer, SendAnswer};
+use onceward::shard::{CheckAnswer, SendAnswer, Told};
 use onceward::store::Write;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -62,8 +62,8 @@ pub struct Open {
 }
 
 pub enum AnswerEnd {
-    Send(Awaited<SendAnswer>),
-    Check(Awaited<CheckAnswer>),
+    Send(Awaited<Told<SendAnswer>>),
+    Check(Awaited<Told<CheckAnswer>>),
     Resume(Awaited<FollowedUp>),
 }
 

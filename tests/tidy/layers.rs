@@ -15,12 +15,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["domain", "engine", "gateway", "template"]),
     ("telemetry", &["config"]),
     ("registry", &["domain", "engine", "clock", "store", "template", "config"]),
+    ("limit", &["domain", "clock", "store"]),
     ("webhook", &["domain", "clock", "store", "gateway", "registry"]),
     ("delivery", &["domain", "engine", "clock", "store", "gateway", "template", "config"]),
     ("shard", &["domain", "engine", "clock", "store", "template", "config", "delivery"]),
     (
         "verify",
-        &["domain", "engine", "clock", "store", "template", "config", "registry", "delivery", "shard"],
+        &[
+            "domain", "engine", "clock", "store", "template", "config", "registry", "webhook", "limit",
+            "delivery", "shard",
+        ],
     ),
     ("backup", &["domain", "engine", "store", "template", "delivery", "shard"]),
     ("control", &["domain", "store", "config", "registry", "delivery"]),

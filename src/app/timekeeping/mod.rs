@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, EngineClock, LATEST};
 use crate::domain::Timestamp;
-use crate::engine::Policies;
+use crate::shard::Policies;
 use crate::shard::{self, StartError};
 use crate::store::Store;
 use file::{ClockFile, Found, Mark};

@@ -11,7 +11,7 @@ use proptest::sample::select;
 use super::*;
 use crate::delivery::tracker::{FollowUp, Plan, Reason, Row, SendStatus, VerifyStatus, receipt_from_name};
 use crate::domain::{Channel, CodeLength, GatewayName, Held, Locale};
-use crate::engine::Salt;
+use crate::engine::{Counted, Salt, Tally};
 use crate::template::{AppHash, MessageStyle, Wording};
 
 /// Records in the order of their keys.
@@ -35,7 +35,10 @@ pub(super) fn items() -> impl Strategy<Value = Vec<Item>> {
 pub(super) fn some() -> Vec<Item> {
     let until = Timestamp::from_millis(1_700_000_000_000);
     let states = BTreeMap::from([
-        (14_155_552_671, NumberState::Open { failures: 3, keep_until: until, verification: None }),
+        (
+            14_155_552_671,
+            NumberState::Open { failures: 3, keep_until: until, tally: Tally::NONE, verification: None },
+        ),
         (14_155_552_672, NumberState::Locked { until }),
     ]);
     let item = |(digits, state)| {
@@ -64,17 +67,53 @@ fn salt() -> impl Strategy<Value = Salt> {
 }
 
 fn state() -> impl Strategy<Value = NumberState> {
-    let open = (any::<u8>(), moment(), option::of(verification())).prop_map(
-        |(failures, keep_until, verification)| NumberState::Open { failures, keep_until, verification },
+    let open = (any::<u8>(), moment(), tally(), option::of(verification())).prop_map(
+        |(failures, keep_until, tally, verification)| NumberState::Open {
+            failures,
+            keep_until,
+            tally,
+            verification,
+        },
     );
     prop_oneof![3 => open, 1 => moment().prop_map(|until| NumberState::Locked { until })]
+}
+
+fn tally() -> impl Strategy<Value = Tally> {
+    let some = (any::<u8>(), moment()).prop_map(|(named, slow_until)| Tally { named, slow_until });
+    prop_oneof![Just(Tally::NONE), some]
+}
+
+fn counted() -> impl Strategy<Value = Counted> {
+    let counts = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>(), any::<u64>());
+    (moment(), moment(), channel(), counts).prop_map(
+        |(begun, last_send, channel, (sends, wrong, unnamed, spent, offset))| Counted {
+            begun,
+            last_send,
+            channel,
+            sends,
+            wrong,
+            unnamed,
+            spent,
+            offset,
+        },
+    )
 }
 
 fn verification() -> impl Strategy<Value = Verification> {
     let length = (CodeLength::MIN..=CodeLength::MAX).prop_map(|n| CodeLength::new(n).expect("a length"));
     let held = option::of((gateway(), channel()).prop_map(|(by, channel)| Held { by, channel }));
-    (salt(), length, moment(), any::<u8>(), moment(), any::<(bool, bool)>(), held, moment()).prop_map(
-        |(salt, length, expires, sending, sending_until, (sent, postponed), held, checking_until)| {
+    let marks = (held, option::of(counted()));
+    (salt(), length, moment(), any::<u8>(), moment(), any::<(bool, bool)>(), marks, moment()).prop_map(
+        |(
+            salt,
+            length,
+            expires,
+            sending,
+            sending_until,
+            (sent, postponed),
+            (held, counted),
+            checking_until,
+        )| {
             Verification {
                 salt,
                 length,
@@ -85,6 +124,7 @@ fn verification() -> impl Strategy<Value = Verification> {
                 postponed,
                 held,
                 checking_until,
+                counted,
             }
         },
     )

@@ -8,11 +8,11 @@ use schemars::{Schema, json_schema};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::super::members::{Members, Noted};
 use super::super::object::object_of;
 use super::super::report::Report;
 use super::super::urls::BaseUrl;
 use super::super::value::{Setting, quoted, shown_json};
-use super::http_object::{Members, Noted};
 use super::http_secrets::{plain_secret, secret_in_url};
 use crate::domain::Channel;
 use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};

@@ -6,7 +6,6 @@
 mod assemble;
 mod credentials;
 mod http;
-mod http_object;
 mod http_secrets;
 mod kinds;
 mod mada;

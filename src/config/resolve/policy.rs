@@ -8,7 +8,7 @@ use super::super::report::Report;
 use super::super::settings::Bounds;
 use super::TUTORIAL_CODE;
 use crate::domain::CodeLength;
-use crate::engine::{Policy, SendOptions};
+use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 
 /// The rules of the default service. `None` only after an error.
 pub fn policy(keys: &mut Keys, r: &mut Reader<'_>) -> Option<Policy> {
@@ -16,6 +16,8 @@ pub fn policy(keys: &mut Keys, r: &mut Reader<'_>) -> Option<Policy> {
         max_attempts: u8::try_from(r.value("otp-max-attempts", take(&mut keys.otp_max_attempts)).get())
             .ok()?,
         lockout: r.value("otp-lock-timeout", take(&mut keys.otp_lock_timeout)).get(),
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
         code: SendOptions {
             life: r.value("otp-timeout", take(&mut keys.otp_timeout)).get(),
             length: CodeLength::new(

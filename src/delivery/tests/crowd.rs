@@ -121,5 +121,5 @@ async fn where_there_may_be_another_way_nobody_is_called_crowded() {
 }
 
 fn crowded(world: &World) -> bool {
-    world.delivery.is_crowded(number(), Channel::Sms)
+    world.delivery.is_crowded(crate::domain::ServiceId::DEFAULT, number(), Channel::Sms)
 }

@@ -184,7 +184,14 @@ impl World {
             expires: TokioClock::EPOCH.plus(self.life),
         };
         let code = Code::parse("012345").expect("a code");
-        Job { about, channel: self.delivery.first_channel(), code, held: None, purpose: Purpose::Request }
+        Job {
+            about,
+            channel: self.delivery.first_channel(),
+            code,
+            held: None,
+            ours_only: false,
+            purpose: Purpose::Request,
+        }
     }
 
     pub async fn run(&self, job: Job) -> Delivered {

@@ -51,6 +51,11 @@ impl Flusher {
         self.unwritten.iter().map(|(key, (track, _))| (*key, track.clone())).collect()
     }
 
+    /// The one of this verification.
+    pub(super) fn unwritten_of(&self, key: &TrackKey) -> Option<&Track> {
+        self.unwritten.get(key).map(|(track, _)| track)
+    }
+
     /// Removes these when there is time.
     pub(super) fn remove(&mut self, keys: Vec<TrackKey>) {
         let room = REMOVALS_AT_MOST.saturating_sub(self.removals.len());

@@ -92,7 +92,7 @@ impl Tracker {
 }
 
 impl Inner {
-    fn remembers(&self, key: &TrackKey) -> bool {
+    pub(super) fn remembers(&self, key: &TrackKey) -> bool {
         self.state().index.get(key).is_some()
     }
 }
@@ -152,7 +152,7 @@ impl Found {
     }
 }
 
-fn listed(attempt: AttemptId, track: &Track, row: &Row) -> TrackRow {
+pub(super) fn listed(attempt: AttemptId, track: &Track, row: &Row) -> TrackRow {
     TrackRow {
         attempt,
         channel: row.channel,

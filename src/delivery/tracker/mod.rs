@@ -8,6 +8,7 @@
 mod flush;
 mod index;
 mod list;
+mod look;
 mod note;
 mod open;
 mod pending;
@@ -35,6 +36,7 @@ use plans::Plans;
 use state::State;
 
 pub use list::{Listing, TrackQuery, TrackRow};
+pub use look::{Look, Seen, seen};
 pub use note::{Dropped, Due, FollowUp, Hop, Parcel, Reason, SendNote, SendStatus, VerifyStatus};
 pub use open::TrackerError;
 pub use record::{TrackRecordError, decode, encode, key_of, rewritten, track_of};

@@ -72,7 +72,7 @@ pub struct Plan {
 }
 
 /// Something that happened to a verification, not yet written down.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Change {
     Send(Box<Send>),
     Check {
@@ -88,7 +88,7 @@ pub(super) enum Change {
 }
 
 /// A delivery, without what is known otherwise.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Send {
     pub(super) number: PhoneNumber,
     pub(super) at: Timestamp,

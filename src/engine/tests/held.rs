@@ -344,5 +344,6 @@ fn after_a_failed_commit_of_an_approval_of_the_last_attempt_the_number_is_locked
 
 #[test]
 fn the_state_of_a_number_stays_small() {
-    assert!(size_of::<NumberState>() <= 64, "{}", size_of::<NumberState>());
+    // What lies in memory for each number is packed further: src/shard/table/packed.rs.
+    assert!(size_of::<NumberState>() <= 112, "{}", size_of::<NumberState>());
 }

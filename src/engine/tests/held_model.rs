@@ -184,6 +184,9 @@ impl From<CheckOutcome> for Expected {
             CheckOutcome::Locked { .. } => Self::Locked,
             CheckOutcome::Ask(_) => Self::Ask,
             CheckOutcome::Busy { .. } => Self::Busy,
+            other @ (CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => {
+                panic!("{other:?} where the lockout is fixed and nothing is named")
+            }
         }
     }
 }

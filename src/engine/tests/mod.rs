@@ -1,5 +1,6 @@
 //! The engine's rules, each as a sentence, and the whole against an independent model.
 
+mod growing;
 mod held;
 mod held_any_order;
 mod held_model;

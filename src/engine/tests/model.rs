@@ -232,7 +232,10 @@ impl Seen {
                 self.wrong_in_a_row = 0;
             }
             CheckOutcome::Locked { .. } => {}
-            outcome @ (CheckOutcome::Ask(_) | CheckOutcome::Busy { .. }) => {
+            outcome @ (CheckOutcome::Ask(_)
+            | CheckOutcome::Busy { .. }
+            | CheckOutcome::NoChecksLeft { .. }
+            | CheckOutcome::NotFound) => {
                 return Err(TestCaseError::fail(format!("{outcome:?} of a code that nobody holds")));
             }
         }

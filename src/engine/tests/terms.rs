@@ -24,7 +24,12 @@ fn however_far_ahead_its_times_are_nothing_outlasts_a_term_from_now() {
         let locked = NumberState::Locked { until: far }.within_terms(&world.policy, world.now);
         assert_eq!(locked, NumberState::Locked { until: world.now.plus(mins(30)) });
         let v = Verification { expires: far, sending_until: far, checking_until: far, ..v };
-        let open = NumberState::Open { failures, keep_until: far, verification: Some(v) };
+        let open = NumberState::Open {
+            failures,
+            keep_until: far,
+            tally: crate::engine::Tally::NONE,
+            verification: Some(v),
+        };
         let open = open.within_terms(&world.policy, world.now);
         assert_eq!(open.ends(), Some(world.now.plus(secs(30) + mins(30))));
         let v = open.verification().expect("the code is still there");
@@ -40,7 +45,12 @@ fn when_the_last_attempt_was_being_asked_about_it_still_locks() {
     let NumberState::Open { verification: Some(v), .. } = world.state else { panic!("open") };
     let far = world.now.plus(mins(600));
     let v = Verification { expires: far, checking_until: far, ..v };
-    let asked = NumberState::Open { failures: 5, keep_until: far.plus(mins(30)), verification: Some(v) };
+    let asked = NumberState::Open {
+        failures: 5,
+        keep_until: far.plus(mins(30)),
+        tally: crate::engine::Tally::NONE,
+        verification: Some(v),
+    };
     let present = asked.within_terms(&world.policy, world.now).present(&world.policy, world.now);
     assert_eq!(present, NumberState::Locked { until: world.now.plus(mins(30)) });
 }

@@ -6,9 +6,9 @@ use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
-    CheckOutcome, CheckPermit, CheckResult, CheckSettled, GatewayResult, NumberState, Policy, Reports,
-    ResumeOutcome, Salt, SendOptions, SendOutcome, SendPermit, SettleOutcome, Submitted, check, derive_code,
-    resume, send, settle, settle_check,
+    CheckOutcome, CheckPermit, CheckResult, CheckSettled, GatewayResult, Lockout, NumberState, Policy,
+    Reports, ResumeOutcome, Salt, SendOptions, SendOutcome, SendPermit, SendRules, SettleOutcome, Submitted,
+    check, derive_code, resume, send, settle, settle_check,
 };
 
 /// How long a gateway may take in these tests.
@@ -47,6 +47,8 @@ impl World {
             policy: Policy {
                 max_attempts: 5,
                 lockout: mins(30),
+                kind: Lockout::Fixed,
+                sends: SendRules::CONTRACT,
                 code: SendOptions { life: secs(30), length: CodeLength::SIX },
             },
             now: Timestamp::from_millis(1_700_000_000_000),
@@ -164,7 +166,8 @@ impl World {
     }
 
     fn submits(&mut self, code: Option<&Code>) -> CheckOutcome {
-        let submitted = Submitted { code, number: self.number, service: ServiceId::DEFAULT, key: &self.key };
+        let submitted =
+            Submitted { code, number: self.number, service: ServiceId::DEFAULT, key: &self.key, named: None };
         let (next, outcome) = check(self.state, &self.policy, submitted, CHECK_BUDGET, self.now);
         self.state = next;
         outcome

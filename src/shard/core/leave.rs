@@ -9,7 +9,7 @@ use crate::shard::command::{
     Ask, Caller, CheckCommand, CheckDecision, Command, CommandKind, Dispatch, FollowedUp, NumberKey,
     ResumeCommand, ResumeDecision, SendCommand, SendDecision, SendEnd, SettleCheckCommand, SettleCommand,
 };
-use crate::shard::{Refusal, SendAnswer};
+use crate::shard::{Facts, Refusal, SendAnswer, Told};
 
 impl Core {
     /// Lets a decision leave.
@@ -23,6 +23,16 @@ impl Core {
                 self.loads.unqueue(key, true);
                 let answer = settle.decided.unwrap_or(Err(Refusal::StoreUnavailable));
                 settle.caller.answer(&settle.end, answer);
+            }
+            CommandKind::End(ending) => {
+                self.loads.unqueue(key, true);
+                ending.reply.send(match ending.decided {
+                    Some((told, note)) => {
+                        self.notes.extend(note);
+                        Ok(told)
+                    }
+                    None => Err(Refusal::StoreUnavailable),
+                });
             }
             CommandKind::SettleCheck(settle) => {
                 self.loads.unqueue(key, true);
@@ -38,7 +48,7 @@ impl Core {
     }
 
     fn finish_send(&mut self, key: NumberKey, send: SendCommand, now: Timestamp) {
-        let SendCommand { channel, style, reply, decided, options: _ } = send;
+        let SendCommand { channel, style, reply, decided, options: _, begin: _ } = send;
         match decided {
             Some(SendDecision::Permitted(permit)) => {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(reply));
@@ -46,7 +56,21 @@ impl Core {
             }
             Some(SendDecision::Locked { remaining }) => {
                 self.loads.unqueue(key, true);
-                reply.send(Ok(SendAnswer::Locked { remaining }));
+                reply.send(Ok(SendAnswer::Locked { remaining }.into()));
+            }
+            Some(SendDecision::Limited(limit, facts)) => {
+                self.loads.unqueue(key, true);
+                reply.send(Ok(Told::limit(limit).about(facts)));
+            }
+            Some(SendDecision::Silent(permit)) => {
+                self.loads.unqueue(key, true);
+                let policy = self.judge.policies.of(key.service);
+                let answer = SendAnswer::Sent {
+                    attempts_left: policy.max_attempts,
+                    message_id: format!("test-{:016x}", permit.salt.track()),
+                    postponed: false,
+                };
+                reply.send(Ok(Told::from(answer).about(Some(Facts::of_permit(&permit, &policy)))));
             }
             None => self.loads.unqueue(key, true),
         }
@@ -79,13 +103,14 @@ impl Core {
             self.dispatches.push(send);
         } else {
             let Dispatch { permit, caller, .. } = send;
-            let settle = SettleCommand { permit, end: SendEnd::NoLongerUsable, caller, decided: None };
+            let settle =
+                SettleCommand { permit, end: SendEnd::NoLongerUsable, trouble: None, caller, decided: None };
             self.waiting.push(Command::new(key, CommandKind::Settle(settle)));
         }
     }
 
     fn finish_check(&mut self, key: NumberKey, check: CheckCommand, now: Timestamp) {
-        let CheckCommand { code, reply, decided } = check;
+        let CheckCommand { code, reply, decided, named: _, is_test: _ } = check;
         match (decided, code) {
             (Some(CheckDecision::Answer(answer, note)), _) => {
                 self.loads.unqueue(key, true);
@@ -128,6 +153,7 @@ pub fn refuse(kind: CommandKind, refusal: Refusal) {
         CommandKind::Send(send) => send.reply.send(Err(refusal)),
         CommandKind::Resume(resume) => resume.reply.send(Err(refusal)),
         CommandKind::Check(check) => check.reply.send(Err(refusal)),
+        CommandKind::End(ending) => ending.reply.send(Err(refusal)),
         CommandKind::Settle(settle) => settle.caller.answer(&settle.end, Err(refusal)),
         CommandKind::SettleCheck(settle) => settle.reply.send(Err(refusal)),
     }

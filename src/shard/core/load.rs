@@ -25,7 +25,10 @@ impl Loads {
     pub fn of(&self, command: &Command) -> usize {
         let load = self.by_number.get(&command.key).copied().unwrap_or_default();
         match command.kind {
-            CommandKind::Check(_) | CommandKind::Settle(_) | CommandKind::SettleCheck(_) => load.queued,
+            CommandKind::Check(_)
+            | CommandKind::End(_)
+            | CommandKind::Settle(_)
+            | CommandKind::SettleCheck(_) => load.queued,
             CommandKind::Send(_) | CommandKind::Resume(_) => load.unanswered,
         }
     }

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use indexmap::IndexSet;
 
-use super::Refusal;
 use super::command::{Ask, CheckNote, Command, CommandKind, Dispatch, NumberKey};
 use super::decide::{Decision, Judge};
 use super::record;
 use super::room::Reserved;
 use super::table::{Entry, Table};
+use super::{Facts, Refusal};
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, Salt, Verification};
 use crate::store::{Outcome, Revision, StoreError, Write};
@@ -287,13 +287,21 @@ impl Core {
         self.live(key, now).filter(|v| v.salt.track() == track)
     }
 
+    /// The verification that is under way, be an attempt left or not.
+    pub fn facts(&mut self, key: &NumberKey, clock: Timestamp) -> Option<Facts> {
+        let now = self.tick(clock);
+        let policy = self.judge.policies.of(key.service);
+        let verification = self.table.entry(key).state.present(&policy, now).verification();
+        verification.filter(|v| now < v.expires).map(|v| Facts::of(&v, &policy))
+    }
+
     fn carries(&self, key: &NumberKey, salt: &Salt, now: Timestamp) -> bool {
         self.live(key, now).is_some_and(|v| v.salt == *salt)
     }
 
     fn live(&self, key: &NumberKey, now: Timestamp) -> Option<Verification> {
         let policy = self.judge.policies.of(key.service);
-        self.table.entry(key).state.present(policy, now).verification().filter(|v| v.is_live(now))
+        self.table.entry(key).state.present(&policy, now).verification().filter(|v| v.is_live(now))
     }
 
     /// Frees the memory of some numbers whose records have ended, and decides the commands whose wait

@@ -6,8 +6,8 @@ use super::{Decision, Durability};
 use crate::delivery::tracker::VerifyStatus;
 use crate::domain::{ServerKey, ServiceId, Timestamp, TrackKey};
 use crate::engine::{self, CheckOutcome, CheckResult, CheckSettled, NumberState, Policy, Salt, Submitted};
-use crate::shard::CheckAnswer;
 use crate::shard::command::{CheckCommand, CheckDecision, CheckNote, NumberKey, SettleCheckCommand};
+use crate::shard::{CheckAnswer, Facts, Limit, Told};
 
 pub fn check(
     check: &mut CheckCommand,
@@ -18,8 +18,10 @@ pub fn check(
     budget: Duration,
     now: Timestamp,
 ) -> Decision {
+    let unlimited = policy.without_limits();
+    let policy = if check.is_test { &unlimited } else { policy };
     let asked_about = state.present(policy, now).verification();
-    let submitted = Submitted { code: check.code.as_ref(), number, service, key };
+    let submitted = Submitted { code: check.code.as_ref(), number, service, key, named: check.named };
     let (next, outcome) = engine::check(state, policy, submitted, budget, now);
     let (answer, status) = match outcome {
         CheckOutcome::Busy { .. } => return Decision::Busy,
@@ -35,12 +37,25 @@ pub fn check(
             (CheckAnswer::LockedNow { remaining: until.since(now), live }, status_of_wrong(live))
         }
         CheckOutcome::Locked { until } => {
-            check.decided = Some(CheckDecision::Answer(locked(until, now), None));
+            check.decided = Some(CheckDecision::Answer(locked(until, now).into(), None));
+            return Decision::Made(next, Durability::Required);
+        }
+        CheckOutcome::NotFound => {
+            check.decided = Some(CheckDecision::Answer(Told::limit(Limit::NotFound), None));
+            return Decision::Made(next, Durability::Required);
+        }
+        CheckOutcome::NoChecksLeft { until } => {
+            let remaining = until.map(|until| until.since(now));
+            let told = Told::limit(Limit::NoChecksLeft { remaining });
+            let facts = asked_about.map(|v| Facts::of(&v, policy));
+            check.decided = Some(CheckDecision::Answer(told.about(facts), None));
             return Decision::Made(next, Durability::Required);
         }
     };
+    // As it is now: this check may have been the last one.
+    let facts = next.verification().or(asked_about).map(|v| Facts::of(&v, policy));
     let note = asked_about.map(|v| CheckNote { key: track_key(service, &v.salt), status });
-    check.decided = Some(CheckDecision::Answer(answer, note));
+    check.decided = Some(CheckDecision::Answer(Told::from(answer).about(facts), note));
     Decision::Made(next, Durability::Required)
 }
 
@@ -51,6 +66,7 @@ pub fn settle(
     state: NumberState,
     now: Timestamp,
 ) -> Decision {
+    let asked_about = state.present(policy, now).verification();
     let (next, outcome) = engine::settle_check(state, policy, &settle.permit, settle.result, now);
     let answer = match outcome {
         CheckSettled::Approved => CheckAnswer::Approved,
@@ -71,7 +87,8 @@ pub fn settle(
         }
     };
     let note = CheckNote { key: track_key(service, &settle.permit.salt), status };
-    settle.decided = Some((answer, note));
+    let facts = next.verification().or(asked_about).map(|v| Facts::of(&v, policy));
+    settle.decided = Some((Told::from(answer).about(facts), note));
     // The attempt is durable already. If it is lost that a wrong code was asked about to the end, the
     // record says so by itself when its time has passed.
     let durability = match outcome {

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::{Decision, Durability};
-use crate::domain::Timestamp;
+use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{
-    self, GatewayResult, NumberState, Policy, Reports, ResumeOutcome, Salt, SendOutcome, SettleOutcome,
+    self, Begin, BeginOutcome, GatewayResult, NumberState, Policy, Reports, ResumeOutcome, Salt, SendOutcome,
+    SettleOutcome,
 };
 use crate::shard::command::{
-    ResumeCommand, ResumeDecision, SendCommand, SendDecision, SendEnd, SettleCommand,
+    NumberKey, ResumeCommand, ResumeDecision, SendCommand, SendDecision, SendEnd, SettleCommand,
 };
-use crate::shard::{Refusal, SendAnswer};
+use crate::shard::{Facts, Limit, Refusal, SendAnswer, Told};
 
 pub fn send(
     send: &mut SendCommand,
@@ -26,6 +27,47 @@ pub fn send(
         SendOutcome::Permitted(permit) => SendDecision::Permitted(permit),
         SendOutcome::Locked { until } => SendDecision::Locked { remaining: until.since(now) },
         SendOutcome::Busy { .. } => return Decision::Busy,
+    });
+    Decision::Made(next, Durability::Required)
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one thing that the decision rests on")]
+pub fn begin(
+    send: &mut SendCommand,
+    NumberKey { service, number }: NumberKey,
+    key: &ServerKey,
+    policy: &Policy,
+    state: NumberState,
+    salt: Salt,
+    budget: Duration,
+    now: Timestamp,
+) -> Decision {
+    let wishes = send.begin.clone().unwrap_or_default();
+    let unlimited = policy.without_limits();
+    let policy = if wishes.is_test { &unlimited } else { policy };
+    let asked = Begin {
+        options: send.options.unwrap_or(policy.code),
+        channel: send.channel,
+        brought: wishes.brought.as_ref(),
+        silent: wishes.is_test,
+        number,
+        service,
+        key,
+    };
+    let (next, outcome) = engine::begin(state, policy, asked, salt, budget, now);
+    let facts = next.verification().map(|v| Facts::of(&v, policy));
+    let limited = |limit| SendDecision::Limited(limit, facts);
+    send.decided = Some(match outcome {
+        BeginOutcome::Permitted(permit) if wishes.is_test => SendDecision::Silent(permit),
+        BeginOutcome::Permitted(permit) => SendDecision::Permitted(permit),
+        BeginOutcome::Locked { until } => SendDecision::Locked { remaining: until.since(now) },
+        BeginOutcome::NoChecksLeft { until } => {
+            limited(Limit::NoChecksLeft { remaining: until.map(|until| until.since(now)) })
+        }
+        BeginOutcome::NoSendsLeft { until } => limited(Limit::NoSendsLeft { remaining: until.since(now) }),
+        BeginOutcome::CoolingDown { until } => limited(Limit::CoolingDown { remaining: until.since(now) }),
+        BeginOutcome::StillSending { until } => limited(Limit::StillSending { remaining: until.since(now) }),
+        BeginOutcome::Busy { .. } => return Decision::Busy,
     });
     Decision::Made(next, Durability::Required)
 }
@@ -58,7 +100,12 @@ pub fn settle(
 ) -> Decision {
     let result = result_of(&settle.end);
     let (next, outcome) = engine::settle(state, policy, &settle.permit, result, earlier, now);
-    settle.decided = Some(answer(&settle.end, outcome, now));
+    // As it is now, if it is still under way.
+    let current = next.verification().filter(|v| v.salt == settle.permit.salt);
+    let facts = current.map_or_else(|| Facts::of_permit(&settle.permit, policy), |v| Facts::of(&v, policy));
+    let trouble = settle.trouble;
+    let told = |answer| Told { trouble, ..Told::from(answer) }.about(Some(facts));
+    settle.decided = Some(answer(&settle.end, outcome, now).map(told));
     let durability = match result {
         // A code that stays needs no second record: what is lost in a crash is only that its message
         // has been accepted, which a record of a send that was not settled allows for.

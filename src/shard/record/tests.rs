@@ -14,11 +14,34 @@ fn moment() -> impl Strategy<Value = Timestamp> {
     millis.prop_map(Timestamp::from_millis)
 }
 
+fn counted() -> impl Strategy<Value = Counted> {
+    let counts = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>(), any::<u64>());
+    (moment(), moment(), proptest::sample::select(&Channel::ALL), counts).prop_map(
+        |(begun, last_send, channel, (sends, wrong, unnamed, spent, offset))| Counted {
+            begun,
+            last_send,
+            channel,
+            sends,
+            wrong,
+            unnamed,
+            spent,
+            offset,
+        },
+    )
+}
+
+fn tally() -> impl Strategy<Value = Tally> {
+    let some = (any::<u8>(), moment()).prop_map(|(named, slow_until)| Tally { named, slow_until });
+    prop_oneof![Just(Tally::NONE), some]
+}
+
 fn verification() -> impl Strategy<Value = Verification> {
     let times = (moment(), moment(), moment());
     let flags = (any::<bool>(), any::<bool>());
-    (any::<[u8; 16]>(), 4_u8..=10, any::<u8>(), times, flags, proptest::option::of(held())).prop_map(
-        |(salt, length, sending, (expires, sending_until, checking_until), (sent, postponed), held)| {
+    let marks = (proptest::option::of(held()), proptest::option::weighted(0.3, counted()));
+    (any::<[u8; 16]>(), 4_u8..=10, any::<u8>(), times, flags, marks).prop_map(
+        |(salt, length, sending, (expires, sending_until, checking_until), flags, (held, counted))| {
+            let (sent, postponed) = flags;
             Verification {
                 salt: Salt(salt),
                 length: CodeLength::new(length).expect("a length"),
@@ -29,6 +52,7 @@ fn verification() -> impl Strategy<Value = Verification> {
                 postponed,
                 held,
                 checking_until,
+                counted,
             }
         },
     )
@@ -38,8 +62,13 @@ fn verification() -> impl Strategy<Value = Verification> {
 pub fn kept_state() -> impl Strategy<Value = NumberState> {
     prop_oneof![
         moment().prop_map(|until| NumberState::Locked { until }),
-        (any::<u8>(), moment(), proptest::option::of(verification())).prop_map(
-            |(failures, keep_until, verification)| NumberState::Open { failures, keep_until, verification }
+        (any::<u8>(), moment(), tally(), proptest::option::of(verification())).prop_map(
+            |(failures, keep_until, tally, verification)| NumberState::Open {
+                failures,
+                keep_until,
+                tally,
+                verification
+            }
         ),
     ]
 }
@@ -73,14 +102,22 @@ fn the_largest_state_fits_the_buffer() {
         postponed: true,
         held: Some(Held { by: GatewayName::Http, channel: Channel::WhatsApp }),
         checking_until: far,
+        counted: Some(Counted {
+            begun: far,
+            last_send: far,
+            channel: Channel::WhatsApp,
+            sends: 255,
+            wrong: 255,
+            unnamed: 255,
+            spent: true,
+            offset: u64::MAX,
+        }),
     };
-    let state = NumberState::Open { failures: 255, keep_until: far, verification: Some(verification) };
+    let tally = Tally { named: 255, slow_until: far };
+    let state = NumberState::Open { failures: 255, keep_until: far, tally, verification: Some(verification) };
     let record = encode(&state).expect("something to keep");
     assert_eq!(envelope::open(&record).expect("a record").1.len(), LARGEST);
 }
-
-/// The bytes of the largest state, as the buffer's reason says.
-const LARGEST: usize = 66;
 
 #[test]
 fn a_fresh_number_leaves_no_record() {
@@ -106,8 +143,9 @@ fn a_gateway_or_a_channel_that_this_program_does_not_know_is_damage() {
             postponed: false,
             held: Some(KeptHeld { by, channel }),
             checking_until: 0,
+            counted: None,
         };
-        let state = State::Open { failures: 0, keep_until: 1, verification: Some(kept) };
+        let state = State::Open { failures: 0, keep_until: 1, verification: Some(kept), tally: None };
         let body = postcard::to_allocvec(&state).expect("encoded");
         let error = decode(&envelope::seal(VERSION, &body)).expect_err("damage");
         assert!(matches!(error, StateRecordError::Contents(_)), "{error}");
@@ -143,16 +181,30 @@ mod written_by_version_1 {
             postponed: false,
             held: None,
             checking_until: Timestamp::EPOCH,
+            counted: None,
         };
         let keep_until = Timestamp::from_millis(1_700_001_830_000);
-        let expected = NumberState::Open { failures: 3, keep_until, verification: Some(verification) };
+        let expected = NumberState::Open {
+            failures: 3,
+            keep_until,
+            tally: crate::engine::Tally::NONE,
+            verification: Some(verification),
+        };
         assert_eq!(read(OPEN), expected);
     }
 
     #[test]
     fn counts_and_lockouts_are_read_as_they_were() {
         let keep_until = Timestamp::from_millis(1_700_001_830_000);
-        assert_eq!(read(WITHOUT_CODE), NumberState::Open { failures: 2, keep_until, verification: None });
+        assert_eq!(
+            read(WITHOUT_CODE),
+            NumberState::Open {
+                failures: 2,
+                keep_until,
+                tally: crate::engine::Tally::NONE,
+                verification: None
+            }
+        );
         assert_eq!(read(LOCKED), NumberState::Locked { until: Timestamp::from_millis(1_700_001_800_000) });
     }
 }

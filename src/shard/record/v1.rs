@@ -28,9 +28,12 @@ impl State {
     pub fn upgrade(self) -> super::State {
         match self {
             Self::Locked { until } => super::State::Locked { until },
-            Self::Open { failures, keep_until, verification } => {
-                super::State::Open { failures, keep_until, verification: verification.map(Kept::from) }
-            }
+            Self::Open { failures, keep_until, verification } => super::State::Open {
+                failures,
+                keep_until,
+                verification: verification.map(Kept::from),
+                tally: None,
+            },
         }
     }
 }
@@ -47,6 +50,7 @@ impl From<Verification> for Kept {
             postponed: false,
             held: None,
             checking_until: 0,
+            counted: None,
         }
     }
 }

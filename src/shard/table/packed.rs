@@ -6,7 +6,7 @@
 
 use super::Entry;
 use crate::domain::{CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
-use crate::engine::{NumberState, Salt, Verification};
+use crate::engine::{NumberState, Salt, Tally, Verification};
 use crate::shard::command::NumberKey;
 use crate::store::Revision;
 
@@ -105,7 +105,10 @@ impl Packed {
         match entry.state {
             NumberState::Fresh => None,
             NumberState::Locked { until } => Some(Self { shape: LOCKED, ends: Six::moment(until)?, ..line }),
-            NumberState::Open { failures, keep_until, verification } => {
+            NumberState::Open { failures, keep_until, tally, verification } => {
+                if tally != Tally::NONE {
+                    return None;
+                }
                 let open = Self { shape: OPEN, ends: Six::moment(keep_until)?, failures, ..line };
                 match verification {
                     None => Some(open),
@@ -126,7 +129,11 @@ impl Packed {
             postponed,
             held,
             checking_until,
+            counted,
         } = *v;
+        if counted.is_some() {
+            return None;
+        }
         let marks = if sent { SENT } else { 0 } | if postponed { POSTPONED } else { 0 };
         Some(Self {
             shape: WITH_CODE | marks,
@@ -149,8 +156,12 @@ impl Packed {
     /// What it says; `None` when that is kept elsewhere.
     pub(super) fn entry(&self) -> Option<Entry> {
         let ends = self.ends.to_moment();
-        let open =
-            |verification| NumberState::Open { failures: self.failures, keep_until: ends, verification };
+        let open = |verification| NumberState::Open {
+            failures: self.failures,
+            keep_until: ends,
+            tally: Tally::NONE,
+            verification,
+        };
         let state = match self.shape {
             ELSEWHERE => return None,
             LOCKED => NumberState::Locked { until: ends },
@@ -171,6 +182,7 @@ impl Packed {
             postponed: self.shape & POSTPONED != 0,
             held: self.held,
             checking_until: self.checking_until.to_moment(),
+            counted: None,
         }
     }
 }

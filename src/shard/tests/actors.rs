@@ -16,8 +16,9 @@ use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::{Channel, GatewayName, Routing};
 use crate::domain::{Code, CodeLength, ServerKey, ServiceId, Timestamp};
-use crate::engine::{Policies, Policy, Salt, SendOptions};
+use crate::engine::{Lockout, Policy, Salt, SendOptions, SendRules};
 use crate::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage, Simulator};
+use crate::shard::Policies;
 use crate::shard::{
     CheckAnswer, CheckRequest, Parts, Refusal, SendAnswer, SendRequest, StartError, Verifier,
 };
@@ -339,6 +340,8 @@ async fn start(
     let policy = Policy {
         max_attempts: 5,
         lockout: Duration::from_secs(1800),
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
     };
     Verifier::start(Parts {

@@ -220,7 +220,12 @@ fn a_command_that_lost_a_race_is_decided_again_on_the_state_handed_back() {
     world.has_code(number(1));
     let answer = world.checks_wrong(number(1));
     let keep_until = world.now.plus(Duration::from_secs(1830));
-    world.loses_the_race_to(&NumberState::Open { failures: 2, keep_until, verification: None });
+    world.loses_the_race_to(&NumberState::Open {
+        failures: 2,
+        keep_until,
+        tally: crate::engine::Tally::NONE,
+        verification: None,
+    });
     world.commits();
     assert_eq!(answer.answer(), Ok(CheckAnswer::Wrong { attempts_left: 2, live: false }));
 }
@@ -232,10 +237,20 @@ fn after_four_lost_races_a_command_is_refused() {
     let mut answer = world.checks_wrong(number(1));
     let keep_until = world.now.plus(Duration::from_secs(1830));
     for failures in [0, 1, 2, 3] {
-        world.loses_the_race_to(&NumberState::Open { failures, keep_until, verification: None });
+        world.loses_the_race_to(&NumberState::Open {
+            failures,
+            keep_until,
+            tally: crate::engine::Tally::NONE,
+            verification: None,
+        });
         assert!(answer.is_unanswered());
     }
-    world.loses_the_race_to(&NumberState::Open { failures: 0, keep_until, verification: None });
+    world.loses_the_race_to(&NumberState::Open {
+        failures: 0,
+        keep_until,
+        tally: crate::engine::Tally::NONE,
+        verification: None,
+    });
     assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
 }
 

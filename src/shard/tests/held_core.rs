@@ -318,7 +318,12 @@ fn a_check_that_lost_a_race_is_decided_again_before_those_that_waited_for_it() {
     let mut world = World::new();
     let (first, second) = two_in_one_batch(&mut world);
     let keep_until = world.now.plus(Duration::from_secs(1830));
-    world.loses_the_race_to(&NumberState::Open { failures: 1, keep_until, verification: None });
+    world.loses_the_race_to(&NumberState::Open {
+        failures: 1,
+        keep_until,
+        tally: crate::engine::Tally::NONE,
+        verification: None,
+    });
     world.commits();
     assert!(world.asks_nobody());
     assert_eq!(first.answer(), Ok(CheckAnswer::Wrong { attempts_left: 3, live: false }));

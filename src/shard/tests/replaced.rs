@@ -72,7 +72,12 @@ fn what_is_decided_again_after_a_lost_race_counts_once() {
     world.settles(second, FAILED);
     world.applied(&writes);
     let NumberState::Open { keep_until, verification, .. } = state else { panic!("{state:?}") };
-    world.loses_the_race_to(&NumberState::Open { failures: 1, keep_until, verification });
+    world.loses_the_race_to(&NumberState::Open {
+        failures: 1,
+        keep_until,
+        tally: crate::engine::Tally::NONE,
+        verification,
+    });
     world.commits();
     assert_eq!(check.answer(), Ok(wrong(4)));
     assert_eq!(answer.answer(), Ok(SendAnswer::GatewayFailed));

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::domain::{CodeLength, PhoneNumber, ServiceId, Timestamp};
-use crate::engine::{NumberState, Policies, Policy};
+use crate::engine::{Lockout, NumberState, Policy, SendRules};
+use crate::shard::Policies;
 use crate::shard::{SendOptions, keep_within, record};
 use crate::store::{Kind, MemoryStore, Revision, Store, Write};
 
@@ -24,6 +25,8 @@ async fn however_many_records_outlast_their_term_all_are_shortened() {
     let policies = Policies::new(Policy {
         max_attempts: 5,
         lockout: TERM,
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
     });
     let term = NOW.plus(TERM);

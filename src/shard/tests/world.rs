@@ -13,7 +13,7 @@ use crate::delivery::tracker::{Due, FollowUp, Parcel, Reason, VerifyStatus};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
-use crate::engine::{CheckResult, Policies, Policy, Salt, SendOptions, SendPermit, derive_code};
+use crate::engine::{CheckResult, Lockout, Policy, Salt, SendOptions, SendPermit, SendRules, derive_code};
 use crate::shard::command::{
     Ask, CheckCommand, Command, CommandKind, Dispatch, FollowedUp, NumberKey, Reply, ResumeCommand,
     SendCommand, SendEnd, SettleCheckCommand, SettleCommand,
@@ -23,6 +23,7 @@ use crate::shard::decide::{Judge, track_key};
 use crate::shard::record;
 use crate::shard::table::{Entry, Table};
 use crate::shard::{CheckAnswer, Refusal, SendAnswer};
+use crate::shard::{Policies, Told};
 use crate::store::{Key, Outcome, Revision, StoreError, Write};
 use crate::template::MessageStyle;
 
@@ -41,11 +42,38 @@ pub struct World {
 }
 
 /// Where the answer to a command will arrive.
-pub struct Awaited<T>(oneshot::Receiver<Result<T, Refusal>>);
+pub struct Awaited<A: Answered>(oneshot::Receiver<Result<A::Told, Refusal>>);
 
-impl<T: std::fmt::Debug> Awaited<T> {
-    pub fn answer(mut self) -> Result<T, Refusal> {
-        self.0.try_recv().expect("an answer by now")
+/// An answer, and the form in which a shard gives it.
+pub trait Answered: Sized {
+    type Told;
+    fn of(told: Self::Told) -> Self;
+}
+
+impl Answered for SendAnswer {
+    type Told = Told<Self>;
+    fn of(told: Told<Self>) -> Self {
+        told.answer.expect("no limit of a service stands against it")
+    }
+}
+
+impl Answered for CheckAnswer {
+    type Told = Told<Self>;
+    fn of(told: Told<Self>) -> Self {
+        told.answer.expect("no limit of a service stands against it")
+    }
+}
+
+impl Answered for FollowedUp {
+    type Told = Self;
+    fn of(told: Self) -> Self {
+        told
+    }
+}
+
+impl<A: Answered> Awaited<A> {
+    pub fn answer(mut self) -> Result<A, Refusal> {
+        self.0.try_recv().expect("an answer by now").map(A::of)
     }
 
     pub fn is_unanswered(&mut self) -> bool {
@@ -57,6 +85,8 @@ fn core(table: Table) -> Core {
     let policy = Policy {
         max_attempts: 5,
         lockout: Duration::from_secs(1800),
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
     };
     let judge = Judge {
@@ -109,7 +139,7 @@ impl World {
         Self::owning(table)
     }
 
-    fn place<T>(&self) -> (Reply<T>, Awaited<T>) {
+    fn place<A: Answered>(&self) -> (Reply<A::Told>, Awaited<A>) {
         let place = Arc::clone(&self.places).try_acquire_owned().expect("a place");
         let (reply, receiver) = Reply::new(place);
         (reply, Awaited(receiver))
@@ -118,14 +148,14 @@ impl World {
     pub fn sends(&mut self, key: NumberKey) -> Awaited<SendAnswer> {
         let (reply, awaited) = self.place();
         let (channel, style) = (Channel::Sms, MessageStyle::default());
-        let send = SendCommand { options: None, channel, style, reply, decided: None };
+        let send = SendCommand { options: None, channel, style, begin: None, reply, decided: None };
         self.core.submit(Command::new(key, CommandKind::Send(send)), self.now);
         awaited
     }
 
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<CheckAnswer> {
         let (reply, awaited) = self.place();
-        let check = CheckCommand { code, reply, decided: None };
+        let check = CheckCommand { code, named: None, is_test: false, reply, decided: None };
         self.core.submit(Command::new(key, CommandKind::Check(check)), self.now);
         awaited
     }
@@ -196,7 +226,7 @@ impl World {
 
     pub fn settles(&mut self, dispatch: Dispatch, end: SendEnd) {
         let Dispatch { key, permit, caller, .. } = dispatch;
-        let settle = SettleCommand { permit, end, caller, decided: None };
+        let settle = SettleCommand { permit, end, trouble: None, caller, decided: None };
         self.core.submit(Command::new(key, CommandKind::Settle(settle)), self.now);
     }
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::super::names::{nearest, suggestion};
-use super::super::object::json_text;
-use super::super::report::{ConfigError, Report};
-use super::super::value::shown_json;
+use super::names::{nearest, suggestion};
+use super::object::json_text;
+use super::report::{ConfigError, Report};
+use super::value::shown_json;
 
 /// Something is wrong, and was noted.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,78 @@
+//! The registry of a data directory that no server uses, for the command line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::{StdRng, SysRng};
+use rand::{SeedableRng, TryRng};
+
+use super::{StartError, default_service, load_or_create};
+use crate::clock::{Clock, EngineClock, SystemClock};
+use crate::config::KeysSettings;
+use crate::domain::Timestamp;
+use crate::engine::key_fingerprint;
+use crate::registry::{Registry, RegistryParts};
+use crate::store::{EmbeddedStore, OpenError, OpenOptions, Store};
+use crate::template::Templates;
+
+/// Time for one commit: nobody else writes.
+const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A registry with the directory's lock.
+pub struct Offline {
+    /// Services and credentials.
+    pub registry: Registry,
+    store: Arc<dyn Store>,
+}
+
+impl Offline {
+    /// Opens the data directory; one that is not there is made, with its server key. Only services and credentials in it
+    /// change.
+    ///
+    /// # Errors
+    /// As a server's start.
+    pub async fn open(settings: KeysSettings) -> Result<Self, StartError> {
+        let KeysSettings { storage, registry, brand, policy } = settings;
+        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
+        // How far time had come is for the server to find out: nothing that has an end is removed here.
+        clock.settled_at(Timestamp::EPOCH);
+        let of_store = Arc::clone(&clock) as Arc<dyn Clock>;
+        let opened = tokio::task::spawn_blocking(move || {
+            let key = load_or_create(&storage.data_dir, storage.server_key_file.as_deref())?;
+            let options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), of_store);
+            Ok::<_, StartError>(Arc::new(EmbeddedStore::open(options)?) as Arc<dyn Store>)
+        });
+        let store = opened.await.map_err(StartError::Interrupted)??;
+        let mut seed = [0; 32];
+        SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
+        let registry = Registry::open(RegistryParts {
+            store: Arc::clone(&store),
+            clock,
+            rng: StdRng::from_seed(seed),
+            settings: registry,
+            default: default_service(brand, &policy),
+            // No message is sent from here.
+            templates: Templates::new("", ""),
+            gateways: Vec::new(),
+            twilio_messaging_service: None,
+            commit_timeout: COMMIT_WITHIN,
+        })
+        .await?;
+        Ok(Self { registry, store })
+    }
+
+    /// Closes the store.
+    ///
+    /// # Errors
+    /// When it could not be closed in an orderly way; what was answered is in the journal.
+    pub async fn close(self) -> Result<(), StartError> {
+        self.store.close().await.map_err(|error| StartError::Registry(error.into()))
+    }
+}
+
+impl StartError {
+    /// Whether somebody else has the data directory open.
+    pub const fn is_in_use(&self) -> bool {
+        matches!(self, Self::Store(OpenError::InUse { .. }))
+    }
+}

@@ -1,0 +1,144 @@
+//! Services and credentials: opened before anything is decided.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use tokio::task::JoinHandle;
+
+use super::StartError;
+use crate::clock::Clock;
+use crate::config::{GatewaySettings, RegistrySettings};
+use crate::delivery::Routed;
+use crate::domain::{GatewayName, Sid, SidKind};
+use crate::engine::Policy;
+use crate::gateway::TwilioSender;
+use crate::registry::{DefaultService, Registry, RegistryParts};
+use crate::store::Store;
+use crate::template::Templates;
+
+/// How often the last use of keys is written down.
+const USES_EVERY: Duration = Duration::from_secs(60);
+
+/// What the settings say about services.
+#[derive(Clone)]
+pub struct RegistryPlan {
+    /// Services and templates of config.json, the account.
+    pub settings: RegistrySettings,
+    /// What the service of the compatible routes is called.
+    pub brand: String,
+    /// Twilio's id of the messaging service that text messages come from, if they do.
+    pub twilio_messaging_service: Option<Sid>,
+    /// Whether others ask over HTTP, so that there must be credentials. A program with the library in it needs none.
+    pub serves: bool,
+}
+
+impl RegistryPlan {
+    /// Of a server.
+    pub fn of_server(settings: RegistrySettings, brand: String, gateways: &GatewaySettings) -> Self {
+        Self { settings, brand, twilio_messaging_service: messaging_service(gateways), serves: true }
+    }
+}
+
+/// Twilio's id of the messaging service, if there is one.
+pub fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
+    match &gateways.twilio_messages.as_ref()?.sender {
+        TwilioSender::MessagingService(sid) => Sid::parse(SidKind::MessagingService, sid),
+        TwilioSender::Number(_) => None,
+    }
+}
+
+/// What it stands on.
+pub(super) struct Ground<'a> {
+    pub(super) store: &'a Arc<dyn Store>,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) rng: StdRng,
+    pub(super) policy: &'a Policy,
+    pub(super) templates: &'a Templates,
+    pub(super) gateways: &'a [Routed],
+    pub(super) commit_timeout: Duration,
+}
+
+/// Opens the registry. A server gets an account at its first start, and does not listen to strangers without a key.
+pub(super) async fn open(plan: RegistryPlan, ground: Ground<'_>) -> Result<Registry, StartError> {
+    let RegistryPlan { settings, brand, twilio_messaging_service, serves } = plan;
+    let unless_keys = settings.unless_keys.clone();
+    let registry = Registry::open(RegistryParts {
+        store: Arc::clone(ground.store),
+        clock: Arc::clone(ground.clock),
+        rng: ground.rng,
+        settings,
+        default: default_service(brand, ground.policy),
+        templates: ground.templates.clone(),
+        gateways: names(ground.gateways),
+        twilio_messaging_service,
+        commit_timeout: ground.commit_timeout,
+    })
+    .await?;
+    if !serves {
+        return Ok(registry);
+    }
+    if let Some(errors) = unless_keys.filter(|_| registry.live_keys() == 0) {
+        return Err(StartError::Exposed(errors));
+    }
+    if let Some(made) = registry.ensure_root().await? {
+        tracing::warn!(
+            account_sid = %made.sid,
+            auth_token = made.token.expose(),
+            "credentials of this account, for /v2, shown once: keep them, for only a hash is kept here. \
+             `onceward keys root --new` makes a new auth token"
+        );
+    }
+    Ok(registry)
+}
+
+/// The rules of the compatible routes as a service.
+pub fn default_service(brand: String, policy: &Policy) -> DefaultService {
+    DefaultService {
+        friendly_name: brand,
+        code_length: policy.code.length,
+        code_life: policy.code.life,
+        max_checks: policy.max_attempts,
+        lockout: policy.lockout,
+    }
+}
+
+/// Gateways that a messaging configuration can name: each once, and those that send texts.
+fn names(gateways: &[Routed]) -> Vec<GatewayName> {
+    let mut names: Vec<GatewayName> = gateways.iter().map(|routed| routed.routed_as).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|name| *name != GatewayName::TwilioVoice);
+    names
+}
+
+/// Writes down when keys were used last, now and then.
+pub(super) struct LastUses {
+    registry: Registry,
+    writing: JoinHandle<()>,
+}
+
+impl LastUses {
+    pub(super) fn begin(registry: &Registry) -> Self {
+        let of_task = registry.clone();
+        let writing = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(USES_EVERY).await;
+                write(&of_task).await;
+            }
+        });
+        Self { registry: registry.clone(), writing }
+    }
+
+    /// Writes what is not written yet, and ends.
+    pub(super) async fn stop(&self) {
+        self.writing.abort();
+        write(&self.registry).await;
+    }
+}
+
+async fn write(registry: &Registry) {
+    if let Err(error) = registry.write_last_uses().await {
+        tracing::warn!(%error, "when API keys were used last is not on the disk yet");
+    }
+}

@@ -1,0 +1,20 @@
+//! Services, templates and the account: how config.json spells them, and what they may be.
+//!
+//! The limits are here for the registry too, so that a service made over the API and one of config.json meet the same.
+
+mod account;
+mod objects;
+mod read;
+pub mod rules;
+mod settings;
+pub mod template;
+mod texts;
+
+pub use account::{AccountKeys, VARIABLES as ACCOUNT_VARIABLES, account};
+pub use objects::{ServicesObject, TemplatesObject};
+pub use read::services;
+pub use settings::{
+    AccountSettings, DefaultService, RegistrySettings, ServiceSettings, TemplateSetting, TestNumberSettings,
+};
+pub use template::BUILT_IN_TEMPLATES;
+pub use texts::templates;

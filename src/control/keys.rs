@@ -1,0 +1,152 @@
+//! What the command line asks about API keys, and what it is answered.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
+use crate::registry::{ApiKey, KeyWish, Registry, RegistryError, Scope, Scopes};
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum KeysRequest {
+    /// Make a key. Answered with a [`KeyLine`] that has the secret.
+    Create {
+        /// For which service, by sid or name; for all where none is named.
+        service: Option<String>,
+        /// What for.
+        scopes: Vec<String>,
+        /// What people call it.
+        name: Option<String>,
+    },
+    /// List keys, the newest first. Answered with one [`KeyLine`] for each.
+    List {
+        /// Of which service; of all where none is named.
+        service: Option<String>,
+    },
+    /// From now on this key is refused. Answered with its [`KeyLine`].
+    Revoke {
+        /// `SK`.
+        sid: String,
+    },
+    /// Make a new auth token for the account. Answered with a [`RootLine`].
+    NewRoot,
+}
+
+/// A key, as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLine {
+    /// `SK`.
+    pub sid: String,
+    /// The service that it is for, `VA`; none for all.
+    pub service_sid: Option<String>,
+    /// What that is called.
+    pub service_name: Option<String>,
+    /// What it is for.
+    pub scopes: Vec<String>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// When it was made (RFC 3339, UTC).
+    pub created: String,
+    /// The minute in which it was used last.
+    pub last_used: Option<String>,
+    /// From when on it is refused.
+    pub revoked: Option<String>,
+    /// Its secret, when it was just made, and never again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// The account's credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootLine {
+    /// `AC`.
+    pub account_sid: String,
+    /// The auth token, which is never shown again.
+    pub auth_token: String,
+}
+
+impl KeysRequest {
+    /// Does it, with the server's registry or one that was opened for this. The lines of the answer, or in words for a person
+    /// why not.
+    pub async fn carry_out(self, registry: &Registry) -> Result<Vec<serde_json::Value>, String> {
+        let lines = match self {
+            Self::Create { service, scopes, name } => {
+                let service = service_of(registry, service)?;
+                let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
+                let scopes = scopes.ok_or("a scope is verify, admin or metrics")?;
+                let made = registry.create_key(KeyWish { service, scopes, name }).await;
+                let made = made.map_err(|error| words(&error))?;
+                let secret = Some(made.secret.expose().to_owned());
+                vec![serde_json::to_value(KeyLine { secret, ..line(registry, &made.key) })]
+            }
+            Self::List { service } => {
+                let service = service_of(registry, service)?;
+                registry.keys(service).iter().map(|key| serde_json::to_value(line(registry, key))).collect()
+            }
+            Self::Revoke { sid } => {
+                let sid = Sid::parse(SidKind::ApiKey, &sid).ok_or("a key is named by its id, SK...")?;
+                let revoked = registry.revoke_key(sid).await.map_err(|error| words(&error))?;
+                vec![serde_json::to_value(line(registry, &revoked))]
+            }
+            Self::NewRoot => {
+                let made = registry.new_root().await.map_err(|error| words(&error))?;
+                let line = RootLine {
+                    account_sid: made.sid.to_string(),
+                    auth_token: made.token.expose().to_owned(),
+                };
+                vec![serde_json::to_value(line)]
+            }
+        };
+        // Texts always have a form in JSON.
+        lines.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+}
+
+fn service_of(registry: &Registry, text: Option<String>) -> Result<Option<ServiceId>, String> {
+    let Some(text) = text else { return Ok(None) };
+    match registry.find_service(&text) {
+        Ok(service) => Ok(Some(service.id)),
+        Err(RegistryError::NotFound(_)) => Err(format!(
+            "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
+        )),
+        Err(error) => Err(words(&error)),
+    }
+}
+
+fn words(error: &RegistryError) -> String {
+    match error {
+        RegistryError::TooMany { what, limit } if what.contains("live API keys") => {
+            format!(
+                "there are {limit} {what} already; revoke one that is not used any more (onceward keys list)"
+            )
+        }
+        error => error.to_string(),
+    }
+}
+
+fn line(registry: &Registry, key: &ApiKey) -> KeyLine {
+    let service = key.service.map(|id| (id, registry.rules(id)));
+    let (service_sid, service_name) = match service {
+        None => (None, None),
+        Some((_, Some(service))) => (Some(service.sid.to_string()), Some(service.friendly_name.clone())),
+        Some((id, None)) => (Some(format!("(removed service {})", id.get())), None),
+    };
+    KeyLine {
+        sid: key.sid.to_string(),
+        service_sid,
+        service_name,
+        scopes: key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        name: key.name.clone(),
+        created: rfc3339(key.created),
+        last_used: key.last_used.map(rfc3339),
+        revoked: key.revoked.map(rfc3339),
+        secret: None,
+    }
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    let since_epoch = Duration::from_millis(at.min(crate::clock::LATEST).as_millis());
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since_epoch).to_string()
+}

@@ -1,0 +1,191 @@
+//! Patterns of numbers, such as `+1415555012x`: which they mean, and whether somebody could own one of them.
+
+use std::fmt;
+
+use super::PhoneNumber;
+
+/// A number in E.164 form in which `x` stands for any digit. Printed masked: a literal one is a number.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NumberPattern(String);
+
+/// Why a text is not a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It is spelled in another way.
+    #[error("must be + and 7 to 15 digits, with x in the place of any digit, such as +1415555012x")]
+    Unreadable,
+    /// None of its numbers has a length that numbers of its country have.
+    #[error("means no number that can be dialled: no number of that country has this length")]
+    Impossible,
+}
+
+/// Ranges that countries have set aside for films and examples, so that nobody owns a number in them: the plan of North
+/// America (555-0100 to 555-0199 in every area), Ofcom for the United Kingdom, Arcep for France.
+const FICTION: [&str; 13] = [
+    "+1xxx55501xx",
+    "+447700900xxx",
+    "+441632960xxx",
+    "+442079460xxx",
+    "+441134960xxx",
+    "+441144960xxx",
+    "+441214960xxx",
+    "+441314960xxx",
+    "+441414960xxx",
+    "+441514960xxx",
+    "+441614960xxx",
+    "+448081570xxx",
+    "+336399800xx",
+];
+
+/// Numbers of a pattern that are looked at. A pattern has up to 10^15; where a plan has a block of them, as plans do, a
+/// sample that is spread over all finds it.
+const SAMPLES: u64 = 2_000;
+
+/// Sampled numbers are this far apart, modulo their count. A prime that divides no power of ten, so that every digit of every
+/// place comes up.
+const STRIDE: u64 = 7_919_777_771;
+
+impl NumberPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`PatternError`], the end of a sentence that begins with what it is about.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let text = text.trim().replace('X', "x");
+        let places = text.strip_prefix('+').ok_or(PatternError::Unreadable)?;
+        let spelled = (7..=15).contains(&places.len())
+            && places.bytes().all(|b| b.is_ascii_digit() || b == b'x')
+            && !places.starts_with('0');
+        if !spelled {
+            return Err(PatternError::Unreadable);
+        }
+        let pattern = Self(text);
+        if pattern.numbers().next().is_none() { Err(PatternError::Impossible) } else { Ok(pattern) }
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether somebody could own a number that it means: a numbering plan has it, and it is not set aside for fiction.
+    pub fn could_be_real(&self) -> bool {
+        if FICTION.iter().any(|range| self.is_within(range)) {
+            return false;
+        }
+        let fiction: Vec<Self> = FICTION.iter().map(|range| Self((*range).to_owned())).collect();
+        self.numbers().any(|number| !fiction.iter().any(|range| range.means(number)) && number.is_in_a_plan())
+    }
+
+    /// Whether it means this number.
+    pub fn means(&self, number: PhoneNumber) -> bool {
+        let text = number.e164();
+        text.len() == self.0.len()
+            && self.0.bytes().zip(text.bytes()).all(|(p, digit)| p == b'x' || p == digit)
+    }
+
+    /// Whether every number that it means is one of the range's.
+    fn is_within(&self, range: &str) -> bool {
+        self.0.len() == range.len() && range.bytes().zip(self.0.bytes()).all(|(r, p)| r == b'x' || r == p)
+    }
+
+    /// Numbers that it means and that can be dialled: all of them, or a sample.
+    fn numbers(&self) -> impl Iterator<Item = PhoneNumber> + '_ {
+        let places = self.0.bytes().filter(|b| *b == b'x').count();
+        // At most 15 places, so it fits.
+        let count = u32::try_from(places).map_or(u64::MAX, |places| 10_u64.saturating_pow(places));
+        let filled = (0..count.min(SAMPLES))
+            .map(move |index| if count <= SAMPLES { index } else { index.wrapping_mul(STRIDE) % count });
+        filled.filter_map(|mut digits| {
+            let mut text = self.0.clone().into_bytes();
+            for place in text.iter_mut().rev().filter(|b| **b == b'x') {
+                *place = b'0' + u8::try_from(digits % 10).unwrap_or(0);
+                digits /= 10;
+            }
+            let text = String::from_utf8(text).ok()?;
+            // One that is read as another, without a trunk zero for one, can never be asked for.
+            PhoneNumber::parse(&text, None).ok().filter(|number| number.e164() == text)
+        })
+    }
+}
+
+impl fmt::Debug for NumberPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NumberPattern(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> NumberPattern {
+        NumberPattern::parse(text).expect("a pattern")
+    }
+
+    #[test]
+    fn a_pattern_means_the_numbers_that_have_its_digits() {
+        let number = |text| PhoneNumber::parse(text, None).expect("a number");
+        let ten = pattern("+1415555012x");
+        assert!(ten.means(number("+14155550120")) && ten.means(number("+14155550129")));
+        assert!(!ten.means(number("+14155550139")) && !ten.means(number("+4915112345678")));
+        assert!(pattern("+1415555012X").means(number("+14155550120")), "in capitals too");
+    }
+
+    #[test]
+    fn what_is_spelled_otherwise_or_can_never_be_dialled_is_no_pattern() {
+        for text in [
+            "",
+            "+",
+            "1415555012x",
+            "+1415555012y",
+            "+123456",
+            "+1234567890123456",
+            "+0123456789",
+            "+xé34567",
+        ] {
+            assert_eq!(NumberPattern::parse(text), Err(PatternError::Unreadable), "{text}");
+        }
+        for text in ["+141555501", "+1415555012xx"] {
+            assert_eq!(NumberPattern::parse(text), Err(PatternError::Impossible), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_fiction_belong_to_nobody() {
+        for text in
+            ["+14155550123", "+1415555012x", "+1xxx55501xx", "+447700900123", "+447700900xxx", "+33639980012"]
+        {
+            assert!(!pattern(text).could_be_real(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_which_one_number_could_be_somebodys_is_found() {
+        for text in [
+            "+14155552671",
+            "+1415555xxxx",
+            "+4915xxxxxxxxx",
+            "+4479111234xx",
+            "+1xxxxxxxxxx",
+            "+1415555010x1",
+        ]
+        .iter()
+        .filter(|text| NumberPattern::parse(text).is_ok())
+        {
+            assert!(pattern(text).could_be_real(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_no_numbering_plan_has_belongs_to_nobody_either() {
+        for text in ["+11111111111", "+1000000xxxx", "+1555555xxxx"] {
+            assert!(!pattern(text).could_be_real(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_not_printed() {
+        assert_eq!(format!("{:?}", pattern("+14155550123")), "NumberPattern(***)");
+    }
+}

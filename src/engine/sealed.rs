@@ -1,0 +1,166 @@
+//! Ids that are addresses: which number and verification an id means is sealed in it, so that no index has to be kept,
+//! and nobody can guess or forge one.
+
+use aes::Aes128;
+use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::VerificationName;
+use crate::domain::{AttemptId, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, TrackKey};
+
+/// What keeps these keys apart from everything else the server key is used for.
+const VERIFICATIONS: &[u8] = b"onceward/verification-ids/1";
+const ATTEMPTS: &[u8] = b"onceward/attempt-ids/1";
+
+/// Bits of a number: E.164 has fifteen digits.
+const NUMBER_BITS: u32 = 50;
+/// Bits of a service.
+const SERVICE_BITS: u32 = 24;
+
+/// The greatest service that an id has room for.
+pub const LAST_SERVICE: u32 = (1 << SERVICE_BITS) - 1;
+
+/// Seals and opens ids: one block of AES-128 (FIPS 197) under a key derived from the server key. An id that nobody was
+/// given opens to some address as well, of a verification whose name is right in one of 2^54 cases.
+#[derive(Clone)]
+pub struct Sealer {
+    verifications: Aes128,
+    attempts: Aes128,
+}
+
+/// What the id of a verification means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerificationAddress {
+    /// The namespace.
+    pub service: ServiceId,
+    /// Whose.
+    pub number: PhoneNumber,
+    /// Which of the number's.
+    pub name: VerificationName,
+}
+
+impl Sealer {
+    /// With keys of its own, made from the server key.
+    pub fn new(key: &ServerKey) -> Self {
+        Self { verifications: cipher(key, VERIFICATIONS), attempts: cipher(key, ATTEMPTS) }
+    }
+
+    /// The id of a verification (`VE`). The service is one of those up to [`LAST_SERVICE`].
+    pub fn verification(&self, address: &VerificationAddress) -> Sid {
+        let VerificationAddress { service, number, name } = *address;
+        let service = u128::from(service.get() & LAST_SERVICE);
+        let number = u128::from(number.as_u64());
+        let plain = number << (128 - NUMBER_BITS)
+            | service << (128 - NUMBER_BITS - SERVICE_BITS)
+            | u128::from(name.bits());
+        Sid::new(SidKind::Verification, seal(&self.verifications, plain))
+    }
+
+    /// What the id of a verification means. `None` if it is not one that was given out.
+    pub fn open_verification(&self, sid: &Sid) -> Option<VerificationAddress> {
+        let plain = open(&self.verifications, sid, SidKind::Verification)?;
+        let part = |value: u128| u64::try_from(value).ok();
+        let number = part(plain >> (128 - NUMBER_BITS))?;
+        let service = u128::from(LAST_SERVICE) & (plain >> (128 - NUMBER_BITS - SERVICE_BITS));
+        let name = part(plain & ((1 << VerificationName::BITS) - 1))?;
+        Some(VerificationAddress {
+            service: ServiceId::new(u32::try_from(service).ok()?),
+            number: PhoneNumber::from_u64(number)?,
+            name: VerificationName::from_bits(name),
+        })
+    }
+
+    /// The id of an attempt to deliver a message (`VL`).
+    pub fn attempt(&self, attempt: &AttemptId) -> Sid {
+        let AttemptId { key: TrackKey { service, track }, attempt } = *attempt;
+        let plain = u128::from(track) << 64 | u128::from(service.get()) << 32 | u128::from(attempt);
+        Sid::new(SidKind::Attempt, seal(&self.attempts, plain))
+    }
+
+    /// What the id of an attempt means. `None` if it is not one that was given out.
+    pub fn open_attempt(&self, sid: &Sid) -> Option<AttemptId> {
+        let plain = open(&self.attempts, sid, SidKind::Attempt)?;
+        let low = u32::try_from(plain & u128::from(u32::MAX)).ok()?;
+        Some(AttemptId {
+            key: TrackKey {
+                service: ServiceId::new(u32::try_from(plain >> 32 & u128::from(u32::MAX)).ok()?),
+                track: u64::try_from(plain >> 64).ok()?,
+            },
+            // 24 bits are zero in every id that was given out.
+            attempt: u8::try_from(low).ok()?,
+        })
+    }
+}
+
+fn cipher(key: &ServerKey, purpose: &[u8]) -> Aes128 {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
+    mac.update(purpose);
+    let derived: [u8; 32] = mac.finalize().into_bytes().into();
+    let mut key = [0; 16];
+    key.copy_from_slice(&derived[..16]);
+    Aes128::new(&Array(key))
+}
+
+fn seal(cipher: &Aes128, plain: u128) -> [u8; 16] {
+    let mut block = Array(plain.to_be_bytes());
+    cipher.encrypt_block(&mut block);
+    block.0
+}
+
+fn open(cipher: &Aes128, sid: &Sid, kind: SidKind) -> Option<u128> {
+    let mut block = Array(*sid.bytes());
+    cipher.decrypt_block(&mut block);
+    (sid.kind() == kind).then(|| u128::from_be_bytes(block.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sealer() -> Sealer {
+        Sealer::new(&ServerKey::from_bytes([3; 32]))
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_leads_back_to_what_it_was_made_of(
+            service in 0..=LAST_SERVICE,
+            digits in 1..=999_999_999_999_999_u64,
+            track: u64,
+            attempt: u8,
+        ) {
+            let (service, number) = (ServiceId::new(service), PhoneNumber::from_u64(digits).expect("a number"));
+            let address = VerificationAddress { service, number, name: VerificationName::of_track(track) };
+            let sid = sealer().verification(&address);
+            prop_assert_eq!(sealer().open_verification(&sid), Some(address));
+            let id = AttemptId { key: TrackKey { service, track }, attempt };
+            let sid = sealer().attempt(&id);
+            prop_assert_eq!(sealer().open_attempt(&sid), Some(id));
+        }
+
+        #[test]
+        fn an_id_that_nobody_was_given_is_no_attempt_and_its_verification_is_another_one(bytes: [u8; 16]) {
+            prop_assert_eq!(sealer().open_attempt(&Sid::new(SidKind::Attempt, bytes)), None);
+            let sid = Sid::new(SidKind::Verification, bytes);
+            if let Some(address) = sealer().open_verification(&sid) {
+                prop_assert_ne!(address.name, VerificationName::of_track(0x0123_4567_89ab_cdef));
+            }
+        }
+    }
+
+    #[test]
+    fn ids_of_one_number_have_nothing_in_common_that_can_be_seen() {
+        let number = PhoneNumber::from_u64(14_155_552_671).expect("a number");
+        let sid = |track| {
+            let name = VerificationName::of_track(track);
+            sealer().verification(&VerificationAddress { service: ServiceId::new(1), number, name })
+        };
+        let (a, b) = (sid(1 << 10), sid(2 << 10));
+        let common = a.bytes().iter().zip(b.bytes()).filter(|(a, b)| a == b).count();
+        assert!(common < 5, "{a} {b}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Who carries out the request with a key, and how that ends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::book::{AnswerBook, Finish, Free, Mark, Request};
+use super::{KeyRefusal, LONGEST_ANSWER};
+use crate::limit::desk::Desk;
+use crate::limit::digest::Place;
+use crate::store::Key;
+
+/// The keys whose requests are being carried out, with what makes these the same. It outlives a panic of the task that owns
+/// the answers: a request that runs stays the only one.
+#[derive(Clone, Default)]
+pub struct Running(Arc<Mutex<HashMap<Key, Identity>>>);
+
+/// What a key's record and its repetitions have to agree on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub tag: u64,
+    pub fingerprint: [u8; 32],
+}
+
+impl Running {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Who runs with this key.
+    pub fn of(&self, key: &Key) -> Option<Identity> {
+        self.lock().get(key).copied()
+    }
+
+    /// Begins, where nobody does.
+    pub fn reserve(&self, key: Key, identity: Identity) -> Option<Reservation> {
+        let mut running = self.lock();
+        if running.contains_key(&key) {
+            return None;
+        }
+        running.insert(key, identity);
+        Some(Reservation { running: self.clone(), key })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Identity>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A key is reserved for as long as this lives.
+pub struct Reservation {
+    running: Running,
+    key: Key,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.running.lock().remove(&self.key);
+    }
+}
+
+/// The right, and the duty, to carry a request out. Dropped before [`Ticket::finish`], it frees the key: the request came to
+/// nothing, and a repetition is carried out.
+#[must_use = "finish it with the answer, or drop it to free the key"]
+pub struct Ticket {
+    desk: Desk<AnswerBook>,
+    place: Place,
+    fingerprint: [u8; 32],
+    /// `None` when it has ended.
+    reservation: Option<Reservation>,
+    mark: MarkOf,
+}
+
+/// What of the request may be on the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum MarkOf {
+    /// Nothing.
+    Nobody,
+    /// A mark that this ticket asked for.
+    This,
+    /// A mark that an earlier one left.
+    Earlier,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ticket(***)")
+    }
+}
+
+impl Ticket {
+    pub(super) fn new(
+        desk: Desk<AnswerBook>,
+        place: Place,
+        fingerprint: [u8; 32],
+        reservation: Reservation,
+        mark: MarkOf,
+    ) -> Self {
+        Self { desk, place, fingerprint, reservation: Some(reservation), mark }
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { tag: self.place.tag, fingerprint: self.fingerprint }
+    }
+
+    /// Returns when it is durable that this request was begun. To be awaited before its first effect: should the program
+    /// die after it, a repetition is [`super::Begun::Interrupted`].
+    ///
+    /// # Errors
+    /// [`KeyRefusal::StoreUnavailable`] or [`KeyRefusal::Overloaded`]; then the request must have no effect.
+    pub async fn mark_durable(&mut self) -> Result<(), KeyRefusal> {
+        if self.mark == MarkOf::Earlier {
+            return Ok(());
+        }
+        let seat = self.desk.seat().ok_or(KeyRefusal::Overloaded)?;
+        // From here on it may be there, whatever is heard of it.
+        self.mark = MarkOf::This;
+        let (reply, answer) = oneshot::channel();
+        let mark = Mark { place: self.place, identity: self.identity(), decided: Ok(()), reply, _seat: seat };
+        self.desk.submit(Request::Mark(mark));
+        answer.await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
+    }
+
+    /// Keeps the answer for 24 hours, and returns when it is durable.
+    ///
+    /// # Errors
+    /// [`KeyRefusal`]. The request was carried out nevertheless: its caller is to be given the answer. A repetition is
+    /// [`super::Begun::Interrupted`] if the request was marked.
+    pub async fn finish(mut self, value: Value) -> Result<(), KeyRefusal> {
+        let body = value.to_string();
+        // The answer is not lost for want of a seat: there are no more of these than tickets.
+        let seat = self.desk.seat();
+        let Some(reservation) = self.reservation.take() else { return Ok(()) };
+        if body.len() > LONGEST_ANSWER {
+            return Err(KeyRefusal::AnswerTooLong);
+        }
+        let (reply, answer) = oneshot::channel();
+        let (place, identity) = (self.place, self.identity());
+        let finish = Finish {
+            place,
+            identity,
+            value: body.into(),
+            reply,
+            _seat: seat,
+            reservation: Some(reservation),
+        };
+        self.desk.submit(Request::Finish(finish));
+        answer.await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
+    }
+
+    /// The request surely had no effect: a repetition is carried out. Also takes back the mark that an earlier, interrupted
+    /// one has left, which dropping does not.
+    pub fn free(mut self) {
+        if self.mark == MarkOf::Earlier {
+            self.mark = MarkOf::This;
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(reservation) = self.reservation.take() else { return };
+        if self.mark == MarkOf::This {
+            self.desk.submit(Request::Free(Free { place: self.place, reservation: Some(reservation) }));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Idempotency keys: who is the first, and what the others are told.
+
+use serde_json::json;
+
+use super::{START, World, secs};
+use crate::domain::ServiceId;
+use crate::limit::{Answers, Begun, Kept, KeyRefusal, Ticket};
+use crate::store::Kind;
+
+pub const ONE: ServiceId = ServiceId::new(1);
+pub const REQUEST: [u8; 32] = [1; 32];
+const OTHER: [u8; 32] = [2; 32];
+
+/// The ticket of whoever is to carry the request out.
+pub async fn first(answers: &Answers, key: &str) -> Ticket {
+    match answers.begin(ONE, key, REQUEST).await {
+        Ok(Begun::First(ticket)) => ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a repetition is told.
+pub async fn again(answers: &Answers, key: &str) -> String {
+    match answers.begin(ONE, key, REQUEST).await {
+        Ok(Begun::First(_)) => "first".to_owned(),
+        Ok(Begun::Again(Kept { value })) => value.to_string(),
+        Ok(Begun::OtherRequest) => "another request".to_owned(),
+        Ok(Begun::StillAnswering) => "still answering".to_owned(),
+        Ok(Begun::Interrupted(_)) => "interrupted".to_owned(),
+        Err(refusal) => refusal.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_gets_the_answer_of_the_first_for_a_day_and_is_then_the_first() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let ticket = first(&answers, "k").await;
+    ticket.finish(json!({"sid": "VE1", "attempts": [1, null]})).await.expect("kept");
+    for wait in [0, 86_399] {
+        world.advance(wait);
+        assert_eq!(again(&answers, "k").await, r#"{"attempts":[1,null],"sid":"VE1"}"#);
+    }
+    world.advance(1);
+    assert_eq!(again(&answers, "k").await, "first");
+}
+
+#[tokio::test]
+async fn any_json_can_be_an_answer() {
+    let mut world = World::new();
+    let values = [json!(null), json!(false), json!([]), json!("a"), json!(0)];
+    let answers = world.answers().await;
+    for (index, value) in values.iter().enumerate() {
+        first(&answers, &index.to_string()).await.finish(value.clone()).await.expect("kept");
+    }
+    world.crashes();
+    let answers = world.answers().await;
+    for (index, value) in values.iter().enumerate() {
+        assert_eq!(again(&answers, &index.to_string()).await, value.to_string());
+    }
+}
+
+#[tokio::test]
+async fn while_the_first_is_under_way_a_repetition_is_told_so() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let ticket = first(&answers, "k").await;
+    assert_eq!(again(&answers, "k").await, "still answering");
+    assert_eq!(answers.running(), 1);
+    ticket.finish(json!(1)).await.expect("kept");
+    assert_eq!((again(&answers, "k").await, answers.running()), ("1".to_owned(), 0));
+}
+
+#[tokio::test]
+async fn a_key_with_another_request_is_refused_before_and_after_the_answer() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let ticket = first(&answers, "k").await;
+    assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(Begun::OtherRequest)));
+    ticket.finish(json!(1)).await.expect("kept");
+    assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(Begun::OtherRequest)));
+    let other = ServiceId::new(2);
+    assert!(matches!(answers.begin(other, "k", OTHER).await, Ok(Begun::First(_))), "services share no keys");
+}
+
+#[tokio::test]
+async fn a_request_that_came_to_nothing_frees_its_key_at_once() {
+    let world = World::new();
+    let answers = world.answers().await;
+    drop(first(&answers, "k").await);
+    drop(first(&answers, "k").await);
+    let died = {
+        let answers = answers.clone();
+        tokio::spawn(async move {
+            let _ticket = first(&answers, "k").await;
+            panic!("the request's task dies");
+        })
+    };
+    assert!(died.await.is_err());
+    drop(first(&answers, "k").await);
+    assert_eq!(world.store.commits(), 0, "and nothing of it was written");
+}
+
+#[tokio::test]
+async fn a_marked_request_that_came_to_nothing_frees_its_key_when_the_mark_is_gone() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let mut ticket = first(&answers, "k").await;
+    ticket.mark_durable().await.expect("marked");
+    assert_eq!(world.store.snapshot().len(), 1);
+    world.store.hold();
+    drop(ticket);
+    world.store.waiting(1).await;
+    let repetition = tokio::spawn({
+        let answers = answers.clone();
+        async move { again(&answers, "k").await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!repetition.is_finished(), "it rests on what is not durable yet");
+    world.store.release();
+    assert_eq!(repetition.await.expect("no panic"), "first");
+    drop(first(&answers, "k").await);
+    assert_eq!(world.store.snapshot().len(), 0);
+}
+
+#[tokio::test]
+async fn whoever_asks_and_goes_away_leaves_no_key_reserved() {
+    let world = World::new();
+    let answers = world.answers().await;
+    {
+        let asking = answers.begin(ONE, "k", REQUEST);
+        tokio::pin!(asking);
+        // Asked, and not waited for.
+        assert!(futures_util::poll!(asking.as_mut()).is_pending());
+    }
+    while answers.running() > 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(first(&answers, "k").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_at_one_moment_exactly_one_is_the_first() {
+    let world = World::new();
+    let answers = world.answers().await;
+    for round in 0..20 {
+        let key = format!("key {round}");
+        let tasks: Vec<_> = (0..50)
+            .map(|_| {
+                let (answers, key) = (answers.clone(), key.clone());
+                tokio::spawn(async move {
+                    let Ok(Begun::First(mut ticket)) = answers.begin(ONE, &key, REQUEST).await else {
+                        return 0;
+                    };
+                    ticket.mark_durable().await.expect("marked");
+                    ticket.finish(json!(7)).await.expect("kept");
+                    1
+                })
+            })
+            .collect();
+        let mut firsts = 0;
+        for task in tasks {
+            firsts += task.await.expect("no panic");
+        }
+        assert_eq!((firsts, again(&answers, &key).await), (1, "7".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn the_answer_is_kept_before_anybody_is_told() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let ticket = first(&answers, "k").await;
+    world.store.hold();
+    let finishing = tokio::spawn(ticket.finish(json!(1)));
+    world.store.waiting(1).await;
+    let repetition = tokio::spawn({
+        let answers = answers.clone();
+        async move { again(&answers, "k").await }
+    });
+    first(&answers, "another key").await.free();
+    assert!(!finishing.is_finished() && !repetition.is_finished());
+    world.store.release();
+    finishing.await.expect("no panic").expect("kept");
+    assert_eq!(repetition.await.expect("no panic"), "1");
+}
+
+#[tokio::test]
+async fn neither_a_record_nor_what_is_printed_shows_a_key() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let key = "+14155550123";
+    let ticket = first(&answers, key).await;
+    assert!(!format!("{ticket:?}").contains(key));
+    ticket.finish(json!({"a": 1})).await.expect("kept");
+    for (at, kept) in world.store.snapshot() {
+        let text = String::from_utf8_lossy(&kept.record).into_owned();
+        assert!(!text.contains(key) && text.contains(r#""a":[{"a":1}]"#), "{text}");
+        assert_eq!((at.kind, kept.gc_after), (Kind::Answered, START.plus(secs(86_400))));
+    }
+    let begun = answers.begin(ONE, key, REQUEST).await;
+    assert_eq!(format!("{begun:?}"), "Ok(Again(Kept(***)))");
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_refused_by_name() {
+    let world = World::new();
+    let answers = world.answers().await;
+    drop(first(&answers, &"k".repeat(255)).await);
+    for key in [String::new(), "k".repeat(256)] {
+        assert_eq!(answers.begin(ONE, &key, REQUEST).await.err(), Some(KeyRefusal::KeyLength));
+    }
+    let fits = "x".repeat((16 << 10) - 2);
+    first(&answers, "fits").await.finish(json!(fits)).await.expect("kept");
+    let long = first(&answers, "k").await.finish(json!(fits + "x")).await;
+    assert_eq!(long, Err(KeyRefusal::AnswerTooLong));
+    assert_eq!(again(&answers, "k").await, "first", "nothing was kept, and nothing was marked");
+}
+
+#[tokio::test]
+async fn when_as_many_answers_are_kept_as_may_be_new_keys_are_refused_and_known_ones_answered() {
+    let world = World::with_records(2);
+    let answers = world.answers().await;
+    first(&answers, "a").await.finish(json!(1)).await.expect("kept");
+    let running = first(&answers, "b").await;
+    assert_eq!(again(&answers, "c").await, KeyRefusal::TooManyAnswers.to_string());
+    assert_eq!(
+        (again(&answers, "a").await, again(&answers, "b").await),
+        ("1".into(), "still answering".into())
+    );
+    drop(running);
+    assert_eq!(again(&answers, "c").await, "first", "the one that was being made takes no place now");
+    world.advance(86_400);
+    first(&answers, "c").await.finish(json!(1)).await.expect("what has ended makes room");
+}
+
+#[tokio::test]
+async fn when_kept_answers_take_as_much_memory_as_they_may_new_keys_are_refused() {
+    let mut world = World::new();
+    world.bounds.answer_bytes = 10;
+    let answers = world.answers().await;
+    first(&answers, "a").await.finish(json!("12345678")).await.expect("kept");
+    assert_eq!(again(&answers, "b").await, KeyRefusal::TooManyAnswers.to_string());
+    assert_eq!(again(&answers, "a").await, "\"12345678\"");
+    world.advance(86_400);
+    assert_eq!(again(&answers, "b").await, "first");
+}
+
+#[tokio::test]
+async fn when_the_queue_is_full_the_next_request_is_refused_by_name_and_no_answer_is_lost() {
+    let mut world = World::new();
+    world.bounds.queue = 1;
+    let answers = world.answers().await;
+    let (one, mut two) = (first(&answers, "a").await, first(&answers, "b").await);
+    world.store.hold();
+    let finishing = tokio::spawn(one.finish(json!(1)));
+    world.store.waiting(1).await;
+    assert_eq!(again(&answers, "c").await, KeyRefusal::Overloaded.to_string());
+    assert_eq!(two.mark_durable().await, Err(KeyRefusal::Overloaded));
+    let second = tokio::spawn(two.finish(json!(2)));
+    world.store.release();
+    finishing.await.expect("no panic").expect("kept");
+    second.await.expect("no panic").expect("kept");
+    assert_eq!((again(&answers, "a").await, again(&answers, "b").await), ("1".to_owned(), "2".to_owned()));
+}

@@ -1,0 +1,105 @@
+//! Counters over a store that fails, and time that jumps.
+
+use super::{START, World, bucket, charge, reached, secs};
+use crate::domain::Timestamp;
+use crate::limit::LimitRefusal;
+use crate::store::Fault;
+
+#[tokio::test]
+async fn when_a_commit_is_refused_nothing_is_counted() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 1, 60)];
+    world.fails_next(Fault::Unavailable);
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
+    limits.take(vec![charge("a", &rule)]).await.expect("nobody used it");
+}
+
+#[tokio::test]
+async fn when_a_commit_may_have_been_applied_it_counts_and_the_next_answer_heals_the_disk() {
+    for fault in [Fault::UnknownApplied, Fault::UnknownNotApplied, Fault::Torn(0), Fault::Torn(1)] {
+        let mut world = World::new();
+        let limits = world.limits().await;
+        let rule = [bucket(1, 2, 60)];
+        world.fails_next(fault);
+        assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
+        limits.take(vec![charge("a", &rule)]).await.expect("one is left in any case");
+        let third = limits.take(vec![charge("a", &rule)]).await;
+        world.crashes();
+        let after = world.limits().await.take(vec![charge("a", &rule)]).await;
+        if third.is_err() {
+            assert_eq!(third, reached(START.plus(secs(60))), "{fault:?}");
+        }
+        assert_eq!(after, reached(START.plus(secs(60))), "{fault:?}: what was told survives");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_after_a_doubtful_commit_is_told_only_when_it_is_durable() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 1, 60)];
+    world.fails_next(Fault::UnknownApplied);
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
+    world.fails_next(Fault::Unavailable);
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+    let commits = world.store.commits();
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+    assert_eq!(world.store.commits(), commits, "now it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_store_hangs_the_answer_comes_within_the_commits_time() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 2, 60)];
+    world.fails_next(Fault::Hang);
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
+    limits.take(vec![charge("a", &rule)]).await.expect("and then it goes on");
+}
+
+#[tokio::test]
+async fn when_the_store_cannot_be_read_there_is_no_start() {
+    let mut world = World::new();
+    let old = World { store: world.store.clone(), ..World::new() };
+    world.crashes();
+    let error = old.try_limits().await.err().expect("no start").to_string();
+    assert!(error.contains("rate limit counters could not be loaded"), "{error}");
+}
+
+#[tokio::test]
+async fn when_the_clock_is_set_back_nothing_lasts_longer_and_nothing_is_free_sooner() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 1, 60)];
+    limits.take(vec![charge("a", &rule)]).await.expect("room");
+    world.clock.set(START.minus(secs(3600)));
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+    world.clock.set(START.plus(secs(60)));
+    limits.take(vec![charge("a", &rule)]).await.expect("its time is over");
+}
+
+#[tokio::test]
+async fn when_the_clock_jumps_far_ahead_what_was_counted_has_ended() {
+    let world = World::new();
+    let limits = world.limits().await;
+    let rule = [bucket(1, 1, 60)];
+    limits.take(vec![charge("a", &rule)]).await.expect("room");
+    let far = Timestamp::from_millis(253_402_300_799_999);
+    world.clock.set(far);
+    limits.take(vec![charge("a", &rule)]).await.expect("long ago");
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(far.plus(secs(60))));
+}
+
+#[tokio::test]
+async fn after_a_restart_at_an_earlier_time_what_was_told_still_counts() {
+    let mut world = World::new();
+    let rule = [bucket(1, 2, 60)];
+    world.limits().await.take(vec![charge("a", &rule)]).await.expect("room");
+    world.crashes();
+    world.clock.set(START.minus(secs(5)));
+    let limits = world.limits().await;
+    limits.take(vec![charge("a", &rule)]).await.expect("the second");
+    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
+}

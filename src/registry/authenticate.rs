@@ -1,0 +1,114 @@
+//! Who is asking.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::credential::KeptKey;
+use super::{Registry, Scope};
+use crate::domain::{ServiceId, Sid, SidKind};
+
+/// Compared with where there is nothing to compare with: no secret has this hash.
+const NOBODY: [u8; 32] = [0; 32];
+
+/// Somebody who has proved who they are.
+#[derive(Clone)]
+pub enum Caller {
+    /// The account itself, which may do everything.
+    Root,
+    /// Whoever has this key.
+    Key(CallerKey),
+}
+
+/// A key that was used.
+#[derive(Clone)]
+pub struct CallerKey(Arc<KeptKey>);
+
+/// Neither the account nor a live key, or the wrong secret. Which of these is not said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the user name is no known id, or the password is not its secret")]
+pub struct Unauthenticated;
+
+impl Caller {
+    /// Whether the caller may do such things in this service.
+    pub fn may(&self, scope: Scope, service: ServiceId) -> bool {
+        match self {
+            Self::Root => true,
+            Self::Key(CallerKey(kept)) => {
+                kept.key.scopes.has(scope) && kept.key.service.is_none_or(|own| own == service)
+            }
+        }
+    }
+
+    /// Whether the caller may do such things in every service, and with what belongs to none: the list of services,
+    /// the safe list.
+    pub fn may_everywhere(&self, scope: Scope) -> bool {
+        match self {
+            Self::Root => true,
+            Self::Key(CallerKey(kept)) => kept.key.scopes.has(scope) && kept.key.service.is_none(),
+        }
+    }
+
+    /// The one service that the caller's key is for; `None` for all of them.
+    pub fn service(&self) -> Option<ServiceId> {
+        match self {
+            Self::Root => None,
+            Self::Key(CallerKey(kept)) => kept.key.service,
+        }
+    }
+
+    /// The key's id; `None` for the account itself.
+    pub fn key(&self) -> Option<Sid> {
+        match self {
+            Self::Root => None,
+            Self::Key(CallerKey(kept)) => Some(kept.key.sid),
+        }
+    }
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.key() {
+            None => f.write_str("Caller(root)"),
+            Some(sid) => write!(f, "Caller({sid})"),
+        }
+    }
+}
+
+/// What is kept of a secret.
+pub(super) fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+impl Registry {
+    /// Who has these credentials: the account's sid and auth token, or a key's sid and secret. Takes as long whether or not
+    /// there is such an id. Waits for nobody, and writes nothing.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`].
+    pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
+        let credentials = self.0.credentials.load();
+        let root = credentials.root.filter(|(sid, _)| Sid::parse(SidKind::Account, user) == Some(*sid));
+        let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| credentials.keys.get(&sid));
+        let key = key.filter(|kept| kept.key.revoked.is_none());
+        let key = key.filter(|kept| kept.key.service.is_none_or(|id| self.0.services.load().has(id)));
+        let expected = root.map(|(_, hash)| hash).or_else(|| key.map(|kept| kept.hash));
+        let right: bool = hash(password).ct_eq(&expected.unwrap_or(NOBODY)).into();
+        match (root, key) {
+            _ if !right => Err(Unauthenticated),
+            (Some(_), _) => Ok(Caller::Root),
+            (None, Some(kept)) => {
+                kept.touch(self.0.clock.now());
+                Ok(Caller::Key(CallerKey(Arc::clone(kept))))
+            }
+            (None, None) => Err(Unauthenticated),
+        }
+    }
+
+    /// The account's id, as answers show it. Zeros before there is an account, that is before the start is complete.
+    pub fn account_sid(&self) -> Sid {
+        let root = self.0.credentials.load().root;
+        root.map_or_else(|| Sid::new(SidKind::Account, [0; 16]), |(sid, _)| sid)
+    }
+}

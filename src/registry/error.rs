@@ -1,0 +1,97 @@
+//! Why something was not done.
+
+use crate::domain::{Sid, SidKind};
+
+/// Why a change, or a question about one thing, came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// There is no such thing.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// A value cannot be.
+    #[error("{field} {why}")]
+    Invalid {
+        /// Which, as the JSON of an answer spells it: `code_length`.
+        field: &'static str,
+        /// What is accepted, as the end of a sentence that begins with the field.
+        why: String,
+    },
+    /// There is one with this name already.
+    #[error("there is a {what} with this {field} already")]
+    Exists {
+        /// What there is.
+        what: &'static str,
+        /// What has to be different.
+        field: &'static str,
+    },
+    /// It comes from the configuration, and is changed there.
+    #[error("{0}")]
+    ReadOnly(String),
+    /// There are as many as there may be.
+    #[error("there are {limit} {what} already, and there may not be more")]
+    TooMany {
+        /// Of what, in the plural.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// It could not be made durable. Nothing has changed, as far as the store can say.
+    #[error("{0}")]
+    Store(String),
+}
+
+impl RegistryError {
+    pub(super) fn invalid(field: &'static str) -> impl FnOnce(String) -> Self {
+        move |why| Self::Invalid { field, why }
+    }
+}
+
+/// Why the registry cannot be opened. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store cannot be read or written.
+    #[error("read the services and keys: {0}")]
+    Store(#[from] crate::store::StoreError),
+    /// A record is none of ours.
+    #[error(
+        "a record of the {what} cannot be read: {why}; `onceward check-data` lists what is damaged. It was written \
+         by a newer version of this program, or damaged"
+    )]
+    Record {
+        /// Of which kind.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The configuration asks for what cannot be.
+    #[error("{subject}: it {problem}\n    given by {origin}")]
+    Settings {
+        /// What it is about: `services.shop.test-numbers`.
+        subject: String,
+        /// What is wrong.
+        problem: String,
+        /// Where it was given.
+        origin: String,
+    },
+}
+
+/// What an id of this kind names, for messages.
+pub(super) const fn thing(kind: SidKind) -> &'static str {
+    match kind {
+        SidKind::Account => "account",
+        SidKind::ApiKey => "API key",
+        SidKind::Service => "service",
+        SidKind::Verification => "verification",
+        SidKind::Attempt => "attempt",
+        SidKind::RateLimit => "rate limit",
+        SidKind::Bucket => "bucket",
+        SidKind::Template => "template",
+        SidKind::Webhook => "webhook",
+        SidKind::SafeNumber => "number on the safe list",
+        SidKind::MessagingService => "messaging service",
+    }
+}
+
+pub(super) fn not_found(sid: &Sid) -> RegistryError {
+    RegistryError::NotFound(thing(sid.kind()))
+}

@@ -1,0 +1,122 @@
+//! Which gateway sends to which country.
+
+use super::{MessagingConfiguration, Registry, RegistryError, Service};
+use crate::domain::{GatewayName, Region, Sid};
+
+const WHAT: &str = "messaging configuration";
+
+impl Registry {
+    /// Has a gateway send to a country.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Exists`] for the country,
+    /// [`RegistryError::Store`].
+    pub async fn create_messaging(
+        &self,
+        service: Sid,
+        country: String,
+        messaging_service: Sid,
+    ) -> Result<MessagingConfiguration, RegistryError> {
+        let this = self.clone();
+        let changed = self.change(service, move |service, inner, _| {
+            let country = country_of(&country).ok_or_else(|| RegistryError::Invalid {
+                field: "country",
+                why: "must be a country's two letters of ISO 3166-1, such as DE".to_owned(),
+            })?;
+            this.is_known(&messaging_service)?;
+            if service.messaging.iter().any(|kept| kept.country == country) {
+                return Err(RegistryError::Exists { what: WHAT, field: "country" });
+            }
+            let now = inner.clock.now();
+            let made = MessagingConfiguration { country, messaging_service, created: now, updated: now };
+            service.messaging.push(made.clone());
+            Ok(made)
+        });
+        changed.await.map(|(_, made)| made)
+    }
+
+    /// Has another gateway send to a country.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Store`].
+    pub async fn update_messaging(
+        &self,
+        service: Sid,
+        country: String,
+        messaging_service: Sid,
+    ) -> Result<MessagingConfiguration, RegistryError> {
+        let this = self.clone();
+        let changed = self.change(service, move |service, inner, _| {
+            let at = place(service, &country)?;
+            this.is_known(&messaging_service)?;
+            let kept = service.messaging.get_mut(at).ok_or(RegistryError::NotFound(WHAT))?;
+            if kept.messaging_service != messaging_service {
+                kept.messaging_service = messaging_service;
+                kept.updated = inner.clock.now();
+            }
+            Ok(kept.clone())
+        });
+        changed.await.map(|(_, kept)| kept)
+    }
+
+    /// Lets the server's own routing decide again.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Store`].
+    pub async fn delete_messaging(&self, service: Sid, country: String) -> Result<(), RegistryError> {
+        let changed = self.change(service, move |service, _, _| {
+            let at = place(service, &country)?;
+            service.messaging.remove(at);
+            Ok(())
+        });
+        changed.await.map(|_| ())
+    }
+
+    /// The gateway that a service has for a country; `None` where the server's own routing decides, also when the gateway is
+    /// not configured any more.
+    pub fn gateway_for(&self, service: &Service, country: Region) -> Option<GatewayName> {
+        if service.messaging.is_empty() {
+            return None;
+        }
+        let country = country.to_string();
+        let kept = service.messaging.iter().find(|kept| kept.country == country)?;
+        self.gateway_of(&kept.messaging_service)
+    }
+
+    /// The configured gateway that an id names.
+    pub fn gateway_of(&self, messaging_service: &Sid) -> Option<GatewayName> {
+        self.0.gateways.iter().find(|(sid, _)| sid == messaging_service).map(|(_, name)| *name)
+    }
+
+    fn is_known(&self, messaging_service: &Sid) -> Result<(), RegistryError> {
+        if self.gateway_of(messaging_service).is_some() {
+            return Ok(());
+        }
+        let known: Vec<String> =
+            self.0.gateways.iter().map(|(sid, name)| format!("{sid} ({name})")).collect();
+        let why = format!("must be the id of a gateway that is configured: {}", known.join(", "));
+        Err(RegistryError::Invalid { field: "messaging_service_sid", why })
+    }
+}
+
+impl Service {
+    /// What it has for a country, in any case.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`].
+    pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration, RegistryError> {
+        let at = place(self, country)?;
+        self.messaging.get(at).ok_or(RegistryError::NotFound(WHAT))
+    }
+}
+
+/// A country's letters, in capitals. Networks of no country have digits.
+fn country_of(text: &str) -> Option<String> {
+    let country = Region::parse(text.trim())?.to_string();
+    country.bytes().all(|b| b.is_ascii_uppercase()).then_some(country)
+}
+
+fn place(service: &Service, country: &str) -> Result<usize, RegistryError> {
+    let found = service.messaging.iter().position(|kept| kept.country.eq_ignore_ascii_case(country));
+    found.ok_or(RegistryError::NotFound(WHAT))
+}

@@ -1,0 +1,234 @@
+//! Named limits of a service, and their buckets.
+
+use super::{Bucket, RateLimit, Registry, RegistryError, Service};
+use crate::config::services::rules;
+use crate::domain::{Sid, SidKind};
+
+/// Limits of a service: each costs a commit for every request that names it.
+const LIMITS_MOST: usize = 25;
+
+/// Buckets of a limit.
+const BUCKETS_MOST: usize = 10;
+
+/// A limit's name for requests, in characters.
+const UNIQUE_NAME_LONGEST: usize = 64;
+
+/// A limit's description, in characters.
+const DESCRIPTION_LONGEST: usize = 512;
+
+/// Requests of a bucket.
+const MAX_MOST: u64 = 1_000_000;
+
+/// Seconds of a bucket: a week.
+const INTERVAL_MOST: u64 = 604_800;
+
+/// What a request may say about a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BucketFields {
+    /// Requests: 1 to 1,000,000.
+    pub max: Option<u64>,
+    /// Seconds: 1 to 604,800.
+    pub interval: Option<u64>,
+}
+
+impl Registry {
+    /// Makes a limit without buckets.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Exists`], [`RegistryError::TooMany`],
+    /// [`RegistryError::Store`].
+    pub async fn create_rate_limit(
+        &self,
+        service: Sid,
+        unique_name: String,
+        description: Option<String>,
+    ) -> Result<RateLimit, RegistryError> {
+        let changed = self.change(service, move |service, inner, writer| {
+            let unique_name = rules::name(&unique_name, UNIQUE_NAME_LONGEST)
+                .map_err(RegistryError::invalid("unique_name"))?;
+            let description = self::description(description)?;
+            if service.rate_limits.iter().any(|limit| limit.unique_name == unique_name) {
+                return Err(RegistryError::Exists { what: "rate limit", field: "unique_name" });
+            }
+            if service.rate_limits.len() >= LIMITS_MOST {
+                return Err(RegistryError::TooMany {
+                    what: "rate limits of this service",
+                    limit: LIMITS_MOST,
+                });
+            }
+            let now = inner.clock.now();
+            let sid = writer.sid(SidKind::RateLimit);
+            let limit =
+                RateLimit { sid, unique_name, description, buckets: Vec::new(), created: now, updated: now };
+            service.rate_limits.push(limit.clone());
+            Ok(limit)
+        });
+        changed.await.map(|(_, limit)| limit)
+    }
+
+    /// Changes what a limit is described by; `None` takes it away.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Store`].
+    pub async fn update_rate_limit(
+        &self,
+        service: Sid,
+        limit: Sid,
+        description: Option<String>,
+    ) -> Result<RateLimit, RegistryError> {
+        let changed = self.change(service, move |service, inner, _| {
+            let limit = limit_of(service, &limit)?;
+            let description = self::description(description)?;
+            if limit.description != description {
+                limit.description = description;
+                limit.updated = inner.clock.now();
+            }
+            Ok(limit.clone())
+        });
+        changed.await.map(|(_, limit)| limit)
+    }
+
+    /// Removes a limit with its buckets.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Store`].
+    pub async fn delete_rate_limit(&self, service: Sid, limit: Sid) -> Result<(), RegistryError> {
+        let changed = self.change(service, move |service, _, _| {
+            limit_of(service, &limit)?;
+            service.rate_limits.retain(|kept| kept.sid != limit);
+            Ok(())
+        });
+        changed.await.map(|_| ())
+    }
+
+    /// Makes a bucket; both fields must be there.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::TooMany`], [`RegistryError::Store`].
+    pub async fn create_bucket(
+        &self,
+        service: Sid,
+        limit: Sid,
+        fields: BucketFields,
+    ) -> Result<Bucket, RegistryError> {
+        let changed = self.change(service, move |service, inner, writer| {
+            let now = inner.clock.now();
+            let limit = limit_of(service, &limit)?;
+            let mut bucket =
+                Bucket { sid: writer.sid(SidKind::Bucket), max: 0, interval: 0, created: now, updated: now };
+            fields.apply(&mut bucket)?;
+            for (value, field) in [(bucket.max, "max"), (bucket.interval, "interval")] {
+                if value == 0 {
+                    return Err(RegistryError::Invalid { field, why: "must be given".to_owned() });
+                }
+            }
+            if limit.buckets.len() >= BUCKETS_MOST {
+                return Err(RegistryError::TooMany {
+                    what: "buckets of this rate limit",
+                    limit: BUCKETS_MOST,
+                });
+            }
+            limit.buckets.push(bucket);
+            limit.updated = now;
+            Ok(bucket)
+        });
+        changed.await.map(|(_, bucket)| bucket)
+    }
+
+    /// Changes a bucket. What was counted stays counted.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Store`].
+    pub async fn update_bucket(
+        &self,
+        service: Sid,
+        limit: Sid,
+        bucket: Sid,
+        fields: BucketFields,
+    ) -> Result<Bucket, RegistryError> {
+        let changed = self.change(service, move |service, inner, _| {
+            let kept = bucket_of(limit_of(service, &limit)?, &bucket)?;
+            let before = *kept;
+            fields.apply(kept)?;
+            if *kept != before {
+                kept.updated = inner.clock.now();
+            }
+            Ok(*kept)
+        });
+        changed.await.map(|(_, bucket)| bucket)
+    }
+
+    /// Removes a bucket.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Store`].
+    pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
+        let changed = self.change(service, move |service, inner, _| {
+            let now = inner.clock.now();
+            let limit = limit_of(service, &limit)?;
+            bucket_of(limit, &bucket)?;
+            limit.buckets.retain(|kept| kept.sid != bucket);
+            limit.updated = now;
+            Ok(())
+        });
+        changed.await.map(|_| ())
+    }
+}
+
+impl BucketFields {
+    fn apply(self, bucket: &mut Bucket) -> Result<(), RegistryError> {
+        if let Some(max) = self.max {
+            bucket.max = within(max, MAX_MOST, "max")?;
+        }
+        if let Some(interval) = self.interval {
+            bucket.interval = within(interval, INTERVAL_MOST, "interval")?;
+        }
+        Ok(())
+    }
+}
+
+fn within(value: u64, most: u64, field: &'static str) -> Result<u32, RegistryError> {
+    let fits = u32::try_from(value).ok().filter(|_| (1..=most).contains(&value));
+    fits.ok_or_else(|| RegistryError::Invalid {
+        field,
+        why: format!("must be a whole number from 1 to {most}"),
+    })
+}
+
+fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
+    let text = text.filter(|text| !text.trim().is_empty());
+    let read = text.map(|text| rules::note(&text, DESCRIPTION_LONGEST)).transpose();
+    read.map_err(RegistryError::invalid("description"))
+}
+
+fn limit_of<'a>(service: &'a mut Service, sid: &Sid) -> Result<&'a mut RateLimit, RegistryError> {
+    let found = service.rate_limits.iter_mut().find(|limit| limit.sid == *sid);
+    found.ok_or(RegistryError::NotFound("rate limit"))
+}
+
+fn bucket_of<'a>(limit: &'a mut RateLimit, sid: &Sid) -> Result<&'a mut Bucket, RegistryError> {
+    let found = limit.buckets.iter_mut().find(|bucket| bucket.sid == *sid);
+    found.ok_or(RegistryError::NotFound("bucket"))
+}
+
+impl Service {
+    /// One of its limits.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`].
+    pub fn rate_limit(&self, sid: &Sid) -> Result<&RateLimit, RegistryError> {
+        let found = self.rate_limits.iter().find(|limit| limit.sid == *sid);
+        found.ok_or(RegistryError::NotFound("rate limit"))
+    }
+}
+
+impl RateLimit {
+    /// One of its buckets.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`].
+    pub fn bucket(&self, sid: &Sid) -> Result<&Bucket, RegistryError> {
+        let found = self.buckets.iter().find(|bucket| bucket.sid == *sid);
+        found.ok_or(RegistryError::NotFound("bucket"))
+    }
+}

@@ -1,0 +1,171 @@
+//! Who is told of events.
+
+use url::Url;
+
+use super::{EventType, Registry, RegistryError, Service, Webhook, WebhookStatus};
+use crate::config::services::rules;
+use crate::domain::{Sid, SidKind};
+
+/// Webhooks of a service: each event is sent to each.
+const MOST: usize = 10;
+
+/// A webhook's name, in characters.
+const NAME_LONGEST: usize = 64;
+
+/// A webhook's address, in bytes.
+const URL_LONGEST: usize = 2_048;
+
+const WHAT: &str = "webhook";
+
+/// What a request may say about a webhook; `None` leaves a value as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WebhookFields {
+    /// What people call it: 1 to 64 characters.
+    pub friendly_name: Option<String>,
+    /// Names of [`EventType`], or `*`.
+    pub event_types: Option<Vec<String>>,
+    /// http or https, without a user name or password.
+    pub url: Option<String>,
+    /// Whether it is told anything.
+    pub status: Option<WebhookStatus>,
+}
+
+impl Registry {
+    /// Makes a webhook, with a secret of its own. Name, event types and address must be there; it is enabled unless `fields`
+    /// say otherwise.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::TooMany`], [`RegistryError::Store`].
+    pub async fn create_webhook(
+        &self,
+        service: Sid,
+        fields: WebhookFields,
+    ) -> Result<Webhook, RegistryError> {
+        let changed = self.change(service, move |service, inner, writer| {
+            let missing = [
+                (fields.friendly_name.is_none(), "friendly_name"),
+                (fields.event_types.is_none(), "event_types"),
+                (fields.url.is_none(), "webhook_url"),
+            ];
+            if let Some((_, field)) = missing.into_iter().find(|(missing, _)| *missing) {
+                return Err(RegistryError::Invalid { field, why: "must be given".to_owned() });
+            }
+            if service.webhooks.len() >= MOST {
+                return Err(RegistryError::TooMany { what: "webhooks of this service", limit: MOST });
+            }
+            let now = inner.clock.now();
+            let mut webhook = Webhook {
+                sid: writer.sid(SidKind::Webhook),
+                friendly_name: String::new(),
+                event_types: Vec::new(),
+                url: String::new(),
+                status: WebhookStatus::Enabled,
+                secret: writer.bytes::<32>().to_vec(),
+                created: now,
+                updated: now,
+            };
+            fields.apply(&mut webhook)?;
+            service.webhooks.push(webhook.clone());
+            Ok(webhook)
+        });
+        changed.await.map(|(_, webhook)| webhook)
+    }
+
+    /// Changes a webhook. Its secret stays.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Store`].
+    pub async fn update_webhook(
+        &self,
+        service: Sid,
+        webhook: Sid,
+        fields: WebhookFields,
+    ) -> Result<Webhook, RegistryError> {
+        let changed = self.change(service, move |service, inner, _| {
+            let found = service.webhooks.iter_mut().find(|kept| kept.sid == webhook);
+            let kept = found.ok_or(RegistryError::NotFound(WHAT))?;
+            let before = kept.clone();
+            fields.apply(kept)?;
+            if *kept != before {
+                kept.updated = inner.clock.now();
+            }
+            Ok(kept.clone())
+        });
+        changed.await.map(|(_, webhook)| webhook)
+    }
+
+    /// Removes a webhook.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Store`].
+    pub async fn delete_webhook(&self, service: Sid, webhook: Sid) -> Result<(), RegistryError> {
+        let changed = self.change(service, move |service, _, _| {
+            service.webhook(&webhook)?;
+            service.webhooks.retain(|kept| kept.sid != webhook);
+            Ok(())
+        });
+        changed.await.map(|_| ())
+    }
+}
+
+impl Service {
+    /// One of its webhooks.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`].
+    pub fn webhook(&self, sid: &Sid) -> Result<&Webhook, RegistryError> {
+        self.webhooks.iter().find(|webhook| webhook.sid == *sid).ok_or(RegistryError::NotFound(WHAT))
+    }
+}
+
+impl WebhookFields {
+    fn apply(self, webhook: &mut Webhook) -> Result<(), RegistryError> {
+        let invalid = RegistryError::invalid;
+        if let Some(name) = self.friendly_name {
+            webhook.friendly_name = rules::note(&name, NAME_LONGEST).map_err(invalid("friendly_name"))?;
+        }
+        if let Some(events) = self.event_types {
+            webhook.event_types = event_types(events).map_err(invalid("event_types"))?;
+        }
+        if let Some(url) = self.url {
+            webhook.url = address(&url).map_err(invalid("webhook_url"))?;
+        }
+        if let Some(status) = self.status {
+            webhook.status = status;
+        }
+        Ok(())
+    }
+}
+
+/// At least one, each once.
+fn event_types(names: Vec<String>) -> Result<Vec<String>, String> {
+    let mut events: Vec<String> = Vec::new();
+    for name in names {
+        if name != EventType::EVERY && EventType::parse(&name).is_none() {
+            let known: Vec<&str> = EventType::ALL.into_iter().map(EventType::as_str).collect();
+            return Err(format!("must be *, or some of: {}", known.join(", ")));
+        }
+        if !events.contains(&name) {
+            events.push(name);
+        }
+    }
+    if events.is_empty() { Err("must have at least one, or be *".to_owned()) } else { Ok(events) }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let fits = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+    };
+    let url = Url::parse(text).ok().filter(fits).filter(|url| url.as_str().len() <= URL_LONGEST);
+    url.map(|url| url.as_str().to_owned()).ok_or_else(|| {
+        format!(
+            "must be an address of at most {URL_LONGEST} characters that begins with http:// or https://, without a user \
+             name, a password or a fragment"
+        )
+    })
+}

@@ -1,0 +1,45 @@
+//! The rules of every service, as the registry has them now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::domain::ServiceId;
+use crate::engine::Policy;
+
+/// A cheap handle on them. A decision looks its rules up once, when it is made.
+#[derive(Debug, Clone)]
+pub struct Policies {
+    default: Policy,
+    others: Arc<ArcSwap<HashMap<ServiceId, Policy>>>,
+}
+
+impl Policies {
+    /// The rules of the default service, which also hold for services that have none of their own.
+    pub fn new(default: Policy) -> Self {
+        Self { default, others: Arc::default() }
+    }
+
+    /// Adds the rules of one more service.
+    #[must_use]
+    pub fn with(self, service: ServiceId, policy: Policy) -> Self {
+        let mut others = HashMap::clone(&self.others.load());
+        others.insert(service, policy);
+        self.set(others);
+        self
+    }
+
+    /// Replaces the rules of all services but the default one.
+    pub fn set(&self, others: HashMap<ServiceId, Policy>) {
+        self.others.store(Arc::new(others));
+    }
+
+    /// The rules of a service.
+    pub fn of(&self, service: ServiceId) -> Policy {
+        if service == ServiceId::DEFAULT {
+            return self.default;
+        }
+        self.others.load().get(&service).copied().unwrap_or(self.default)
+    }
+}

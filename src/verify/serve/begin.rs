@@ -1,0 +1,186 @@
+//! Beginnings and further messages of verifications.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::kept;
+use crate::domain::{Channel, Code, ServiceId};
+use crate::limit::{BucketRule, Charge, LimitRefusal, Taken};
+use crate::registry::{Service, TextWish};
+use crate::shard::{BeginRequest, Facts, Refusal, SendAnswer, SendRequest, Told, Trouble};
+use crate::template::MessageStyle;
+use crate::verify::{Begin, Refused, Status, Target, Verification};
+
+impl Inner {
+    pub(super) async fn begin(&self, service: ServiceId, begin: Begin) -> Result<Verification, Refused> {
+        let service = self.service(service)?;
+        let Some(key) = begin.idempotency_key.clone() else { return self.start(&service, begin).await };
+        let mut ticket = match kept::begin(self, &service, &key, begin.fingerprint).await? {
+            kept::Begun::Answered(verification) => return Ok(*verification),
+            kept::Begun::CarryOut(ticket) => ticket,
+            // Its first message may have been sent: whoever asks again wants to know, not a second one.
+            kept::Begun::FindOut(ticket) => match self.fetch(service.id, Target::Number(begin.to)).await {
+                Ok(verification) => {
+                    kept::finish(ticket, &verification).await;
+                    return Ok(verification);
+                }
+                Err(Refused::NotFound) => ticket,
+                Err(other) => return Err(other),
+            },
+        };
+        ticket.mark_durable().await.map_err(kept::refused)?;
+        let started = self.start(&service, begin).await;
+        match &started {
+            Ok(verification) => kept::finish(ticket, verification).await,
+            // Nobody knows whether a message was sent: a repetition finds out.
+            Err(Refused::GatewayFailed | Refused::Unavailable(_)) => drop(ticket),
+            Err(_) => ticket.free(),
+        }
+        started
+    }
+
+    async fn start(&self, service: &Arc<Service>, begin: Begin) -> Result<Verification, Refused> {
+        let number = begin.to;
+        let channel = begin.channel.unwrap_or_else(|| self.delivery.first_channel_of(service.id));
+        let test_code = self.test_code(service, number).map(str::to_owned);
+        let is_test = test_code.is_some();
+        let brought = match test_code {
+            Some(code) => Code::parse(&code),
+            None => self.brought(service, &begin)?,
+        };
+        if service.skip_sms_to_landlines && channel == Channel::Sms && !is_test && number.is_landline() {
+            return Err(Refused::Landline);
+        }
+        let request = BeginRequest {
+            send: SendRequest {
+                service: service.id,
+                number,
+                options: None,
+                channel: Some(channel),
+                style: self.style(service, &begin, channel)?,
+            },
+            brought,
+            is_test,
+        };
+        let charges = charges(service, &begin)?;
+        let taken = if is_test { Taken::default() } else { self.take(charges).await? };
+        let told = self.verifier.begin(request).await;
+        let answered =
+            told.map_err(|refusal| (Refused::from(refusal), None)).and_then(|told| self.understood(told));
+        match answered {
+            Ok(facts) => {
+                self.tell_of_send(service.id, number, &facts, &begin.tags);
+                self.shown(service.id, number, &facts, Status::Pending).await
+            }
+            Err((refused, facts)) => {
+                if refused != Refused::GatewayFailed {
+                    self.limits.give_back(taken);
+                }
+                if let Some(facts) = facts {
+                    self.tell_of_failure(service.id, number, &facts, &begin.tags);
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    /// The code that the request brings, if it may.
+    fn brought(&self, service: &Service, begin: &Begin) -> Result<Option<Code>, Refused> {
+        if begin.code.is_some() && !service.custom_code_enabled {
+            let why = "CustomCode: this service does not take codes of its callers; set CustomCodeEnabled=true first";
+            return Err(Refused::Invalid(why.to_owned()));
+        }
+        Ok(begin.code.clone())
+    }
+
+    fn style(&self, service: &Service, begin: &Begin, channel: Channel) -> Result<MessageStyle, Refused> {
+        let wish = TextWish {
+            template: begin.template.as_ref(),
+            substitutions: &begin.substitutions,
+            friendly_name: begin.friendly_name.as_deref(),
+            locale: begin.locale,
+            channel,
+            to: begin.to,
+        };
+        let wording = self.registry.text(service, &wish).map_err(|why| Refused::Invalid(why.to_string()))?;
+        Ok(MessageStyle { wording, locale: begin.locale, app_hash: begin.app_hash })
+    }
+
+    async fn take(&self, charges: Vec<Charge>) -> Result<Taken, Refused> {
+        if charges.is_empty() {
+            return Ok(Taken::default());
+        }
+        self.limits.take(charges).await.map_err(|refusal| match refusal {
+            LimitRefusal::Reached { until, .. } => Refused::TooMany { until },
+            LimitRefusal::ValueTooLong | LimitRefusal::TooManyCharges => {
+                Refused::Invalid(format!("RateLimits: {refusal}"))
+            }
+            LimitRefusal::TooManyCounters | LimitRefusal::Overloaded => {
+                Refused::Unavailable(Refusal::Overloaded)
+            }
+            LimitRefusal::StoreUnavailable => Refused::Unavailable(Refusal::StoreUnavailable),
+        })
+    }
+
+    /// What the shard's answer means.
+    fn understood(&self, told: Told<SendAnswer>) -> Result<Facts, (Refused, Option<Facts>)> {
+        let Told { answer, facts, trouble } = told;
+        match answer {
+            Ok(SendAnswer::Sent { .. }) => facts.ok_or((Refused::GatewayFailed, None)),
+            Ok(SendAnswer::Locked { remaining }) => {
+                Err((Refused::NoChecksLeft { until: Some(self.in_time(remaining)) }, None))
+            }
+            Ok(SendAnswer::NumberRefused | SendAnswer::GatewayFailed) => Err((in_words(trouble), facts)),
+            Err(limit) => Err((self.refusal(limit), None)),
+        }
+    }
+}
+
+/// What a gateway said, in the words of the API.
+fn in_words(trouble: Option<Trouble>) -> Refused {
+    let invalid = |why: &str| Refused::Invalid(why.to_owned());
+    match trouble {
+        Some(Trouble::BadNumber) => invalid("To: the provider says that there is no such number"),
+        Some(Trouble::NotReachable) => Refused::Landline,
+        Some(Trouble::OptedOut) => {
+            invalid("To: the owner of this number has asked not to get messages from this sender")
+        }
+        Some(Trouble::Blocked) => Refused::Blocked,
+        Some(Trouble::Country) => Refused::Country,
+        Some(Trouble::NotServed) => {
+            invalid("Channel: no gateway of this server sends to this number in this way")
+        }
+        Some(Trouble::Gateway) | None => Refused::GatewayFailed,
+    }
+}
+
+/// What the request is counted under.
+fn charges(service: &Service, begin: &Begin) -> Result<Vec<Charge>, Refused> {
+    let charge = |(name, value): (&String, &String)| {
+        let limit = service.rate_limits.iter().find(|limit| limit.unique_name == *name);
+        let limit = limit.ok_or_else(|| {
+            Refused::Invalid(format!("RateLimits: this service has no rate limit {name:?}"))
+        })?;
+        let rule = |bucket: &crate::registry::Bucket| BucketRule {
+            sid: bucket.sid,
+            max: bucket.max,
+            interval: bucket.interval,
+        };
+        Ok(Charge {
+            service: service.id,
+            limit: limit.sid,
+            value: value.clone(),
+            buckets: limit.buckets.iter().map(rule).collect(),
+        })
+    };
+    begin.rate_limits.iter().map(charge).collect()
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NumberBusy => Self::Concurrent,
+            other => Self::Unavailable(other),
+        }
+    }
+}

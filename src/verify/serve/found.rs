@@ -1,0 +1,102 @@
+//! From what a caller names to a number, and from what a shard knows to what is shown.
+
+use super::Inner;
+use crate::delivery::tracker::seen;
+use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, TrackKey};
+use crate::engine::{VerificationAddress, VerificationName};
+use crate::registry::Service;
+use crate::shard::{Facts, Refusal};
+use crate::verify::{Refused, SendAttempt, Status, Target, Verification};
+
+/// Whose verification is meant, and which, if the caller said that.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Meant {
+    pub(super) number: PhoneNumber,
+    pub(super) named: Option<VerificationName>,
+}
+
+impl Inner {
+    pub(super) fn meant(&self, service: &Service, target: Target) -> Result<Meant, Refused> {
+        match target {
+            Target::Number(number) => Ok(Meant { number, named: None }),
+            Target::Sid(sid) => {
+                let address = self.sealer.open_verification(&sid).ok_or(Refused::NotFound)?;
+                let VerificationAddress { service: owner, number, name } = address;
+                if owner == service.id {
+                    Ok(Meant { number, named: Some(name) })
+                } else {
+                    Err(Refused::NotFound)
+                }
+            }
+        }
+    }
+
+    /// The verification that is under way.
+    pub(super) async fn fetch(&self, service: ServiceId, target: Target) -> Result<Verification, Refused> {
+        let service = self.service(service)?;
+        let Meant { number, named } = self.meant(&service, target)?;
+        let facts = self.verifier.facts(service.id, number).await.map_err(Refused::Unavailable)?;
+        let is_meant =
+            |facts: &Facts| named.is_none_or(|name| name == VerificationName::of_track(facts.track));
+        let facts = facts.filter(is_meant).ok_or(Refused::NotFound)?;
+        let status = if facts.spent { Status::MaxAttemptsReached } else { Status::Pending };
+        self.shown(service.id, number, &facts, status).await
+    }
+
+    /// A verification as callers see it.
+    pub(super) async fn shown(
+        &self,
+        service: ServiceId,
+        to: PhoneNumber,
+        facts: &Facts,
+        status: Status,
+    ) -> Result<Verification, Refused> {
+        let key = TrackKey { service, track: facts.track };
+        let track = self.delivery.tracker().track(key).await;
+        let track = track.map_err(|_| Refused::Unavailable(Refusal::StoreUnavailable))?;
+        let rows = track.as_ref().map(|track| seen(key, track)).unwrap_or_default();
+        let heard = rows.iter().map(|seen| seen.heard).max().unwrap_or(facts.last_send);
+        let now = self.clock.now();
+        let attempts = rows.iter().map(|seen| SendAttempt {
+            sid: self.sealer.attempt(&seen.row.attempt),
+            time: seen.row.at,
+            channel: seen.row.channel,
+        });
+        let updated = match status {
+            Status::Pending => heard.max(facts.last_send),
+            Status::Approved
+            | Status::Canceled
+            | Status::MaxAttemptsReached
+            | Status::Expired
+            | Status::Failed => now,
+        };
+        Ok(Verification {
+            sid: self.sid_of(service, to, facts.track),
+            service,
+            to,
+            channel: facts.channel,
+            status,
+            created: facts.begun,
+            updated,
+            attempts: attempts.collect(),
+        })
+    }
+
+    /// The id of a verification.
+    pub(super) fn sid_of(&self, service: ServiceId, number: PhoneNumber, track: u64) -> Sid {
+        let name = VerificationName::of_track(track);
+        self.sealer.verification(&VerificationAddress { service, number, name })
+    }
+
+    /// Whether it is one of the service's test numbers, and then its code.
+    pub(super) fn test_code<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a str> {
+        let now = self.clock.now();
+        let test = service.test_numbers.iter().find(|test| test.is(number, now));
+        test.map(|test| test.code.as_str())
+    }
+
+    /// The moment in which a wait ends.
+    pub(super) fn in_time(&self, remaining: std::time::Duration) -> Timestamp {
+        self.clock.now().plus(remaining)
+    }
+}

@@ -1,0 +1,104 @@
+//! Answers kept for idempotency keys: what is kept of a verification, and what a key's second request gets.
+
+use serde::{Deserialize, Serialize};
+
+use super::Inner;
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
+use crate::limit::{self, KeyRefusal, Ticket};
+use crate::registry::Service;
+use crate::shard::Refusal;
+use crate::verify::{Refused, SendAttempt, Status, Verification};
+
+/// What a request with a key is to do.
+pub(super) enum Begun {
+    /// Give this answer.
+    Answered(Box<Verification>),
+    /// Carry it out.
+    CarryOut(Ticket),
+    /// Find out what became of the first one.
+    FindOut(Ticket),
+}
+
+pub(super) async fn begin(
+    inner: &Inner,
+    service: &Service,
+    key: &str,
+    fingerprint: [u8; 32],
+) -> Result<Begun, Refused> {
+    match inner.answers.begin(service.id, key, fingerprint).await.map_err(refused)? {
+        limit::Begun::First(ticket) => Ok(Begun::CarryOut(ticket)),
+        limit::Begun::Interrupted(ticket) => Ok(Begun::FindOut(ticket)),
+        limit::Begun::OtherRequest => Err(Refused::OtherRequest),
+        limit::Begun::StillAnswering => Err(Refused::StillAnswering),
+        limit::Begun::Again(kept) => {
+            let read = serde_json::from_value::<Kept>(kept.value).ok().and_then(|kept| kept.read(service.id));
+            // Written by a newer program: it is not known what was answered.
+            read.map(|read| Begun::Answered(Box::new(read)))
+                .ok_or(Refused::Unavailable(Refusal::StoreUnavailable))
+        }
+    }
+}
+
+/// Keeps the answer. If that fails, its caller gets it all the same.
+pub(super) async fn finish(ticket: Ticket, verification: &Verification) {
+    let kept = serde_json::to_value(Kept::of(verification)).unwrap_or_default();
+    if let Err(error) = ticket.finish(kept).await {
+        tracing::warn!(%error, "an answer could not be kept for its idempotency key");
+    }
+}
+
+pub(super) fn refused(refusal: KeyRefusal) -> Refused {
+    match refusal {
+        KeyRefusal::KeyLength => Refused::Invalid(format!("Idempotency-Key: {refusal}")),
+        KeyRefusal::TooManyAnswers | KeyRefusal::Overloaded => Refused::Unavailable(Refusal::Overloaded),
+        KeyRefusal::StoreUnavailable | KeyRefusal::AnswerTooLong => {
+            Refused::Unavailable(Refusal::StoreUnavailable)
+        }
+    }
+}
+
+/// A verification as it was answered. Moments are milliseconds since the epoch.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    sid: String,
+    to: u64,
+    channel: u8,
+    created: u64,
+    updated: u64,
+    attempts: Vec<(String, u64, u8)>,
+}
+
+impl Kept {
+    fn of(v: &Verification) -> Self {
+        let attempt = |a: &SendAttempt| (a.sid.to_string(), a.time.as_millis(), a.channel.number());
+        Self {
+            sid: v.sid.to_string(),
+            to: v.to.as_u64(),
+            channel: v.channel.number(),
+            created: v.created.as_millis(),
+            updated: v.updated.as_millis(),
+            attempts: v.attempts.iter().map(attempt).collect(),
+        }
+    }
+
+    /// Only successes are kept, and those are pending.
+    fn read(self, service: ServiceId) -> Option<Verification> {
+        let attempt = |(sid, time, channel): &(String, u64, u8)| {
+            Some(SendAttempt {
+                sid: Sid::parse(SidKind::Attempt, sid)?,
+                time: Timestamp::from_millis(*time),
+                channel: Channel::from_number(*channel)?,
+            })
+        };
+        Some(Verification {
+            sid: Sid::parse(SidKind::Verification, &self.sid)?,
+            service,
+            to: PhoneNumber::from_u64(self.to)?,
+            channel: Channel::from_number(self.channel)?,
+            status: Status::Pending,
+            created: Timestamp::from_millis(self.created),
+            updated: Timestamp::from_millis(self.updated),
+            attempts: self.attempts.iter().map(attempt).collect::<Option<_>>()?,
+        })
+    }
+}

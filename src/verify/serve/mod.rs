@@ -1,0 +1,142 @@
+//! Serves verifications: brings the services' rules, the rate limits, the shards and the webhooks together.
+
+mod attempts;
+mod begin;
+mod check;
+mod events;
+mod found;
+mod kept;
+mod rules;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use self::rules::CurrentRules;
+use super::{
+    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, Summary, Target, Verification,
+    Verifications,
+};
+use crate::clock::Clock;
+use crate::delivery::Delivery;
+use crate::domain::{ServerKey, ServiceId, Sid};
+use crate::engine::Sealer;
+use crate::limit::{Answers, Limits};
+use crate::registry::{Registry, Service};
+use crate::shard::{Policies, Refusal, Verifier};
+use crate::webhook::Outbox;
+
+pub use self::rules::RegistryRules;
+
+/// What it is made of.
+pub struct VerifyingParts {
+    /// The services.
+    pub registry: Registry,
+    /// Who counts and decides.
+    pub verifier: Verifier,
+    /// Who sends, and remembers what was sent.
+    pub delivery: Arc<Delivery>,
+    /// Counts the values of rate limits.
+    pub limits: Limits,
+    /// Keeps answers for idempotency keys.
+    pub answers: Answers,
+    /// Tells webhooks.
+    pub outbox: Outbox,
+    /// What ids are sealed with.
+    pub server_key: ServerKey,
+    /// The rules that the shards decide by; brought up to the registry's.
+    pub policies: Policies,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Serves verifications. Cheap to clone.
+#[derive(Clone)]
+pub struct Verifying(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    verifier: Verifier,
+    delivery: Arc<Delivery>,
+    limits: Limits,
+    answers: Answers,
+    outbox: Outbox,
+    sealer: Sealer,
+    rules: CurrentRules,
+    clock: Arc<dyn Clock>,
+}
+
+impl Verifying {
+    /// From its parts. The shards decide by the registry's rules from here on.
+    pub fn new(parts: VerifyingParts) -> Self {
+        let VerifyingParts {
+            registry,
+            verifier,
+            delivery,
+            limits,
+            answers,
+            outbox,
+            server_key,
+            policies,
+            clock,
+        } = parts;
+        let rules = CurrentRules::new(&registry, policies);
+        let sealer = Sealer::new(&server_key);
+        Self(Arc::new(Inner { registry, verifier, delivery, limits, answers, outbox, sealer, rules, clock }))
+    }
+
+    /// In a task of its own: whoever hangs up does not leave something half done.
+    fn carried_out<T, W>(&self, work: impl FnOnce(Arc<Inner>) -> W) -> BoxFuture<'static, Result<T, Refused>>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, Refused>> + Send + 'static,
+    {
+        let task = tokio::spawn(work(Arc::clone(&self.0)));
+        // It panicked, or the runtime ends: nobody knows what became of it.
+        Box::pin(async { task.await.unwrap_or(Err(Refused::Unavailable(Refusal::Stopping))) })
+    }
+}
+
+impl Inner {
+    /// The service, with the shards knowing its present rules.
+    fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
+        self.rules.bring_up(&self.registry);
+        self.registry.rules(id).ok_or(Refused::NotFound)
+    }
+}
+
+impl Verifications for Verifying {
+    fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>> {
+        self.carried_out(|inner| async move { inner.begin(service, begin).await })
+    }
+
+    fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>> {
+        self.carried_out(|inner| async move { inner.check(service, check).await })
+    }
+
+    fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>> {
+        Box::pin(self.0.fetch(service, target))
+    }
+
+    fn end(
+        &self,
+        service: ServiceId,
+        target: Target,
+        ending: Ending,
+    ) -> BoxFuture<'_, Result<Verification, Refused>> {
+        self.carried_out(move |inner| async move { inner.end(service, target, ending).await })
+    }
+
+    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {
+        Box::pin(self.0.attempts(query))
+    }
+
+    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>> {
+        Box::pin(self.0.attempt(sid))
+    }
+
+    fn summary(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>> {
+        Box::pin(self.0.summary(query))
+    }
+}

@@ -1,0 +1,90 @@
+//! The registry's rules in the words of those who decide and send.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::{WorkflowStep, workflow_steps};
+use crate::delivery::ServiceRules;
+use crate::domain::{GatewayName, PhoneNumber, ServiceId};
+use crate::engine::{Lockout, Policy, SendOptions, SendRules};
+use crate::registry::{LockoutRule, Registry, Resend, Rules};
+use crate::shard::Policies;
+
+/// How long a number's count is kept after its last failure where a lockout grows: whoever guesses once an hour does not
+/// outlast it.
+const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The policies of the shards, and the state of the registry that they were made of.
+pub(super) struct CurrentRules {
+    policies: Policies,
+    seen: Mutex<watch::Receiver<u64>>,
+}
+
+impl CurrentRules {
+    /// Brings the policies up to the registry.
+    pub(super) fn new(registry: &Registry, policies: Policies) -> Self {
+        policies.set(policies_of(registry));
+        Self { policies, seen: Mutex::new(registry.changes()) }
+    }
+
+    /// The same, if the registry has changed since: a service is decided by its rules from the moment at which somebody was
+    /// told that it exists.
+    pub(super) fn bring_up(&self, registry: &Registry) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // While it is held nobody puts older rules in the place of these.
+        if seen.has_changed().unwrap_or(true) {
+            seen.mark_unchanged();
+            self.policies.set(policies_of(registry));
+        }
+    }
+}
+
+fn policies_of(registry: &Registry) -> HashMap<ServiceId, Policy> {
+    let services = registry.services(0, usize::MAX);
+    // Those of the default service come with the settings.
+    let own = services.iter().filter(|service| service.id != ServiceId::DEFAULT);
+    own.map(|service| (service.id, policy_of(&service.rules))).collect()
+}
+
+fn policy_of(rules: &Rules) -> Policy {
+    let (kind, lockout) = match rules.lockout {
+        LockoutRule::Fixed(span) => (Lockout::Fixed, span),
+        LockoutRule::Growing => (Lockout::Growing, COUNT_KEPT),
+    };
+    Policy {
+        max_attempts: rules.max_checks,
+        lockout,
+        kind,
+        code: SendOptions { life: rules.code_life, length: rules.code_length },
+        sends: SendRules {
+            max: rules.max_sends,
+            keeps_code: rules.resend == Resend::Keep,
+            cools_down: rules.cooling_down,
+        },
+    }
+}
+
+/// What delivery asks of the services.
+pub struct RegistryRules(Registry);
+
+impl RegistryRules {
+    /// Of this registry.
+    pub const fn new(registry: Registry) -> Self {
+        Self(registry)
+    }
+}
+
+impl ServiceRules for RegistryRules {
+    fn gateway(&self, service: ServiceId, number: PhoneNumber) -> Option<GatewayName> {
+        let service = self.0.rules(service).filter(|service| !service.messaging.is_empty())?;
+        self.0.gateway_for(&service, number.region()?)
+    }
+
+    fn workflow(&self, service: ServiceId) -> Option<Arc<[WorkflowStep]>> {
+        let service = self.0.rules(service)?;
+        service.workflow.as_deref().and_then(workflow_steps).map(Arc::from)
+    }
+}
