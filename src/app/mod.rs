@@ -14,6 +14,7 @@ mod reports;
 mod running;
 pub mod server_key;
 mod timekeeping;
+mod verifying;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,6 +77,12 @@ pub enum StartError {
     /// The shards.
     #[error(transparent)]
     Shards(#[from] crate::shard::StartError),
+    /// What counts rate limits and keeps answers.
+    #[error("read the rate limits and kept answers: {0}")]
+    Limits(#[from] crate::limit::OpenError),
+    /// What webhooks are told.
+    #[error(transparent)]
+    Outbox(#[from] crate::webhook::OutboxError),
     /// Services and credentials.
     #[error(transparent)]
     Registry(#[from] crate::registry::OpenError),
@@ -144,6 +151,7 @@ impl App {
             ),
             shards: settings.shards,
             bounds: settings.bounds.clone(),
+            private_webhooks: settings.private_webhooks,
             loading: self.late.loading(),
         })
         .await?;

@@ -99,7 +99,7 @@ impl Reports {
         match report {
             TwilioReport::Receipt(receipt) => {
                 debug!(message_id = receipt.message_id, status = receipt.status.as_str(), "a report came");
-                running.delivery.tracker().note_receipt(&self.weighed(kind, receipt));
+                running.verifying.heard(&self.weighed(kind, receipt)).await;
                 Reported::Noted
             }
             gate @ TwilioReport::Gate { .. } => Reported::Says(opened(running, gate).await),
@@ -128,6 +128,6 @@ async fn opened(running: &Running, gate: TwilioReport) -> String {
     let style = MessageStyle { locale, ..MessageStyle::default() };
     let said = running.delivery.templates().render(&style, Channel::Call, to, &code, left);
     let (status, code, class) = (ReceiptStatus::Delivered, None, None);
-    running.delivery.tracker().note_receipt(&Receipt { attempt, message_id, status, code, class });
+    running.verifying.heard(&Receipt { attempt, message_id, status, code, class }).await;
     twiml::reading(&said.text, said.locale)
 }

@@ -9,6 +9,7 @@ use rand::{SeedableRng, TryRng};
 
 use super::registry::{self, Ground, LastUses, RegistryPlan};
 use super::timekeeping::{Beginning, Timekeeper};
+use super::verifying::{self, Beside};
 use super::{StartError, load_or_create};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
@@ -20,6 +21,7 @@ use crate::registry::Registry;
 use crate::shard::{Parts, Policies, Verifier};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
+use crate::verify::{RegistryRules, Verifying, bring_up};
 
 /// What is needed to start.
 pub struct Plan {
@@ -43,6 +45,8 @@ pub struct Plan {
     pub policy: Policy,
     /// Services and who may ask.
     pub registry: RegistryPlan,
+    /// Whether webhooks may be on this machine and in private networks.
+    pub private_webhooks: bool,
     /// How many queues the numbers are spread over.
     pub shards: usize,
     /// The limit on everything.
@@ -59,9 +63,12 @@ pub struct Running {
     pub delivery: Arc<Delivery>,
     /// Services and who may ask.
     pub registry: Registry,
+    /// Who serves verifications by themselves.
+    pub verifying: Verifying,
     /// Where all of it is kept.
     pub store: Arc<dyn Store>,
     last_uses: LastUses,
+    beside: Beside,
     timekeeper: Timekeeper,
 }
 
@@ -79,6 +86,7 @@ impl Running {
             templates,
             policy,
             registry,
+            private_webhooks,
             shards,
             bounds,
             loading,
@@ -95,8 +103,8 @@ impl Running {
             Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>, beginning))
         });
         let (server_key, store, beginning) = opened.await.map_err(StartError::Interrupted)??;
-        let policies = Policies::new(policy.clone());
-        let timekeeper = beginning.begin(&store, &policies, &clock, bounds.commit_timeout).await?;
+        let policies = Policies::new(policy);
+        let engine_clock = Arc::clone(&clock);
         let clock: Arc<dyn Clock> = clock;
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
@@ -111,9 +119,21 @@ impl Running {
             commit_timeout: bounds.commit_timeout,
         };
         let registry = registry::open(registry, ground).await?;
+        bring_up(&registry, &policies);
+        let timekeeper = beginning.begin(&store, &policies, &engine_clock, bounds.commit_timeout).await?;
+        let beside = Beside::open(verifying::Ground {
+            store: &store,
+            clock: &clock,
+            rng: &mut seeder,
+            server_key: &server_key,
+            registry: &registry,
+            bounds: &bounds,
+            private_webhooks,
+        })
+        .await?;
         let tracker =
             Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
-        let delivery = Arc::new(Delivery::new(DeliveryParts {
+        let delivery = Delivery::new(DeliveryParts {
             gateways,
             routing,
             settings: delivery,
@@ -122,14 +142,15 @@ impl Running {
             clock: Arc::clone(&clock),
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
-        }));
+        });
+        let delivery = Arc::new(delivery.with_services(Arc::new(RegistryRules::new(registry.clone()))));
         let seeder = Mutex::new(seeder);
         let verifier = Verifier::start(Parts {
             store: Arc::clone(&store),
             delivery: Arc::clone(&delivery),
-            clock,
-            policies,
-            server_key,
+            clock: Arc::clone(&clock),
+            policies: policies.clone(),
+            server_key: server_key.clone(),
             seeds: Box::new(move || {
                 let mut seeder = seeder.lock().unwrap_or_else(PoisonError::into_inner);
                 StdRng::from_rng(&mut *seeder)
@@ -138,8 +159,9 @@ impl Running {
             bounds,
         })
         .await?;
+        let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
         let last_uses = LastUses::begin(&registry);
-        Ok(Self { verifier, delivery, registry, store, last_uses, timekeeper })
+        Ok(Self { verifier, delivery, registry, verifying, store, beside, last_uses, timekeeper })
     }
 
     /// Why codes cannot be expected to be sent and checked just now; nothing when they can.
@@ -159,9 +181,10 @@ impl Running {
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
         let noted = self.delivery.tracker().close().await;
+        let told = self.beside.close().await;
         self.last_uses.stop().await;
         // While the directory is still ours.
         self.timekeeper.stop().await;
-        self.store.close().await.and(noted)
+        self.store.close().await.and(noted).and(told)
     }
 }

@@ -11,11 +11,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::*;
 use crate::delivery::tracker::{Hop, Parcel, SendNote, SendStatus, Tracker};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
+use crate::registry::Registry;
+use crate::registry::tests::world::World;
 use crate::store::MemoryStore;
 
 #[tokio::test]
 async fn a_question_is_answered_line_by_line() {
-    let server = Server::start();
+    let server = Server::start().await;
     server.sent(1);
     server.sent(2);
     let lines = server.asks(everything()).await.expect("an answer");
@@ -46,8 +48,59 @@ async fn a_question_is_answered_line_by_line() {
 }
 
 #[tokio::test]
+async fn keys_are_made_listed_and_revoked_by_whoever_may_open_the_socket() {
+    let server = Server::start().await;
+    let keys = |request| server.asks_for(Request::Keys(request));
+    let create = KeysRequest::Create {
+        service: Some("default".into()),
+        scopes: vec!["verify".into()],
+        name: Some("web".into()),
+    };
+    let made: KeyLine = read(&keys(create).await.expect("an answer"));
+    let secret = made.secret.clone().expect("shown once");
+    assert!(server.registry.authenticate(&made.sid, &secret).is_ok());
+
+    let list = KeysRequest::List { service: None };
+    let listed: KeyLine = read(&keys(list).await.expect("an answer"));
+    let used = server.registry.keys(None)[0].last_used.is_some();
+    assert!(used && listed.last_used.is_some() && listed.secret.is_none());
+    assert_eq!((listed.sid, listed.name), (made.sid.clone(), Some("web".to_owned())));
+
+    let revoked: KeyLine =
+        read(&keys(KeysRequest::Revoke { sid: made.sid.clone() }).await.expect("an answer"));
+    assert!(revoked.revoked.is_some());
+    assert!(server.registry.authenticate(&made.sid, &secret).is_err());
+    let root: RootLine = read(&keys(KeysRequest::NewRoot).await.expect("an answer"));
+    assert!(server.registry.authenticate(&root.account_sid, &root.auth_token).is_ok());
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_with_keys_is_said() {
+    let server = Server::start().await;
+    let create = |service: &str, scope: &str| KeysRequest::Create {
+        service: Some(service.into()),
+        scopes: vec![scope.into()],
+        name: None,
+    };
+    for (request, words) in [
+        (create("nowhere", "verify"), "no service \"nowhere\""),
+        (create("default", "everything"), "verify, admin or metrics"),
+        (KeysRequest::Revoke { sid: "mine".into() }, "SK"),
+        (KeysRequest::Revoke { sid: format!("SK{}", "0".repeat(32)) }, "no such API key"),
+    ] {
+        let refused = server.asks_for(Request::Keys(request)).await;
+        assert!(matches!(&refused, Err(ControlError::Refused(why)) if why.contains(words)), "{refused:?}");
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(lines: &[serde_json::Value]) -> T {
+    assert_eq!(lines.len(), 1);
+    serde_json::from_value(lines[0].clone()).expect("a line")
+}
+
+#[tokio::test]
 async fn what_is_no_question_is_refused_with_a_reason() {
-    let server = Server::start();
+    let server = Server::start().await;
     for request in [
         TrackerRequest { number: Some("nobody".into()), ..everything() },
         TrackerRequest { status: Some("lost".into()), ..everything() },
@@ -65,7 +118,7 @@ async fn what_is_no_question_is_refused_with_a_reason() {
 
 #[tokio::test]
 async fn many_who_ask_at_once_are_answered_one_after_the_other() {
-    let server = Server::start();
+    let server = Server::start().await;
     server.sent(1);
     // These connect and say nothing; they hold every place until they go.
     let silent: Vec<_> =
@@ -77,7 +130,7 @@ async fn many_who_ask_at_once_are_answered_one_after_the_other() {
 
 #[tokio::test]
 async fn only_the_owner_may_open_it_and_it_goes_when_the_server_stops() {
-    let server = Server::start();
+    let server = Server::start().await;
     let found = std::fs::metadata(server.socket()).expect("it is there");
     assert!(found.file_type().is_socket());
     assert_eq!(found.permissions().mode() & 0o777, 0o600);
@@ -150,21 +203,24 @@ fn everything() -> TrackerRequest {
 struct Server {
     home: TempDir,
     tracker: Tracker,
+    registry: Registry,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
 impl Server {
-    fn start() -> Self {
+    async fn start() -> Self {
         let home = TempDir::new().expect("a directory");
         let clock = crate::clock::ManualClock::starting_at(Timestamp::from_millis(10_000));
         let tracker = Tracker::in_memory(std::sync::Arc::new(clock));
         let (stop, stopped) = oneshot::channel::<()>();
         let socket = ControlSocket::bind(home.path()).expect("a socket");
-        let serving = tokio::spawn(socket.serve(tracker.clone(), Arc::new(MemoryStore::new()), async {
+        let store = MemoryStore::new();
+        let registry = World::over(&store).open().await;
+        let serving = tokio::spawn(socket.serve(tracker.clone(), Arc::new(store), registry.clone(), async {
             let _ = stopped.await;
         }));
-        Self { home, tracker, stop, serving }
+        Self { home, tracker, registry, stop, serving }
     }
 
     fn socket(&self) -> PathBuf {
@@ -197,10 +253,17 @@ impl Server {
         &self,
         request: TrackerRequest,
     ) -> impl Future<Output = Result<Vec<serde_json::Value>, ControlError>> + use<> {
+        self.asks_for(Request::Tracker(request))
+    }
+
+    fn asks_for(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<Vec<serde_json::Value>, ControlError>> + use<> {
         let data_dir = self.home.path().to_owned();
         let asked = spawn_blocking(move || {
             let mut lines = Vec::new();
-            ask(&data_dir, &Request::Tracker(request), |line| lines.push(line)).map(|()| lines)
+            ask(&data_dir, &request, |line| lines.push(line)).map(|()| lines)
         });
         async { asked.await.expect("an end") }
     }

@@ -85,6 +85,7 @@ impl OtpBuilder {
             registry,
             shards,
             bounds,
+            private_webhooks: true,
             loading: Arc::default(),
         })
         .await?;

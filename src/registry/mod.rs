@@ -23,6 +23,8 @@ mod sids;
 mod snapshot;
 mod template;
 mod test_numbers;
+#[cfg(test)]
+pub(crate) mod tests;
 mod webhooks;
 mod writer;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::{ServiceId, Sid};
-use crate::registry::{Service, Webhook, WebhookStatus};
+use crate::registry::{Registry, Service, Webhook, WebhookFields, WebhookStatus};
 use crate::store::BoxFuture;
 
 use super::EventKind;
@@ -20,6 +20,24 @@ pub trait Subscribers: Send + Sync + 'static {
     fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
         let _ = (service, webhook);
         Box::pin(async { false })
+    }
+}
+
+impl Subscribers for Registry {
+    fn account(&self) -> Sid {
+        self.account_sid()
+    }
+
+    fn service(&self, service: ServiceId) -> Option<Arc<Service>> {
+        self.rules(service)
+    }
+
+    fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let Some(service) = self.rules(service) else { return false };
+            let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
+            self.update_webhook(service.sid, webhook, fields).await.is_ok()
+        })
     }
 }
 

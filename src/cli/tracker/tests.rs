@@ -68,8 +68,9 @@ async fn a_server_that_runs_is_asked() {
     assert!(unanswered.err.contains("does not answer on its control socket"), "{}", unanswered.err);
     let (stop, stopped) = oneshot::channel::<()>();
     let socket = ControlSocket::bind(&world.settings.data_dir).expect("a socket");
-    let store = Arc::new(crate::store::MemoryStore::new());
-    let serving = tokio::spawn(socket.serve(tracker.clone(), store, async {
+    let store = crate::store::MemoryStore::new();
+    let registry = crate::registry::tests::world::World::over(&store).open().await;
+    let serving = tokio::spawn(socket.serve(tracker.clone(), Arc::new(store), registry, async {
         let _ = stopped.await;
     }));
     let none = world.asks(false).await;

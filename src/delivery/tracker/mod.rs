@@ -28,13 +28,13 @@ use tokio::sync::{Notify, oneshot};
 use crate::clock::{Clock, SystemClock};
 use crate::config::TrackerSettings;
 use crate::domain::{GatewayName, Timestamp, TrackKey};
-use crate::gateway::Receipt;
 use crate::store::{MemoryStore, Store, StoreError};
 use flush::Flusher;
 use index::Index;
 use plans::Plans;
 use state::State;
 
+pub use crate::gateway::{Receipt, ReceiptStatus};
 pub use list::{Listing, TrackQuery, TrackRow};
 pub use look::{Look, Seen, seen};
 pub use note::{Dropped, Due, FollowUp, Hop, Parcel, Reason, SendNote, SendStatus, VerifyStatus};

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Inner;
+use crate::delivery::tracker::{Receipt, ReceiptStatus, VerifyStatus};
 use crate::domain::{PhoneNumber, ServiceId, Sid};
 use crate::shard::Facts;
 use crate::verify::Status;
-use crate::webhook::{About, Event, EventKind};
+use crate::webhook::{About, Event, EventKind, MessageAbout};
 
 impl Inner {
     /// A message was sent, the first or a further one.
@@ -50,6 +51,46 @@ impl Inner {
         };
         let sid = self.sid_of(service, to, facts.track);
         self.emit(kind, service, sid, about(to, facts, status, &BTreeMap::new()));
+    }
+
+    /// Takes note of what a provider reported, and tells webhooks if a message arrived, or surely will not.
+    pub(super) async fn tell_of_receipt(&self, receipt: &Receipt) {
+        let key = receipt.attempt.key;
+        let tracker = self.delivery.tracker();
+        let is_asked_for =
+            self.registry.rules(key.service).is_some_and(|service| !service.webhooks.is_empty());
+        let before = if is_asked_for { tracker.track(key).await.ok().flatten() } else { None };
+        tracker.note_receipt(receipt);
+        let Some(track) = before else { return };
+        let Some(row) = track.rows.get(usize::from(receipt.attempt.attempt)) else { return };
+        let kind = match receipt.status {
+            ReceiptStatus::Delivered => EventKind::MessageDelivered,
+            ReceiptStatus::Failed => EventKind::MessageFailed,
+            ReceiptStatus::Queued
+            | ReceiptStatus::Sending
+            | ReceiptStatus::Sent
+            | ReceiptStatus::Answered
+            | ReceiptStatus::Read => return,
+        };
+        // A report may come twice, or late.
+        if row.receipt.is_some_and(|known| known >= receipt.status) {
+            return;
+        }
+        let message = MessageAbout {
+            attempt: self.sealer.attempt(&receipt.attempt),
+            status: receipt.status.as_str().to_owned(),
+            error_code: receipt.code,
+        };
+        let about = About {
+            to: track.number,
+            channel: row.channel,
+            status: if track.verify == VerifyStatus::Success { Status::Approved } else { Status::Pending }
+                .as_str()
+                .to_owned(),
+            message: Some(message),
+            tags: BTreeMap::new(),
+        };
+        self.emit(kind, key.service, self.sid_of(key.service, track.number, key.track), about);
     }
 
     fn emit(&self, kind: EventKind, service: ServiceId, verification: Sid, about: About) {

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::delivery::Delivery;
+use crate::delivery::tracker::Receipt;
 use crate::domain::{ServerKey, ServiceId, Sid};
 use crate::engine::Sealer;
 use crate::limit::{Answers, Limits};
@@ -27,7 +28,7 @@ use crate::registry::{Registry, Service};
 use crate::shard::{Policies, Refusal, Verifier};
 use crate::webhook::Outbox;
 
-pub use self::rules::RegistryRules;
+pub use self::rules::{RegistryRules, bring_up};
 
 /// What it is made of.
 pub struct VerifyingParts {
@@ -84,6 +85,11 @@ impl Verifying {
         let rules = CurrentRules::new(&registry, policies);
         let sealer = Sealer::new(&server_key);
         Self(Arc::new(Inner { registry, verifier, delivery, limits, answers, outbox, sealer, rules, clock }))
+    }
+
+    /// Takes note of what a provider reported about a message, and tells webhooks.
+    pub async fn heard(&self, receipt: &Receipt) {
+        self.0.tell_of_receipt(receipt).await;
     }
 
     /// In a task of its own: whoever hangs up does not leave something half done.

@@ -42,6 +42,11 @@ impl CurrentRules {
     }
 }
 
+/// Lets the shards decide by the registry's rules as they are now.
+pub fn bring_up(registry: &Registry, policies: &Policies) {
+    policies.set(policies_of(registry));
+}
+
 fn policies_of(registry: &Registry) -> HashMap<ServiceId, Policy> {
     let services = registry.services(0, usize::MAX);
     // Those of the default service come with the settings.

@@ -1,0 +1,94 @@
+//! What serves verifications by themselves: counters, kept answers, webhooks, and what brings them together.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::StartError;
+use crate::clock::Clock;
+use crate::config::Bounds;
+use crate::delivery::Delivery;
+use crate::domain::ServerKey;
+use crate::gateway::Poster;
+use crate::limit::{self, Answers, Limits};
+use crate::registry::Registry;
+use crate::shard::{Policies, Verifier};
+use crate::store::{Store, StoreError};
+use crate::verify::{Verifying, VerifyingParts};
+use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxParts};
+
+/// What it stands on.
+pub(super) struct Ground<'a> {
+    pub(super) store: &'a Arc<dyn Store>,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) rng: &'a mut StdRng,
+    pub(super) server_key: &'a ServerKey,
+    pub(super) registry: &'a Registry,
+    pub(super) bounds: &'a Bounds,
+    /// Whether webhooks may be on this machine and in private networks.
+    pub(super) private_webhooks: bool,
+}
+
+/// What counts and remembers beside the shards.
+pub struct Beside {
+    limits: Limits,
+    answers: Answers,
+    outbox: Outbox,
+}
+
+impl Beside {
+    /// Reads what the store has.
+    pub(super) async fn open(ground: Ground<'_>) -> Result<Self, StartError> {
+        let Ground { store, clock, rng, server_key, registry, bounds, private_webhooks } = ground;
+        let commit_timeout = bounds.commit_timeout;
+        let limits = limit::Bounds { commit_timeout, queue: bounds.commands, ..limit::Bounds::default() };
+        let key = server_key.expose();
+        Ok(Self {
+            limits: Limits::open(Arc::clone(store), Arc::clone(clock), key, limits.clone()).await?,
+            answers: Answers::open(Arc::clone(store), Arc::clone(clock), key, limits).await?,
+            outbox: Outbox::open(OutboxParts {
+                store: Arc::clone(store),
+                clock: Arc::clone(clock),
+                subscribers: Arc::new(registry.clone()),
+                transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
+                rng: StdRng::from_rng(rng),
+                bounds: OutboxBounds { commit_timeout, ..OutboxBounds::default() },
+            })
+            .await?,
+        })
+    }
+
+    /// Who tells webhooks.
+    pub const fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// What serves verifications, from here on by the registry's rules.
+    pub(super) fn serving(
+        &self,
+        registry: &Registry,
+        verifier: &Verifier,
+        delivery: &Arc<Delivery>,
+        server_key: ServerKey,
+        policies: Policies,
+        clock: Arc<dyn Clock>,
+    ) -> Verifying {
+        Verifying::new(VerifyingParts {
+            registry: registry.clone(),
+            verifier: verifier.clone(),
+            delivery: Arc::clone(delivery),
+            limits: self.limits.clone(),
+            answers: self.answers.clone(),
+            outbox: self.outbox.clone(),
+            server_key,
+            policies,
+            clock,
+        })
+    }
+
+    /// Writes down what is to be told.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        self.outbox.close().await
+    }
+}

@@ -1,0 +1,184 @@
+//! Services are made, changed, listed and removed.
+
+use std::time::Duration;
+
+use super::world::{World, named, refused_field};
+use crate::domain::{CodeLength, ServiceId, Sid, SidKind};
+use crate::registry::{LockoutRule, Origin, RegistryError, Resend, ServiceFields, template_sid};
+
+#[tokio::test]
+async fn a_new_service_has_the_rules_that_nobody_needs_to_state() {
+    let registry = World::new().open().await;
+    let service = registry.made("Shop").await;
+    assert_eq!((service.friendly_name.as_str(), &service.origin), ("Shop", &Origin::Api));
+    assert_eq!(service.rules.code_length, CodeLength::SIX);
+    assert_eq!(service.rules.code_life, Duration::from_secs(600));
+    assert_eq!((service.rules.max_checks, service.rules.max_sends), (5, Some(5)));
+    assert_eq!((service.rules.lockout, service.rules.resend), (LockoutRule::Growing, Resend::Keep));
+    assert!(!service.rules.cooling_down);
+    assert_eq!(registry.service(&service.sid).expect("it"), service);
+    assert_eq!(registry.rules(service.id).expect("it"), service);
+}
+
+#[tokio::test]
+async fn the_default_service_keeps_the_contracts_rules() {
+    let registry = World::new().open().await;
+    let service = registry.default_service();
+    assert_eq!((service.id, &service.origin), (ServiceId::DEFAULT, &Origin::Default));
+    assert_eq!(service.rules.lockout, LockoutRule::Fixed(Duration::from_secs(1_800)));
+    assert_eq!((service.rules.resend, service.rules.max_sends), (Resend::New, None));
+    assert_eq!(service.rules.code_life, Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn what_is_changed_is_seen_and_the_rest_stays() {
+    let world = World::new();
+    let registry = world.open().await;
+    let service = registry.made("Shop").await;
+    world.clock.advance(Duration::from_secs(9));
+    let fields = ServiceFields {
+        code_length: Some(8),
+        tts_name: Some(Some("Anna".to_owned())),
+        lockout: Some(LockoutRule::Fixed(Duration::from_secs(60))),
+        ..ServiceFields::default()
+    };
+    let changed = registry.update_service(service.sid, fields).await.expect("a change");
+    assert_eq!((changed.rules.code_length.get(), changed.friendly_name.as_str()), (8, "Shop"));
+    assert_eq!(changed.updated.since(service.updated), Duration::from_secs(9));
+    assert_eq!((changed.created, changed.id), (service.created, service.id));
+    let taken_away = ServiceFields { tts_name: Some(None), ..ServiceFields::default() };
+    let changed = registry.update_service(service.sid, taken_away).await.expect("a change");
+    assert_eq!(changed.tts_name, None);
+}
+
+#[tokio::test]
+async fn a_change_that_changes_nothing_writes_nothing() {
+    let world = World::new();
+    let registry = world.open().await;
+    let service = registry.made("Shop").await;
+    let (commits, generation) = (world.store.commits(), *registry.changes().borrow());
+    world.clock.advance(Duration::from_secs(9));
+    let same = registry.update_service(service.sid, named("Shop")).await.expect("no change");
+    assert_eq!((same, world.store.commits()), (service, commits));
+    assert_eq!(*registry.changes().borrow(), generation);
+}
+
+#[tokio::test]
+async fn values_that_cannot_be_are_refused_by_name() {
+    let registry = World::new().open().await;
+    for name in ["", "  ", &"x".repeat(31), "Call 01234", "two\nlines", "{code}", "_CODE_", "\u{2028}"] {
+        assert_eq!(refused_field(registry.create_service(named(name)).await), "friendly_name", "{name:?}");
+    }
+    for name in ["x", &"ü".repeat(30), "Shop 2024"] {
+        assert!(registry.create_service(named(name)).await.is_ok(), "{name:?}");
+    }
+    assert_eq!(refused_field(registry.create_service(ServiceFields::default()).await), "friendly_name");
+    let nothing = ServiceFields::default;
+    let unknown = Some(Some(Sid::new(SidKind::Template, [9; 16])));
+    for (field, fields) in [
+        ("code_length", ServiceFields { code_length: Some(3), ..nothing() }),
+        ("code_length", ServiceFields { code_length: Some(11), ..nothing() }),
+        ("code_length", ServiceFields { code_length: Some(u64::MAX), ..nothing() }),
+        ("code_life", ServiceFields { code_life: Some(Duration::from_secs(29)), ..nothing() }),
+        ("code_life", ServiceFields { code_life: Some(Duration::from_secs(3_601)), ..nothing() }),
+        ("max_checks", ServiceFields { max_checks: Some(0), ..nothing() }),
+        ("max_checks", ServiceFields { max_checks: Some(101), ..nothing() }),
+        ("max_sends", ServiceFields { max_sends: Some(21), ..nothing() }),
+        ("lockout", ServiceFields { lockout: Some(LockoutRule::Fixed(Duration::ZERO)), ..nothing() }),
+        ("tts_name", ServiceFields { tts_name: Some(Some("x".repeat(65))), ..nothing() }),
+        ("workflow", ServiceFields { workflow: Some(Some("mail".to_owned())), ..nothing() }),
+        ("default_template_sid", ServiceFields { default_template: unknown, ..nothing() }),
+    ] {
+        let fields = ServiceFields { friendly_name: Some("Shop".to_owned()), ..fields };
+        assert_eq!(refused_field(registry.create_service(fields).await), field);
+    }
+    assert_eq!(registry.count(), 4, "none of them was made");
+}
+
+#[tokio::test]
+async fn a_template_that_there_is_can_be_the_services() {
+    let registry = World::new().open().await;
+    let sid = template_sid("onceward-minutes");
+    let fields = ServiceFields { default_template: Some(Some(sid)), ..named("Shop") };
+    assert_eq!(registry.create_service(fields).await.expect("a service").default_template, Some(sid));
+}
+
+#[tokio::test]
+async fn services_are_listed_from_the_newest() {
+    let registry = World::new().open().await;
+    for name in ["one", "two", "three"] {
+        registry.made(name).await;
+    }
+    let names = |skip, limit| -> Vec<String> {
+        registry.services(skip, limit).iter().map(|service| service.friendly_name.clone()).collect()
+    };
+    assert_eq!(names(0, 10), ["three", "two", "one", "Acme"]);
+    assert_eq!(names(1, 2), ["two", "one"]);
+    assert_eq!(names(9, 2), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_service_that_was_removed_is_gone_and_its_id_is_never_given_again() {
+    let world = World::new();
+    let registry = world.open().await;
+    let service = registry.made("Shop").await;
+    registry.delete_service(service.sid).await.expect("removed");
+    assert!(registry.rules(service.id).is_none());
+    assert_eq!(registry.service(&service.sid), Err(RegistryError::NotFound("service")));
+    let again = registry.delete_service(service.sid).await;
+    assert_eq!(again, Err(RegistryError::NotFound("service")));
+    assert_eq!(registry.count(), 1);
+    drop(registry);
+    let registry = world.restarted().open().await;
+    let next = registry.made("Shop").await;
+    assert!(next.id > service.id, "{:?} after {:?}", next.id, service.id);
+}
+
+#[tokio::test]
+async fn what_comes_from_the_configuration_is_changed_there() {
+    let world = World::new().with_service(super::world::configured("shop"));
+    let registry = world.open().await;
+    let shop = registry.find_service("shop").expect("it");
+    for (sid, words) in [(shop.sid, "services.shop"), (registry.default_service().sid, "otp-length")] {
+        for refused in [
+            registry.update_service(sid, named("Other")).await.map(|_| ()),
+            registry.delete_service(sid).await,
+        ] {
+            assert!(
+                matches!(&refused, Err(RegistryError::ReadOnly(why)) if why.contains(words)),
+                "{refused:?}"
+            );
+        }
+    }
+    // What belongs to it can only be made over the API, and is.
+    assert!(registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_person_finds_a_service_by_what_it_is_called() {
+    let world = World::new().with_service(super::world::configured("shop"));
+    let registry = world.open().await;
+    let made = registry.made("Club").await;
+    assert_eq!(registry.find_service("default").expect("it").id, ServiceId::DEFAULT);
+    assert_eq!(registry.find_service("shop").expect("it").friendly_name, "The shop");
+    for text in ["Club".to_owned(), made.sid.to_string()] {
+        assert_eq!(registry.find_service(&text).expect("it").id, made.id);
+    }
+    registry.made("Club").await;
+    assert_eq!(refused_field(registry.find_service("Club")), "service");
+    assert_eq!(registry.find_service("nobody"), Err(RegistryError::NotFound("service")));
+}
+
+#[tokio::test]
+async fn whoever_keeps_something_learns_of_each_change() {
+    let registry = World::new().open().await;
+    let mut changes = registry.changes();
+    let service = registry.made("Shop").await;
+    assert!(changes.has_changed().expect("open"));
+    changes.mark_unchanged();
+    registry.create_rate_limit(service.sid, "ip".to_owned(), None).await.expect("a limit");
+    assert!(changes.has_changed().expect("open"));
+    changes.mark_unchanged();
+    registry.delete_service(service.sid).await.expect("removed");
+    assert!(changes.has_changed().expect("open"));
+}

@@ -1,0 +1,161 @@
+//! A registry over a store in memory, with a clock that stands still.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::services::{AccountSettings, ServiceSettings, TemplateSetting};
+use crate::domain::{
+    ApiSecret, Channel, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp,
+};
+use crate::registry::{
+    DefaultService, OpenError, Registry, RegistryError, RegistryParts, RegistrySettings, Service,
+    ServiceFields,
+};
+use crate::store::MemoryStore;
+use crate::template::Templates;
+
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// Twilio's own id of a messaging service.
+pub(crate) const TWILIOS: &str = "MG0123456789abcdef0123456789abcdef";
+
+/// What a registry is opened with.
+pub(crate) struct World {
+    pub(crate) store: MemoryStore,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) settings: RegistrySettings,
+    pub(crate) default: DefaultService,
+    pub(crate) gateways: Vec<GatewayName>,
+    seed: u64,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::over(&MemoryStore::new())
+    }
+
+    pub(crate) fn over(store: &MemoryStore) -> Self {
+        Self {
+            store: store.clone(),
+            clock: Arc::new(ManualClock::starting_at(START)),
+            settings: RegistrySettings { loopback: true, ..RegistrySettings::default() },
+            default: DefaultService {
+                friendly_name: "Acme".to_owned(),
+                code_length: CodeLength::SIX,
+                code_life: Duration::from_secs(30),
+                max_checks: 5,
+                lockout: Duration::from_secs(1_800),
+            },
+            gateways: vec![GatewayName::TwilioMessages, GatewayName::Mada],
+            seed: 7,
+        }
+    }
+
+    pub(crate) fn with_service(mut self, service: ServiceSettings) -> Self {
+        self.settings.services.push(service);
+        self
+    }
+
+    pub(crate) fn with_template(mut self, template: TemplateSetting) -> Self {
+        self.settings.templates.push(template);
+        self
+    }
+
+    pub(crate) fn with_account(mut self, sid: &str, token: &str) -> Self {
+        let sid = Sid::parse(SidKind::Account, sid).expect("an id");
+        self.settings.account = Some(AccountSettings { sid, token: ApiSecret::new(token.to_owned()) });
+        self
+    }
+
+    pub(crate) async fn open(&self) -> Registry {
+        self.try_open().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) async fn try_open(&self) -> Result<Registry, OpenError> {
+        Registry::open(RegistryParts {
+            store: Arc::new(self.store.clone()),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            rng: StdRng::seed_from_u64(self.seed),
+            settings: self.settings.clone(),
+            default: self.default.clone(),
+            templates: Templates::new("{code}", "{code}"),
+            gateways: self.gateways.clone(),
+            twilio_messaging_service: Sid::parse(SidKind::MessagingService, TWILIOS),
+            commit_timeout: Duration::from_secs(5),
+        })
+        .await
+    }
+
+    /// The same after a crash and a restart, with other randomness.
+    pub(crate) fn restarted(self) -> Self {
+        Self { store: self.store.reopen(), seed: self.seed + 1, ..self }
+    }
+}
+
+/// A service of config.json with nothing said but its name.
+pub(crate) fn configured(name: &str) -> ServiceSettings {
+    ServiceSettings {
+        name: name.to_owned(),
+        friendly_name: format!("The {name}"),
+        code_length: CodeLength::SIX,
+        code_life: Duration::from_secs(600),
+        max_checks: 5,
+        max_sends: 5,
+        lockout: None,
+        resend_new: false,
+        cooling_down: false,
+        locale: None,
+        workflow: None,
+        custom_code: false,
+        do_not_share_warning: false,
+        default_template: None,
+        test_numbers: Vec::new(),
+        origin: "config.json, key \"services\"".to_owned(),
+    }
+}
+
+/// A template for text messages in these languages; the first is the default.
+pub(crate) fn template(name: &str, texts: &[(&str, &str)]) -> TemplateSetting {
+    let translations: Vec<(Locale, String)> =
+        texts.iter().map(|(tag, text)| (locale(tag), (*text).to_owned())).collect();
+    TemplateSetting {
+        name: name.to_owned(),
+        friendly_name: name.to_owned(),
+        channels: vec![Channel::Sms],
+        default_locale: translations[0].0,
+        translations,
+    }
+}
+
+pub(crate) fn locale(tag: &str) -> Locale {
+    Locale::parse(tag).expect("a language")
+}
+
+pub(crate) fn number(text: &str) -> PhoneNumber {
+    PhoneNumber::parse(text, None).expect("a number")
+}
+
+/// What says nothing but a name.
+pub(crate) fn named(name: &str) -> ServiceFields {
+    ServiceFields { friendly_name: Some(name.to_owned()), ..ServiceFields::default() }
+}
+
+impl Registry {
+    /// A service that was made over the API.
+    pub(crate) async fn made(&self, name: &str) -> Arc<Service> {
+        self.create_service(named(name)).await.expect("a service")
+    }
+}
+
+/// The field that is refused.
+#[track_caller]
+pub(crate) fn refused_field<T: std::fmt::Debug>(answer: Result<T, RegistryError>) -> &'static str {
+    match answer {
+        Err(RegistryError::Invalid { field, .. }) => field,
+        other => panic!("not refused: {other:?}"),
+    }
+}
