@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use super::callbacks::TwilioReports;
 use super::file_limit;
 use super::running::Running;
+use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
 use crate::domain::Channel;
 use crate::gateway::Simulator;
-use crate::http::{Callbacks, Deps, GatewayHealth, InboxPages, Pages, Verify};
+use crate::http::{Base, Callbacks, Deps, GatewayHealth, InboxPages, Pages, V2, Verify};
 use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest, Verifier};
 use crate::store::Loading;
 
@@ -85,6 +86,18 @@ fn channels(settings: &Settings) -> Vec<Channel> {
     Channel::ALL.into_iter().filter(allowed).filter(served).collect()
 }
 
+/// What `/v2` is served with.
+pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V2 {
+    let clock = Arc::clone(clock);
+    let base = Base {
+        public_url: settings.delivery.public_url.clone(),
+        tls: false,
+        listens_on: settings.listen.to_string().into(),
+    };
+    let verifications = Arc::new(running.verifying.clone());
+    V2::new(verifications, running.registry.clone(), base, Arc::new(move || clock.now()))
+}
+
 /// The front end's parts.
 pub fn deps(
     settings: &Settings,
@@ -113,6 +126,7 @@ pub fn deps(
         }),
         numbers: Arc::new(move || for_numbers.running().map(|running| running.verifier.occupancy())),
         channels: channels(settings),
+        v2: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),

@@ -158,6 +158,8 @@ impl App {
         let control =
             Control::start(&settings.data_dir, running.delivery.tracker(), &running.store, &running.registry);
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
+        // Before anything is decided, so that whoever needs a key is asked for it from the first request on.
+        let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
         self.late.set(running);
         Ok(())
     }

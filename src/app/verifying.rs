@@ -59,11 +59,6 @@ impl Beside {
         })
     }
 
-    /// Who tells webhooks.
-    pub const fn outbox(&self) -> &Outbox {
-        &self.outbox
-    }
-
     /// What serves verifications, from here on by the registry's rules.
     pub(super) fn serving(
         &self,

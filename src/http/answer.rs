@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 use super::deps::Page;
@@ -23,6 +23,8 @@ pub enum Shape {
     Envelope,
     /// `{"message"}`: the tutorial's API.
     Message,
+    /// `{"code","message","more_info","status"}`: Twilio's API.
+    Twilio,
 }
 
 /// What a client gets, but for the headers that all answers share.
@@ -66,8 +68,21 @@ impl Answer {
         Self { status, content_type: XML, body: document.into(), headers: Vec::new(), refusal: None }
     }
 
-    fn json(status: StatusCode, body: &impl Serialize) -> Self {
-        // Our bodies are strings and integers, which serialise without fail.
+    /// An error in Twilio's form. `code` is Twilio's number of it, under which its documentation says more.
+    pub fn twilio_error(status: StatusCode, code: u32, message: &str) -> Self {
+        let more_info = format!("https://www.twilio.com/docs/errors/{code}");
+        Self::json(status, &TwilioError { code, message, more_info, status: status.as_u16() })
+    }
+
+    /// A JSON document that was written before.
+    pub fn json_text(status: StatusCode, text: &'static str) -> Self {
+        let body = Bytes::from_static(text.as_bytes());
+        Self { status, content_type: JSON, body, headers: Vec::new(), refusal: None }
+    }
+
+    /// A JSON document.
+    pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        // Our bodies are texts, numbers and lists and maps of them, which serialise without fail.
         let body = serde_json::to_vec(body).unwrap_or_default();
         Self { status, content_type: JSON, body: body.into(), headers: Vec::new(), refusal: None }
     }
@@ -76,6 +91,13 @@ impl Answer {
     #[must_use]
     pub fn allowing(mut self, methods: &'static str) -> Self {
         self.headers.push((ALLOW, HeaderValue::from_static(methods)));
+        self
+    }
+
+    /// Tells the client how to say who it is.
+    #[must_use]
+    pub fn asking_for_a_credential(mut self) -> Self {
+        self.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\"")));
         self
     }
 
@@ -118,6 +140,14 @@ struct Envelope<'a, D> {
 #[derive(Serialize)]
 struct Message<'a> {
     message: &'a str,
+}
+
+#[derive(Serialize)]
+struct TwilioError<'a> {
+    code: u32,
+    message: &'a str,
+    more_info: String,
+    status: u16,
 }
 
 #[cfg(test)]

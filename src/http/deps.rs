@@ -1,7 +1,7 @@
 //! What the front end is handed.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 
+use super::v2::V2;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
 use crate::shard::room::Occupancy;
@@ -49,6 +50,9 @@ pub struct Deps<V = Verifier> {
     pub channels: Vec<Channel>,
     /// Takes what Twilio reports; `None` when nothing is to be reported, and the paths do not exist.
     pub callbacks: Option<Arc<dyn Callbacks>>,
+    /// What `/v2` is served with, which arrives when the store is loaded: until then those routes answer 503. Whoever sets
+    /// it does so before the verifier decides anything, for it says who may use the compatible routes.
+    pub v2: Arc<OnceLock<V2>>,
     /// The simulator's inbox; `None` when messages go to a provider.
     pub pages: Option<Arc<dyn Pages>>,
     /// Host name under which `pages` may be asked for, beside IP addresses and `localhost`: the one

@@ -3,6 +3,7 @@
 //! * [`serve`]: accepts connections and serves them until it is told to stop; within it
 //!   `connection` watches one connection, `service` answers one request.
 //! * `api`: the endpoints: parse, call, map.
+//! * `v2`: Twilio Verify's API. `openapi`: the description of every route.
 //! * `answers`: outcome to status and message, one table for each set of answers. The tables make
 //!   `docs/errors.md`.
 //! * [`Deps`]: what it is handed. The shards are behind [`Verify`], the pages behind [`Pages`], who takes
@@ -20,6 +21,7 @@ mod browser;
 mod connection;
 mod deps;
 mod inbox_pages;
+mod openapi;
 mod problem;
 mod refusal_log;
 mod request_id;
@@ -29,6 +31,7 @@ mod service;
 mod stopwatch;
 #[cfg(test)]
 mod tests;
+mod v2;
 
 pub use api::measured;
 pub use deps::{
@@ -38,3 +41,4 @@ pub use deps::{
 pub use inbox_pages::InboxPages;
 pub use refusal_log::OncePerSecond;
 pub use server::serve;
+pub use v2::{Base, Now, V2};

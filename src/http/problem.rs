@@ -17,6 +17,10 @@ pub enum Problem {
     NotFound,
     /// The path exists, with these methods.
     MethodNotAllowed(&'static str),
+    /// No credential, or a wrong one.
+    Unauthenticated,
+    /// A credential that may not do this.
+    Forbidden,
     /// A browser's request that a page of another site made.
     CrossSite,
     /// A report that is not signed by the gateway.
@@ -49,7 +53,10 @@ impl Problem {
         match self {
             Self::BadBody(_) | Self::BadHead => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::CrossSite | Self::ForeignHost | Self::BadSignature => StatusCode::FORBIDDEN,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::CrossSite | Self::ForeignHost | Self::BadSignature => {
+                StatusCode::FORBIDDEN
+            }
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow | Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -68,11 +75,38 @@ impl Problem {
         }
     }
 
+    /// Twilio's number of the error. Where Twilio documents none it is made as Twilio's own general ones are: 20000 and
+    /// the status.
+    const fn twilio_code(self) -> u32 {
+        match self {
+            Self::BadBody(_) => 60200,
+            Self::Unauthenticated | Self::Forbidden => 20003,
+            Self::MethodNotAllowed(_) => 20004,
+            Self::NotFound
+            | Self::CrossSite
+            | Self::BadSignature
+            | Self::CallbackUnavailable
+            | Self::ForeignHost
+            | Self::BodyTooLarge(_)
+            | Self::BodyTooSlow
+            | Self::Refused(_)
+            | Self::Panicked
+            | Self::BadHead
+            | Self::HeadTooLarge
+            | Self::HeadTooSlow
+            | Self::TooManyConnections => 20_000 + self.status().as_u16() as u32,
+        }
+    }
+
     /// The message.
     pub fn message(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::BadBody(_) => "Invalid request body",
             Self::NotFound => "Not found. GET / names what is served here.",
+            Self::Unauthenticated => {
+                "Authenticate with the account's sid and auth token, or with an API key's sid and secret."
+            }
+            Self::Forbidden => "This API key may not do that.",
             Self::CrossSite => "Web pages of other sites may not call this.",
             Self::BadSignature => "The signature does not match. Is public-url what the provider was told?",
             Self::CallbackUnavailable => "The report could not be taken. Try again shortly.",
@@ -113,13 +147,16 @@ impl Problem {
         let answer = match shape {
             Shape::Envelope => Answer::plain(self.status(), &self.message()),
             Shape::Message => Answer::message(self.status(), &self.message()),
+            Shape::Twilio => Answer::twilio_error(self.status(), self.twilio_code(), &self.message()),
         };
         match self {
             Self::MethodNotAllowed(allow) => answer.allowing(allow),
+            Self::Unauthenticated => answer.asking_for_a_credential(),
             Self::Refused(refusal) => answer.retry_later().because(refusal),
             Self::TooManyConnections | Self::CallbackUnavailable => answer.retry_later(),
             Self::BadBody(_)
             | Self::NotFound
+            | Self::Forbidden
             | Self::CrossSite
             | Self::BadSignature
             | Self::ForeignHost

@@ -4,6 +4,7 @@ use hyper::Method;
 
 use super::answer::Shape;
 use super::deps::CallbackKind;
+use super::v2::Kind;
 
 /// An endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,12 @@ pub enum Route {
     Readyz,
     /// `/inbox` and what is below it
     Inbox,
+    /// `/openapi.json`
+    OpenApi,
+    /// `/docs`
+    Docs,
+    /// Below `/v2/`
+    V2(Kind),
     /// Below `/callbacks/twilio/`
     Callback(CallbackKind),
     /// Any other path
@@ -48,7 +55,10 @@ impl Route {
             "/callbacks/twilio/call" => Self::Callback(CallbackKind::Call),
             "/callbacks/twilio/gate" => Self::Callback(CallbackKind::Gate),
             "/inbox" => Self::Inbox,
+            "/openapi.json" => Self::OpenApi,
+            "/docs" => Self::Docs,
             other if other.starts_with("/inbox/") => Self::Inbox,
+            other if other.starts_with("/v2/") => Self::V2(Kind::of(other)),
             _ => Self::Unknown,
         }
     }
@@ -65,6 +75,9 @@ impl Route {
             Self::Healthz => "/healthz",
             Self::Readyz => "/readyz",
             Self::Inbox => "/inbox",
+            Self::OpenApi => "/openapi.json",
+            Self::Docs => "/docs",
+            Self::V2(kind) => kind.template(),
             Self::Callback(CallbackKind::Message) => "/callbacks/twilio/message",
             Self::Callback(CallbackKind::Call) => "/callbacks/twilio/call",
             Self::Callback(CallbackKind::Gate) => "/callbacks/twilio/gate",
@@ -77,6 +90,7 @@ impl Route {
     pub const fn shape(self) -> Shape {
         match self {
             Self::SendCode | Self::VerifyCode => Shape::Message,
+            Self::V2(_) => Shape::Twilio,
             Self::Index
             | Self::SendOtp
             | Self::VerifyOtp
@@ -84,9 +98,17 @@ impl Route {
             | Self::Healthz
             | Self::Readyz
             | Self::Inbox
+            | Self::OpenApi
+            | Self::Docs
             | Self::Callback(_)
             | Self::Unknown => Shape::Envelope,
         }
+    }
+
+    /// Whether it is one of the routes that send and check codes of the service `default`, whose clients were written
+    /// for other servers.
+    pub const fn is_compatible(self) -> bool {
+        matches!(self, Self::SendOtp | Self::VerifyOtp | Self::SendCode | Self::VerifyCode)
     }
 
     /// The methods it answers, as the `Allow` header spells them; `None` when there is no such
@@ -96,7 +118,14 @@ impl Route {
             Self::SendOtp | Self::VerifyOtp | Self::SendCode | Self::VerifyCode | Self::Callback(_) => {
                 Some("POST")
             }
-            Self::Index | Self::HelloWorld | Self::Healthz | Self::Readyz | Self::Inbox => Some("GET, HEAD"),
+            Self::Index
+            | Self::HelloWorld
+            | Self::Healthz
+            | Self::Readyz
+            | Self::Inbox
+            | Self::OpenApi
+            | Self::Docs => Some("GET, HEAD"),
+            Self::V2(kind) => kind.allow(),
             Self::Unknown => None,
         }
     }
@@ -104,15 +133,8 @@ impl Route {
     /// Whether it answers `method`. `OPTIONS` is not among them: a 2xx to a browser's preflight
     /// would suggest that other origins may call these routes.
     pub fn allows(self, method: &Method) -> bool {
-        match self {
-            Self::SendOtp | Self::VerifyOtp | Self::SendCode | Self::VerifyCode | Self::Callback(_) => {
-                *method == Method::POST
-            }
-            Self::Index | Self::HelloWorld | Self::Healthz | Self::Readyz | Self::Inbox => {
-                *method == Method::GET || *method == Method::HEAD
-            }
-            Self::Unknown => false,
-        }
+        let mut named = self.allow().into_iter().flat_map(|allow| allow.split(", "));
+        named.any(|name| name == method.as_str())
     }
 }
 
@@ -148,12 +170,16 @@ mod tests {
             "/healthz",
             "/readyz",
             "/inbox",
+            "/openapi.json",
+            "/docs",
+            "/v2/Services/{ServiceSid}/VerificationCheck",
             "/callbacks/twilio/message",
             "/callbacks/twilio/call",
             "/callbacks/twilio/gate",
         ] {
             assert_eq!(Route::of(path).name(), path);
         }
+        assert_eq!(Route::of("/v2/services"), Route::V2(Kind::Unknown));
         assert_eq!(Route::of("/inbox/messages"), Route::Inbox);
         assert_eq!(Route::of("/inbox/assets/inbox.css"), Route::Inbox);
     }
@@ -168,6 +194,9 @@ mod tests {
             "/api/send-otp/",
             "/API/send-otp",
             "/inboxes",
+            "/docs/",
+            "/v2",
+            "/v3/Services",
             "/callbacks/twilio",
             "/callbacks/twilio/other",
             "/+14155552671",
@@ -194,6 +223,9 @@ mod tests {
             Route::Index,
             Route::Inbox,
             Route::Readyz,
+            Route::Docs,
+            Route::V2(Kind::Service),
+            Route::V2(Kind::Unknown),
             Route::Unknown,
         ] {
             let named: Vec<_> = route.allow().into_iter().flat_map(|allow| allow.split(", ")).collect();

@@ -2,9 +2,11 @@
 //!
 //! They know nothing of HTTP: the front end routes to them and sends what they return.
 
+mod docs;
 mod inbox;
 mod page;
 
+pub use docs::docs_page;
 pub use inbox::{InboxError, inbox, inbox_messages, inbox_page, messages_json};
 pub use page::Page;
 

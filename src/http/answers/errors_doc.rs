@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::config::{AnswerSet, Bounds};
-use crate::domain::PhoneNumber;
+use crate::domain::{PhoneNumber, Timestamp};
 use crate::http::answer::{Answer, Shape};
 use crate::http::bad_body::BadBody;
 use crate::http::problem::Problem;
+use crate::http::v2;
 use crate::shard::{CheckAnswer, Refusal, SendAnswer};
+use crate::verify::Refused;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
 const MAX_ATTEMPTS: u8 = 5;
@@ -57,11 +59,28 @@ fn document() -> String {
         "POST /verify-code",
         checks().iter().map(|outcome| (check_case(outcome), tutorial_check(outcome))),
     );
+    doc.push_str(TWILIO);
+    table(
+        &mut doc,
+        "Verifications and VerificationCheck",
+        refusals().into_iter().map(|refused| {
+            let path = "/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck";
+            (refusal_case(&refused), v2::Error::refused(refused, path, Timestamp::EPOCH).answer())
+        }),
+    );
     doc.push_str(PROBLEMS);
     table(
         &mut doc,
         "All routes but the tutorial's",
         problems().into_iter().map(|problem| (problem_case(problem), problem.answer(Shape::Envelope))),
+    );
+    table(
+        &mut doc,
+        "Routes below /v2",
+        problems()
+            .into_iter()
+            .filter(|problem| has_a_path(*problem) || *problem == Problem::NotFound)
+            .map(|problem| (problem_case(problem), problem.answer(Shape::Twilio))),
     );
     table(
         &mut doc,
@@ -83,6 +102,13 @@ This page is made from the tables that the server answers with, by a test; do no
 The examples are about +14155552671, a maximum of five wrong codes and a lockout of 30 minutes, of
 which 29 minutes and 10 seconds are left where it had begun before. With another lockout the as-built
 texts that say `30 min` name its minutes, rounded up.
+";
+
+const TWILIO: &str = "
+## Twilio Verify's API
+
+Below `/v2` a wrong code is no error: it is 200 with the status `pending`. The numbers are Twilio's where it documents
+one, else 20000 and the status, as Twilio's own general ones are.
 ";
 
 const PROBLEMS: &str = "
@@ -177,9 +203,50 @@ const fn locked_case(remaining: Duration) -> &'static str {
     if remaining.as_secs() < 60 { "locked out, less than a minute left" } else { "locked out" }
 }
 
-fn problems() -> [Problem; 20] {
+/// But for those that are refusals of every route.
+fn refusals() -> [Refused; 13] {
+    let until = Timestamp::from_millis(29_500);
+    [
+        Refused::NotFound,
+        Refused::Invalid("`TemplateSid`: there is no such template".to_owned()),
+        Refused::NoChecksLeft { until: Some(until) },
+        Refused::NoChecksLeft { until: None },
+        Refused::NoSendsLeft { until },
+        Refused::TooMany { until },
+        Refused::Landline,
+        Refused::Concurrent,
+        Refused::Blocked,
+        Refused::Country,
+        Refused::OtherRequest,
+        Refused::StillAnswering,
+        Refused::GatewayFailed,
+    ]
+}
+
+const fn refusal_case(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::NotFound => "no such verification, or it was used, has expired or was ended",
+        Refused::Invalid(_) => "a value cannot be served",
+        Refused::NoChecksLeft { until: Some(_) } => "too many wrong codes",
+        Refused::NoChecksLeft { until: None } => "too many wrong codes, until an operator lets it go",
+        Refused::NoSendsLeft { .. } => "too many messages",
+        Refused::TooMany { .. } => "too soon after the last message, or a rate limit is reached",
+        Refused::Landline => "a text message to a landline",
+        Refused::Concurrent => "too many requests for one number at once",
+        Refused::Blocked => "the provider blocks the range of numbers",
+        Refused::Country => "the country is not allowed",
+        Refused::OtherRequest => "an Idempotency-Key that was used with another request",
+        Refused::StillAnswering => "an Idempotency-Key whose first request has no answer yet",
+        Refused::GatewayFailed => "the provider refused, or did not answer in time",
+        Refused::Unavailable(_) => "nothing was decided",
+    }
+}
+
+fn problems() -> [Problem; 22] {
     [
         Problem::BadBody(BadBody::NotUtf8),
+        Problem::Unauthenticated,
+        Problem::Forbidden,
         Problem::NotFound,
         Problem::MethodNotAllowed("POST"),
         Problem::CrossSite,
@@ -205,6 +272,8 @@ fn problems() -> [Problem; 20] {
 const fn problem_case(problem: Problem) -> &'static str {
     match problem {
         Problem::BadBody(_) => "the body is not what the route reads",
+        Problem::Unauthenticated => "no credential where one is asked for, or a wrong one",
+        Problem::Forbidden => "an API key that may not do this",
         Problem::NotFound => "no such path",
         Problem::MethodNotAllowed(_) => "no such method on this path",
         Problem::CrossSite => "POST by a web page of another site",
@@ -231,6 +300,8 @@ const fn problem_case(problem: Problem) -> &'static str {
 const fn has_a_path(problem: Problem) -> bool {
     match problem {
         Problem::BadBody(_)
+        | Problem::Unauthenticated
+        | Problem::Forbidden
         | Problem::MethodNotAllowed(_)
         | Problem::CrossSite
         | Problem::BodyTooSlow

@@ -10,8 +10,11 @@ struct Served {
     routes: Vec<&'static str>,
 }
 
-const ROUTES: [&str; 8] = [
+const ROUTES: [&str; 11] = [
     "GET /",
+    "GET /docs",
+    "GET /openapi.json",
+    "/v2/.., see GET /docs",
     "POST /api/send-otp",
     "POST /api/verify-otp",
     "GET /hello-world",

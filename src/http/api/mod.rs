@@ -2,6 +2,7 @@
 
 mod call;
 mod callback;
+mod description;
 mod health;
 mod hello_world;
 mod inbox;
@@ -24,7 +25,9 @@ use super::browser;
 use super::deps::Verify;
 use super::problem::Problem;
 use super::route::Route;
+use super::v2;
 pub use call::Call;
+pub use hello_world::answer as greeting;
 
 /// Answers a request.
 pub async fn answer<V: Verify>(
@@ -62,8 +65,14 @@ async fn try_answer<V: Verify>(
     if !route.allows(&head.method) {
         return Err(Problem::MethodNotAllowed(methods));
     }
-    if head.method == Method::POST && browser::is_cross_site(&head.headers) {
+    let changes = head.method == Method::POST || head.method == Method::DELETE;
+    if changes && browser::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
+    }
+    if route.is_compatible()
+        && let Some(v2) = deps.v2.get()
+    {
+        v2.admit_compatible(&head.headers)?;
     }
     let (limit, time) = (deps.bounds.body_bytes, deps.bounds.body_timeout);
     match route {
@@ -76,6 +85,9 @@ async fn try_answer<V: Verify>(
         Route::Readyz => Ok(health::ready(&deps.readiness, &deps.gateways, &deps.numbers)),
         Route::Index => Ok(index::answer(deps.pages.is_some(), deps.callbacks.is_some())),
         Route::Inbox => inbox::answer(deps, head),
+        Route::OpenApi => Ok(description::json()),
+        Route::Docs => Ok(description::page()),
+        Route::V2(kind) => Ok(v2::answer(call, kind, head, body).await.unwrap_or_else(v2::Error::answer)),
         Route::Callback(kind) => callback::answer(deps, kind, head, body.read(limit, time).await?).await,
         Route::Unknown => Err(Problem::NotFound),
     }

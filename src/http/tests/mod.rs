@@ -13,5 +13,6 @@ mod logs;
 mod script;
 mod stopping;
 mod time_limits;
+mod v2;
 mod wishes;
 mod world;

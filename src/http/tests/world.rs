@@ -86,6 +86,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         numbers: Arc::new(|| None),
         channels: vec![Channel::Sms, Channel::WhatsApp],
         callbacks: None,
+        v2: Arc::default(),
         pages: None,
         host_name: None,
         request_id_prefix: 0xabcd_0123,

@@ -1,0 +1,263 @@
+//! Answers as the server really makes them, of invented things.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::config::AnswerSet;
+use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
+use crate::http::answer::Answer;
+use crate::http::answers;
+use crate::http::v2::view::{
+    AttemptView, BucketView, CheckView, Frame, MessagingConfigurationView, RateLimitView, SafeNumberView,
+    ServiceView, SummaryView, TemplateView, VerificationView, WebhookView,
+};
+use crate::registry::{
+    Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Template,
+    Translation, Webhook, WebhookStatus,
+};
+use crate::shard::{CheckAnswer, SendAnswer};
+use crate::verify::{Attempt, SendAttempt, Status, Summary, Verification};
+
+/// Where the examples' server is.
+pub const SERVER: &str = "https://codes.example";
+
+/// 30 July 2026, 20:00:00 UTC.
+const THEN: Timestamp = Timestamp::from_millis(1_785_441_600_000);
+
+const fn sid(kind: SidKind) -> Sid {
+    Sid::new(
+        kind,
+        [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef],
+    )
+}
+
+/// A number that nobody has.
+const NUMBER: PhoneNumber = match PhoneNumber::from_u64(14_155_552_671) {
+    Some(number) => number,
+    None => panic!("eleven digits are a number"),
+};
+
+fn viewed<V: Serialize>(view: impl FnOnce(&Frame<'_>) -> V) -> Value {
+    let base = format!("{SERVER}/v2");
+    serde_json::to_value(view(&Frame { base: &base, account: sid(SidKind::Account) })).unwrap_or_default()
+}
+
+fn answered(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_default()
+}
+
+fn a_verification(status: Status) -> Verification {
+    Verification {
+        sid: sid(SidKind::Verification),
+        service: ServiceId::DEFAULT,
+        to: NUMBER,
+        channel: Channel::Sms,
+        status,
+        created: THEN,
+        updated: THEN,
+        attempts: vec![SendAttempt { sid: sid(SidKind::Attempt), time: THEN, channel: Channel::Sms }],
+    }
+}
+
+/// A verification that was just begun.
+pub fn verification() -> Value {
+    viewed(|frame| VerificationView::new(frame, sid(SidKind::Service), &a_verification(Status::Pending)))
+}
+
+/// A check with the right code.
+pub fn check() -> Value {
+    viewed(|frame| CheckView::new(frame, sid(SidKind::Service), &a_verification(Status::Approved)))
+}
+
+/// An attempt that arrived and was used.
+pub fn attempt() -> Value {
+    let attempt = Attempt {
+        sid: sid(SidKind::Attempt),
+        service: ServiceId::DEFAULT,
+        verification: sid(SidKind::Verification),
+        created: THEN,
+        updated: THEN,
+        converted: true,
+        channel: Channel::Sms,
+        to: NUMBER,
+        country: Region::parse("US"),
+        message_status: Some("delivered".to_owned()),
+        error_code: None,
+        code_length: Some(6),
+        locale: Some("en".to_owned()),
+    };
+    viewed(|frame| AttemptView::new(frame, Some(sid(SidKind::Service)), &attempt))
+}
+
+/// Eleven attempts.
+pub fn summary() -> Value {
+    viewed(|frame| SummaryView::new(frame, Summary { total: 11, converted: 9 }))
+}
+
+/// A service.
+pub fn service() -> Value {
+    let rules = Rules {
+        code_length: CodeLength::SIX,
+        code_life: std::time::Duration::from_secs(600),
+        max_checks: 5,
+        max_sends: Some(5),
+        lockout: LockoutRule::Growing,
+        resend: Resend::Keep,
+        cooling_down: false,
+    };
+    let service = Service {
+        id: ServiceId::DEFAULT,
+        sid: sid(SidKind::Service),
+        origin: Origin::Api,
+        friendly_name: "Owl Bank".to_owned(),
+        rules,
+        custom_code_enabled: false,
+        do_not_share_warning_enabled: true,
+        skip_sms_to_landlines: false,
+        lookup_enabled: false,
+        dtmf_input_required: true,
+        tts_name: None,
+        psd2_enabled: false,
+        verify_event_subscription_enabled: false,
+        default_template: None,
+        locale: None,
+        workflow: None,
+        rate_limits: Vec::new(),
+        messaging: Vec::new(),
+        webhooks: Vec::new(),
+        test_numbers: Vec::new(),
+        created: THEN,
+        updated: THEN,
+    };
+    viewed(|frame| ServiceView::new(frame, &service))
+}
+
+/// A rate limit.
+pub fn rate_limit() -> Value {
+    let limit = RateLimit {
+        sid: sid(SidKind::RateLimit),
+        unique_name: "session".to_owned(),
+        description: Some("one for each session".to_owned()),
+        buckets: Vec::new(),
+        created: THEN,
+        updated: THEN,
+    };
+    viewed(|frame| RateLimitView::new(frame, sid(SidKind::Service), &limit))
+}
+
+/// A bucket.
+pub fn bucket() -> Value {
+    let bucket = Bucket { sid: sid(SidKind::Bucket), max: 5, interval: 60, created: THEN, updated: THEN };
+    viewed(|frame| BucketView::new(frame, sid(SidKind::Service), sid(SidKind::RateLimit), &bucket))
+}
+
+/// A messaging configuration.
+pub fn messaging() -> Value {
+    let configuration = MessagingConfiguration {
+        country: "DE".to_owned(),
+        messaging_service: sid(SidKind::MessagingService),
+        created: THEN,
+        updated: THEN,
+    };
+    viewed(|frame| MessagingConfigurationView::new(frame, sid(SidKind::Service), &configuration))
+}
+
+/// A webhook, without its secret.
+pub fn webhook() -> Value {
+    let webhook = Webhook {
+        sid: sid(SidKind::Webhook),
+        friendly_name: "billing".to_owned(),
+        event_types: vec!["verification.approved".to_owned()],
+        url: "https://shop.example/hooks".to_owned(),
+        status: WebhookStatus::Enabled,
+        secret: Vec::new(),
+        created: THEN,
+        updated: THEN,
+    };
+    viewed(|frame| WebhookView::new(frame, sid(SidKind::Service), &webhook))
+}
+
+/// A template.
+pub fn template() -> Value {
+    let Some(english) = Locale::parse("en") else { return Value::Null };
+    let template = Template {
+        sid: sid(SidKind::Template),
+        friendly_name: "login".to_owned(),
+        channels: vec![Channel::Sms, Channel::Call],
+        translations: vec![Translation { locale: english, text: "Your code is {{code}}.".to_owned() }],
+        default_locale: english,
+        created: THEN,
+    };
+    viewed(|frame| TemplateView::new(frame, &template))
+}
+
+/// A number on the safe list.
+pub fn safe_number() -> Value {
+    viewed(|frame| SafeNumberView::new(frame, sid(SidKind::SafeNumber), NUMBER))
+}
+
+fn sent_answer() -> SendAnswer {
+    let message_id = "SM5ef8732a3c49700934481addd5ce1659".to_owned();
+    SendAnswer::Sent { attempts_left: 5, message_id, postponed: false }
+}
+
+/// `/api/send-otp`.
+pub fn sent() -> Value {
+    answered(&answers::api_send(AnswerSet::Documented, &sent_answer(), NUMBER))
+}
+
+/// `/api/verify-otp`.
+pub fn verified() -> Value {
+    let lockout = std::time::Duration::ZERO;
+    answered(&answers::api_check(AnswerSet::Documented, &CheckAnswer::Approved, NUMBER, lockout))
+}
+
+/// `/send-code`.
+pub fn tutorial_sent() -> Value {
+    answered(&answers::tutorial_send(&sent_answer()))
+}
+
+/// `/verify-code`.
+pub fn tutorial_verified() -> Value {
+    answered(&answers::tutorial_check(&CheckAnswer::Approved))
+}
+
+/// `/`, in part.
+pub fn index() -> Value {
+    json!({
+        "code": 200, "message": "onceward: phone verification by one-time code",
+        "data": { "routes": ["GET /", "GET /docs"] },
+    })
+}
+
+/// `/healthz`.
+pub fn alive() -> Value {
+    json!({ "code": 200, "message": "alive" })
+}
+
+/// `/readyz`.
+pub fn ready() -> Value {
+    json!({ "code": 200, "message": "ready", "data": { "numbers": { "held": 1_200, "limit": 2_000_000 } } })
+}
+
+/// `/hello-world`.
+pub fn hello() -> Value {
+    answered(&crate::http::api::greeting())
+}
+
+/// `/openapi.json`, its beginning.
+pub fn description() -> Value {
+    json!({ "openapi": "3.1.0" })
+}
+
+/// `/inbox/messages`.
+pub fn inbox() -> Value {
+    json!({
+        "messages": [{
+            "id": "SM5ef8732a3c49700934481addd5ce1659", "to": "+14155552671", "channel": "sms",
+            "text": "OTP message is 123456", "code": "123456",
+            "receivedAtMs": 1_785_441_600_000_u64, "expiresAtMs": 1_785_441_630_000_u64,
+        }],
+        "nowMs": 1_785_441_601_000_u64,
+    })
+}

@@ -1,0 +1,181 @@
+//! Verifications that answer what they were told to, and remember what they were asked.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
+use crate::verify::{
+    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, SendAttempt, Status, Summary,
+    Target, Verification, Verifications,
+};
+
+/// What the fake was asked, with the secrets readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    Begin(Box<Begun>),
+    Check { target: Target, code: Option<String> },
+    Fetch(Target),
+    End(Target, Ending),
+    Attempts(AttemptQuery),
+    Attempt(Sid),
+    Summary(AttemptQuery),
+}
+
+/// The parts of a [`Begin`] as text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Begun {
+    pub to: String,
+    pub channel: Option<Channel>,
+    pub locale: Option<String>,
+    pub friendly_name: Option<String>,
+    pub code: Option<String>,
+    pub app_hash: Option<String>,
+    pub template: Option<Sid>,
+    pub substitutions: Vec<(String, String)>,
+    pub rate_limits: Vec<(String, String)>,
+    pub device_ip: Option<String>,
+    pub tags: Vec<(String, String)>,
+    pub send_digits: Option<String>,
+    pub skips_risk_check: bool,
+    pub idempotency_key: Option<String>,
+    pub fingerprint: [u8; 32],
+}
+
+/// One answer for all calls; without one the number is found, pending.
+#[derive(Clone, Default)]
+pub struct Fake {
+    refusal: Arc<Mutex<Option<Refused>>>,
+    status: Arc<Mutex<Option<Status>>>,
+    attempts: Arc<Mutex<Vec<Attempt>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+pub fn number() -> PhoneNumber {
+    PhoneNumber::parse("+14155552671", None).expect("a number")
+}
+
+pub fn ve() -> Sid {
+    Sid::new(SidKind::Verification, [0xaa; 16])
+}
+
+pub fn vl(byte: u8) -> Sid {
+    Sid::new(SidKind::Attempt, [byte; 16])
+}
+
+/// 2015-07-30T20:00:00Z
+pub const THEN: Timestamp = Timestamp::from_millis(1_438_286_400_000);
+
+impl Fake {
+    pub fn refuse(&self, refused: Refused) {
+        *self.refusal.lock().expect("not poisoned") = Some(refused);
+    }
+
+    pub fn with_status(&self, status: Status) {
+        *self.status.lock().expect("not poisoned") = Some(status);
+    }
+
+    pub fn with_attempts(&self, attempts: Vec<Attempt>) {
+        *self.attempts.lock().expect("not poisoned") = attempts;
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().expect("not poisoned").clone()
+    }
+
+    pub fn begun(&self) -> Begun {
+        match self.asked().pop() {
+            Some(Asked::Begin(begun)) => *begun,
+            other => panic!("no verification was begun: {other:?}"),
+        }
+    }
+
+    fn note(&self, asked: Asked) {
+        self.asked.lock().expect("not poisoned").push(asked);
+    }
+
+    fn answer<T: Send + 'static>(&self, answer: T) -> BoxFuture<'_, Result<T, Refused>> {
+        let refusal = self.refusal.lock().expect("not poisoned").clone();
+        Box::pin(async move { refusal.map_or(Ok(answer), Err) })
+    }
+
+    fn verification(&self, service: ServiceId) -> Verification {
+        Verification {
+            sid: ve(),
+            service,
+            to: number(),
+            channel: Channel::Sms,
+            status: self.status.lock().expect("not poisoned").unwrap_or(Status::Pending),
+            created: THEN,
+            updated: THEN,
+            attempts: vec![
+                SendAttempt { sid: vl(1), time: THEN, channel: Channel::Sms },
+                SendAttempt { sid: vl(2), time: THEN, channel: Channel::Call },
+                SendAttempt { sid: vl(3), time: THEN, channel: Channel::WhatsApp },
+            ],
+        }
+    }
+}
+
+impl Verifications for Fake {
+    fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>> {
+        self.note(Asked::Begin(Box::new(Begun {
+            to: begin.to.e164(),
+            channel: begin.channel,
+            locale: begin.locale.map(|locale| locale.to_string()),
+            friendly_name: begin.friendly_name,
+            code: begin.code.map(|code| code.expose().to_owned()),
+            app_hash: begin.app_hash.map(|hash| hash.as_str().to_owned()),
+            template: begin.template,
+            substitutions: begin.substitutions.into_iter().collect(),
+            rate_limits: begin.rate_limits.into_iter().collect(),
+            device_ip: begin.device_ip.map(|ip| ip.to_string()),
+            tags: begin.tags.into_iter().collect(),
+            send_digits: begin.send_digits,
+            skips_risk_check: begin.skips_risk_check,
+            idempotency_key: begin.idempotency_key,
+            fingerprint: begin.fingerprint,
+        })));
+        self.answer(self.verification(service))
+    }
+
+    fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>> {
+        let code = check.code.map(|code| code.expose().to_owned());
+        self.note(Asked::Check { target: check.target, code });
+        self.answer(self.verification(service))
+    }
+
+    fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>> {
+        self.note(Asked::Fetch(target));
+        self.answer(self.verification(service))
+    }
+
+    fn end(
+        &self,
+        service: ServiceId,
+        target: Target,
+        ending: Ending,
+    ) -> BoxFuture<'_, Result<Verification, Refused>> {
+        self.note(Asked::End(target, ending));
+        self.answer(self.verification(service))
+    }
+
+    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {
+        self.note(Asked::Attempts(query.clone()));
+        let all = self.attempts.lock().expect("not poisoned").clone();
+        let has_more = all.len() > query.skip + query.limit;
+        let attempts = all.into_iter().skip(query.skip).take(query.limit).collect();
+        self.answer(AttemptPage { attempts, has_more })
+    }
+
+    fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>> {
+        self.note(Asked::Attempt(sid));
+        let found = self.attempts.lock().expect("not poisoned").iter().find(|kept| kept.sid == sid).cloned();
+        Box::pin(async move { found.ok_or(Refused::NotFound) })
+    }
+
+    fn summary(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>> {
+        self.note(Asked::Summary(query));
+        self.answer(Summary { total: 11, converted: 9 })
+    }
+}

@@ -1,0 +1,14 @@
+//! Twilio Verify's API over real sockets, with a script in the place of verifications and a real registry.
+
+mod attempts;
+mod authentication;
+mod bodies;
+mod checks;
+mod fake;
+mod field_lists;
+mod other_routes;
+mod paging;
+mod refusals;
+mod resources;
+mod verifications;
+mod world;

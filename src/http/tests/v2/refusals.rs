@@ -1,0 +1,46 @@
+//! Why a verification is not served, in Twilio's numbers.
+
+use std::time::Duration;
+
+use super::fake::THEN;
+use super::world::{V2World, is_error, json};
+use crate::shard::Refusal;
+use crate::verify::Refused;
+
+#[tokio::test]
+async fn every_refusal_has_its_status_its_number_and_its_time() {
+    let in_a_while = THEN.plus(Duration::from_millis(29_001));
+    for (refused, status, code, retry_after) in [
+        (Refused::NotFound, 404, 20404, None),
+        (Refused::Invalid("`Channel`: it is not served".to_owned()), 400, 60200, None),
+        (Refused::NoChecksLeft { until: None }, 429, 60202, None),
+        (Refused::NoChecksLeft { until: Some(in_a_while) }, 429, 60202, Some("30")),
+        (Refused::NoSendsLeft { until: in_a_while }, 429, 60203, Some("30")),
+        (Refused::TooMany { until: THEN }, 429, 20429, Some("1")),
+        (Refused::Landline, 403, 60205, None),
+        (Refused::Concurrent, 429, 60212, Some("1")),
+        (Refused::Blocked, 403, 60410, None),
+        (Refused::Country, 403, 60605, None),
+        (Refused::OtherRequest, 422, 20422, None),
+        (Refused::StillAnswering, 409, 20409, Some("1")),
+        (Refused::GatewayFailed, 502, 20502, None),
+        (Refused::Unavailable(Refusal::StoreUnavailable), 503, 20503, Some("1")),
+        (Refused::Unavailable(Refusal::NumberBusy), 429, 20429, Some("1")),
+    ] {
+        let world = V2World::new().await;
+        world.fake.refuse(refused.clone());
+        let form = [("To", "+14155552671"), ("Channel", "sms")];
+        let reply = world.post(&world.below("/Verifications"), &form).await;
+        is_error(&reply, status, code);
+        assert_eq!(reply.header("retry-after"), retry_after, "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_the_service_refuses_is_named() {
+    let world = V2World::new().await;
+    world.fake.refuse(Refused::Invalid("`TemplateSid`: there is no such template".to_owned()));
+    let form = [("To", "+14155552671"), ("Channel", "sms")];
+    let reply = world.post(&world.below("/Verifications"), &form).await;
+    assert_eq!(json(&reply)["message"], "Invalid parameter `TemplateSid`: there is no such template");
+}

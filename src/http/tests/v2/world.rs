@@ -1,0 +1,155 @@
+//! A running front end with services, keys and the fake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::Value;
+
+use super::fake::{Fake, THEN};
+use crate::clock::ManualClock;
+use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
+use crate::domain::{ApiSecret, Channel, CodeLength, GatewayName, ServiceId, Sid, SidKind};
+use crate::http::tests::client::Reply;
+use crate::http::tests::script::Script;
+use crate::http::tests::world::{World, deps};
+use crate::http::{Base, Deps, V2};
+use crate::registry::{KeyWish, Registry, RegistryParts, Scope, Service, ServiceFields, gateway_sid};
+use crate::store::MemoryStore;
+use crate::template::Templates;
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+pub struct V2World {
+    pub world: World,
+    pub fake: Fake,
+    pub registry: Registry,
+    pub service: Arc<Service>,
+}
+
+pub fn account() -> Sid {
+    Sid::new(SidKind::Account, [0xac; 16])
+}
+
+pub fn root() -> String {
+    format!("{}:{TOKEN}", account())
+}
+
+pub fn gateway() -> Sid {
+    gateway_sid(GatewayName::Simulator)
+}
+
+pub async fn registry() -> Registry {
+    let parts = RegistryParts {
+        store: Arc::new(MemoryStore::new()),
+        clock: Arc::new(ManualClock::starting_at(THEN)),
+        rng: StdRng::seed_from_u64(20),
+        settings: RegistrySettings {
+            services: Vec::new(),
+            templates: Vec::new(),
+            account: Some(AccountSettings { sid: account(), token: ApiSecret::new(TOKEN.to_owned()) }),
+            unless_keys: None,
+            loopback: true,
+            allows_strangers: false,
+        },
+        default: DefaultService {
+            friendly_name: "onceward".to_owned(),
+            code_length: CodeLength::SIX,
+            code_life: Duration::from_secs(30),
+            max_checks: 5,
+            lockout: Duration::from_secs(1_800),
+        },
+        templates: Templates::new("OTP message is {code}", "Your code is {code}"),
+        gateways: vec![GatewayName::Simulator],
+        twilio_messaging_service: None,
+        commit_timeout: Duration::from_secs(5),
+    };
+    Registry::open(parts).await.expect("an empty store")
+}
+
+impl V2World {
+    pub async fn new() -> Self {
+        Self::with(Script::panics(), |_| {}).await
+    }
+
+    pub async fn with(script: Script, change: impl FnOnce(&mut Deps<Script>)) -> Self {
+        let (fake, registry) = (Fake::default(), registry().await);
+        let fields = ServiceFields { friendly_name: Some("Owl Bank".to_owned()), ..ServiceFields::default() };
+        let service = registry.create_service(fields).await.expect("a service");
+        let mut deps = deps(script);
+        deps.channels = Channel::ALL.to_vec();
+        let base = Base { public_url: None, tls: false, listens_on: "127.0.0.1:3000".into() };
+        let v2 = V2::new(Arc::new(fake.clone()), registry.clone(), base, Arc::new(|| THEN));
+        assert!(deps.v2.set(v2).is_ok());
+        change(&mut deps);
+        Self { world: World::with(deps).await, fake, registry, service }
+    }
+
+    /// A key's sid and secret.
+    pub async fn key(&self, service: Option<ServiceId>, scopes: &[Scope]) -> String {
+        let wish = KeyWish { service, scopes: scopes.iter().copied().collect(), name: None };
+        let made = self.registry.create_key(wish).await.expect("a key");
+        format!("{}:{}", made.key.sid, made.secret.expose())
+    }
+
+    /// A path below the service.
+    pub fn below(&self, path: &str) -> String {
+        format!("/v2/Services/{}{path}", self.service.sid)
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, &root(), &[], "").await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        let mut client = self.world.client().await;
+        client.send(format!("DELETE {path} HTTP/1.1\r\nhost: codes.example\r\n{}\r\n", basic(&root()))).await;
+        client.reply().await
+    }
+
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        self.ask("POST", path, &root(), &["content-type: application/x-www-form-urlencoded"], &body).await
+    }
+
+    pub async fn post_json(&self, path: &str, body: &Value) -> Reply {
+        self.ask("POST", path, &root(), &["content-type: application/json"], &body.to_string()).await
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, user: &str, headers: &[&str], body: &str) -> Reply {
+        let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let length =
+            if method == "GET" { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+        let basic = basic(user);
+        self.world
+            .ask(format!(
+                "{method} {path} HTTP/1.1\r\nhost: codes.example\r\n{basic}{headers}{length}\r\n{body}"
+            ))
+            .await
+    }
+}
+
+fn basic(user: &str) -> String {
+    format!("authorization: Basic {}\r\n", STANDARD.encode(user))
+}
+
+/// A reply as JSON.
+pub fn json(reply: &Reply) -> Value {
+    serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {}", reply.body))
+}
+
+/// Whether a reply is this error, in Twilio's form.
+#[track_caller]
+pub fn is_error(reply: &Reply, status: u16, code: u32) {
+    let found = json(reply);
+    let keys: Vec<&str> = ["code", "message", "more_info", "status"].to_vec();
+    let names: Vec<&String> = found.as_object().expect("an object").keys().collect();
+    assert_eq!(names, keys, "{found}");
+    assert_eq!((reply.status, found["status"].as_u64()), (status, Some(status.into())), "{found}");
+    assert_eq!(found["code"], code, "{found}");
+    assert_eq!(found["more_info"], format!("https://www.twilio.com/docs/errors/{code}"));
+    assert!(found["message"].as_str().is_some_and(|message| !message.is_empty()), "{found}");
+}

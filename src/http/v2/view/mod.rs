@@ -1,0 +1,37 @@
+//! What is answered: Twilio's resources with all their fields, in its order. What nothing is known of is null.
+
+mod attempt;
+mod belongings;
+mod service;
+mod verification;
+
+pub use attempt::{AttemptView, SummaryView};
+pub use belongings::{
+    BucketView, MessagingConfigurationView, RateLimitView, SafeNumberView, TemplateView, WebhookView,
+};
+pub use service::ServiceView;
+pub use verification::{ChannelName, CheckView, VerificationView};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::Sid;
+
+/// The addresses and ids that views are made with.
+pub struct Frame<'a> {
+    /// What every address begins with, up to and with `/v2`.
+    pub base: &'a str,
+    /// The account.
+    pub account: Sid,
+}
+
+impl Frame<'_> {
+    /// An address.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+/// An object without members.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Empty {}
