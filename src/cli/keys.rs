@@ -124,7 +124,8 @@ enum KeysError {
 /// Asks and prints.
 pub(super) fn run(settings: KeysSettings, request: KeysRequest, json: bool) -> Answer {
     let answered = lines(settings, &request).and_then(|lines| match (json, &request) {
-        (true, _) => Ok(lines.iter().fold(String::new(), |text, line| text + &line.to_string() + "\n")),
+        (true, KeysRequest::NewRoot) => as_json::<RootLine>(lines),
+        (true, _) => as_json::<KeyLine>(lines),
         (false, KeysRequest::NewRoot) => root(lines),
         (false, KeysRequest::Create { .. }) => created(lines),
         (false, KeysRequest::Revoke { .. }) => revoked(lines),
@@ -167,6 +168,19 @@ fn alone(settings: KeysSettings, request: KeysRequest) -> Result<Vec<serde_json:
         offline.close().await?;
         answer
     })
+}
+
+/// One object a line, with its members in the order of their meaning.
+fn as_json<T: serde::de::DeserializeOwned + serde::Serialize>(
+    lines: Vec<serde_json::Value>,
+) -> Result<String, KeysError> {
+    let mut out = String::new();
+    for line in lines {
+        let line: T = serde_json::from_value(line)?;
+        out.push_str(&serde_json::to_string(&line)?);
+        out.push('\n');
+    }
+    Ok(out)
 }
 
 fn first<T: serde::de::DeserializeOwned>(lines: Vec<serde_json::Value>) -> Result<T, KeysError> {

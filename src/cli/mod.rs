@@ -140,14 +140,22 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
         let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
         return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
     }
+    let mut warnings = listed(&loaded.warnings);
     let out = if args.check {
+        if let Some(exposed) = &loaded.settings.registry.unless_keys {
+            // Only the data directory knows, and the check does not open it: a server may have it.
+            let _ = writeln!(
+                warnings,
+                "warning: the server starts only if the data directory holds an API key (onceward keys list); without one: {exposed}"
+            );
+        }
         "configuration is valid\n".to_owned()
     } else if args.print_config {
         table(&loaded.effective)
     } else {
         return Next::Serve(Box::new(loaded));
     };
-    Next::Answer(Answer { code: 0, out, err: listed(&loaded.warnings) })
+    Next::Answer(Answer { code: 0, out, err: warnings })
 }
 
 /// Its servers have settings and data of their own.

@@ -77,7 +77,7 @@ impl Problem {
 
     /// Twilio's number of the error. Where Twilio documents none it is made as Twilio's own general ones are: 20000 and
     /// the status.
-    const fn twilio_code(self) -> u32 {
+    pub const fn twilio_code(self) -> u32 {
         match self {
             Self::BadBody(_) => 60200,
             Self::Unauthenticated | Self::Forbidden => 20003,

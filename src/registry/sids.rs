@@ -29,8 +29,8 @@ mod tests {
     #[test]
     fn the_id_of_a_name_never_changes() {
         // Callers keep these ids.
-        assert_eq!(gateway_sid(GatewayName::Simulator).to_string(), "");
-        assert_eq!(template_sid("login").to_string(), "");
+        assert_eq!(gateway_sid(GatewayName::Simulator).to_string(), "MG28bffce43223e458b91813bcdf28c06a");
+        assert_eq!(template_sid("login").to_string(), "HJ4b4410793c052fe2e47c0628d8089871");
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod docs;
 mod inbox;
 mod page;
 
-pub use docs::docs_page;
+pub use docs::{Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute, docs_page};
 pub use inbox::{InboxError, inbox, inbox_messages, inbox_page, messages_json};
 pub use page::Page;
 

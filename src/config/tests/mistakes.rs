@@ -78,7 +78,7 @@ fn unknown_names_get_a_warning_with_the_nearest_known_one() {
 
 #[test]
 fn errors_come_with_the_warnings_that_may_explain_them() {
-    let world = World::with_config(r#"{"allow-unauthentificated": true, "test-hostname": "0.0.0.0"}"#);
+    let world = World::with_config(r#"{"allow-unauthentificated": true, "test-port": 70000}"#);
     let errors = world.load().expect_err("an error");
     says(&errors.warnings().concat(), &["did you mean \"allow-unauthenticated\"?"]);
 }

@@ -13,6 +13,7 @@ mod provider;
 mod redis_version;
 mod routing;
 mod secrets;
+mod services;
 mod texts;
 mod tutorial;
 mod voice;
@@ -139,6 +140,11 @@ impl World {
         let mut errors = self.errors();
         assert_eq!(errors.len(), 1, "{errors:#?}");
         errors.remove(0)
+    }
+
+    /// What stops the start unless the data directory holds a key.
+    fn unless_keys(&self) -> String {
+        self.settings().registry.unless_keys.expect("it is said").to_string()
     }
 
     fn twilio(&self) -> TwilioSettings {

@@ -67,9 +67,10 @@ fn its_production_setting_needs_only_the_line_that_the_error_names() {
         .replace("\"false\"", "\"true\"")
         .replace("\"prod-domain\": \"\"", "\"prod-domain\": \":8080\"");
     let world = World::with_config(&config).file(".env", ENV);
-    says(&world.error(), &["\"allow-unauthenticated\": true"]);
+    says(&world.unless_keys(), &["\"allow-unauthenticated\": true"]);
     let mended = config.replace("\"service_name\"", "\"allow-unauthenticated\": true, \"service_name\"");
     let world = world.file("config.json", &mended);
     assert_eq!(world.settings().listen, ListenAddress { host: String::new(), port: 8080 });
+    assert!(world.settings().registry.unless_keys.is_none());
     assert!(world.settings().production);
 }

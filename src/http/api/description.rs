@@ -5,16 +5,15 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use crate::http::answer::Answer;
 use crate::http::openapi;
-use crate::web;
 
-/// The OpenAPI document.
+/// The `OpenAPI` document.
 pub fn json() -> Answer {
     Answer::json_text(StatusCode::OK, openapi::text())
 }
 
 /// The same as a page.
 pub fn page() -> Answer {
-    let page = web::docs_page(openapi::document());
+    let page = openapi::page();
     let headers = page.headers.iter().filter_map(|(name, value)| {
         Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
     });

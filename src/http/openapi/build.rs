@@ -1,4 +1,4 @@
-//! From the tables to an OpenAPI document.
+//! From the tables to an `OpenAPI` document.
 
 use serde_json::{Value, json};
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
@@ -216,41 +216,36 @@ fn user() -> Schema {
 
 fn success(endpoint: &Endpoint) -> Response {
     let response = ResponseBuilder::new().description(endpoint.success.about);
+    let example = answer_example(endpoint).and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let json = |schema: RefOr<Schema>| ContentBuilder::new().schema(Some(schema)).example(example).build();
     match endpoint.success.content {
         Content::Nothing => response.build(),
         Content::Text(media_type) => {
             let text = ObjectBuilder::new().schema_type(SchemaType::Type(Json::String)).build();
             response.content(media_type, ContentBuilder::new().schema(Some(text)).build()).build()
         }
-        Content::Json(name, example) => {
-            let content =
-                ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).example(Some(example()));
-            response.content("application/json", content.build()).build()
+        Content::Json(name, _) => {
+            response.content("application/json", json(Ref::from_schema_name(name).into())).build()
         }
-        Content::List(name, key, example) => {
+        Content::List(name, key, _) => {
             let things = ArrayBuilder::new().items(Ref::from_schema_name(name)).build();
             let list = ObjectBuilder::new()
                 .property(key, things)
                 .required(key)
                 .property("meta", Ref::from_schema_name("ListMeta"))
                 .required("meta");
-            let example = list_example(endpoint.path, key, &example());
-            let content = ContentBuilder::new().schema(Some(list)).example(Some(example));
-            response.content("application/json", content.build()).build()
+            response.content("application/json", json(Schema::from(list.build()).into())).build()
         }
     }
 }
 
-/// A page with one thing.
-fn list_example(path: &str, key: &str, thing: &Value) -> Value {
-    let url = format!("{}{path}?PageSize=50&Page=0", super::examples::SERVER);
-    json!({
-        key: [thing],
-        "meta": {
-            "page": 0, "page_size": 50, "first_page_url": url, "previous_page_url": null, "url": url,
-            "next_page_url": null, "key": key,
-        },
-    })
+/// An answer, as it is written.
+pub fn answer_example(endpoint: &Endpoint) -> Option<String> {
+    match endpoint.success.content {
+        Content::Nothing | Content::Text(_) => None,
+        Content::Json(_, example) => Some(example()),
+        Content::List(_, key, example) => Some(super::examples::list(endpoint.path, key, &example())),
+    }
 }
 
 fn failure(dialect: &Dialect, status: u16) -> Response {

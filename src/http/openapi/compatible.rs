@@ -7,7 +7,7 @@ use super::examples;
 
 const BODIES: &[&str] = &["application/json"];
 
-const fn ok(example: fn() -> serde_json::Value, schema: &'static str) -> Success {
+const fn ok(example: fn() -> String, schema: &'static str) -> Success {
     Success { status: 200, about: "It was done.", content: Content::Json(schema, example) }
 }
 

@@ -1,7 +1,5 @@
 //! A route of the server as a table describes it.
 
-use serde_json::Value;
-
 /// A method at a path.
 pub struct Endpoint {
     /// `GET`, `POST` or `DELETE`; `HEAD` goes with `GET`.
@@ -52,9 +50,9 @@ pub enum Content {
     /// None.
     Nothing,
     /// JSON of this schema, with an example.
-    Json(&'static str, fn() -> Value),
+    Json(&'static str, fn() -> String),
     /// A page of a list: the schema of one thing, the key, and an example of one thing.
-    List(&'static str, &'static str, fn() -> Value),
+    List(&'static str, &'static str, fn() -> String),
     /// Text of this media type.
     Text(&'static str),
 }

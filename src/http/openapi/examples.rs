@@ -1,7 +1,6 @@
 //! Answers as the server really makes them, of invented things.
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::config::AnswerSet;
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
@@ -37,13 +36,15 @@ const NUMBER: PhoneNumber = match PhoneNumber::from_u64(14_155_552_671) {
     None => panic!("eleven digits are a number"),
 };
 
-fn viewed<V: Serialize>(view: impl FnOnce(&Frame<'_>) -> V) -> Value {
+/// With the fields in their order, which a `Value` would not keep.
+fn viewed<V: Serialize>(view: impl FnOnce(&Frame<'_>) -> V) -> String {
     let base = format!("{SERVER}/v2");
-    serde_json::to_value(view(&Frame { base: &base, account: sid(SidKind::Account) })).unwrap_or_default()
+    serde_json::to_string_pretty(&view(&Frame { base: &base, account: sid(SidKind::Account) }))
+        .unwrap_or_default()
 }
 
-fn answered(answer: &Answer) -> Value {
-    serde_json::from_slice(&answer.body).unwrap_or_default()
+fn answered(answer: &Answer) -> String {
+    String::from_utf8_lossy(&answer.body).into_owned()
 }
 
 fn a_verification(status: Status) -> Verification {
@@ -60,17 +61,17 @@ fn a_verification(status: Status) -> Verification {
 }
 
 /// A verification that was just begun.
-pub fn verification() -> Value {
+pub fn verification() -> String {
     viewed(|frame| VerificationView::new(frame, sid(SidKind::Service), &a_verification(Status::Pending)))
 }
 
 /// A check with the right code.
-pub fn check() -> Value {
+pub fn check() -> String {
     viewed(|frame| CheckView::new(frame, sid(SidKind::Service), &a_verification(Status::Approved)))
 }
 
 /// An attempt that arrived and was used.
-pub fn attempt() -> Value {
+pub fn attempt() -> String {
     let attempt = Attempt {
         sid: sid(SidKind::Attempt),
         service: ServiceId::DEFAULT,
@@ -90,12 +91,12 @@ pub fn attempt() -> Value {
 }
 
 /// Eleven attempts.
-pub fn summary() -> Value {
+pub fn summary() -> String {
     viewed(|frame| SummaryView::new(frame, Summary { total: 11, converted: 9 }))
 }
 
 /// A service.
-pub fn service() -> Value {
+pub fn service() -> String {
     let rules = Rules {
         code_length: CodeLength::SIX,
         code_life: std::time::Duration::from_secs(600),
@@ -133,7 +134,7 @@ pub fn service() -> Value {
 }
 
 /// A rate limit.
-pub fn rate_limit() -> Value {
+pub fn rate_limit() -> String {
     let limit = RateLimit {
         sid: sid(SidKind::RateLimit),
         unique_name: "session".to_owned(),
@@ -146,13 +147,13 @@ pub fn rate_limit() -> Value {
 }
 
 /// A bucket.
-pub fn bucket() -> Value {
+pub fn bucket() -> String {
     let bucket = Bucket { sid: sid(SidKind::Bucket), max: 5, interval: 60, created: THEN, updated: THEN };
     viewed(|frame| BucketView::new(frame, sid(SidKind::Service), sid(SidKind::RateLimit), &bucket))
 }
 
 /// A messaging configuration.
-pub fn messaging() -> Value {
+pub fn messaging() -> String {
     let configuration = MessagingConfiguration {
         country: "DE".to_owned(),
         messaging_service: sid(SidKind::MessagingService),
@@ -163,7 +164,7 @@ pub fn messaging() -> Value {
 }
 
 /// A webhook, without its secret.
-pub fn webhook() -> Value {
+pub fn webhook() -> String {
     let webhook = Webhook {
         sid: sid(SidKind::Webhook),
         friendly_name: "billing".to_owned(),
@@ -178,8 +179,8 @@ pub fn webhook() -> Value {
 }
 
 /// A template.
-pub fn template() -> Value {
-    let Some(english) = Locale::parse("en") else { return Value::Null };
+pub fn template() -> String {
+    let Some(english) = Locale::parse("en") else { return String::new() };
     let template = Template {
         sid: sid(SidKind::Template),
         friendly_name: "login".to_owned(),
@@ -192,7 +193,7 @@ pub fn template() -> Value {
 }
 
 /// A number on the safe list.
-pub fn safe_number() -> Value {
+pub fn safe_number() -> String {
     viewed(|frame| SafeNumberView::new(frame, sid(SidKind::SafeNumber), NUMBER))
 }
 
@@ -202,62 +203,89 @@ fn sent_answer() -> SendAnswer {
 }
 
 /// `/api/send-otp`.
-pub fn sent() -> Value {
+pub fn sent() -> String {
     answered(&answers::api_send(AnswerSet::Documented, &sent_answer(), NUMBER))
 }
 
 /// `/api/verify-otp`.
-pub fn verified() -> Value {
+pub fn verified() -> String {
     let lockout = std::time::Duration::ZERO;
     answered(&answers::api_check(AnswerSet::Documented, &CheckAnswer::Approved, NUMBER, lockout))
 }
 
 /// `/send-code`.
-pub fn tutorial_sent() -> Value {
+pub fn tutorial_sent() -> String {
     answered(&answers::tutorial_send(&sent_answer()))
 }
 
 /// `/verify-code`.
-pub fn tutorial_verified() -> Value {
+pub fn tutorial_verified() -> String {
     answered(&answers::tutorial_check(&CheckAnswer::Approved))
 }
 
 /// `/`, in part.
-pub fn index() -> Value {
-    json!({
-        "code": 200, "message": "onceward: phone verification by one-time code",
-        "data": { "routes": ["GET /", "GET /docs"] },
-    })
+pub fn index() -> String {
+    r#"{"code":200,"message":"onceward: phone verification by one-time code","data":{"routes":["GET /","GET /docs"]}}"#
+        .to_owned()
 }
 
 /// `/healthz`.
-pub fn alive() -> Value {
-    json!({ "code": 200, "message": "alive" })
+pub fn alive() -> String {
+    r#"{"code":200,"message":"alive"}"#.to_owned()
 }
 
 /// `/readyz`.
-pub fn ready() -> Value {
-    json!({ "code": 200, "message": "ready", "data": { "numbers": { "held": 1_200, "limit": 2_000_000 } } })
+pub fn ready() -> String {
+    r#"{"code":200,"message":"ready","data":{"numbers":{"held":1200,"limit":2000000}}}"#.to_owned()
 }
 
 /// `/hello-world`.
-pub fn hello() -> Value {
+pub fn hello() -> String {
     answered(&crate::http::api::greeting())
 }
 
 /// `/openapi.json`, its beginning.
-pub fn description() -> Value {
-    json!({ "openapi": "3.1.0" })
+pub fn description() -> String {
+    r#"{"openapi":"3.1.0"}"#.to_owned()
 }
 
 /// `/inbox/messages`.
-pub fn inbox() -> Value {
-    json!({
-        "messages": [{
-            "id": "SM5ef8732a3c49700934481addd5ce1659", "to": "+14155552671", "channel": "sms",
-            "text": "OTP message is 123456", "code": "123456",
-            "receivedAtMs": 1_785_441_600_000_u64, "expiresAtMs": 1_785_441_630_000_u64,
-        }],
-        "nowMs": 1_785_441_601_000_u64,
-    })
+pub fn inbox() -> String {
+    r#"{
+  "messages": [
+    {
+      "id": "SM5ef8732a3c49700934481addd5ce1659",
+      "to": "+14155552671",
+      "channel": "sms",
+      "text": "OTP message is 123456",
+      "code": "123456",
+      "receivedAtMs": 1785441600000,
+      "expiresAtMs": 1785441630000
+    }
+  ],
+  "nowMs": 1785441601000
+}"#
+    .to_owned()
+}
+
+/// A page of a list with one thing.
+pub fn list(path: &str, key: &str, thing: &str) -> String {
+    let url = format!("{SERVER}{path}?PageSize=50&Page=0");
+    let thing = thing.replace('\n', "\n    ");
+    format!(
+        r#"{{
+  "{key}": [
+    {thing}
+  ],
+  "meta": {{
+    "page": 0,
+    "page_size": 50,
+    "first_page_url": "{url}",
+    "previous_page_url": null,
+    "url": "{url}",
+    "next_page_url": null,
+    "key": "{key}"
+  }}
+}}"#
+    )
 }

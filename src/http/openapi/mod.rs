@@ -1,7 +1,7 @@
-//! The description of every route of the server: OpenAPI 3.1, made from tables.
+//! The description of every route of the server: `OpenAPI` 3.1, made from tables.
 //!
 //! * `endpoint`: what a table says of a route. `twilio`, `belongings`, `compatible`, `others`: the tables.
-//! * `build`: from them to the document. `examples`: answers as the views really make them.
+//! * `build`: from them to the document. `page`: from them to the page for people. `examples`: answers as the views really make them.
 //!
 //! The committed copy, `docs/openapi.json`, is kept true by a test, and another one compares the tables with the router.
 
@@ -11,6 +11,7 @@ mod compatible;
 mod endpoint;
 mod examples;
 mod others;
+mod page;
 mod schemas;
 mod statuses;
 mod twilio;
@@ -18,11 +19,11 @@ mod twilio_parameters;
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, License, OpenApiBuilder, Paths, Server};
 
+use crate::web;
 use endpoint::Dialect;
 
 /// The groups of routes, in the order in which a reader wants them.
@@ -39,20 +40,20 @@ static DIALECTS: [&Dialect; 10] = [
     &others::OTHERS,
 ];
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(made()).unwrap_or_default());
-
 static TEXT: LazyLock<String> = LazyLock::new(|| {
-    let mut text = serde_json::to_string_pretty(&*DOCUMENT).unwrap_or_default();
+    let mut text = made().to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 });
 
-/// The document.
-pub fn document() -> &'static Value {
-    &DOCUMENT
+static PAGE: LazyLock<web::Page> = LazyLock::new(|| web::docs_page(&page::made()));
+
+/// The page for people.
+pub fn page() -> web::Page {
+    PAGE.clone()
 }
 
-/// The document as text.
+/// The document.
 pub fn text() -> &'static str {
     &TEXT
 }

@@ -47,7 +47,7 @@ struct Message {
     message: String,
 }
 
-/// An OpenAPI document.
+/// An `OpenAPI` document.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for its schema only")]
 struct OpenApi {

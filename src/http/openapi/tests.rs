@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -48,6 +49,11 @@ fn routes() -> Vec<Route> {
     ];
     routes.extend(Kind::SERVED.map(Route::V2));
     routes
+}
+
+fn document() -> &'static Value {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(text()).expect("JSON"));
+    &DOCUMENT
 }
 
 fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Value)> {

@@ -247,7 +247,7 @@ const RULES: [Param; 18] = [
     ),
 ];
 
-const fn with_name<const N: usize>(first: Param, rest: [Param; 18]) -> [Param; N] {
+const fn with_name<const N: usize>(first: Param, rest: &[Param; 18]) -> [Param; N] {
     let mut all = [first; N];
     let mut at = 1;
     while at < N {
@@ -258,9 +258,9 @@ const fn with_name<const N: usize>(first: Param, rest: [Param; 18]) -> [Param; N
 }
 
 /// A new service.
-pub const NEW_SERVICE: &[Param] = &with_name::<19>(NAME, RULES);
+pub const NEW_SERVICE: &[Param] = &with_name::<19>(NAME, &RULES);
 /// A change of one.
-pub const CHANGED_SERVICE: &[Param] = &with_name::<19>(Param { required: false, ..NAME }, RULES);
+pub const CHANGED_SERVICE: &[Param] = &with_name::<19>(Param { required: false, ..NAME }, &RULES);
 
 const DESCRIPTION: Param = optional("Description", Text(512), "What people call it.", "one for each session");
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hyper::http::request::Parts as Head;
+use tracing::{debug, error, info};
 
 use super::V2;
 use super::error::Error;
@@ -149,9 +150,16 @@ impl<'a> Ask<'a> {
         Error::not_found(self.path)
     }
 
-    /// Why a verification was not served.
+    /// Why a verification was not served. A provider that fails is logged at info level, so that the id that a user
+    /// reports leads to the lines about the provider.
     pub fn refused(&self, refused: Refused) -> Error {
-        Error::refused(refused, self.path, self.now())
+        let request_id = self.request_id;
+        if refused == Refused::GatewayFailed {
+            info!(request_id, "the provider did not take a message or check a code");
+        }
+        let error = Error::refused(refused, self.path, self.now());
+        debug!(request_id, code = error.code(), "a verification was not served");
+        error
     }
 
     /// Why the registry did not do it.
@@ -162,7 +170,7 @@ impl<'a> Ask<'a> {
             RegistryError::Exists { .. } | RegistryError::ReadOnly(_) => Error::conflict(error.to_string()),
             RegistryError::TooMany { .. } => Error::invalid(error.to_string()),
             RegistryError::Store(why) => {
-                tracing::error!(request_id = self.request_id, why, "a change could not be stored");
+                error!(request_id = self.request_id, why, "a change could not be stored");
                 Error::unavailable(Refusal::StoreUnavailable)
             }
         }

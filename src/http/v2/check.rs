@@ -10,7 +10,7 @@ use super::value;
 use super::view::CheckView;
 use crate::domain::{Code, CodeLength, ServiceId, SidKind};
 use crate::http::answer::Answer;
-use crate::verify::{CheckCode, Refused, Status, Target};
+use crate::verify::{CheckCode, Status, Target};
 
 /// What Twilio reads here and this server does not.
 const NOT_SERVED: [&str; 3] = ["Amount", "Payee", "SnaClientToken"];
@@ -22,25 +22,13 @@ pub async fn create(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
     let code = code(fields)?;
     let target = target(ask, service.id, fields).await?;
     let outcome = ask.v2.verifications.check(service.id, CheckCode { target, code }).await;
-    match &outcome {
-        Ok(verification) => {
-            let (number, status) = (verification.to, verification.status.as_str());
-            if verification.status == Status::MaxAttemptsReached {
-                info!(request_id = ask.request_id, %number, outcome = status, "code checked, and no check is left");
-            } else {
-                debug!(request_id = ask.request_id, %number, outcome = status, "code checked");
-            }
-        }
-        Err(Refused::GatewayFailed) => {
-            info!(
-                request_id = ask.request_id,
-                outcome = "gateway-failed",
-                "the provider did not check the code"
-            );
-        }
-        Err(refused) => debug!(request_id = ask.request_id, outcome = ?refused, "code not checked"),
-    }
     let verification = outcome.map_err(|refused| ask.refused(refused))?;
+    let (number, status) = (verification.to, verification.status);
+    if status == Status::MaxAttemptsReached {
+        info!(request_id = ask.request_id, %number, outcome = status.as_str(), "no check is left");
+    } else {
+        debug!(request_id = ask.request_id, %number, outcome = status.as_str(), "code checked");
+    }
     Ok(Answer::json(StatusCode::OK, &CheckView::new(&ask.frame(), service.sid, &verification)))
 }
 

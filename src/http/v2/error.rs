@@ -164,6 +164,14 @@ impl Error {
         self.with(RETRY_AFTER, HeaderValue::from(1))
     }
 
+    /// Twilio's number of it.
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Problem(problem) => problem.twilio_code(),
+            Self::Told { code, .. } => *code,
+        }
+    }
+
     /// The answer.
     pub fn answer(self) -> Answer {
         match self {

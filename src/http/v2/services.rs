@@ -37,14 +37,13 @@ const NOT_SERVED: [&str; 15] = [
 pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let page = Page::read(&ask.query)?;
     let registry = &ask.v2.registry;
-    let (services, has_more) = match ask.own_service() {
-        Some(own) => page.cut(registry.rules(own).into_iter().collect()),
-        None => {
-            let mut services = registry.services(page.skip(), page.limit() + 1);
-            let has_more = services.len() > page.limit();
-            services.truncate(page.limit());
-            (services, has_more)
-        }
+    let (services, has_more) = if let Some(own) = ask.own_service() {
+        page.cut(registry.rules(own).into_iter().collect())
+    } else {
+        let mut services = registry.services(page.skip(), page.limit() + 1);
+        let has_more = services.len() > page.limit();
+        services.truncate(page.limit());
+        (services, has_more)
     };
     let frame = ask.frame();
     let views = services.iter().map(|service| ServiceView::new(&frame, service)).collect();
@@ -119,6 +118,10 @@ fn lockout(text: &str) -> Option<LockoutRule> {
 }
 
 /// A value that an empty text takes away.
+#[expect(
+    clippy::option_option,
+    reason = "not given, taken away, and given are three things, as in ServiceFields"
+)]
 fn removable<T>(
     fields: &Fields,
     name: &'static str,

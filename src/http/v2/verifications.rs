@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 use hyper::header::HeaderName;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::ask::Ask;
 use super::error::Error;
@@ -44,16 +44,8 @@ pub async fn create(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
     let begin = read(ask, &service, fields)?;
     let number = begin.to;
     let outcome = ask.v2.verifications.begin(service.id, begin).await;
-    match &outcome {
-        Ok(_) => {
-            debug!(request_id = ask.request_id, %number, outcome = "sent", "a verification's code was sent")
-        }
-        Err(Refused::GatewayFailed) => {
-            info!(request_id = ask.request_id, %number, outcome = "gateway-failed", "the code was not sent, as far as is known");
-        }
-        Err(refused) => {
-            debug!(request_id = ask.request_id, %number, outcome = ?refused, "the code was not sent")
-        }
+    if outcome.is_ok() {
+        debug!(request_id = ask.request_id, %number, outcome = "sent", "a verification's code was sent");
     }
     shown(ask, &service, StatusCode::CREATED, outcome)
 }

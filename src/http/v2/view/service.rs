@@ -9,6 +9,7 @@ use crate::registry::Service;
 
 /// A service: a namespace with its own rules.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "Twilio's fields")]
 #[schema(as = Service)]
 pub struct ServiceView {
     /// Its id.

@@ -92,6 +92,7 @@ impl FrontEnd {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let token = GatewayCredential::new("fuzz-token-of-nobody".to_owned());
         let deps = Deps {
+            v2: Arc::default(),
             verifier: notes.clone(),
             answers: AnswerSet::Documented,
             bounds: Bounds::default(),

@@ -1,0 +1,252 @@
+//! `services`, `templates` and the account.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::services::{ServiceSettings, TemplateSetting};
+use crate::domain::{Channel, Timestamp};
+
+fn service(members: &str) -> World {
+    World::with_config(&format!("{{\"services\": {{\"shop\": {{{members}}}}}}}"))
+}
+
+fn template(members: &str) -> World {
+    World::with_config(&format!("{{\"templates\": {{\"login\": {{{members}}}}}}}"))
+}
+
+impl World {
+    fn shop(&self) -> ServiceSettings {
+        self.settings().registry.services.remove(0)
+    }
+
+    fn login(&self) -> TemplateSetting {
+        self.settings().registry.templates.remove(0)
+    }
+}
+
+#[test]
+fn a_service_of_which_nothing_is_said_has_the_rules_of_a_new_one() {
+    let shop = service("").shop();
+    assert_eq!((shop.name.as_str(), shop.friendly_name.as_str()), ("shop", "shop"));
+    assert_eq!((shop.code_length.get(), shop.code_life), (6, Duration::from_secs(600)));
+    assert_eq!((shop.max_checks, shop.max_sends, shop.lockout), (5, 5, None));
+    assert!(!shop.resend_new && !shop.cooling_down && !shop.custom_code && !shop.do_not_share_warning);
+    assert_eq!((shop.locale, shop.workflow, shop.default_template), (None, None, None));
+}
+
+#[test]
+fn every_member_may_be_a_text_or_its_own_type() {
+    let typed = service(
+        r#""friendly-name": "Acme", "code-length": 8, "code-life": 90, "max-checks": 3, "max-sends": 2, "lockout": 5,
+           "resend": "new", "cooling-down": true, "locale": "pt-br", "workflow": ["sms:20s", "call"],
+           "custom-code": true, "do-not-share-warning": true, "default-template": "onceward-plain""#,
+    );
+    let texts = service(
+        r#""friendly-name": "Acme", "code-length": "8", "code-life": "1m30s", "max-checks": "3", "max-sends": "2",
+           "lockout": "300s", "resend": "New", "cooling-down": "true", "locale": "pt_BR", "workflow": "sms:20s,call",
+           "custom-code": "true", "do-not-share-warning": "TRUE", "default-template": "onceward-plain""#,
+    );
+    let [typed, texts] =
+        [typed.shop(), texts.shop()].map(|shop| ServiceSettings { origin: String::new(), ..shop });
+    assert_eq!(typed, texts);
+    assert_eq!((typed.code_life.as_secs(), typed.lockout), (90, Some(Duration::from_secs(300))));
+    assert_eq!(typed.workflow.as_deref(), Some("sms:20s,call:20s"));
+    assert_eq!(typed.locale.map(|locale| locale.to_string()).as_deref(), Some("pt-BR"));
+}
+
+#[test]
+fn services_may_be_json_in_a_variable() {
+    let world = World::empty().variable("ONCEWARD_SERVICES", r#"{"shop": {"lockout": "growing"}}"#);
+    assert_eq!(world.shop().name, "shop");
+    assert_eq!(
+        world.shows("services"),
+        ("\"shop\"".to_owned(), "the environment, ONCEWARD_SERVICES".to_owned())
+    );
+}
+
+#[test]
+fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
+    for (members, parts) in [
+        (r#""code-length": 3"#, &["services.shop.code-length = 3: it must be", "4 to 10"][..]),
+        (r#""code-life": "29s""#, &["services.shop.code-life = \"29s\"", "30s to 1h"]),
+        (r#""max-checks": 0"#, &["services.shop.max-checks = 0", "1 to 100"]),
+        (r#""max-sends": 21"#, &["services.shop.max-sends = 21", "1 to 20"]),
+        (r#""lockout": "grow""#, &["services.shop.lockout = \"grow\"", "\"growing\", or a time"]),
+        (r#""resend": "never""#, &["services.shop.resend", "\"keep\", \"new\""]),
+        (r#""cooling-down": 1"#, &["services.shop.cooling-down = 1", "true or false"]),
+        (r#""locale": "german""#, &["services.shop.locale", "BCP 47"]),
+        (r#""workflow": "mail""#, &["services.shop.workflow", "a list of at most"]),
+        (r#""default-template": "x""#, &["services.shop.default-template = \"x\"", "onceward-plain"]),
+        (r#""friendly-name": "Call 012345""#, &["services.shop.friendly-name", "more than 4 digits"]),
+        (r#""friendly-name": "{code}""#, &["services.shop.friendly-name", "must not contain"]),
+        (r#""test-numbers": {}"#, &["services.shop.test-numbers", "a list"]),
+    ] {
+        let error = service(members).error();
+        says(&error, parts);
+        says(&error, &["config.json, key \"services\""]);
+    }
+    let error = World::with_config(r#"{"services": {"shop12345": {}}}"#).error();
+    says(&error, &["services.shop12345.friendly-name", "Without a friendly-name the service's name is it"]);
+}
+
+#[test]
+fn the_name_of_a_service_is_plain_and_not_taken() {
+    for (name, words) in [("default", "top-level keys"), ("a b", "letters, digits"), ("", "1 to 64")] {
+        let error = World::with_config(&format!("{{\"services\": {{{name:?}: {{}}}}}}")).error();
+        says(&error, &[&format!("services.{name}"), words]);
+    }
+    says(
+        &World::with_config(r#"{"services": {"shop": 5}}"#).error(),
+        &["services.shop", "must be an object"],
+    );
+    says(
+        &World::with_config(r#"{"services": [1]}"#).error(),
+        &["services: it must be an object of services"],
+    );
+}
+
+#[test]
+fn an_unknown_member_gets_a_word_and_so_do_two_services_of_one_name() {
+    let warnings = service(r#""code-lenght": 7"#).warnings().concat();
+    says(&warnings, &["services.shop.code-lenght", "did you mean \"services.shop.code-length\"?"]);
+    let world = World::with_config(
+        r#"{"services": {"a": {"friendly-name": "Acme"}, "b": {"friendly-name": "Acme"}}}"#,
+    );
+    says(&world.warnings().concat(), &["services.a and services.b have the same friendly-name"]);
+}
+
+#[test]
+fn a_test_number_has_a_pattern_a_code_and_an_end() {
+    let world = service(
+        r#""test-numbers": [{"pattern": "+1415555012X", "code": "012345", "expires": "2027-01-31"},
+            {"pattern": "+14155552671", "code": 123456, "expires": "2027-01-31T12:00:00Z", "force": true}]"#,
+    );
+    let numbers = world.shop().test_numbers;
+    assert_eq!((numbers[0].pattern.as_str(), numbers[0].code.as_str()), ("+1415555012x", "012345"));
+    assert_eq!(numbers[0].expires, Timestamp::from_millis(1_801_353_600_000));
+    assert_eq!(numbers[1].expires, Timestamp::from_millis(1_801_396_800_000));
+}
+
+#[test]
+fn a_wrong_test_number_is_told_without_its_code_and_number() {
+    let number = |members: &str| service(&format!("\"test-numbers\": [{{{members}}}]"));
+    let rest = r#""code": "998877", "expires": "2027-01-31""#;
+    for (world, words) in [
+        (number(&format!("\"pattern\": \"+14155552671\", {rest}")), "somebody could own"),
+        (number(&format!("\"pattern\": \"4155550123\", {rest}")), "with x in the place"),
+        (number(&format!("\"pattern\": \"+141555501\", {rest}")), "no number of that country"),
+        (number(rest), "pattern: it is missing"),
+        (number(r#""pattern": "+14155550123", "code": "99887", "expires": "soon""#), "RFC 3339"),
+        (number(r#""pattern": "+14155550123", "code": "998", "expires": "2027-01-31""#), "4 to 10 digits"),
+        (number(r#""pattern": "+14155550123", "code": [998877], "expires": "2027-01-31""#), "must be a text"),
+    ] {
+        let error = world.error();
+        says(&error, &["services.shop.test-numbers[0].", words]);
+        assert!(!error.contains("9988") && !error.contains("4155552671"), "{error}");
+    }
+    let twice = format!(
+        "\"test-numbers\": [{{\"pattern\": \"+14155550123\", {rest}}}, {{\"pattern\": \"+14155550123\", {rest}}}]"
+    );
+    says(&service(&twice).error(), &["test-numbers[1]", "another with this pattern"]);
+}
+
+#[test]
+fn a_template_has_texts_by_language() {
+    let login =
+        template(r#""translations": {"de": "{code} für {{who}}", "en": "{code}"}, "default-locale": "de""#)
+            .login();
+    assert_eq!((login.friendly_name.as_str(), &login.channels[..]), ("login", &[Channel::Sms][..]));
+    assert_eq!(login.default_locale.to_string(), "de");
+    assert_eq!(login.translations[0].1, "{code} für {{who}}");
+    let one = template(
+        r#""translations": {"en": "{{code}}"}, "channels": ["call", "sms"], "friendly-name": "Log in""#,
+    );
+    assert_eq!((one.login().default_locale.to_string(), one.login().channels.len()), ("en".to_owned(), 2));
+    let used = World::with_config(
+        r#"{"services": {"shop": {"default-template": "login"}}, "templates": {"login": {"translations": {"en": "{code}"}}}}"#,
+    );
+    assert_eq!(used.shop().default_template.as_deref(), Some("login"));
+}
+
+#[test]
+fn every_mistake_in_a_template_is_told_with_its_path() {
+    let en = r#""translations": {"en": "{code}"}"#;
+    for (members, parts) in [
+        ("", &["templates.login.translations", "a text for each language"][..]),
+        (r#""translations": {}"#, &["templates.login.translations"]),
+        (r#""translations": {"english please": "{code}"}"#, &["translations.english please", "BCP 47"]),
+        (r#""translations": {"en": "no place"}"#, &["translations.en = \"no place\"", "must contain {code}"]),
+        (r#""translations": {"en": "{code} {hours}"}"#, &["{hours}"]),
+        (r#""translations": {"en": 5}"#, &["translations.en", "must be a text"]),
+        (r#""translations": {"en": "{code}", "de": "{code}"}"#, &["default-locale: it is missing"]),
+        (&format!("{en}, \"default-locale\": \"de\""), &["one of the languages of translations"]),
+        (&format!("{en}, \"channels\": \"mail\""), &["templates.login.channels", "\"whatsapp\""]),
+        (&format!("{en}, \"channels\": []"), &["templates.login.channels"]),
+        (&format!("{en}, \"friendly-name\": \"\""), &["templates.login.friendly-name", "1 to 64 characters"]),
+    ] {
+        let error = template(members).error();
+        says(&error, parts);
+        says(&error, &["config.json, key \"templates\""]);
+    }
+    let built_in = World::with_config(r#"{"templates": {"onceward-plain": {}}}"#).error();
+    says(&built_in, &["templates.onceward-plain", "built in"]);
+}
+
+#[test]
+fn the_account_comes_from_the_environment_with_both_of_its_parts() {
+    let world =
+        World::empty().variable("ONCEWARD_ACCOUNT_SID", ACCOUNT).variable("ONCEWARD_AUTH_TOKEN", TOKEN);
+    let account = world.settings().registry.account.expect("an account");
+    assert_eq!((account.sid.to_string().as_str(), account.token.expose()), (ACCOUNT, TOKEN));
+    assert_eq!(world.shows("ONCEWARD_AUTH_TOKEN").0, "(set, not shown)");
+    assert_eq!(world.warnings(), Vec::<String>::new());
+    assert!(World::empty().settings().registry.account.is_none());
+    let by_file = World::empty()
+        .variable("ONCEWARD_ACCOUNT_SID", ACCOUNT)
+        .file("token", &format!("{TOKEN}\n"))
+        .variable("ONCEWARD_AUTH_TOKEN_FILE", "token");
+    assert_eq!(by_file.settings().registry.account.expect("an account").token.expose(), TOKEN);
+    assert_eq!(by_file.warnings(), Vec::<String>::new());
+    for (given, missing) in [("ONCEWARD_ACCOUNT_SID", "AUTH_TOKEN"), ("ONCEWARD_AUTH_TOKEN", "ACCOUNT_SID")] {
+        says(&with_only(given).error(), &[missing, "Set both, or neither"]);
+    }
+}
+
+/// Only this one of the two variables.
+fn with_only(given: &str) -> World {
+    let value = if given == "ONCEWARD_ACCOUNT_SID" { ACCOUNT } else { TOKEN };
+    World::empty().variable(given, value)
+}
+
+#[test]
+fn a_wrong_account_is_told_and_not_shown() {
+    for (sid, token, words) in [
+        ("AC123", TOKEN, "AC and 32 hexadecimal digits"),
+        (TOKEN, TOKEN, "AC and 32 hexadecimal digits"),
+        (ACCOUNT, "short", "16 to 128 visible"),
+        (ACCOUNT, "sixteen of these with spaces", "16 to 128 visible"),
+    ] {
+        let world =
+            World::empty().variable("ONCEWARD_ACCOUNT_SID", sid).variable("ONCEWARD_AUTH_TOKEN", token);
+        let error = world.error();
+        says(&error, &[words]);
+        assert!(!error.contains(token), "{error}");
+    }
+    for key in ["account-sid", "auth-token", "ONCEWARD_AUTH_TOKEN"] {
+        let error = World::with_config(&format!("{{{key:?}: {TOKEN:?}}}")).error();
+        says(&error, &["credentials do not belong in config.json"]);
+        assert!(!error.contains(TOKEN), "{error}");
+    }
+}
+
+#[test]
+fn the_command_line_needs_only_what_is_about_services() {
+    let world =
+        World::with_config(r#"{"services": {"shop": {}}, "otp-sms-provider": "Nobody", "brand": "Acme"}"#)
+            .variable("TWILIO_AUTH_TOKEN_FILE", "absent");
+    let settings = crate::config::load_keys(&world.sources).expect("settings");
+    assert_eq!((settings.registry.services[0].name.as_str(), settings.brand.as_str()), ("shop", "Acme"));
+    let wrong = World::with_config(r#"{"services": {"shop": {"code-length": 2}}}"#);
+    let errors = crate::config::load_keys(&wrong.sources).expect_err("an error").to_string();
+    says(&errors, &["services.shop.code-length"]);
+}

@@ -1,0 +1,273 @@
+//! Limits, gateways, webhooks, test numbers, the safe list.
+
+use std::time::Duration;
+
+use super::world::{START, TWILIOS, World, number, refused_field};
+use crate::domain::{GatewayName, Region, Sid, SidKind};
+use crate::registry::{
+    BucketFields, EventType, NewTestNumber, RegistryError, WebhookFields, WebhookStatus, gateway_sid,
+};
+use crate::store::Fault;
+
+#[tokio::test]
+async fn a_limit_has_a_name_of_its_own_in_its_service() {
+    let registry = World::new().open().await;
+    let (shop, club) = (registry.made("Shop").await.sid, registry.made("Club").await.sid);
+    let made = registry.create_rate_limit(shop, "ip".to_owned(), Some(" by address ".to_owned())).await;
+    let made = made.expect("a limit");
+    assert_eq!(made.description.as_deref(), Some("by address"));
+    let twice = registry.create_rate_limit(shop, "ip".to_owned(), None).await;
+    assert!(matches!(twice, Err(RegistryError::Exists { field: "unique_name", .. })), "{twice:?}");
+    assert!(registry.create_rate_limit(club, "ip".to_owned(), None).await.is_ok());
+    for name in ["", &"x".repeat(65), "a\nb"] {
+        let refused = registry.create_rate_limit(shop, name.to_owned(), None).await;
+        assert_eq!(refused_field(refused), "unique_name");
+    }
+    let changed = registry.update_rate_limit(shop, made.sid, None).await.expect("changed");
+    assert_eq!((changed.description, changed.unique_name.as_str()), (None, "ip"));
+    let elsewhere = registry.update_rate_limit(club, made.sid, None).await;
+    assert_eq!(elsewhere, Err(RegistryError::NotFound("rate limit")));
+    registry.delete_rate_limit(shop, made.sid).await.expect("removed");
+    assert!(registry.service(&shop).expect("it").rate_limits.is_empty());
+}
+
+#[tokio::test]
+async fn a_service_has_so_many_limits_and_a_limit_so_many_buckets() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    for n in 0..25 {
+        registry.create_rate_limit(shop, n.to_string(), None).await.expect("a limit");
+    }
+    let refused = registry.create_rate_limit(shop, "more".to_owned(), None).await;
+    assert!(matches!(refused, Err(RegistryError::TooMany { limit: 25, .. })), "{refused:?}");
+    let limit = registry.service(&shop).expect("it").rate_limits[0].sid;
+    let fields = BucketFields { max: Some(1), interval: Some(1) };
+    for _ in 0..10 {
+        registry.create_bucket(shop, limit, fields).await.expect("a bucket");
+    }
+    let refused = registry.create_bucket(shop, limit, fields).await;
+    assert!(matches!(refused, Err(RegistryError::TooMany { limit: 10, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_bucket_counts_within_its_bounds() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    let limit = registry.create_rate_limit(shop, "ip".to_owned(), None).await.expect("a limit").sid;
+    let fields = |max, interval| BucketFields { max, interval };
+    for (max, interval, field) in [
+        (None, Some(1), "max"),
+        (Some(1), None, "interval"),
+        (Some(0), Some(1), "max"),
+        (Some(1_000_001), Some(1), "max"),
+        (Some(1), Some(0), "interval"),
+        (Some(1), Some(604_801), "interval"),
+        (Some(u64::MAX), Some(1), "max"),
+    ] {
+        assert_eq!(refused_field(registry.create_bucket(shop, limit, fields(max, interval)).await), field);
+    }
+    let made = registry.create_bucket(shop, limit, fields(Some(1_000_000), Some(604_800))).await;
+    let made = made.expect("a bucket");
+    let changed =
+        registry.update_bucket(shop, limit, made.sid, fields(Some(2), None)).await.expect("changed");
+    assert_eq!((changed.max, changed.interval), (2, 604_800));
+    let kept = registry.service(&shop).expect("it");
+    assert_eq!(kept.rate_limit(&limit).expect("it").bucket(&made.sid), Ok(&changed));
+    registry.delete_bucket(shop, limit, made.sid).await.expect("removed");
+    let gone = registry.delete_bucket(shop, limit, made.sid).await;
+    assert_eq!(gone, Err(RegistryError::NotFound("bucket")));
+}
+
+#[tokio::test]
+async fn a_country_has_one_gateway_that_is_configured() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    let mada = gateway_sid(GatewayName::Mada);
+    let twilios = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
+    let made = registry.create_messaging(shop, "bg".to_owned(), mada).await.expect("made");
+    assert_eq!(made.country, "BG");
+    let twice = registry.create_messaging(shop, "BG".to_owned(), twilios).await;
+    assert!(matches!(twice, Err(RegistryError::Exists { field: "country", .. })), "{twice:?}");
+    for country in ["", "XX", "Germany", "001", "all"] {
+        let refused = registry.create_messaging(shop, country.to_owned(), mada).await;
+        assert_eq!(refused_field(refused), "country", "{country}");
+    }
+    let bulgaria = Region::parse("BG").expect("a country");
+    let gateway = |service| registry.gateway_for(&registry.service(&service).expect("it"), bulgaria);
+    assert_eq!(gateway(shop), Some(GatewayName::Mada));
+    let changed = registry.update_messaging(shop, "bg".to_owned(), twilios).await.expect("changed");
+    assert_eq!(registry.service(&shop).expect("it").messaging("bG"), Ok(&changed));
+    assert_eq!(gateway(shop), Some(GatewayName::TwilioMessages), "by Twilio's own id");
+    registry.delete_messaging(shop, "BG".to_owned()).await.expect("removed");
+    assert_eq!(gateway(shop), None);
+    let gone = registry.delete_messaging(shop, "BG".to_owned()).await;
+    assert_eq!(gone, Err(RegistryError::NotFound("messaging configuration")));
+}
+
+#[tokio::test]
+async fn a_gateway_that_there_is_not_is_refused_with_those_there_are() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    let sinch = gateway_sid(GatewayName::Sinch);
+    let refused = registry.create_messaging(shop, "DE".to_owned(), sinch).await;
+    let Err(RegistryError::Invalid { field, why }) = refused else { panic!("{refused:?}") };
+    assert_eq!(field, "messaging_service_sid");
+    for known in [GatewayName::Mada, GatewayName::TwilioMessages] {
+        assert!(why.contains(&format!("{} ({known})", gateway_sid(known))), "{why}");
+    }
+    assert!(why.contains(TWILIOS), "{why}");
+}
+
+#[tokio::test]
+async fn when_its_gateway_is_not_configured_any_more_the_servers_routing_decides() {
+    let world = World::new();
+    let registry = world.open().await;
+    let shop = registry.made("Shop").await.sid;
+    let mada = gateway_sid(GatewayName::Mada);
+    registry.create_messaging(shop, "DE".to_owned(), mada).await.expect("made");
+    let mut world = world.restarted();
+    world.gateways = vec![GatewayName::Simulator];
+    let registry = world.open().await;
+    let germany = Region::parse("DE").expect("a country");
+    assert_eq!(registry.gateway_for(&registry.service(&shop).expect("it"), germany), None);
+    let twilios = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
+    assert_eq!(registry.gateway_of(&twilios), None, "Twilio is gone too");
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_what_it_asked_for() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    let made = registry.create_webhook(shop, webhook(&["verification.approved"])).await.expect("made");
+    assert!(made.wants(EventType::VerificationApproved) && !made.wants(EventType::MessageDelivered));
+    assert_eq!((made.secret.len(), made.status), (32, WebhookStatus::Enabled));
+    let other = registry.create_webhook(shop, webhook(&["*"])).await.expect("made");
+    assert_ne!(other.secret, made.secret);
+    assert!(EventType::ALL.into_iter().all(|event| other.wants(event)));
+    let off = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
+    let changed = registry.update_webhook(shop, other.sid, off).await.expect("changed");
+    assert!(!changed.wants(EventType::MessageFailed) && changed.secret == other.secret);
+    registry.delete_webhook(shop, made.sid).await.expect("removed");
+    assert_eq!(registry.service(&shop).expect("it").webhooks, [changed]);
+    let gone = registry.delete_webhook(shop, made.sid).await;
+    assert_eq!(gone, Err(RegistryError::NotFound("webhook")));
+}
+
+#[tokio::test]
+async fn what_a_webhook_may_not_be_is_refused_by_name() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    let at = |url: &str| WebhookFields { url: Some(url.to_owned()), ..webhook(&["*"]) };
+    for url in [
+        "",
+        "hooks.example",
+        "ftp://hooks.example",
+        "https://me@x.example",
+        "https://u:p@x.example",
+        "https://",
+    ] {
+        assert_eq!(refused_field(registry.create_webhook(shop, at(url)).await), "webhook_url", "{url}");
+    }
+    let long = format!("https://hooks.example/{}", "x".repeat(2_048));
+    assert_eq!(refused_field(registry.create_webhook(shop, at(&long)).await), "webhook_url");
+    for events in [&[][..], &["factor.created"], &["verification.created", ""]] {
+        assert_eq!(refused_field(registry.create_webhook(shop, webhook(events)).await), "event_types");
+    }
+    for (field, fields) in [
+        ("friendly_name", WebhookFields { friendly_name: None, ..webhook(&["*"]) }),
+        ("event_types", WebhookFields { event_types: None, ..webhook(&["*"]) }),
+        ("webhook_url", WebhookFields { url: None, ..webhook(&["*"]) }),
+    ] {
+        assert_eq!(refused_field(registry.create_webhook(shop, fields).await), field);
+    }
+    for _ in 0..10 {
+        registry.create_webhook(shop, webhook(&["*", "*"])).await.expect("made");
+    }
+    let refused = registry.create_webhook(shop, webhook(&["*"])).await;
+    assert!(matches!(refused, Err(RegistryError::TooMany { limit: 10, .. })), "{refused:?}");
+}
+
+fn webhook(events: &[&str]) -> WebhookFields {
+    WebhookFields {
+        friendly_name: Some("ours".to_owned()),
+        event_types: Some(events.iter().map(|event| (*event).to_owned()).collect()),
+        url: Some("http://localhost:9/in".to_owned()),
+        status: None,
+    }
+}
+
+fn test_number(pattern: &str) -> NewTestNumber {
+    let expires = START.plus(Duration::from_secs(3_600));
+    NewTestNumber { pattern: pattern.to_owned(), code: "123456".to_owned(), expires, force: false }
+}
+
+#[tokio::test]
+async fn a_test_number_is_one_until_its_time_is_over() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    let made = registry.put_test_number(shop, test_number("+1415555012X")).await.expect("made");
+    assert!(made.is(number("+14155550123"), START) && !made.is(number("+14155550133"), START));
+    assert!(!made.is(number("+14155550123"), START.plus(Duration::from_secs(3_600))));
+    let other = NewTestNumber { code: "000000".to_owned(), ..test_number("+1415555012x") };
+    registry.put_test_number(shop, other).await.expect("it takes the place");
+    let kept = registry.service(&shop).expect("it");
+    assert_eq!(kept.test_numbers.iter().map(|n| n.code.as_str()).collect::<Vec<_>>(), ["000000"]);
+    registry.delete_test_number(shop, "+1415555012X".to_owned()).await.expect("removed");
+    let gone = registry.delete_test_number(shop, "+1415555012x".to_owned()).await;
+    assert_eq!(gone, Err(RegistryError::NotFound("test number")));
+}
+
+#[tokio::test]
+async fn a_test_number_that_could_be_somebodys_has_to_be_forced() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    for pattern in ["+14155552671", "+4915112345678", "+49151xxxxxxxx"] {
+        let refused = registry.put_test_number(shop, test_number(pattern)).await;
+        assert_eq!(refused.map(|_| ()).map_err(|error| error.to_string().contains("force")), Err(true));
+        let forced = NewTestNumber { force: true, ..test_number(pattern) };
+        assert!(registry.put_test_number(shop, forced).await.is_ok(), "{pattern}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_test_number_may_not_be_is_refused_by_name() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.sid;
+    let year = Duration::from_secs(367 * 24 * 3_600);
+    for (field, number) in [
+        ("pattern", test_number("4155550123")),
+        ("pattern", NewTestNumber { force: true, ..test_number("+1415555") }),
+        ("code", NewTestNumber { code: "123".to_owned(), ..test_number("+14155550123") }),
+        ("code", NewTestNumber { code: "12345x".to_owned(), ..test_number("+14155550123") }),
+        ("expires", NewTestNumber { expires: START, ..test_number("+14155550123") }),
+        ("expires", NewTestNumber { expires: START.plus(year), ..test_number("+14155550123") }),
+    ] {
+        assert_eq!(refused_field(registry.put_test_number(shop, number).await), field);
+    }
+    for n in 0..50 {
+        registry.put_test_number(shop, test_number(&format!("+141555501{n:02}"))).await.expect("made");
+    }
+    let refused = registry.put_test_number(shop, test_number("+14155550199")).await;
+    assert!(matches!(refused, Err(RegistryError::TooMany { limit: 50, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_number_is_on_the_safe_list_until_it_is_taken_off() {
+    let world = World::new();
+    let registry = world.open().await;
+    let (mine, other) = (number("+14155552671"), number("+14155552672"));
+    let made = registry.add_safe_number(mine).await.expect("added");
+    assert_eq!(registry.safe_number(mine), Ok(made));
+    assert!(registry.is_safe(mine) && !registry.is_safe(other));
+    let twice = registry.add_safe_number(mine).await;
+    assert!(matches!(twice, Err(RegistryError::Exists { field: "phone_number", .. })), "{twice:?}");
+    world.store.fail_next([Fault::Unavailable]);
+    assert!(registry.remove_safe_number(mine).await.is_err());
+    assert!(registry.is_safe(mine));
+    registry.remove_safe_number(mine).await.expect("taken off");
+    assert!(!registry.is_safe(mine));
+    let gone = registry.remove_safe_number(mine).await;
+    assert!(matches!(gone, Err(RegistryError::NotFound(_))), "{gone:?}");
+    registry.add_safe_number(mine).await.expect("added again");
+    assert!(world.restarted().open().await.is_safe(mine));
+}

@@ -1,0 +1,108 @@
+//! Services of config.json, over restarts.
+
+use std::time::Duration;
+
+use super::world::{START, World, configured};
+use crate::config::services::TestNumberSettings;
+use crate::domain::{CodeLength, Timestamp};
+use crate::registry::{LockoutRule, Origin, Resend, template_sid};
+
+#[tokio::test]
+async fn what_the_configuration_says_is_what_the_service_does() {
+    let settings = crate::config::services::ServiceSettings {
+        code_length: CodeLength::new(8).expect("a length"),
+        lockout: Some(Duration::from_secs(60)),
+        resend_new: true,
+        cooling_down: true,
+        default_template: Some("onceward-plain".to_owned()),
+        ..configured("shop")
+    };
+    let registry = World::new().with_service(settings).open().await;
+    let shop = registry.find_service("shop").expect("it");
+    assert_eq!(shop.origin, Origin::Config("shop".to_owned()));
+    assert_eq!((shop.rules.code_length.get(), shop.rules.resend), (8, Resend::New));
+    assert_eq!(shop.rules.lockout, LockoutRule::Fixed(Duration::from_secs(60)));
+    assert!(shop.rules.cooling_down);
+    assert_eq!(shop.default_template, Some(template_sid("onceward-plain")));
+}
+
+#[tokio::test]
+async fn a_service_keeps_its_id_when_it_is_changed_and_the_change_is_dated() {
+    let mut world = World::new().with_service(configured("shop"));
+    let before = world.open().await.find_service("shop").expect("it");
+    world = world.restarted();
+    world.clock.advance(Duration::from_secs(60));
+    world.settings.services[0].max_checks = 3;
+    let after = world.open().await.find_service("shop").expect("it");
+    assert_eq!((after.id, after.sid, after.created), (before.id, before.sid, before.created));
+    assert_eq!((after.rules.max_checks, after.updated), (3, START.plus(Duration::from_secs(60))));
+}
+
+#[tokio::test]
+async fn what_was_made_over_the_api_for_it_stays() {
+    let world = World::new().with_service(configured("shop"));
+    let registry = world.open().await;
+    let shop = registry.find_service("shop").expect("it").sid;
+    registry.create_rate_limit(shop, "ip".to_owned(), None).await.expect("a limit");
+    let mut world = world.restarted();
+    world.settings.services[0].friendly_name = "Another".to_owned();
+    let shop = world.open().await.find_service("shop").expect("it");
+    assert_eq!((shop.friendly_name.as_str(), shop.rate_limits.len()), ("Another", 1));
+}
+
+#[tokio::test]
+async fn one_that_is_taken_out_is_not_served_and_comes_back_as_itself() {
+    let world = World::new().with_service(configured("shop"));
+    let before = world.open().await.find_service("shop").expect("it");
+    let mut world = world.restarted();
+    let settings = world.settings.services.remove(0);
+    let registry = world.open().await;
+    assert!(registry.rules(before.id).is_none() && registry.service(&before.sid).is_err());
+    assert!(registry.made("Club").await.id > before.id, "its id is not free");
+    let world = world.restarted().with_service(settings);
+    let after = world.open().await.find_service("shop").expect("it");
+    assert_eq!((after.id, after.sid), (before.id, before.sid));
+}
+
+#[tokio::test]
+async fn two_services_do_not_change_places_with_their_order() {
+    let world = World::new().with_service(configured("shop")).with_service(configured("club"));
+    let ids = |registry: &crate::registry::Registry| {
+        ["shop", "club"].map(|name| registry.find_service(name).expect("it").id)
+    };
+    let before = ids(&world.open().await);
+    let mut world = world.restarted();
+    world.settings.services.reverse();
+    assert_eq!(ids(&world.open().await), before);
+}
+
+#[tokio::test]
+async fn the_default_service_follows_the_top_level_keys_and_keeps_its_id() {
+    let world = World::new();
+    let before = world.open().await.default_service();
+    let mut world = world.restarted();
+    world.default.code_life = Duration::from_secs(300);
+    let after = world.open().await.default_service();
+    assert_eq!((after.sid, after.rules.code_life), (before.sid, Duration::from_secs(300)));
+}
+
+#[tokio::test]
+async fn a_test_number_ends_at_its_day_and_none_is_one_for_years() {
+    let with = |expires: Timestamp| {
+        let number =
+            TestNumberSettings { pattern: "+1415555012x".to_owned(), code: "123456".to_owned(), expires };
+        let mut settings = configured("shop");
+        settings.test_numbers.push(number);
+        World::new().with_service(settings)
+    };
+    let day = Duration::from_secs(24 * 3_600);
+    let shop = |registry: crate::registry::Registry| registry.find_service("shop").expect("it");
+    assert_eq!(shop(with(START.plus(day)).open().await).test_numbers.len(), 1);
+    assert_eq!(shop(with(START).open().await).test_numbers.len(), 0, "it has expired");
+    let error = with(START.plus(400 * day)).try_open().await.err().expect("an error").to_string();
+    assert!(
+        error.contains("services.shop") && error.contains("a year") && error.contains("config.json"),
+        "{error}"
+    );
+    assert!(!error.contains("123456"), "{error}");
+}

@@ -1,0 +1,253 @@
+//! Who is asking, and what they may.
+
+use std::time::Duration;
+
+use super::world::{START, World, configured, refused_field};
+use crate::domain::{ServiceId, Sid, SidKind};
+use crate::registry::{
+    Caller, KEYS_PER_SERVICE, KeyWish, NewApiKey, Registry, RegistryError, Scope, Unauthenticated,
+};
+use crate::store::Fault;
+
+const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+const TOKEN: &str = "a token of twenty.."; // as long as one must be
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_first_start_makes_an_account_and_shows_its_token_once() {
+    let world = World::new();
+    let registry = world.open().await;
+    let made = registry.ensure_root().await.expect("kept").expect("shown");
+    let (sid, token) = (made.sid.to_string(), made.token.expose().to_owned());
+    assert!(sid.starts_with("AC") && token.len() == 32, "as long as Twilio's");
+    assert!(registry.ensure_root().await.expect("kept").is_none(), "never again");
+    assert!(matches!(registry.authenticate(&sid, &token), Ok(Caller::Root)));
+    assert_eq!(registry.account_sid(), made.sid);
+
+    let registry = world.restarted().open().await;
+    assert!(registry.ensure_root().await.expect("kept").is_none(), "nor after a restart");
+    assert!(matches!(registry.authenticate(&sid, &token), Ok(Caller::Root)));
+}
+
+#[tokio::test]
+async fn no_secret_is_kept() {
+    let world = World::new();
+    let registry = world.open().await;
+    let root = registry.ensure_root().await.expect("kept").expect("shown");
+    let key = key_for(&registry, None).await;
+    for kept in world.store.snapshot().values() {
+        let text = String::from_utf8_lossy(&kept.record);
+        assert!(!text.contains(root.token.expose()) && !text.contains(key.secret.expose()), "{text}");
+    }
+    let printed = format!("{root:?} {key:?} {:?}", registry.authenticate(&key.key.sid.to_string(), ""));
+    assert!(!printed.contains(root.token.expose()) && !printed.contains(key.secret.expose()), "{printed}");
+}
+
+#[tokio::test]
+async fn a_new_token_takes_the_place_of_the_lost_one() {
+    let registry = World::new().open().await;
+    let lost = registry.ensure_root().await.expect("kept").expect("shown");
+    let new = registry.new_root().await.expect("made");
+    assert_eq!(new.sid, lost.sid);
+    let sid = lost.sid.to_string();
+    assert!(matches!(registry.authenticate(&sid, new.token.expose()), Ok(Caller::Root)));
+    assert!(registry.authenticate(&sid, lost.token.expose()).is_err());
+}
+
+#[tokio::test]
+async fn when_a_new_token_cannot_be_kept_the_old_one_still_works() {
+    let world = World::new();
+    let registry = world.open().await;
+    let old = registry.ensure_root().await.expect("kept").expect("shown");
+    world.store.fail_next([Fault::Unavailable]);
+    assert!(matches!(registry.new_root().await, Err(RegistryError::Store(_))));
+    assert!(registry.authenticate(&old.sid.to_string(), old.token.expose()).is_ok());
+}
+
+#[tokio::test]
+async fn credentials_of_the_environment_come_before_those_of_the_store_and_are_changed_there() {
+    let world = World::new();
+    let stored = world.open().await.ensure_root().await.expect("kept").expect("shown");
+    let world = world.restarted().with_account(ACCOUNT, TOKEN);
+    let registry = world.open().await;
+    assert!(registry.ensure_root().await.expect("nothing to keep").is_none());
+    assert!(matches!(registry.authenticate(ACCOUNT, TOKEN), Ok(Caller::Root)));
+    assert!(registry.authenticate(&stored.sid.to_string(), stored.token.expose()).is_err());
+    assert!(matches!(registry.new_root().await, Err(RegistryError::ReadOnly(_))));
+    assert_eq!(registry.account_sid().to_string(), ACCOUNT);
+}
+
+#[tokio::test]
+async fn only_the_right_secret_of_a_known_id_is_let_in() {
+    let registry = World::new().with_account(ACCOUNT, TOKEN).open().await;
+    let made = key_for(&registry, None).await;
+    let other = key_for(&registry, None).await;
+    let sid = made.key.sid.to_string();
+    assert!(registry.authenticate(&sid, made.secret.expose()).is_ok());
+    assert!(registry.authenticate(&sid.to_uppercase(), made.secret.expose()).is_ok(), "as ids are read");
+    let unknown = Sid::new(SidKind::ApiKey, [9; 16]).to_string();
+    for (user, password) in [
+        (sid.as_str(), other.secret.expose()),
+        (&sid, ""),
+        (&sid, TOKEN),
+        (&unknown, made.secret.expose()),
+        (ACCOUNT, made.secret.expose()),
+        (ACCOUNT, ""),
+        ("", ""),
+        ("root", TOKEN),
+    ] {
+        assert!(matches!(registry.authenticate(user, password), Err(Unauthenticated)), "{user}");
+    }
+}
+
+#[tokio::test]
+async fn before_there_is_an_account_nobody_is_it() {
+    let registry = World::new().open().await;
+    let nobody = registry.account_sid().to_string();
+    for password in ["", "\0", "0"] {
+        assert!(registry.authenticate(&nobody, password).is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_may_what_the_key_is_for_and_where() {
+    let registry = World::new().with_account(ACCOUNT, TOKEN).open().await;
+    let (shop, club) = (registry.made("Shop").await.id, registry.made("Club").await.id);
+    let caller = |made: &NewApiKey| {
+        registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).expect("let in")
+    };
+    let root = registry.authenticate(ACCOUNT, TOKEN).expect("let in");
+    for scope in Scope::ALL {
+        assert!(root.may(scope, shop) && root.may(scope, ServiceId::DEFAULT) && root.may_everywhere(scope));
+    }
+    let one = caller(&key_for(&registry, Some(shop)).await);
+    assert!(one.may(Scope::Verify, shop) && !one.may(Scope::Verify, club));
+    assert!(!one.may(Scope::Admin, shop) && !one.may(Scope::Metrics, shop));
+    assert!(!one.may_everywhere(Scope::Verify));
+    assert_eq!((one.service(), root.service()), (Some(shop), None));
+    let wish = KeyWish { scopes: [Scope::Admin].into_iter().collect(), ..KeyWish::default() };
+    let all = caller(&registry.create_key(wish).await.expect("a key"));
+    assert!(all.may(Scope::Admin, club) && all.may_everywhere(Scope::Admin));
+    assert!(!all.may(Scope::Verify, club));
+}
+
+#[tokio::test]
+async fn several_keys_are_live_at_once_until_one_is_revoked() {
+    let registry = World::new().open().await;
+    let (old, new) = (key_for(&registry, None).await, key_for(&registry, None).await);
+    let let_in =
+        |made: &NewApiKey| registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_ok();
+    assert!(let_in(&old) && let_in(&new));
+    let revoked = registry.revoke_key(old.key.sid).await.expect("revoked");
+    assert_eq!(revoked.revoked, Some(START));
+    assert!(!let_in(&old) && let_in(&new));
+    assert_eq!(registry.revoke_key(old.key.sid).await, Ok(revoked), "twice is once");
+    assert_eq!(registry.live_keys(), 1);
+    let unknown = registry.revoke_key(Sid::new(SidKind::ApiKey, [9; 16])).await;
+    assert_eq!(unknown, Err(RegistryError::NotFound("API key")));
+}
+
+#[tokio::test]
+async fn a_service_has_so_many_live_keys_and_revoked_ones_do_not_count() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await.id;
+    let mut last = None;
+    for _ in 0..KEYS_PER_SERVICE {
+        last = Some(key_for(&registry, Some(shop)).await.key.sid);
+    }
+    let refused = registry.create_key(wish_for(Some(shop))).await;
+    assert!(matches!(refused, Err(RegistryError::TooMany { limit: KEYS_PER_SERVICE, .. })), "{refused:?}");
+    key_for(&registry, None).await;
+    registry.revoke_key(last.expect("a key")).await.expect("revoked");
+    key_for(&registry, Some(shop)).await;
+}
+
+#[tokio::test]
+async fn keys_that_were_revoked_long_ago_are_forgotten() {
+    let world = World::new();
+    let registry = world.open().await;
+    let mut first = None;
+    for _ in 0..101 {
+        let sid = key_for(&registry, None).await.key.sid;
+        first = first.or(Some(sid));
+        registry.revoke_key(sid).await.expect("revoked");
+    }
+    assert_eq!(registry.keys(None).len(), 100);
+    let gone = registry.revoke_key(first.expect("a key")).await;
+    assert_eq!(gone, Err(RegistryError::NotFound("API key")));
+    assert_eq!(world.restarted().open().await.keys(None).len(), 100);
+}
+
+#[tokio::test]
+async fn a_key_of_a_service_that_is_gone_opens_nothing() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await;
+    let made = key_for(&registry, Some(shop.id)).await;
+    registry.delete_service(shop.sid).await.expect("removed");
+    assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
+    assert_eq!(registry.live_keys(), 0);
+    let refused = registry.create_key(wish_for(Some(shop.id))).await;
+    assert_eq!(refused.map(|_| ()), Err(RegistryError::NotFound("service")));
+}
+
+#[tokio::test]
+async fn what_a_key_may_not_be_is_refused_by_name() {
+    let registry = World::new().open().await;
+    assert_eq!(refused_field(registry.create_key(KeyWish::default()).await), "scopes");
+    for name in ["", " ", "a\nb", &"x".repeat(65)] {
+        let wish = KeyWish { name: Some(name.to_owned()), ..wish_for(None) };
+        assert_eq!(refused_field(registry.create_key(wish).await), "name", "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_use_is_seen_at_once_and_written_later_and_to_the_minute() {
+    let world = World::new();
+    let registry = world.open().await;
+    let made = key_for(&registry, None).await;
+    assert_eq!(registry.keys(None)[0].last_used, None);
+    let commits = world.store.commits();
+    world.clock.advance(MINUTE + Duration::from_secs(7));
+    let sid = made.key.sid.to_string();
+    registry.authenticate(&sid, made.secret.expose()).expect("let in");
+    assert!(registry.authenticate(&sid, "wrong").is_err());
+    let used = Some(START.plus(MINUTE));
+    assert_eq!(registry.keys(None)[0].last_used, used);
+    assert_eq!(world.store.commits(), commits, "not in an answer's way");
+
+    world.store.fail_next([Fault::Unavailable]);
+    assert!(registry.write_last_uses().await.is_err());
+    registry.write_last_uses().await.expect("written");
+    let written = world.store.commits();
+    registry.write_last_uses().await.expect("nothing to write");
+    assert_eq!(world.store.commits(), written);
+    assert_eq!(world.restarted().open().await.keys(None)[0].last_used, used);
+}
+
+#[tokio::test]
+async fn the_compatible_routes_ask_for_a_key_where_strangers_come_or_one_was_made_for_them() {
+    let mut world = World::new().with_service(configured("shop"));
+    let needs = async |world: &World| world.open().await.compatible_routes_need_key();
+    assert!(!needs(&world).await, "on loopback");
+    let registry = world.open().await;
+    key_for(&registry, None).await;
+    key_for(&registry, Some(registry.find_service("shop").expect("it").id)).await;
+    assert!(!registry.compatible_routes_need_key(), "keys for something else");
+    let made = key_for(&registry, Some(ServiceId::DEFAULT)).await;
+    assert!(registry.compatible_routes_need_key());
+    registry.revoke_key(made.key.sid).await.expect("revoked");
+    assert!(!registry.compatible_routes_need_key());
+
+    world.settings.loopback = false;
+    assert!(needs(&world).await, "where strangers come");
+    world.settings.allows_strangers = true;
+    assert!(!needs(&world).await, "and may");
+}
+
+fn wish_for(service: Option<ServiceId>) -> KeyWish {
+    KeyWish { service, scopes: [Scope::Verify].into_iter().collect(), name: None }
+}
+
+async fn key_for(registry: &Registry, service: Option<ServiceId>) -> NewApiKey {
+    registry.create_key(wish_for(service)).await.expect("a key")
+}

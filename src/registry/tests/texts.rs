@@ -1,0 +1,180 @@
+//! The text of a message.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::world::{World, locale, named, number, template};
+use crate::domain::{Channel, Sid, SidKind};
+use crate::registry::{Registry, RegistryError, Service, ServiceFields, TextError, TextWish, template_sid};
+use crate::template::Wording;
+
+const US: &str = "+14155550123";
+
+#[tokio::test]
+async fn without_a_template_the_message_names_the_service() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await;
+    assert_eq!(text(&registry, &shop, &wish(&BTreeMap::new())), "Your Shop verification code is: {code}");
+    let none = BTreeMap::new();
+    let other = TextWish { friendly_name: Some("Club"), ..wish(&none) };
+    assert_eq!(text(&registry, &shop, &other), "Your Club verification code is: {code}");
+}
+
+#[tokio::test]
+async fn the_default_service_says_what_the_settings_say() {
+    let registry = World::new().open().await;
+    let default = registry.default_service();
+    let none = BTreeMap::new();
+    assert_eq!(registry.text(&default, &wish(&none)), Ok(Wording::Api));
+    let other = TextWish { friendly_name: Some("Club"), ..wish(&none) };
+    assert_eq!(text(&registry, &default, &other), "Your Club verification code is: {code}");
+}
+
+#[tokio::test]
+async fn a_warning_is_added_to_text_messages_and_before_the_line_for_browsers() {
+    let login = template("login", &[("en", "Code {code}!\n@example.com #{code}")]);
+    let registry = World::new().with_template(login).open().await;
+    let fields = ServiceFields { do_not_share_warning_enabled: Some(true), ..named("Shop") };
+    let shop = registry.create_service(fields).await.expect("a service");
+    let none = BTreeMap::new();
+    assert_eq!(
+        text(&registry, &shop, &wish(&none)),
+        "Your Shop verification code is: {code}. Do not tell it to anybody. We never ask for it."
+    );
+    let call = TextWish { channel: Channel::Call, ..wish(&none) };
+    assert_eq!(text(&registry, &shop, &call), "Your Shop verification code is: {code}");
+    let sid = template_sid("login");
+    let chosen = TextWish { template: Some(&sid), ..wish(&none) };
+    let words = "Code {code}! Do not tell it to anybody. We never ask for it.\n@example.com #{code}";
+    assert_eq!(text(&registry, &shop, &chosen), words);
+}
+
+#[tokio::test]
+async fn a_template_is_in_the_language_that_was_asked_for_or_the_nearest_that_is_known() {
+    let login =
+        template("login", &[("en", "{code} opens"), ("de", "{{code}} öffnet"), ("pt-BR", "{code} abre")]);
+    let registry = World::new().with_template(login).open().await;
+    let fields = ServiceFields { locale: Some(Some(locale("pt-BR"))), ..named("Shop") };
+    let shop = registry.create_service(fields).await.expect("a service");
+    let (sid, none) = (template_sid("login"), BTreeMap::new());
+    for (asked, to, words) in [
+        (Some("de-AT"), US, "{code} öffnet"),
+        (None, "+4915112345678", "{code} öffnet"),
+        (None, US, "{code} opens"),
+        (Some("fr"), "+33639980012", "{code} abre"),
+        (None, "+819012345678", "{code} abre"),
+    ] {
+        let wish =
+            TextWish { template: Some(&sid), locale: asked.map(locale), to: number(to), ..wish(&none) };
+        assert_eq!(text(&registry, &shop, &wish), words, "{asked:?} {to}");
+    }
+    let club = registry.made("Club").await;
+    let japan = TextWish { template: Some(&sid), to: number("+819012345678"), ..wish(&none) };
+    assert_eq!(text(&registry, &club, &japan), "{code} opens", "the template's own");
+}
+
+#[tokio::test]
+async fn a_place_of_a_template_needs_a_value() {
+    let login = template("login", &[("en", "{{friendly_name}}: {code} for {{who}} on {{device}}")]);
+    let registry = World::new().with_template(login).open().await;
+    let shop = registry.made("Shop").await;
+    let sid = template_sid("login");
+    let values = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let some = values(&[("who", "Ann"), ("device", "phone 7"), ("other", "unused")]);
+    let chosen = TextWish { template: Some(&sid), ..wish(&some) };
+    assert_eq!(text(&registry, &shop, &chosen), "Shop: {code} for Ann on phone 7");
+    let one = values(&[("who", "Ann")]);
+    let missing = registry.text(&shop, &TextWish { template: Some(&sid), ..wish(&one) });
+    assert_eq!(missing, Err(TextError::MissingSubstitution("device".to_owned())));
+}
+
+#[tokio::test]
+async fn a_value_cannot_be_a_place_a_line_or_a_novel() {
+    let registry = World::new().open().await;
+    let shop = registry.made("Shop").await;
+    let long = "x".repeat(129);
+    for value in ["a\nb", "{code}", "x}", "_CODE_", "\u{7}", "a\u{2028}b", &long] {
+        let values = BTreeMap::from([("who".to_owned(), value.to_owned())]);
+        let refused = registry.text(&shop, &wish(&values));
+        assert!(matches!(&refused, Err(TextError::BadValue { name, .. }) if name == "who"), "{value:?}");
+    }
+    let none = BTreeMap::new();
+    for name in ["", "a\nb", "{code}", "Call 12345", &long] {
+        let refused = registry.text(&shop, &TextWish { friendly_name: Some(name), ..wish(&none) });
+        assert!(
+            matches!(&refused, Err(TextError::BadValue { name, .. }) if name == "CustomFriendlyName"),
+            "{name:?}"
+        );
+    }
+    let many = (0..33).map(|n| (n.to_string(), "x".to_owned())).collect();
+    assert_eq!(registry.text(&shop, &wish(&many)), Err(TextError::TooManyValues));
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_once_it_is_filled_in_is_refused() {
+    let filler = "x".repeat(1_500);
+    let login = template("login", &[("en", &format!("{{code}} {{{{who}}}} {filler}"))]);
+    let registry = World::new().with_template(login).open().await;
+    let shop = registry.made("Shop").await;
+    let sid = template_sid("login");
+    let refused = |length: usize| {
+        let values = BTreeMap::from([("who".to_owned(), "y".repeat(length))]);
+        registry.text(&shop, &TextWish { template: Some(&sid), ..wish(&values) })
+    };
+    assert!(refused(80).is_ok());
+    assert!(matches!(refused(128), Err(TextError::Text(why)) if why.contains("1600")));
+}
+
+#[tokio::test]
+async fn a_template_is_for_its_channels() {
+    let registry = World::new().with_template(template("login", &[("en", "{code}")])).open().await;
+    let sid = template_sid("login");
+    let fields = ServiceFields { default_template: Some(Some(sid)), ..named("Shop") };
+    let shop = registry.create_service(fields).await.expect("a service");
+    let none = BTreeMap::new();
+    let call = TextWish { channel: Channel::Call, ..wish(&none) };
+    assert_eq!(text(&registry, &shop, &wish(&none)), "{code}", "the service's");
+    assert_eq!(text(&registry, &shop, &call), "Your Shop verification code is: {code}", "where it fits");
+    let refused = registry.text(&shop, &TextWish { template: Some(&sid), ..call });
+    assert_eq!(refused, Err(TextError::OtherChannel { template: sid, channel: Channel::Call }));
+    let unknown = Sid::new(SidKind::Template, [9; 16]);
+    let refused = registry.text(&shop, &TextWish { template: Some(&unknown), ..wish(&none) });
+    assert_eq!(refused, Err(TextError::UnknownTemplate(unknown)));
+}
+
+#[tokio::test]
+async fn templates_are_listed_the_built_in_ones_first() {
+    let registry = World::new().with_template(template("login", &[("en", "{code}")])).open().await;
+    let sids: Vec<Sid> = registry.templates().iter().map(|template| template.sid).collect();
+    assert_eq!(sids, ["onceward-plain", "onceward-minutes", "login"].map(template_sid));
+    assert_eq!(registry.template(&sids[2]).expect("it").friendly_name, "login");
+    let unknown = registry.template(&Sid::new(SidKind::Template, [9; 16]));
+    assert_eq!(unknown.map(|_| ()), Err(RegistryError::NotFound("template")));
+    let shop = registry.made("Shop").await;
+    let none = BTreeMap::new();
+    for sid in &sids {
+        let made = text(&registry, &shop, &TextWish { template: Some(sid), ..wish(&none) });
+        assert!(made.contains("{code}"), "{made}");
+    }
+}
+
+fn wish(substitutions: &BTreeMap<String, String>) -> TextWish<'_> {
+    TextWish {
+        template: None,
+        substitutions,
+        friendly_name: None,
+        locale: None,
+        channel: Channel::Sms,
+        to: number(US),
+    }
+}
+
+#[track_caller]
+fn text(registry: &Registry, service: &Arc<Service>, wish: &TextWish<'_>) -> String {
+    match registry.text(service, wish) {
+        Ok(Wording::Custom(text)) => text.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
