@@ -29,10 +29,11 @@ impl Inner {
             },
         };
         ticket.mark_durable().await.map_err(kept::refused)?;
+        // Should this task die from here on, nobody knows whether a message was sent: a repetition finds out.
+        ticket.stay_marked();
         let started = self.start(&service, begin).await;
         match &started {
             Ok(verification) => kept::finish(ticket, verification).await,
-            // Nobody knows whether a message was sent: a repetition finds out.
             Err(Refused::GatewayFailed | Refused::Unavailable(_)) => drop(ticket),
             Err(_) => ticket.free(),
         }
