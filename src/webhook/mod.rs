@@ -164,9 +164,6 @@ impl Outbox {
     ///
     /// Costs nothing for a service without an enabled webhook.
     pub fn expect_end(&self, service: ServiceId, verification: Sid, expires: Timestamp, about: About) {
-        // Its tags go with every later event, so they have to be kept for any of them.
-        let has_tags = !about.tags.is_empty() && self.inner.is_told_anything(service);
-        let wanted = has_tags || !self.inner.wanted_by(service, EventKind::Expired).is_empty();
         let is_heard = self.inner.subscribers.service(service).is_some_and(|service| is_heard(&service));
         let now = self.inner.clock.now();
         let mut state = self.inner.state();
@@ -232,23 +229,9 @@ impl Inner {
         let webhooks = self.wanted_by(event.service, event.kind);
         let now = self.clock.now();
         let mut state = self.state();
-        let tags = if webhooks.is_empty() || !event.about.tags.is_empty() {
-            None
-        } else {
-            state.tags(event.service, event.verification).filter(|tags| !tags.is_empty()).cloned()
-        };
-        if event.kind.is_end() {
-            state.expect_no_end(event.service, event.verification);
-        }
         if !webhooks.is_empty() {
             let id = id.unwrap_or_else(|| state.new_id());
-            match tags {
-                None => state.tell(id, event, &webhooks, now),
-                Some(tags) => {
-                    let about = About { tags, ..event.about.clone() };
-                    state.tell(id, &Event { about, ..event.clone() }, &webhooks, now)
-                }
-            };
+            state.tell(id, event, &webhooks, now);
         }
         if event.kind.is_end() {
             state.expect_no_end(event.service, event.verification);
@@ -259,11 +242,6 @@ impl Inner {
             self.write.notify_one();
             self.go.notify_one();
         }
-    }
-
-    fn is_told_anything(&self, service: ServiceId) -> bool {
-        let service = self.subscribers.service(service);
-        service.is_some_and(|service| service.webhooks.iter().any(subscribers::is_enabled))
     }
 
     fn wanted_by(&self, service: ServiceId, kind: EventKind) -> Vec<Sid> {

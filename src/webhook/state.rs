@@ -208,12 +208,6 @@ impl State {
         self.unwritten.push(seq);
     }
 
-    /// What the caller wanted to find again of a verification whose end is expected.
-    pub(super) fn tags(&self, service: ServiceId, verification: Sid) -> Option<&BTreeMap<String, String>> {
-        let seq = self.timers.of(service, verification)?;
-        match &self.records.get(&seq)?.what {
-            What::Expected(expected) => Some(&expected.about.tags),
-            What::Delivery(_) | What::Ended(_) | What::Removed => None,
     /// The request that began a verification has tags; those about its code have none.
     fn fill_in_tags(&self, service: ServiceId, verification: Sid, about: &mut About) {
         let expected = self.timers.of(service, verification).and_then(|seq| self.records.get(&seq));

@@ -41,15 +41,10 @@ impl Subscribers for Registry {
     }
 }
 
-/// Whether a webhook is told anything.
-pub(super) fn is_enabled(webhook: &Webhook) -> bool {
-    webhook.status == WebhookStatus::Enabled
-}
-
 /// Whether a webhook is to be told of such an event.
 pub(super) fn wants(webhook: &Webhook, kind: EventKind) -> bool {
     let asked_for = |name: &String| name == "*" || name == kind.as_str();
-    is_enabled(webhook) && webhook.event_types.iter().any(asked_for)
+    webhook.status == WebhookStatus::Enabled && webhook.event_types.iter().any(asked_for)
 }
 
 /// Whether anybody is told anything.
