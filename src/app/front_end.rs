@@ -117,6 +117,8 @@ pub fn deps(
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
         host_name: Some(settings.listen.host.as_str().into()),
+        // Whoever has read the certificate puts it in.
+        tls: None,
         request_id_prefix,
     }
 }

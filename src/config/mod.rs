@@ -39,7 +39,7 @@ pub use report::{ConfigError, ConfigErrors};
 pub use schema::json_schema;
 pub use settings::{
     AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, LogFormat,
-    LogSettings, RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
+    LogSettings, RetrySettings, Settings, StorageSettings, TlsFiles, TrackerSettings, WorkflowStep,
 };
 pub use sources::{Overrides, Sources};
 

@@ -2,6 +2,7 @@
 //!
 //! * [`serve`]: accepts connections and serves them until it is told to stop; within it
 //!   `connection` watches one connection, `service` answers one request.
+//! * [`Tls`]: with what certificate and under which rules connections are encrypted.
 //! * `api`: the endpoints: parse, call, map.
 //! * `answers`: outcome to status and message, one table for each set of answers. The tables make
 //!   `docs/errors.md`.
@@ -29,6 +30,7 @@ mod service;
 mod stopwatch;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use api::measured;
 pub use deps::{
@@ -38,3 +40,4 @@ pub use deps::{
 pub use inbox_pages::InboxPages;
 pub use refusal_log::OncePerSecond;
 pub use server::serve;
+pub use tls::{CertificateHealth, Identity, Tls};

@@ -177,7 +177,7 @@ const fn locked_case(remaining: Duration) -> &'static str {
     if remaining.as_secs() < 60 { "locked out, less than a minute left" } else { "locked out" }
 }
 
-fn problems() -> [Problem; 20] {
+fn problems() -> [Problem; 21] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::NotFound,
@@ -196,6 +196,7 @@ fn problems() -> [Problem; 20] {
         Problem::Refused(Refusal::Stopping),
         Problem::Panicked,
         Problem::BadHead,
+        Problem::PlainHttp,
         Problem::HeadTooSlow,
         Problem::HeadTooLarge,
         Problem::TooManyConnections,
@@ -221,6 +222,7 @@ const fn problem_case(problem: Problem) -> &'static str {
         Problem::Refused(Refusal::Stopping) => "the server stops or restarts a part of itself",
         Problem::Panicked => "a mistake of ours; please report it",
         Problem::BadHead => "not HTTP",
+        Problem::PlainHttp => "HTTP without TLS, where TLS is configured",
         Problem::HeadTooSlow => "slow request head",
         Problem::HeadTooLarge => "many or long headers, or a long address",
         Problem::TooManyConnections => "all connections taken",
@@ -242,6 +244,7 @@ const fn has_a_path(problem: Problem) -> bool {
         | Problem::BadSignature
         | Problem::CallbackUnavailable
         | Problem::BadHead
+        | Problem::PlainHttp
         | Problem::HeadTooSlow
         | Problem::HeadTooLarge
         | Problem::TooManyConnections => false,

@@ -13,5 +13,6 @@ mod logs;
 mod script;
 mod stopping;
 mod time_limits;
+mod tls;
 mod wishes;
 mod world;

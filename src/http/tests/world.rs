@@ -88,6 +88,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         callbacks: None,
         pages: None,
         host_name: None,
+        tls: None,
         request_id_prefix: 0xabcd_0123,
     }
 }
