@@ -22,11 +22,12 @@ use crate::support::{Answer, Authority, Finished, Server, Setup, World, soon, un
 const WRONG_SETTINGS: Option<i32> = Some(64);
 
 /// How a client greets whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher suite,
-/// no compression.
-const HELLO_OF_TLS_1_1: &[u8] = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x02\
+/// no compression; and with what it could sign, which is asked for before the version is looked at.
+const HELLO_OF_TLS_1_1: &[u8] = b"\x16\x03\x01\x00\x37\x01\x00\x00\x33\x03\x02\
     \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
     \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
-    \x00\x00\x02\x00\x2f\x01\x00";
+    \x00\x00\x02\x00\x2f\x01\x00\
+    \x00\x08\x00\x0d\x00\x04\x00\x02\x04\x01";
 
 #[tokio::test]
 async fn a_code_is_sent_and_verified_over_https() {
@@ -250,17 +251,20 @@ async fn a_stop_says_goodbye_to_idle_connections_of_either_protocol() {
     let mut asked = encrypted(&server, authority.client(&[])).await;
     assert!(ask(&mut asked).await.starts_with("HTTP/1.1 200 "));
     let mut silent = encrypted(&server, authority.client(&[])).await;
-    let mut http2 = encrypted(&server, authority.client(&["h2"])).await;
-    http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("written");
-    http2.read_u8().await.expect("the server's settings");
+    let stream = encrypted(&server, authority.client(&["h2"])).await;
+    let (mut sender, http2) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    let http2 = tokio::spawn(http2);
+    assert_eq!(healthz(&mut sender).await, (Version::HTTP_2, 200));
     server.signal(Signal::TERM);
-    for stream in [&mut asked, &mut silent, &mut http2] {
+    for stream in [&mut asked, &mut silent] {
         // Without close_notify this is an error: the end could be anybody's doing.
         let mut sink = Vec::new();
         soon("the end", stream.read_to_end(&mut sink)).await.expect("an end that was said");
         let _ = stream.shutdown().await;
     }
-    drop((asked, silent, http2));
+    soon("the end of HTTP/2", http2).await.expect("no panic").expect("an orderly end");
+    drop((asked, silent));
     assert_eq!(server.ended().await.status.code(), Some(0));
 }
 
@@ -364,8 +368,11 @@ async fn ask_over_http2(stream: TlsStream<TcpStream>) -> (Version, u16) {
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
     tokio::spawn(connection);
-    let request =
-        Request::get("https://localhost/healthz").body(Full::<Bytes>::default()).expect("a request");
+    healthz(&mut sender).await
+}
+
+async fn healthz(sender: &mut http2::SendRequest<Full<Bytes>>) -> (Version, u16) {
+    let request = Request::get("https://localhost/healthz").body(Full::default()).expect("a request");
     let response = soon("an answer", sender.send_request(request)).await.expect("an answer");
     let (version, status) = (response.version(), response.status().as_u16());
     response.into_body().collect().await.expect("a body");
