@@ -311,5 +311,29 @@ pub const CHANGED_WEBHOOK: &[Param] = &[
     HOOK_VERSION,
 ];
 
+const EVENT: Param = optional("EventType", Text(64), "Of this event.", "verification.approved");
+const OUTCOME: Param =
+    optional("Status", Words(&["pending", "delivered", "failed"]), "That are so far.", "failed");
+
+/// Of the list of deliveries.
+pub const DELIVERIES: &[Param] = &[OUTCOME, EVENT, SINCE, UNTIL, PAGE_SIZE, PAGE, PAGE_TOKEN];
+
+/// What is to be delivered again.
+pub const REPLAY: &[Param] = &[
+    optional(
+        "Since",
+        Date,
+        "Events at this moment or later. Either this or EventId must be given.",
+        "2026-01-31T12:00:00Z",
+    ),
+    optional(
+        "EventId",
+        Pattern("^(evt_[0-9a-f]{32})?$"),
+        "This event.",
+        "evt_0123456789abcdef0123456789abcdef",
+    ),
+    optional("FailedOnly", Boolean, "With Since: false for those too that were delivered.", "true"),
+];
+
 /// A number for the safe list.
 pub const NEW_SAFE_NUMBER: &[Param] = &[SAFE_NUMBER];
