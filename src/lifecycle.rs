@@ -2,7 +2,7 @@
 //!
 //! The first signal begins the soft stop: no new connections, what was begun is finished, the
 //! store is flushed. A second signal, or the deadline, ends the program at once. Both ends are
-//! logged, and the exit code tells which it was.
+//! logged, and the exit code tells which it was. SIGHUP ends nothing: the certificate is read again.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What certificates say about themselves: for whom, until when, signed by whom.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -37,7 +37,8 @@ impl About {
         let mut names =
             self.names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
         if let Some(more @ 1..) = self.names.len().checked_sub(NAMES_SHOWN) {
-            names.push_str(&format!(" and {more} more"));
+            // Writing to a text cannot fail.
+            let _ = write!(names, " and {more} more");
         }
         names
     }

@@ -109,6 +109,9 @@ fn wall(clock: &dyn Clock) -> Timestamp {
 }
 
 fn read(files: &TlsFiles, now: Timestamp) -> Result<Read, TlsError> {
+    // In full, so that a message names a place.
+    let in_full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let files = TlsFiles { certificate: in_full(&files.certificate), key: in_full(&files.key) };
     let of_chain = |fault| TlsError::certificate(&files.certificate, fault);
     let of_key = |fault| TlsError::key(&files.key, fault);
     let chain = files::chain(&files.certificate).map_err(of_chain)?;

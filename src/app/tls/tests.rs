@@ -22,6 +22,18 @@ fn keys_of_each_kind_are_read() {
 }
 
 #[test]
+fn a_key_in_the_older_form_is_read() {
+    let key = KeyPair::generate().expect("a key");
+    // PKCS#8 is an envelope around SEC1, which begins with a version and 32 bytes: RFC 5915.
+    let der = key.serialize_der();
+    let version = der.windows(5).position(|part| part == [2, 1, 1, 4, 32]).expect("SEC1 inside");
+    let sec1 = &der[version - 2..];
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sec1);
+    let pem = format!("-----BEGIN EC PRIVATE KEY-----\n{text}\n-----END EC PRIVATE KEY-----\n");
+    assert_eq!(Files::new(&own(&key, 2020, 2090), &pem).warnings(2026), Vec::<String>::new());
+}
+
+#[test]
 fn one_file_may_hold_both_and_other_things_too() {
     let key = KeyPair::generate().expect("a key");
     let both = format!(
@@ -122,7 +134,7 @@ fn a_certificate_is_a_problem_before_it_begins_from_14_days_before_its_end_and_a
         (year(2025).minus(Duration::from_secs(1)), Some("not valid before 2025-01-01T00:00:00Z")),
         (year(2025), None),
         (end.minus(14 * DAY), None),
-        (end.minus(14 * DAY - Duration::from_secs(1)), Some("in 13 days")),
+        (end.minus(14 * DAY).plus(Duration::from_secs(1)), Some("in 13 days")),
         (end, Some("in 0 days")),
         (end.plus(Duration::from_secs(1)), Some("expired at 2027-01-01T00:00:00Z")),
     ] {

@@ -39,27 +39,15 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<I: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for I {}
 
-/// Serves a connection until it ends. All work for it happens in this future: dropping it drops
+/// Serves a connection in cleartext until it ends. All work for it happens in this future: dropping it drops
 /// every request that it still answers.
 pub async fn serve<V: Verify>(stream: impl Stream, server: Arc<Server<V>>, number: u64) {
-    let watch = Watch::start(&server.deps.bounds, Arc::clone(&server.crowd));
-    speak(stream, None, watch, Session::new(server, number)).await;
-}
-
-/// Speaks the protocol that was agreed on, or else the one that the first bytes tell.
-async fn speak<V: Verify, I: Stream>(
-    stream: I,
-    agreed: Option<Protocol>,
-    mut watch: Watch,
-    session: Session<V>,
-) {
-    let session = Arc::new(session);
+    let mut watch = Watch::start(&server.deps.bounds, Arc::clone(&server.crowd));
+    let session = Arc::new(Session::new(server, number));
     let mut socket = Socket::new(stream, Arc::clone(&session));
-    match detect(&mut socket, agreed, &mut watch, &session.server.stop).await {
+    match detect(&mut socket, None, &mut watch, &session.server.stop).await {
         Some(Protocol::Http1) => http1::serve(socket, session, watch).await,
         Some(Protocol::Http2) => http2::serve(socket, session, watch).await,
-        // Where there was an agreement there is TLS, whose end is something that is said.
-        None if agreed.is_some() => socket.say_goodbye(),
         None => {}
     }
 }

@@ -13,12 +13,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::detect::Protocol;
+use super::detect::{Protocol, detect};
 use super::linger::turn_away;
 use super::raw_answer::raw_answer;
 use super::session::{Server, Session};
+use super::socket::Socket;
 use super::watch::Watch;
-use super::{Stream, speak};
+use super::{Stream, http1, http2};
 use crate::http::deps::Verify;
 use crate::http::problem::Problem;
 use crate::http::tls::HTTP2;
@@ -45,18 +46,24 @@ pub async fn serve_tls<V: Verify, I: Stream>(
     let mut watch = Watch::start(&server.deps.bounds, Arc::clone(&server.crowd));
     let arrived = tokio::select! {
         biased;
-        arrived = arrive(stream, acceptor) => arrived,
+        // Boxed, so that its room is free again after the handshake.
+        arrived = Box::pin(arrive(stream, acceptor)) => arrived,
         () = watch.first_head() => Err(io::ErrorKind::TimedOut.into()),
         () = server.stop.told() => return,
     };
     match arrived {
         Ok(Arrival::Encrypted(stream)) => {
-            let agreed = if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
-                Protocol::Http2
-            } else {
-                Protocol::Http1
+            let agreed = match stream.get_ref().1.alpn_protocol() {
+                Some(HTTP2) => Protocol::Http2,
+                Some(_) | None => Protocol::Http1,
             };
-            speak(stream, Some(agreed), watch, Session::new(server, number)).await;
+            let session = Arc::new(Session::new(server, number));
+            let mut socket = Socket::new(stream, Arc::clone(&session));
+            match detect(&mut socket, Some(agreed), &mut watch, &session.server.stop).await {
+                Some(Protocol::Http1) => http1::serve(socket, session, watch).await,
+                Some(Protocol::Http2) => http2::serve(socket, session, watch).await,
+                None => socket.say_goodbye(),
+            }
         }
         Ok(Arrival::Plain(stream)) => {
             let id = Session::new(Arc::clone(&server), number).request_id(0);
@@ -69,7 +76,7 @@ pub async fn serve_tls<V: Verify, I: Stream>(
 
 /// Answers a connection that is not served, and closes it, as [`turn_away`] does others.
 pub async fn turn_away_tls(stream: impl Stream, acceptor: TlsAcceptor, answer: Bytes) {
-    match tokio::time::timeout(REFUSAL_HANDSHAKE, arrive(stream, acceptor)).await {
+    match tokio::time::timeout(REFUSAL_HANDSHAKE, Box::pin(arrive(stream, acceptor))).await {
         Ok(Ok(Arrival::Encrypted(stream))) => turn_away(stream, answer).await,
         Ok(Ok(Arrival::Plain(stream))) => turn_away(stream, answer).await,
         // Who does not even shake hands hears nothing.

@@ -194,7 +194,9 @@ impl Client {
             Some(config) => {
                 let name = ServerName::try_from("localhost").expect("a name");
                 let connector = TlsConnector::from(Arc::clone(config));
-                shaken(connector.connect(name, stream).await?).await
+                // Boxed, for the state of TLS would lie in every future that asks.
+                let stream = Box::pin(connector.connect(name, stream)).await?;
+                shaken(Box::new(stream)).await
             }
         }
     }

@@ -1,5 +1,8 @@
 //! The server's own TLS: `docs/tls.md`.
 
+mod files;
+mod renewal;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,17 +12,15 @@ use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
 use rustls::ClientConfig;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::documented::{sent, verified};
-use crate::support::{Answer, Authority, Finished, Server, Setup, World, soon, until};
-
-const WRONG_SETTINGS: Option<i32> = Some(64);
+use crate::support::documented::verified;
+use crate::support::{Answer, Authority, Server, Setup, World, soon, until};
 
 /// How a client greets whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher suite,
 /// no compression; and with what it could sign, which is asked for before the version is looked at.
@@ -47,19 +48,6 @@ async fn an_ordinary_client_that_trusts_the_authority_is_served() {
     let url = format!("https://localhost:{}/healthz", server.client.address().port());
     let answer = soon("an answer", client.get(url).send()).await.expect("an answer");
     assert_eq!(answer.status(), 200);
-}
-
-#[tokio::test]
-async fn the_log_says_https_and_whose_certificate_it_is_and_until_when() {
-    let (_, server) = served().await;
-    let events = server.output().events();
-    let event = |message: &str| events.iter().find(|event| event["message"] == message).cloned();
-    let listening = event("listening").expect("a line");
-    assert!(listening["url"].as_str().is_some_and(|url| url.starts_with("https://")), "{listening}");
-    let certificate = event("TLS only, with this certificate").expect("a line");
-    assert_eq!(certificate["names"], "localhost, 127.0.0.1");
-    assert_eq!(certificate["expires"], "2090-01-01T00:00:00Z");
-    assert!(!events.iter().any(|event| event["level"] == "WARN"), "{}", server.output().text());
 }
 
 #[tokio::test]
@@ -146,8 +134,8 @@ async fn handshakes_count_as_connections_and_one_too_many_is_503() {
     drop(held);
     let client = server.client.over_tls(authority.client(&[]));
     let ask = || client.try_post("/api/send-otp", "{}");
-    let served = |answer: &Result<Answer, _>| answer.as_ref().is_ok_and(|answer| answer.status() == 400);
-    until("a place", ask, served).await.expect("an answer");
+    let is_answer = |answer: &Result<Answer, _>| answer.as_ref().is_ok_and(|answer| answer.status() == 400);
+    until("a place", ask, is_answer).await.expect("an answer");
 }
 
 #[tokio::test]
@@ -158,91 +146,6 @@ async fn failed_handshakes_are_logged_at_debug_level_only() {
     let failed = |event: &Value| event["message"] == "TLS handshakes failed";
     let line = soon("a line", server.output().event(failed)).await.expect("a line");
     assert_eq!((&line["level"], &line["count"]), (&"DEBUG".into(), &1.into()));
-}
-
-#[tokio::test]
-async fn after_sighup_new_connections_get_the_new_certificate_and_the_old_one_lives_on() {
-    let authority = Authority::new();
-    let (first, second) = (authority.issue(), authority.issue());
-    let setup = first.configure(Setup::new());
-    let server = setup.start().await;
-    let client = authority.client(&[]);
-    let mut old = encrypted(&server, Arc::clone(&client)).await;
-    assert_eq!(shown(&old), first.der);
-    // What it learnt could resume the session, with the old certificate.
-    assert!(ask(&mut old).await.starts_with("HTTP/1.1 200 "));
-
-    second.write(&setup);
-    server.signal(Signal::HUP);
-    said(&server, "INFO", "the certificate was read again").await;
-    let mut new = encrypted(&server, client).await;
-    assert_eq!(shown(&new), second.der);
-    assert!(ask(&mut new).await.starts_with("HTTP/1.1 200 "));
-    assert!(ask(&mut old).await.starts_with("HTTP/1.1 200 "), "the old connection lives on");
-}
-
-#[tokio::test]
-async fn a_bad_file_at_sighup_changes_nothing_and_is_an_error_in_the_log() {
-    let authority = Authority::new();
-    let (first, second) = (authority.issue(), authority.issue());
-    let setup = first.configure(Setup::new());
-    let server = setup.start().await;
-    std::fs::write(setup.home().join("tls.crt"), &second.pem).expect("a file");
-    server.signal(Signal::HUP);
-    let line = said(&server, "ERROR", "the certificate stays the one that was read before").await;
-    let why = line["error"].as_str().expect("a reason");
-    assert!(why.contains("tls-key") && why.contains("does not belong"), "{why}");
-    assert_eq!(shown(&encrypted(&server, authority.client(&[])).await), first.der);
-}
-
-#[tokio::test]
-async fn without_tls_sighup_is_noted_and_ends_nothing() {
-    let world = World::new().await;
-    world.server.signal(Signal::HUP);
-    said(&world.server, "INFO", "SIGHUP: nothing to read again").await;
-    let number = world.number();
-    world.send(&number).await.expects(sent(&number, 5));
-}
-
-#[tokio::test]
-async fn a_certificate_that_has_expired_is_served_with_a_warning() {
-    for (from, to, word) in
-        [(2019, 2020, "expired at 2020-01-01"), (2089, 2090, "not valid before 2089-01-01")]
-    {
-        let authority = Authority::new();
-        let setup = authority.issue_between(from, to).configure(Setup::new());
-        let server = setup.start().await;
-        let warned = |event: &Value| {
-            event["level"] == "WARN" && event["message"].as_str().is_some_and(|said| said.contains(word))
-        };
-        let line = soon("a warning", server.output().event(warned)).await.expect("a warning");
-        assert!(line["message"].as_str().expect("a text").contains("tls.crt"), "{line}");
-        let name = ServerName::try_from("localhost").expect("a name");
-        let stream = server.client.connection().await;
-        let connector = TlsConnector::from(authority.client(&[]));
-        assert!(connector.connect(name, stream).await.is_err(), "clients refuse it");
-        let checked = setup.command(["--check"]).await;
-        assert_eq!(checked.status.code(), Some(0), "{}", checked.output);
-        assert!(checked.output.contains(word), "{}", checked.output);
-    }
-}
-
-#[tokio::test]
-async fn readyz_says_when_the_certificate_expires_and_what_is_to_be_done_and_stays_ready() {
-    for (until, problem) in [(2090, None), (2020, Some("expired"))] {
-        let authority = Authority::new();
-        let setup = authority.issue_between(2019, until).configure(Setup::new());
-        let server = setup.start().await;
-        let trusting = server.client.over_tls(authority.client_in(2019));
-        let answer = trusting.get("/readyz").await;
-        assert_eq!(answer.status(), 200, "{}", answer.text());
-        let tls = &answer.json()["data"]["tls"];
-        assert_eq!(tls["expires"], format!("{until}-01-01T00:00:00Z"));
-        match problem {
-            None => assert_eq!(tls.get("problem"), None),
-            Some(word) => assert!(tls["problem"].as_str().is_some_and(|said| said.contains(word)), "{tls}"),
-        }
-    }
 }
 
 #[tokio::test]
@@ -280,60 +183,6 @@ async fn an_unread_body_does_not_cut_off_the_answer_to_it() {
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
-#[tokio::test]
-async fn half_of_the_settings_is_an_error_that_names_the_other_half() {
-    for (given, missing) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
-        let finished = Setup::bare().config(given, "file.pem").args(["--check"]).run().await;
-        refused(&finished, &[given, missing, "missing", "config.json"]);
-    }
-}
-
-#[tokio::test]
-async fn files_that_cannot_be_used_stop_the_start_and_say_what_to_do() {
-    let (authority, other) = (Authority::new(), Authority::new().issue());
-    let good = authority.issue();
-    let in_wrong_order = authority.pem.clone() + &good.pem;
-    let two_keys = good.key.clone() + &other.key;
-    for (chain, key, words) in [
-        (None, Some(&good.key), &["tls-cert", "tls.crt", "No such file", "name a file that exists"][..]),
-        (Some(&good.pem), None, &["tls-key", "tls.key", "No such file"]),
-        (Some(&String::new()), Some(&good.key), &["tls-cert", "no certificate in it"]),
-        (Some(&good.key), Some(&good.pem), &["tls-cert", "mixed up"]),
-        (Some(&good.pem), Some(&other.key), &["tls-key", "does not belong to the certificate", "tls.crt"]),
-        (Some(&good.pem), Some(&two_keys), &["tls-key", "2 private keys", "leave the one"]),
-        (Some(&in_wrong_order), Some(&good.key), &["tls-cert", "certificate 2", "must be the first"]),
-    ] {
-        let setup = good.configure(Setup::new());
-        for (name, text) in [("tls.crt", chain), ("tls.key", key)] {
-            let path = setup.home().join(name);
-            match text {
-                Some(text) => std::fs::write(path, text).expect("a file"),
-                None => std::fs::remove_file(path).expect("it was there"),
-            }
-        }
-        for setup in [setup.clone(), setup.args(["--check"])] {
-            let finished = setup.run().await;
-            refused(&finished, words);
-            assert!(!finished.output.contains("BEGIN PRIVATE KEY-----\n"), "{}", finished.output);
-            assert!(!setup.data_dir().exists());
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_key_that_everybody_may_read_is_a_warning() {
-    let setup = Authority::new().issue().configure(Setup::new());
-    let path = setup.home().join("tls.key");
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("its mode");
-    let finished = setup.args(["--check"]).run().await;
-    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
-    assert!(
-        finished.output.contains("tls-key") && finished.output.contains("chmod o="),
-        "{}",
-        finished.output
-    );
-}
-
 /// A server with a certificate, and who signed it.
 async fn served() -> (Authority, Server) {
     let authority = Authority::new();
@@ -345,10 +194,6 @@ async fn encrypted(server: &Server, config: Arc<ClientConfig>) -> TlsStream<TcpS
     let name = ServerName::try_from("localhost").expect("a name");
     let stream = server.client.connection().await;
     soon("a handshake", TlsConnector::from(config).connect(name, stream)).await.expect("a handshake")
-}
-
-fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
-    stream.get_ref().1.peer_certificates().expect("a certificate")[0].clone().into_owned()
 }
 
 /// Asks on a connection that stays open.
@@ -384,19 +229,4 @@ async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut rest = Vec::new();
     let _ = soon("the end", stream.read_to_end(&mut rest)).await;
     String::from_utf8(rest).expect("text")
-}
-
-async fn said(server: &Server, level: &str, beginning: &str) -> Value {
-    let wanted = |event: &Value| {
-        event["level"] == level && event["message"].as_str().is_some_and(|said| said.starts_with(beginning))
-    };
-    soon(beginning, server.output().event(wanted)).await.expect("a line")
-}
-
-#[track_caller]
-fn refused(finished: &Finished, words: &[&str]) {
-    assert_eq!(finished.status.code(), WRONG_SETTINGS, "{}", finished.output);
-    for word in words {
-        assert!(finished.output.contains(word), "{word:?} is not in\n{}", finished.output);
-    }
 }
