@@ -9,11 +9,11 @@ use crate::http::answers;
 use crate::http::v2::deliveries::ReplayView;
 use crate::http::v2::view::{
     AttemptView, BucketView, CheckView, Frame, MessagingConfigurationView, RateLimitView, SafeNumberView,
-    ServiceView, SummaryView, TemplateView, VerificationView, WebhookView,
+    ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
 };
 use crate::registry::{
     Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Template,
-    Translation, Webhook, WebhookStatus,
+    TestNumber, Translation, Webhook, WebhookStatus,
 };
 use crate::shard::{CheckAnswer, SendAnswer};
 use crate::verify::{Attempt, SendAttempt, Status, Summary, Verification};
@@ -225,6 +225,12 @@ pub fn template() -> String {
 /// A number on the safe list.
 pub fn safe_number() -> String {
     viewed(|frame| SafeNumberView::new(frame, sid(SidKind::SafeNumber), NUMBER))
+}
+
+/// Numbers for tests.
+pub fn test_number() -> String {
+    let number = TestNumber { pattern: "+1415555012x".to_owned(), code: "123456".to_owned(), expires: THEN };
+    viewed(|frame| TestNumberView::new(frame, sid(SidKind::Service), &number))
 }
 
 fn sent_answer() -> SendAnswer {

@@ -27,7 +27,7 @@ use crate::web;
 use endpoint::Dialect;
 
 /// The groups of routes, in the order in which a reader wants them.
-static DIALECTS: [&Dialect; 11] = [
+static DIALECTS: [&Dialect; 12] = [
     &twilio::VERIFICATIONS,
     &twilio::SERVICES,
     &belongings::RATE_LIMITS,
@@ -35,6 +35,7 @@ static DIALECTS: [&Dialect; 11] = [
     &belongings::MESSAGING,
     &belongings::WEBHOOKS,
     &belongings::DELIVERIES,
+    &belongings::TEST_NUMBERS,
     &belongings::ACCOUNT,
     &compatible::REDIS_VERSION,
     &compatible::TUTORIAL,

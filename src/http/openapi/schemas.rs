@@ -7,7 +7,7 @@ use crate::http::v2::deliveries::ReplayView;
 use crate::http::v2::page::Meta;
 use crate::http::v2::view::{
     AttemptView, BucketView, CheckView, MessagingConfigurationView, RateLimitView, SafeNumberView,
-    ServiceView, SummaryView, TemplateView, VerificationView, WebhookView,
+    ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
 };
 
 /// An error in Twilio's form.
@@ -156,6 +156,7 @@ pub fn components() -> Components {
     add::<WebhookView>(&mut schemas);
     add::<TemplateView>(&mut schemas);
     add::<SafeNumberView>(&mut schemas);
+    add::<TestNumberView>(&mut schemas);
     add::<Delivery>(&mut schemas);
     add::<ReplayView>(&mut schemas);
     add::<Meta>(&mut schemas);

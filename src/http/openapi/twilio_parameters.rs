@@ -44,6 +44,13 @@ pub const WEBHOOK: Param =
 /// An attempt.
 pub const ATTEMPT: Param =
     needed("Sid", Pattern("^VL[0-9a-fA-F]{32}$"), "The attempt.", "VL0123456789abcdef0123456789abcdef");
+/// A test number.
+pub const TEST_NUMBER: Param = needed(
+    "Pattern",
+    Pattern("^\\+[0-9xX]{7,15}$"),
+    "A number in E.164 form, in which x stands for any digit; its + may be %2B.",
+    "+1415555012x",
+);
 /// A number on the safe list.
 pub const SAFE_NUMBER: Param =
     needed("PhoneNumber", NUMBER, "The number, in E.164 form; its + may be %2B.", "+14155552671");
@@ -345,6 +352,19 @@ pub const REPLAY: &[Param] = &[
         "evt_0123456789abcdef0123456789abcdef",
     ),
     optional("FailedOnly", Boolean, "With Since: false for those too that were delivered.", "true"),
+];
+
+/// A number for tests.
+pub const NEW_TEST_NUMBER: &[Param] = &[
+    TEST_NUMBER,
+    needed("Code", Pattern("^[0-9]{4,10}$"), "The code that verifies it.", "123456"),
+    optional(
+        "DateExpires",
+        Date,
+        "Until when; 30 days if it is not given, a year at most.",
+        "2026-12-31T12:00:00Z",
+    ),
+    optional("Force", Boolean, "Whether it may mean a number that somebody could own.", "false"),
 ];
 
 /// A number for the safe list.

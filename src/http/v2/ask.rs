@@ -144,7 +144,9 @@ impl<'a> Ask<'a> {
             | Kind::Webhooks
             | Kind::Webhook
             | Kind::Deliveries
-            | Kind::Replay => (may(Scope::Admin), "the key lacks the scope admin"),
+            | Kind::Replay
+            | Kind::TestNumbers
+            | Kind::TestNumber => (may(Scope::Admin), "the key lacks the scope admin"),
             Kind::Templates => {
                 (may(Scope::Admin) || may(Scope::Verify), "the key has neither the scope admin nor verify")
             }
@@ -174,6 +176,8 @@ impl<'a> Ask<'a> {
     pub fn failed(&self, error: RegistryError) -> Error {
         match error {
             RegistryError::NotFound(_) => self.not_found(),
+            // The requests' word for it is Twilio's.
+            RegistryError::Invalid { field: "expires", why } => Error::parameter("DateExpires", why),
             RegistryError::Invalid { field, why } => Error::parameter(&parameter_name(field), why),
             RegistryError::Exists { .. } | RegistryError::ReadOnly(_) => Error::conflict(error.to_string()),
             RegistryError::TooMany { .. } => Error::invalid(error.to_string()),

@@ -40,6 +40,10 @@ pub enum Kind {
     Deliveries,
     /// `/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay`, not Twilio's
     Replay,
+    /// `/v2/Services/{ServiceSid}/TestNumbers`, not Twilio's
+    TestNumbers,
+    /// `/v2/Services/{ServiceSid}/TestNumbers/{Pattern}`, not Twilio's
+    TestNumber,
     /// `/v2/Attempts`
     Attempts,
     /// `/v2/Attempts/{Sid}`
@@ -61,7 +65,7 @@ pub enum Kind {
 impl Kind {
     /// Every kind that is served.
     #[cfg(test)]
-    pub const SERVED: [Self; 21] = [
+    pub const SERVED: [Self; 23] = [
         Self::Services,
         Self::Service,
         Self::Verifications,
@@ -77,6 +81,8 @@ impl Kind {
         Self::Webhook,
         Self::Deliveries,
         Self::Replay,
+        Self::TestNumbers,
+        Self::TestNumber,
         Self::Attempts,
         Self::Attempt,
         Self::AttemptsSummary,
@@ -104,6 +110,8 @@ impl Kind {
             ["Services", _, "Webhooks", _] => Self::Webhook,
             ["Services", _, "Webhooks", _, "Deliveries"] => Self::Deliveries,
             ["Services", _, "Webhooks", _, "Replay"] => Self::Replay,
+            ["Services", _, "TestNumbers"] => Self::TestNumbers,
+            ["Services", _, "TestNumbers", _] => Self::TestNumber,
             ["Attempts"] => Self::Attempts,
             ["Attempts", "Summary"] => Self::AttemptsSummary,
             ["Attempts", _] => Self::Attempt,
@@ -138,6 +146,8 @@ impl Kind {
             Self::Webhook => "/v2/Services/{ServiceSid}/Webhooks/{Sid}",
             Self::Deliveries => "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries",
             Self::Replay => "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay",
+            Self::TestNumbers => "/v2/Services/{ServiceSid}/TestNumbers",
+            Self::TestNumber => "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}",
             Self::Attempts => "/v2/Attempts",
             Self::Attempt => "/v2/Attempts/{Sid}",
             Self::AttemptsSummary => "/v2/Attempts/Summary",
@@ -157,7 +167,8 @@ impl Kind {
             | Self::RateLimits
             | Self::Buckets
             | Self::MessagingConfigurations
-            | Self::Webhooks => Some("GET, HEAD, POST"),
+            | Self::Webhooks
+            | Self::TestNumbers => Some("GET, HEAD, POST"),
             Self::Service
             | Self::RateLimit
             | Self::Bucket
@@ -169,6 +180,7 @@ impl Kind {
                 Some("GET, HEAD")
             }
             Self::SafeNumber => Some("GET, HEAD, DELETE"),
+            Self::TestNumber => Some("DELETE"),
             Self::Unknown => None,
         }
     }

@@ -22,6 +22,7 @@ mod rate_limits;
 mod safe_list;
 mod services;
 mod templates;
+mod test_numbers;
 mod value;
 mod verifications;
 pub mod view;
@@ -179,6 +180,8 @@ async fn read_or_delete(ask: &Ask<'_>, kind: Kind, verb: Verb) -> Result<Answer,
         (Kind::Webhook, false) => webhooks::fetch(ask),
         (Kind::Webhook, true) => webhooks::delete(ask).await,
         (Kind::Deliveries, false) => deliveries::list(ask).await,
+        (Kind::TestNumbers, false) => test_numbers::list(ask),
+        (Kind::TestNumber, true) => test_numbers::delete(ask).await,
         (Kind::Attempts, false) => attempts::list(ask).await,
         (Kind::Attempt, false) => attempts::fetch(ask).await,
         (Kind::AttemptsSummary, false) => attempts::summary(ask).await,
@@ -207,7 +210,9 @@ async fn write(ask: &Ask<'_>, kind: Kind, fields: &Fields) -> Result<Answer, Err
         Kind::Webhook => webhooks::update(ask, fields).await,
         Kind::Replay => deliveries::replay(ask, fields).await,
         Kind::SafeNumbers => safe_list::create(ask, fields).await,
+        Kind::TestNumbers => test_numbers::create(ask, fields).await,
         Kind::Deliveries
+        | Kind::TestNumber
         | Kind::Attempts
         | Kind::Attempt
         | Kind::AttemptsSummary
