@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
         Next::Backup { storage, what } => print(backup::run(&what, &storage)),
         Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
-        Next::Keys { settings, request, json } => print(keys::run(*settings, request, json)),
+        Next::Keys { settings, request, json } => print(keys::run(*settings, &request, json)),
         Next::Bench(what) => ExitCode::from(bench::run(&what.0, &what.1)),
         Next::Reference(args) => ExitCode::from(bench::serve_reference(&args)),
         Next::Answer(answer) => print(answer),

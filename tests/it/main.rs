@@ -21,6 +21,7 @@ mod gateway_trouble;
 mod gateways;
 mod health;
 mod inbox;
+mod keys;
 mod library;
 mod lifecycle;
 mod log;
