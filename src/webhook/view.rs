@@ -1,48 +1,64 @@
 //! A delivery as the API shows it: JSON with the names that Twilio's lists have.
 
-use serde::Serialize;
+use std::time::{Duration, UNIX_EPOCH};
 
-use super::payload::rfc3339;
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::{Attempt, Delivery, DeliveryState};
-use crate::domain::Sid;
+use crate::clock::LATEST;
+use crate::domain::{Sid, Timestamp};
 
 /// One delivery of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WebhookDelivery)]
 pub struct DeliveryView {
-    /// `AC`.
+    /// The account.
+    #[schema(pattern = "^AC[0-9a-f]{32}$")]
     pub account_sid: String,
-    /// `VA`.
+    /// The service.
+    #[schema(pattern = "^VA[0-9a-f]{32}$")]
     pub service_sid: String,
-    /// `YW`.
+    /// The webhook.
+    #[schema(pattern = "^YW[0-9a-f]{32}$")]
     pub webhook_sid: String,
     /// The event's id, which receivers see as `webhook-id`.
+    #[schema(pattern = "^evt_[0-9a-f]{32}$")]
     pub event_id: String,
     /// The event's name.
     pub event_type: &'static str,
-    /// `VE`.
+    /// The verification.
+    #[schema(pattern = "^VE[0-9a-f]{32}$")]
     pub verification_sid: String,
     /// `pending`, `delivered` or `failed`.
     pub status: &'static str,
-    /// When the event happened, in UTC.
+    /// When the event happened.
+    #[schema(format = DateTime)]
     pub date_created: String,
     /// When it is tried next; `null` when it is not.
+    #[schema(required, format = DateTime)]
     pub next_attempt: Option<String>,
     /// The latest attempts, the oldest first.
     pub attempts: Vec<AttemptView>,
 }
 
 /// One attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WebhookDeliveryAttempt)]
 pub struct AttemptView {
-    /// When it began, in UTC.
+    /// When it began.
+    #[schema(format = DateTime)]
     pub date: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
     /// The HTTP status that was answered.
+    #[schema(required)]
     pub status_code: Option<u16>,
     /// Why there was no answer, or no attempt: `timed_out`.
+    #[schema(required)]
     pub error: Option<&'static str>,
     /// The same in words.
+    #[schema(required)]
     pub error_message: Option<String>,
 }
 
@@ -58,8 +74,8 @@ impl DeliveryView {
             event_type: event.kind.as_str(),
             verification_sid: event.verification.to_string(),
             status: state.as_str(),
-            date_created: rfc3339(event.at),
-            next_attempt: (*state == DeliveryState::Pending).then(|| rfc3339(*due)),
+            date_created: written(event.at),
+            next_attempt: (*state == DeliveryState::Pending).then(|| written(*due)),
             attempts: attempts.iter().map(AttemptView::of).collect(),
         }
     }
@@ -68,11 +84,17 @@ impl DeliveryView {
 impl AttemptView {
     fn of(attempt: &Attempt) -> Self {
         Self {
-            date: rfc3339(attempt.at),
+            date: written(attempt.at),
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
             status_code: attempt.status,
             error: attempt.trouble.map(super::Trouble::as_str),
             error_message: attempt.detail.clone(),
         }
     }
+}
+
+/// A moment as Twilio's lists have it: in UTC, to the second.
+fn written(at: Timestamp) -> String {
+    let seconds = at.min(LATEST).as_millis() / 1_000;
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
