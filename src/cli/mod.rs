@@ -132,13 +132,16 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
             Err(errors) => Next::Answer(misconfigured(&errors)),
         };
     }
-    let loaded = match config::load(&sources) {
+    let mut loaded = match config::load(&sources) {
         Ok(loaded) => loaded,
         Err(errors) => return Next::Answer(misconfigured(&errors)),
     };
-    if let Err(error) = crate::app::check(&loaded.settings) {
-        let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
-        return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
+    match crate::app::check(&loaded.settings) {
+        Ok(warnings) => loaded.warnings.extend(warnings),
+        Err(error) => {
+            let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
+            return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
+        }
     }
     let mut warnings = listed(&loaded.warnings);
     let out = if args.check {

@@ -34,4 +34,5 @@ mod privacy;
 mod restart;
 mod storage_trouble;
 mod support;
+mod tls;
 mod tutorial;
