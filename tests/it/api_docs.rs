@@ -1,7 +1,9 @@
-//! `docs/api-v2.md` is true: each of its examples is made, in its order, against a real server, and is answered as it says.
+//! `docs/api.md` and `docs/api-v2.md` are true: each of their examples is made, in its order, against a real server, and is
+//! answered as it says.
 //!
-//! Ids, codes and secrets in the document are samples. The first answer that has one says what it is in this run, and from
-//! then on it stands for that: in later commands, and in later answers, which must agree.
+//! Ids, codes and secrets in a document are samples. The first answer that has one says what it is in this run, and from
+//! then on it stands for that: in later commands, and in later answers, which must agree. A code that no answer has told
+//! is that of the newest message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,40 +14,31 @@ use serde_json::Value;
 
 use crate::support::{Answer, Server, Setup};
 
-const DOCUMENT: &str = include_str!("../../docs/api-v2.md");
+const COMPATIBLE: Document = Document { path: "docs/api.md", text: include_str!("../../docs/api.md") };
+const TWILIOS: Document = Document { path: "docs/api-v2.md", text: include_str!("../../docs/api-v2.md") };
 const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
 
-/// Where the document's server is.
+/// Where the documents' server is.
 const ADDRESS: &str = "http://localhost:3000";
 
+/// The code of the newest message, in documents that do not look into the inbox.
+const SAMPLE_CODE: &str = r#""123456""#;
+
 #[tokio::test]
-async fn every_example_of_the_document_is_answered_as_it_says() {
-    let mut shell = Shell::default();
-    let mut run: Option<Run> = None;
-    for Block { line, language, text } in blocks(DOCUMENT) {
-        match language {
-            "sh" if !text.contains("curl ") => shell.assign(text),
-            "sh" => {
-                let run = match &mut run {
-                    Some(run) => run,
-                    none => none.insert(Run::start(&shell.variables["AUTH"]).await),
-                };
-                run.asks(line, &shell.words(text)).await;
-            }
-            "http" => run.as_mut().expect("a command before the first answer").compares(line, text),
-            // What depends on time, and is only shown.
-            "json" => {}
-            other => panic!("docs/api-v2.md:{line}: a block of {other:?}; examples are `sh` and `http`"),
-        }
-    }
-    assert_eq!(run.and_then(|run| run.answer).map(|(line, _)| line), None, "an example without an answer");
+async fn every_example_of_the_compatible_routes_is_answered_as_it_says() {
+    COMPATIBLE.is_true().await;
+}
+
+#[tokio::test]
+async fn every_example_of_twilios_routes_is_answered_as_it_says() {
+    TWILIOS.is_true().await;
 }
 
 #[test]
-fn every_call_is_in_the_document() {
+fn every_call_of_twilios_routes_has_an_example() {
     let mut shell = Shell::default();
     let mut shown = BTreeSet::new();
-    for Block { text, .. } in blocks(DOCUMENT).into_iter().filter(|block| block.language == "sh") {
+    for Block { text, .. } in TWILIOS.blocks().into_iter().filter(|block| block.language == "sh") {
         if text.contains("curl ") {
             let Request { method, path, .. } = Request::of(&shell.words(text));
             shown.insert(format!("{method} {}", path.split('?').next().unwrap_or_default()));
@@ -76,38 +69,95 @@ fn is_under(path: &str, template: &str) -> bool {
         && parts.iter().zip(names).all(|(part, name)| *part == name || name.starts_with('{'))
 }
 
-/// The document's examples against one server.
+/// A document with examples: commands in blocks of `sh`, their answers in blocks of `http`.
+struct Document {
+    path: &'static str,
+    text: &'static str,
+}
+
+impl Document {
+    async fn is_true(&self) {
+        let mut shell = Shell::default();
+        let mut run: Option<Run> = None;
+        for Block { line, language, text } in self.blocks() {
+            let at = format!("{}:{line}", self.path);
+            match language {
+                "sh" if !text.contains("curl ") => shell.assign(text),
+                "sh" => {
+                    let run = match &mut run {
+                        Some(run) => run,
+                        none => none.insert(Run::start(shell.variables.get("AUTH")).await),
+                    };
+                    run.asks(&at, &shell.words(text)).await;
+                }
+                "http" => run.as_mut().expect("a command before the first answer").compares(&at, text),
+                // What depends on more than the request, and is only shown.
+                "json" => run.iter_mut().for_each(|run| run.answer = None),
+                other => panic!("{at}: a block of {other:?}"),
+            }
+        }
+        assert!(run.is_some_and(|run| run.answer.is_none()), "{}: the last example has no answer", self.path);
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        let mut pieces = self.text.split("```");
+        let mut line = 1 + pieces.next().unwrap_or_default().matches('\n').count();
+        while let (Some(block), Some(prose)) = (pieces.next(), pieces.next()) {
+            let (language, text) = block.split_once('\n').expect("a block has lines");
+            blocks.push(Block { line, language, text: text.trim_end() });
+            line += block.matches('\n').count() + prose.matches('\n').count();
+        }
+        blocks
+    }
+}
+
+struct Block {
+    line: usize,
+    language: &'static str,
+    text: &'static str,
+}
+
+/// A document's examples against one server.
 struct Run {
     server: Server,
     /// What samples stand for.
     real: BTreeMap<String, String>,
-    /// The answer that is to be compared next, and the line of its command.
-    answer: Option<(usize, Answer)>,
+    /// The answer that is to be compared next.
+    answer: Option<Answer>,
 }
 
 impl Run {
-    async fn start(credentials: &str) -> Self {
-        let (account, token) = credentials.split_once(':').expect("an account and a token");
-        let setup = Setup::new().env("ONCEWARD_ACCOUNT_SID", account).env("ONCEWARD_AUTH_TOKEN", token);
+    async fn start(credentials: Option<&String>) -> Self {
+        let mut setup = Setup::new();
+        if let Some((account, token)) = credentials.and_then(|both| both.split_once(':')) {
+            setup = setup.env("ONCEWARD_ACCOUNT_SID", account).env("ONCEWARD_AUTH_TOKEN", token);
+        }
         Self { server: setup.start().await, real: BTreeMap::new(), answer: None }
     }
 
-    async fn asks(&mut self, line: usize, words: &[String]) {
-        assert!(self.answer.is_none(), "docs/api-v2.md:{line}: the example before this one has no answer");
+    async fn asks(&mut self, at: &str, words: &[String]) {
+        assert!(self.answer.is_none(), "{at}: the example before this one has no answer");
+        let client = &self.server.client;
+        if words.iter().any(|word| word.contains(SAMPLE_CODE)) {
+            let inbox = client.get("/inbox/messages").await.json();
+            let code = inbox["messages"][0]["code"].as_str().expect("a message");
+            self.real.insert(SAMPLE_CODE.to_owned(), format!("{code:?}"));
+        }
         let words: Vec<String> = words.iter().map(|word| self.in_this_run(word)).collect();
         let Request { method, path, headers, body } = Request::of(&words);
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.answer = Some((line, self.server.client.request_with(method, &path, &headers, body).await));
+        self.answer = Some(client.request_with(method, &path, &headers, body).await);
     }
 
-    fn compares(&mut self, line: usize, documented: &str) {
-        let (_, answer) = self.answer.take().expect("a command before each answer");
+    fn compares(&mut self, at: &str, documented: &str) {
+        let answer = self.answer.take().expect("a command before each answer");
         let (head, body) = documented.split_once("\n\n").unwrap_or((documented, ""));
         let mut head = head.lines();
         let status =
             head.next().and_then(|first| first.split(' ').nth(1)).and_then(|status| status.parse().ok());
-        let at = format!("docs/api-v2.md:{line}: the server says {} {}", answer.status(), answer.text());
+        let at = format!("{at}: the server says {} {}", answer.status(), answer.text());
         assert_eq!(Some(answer.status()), status, "{at}");
         let named: Vec<String> =
             head.filter_map(|line| Some(line.split_once(':')?.0.to_lowercase())).collect();
@@ -185,15 +235,16 @@ fn each_text(value: &mut Value, change: &impl Fn(&str) -> String) {
     }
 }
 
-/// Dates and secrets are of the run.
+/// Dates, secrets and ids of messages are of the run.
 fn blurred(text: &str) -> String {
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let message_id = |word: &str| if is_id(word) && word.starts_with("SM") { "SM" } else { word }.to_owned();
     if shape == "0000-00-00T00:00:00Z" {
         shape
     } else if text.starts_with("whsec_") {
         "whsec_".to_owned()
     } else {
-        text.to_owned()
+        text.split(' ').map(message_id).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -201,24 +252,6 @@ fn is_id(text: &str) -> bool {
     text.len() == 34
         && text.bytes().take(2).all(|byte| byte.is_ascii_uppercase())
         && text.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit())
-}
-
-struct Block {
-    line: usize,
-    language: &'static str,
-    text: &'static str,
-}
-
-fn blocks(document: &'static str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut pieces = document.split("```");
-    let mut line = 1 + pieces.next().unwrap_or_default().matches('\n').count();
-    while let (Some(block), Some(prose)) = (pieces.next(), pieces.next()) {
-        let (language, text) = block.split_once('\n').expect("a block has lines");
-        blocks.push(Block { line, language, text: text.trim_end() });
-        line += block.matches('\n').count() + prose.matches('\n').count();
-    }
-    blocks
 }
 
 /// As much of a shell as the document needs.
@@ -292,9 +325,11 @@ impl Request {
                         value().strip_prefix("Idempotency-Key: ").expect("the one header of the document");
                     headers.push(("idempotency-key", key.to_owned()));
                 }
-                address => {
-                    address.strip_prefix(ADDRESS).expect("an address of the document").clone_into(&mut path)
-                }
+                "-sS" => {}
+                address => address
+                    .strip_prefix(ADDRESS)
+                    .unwrap_or_else(|| panic!("{address:?}"))
+                    .clone_into(&mut path),
             }
         }
         if !data.is_empty() {
