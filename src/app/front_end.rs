@@ -95,7 +95,7 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
         listens_on: settings.listen.to_string().into(),
     };
     let verifications = Arc::new(running.verifying.clone());
-    V2::new(verifications, running.registry.clone(), base, Arc::new(move || clock.now()))
+    V2::new(verifications, running.registry.clone(), running.outbox(), base, Arc::new(move || clock.now()))
 }
 
 /// The front end's parts.

@@ -164,6 +164,11 @@ impl Running {
         Ok(Self { verifier, delivery, registry, verifying, store, beside, last_uses, timekeeper })
     }
 
+    /// What webhooks are told.
+    pub fn outbox(&self) -> crate::webhook::Outbox {
+        self.beside.outbox()
+    }
+
     /// Why codes cannot be expected to be sent and checked just now; nothing when they can.
     pub fn reasons_against(&self) -> Vec<String> {
         let mut reasons: Vec<String> = self.store.health().err().into_iter().collect();

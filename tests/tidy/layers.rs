@@ -29,7 +29,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("backup", &["domain", "engine", "store", "template", "delivery", "shard"]),
     ("control", &["domain", "store", "config", "registry", "delivery"]),
     ("web", &["domain", "gateway"]),
-    ("http", &["domain", "template", "config", "telemetry", "registry", "shard", "verify", "web"]),
+    (
+        "http",
+        &[
+            "domain",
+            "store",
+            "template",
+            "config",
+            "telemetry",
+            "registry",
+            "webhook",
+            "shard",
+            "verify",
+            "web",
+        ],
+    ),
     ("app", EVERYTHING_BELOW),
     ("otp", EVERYTHING_BELOW),
     ("lifecycle", EVERYTHING_BELOW),
@@ -63,7 +77,8 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("tracing_subscriber", &["telemetry"], "everyone else only emits events"),
     ("clap", &["cli"], "everyone else knows Settings"),
     ("indicatif", &["cli"], "only people at terminals see a bar"),
-    ("askama", &["bench"], "the server's pages are made when it is compiled"),
+    ("askama", &["bench", "web"], "pages are made where they belong, with every text escaped"),
+    ("utoipa", &["http"], "only the front end describes its routes"),
     ("comfy_table", &["bench"], "only people at terminals see a table"),
 ];
 

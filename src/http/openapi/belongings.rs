@@ -139,6 +139,34 @@ pub static WEBHOOKS: Dialect = dialect(
     ),
 );
 
+/// What became of events.
+pub static DELIVERIES: Dialect = dialect(
+    "Deliveries",
+    "What became of events, and once more. Not Twilio's: there its console does this.",
+    &[
+        endpoint(
+            Get,
+            Kind::Deliveries,
+            ("ListDelivery", "List deliveries of events to a webhook"),
+            &[params::OF_SERVICE, params::WEBHOOK],
+            ok(Content::List("Delivery", "deliveries", examples::delivery)),
+            &[404],
+        )
+        .about("The newest event first.")
+        .query(params::DELIVERIES),
+        endpoint(
+            Post,
+            Kind::Replay,
+            ("CreateReplay", "Deliver events again"),
+            &[params::OF_SERVICE, params::WEBHOOK],
+            ok(Content::Json("Replay", examples::replay)),
+            &[404, 429],
+        )
+        .about("With the same ids, from the first attempt on, in the order of each verification's events.")
+        .body(params::REPLAY),
+    ],
+);
+
 /// What belongs to the account.
 pub static ACCOUNT: Dialect = dialect(
     "Templates and the safe list",

@@ -5,8 +5,7 @@ use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBu
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, SchemaType,
-    Type as Json,
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type as Json,
 };
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, PathItem, Paths, Ref, RefOr, Required, Schema};
@@ -15,6 +14,13 @@ use super::endpoint::{Access, Content, Dialect, Endpoint, Method, Param, Type};
 
 /// The name of the one way to say who asks.
 pub const BASIC: &str = "basic";
+
+/// A text without control characters.
+const NO_CONTROL: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
+/// One without braces too.
+const NO_BRACE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
+/// A day, or a moment in UTC; empty for none.
+const DATE: &str = r"^((19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z)?)?$";
 
 /// What goes wrong on every route, before its path is known.
 const OF_THE_CONNECTION: u16 = 431;
@@ -73,6 +79,9 @@ fn operation(dialect: &Dialect, endpoint: &Endpoint) -> OperationBuilder {
     }
     for param in endpoint.in_query {
         operation = operation.parameter(parameter(param, ParameterIn::Query));
+    }
+    for param in endpoint.in_header {
+        operation = operation.parameter(parameter(param, ParameterIn::Header));
     }
     for status in failures(dialect, endpoint) {
         operation = operation.response(status.to_string(), failure(dialect, status));
@@ -134,7 +143,13 @@ pub fn example(param: &Param) -> Value {
         Type::Boolean => param.example.parse::<bool>().map_or_else(|_| text(), Value::from),
         Type::Texts => Value::from(vec![param.example]),
         Type::User => json!({ "phoneNumber": param.example }),
-        Type::Text(_) | Type::Pattern(_) | Type::Words(_) | Type::Date | Type::Pairs => text(),
+        Type::Text(_)
+        | Type::Note(_)
+        | Type::Line(_)
+        | Type::Pattern(_)
+        | Type::Words(_)
+        | Type::Date
+        | Type::Pairs => text(),
     }
 }
 
@@ -152,7 +167,13 @@ fn schema(param: &Param, in_json: bool) -> RefOr<Schema> {
     };
     let object = ObjectBuilder::new().description(Some(param.about));
     let least = param.required.then_some(1);
+    let written = |object: ObjectBuilder, longest: usize, pattern: &str| {
+        let object = object.schema_type(of(&[Json::String])).min_length(least).max_length(Some(longest));
+        object.pattern(Some(pattern)).build()
+    };
     let schema = match param.kind {
+        Type::Note(longest) => written(object, longest, NO_CONTROL),
+        Type::Line(longest) => written(object, longest, NO_BRACE),
         Type::Text(longest) => {
             object.schema_type(of(&[Json::String])).min_length(least).max_length(Some(longest)).build()
         }
@@ -176,10 +197,7 @@ fn schema(param: &Param, in_json: bool) -> RefOr<Schema> {
             .pattern(Some("^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"))
             .build(),
         Type::Boolean => object.schema_type(of(&[Json::Boolean])).build(),
-        Type::Date => object
-            .schema_type(of(&[Json::String]))
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .build(),
+        Type::Date => object.schema_type(of(&[Json::String])).pattern(Some(DATE)).build(),
         Type::User => return user().into(),
         Type::Texts => {
             let text = ObjectBuilder::new().schema_type(SchemaType::Type(Json::String)).build();

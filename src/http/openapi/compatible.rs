@@ -19,7 +19,19 @@ const fn endpoint(
     others: &'static [u16],
 ) -> Endpoint {
     let about = "What each status says is in docs/errors.md.";
-    Endpoint { method: Post, path, id, summary, about, in_path: &[], in_query: &[], in_body, success, others }
+    Endpoint {
+        method: Post,
+        path,
+        id,
+        summary,
+        about,
+        in_path: &[],
+        in_query: &[],
+        in_header: &[],
+        in_body,
+        success,
+        others,
+    }
 }
 
 const NUMBER: Param = needed("phoneNumber", Text(40), "The number, in E.164 form.", "+14155552671");

@@ -16,6 +16,8 @@ pub struct Endpoint {
     pub in_path: &'static [Param],
     /// Parameters of the query.
     pub in_query: &'static [Param],
+    /// Headers that it reads.
+    pub in_header: &'static [Param],
     /// Parameters of the body.
     pub in_body: &'static [Param],
     /// What a good request is answered.
@@ -104,6 +106,10 @@ pub struct Param {
 pub enum Type {
     /// A text of at most so many characters.
     Text(usize),
+    /// One without control characters.
+    Note(usize),
+    /// One without braces too, for messages.
+    Line(usize),
     /// A text of this form.
     Pattern(&'static str),
     /// One of these words.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::http::request::Parts as Head;
 use tracing::{debug, error, info};
@@ -63,6 +64,11 @@ impl<'a> Ask<'a> {
     /// What the time is.
     pub fn now(&self) -> Timestamp {
         (self.v2.now)()
+    }
+
+    /// The next millisecond, before which everything is that is there now.
+    pub fn now_and_a_bit(&self) -> Timestamp {
+        self.now().plus(Duration::from_millis(1))
     }
 
     /// What views are made with.
@@ -136,7 +142,9 @@ impl<'a> Ask<'a> {
             | Kind::MessagingConfigurations
             | Kind::MessagingConfiguration
             | Kind::Webhooks
-            | Kind::Webhook => (may(Scope::Admin), "the key lacks the scope admin"),
+            | Kind::Webhook
+            | Kind::Deliveries
+            | Kind::Replay => (may(Scope::Admin), "the key lacks the scope admin"),
             Kind::Templates => {
                 (may(Scope::Admin) || may(Scope::Verify), "the key has neither the scope admin nor verify")
             }

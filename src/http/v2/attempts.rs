@@ -1,7 +1,5 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use std::time::Duration;
-
 use hyper::StatusCode;
 
 use super::ask::Ask;
@@ -22,8 +20,7 @@ const LONGEST_PREFIX: usize = 15;
 pub async fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let query = &ask.query;
     let page = Page::read(query)?;
-    // The first page may show what is of this very millisecond.
-    let page = page.begun(ask.now().plus(Duration::from_millis(1)));
+    let page = page.begun(ask.now_and_a_bit());
     let conversions =
         [("converted", true), ("unconverted", false), ("CONVERTED", true), ("UNCONVERTED", false)];
     let wanted = AttemptQuery {

@@ -127,14 +127,14 @@ impl Page {
     }
 
     fn address(self, url: &str, query: &Fields, number: u32) -> String {
-        let mut text = form_urlencoded::Serializer::new(format!("{url}?"));
+        let mut text = form_urlencoded::Serializer::new(String::new());
         text.extend_pairs(query.without(&NAMES));
         text.append_pair("PageSize", &self.size.to_string());
         text.append_pair("Page", &number.to_string());
         if let Some(since) = self.since.filter(|_| number > 0) {
             text.append_pair("PageToken", &format!("PT{}", since.as_millis()));
         }
-        text.finish()
+        format!("{url}?{}", text.finish())
     }
 }
 
