@@ -91,7 +91,7 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
     let clock = Arc::clone(clock);
     let base = Base {
         public_url: settings.delivery.public_url.clone(),
-        tls: false,
+        tls: settings.tls.is_some(),
         listens_on: settings.listen.to_string().into(),
     };
     let verifications = Arc::new(running.verifying.clone());
@@ -131,6 +131,8 @@ pub fn deps(
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
         host_name: Some(settings.listen.host.as_str().into()),
+        // Whoever has read the certificate puts it in.
+        tls: None,
         request_id_prefix,
     }
 }

@@ -10,7 +10,7 @@ use crate::delivery::tracker::{
     FollowUp, Plan, Reason, Row, SendStatus, Track, VerifyStatus, receipt_from_name,
 };
 use crate::domain::{Locale, PhoneNumber, ServiceId, TrackKey};
-use crate::template::{AppHash, MessageStyle, Wording};
+use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,6 +56,8 @@ struct PlannedLine {
     wording: WordingLine,
     locale: Option<String>,
     app_hash: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    send_digits: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -164,6 +166,7 @@ impl PlannedLine {
             },
             locale: style.locale.map(|locale| locale.to_string()),
             app_hash: style.app_hash.map(|hash| hash.as_str().to_owned()),
+            send_digits: style.send_digits.as_ref().map(|digits| digits.as_str().to_owned()),
         }
     }
 
@@ -181,6 +184,10 @@ impl PlannedLine {
             app_hash: self
                 .app_hash
                 .map(|hash| AppHash::parse(&hash).ok_or("the app_hash is none"))
+                .transpose()?,
+            send_digits: self
+                .send_digits
+                .map(|digits| SendDigits::parse(&digits).ok_or("the send_digits are none"))
                 .transpose()?,
         };
         let follow_up = FollowUp {

@@ -134,6 +134,9 @@ pub fn onceward(options: &Options, home: &Path, twilio: &Twilio) -> Command {
         .env("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
         .env("TWILIO_PHONE_NUMBER", SENDER)
         .env("TWILIO_BASE_URL", twilio.base_url())
+        // Else it would make credentials and log them, as something that a person must see.
+        .env("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID)
+        .env("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN)
         .env("ONCEWARD_MAX_NUMBERS", (options.live_numbers + MAY_COME).to_string())
         .envs(options.environment.iter().map(|(name, value)| (name, value)));
     command

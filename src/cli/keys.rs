@@ -122,8 +122,8 @@ enum KeysError {
 }
 
 /// Asks and prints.
-pub(super) fn run(settings: KeysSettings, request: KeysRequest, json: bool) -> Answer {
-    let answered = lines(settings, &request).and_then(|lines| match (json, &request) {
+pub(super) fn run(settings: KeysSettings, request: &KeysRequest, json: bool) -> Answer {
+    let answered = lines(settings, request).and_then(|lines| match (json, request) {
         (true, KeysRequest::NewRoot) => as_json::<RootLine>(lines),
         (true, _) => as_json::<KeyLine>(lines),
         (false, KeysRequest::NewRoot) => root(lines),

@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
         Next::Backup { storage, what } => print(backup::run(&what, &storage)),
         Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
-        Next::Keys { settings, request, json } => print(keys::run(*settings, request, json)),
+        Next::Keys { settings, request, json } => print(keys::run(*settings, &request, json)),
         Next::Bench(what) => ExitCode::from(bench::run(&what.0, &what.1)),
         Next::Reference(args) => ExitCode::from(bench::serve_reference(&args)),
         Next::Answer(answer) => print(answer),
@@ -132,13 +132,16 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
             Err(errors) => Next::Answer(misconfigured(&errors)),
         };
     }
-    let loaded = match config::load(&sources) {
+    let mut loaded = match config::load(&sources) {
         Ok(loaded) => loaded,
         Err(errors) => return Next::Answer(misconfigured(&errors)),
     };
-    if let Err(error) = crate::app::check(&loaded.settings) {
-        let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
-        return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
+    match crate::app::check(&loaded.settings) {
+        Ok(warnings) => loaded.warnings.extend(warnings),
+        Err(error) => {
+            let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
+            return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
+        }
     }
     let mut warnings = listed(&loaded.warnings);
     let out = if args.check {

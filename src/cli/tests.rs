@@ -252,7 +252,7 @@ impl World {
                 Ran { exit: Some(code), served: None, out, err }
             }
             Next::Keys { settings, request, json } => {
-                let Answer { code, out, err } = keys::run(*settings, request, json);
+                let Answer { code, out, err } = keys::run(*settings, &request, json);
                 Ran { exit: Some(code), served: None, out, err }
             }
             Next::Bench(_) | Next::Reference(_) => panic!("no test here starts servers"),

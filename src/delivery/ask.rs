@@ -114,10 +114,12 @@ impl Delivery {
         }
         let (to, channel, code) = (about.number, trip.channel, trip.job.code.clone());
         let Rendered { text, locale } = self.templates.render(&about.style, channel, to, &code, valid_for);
+        let pressed = about.style.send_digits.as_ref().filter(|_| channel == crate::domain::Channel::Call);
+        let send_digits = pressed.map(|digits| digits.as_str().into());
         let callback = self.settings.public_url.as_ref().map(|public_url| Callback {
             public_url: public_url.clone(),
             attempt: trip.next_attempt(&self.tracker),
         });
-        Some(OutgoingMessage { to, channel, text, locale, code, valid_for, callback })
+        Some(OutgoingMessage { to, channel, text, locale, code, send_digits, valid_for, callback })
     }
 }

@@ -52,6 +52,8 @@ pub struct OutgoingMessage {
     pub locale: Option<Locale>,
     /// The code by itself, for gateways that read it out or fill in a template of their own.
     pub code: Code,
+    /// Keys that a call presses when it is answered: digits, `*`, `#`, `w` and `W`.
+    pub send_digits: Option<Arc<str>>,
     /// How much longer the code can be used: a provider must not deliver it later than that.
     pub valid_for: Duration,
     /// Where the provider is to report what became of it; `None` without a public address.

@@ -203,6 +203,7 @@ mod tests {
             valid_for: Duration::from_secs(30),
             locale: None,
             callback: None,
+            send_digits: None,
         }
     }
 

@@ -39,16 +39,15 @@ pub(super) fn bring_up(
         let origin = Origin::Config(settings.name.clone());
         let found = configured.iter().find(|service| service.origin == origin).cloned();
         let is_new = found.is_none();
-        let mut service = match found {
-            Some(service) => service,
-            None => {
-                let id = writer.next_service;
-                if id > LAST_ID {
-                    return Err(problem(settings, "has no id: all have been given away"));
-                }
-                writer.next_service += 1;
-                blank(ServiceId::new(id), writer.sid(SidKind::Service), origin, rules_of(settings), now)
+        let mut service = if let Some(service) = found {
+            service
+        } else {
+            let id = writer.next_service;
+            if id > LAST_ID {
+                return Err(problem(settings, "has no id: all have been given away"));
             }
+            writer.next_service += 1;
+            blank(ServiceId::new(id), writer.sid(SidKind::Service), origin, rules_of(settings), now)
         };
         let before = service.clone();
         describe(&mut service, settings, now)?;

@@ -67,7 +67,7 @@ pub(super) const DEFAULT_RULES: Rules = Rules {
 
 impl ServiceFields {
     /// Sets them. After an error some may be set: it is for a copy.
-    pub(super) fn apply(self, service: &mut Service, shelf: &Shelf) -> Result<(), RegistryError> {
+    pub(super) fn apply(self, service: &mut Service, templates: &Shelf) -> Result<(), RegistryError> {
         let invalid = RegistryError::invalid;
         if let Some(name) = self.friendly_name {
             service.friendly_name = rules::friendly_name(&name).map_err(invalid("friendly_name"))?;
@@ -96,7 +96,7 @@ impl ServiceFields {
         }
         if let Some(template) = self.default_template {
             if let Some(sid) = template {
-                shelf.get(&sid).ok_or_else(|| RegistryError::Invalid {
+                templates.get(&sid).ok_or_else(|| RegistryError::Invalid {
                     field: "default_template_sid",
                     why: format!("must be a template of this installation, and {sid} is none"),
                 })?;

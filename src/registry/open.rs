@@ -157,19 +157,19 @@ async fn write_all(
     if services.is_empty() {
         return Ok(());
     }
-    let mut writes = Vec::with_capacity(services.len());
+    let mut batch = Vec::with_capacity(services.len());
     for service in services {
         let key = service_key(service.id);
         let expect = writer.revisions.get(&key).copied().flatten().unwrap_or(Revision::ABSENT);
         let put = Some(record::write_service(service).map_err(damaged("services"))?);
-        writes.push(Write { key, expect, put, gc_after: KEPT_UNTIL });
+        batch.push(Write { key, expect, put, gc_after: KEPT_UNTIL });
     }
-    let keys: Vec<Key> = writes.iter().map(|write| write.key).collect();
-    for (key, outcome) in keys.into_iter().zip(store.cas(writes, timeout).await?) {
+    let keys: Vec<Key> = batch.iter().map(|write| write.key).collect();
+    for (key, outcome) in keys.into_iter().zip(store.cas(batch, timeout).await?) {
         match outcome {
             Outcome::Applied(revision) => writer.revisions.insert(key, Some(revision)),
             Outcome::Conflict(_) => {
-                return Err(StoreError::Unavailable("somebody else writes to it".to_owned()).into());
+                return Err(StoreError::Unavailable("somebody else batch to it".to_owned()).into());
             }
         };
     }

@@ -45,7 +45,7 @@ impl SafeList {
                 part.insert(entry.number, entry);
             }
         }
-        Self { parts: parts.into_iter().map(|part| ArcSwap::from_pointee(part)).collect(), count }
+        Self { parts: parts.into_iter().map(ArcSwap::from_pointee).collect(), count }
     }
 
     fn get(&self, number: PhoneNumber) -> Option<SafeNumber> {

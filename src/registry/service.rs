@@ -6,6 +6,7 @@ use crate::domain::{CodeLength, Locale, PhoneNumber, ServiceId, Sid, Timestamp};
 
 /// A namespace with its own rules.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own in Twilio's API")]
 pub struct Service {
     /// What its numbers' records are kept under. Never given twice.
     pub id: ServiceId,

@@ -5,6 +5,7 @@ mod check;
 mod choose;
 mod gsm7;
 mod pieces;
+mod send_digits;
 mod settings;
 mod start;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use check::Surroundings;
 use choose::Texts;
 use text::Text;
 
+pub use send_digits::SendDigits;
 pub use settings::{Finding, LocalText, TemplateSettings, TextSource};
 
 /// The longest message that Twilio accepts, in characters.
@@ -43,6 +45,8 @@ pub struct MessageStyle {
     /// The Android app that is to read the message by itself: its hash comes at the end, in place
     /// of the line for browsers.
     pub app_hash: Option<AppHash>,
+    /// What a call presses when it is answered.
+    pub send_digits: Option<SendDigits>,
 }
 
 /// Which texts a message has.

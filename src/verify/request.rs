@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
-use crate::template::AppHash;
+use crate::template::{AppHash, SendDigits};
 
 /// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
 pub struct Begin {
@@ -31,7 +31,7 @@ pub struct Begin {
     /// What the caller wants to find again in events.
     pub tags: BTreeMap<String, String>,
     /// Keys that a call presses when it is answered.
-    pub send_digits: Option<String>,
+    pub send_digits: Option<SendDigits>,
     /// Whether checks against fraud are to be left out for this one.
     pub skips_risk_check: bool,
     /// What tells a repetition of the same request.

@@ -164,6 +164,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn webhooks_can_ask_for_just_what_they_are_told() {
+        let names = crate::registry::EventType::ALL.map(crate::registry::EventType::as_str);
+        assert_eq!(names, EventKind::ALL.map(EventKind::as_str));
+    }
+
+    #[test]
     fn names_are_read_as_they_are_written() {
         for kind in EventKind::ALL {
             assert_eq!(EventKind::parse(kind.as_str()), Some(kind));

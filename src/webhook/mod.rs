@@ -38,6 +38,7 @@ use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::store::{Store, StoreError};
 use flush::Flusher;
 use state::State;
+use subscribers::{is_heard, wants};
 
 pub use bounds::OutboxBounds;
 pub use delivery::{Attempt, Delivery, DeliveryState};
@@ -157,13 +158,16 @@ impl Outbox {
         self.inner.tell(None, event);
     }
 
-    /// Emits `verification.expired` 10 s after `expires`, unless [`Outbox::emit`] is told of another end before. Asked again for
-    /// the same verification it replaces what was expected. Costs nothing where no webhook wants such events.
+    /// Emits `verification.expired` 10 s after `expires`, unless [`Outbox::emit`] is told of another end before. Asked
+    /// again for the same verification it replaces what was expected. Until the end, events of this verification that
+    /// come without tags get those of `about`, and so does a further `about` without any.
+    ///
+    /// Costs nothing for a service without an enabled webhook.
     pub fn expect_end(&self, service: ServiceId, verification: Sid, expires: Timestamp, about: About) {
-        let wanted = !self.inner.wanted_by(service, EventKind::Expired).is_empty();
+        let is_heard = self.inner.subscribers.service(service).is_some_and(|service| is_heard(&service));
         let now = self.inner.clock.now();
         let mut state = self.inner.state();
-        if wanted {
+        if is_heard {
             state.expect_end(service, verification, (now, expires), about);
         } else {
             state.expect_no_end(service, verification);
@@ -225,12 +229,12 @@ impl Inner {
         let webhooks = self.wanted_by(event.service, event.kind);
         let now = self.clock.now();
         let mut state = self.state();
-        if event.kind.is_end() {
-            state.expect_no_end(event.service, event.verification);
-        }
         if !webhooks.is_empty() {
             let id = id.unwrap_or_else(|| state.new_id());
             state.tell(id, event, &webhooks, now);
+        }
+        if event.kind.is_end() {
+            state.expect_no_end(event.service, event.verification);
         }
         let is_changed = state.unwritten.len() > 0;
         drop(state);
@@ -242,7 +246,7 @@ impl Inner {
 
     fn wanted_by(&self, service: ServiceId, kind: EventKind) -> Vec<Sid> {
         let Some(service) = self.subscribers.service(service) else { return Vec::new() };
-        let wanted = service.webhooks.iter().filter(|webhook| subscribers::wants(webhook, kind));
+        let wanted = service.webhooks.iter().filter(|webhook| wants(webhook, kind));
         wanted.map(|webhook| webhook.sid).collect()
     }
 

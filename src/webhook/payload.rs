@@ -64,7 +64,7 @@ pub(super) fn body(account: Sid, service: Sid, event: &Event) -> Bytes {
 }
 
 /// A moment as people read it: in UTC, with milliseconds.
-pub(super) fn rfc3339(at: Timestamp) -> String {
+fn rfc3339(at: Timestamp) -> String {
     let at = UNIX_EPOCH + Duration::from_millis(at.min(LATEST).as_millis());
     humantime::format_rfc3339_millis(at).to_string()
 }

@@ -153,6 +153,8 @@ impl State {
     /// An event is to be told to each of `webhooks`. Says whether there was room.
     pub(super) fn tell(&mut self, id: EventId, event: &Event, webhooks: &[Sid], now: Timestamp) -> bool {
         let mut all = true;
+        let mut event = event.clone();
+        self.fill_in_tags(event.service, event.verification, &mut event.about);
         for webhook in webhooks {
             let lane = LaneKey { service: event.service, webhook: *webhook };
             if !self.has_room(lane) {
@@ -185,6 +187,8 @@ impl State {
         about: About,
     ) {
         let (now, expires) = at;
+        let mut about = about;
+        self.fill_in_tags(service, verification, &mut about);
         let before = self.timers.of(service, verification);
         if before.is_none() && self.timers.len() >= self.bounds.expected
             || self.unwritten.len() >= self.bounds.unwritten
@@ -202,6 +206,16 @@ impl State {
         entry.or_insert(blank).what = what;
         self.timers.set(service, verification, seq, expires);
         self.unwritten.push(seq);
+    }
+
+    /// The request that began a verification has tags; those about its code have none.
+    fn fill_in_tags(&self, service: ServiceId, verification: Sid, about: &mut About) {
+        let expected = self.timers.of(service, verification).and_then(|seq| self.records.get(&seq));
+        if let Some(Entry { what: What::Expected(expected), .. }) = expected
+            && about.tags.is_empty()
+        {
+            about.tags.clone_from(&expected.about.tags);
+        }
     }
 
     /// A verification has ended otherwise.

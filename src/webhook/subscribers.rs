@@ -46,3 +46,8 @@ pub(super) fn wants(webhook: &Webhook, kind: EventKind) -> bool {
     let asked_for = |name: &String| name == "*" || name == kind.as_str();
     webhook.status == WebhookStatus::Enabled && webhook.event_types.iter().any(asked_for)
 }
+
+/// Whether anybody is told anything.
+pub(super) fn is_heard(service: &Service) -> bool {
+    service.webhooks.iter().any(|webhook| webhook.status == WebhookStatus::Enabled)
+}

@@ -1,29 +1,31 @@
 //! A delivery as the API shows it: JSON with the names that Twilio's lists have.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use serde::Serialize;
 
-use super::payload::rfc3339;
 use super::{Attempt, Delivery, DeliveryState};
-use crate::domain::Sid;
+use crate::clock::LATEST;
+use crate::domain::{Sid, Timestamp};
 
 /// One delivery of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeliveryView {
-    /// `AC`.
+    /// The account.
     pub account_sid: String,
-    /// `VA`.
+    /// The service.
     pub service_sid: String,
-    /// `YW`.
+    /// The webhook.
     pub webhook_sid: String,
     /// The event's id, which receivers see as `webhook-id`.
     pub event_id: String,
     /// The event's name.
     pub event_type: &'static str,
-    /// `VE`.
+    /// The verification.
     pub verification_sid: String,
     /// `pending`, `delivered` or `failed`.
     pub status: &'static str,
-    /// When the event happened, in UTC.
+    /// When the event happened.
     pub date_created: String,
     /// When it is tried next; `null` when it is not.
     pub next_attempt: Option<String>,
@@ -34,7 +36,7 @@ pub struct DeliveryView {
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptView {
-    /// When it began, in UTC.
+    /// When it began.
     pub date: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
@@ -58,8 +60,8 @@ impl DeliveryView {
             event_type: event.kind.as_str(),
             verification_sid: event.verification.to_string(),
             status: state.as_str(),
-            date_created: rfc3339(event.at),
-            next_attempt: (*state == DeliveryState::Pending).then(|| rfc3339(*due)),
+            date_created: written(event.at),
+            next_attempt: (*state == DeliveryState::Pending).then(|| written(*due)),
             attempts: attempts.iter().map(AttemptView::of).collect(),
         }
     }
@@ -68,11 +70,17 @@ impl DeliveryView {
 impl AttemptView {
     fn of(attempt: &Attempt) -> Self {
         Self {
-            date: rfc3339(attempt.at),
+            date: written(attempt.at),
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
             status_code: attempt.status,
             error: attempt.trouble.map(super::Trouble::as_str),
             error_message: attempt.detail.clone(),
         }
     }
+}
+
+/// A moment as Twilio's lists have it: in UTC, to the second.
+fn written(at: Timestamp) -> String {
+    let seconds = at.min(LATEST).as_millis() / 1_000;
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }

@@ -142,7 +142,7 @@ async fn an_address_that_is_not_loopback_needs_permission() {
     let setup = Setup::bare().args(["--listen", "0.0.0.0:0", "--log-format", "json"]);
     let finished = setup.run().await;
     assert_eq!(finished.status.code(), WRONG_SETTINGS);
-    names(&finished, &["0.0.0.0", "allow-unauthenticated"]);
+    names(&finished, &["0.0.0.0", "allow-unauthenticated", "onceward keys create"]);
 
     let server = setup.config("allow-unauthenticated", true).start().await;
     assert_eq!(server.client.get("/healthz").await.status(), 200);

@@ -12,7 +12,7 @@ use super::*;
 use crate::delivery::tracker::{FollowUp, Plan, Reason, Row, SendStatus, VerifyStatus, receipt_from_name};
 use crate::domain::{Channel, CodeLength, GatewayName, Held, Locale};
 use crate::engine::{Counted, Salt, Tally};
-use crate::template::{AppHash, MessageStyle, Wording};
+use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 
 /// Records in the order of their keys.
 pub(super) fn items() -> impl Strategy<Value = Vec<Item>> {
@@ -186,6 +186,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     let style = (wording, locale, app_hash).prop_map(|(wording, locale, app_hash)| MessageStyle {
         wording,
         locale: locale.and_then(Locale::parse),
+        send_digits: app_hash.is_some().then(|| SendDigits::parse("ww12#")).flatten(),
         app_hash: app_hash.as_deref().and_then(AppHash::parse),
     });
     (salt(), style, moment(), moment(), channel(), reason, any::<(u8, u8)>()).prop_map(

@@ -41,6 +41,7 @@ pub struct DefaultService {
 
 /// One service of config.json.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of its own in config.json")]
 pub struct ServiceSettings {
     /// Its name there, to which its id is bound.
     pub name: String,

@@ -16,7 +16,7 @@ use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, Timestamp, TrackK
 use crate::engine::Salt;
 use crate::store::record as envelope;
 use crate::store::{Key, Kind, RecordError, Subject};
-use crate::template::{AppHash, MessageStyle, Wording};
+use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 
 /// The layout written today.
 pub(super) const VERSION: u8 = 1;
@@ -64,6 +64,37 @@ enum WordingV1 {
     Api,
     Tutorial,
     Custom(String),
+    /// One of the others, of a call that presses keys.
+    Pressing(Box<WordingV1>, String),
+}
+
+impl WordingV1 {
+    fn of(style: &MessageStyle) -> Self {
+        let wording = match &style.wording {
+            Wording::Api => Self::Api,
+            Wording::Tutorial => Self::Tutorial,
+            Wording::Custom(text) => Self::Custom(text.as_ref().to_owned()),
+        };
+        match &style.send_digits {
+            Some(digits) => Self::Pressing(Box::new(wording), digits.as_str().to_owned()),
+            None => wording,
+        }
+    }
+
+    fn read(self) -> Result<(Wording, Option<SendDigits>), &'static str> {
+        Ok(match self {
+            Self::Api => (Wording::Api, None),
+            Self::Tutorial => (Wording::Tutorial, None),
+            Self::Custom(text) => (Wording::Custom(Arc::from(text)), None),
+            Self::Pressing(wording, digits) => {
+                let digits = SendDigits::parse(&digits).ok_or("keys to press")?;
+                match *wording {
+                    Self::Pressing(..) => return Err("keys to press"),
+                    wording => (wording.read()?.0, Some(digits)),
+                }
+            }
+        })
+    }
 }
 
 /// Why a record could not be read.
@@ -129,11 +160,7 @@ fn plan_v1(plan: &Plan) -> PlanV1 {
     let Plan { number: _, salt, style, expires, follow_up } = plan;
     PlanV1 {
         salt: salt.0,
-        wording: match &style.wording {
-            Wording::Api => WordingV1::Api,
-            Wording::Tutorial => WordingV1::Tutorial,
-            Wording::Custom(text) => WordingV1::Custom(text.as_ref().to_owned()),
-        },
+        wording: WordingV1::of(style),
         locale: style.locale.map(|locale| locale.to_string()),
         app_hash: style.app_hash.map(|hash| hash.as_str().to_owned()),
         expires: expires.as_millis(),
@@ -198,15 +225,13 @@ fn row(row: RowV1) -> Result<Row, &'static str> {
 }
 
 fn plan(number: PhoneNumber, plan: PlanV1) -> Result<Plan, &'static str> {
+    let (wording, send_digits) = plan.wording.read()?;
     Ok(Plan {
         number,
         salt: Salt(plan.salt),
         style: MessageStyle {
-            wording: match plan.wording {
-                WordingV1::Api => Wording::Api,
-                WordingV1::Tutorial => Wording::Tutorial,
-                WordingV1::Custom(text) => Wording::Custom(Arc::from(text)),
-            },
+            wording,
+            send_digits,
             locale: plan.locale.map(|tag| Locale::parse(&tag).ok_or("locale")).transpose()?,
             app_hash: plan.app_hash.map(|hash| AppHash::parse(&hash).ok_or("app hash")).transpose()?,
         },

@@ -337,6 +337,7 @@ fn message(channel: Channel) -> OutgoingMessage {
         code: Code::from_value(12_345, CodeLength::SIX),
         valid_for: Duration::from_secs(30),
         callback: None,
+        send_digits: None,
     }
 }
 

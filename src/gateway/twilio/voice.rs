@@ -66,6 +66,9 @@ impl TwilioVoice {
         let room = 2 * twiml.len() + callback.map_or(0, |callback| callback.public_url.len()) + 200;
         let mut form = Form::continuing(&self.beginning, room);
         form.number("To", "", message.to).text("Twiml", &twiml);
+        if let Some(digits) = &message.send_digits {
+            form.text("SendDigits", digits);
+        }
         if let Some(callback) = callback {
             // Without names Twilio reports the end only. That somebody has answered keeps a
             // workflow from going on while the code is being read.

@@ -29,7 +29,7 @@ impl Wishes {
         }
         let locale = understood(self.locale, Locale::parse, BadBody::Locale)?;
         let app_hash = understood(self.app_hash, AppHash::parse, BadBody::AppHash)?;
-        Ok((channel, MessageStyle { wording, locale, app_hash }))
+        Ok((channel, MessageStyle { wording, locale, app_hash, send_digits: None }))
     }
 }
 

@@ -153,8 +153,7 @@ pub fn example(param: &Param) -> Value {
     }
 }
 
-/// What a parameter may be. In JSON, one that need not be there may be null as well, and a number or a truth value may
-/// stand in a text, as in a form.
+/// What a parameter may be. In JSON, one that need not be there may be null as well.
 fn schema(param: &Param, in_json: bool) -> RefOr<Schema> {
     let nullable = in_json && !param.required;
     let of = |types: &[Json]| {
@@ -183,19 +182,9 @@ fn schema(param: &Param, in_json: bool) -> RefOr<Schema> {
             let words = words.iter().map(|word| Value::from(*word)).chain(null);
             object.schema_type(of(&[Json::String])).enum_values(Some(words)).build()
         }
-        Type::Whole(least, most) if in_json => object
-            .schema_type(of(&[Json::Integer, Json::String]))
-            .minimum(Some(least))
-            .maximum(Some(most))
-            .pattern(Some("^[0-9]*$"))
-            .build(),
         Type::Whole(least, most) => {
             object.schema_type(of(&[Json::Integer])).minimum(Some(least)).maximum(Some(most)).build()
         }
-        Type::Boolean if in_json => object
-            .schema_type(of(&[Json::Boolean, Json::String]))
-            .pattern(Some("^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"))
-            .build(),
         Type::Boolean => object.schema_type(of(&[Json::Boolean])).build(),
         Type::Date => object.schema_type(of(&[Json::String])).pattern(Some(DATE)).build(),
         Type::User => return user().into(),

@@ -9,8 +9,11 @@ const OPTIONAL_NUMBER: Type = Pattern(r"^(\+[1-9][0-9]{6,14})?$");
 const SERVICE_ID: Type = Pattern("^VA[0-9a-fA-F]{32}$");
 const TEMPLATE_ID: Type = Pattern("^(HJ[0-9a-fA-F]{32})?$");
 const GATEWAY_ID: Type = Pattern("^MG[0-9a-fA-F]{32}$");
+/// Channels, each perhaps with the seconds to wait for a receipt.
+const WORKFLOW: Type =
+    Pattern("^((sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9})?$");
 /// Language, script and region.
-const LANGUAGE: Type = Pattern("^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$");
+pub const LANGUAGE: Type = Pattern("^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$");
 
 const AN_ID: &str = "VA0123456789abcdef0123456789abcdef";
 
@@ -250,7 +253,7 @@ const RULES: [Param; 18] = [
     optional("Locale", LANGUAGE, "Not Twilio's: the language where nothing else leads to one.", "de"),
     optional(
         "Workflow",
-        Text(1_000),
+        WORKFLOW,
         "Not Twilio's: channels one after another, as the setting workflow.",
         "sms",
     ),

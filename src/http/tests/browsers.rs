@@ -135,6 +135,7 @@ async fn with_inbox(host_name: Option<&str>) -> World {
     let message = OutgoingMessage {
         locale: None,
         callback: None,
+        send_digits: None,
         to: PhoneNumber::parse(NUMBER, None).expect("a number"),
         channel: Channel::Sms,
         text: "Code 123456".to_owned(),

@@ -18,6 +18,9 @@ use crate::shard::Refusal;
 use crate::store::StoreError;
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventKind, Replay, ReplayError};
 
+/// What the list can be asked, beside paging.
+const FILTERS: [&str; 4] = ["Status", "EventType", "DateCreatedAfter", "DateCreatedBefore"];
+
 /// What a replay is answered.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Replay)]
@@ -50,7 +53,10 @@ pub async fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let view = |delivery| DeliveryView::of(delivery, frame.account, service.sid);
     let views = found.deliveries.iter().map(view).collect();
     let url = frame.url(&format!("/Services/{}/Webhooks/{webhook}/Deliveries", service.sid));
-    Ok(Answer::json(StatusCode::OK, &page.listed("deliveries", views, found.has_more, &url, query)))
+    Ok(Answer::json(
+        StatusCode::OK,
+        &page.listed("deliveries", views, found.has_more, &url, (query, &FILTERS)),
+    ))
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.

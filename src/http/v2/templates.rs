@@ -23,5 +23,8 @@ pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let frame = ask.frame();
     let views = templates.iter().map(|template| TemplateView::new(&frame, template)).collect();
     let url = frame.url("/Templates");
-    Ok(Answer::json(StatusCode::OK, &page.listed("templates", views, has_more, &url, &ask.query)))
+    Ok(Answer::json(
+        StatusCode::OK,
+        &page.listed("templates", views, has_more, &url, (&ask.query, &["FriendlyName"])),
+    ))
 }

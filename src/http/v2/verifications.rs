@@ -14,6 +14,7 @@ use super::view::VerificationView;
 use crate::domain::{Channel, Code, PhoneNumber, Sid, SidKind};
 use crate::http::answer::Answer;
 use crate::registry::Service;
+use crate::template::SendDigits;
 use crate::verify::{Begin, Ending, Refused, Target, Verification};
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -22,8 +23,6 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const FRIENDLY_NAME: usize = 30;
 /// So many digits in a sender's name could be a code, or a number to call.
 const DIGITS_IN_A_NAME: usize = 5;
-/// Longest sequence of keys that a call presses.
-const SEND_DIGITS: usize = 32;
 /// Longest idempotency key.
 const KEY: usize = 255;
 /// Pairs in `Tags`, and characters in each of their names and values.
@@ -153,13 +152,10 @@ fn custom_code(service: &Service, fields: &Fields) -> Result<Option<Code>, Error
     Ok(code)
 }
 
-fn send_digits(fields: &Fields, channel: Option<Channel>) -> Result<Option<String>, Error> {
+fn send_digits(fields: &Fields, channel: Option<Channel>) -> Result<Option<SendDigits>, Error> {
     let name = "SendDigits";
-    let is_key = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'w' | b'*' | b'#');
-    let must_be = format_args!("at most {SEND_DIGITS} of 0-9, w, * and #");
-    let digits = value::read(fields, name, must_be, |text| {
-        (text.len() <= SEND_DIGITS && text.bytes().all(is_key)).then(|| text.to_owned())
-    })?;
+    let must_be = format_args!("at most {} of 0-9, w, W, * and #", SendDigits::MOST);
+    let digits = value::read(fields, name, must_be, SendDigits::parse)?;
     if digits.is_some() && channel != Some(Channel::Call) {
         return Err(Error::parameter(name, "it is for Channel=call only"));
     }

@@ -194,7 +194,7 @@ impl AnswerBook {
             let value = serde_json::from_slice(value).map_err(|_| KeyRefusal::StoreUnavailable)?;
             return Ok(Begun::Again(Kept { value }));
         }
-        let mark = if page.is_some() { MarkOf::Earlier } else { MarkOf::Nobody };
+        let mark = if page.is_some() { MarkOf::Lasting } else { MarkOf::Nobody };
         if mark == MarkOf::Nobody
             && self.running.of(&key).is_none()
             && !pages.has_room_for(&[key], self.running.len())
@@ -203,6 +203,6 @@ impl AnswerBook {
         }
         let Some(reservation) = self.running.reserve(key, identity) else { return Ok(Begun::StillAnswering) };
         let ticket = Ticket::new(begin.desk.clone(), begin.place, begin.fingerprint, reservation, mark);
-        Ok(if mark == MarkOf::Earlier { Begun::Interrupted(ticket) } else { Begun::First(ticket) })
+        Ok(if mark == MarkOf::Lasting { Begun::Interrupted(ticket) } else { Begun::First(ticket) })
     }
 }

@@ -64,6 +64,9 @@ impl Drop for Reservation {
 
 /// The right, and the duty, to carry a request out. Dropped before [`Ticket::finish`], it frees the key: the request came to
 /// nothing, and a repetition is carried out.
+///
+/// A front end drops what it is doing when its client hangs up, and just then the client asks again. So whoever holds a
+/// ticket either does so in a task of its own, or says [`Ticket::stay_marked`] before the first effect.
 #[must_use = "finish it with the answer, or drop it to free the key"]
 pub struct Ticket {
     desk: Desk<AnswerBook>,
@@ -79,10 +82,10 @@ pub struct Ticket {
 pub(super) enum MarkOf {
     /// Nothing.
     Nobody,
-    /// A mark that this ticket asked for.
+    /// A mark that this ticket asked for, and takes back when it is dropped.
     This,
-    /// A mark that an earlier one left.
-    Earlier,
+    /// A mark that an earlier one left, or that is to stay.
+    Lasting,
 }
 
 impl std::fmt::Debug for Ticket {
@@ -112,7 +115,7 @@ impl Ticket {
     /// # Errors
     /// [`KeyRefusal::StoreUnavailable`] or [`KeyRefusal::Overloaded`]; then the request must have no effect.
     pub async fn mark_durable(&mut self) -> Result<(), KeyRefusal> {
-        if self.mark == MarkOf::Earlier {
+        if self.mark == MarkOf::Lasting {
             return Ok(());
         }
         let seat = self.desk.seat().ok_or(KeyRefusal::Overloaded)?;
@@ -122,6 +125,14 @@ impl Ticket {
         let mark = Mark { place: self.place, identity: self.identity(), decided: Ok(()), reply, _seat: seat };
         self.desk.submit(Request::Mark(mark));
         answer.await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
+    }
+
+    /// After [`Ticket::mark_durable`]: from here on the request may have effects that nobody can take back: if this ticket is dropped, its mark stays, and a
+    /// repetition is [`super::Begun::Interrupted`] in place of being carried out. [`Ticket::free`] still frees the key.
+    pub fn stay_marked(&mut self) {
+        if self.mark == MarkOf::This {
+            self.mark = MarkOf::Lasting;
+        }
     }
 
     /// Keeps the answer for 24 hours, and returns when it is durable.
@@ -154,7 +165,7 @@ impl Ticket {
     /// The request surely had no effect: a repetition is carried out. Also takes back the mark that an earlier, interrupted
     /// one has left, which dropping does not.
     pub fn free(mut self) {
-        if self.mark == MarkOf::Earlier {
+        if self.mark == MarkOf::Lasting {
             self.mark = MarkOf::This;
         }
     }

@@ -142,3 +142,33 @@ async fn when_another_writer_comes_first_a_request_is_still_the_only_first() {
     ticket.finish(json!(1)).await.expect("kept");
     assert_eq!(again(&answers, "k").await, "1");
 }
+
+#[tokio::test]
+async fn whoever_finds_a_doubtful_mark_is_the_one_to_find_out_once_it_is_settled() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let mut ticket = first(&answers, "k").await;
+    world.store.fail_next([Fault::UnknownApplied, Fault::Unavailable]);
+    assert_eq!(ticket.mark_durable().await, Err(KeyRefusal::StoreUnavailable));
+    drop(ticket);
+    while answers.running() > 0 {
+        tokio::task::yield_now().await;
+    }
+    // The mark is written again first, and meets a revision that is not the one it knew.
+    interrupted(&answers, "k").await.free();
+    assert_eq!(again(&answers, "k").await, "first");
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_had_effects_stays_marked_when_its_task_is_dropped() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let mut ticket = first(&answers, "k").await;
+    ticket.stay_marked();
+    ticket.mark_durable().await.expect("marked");
+    ticket.stay_marked();
+    drop(ticket);
+    interrupted(&answers, "k").await.free();
+    drop(first(&answers, "k").await);
+    assert_eq!(world.store.snapshot().len(), 0);
+}

@@ -108,6 +108,16 @@ fn what_is_given_back_makes_room_once_and_only_while_it_counts() {
 }
 
 #[test]
+fn what_made_way_for_a_later_request_gives_nobody_elses_place_away() {
+    let rule = [bucket(1, 2, 60)];
+    let mut value = Value::fresh();
+    let first = value.take(&rule).expect("room");
+    value.advance(secs(30)).passes(&rule, 1);
+    value.advance(secs(31)).passes(&rule, 1).give_back(&first);
+    assert_eq!(value.take(&rule), Err(START.plus(secs(90))));
+}
+
+#[test]
 fn when_all_is_given_back_nothing_is_remembered() {
     let rules = [bucket(1, 2, 60), bucket(2, 100, 3600)];
     let mut value = Value::fresh();

@@ -135,7 +135,12 @@ async fn what_is_on_its_way_to_the_disk_during_a_panic_is_refused_and_counts() {
     let (second, answer) = add(1);
     desk.submit(second);
     world.store.release();
-    assert_eq!(answer.await, Ok(2), "the first one reached the disk before the store was read");
+    assert_eq!(answer.await, Ok(2));
+    assert_eq!(
+        world.store.commits(),
+        2,
+        "the first one reached the disk before the store was read: no conflict"
+    );
 }
 
 #[tokio::test]
@@ -249,4 +254,18 @@ fn records_in_a_batch_count_against_the_room_and_ended_ones_are_swept_in_steps()
     assert_eq!(core.records(), 1, "a step looks at as many as it is told");
     core.sweep(10, START.plus(secs(60)));
     assert_eq!(core.records(), 0);
+}
+
+#[test]
+fn a_record_that_the_batch_has_begun_anew_is_not_swept_to_make_room_for_another() {
+    let mut core = core(1);
+    core.submit(add(1).0, START);
+    core.go(START);
+    commit(&mut core, 1);
+    let later = START.plus(secs(60));
+    core.submit(add(1).0, later);
+    core.submit(add(2).0, later);
+    core.go(later);
+    let written: Vec<Key> = core.take_commit().expect("a commit").iter().map(|write| write.key).collect();
+    assert_eq!(written, [key(1)]);
 }

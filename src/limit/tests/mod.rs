@@ -5,6 +5,7 @@ mod answers_crash;
 mod counters;
 mod decide;
 mod desk;
+mod embedded;
 mod model;
 mod trouble;
 

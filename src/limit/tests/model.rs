@@ -151,8 +151,6 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
     #[test]
     fn whatever_fails_no_more_requests_are_told_that_they_pass_than_may(
         steps in prop::collection::vec(step(), 1..120),

@@ -21,6 +21,7 @@ struct ServiceRecord {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own in Twilio's API")]
 struct Contents {
     origin: OriginRecord,
     created: u64,

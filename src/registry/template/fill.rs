@@ -79,9 +79,9 @@ impl Registry {
     /// # Errors
     /// [`TextError`].
     pub fn text(&self, service: &Service, wish: &TextWish<'_>) -> Result<Wording, TextError> {
-        let shelf = &self.0.templates;
+        let templates = &self.0.templates;
         check_values(wish)?;
-        let template = template(shelf, service, wish)?;
+        let template = template(templates, service, wish)?;
         if template.is_none() && service.origin == Origin::Default && wish.friendly_name.is_none() {
             return Ok(Wording::Api);
         }
@@ -102,7 +102,7 @@ impl Registry {
         if service.do_not_share_warning_enabled && wish.channel == Channel::Sms {
             text = with_warning(&text);
         }
-        shelf.checks.check_custom(&text).map_err(TextError::Text)?;
+        templates.checks.check_custom(&text).map_err(TextError::Text)?;
         Ok(Wording::Custom(Arc::from(text)))
     }
 }

@@ -82,14 +82,14 @@ async fn a_bucket_counts_within_its_bounds() {
 async fn a_country_has_one_gateway_that_is_configured() {
     let registry = World::new().open().await;
     let shop = registry.made("Shop").await.sid;
-    let mada = gateway_sid(GatewayName::Mada);
+    let by_mada = gateway_sid(GatewayName::Mada);
     let twilios = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
-    let made = registry.create_messaging(shop, "bg".to_owned(), mada).await.expect("made");
+    let made = registry.create_messaging(shop, "bg".to_owned(), by_mada).await.expect("made");
     assert_eq!(made.country, "BG");
     let twice = registry.create_messaging(shop, "BG".to_owned(), twilios).await;
     assert!(matches!(twice, Err(RegistryError::Exists { field: "country", .. })), "{twice:?}");
     for country in ["", "XX", "Germany", "001", "all"] {
-        let refused = registry.create_messaging(shop, country.to_owned(), mada).await;
+        let refused = registry.create_messaging(shop, country.to_owned(), by_mada).await;
         assert_eq!(refused_field(refused), "country", "{country}");
     }
     let bulgaria = Region::parse("BG").expect("a country");

@@ -29,10 +29,11 @@ impl Inner {
             },
         };
         ticket.mark_durable().await.map_err(kept::refused)?;
+        // Should this task die from here on, nobody knows whether a message was sent: a repetition finds out.
+        ticket.stay_marked();
         let started = self.start(&service, begin).await;
         match &started {
             Ok(verification) => kept::finish(ticket, verification).await,
-            // Nobody knows whether a message was sent: a repetition finds out.
             Err(Refused::GatewayFailed | Refused::Unavailable(_)) => drop(ticket),
             Err(_) => ticket.free(),
         }
@@ -103,7 +104,12 @@ impl Inner {
             to: begin.to,
         };
         let wording = self.registry.text(service, &wish).map_err(|why| Refused::Invalid(why.to_string()))?;
-        Ok(MessageStyle { wording, locale: begin.locale, app_hash: begin.app_hash })
+        Ok(MessageStyle {
+            wording,
+            locale: begin.locale,
+            app_hash: begin.app_hash,
+            send_digits: begin.send_digits.clone(),
+        })
     }
 
     async fn take(&self, charges: Vec<Charge>) -> Result<Taken, Refused> {

@@ -81,8 +81,9 @@ async fn what_is_expected_survives_a_crash_and_comes_late_rather_than_never() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_costs_nothing_where_nobody_wants_to_know_and_there_is_a_bound() {
-    let world = World::with(OutboxBounds::default(), &[hook_for(1, &["verification.approved"])]).await;
+async fn it_costs_nothing_where_nobody_is_told_anything_and_there_is_a_bound() {
+    let disabled = Webhook { status: WebhookStatus::Disabled, ..hook(1) };
+    let world = World::with(OutboxBounds::default(), &[disabled]).await;
     world.expect_end(1, MINUTE);
     world.settle().await;
     assert_eq!((world.outbox.counts().expected, world.store.snapshot().len()), (0, 0));
@@ -101,4 +102,22 @@ async fn one_that_ends_at_once_never_reaches_the_disk() {
     world.emit(1, EventKind::Approved);
     world.pass(2 * MINUTE).await;
     assert_eq!((world.store.commits(), world.asked().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tags_of_the_request_that_began_a_verification_come_with_each_of_its_events_until_its_end() {
+    let world =
+        World::with(OutboxBounds::default(), &[hook_for(1, &["verification.approved", "message.delivered"])])
+            .await;
+    let untagged = || About { tags: BTreeMap::new(), ..about() };
+    world.expect_end(1, MINUTE);
+    world.outbox.expect_end(SERVICE, ve(1), START.plus(HOUR), untagged());
+    for kind in [EventKind::MessageDelivered, EventKind::Approved, EventKind::MessageDelivered] {
+        let event = Event { kind, service: SERVICE, verification: ve(1), at: START, about: untagged() };
+        world.outbox.emit(&event);
+        world.settle().await;
+    }
+    let tags: Vec<_> =
+        world.asked().iter().map(|asked| asked.body["data"]["tags"]["order"].clone()).collect();
+    assert_eq!(tags, ["17".into(), "17".into(), serde_json::Value::Null]);
 }

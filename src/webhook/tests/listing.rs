@@ -62,7 +62,7 @@ async fn a_delivery_is_shown_with_its_attempts() {
             "event_type": "verification.created",
             "verification_sid": "VE01010101010101010101010101010101",
             "status": "pending",
-            "date_created": "2023-11-14T22:13:20.000Z",
+            "date_created": "2023-11-14T22:13:20Z",
             "next_attempt": null,
             "attempts": [
                 {

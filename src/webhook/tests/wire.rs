@@ -35,3 +35,44 @@ async fn an_event_arrives_over_http_with_its_signature() {
     let listed = outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list").deliveries;
     assert_eq!(listed[0].state, DeliveryState::Delivered);
 }
+
+#[tokio::test]
+async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
+    use crate::registry::WebhookFields;
+    use crate::registry::tests::world::World as Services;
+
+    let mut receiver = Double::playing([Reply::Bytes(answer(410, &[], ""))]).await;
+    let services = Services::new();
+    let registry = services.open().await;
+    let service = registry.default_service();
+    let fields = WebhookFields {
+        friendly_name: Some("ours".to_owned()),
+        event_types: Some(vec!["*".to_owned()]),
+        url: Some(receiver.base_url()),
+        status: None,
+    };
+    let webhook = registry.create_webhook(service.sid, fields).await.expect("a webhook");
+    let outbox = Outbox::open(OutboxParts {
+        store: Arc::new(services.store.clone()),
+        clock: services.clock.clone(),
+        subscribers: Arc::new(registry.clone()),
+        transport: Arc::new(Poster::new(true, ATTEMPT_TIME)),
+        rng: StdRng::seed_from_u64(42),
+        bounds: OutboxBounds::default(),
+    });
+    let outbox = outbox.await.expect("an outbox");
+    let mut changes = registry.changes();
+    changes.mark_unchanged();
+    let verification = ve(1);
+    let at = services.clock.now();
+    let event = Event { kind: EventKind::Created, service: service.id, verification, at, about: about() };
+    outbox.emit(&event);
+    let request = receiver.request().await;
+    let header = |name| request.header(name).expect(name).to_owned();
+    let id = EventId::parse(&header("webhook-id")).expect("an id");
+    let signed = signature::headers(&webhook.secret, id, at, request.body.as_bytes());
+    assert_eq!(header("webhook-signature"), signed[2].1);
+    changes.changed().await.expect("the registry is there");
+    let now = registry.default_service();
+    assert_eq!(now.webhook(&webhook.sid).map(|webhook| webhook.status), Ok(WebhookStatus::Disabled));
+}

@@ -182,6 +182,7 @@ impl World {
             code: Code::parse(CODE).expect("a code"),
             valid_for: Duration::from_secs(300),
             callback: None,
+            send_digits: None,
         };
         let sent = self.runtime.block_on(async {
             tokio::time::timeout(Duration::from_secs(20), gateway.send(&message)).await.expect("no hang")

@@ -29,8 +29,12 @@ pub fn templates(input: &[u8]) {
         default_locale: Locale::parse(locale),
         webotp_domain: (!domain.is_empty()).then(|| domain.to_owned()),
     };
-    let style =
-        MessageStyle { wording: Wording::Api, locale: Locale::parse(locale), app_hash: AppHash::parse(hash) };
+    let style = MessageStyle {
+        wording: Wording::Api,
+        locale: Locale::parse(locale),
+        app_hash: AppHash::parse(hash),
+        send_digits: None,
+    };
     unchecked(written, &style);
     match Templates::check(&settings) {
         Ok((templates, findings)) => {

@@ -10,7 +10,7 @@ use super::*;
 use crate::domain::Locale;
 use crate::store::record::seal;
 use crate::store::{Revision, Write};
-use crate::template::{AppHash, Wording};
+use crate::template::{AppHash, SendDigits, Wording};
 
 fn moment() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_millis)
@@ -53,6 +53,7 @@ fn style() -> impl Strategy<Value = MessageStyle> {
         wording,
         locale: locale.and_then(Locale::parse),
         app_hash: hash.then(|| AppHash::parse("FA+9qCX9VSu")).flatten(),
+        send_digits: hash.then(|| SendDigits::parse("ww12#")).flatten(),
     })
 }
 

@@ -131,7 +131,7 @@ impl Verifications for Fake {
             rate_limits: begin.rate_limits.into_iter().collect(),
             device_ip: begin.device_ip.map(|ip| ip.to_string()),
             tags: begin.tags.into_iter().collect(),
-            send_digits: begin.send_digits,
+            send_digits: begin.send_digits.map(|digits| digits.as_str().to_owned()),
             skips_risk_check: begin.skips_risk_check,
             idempotency_key: begin.idempotency_key,
             fingerprint: begin.fingerprint,

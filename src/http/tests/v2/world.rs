@@ -150,7 +150,7 @@ impl V2World {
     }
 
     pub async fn ask(&self, method: &str, path: &str, user: &str, headers: &[&str], body: &str) -> Reply {
-        let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let headers: String = headers.iter().flat_map(|line| [line, "\r\n"]).collect();
         let length =
             if method == "GET" { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         let basic = basic(user);

@@ -1,0 +1,245 @@
+//! `onceward keys`, with a server and without; the account's credentials; services of config.json.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Finished, Setup};
+
+/// The configuration is wrong (`EX_USAGE`).
+const WRONG_SETTINGS: Option<i32> = Some(64);
+/// It could not be done (`EX_SOFTWARE`).
+const FAILED: Option<i32> = Some(70);
+
+#[tokio::test]
+async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
+    let setup = with_shop();
+    let server = setup.start().await;
+    let shop = created(&setup, &["--service", "shop", "--name", "web"]).await;
+    let all = created(&setup, &["--scope", "admin", "--scope", "verify"]).await;
+    assert_eq!(shop["service_name"], "Acme Shop");
+    assert_eq!((&all["service_sid"], &all["scopes"]), (&Value::Null, &json!(["verify", "admin"])));
+    let secret = shop["secret"].as_str().expect("shown once");
+    assert_eq!(secret.len(), 43, "32 bytes in base64url");
+
+    let listed = lines(&setup, &["keys", "list", "--json"]).await;
+    assert_eq!(sids(&listed), [sid(&all), sid(&shop)], "the newest first");
+    assert!(listed.iter().all(|line| line.get("secret").is_none()), "never again");
+    let of_shop = lines(&setup, &["keys", "list", "--service", "shop", "--json"]).await;
+    assert_eq!(sids(&of_shop), [sid(&shop)]);
+
+    let revoked = lines(&setup, &["keys", "revoke", &sid(&shop), "--json"]).await;
+    assert!(revoked[0]["revoked"].is_string());
+    server.signal(Signal::TERM);
+    let finished = server.ended().await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    assert!(!finished.output.contains(secret));
+
+    let later = lines(&setup, &["keys", "list", "--json"]).await;
+    assert_eq!(sids(&later), sids(&listed), "without a server too");
+    assert_eq!(later[1]["revoked"], revoked[0]["revoked"]);
+}
+
+#[tokio::test]
+async fn without_a_server_the_directory_itself_is_changed_and_made_if_it_is_not_there() {
+    let setup = with_shop();
+    assert!(!setup.data_dir().exists());
+    let made = created(&setup, &["--service", "shop"]).await;
+    assert!(setup.data_dir().join("server.key").exists());
+    let server = setup.start().await;
+    let listed = lines(&setup, &["keys", "list", "--json"]).await;
+    assert_eq!(sids(&listed), [sid(&made)]);
+    assert_eq!(listed[0]["service_sid"], made["service_sid"], "the service's id is bound to its name");
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_person_reads_what_was_done_and_a_secret_once() {
+    let setup = with_shop();
+    let none = setup.command(["keys", "list"]).await;
+    assert!(none.output.contains("no API keys") && none.output.contains("keys create"), "{}", none.output);
+    let made = setup.command(["keys", "create", "--service", "shop", "--name", "web shop"]).await;
+    assert_eq!(made.status.code(), Some(0), "{}", made.output);
+    for part in ["id:     SK", "secret: ", "service Acme Shop (VA", "verify", "not shown again"] {
+        assert!(made.output.contains(part), "no {part:?} in {}", made.output);
+    }
+    let list = setup.command(["keys", "list"]).await;
+    for part in ["ID", "LAST-USED", "Acme Shop", "web shop", "verify"] {
+        assert!(list.output.contains(part), "no {part:?} in {}", list.output);
+    }
+    let id = &made.output[made.output.find("SK").expect("an id")..][..34];
+    let revoked = setup.command(["keys", "revoke", id]).await;
+    assert!(revoked.output.contains(&format!("{id} is refused since")), "{}", revoked.output);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
+    let setup = with_shop();
+    let unknown = format!("SK{}", "0".repeat(32));
+    for (arguments, code, words) in [
+        (&["keys", "create", "--service", "nowhere"][..], FAILED, "no service \"nowhere\""),
+        (&["keys", "create", "--name", ""], FAILED, "1 to 64 characters"),
+        (&["keys", "revoke", &unknown], FAILED, "no such API key"),
+        (&["keys", "revoke", "mine"], FAILED, "SK..."),
+        (&["keys", "create", "--scope", "all"], WRONG_SETTINGS, "verify, admin, metrics"),
+        (&["keys", "root"], WRONG_SETTINGS, "--new"),
+        (&["keys"], WRONG_SETTINGS, "create"),
+    ] {
+        let finished = setup.command(arguments.iter().copied()).await;
+        assert_eq!(finished.status.code(), code, "{arguments:?}: {}", finished.output);
+        assert!(finished.output.contains(words), "{arguments:?}: {}", finished.output);
+    }
+    let wrong = setup.config("services", json!({"shop": {"code-length": 2}}));
+    let finished = wrong.command(["keys", "list"]).await;
+    assert_eq!(finished.status.code(), WRONG_SETTINGS);
+    assert!(finished.output.contains("services.shop.code-length"), "{}", finished.output);
+}
+
+#[tokio::test]
+async fn the_account_is_shown_at_the_first_start_and_never_again() {
+    let setup = Setup::new();
+    let first = stopped(&setup).await;
+    let shown: Vec<Value> = events(&first).filter(|event| event.get("auth_token").is_some()).collect();
+    assert_eq!(shown.len(), 1, "{}", first.output);
+    let account = shown[0]["account_sid"].as_str().expect("an id").to_owned();
+    let token = shown[0]["auth_token"].as_str().expect("a token").to_owned();
+    assert!(account.starts_with("AC") && account.len() == 34 && token.len() == 32);
+    assert!(shown[0]["message"].as_str().expect("words").contains("shown once"));
+
+    let second = stopped(&setup).await;
+    assert!(!second.output.contains("auth_token") && !second.output.contains(&token), "{}", second.output);
+    let export = setup.command(["export", "--out", "-"]).await;
+    assert!(export.output.contains(&account) && !export.output.contains(&token), "only a hash is kept");
+}
+
+#[tokio::test]
+async fn a_lost_token_is_replaced_with_and_without_a_server() {
+    let setup = Setup::new();
+    let first = stopped(&setup).await;
+    let shown = events(&first).find(|event| event.get("auth_token").is_some()).expect("it is shown");
+    let offline = lines(&setup, &["keys", "root", "--new", "--json"]).await;
+    assert_eq!(offline[0]["account_sid"], shown["account_sid"], "the account stays");
+    assert_ne!(offline[0]["auth_token"], shown["auth_token"]);
+    let server = setup.start().await;
+    let online = lines(&setup, &["keys", "root", "--new", "--json"]).await;
+    assert_eq!(online[0]["account_sid"], shown["account_sid"]);
+    assert_ne!(online[0]["auth_token"], offline[0]["auth_token"]);
+    server.signal(Signal::TERM);
+    let finished = server.ended().await;
+    assert!(!finished.output.contains(online[0]["auth_token"].as_str().expect("a token")));
+}
+
+#[tokio::test]
+async fn an_account_that_the_environment_gives_is_neither_shown_nor_replaced() {
+    let token = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+    let setup = Setup::new()
+        .env("ONCEWARD_ACCOUNT_SID", format!("AC{}", "1".repeat(32)))
+        .env("ONCEWARD_AUTH_TOKEN", token);
+    let server = setup.start().await;
+    let refused = setup.command(["keys", "root", "--new"]).await;
+    assert_eq!(refused.status.code(), FAILED);
+    assert!(refused.output.contains("ONCEWARD_AUTH_TOKEN"), "{}", refused.output);
+    server.signal(Signal::TERM);
+    let finished = server.ended().await;
+    assert!(
+        !finished.output.contains(token) && !finished.output.contains("auth_token"),
+        "{}",
+        finished.output
+    );
+    let printed = setup.command(["--print-config"]).await;
+    assert!(printed.output.contains("ONCEWARD_AUTH_TOKEN") && !printed.output.contains(token));
+    let half = setup.without_env("ONCEWARD_AUTH_TOKEN").run().await;
+    assert_eq!(half.status.code(), WRONG_SETTINGS);
+    assert!(half.output.contains("Set both, or neither"), "{}", half.output);
+}
+
+#[tokio::test]
+async fn strangers_are_let_in_once_there_is_a_key_or_an_account_in_the_environment() {
+    let setup = Setup::new().args(["--listen", "0.0.0.0:0", "--log-format", "json"]);
+    let refused = setup.run().await;
+    assert_eq!(refused.status.code(), WRONG_SETTINGS, "{}", refused.output);
+    for part in ["listen address 0.0.0.0:0", "onceward keys create", "allow-unauthenticated", "--listen"] {
+        assert!(refused.output.contains(part), "no {part:?} in {}", refused.output);
+    }
+    let checked = setup.command(["--check", "--listen", "0.0.0.0:0"]).await;
+    assert_eq!(checked.status.code(), Some(0), "what the directory holds is not known here");
+    assert!(checked.output.contains("only if the data directory holds an API key"), "{}", checked.output);
+
+    let made = created(&setup, &[]).await;
+    let server = setup.start().await;
+    assert_eq!(server.client.get("/healthz").await.status(), 200);
+    setup.command(["keys", "revoke", &sid(&made)]).await;
+    server.signal(Signal::TERM);
+    server.ended().await;
+    assert_eq!(setup.run().await.status.code(), WRONG_SETTINGS, "a revoked key is none");
+
+    let account = setup
+        .env("ONCEWARD_ACCOUNT_SID", format!("AC{}", "1".repeat(32)))
+        .env("ONCEWARD_AUTH_TOKEN", "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
+    let server = account.start().await;
+    assert_eq!(server.client.get("/healthz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_test_number_that_would_be_one_for_years_stops_the_start() {
+    let number = json!({"pattern": "+1415555012x", "code": "445566", "expires": "2999-01-01"});
+    let setup = Setup::new().config("services", json!({"shop": {"test-numbers": [number]}}));
+    let finished = setup.run().await;
+    assert_eq!(finished.status.code(), WRONG_SETTINGS, "{}", finished.output);
+    assert!(finished.output.contains("services.shop") && finished.output.contains("more than a year"));
+    assert!(!finished.output.contains("445566"), "{}", finished.output);
+}
+
+#[tokio::test]
+async fn an_export_brings_services_and_keys_to_another_machine() {
+    let setup = with_shop();
+    let made = created(&setup, &["--service", "shop"]).await;
+    let exported = setup.command(["export", "--out", "all.jsonl"]).await;
+    assert_eq!(exported.status.code(), Some(0), "{}", exported.output);
+    let key = std::fs::read(setup.data_dir().join("server.key")).expect("a key");
+    std::fs::create_dir(setup.home().join("other")).expect("a directory");
+    std::fs::write(setup.home().join("other/server.key"), key).expect("a key");
+    let imported = setup.command(["import", "all.jsonl", "--data-dir", "other"]).await;
+    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    let listed = lines(&setup, &["keys", "list", "--json", "--data-dir", "other"]).await;
+    assert_eq!(sids(&listed), [sid(&made)]);
+    assert_eq!(listed[0]["service_sid"], made["service_sid"]);
+}
+
+fn with_shop() -> Setup {
+    Setup::new().config("services", json!({"shop": {"friendly-name": "Acme Shop"}}))
+}
+
+/// What `onceward keys create --json` prints.
+async fn created(setup: &Setup, arguments: &[&str]) -> Value {
+    let all = ["keys", "create", "--json"].iter().chain(arguments).copied().collect::<Vec<_>>();
+    lines(setup, &all).await.remove(0)
+}
+
+/// The lines of JSON that a command prints, which must succeed.
+async fn lines(setup: &Setup, arguments: &[&str]) -> Vec<Value> {
+    let finished = setup.command(arguments.iter().copied()).await;
+    assert_eq!(finished.status.code(), Some(0), "{arguments:?}: {}", finished.output);
+    let lines = finished.output.lines().filter(|line| line.starts_with('{'));
+    lines.map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// A server that started and was stopped, and what it said.
+async fn stopped(setup: &Setup) -> Finished {
+    let server = setup.start().await;
+    server.signal(Signal::TERM);
+    let finished = server.ended().await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    finished
+}
+
+fn events(finished: &Finished) -> impl Iterator<Item = Value> {
+    finished.output.lines().filter_map(|line| serde_json::from_str(line).ok())
+}
+
+fn sid(line: &Value) -> String {
+    line["sid"].as_str().expect("an id").to_owned()
+}
+
+fn sids(lines: &[Value]) -> Vec<String> {
+    lines.iter().map(sid).collect()
+}
