@@ -25,7 +25,8 @@ async fn the_python_package_is_served_as_it_expects() {
 
 #[tokio::test]
 async fn fifty_threads_of_the_python_package_get_each_code_approved_once() {
-    run(&["unittest", "discover", "-t", "python", "-s", "python", "-p", "test_parallel.py"], Tool::Python).await;
+    run(&["unittest", "discover", "-t", "python", "-s", "python", "-p", "test_parallel.py"], Tool::Python)
+        .await;
 }
 
 #[tokio::test]

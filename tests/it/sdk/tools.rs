@@ -43,12 +43,7 @@ impl Tools {
     ///
     /// # Panics
     /// With its output, when it fails.
-    pub async fn run<S: AsRef<str>>(
-        &self,
-        arguments: &[S],
-        environment: &[(&str, &str)],
-        longest: Duration,
-    ) {
+    pub async fn run<S: AsRef<str>>(&self, arguments: &[S], environment: &[(&str, &str)], longest: Duration) {
         let mut command = match self.tool {
             Tool::Node => Command::new("node"),
             Tool::Python | Tool::PythonFile => Command::new(self.home.join("bin/python")),
