@@ -154,7 +154,7 @@ impl App {
             delivery: settings.delivery.clone(),
             tracker: settings.tracker,
             templates: settings.templates.clone(),
-            policy: settings.policy.clone(),
+            policy: settings.policy,
             registry: RegistryPlan::of_server(
                 settings.registry.clone(),
                 settings.brand.clone(),
@@ -166,8 +166,13 @@ impl App {
             loading: self.late.loading(),
         })
         .await?;
-        let control =
-            Control::start(&settings.data_dir, running.delivery.tracker(), &running.store, &running.registry);
+        let control = Control::start(
+            &settings.data_dir,
+            running.delivery.tracker(),
+            &running.store,
+            &running.registry,
+            &running.verifying,
+        );
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
         // Before anything is decided, so that whoever needs a key is asked for it from the first request on.
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));

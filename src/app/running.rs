@@ -161,7 +161,7 @@ impl Running {
         .await?;
         let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
         let last_uses = LastUses::begin(&registry);
-        Ok(Self { verifier, delivery, registry, verifying, store, beside, last_uses, timekeeper })
+        Ok(Self { verifier, delivery, registry, verifying, store, last_uses, beside, timekeeper })
     }
 
     /// What webhooks are told.

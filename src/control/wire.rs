@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::UnlockRequest;
 use super::keys::KeysRequest;
 use crate::delivery::tracker::{StatusFilter, TrackQuery, TrackRow};
 use crate::domain::{PhoneNumber, Timestamp};
@@ -17,6 +18,8 @@ pub enum Request {
     Tracker(TrackerRequest),
     /// API keys. Answered with lines of its own.
     Keys(KeysRequest),
+    /// An operator ends a lockout. Answered with nothing but its end.
+    Unlock(UnlockRequest),
     /// A copy of everything. Answered with [`CopyNews`] while it is being made, and then its bytes.
     Copy,
 }
