@@ -32,6 +32,7 @@ mod parallel;
 mod power_loss;
 mod privacy;
 mod restart;
+mod sdk;
 mod storage_trouble;
 mod support;
 mod tls;
