@@ -3,6 +3,8 @@
 import re
 import unittest
 
+from twilio.base.exceptions import TwilioRestException
+
 import own_server
 from case import Case
 
@@ -43,10 +45,9 @@ class MessagingConfigurations(Case):
     def setUp(self):
         self.own = self.service()
         # The refusal names the gateways that are configured: that is how one learns their ids.
-        try:
+        with self.assertRaises(TwilioRestException) as caught:
             self.create("MG" + "0" * 32)
-        except Exception as error:  # noqa: BLE001: the assertion below says what is wrong
-            self.gateway = re.search(r"(MG[0-9a-f]{32}) \(Simulator\)", str(error)).group(1)
+        self.gateway = re.search(r"(MG[0-9a-f]{32}) \(Simulator\)", caught.exception.msg).group(1)
 
     def create(self, gateway, country="DE"):
         return self.own.messaging_configurations.create(country=country, messaging_service_sid=gateway)
