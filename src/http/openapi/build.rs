@@ -11,6 +11,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, PathItem, Paths, Ref, RefOr, Required, Schema};
 
 use super::endpoint::{Access, Content, Dialect, Endpoint, Method, Param, Type};
+use crate::registry::EventType;
 
 /// The name of the one way to say who asks.
 pub const BASIC: &str = "basic";
@@ -19,6 +20,8 @@ pub const BASIC: &str = "basic";
 const NO_CONTROL: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
 /// One without braces too.
 const NO_BRACE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
+/// With so few digits that they cannot be taken for a code.
+const FEW_DIGITS: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
 /// A day, or a moment in UTC; empty for none.
 const DATE: &str = r"^((19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z)?)?$";
 
@@ -141,11 +144,12 @@ pub fn example(param: &Param) -> Value {
     match param.kind {
         Type::Whole(..) => param.example.parse::<u32>().map_or_else(|_| text(), Value::from),
         Type::Boolean => param.example.parse::<bool>().map_or_else(|_| text(), Value::from),
-        Type::Texts => Value::from(vec![param.example]),
+        Type::Events => Value::from(vec![param.example]),
         Type::User => json!({ "phoneNumber": param.example }),
         Type::Text(_)
         | Type::Note(_)
         | Type::Line(_)
+        | Type::Name(_)
         | Type::Pattern(_)
         | Type::Words(_)
         | Type::Date
@@ -173,6 +177,7 @@ fn schema(param: &Param, in_json: bool) -> RefOr<Schema> {
     let schema = match param.kind {
         Type::Note(longest) => written(object, longest, NO_CONTROL),
         Type::Line(longest) => written(object, longest, NO_BRACE),
+        Type::Name(longest) => written(object, longest, FEW_DIGITS),
         Type::Text(longest) => {
             object.schema_type(of(&[Json::String])).min_length(least).max_length(Some(longest)).build()
         }
@@ -188,10 +193,12 @@ fn schema(param: &Param, in_json: bool) -> RefOr<Schema> {
         Type::Boolean => object.schema_type(of(&[Json::Boolean])).build(),
         Type::Date => object.schema_type(of(&[Json::String])).pattern(Some(DATE)).build(),
         Type::User => return user().into(),
-        Type::Texts => {
-            let text = ObjectBuilder::new().schema_type(SchemaType::Type(Json::String)).build();
-            let texts = ArrayBuilder::new().items(text).description(Some(param.about));
-            return texts.min_items(least).build().into();
+        Type::Events => {
+            let names = EventType::ALL.into_iter().map(EventType::as_str).chain([EventType::EVERY]);
+            let name =
+                ObjectBuilder::new().schema_type(SchemaType::Type(Json::String)).enum_values(Some(names));
+            let names = ArrayBuilder::new().items(name.build()).description(Some(param.about));
+            return names.min_items(least).build().into();
         }
         Type::Pairs => return pairs(object, nullable, in_json),
     };

@@ -110,6 +110,8 @@ pub enum Type {
     Note(usize),
     /// One without braces too, for messages.
     Line(usize),
+    /// One with at most four digits besides: what messages call somebody.
+    Name(usize),
     /// A text of this form.
     Pattern(&'static str),
     /// One of these words.
@@ -120,8 +122,8 @@ pub enum Type {
     Boolean,
     /// A date.
     Date,
-    /// Several texts.
-    Texts,
+    /// Names of events, or what stands for all.
+    Events,
     /// An object of texts, in a text or as it is.
     Pairs,
     /// An object with a phone number, as the Redis version's clients send it.

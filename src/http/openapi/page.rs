@@ -79,7 +79,7 @@ const fn method(endpoint: &Endpoint) -> &'static str {
 /// What a value may be, in words.
 fn accepts(kind: Type) -> String {
     match kind {
-        Type::Text(longest) | Type::Note(longest) | Type::Line(longest) => {
+        Type::Text(longest) | Type::Note(longest) | Type::Line(longest) | Type::Name(longest) => {
             format!("text, at most {longest} characters")
         }
         Type::Pattern(_) => "text".to_owned(),
@@ -87,7 +87,7 @@ fn accepts(kind: Type) -> String {
         Type::Whole(least, most) => format!("{least} to {most}"),
         Type::Boolean => "true | false".to_owned(),
         Type::Date => "date".to_owned(),
-        Type::Texts => "texts".to_owned(),
+        Type::Events => "names of events".to_owned(),
         Type::Pairs => "JSON object".to_owned(),
         Type::User => "object with phoneNumber".to_owned(),
     }

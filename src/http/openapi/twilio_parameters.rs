@@ -1,6 +1,6 @@
 //! Parameters of Twilio Verify's API.
 
-use super::endpoint::Type::{Boolean, Date, Line, Note, Pairs, Pattern, Text, Texts, Whole, Words};
+use super::endpoint::Type::{Boolean, Date, Events, Line, Name, Note, Pairs, Pattern, Text, Whole, Words};
 use super::endpoint::{Param, Type, needed, optional};
 use crate::http::v2::page::{LARGEST, LAST_PAGE};
 
@@ -9,6 +9,9 @@ const OPTIONAL_NUMBER: Type = Pattern(r"^(\+[1-9][0-9]{6,14})?$");
 const SERVICE_ID: Type = Pattern("^VA[0-9a-fA-F]{32}$");
 const TEMPLATE_ID: Type = Pattern("^(HJ[0-9a-fA-F]{32})?$");
 const GATEWAY_ID: Type = Pattern("^MG[0-9a-fA-F]{32}$");
+/// Not all addresses that work, but all of these do.
+const ADDRESS: Type =
+    Pattern(r"^https?://[a-z]{1,30}(\.[a-z]{1,30}){0,3}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9_-]{0,30}){0,5}$");
 /// Channels, each perhaps with the seconds to wait for a receipt.
 const WORKFLOW: Type =
     Pattern("^((sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9})?$");
@@ -136,7 +139,7 @@ pub const BEGIN: &[Param] = &[
     optional("Locale", LANGUAGE, "The language of the message, such as de or pt-BR.", "de"),
     optional(
         "CustomFriendlyName",
-        Line(30),
+        Name(30),
         "What the message calls the sender, with at most 4 digits.",
         "Owl Bank",
     ),
@@ -207,7 +210,7 @@ pub const CHECK: &[Param] = &[
 ];
 
 const NAME: Param =
-    needed("FriendlyName", Line(30), "What its messages call it, with at most 4 digits.", "Owl Bank");
+    needed("FriendlyName", Name(30), "What its messages call it, with at most 4 digits.", "Owl Bank");
 
 /// What a service is like. The last eight are not Twilio's.
 const RULES: [Param; 18] = [
@@ -312,9 +315,9 @@ pub const CHANGED_MESSAGING: &[Param] = &[GATEWAY];
 
 const HOOK_NAME: Param = needed("FriendlyName", Note(64), "What people call it.", "billing");
 const EVENTS: Param =
-    needed("EventTypes", Texts, "Which events, or * for all. May be repeated.", "verification.approved");
+    needed("EventTypes", Events, "Which events, or * for all. May be repeated.", "verification.approved");
 const HOOK_URL: Param =
-    needed("WebhookUrl", Text(2_048), "Where they go: http or https.", "https://shop.example/hooks");
+    needed("WebhookUrl", ADDRESS, "Where they go: http or https.", "https://shop.example/hooks");
 const HOOK_STATUS: Param =
     optional("Status", Words(&["enabled", "disabled"]), "Whether they go at all.", "enabled");
 const HOOK_VERSION: Param = optional("Version", Words(&["v2"]), "The form of the events.", "v2");
