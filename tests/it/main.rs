@@ -34,3 +34,7 @@ mod restart;
 mod storage_trouble;
 mod support;
 mod tutorial;
+mod v2_attack;
+mod v2_belief;
+mod v2_crash;
+mod v2_secrets;

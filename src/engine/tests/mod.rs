@@ -3,6 +3,7 @@
 mod growing;
 mod growing_any_order;
 mod growing_attack;
+mod growing_facts;
 mod growing_model;
 mod growing_steps;
 mod held;

@@ -18,6 +18,7 @@ mod sinch;
 mod sms_gateway;
 mod tracked;
 mod twilio;
+mod v2;
 mod world;
 mod xml;
 
@@ -41,6 +42,7 @@ pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
     one_by_one, sid_of,
 };
+pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, sid, told};
 pub use world::{World, through};
 
 use std::time::Duration;
