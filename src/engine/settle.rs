@@ -1,6 +1,6 @@
 //! What a gateway's answer does to the number it was about.
 
-use super::{NumberState, Policy, Reports, SendPermit, Tally};
+use super::{NumberState, Policy, Reports, SendPermit, Tally, Verification};
 use crate::domain::{Held, Timestamp};
 
 /// How a send ended.
@@ -65,7 +65,7 @@ pub fn settle(
     };
     verification.hears(result);
     let next = if verification.reached_nobody() {
-        match earlier.comes_back(permit) {
+        match earlier.comes_back(permit).map(|old| with_counts_of(old, &verification)) {
             None if failures == 0 && tally == Tally::NONE => NumberState::Fresh,
             verification => NumberState::Open { failures, keep_until, tally, verification },
         }
@@ -73,4 +73,14 @@ pub fn settle(
         NumberState::Open { failures, keep_until, tally, verification: Some(verification) }
     };
     (next, outcome)
+}
+
+/// A code that comes back. If the one that failed was a later code of the same verification, whatever was counted
+/// meanwhile stays counted: else every message that fails would be worth a guess.
+fn with_counts_of(old: Verification, failed: &Verification) -> Verification {
+    let counted = match (failed.counted, old.counted) {
+        (Some(since), Some(then)) if old.salt.track() == failed.salt.track() => Some(since.stricter(then)),
+        (_, then) => then,
+    };
+    Verification { counted, ..old }
 }

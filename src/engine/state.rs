@@ -145,7 +145,7 @@ impl NumberState {
     /// attempt stays counted, and if it was the last one it locks from the moment its time ended.
     #[must_use]
     pub fn present(self, policy: &Policy, now: Timestamp) -> Self {
-        let state = self.at(now);
+        let state = self.at(now).spent_by(policy);
         let Self::Open { failures, keep_until, tally, verification: Some(v) } = state else { return state };
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
@@ -155,6 +155,15 @@ impl NumberState {
         }
         let verification = Some(Verification { checking_until: Timestamp::EPOCH, ..v });
         Self::Open { failures, keep_until, tally, verification }
+    }
+
+    /// Where fewer wrong codes are allowed by now than were counted of the verification, none is left.
+    fn spent_by(mut self, policy: &Policy) -> Self {
+        if let Self::Open { verification: Some(Verification { counted: Some(counted), .. }), .. } = &mut self
+        {
+            counted.spent |= policy.kind == Lockout::Growing && policy.is_spent(counted.wrong);
+        }
+        self
     }
 
     /// The state at `now`: a record whose time has come is fresh, whether or not a sweep has

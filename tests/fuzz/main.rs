@@ -48,4 +48,6 @@ tests!(
     requests,
     connections,
     control,
+    sids,
+    v2,
 );

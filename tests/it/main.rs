@@ -37,3 +37,7 @@ mod storage_trouble;
 mod support;
 mod tls;
 mod tutorial;
+mod v2_attack;
+mod v2_belief;
+mod v2_crash;
+mod v2_secrets;

@@ -16,6 +16,7 @@ mod disk;
 mod ending;
 mod facts;
 mod gateways;
+mod growing;
 mod node;
 mod outcome;
 mod remember;

@@ -317,6 +317,21 @@ fn a_verification_that_reached_nobody_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_new_code_that_reached_nobody_gives_back_the_old_one_and_no_guess() {
+    let mut world = World::new();
+    world.policy.sends.keeps_code = false;
+    let first = world.begins();
+    for left in [4, 3, 2, 1] {
+        assert_eq!(world.guesses(name(&first)), CheckOutcome::Wrong { attempts_left: left, live: true });
+    }
+    let BeginOutcome::Permitted(second) = world.asks() else { panic!("refused") };
+    assert_eq!(world.guesses(name(&first)), CheckOutcome::Wrong { attempts_left: 0, live: true });
+    world.settles(&second, GatewayResult::Failed);
+    let refused = CheckOutcome::NoChecksLeft { until: Some(first.expires) };
+    assert_eq!(world.guesses(name(&first)), refused);
+}
+
+#[test]
 fn an_end_by_the_caller_is_the_end() {
     let mut world = World::new();
     let permit = world.begins();

@@ -22,7 +22,7 @@ pub enum Step {
     NextCommitFails,
 }
 
-fn gateway_result() -> impl Strategy<Value = GatewayResult> {
+pub fn gateway_result() -> impl Strategy<Value = GatewayResult> {
     prop_oneof![
         3 => Just(GatewayResult::Held(HOLDER)),
         2 => Just(GatewayResult::Accepted),
@@ -32,7 +32,7 @@ fn gateway_result() -> impl Strategy<Value = GatewayResult> {
     ]
 }
 
-fn check_result() -> impl Strategy<Value = CheckResult> {
+pub fn check_result() -> impl Strategy<Value = CheckResult> {
     prop_oneof![
         2 => Just(CheckResult::Approved),
         4 => Just(CheckResult::Wrong),

@@ -1,6 +1,11 @@
 //! The engine's rules, each as a sentence, and the whole against an independent model.
 
 mod growing;
+mod growing_any_order;
+mod growing_attack;
+mod growing_facts;
+mod growing_model;
+mod growing_steps;
 mod held;
 mod held_any_order;
 mod held_model;

@@ -65,6 +65,8 @@ pub struct Free {
     pub place: Place,
     /// Until it is decided.
     pub reservation: Option<Reservation>,
+    /// Whoever waits for the end of this request.
+    pub _done: Option<oneshot::Sender<()>>,
 }
 
 /// How they are decided.

@@ -163,11 +163,18 @@ impl Ticket {
     }
 
     /// The request surely had no effect: a repetition is carried out. Also takes back the mark that an earlier, interrupted
-    /// one has left, which dropping does not.
-    pub fn free(mut self) {
-        if self.mark == MarkOf::Lasting {
-            self.mark = MarkOf::This;
+    /// one has left, which dropping does not. Returns when that is decided: whoever is told of it before and asks again
+    /// would find the first one still running.
+    pub async fn free(mut self) {
+        let Some(reservation) = self.reservation.take() else { return };
+        if self.mark == MarkOf::Nobody {
+            return;
         }
+        let (done, freed) = oneshot::channel();
+        let free = Free { place: self.place, reservation: Some(reservation), _done: Some(done) };
+        self.desk.submit(Request::Free(free));
+        // It is told of by being dropped: then it is over, whatever came of it.
+        let _: Result<(), _> = freed.await;
     }
 }
 
@@ -175,7 +182,8 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let Some(reservation) = self.reservation.take() else { return };
         if self.mark == MarkOf::This {
-            self.desk.submit(Request::Free(Free { place: self.place, reservation: Some(reservation) }));
+            let free = Free { place: self.place, reservation: Some(reservation), _done: None };
+            self.desk.submit(Request::Free(free));
         }
     }
 }

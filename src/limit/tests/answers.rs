@@ -178,11 +178,30 @@ async fn the_answer_is_kept_before_anybody_is_told() {
         let answers = answers.clone();
         async move { again(&answers, "k").await }
     });
-    first(&answers, "another key").await.free();
+    first(&answers, "another key").await.free().await;
     assert!(!finishing.is_finished() && !repetition.is_finished());
     world.store.release();
     finishing.await.expect("no panic").expect("kept");
     assert_eq!(repetition.await.expect("no panic"), "1");
+}
+
+#[tokio::test]
+async fn who_is_told_that_a_key_is_free_may_use_it_at_once() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let mut ticket = first(&answers, "k").await;
+    ticket.mark_durable().await.expect("marked");
+    let other = first(&answers, "another key").await;
+    world.store.hold();
+    let finishing = tokio::spawn(other.finish(json!(1)));
+    world.store.waiting(1).await;
+    let freeing = tokio::spawn(ticket.free());
+    tokio::task::yield_now().await;
+    assert!(!freeing.is_finished(), "it waits behind what is being written");
+    world.store.release();
+    freeing.await.expect("no panic");
+    drop(first(&answers, "k").await);
+    finishing.await.expect("no panic").expect("kept");
 }
 
 #[tokio::test]

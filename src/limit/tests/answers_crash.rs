@@ -65,7 +65,7 @@ async fn a_request_that_a_crash_cut_off_after_its_mark_is_interrupted_until_some
 async fn an_interrupted_request_without_effect_is_freed_by_whoever_found_that_out() {
     let mut world = cut_off().await;
     let answers = world.answers().await;
-    interrupted(&answers, "k").await.free();
+    interrupted(&answers, "k").await.free().await;
     drop(first(&answers, "k").await);
     world.crashes();
     assert_eq!(again(&world.answers().await, "k").await, "first");
@@ -155,7 +155,7 @@ async fn whoever_finds_a_doubtful_mark_is_the_one_to_find_out_once_it_is_settled
         tokio::task::yield_now().await;
     }
     // The mark is written again first, and meets a revision that is not the one it knew.
-    interrupted(&answers, "k").await.free();
+    interrupted(&answers, "k").await.free().await;
     assert_eq!(again(&answers, "k").await, "first");
 }
 
@@ -168,7 +168,7 @@ async fn a_request_that_may_have_had_effects_stays_marked_when_its_task_is_dropp
     ticket.mark_durable().await.expect("marked");
     ticket.stay_marked();
     drop(ticket);
-    interrupted(&answers, "k").await.free();
+    interrupted(&answers, "k").await.free().await;
     drop(first(&answers, "k").await);
     assert_eq!(world.store.snapshot().len(), 0);
 }

@@ -35,7 +35,7 @@ impl Inner {
         match &started {
             Ok(verification) => kept::finish(ticket, verification).await,
             Err(Refused::GatewayFailed | Refused::Unavailable(_)) => drop(ticket),
-            Err(_) => ticket.free(),
+            Err(_) => ticket.free().await,
         }
         started
     }

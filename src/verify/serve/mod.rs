@@ -8,6 +8,8 @@ mod events;
 mod found;
 mod kept;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::sync::Arc;

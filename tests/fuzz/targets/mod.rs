@@ -5,6 +5,7 @@ mod support;
 mod callbacks;
 mod control;
 mod http;
+mod ids;
 mod journal;
 mod layer;
 mod numbers;
@@ -12,12 +13,13 @@ mod providers;
 mod records;
 mod settings;
 mod templates;
+mod v2;
 
 /// A target panics when a property does not hold.
 pub type Target = fn(&[u8]);
 
 /// Every target.
-pub const ALL: [(&str, Target); 19] = [
+pub const ALL: [(&str, Target); 21] = [
     ("numbers", numbers::numbers),
     ("locales", numbers::locales),
     ("routing", numbers::routing),
@@ -37,6 +39,8 @@ pub const ALL: [(&str, Target); 19] = [
     ("requests", http::requests),
     ("connections", http::connections),
     ("control", control::control),
+    ("sids", ids::sids),
+    ("v2", v2::v2),
 ];
 
 /// The target of that name.

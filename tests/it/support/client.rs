@@ -131,13 +131,24 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
+        self.try_request_with(method, path, headers, body).await.expect("an answer")
+    }
+
+    /// The same as [`Client::request_with`], or the reason why there is no answer.
+    pub async fn try_request_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, io::Error> {
         let mut request =
             Request::builder().method(method).uri(path).header(header::HOST, self.address.to_string());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).expect("a request");
-        soon("an answer", self.exchange(request)).await.expect("an answer")
+        soon("an answer", self.exchange(request)).await
     }
 
     async fn try_request(

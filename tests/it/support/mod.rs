@@ -19,6 +19,7 @@ mod sms_gateway;
 mod tls;
 mod tracked;
 mod twilio;
+mod v2;
 mod world;
 mod xml;
 
@@ -43,6 +44,7 @@ pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,
     one_by_one, sid_of,
 };
+pub use v2::{OWN_ACCOUNT, OWN_TOKEN, V2, sid, told};
 pub use world::{World, through};
 
 use std::time::Duration;

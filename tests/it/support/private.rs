@@ -9,11 +9,13 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::{
-    ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, SENDER, SINCH_APP_ID, SINCH_APP_SECRET,
+    ACCOUNT_SID, AUTH_TOKEN, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, OWN_ACCOUNT, OWN_TOKEN, SENDER,
+    SINCH_APP_ID, SINCH_APP_SECRET,
 };
 
 /// What the server is trusted with: whose it is, and the secret.
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 5] = [
+    (OWN_ACCOUNT, OWN_TOKEN),
     (ACCOUNT_SID, AUTH_TOKEN),
     (SINCH_APP_ID, SINCH_APP_SECRET),
     (MADA_USERNAME, MADA_PASSWORD),
@@ -25,6 +27,8 @@ const SECRETS: [(&str, &str); 4] = [
 pub struct Private {
     /// Every code that was made.
     pub codes: Vec<String>,
+    /// Everything else that is to be in no output and in no file.
+    pub secrets: Vec<String>,
     numbers: Vec<String>,
     server_key: Option<String>,
 }
@@ -81,12 +85,17 @@ impl Private {
         number.map(|number| format!("a whole number, {number}")).or_else(|| self.found_in_file(text))
     }
 
-    fn found_in_file(&self, content: &[u8]) -> Option<String> {
+    /// What is found in the content of a file.
+    pub fn found_in_file(&self, content: &[u8]) -> Option<String> {
         let mut wanted: Vec<(&str, Vec<u8>)> = Vec::new();
         for (user, secret) in SECRETS {
             wanted.push(("a secret", secret.into()));
             wanted.push(("a secret in base64", STANDARD.encode(secret).into()));
             wanted.push(("credentials in base64", STANDARD.encode(format!("{user}:{secret}")).into()));
+        }
+        for secret in &self.secrets {
+            wanted.push((secret, secret.clone().into()));
+            wanted.push((secret, STANDARD.encode(secret).into()));
         }
         for code in &self.codes {
             wanted.push(("a code", code.clone().into()));

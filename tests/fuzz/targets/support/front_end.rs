@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use onceward::clock::ManualClock;
@@ -10,7 +10,7 @@ use onceward::config::{AnswerSet, Bounds};
 use onceward::domain::{Channel, CodeLength, GatewayCredential, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{
-    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, InboxPages, Verify, serve,
+    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, InboxPages, V2, Verify, serve,
 };
 use onceward::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -83,6 +83,7 @@ pub struct FrontEnd {
     address: SocketAddr,
     notes: Notes,
     kept: Option<TcpStream>,
+    v2: Arc<OnceLock<V2>>,
 }
 
 impl FrontEnd {
@@ -91,8 +92,9 @@ impl FrontEnd {
         let notes = Notes::default();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let token = GatewayCredential::new("fuzz-token-of-nobody".to_owned());
+        let v2 = Arc::<OnceLock<V2>>::default();
         let deps = Deps {
-            v2: Arc::default(),
+            v2: v2.clone(),
             verifier: notes.clone(),
             answers: AnswerSet::Documented,
             bounds: Bounds::default(),
@@ -118,7 +120,17 @@ impl FrontEnd {
             tokio::spawn(serve(listener, pending(), Arc::new(deps)));
             address
         });
-        Self { runtime, address, notes, kept: None }
+        Self { runtime, address, notes, kept: None, v2 }
+    }
+
+    /// From now on `/v2` is served with this.
+    pub fn serves_v2(&self, v2: V2) {
+        assert!(self.v2.set(v2).is_ok(), "it was not served before");
+    }
+
+    /// Runs this where the server runs.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
     }
 
     /// Sends one request, and returns its answer and what was asked for it.

@@ -4,6 +4,7 @@ pub mod front_end;
 pub mod journal_writer;
 pub mod layer_writer;
 pub mod provider;
+pub mod verifications;
 
 /// The input as text. Targets that read text are given nothing else by the code above them either.
 pub fn text(input: &[u8]) -> Option<&str> {

@@ -1,0 +1,340 @@
+//! A lockout that grows, with everything in any order, crashes and failed commits: what has to hold all the
+//! same, as somebody sees it who stands outside.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::growing_steps::{By, Number, Step, brought, named, policy, step};
+use super::held_steps::other_code;
+use super::world::{SEND_BUDGET, secs};
+use crate::domain::{Code, Timestamp};
+use crate::engine::{
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckSettled, EndOutcome, Ending, GatewayResult,
+    NumberState, Policy, ResumeOutcome, SendPermit, VerificationName, stricter,
+};
+
+/// A message that a gateway was handed, or may have been.
+#[derive(Clone, Copy)]
+struct Sent {
+    permit: SendPermit,
+    at: Timestamp,
+    settled: bool,
+}
+
+/// A number, what is durable of it, and what was told of it.
+struct Run {
+    number: Number,
+    disk: NumberState,
+    commit_fails: Option<bool>,
+    sent: Vec<Sent>,
+    asked: Vec<CheckPermit>,
+    /// Wrong codes that somebody compared and was told of, or a gateway was asked about, for each verification.
+    guessed: HashMap<u64, u8>,
+    /// The same by name, of the number, since it was last fresh.
+    by_name: u8,
+    /// The same without a name.
+    by_number: u8,
+    /// When the last of these was.
+    last_by_number: Timestamp,
+    approved: HashSet<u64>,
+    over: HashSet<u64>,
+}
+
+impl Run {
+    fn new(policy: Policy) -> Self {
+        Self {
+            number: Number::new(policy),
+            disk: NumberState::Fresh,
+            commit_fails: None,
+            sent: Vec::new(),
+            asked: Vec::new(),
+            guessed: HashMap::new(),
+            by_name: 0,
+            by_number: 0,
+            last_by_number: Timestamp::EPOCH,
+            approved: HashSet::new(),
+            over: HashSet::new(),
+        }
+    }
+
+    /// Whether the step from `before` became durable, so that somebody is told; if not the strict side is kept.
+    fn commits(&mut self, before: NumberState) -> Result<bool, TestCaseError> {
+        let Some(applied) = self.commit_fails.take() else {
+            self.disk = self.number.state;
+            return Ok(true);
+        };
+        let (now, after) = (self.number.now, self.number.state);
+        let before = before.at(now);
+        let kept = stricter(before, after, now);
+        is_not_looser(before, after, kept, now)?;
+        self.number.state = kept;
+        if applied {
+            self.disk = after;
+        }
+        Ok(false)
+    }
+
+    fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
+        let before = self.number.state;
+        match step {
+            Step::Wait(by) => self.number.now = self.number.now.plus(by),
+            Step::NextCommitFails { applied } => self.commit_fails = Some(applied),
+            Step::Crash => {
+                self.number.state = self.disk;
+                self.number.forgets_reports();
+                self.asked.clear();
+                // What was on its way may arrive; nobody hears of it.
+                self.sent.iter_mut().for_each(|sent| sent.settled = true);
+            }
+            Step::Begin { brought: which, silent, .. } => self.begin(which, silent, before)?,
+            Step::Resume { pick, .. } => {
+                let Some(sent) = self.picked(pick) else { return Ok(()) };
+                if let ResumeOutcome::Permitted(permit) = self.number.resumes(sent.permit.salt) {
+                    self.permitted(&permit, false, before)?;
+                }
+            }
+            Step::Settle { pick, result } => self.settle(pick, result, before)?,
+            Step::CheckRight { pick, by } => {
+                let Some(sent) = self.picked(pick) else { return Ok(()) };
+                let code = self.number.code_of(&sent.permit);
+                self.check(Some(&code), by)?;
+            }
+            Step::Guess { times, by, is_code } => {
+                let code = is_code.then(other_code);
+                for _ in 0..times {
+                    self.check(code.as_ref(), by)?;
+                }
+            }
+            Step::Hear { pick, result } => self.hear(pick, result, before)?,
+            Step::End(ending) => {
+                let under_way = before.at(self.number.now).verification().map(|v| v.salt.track());
+                if let EndOutcome::Ended(ended) = self.number.ends(ending)
+                    && self.commits(before)?
+                {
+                    self.over.extend(ended.and(under_way));
+                    if ending != Ending::Canceled {
+                        self.is_fresh();
+                    }
+                }
+            }
+        }
+        self.counts_hold()
+    }
+
+    fn picked(&self, pick: usize) -> Option<Sent> {
+        (!self.sent.is_empty()).then(|| self.sent[self.sent.len() - 1 - pick % self.sent.len()])
+    }
+
+    fn begin(
+        &mut self,
+        which: Option<usize>,
+        silent: bool,
+        before: NumberState,
+    ) -> Result<(), TestCaseError> {
+        let now = self.number.now;
+        let current = before.at(now).verification().filter(|v| v.is_live(now));
+        let on_its_way = self.sent.iter().rev().find(|sent| {
+            let is_current = current.is_some_and(|v| v.salt == sent.permit.salt && v.is_sending(now));
+            !sent.settled && is_current && now < sent.at.plus(SEND_BUDGET)
+        });
+        let on_its_way = on_its_way.map(|sent| sent.permit.salt);
+        if let BeginOutcome::Permitted(permit) = self.number.asks(brought(which).as_ref(), silent) {
+            if let Some(salt) = on_its_way {
+                prop_assert_eq!(permit.salt, salt, "a message on its way was made useless");
+            }
+            self.permitted(&permit, silent, before)?;
+        }
+        Ok(())
+    }
+
+    fn permitted(
+        &mut self,
+        permit: &SendPermit,
+        silent: bool,
+        before: NumberState,
+    ) -> Result<(), TestCaseError> {
+        let track = permit.salt.track();
+        prop_assert!(permit.expires > self.number.now, "a message for a code that is over");
+        prop_assert!(!self.over.contains(&track), "a message for a verification that is over");
+        if self.commits(before)? {
+            self.sent.push(Sent { permit: *permit, at: self.number.now, settled: silent });
+        }
+        Ok(())
+    }
+
+    fn settle(
+        &mut self,
+        pick: usize,
+        result: GatewayResult,
+        before: NumberState,
+    ) -> Result<(), TestCaseError> {
+        let open: Vec<usize> = (0..self.sent.len()).filter(|i| !self.sent[*i].settled).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let sent = &mut self.sent[open[pick % open.len()]];
+        sent.settled = true;
+        let permit = sent.permit;
+        self.number.settles(&permit, result);
+        self.commits(before).map(|_| ())
+    }
+
+    fn check(&mut self, code: Option<&Code>, by: By) -> Result<(), TestCaseError> {
+        let (before, now) = (self.number.state, self.number.now);
+        let permits: Vec<SendPermit> = self.sent.iter().map(|sent| sent.permit).collect();
+        let name = named(by, &permits);
+        let under_way = before.at(now).verification().map(|v| v.salt.track());
+        let outcome = self.number.submits(code, name);
+        match outcome {
+            CheckOutcome::Approved => {
+                let track = under_way.expect("there is one");
+                if self.commits(before)? {
+                    self.approved(track, name)?;
+                }
+            }
+            CheckOutcome::Wrong { live, .. } => {
+                prop_assert!(live, "it would be not found");
+                if self.commits(before)? {
+                    self.counted(under_way.expect("there is one"), name.is_some())?;
+                }
+            }
+            CheckOutcome::Ask(permit) => {
+                prop_assert!(self.asked.iter().all(|permit| permit.until <= now), "two are asked at once");
+                if self.commits(before)? {
+                    self.counted(under_way.expect("there is one"), name.is_some())?;
+                    self.asked.push(permit);
+                }
+            }
+            CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound | CheckOutcome::Busy { .. } => {}
+            CheckOutcome::Locked { .. } | CheckOutcome::LockedNow { .. } => {
+                prop_assert!(false, "{outcome:?} where a lockout grows");
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody learned that a code is wrong, or a gateway was asked.
+    fn counted(&mut self, track: u64, by_name: bool) -> Result<(), TestCaseError> {
+        let policy = self.number.policy;
+        prop_assert!(!self.over.contains(&track), "a guess at a verification that is over");
+        if by_name {
+            let guessed = self.guessed.entry(track).or_default();
+            *guessed += 1;
+            self.by_name += 1;
+            prop_assert!(*guessed <= policy.max_attempts, "{guessed} guesses at one verification");
+            prop_assert!(self.by_name <= 100, "{} guesses in a row by name", self.by_name);
+            return Ok(());
+        }
+        let beyond = self.by_number.checked_sub(policy.max_attempts);
+        let wait = beyond.map_or(0, |n| (30_u64 << n.min(10)).min(3600));
+        prop_assert!(self.number.now >= self.last_by_number.plus(secs(wait)), "a guess without the wait");
+        self.by_number += 1;
+        self.last_by_number = self.number.now;
+        prop_assert!(self.by_number <= 100, "{} guesses in a row without a name", self.by_number);
+        Ok(())
+    }
+
+    fn approved(&mut self, track: u64, name: Option<VerificationName>) -> Result<(), TestCaseError> {
+        let is_meant = name.is_none_or(|name| name == VerificationName::of_track(track));
+        prop_assert!(is_meant, "another verification than the one that was named");
+        prop_assert!(!self.over.contains(&track), "approved after its end");
+        prop_assert!(self.approved.insert(track), "approved twice");
+        self.over.insert(track);
+        self.is_fresh();
+        Ok(())
+    }
+
+    fn hear(&mut self, pick: usize, result: CheckResult, before: NumberState) -> Result<(), TestCaseError> {
+        if self.asked.is_empty() {
+            return Ok(());
+        }
+        let permit = self.asked.swap_remove(pick % self.asked.len());
+        let track = permit.salt.track();
+        let was_open =
+            before.at(self.number.now).verification().is_some_and(|v| v.checking_until == permit.until);
+        let outcome = self.number.hears(&permit, result);
+        let told = self.commits(before)?;
+        if result == CheckResult::NotAsked && was_open {
+            // Given back, so it is no guess, whoever is told.
+            if permit.is_named {
+                self.by_name = self.by_name.saturating_sub(1);
+                self.guessed.entry(track).and_modify(|n| *n = n.saturating_sub(1));
+            } else {
+                self.by_number = self.by_number.saturating_sub(1);
+            }
+        }
+        if outcome == CheckSettled::Approved && told {
+            prop_assert!(permit.until > self.number.now, "approved late");
+            self.approved(track, None)?;
+        }
+        Ok(())
+    }
+
+    fn is_fresh(&mut self) {
+        (self.by_name, self.by_number) = (0, 0);
+    }
+
+    /// Whatever somebody was told of is counted, here and on the disk.
+    fn counts_hold(&mut self) -> Result<(), TestCaseError> {
+        let (now, policy) = (self.number.now, self.number.policy);
+        if self.number.state.present(&policy, now) == NumberState::Fresh {
+            self.is_fresh();
+        }
+        for state in [self.number.state, self.disk].map(|state| state.present(&policy, now)) {
+            let NumberState::Open { failures, tally, verification, .. } = state else { continue };
+            prop_assert!(failures >= self.by_number, "{failures} counted, {} told", self.by_number);
+            prop_assert!(
+                tally.named >= self.by_name,
+                "{} counted, {} told by name",
+                tally.named,
+                self.by_name
+            );
+            let Some(v) = verification.filter(|v| v.is_live(now)) else { continue };
+            let told = self.guessed.get(&v.salt.track()).copied().unwrap_or_default();
+            let wrong = v.counted.map_or(0, |counted| counted.wrong);
+            prop_assert!(wrong >= told, "{wrong} counted of the verification, {told} told");
+            prop_assert!(!self.over.contains(&v.salt.track()), "one that is over is live again");
+        }
+        Ok(())
+    }
+}
+
+/// What memory keeps after a failed commit allows nothing that the state before did not allow, and forgets nothing
+/// that was counted.
+fn is_not_looser(
+    before: NumberState,
+    after: NumberState,
+    kept: NumberState,
+    now: Timestamp,
+) -> Result<(), TestCaseError> {
+    let counts = |state: NumberState| match state {
+        NumberState::Open { failures, tally, .. } => (failures, tally.named, tally.slow_until),
+        NumberState::Fresh | NumberState::Locked { .. } => (0, 0, Timestamp::EPOCH),
+    };
+    let ((a, b, c), (d, e, f), was) = (counts(kept), counts(after), counts(before));
+    prop_assert!(a >= was.0 && b >= was.1 && c >= was.2, "a count was forgotten");
+    prop_assert!(a >= d && b >= e && c >= f, "a count once made was forgotten");
+    let Some(live) = kept.verification().filter(|v| v.is_live(now)) else { return Ok(()) };
+    let old = before.verification().filter(|v| v.is_live(now) && v.salt == live.salt);
+    prop_assert!(old.is_some(), "a code is good that was not");
+    let wrong = |v: &crate::engine::Verification| v.counted.map_or(0, |c| c.wrong);
+    prop_assert!(old.is_some_and(|old| wrong(&live) >= wrong(&old) && live.expires <= old.expires));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+
+    /// Everything in any order; a crash goes back to what was durable, and a commit may fail.
+    #[test]
+    fn where_a_lockout_grows_the_promises_hold_in_whatever_order(
+        policy in policy(),
+        steps in proptest::collection::vec(step(), 1..120),
+    ) {
+        let mut run = Run::new(policy);
+        for step in steps {
+            run.take(step)?;
+        }
+    }
+}

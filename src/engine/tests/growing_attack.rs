@@ -1,0 +1,144 @@
+//! Whoever knows only a number changes nothing for whoever knows the verification: the same life of a number twice,
+//! with somebody who guesses between all its steps, and without.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::growing_steps::{By, Number, Step, brought, named, policy, step};
+use super::held_steps::other_code;
+use crate::domain::Code;
+use crate::engine::{
+    BeginOutcome, CheckOutcome, CheckResult, CheckSettled, EndOutcome, Ending, Policy, ResumeOutcome,
+    SendPermit,
+};
+
+/// What the owner, and whoever acts for the owner, is told.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Begun(BeginOutcome),
+    Checked(CheckOutcome),
+    Heard(CheckSettled),
+    Resumed(ResumeOutcome),
+    Ended(EndOutcome),
+    /// Everything but what is counted of those who do not name it.
+    EndedOne(Option<(u8, u8)>),
+}
+
+/// One life of the number.
+struct Life {
+    number: Number,
+    sent: Vec<SendPermit>,
+    told: Vec<Told>,
+    guesses: u32,
+}
+
+impl Life {
+    fn new(policy: Policy) -> Self {
+        Self { number: Number::new(policy), sent: Vec::new(), told: Vec::new(), guesses: 0 }
+    }
+
+    /// A code that is wrong, of somebody who does not name the verification. A gateway that holds the code is asked
+    /// about it at once: meanwhile the shard lets everybody wait, which is no refusal.
+    fn guess(&mut self, code: Option<&Code>, says: CheckResult) {
+        if let CheckOutcome::Ask(permit) = self.number.submits(code, None) {
+            self.number.hears(&permit, says);
+        }
+        self.guesses += 1;
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            // Counts end a day after the last failure of anybody, so nobody is away for so long here.
+            Step::Wait(by) => self.number.now = self.number.now.plus(by.min(Duration::from_secs(1_200))),
+            Step::Begin { brought: which, silent, result } => {
+                let outcome = self.number.asks(brought(which).as_ref(), silent);
+                if let BeginOutcome::Permitted(permit) = outcome {
+                    self.sent.push(permit);
+                    if !silent {
+                        self.number.settles(&permit, result);
+                    }
+                }
+                self.told.push(Told::Begun(without_attacker(outcome)));
+            }
+            Step::CheckRight { pick, by } if by != By::Number && !self.sent.is_empty() => {
+                let permit = self.sent[self.sent.len() - 1 - pick % self.sent.len()];
+                let code = self.number.code_of(&permit);
+                self.check(Some(&code), by, CheckResult::Approved);
+            }
+            Step::Guess { times, by, is_code } if by != By::Number => {
+                let code = is_code.then(other_code);
+                for _ in 0..times {
+                    self.check(code.as_ref(), by, CheckResult::Wrong);
+                }
+            }
+            Step::Resume { pick, result } if !self.sent.is_empty() => {
+                let salt = self.sent[pick % self.sent.len()].salt;
+                let outcome = self.number.resumes(salt);
+                if let ResumeOutcome::Permitted(mut permit) = outcome {
+                    self.number.settles(&permit, result);
+                    permit.counted = None;
+                    self.told.push(Told::Resumed(ResumeOutcome::Permitted(permit)));
+                } else {
+                    self.told.push(Told::Resumed(outcome));
+                }
+            }
+            Step::End(ending) => {
+                self.told.push(match self.number.ends(ending) {
+                    EndOutcome::Ended(v) => {
+                        let counted = v.filter(|_| ending != Ending::Cleared).and_then(|v| v.counted);
+                        Told::EndedOne(counted.map(|counted| (counted.sends, counted.wrong)))
+                    }
+                    other => Told::Ended(other),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&mut self, code: Option<&Code>, by: By, says: CheckResult) {
+        let outcome = self.number.submits(code, named(by, &self.sent));
+        self.told.push(Told::Checked(outcome));
+        if let CheckOutcome::Ask(permit) = outcome {
+            self.told.push(Told::Heard(self.number.hears(&permit, says)));
+        }
+    }
+}
+
+/// A permit as its owner sees it.
+fn without_attacker(outcome: BeginOutcome) -> BeginOutcome {
+    match outcome {
+        BeginOutcome::Permitted(mut permit) => {
+            permit.replaced = None;
+            permit.counted = permit.counted.map(|mut counted| {
+                counted.unnamed = 0;
+                counted
+            });
+            BeginOutcome::Permitted(permit)
+        }
+        other => other,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn guesses_of_somebody_who_knows_only_the_number_change_no_answer_to_whoever_knows_more(
+        policy in policy(),
+        steps in proptest::collection::vec((step(), 0_u8..6, any::<bool>(), any::<bool>()), 1..80),
+    ) {
+        let (mut alone, mut attacked) = (Life::new(policy), Life::new(policy));
+        for (step, guesses, is_code, looked_at) in steps {
+            for _ in 0..guesses {
+                let says = if looked_at { CheckResult::Wrong } else { CheckResult::NotAsked };
+                attacked.guess(is_code.then(other_code).as_ref(), says);
+            }
+            alone.take(step);
+            attacked.take(step);
+            prop_assert_eq!(alone.told.last(), attacked.told.last());
+        }
+        prop_assert_eq!(alone.told, attacked.told);
+        prop_assert_eq!(alone.guesses, 0);
+    }
+}

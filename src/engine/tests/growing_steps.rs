@@ -1,0 +1,227 @@
+//! A number of a service whose lockout grows, and what can happen to it, at random.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::held_steps::{check_result, gateway_result};
+use super::world::{CHECK_BUDGET, SEND_BUDGET, mins};
+use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use crate::engine::{
+    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckSettled, EndOutcome, Ending,
+    GatewayResult, Lockout, NumberState, Policy, Reports, ResumeOutcome, Salt, SendOptions, SendPermit,
+    SendRules, Submitted, VerificationName, begin, check, code_of, end, resume, settle, settle_check,
+};
+
+const SERVICE: ServiceId = ServiceId::new(7);
+
+/// Codes that callers bring along; as an outsider sees them, some are as long as ours.
+pub const BROUGHT: [&str; 3] = ["111111", "222222", "33333333"];
+
+#[derive(Debug, Clone, Copy)]
+pub enum Step {
+    Begin {
+        brought: Option<usize>,
+        silent: bool,
+        result: GatewayResult,
+    },
+    Resume {
+        pick: usize,
+        result: GatewayResult,
+    },
+    Settle {
+        pick: usize,
+        result: GatewayResult,
+    },
+    /// The code of an earlier permit.
+    CheckRight {
+        pick: usize,
+        by: By,
+    },
+    /// Several codes that are wrong.
+    Guess {
+        times: u8,
+        by: By,
+        is_code: bool,
+    },
+    Hear {
+        pick: usize,
+        result: CheckResult,
+    },
+    End(Ending),
+    Wait(Duration),
+    Crash,
+    /// And whether it was made durable all the same.
+    NextCommitFails {
+        applied: bool,
+    },
+}
+
+/// Whether a check says which verification it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Number,
+    /// The last one.
+    Name,
+    /// An earlier one, or none that there ever was.
+    OtherName(usize),
+}
+
+fn by() -> impl Strategy<Value = By> {
+    prop_oneof![5 => Just(By::Name), 4 => Just(By::Number), 1 => any::<usize>().prop_map(By::OtherName)]
+}
+
+fn wait() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        4 => (1_u64..15_000).prop_map(Duration::from_millis),
+        4 => (1_u64..600).prop_map(Duration::from_secs),
+        1 => (1_u64..120).prop_map(mins),
+        1 => (20_u64..60).prop_map(|hours| mins(60 * hours)),
+    ]
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    prop_oneof![6 => Just(Ending::Canceled), 1 => Just(Ending::Approved), 1 => Just(Ending::Cleared)]
+}
+
+pub fn step() -> impl Strategy<Value = Step> {
+    let begins =
+        (proptest::option::weighted(0.2, 0..BROUGHT.len()), any::<bool>(), gateway_result()).prop_map(
+            |(brought, silent, result)| Step::Begin { brought, silent: silent && brought.is_some(), result },
+        );
+    let guesses = (1_u8..40, by(), any::<bool>());
+    prop_oneof![
+        8 => begins,
+        2 => (any::<usize>(), gateway_result()).prop_map(|(pick, result)| Step::Resume { pick, result }),
+        4 => (any::<usize>(), gateway_result()).prop_map(|(pick, result)| Step::Settle { pick, result }),
+        3 => (0..3_usize, by()).prop_map(|(pick, by)| Step::CheckRight { pick, by }),
+        6 => by().prop_map(|by| Step::Guess { times: 1, by, is_code: true }),
+        3 => guesses.prop_map(|(times, by, is_code)| Step::Guess { times, by, is_code }),
+        4 => (any::<usize>(), check_result()).prop_map(|(pick, result)| Step::Hear { pick, result }),
+        2 => ending().prop_map(Step::End),
+        6 => wait().prop_map(Step::Wait),
+        1 => Just(Step::Crash),
+        2 => any::<bool>().prop_map(|applied| Step::NextCommitFails { applied }),
+    ]
+}
+
+/// The rules of a service.
+pub fn policy() -> impl Strategy<Value = Policy> {
+    let max = prop_oneof![Just(1_u8), Just(3), Just(5), Just(60)];
+    let sends = prop_oneof![Just(None), Just(Some(2)), Just(Some(5))];
+    let life = prop_oneof![Just(mins(1)), Just(mins(10))];
+    (max, sends, any::<bool>(), any::<bool>(), life).prop_map(
+        |(max_attempts, max, keeps_code, cools_down, life)| Policy {
+            max_attempts,
+            lockout: mins(24 * 60),
+            kind: Lockout::Growing,
+            code: SendOptions { life, length: CodeLength::SIX },
+            sends: SendRules { max, keeps_code, cools_down },
+        },
+    )
+}
+
+/// The number, the rules, and the time.
+#[derive(Clone)]
+pub struct Number {
+    pub state: NumberState,
+    pub policy: Policy,
+    pub now: Timestamp,
+    reports: Reports,
+    key: ServerKey,
+    number: PhoneNumber,
+    salts: u128,
+}
+
+impl Number {
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            state: NumberState::Fresh,
+            policy,
+            now: Timestamp::from_millis(1_700_000_000_000),
+            reports: Reports::default(),
+            key: ServerKey::from_bytes([7; 32]),
+            number: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
+            salts: 0,
+        }
+    }
+
+    pub fn asks(&mut self, brought: Option<&Code>, silent: bool) -> BeginOutcome {
+        self.salts += 1;
+        // Both halves differ from salt to salt.
+        let salt = Salt(self.salts.wrapping_mul(0x9E37_79B9_7F4A_7C15_0000_0000_0000_0001).to_be_bytes());
+        let asked = Begin {
+            options: self.policy.code,
+            channel: Channel::Sms,
+            brought,
+            silent,
+            number: self.number,
+            service: SERVICE,
+            key: &self.key,
+        };
+        let (next, outcome) = begin(self.state, &self.policy, asked, salt, SEND_BUDGET, self.now);
+        self.state = next;
+        outcome
+    }
+
+    pub fn settles(&mut self, permit: &SendPermit, result: GatewayResult) {
+        let (next, _) = settle(self.state, &self.policy, permit, result, &self.reports, self.now);
+        self.reports.note(permit, result, &next);
+        self.state = next;
+    }
+
+    /// As one does who has just started, and remembers no reports.
+    pub fn forgets_reports(&mut self) {
+        self.reports = Reports::default();
+    }
+
+    pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckOutcome {
+        let submitted = Submitted { code, number: self.number, service: SERVICE, key: &self.key, named };
+        let (next, outcome) = check(self.state, &self.policy, submitted, CHECK_BUDGET, self.now);
+        self.state = next;
+        outcome
+    }
+
+    pub fn hears(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckSettled {
+        let (next, outcome) = settle_check(self.state, &self.policy, permit, result, self.now);
+        self.state = next;
+        outcome
+    }
+
+    pub fn resumes(&mut self, salt: Salt) -> ResumeOutcome {
+        let (next, outcome) = resume(self.state, &self.policy, salt, SEND_BUDGET, self.now);
+        self.state = next;
+        outcome
+    }
+
+    pub fn ends(&mut self, ending: Ending) -> EndOutcome {
+        let (next, outcome) = end(self.state, &self.policy, ending, |_| true, self.now);
+        self.state = next;
+        outcome
+    }
+
+    pub fn code_of(&self, permit: &SendPermit) -> Code {
+        code_of(&self.key, &permit.salt, self.number, SERVICE, permit.length, permit.offset())
+    }
+}
+
+/// The code that a caller brings.
+pub fn brought(which: Option<usize>) -> Option<Code> {
+    which.map(|which| Code::parse(BROUGHT[which]).expect("a code"))
+}
+
+/// What names the verification of a permit.
+pub fn name_of(permit: &SendPermit) -> VerificationName {
+    VerificationName::of_track(permit.salt.track())
+}
+
+/// The name that a check says, after these permits.
+pub fn named(by: By, permits: &[SendPermit]) -> Option<VerificationName> {
+    let nobodys = VerificationName::from_bits(1);
+    match by {
+        By::Number => None,
+        By::Name => Some(permits.last().map_or(nobodys, name_of)),
+        By::OtherName(pick) if permits.is_empty() || pick % 4 == 0 => Some(nobodys),
+        By::OtherName(pick) => Some(name_of(&permits[pick % permits.len()])),
+    }
+}

@@ -1,0 +1,60 @@
+//! Rate limits: what counts, and what is given back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::world::{World, asking, number};
+use crate::domain::PhoneNumber;
+use crate::gateway::ErrorClass;
+use crate::registry::{BucketFields, ServiceFields};
+use crate::verify::{Begin, Refused};
+
+async fn limited(fields: ServiceFields) -> World {
+    let world = World::with(fields).await;
+    let service = world.service.sid;
+    let limit = world.registry.create_rate_limit(service, "device".to_owned(), None).await.expect("a limit");
+    let bucket = BucketFields { max: Some(1), interval: Some(3_600) };
+    world.registry.create_bucket(service, limit.sid, bucket).await.expect("a bucket");
+    world
+}
+
+fn from_device(to: PhoneNumber, value: &str) -> Begin {
+    let rate_limits = BTreeMap::from([("device".to_owned(), value.to_owned())]);
+    Begin { rate_limits, ..asking(to) }
+}
+
+#[tokio::test]
+async fn a_value_passes_as_often_as_its_bucket_says_also_across_a_crash() {
+    let world = limited(ServiceFields::default()).await;
+    world.begins(from_device(number(1), "a")).await.expect("begun");
+    assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::TooMany { .. })));
+    world.begins(from_device(number(2), "b")).await.expect("begun");
+    let world = world.crashes().await;
+    assert!(matches!(world.begins(from_device(number(3), "a")).await, Err(Refused::TooMany { .. })));
+    world.advance(Duration::from_secs(3_600));
+    world.begins(from_device(number(3), "a")).await.expect("begun");
+    assert_eq!(world.desk.handed().len(), 3);
+}
+
+#[tokio::test]
+async fn what_was_sent_to_nobody_is_given_back() {
+    let world = limited(ServiceFields { max_sends: Some(1), ..ServiceFields::default() }).await;
+    world.begun(number(1)).await;
+    assert!(matches!(world.begins(from_device(number(1), "a")).await, Err(Refused::NoSendsLeft { .. })));
+    world.desk.fails_with(ErrorClass::BadNumber);
+    assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::Invalid(_))));
+    let unknown =
+        Begin { rate_limits: BTreeMap::from([("x".to_owned(), "a".to_owned())]), ..asking(number(3)) };
+    assert!(matches!(world.begins(unknown).await, Err(Refused::Invalid(_))));
+    world.begins(from_device(number(3), "a")).await.expect("it was not counted so far");
+    assert!(matches!(world.begins(from_device(number(4), "a")).await, Err(Refused::TooMany { .. })));
+}
+
+#[tokio::test]
+async fn of_a_message_that_may_have_left_it_stays_counted() {
+    let world = limited(ServiceFields::default()).await;
+    world.desk.fails_with(ErrorClass::Ambiguous);
+    world.desk.fails_with(ErrorClass::Ambiguous);
+    let _ = world.begins(from_device(number(1), "a")).await;
+    assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::TooMany { .. })));
+}

@@ -1,0 +1,83 @@
+//! Services that change, or go, while a verification is under way.
+
+use std::time::Duration;
+
+use super::world::{World, asking, number};
+use crate::registry::{LockoutRule, Resend, ServiceFields};
+use crate::verify::{Begin, Ending, Refused, Status, Target};
+
+async fn change(world: &World, fields: ServiceFields) {
+    world.registry.update_service(world.service.sid, fields).await.expect("changed");
+}
+
+#[tokio::test]
+async fn a_service_that_was_deleted_is_not_found_from_that_moment_on() {
+    let world = World::new().await;
+    let begun = world.begun(number(1)).await;
+    let code = world.desk.code_for(number(1));
+    world.registry.delete_service(world.service.sid).await.expect("deleted");
+    let target = Target::Sid(begun.sid);
+    assert_eq!(world.checks(target, Some(code)).await, Err(Refused::NotFound));
+    assert_eq!(world.begins(asking(number(1))).await, Err(Refused::NotFound));
+    assert_eq!(world.ends(target, Ending::Canceled).await, Err(Refused::NotFound));
+    assert_eq!(world.desk.handed().len(), 1);
+}
+
+#[tokio::test]
+async fn fewer_checks_hold_at_once_and_more_give_no_used_up_verification_back() {
+    let world = World::new().await;
+    let target = Target::Sid(world.begun(number(1)).await.sid);
+    for _ in 0..2 {
+        assert_eq!(world.checks(target, None).await.expect("checked").status, Status::Pending);
+    }
+    change(&world, ServiceFields { max_checks: Some(3), ..ServiceFields::default() }).await;
+    assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);
+    change(&world, ServiceFields { max_checks: Some(10), ..ServiceFields::default() }).await;
+    let code = world.desk.code_for(number(1));
+    let refused = world.checks(target, Some(code)).await;
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn when_fewer_checks_are_allowed_than_were_made_none_is_left() {
+    let world = World::new().await;
+    let target = Target::Sid(world.begun(number(1)).await.sid);
+    for _ in 0..4 {
+        world.checks(target, None).await.expect("checked");
+    }
+    change(&world, ServiceFields { max_checks: Some(2), ..ServiceFields::default() }).await;
+    let refused = world.checks(target, None).await;
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn another_length_or_life_holds_for_the_next_code_and_not_for_the_one_that_is_out() {
+    let world = World::new().await;
+    let begun = world.begun(number(1)).await;
+    change(&world, ServiceFields { code_length: Some(8), ..ServiceFields::default() }).await;
+    world.begun(number(1)).await;
+    let code = world.desk.code_for(number(1));
+    assert_eq!(code.expose().len(), 6, "the same code again");
+    let new = ServiceFields { resend: Some(Resend::New), ..ServiceFields::default() };
+    change(&world, new).await;
+    let again = world.begins(Begin { channel: None, ..asking(number(1)) }).await.expect("begun");
+    assert_eq!((again.sid, again.created), (begun.sid, begun.created));
+    assert_eq!(world.desk.code_for(number(1)).expose().len(), 8);
+    let old = world.checks(Target::Sid(begun.sid), Some(code)).await.expect("checked");
+    assert_eq!(old.status, Status::Pending);
+}
+
+#[tokio::test]
+async fn a_lockout_that_becomes_fixed_forgets_nothing_that_was_counted() {
+    let world = World::new().await;
+    let target = Target::Sid(world.begun(number(1)).await.sid);
+    for _ in 0..4 {
+        world.checks(Target::Number(number(1)), None).await.expect("checked");
+    }
+    let fixed = LockoutRule::Fixed(Duration::from_secs(1_800));
+    change(&world, ServiceFields { lockout: Some(fixed), ..ServiceFields::default() }).await;
+    assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);
+    let code = world.desk.code_for(number(1));
+    let refused = world.checks(target, Some(code)).await;
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+}

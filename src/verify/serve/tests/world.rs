@@ -1,0 +1,377 @@
+//! Services over a store in memory, with gateways and a webhook that take note of everything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, ManualClock};
+use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
+use crate::config::{Bounds, BreakerSettings, DeliverySettings, TrackerSettings};
+use crate::delivery::tracker::Tracker;
+use crate::delivery::{Delivery, DeliveryParts, Routed};
+use crate::domain::{
+    ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
+    SidKind, Timestamp,
+};
+use crate::engine::{Lockout, Policy, SendOptions, SendRules};
+use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
+use crate::limit::{self, Answers, Limits};
+use crate::registry::{Registry, RegistryParts, Service, ServiceFields, WebhookFields};
+use crate::shard::{Parts, Policies, Verifier};
+use crate::store::{BoxFuture, MemoryStore};
+use crate::template::Templates;
+use crate::verify::{
+    Begin, CheckCode, Ending, Refused, RegistryRules, Target, Verification, Verifications as _, Verifying,
+    VerifyingParts,
+};
+use crate::webhook::{Outbox, OutboxBounds, OutboxParts, Post, Posted, Transport};
+
+pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// Numbers that are nobody's; the tests take another for each.
+pub fn number(last_digits: u64) -> PhoneNumber {
+    PhoneNumber::from_u64(14_155_550_000 + last_digits).expect("a number")
+}
+
+/// What a gateway was handed.
+#[derive(Debug, Clone)]
+pub struct Handed {
+    pub by: GatewayName,
+    pub channel: Channel,
+    pub to: PhoneNumber,
+    pub code: String,
+}
+
+/// What all gateways were handed, in that order.
+#[derive(Clone, Default)]
+pub struct Desk {
+    handed: Arc<Mutex<Vec<Handed>>>,
+    plan: Arc<Mutex<VecDeque<ErrorClass>>>,
+    arrivals: Arc<watch::Sender<usize>>,
+    hangs: Arc<Mutex<bool>>,
+}
+
+impl Desk {
+    pub fn handed(&self) -> Vec<Handed> {
+        self.handed.lock().expect("the record").clone()
+    }
+
+    /// The code in the last message to a number.
+    pub fn code_for(&self, to: PhoneNumber) -> Code {
+        let handed = self.handed().into_iter().rev().find(|handed| handed.to == to);
+        Code::parse(&handed.expect("a message").code).expect("a code")
+    }
+
+    /// The next message meets this.
+    pub fn fails_with(&self, class: ErrorClass) {
+        self.plan.lock().expect("the plan").push_back(class);
+    }
+
+    /// From now on no message is answered.
+    pub fn hangs(&self, hangs: bool) {
+        *self.hangs.lock().expect("the plan") = hangs;
+    }
+
+    /// Waits until so many messages have arrived.
+    pub async fn arrived(&self, messages: usize) {
+        self.arrivals.subscribe().wait_for(|arrived| *arrived >= messages).await.expect("the desk is there");
+    }
+}
+
+struct Noted {
+    name: GatewayName,
+    desk: Desk,
+}
+
+impl Gateway for Noted {
+    fn name(&self) -> GatewayName {
+        self.name
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &Channel::ALL
+    }
+
+    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
+        Box::pin(async move {
+            let code = message.code.expose().to_owned();
+            let handed = Handed { by: self.name, channel: message.channel, to: message.to, code };
+            self.desk.handed.lock().expect("the record").push(handed);
+            self.desk.arrivals.send_modify(|arrived| *arrived += 1);
+            let hangs = *self.desk.hangs.lock().expect("the plan");
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            let Some(class) = self.desk.plan.lock().expect("the plan").pop_front() else {
+                return Ok(Accepted { message_id: "m".to_owned() });
+            };
+            let detail = "was told to fail".to_owned();
+            Err(GatewayError { gateway: self.name, class, code: None, detail, whole_gateway: false })
+        })
+    }
+
+    fn checker(&self) -> Option<&dyn Checker> {
+        (self.name == GatewayName::TwilioVerify).then_some(self)
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Checker for Noted {
+    fn check<'a>(
+        &'a self,
+        _to: PhoneNumber,
+        _channel: Channel,
+        _code: &'a Code,
+    ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
+        Box::pin(async { Ok(Verdict::Wrong) })
+    }
+}
+
+/// A webhook: the names of the events that it was told, in that order.
+#[derive(Clone, Default)]
+pub struct Hook(Arc<Mutex<Vec<String>>>);
+
+impl Transport for Hook {
+    fn post(&self, post: Post) -> BoxFuture<'_, Posted> {
+        let body: serde_json::Value = serde_json::from_slice(&post.body).expect("an event");
+        let kind = body["type"].as_str().expect("its name").to_owned();
+        self.0.lock().expect("the record").push(kind);
+        Box::pin(async { Posted::Answered { status: 200, retry_after: None } })
+    }
+}
+
+/// What a crash leaves standing.
+#[derive(Clone)]
+struct Ground {
+    clock: Arc<ManualClock>,
+    desk: Desk,
+    hook: Hook,
+    routing: &'static str,
+}
+
+pub struct World {
+    pub verifying: Verifying,
+    pub registry: Registry,
+    pub store: MemoryStore,
+    pub service: Arc<Service>,
+    pub desk: Desk,
+    ground: Ground,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(ServiceFields::default()).await
+    }
+
+    /// A service with these rules, and one gateway.
+    pub async fn with(fields: ServiceFields) -> Self {
+        Self::routing("Simulator", fields).await
+    }
+
+    pub async fn routing(routing: &'static str, fields: ServiceFields) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(START));
+        let ground = Ground { clock, desk: Desk::default(), hook: Hook::default(), routing };
+        let (registry, verifying, store) = open(MemoryStore::new(), &ground).await;
+        let name = fields.friendly_name.clone().unwrap_or_else(|| "Owl Bank".to_owned());
+        let fields = ServiceFields { friendly_name: Some(name), ..fields };
+        let service = registry.create_service(fields).await.expect("a service");
+        Self { verifying, registry, store, service, desk: ground.desk.clone(), ground }
+    }
+
+    /// The program dies, and starts again from what was durable.
+    pub async fn crashes(self) -> Self {
+        let (registry, verifying, store) = open(self.store.reopen(), &self.ground).await;
+        let service = registry.service(&self.service.sid).expect("the service");
+        Self { verifying, registry, store, service, ..self }
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.ground.clock.advance(by);
+    }
+
+    /// A webhook for every event.
+    pub async fn has_webhook(&self) {
+        let fields = WebhookFields {
+            friendly_name: Some("all".to_owned()),
+            event_types: Some(vec!["*".to_owned()]),
+            url: Some("https://example.org/hook".to_owned()),
+            status: None,
+        };
+        self.registry.create_webhook(self.service.sid, fields).await.expect("a webhook");
+    }
+
+    /// The first so many events that the webhook was told.
+    pub async fn told(&self, events: usize) -> Vec<String> {
+        let told = || self.ground.hook.0.lock().expect("the record").clone();
+        // Tokio's time, which does not stand still here, passes while nothing happens.
+        for _ in 0..10_000 {
+            if told().len() >= events {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        told()
+    }
+
+    pub async fn begins(&self, begin: Begin) -> Result<Verification, Refused> {
+        self.verifying.begin(self.service.id, begin).await
+    }
+
+    /// Begins a verification that must be begun.
+    pub async fn begun(&self, to: PhoneNumber) -> Verification {
+        self.begins(asking(to)).await.expect("begun")
+    }
+
+    pub async fn checks(&self, target: Target, code: Option<Code>) -> Result<Verification, Refused> {
+        self.verifying.check(self.service.id, CheckCode { target, code }).await
+    }
+
+    pub async fn ends(&self, target: Target, ending: Ending) -> Result<Verification, Refused> {
+        self.verifying.end(self.service.id, target, ending).await
+    }
+}
+
+/// A beginning with nothing special about it.
+pub fn asking(to: PhoneNumber) -> Begin {
+    Begin {
+        to,
+        channel: Some(Channel::Sms),
+        locale: None,
+        friendly_name: None,
+        code: None,
+        app_hash: None,
+        template: None,
+        substitutions: BTreeMap::new(),
+        rate_limits: BTreeMap::new(),
+        device_ip: None,
+        tags: BTreeMap::new(),
+        send_digits: None,
+        skips_risk_check: false,
+        idempotency_key: None,
+        fingerprint: [0; 32],
+    }
+}
+
+/// The same with an idempotency key.
+pub fn asking_once(to: PhoneNumber, key: &str) -> Begin {
+    Begin {
+        idempotency_key: Some(key.to_owned()),
+        fingerprint: [u8::try_from(key.len()).unwrap_or(1); 32],
+        ..asking(to)
+    }
+}
+
+async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, MemoryStore) {
+    let Ground { clock, desk, hook, routing } = ground.clone();
+    let clock: Arc<dyn Clock> = clock;
+    let shared = Arc::new(store.clone());
+    let rng = |seed| StdRng::seed_from_u64(seed);
+    let commit_timeout = Duration::from_secs(5);
+    let templates = Templates::new("OTP message is {code}", "Your code is {code}");
+    let resolved = Routing::parse(routing).expect("a routing").resolve(|name| match name {
+        ProviderName::Twilio => Ok(GatewayName::TwilioMessages),
+        ProviderName::Gateway(name) => Ok(name),
+    });
+    let routing = resolved.expect("a routing");
+    let names: Vec<GatewayName> = routing.entries().iter().map(|entry| entry.gateway).collect();
+    let routed = |name: &GatewayName| Routed {
+        routed_as: *name,
+        gateway: Arc::new(Noted { name: *name, desk: desk.clone() }),
+    };
+    let gateways = names.iter().map(routed).collect();
+    let registry = Registry::open(RegistryParts {
+        store: shared.clone(),
+        clock: clock.clone(),
+        rng: rng(1),
+        settings: RegistrySettings {
+            services: Vec::new(),
+            templates: Vec::new(),
+            account: Some(AccountSettings {
+                sid: Sid::new(SidKind::Account, [0xac; 16]),
+                token: ApiSecret::new("0123456789abcdef0123456789abcdef".to_owned()),
+            }),
+            unless_keys: None,
+            loopback: true,
+            allows_strangers: false,
+        },
+        default: DefaultService {
+            friendly_name: "onceward".to_owned(),
+            code_length: CodeLength::SIX,
+            code_life: Duration::from_secs(30),
+            max_checks: 5,
+            lockout: Duration::from_secs(1_800),
+        },
+        templates: templates.clone(),
+        gateways: names,
+        twilio_messaging_service: None,
+        commit_timeout,
+    })
+    .await
+    .expect("a registry");
+    let tracker = Tracker::open(shared.clone(), clock.clone(), TrackerSettings::default(), commit_timeout);
+    let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
+    let delivery = Delivery::new(DeliveryParts {
+        gateways,
+        routing,
+        settings: DeliverySettings { breaker, ..DeliverySettings::default() },
+        templates,
+        tracker: tracker.await.expect("a tracker"),
+        clock: clock.clone(),
+        rng: rng(2),
+        bounds: Bounds::default(),
+    });
+    let delivery = Arc::new(delivery.with_services(Arc::new(RegistryRules::new(registry.clone()))));
+    let key = ServerKey::from_bytes([7; 32]);
+    let policies = Policies::new(Policy {
+        max_attempts: 5,
+        lockout: Duration::from_secs(1_800),
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
+        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
+    });
+    let verifier = Verifier::start(Parts {
+        store: shared.clone(),
+        delivery: delivery.clone(),
+        clock: clock.clone(),
+        policies: policies.clone(),
+        server_key: key.clone(),
+        // Another start draws other salts.
+        seeds: {
+            let seed = store.commits();
+            Box::new(move || StdRng::seed_from_u64(3 + seed))
+        },
+        shards: 1,
+        bounds: Bounds::default(),
+    });
+    let bounds = limit::Bounds::default();
+    let verifying = Verifying::new(VerifyingParts {
+        registry: registry.clone(),
+        verifier: verifier.await.expect("shards"),
+        delivery,
+        limits: Limits::open(shared.clone(), clock.clone(), key.expose(), bounds.clone())
+            .await
+            .expect("limits"),
+        answers: Answers::open(shared.clone(), clock.clone(), key.expose(), bounds).await.expect("answers"),
+        outbox: Outbox::open(OutboxParts {
+            store: shared,
+            clock: clock.clone(),
+            subscribers: Arc::new(registry.clone()),
+            transport: Arc::new(hook),
+            rng: rng(4),
+            bounds: OutboxBounds::default(),
+        })
+        .await
+        .expect("an outbox"),
+        server_key: key,
+        policies,
+        clock,
+    });
+    (registry, verifying, store)
+}

@@ -1,0 +1,210 @@
+//! The front end with services that are real and verifications that are only noted.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use onceward::clock::ManualClock;
+use onceward::config::services::{AccountSettings, DefaultService, RegistrySettings};
+use onceward::domain::{
+    ApiSecret, Channel, CodeLength, GatewayName, PhoneNumber, ServiceId, Sid, SidKind, Timestamp,
+};
+use onceward::gateway::BoxFuture;
+use onceward::http::{Base, V2};
+use onceward::registry::{Registry, RegistryParts, ServiceFields};
+use onceward::store::MemoryStore;
+use onceward::template::Templates;
+use onceward::verify::{
+    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, SendAttempt, Status, Summary,
+    Target, Verification, Verifications,
+};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::front_end::{FrontEnd, Reply};
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// `AC` and sixteen times `ac`, with the token, and with another one: as Basic authentication says it.
+const ROOT: &str =
+    "QUNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhYzowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==";
+
+/// What is asked about verifications.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    Begin { to: PhoneNumber, code: Option<String> },
+    Check(Target),
+    Fetch(Target),
+    End(Target),
+    Attempts { limit: usize },
+}
+
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<Asked>>>);
+
+impl Notes {
+    fn note<T: Send + 'static>(&self, asked: Asked, answer: T) -> BoxFuture<'_, T> {
+        self.0.lock().expect("not poisoned").push(asked);
+        Box::pin(async { answer })
+    }
+}
+
+fn shown(service: ServiceId, target: Target, status: Status) -> Result<Verification, Refused> {
+    let number = PhoneNumber::from_u64(14_155_550_100).ok_or(Refused::NotFound)?;
+    let sid = |kind| Sid::new(kind, [0xe7; 16]);
+    Ok(Verification {
+        sid: if let Target::Sid(sid) = target { sid } else { sid(SidKind::Verification) },
+        service,
+        to: if let Target::Number(number) = target { number } else { number },
+        channel: Channel::Sms,
+        status,
+        created: NOW,
+        updated: NOW,
+        attempts: vec![SendAttempt { sid: sid(SidKind::Attempt), time: NOW, channel: Channel::Call }],
+    })
+}
+
+impl Verifications for Notes {
+    fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>> {
+        let code = begin.code.as_ref().map(|code| code.expose().to_owned());
+        self.note(
+            Asked::Begin { to: begin.to, code },
+            shown(service, Target::Number(begin.to), Status::Pending),
+        )
+    }
+
+    fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>> {
+        self.note(Asked::Check(check.target), shown(service, check.target, Status::Pending))
+    }
+
+    fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>> {
+        self.note(Asked::Fetch(target), shown(service, target, Status::Pending))
+    }
+
+    fn end(
+        &self,
+        service: ServiceId,
+        target: Target,
+        ending: Ending,
+    ) -> BoxFuture<'_, Result<Verification, Refused>> {
+        let status = if ending == Ending::Approved { Status::Approved } else { Status::Canceled };
+        self.note(Asked::End(target), shown(service, target, status))
+    }
+
+    fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {
+        self.note(
+            Asked::Attempts { limit: query.limit },
+            Ok(AttemptPage { attempts: Vec::new(), has_more: true }),
+        )
+    }
+
+    fn attempt(&self, _sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>> {
+        Box::pin(async { Err(Refused::NotFound) })
+    }
+
+    fn summary(&self, _query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>> {
+        Box::pin(async { Ok(Summary { total: 7, converted: 3 }) })
+    }
+}
+
+/// The front end, and a service.
+pub struct V2FrontEnd {
+    front_end: FrontEnd,
+    notes: Notes,
+    service: String,
+}
+
+impl V2FrontEnd {
+    pub fn start() -> Self {
+        let notes = Notes::default();
+        let front_end = FrontEnd::start();
+        let (registry, service) = front_end.block_on(async {
+            let registry = registry().await;
+            let fields = ServiceFields {
+                friendly_name: Some("Owl Bank".to_owned()),
+                custom_code_enabled: Some(true),
+                ..ServiceFields::default()
+            };
+            let service = registry.create_service(fields).await.expect("a service");
+            (registry, service.sid.to_string())
+        });
+        let base = Base { public_url: None, tls: false, listens_on: "127.0.0.1:3000".into() };
+        front_end.serves_v2(V2::new(Arc::new(notes.clone()), registry, base, Arc::new(|| NOW)));
+        Self { front_end, notes, service }
+    }
+
+    /// The id of the service that there is.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Asks as the account.
+    pub fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        key: Option<&str>,
+        body: &[u8],
+    ) -> (Reply, Vec<Asked>) {
+        let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
+        self.exchange(method, path, &format!("authorization: Basic {ROOT}\r\n{key}"), content_type, body)
+    }
+
+    /// Asks without a credential.
+    pub fn ask_as_stranger(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> (Reply, Vec<Asked>) {
+        self.exchange(method, path, "", content_type, body)
+    }
+
+    fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> (Reply, Vec<Asked>) {
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let (reply, _) = self.front_end.ask(&[head.as_bytes(), body].concat(), false);
+        (reply, std::mem::take(&mut *self.notes.0.lock().expect("not poisoned")))
+    }
+}
+
+async fn registry() -> Registry {
+    let parts = RegistryParts {
+        store: Arc::new(MemoryStore::new()),
+        clock: Arc::new(ManualClock::starting_at(NOW)),
+        rng: StdRng::seed_from_u64(20),
+        settings: RegistrySettings {
+            services: Vec::new(),
+            templates: Vec::new(),
+            account: Some(AccountSettings {
+                sid: Sid::new(SidKind::Account, [0xac; 16]),
+                token: ApiSecret::new(TOKEN.to_owned()),
+            }),
+            unless_keys: None,
+            loopback: true,
+            allows_strangers: false,
+        },
+        default: DefaultService {
+            friendly_name: "onceward".to_owned(),
+            code_length: CodeLength::SIX,
+            code_life: Duration::from_secs(30),
+            max_checks: 5,
+            lockout: Duration::from_secs(1_800),
+        },
+        templates: Templates::new("OTP message is {code}", "Your code is {code}"),
+        gateways: vec![GatewayName::Simulator],
+        twilio_messaging_service: None,
+        commit_timeout: Duration::from_secs(5),
+    };
+    Registry::open(parts).await.expect("an empty store")
+}

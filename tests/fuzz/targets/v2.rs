@@ -1,0 +1,109 @@
+//! Twilio Verify's API: paths, parameters in forms, JSON and queries, paging. The server and its services are the real
+//! ones; what it asks about verifications is noted and answered here.
+
+use std::cell::RefCell;
+
+use onceward::domain::PhoneNumber;
+use onceward::verify::Target;
+use serde_json::Value;
+
+use super::support::front_end::Reply;
+use super::support::text;
+use super::support::verifications::{Asked, V2FrontEnd};
+
+/// Statuses that a request of somebody who may do everything can meet when nothing is wrong with the server.
+const DOCUMENTED: [u16; 14] = [200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 414, 415, 422, 431];
+
+fn with_front_end<T>(run: impl FnOnce(&mut V2FrontEnd) -> T) -> T {
+    thread_local! {
+        static FRONT_END: RefCell<Option<V2FrontEnd>> = const { RefCell::new(None) };
+    }
+    FRONT_END.with_borrow_mut(|front_end| run(front_end.get_or_insert_with(V2FrontEnd::start)))
+}
+
+/// Method and path in the first line, the idempotency key in the second, the body in the rest. In the path, `$` is the
+/// service that there is.
+pub fn v2(input: &[u8]) {
+    let Some(input) = text(input) else { return };
+    let (first, rest) = input.split_once('\n').unwrap_or((input, ""));
+    let (key, body) = rest.split_once('\n').unwrap_or(("", rest));
+    let Some((method, path)) = first.split_once(' ') else { return };
+    let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic());
+    if !plain || !["GET", "POST", "DELETE", "PUT"].contains(&method) || path.len() > 4_000 {
+        return;
+    }
+    // What follows is about it.
+    if method == "DELETE" && path.trim_end_matches('/').ends_with('$') {
+        return;
+    }
+    let key = Some(key).filter(|key| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic()));
+    let is_json = body.trim_start().starts_with(['{', '[']);
+    let content_type = if is_json { "application/json" } else { "application/x-www-form-urlencoded" };
+    with_front_end(|it| {
+        let path = format!("/v2{}", path.replace('$', it.service()));
+        let (reply, asked) = it.ask(method, &path, content_type, key, body.as_bytes());
+        answered(&reply);
+        about(&reply, &asked);
+        let (stranger, nothing) = it.ask_as_stranger(method, &path, content_type, body.as_bytes());
+        assert!(
+            stranger.status >= 400 && nothing.is_empty(),
+            "{stranger:?} to a stranger, who asked {nothing:?}"
+        );
+    });
+}
+
+/// What every answer is like.
+fn answered(reply: &Reply) {
+    assert!(DOCUMENTED.contains(&reply.status), "{reply:?}");
+    assert!(reply.header("x-request-id").is_some(), "{reply:?}");
+    if reply.status == 204 {
+        return assert!(reply.body.is_empty(), "{reply:?}");
+    }
+    let body: Value = serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {reply:?}"));
+    if reply.status >= 400 {
+        assert_eq!(body["status"], reply.status, "{reply:?}");
+        assert!(
+            body["code"].is_u64() && body["message"].is_string() && body["more_info"].is_string(),
+            "{reply:?}"
+        );
+        assert_eq!(body.as_object().map(serde_json::Map::len), Some(4), "{reply:?}");
+        return;
+    }
+    let Some(meta) = body.get("meta").filter(|meta| meta.is_object()) else { return };
+    let (page, size) = (meta["page"].as_u64(), meta["page_size"].as_u64());
+    assert!(page.is_some() && size.is_some_and(|size| (1..=1_000).contains(&size)), "{reply:?}");
+    let listed = meta["key"].as_str().and_then(|key| body[key].as_array());
+    assert!(listed.is_some_and(|listed| listed.len() as u64 <= size.unwrap_or(0)), "{reply:?}");
+}
+
+/// At most one thing is asked for one request, and nothing for one that was refused unread.
+fn about(reply: &Reply, asked: &[Asked]) {
+    assert!(asked.len() <= 2, "{asked:?}");
+    if reply.status == 400 || reply.status == 405 || reply.status >= 413 {
+        assert!(asked.iter().all(|asked| matches!(asked, Asked::Fetch(_))), "{reply:?} after {asked:?}");
+    }
+    for asked in asked {
+        let number = match asked {
+            Asked::Begin { to, code, .. } => {
+                let is_code = |code: &String| {
+                    (4..=10).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit())
+                };
+                assert!(code.as_ref().is_none_or(is_code), "{asked:?}");
+                Some(*to)
+            }
+            Asked::Check(target) | Asked::Fetch(target) | Asked::End(target) => match target {
+                Target::Number(number) => Some(*number),
+                Target::Sid(_) => None,
+            },
+            Asked::Attempts { limit } => {
+                assert!((1..=1_001).contains(limit), "{asked:?}");
+                None
+            }
+        };
+        // One number has one spelling: counts are kept by it.
+        assert!(
+            number.is_none_or(|number| PhoneNumber::parse(&number.e164(), None) == Ok(number)),
+            "{asked:?}"
+        );
+    }
+}

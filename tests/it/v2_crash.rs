@@ -1,0 +1,336 @@
+//! `kill -9` while verifications are made over /v2: whatever a client was told is still so after the restart.
+//!
+//! Guests begin verifications, with and without idempotency keys and under a rate limit, check right and wrong codes,
+//! sometimes two at once, and cancel. Some answers later the server is killed and started again, and every guest
+//! asks again about what it knows.
+//!
+//! `V2_CRASH_ROUNDS=200` repeats it more often, `V2_CRASH_SEED` repeats what a failure printed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::support::{Answer, Numbers, Setup, Twilio, V2, World, sid, soon, told};
+use crate::v2_belief::{Known, Over};
+
+const GUESTS: u64 = 8;
+/// Longer than any code here.
+const NO_CODE: &str = "0000000000";
+/// Verifications with one value of the rate limit.
+const PASSES: u32 = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_kill_9_every_answer_given_over_v2_still_holds() {
+    let from_environment = |name: &str, otherwise: u64| {
+        std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+    };
+    let rounds = from_environment("V2_CRASH_ROUNDS", 10);
+    let seed = from_environment("V2_CRASH_SEED", 20_261_121);
+    println!("V2_CRASH_SEED={seed} V2_CRASH_ROUNDS={rounds}");
+    let World { twilio, setup, mut server, numbers } = World::of(V2::account(Setup::new())).await;
+    let root = V2::of(&server.client);
+    let service = root.service(&[("CodeLife", "600")]).await;
+    let limit = root.made(&format!("{service}/RateLimits"), &[("UniqueName", "device")]).await;
+    let bucket = [("Max", "3"), ("Interval", "86400")];
+    root.made(&format!("{service}/RateLimits/{limit}/Buckets"), &bucket).await;
+
+    let shared = Arc::new(Shared::new(twilio, numbers, service));
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut guests: Vec<Guest> = (0..GUESTS).map(|n| Guest::new(n, shared.clone(), seed)).collect();
+    for _ in 0..rounds {
+        shared.begin(rng.random_range(20..200));
+        let mut load = JoinSet::new();
+        for guest in guests.drain(..) {
+            load.spawn(guest.act_until_the_kill(V2::of(&server.client)));
+        }
+        soon("the load", shared.enough.notified()).await;
+        shared.killed.store(true, Ordering::SeqCst);
+        server.kill();
+        guests = load.join_all().await;
+        server.ended().await;
+        server = setup.start().await;
+        shared.killed.store(false, Ordering::SeqCst);
+        let v2 = V2::of(&server.client);
+        for guest in &mut guests {
+            guest.ask_again(&v2).await;
+        }
+    }
+    let sum = |count: fn(&Guest) -> u64| guests.iter().map(count).sum::<u64>();
+    println!(
+        "{} answers, {} unanswered, {} approved, {} refused by the limit, {} keys cut off",
+        shared.answers.load(Ordering::SeqCst),
+        sum(|guest| guest.unanswered),
+        sum(|guest| guest.approved),
+        sum(|guest| guest.limited),
+        sum(|guest| guest.cut_off),
+    );
+    assert!(sum(|guest| guest.approved) > 0 && sum(|guest| guest.limited) > 0);
+}
+
+/// What all guests have in common.
+struct Shared {
+    twilio: Twilio,
+    numbers: Numbers,
+    service: String,
+    answers: AtomicU64,
+    kill_at: AtomicU64,
+    enough: Notify,
+    killed: AtomicBool,
+}
+
+impl Shared {
+    fn new(twilio: Twilio, numbers: Numbers, service: String) -> Self {
+        Self {
+            twilio,
+            numbers,
+            service,
+            answers: AtomicU64::new(0),
+            kill_at: AtomicU64::new(0),
+            enough: Notify::new(),
+            killed: AtomicBool::new(false),
+        }
+    }
+
+    fn begin(&self, answers_until_the_kill: u64) {
+        self.kill_at.store(self.answers.load(Ordering::SeqCst) + answers_until_the_kill, Ordering::SeqCst);
+    }
+
+    /// What was answered; nothing if the kill was faster.
+    fn heard(&self, answer: Result<Answer, std::io::Error>) -> Option<Answer> {
+        let killed = self.killed.load(Ordering::SeqCst);
+        match answer {
+            Ok(answer) if answer.status() == 503 && killed => None,
+            Ok(answer) => {
+                if self.answers.fetch_add(1, Ordering::SeqCst) + 1 == self.kill_at.load(Ordering::SeqCst) {
+                    self.enough.notify_one();
+                }
+                Some(answer)
+            }
+            Err(error) => {
+                assert!(killed, "an answer before the kill, not {error}");
+                None
+            }
+        }
+    }
+}
+
+/// A creation with an idempotency key, on a number of its own.
+struct Keyed {
+    key: String,
+    number: String,
+    value: String,
+    told: Option<Value>,
+}
+
+struct Guest {
+    name: u64,
+    shared: Arc<Shared>,
+    rng: StdRng,
+    known: Vec<Known>,
+    keyed: Vec<Keyed>,
+    /// Creations that passed with each value of the rate limit.
+    passed: HashMap<String, u32>,
+    made: u32,
+    unanswered: u64,
+    approved: u64,
+    limited: u64,
+    cut_off: u64,
+}
+
+impl Guest {
+    fn new(name: u64, shared: Arc<Shared>, seed: u64) -> Self {
+        let rng = StdRng::seed_from_u64(seed ^ (name + 1));
+        let (known, keyed, passed) = (Vec::new(), Vec::new(), HashMap::new());
+        Self {
+            name,
+            shared,
+            rng,
+            known,
+            keyed,
+            passed,
+            made: 0,
+            unanswered: 0,
+            approved: 0,
+            limited: 0,
+            cut_off: 0,
+        }
+    }
+
+    async fn act_until_the_kill(mut self, v2: V2) -> Self {
+        while !self.shared.killed.load(Ordering::SeqCst) {
+            if self.known.is_empty() {
+                self.begins(&v2).await;
+                continue;
+            }
+            let chosen = self.rng.random_range(0..self.known.len());
+            match self.rng.random_range(0..12) {
+                0..3 => self.begins(&v2).await,
+                3 => self.begins_with_key(&v2).await,
+                4 => self.repeats_a_key(&v2).await,
+                5..9 => self.checks(&v2, chosen, &[false]).await,
+                9 => self.checks(&v2, chosen, &[true, true]).await,
+                10 => self.checks(&v2, chosen, &[true, false]).await,
+                _ => self.cancels(&v2, chosen).await,
+            }
+        }
+        self
+    }
+
+    async fn ask_again(&mut self, v2: &V2) {
+        for chosen in 0..self.known.len() {
+            if self.known[chosen].touched {
+                self.checks(v2, chosen, &[false]).await;
+                self.checks(v2, chosen, &[true]).await;
+                self.checks(v2, chosen, &[true]).await;
+                self.known[chosen].touched = false;
+            }
+        }
+        for chosen in 0..self.keyed.len() {
+            self.asks_with_key(v2, chosen).await;
+        }
+    }
+
+    /// A value of the rate limit that few have used yet.
+    fn value(&mut self) -> String {
+        self.made += 1;
+        format!("device-{}-{}", self.name, self.made / (PASSES + 2))
+    }
+
+    /// A creation with this value was answered.
+    fn was_counted(&mut self, value: &str, answer: &Answer) {
+        let passed = self.passed.entry(value.to_owned()).or_default();
+        if told(answer) == (429, "20429".to_owned()) {
+            self.limited += 1;
+            return;
+        }
+        assert_eq!(answer.status(), 201, "{}", answer.text());
+        *passed += 1;
+        assert!(*passed <= PASSES, "{passed} passed with the value {value}");
+    }
+
+    async fn begins(&mut self, v2: &V2) {
+        let (number, value) = (self.shared.numbers.next(), self.value());
+        let Some(answer) = self.creates(v2, &number, &value, None).await else { return };
+        self.was_counted(&value, &answer);
+        if answer.status() == 201 {
+            let code = self.shared.twilio.code_for(&number);
+            let sid = sid(&answer);
+            let (wrong, perhaps_wrong, over, touched) = (0, 0, Over::No, true);
+            self.known.push(Known { sid, number, code, wrong, perhaps_wrong, over, touched });
+        }
+    }
+
+    async fn begins_with_key(&mut self, v2: &V2) {
+        let (number, value) = (self.shared.numbers.next(), self.value());
+        let key = format!("key-{}-{}", self.name, self.made);
+        self.keyed.push(Keyed { key, number, value, told: None });
+        self.asks_with_key(v2, self.keyed.len() - 1).await;
+    }
+
+    async fn repeats_a_key(&mut self, v2: &V2) {
+        if !self.keyed.is_empty() {
+            let chosen = self.rng.random_range(0..self.keyed.len());
+            self.asks_with_key(v2, chosen).await;
+        }
+    }
+
+    /// Once or twice at the same time.
+    async fn asks_with_key(&mut self, v2: &V2, chosen: usize) {
+        let Keyed { key, number, value, told: before } = &self.keyed[chosen];
+        let (key, number, value, before) = (key.clone(), number.clone(), value.clone(), before.clone());
+        let answer = self.creates(v2, &number, &value, Some(&key)).await;
+        let messages = self.shared.twilio.messages_for(&number).len();
+        assert!(messages <= 1, "{messages} messages for one idempotency key");
+        let Some(answer) = answer else {
+            self.cut_off += u64::from(before.is_none());
+            return;
+        };
+        if before.is_none() {
+            self.was_counted(&value, &answer);
+            self.keyed[chosen].told = (answer.status() == 201).then(|| without_port(&answer));
+        } else {
+            assert_eq!(
+                (answer.status(), Some(without_port(&answer))),
+                (201, before),
+                "the same answer for {key}"
+            );
+        }
+    }
+
+    async fn creates(&mut self, v2: &V2, number: &str, value: &str, key: Option<&str>) -> Option<Answer> {
+        let path = format!("{}/Verifications", self.shared.service);
+        let limits = serde_json::json!({"device": value}).to_string();
+        let form = [("To", number), ("Channel", "sms"), ("RateLimits", limits.as_str())];
+        let answer = match key {
+            Some(key) => v2.try_post_with(&path, ("idempotency-key", key), &form).await,
+            None => v2.try_post(&path, &form).await,
+        };
+        self.heard(answer)
+    }
+
+    fn heard(&mut self, answer: Result<Answer, std::io::Error>) -> Option<Answer> {
+        let heard = self.shared.heard(answer);
+        self.unanswered += u64::from(heard.is_none());
+        heard
+    }
+
+    /// Codes that are right or wrong, all at once.
+    async fn checks(&mut self, v2: &V2, chosen: usize, rights: &[bool]) {
+        let path = format!("{}/VerificationCheck", self.shared.service);
+        let known = &self.known[chosen];
+        let (named, code) = (known.sid.clone(), known.code.clone());
+        let asks = rights.iter().map(|right| {
+            let (v2, path, named) = (v2.clone(), path.clone(), named.clone());
+            let code = if *right { code.clone() } else { NO_CODE.to_owned() };
+            async move { v2.try_post(&path, &[("VerificationSid", &named), ("Code", &code)]).await }
+        });
+        let answers = futures_util::future::join_all(asks).await;
+        let heard: Vec<_> = answers.into_iter().map(|answer| self.heard(answer)).collect();
+        let known = &mut self.known[chosen];
+        // What came in between is not known: all of it may have been before any of it.
+        let before = known.over;
+        known.touched = true;
+        for (right, answer) in rights.iter().zip(&heard) {
+            match (right, answer) {
+                (true, None) if known.over == Over::No => known.over = Over::Perhaps,
+                (false, None) => known.perhaps_wrong += 1,
+                (_, None) => {}
+                (_, Some(answer)) => {
+                    let at_once = rights.len() > 1;
+                    self.approved += u64::from(known.takes_in(before, *right, at_once, &told(answer)));
+                }
+            }
+        }
+    }
+
+    async fn cancels(&mut self, v2: &V2, chosen: usize) {
+        let path = format!("{}/Verifications/{}", self.shared.service, self.known[chosen].sid);
+        let answer = v2.try_post(&path, &[("Status", "canceled")]).await;
+        let heard = self.heard(answer);
+        let known = &mut self.known[chosen];
+        known.touched = true;
+        match heard.as_ref().map(told) {
+            None if known.over == Over::No => known.over = Over::Perhaps,
+            None => {}
+            Some((200, status)) if status == "canceled" => {
+                known.may_be_live("canceled");
+                known.over = Over::Canceled;
+            }
+            Some((404, _)) => assert_ne!(known.over, Over::No, "{} is gone", known.number),
+            Some(other) => panic!("{}: a cancellation got {other:?}", known.number),
+        }
+    }
+}
+
+/// What is shown, but for the address, in which there is the port of this start.
+fn without_port(answer: &Answer) -> Value {
+    let mut shown = answer.json();
+    shown["url"].take();
+    shown
+}

@@ -1,0 +1,244 @@
+//! Twilio Verify's API at trace level: no code, no secret and no whole number in any output; no code, no secret, no value
+//! of a rate limit and no idempotency key in any file.
+//!
+//! Two things that look like secrets are in the files by their nature, and are shown by the API too: what a webhook's
+//! events are signed with, and the code of test numbers, which is never sent to anybody.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{
+    OWN_ACCOUNT, OWN_TOKEN, Private, Reply, Setup, Twilio, V2, World, one_by_one, sid, told, until, wrong,
+};
+
+const VALUE: &str = "the-address-of-somebody-203.0.113.77";
+const KEY: &str = "idempotency-5f0c2a7e91d84b36";
+const TAG: &str = "a-tag-of-the-caller-77aa41";
+/// Ten digits, so that a time or a counter is not taken for it.
+const CUSTOM: &str = "7302958146";
+const TEST_CODE: &str = "9174620385";
+const TEST_NUMBER: &str = "+14155550123";
+
+#[tokio::test]
+async fn everything_over_v2_prints_and_stores_nothing_private() {
+    let setup = V2::account(Setup::new());
+    let test_number = json!({"pattern": TEST_NUMBER, "code": TEST_CODE, "expires": in_a_month(&setup)});
+    let rules = json!({"friendly-name": "Owl Bank", "custom-code": true, "code-length": 10, "test-numbers": [test_number]});
+    let setup = setup
+        .args(["--log-level", "trace"])
+        .config("otp-length", 10)
+        .config("webhook-private-addresses", true)
+        .config("services", json!({"shop": rules}));
+    let world = World::of(setup).await;
+    let made = world
+        .setup
+        .command(["keys", "create", "--service", "shop", "--scope", "admin,verify", "--json"])
+        .await;
+    let key: Value = made.output.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a key");
+    let text = |name: &str| key[name].as_str().expect("a text").to_owned();
+    let service = format!("/Services/{}", text("service_sid"));
+    let root = V2::of(&world);
+    let v2 = V2::with_key(&world, &text("sid"), &text("secret"));
+    let mut private = Private::default();
+    private.number(TEST_NUMBER.to_owned());
+    private.secrets.extend([OWN_TOKEN.to_owned(), text("secret"), VALUE.to_owned(), KEY.to_owned()]);
+
+    let events = hooks(&root, &service).await;
+    limits(&root, &service).await;
+    what_clients_do(&world, &v2, &service, &mut private).await;
+    what_goes_wrong(&world, &v2, &service, &mut private).await;
+    test_numbers(&v2, &service, &mut private).await;
+    for path in ["/Attempts?PageSize=500", "/Attempts/Summary", &format!("{service}/Webhooks")] {
+        assert_eq!(root.get(path).await.status(), 200, "{path}");
+    }
+    let arrived = || async { events.received().len() };
+    until("events at the webhook", arrived, |arrived| *arrived > 0).await;
+    for event in events.received() {
+        let event = String::from_utf8_lossy(&event.body).into_owned();
+        assert!(private.codes.iter().all(|code| !event.contains(code)), "an event contains a code: {event}");
+    }
+
+    private.codes.extend(world.twilio.codes());
+    let World { setup, server, .. } = world;
+    let export = setup.command(["export", "--out", "while-it-runs.jsonl", "--data-dir", "data"]).await;
+    assert_eq!(export.status.code(), Some(0), "{}", export.output);
+    let (server, first) = setup.restart(server).await;
+    server.signal(Signal::TERM);
+    let last = server.ended().await;
+    private.server_key(&setup.data_dir());
+    // A signing secret is made for signing, and belongs into no output.
+    let signing = signing_secrets(&setup.home().join("while-it-runs.jsonl"));
+    assert!(!signing.is_empty(), "the store has the webhook's secret");
+    private.secrets.extend(signing.iter().cloned());
+    private.codes.push(TEST_CODE.to_owned());
+    private.is_not_in_output(&first.output);
+    private.is_not_in_output(&last.output);
+    private.secrets.retain(|secret| !signing.contains(secret));
+    private.codes.retain(|code| code != TEST_CODE);
+    private.is_not_in_files_of(&setup.data_dir());
+    let exported = std::fs::read(setup.home().join("while-it-runs.jsonl")).expect("the export");
+    assert_eq!(private.found_in_file(&exported), None, "in the export");
+}
+
+/// A trap for this test itself.
+#[test]
+fn what_is_private_over_v2_would_be_found() {
+    let mut private = Private::default();
+    private.secrets.extend([VALUE.to_owned(), KEY.to_owned()]);
+    private.codes.push(CUSTOM.to_owned());
+    for text in [VALUE, KEY, CUSTOM] {
+        assert!(private.found_in(format!("{{\"a\":\"{text}\"}}").as_bytes()).is_some());
+        assert!(private.found_in_file(text.as_bytes()).is_some());
+    }
+    let header = crate::support::basic(OWN_ACCOUNT, OWN_TOKEN);
+    assert!(private.found_in(header.as_bytes()).is_some(), "{header}");
+}
+
+/// A webhook for every event, at a double that takes whatever it is told.
+async fn hooks(root: &V2, service: &str) -> Twilio {
+    let events = Twilio::start().await;
+    let url = format!("{}/events", events.base_url());
+    let form = [("FriendlyName", "all"), ("EventTypes", "*"), ("WebhookUrl", url.as_str())];
+    root.made(&format!("{service}/Webhooks"), &form).await;
+    events
+}
+
+async fn limits(root: &V2, service: &str) {
+    let limit = root.made(&format!("{service}/RateLimits"), &[("UniqueName", "address")]).await;
+    root.made(&format!("{service}/RateLimits/{limit}/Buckets"), &[("Max", "4"), ("Interval", "3600")]).await;
+}
+
+async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Private) {
+    let create = format!("{service}/Verifications");
+    // Form and JSON, with everything in it; the same once more.
+    let number = private.number(world.number());
+    let (limits, tags) = (json!({"address": VALUE}).to_string(), json!({"campaign": TAG}).to_string());
+    let form = [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", &limits), ("Tags", &tags)];
+    for _ in 0..2 {
+        let begun = v2.post_with(&create, ("idempotency-key", KEY), &form).await;
+        assert_eq!(begun.status(), 201, "{}", begun.text());
+        let code = world.twilio.code_for(&number);
+        assert!(!begun.text().contains(&code) && !begun.text().contains(VALUE));
+    }
+    assert_eq!(world.twilio.messages_for(&number).len(), 1);
+    let other = [("To", number.as_str()), ("Channel", "sms"), ("Locale", "de")];
+    assert_eq!(v2.post_with(&create, ("idempotency-key", KEY), &other).await.status(), 422);
+    let code = world.twilio.code_for(&number);
+    assert_eq!(v2.checks_number(service, &number, &wrong(&code)).await.status(), 200);
+    assert_eq!(told(&v2.checks_number(service, &number, &code).await), (200, "approved".to_owned()));
+    assert_eq!(v2.checks_number(service, &number, &code).await.status(), 404);
+
+    let number = private.number(world.number());
+    let body =
+        json!({"To": number, "Channel": "sms", "CustomCode": CUSTOM, "RateLimits": {"address": VALUE}});
+    let begun = v2.post_json(&create, &body).await;
+    assert_eq!(begun.status(), 201, "{}", begun.text());
+    assert_eq!(world.twilio.code_for(&number), CUSTOM);
+    private.codes.push(CUSTOM.to_owned());
+    let named = sid(&begun);
+    for _ in 0..6 {
+        v2.post_json(
+            &format!("{service}/VerificationCheck"),
+            &json!({"VerificationSid": named, "Code": wrong(CUSTOM)}),
+        )
+        .await;
+    }
+    v2.get(&format!("{create}/{named}")).await;
+    v2.get(&format!("{create}/{number}")).await;
+    v2.post(&format!("{create}/{named}"), &[("Status", "canceled")]).await;
+    // The limit is reached.
+    let mut refused = 0;
+    for _ in 0..4 {
+        let number = private.number(world.number());
+        let body = json!({"To": number, "Channel": "sms", "RateLimits": {"address": VALUE}});
+        refused += u32::from(v2.post_json(&create, &body).await.status() == 429);
+    }
+    assert_eq!(refused, 2);
+}
+
+/// Gateways, bodies and credentials.
+async fn what_goes_wrong(world: &World, v2: &V2, service: &str, private: &mut Private) {
+    let create = format!("{service}/Verifications");
+    let troubles = [
+        Reply::Refuse { status: 400, code: 21211 },
+        Reply::Refuse { status: 400, code: 21610 },
+        Reply::Refuse { status: 401, code: 20003 },
+        Reply::Refuse { status: 400, code: 60410 },
+        Reply::ServerError(500),
+        Reply::NotJson,
+        Reply::Reset,
+    ];
+    for (n, trouble) in troubles.into_iter().enumerate() {
+        let number = private.number(world.number());
+        world.twilio.plan(&number, [trouble; 64]);
+        let key = format!("{KEY}-{n}");
+        let body = [("To", number.as_str()), ("Channel", "sms"), ("CustomCode", CUSTOM)];
+        v2.post_with(&create, ("idempotency-key", &key), &body).await;
+    }
+    let number = private.number(world.number());
+    let spoken = one_by_one(CUSTOM);
+    for body in [
+        json!({"To": [number], "CustomCode": CUSTOM}),
+        json!({"To": format!("{number}{number}"), "Channel": "sms"}),
+        json!({"To": number, "Channel": CUSTOM}),
+        json!({"To": number, "Channel": "sms", "CustomCode": spoken}),
+        json!({"To": number, "Channel": "sms", "RateLimits": {VALUE: VALUE}}),
+        json!({"To": number, "Channel": "sms", "RateLimits": VALUE}),
+        json!({"To": number, "Channel": "email", "Tags": {TAG: number}}),
+        json!({"To": number, "Code": CUSTOM.parse::<u64>().expect("digits")}),
+        json!([number, CUSTOM, VALUE]),
+    ] {
+        for path in [&create, &format!("{service}/VerificationCheck")] {
+            assert!(v2.post_json(path, &body).await.status() >= 400, "{body}");
+        }
+    }
+    // Where they do not belong.
+    for path in [
+        format!("{create}/{CUSTOM}?Code={CUSTOM}&To=%2B{}", &number[1..]),
+        format!("{service}/{KEY}/{VALUE}/{number}"),
+        format!("/Attempts?To=%2B{}&Code={CUSTOM}", &number[1..]),
+    ] {
+        v2.get(&path).await;
+    }
+    let stranger = V2::with_key(world, "SK00000000000000000000000000000000", OWN_TOKEN);
+    assert_eq!(stranger.begins(service, &number).await.status(), 401);
+    assert_eq!(V2::with_key(world, OWN_TOKEN, KEY).begins(service, &number).await.status(), 401);
+}
+
+async fn test_numbers(v2: &V2, service: &str, private: &mut Private) {
+    let begun = v2.begins(service, TEST_NUMBER).await;
+    assert_eq!(begun.status(), 201, "{}", begun.text());
+    assert!(!begun.text().contains(TEST_CODE));
+    v2.checks(service, &sid(&begun), &wrong(TEST_CODE)).await;
+    assert_eq!(told(&v2.checks(service, &sid(&begun), TEST_CODE).await), (200, "approved".to_owned()));
+    private.codes.push(wrong(TEST_CODE));
+}
+
+/// What events are signed with, as the export has it.
+fn signing_secrets(export: &std::path::Path) -> Vec<String> {
+    let export = std::fs::read_to_string(export).expect("the export");
+    let mut found = Vec::new();
+    for line in export.lines() {
+        let Ok(record) = serde_json::from_str::<Value>(line) else { continue };
+        collect("secret", &record, &mut found);
+    }
+    found
+}
+
+fn collect(name: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get(name).and_then(Value::as_str).map(str::to_owned));
+            members.values().for_each(|member| collect(name, member, found));
+        }
+        Value::Array(members) => members.iter().for_each(|member| collect(name, member, found)),
+        _ => {}
+    }
+}
+
+/// A day that is ahead, and by less than a year.
+fn in_a_month(setup: &Setup) -> String {
+    let made = std::fs::metadata(setup.home()).and_then(|home| home.modified()).expect("its time");
+    let ahead = made + std::time::Duration::from_secs(30 * 24 * 60 * 60);
+    humantime::format_rfc3339_seconds(ahead).to_string()[..10].to_owned()
+}

@@ -1,0 +1,80 @@
+//! What a client may believe of one verification, made from the promises and not from the engine.
+
+use onceward::engine::NumberState;
+
+/// Whether it has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    No,
+    /// Something that may have ended it was answered 503, or not at all.
+    Perhaps,
+    Yes,
+}
+
+/// One verification.
+#[derive(Debug, Clone)]
+pub struct Belief {
+    pub number: usize,
+    pub code: String,
+    pub expires: u64,
+    /// Whether its caller was told that a message was sent.
+    pub told: bool,
+    pub messages: u8,
+    pub wrong: u8,
+    pub perhaps_wrong: u8,
+    pub over: Over,
+}
+
+/// What is said of one.
+pub type Judged = Result<(), String>;
+
+impl Belief {
+    /// Whether its right code must be approved at this moment, if the store works.
+    pub fn is_good(&self, checks: u8, now: u64) -> bool {
+        self.is_known(now) && self.wrong + self.perhaps_wrong < checks
+    }
+
+    /// Whether it must be found.
+    pub fn is_known(&self, now: u64) -> bool {
+        self.told && self.over == Over::No && now < self.expires
+    }
+
+    pub fn approved(&mut self, checks: u8) -> Judged {
+        if self.over == Over::Yes {
+            return Err("approved after its end".to_owned());
+        }
+        if self.wrong >= checks {
+            return Err(format!("approved after {} wrong codes", self.wrong));
+        }
+        self.over = Over::Yes;
+        Ok(())
+    }
+
+    pub fn wrong(&mut self, checks: u8) -> Judged {
+        if self.over == Over::Yes {
+            return Err("a code was compared after its end".to_owned());
+        }
+        self.wrong += 1;
+        if self.wrong > checks { Err(format!("{} guesses", self.wrong)) } else { Ok(()) }
+    }
+
+    pub fn doubted(&mut self) {
+        if self.over == Over::No {
+            self.over = Over::Perhaps;
+        }
+    }
+
+    /// Whatever was told is on the disk.
+    pub fn is_on(&self, track: u64, disk: &NumberState, now: u64) -> Judged {
+        let kept = disk.verification().filter(|v| v.salt.track() == track && now < v.expires.as_millis());
+        let Some(kept) = kept else { return Ok(()) };
+        if self.over == Over::Yes {
+            return Err("on the disk it is not over".to_owned());
+        }
+        let counted = kept.counted.map_or(0, |counted| counted.wrong);
+        if counted < self.wrong {
+            return Err(format!("{} wrong codes were told, {counted} are on the disk", self.wrong));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,506 @@
+//! Clients, an attacker, gateways, disk and clock around one shard, all from one seed.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
+use onceward::engine::{Ending, Lockout, Policy, SendOptions, SendRules, VerificationName, code_of};
+use onceward::shard::command::{
+    Answer, BeginWishes, CheckCommand, Command, CommandKind, Dispatch, EndCommand, NumberKey, Reply,
+    SendCommand, SendEnd, SettleCommand,
+};
+use onceward::shard::core::Core;
+use onceward::shard::decide::Judge;
+use onceward::shard::{CheckAnswer, Limit, Policies, Refusal, SendAnswer, Told};
+use onceward::store::{Fault, StoreError, Write};
+use onceward::template::MessageStyle;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::Semaphore;
+
+use super::belief::{Belief, Judged, Over};
+use crate::disk::{Committed, Disk};
+use crate::setup::{StoreKind, server_key};
+
+const SECOND: u64 = 1_000;
+
+/// A command without an answer.
+struct Open {
+    number: usize,
+    wish: Wish,
+    /// When it was asked.
+    at: u64,
+    answer: End,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wish {
+    Begin,
+    Check { named: Option<u64>, right: Option<u64> },
+    Cancel(u64),
+}
+
+enum End {
+    Begin(Answer<Told<SendAnswer>>),
+    Check(Answer<Told<CheckAnswer>>),
+    Cancel(Answer<Told<()>>),
+}
+
+pub struct World {
+    rng: StdRng,
+    clock: u64,
+    policy: Policy,
+    numbers: Vec<NumberKey>,
+    faults: u32,
+    crashes: u32,
+    disk: Disk,
+    core: Core,
+    places: Arc<Semaphore>,
+    commit: Option<Vec<Write>>,
+    open: Vec<Open>,
+    sends: Vec<Dispatch>,
+    beliefs: BTreeMap<u64, Belief>,
+    pub tally: BTreeMap<&'static str, u64>,
+    pub log: Vec<String>,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let policy = Policy {
+            max_attempts: [1, 3, 5][rng.random_range(0..3)],
+            lockout: Duration::from_secs(24 * 3_600),
+            kind: Lockout::Growing,
+            // Ten digits, so that no two codes are equal by chance.
+            code: SendOptions {
+                life: Duration::from_secs(600),
+                length: CodeLength::new(10).expect("a length"),
+            },
+            sends: SendRules {
+                max: [None, Some(2), Some(5)][rng.random_range(0..3)],
+                keeps_code: rng.random_range(0..3) > 0,
+                cools_down: rng.random_range(0..4) == 0,
+            },
+        };
+        let number = |n| NumberKey {
+            service: ServiceId::DEFAULT,
+            number: PhoneNumber::from_u64(14_155_550_000 + n).expect("a number"),
+        };
+        let numbers = (0..rng.random_range(1..=3)).map(number).collect();
+        let disk = Disk::new(StoreKind::Blind);
+        let core = core(&disk, policy, &mut rng);
+        let (faults, crashes) = ([0, 10, 30][rng.random_range(0..3)], [0, 10, 40][rng.random_range(0..3)]);
+        Self {
+            rng,
+            clock: 1_700_000_000_000,
+            policy,
+            numbers,
+            faults,
+            crashes,
+            disk,
+            core,
+            places: Arc::new(Semaphore::new(10_000)),
+            commit: None,
+            open: Vec::new(),
+            sends: Vec::new(),
+            beliefs: BTreeMap::new(),
+            tally: BTreeMap::new(),
+            log: Vec::new(),
+        }
+    }
+
+    pub fn runs(&mut self) -> Judged {
+        for _ in 0..self.rng.random_range(200..800) {
+            self.step()?;
+        }
+        self.ends()
+    }
+
+    fn step(&mut self) -> Judged {
+        if self.rng.random_range(0..1_000) < self.crashes {
+            return self.crash();
+        }
+        let number = self.rng.random_range(0..self.numbers.len());
+        match self.rng.random_range(0..100) {
+            0..14 => self.begins(number),
+            14..24 => self.checks(number, None, None),
+            24..36 => {
+                let track = self.some(number);
+                self.checks(number, track, None)
+            }
+            36..42 => {
+                let (track, unnamed) = (self.some(number), self.rng.random_range(0..4) == 0);
+                self.checks(number, track.filter(|_| !unnamed), track)
+            }
+            42..45 => match self.some(number) {
+                Some(track) => self.cancels(number, track),
+                None => Ok(()),
+            },
+            45..70 => self.commit_goes_on(),
+            70..88 => self.send_ends(),
+            88..90 => {
+                self.core.sweep(4, Timestamp::from_millis(self.clock));
+                self.comes_out()
+            }
+            _ => {
+                let longest = if self.rng.random_range(0..5) == 0 { 700 } else { 40 };
+                self.clock += self.rng.random_range(0..longest * SECOND);
+                Ok(())
+            }
+        }
+    }
+
+    /// One of the number's verifications, mostly the last.
+    fn some(&mut self, number: usize) -> Option<u64> {
+        let of_number =
+            |(track, belief): (&u64, &Belief)| (belief.number == number).then_some((belief.expires, *track));
+        let mut tracks: Vec<_> = self.beliefs.iter().filter_map(of_number).collect();
+        tracks.sort_unstable();
+        let back = if self.rng.random_range(0..5) == 0 { 1 } else { 0 };
+        tracks.into_iter().rev().nth(back).map(|(_, track)| track)
+    }
+
+    fn begins(&mut self, number: usize) -> Judged {
+        let (reply, answer) = Reply::new(self.place()?);
+        let begin = Some(BeginWishes::default());
+        let (channel, style) = (Channel::Sms, MessageStyle::default());
+        let kind =
+            CommandKind::Send(SendCommand { options: None, channel, style, begin, reply, decided: None });
+        self.submits(number, Wish::Begin, End::Begin(answer), kind)
+    }
+
+    fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> Judged {
+        let code = right.map_or("0000000", |track| &self.beliefs[&track].code);
+        let code = Code::parse(code);
+        let (reply, answer) = Reply::new(self.place()?);
+        let name = named.map(VerificationName::of_track);
+        let kind =
+            CommandKind::Check(CheckCommand { code, named: name, is_test: false, reply, decided: None });
+        self.submits(number, Wish::Check { named, right }, End::Check(answer), kind)
+    }
+
+    fn cancels(&mut self, number: usize, track: u64) -> Judged {
+        let (reply, answer) = Reply::new(self.place()?);
+        let named = Some(VerificationName::of_track(track));
+        let kind = CommandKind::End(EndCommand { ending: Ending::Canceled, named, reply, decided: None });
+        self.submits(number, Wish::Cancel(track), End::Cancel(answer), kind)
+    }
+
+    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, String> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| "the places ran out".to_owned())
+    }
+
+    fn submits(&mut self, number: usize, wish: Wish, answer: End, kind: CommandKind) -> Judged {
+        self.log.push(format!("{} number {number} {wish:x?}", self.clock));
+        self.open.push(Open { number, wish, at: self.clock, answer });
+        self.core.submit(Command::new(self.numbers[number], kind), Timestamp::from_millis(self.clock));
+        self.comes_out()
+    }
+
+    fn commit_goes_on(&mut self) -> Judged {
+        let Some(writes) = self.commit.take() else { return Ok(()) };
+        let fault =
+            (self.rng.random_range(0..100) < self.faults).then(|| match self.rng.random_range(0..5) {
+                0 => Fault::Unavailable,
+                1 => Fault::UnknownApplied,
+                2 => Fault::UnknownNotApplied,
+                3 => Fault::Torn(self.rng.random()),
+                _ => Fault::Hang,
+            });
+        self.log.push(format!("{} commit of {} meets {fault:?}", self.clock, writes.len()));
+        let committed: Committed = match self.disk.commit(writes, fault) {
+            Ok(committed) => committed,
+            Err(hanging) if self.rng.random_range(0..2) == 0 => self.disk.releases(hanging),
+            Err(_given_up) => Err(StoreError::Unknown("no answer in time".to_owned())),
+        };
+        self.core.committed(committed, Timestamp::from_millis(self.clock));
+        self.comes_out()
+    }
+
+    fn send_ends(&mut self) -> Judged {
+        if self.sends.is_empty() {
+            return Ok(());
+        }
+        let Dispatch { key, permit, caller, .. } =
+            self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
+        let now = Timestamp::from_millis(self.clock);
+        let end = if self.core.is_usable(&key, &permit.salt, now) {
+            match self.rng.random_range(0..10) {
+                0..6 => SendEnd::Accepted { message_id: "SM1".to_owned(), held: None },
+                6 => SendEnd::Failed { may_have_been_sent: true, held: None },
+                7 => SendEnd::NumberRefused,
+                _ => SendEnd::Failed { may_have_been_sent: false, held: None },
+            }
+        } else {
+            SendEnd::NoLongerUsable
+        };
+        self.log.push(format!("{} message of {:x} ends {end:?}", self.clock, permit.salt.track()));
+        let settle = SettleCommand { permit, end, trouble: None, caller, decided: None };
+        self.core.submit(Command::new(key, CommandKind::Settle(settle)), now);
+        self.comes_out()
+    }
+
+    fn crash(&mut self) -> Judged {
+        if let Some(writes) = self.commit.take() {
+            let fault = match self.rng.random_range(0..3) {
+                0 => None,
+                1 => Some(Fault::Torn(self.rng.random())),
+                _ => Some(Fault::Unavailable),
+            };
+            self.log.push(format!("{} crash in a commit: {fault:?}", self.clock));
+            let _ = self.disk.commit(writes, fault);
+        }
+        self.log.push(format!("{} crash", self.clock));
+        self.disk.reopens();
+        self.sends.clear();
+        self.core = core(&self.disk, self.policy, &mut self.rng);
+        self.comes_out()?;
+        if self.open.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
+    }
+
+    /// Takes everything that the shard has to say.
+    fn comes_out(&mut self) -> Judged {
+        for dispatch in self.core.take_dispatches() {
+            self.leaves(dispatch)?;
+        }
+        self.core.take_notes();
+        if let Some(writes) = self.core.take_commit() {
+            assert!(self.commit.replace(writes).is_none(), "a second commit while one is in flight");
+        }
+        let mut answered = Vec::new();
+        for mut open in std::mem::take(&mut self.open) {
+            match open.answer.poll() {
+                Poll::Ready(heard) => answered.push((open, heard)),
+                Poll::Pending => self.open.push(open),
+            }
+        }
+        // What came at once may have happened in any order: whatever ended one comes last.
+        answered.sort_by_key(|(_, heard)| matches!(heard, Heard::Approved(_) | Heard::Canceled));
+        for (open, heard) in answered {
+            self.log.push(format!("{} number {} {:x?}: {heard:x?}", self.clock, open.number, open.wish));
+            self.judges(&open, &heard)?;
+        }
+        let now = self.clock;
+        for (track, belief) in &self.beliefs {
+            belief.is_on(*track, &self.disk.state(self.numbers[belief.number]), now)?;
+        }
+        Ok(())
+    }
+
+    /// A message leaves: only for a code that the disk has, and that can be used.
+    fn leaves(&mut self, dispatch: Dispatch) -> Judged {
+        let (key, permit) = (dispatch.key, dispatch.permit);
+        let kept = self.disk.state(key).verification();
+        let now = Timestamp::from_millis(self.clock);
+        if !kept.is_some_and(|v| v.salt == permit.salt && v.is_live(now)) {
+            return Err(format!(
+                "a message left for a code that the disk does not have, or that is over: {kept:?}"
+            ));
+        }
+        let number = self.numbers.iter().position(|known| *known == key).expect("a number of this world");
+        let code =
+            code_of(&server_key(), &permit.salt, key.number, key.service, permit.length, permit.offset());
+        let belief = self.beliefs.entry(permit.salt.track()).or_insert(Belief {
+            number,
+            code: String::new(),
+            expires: 0,
+            told: false,
+            messages: 0,
+            wrong: 0,
+            perhaps_wrong: 0,
+            over: Over::No,
+        });
+        code.expose().clone_into(&mut belief.code);
+        belief.expires = permit.expires.as_millis();
+        belief.messages += 1;
+        if self.policy.sends.max.is_some_and(|max| belief.messages > max) {
+            return Err(format!("{} messages of one verification", belief.messages));
+        }
+        if belief.over == Over::Yes {
+            return Err("a message left for a verification that is over".to_owned());
+        }
+        *self.tally.entry("message").or_default() += 1;
+        self.sends.push(dispatch);
+        Ok(())
+    }
+
+    fn judges(&mut self, open: &Open, heard: &Heard) -> Judged {
+        let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
+        *self.tally.entry(heard.name(open.wish)).or_default() += 1;
+        let now = self.clock;
+        let mut belief =
+            |track: u64| self.beliefs.get_mut(&track).ok_or_else(|| "of what nobody began".to_owned());
+        match (open.wish, heard) {
+            (_, Heard::Busy | Heard::Nothing) => {}
+            (Wish::Begin, Heard::Sent(track)) => belief(*track)?.told = true,
+            (Wish::Begin, _) => {}
+            (Wish::Check { named, right }, Heard::Approved(track)) => {
+                if named.is_some_and(|named| named != *track) || right != Some(*track) {
+                    return Err(format!("{track:x} was approved"));
+                }
+                belief(*track)?.approved(checks)?;
+            }
+            (Wish::Check { named, right }, Heard::Wrong(track)) => {
+                let belief = belief(*track)?;
+                if named.is_some() {
+                    belief.wrong(checks)?;
+                }
+                if right == Some(*track) && keeps && belief.is_good(checks, now) {
+                    return Err("a right code is wrong".to_owned());
+                }
+            }
+            (Wish::Check { named: Some(named), .. }, Heard::Refused) => {
+                let belief = belief(named)?;
+                if belief.is_known(now) && belief.wrong + belief.perhaps_wrong < checks {
+                    return Err("whoever names it was refused".to_owned());
+                }
+            }
+            (Wish::Check { named: Some(track), .. } | Wish::Cancel(track), Heard::NotFound) => {
+                if belief(track)?.is_known(now.max(at)) {
+                    return Err(format!("{track:x} is not found"));
+                }
+            }
+            (Wish::Check { named, right }, Heard::Failed) => {
+                if let Some(track) = right {
+                    belief(track)?.doubted();
+                }
+                if let Some(track) = named {
+                    belief(track)?.perhaps_wrong += 1;
+                }
+            }
+            (Wish::Cancel(track), Heard::Failed) => belief(track)?.doubted(),
+            (Wish::Cancel(track), Heard::Canceled) => {
+                let belief = belief(track)?;
+                if belief.over == Over::Yes {
+                    return Err("canceled after its end".to_owned());
+                }
+                belief.over = Over::Yes;
+            }
+            (Wish::Check { named: None, .. }, Heard::Refused | Heard::NotFound) => {}
+            (wish, heard) => return Err(format!("{wish:x?} was told {heard:x?}")),
+        }
+        Ok(())
+    }
+
+    /// The trouble is over: everything is answered, and every number can be verified.
+    fn ends(&mut self) -> Judged {
+        (self.faults, self.crashes) = (0, 0);
+        for number in 0..self.numbers.len() {
+            self.settles_down()?;
+            self.clock += 700 * SECOND;
+            let before = self.tally.get("approved").copied().unwrap_or_default();
+            // The gateway may fail.
+            for _ in 0..60 {
+                self.begins(number)?;
+                self.settles_down()?;
+                self.clock += 301 * SECOND;
+                let Some(track) = self.some_told(number) else { continue };
+                self.checks(number, Some(track), Some(track))?;
+                self.settles_down()?;
+                break;
+            }
+            if self.tally.get("approved").copied().unwrap_or_default() <= before {
+                return Err(format!("number {number} cannot be verified"));
+            }
+        }
+        if self.open.is_empty() { Ok(()) } else { Err("somebody got no answer".to_owned()) }
+    }
+
+    fn some_told(&self, number: usize) -> Option<u64> {
+        let good =
+            |belief: &Belief| belief.number == number && belief.is_good(self.policy.max_attempts, self.clock);
+        self.beliefs.iter().find(|(_, belief)| good(belief)).map(|(track, _)| *track)
+    }
+
+    fn settles_down(&mut self) -> Judged {
+        while self.commit.is_some() || !self.sends.is_empty() {
+            self.commit_goes_on()?;
+            self.send_ends()?;
+        }
+        Ok(())
+    }
+}
+
+/// What somebody was told, as far as it matters here.
+#[derive(Debug)]
+enum Heard {
+    Sent(u64),
+    /// Of a beginning: nothing was sent, and a limit says why, or a gateway.
+    Nothing,
+    Approved(u64),
+    Wrong(u64),
+    Refused,
+    NotFound,
+    Canceled,
+    /// Nothing was decided for want of room.
+    Busy,
+    /// 503, or no answer: it may have happened.
+    Failed,
+}
+
+impl Heard {
+    fn name(&self, wish: Wish) -> &'static str {
+        match (self, wish) {
+            (Self::Sent(_), _) => "sent",
+            (Self::Nothing, _) => "nothing sent",
+            (Self::Approved(_), _) => "approved",
+            (Self::Wrong(_), Wish::Check { named: None, .. }) => "wrong by number",
+            (Self::Wrong(_), _) => "wrong by name",
+            (Self::Refused, Wish::Check { named: Some(_), .. }) => "used up",
+            (Self::Refused, _) => "refused",
+            (Self::NotFound, _) => "not found",
+            (Self::Canceled, _) => "canceled",
+            (Self::Busy, _) => "busy",
+            (Self::Failed, _) => "503 or dropped",
+        }
+    }
+}
+
+impl End {
+    fn poll(&mut self) -> Poll<Heard> {
+        let context = &mut Context::from_waker(Waker::noop());
+        match self {
+            Self::Begin(end) => Pin::new(end).poll(context).map(|told| {
+                heard(told, |told| match (told.answer, told.facts) {
+                    (Ok(SendAnswer::Sent { .. }), Some(facts)) => Heard::Sent(facts.track),
+                    _ => Heard::Nothing,
+                })
+            }),
+            Self::Check(end) => Pin::new(end).poll(context).map(|told| {
+                heard(told, |told| match (told.answer, told.facts) {
+                    (Ok(CheckAnswer::Approved), Some(facts)) => Heard::Approved(facts.track),
+                    (Ok(CheckAnswer::Wrong { live: true, .. }), Some(facts)) => Heard::Wrong(facts.track),
+                    (Err(Limit::NoChecksLeft { .. }), _) => Heard::Refused,
+                    (Err(Limit::NotFound), _) => Heard::NotFound,
+                    (answer, facts) => panic!("{answer:?} of {facts:?}"),
+                })
+            }),
+            Self::Cancel(end) => Pin::new(end).poll(context).map(|told| {
+                heard(told, |told| if told.answer.is_ok() { Heard::Canceled } else { Heard::NotFound })
+            }),
+        }
+    }
+}
+
+fn heard<T, E>(told: Result<Result<T, Refusal>, E>, of: impl FnOnce(T) -> Heard) -> Heard {
+    match told {
+        Ok(Ok(told)) => of(told),
+        Ok(Err(Refusal::NumberBusy)) => Heard::Busy,
+        Ok(Err(_)) | Err(_) => Heard::Failed,
+    }
+}
+
+fn core(disk: &Disk, policy: Policy, rng: &mut StdRng) -> Core {
+    let judge = Judge {
+        policies: Policies::new(policy),
+        key: server_key(),
+        rng: StdRng::seed_from_u64(rng.random()),
+        send_budget: Duration::from_secs(10),
+        check_budget: Duration::from_secs(12),
+    };
+    Core::new(disk.load(), judge, 64)
+}
