@@ -2,7 +2,7 @@
 //!
 //! The first signal begins the soft stop: no new connections, what was begun is finished, the
 //! store is flushed. A second signal, or the deadline, ends the program at once. Both ends are
-//! logged, and the exit code tells which it was.
+//! logged, and the exit code tells which it was. SIGHUP ends nothing: the certificate is read again.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
-use crate::app::{App, StartError};
+use crate::app::{App, Certificates, StartError};
 use crate::config::{Loaded, Settings};
 use crate::{app, telemetry};
 
@@ -26,6 +27,8 @@ const EXIT_START_FAILED: u8 = 70;
 
 /// Time for threads that do not notice the end by themselves.
 const LAST_BREATH: Duration = Duration::from_secs(1);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Serves until a signal says stop.
 pub fn run(loaded: Loaded) -> ExitCode {
@@ -75,9 +78,40 @@ impl StopSignals {
     }
 }
 
+/// Answers SIGHUP, which would end the program if nobody did: the certificate is read again. Once a day it is looked
+/// at, so that the log warns before it expires.
+async fn look_after_certificate(mut hangup: Signal, certificates: Option<Certificates>) {
+    let mut days = tokio::time::interval(DAY);
+    // The first is now, and the start has warned already.
+    days.tick().await;
+    loop {
+        tokio::select! {
+            heard = hangup.recv() => match &certificates {
+                _ if heard.is_none() => return,
+                Some(certificates) => {
+                    let certificates = certificates.clone();
+                    let read = tokio::task::spawn_blocking(move || certificates.reload()).await;
+                    if let Err(error) = read {
+                        tracing::error!(%error, "the certificate stays the one that was read before");
+                    }
+                }
+                None => tracing::info!("SIGHUP: nothing to read again, for no tls-cert is configured"),
+            },
+            _ = days.tick() => {
+                if let Some(certificates) = &certificates {
+                    certificates.warn_if_it_ends();
+                }
+            }
+        }
+    }
+}
+
 async fn serve(settings: Settings) -> Result<u8, StartError> {
     let mut signals = StopSignals::install()?;
+    let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
     let app = App::new(&settings)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(look_after_certificate(hangup, app.certificates().cloned()));
     let listener = app::bind(&settings.listen).await?;
     let address = listener.local_addr().map_err(StartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();

@@ -11,7 +11,8 @@ const EXAMPLE_NUMBER: &str = "+14155550123";
 impl App {
     /// Says that the server is ready, in the words a person at a terminal needs.
     pub fn announce(&self, settings: &Settings, address: SocketAddr) {
-        let url = url_of(&settings.listen, address);
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let url = url_of(scheme, &settings.listen, address);
         tracing::info!(
             url,
             %address,
@@ -21,6 +22,9 @@ impl App {
             shards = settings.shards,
             "listening"
         );
+        if let Some(certificates) = self.certificates() {
+            certificates.announce("TLS only, with this certificate");
+        }
         if settings.gateways.has_simulator() {
             let inbox = format!("{url}/inbox");
             if settings.gateways.routing.entries().len() == 1 {
@@ -46,15 +50,15 @@ impl App {
 }
 
 /// The address as a browser on this machine would open it.
-fn url_of(listen: &ListenAddress, address: SocketAddr) -> String {
+fn url_of(scheme: &str, listen: &ListenAddress, address: SocketAddr) -> String {
     let is_name = !listen.host.is_empty() && listen.host.parse::<std::net::IpAddr>().is_err();
     let port = address.port();
     if is_name {
-        format!("http://{}:{port}", listen.host)
+        format!("{scheme}://{}:{port}", listen.host)
     } else if address.ip().is_unspecified() {
-        format!("http://localhost:{port}")
+        format!("{scheme}://localhost:{port}")
     } else {
-        format!("http://{address}")
+        format!("{scheme}://{address}")
     }
 }
 
@@ -72,7 +76,9 @@ mod tests {
             ("::1", "[::1]:3000", "http://[::1]:3000"),
         ] {
             let listen = ListenAddress { host: host.to_owned(), port: 0 };
-            assert_eq!(url_of(&listen, bound.parse().expect("an address")), url);
+            let bound = bound.parse().expect("an address");
+            assert_eq!(url_of("http", &listen, bound), url);
+            assert_eq!(url_of("https", &listen, bound), url.replace("http:", "https:"));
         }
     }
 }

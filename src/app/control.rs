@@ -3,13 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::control::ControlSocket;
+use crate::control::{ControlSocket, Operator};
 use crate::delivery::tracker::Tracker;
+use crate::domain::{PhoneNumber, ServiceId};
 use crate::registry::Registry;
 use crate::store::Store;
+use crate::verify::Verifying;
 
 /// The task that answers on the socket.
 pub struct Control {
@@ -25,12 +28,14 @@ impl Control {
         tracker: &Tracker,
         store: &Arc<dyn Store>,
         registry: &Registry,
+        verifying: &Verifying,
     ) -> Option<Self> {
         let socket = ControlSocket::bind(data_dir)
             .inspect_err(|error| {
                 tracing::warn!(%error, "the command line cannot ask this server, `onceward tracker` for one");
             })
-            .ok()?;
+            .ok()?
+            .for_operators(Arc::new(Operating(verifying.clone())));
         let (stop, stopped) = oneshot::channel();
         let until = async {
             // Also when the other end is gone.
@@ -47,5 +52,18 @@ impl Control {
         if let Err(error) = self.answering.await {
             tracing::error!(%error, "the control socket did not end well");
         }
+    }
+}
+
+/// What operators may have done.
+struct Operating(Verifying);
+
+impl Operator for Operating {
+    fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            self.0.clear(service, number).await.map_err(|refusal| refusal.to_string())?;
+            tracing::info!(%number, service = service.get(), "an operator has cleared what was counted of a number");
+            Ok(())
+        })
     }
 }

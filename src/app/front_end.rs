@@ -12,8 +12,9 @@ use crate::delivery::GatewayState;
 use crate::domain::Channel;
 use crate::gateway::Simulator;
 use crate::http::{Base, Callbacks, Deps, GatewayHealth, InboxPages, Pages, V2, Verify};
-use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest, Verifier};
+use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
 use crate::store::Loading;
+use crate::verify::Verifying;
 
 /// What arrives when the store is loaded. Until then every command is refused.
 #[derive(Clone, Default)]
@@ -38,18 +39,18 @@ impl Late {
         Arc::clone(&self.loading)
     }
 
-    fn verifier(&self) -> Result<&Verifier, Refusal> {
-        self.running().map(|running| &running.verifier).ok_or(Refusal::Stopping)
+    fn verifying(&self) -> Result<&Verifying, Refusal> {
+        self.running().map(|running| &running.verifying).ok_or(Refusal::Stopping)
     }
 }
 
 impl Verify for Late {
     async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
-        self.verifier()?.send(request).await
+        self.verifying()?.send(request).await
     }
 
     async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
-        self.verifier()?.check(request).await
+        self.verifying()?.check(request).await
     }
 }
 
@@ -91,11 +92,11 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
     let clock = Arc::clone(clock);
     let base = Base {
         public_url: settings.delivery.public_url.clone(),
-        tls: false,
+        tls: settings.tls.is_some(),
         listens_on: settings.listen.to_string().into(),
     };
     let verifications = Arc::new(running.verifying.clone());
-    V2::new(verifications, running.registry.clone(), base, Arc::new(move || clock.now()))
+    V2::new(verifications, running.registry.clone(), running.outbox(), base, Arc::new(move || clock.now()))
 }
 
 /// The front end's parts.
@@ -131,6 +132,8 @@ pub fn deps(
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
         host_name: Some(settings.listen.host.as_str().into()),
+        // Whoever has read the certificate puts it in.
+        tls: None,
         request_id_prefix,
     }
 }

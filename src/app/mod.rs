@@ -14,6 +14,7 @@ mod reports;
 mod running;
 pub mod server_key;
 mod timekeeping;
+mod tls;
 mod verifying;
 
 use std::io;
@@ -41,6 +42,7 @@ pub use reports::{Report, Reported, Reports};
 pub use running::{Plan, Running};
 pub use server_key::{KeyError, load_or_create};
 pub use timekeeping::{mark_brought_in, surely_reached};
+pub use tls::{Certificates, TlsError};
 
 /// Why the program did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,9 @@ pub enum StartError {
     /// A gateway's settings.
     #[error(transparent)]
     Gateway(#[from] GatewaySettingsError),
+    /// The server's certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// What is remembered about sends.
     #[error(transparent)]
     Tracker(#[from] TrackerError),
@@ -113,6 +118,7 @@ impl StartError {
 pub struct App {
     clock: Arc<EngineClock>,
     gateways: Vec<Routed>,
+    certificates: Option<Certificates>,
     late: Late,
     control: Arc<Mutex<Option<Control>>>,
     stopping: Arc<AtomicBool>,
@@ -120,15 +126,20 @@ pub struct App {
 }
 
 impl App {
-    /// Builds what needs no disk: the gateways and the front end's parts.
+    /// Builds what needs no store: the gateways, the certificate and the front end's parts.
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
+        let machine = Arc::new(SystemClock::start()) as Arc<dyn Clock>;
+        let certificates =
+            settings.tls.as_ref().map(|files| Certificates::open(files, machine)).transpose()?;
         let (late, stopping) = (Late::default(), Arc::new(AtomicBool::new(false)));
         let prefix = SysRng.try_next_u32().map_err(StartError::NoRandomness)?;
-        let deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
-        Ok(Self { clock, gateways: routed, late, control: Arc::default(), stopping, deps: Arc::new(deps) })
+        let mut deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
+        deps.tls = certificates.as_ref().map(Certificates::tls);
+        let (control, deps) = (Arc::default(), Arc::new(deps));
+        Ok(Self { clock, gateways: routed, certificates, late, control, stopping, deps })
     }
 
     /// Opens the store, loads every number and starts the shards. From then on requests are
@@ -143,7 +154,7 @@ impl App {
             delivery: settings.delivery.clone(),
             tracker: settings.tracker,
             templates: settings.templates.clone(),
-            policy: settings.policy.clone(),
+            policy: settings.policy,
             registry: RegistryPlan::of_server(
                 settings.registry.clone(),
                 settings.brand.clone(),
@@ -155,8 +166,13 @@ impl App {
             loading: self.late.loading(),
         })
         .await?;
-        let control =
-            Control::start(&settings.data_dir, running.delivery.tracker(), &running.store, &running.registry);
+        let control = Control::start(
+            &settings.data_dir,
+            running.delivery.tracker(),
+            &running.store,
+            &running.registry,
+            &running.verifying,
+        );
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
         // Before anything is decided, so that whoever needs a key is asked for it from the first request on.
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
@@ -167,6 +183,11 @@ impl App {
     /// What the front end serves with.
     pub fn front_end(&self) -> Arc<Deps<Late>> {
         Arc::clone(&self.deps)
+    }
+
+    /// The certificate that is served; `None` for cleartext.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// From now on `/readyz` says that the server is stopping.
@@ -187,13 +208,16 @@ impl App {
     }
 }
 
-/// Whether a server could be made of these settings. Builds the gateways and reads the key file, if one
-/// is named; sends nothing and writes nothing.
-pub fn check(settings: &Settings) -> Result<(), StartError> {
+/// Whether a server could be made of these settings; what an operator should know then, one sentence each. Builds the
+/// gateways and reads the files of keys and certificates that are named; sends nothing and writes nothing.
+pub fn check(settings: &Settings) -> Result<Vec<String>, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     build_gateways(&settings.gateways, &clock)?;
     if let Some(file) = &settings.server_key_file {
         load_or_create(&settings.data_dir, Some(file))?;
     }
-    Ok(())
+    match &settings.tls {
+        Some(files) => Ok(tls::check(files, &*clock)?),
+        None => Ok(Vec::new()),
+    }
 }

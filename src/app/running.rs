@@ -161,7 +161,12 @@ impl Running {
         .await?;
         let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
         let last_uses = LastUses::begin(&registry);
-        Ok(Self { verifier, delivery, registry, verifying, store, beside, last_uses, timekeeper })
+        Ok(Self { verifier, delivery, registry, verifying, store, last_uses, beside, timekeeper })
+    }
+
+    /// What webhooks are told.
+    pub fn outbox(&self) -> crate::webhook::Outbox {
+        self.beside.outbox()
     }
 
     /// Why codes cannot be expected to be sent and checked just now; nothing when they can.

@@ -82,6 +82,11 @@ impl Beside {
         })
     }
 
+    /// What webhooks are told.
+    pub(super) fn outbox(&self) -> Outbox {
+        self.outbox.clone()
+    }
+
     /// Writes down what is to be told.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         self.outbox.close().await

@@ -62,7 +62,7 @@ pub struct Header {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Line {
-    Number(NumberLine),
+    Number(Box<NumberLine>),
     Sends(Box<SendsLine>),
     Other(Box<OtherLine>),
     End(EndLine),

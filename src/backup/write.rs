@@ -64,7 +64,7 @@ impl<W: Write> Writer<W> {
         let gc_after = Moment(item.gc_after);
         let line = match &item.content {
             Content::Number(service, number, state) => {
-                NumberLine::of(*service, *number, state, gc_after).map(Line::Number)
+                NumberLine::of(*service, *number, state, gc_after).map(|line| Line::Number(Box::new(line)))
             }
             Content::Sends(key, track) => Some(Line::Sends(Box::new(SendsLine::of(*key, track, gc_after)))),
             Content::Other(other) => Some(Line::Other(Box::new(OtherLine::of(other, gc_after)))),

@@ -39,6 +39,7 @@ Examples:
   onceward --print-config                   which value comes from where?
   onceward tracker --number +14155552671    what became of the messages to it?
   onceward tracker --status send:unsendable which messages were given up?
+  onceward unlock +14155552671              end a lockout
   onceward export --out backup.jsonl        write everything into a file
   onceward import backup.jsonl --data-dir d make a data directory of it
   onceward check-data                       is every record readable?
@@ -117,6 +118,11 @@ pub enum Command {
     #[command(after_help = keys::MORE)]
     Keys(KeysArgs),
 
+    /// End a number's lockout, and clear what was counted of it: wrong codes, waits, the code that is out.
+    ///
+    /// For an operator who knows that it is the number's owner who asks. Needs the server to run on the data directory.
+    Unlock(UnlockArgs),
+
     /// Measure: play clients and Twilio against a server of its own, or one that is there, and compare it with others.
     ///
     /// On loopback. Needs no account and sends nothing to anybody; uses all the CPU that it gets.
@@ -126,6 +132,18 @@ pub enum Command {
     /// A server that `bench` starts to compare with.
     #[command(hide = true, name = crate::bench::reference::COMMAND)]
     BenchReference(ReferenceArgs),
+}
+
+/// Whose lockout ends.
+#[derive(Debug, clap::Args)]
+pub struct UnlockArgs {
+    /// The number, such as +14155552671.
+    #[arg(value_name = "NUMBER")]
+    pub number: String,
+
+    /// In this service: its id (VA...), its name in config.json, its friendly name.
+    #[arg(long, value_name = "NAME|VA..", default_value = "default")]
+    pub service: String,
 }
 
 /// Where an export goes.

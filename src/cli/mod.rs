@@ -5,6 +5,7 @@ mod backup;
 pub mod bench;
 mod keys;
 mod tracker;
+mod unlock;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ use clap::Parser;
 
 use crate::app::process;
 use crate::config::{self, ConfigErrors, Effective, KeysSettings, Loaded, Sources, StorageSettings};
-use crate::control::{KeysRequest, TrackerRequest};
+use crate::control::{KeysRequest, TrackerRequest, UnlockRequest};
 use args::{Args, Command, TrackerArgs};
 use backup::Backup;
 
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
         Next::Serve(loaded) => crate::lifecycle::run(*loaded),
         Next::Backup { storage, what } => print(backup::run(&what, &storage)),
         Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
+        Next::Unlock { storage, request } => print(unlock::run(&storage, &request)),
         Next::Keys { settings, request, json } => print(keys::run(*settings, &request, json)),
         Next::Bench(what) => ExitCode::from(bench::run(&what.0, &what.1)),
         Next::Reference(args) => ExitCode::from(bench::serve_reference(&args)),
@@ -73,6 +75,11 @@ enum Next {
         json: bool,
     },
     /// Make, list or revoke API keys.
+    /// End a lockout.
+    Unlock {
+        storage: StorageSettings,
+        request: UnlockRequest,
+    },
     Keys {
         settings: Box<KeysSettings>,
         request: KeysRequest,
@@ -114,6 +121,15 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
     };
     let what = match args.command {
         Some(Command::Tracker(args)) => return look_at_sends(&args, &sources),
+        Some(Command::Unlock(args)) => {
+            return match config::load_storage(&sources) {
+                Ok(storage) => match unlock::request(&args, &storage) {
+                    Ok(request) => Next::Unlock { storage, request },
+                    Err(answer) => Next::Answer(answer),
+                },
+                Err(errors) => Next::Answer(misconfigured(&errors)),
+            };
+        }
         Some(Command::Keys(args)) => {
             let (request, json) = args.request();
             return match config::load_keys(&sources) {
@@ -132,13 +148,16 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
             Err(errors) => Next::Answer(misconfigured(&errors)),
         };
     }
-    let loaded = match config::load(&sources) {
+    let mut loaded = match config::load(&sources) {
         Ok(loaded) => loaded,
         Err(errors) => return Next::Answer(misconfigured(&errors)),
     };
-    if let Err(error) = crate::app::check(&loaded.settings) {
-        let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
-        return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
+    match crate::app::check(&loaded.settings) {
+        Ok(warnings) => loaded.warnings.extend(warnings),
+        Err(error) => {
+            let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
+            return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
+        }
     }
     let mut warnings = listed(&loaded.warnings);
     let out = if args.check {

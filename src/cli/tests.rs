@@ -251,6 +251,10 @@ impl World {
                 let Answer { code, out, err } = tracker::run(&storage, &request, json);
                 Ran { exit: Some(code), served: None, out, err }
             }
+            Next::Unlock { storage, request } => {
+                let Answer { code, out, err } = unlock::run(&storage, &request);
+                Ran { exit: Some(code), served: None, out, err }
+            }
             Next::Keys { settings, request, json } => {
                 let Answer { code, out, err } = keys::run(*settings, &request, json);
                 Ran { exit: Some(code), served: None, out, err }

@@ -48,6 +48,11 @@ pub struct Keys {
     pub allow_unauthenticated: Given<Flag>,
     /// Use the simulator although `production` is true: no message leaves the machine.
     pub simulator_in_production: Given<Flag>,
+    /// File of the certificate with which the server speaks TLS, and then only that: PEM, the server's own certificate
+    /// first, then those that signed it. Needs `tls-key`.
+    pub tls_cert: Given<PathText>,
+    /// File of the certificate's private key: PEM, PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
+    pub tls_key: Given<PathText>,
     /// The least severe level that is logged.
     pub log_level: Given<Choice<Level>>,
     /// Form of the log: text for people, json for machines.

@@ -42,7 +42,7 @@ pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
     AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, LogFormat,
-    LogSettings, RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
+    LogSettings, RetrySettings, Settings, StorageSettings, TlsFiles, TrackerSettings, WorkflowStep,
 };
 pub use sources::{Overrides, Sources};
 pub use workflow::workflow_steps;

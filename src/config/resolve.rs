@@ -3,6 +3,7 @@
 mod delivery;
 mod policy;
 mod texts;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::mem::take;
@@ -53,6 +54,7 @@ pub fn resolve(
     let production = r.take("production", take(&mut keys.production));
     let listen = listen_address(flags, &mut keys, production.as_ref(), r);
     let allows_strangers = r.value("allow-unauthenticated", take(&mut keys.allow_unauthenticated)).0;
+    let tls = tls::files(&mut keys, directory, r);
     let asked = delivery::ask(&mut keys, r);
     let gateway_keys =
         GatewayKeys { order: take(&mut keys.otp_sms_provider), http: take(&mut keys.http_gateway) };
@@ -91,6 +93,7 @@ pub fn resolve(
     r.row("listen address", listen.value.to_string(), &listen.origin);
     let settings = Settings {
         listen: listen.value,
+        tls,
         production: production?.value.0,
         log,
         policy,

@@ -18,6 +18,8 @@ use crate::template::Templates;
 pub struct Settings {
     /// Where to listen: host (name or address) and port. Port 0 lets the system choose.
     pub listen: ListenAddress,
+    /// With what the listener is encrypted; `None` for cleartext.
+    pub tls: Option<TlsFiles>,
     /// Whether this is a production installation.
     pub production: bool,
     /// Log level and format.
@@ -72,6 +74,15 @@ pub struct ListenAddress {
     pub host: String,
     /// A port; 0 lets the system choose.
     pub port: u16,
+}
+
+/// Where the server's certificate and its key are. Both are read at the start and whenever they are to be read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM: the certificate chain, the server's own first.
+    pub certificate: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
 }
 
 /// How to log.

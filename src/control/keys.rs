@@ -1,10 +1,9 @@
 //! What the command line asks about API keys, and what it is answered.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
+use super::wire::rfc3339;
+use crate::domain::{ServiceId, Sid, SidKind};
 use crate::registry::{ApiKey, KeyWish, Registry, RegistryError, Scope, Scopes};
 
 /// What is to be done.
@@ -144,9 +143,4 @@ fn line(registry: &Registry, key: &ApiKey) -> KeyLine {
         revoked: key.revoked.map(rfc3339),
         secret: None,
     }
-}
-
-fn rfc3339(at: Timestamp) -> String {
-    let since_epoch = Duration::from_millis(at.min(crate::clock::LATEST).as_millis());
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + since_epoch).to_string()
 }

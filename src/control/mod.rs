@@ -9,6 +9,7 @@ mod client;
 mod copy_client;
 mod copy_server;
 mod keys;
+mod operator;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 pub use client::ask;
 pub use copy_client::{CopyStream, ask_copy};
 pub use keys::{KeyLine, KeysRequest, RootLine};
+pub use operator::{Operator, UnlockRequest};
 pub use server::ControlSocket;
 pub use wire::{CopyNews, Request, SendLine, TrackerRequest};
 

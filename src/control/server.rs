@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::copy_server::Copies;
 use super::wire::{Reply, Request, SendLine};
-use super::{ControlError, path_in};
+use super::{ControlError, Operator, path_in};
 use crate::delivery::tracker::Tracker;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -33,10 +33,16 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const CLIENTS: usize = 4;
 
 /// The socket of a data directory. Gone from the disk when it is dropped.
-#[derive(Debug)]
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
+    operator: Option<Arc<dyn Operator>>,
+}
+
+impl std::fmt::Debug for ControlSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ControlSocket").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl ControlSocket {
@@ -50,11 +56,18 @@ impl ControlSocket {
         let path = path_in(data_dir)?;
         remove_stale(&path)?;
         let listener = UnixListener::bind(&path).map_err(ControlError::io("listen on", &path))?;
-        let socket = Self { listener, path };
+        let socket = Self { listener, path, operator: None };
         // Until this is done, and where a system ignores it, the check of the peer below protects.
         fs::set_permissions(&socket.path, Permissions::from_mode(0o600))
             .map_err(ControlError::io("restrict the mode of", &socket.path))?;
         Ok(socket)
+    }
+
+    /// The same, for operators who may change what is counted of numbers.
+    #[must_use]
+    pub fn for_operators(mut self, operator: Arc<dyn Operator>) -> Self {
+        self.operator = Some(operator);
+        self
     }
 
     /// Answers until `until` ends; answers that are not complete by then are cut off.
@@ -77,8 +90,9 @@ impl ControlSocket {
                     Ok((stream, _)) if is_ours(&stream) => {
                         in_trouble = false;
                         let (tracker, copies, registry) = (tracker.clone(), copies.clone(), registry.clone());
+                        let operator = self.operator.clone();
                         clients.spawn(async move {
-                            if let Err(error) = answer(stream, &tracker, &copies, &registry).await {
+                            if let Err(error) = answer(stream, &tracker, &copies, &registry, operator.as_deref()).await {
                                 tracing::debug!(%error, "a question on the control socket got no whole answer");
                             }
                         });
@@ -132,6 +146,7 @@ async fn answer(
     tracker: &Tracker,
     copies: &Copies,
     registry: &Registry,
+    operator: Option<&dyn Operator>,
 ) -> io::Result<()> {
     let (from, to) = stream.into_split();
     let mut to = BufWriter::new(to);
@@ -165,6 +180,10 @@ async fn answer(
                     }
                     Reply::End
                 }
+                Err(error) => Reply::Error(error),
+            },
+            Ok(Request::Unlock(request)) => match request.carry_out(registry, operator).await {
+                Ok(()) => Reply::End,
                 Err(error) => Reply::Error(error),
             },
             Ok(Request::Copy) => Reply::Error("a copy is answered elsewhere".to_owned()),

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::UnlockRequest;
 use super::keys::KeysRequest;
 use crate::delivery::tracker::{StatusFilter, TrackQuery, TrackRow};
 use crate::domain::{PhoneNumber, Timestamp};
@@ -17,6 +18,8 @@ pub enum Request {
     Tracker(TrackerRequest),
     /// API keys. Answered with lines of its own.
     Keys(KeysRequest),
+    /// An operator ends a lockout. Answered with nothing but its end.
+    Unlock(UnlockRequest),
     /// A copy of everything. Answered with [`CopyNews`] while it is being made, and then its bytes.
     Copy,
 }
@@ -136,7 +139,7 @@ impl From<&TrackRow> for SendLine {
 /// The last moment that RFC 3339 can spell, in milliseconds since the epoch.
 const LAST_MOMENT_MS: u64 = 253_402_300_799_999;
 
-fn rfc3339(at: Timestamp) -> String {
+pub(super) fn rfc3339(at: Timestamp) -> String {
     let since_epoch = Duration::from_millis(at.as_millis().min(LAST_MOMENT_MS));
     humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
 }

@@ -46,11 +46,11 @@ impl Delivery {
     }
 
     /// The gateways of a number in the order in which they are tried.
-    pub(super) fn order_of<'a>(
-        &'a self,
+    pub(super) fn order_of(
+        &self,
         service: ServiceId,
         number: PhoneNumber,
-    ) -> impl Iterator<Item = GatewayName> + 'a {
+    ) -> impl Iterator<Item = GatewayName> {
         let own = if service == ServiceId::DEFAULT { None } else { self.services.gateway(service, number) };
         let others = self.routing.order(number).filter(move |name| Some(*name) != own);
         own.into_iter().chain(others)

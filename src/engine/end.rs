@@ -43,9 +43,10 @@ pub fn end(
     }
     let under_way = state.verification().filter(|v| now < v.expires && is_meant(v));
     match (ending, under_way) {
-        (Ending::Cleared, _) => (NumberState::Fresh, EndOutcome::Ended(under_way)),
+        (Ending::Cleared, _) | (Ending::Approved, Some(_)) => {
+            (NumberState::Fresh, EndOutcome::Ended(under_way))
+        }
         (Ending::Canceled | Ending::Approved, None) => (state, EndOutcome::NotFound),
-        (Ending::Approved, Some(_)) => (NumberState::Fresh, EndOutcome::Ended(under_way)),
         (Ending::Canceled, Some(_)) => (without_verification(state), EndOutcome::Ended(under_way)),
     }
 }

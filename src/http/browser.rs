@@ -2,7 +2,8 @@
 //!
 //! The server serves loopback, where any page that its user opens can reach it too. A page cannot
 //! read answers across origins, but it can send; and it becomes our origin when its own host name
-//! is made to resolve to this machine (DNS rebinding).
+//! is made to resolve to this machine (DNS rebinding). TLS stops a rebound name at the certificate, but its user may
+//! go on all the same, so nothing here depends on it; the scheme of an `Origin` is the browser's to compare.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 
+use super::tls::Tls;
 use super::v2::V2;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
@@ -58,6 +59,8 @@ pub struct Deps<V = Verifier> {
     /// Host name under which `pages` may be asked for, beside IP addresses and `localhost`: the one
     /// that is configured to listen on.
     pub host_name: Option<Arc<str>>,
+    /// How connections are encrypted; `None` for cleartext.
+    pub tls: Option<Arc<Tls>>,
     /// Random for each start of the program, so that request ids of two starts differ.
     pub request_id_prefix: u32,
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`serve`]: accepts connections and serves them until it is told to stop; within it
 //!   `connection` watches one connection, `service` answers one request.
+//! * [`Tls`]: with what certificate and under which rules connections are encrypted.
 //! * `api`: the endpoints: parse, call, map.
 //! * `v2`: Twilio Verify's API. `openapi`: the description of every route.
 //! * `answers`: outcome to status and message, one table for each set of answers. The tables make
@@ -31,6 +32,7 @@ mod service;
 mod stopwatch;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod v2;
 
 pub use api::measured;
@@ -41,4 +43,5 @@ pub use deps::{
 pub use inbox_pages::InboxPages;
 pub use refusal_log::OncePerSecond;
 pub use server::serve;
+pub use tls::{CertificateHealth, Identity, Tls};
 pub use v2::{Base, Now, V2};

@@ -39,6 +39,8 @@ pub enum Problem {
     Panicked,
     /// Not HTTP.
     BadHead,
+    /// HTTP without TLS, where TLS is spoken.
+    PlainHttp,
     /// The head has too many or too long lines, the first one with the address included.
     HeadTooLarge,
     /// The head did not arrive in time.
@@ -51,7 +53,7 @@ impl Problem {
     /// The status, which is also the envelope's code.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadBody(_) | Self::BadHead => StatusCode::BAD_REQUEST,
+            Self::BadBody(_) | Self::BadHead | Self::PlainHttp => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::CrossSite | Self::ForeignHost | Self::BadSignature => {
@@ -92,6 +94,7 @@ impl Problem {
             | Self::Refused(_)
             | Self::Panicked
             | Self::BadHead
+            | Self::PlainHttp
             | Self::HeadTooLarge
             | Self::HeadTooSlow
             | Self::TooManyConnections => 20_000 + self.status().as_u16() as u32,
@@ -136,6 +139,7 @@ impl Problem {
             Self::Refused(Refusal::Stopping) => "The server is stopping or restarting. Try again shortly.",
             Self::Panicked => "Internal server error occurred.",
             Self::BadHead => "The request is not valid HTTP.",
+            Self::PlainHttp => "This port speaks HTTPS only. Begin the address with https://.",
             Self::HeadTooLarge => "The request has too many or too long headers, or a too long address.",
             Self::HeadTooSlow => "The request did not arrive in time.",
             Self::TooManyConnections => "Too many connections are open. Try again shortly.",
@@ -164,6 +168,7 @@ impl Problem {
             | Self::BodyTooSlow
             | Self::Panicked
             | Self::BadHead
+            | Self::PlainHttp
             | Self::HeadTooLarge
             | Self::HeadTooSlow => answer,
         }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
-use super::connection::{self, Server, turn_away};
+use super::connection::{self, Server, turn_away, turn_away_tls};
 use super::deps::{Deps, Verify};
 use super::problem::Problem;
 use super::request_id;
@@ -26,7 +26,8 @@ const ACCEPTED_AT_ONCE: u64 = 8;
 /// Connections beyond the limit that are being told so. More are closed without a word.
 const TURNED_AWAY: usize = 64;
 
-/// Serves HTTP/1 and HTTP/2 (prior knowledge) on `listener` until `shutdown` completes.
+/// Serves HTTP/1 and HTTP/2 on `listener` until `shutdown` completes: over TLS, where ALPN says which,
+/// if `deps` have it; else in cleartext, HTTP/2 with prior knowledge.
 ///
 /// Then it stops accepting, closes idle connections, lets the requests that are being answered
 /// finish, and returns when the last connection has ended. How long that may take is the
@@ -98,7 +99,14 @@ impl<V: Verify> Front<V> {
             // Answers are small and written at once; waiting to fill a packet only delays them. This
             // fails only when the peer is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
-            self.open.spawn(connection::serve(stream, Arc::clone(&self.server), self.accepted));
+            let (server, number) = (Arc::clone(&self.server), self.accepted);
+            match &server.deps.tls {
+                None => self.open.spawn(connection::serve(stream, server, number)),
+                Some(tls) => {
+                    let tls = tls.acceptor();
+                    self.open.spawn(connection::serve_tls(stream, tls, server, number))
+                }
+            };
             self.count();
             return;
         }
@@ -109,7 +117,10 @@ impl<V: Verify> Front<V> {
         if self.turned_away.len() < TURNED_AWAY {
             let id = request_id::of_ours(self.server.deps.request_id_prefix, self.accepted, 0);
             let answer = connection::raw_answer(Problem::TooManyConnections, &id);
-            self.turned_away.spawn(turn_away(stream, answer));
+            match &self.server.deps.tls {
+                None => self.turned_away.spawn(turn_away(stream, answer)),
+                Some(tls) => self.turned_away.spawn(turn_away_tls(stream, tls.acceptor_of_refused(), answer)),
+            };
         }
     }
 

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::authenticate::hash;
 use super::credential::KeptKey;
 use super::error::not_found;
@@ -53,7 +50,8 @@ impl Registry {
             }
             inner.has_room(wish.service)?;
             let secret: [u8; 32] = writer.bytes();
-            let secret = ApiSecret::new(URL_SAFE_NO_PAD.encode(secret));
+            // Letters and digits only: Twilio's library for Go sends no other secret.
+            let secret = ApiSecret::new(base16ct::lower::encode_string(&secret));
             let key = ApiKey {
                 sid: writer.sid(SidKind::ApiKey),
                 service: wish.service,

@@ -9,6 +9,7 @@ use crate::store::{Outcome, StoreError};
 
 /// What a shard is told.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "ractor boxes every message by itself")]
 pub enum Message {
     /// A command to decide.
     Command(Command),

@@ -34,5 +34,5 @@ pub use terms::keep_within;
 pub use told::{Facts, Limit, Told};
 pub use verifier::{
     BeginRequest, CheckAnswer, CheckRequest, EndRequest, NamedCheck, Parts, Refusal, SendAnswer, SendRequest,
-    StartError, Verifier,
+    StartError, Verifier, known,
 };

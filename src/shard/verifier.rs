@@ -250,7 +250,17 @@ impl Verifier {
     /// Sends a code and waits until the provider has accepted it. The command is carried out even
     /// if the caller goes away.
     pub async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
-        known(self.hand_over(request, None).await)
+        known(self.send_told(request).await)
+    }
+
+    /// The same as [`Verifier::send`], with what is known of the verification.
+    pub async fn send_told(&self, request: SendRequest) -> Result<Told<SendAnswer>, Refusal> {
+        self.hand_over(request, None).await
+    }
+
+    /// The same as [`Verifier::check`], with what is known of the verification.
+    pub async fn check_told(&self, check: CheckRequest) -> Result<Told<CheckAnswer>, Refusal> {
+        self.check_named(NamedCheck { check, named: None, is_test: false }).await
     }
 
     /// Begins a verification, or sends its code again, by the rules of its service. Otherwise as [`Verifier::send`].
@@ -282,7 +292,7 @@ impl Verifier {
 
     /// Checks a submitted code. The command is carried out even if the caller goes away.
     pub async fn check(&self, check: CheckRequest) -> Result<CheckAnswer, Refusal> {
-        known(self.check_named(NamedCheck { check, named: None, is_test: false }).await)
+        known(self.check_told(check).await)
     }
 
     /// Ends a verification, or clears what was counted of a number.
@@ -364,7 +374,7 @@ impl Verifier {
 
 /// The answer as the contract's routes know it. They are for the default service, whose rules refuse nothing that they
 /// have no word for; should a rule stand against it all the same, the number is said to be busy.
-fn known<A>(told: Result<Told<A>, Refusal>) -> Result<A, Refusal> {
+pub fn known<A>(told: Result<Told<A>, Refusal>) -> Result<A, Refusal> {
     told?.answer.map_err(|_: Limit| Refusal::NumberBusy)
 }
 

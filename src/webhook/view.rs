@@ -3,62 +3,48 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::{Attempt, Delivery, DeliveryState};
 use crate::clock::LATEST;
 use crate::domain::{Sid, Timestamp};
 
 /// One delivery of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = WebhookDelivery)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeliveryView {
     /// The account.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
     pub account_sid: String,
     /// The service.
-    #[schema(pattern = "^VA[0-9a-f]{32}$")]
     pub service_sid: String,
     /// The webhook.
-    #[schema(pattern = "^YW[0-9a-f]{32}$")]
     pub webhook_sid: String,
     /// The event's id, which receivers see as `webhook-id`.
-    #[schema(pattern = "^evt_[0-9a-f]{32}$")]
     pub event_id: String,
     /// The event's name.
     pub event_type: &'static str,
     /// The verification.
-    #[schema(pattern = "^VE[0-9a-f]{32}$")]
     pub verification_sid: String,
     /// `pending`, `delivered` or `failed`.
     pub status: &'static str,
     /// When the event happened.
-    #[schema(format = DateTime)]
     pub date_created: String,
     /// When it is tried next; `null` when it is not.
-    #[schema(required, format = DateTime)]
     pub next_attempt: Option<String>,
     /// The latest attempts, the oldest first.
     pub attempts: Vec<AttemptView>,
 }
 
 /// One attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = WebhookDeliveryAttempt)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptView {
     /// When it began.
-    #[schema(format = DateTime)]
     pub date: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
     /// The HTTP status that was answered.
-    #[schema(required)]
     pub status_code: Option<u16>,
     /// Why there was no answer, or no attempt: `timed_out`.
-    #[schema(required)]
     pub error: Option<&'static str>,
     /// The same in words.
-    #[schema(required)]
     pub error_message: Option<String>,
 }
 

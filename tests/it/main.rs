@@ -4,6 +4,7 @@
 //! shared between tests. What they have in common is the vocabulary in `support`.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod api_docs;
 mod as_built;
 mod backup;
 mod bad_bodies;
@@ -31,8 +32,10 @@ mod parallel;
 mod power_loss;
 mod privacy;
 mod restart;
+mod sdk;
 mod storage_trouble;
 mod support;
+mod tls;
 mod tutorial;
 mod v2_attack;
 mod v2_belief;

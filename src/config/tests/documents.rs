@@ -11,6 +11,7 @@ use crate::config::nested::MEMBERS;
 
 const SCHEMA: &str = include_str!("../../../docs/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/configuration.md");
+const SERVICES: &str = include_str!("../../../docs/services.md");
 const GO_FRAMEWORK: &str = include_str!("../../../docs/migrating-from-the-go-framework.md");
 const SAMPLE: &str = include_str!("../../../config.json");
 
@@ -75,7 +76,8 @@ fn the_manual_names_every_key_with_its_variable_and_default() {
 
 #[test]
 fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
-    let samples: Vec<&str> = blocks("json").chain(blocks_of(GO_FRAMEWORK, "json")).collect();
+    let others = [GO_FRAMEWORK, SERVICES].into_iter().flat_map(|document| blocks_of(document, "json"));
+    let samples: Vec<&str> = blocks("json").chain(others).collect();
     assert!(samples.len() >= 8, "{samples:?}");
     for sample in samples {
         let world = if sample.contains("{token}") {

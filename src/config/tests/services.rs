@@ -101,7 +101,7 @@ fn the_name_of_a_service_is_plain_and_not_taken() {
     );
     says(
         &World::with_config(r#"{"services": [1]}"#).error(),
-        &["services = ", "it must be an object of services"],
+        &["services = a list: it must be an object of services"],
     );
 }
 

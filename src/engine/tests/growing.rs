@@ -81,14 +81,15 @@ impl World {
         code_of(&self.key, &permit.salt, self.number, SERVICE, permit.length, permit.offset())
     }
 
-    fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckOutcome {
+    fn submits(&mut self, code: Option<&Code>, named: impl Into<Option<VerificationName>>) -> CheckOutcome {
+        let named = named.into();
         let submitted = Submitted { code, number: self.number, service: SERVICE, key: &self.key, named };
         let (next, outcome) = check(self.state, &self.policy, submitted, secs(12), self.now);
         self.state = next;
         outcome
     }
 
-    fn guesses(&mut self, named: Option<VerificationName>) -> CheckOutcome {
+    fn guesses(&mut self, named: impl Into<Option<VerificationName>>) -> CheckOutcome {
         self.submits(None, named)
     }
 
@@ -99,8 +100,9 @@ impl World {
     }
 }
 
-fn name(permit: &SendPermit) -> Option<VerificationName> {
-    Some(VerificationName::of_track(permit.salt.track()))
+/// What a check by this verification's id names.
+fn name(permit: &SendPermit) -> impl Into<Option<VerificationName>> {
+    VerificationName::of_track(permit.salt.track())
 }
 
 #[test]

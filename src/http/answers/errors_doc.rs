@@ -242,7 +242,7 @@ const fn refusal_case(refused: &Refused) -> &'static str {
     }
 }
 
-fn problems() -> [Problem; 22] {
+fn problems() -> [Problem; 23] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::Unauthenticated,
@@ -263,6 +263,7 @@ fn problems() -> [Problem; 22] {
         Problem::Refused(Refusal::Stopping),
         Problem::Panicked,
         Problem::BadHead,
+        Problem::PlainHttp,
         Problem::HeadTooSlow,
         Problem::HeadTooLarge,
         Problem::TooManyConnections,
@@ -290,6 +291,7 @@ const fn problem_case(problem: Problem) -> &'static str {
         Problem::Refused(Refusal::Stopping) => "the server stops or restarts a part of itself",
         Problem::Panicked => "a mistake of ours; please report it",
         Problem::BadHead => "not HTTP",
+        Problem::PlainHttp => "HTTP without TLS, where TLS is configured",
         Problem::HeadTooSlow => "slow request head",
         Problem::HeadTooLarge => "many or long headers, or a long address",
         Problem::TooManyConnections => "all connections taken",
@@ -313,6 +315,7 @@ const fn has_a_path(problem: Problem) -> bool {
         | Problem::BadSignature
         | Problem::CallbackUnavailable
         | Problem::BadHead
+        | Problem::PlainHttp
         | Problem::HeadTooSlow
         | Problem::HeadTooLarge
         | Problem::TooManyConnections => false,

@@ -4,7 +4,8 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::http::answer::Answer;
-use crate::http::deps::{GatewayHealth, Gateways, Numbers, Readiness};
+use crate::http::deps::{Deps, GatewayHealth};
+use crate::http::tls::CertificateHealth;
 use crate::shard::room::Occupancy;
 
 #[derive(Serialize)]
@@ -15,6 +16,8 @@ struct Details {
     gateways: Vec<GatewayHealth>,
     #[serde(skip_serializing_if = "Option::is_none")]
     numbers: Option<NumbersHealth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<CertificateHealth>,
 }
 
 /// The names of the fields are part of the answer.
@@ -37,15 +40,20 @@ pub fn alive() -> Answer {
     Answer::plain(StatusCode::OK, "alive")
 }
 
-/// The server can do its work, or the reasons why not; and how the gateways are and how many numbers are
-/// remembered, if that is known.
-pub fn ready(readiness: &Readiness, gateways: &Gateways, numbers: &Numbers) -> Answer {
-    let reasons = readiness().err();
-    let details = Details { reasons, gateways: gateways(), numbers: numbers().map(NumbersHealth::from) };
+/// The server can do its work, or the reasons why not; and how the gateways and the certificate are and how
+/// many numbers are remembered, if that is known.
+pub fn ready<V>(deps: &Deps<V>) -> Answer {
+    let details = Details {
+        reasons: (deps.readiness)().err(),
+        gateways: (deps.gateways)(),
+        numbers: (deps.numbers)().map(NumbersHealth::from),
+        tls: deps.tls.as_ref().map(|tls| tls.certificate()),
+    };
     if details.reasons.is_some() {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         return Answer::envelope(status, status.as_u16(), "not ready", Some(details)).retry_later();
     }
-    let details = (!details.gateways.is_empty() || details.numbers.is_some()).then_some(details);
+    let says_more = !details.gateways.is_empty() || details.numbers.is_some() || details.tls.is_some();
+    let details = says_more.then_some(details);
     Answer::envelope(StatusCode::OK, StatusCode::OK.as_u16(), "ready", details)
 }

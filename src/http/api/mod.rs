@@ -82,7 +82,7 @@ async fn try_answer<V: Verify>(
         Route::VerifyCode => verify_code::answer(call, &body.read(limit, time).await?).await,
         Route::HelloWorld => Ok(hello_world::answer()),
         Route::Healthz => Ok(health::alive()),
-        Route::Readyz => Ok(health::ready(&deps.readiness, &deps.gateways, &deps.numbers)),
+        Route::Readyz => Ok(health::ready(deps)),
         Route::Index => Ok(index::answer(deps.pages.is_some(), deps.callbacks.is_some())),
         Route::Inbox => inbox::answer(deps, head),
         Route::OpenApi => Ok(description::json()),

@@ -18,16 +18,18 @@ pub enum Protocol {
     Http2,
 }
 
-/// Listens to a connection's first bytes. `None` when it is to be closed: the peer said nothing in
-/// time or left, or the server stops.
+/// Listens to a connection's first bytes. They tell the protocol, unless TLS has `agreed` on one: then
+/// any will do. `None` when the connection is to be closed: the peer said nothing in time or left, or
+/// the server stops.
 pub async fn detect<V, I: Stream>(
     socket: &mut Socket<V, I>,
+    agreed: Option<Protocol>,
     watch: &mut Watch,
     stop: &Stop,
 ) -> Option<Protocol> {
     tokio::select! {
         biased;
-        protocol = first_bytes(socket) => protocol,
+        protocol = first_bytes(socket, agreed) => protocol,
         () = watch.first_head() => {
             // A peer that said nothing has not asked: an answer would be taken for that of its
             // first request.
@@ -42,9 +44,12 @@ pub async fn detect<V, I: Stream>(
 
 /// Reads until the bytes differ from the preface or are all of it. No HTTP/1 method begins like
 /// the preface, so a request is recognised at its first or second byte.
-async fn first_bytes<V, I: Stream>(socket: &mut Socket<V, I>) -> Option<Protocol> {
+async fn first_bytes<V, I: Stream>(socket: &mut Socket<V, I>, agreed: Option<Protocol>) -> Option<Protocol> {
     loop {
         let more = socket.read_beginning().await.ok()?;
+        if agreed.is_some() && more > 0 {
+            return agreed;
+        }
         let beginning = socket.beginning();
         if beginning == HTTP2_PREFACE {
             return Some(Protocol::Http2);

@@ -1,4 +1,4 @@
-//! HTTP/2 with prior knowledge.
+//! HTTP/2: with prior knowledge, or agreed on by TLS.
 
 use std::future::Future as _;
 use std::pin::Pin;

@@ -9,7 +9,7 @@ use super::activity::Activity;
 use super::crowd::Crowd;
 use super::stop::Stop;
 use crate::http::deps::Deps;
-use crate::http::refusal_log::RefusalLog;
+use crate::http::refusal_log::{OncePerSecond, RefusalLog};
 use crate::http::request_id;
 
 /// What all connections share.
@@ -20,6 +20,8 @@ pub struct Server<V> {
     pub stop: Stop,
     /// Refusals in the log.
     pub refusals: RefusalLog,
+    /// Handshakes that failed, in the log.
+    pub failed_handshakes: OncePerSecond,
     /// Bodies that are arriving in parts: one for each connection that may be open, so that HTTP/1 never
     /// meets this limit. Without it HTTP/2 could hold as many bodies in memory as it has streams.
     pub bodies_in_parts: Arc<Semaphore>,
@@ -35,6 +37,7 @@ impl<V> Server<V> {
         Self {
             stop: Stop::default(),
             refusals: RefusalLog::new(),
+            failed_handshakes: OncePerSecond::start(),
             bodies_in_parts: Arc::new(Semaphore::new(deps.bounds.connections.min(Semaphore::MAX_PERMITS))),
             crowd: Arc::default(),
             http1: super::http1::builder(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use super::Stream;
@@ -85,6 +86,11 @@ impl<V, I: Stream> Socket<V, I> {
         if self.stream.write_all(&answer).await.is_ok() && self.stream.shutdown().await.is_ok() {
             self.linger().await;
         }
+    }
+
+    /// Tells the peer of the end (TLS: `close_notify`), as far as that can be done without waiting.
+    pub fn say_goodbye(&mut self) {
+        let _ = self.stream.shutdown().now_or_never();
     }
 
     /// Closes without cutting off what was answered.

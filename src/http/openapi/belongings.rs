@@ -139,6 +139,69 @@ pub static WEBHOOKS: Dialect = dialect(
     ),
 );
 
+/// What became of events.
+pub static DELIVERIES: Dialect = dialect(
+    "Deliveries",
+    "What became of events, and once more. Not Twilio's: there its console does this.",
+    &[
+        endpoint(
+            Get,
+            Kind::Deliveries,
+            ("ListDelivery", "List deliveries of events to a webhook"),
+            &[params::OF_SERVICE, params::WEBHOOK],
+            ok(Content::List("Delivery", "deliveries", examples::delivery)),
+            &[404],
+        )
+        .about("The newest event first.")
+        .query(params::DELIVERIES),
+        endpoint(
+            Post,
+            Kind::Replay,
+            ("CreateReplay", "Deliver events again"),
+            &[params::OF_SERVICE, params::WEBHOOK],
+            ok(Content::Json("Replay", examples::replay)),
+            &[404, 429],
+        )
+        .about("With the same ids, from the first attempt on, in the order of each verification's events.")
+        .body(params::REPLAY),
+    ],
+);
+
+/// Numbers for tests.
+pub static TEST_NUMBERS: Dialect = dialect(
+    "Test numbers",
+    "Numbers that are never sent anything, with a known code, outside all limits. Not Twilio's.",
+    &[
+        endpoint(
+            Post,
+            Kind::TestNumbers,
+            ("CreateTestNumber", "Make a test number"),
+            &[params::OF_SERVICE],
+            made(Content::Json("TestNumber", examples::test_number)),
+            &[404, 409],
+        )
+        .about("In place of one with the same pattern. One that could be somebody's number is refused, unless forced.")
+        .body(params::NEW_TEST_NUMBER),
+        endpoint(
+            Get,
+            Kind::TestNumbers,
+            ("ListTestNumber", "List test numbers"),
+            &[params::OF_SERVICE],
+            ok(Content::List("TestNumber", "test_numbers", examples::test_number)),
+            &[404],
+        )
+        .query(params::PAGING),
+        endpoint(
+            Delete,
+            Kind::TestNumber,
+            ("DeleteTestNumber", "Make a test number an ordinary one"),
+            &[params::OF_SERVICE, params::TEST_NUMBER],
+            GONE,
+            &[404, 409],
+        ),
+    ],
+);
+
 /// What belongs to the account.
 pub static ACCOUNT: Dialect = dialect(
     "Templates and the safe list",

@@ -5,16 +5,25 @@ use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBu
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, SchemaType,
-    Type as Json,
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type as Json,
 };
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, PathItem, Paths, Ref, RefOr, Required, Schema};
 
 use super::endpoint::{Access, Content, Dialect, Endpoint, Method, Param, Type};
+use crate::registry::EventType;
 
 /// The name of the one way to say who asks.
 pub const BASIC: &str = "basic";
+
+/// A text without control characters.
+const NO_CONTROL: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
+/// One without braces too.
+const NO_BRACE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
+/// With so few digits that they cannot be taken for a code.
+const FEW_DIGITS: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
+/// A day, or a moment in UTC; empty for none.
+const DATE: &str = r"^((19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z)?)?$";
 
 /// What goes wrong on every route, before its path is known.
 const OF_THE_CONNECTION: u16 = 431;
@@ -74,6 +83,9 @@ fn operation(dialect: &Dialect, endpoint: &Endpoint) -> OperationBuilder {
     for param in endpoint.in_query {
         operation = operation.parameter(parameter(param, ParameterIn::Query));
     }
+    for param in endpoint.in_header {
+        operation = operation.parameter(parameter(param, ParameterIn::Header));
+    }
     for status in failures(dialect, endpoint) {
         operation = operation.response(status.to_string(), failure(dialect, status));
     }
@@ -132,14 +144,20 @@ pub fn example(param: &Param) -> Value {
     match param.kind {
         Type::Whole(..) => param.example.parse::<u32>().map_or_else(|_| text(), Value::from),
         Type::Boolean => param.example.parse::<bool>().map_or_else(|_| text(), Value::from),
-        Type::Texts => Value::from(vec![param.example]),
+        Type::Events => Value::from(vec![param.example]),
         Type::User => json!({ "phoneNumber": param.example }),
-        Type::Text(_) | Type::Pattern(_) | Type::Words(_) | Type::Date | Type::Pairs => text(),
+        Type::Text(_)
+        | Type::Note(_)
+        | Type::Line(_)
+        | Type::Name(_)
+        | Type::Pattern(_)
+        | Type::Words(_)
+        | Type::Date
+        | Type::Pairs => text(),
     }
 }
 
-/// What a parameter may be. In JSON, one that need not be there may be null as well, and a number or a truth value may
-/// stand in a text, as in a form.
+/// What a parameter may be. In JSON, one that need not be there may be null as well.
 fn schema(param: &Param, in_json: bool) -> RefOr<Schema> {
     let nullable = in_json && !param.required;
     let of = |types: &[Json]| {
@@ -152,7 +170,14 @@ fn schema(param: &Param, in_json: bool) -> RefOr<Schema> {
     };
     let object = ObjectBuilder::new().description(Some(param.about));
     let least = param.required.then_some(1);
+    let written = |object: ObjectBuilder, longest: usize, pattern: &str| {
+        let object = object.schema_type(of(&[Json::String])).min_length(least).max_length(Some(longest));
+        object.pattern(Some(pattern)).build()
+    };
     let schema = match param.kind {
+        Type::Note(longest) => written(object, longest, NO_CONTROL),
+        Type::Line(longest) => written(object, longest, NO_BRACE),
+        Type::Name(longest) => written(object, longest, FEW_DIGITS),
         Type::Text(longest) => {
             object.schema_type(of(&[Json::String])).min_length(least).max_length(Some(longest)).build()
         }
@@ -162,29 +187,18 @@ fn schema(param: &Param, in_json: bool) -> RefOr<Schema> {
             let words = words.iter().map(|word| Value::from(*word)).chain(null);
             object.schema_type(of(&[Json::String])).enum_values(Some(words)).build()
         }
-        Type::Whole(least, most) if in_json => object
-            .schema_type(of(&[Json::Integer, Json::String]))
-            .minimum(Some(least))
-            .maximum(Some(most))
-            .pattern(Some("^[0-9]*$"))
-            .build(),
         Type::Whole(least, most) => {
             object.schema_type(of(&[Json::Integer])).minimum(Some(least)).maximum(Some(most)).build()
         }
-        Type::Boolean if in_json => object
-            .schema_type(of(&[Json::Boolean, Json::String]))
-            .pattern(Some("^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])?$"))
-            .build(),
         Type::Boolean => object.schema_type(of(&[Json::Boolean])).build(),
-        Type::Date => object
-            .schema_type(of(&[Json::String]))
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .build(),
+        Type::Date => object.schema_type(of(&[Json::String])).pattern(Some(DATE)).build(),
         Type::User => return user().into(),
-        Type::Texts => {
-            let text = ObjectBuilder::new().schema_type(SchemaType::Type(Json::String)).build();
-            let texts = ArrayBuilder::new().items(text).description(Some(param.about));
-            return texts.min_items(least).build().into();
+        Type::Events => {
+            let names = EventType::ALL.into_iter().map(EventType::as_str).chain([EventType::EVERY]);
+            let name =
+                ObjectBuilder::new().schema_type(SchemaType::Type(Json::String)).enum_values(Some(names));
+            let names = ArrayBuilder::new().items(name.build()).description(Some(param.about));
+            return names.min_items(least).build().into();
         }
         Type::Pairs => return pairs(object, nullable, in_json),
     };

@@ -4,6 +4,7 @@ use super::endpoint::Method::Post;
 use super::endpoint::Type::{Pattern, Text, User, Words};
 use super::endpoint::{Access, Content, Dialect, Endpoint, Param, Success, needed, optional};
 use super::examples;
+use super::twilio_parameters::LANGUAGE;
 
 const BODIES: &[&str] = &["application/json"];
 
@@ -19,16 +20,28 @@ const fn endpoint(
     others: &'static [u16],
 ) -> Endpoint {
     let about = "What each status says is in docs/errors.md.";
-    Endpoint { method: Post, path, id, summary, about, in_path: &[], in_query: &[], in_body, success, others }
+    Endpoint {
+        method: Post,
+        path,
+        id,
+        summary,
+        about,
+        in_path: &[],
+        in_query: &[],
+        in_header: &[],
+        in_body,
+        success,
+        others,
+    }
 }
 
 const NUMBER: Param = needed("phoneNumber", Text(40), "The number, in E.164 form.", "+14155552671");
 const CHANNEL: Param =
     optional("channel", Words(&["sms", "call", "whatsapp"]), "How the code goes there.", "sms");
-const LOCALE: Param = optional("locale", Text(64), "The language of the message.", "de");
+const LOCALE: Param = optional("locale", LANGUAGE, "The language of the message.", "de");
 const APP_HASH: Param =
     optional("appHash", Pattern("^[A-Za-z0-9+/]{11}$"), "The hash of the Android app.", "FA+9qCX9VSu");
-const CODE: Param = needed("code", Text(16_384), "What was submitted.", "123456");
+const CODE: Param = needed("code", Pattern(r"^[\s\S]+$"), "What was submitted.", "123456");
 
 /// `/api/*`.
 pub static REDIS_VERSION: Dialect = Dialect {

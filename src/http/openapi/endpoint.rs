@@ -16,6 +16,8 @@ pub struct Endpoint {
     pub in_path: &'static [Param],
     /// Parameters of the query.
     pub in_query: &'static [Param],
+    /// Headers that it reads.
+    pub in_header: &'static [Param],
     /// Parameters of the body.
     pub in_body: &'static [Param],
     /// What a good request is answered.
@@ -104,6 +106,12 @@ pub struct Param {
 pub enum Type {
     /// A text of at most so many characters.
     Text(usize),
+    /// One without control characters.
+    Note(usize),
+    /// One without braces too, for messages.
+    Line(usize),
+    /// One with at most four digits besides: what messages call somebody.
+    Name(usize),
     /// A text of this form.
     Pattern(&'static str),
     /// One of these words.
@@ -114,8 +122,8 @@ pub enum Type {
     Boolean,
     /// A date.
     Date,
-    /// Several texts.
-    Texts,
+    /// Names of events, or what stands for all.
+    Events,
     /// An object of texts, in a text or as it is.
     Pairs,
     /// An object with a phone number, as the Redis version's clients send it.

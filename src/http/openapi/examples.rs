@@ -6,16 +6,18 @@ use crate::config::AnswerSet;
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::answer::Answer;
 use crate::http::answers;
+use crate::http::v2::deliveries::ReplayView;
 use crate::http::v2::view::{
     AttemptView, BucketView, CheckView, Frame, MessagingConfigurationView, RateLimitView, SafeNumberView,
-    ServiceView, SummaryView, TemplateView, VerificationView, WebhookView,
+    ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
 };
 use crate::registry::{
     Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Template,
-    Translation, Webhook, WebhookStatus,
+    TestNumber, Translation, Webhook, WebhookStatus,
 };
 use crate::shard::{CheckAnswer, SendAnswer};
 use crate::verify::{Attempt, SendAttempt, Status, Summary, Verification};
+use crate::webhook::{self, DeliveryView};
 
 /// Where the examples' server is.
 pub const SERVER: &str = "https://codes.example";
@@ -178,6 +180,34 @@ pub fn webhook() -> String {
     viewed(|frame| WebhookView::new(frame, sid(SidKind::Service), &webhook))
 }
 
+/// A delivery that arrived.
+pub fn delivery() -> String {
+    let view = DeliveryView {
+        account_sid: sid(SidKind::Account).to_string(),
+        service_sid: sid(SidKind::Service).to_string(),
+        webhook_sid: sid(SidKind::Webhook).to_string(),
+        event_id: "evt_0123456789abcdef0123456789abcdef".to_owned(),
+        event_type: "verification.approved",
+        verification_sid: sid(SidKind::Verification).to_string(),
+        status: "delivered",
+        date_created: "2026-07-30T20:00:00.125Z".to_owned(),
+        next_attempt: None,
+        attempts: vec![webhook::AttemptView {
+            date: "2026-07-30T20:00:00.500Z".to_owned(),
+            duration_ms: 42,
+            status_code: Some(204),
+            error: None,
+            error_message: None,
+        }],
+    };
+    viewed(|_| view)
+}
+
+/// Three deliveries are due again.
+pub fn replay() -> String {
+    viewed(|_| ReplayView { replayed: 3 })
+}
+
 /// A template.
 pub fn template() -> String {
     let Some(english) = Locale::parse("en") else { return String::new() };
@@ -195,6 +225,12 @@ pub fn template() -> String {
 /// A number on the safe list.
 pub fn safe_number() -> String {
     viewed(|frame| SafeNumberView::new(frame, sid(SidKind::SafeNumber), NUMBER))
+}
+
+/// Numbers for tests.
+pub fn test_number() -> String {
+    let number = TestNumber { pattern: "+1415555012x".to_owned(), code: "123456".to_owned(), expires: THEN };
+    viewed(|frame| TestNumberView::new(frame, sid(SidKind::Service), &number))
 }
 
 fn sent_answer() -> SendAnswer {

@@ -27,13 +27,15 @@ use crate::web;
 use endpoint::Dialect;
 
 /// The groups of routes, in the order in which a reader wants them.
-static DIALECTS: [&Dialect; 10] = [
+static DIALECTS: [&Dialect; 12] = [
     &twilio::VERIFICATIONS,
     &twilio::SERVICES,
     &belongings::RATE_LIMITS,
     &belongings::BUCKETS,
     &belongings::MESSAGING,
     &belongings::WEBHOOKS,
+    &belongings::DELIVERIES,
+    &belongings::TEST_NUMBERS,
     &belongings::ACCOUNT,
     &compatible::REDIS_VERSION,
     &compatible::TUTORIAL,

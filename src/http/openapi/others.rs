@@ -12,7 +12,19 @@ const fn endpoint(
     success: Success,
     others: &'static [u16],
 ) -> Endpoint {
-    Endpoint { method, path, id, summary, about, in_path: &[], in_query: &[], in_body: &[], success, others }
+    Endpoint {
+        method,
+        path,
+        id,
+        summary,
+        about,
+        in_path: &[],
+        in_query: &[],
+        in_header: &[],
+        in_body: &[],
+        success,
+        others,
+    }
 }
 
 const fn ok(content: Content) -> Success {

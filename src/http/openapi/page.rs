@@ -36,8 +36,13 @@ fn route(dialect: &Dialect, endpoint: &'static Endpoint) -> DocsRoute {
     let success = DocsAnswer { status: endpoint.success.status, about: endpoint.success.about };
     let failures = failures(dialect, endpoint).into_iter();
     let failures = failures.map(|status| DocsAnswer { status, about: statuses::meaning(status) });
-    let places =
-        [("path", endpoint.in_path), ("query", endpoint.in_query), ("body", endpoint.in_body)].into_iter();
+    let places = [
+        ("path", endpoint.in_path),
+        ("query", endpoint.in_query),
+        ("header", endpoint.in_header),
+        ("body", endpoint.in_body),
+    ]
+    .into_iter();
     DocsRoute {
         anchor: endpoint.id,
         method: method(endpoint),
@@ -74,13 +79,15 @@ const fn method(endpoint: &Endpoint) -> &'static str {
 /// What a value may be, in words.
 fn accepts(kind: Type) -> String {
     match kind {
-        Type::Text(longest) => format!("text, at most {longest} characters"),
+        Type::Text(longest) | Type::Note(longest) | Type::Line(longest) | Type::Name(longest) => {
+            format!("text, at most {longest} characters")
+        }
         Type::Pattern(_) => "text".to_owned(),
         Type::Words(words) => words.join(" | "),
         Type::Whole(least, most) => format!("{least} to {most}"),
         Type::Boolean => "true | false".to_owned(),
         Type::Date => "date".to_owned(),
-        Type::Texts => "texts".to_owned(),
+        Type::Events => "names of events".to_owned(),
         Type::Pairs => "JSON object".to_owned(),
         Type::User => "object with phoneNumber".to_owned(),
     }

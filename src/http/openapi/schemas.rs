@@ -3,10 +3,11 @@
 use utoipa::ToSchema;
 use utoipa::openapi::{Components, ComponentsBuilder, RefOr, Schema};
 
+use crate::http::v2::deliveries::ReplayView;
 use crate::http::v2::page::Meta;
 use crate::http::v2::view::{
     AttemptView, BucketView, CheckView, MessagingConfigurationView, RateLimitView, SafeNumberView,
-    ServiceView, SummaryView, TemplateView, VerificationView, WebhookView,
+    ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
 };
 
 /// An error in Twilio's form.
@@ -45,6 +46,59 @@ struct Envelope {
 struct Message {
     /// What happened.
     message: String,
+}
+
+/// A delivery of an event to a webhook.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for its schema only: the outbox writes it")]
+struct Delivery {
+    /// The account.
+    #[schema(pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: String,
+    /// The service.
+    #[schema(pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: String,
+    /// The webhook.
+    #[schema(pattern = "^YW[0-9a-f]{32}$")]
+    webhook_sid: String,
+    /// The event's id, which receivers see as `webhook-id`.
+    #[schema(pattern = "^evt_[0-9a-f]{32}$")]
+    event_id: String,
+    /// The event's name.
+    event_type: String,
+    /// The verification.
+    #[schema(pattern = "^VE[0-9a-f]{32}$")]
+    verification_sid: String,
+    /// `pending`, `delivered` or `failed`.
+    status: String,
+    /// When the event happened.
+    #[schema(format = DateTime)]
+    date_created: String,
+    /// When it is tried next; null when it is not.
+    #[schema(required, format = DateTime)]
+    next_attempt: Option<String>,
+    /// The latest attempts, the oldest first.
+    attempts: Vec<DeliveryAttempt>,
+}
+
+/// An attempt to deliver an event.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for its schema only: the outbox writes it")]
+struct DeliveryAttempt {
+    /// When it began.
+    #[schema(format = DateTime)]
+    date: String,
+    /// How long it took, in milliseconds.
+    duration_ms: u64,
+    /// The HTTP status that was answered.
+    #[schema(required)]
+    status_code: Option<u16>,
+    /// Why there was no answer, or no attempt.
+    #[schema(required)]
+    error: Option<String>,
+    /// The same in words.
+    #[schema(required)]
+    error_message: Option<String>,
 }
 
 /// An `OpenAPI` document.
@@ -102,6 +156,9 @@ pub fn components() -> Components {
     add::<WebhookView>(&mut schemas);
     add::<TemplateView>(&mut schemas);
     add::<SafeNumberView>(&mut schemas);
+    add::<TestNumberView>(&mut schemas);
+    add::<Delivery>(&mut schemas);
+    add::<ReplayView>(&mut schemas);
     add::<Meta>(&mut schemas);
     add::<TwilioError>(&mut schemas);
     add::<Envelope>(&mut schemas);

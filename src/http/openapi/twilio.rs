@@ -39,6 +39,7 @@ pub const fn endpoint(
         about: "",
         in_path,
         in_query: NOTHING,
+        in_header: NOTHING,
         in_body: NOTHING,
         success,
         others,
@@ -55,6 +56,12 @@ impl Endpoint {
     /// With parameters of the query.
     pub const fn query(mut self, query: &'static [Param]) -> Self {
         self.in_query = query;
+        self
+    }
+
+    /// With headers.
+    pub const fn headers(mut self, headers: &'static [Param]) -> Self {
+        self.in_header = headers;
         self
     }
 
@@ -84,9 +91,10 @@ pub static VERIFICATIONS: Dialect = dialect(
             &[404, 409, 422, 429, 502],
         )
         .about(
-            "Begins a verification, or sends its code again. The header Idempotency-Key (1 to 255 visible ASCII \
-             characters) makes a repetition of the same request get the same answer for 24 hours.",
+            "Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the same \
+             request gets the same answer for 24 hours.",
         )
+        .headers(params::IDEMPOTENCY)
         .body(params::BEGIN),
         endpoint(
             Post,

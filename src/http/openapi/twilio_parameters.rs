@@ -1,6 +1,6 @@
 //! Parameters of Twilio Verify's API.
 
-use super::endpoint::Type::{Boolean, Date, Pairs, Pattern, Text, Texts, Whole, Words};
+use super::endpoint::Type::{Boolean, Date, Events, Line, Name, Note, Pairs, Pattern, Text, Whole, Words};
 use super::endpoint::{Param, Type, needed, optional};
 use crate::http::v2::page::{LARGEST, LAST_PAGE};
 
@@ -9,7 +9,14 @@ const OPTIONAL_NUMBER: Type = Pattern(r"^(\+[1-9][0-9]{6,14})?$");
 const SERVICE_ID: Type = Pattern("^VA[0-9a-fA-F]{32}$");
 const TEMPLATE_ID: Type = Pattern("^(HJ[0-9a-fA-F]{32})?$");
 const GATEWAY_ID: Type = Pattern("^MG[0-9a-fA-F]{32}$");
-const LANGUAGE: Type = Text(64);
+/// Not all addresses that work, but all of these do.
+const ADDRESS: Type =
+    Pattern(r"^https?://[a-z]{1,30}(\.[a-z]{1,30}){0,3}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9_-]{0,30}){0,5}$");
+/// Channels, each perhaps with the seconds to wait for a receipt.
+const WORKFLOW: Type =
+    Pattern("^((sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9})?$");
+/// Language, script and region.
+pub const LANGUAGE: Type = Pattern("^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$");
 
 const AN_ID: &str = "VA0123456789abcdef0123456789abcdef";
 
@@ -40,6 +47,13 @@ pub const WEBHOOK: Param =
 /// An attempt.
 pub const ATTEMPT: Param =
     needed("Sid", Pattern("^VL[0-9a-fA-F]{32}$"), "The attempt.", "VL0123456789abcdef0123456789abcdef");
+/// A test number.
+pub const TEST_NUMBER: Param = needed(
+    "Pattern",
+    Pattern("^\\+[0-9xX]{7,15}$"),
+    "A number in E.164 form, in which x stands for any digit; its + may be %2B.",
+    "+1415555012x",
+);
 /// A number on the safe list.
 pub const SAFE_NUMBER: Param =
     needed("PhoneNumber", NUMBER, "The number, in E.164 form; its + may be %2B.", "+14155552671");
@@ -59,7 +73,7 @@ pub const PAGING: &[Param] = &[PAGE_SIZE, PAGE, PAGE_TOKEN];
 
 /// Of the list of templates.
 pub const TEMPLATES: &[Param] =
-    &[optional("FriendlyName", Text(64), "Only those with this name.", "login"), PAGE_SIZE, PAGE, PAGE_TOKEN];
+    &[optional("FriendlyName", Note(64), "Only those with this name.", "login"), PAGE_SIZE, PAGE, PAGE_TOKEN];
 
 const SINCE: Param =
     optional("DateCreatedAfter", Date, "Made at this moment or later.", "2026-01-31T12:00:00Z");
@@ -105,6 +119,14 @@ pub const SUMMARY: &[Param] = &[
     optional("DestinationPrefix", Pattern(r"^(\+?[0-9]{1,15})?$"), "To numbers that begin so.", "49"),
 ];
 
+/// What makes a repetition harmless.
+pub const IDEMPOTENCY: &[Param] = &[optional(
+    "Idempotency-Key",
+    Pattern("^[!-~]{1,255}$"),
+    "Visible ASCII characters that the caller makes up, such as a UUID.",
+    "7d5f4c7e-54a6-4b0e-8f6e-2f1f8c1b7a10",
+)];
+
 /// What begins a verification.
 pub const BEGIN: &[Param] = &[
     needed("To", NUMBER, "The number, in E.164 form.", "+14155552671"),
@@ -117,7 +139,7 @@ pub const BEGIN: &[Param] = &[
     optional("Locale", LANGUAGE, "The language of the message, such as de or pt-BR.", "de"),
     optional(
         "CustomFriendlyName",
-        Text(30),
+        Name(30),
         "What the message calls the sender, with at most 4 digits.",
         "Owl Bank",
     ),
@@ -188,7 +210,7 @@ pub const CHECK: &[Param] = &[
 ];
 
 const NAME: Param =
-    needed("FriendlyName", Text(30), "What its messages call it, with at most 4 digits.", "Owl Bank");
+    needed("FriendlyName", Name(30), "What its messages call it, with at most 4 digits.", "Owl Bank");
 
 /// What a service is like. The last eight are not Twilio's.
 const RULES: [Param; 18] = [
@@ -201,7 +223,7 @@ const RULES: [Param; 18] = [
         "true",
     ),
     optional("DtmfInputRequired", Boolean, "Kept and shown.", "true"),
-    optional("TtsName", Text(64), "Kept and shown. Empty takes it away.", "Owl Bank"),
+    optional("TtsName", Line(64), "Kept and shown. Empty takes it away.", "Owl Bank"),
     optional("Psd2Enabled", Boolean, "Kept and shown.", "false"),
     optional(
         "DoNotShareWarningEnabled",
@@ -241,7 +263,7 @@ const RULES: [Param; 18] = [
     optional("Locale", LANGUAGE, "Not Twilio's: the language where nothing else leads to one.", "de"),
     optional(
         "Workflow",
-        Text(1_000),
+        WORKFLOW,
         "Not Twilio's: channels one after another, as the setting workflow.",
         "sms",
     ),
@@ -262,11 +284,11 @@ pub const NEW_SERVICE: &[Param] = &with_name::<19>(NAME, &RULES);
 /// A change of one.
 pub const CHANGED_SERVICE: &[Param] = &with_name::<19>(Param { required: false, ..NAME }, &RULES);
 
-const DESCRIPTION: Param = optional("Description", Text(512), "What people call it.", "one for each session");
+const DESCRIPTION: Param = optional("Description", Note(512), "What people call it.", "one for each session");
 
 /// A new rate limit.
 pub const NEW_RATE_LIMIT: &[Param] =
-    &[needed("UniqueName", Text(64), "What requests call it.", "session"), DESCRIPTION];
+    &[needed("UniqueName", Line(64), "What requests call it.", "session"), DESCRIPTION];
 /// A change of one.
 pub const CHANGED_RATE_LIMIT: &[Param] = &[DESCRIPTION];
 
@@ -291,11 +313,11 @@ pub const NEW_MESSAGING: &[Param] = &[COUNTRY, GATEWAY];
 /// A change of one.
 pub const CHANGED_MESSAGING: &[Param] = &[GATEWAY];
 
-const HOOK_NAME: Param = needed("FriendlyName", Text(64), "What people call it.", "billing");
+const HOOK_NAME: Param = needed("FriendlyName", Note(64), "What people call it.", "billing");
 const EVENTS: Param =
-    needed("EventTypes", Texts, "Which events, or * for all. May be repeated.", "verification.approved");
+    needed("EventTypes", Events, "Which events, or * for all. May be repeated.", "verification.approved");
 const HOOK_URL: Param =
-    needed("WebhookUrl", Text(2_048), "Where they go: http or https.", "https://shop.example/hooks");
+    needed("WebhookUrl", ADDRESS, "Where they go: http or https.", "https://shop.example/hooks");
 const HOOK_STATUS: Param =
     optional("Status", Words(&["enabled", "disabled"]), "Whether they go at all.", "enabled");
 const HOOK_VERSION: Param = optional("Version", Words(&["v2"]), "The form of the events.", "v2");
@@ -309,6 +331,43 @@ pub const CHANGED_WEBHOOK: &[Param] = &[
     Param { required: false, ..HOOK_URL },
     HOOK_STATUS,
     HOOK_VERSION,
+];
+
+const EVENT: Param = optional("EventType", Text(64), "Of this event.", "verification.approved");
+const OUTCOME: Param =
+    optional("Status", Words(&["pending", "delivered", "failed"]), "That are so far.", "failed");
+
+/// Of the list of deliveries.
+pub const DELIVERIES: &[Param] = &[OUTCOME, EVENT, SINCE, UNTIL, PAGE_SIZE, PAGE, PAGE_TOKEN];
+
+/// What is to be delivered again.
+pub const REPLAY: &[Param] = &[
+    optional(
+        "Since",
+        Date,
+        "Events at this moment or later. Either this or EventId must be given.",
+        "2026-01-31T12:00:00Z",
+    ),
+    optional(
+        "EventId",
+        Pattern("^(evt_[0-9a-f]{32})?$"),
+        "This event.",
+        "evt_0123456789abcdef0123456789abcdef",
+    ),
+    optional("FailedOnly", Boolean, "With Since: false for those too that were delivered.", "true"),
+];
+
+/// A number for tests.
+pub const NEW_TEST_NUMBER: &[Param] = &[
+    TEST_NUMBER,
+    needed("Code", Pattern("^[0-9]{4,10}$"), "The code that verifies it.", "123456"),
+    optional(
+        "DateExpires",
+        Date,
+        "Until when; 30 days if it is not given, a year at most.",
+        "2026-12-31T12:00:00Z",
+    ),
+    optional("Force", Boolean, "Whether it may mean a number that somebody could own.", "false"),
 ];
 
 /// A number for the safe list.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
-    DuplexStream,
 };
 use tokio::net::TcpStream;
 
@@ -47,13 +46,11 @@ impl Client {
     }
 }
 
-impl Client<DuplexStream> {
-    pub fn in_paused_time(stream: DuplexStream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub fn in_paused_time(stream: S) -> Self {
         Self { stream: BufReader::new(stream), hang: HANG_IN_PAUSED_TIME }
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.get_mut().write_all(bytes.as_ref()).await.expect("send");
     }

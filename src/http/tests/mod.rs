@@ -13,6 +13,7 @@ mod logs;
 mod script;
 mod stopping;
 mod time_limits;
+mod tls;
 mod v2;
 mod wishes;
 mod world;

@@ -89,6 +89,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         v2: Arc::default(),
         pages: None,
         host_name: None,
+        tls: None,
         request_id_prefix: 0xabcd_0123,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::http::request::Parts as Head;
 use tracing::{debug, error, info};
@@ -63,6 +64,11 @@ impl<'a> Ask<'a> {
     /// What the time is.
     pub fn now(&self) -> Timestamp {
         (self.v2.now)()
+    }
+
+    /// The next millisecond, before which everything is that is there now.
+    pub fn now_and_a_bit(&self) -> Timestamp {
+        self.now().plus(Duration::from_millis(1))
     }
 
     /// What views are made with.
@@ -136,7 +142,11 @@ impl<'a> Ask<'a> {
             | Kind::MessagingConfigurations
             | Kind::MessagingConfiguration
             | Kind::Webhooks
-            | Kind::Webhook => (may(Scope::Admin), "the key lacks the scope admin"),
+            | Kind::Webhook
+            | Kind::Deliveries
+            | Kind::Replay
+            | Kind::TestNumbers
+            | Kind::TestNumber => (may(Scope::Admin), "the key lacks the scope admin"),
             Kind::Templates => {
                 (may(Scope::Admin) || may(Scope::Verify), "the key has neither the scope admin nor verify")
             }
@@ -166,6 +176,8 @@ impl<'a> Ask<'a> {
     pub fn failed(&self, error: RegistryError) -> Error {
         match error {
             RegistryError::NotFound(_) => self.not_found(),
+            // The requests' word for it is Twilio's.
+            RegistryError::Invalid { field: "expires", why } => Error::parameter("DateExpires", why),
             RegistryError::Invalid { field, why } => Error::parameter(&parameter_name(field), why),
             RegistryError::Exists { .. } | RegistryError::ReadOnly(_) => Error::conflict(error.to_string()),
             RegistryError::TooMany { .. } => Error::invalid(error.to_string()),

@@ -1,7 +1,5 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use std::time::Duration;
-
 use hyper::StatusCode;
 
 use super::ask::Ask;
@@ -17,13 +15,24 @@ use crate::verify::{Attempt, AttemptQuery};
 /// Longest prefix of a number, E.164's fifteen digits.
 const LONGEST_PREFIX: usize = 15;
 
+/// What the list can be asked, beside paging.
+const FILTERS: [&str; 8] = [
+    "DateCreatedAfter",
+    "DateCreatedBefore",
+    "ChannelData.To",
+    "Country",
+    "Channel",
+    "VerifyServiceSid",
+    "VerificationSid",
+    "Status",
+];
+
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
 /// do not move those on later pages.
 pub async fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let query = &ask.query;
     let page = Page::read(query)?;
-    // The first page may show what is of this very millisecond.
-    let page = page.begun(ask.now().plus(Duration::from_millis(1)));
+    let page = page.begun(ask.now_and_a_bit());
     let conversions =
         [("converted", true), ("unconverted", false), ("CONVERTED", true), ("UNCONVERTED", false)];
     let wanted = AttemptQuery {
@@ -40,7 +49,10 @@ pub async fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let view = |attempt: &Attempt| AttemptView::new(&frame, ask.service_sid(attempt.service), attempt);
     let attempts = found.attempts.iter().map(view).collect();
     let url = frame.url("/Attempts");
-    Ok(Answer::json(StatusCode::OK, &page.listed("attempts", attempts, found.has_more, &url, query)))
+    Ok(Answer::json(
+        StatusCode::OK,
+        &page.listed("attempts", attempts, found.has_more, &url, (query, &FILTERS)),
+    ))
 }
 
 /// `GET /v2/Attempts/{Sid}`.

@@ -22,7 +22,7 @@ pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let view = |bucket| BucketView::new(&frame, service.sid, limit.sid, bucket);
     let views = buckets.into_iter().map(view).collect();
     let url = frame.url(&format!("/Services/{}/RateLimits/{}/Buckets", service.sid, limit.sid));
-    Ok(Answer::json(StatusCode::OK, &page.listed("buckets", views, has_more, &url, &ask.query)))
+    Ok(Answer::json(StatusCode::OK, &page.listed("buckets", views, has_more, &url, (&ask.query, &[]))))
 }
 
 /// `POST`.
@@ -63,6 +63,6 @@ pub async fn delete(ask: &Ask<'_>) -> Result<Answer, Error> {
 }
 
 fn read(fields: &Fields) -> Result<BucketFields, Error> {
-    let whole = |name| Ok::<_, Error>(value::whole(fields, name, 0..=u32::MAX)?.map(u64::from));
+    let whole = |name| value::count(fields, name);
     Ok(BucketFields { max: whole("Max")?, interval: whole("Interval")? })
 }

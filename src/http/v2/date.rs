@@ -13,15 +13,14 @@ pub fn written(at: Timestamp) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
-/// Reads a moment (RFC 3339 in UTC, with or without fractions) or a day, which is its beginning. What lies before 1970
-/// is 1970: nothing that is listed here is older.
+/// Reads a moment (RFC 3339 in UTC, with or without fractions) or a day, which is its beginning; from 1970 on.
 pub fn read(text: &str) -> Option<Timestamp> {
     let is_day = text.len() == "2015-07-30".len();
     let full = if is_day { format!("{text}T00:00:00Z") } else { text.to_owned() };
     if !full.ends_with('Z') {
         return None;
     }
-    let since = humantime::parse_rfc3339(&full).ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = humantime::parse_rfc3339(&full).ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some(Timestamp::from_millis(u64::try_from(since.as_millis()).ok()?))
 }
 
@@ -41,9 +40,16 @@ mod tests {
 
     #[test]
     fn what_is_no_moment_is_not_read() {
-        for text in
-            ["", "yesterday", "2015-13-01", "2015-07-30T20:00:00", "2015-07-30T20:00:00+01:00", "1", "é"]
-        {
+        for text in [
+            "",
+            "yesterday",
+            "1969-12-31",
+            "2015-13-01",
+            "2015-07-30T20:00:00",
+            "2015-07-30T20:00:00+01:00",
+            "1",
+            "é",
+        ] {
             assert_eq!(read(text), None, "{text:?}");
         }
     }

@@ -93,6 +93,11 @@ impl Error {
         Self::told(StatusCode::CONFLICT, 20409, message)
     }
 
+    /// Too much is going on already.
+    pub fn too_many(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::told(StatusCode::TOO_MANY_REQUESTS, 20429, message).again_soon()
+    }
+
     /// Nothing was decided.
     pub const fn unavailable(refusal: Refusal) -> Self {
         Self::Problem(Problem::Refused(refusal))

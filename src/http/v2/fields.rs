@@ -15,7 +15,11 @@ use super::error::Error;
 use crate::http::bad_body::BadBody;
 
 /// Parameters as they were sent, in their order. Contain numbers and codes, hence no `Debug`.
-pub struct Fields(Vec<(String, Value)>);
+pub struct Fields {
+    pairs: Vec<(String, Value)>,
+    /// Whether they came as JSON, which has numbers and truth values of its own.
+    typed: bool,
+}
 
 impl Fields {
     /// Reads a body by its `Content-Type`; a form where none is given.
@@ -31,7 +35,7 @@ impl Fields {
             let reason = BadBody::from(error);
             Error::invalid(format!("The body is not a JSON object: {reason}"))
         })?;
-        Ok(Self(pairs))
+        Ok(Self { pairs, typed: true })
     }
 
     /// Reads a query.
@@ -41,7 +45,8 @@ impl Fields {
 
     fn of_form(form: &[u8]) -> Self {
         let pairs = form_urlencoded::parse(form);
-        Self(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect())
+        let pairs = pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
+        Self { pairs: pairs.collect(), typed: false }
     }
 
     /// A parameter's value as text; `None` when it is absent, null or empty.
@@ -54,8 +59,25 @@ impl Fields {
         match self.only(name)? {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
-            Some(Value::Array(_) | Value::Object(_)) => Err(Error::parameter(name, "it must be a text")),
+            Some(Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+                Err(Error::parameter(name, "it must be a text"))
+            }
+        }
+    }
+
+    /// A parameter that is no text where there are other types: a number or a truth value, as text.
+    pub fn scalar(&self, name: &str) -> Result<Option<String>, Error> {
+        match self.only(name)? {
+            Some(Value::Number(number)) => {
+                // JSON has one number for 6 and 6.0.
+                let text = number.to_string();
+                Ok(Some(text.strip_suffix(".0").unwrap_or(&text).to_owned()))
+            }
+            Some(Value::Bool(value)) => Ok(Some(value.to_string())),
+            Some(Value::String(_)) if self.typed => {
+                Err(Error::parameter(name, "in JSON it must be a number, or true or false"))
+            }
+            _ => self.text(name),
         }
     }
 
@@ -110,9 +132,9 @@ impl Fields {
         self.all(name).any(|value| !matches!(value, Value::Null) && value.as_str() != Some(""))
     }
 
-    /// All parameters but `left_out`, for an address that asks for the same again.
-    pub fn without(&self, left_out: &[&str]) -> impl Iterator<Item = (&str, &str)> {
-        let kept = self.0.iter().filter(move |(name, _)| !left_out.contains(&name.as_str()));
+    /// Those of these parameters that were given, for an address that asks for the same again.
+    pub fn of(&self, names: &[&str]) -> impl Iterator<Item = (&str, &str)> {
+        let kept = self.pairs.iter().filter(move |(name, _)| names.contains(&name.as_str()));
         kept.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
     }
 
@@ -120,7 +142,7 @@ impl Fields {
     /// in `secret` only the presence counts, for no code may be kept, not even like this.
     pub fn fingerprint(&self, path: &str, secret: &[&str]) -> [u8; 32] {
         let mut lines: Vec<(&str, String)> =
-            self.0.iter().map(|(name, value)| (name.as_str(), canonical(value))).collect();
+            self.pairs.iter().map(|(name, value)| (name.as_str(), canonical(value))).collect();
         lines.sort();
         let mut hash = Sha256::new();
         let mut add = |text: &str| {
@@ -136,11 +158,11 @@ impl Fields {
     }
 
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value)
+        self.pairs.iter().filter(move |(found, _)| found == name).map(|(_, value)| value)
     }
 
     fn only(&self, name: &str) -> Result<Option<&Value>, Error> {
-        let mut values = self.0.iter().filter(|(found, _)| found == name);
+        let mut values = self.pairs.iter().filter(|(found, _)| found == name);
         let first = values.next().map(|(_, value)| value);
         if values.next().is_some() {
             return Err(Error::parameter(name, "it is given twice"));

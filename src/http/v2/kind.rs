@@ -36,6 +36,14 @@ pub enum Kind {
     Webhooks,
     /// `/v2/Services/{ServiceSid}/Webhooks/{Sid}`
     Webhook,
+    /// `/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries`, not Twilio's
+    Deliveries,
+    /// `/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay`, not Twilio's
+    Replay,
+    /// `/v2/Services/{ServiceSid}/TestNumbers`, not Twilio's
+    TestNumbers,
+    /// `/v2/Services/{ServiceSid}/TestNumbers/{Pattern}`, not Twilio's
+    TestNumber,
     /// `/v2/Attempts`
     Attempts,
     /// `/v2/Attempts/{Sid}`
@@ -57,7 +65,7 @@ pub enum Kind {
 impl Kind {
     /// Every kind that is served.
     #[cfg(test)]
-    pub const SERVED: [Self; 19] = [
+    pub const SERVED: [Self; 23] = [
         Self::Services,
         Self::Service,
         Self::Verifications,
@@ -71,6 +79,10 @@ impl Kind {
         Self::MessagingConfiguration,
         Self::Webhooks,
         Self::Webhook,
+        Self::Deliveries,
+        Self::Replay,
+        Self::TestNumbers,
+        Self::TestNumber,
         Self::Attempts,
         Self::Attempt,
         Self::AttemptsSummary,
@@ -96,6 +108,10 @@ impl Kind {
             ["Services", _, "MessagingConfigurations", _] => Self::MessagingConfiguration,
             ["Services", _, "Webhooks"] => Self::Webhooks,
             ["Services", _, "Webhooks", _] => Self::Webhook,
+            ["Services", _, "Webhooks", _, "Deliveries"] => Self::Deliveries,
+            ["Services", _, "Webhooks", _, "Replay"] => Self::Replay,
+            ["Services", _, "TestNumbers"] => Self::TestNumbers,
+            ["Services", _, "TestNumbers", _] => Self::TestNumber,
             ["Attempts"] => Self::Attempts,
             ["Attempts", "Summary"] => Self::AttemptsSummary,
             ["Attempts", _] => Self::Attempt,
@@ -128,6 +144,10 @@ impl Kind {
             Self::MessagingConfiguration => "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}",
             Self::Webhooks => "/v2/Services/{ServiceSid}/Webhooks",
             Self::Webhook => "/v2/Services/{ServiceSid}/Webhooks/{Sid}",
+            Self::Deliveries => "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries",
+            Self::Replay => "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay",
+            Self::TestNumbers => "/v2/Services/{ServiceSid}/TestNumbers",
+            Self::TestNumber => "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}",
             Self::Attempts => "/v2/Attempts",
             Self::Attempt => "/v2/Attempts/{Sid}",
             Self::AttemptsSummary => "/v2/Attempts/Summary",
@@ -147,16 +167,20 @@ impl Kind {
             | Self::RateLimits
             | Self::Buckets
             | Self::MessagingConfigurations
-            | Self::Webhooks => Some("GET, HEAD, POST"),
+            | Self::Webhooks
+            | Self::TestNumbers => Some("GET, HEAD, POST"),
             Self::Service
             | Self::RateLimit
             | Self::Bucket
             | Self::MessagingConfiguration
             | Self::Webhook
             | Self::NotServed(_) => Some("GET, HEAD, POST, DELETE"),
-            Self::Verifications | Self::VerificationCheck | Self::SafeNumbers => Some("POST"),
-            Self::Attempts | Self::Attempt | Self::AttemptsSummary | Self::Templates => Some("GET, HEAD"),
+            Self::Verifications | Self::VerificationCheck | Self::SafeNumbers | Self::Replay => Some("POST"),
+            Self::Deliveries | Self::Attempts | Self::Attempt | Self::AttemptsSummary | Self::Templates => {
+                Some("GET, HEAD")
+            }
             Self::SafeNumber => Some("GET, HEAD, DELETE"),
+            Self::TestNumber => Some("DELETE"),
             Self::Unknown => None,
         }
     }

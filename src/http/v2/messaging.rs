@@ -20,7 +20,7 @@ pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let view = |configuration| MessagingConfigurationView::new(&frame, service.sid, configuration);
     let views = found.into_iter().map(view).collect();
     let url = frame.url(&format!("/Services/{}/MessagingConfigurations", service.sid));
-    let listed = page.listed("messaging_configurations", views, has_more, &url, &ask.query);
+    let listed = page.listed("messaging_configurations", views, has_more, &url, (&ask.query, &[]));
     Ok(Answer::json(StatusCode::OK, &listed))
 }
 

@@ -12,6 +12,7 @@ mod base;
 mod buckets;
 mod check;
 mod date;
+pub mod deliveries;
 mod error;
 mod fields;
 mod kind;
@@ -21,6 +22,7 @@ mod rate_limits;
 mod safe_list;
 mod services;
 mod templates;
+mod test_numbers;
 mod value;
 mod verifications;
 pub mod view;
@@ -46,6 +48,7 @@ use crate::domain::{ServiceId, Timestamp};
 use crate::registry::{Caller, Registry, Scope};
 use crate::shard::Refusal;
 use crate::verify::Verifications;
+use crate::webhook::Outbox;
 
 pub use base::Base;
 pub use error::Error;
@@ -60,6 +63,8 @@ pub struct V2 {
     pub verifications: Arc<dyn Verifications>,
     /// Services, what belongs to them, and who may ask.
     pub registry: Registry,
+    /// What webhooks are told.
+    pub outbox: Outbox,
     /// What addresses in answers begin with.
     pub base: Base,
     /// The time of the shards.
@@ -69,8 +74,14 @@ pub struct V2 {
 
 impl V2 {
     /// Serves with these parts.
-    pub fn new(verifications: Arc<dyn Verifications>, registry: Registry, base: Base, now: Now) -> Self {
-        Self { verifications, registry, base, now, strangers: OncePerSecond::start() }
+    pub fn new(
+        verifications: Arc<dyn Verifications>,
+        registry: Registry,
+        outbox: Outbox,
+        base: Base,
+        now: Now,
+    ) -> Self {
+        Self { verifications, registry, outbox, base, now, strangers: OncePerSecond::start() }
     }
 
     /// Who asks.
@@ -168,6 +179,9 @@ async fn read_or_delete(ask: &Ask<'_>, kind: Kind, verb: Verb) -> Result<Answer,
         (Kind::Webhooks, false) => webhooks::list(ask),
         (Kind::Webhook, false) => webhooks::fetch(ask),
         (Kind::Webhook, true) => webhooks::delete(ask).await,
+        (Kind::Deliveries, false) => deliveries::list(ask).await,
+        (Kind::TestNumbers, false) => test_numbers::list(ask),
+        (Kind::TestNumber, true) => test_numbers::delete(ask).await,
         (Kind::Attempts, false) => attempts::list(ask).await,
         (Kind::Attempt, false) => attempts::fetch(ask).await,
         (Kind::AttemptsSummary, false) => attempts::summary(ask).await,
@@ -194,8 +208,12 @@ async fn write(ask: &Ask<'_>, kind: Kind, fields: &Fields) -> Result<Answer, Err
         Kind::MessagingConfiguration => messaging::update(ask, fields).await,
         Kind::Webhooks => webhooks::create(ask, fields).await,
         Kind::Webhook => webhooks::update(ask, fields).await,
+        Kind::Replay => deliveries::replay(ask, fields).await,
         Kind::SafeNumbers => safe_list::create(ask, fields).await,
-        Kind::Attempts
+        Kind::TestNumbers => test_numbers::create(ask, fields).await,
+        Kind::Deliveries
+        | Kind::TestNumber
+        | Kind::Attempts
         | Kind::Attempt
         | Kind::AttemptsSummary
         | Kind::Templates

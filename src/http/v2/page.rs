@@ -16,9 +16,6 @@ pub const LARGEST: u32 = 1_000;
 /// Last page that can be asked for: more things than are ever listed.
 pub const LAST_PAGE: u32 = 10_000_000;
 
-/// The parameters of paging.
-const NAMES: [&str; 3] = ["PageSize", "Page", "PageToken"];
-
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
@@ -104,20 +101,21 @@ impl Page {
         (all.into_iter().skip(self.skip()).take(self.limit()).collect(), has_more)
     }
 
-    /// The answer's object: the things under `key`, and `meta`. `url` is the list's address, `query` what was asked.
+    /// The answer's object: the things under `key`, and `meta`. `url` is the list's address, `query` what was asked, of
+    /// which the `filters` are repeated in addresses.
     pub fn listed<T>(
         self,
         key: &'static str,
         things: Vec<T>,
         has_more: bool,
         url: &str,
-        query: &Fields,
+        (query, filters): (&Fields, &[&str]),
     ) -> Listed<T> {
-        let address = |number: u32| self.address(url, query, number);
+        let address = |number: u32| self.address(url, (query, filters), number);
         let meta = Meta {
             page: self.number,
             page_size: self.size,
-            first_page_url: Self { since: None, ..self }.address(url, query, 0),
+            first_page_url: Self { since: None, ..self }.address(url, (query, filters), 0),
             previous_page_url: self.number.checked_sub(1).map(address),
             url: address(self.number),
             next_page_url: (has_more && self.number < LAST_PAGE).then(|| address(self.number + 1)),
@@ -126,9 +124,9 @@ impl Page {
         Listed { key, things, meta }
     }
 
-    fn address(self, url: &str, query: &Fields, number: u32) -> String {
+    fn address(self, url: &str, (query, filters): (&Fields, &[&str]), number: u32) -> String {
         let mut text = form_urlencoded::Serializer::new(String::new());
-        text.extend_pairs(query.without(&NAMES));
+        text.extend_pairs(query.of(filters));
         text.append_pair("PageSize", &self.size.to_string());
         text.append_pair("Page", &number.to_string());
         if let Some(since) = self.since.filter(|_| number > 0) {

@@ -19,7 +19,7 @@ pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let frame = ask.frame();
     let views = limits.into_iter().map(|limit| RateLimitView::new(&frame, service.sid, limit)).collect();
     let url = frame.url(&format!("/Services/{}/RateLimits", service.sid));
-    Ok(Answer::json(StatusCode::OK, &page.listed("rate_limits", views, has_more, &url, &ask.query)))
+    Ok(Answer::json(StatusCode::OK, &page.listed("rate_limits", views, has_more, &url, (&ask.query, &[]))))
 }
 
 /// `POST`.

@@ -48,7 +48,7 @@ pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let frame = ask.frame();
     let views = services.iter().map(|service| ServiceView::new(&frame, service)).collect();
     let url = frame.url("/Services");
-    Ok(Answer::json(StatusCode::OK, &page.listed("services", views, has_more, &url, &ask.query)))
+    Ok(Answer::json(StatusCode::OK, &page.listed("services", views, has_more, &url, (&ask.query, &[]))))
 }
 
 /// `POST /v2/Services`.
@@ -83,7 +83,7 @@ pub async fn delete(ask: &Ask<'_>) -> Result<Answer, Error> {
 fn read(fields: &Fields) -> Result<ServiceFields, Error> {
     value::none_of(fields, &NOT_SERVED)?;
     let boolean = |name| value::boolean(fields, name);
-    let whole = |name| Ok::<_, Error>(value::whole(fields, name, 0..=u32::MAX)?.map(u64::from));
+    let whole = |name| value::count(fields, name);
     Ok(ServiceFields {
         friendly_name: fields.text("FriendlyName")?,
         code_length: whole("CodeLength")?,

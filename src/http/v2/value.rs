@@ -23,6 +23,26 @@ pub fn read<T>(
         .transpose()
 }
 
+/// The same for what is no text in JSON.
+fn scalar<T>(
+    fields: &Fields,
+    name: &str,
+    must_be: impl Display,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    let text = fields.scalar(name)?;
+    text.map(|text| parse(&text).ok_or_else(|| Error::parameter(name, format!("it must be {must_be}"))))
+        .transpose()
+}
+
+/// A whole number whose bounds others know.
+pub fn count(fields: &Fields, name: &str) -> Result<Option<u64>, Error> {
+    scalar(fields, name, "a whole number", |text| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| digits)
+    })
+}
+
 /// A value that must be there.
 pub fn required<T>(name: &str, value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| Error::parameter(name, "it is missing"))
@@ -42,7 +62,7 @@ pub fn is_text(text: &str, longest: usize) -> bool {
 
 /// `true` or `false`, in any case.
 pub fn boolean(fields: &Fields, name: &str) -> Result<Option<bool>, Error> {
-    read(fields, name, "true or false", |text| {
+    scalar(fields, name, "true or false", |text| {
         if text.eq_ignore_ascii_case("true") {
             Some(true)
         } else {
@@ -54,7 +74,7 @@ pub fn boolean(fields: &Fields, name: &str) -> Result<Option<bool>, Error> {
 /// A whole number within a range.
 pub fn whole(fields: &Fields, name: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, Error> {
     let (least, most) = (*range.start(), *range.end());
-    read(fields, name, format_args!("a whole number from {least} to {most}"), |text| {
+    scalar(fields, name, format_args!("a whole number from {least} to {most}"), |text| {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().ok().filter(|value| digits && range.contains(value))
     })

@@ -20,7 +20,7 @@ pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let frame = ask.frame();
     let views = webhooks.into_iter().map(|webhook| WebhookView::new(&frame, service.sid, webhook)).collect();
     let url = frame.url(&format!("/Services/{}/Webhooks", service.sid));
-    Ok(Answer::json(StatusCode::OK, &page.listed("webhooks", views, has_more, &url, &ask.query)))
+    Ok(Answer::json(StatusCode::OK, &page.listed("webhooks", views, has_more, &url, (&ask.query, &[]))))
 }
 
 /// `POST`: the one answer that shows the secret.

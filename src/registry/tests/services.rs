@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::world::{World, named, refused_field};
 use crate::domain::{CodeLength, ServiceId, Sid, SidKind};
-use crate::registry::{LockoutRule, Origin, RegistryError, Resend, ServiceFields, template_sid};
+use crate::registry::record::{KEPT_UNTIL, service_key, write_service};
+use crate::registry::{LockoutRule, Origin, RegistryError, Resend, Service, ServiceFields, template_sid};
+use crate::store::{Revision, Store as _, Write};
 
 #[tokio::test]
 async fn a_new_service_has_the_rules_that_nobody_needs_to_state() {
@@ -181,4 +183,26 @@ async fn whoever_keeps_something_learns_of_each_change() {
     changes.mark_unchanged();
     registry.delete_service(service.sid).await.expect("removed");
     assert!(changes.has_changed().expect("open"));
+}
+
+#[tokio::test]
+async fn there_are_so_many_services_and_ids_and_no_more() {
+    for (ids, made) in [(1..10_000, false), (1..9_999, true), ((1 << 24) - 1..1 << 24, false)] {
+        let world = World::new();
+        let sample = world.open().await.made("Shop").await;
+        let world = World::new();
+        let writes = ids.map(|id| {
+            let mut sid = [0; 16];
+            sid[..4].copy_from_slice(&u32::to_be_bytes(id));
+            let (id, sid) = (ServiceId::new(id), Sid::new(SidKind::Service, sid));
+            let record = write_service(&Service { id, sid, ..Service::clone(&sample) }).expect("a record");
+            let key = service_key(id);
+            Write { key, expect: Revision::ABSENT, put: Some(record), gc_after: KEPT_UNTIL }
+        });
+        world.store.cas(writes.collect(), Duration::from_secs(60)).await.expect("written");
+        let registry = world.open().await;
+        let answer = registry.create_service(named("Club")).await.map(|_| ());
+        let refused = Err(RegistryError::TooMany { what: "services", limit: 10_000 });
+        assert_eq!(answer, if made { Ok(()) } else { refused });
+    }
 }

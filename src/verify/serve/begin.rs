@@ -47,7 +47,7 @@ impl Inner {
         let is_test = test_code.is_some();
         let brought = match test_code {
             Some(code) => Code::parse(&code),
-            None => self.brought(service, &begin)?,
+            None => Self::brought(service, &begin)?,
         };
         if service.skip_sms_to_landlines && channel == Channel::Sms && !is_test && number.is_landline() {
             return Err(Refused::Landline);
@@ -86,7 +86,7 @@ impl Inner {
     }
 
     /// The code that the request brings, if it may.
-    fn brought(&self, service: &Service, begin: &Begin) -> Result<Option<Code>, Refused> {
+    fn brought(service: &Service, begin: &Begin) -> Result<Option<Code>, Refused> {
         if begin.code.is_some() && !service.custom_code_enabled {
             let why = "CustomCode: this service does not take codes of its callers; set CustomCodeEnabled=true first";
             return Err(Refused::Invalid(why.to_owned()));

@@ -3,6 +3,7 @@
 mod attempts;
 mod begin;
 mod check;
+mod compatible;
 mod events;
 mod found;
 mod kept;
@@ -23,11 +24,11 @@ use super::{
 use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::delivery::tracker::Receipt;
-use crate::domain::{ServerKey, ServiceId, Sid};
-use crate::engine::Sealer;
+use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
+use crate::engine::{self, Sealer};
 use crate::limit::{Answers, Limits};
 use crate::registry::{Registry, Service};
-use crate::shard::{Policies, Refusal, Verifier};
+use crate::shard::{EndRequest, Policies, Refusal, Verifier};
 use crate::webhook::Outbox;
 
 pub use self::rules::{RegistryRules, bring_up};
@@ -87,6 +88,15 @@ impl Verifying {
         let rules = CurrentRules::new(&registry, policies);
         let sealer = Sealer::new(&server_key);
         Self(Arc::new(Inner { registry, verifier, delivery, limits, answers, outbox, sealer, rules, clock }))
+    }
+
+    /// An operator ends a number's lockout and clears what was counted of it; a code that was out is void.
+    ///
+    /// # Errors
+    /// [`Refusal`] when that is not durable.
+    pub async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<(), Refusal> {
+        let request = EndRequest { service, number, ending: engine::Ending::Cleared, named: None };
+        self.0.verifier.end(request).await.map(|_| ())
     }
 
     /// Takes note of what a provider reported about a message, and tells webhooks.

@@ -9,8 +9,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::{Answer, soon};
 
@@ -19,13 +23,19 @@ use super::{Answer, soon};
 #[derive(Debug, Clone)]
 pub struct Client {
     address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
     idle: Arc<Mutex<Vec<SendRequest<Full<Bytes>>>>>,
 }
 
 impl Client {
     /// A client of the server at this address.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, idle: Arc::default() }
+        Self { address, tls: None, idle: Arc::default() }
+    }
+
+    /// The same over TLS, to the server under the name `localhost`.
+    pub fn over_tls(&self, config: Arc<ClientConfig>) -> Self {
+        Self { address: self.address, tls: Some(config), idle: Arc::default() }
     }
 
     /// A client of no server.
@@ -190,11 +200,25 @@ impl Client {
     async fn open(&self) -> Result<SendRequest<Full<Bytes>>, io::Error> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        // The connection's end shows as an error of the request on it.
-        tokio::spawn(async move { drop(connection.await) });
-        sender.ready().await.map_err(io::Error::other)?;
-        Ok(sender)
+        match &self.tls {
+            None => shaken(stream).await,
+            Some(config) => {
+                let name = ServerName::try_from("localhost").expect("a name");
+                let connector = TlsConnector::from(Arc::clone(config));
+                // Boxed, for the state of TLS would lie in every future that asks.
+                let stream = Box::pin(connector.connect(name, stream)).await?;
+                shaken(Box::new(stream)).await
+            }
+        }
     }
+}
+
+async fn shaken(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<SendRequest<Full<Bytes>>, io::Error> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    // The connection's end shows as an error of the request on it.
+    tokio::spawn(async move { drop(connection.await) });
+    sender.ready().await.map_err(io::Error::other)?;
+    Ok(sender)
 }

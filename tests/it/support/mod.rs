@@ -16,6 +16,7 @@ mod several;
 mod shifted;
 mod sinch;
 mod sms_gateway;
+mod tls;
 mod tracked;
 mod twilio;
 mod v2;
@@ -37,6 +38,7 @@ pub use several::{Doubles, Several, all_configured};
 pub use shifted::Shifted;
 pub use sinch::{SINCH_APP_ID, SINCH_APP_SECRET, Sinch};
 pub use sms_gateway::{HTTP_TOKEN, SmsGateway};
+pub use tls::Authority;
 pub use tracked::{Row, tracked};
 pub use twilio::{
     ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Report, SENDER, Twilio, Twiml, VERIFY_SID, WHATSAPP_SENDER,

@@ -258,6 +258,6 @@ impl Drop for Server {
 /// through loopback.
 fn address_in(listening: &Value) -> SocketAddr {
     let url = listening["url"].as_str().expect("the line `listening` has a field `url`");
-    let authority = url.strip_prefix("http://").expect("an http address");
+    let authority = url.split_once("://").expect("an address with a scheme").1;
     authority.replace("localhost", "127.0.0.1").parse().expect("an address and a port")
 }

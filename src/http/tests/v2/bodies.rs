@@ -44,6 +44,9 @@ async fn json_takes_truth_values_numbers_and_null_and_refuses_what_is_no_object(
         r#"{"FriendlyName":"Cat","FriendlyName":"Dog"}"#,
         r#"{"FriendlyName":"Cat","CodeLength":8.5}"#,
         r#"{"FriendlyName":"Cat","CustomCodeEnabled":1}"#,
+        r#"{"FriendlyName":"Cat","CustomCodeEnabled":"true"}"#,
+        r#"{"FriendlyName":"Cat","CodeLength":"8"}"#,
+        r#"{"FriendlyName":7}"#,
         "{\"FriendlyName\":\"\u{7}\"}",
     ] {
         is_error(&ask(body).await, 400, 60200);

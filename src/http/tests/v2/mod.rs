@@ -4,6 +4,7 @@ mod attempts;
 mod authentication;
 mod bodies;
 mod checks;
+mod deliveries;
 mod fake;
 mod field_lists;
 mod other_routes;

@@ -49,11 +49,14 @@ async fn an_address_begins_with_public_url_where_there_is_one() {
     };
     let registry = super::world::registry().await;
     let account = registry.account_sid();
+    let outbox = super::world::outbox(&registry).await;
     let made = V2World::with(Script::panics(), |deps| {
         let fake = super::fake::Fake::default();
         let now = std::sync::Arc::new(|| super::fake::THEN);
         deps.v2 = std::sync::Arc::default();
-        assert!(deps.v2.set(crate::http::V2::new(std::sync::Arc::new(fake), registry, base, now)).is_ok());
+        assert!(
+            deps.v2.set(crate::http::V2::new(std::sync::Arc::new(fake), registry, outbox, base, now)).is_ok()
+        );
     })
     .await;
     let list = json(&made.get("/v2/Services").await);

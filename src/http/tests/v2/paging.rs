@@ -31,7 +31,7 @@ async fn pages_follow_each_other_until_there_are_none() {
 #[tokio::test]
 async fn a_page_behind_the_last_is_empty_and_50_fit_on_one() {
     let world = V2World::new().await;
-    let page = json(&world.get("/v2/Services?Page=9").await);
+    let page = json(&world.get("/v2/Services?Page=9&Unknown=x").await);
     assert_eq!((&page["services"], &page["meta"]["next_page_url"]), (&json!([]), &json!(null)));
     assert_eq!(page["meta"]["page_size"], 50);
     assert_eq!(page["meta"]["first_page_url"], "http://codes.example/v2/Services?PageSize=50&Page=0");

@@ -18,8 +18,9 @@ use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps};
 use crate::http::{Base, Deps, V2};
 use crate::registry::{KeyWish, Registry, RegistryParts, Scope, Service, ServiceFields, gateway_sid};
-use crate::store::MemoryStore;
+use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
+use crate::webhook::{Outbox, OutboxBounds, OutboxParts, Post, Posted, Transport};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -27,6 +28,7 @@ pub struct V2World {
     pub world: World,
     pub fake: Fake,
     pub registry: Registry,
+    pub outbox: Outbox,
     pub service: Arc<Service>,
 }
 
@@ -70,6 +72,27 @@ pub async fn registry() -> Registry {
     Registry::open(parts).await.expect("an empty store")
 }
 
+/// With receivers that never answer.
+pub async fn outbox(registry: &Registry) -> Outbox {
+    struct Silence;
+
+    impl Transport for Silence {
+        fn post(&self, _: Post) -> BoxFuture<'_, Posted> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    let parts = OutboxParts {
+        store: Arc::new(MemoryStore::new()),
+        clock: Arc::new(ManualClock::starting_at(THEN)),
+        subscribers: Arc::new(registry.clone()),
+        transport: Arc::new(Silence),
+        rng: StdRng::seed_from_u64(21),
+        bounds: OutboxBounds::default(),
+    };
+    Outbox::open(parts).await.expect("an empty store")
+}
+
 impl V2World {
     pub async fn new() -> Self {
         Self::with(Script::panics(), |_| {}).await
@@ -82,10 +105,11 @@ impl V2World {
         let mut deps = deps(script);
         deps.channels = Channel::ALL.to_vec();
         let base = Base { public_url: None, tls: false, listens_on: "127.0.0.1:3000".into() };
-        let v2 = V2::new(Arc::new(fake.clone()), registry.clone(), base, Arc::new(|| THEN));
+        let outbox = outbox(&registry).await;
+        let v2 = V2::new(Arc::new(fake.clone()), registry.clone(), outbox.clone(), base, Arc::new(|| THEN));
         assert!(deps.v2.set(v2).is_ok());
         change(&mut deps);
-        Self { world: World::with(deps).await, fake, registry, service }
+        Self { world: World::with(deps).await, fake, registry, outbox, service }
     }
 
     /// A key's sid and secret.
@@ -126,7 +150,7 @@ impl V2World {
     }
 
     pub async fn ask(&self, method: &str, path: &str, user: &str, headers: &[&str], body: &str) -> Reply {
-        let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let headers: String = headers.iter().flat_map(|line| [line, "\r\n"]).collect();
         let length =
             if method == "GET" { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         let basic = basic(user);

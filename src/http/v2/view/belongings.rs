@@ -10,7 +10,9 @@ use utoipa::ToSchema;
 use super::Frame;
 use crate::domain::{Channel, PhoneNumber, Sid};
 use crate::http::v2::date;
-use crate::registry::{Bucket, MessagingConfiguration, RateLimit, Template, Webhook, WebhookStatus};
+use crate::registry::{
+    Bucket, MessagingConfiguration, RateLimit, Template, TestNumber, Webhook, WebhookStatus,
+};
 
 /// A named limit: requests pass values for it, and its buckets count them.
 #[derive(Debug, Serialize, ToSchema)]
@@ -339,5 +341,42 @@ impl SafeNumberView {
         let phone_number = number.e164();
         let url = frame.url(&format!("/SafeList/Numbers/{phone_number}"));
         Self { sid: sid.to_string(), phone_number, url }
+    }
+}
+
+/// Numbers that are never sent anything, with a known code.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TestNumber)]
+pub struct TestNumberView {
+    /// The service.
+    #[schema(pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: String,
+    /// The account.
+    #[schema(pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: String,
+    /// In E.164 form; `x` stands for any digit.
+    pattern: String,
+    /// The code that verifies them.
+    code: String,
+    /// From when on they are ordinary numbers again.
+    #[schema(format = DateTime)]
+    date_expires: String,
+    /// Their address.
+    #[schema(format = "uri")]
+    url: String,
+}
+
+impl TestNumberView {
+    /// One entry of a service.
+    pub fn new(frame: &Frame<'_>, service: Sid, number: &TestNumber) -> Self {
+        let url = frame.url(&format!("/Services/{service}/TestNumbers/{}", number.pattern));
+        Self {
+            service_sid: service.to_string(),
+            account_sid: frame.account.to_string(),
+            pattern: number.pattern.clone(),
+            code: number.code.clone(),
+            date_expires: date::written(number.expires),
+            url,
+        }
     }
 }

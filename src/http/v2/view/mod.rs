@@ -7,7 +7,8 @@ mod verification;
 
 pub use attempt::{AttemptView, SummaryView};
 pub use belongings::{
-    BucketView, MessagingConfigurationView, RateLimitView, SafeNumberView, TemplateView, WebhookView,
+    BucketView, MessagingConfigurationView, RateLimitView, SafeNumberView, TemplateView, TestNumberView,
+    WebhookView,
 };
 pub use service::ServiceView;
 pub use verification::{ChannelName, CheckView, VerificationView};

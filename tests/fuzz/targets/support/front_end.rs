@@ -111,6 +111,7 @@ impl FrontEnd {
             )))),
             pages: Some(Arc::new(InboxPages::new(Arc::new(Simulator::new(clock)), None))),
             host_name: None,
+            tls: None,
             request_id_prefix: 0xabcd_0123,
         };
         let address = runtime.block_on(async {

@@ -1,0 +1,146 @@
+//! What certificates say about themselves: for whom, until when, signed by whom.
+
+use std::fmt::{Display, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::time::ASN1Time;
+
+use super::fault::Fault;
+use crate::domain::Timestamp;
+
+/// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
+/// before.
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// The last second that can be printed: the end of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// Names that the log shows.
+const NAMES_SHOWN: usize = 10;
+
+/// What an operator wants to know of the server's own certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    names: Vec<String>,
+    begins: Timestamp,
+    ends: Timestamp,
+}
+
+impl About {
+    /// The hosts it is for, the first few of them.
+    pub fn names(&self) -> String {
+        let mut names =
+            self.names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        if let Some(more @ 1..) = self.names.len().checked_sub(NAMES_SHOWN) {
+            // Writing to a text cannot fail.
+            let _ = write!(names, " and {more} more");
+        }
+        names
+    }
+
+    /// The moment at which it expires.
+    pub fn expires(&self) -> impl Display + use<> {
+        printed(self.ends)
+    }
+
+    /// What an operator must mend: it has expired, will soon, or is not valid yet.
+    pub fn problem(&self, now: Timestamp) -> Option<String> {
+        let (begins, ends) = (printed(self.begins), printed(self.ends));
+        if now > self.ends {
+            return Some(format!(
+                "the certificate expired at {ends}, and clients refuse it; renew it and send SIGHUP"
+            ));
+        }
+        if now < self.begins {
+            return Some(format!(
+                "the certificate is not valid before {begins}, and clients refuse it until then; is the clock of this \
+                 machine right?"
+            ));
+        }
+        let left = self.ends.since(now);
+        (left < SOON).then(|| {
+            let days = left.as_secs() / (24 * 60 * 60);
+            format!("the certificate expires at {ends}, in {days} days; renew it and send SIGHUP")
+        })
+    }
+
+    /// What clients will not like, and time does not mend.
+    pub fn oddity(&self) -> Option<String> {
+        self.names.is_empty().then(|| {
+            "the certificate names no host (subjectAltName), so clients refuse it; have one made for the names that they use"
+                .to_owned()
+        })
+    }
+}
+
+/// Reads the certificates.
+pub fn parse<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<X509Certificate<'a>>, Fault> {
+    let mut certificates = Vec::with_capacity(chain.len());
+    for (index, der) in chain.iter().enumerate() {
+        let (_, certificate) = X509Certificate::from_der(der)
+            .map_err(|error| Fault::Unreadable(index + 1, error.to_string()))?;
+        certificates.push(certificate);
+    }
+    Ok(certificates)
+}
+
+/// What the first one says.
+pub fn about(chain: &[X509Certificate<'_>]) -> About {
+    let Some(own) = chain.first() else {
+        return About { names: Vec::new(), begins: Timestamp::EPOCH, ends: Timestamp::EPOCH };
+    };
+    let extension = own.subject_alternative_name().ok().flatten();
+    let names = extension.iter().flat_map(|names| &names.value.general_names).filter_map(name).collect();
+    let validity = own.validity();
+    About { names, begins: moment(validity.not_before), ends: moment(validity.not_after) }
+}
+
+/// Whether each certificate was signed by the next one, as far as their names tell. Clients of TLS 1.2 may ask for that.
+/// Something odd, if there is a certificate that belongs to none of the others.
+pub fn order(chain: &[X509Certificate<'_>]) -> Result<Option<String>, Fault> {
+    for (at, pair) in chain.windows(2).enumerate() {
+        let issuer = pair[0].issuer().as_raw();
+        if issuer == pair[1].subject().as_raw() {
+            continue;
+        }
+        let is_own_issuer = issuer == pair[0].subject().as_raw();
+        let elsewhere = chain.iter().position(|other| other.subject().as_raw() == issuer);
+        if let Some(elsewhere) = elsewhere.filter(|_| !is_own_issuer) {
+            return Err(Fault::WrongOrder(at + 1, elsewhere + 1));
+        }
+        return Ok(Some(format!(
+            "certificate {} in it was not signed by certificate {}, the next one; clients may not take such a chain",
+            at + 1,
+            at + 2
+        )));
+    }
+    Ok(None)
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => <[u8; 4]>::try_from(*bytes)
+            .map(|bytes| Ipv4Addr::from(bytes).to_string())
+            .or_else(|_| <[u8; 16]>::try_from(*bytes).map(|bytes| Ipv6Addr::from(bytes).to_string()))
+            .ok(),
+        _ => None,
+    }
+}
+
+/// Before 1970 is 1970.
+fn moment(time: ASN1Time) -> Timestamp {
+    let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
+    Timestamp::EPOCH.plus(Duration::from_secs(seconds))
+}
+
+/// As RFC 3339 spells it, to the second.
+fn printed(moment: Timestamp) -> humantime::Rfc3339Timestamp {
+    let seconds = (moment.as_millis() / 1_000).min(LAST_SECOND);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds))
+}

@@ -1,0 +1,110 @@
+//! What can be wrong with a certificate or its key, and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the server cannot show itself with what is configured: the setting, the file, what is wrong, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting} {}: {fault}", file.display())]
+pub struct TlsError {
+    setting: &'static str,
+    file: PathBuf,
+    #[source]
+    fault: Fault,
+}
+
+impl TlsError {
+    /// About the file of the certificate chain.
+    pub(super) fn certificate(file: &Path, fault: Fault) -> Self {
+        Self { setting: "tls-cert", file: file.to_owned(), fault }
+    }
+
+    /// About the file of the private key.
+    pub(super) fn key(file: &Path, fault: Fault) -> Self {
+        Self { setting: "tls-key", file: file.to_owned(), fault }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The file system said no.
+    #[error("{0}; {advice}", advice = advice(.0))]
+    File(io::Error),
+    /// A directory, a pipe, a device.
+    #[error("it is not a file; name the PEM file itself")]
+    NotAFile,
+    /// Nobody's certificate is that long.
+    #[error("it is larger than {0} bytes, which no certificate or key is; name the right file")]
+    TooLarge(u64),
+    /// PEM that breaks off or holds something else than Base64.
+    #[error("it is damaged: a part of it begins like PEM and does not go on so; write the file again")]
+    Damaged,
+    /// DER, where PEM is read.
+    #[error(
+        "it is not PEM but looks like DER; convert it, for a certificate with: openssl x509 -inform der -in FILE -out NEW.pem"
+    )]
+    Der,
+    /// Nothing of use in it.
+    #[error(
+        "there is no certificate in it; name the file with the chain, which has lines such as -----BEGIN CERTIFICATE-----"
+    )]
+    NoCertificate,
+    /// The files were mixed up.
+    #[error("there is a private key in it and no certificate; are tls-cert and tls-key mixed up?")]
+    KeyForCertificate,
+    /// A certificate that cannot be read.
+    #[error("certificate {0} in it cannot be read ({1}); write the file again")]
+    Unreadable(usize, String),
+    /// The server's own certificate has another place.
+    #[error(
+        "the key belongs to certificate {0} in it, and that must be the first; put it first, then the one that signed it, \
+         and so on"
+    )]
+    OwnNotFirst(usize),
+    /// The chain is mixed up.
+    #[error(
+        "the certificates are in the wrong order: certificate {0} was signed by certificate {1} in it, which must come next; \
+         put the server's own first, then the one that signed it, and so on"
+    )]
+    WrongOrder(usize, usize),
+    /// A certificate of a kind that TLS does not take.
+    #[error("the server cannot show itself with it ({0}); have a certificate of X.509 version 3 made")]
+    Unusable(rustls::Error),
+    /// Nothing of use in it.
+    #[error(
+        "there is no private key in it; name the file with the key, which has a line such as -----BEGIN PRIVATE KEY-----"
+    )]
+    NoKey,
+    /// The files were mixed up.
+    #[error("there is a certificate in it and no private key; are tls-cert and tls-key mixed up?")]
+    CertificateForKey,
+    /// A key with a password.
+    #[error(
+        "the private key in it has a password, for which nobody is there to be asked; take it away with: openssl pkey -in FILE -out NEW.pem"
+    )]
+    Encrypted,
+    /// More than one key.
+    #[error(
+        "there are {0} private keys in it, and nobody can tell which is meant; leave the one of the certificate"
+    )]
+    SeveralKeys(usize),
+    /// A kind of key that is not supported.
+    #[error(
+        "the private key in it cannot be used ({0}); use ECDSA (P-256 or P-384), RSA (2048 bits or more) or Ed25519"
+    )]
+    KeyUnusable(rustls::Error),
+    /// Not the certificate's key.
+    #[error("the private key in it does not belong to the certificate of {file}; name the two that were made together", file = .0.display())]
+    OfAnother(PathBuf),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "name a file that exists; a relative path begins in the working directory",
+        io::ErrorKind::PermissionDenied => {
+            "let the user that runs onceward read it, and pass through the directories above it"
+        }
+        _ => "mend that, or name another file",
+    }
+}

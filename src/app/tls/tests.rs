@@ -1,0 +1,262 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
+};
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::ManualClock;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[test]
+fn keys_of_each_kind_are_read() {
+    for kind in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
+        let key = KeyPair::generate_for(kind).expect("a key");
+        let dir = Files::new(&own(&key, 2020, 2090), &key.serialize_pem());
+        assert_eq!(dir.warnings(2026), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_key_in_the_older_form_is_read() {
+    let key = KeyPair::generate().expect("a key");
+    // PKCS#8 is an envelope around SEC1, which begins with a version and 32 bytes: RFC 5915.
+    let der = key.serialize_der();
+    let version = der.windows(5).position(|part| part == [2, 1, 1, 4, 32]).expect("SEC1 inside");
+    let sec1 = &der[version - 2..];
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sec1);
+    let pem = format!("-----BEGIN EC PRIVATE KEY-----\n{text}\n-----END EC PRIVATE KEY-----\n");
+    assert_eq!(Files::new(&own(&key, 2020, 2090), &pem).warnings(2026), Vec::<String>::new());
+}
+
+#[test]
+fn one_file_may_hold_both_and_other_things_too() {
+    let key = KeyPair::generate().expect("a key");
+    let both = format!(
+        "A certificate\n{}-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{}",
+        own(&key, 2020, 2090),
+        key.serialize_pem()
+    );
+    assert_eq!(Files::new(&both, &both).warnings(2026), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_the_setting_the_file_and_what_to_do() {
+    let key = KeyPair::generate().expect("a key");
+    let (chain, key) = (own(&key, 2020, 2090), key.serialize_pem());
+    let damaged = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
+    let no_der = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let older =
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+    let cut = &key[..key.len() / 2];
+    for (chain, key, words) in [
+        ("", key.as_str(), ["tls-cert", "no certificate in it"]),
+        (damaged, &key, ["tls-cert", "damaged"]),
+        (no_der, &key, ["tls-cert", "certificate 1 in it cannot be read"]),
+        ("0\u{2}", &key, ["tls-cert", "no certificate"]),
+        (&key, &key, ["tls-cert", "mixed up"]),
+        (&chain, "", ["tls-key", "no private key in it"]),
+        (&chain, &chain, ["tls-key", "mixed up"]),
+        (&chain, no_key, ["tls-key", "cannot be used"]),
+        (&chain, locked, ["tls-key", "has a password"]),
+        (&chain, older, ["tls-key", "has a password"]),
+        (&chain, cut, ["tls-key", "damaged"]),
+    ] {
+        let files = Files::new(chain, key);
+        let error = files.error();
+        assert!(words.iter().all(|word| error.contains(word)), "{words:?} are not in {error}");
+        assert!(error.contains(files.0.path().to_str().expect("a path")), "{error}");
+        // Nothing of a key is shown.
+        assert!(key.len() < 100 || key.lines().skip(1).all(|line| !error.contains(line)), "{error}");
+    }
+}
+
+#[test]
+fn der_in_place_of_pem_is_recognised() {
+    let key = KeyPair::generate().expect("a key");
+    let files = Files::new("", &key.serialize_pem());
+    std::fs::write(files.at().certificate, [0x30, 0x82, 0x01, 0xff]).expect("a file");
+    assert!(files.error().contains("openssl x509 -inform der"), "{}", files.error());
+}
+
+#[test]
+fn a_directory_and_a_huge_file_are_not_read() {
+    let key = KeyPair::generate().expect("a key");
+    let files = Files::new("", &key.serialize_pem());
+    std::fs::write(files.at().certificate, vec![b'\n'; 1024 * 1024 + 1]).expect("a file");
+    assert!(files.error().contains("larger than 1048576 bytes"), "{}", files.error());
+    std::fs::remove_file(files.at().certificate).expect("it was there");
+    std::fs::create_dir(files.at().certificate).expect("a directory");
+    assert!(files.error().contains("not a file"), "{}", files.error());
+}
+
+#[test]
+fn a_chain_in_the_wrong_order_is_refused_and_one_that_does_not_hang_together_is_a_warning() {
+    let (root, middle, other) =
+        (Authority::root("root"), KeyPair::generate().expect("a key"), Authority::root("other"));
+    let (middle, middle_pem) = root.below("middle", middle);
+    let key = KeyPair::generate().expect("a key");
+    let leaf = params("leaf", 2020, 2090).signed_by(&key, &middle).expect("signed").pem();
+    let chain = |parts: &[&str]| Files::new(&parts.concat(), &key.serialize_pem());
+
+    assert_eq!(chain(&[&leaf]).warnings(2026), Vec::<String>::new());
+    assert_eq!(chain(&[&leaf, &middle_pem, &root.1]).warnings(2026), Vec::<String>::new());
+    let error = chain(&[&leaf, &root.1, &middle_pem]).error();
+    assert!(error.contains("certificate 1 was signed by certificate 3"), "{error}");
+    let error = chain(&[&middle_pem, &leaf]).error();
+    assert!(error.contains("belongs to certificate 2"), "{error}");
+    let warnings = chain(&[&leaf, &other.1]).warnings(2026);
+    assert!(warnings.len() == 1 && warnings[0].contains("not signed by certificate 2"), "{warnings:?}");
+}
+
+#[test]
+fn a_key_is_warned_of_when_everybody_may_read_it_and_not_when_a_group_may() {
+    let key = KeyPair::generate().expect("a key");
+    let files = Files::new(&own(&key, 2020, 2090), &key.serialize_pem());
+    for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+        files.set_mode(mode);
+        assert_eq!(files.warnings(2026).len(), usize::from(warned), "{mode:o}");
+    }
+}
+
+#[test]
+fn a_certificate_is_a_problem_before_it_begins_from_14_days_before_its_end_and_after_it() {
+    let key = KeyPair::generate().expect("a key");
+    let files = Files::new(&own(&key, 2025, 2027), &key.serialize_pem());
+    let end = year(2027);
+    for (now, word) in [
+        (year(2025).minus(Duration::from_secs(1)), Some("not valid before 2025-01-01T00:00:00Z")),
+        (year(2025), None),
+        (end.minus(14 * DAY), None),
+        (end.minus(14 * DAY).plus(Duration::from_secs(1)), Some("in 13 days")),
+        (end, Some("in 0 days")),
+        (end.plus(Duration::from_secs(1)), Some("expired at 2027-01-01T00:00:00Z")),
+    ] {
+        let clock = Arc::new(ManualClock::starting_at(now));
+        let served = Certificates::open(&files.at(), clock).expect("a certificate");
+        let CertificateHealth { expires, problem } = served.tls().certificate();
+        assert_eq!(expires, "2027-01-01T00:00:00Z");
+        assert_eq!(problem.is_some(), word.is_some(), "{problem:?}");
+        assert!(problem.zip(word).is_none_or(|(problem, word)| problem.contains(word)), "{word:?}");
+        assert_eq!(files.warnings_at(now).len(), usize::from(word.is_some()));
+    }
+}
+
+#[test]
+fn a_certificate_for_nobody_is_a_warning() {
+    let key = KeyPair::generate().expect("a key");
+    let mut nameless = params("x", 2020, 2090);
+    nameless.subject_alt_names.clear();
+    let files = Files::new(&nameless.self_signed(&key).expect("signed").pem(), &key.serialize_pem());
+    let warnings = files.warnings(2026);
+    assert!(warnings.len() == 1 && warnings[0].contains("names no host"), "{warnings:?}");
+}
+
+#[test]
+fn only_the_first_names_are_shown() {
+    let key = KeyPair::generate().expect("a key");
+    let names: Vec<String> = (0..12).map(|i| format!("host{i}.example")).collect();
+    let made = CertificateParams::new(names).expect("names").self_signed(&key).expect("signed");
+    let chain = [made.der().clone()];
+    let about = certificate::about(&certificate::parse(&chain).expect("a certificate"));
+    assert!(about.names().starts_with("host0.example, host1.example, "), "{}", about.names());
+    assert!(about.names().ends_with("host9.example and 2 more"), "{}", about.names());
+}
+
+#[test]
+fn a_reload_takes_what_is_good_and_leaves_what_is_not() {
+    let key = KeyPair::generate().expect("a key");
+    let files = Files::new(&own(&key, 2020, 2090), &key.serialize_pem());
+    let served =
+        Certificates::open(&files.at(), Arc::new(ManualClock::starting_at(year(2026)))).expect("read");
+    let expires = || served.tls().certificate().expires;
+    std::fs::write(files.at().certificate, "gone").expect("a file");
+    served.reload();
+    assert_eq!(expires(), "2090-01-01T00:00:00Z");
+    std::fs::write(files.at().certificate, own(&key, 2020, 2080)).expect("a file");
+    served.reload();
+    assert_eq!(expires(), "2080-01-01T00:00:00Z");
+}
+
+/// Two files in a directory of their own.
+struct Files(TempDir);
+
+impl Files {
+    fn new(chain: &str, key: &str) -> Self {
+        let files = Self(tempfile::tempdir().expect("a directory"));
+        std::fs::write(files.at().certificate, chain).expect("a file");
+        std::fs::write(files.at().key, key).expect("a file");
+        files.set_mode(0o600);
+        files
+    }
+
+    fn at(&self) -> TlsFiles {
+        TlsFiles { certificate: self.0.path().join("chain.pem"), key: self.0.path().join("key.pem") }
+    }
+
+    fn set_mode(&self, mode: u32) {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(self.at().key, mode).expect("its mode");
+    }
+
+    fn warnings(&self, in_year: i32) -> Vec<String> {
+        self.warnings_at(year(in_year))
+    }
+
+    #[track_caller]
+    fn warnings_at(&self, now: Timestamp) -> Vec<String> {
+        check(&self.at(), &ManualClock::starting_at(now)).expect("files that can be used")
+    }
+
+    #[track_caller]
+    fn error(&self) -> String {
+        check(&self.at(), &ManualClock::starting_at(year(2026))).expect_err("useless files").to_string()
+    }
+}
+
+struct Authority(Issuer<'static, KeyPair>, String);
+
+impl Authority {
+    fn root(name: &str) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let params = of_authority(name);
+        let pem = params.self_signed(&key).expect("signed").pem();
+        Self(Issuer::new(params, key), pem)
+    }
+
+    fn below(&self, name: &str, key: KeyPair) -> (Issuer<'static, KeyPair>, String) {
+        let params = of_authority(name);
+        let pem = params.signed_by(&key, &self.0).expect("signed").pem();
+        (Issuer::new(params, key), pem)
+    }
+}
+
+fn of_authority(name: &str) -> CertificateParams {
+    let mut params = params(name, 2020, 2090);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+fn params(name: &str, from: i32, to: i32) -> CertificateParams {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    params.distinguished_name.push(DnType::CommonName, name);
+    (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+    params
+}
+
+/// A certificate that its own key has signed.
+fn own(key: &KeyPair, from: i32, to: i32) -> String {
+    params("own", from, to).self_signed(key).expect("signed").pem()
+}
+
+/// The beginning of a year.
+fn year(year: i32) -> Timestamp {
+    let seconds = date_time_ymd(year, 1, 1).unix_timestamp();
+    Timestamp::EPOCH.plus(Duration::from_secs(u64::try_from(seconds).expect("after 1970")))
+}

@@ -1,0 +1,341 @@
+//! `docs/api.md` and `docs/api-v2.md` are true: each of their examples is made, in its order, against a real server, and is
+//! answered as it says.
+//!
+//! Ids, codes and secrets in a document are samples. The first answer that has one says what it is in this run, and from
+//! then on it stands for that: in later commands, and in later answers, which must agree. A code that no answer has told
+//! is that of the newest message.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::Method;
+use serde_json::Value;
+
+use crate::support::{Answer, Server, Setup};
+
+const COMPATIBLE: Document = Document { path: "docs/api.md", text: include_str!("../../docs/api.md") };
+const TWILIOS: Document = Document { path: "docs/api-v2.md", text: include_str!("../../docs/api-v2.md") };
+const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
+
+/// Where the documents' server is.
+const ADDRESS: &str = "http://localhost:3000";
+
+/// The code of the newest message, in documents that do not look into the inbox.
+const SAMPLE_CODE: &str = r#""123456""#;
+
+#[tokio::test]
+async fn every_example_of_the_compatible_routes_is_answered_as_it_says() {
+    COMPATIBLE.is_true().await;
+}
+
+#[tokio::test]
+async fn every_example_of_twilios_routes_is_answered_as_it_says() {
+    TWILIOS.is_true().await;
+}
+
+#[test]
+fn every_call_of_twilios_routes_has_an_example() {
+    let mut shell = Shell::default();
+    let mut shown = BTreeSet::new();
+    for Block { text, .. } in TWILIOS.blocks().into_iter().filter(|block| block.language == "sh") {
+        if text.contains("curl ") {
+            let Request { method, path, .. } = Request::of(&shell.words(text));
+            shown.insert(format!("{method} {}", path.split('?').next().unwrap_or_default()));
+        } else {
+            shell.assign(text);
+        }
+    }
+    let description: Value = serde_json::from_str(DESCRIPTION).expect("docs/openapi.json is JSON");
+    let paths = description["paths"].as_object().expect("paths");
+    let mut calls = 0;
+    for (path, methods) in paths.iter().filter(|(path, _)| path.starts_with("/v2/")) {
+        for method in methods.as_object().expect("methods").keys().filter(|name| *name != "parameters") {
+            let is_it = |example: &String| {
+                let (by, at) = example.split_once(' ').unwrap_or_default();
+                by.eq_ignore_ascii_case(method) && is_under(at, path)
+            };
+            assert!(shown.iter().any(is_it), "docs/api-v2.md has no example of {method} {path}");
+            calls += 1;
+        }
+    }
+    assert!(calls > 30, "the description has {calls} calls below /v2/");
+}
+
+/// Whether a path is one of those that a template with `{names}` means.
+fn is_under(path: &str, template: &str) -> bool {
+    let (parts, names): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
+    parts.len() == names.len()
+        && parts.iter().zip(names).all(|(part, name)| *part == name || name.starts_with('{'))
+}
+
+/// A document with examples: commands in blocks of `sh`, their answers in blocks of `http`.
+struct Document {
+    path: &'static str,
+    text: &'static str,
+}
+
+impl Document {
+    async fn is_true(&self) {
+        let mut shell = Shell::default();
+        let mut run: Option<Run> = None;
+        for Block { line, language, text } in self.blocks() {
+            let at = format!("{}:{line}", self.path);
+            match language {
+                "sh" if !text.contains("curl ") => shell.assign(text),
+                "sh" => {
+                    let run = match &mut run {
+                        Some(run) => run,
+                        none => none.insert(Run::start(shell.variables.get("AUTH")).await),
+                    };
+                    run.asks(&at, &shell.words(text)).await;
+                }
+                "http" => run.as_mut().expect("a command before the first answer").compares(&at, text),
+                // What depends on more than the request, and is only shown.
+                "json" => run.iter_mut().for_each(|run| run.answer = None),
+                other => panic!("{at}: a block of {other:?}"),
+            }
+        }
+        assert!(run.is_some_and(|run| run.answer.is_none()), "{}: the last example has no answer", self.path);
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        let mut pieces = self.text.split("```");
+        let mut line = 1 + pieces.next().unwrap_or_default().matches('\n').count();
+        while let (Some(block), Some(prose)) = (pieces.next(), pieces.next()) {
+            let (language, text) = block.split_once('\n').expect("a block has lines");
+            blocks.push(Block { line, language, text: text.trim_end() });
+            line += block.matches('\n').count() + prose.matches('\n').count();
+        }
+        blocks
+    }
+}
+
+struct Block {
+    line: usize,
+    language: &'static str,
+    text: &'static str,
+}
+
+/// A document's examples against one server.
+struct Run {
+    server: Server,
+    /// What samples stand for.
+    real: BTreeMap<String, String>,
+    /// The answer that is to be compared next.
+    answer: Option<Answer>,
+}
+
+impl Run {
+    async fn start(credentials: Option<&String>) -> Self {
+        let mut setup = Setup::new();
+        if let Some((account, token)) = credentials.and_then(|both| both.split_once(':')) {
+            setup = setup.env("ONCEWARD_ACCOUNT_SID", account).env("ONCEWARD_AUTH_TOKEN", token);
+        }
+        Self { server: setup.start().await, real: BTreeMap::new(), answer: None }
+    }
+
+    async fn asks(&mut self, at: &str, words: &[String]) {
+        assert!(self.answer.is_none(), "{at}: the example before this one has no answer");
+        let client = &self.server.client;
+        if words.iter().any(|word| word.contains(SAMPLE_CODE)) {
+            let inbox = client.get("/inbox/messages").await.json();
+            let code = inbox["messages"][0]["code"].as_str().expect("a message");
+            self.real.insert(SAMPLE_CODE.to_owned(), format!("{code:?}"));
+        }
+        let words: Vec<String> = words.iter().map(|word| self.in_this_run(word)).collect();
+        let Request { method, path, headers, body } = Request::of(&words);
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.answer = Some(client.request_with(method, &path, &headers, body).await);
+    }
+
+    fn compares(&mut self, at: &str, documented: &str) {
+        let answer = self.answer.take().expect("a command before each answer");
+        let (head, body) = documented.split_once("\n\n").unwrap_or((documented, ""));
+        let mut head = head.lines();
+        let status =
+            head.next().and_then(|first| first.split(' ').nth(1)).and_then(|status| status.parse().ok());
+        let at = format!("{at}: the server says {} {}", answer.status(), answer.text());
+        assert_eq!(Some(answer.status()), status, "{at}");
+        let named: Vec<String> =
+            head.filter_map(|line| Some(line.split_once(':')?.0.to_lowercase())).collect();
+        for header in ["retry-after", "www-authenticate"] {
+            assert_eq!(
+                named.contains(&header.to_owned()),
+                !answer.header(header).is_empty(),
+                "{header}; {at}"
+            );
+        }
+        if body.is_empty() {
+            assert_eq!(answer.text(), "", "{at}");
+            return;
+        }
+        let mut documented = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}; {at}"));
+        let mut real = answer.json();
+        self.learn(&documented, &real);
+        self.settle(&mut documented);
+        let address = format!("http://{}", self.server.client.address());
+        each_text(&mut real, &|text| blurred(&text.replace(&address, ADDRESS)));
+        assert_eq!(documented, real, "{at}");
+    }
+
+    /// What the samples of this answer stand for.
+    fn learn(&mut self, documented: &Value, real: &Value) {
+        match (documented, real) {
+            (Value::Object(documented), Value::Object(real)) => {
+                for (name, sample) in documented {
+                    let Some(real) = real.get(name) else { continue };
+                    match (name.as_str(), sample, real) {
+                        ("code", Value::String(sample), Value::String(code)) => self.stands_for(sample, code),
+                        _ => self.learn(sample, real),
+                    }
+                }
+            }
+            (Value::Array(documented), Value::Array(real)) => {
+                documented.iter().zip(real).for_each(|(sample, real)| self.learn(sample, real));
+            }
+            (Value::String(sample), Value::String(real))
+                if is_id(sample) && is_id(real) && sample[..2] == real[..2] =>
+            {
+                self.stands_for(sample, real);
+            }
+            _ => {}
+        }
+    }
+
+    fn stands_for(&mut self, sample: &str, real: &str) {
+        self.real.entry(sample.to_owned()).or_insert_with(|| real.to_owned());
+    }
+
+    fn in_this_run(&self, text: &str) -> String {
+        self.real.iter().fold(text.to_owned(), |text, (sample, real)| text.replace(sample, real))
+    }
+
+    fn settle(&self, documented: &mut Value) {
+        each_text(documented, &|text| blurred(&self.in_this_run(text)));
+    }
+}
+
+/// Changes every text, and makes every moment the same.
+fn each_text(value: &mut Value, change: &impl Fn(&str) -> String) {
+    match value {
+        Value::String(text) => *text = change(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| each_text(value, change)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                if name.ends_with("Ms") && value.is_u64() {
+                    *value = Value::from(0);
+                }
+                each_text(value, change);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Dates, secrets and ids of messages are of the run.
+fn blurred(text: &str) -> String {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let message_id = |word: &str| if is_id(word) && word.starts_with("SM") { "SM" } else { word }.to_owned();
+    if shape == "0000-00-00T00:00:00Z" {
+        shape
+    } else if text.starts_with("whsec_") {
+        "whsec_".to_owned()
+    } else {
+        text.split(' ').map(message_id).collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 34
+        && text.bytes().take(2).all(|byte| byte.is_ascii_uppercase())
+        && text.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// As much of a shell as the document needs.
+#[derive(Default)]
+struct Shell {
+    variables: BTreeMap<String, String>,
+}
+
+impl Shell {
+    fn assign(&mut self, text: &str) {
+        for line in text.lines() {
+            let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("{line:?} is no assignment"));
+            self.variables.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    fn words(&self, text: &str) -> Vec<String> {
+        let text = text.replace("\\\n", " ");
+        let mut words: Vec<String> = Vec::new();
+        let (mut quote, mut inside) = (None, false);
+        let mut rest = text.chars().peekable();
+        while let Some(c) = rest.next() {
+            let starts_word = !std::mem::replace(&mut inside, quote.is_some() || !c.is_whitespace());
+            if inside && starts_word {
+                words.push(String::new());
+            }
+            let Some(word) = words.last_mut().filter(|_| inside) else { continue };
+            match (c, quote) {
+                (c, Some(open)) if c == open => quote = None,
+                ('\'' | '"', None) => quote = Some(c),
+                ('$', None | Some('"')) => {
+                    let mut name = String::new();
+                    while let Some(c) = rest.next_if(|c| c.is_ascii_uppercase() || *c == '_') {
+                        name.push(c);
+                    }
+                    word.push_str(self.variables.get(&name).unwrap_or_else(|| panic!("${name} is not set")));
+                }
+                (c, _) => word.push(c),
+            }
+        }
+        words
+    }
+}
+
+/// What curl makes of its words.
+struct Request {
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Request {
+    fn of(words: &[String]) -> Self {
+        let (mut method, mut path, mut headers, mut data) = (None, String::new(), Vec::new(), Vec::new());
+        let mut words = words.iter();
+        assert_eq!(words.next().map(String::as_str), Some("curl"), "an example is one command");
+        while let Some(word) = words.next() {
+            let mut value = || words.next().unwrap_or_else(|| panic!("{word} has no value"));
+            match word.as_str() {
+                "-u" => headers.push(("authorization", format!("Basic {}", STANDARD.encode(value())))),
+                "-X" => method = Method::from_bytes(value().as_bytes()).ok(),
+                "-d" => data.push(value().clone()),
+                "--data-urlencode" => {
+                    let (name, text) = value().split_once('=').expect("name=value");
+                    let text: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+                    data.push(format!("{name}={text}"));
+                }
+                "-H" => {
+                    let key =
+                        value().strip_prefix("Idempotency-Key: ").expect("the one header of the document");
+                    headers.push(("idempotency-key", key.to_owned()));
+                }
+                "-sS" => {}
+                address => address
+                    .strip_prefix(ADDRESS)
+                    .unwrap_or_else(|| panic!("{address:?}"))
+                    .clone_into(&mut path),
+            }
+        }
+        if !data.is_empty() {
+            headers.push(("content-type", "application/x-www-form-urlencoded".to_owned()));
+        }
+        let usual = if data.is_empty() { Method::GET } else { Method::POST };
+        Self { method: method.unwrap_or(usual), path, headers, body: data.join("&") }
+    }
+}

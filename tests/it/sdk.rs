@@ -1,0 +1,88 @@
+//! The official `twilio` packages, Twilio's own description of its answers, and schemathesis, against the real program.
+//!
+//! What they do is in `tests/sdk`, in the languages of the packages. `tests/sdk/install` puts the packages below `target`;
+//! without it these tests pass without having run, which `scripts/test` says at its end. In CI that is a failure.
+
+mod tools;
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{Server, Setup};
+use tools::{Tool, Tools};
+
+const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
+const AUTH_TOKEN: &str = "6b1f0c5d9e8a47b3a2c4d6e8f0a1b2c3";
+
+/// Enough for a machine that does much else. The programs end by themselves long before.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+#[tokio::test]
+async fn the_python_package_is_served_as_it_expects() {
+    run(&["unittest", "discover", "-t", "python", "-s", "python", "-p", "test_[!p]*.py"], Tool::Python).await;
+}
+
+#[tokio::test]
+async fn fifty_threads_of_the_python_package_get_each_code_approved_once() {
+    run(&["unittest", "discover", "-t", "python", "-s", "python", "-p", "test_parallel.py"], Tool::Python)
+        .await;
+}
+
+#[tokio::test]
+async fn the_node_package_is_served_as_it_expects() {
+    run(&tools::files("node", ".test.js"), Tool::Node).await;
+}
+
+#[tokio::test]
+async fn every_answer_has_exactly_the_fields_that_twilio_describes() {
+    run(&["unittest", "discover", "-t", "fields", "-s", "fields", "-p", "test_*.py"], Tool::Python).await;
+}
+
+#[tokio::test]
+async fn schemathesis_finds_nothing() {
+    run(&["schemathesis/run.py"], Tool::PythonFile).await;
+}
+
+/// Runs a program of `tests/sdk` against a server of its own; its output is shown when it fails.
+async fn run<S: AsRef<str>>(arguments: &[S], tool: Tool) {
+    let Some(tools) = Tools::find(tool) else { return };
+    let server = server().await;
+    let address = format!("http://{}", server.client.address());
+    let environment = [
+        ("ONCEWARD_URL", address.as_str()),
+        ("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID),
+        ("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN),
+    ];
+    tools.run(arguments, &environment, LONGEST).await;
+}
+
+/// A simulator with a template, and a service with test numbers.
+async fn server() -> Server {
+    let templates = json!({
+        "login": {
+            "channels": ["sms", "call", "whatsapp"],
+            "default-locale": "en",
+            "translations": {
+                "en": "{code} opens {{door}} of {friendly_name}",
+                "de": "{code} öffnet {{door}} von {friendly_name}",
+            },
+        },
+    });
+    let services = json!({
+        "tried": {
+            "friendly-name": "Tried",
+            "test-numbers": [
+                { "pattern": "+1555010xxxx", "code": "246810", "expires": tools::in_half_a_year(), "force": true },
+            ],
+        },
+    });
+    let setup = Setup::new()
+        .env("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID)
+        .env("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN)
+        .config("log-level", "info")
+        .config("voice", true)
+        .config("templates", templates)
+        .config("services", services);
+    setup.start().await
+}

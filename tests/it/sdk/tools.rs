@@ -1,0 +1,103 @@
+//! Finds what `tests/sdk/install` has installed, and runs programs with it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+/// What a program runs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// Python, which is told a module and its arguments.
+    Python,
+    /// Python, which is told a file.
+    PythonFile,
+    /// The test runner of Node, which is told files.
+    Node,
+}
+
+/// A tool that is installed.
+pub struct Tools {
+    tool: Tool,
+    home: PathBuf,
+}
+
+impl Tools {
+    /// `None` where it is not installed, after saying so.
+    ///
+    /// # Panics
+    /// In CI it must be.
+    #[expect(clippy::print_stderr, reason = "whoever reads the output of a skipped test must see it")]
+    pub fn find(tool: Tool) -> Option<Self> {
+        let home = target().join("sdk").join(if tool == Tool::Node { "node" } else { "python" });
+        // Written last, so that what was interrupted does not count.
+        if home.join("installed").exists() {
+            return Some(Self { tool, home });
+        }
+        let needed = "SKIPPED: the official packages are not installed. Run tests/sdk/install";
+        assert!(std::env::var_os("CI").is_none(), "{needed}. CI must have them.");
+        eprintln!("{needed}");
+        None
+    }
+
+    /// Runs a program in `tests/sdk` until it ends.
+    ///
+    /// # Panics
+    /// With its output, when it fails.
+    pub async fn run<S: AsRef<str>>(&self, arguments: &[S], environment: &[(&str, &str)], longest: Duration) {
+        let mut command = match self.tool {
+            Tool::Node => Command::new("node"),
+            Tool::Python | Tool::PythonFile => Command::new(self.home.join("bin/python")),
+        };
+        match self.tool {
+            Tool::Node => command.arg("--test").env("NODE_PATH", self.home.join("node_modules")),
+            Tool::Python => command.arg("-m").env("PYTHONPATH", source().join("python")),
+            Tool::PythonFile => command.env("PYTHONPATH", source().join("python")),
+        };
+        command
+            .args(arguments.iter().map(AsRef::as_ref))
+            .envs(environment.iter().copied())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("ONCEWARD_SDK_HOME", &self.home)
+            .current_dir(source())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        // A proxy of this machine has nothing to do with a server on it.
+        for proxy in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+            command.env_remove(proxy);
+        }
+        let ended = tokio::task::spawn_blocking(move || command.output());
+        let ended = tokio::time::timeout(longest, ended).await.expect("the program ends");
+        let Output { status, stdout, stderr } = ended.expect("it was waited for").expect("it was started");
+        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(status.success(), "{status}\n{stdout}\n{stderr}");
+    }
+}
+
+/// The files in a folder of `tests/sdk` whose names end so.
+pub fn files(folder: &str, ending: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(source().join(folder)).expect("the folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let mut found: Vec<String> =
+        names.filter(|name| name.ends_with(ending)).map(|name| format!("{folder}/{name}")).collect();
+    found.sort();
+    assert!(!found.is_empty(), "{folder} has no file that ends in {ending}");
+    found
+}
+
+/// A moment that a test number may expire at, whenever the tests run.
+pub fn in_half_a_year() -> String {
+    #[expect(clippy::disallowed_methods, reason = "config.json has dates of the calendar")]
+    let now = SystemTime::now();
+    let then = now + Duration::from_secs(180 * 24 * 60 * 60);
+    humantime::format_rfc3339_seconds(then).to_string()
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk")
+}
+
+/// Where cargo builds.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder above").to_owned()
+}

@@ -1,0 +1,113 @@
+//! A certificate authority for the server's own certificates, and clients that trust it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::time_provider::TimeProvider;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::Setup;
+
+/// A certificate authority of this test's own.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    /// Its own certificate, as PEM.
+    pub pem: String,
+}
+
+/// A certificate and its key.
+pub struct Issued {
+    /// The server's own certificate, as PEM.
+    pub pem: String,
+    /// Its private key, as PEM (PKCS#8).
+    pub key: String,
+    /// The certificate as clients see it.
+    pub der: CertificateDer<'static>,
+}
+
+impl Authority {
+    /// A new one.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority of a test");
+        let key = KeyPair::generate().expect("a key");
+        let made = params.self_signed(&key).expect("a certificate");
+        Self { certificate: made.der().clone(), pem: made.pem(), issuer: Issuer::new(params, key) }
+    }
+
+    /// A certificate for this machine that no test outlives.
+    pub fn issue(&self) -> Issued {
+        self.issue_between(2020, 2090)
+    }
+
+    /// A certificate for this machine, from the beginning of one year to that of another.
+    pub fn issue_between(&self, from: i32, to: i32) -> Issued {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, "server of a test");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        let key = KeyPair::generate().expect("a key");
+        let made = params.signed_by(&key, &self.issuer).expect("a certificate");
+        Issued { pem: made.pem(), key: key.serialize_pem(), der: made.der().clone() }
+    }
+
+    /// What a client needs that trusts this authority alone, and offers these protocols.
+    pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("a root");
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions of TLS")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+
+    /// The same for a client in the middle of another year.
+    pub fn client_in(&self, year: i32) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.client(&[]));
+        config.time_provider = Arc::new(Year(year));
+        Arc::new(config)
+    }
+}
+
+/// A clock that stands.
+#[derive(Debug)]
+struct Year(i32);
+
+impl TimeProvider for Year {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = date_time_ymd(self.0, 7, 1).unix_timestamp();
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).expect("after 1970"))))
+    }
+}
+
+impl Issued {
+    /// Configures a server with it.
+    pub fn configure(&self, setup: Setup) -> Setup {
+        self.write(&setup);
+        setup.config("tls-cert", "tls.crt").config("tls-key", "tls.key")
+    }
+
+    /// Puts it into the files that a server was configured with.
+    pub fn write(&self, setup: &Setup) {
+        let write = |name: &str, text: &str| {
+            let path = setup.home().join(name);
+            std::fs::write(&path, text).expect("write a file for the test");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("its mode");
+        };
+        write("tls.crt", &self.pem);
+        write("tls.key", &self.key);
+    }
+}

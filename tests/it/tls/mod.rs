@@ -1,0 +1,232 @@
+//! The server's own TLS: `docs/tls.md`.
+
+mod files;
+mod renewal;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper::{Request, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::process::Signal;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::support::documented::verified;
+use crate::support::{Answer, Authority, Server, Setup, World, soon, until};
+
+/// How a client greets whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher suite,
+/// no compression; and with what it could sign, which is asked for before the version is looked at.
+const HELLO_OF_TLS_1_1: &[u8] = b"\x16\x03\x01\x00\x37\x01\x00\x00\x33\x03\x02\
+    \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
+    \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
+    \x00\x00\x02\x00\x2f\x01\x00\
+    \x00\x08\x00\x0d\x00\x04\x00\x02\x04\x01";
+
+#[tokio::test]
+async fn a_code_is_sent_and_verified_over_https() {
+    let authority = Authority::new();
+    let mut world = World::of(authority.issue().configure(Setup::new())).await;
+    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
+    let (number, code) = world.number_with_code().await;
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn an_ordinary_client_that_trusts_the_authority_is_served() {
+    let (authority, server) = served().await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let root = reqwest::Certificate::from_pem(authority.pem.as_bytes()).expect("a root");
+    let client = reqwest::Client::builder().tls_certs_only([root]).build().expect("a client");
+    let url = format!("https://localhost:{}/healthz", server.client.address().port());
+    let answer = soon("an answer", client.get(url).send()).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_offers_http2_gets_it_and_one_that_does_not_gets_http1() {
+    let (authority, server) = served().await;
+    for offer in [&["h2", "http/1.1"][..], &["h2"]] {
+        let stream = encrypted(&server, authority.client(offer)).await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "{offer:?}");
+        let (version, status) = ask_over_http2(stream).await;
+        assert_eq!((version, status), (Version::HTTP_2, 200));
+    }
+    for offer in [&["http/1.1"][..], &[]] {
+        let mut stream = encrypted(&server, authority.client(offer)).await;
+        assert_eq!(
+            stream.get_ref().1.alpn_protocol(),
+            offer.first().map(|name| name.as_bytes()),
+            "{offer:?}"
+        );
+        assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 "), "{offer:?}");
+    }
+}
+
+#[tokio::test]
+async fn http2_without_a_word_of_it_in_the_handshake_is_not_spoken() {
+    let (authority, server) = served().await;
+    let mut stream = encrypted(&server, authority.client(&["http/1.1"])).await;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("written");
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
+async fn plain_http_to_the_tls_port_is_400_in_words() {
+    let (_, server) = served().await;
+    let mut stream = server.client.connection().await;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("written");
+    let answer = rest(&mut stream).await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    let said =
+        json!({"code": 400, "message": "This port speaks HTTPS only. Begin the address with https://."});
+    assert_eq!(serde_json::from_str::<Value>(body).expect("JSON"), said);
+}
+
+#[tokio::test]
+async fn tls_1_1_is_refused_with_the_alert_that_says_so() {
+    let (authority, server) = served().await;
+    let mut stream = server.client.connection().await;
+    stream.write_all(HELLO_OF_TLS_1_1).await.expect("written");
+    let mut alert = Vec::new();
+    let _ = soon("the end", stream.read_to_end(&mut alert)).await;
+    // RFC 5246, section 7.2: an alert, fatal, protocol_version.
+    assert_eq!((alert.first(), alert.get(5..)), (Some(&0x15), Some(&[2, 70][..])), "{alert:?}");
+    assert!(ask(&mut encrypted(&server, authority.client(&[])).await).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_go_on_is_cut_off() {
+    let setup = Authority::new().issue().configure(Setup::new());
+    let server = setup.config("header-timeout", "100ms").start().await;
+    for beginning in [&b""[..], &HELLO_OF_TLS_1_1[..1], &HELLO_OF_TLS_1_1[..20]] {
+        let mut stream = server.client.connection().await;
+        stream.write_all(beginning).await.expect("written");
+        assert_eq!(rest(&mut stream).await, "", "{beginning:?}");
+    }
+}
+
+#[tokio::test]
+async fn handshakes_count_as_connections_and_one_too_many_is_503() {
+    let authority = Authority::new();
+    let setup = authority.issue().configure(Setup::new());
+    let server = setup.config("header-timeout", "5m").config("max-connections", 2).start().await;
+    let mut held = Vec::new();
+    for beginning in [&b""[..], &HELLO_OF_TLS_1_1[..20]] {
+        let mut stream = server.client.connection().await;
+        stream.write_all(beginning).await.expect("written");
+        held.push(stream);
+    }
+    // Who offers both is told in HTTP/1.1, in which that can be said before anything was asked.
+    let mut refused = encrypted(&server, authority.client(&["h2", "http/1.1"])).await;
+    let refusal = rest(&mut refused).await;
+    assert!(refusal.starts_with("HTTP/1.1 503 "), "{refusal}");
+    assert!(refusal.to_lowercase().contains("\r\nretry-after: "), "{refusal}");
+
+    drop(held);
+    let client = server.client.over_tls(authority.client(&[]));
+    let ask = || client.try_post("/api/send-otp", "{}");
+    let is_answer = |answer: &Result<Answer, _>| answer.as_ref().is_ok_and(|answer| answer.status() == 400);
+    until("a place", ask, is_answer).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn failed_handshakes_are_logged_at_debug_level_only() {
+    let (_, server) = served().await;
+    let mut stream = server.client.connection().await;
+    stream.write_all(HELLO_OF_TLS_1_1).await.expect("written");
+    let failed = |event: &Value| event["message"] == "TLS handshakes failed";
+    let line = soon("a line", server.output().event(failed)).await.expect("a line");
+    assert_eq!((&line["level"], &line["count"]), (&"DEBUG".into(), &1.into()));
+}
+
+#[tokio::test]
+async fn a_stop_says_goodbye_to_idle_connections_of_either_protocol() {
+    let (authority, server) = served().await;
+    let mut asked = encrypted(&server, authority.client(&[])).await;
+    assert!(ask(&mut asked).await.starts_with("HTTP/1.1 200 "));
+    let mut silent = encrypted(&server, authority.client(&[])).await;
+    let stream = encrypted(&server, authority.client(&["h2"])).await;
+    let (mut sender, http2) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    let http2 = tokio::spawn(http2);
+    assert_eq!(healthz(&mut sender).await, (Version::HTTP_2, 200));
+    server.signal(Signal::TERM);
+    for stream in [&mut asked, &mut silent] {
+        // Without close_notify this is an error: the end could be anybody's doing.
+        let mut sink = Vec::new();
+        soon("the end", stream.read_to_end(&mut sink)).await.expect("an end that was said");
+        let _ = stream.shutdown().await;
+    }
+    soon("the end of HTTP/2", http2).await.expect("no panic").expect("an orderly end");
+    drop((asked, silent));
+    assert_eq!(server.ended().await.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_unread_body_does_not_cut_off_the_answer_to_it() {
+    let (authority, server) = served().await;
+    let mut stream = encrypted(&server, authority.client(&[])).await;
+    let large = 1024 * 1024;
+    let head = format!("POST /api/send-otp HTTP/1.1\r\nhost: localhost\r\ncontent-length: {large}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("written");
+    stream.write_all(&vec![b' '; large]).await.expect("taken to its end");
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+/// A server with a certificate, and who signed it.
+async fn served() -> (Authority, Server) {
+    let authority = Authority::new();
+    let server = authority.issue().configure(Setup::new()).start().await;
+    (authority, server)
+}
+
+async fn encrypted(server: &Server, config: Arc<ClientConfig>) -> TlsStream<TcpStream> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = server.client.connection().await;
+    soon("a handshake", TlsConnector::from(config).connect(name, stream)).await.expect("a handshake")
+}
+
+/// Asks on a connection that stays open.
+async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("written");
+    let mut answer = String::new();
+    let mut part = [0; 1024];
+    while !answer.ends_with('}') {
+        let count = soon("an answer", stream.read(&mut part)).await.expect("an answer");
+        assert_ne!(count, 0, "it ended after {answer:?}");
+        answer.push_str(std::str::from_utf8(&part[..count]).expect("text"));
+    }
+    answer
+}
+
+async fn ask_over_http2(stream: TlsStream<TcpStream>) -> (Version, u16) {
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    healthz(&mut sender).await
+}
+
+async fn healthz(sender: &mut http2::SendRequest<Full<Bytes>>) -> (Version, u16) {
+    let request = Request::get("https://localhost/healthz").body(Full::default()).expect("a request");
+    let response = soon("an answer", sender.send_request(request)).await.expect("an answer");
+    let (version, status) = (response.version(), response.status().as_u16());
+    response.into_body().collect().await.expect("a body");
+    (version, status)
+}
+
+/// What comes until the connection ends, in whatever way.
+async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut rest = Vec::new();
+    let _ = soon("the end", stream.read_to_end(&mut rest)).await;
+    String::from_utf8(rest).expect("text")
+}

@@ -1,0 +1,123 @@
+//! Until when a certificate is good, and how the server gets another one.
+
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{ask, encrypted, served};
+use crate::support::documented::sent;
+use crate::support::{Authority, Server, Setup, World, soon};
+
+#[tokio::test]
+async fn the_log_says_https_and_whose_certificate_it_is_and_until_when() {
+    let (_, server) = served().await;
+    let events = server.output().events();
+    let event = |message: &str| events.iter().find(|event| event["message"] == message).cloned();
+    let listening = event("listening").expect("a line");
+    assert!(listening["url"].as_str().is_some_and(|url| url.starts_with("https://")), "{listening}");
+    let certificate = event("TLS only, with this certificate").expect("a line");
+    assert_eq!(certificate["names"], "localhost, 127.0.0.1");
+    assert_eq!(certificate["expires"], "2090-01-01T00:00:00Z");
+    assert!(!events.iter().any(|event| event["level"] == "WARN"), "{}", server.output().text());
+}
+
+#[tokio::test]
+async fn after_sighup_new_connections_get_the_new_certificate_and_the_old_one_lives_on() {
+    let authority = Authority::new();
+    let (first, second) = (authority.issue(), authority.issue());
+    let setup = first.configure(Setup::new());
+    let server = setup.start().await;
+    let client = authority.client(&[]);
+    let mut old = encrypted(&server, Arc::clone(&client)).await;
+    assert_eq!(shown(&old), first.der);
+    // What it learnt could resume the session, with the old certificate.
+    assert!(ask(&mut old).await.starts_with("HTTP/1.1 200 "));
+
+    second.write(&setup);
+    server.signal(Signal::HUP);
+    said(&server, "INFO", "the certificate was read again").await;
+    let mut new = encrypted(&server, client).await;
+    assert_eq!(shown(&new), second.der);
+    assert!(ask(&mut new).await.starts_with("HTTP/1.1 200 "));
+    assert!(ask(&mut old).await.starts_with("HTTP/1.1 200 "), "the old connection lives on");
+}
+
+#[tokio::test]
+async fn a_bad_file_at_sighup_changes_nothing_and_is_an_error_in_the_log() {
+    let authority = Authority::new();
+    let (first, second) = (authority.issue(), authority.issue());
+    let setup = first.configure(Setup::new());
+    let server = setup.start().await;
+    std::fs::write(setup.home().join("tls.crt"), &second.pem).expect("a file");
+    server.signal(Signal::HUP);
+    let line = said(&server, "ERROR", "the certificate stays the one that was read before").await;
+    let why = line["error"].as_str().expect("a reason");
+    assert!(why.contains("tls-key") && why.contains("does not belong"), "{why}");
+    assert_eq!(shown(&encrypted(&server, authority.client(&[])).await), first.der);
+}
+
+#[tokio::test]
+async fn without_tls_sighup_is_noted_and_ends_nothing() {
+    let world = World::new().await;
+    world.server.signal(Signal::HUP);
+    said(&world.server, "INFO", "SIGHUP: nothing to read again").await;
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_served_with_a_warning() {
+    for (from, to, word) in
+        [(2019, 2020, "expired at 2020-01-01"), (2089, 2090, "not valid before 2089-01-01")]
+    {
+        let authority = Authority::new();
+        let setup = authority.issue_between(from, to).configure(Setup::new());
+        let server = setup.start().await;
+        let warned = |event: &Value| {
+            event["level"] == "WARN" && event["message"].as_str().is_some_and(|said| said.contains(word))
+        };
+        let line = soon("a warning", server.output().event(warned)).await.expect("a warning");
+        assert!(line["message"].as_str().expect("a text").contains("tls.crt"), "{line}");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = server.client.connection().await;
+        let connector = TlsConnector::from(authority.client(&[]));
+        assert!(connector.connect(name, stream).await.is_err(), "clients refuse it");
+        let checked = setup.command(["--check"]).await;
+        assert_eq!(checked.status.code(), Some(0), "{}", checked.output);
+        assert!(checked.output.contains(word), "{}", checked.output);
+    }
+}
+
+#[tokio::test]
+async fn readyz_says_when_the_certificate_expires_and_what_is_to_be_done_and_stays_ready() {
+    for (until, problem) in [(2090, None), (2020, Some("expired"))] {
+        let authority = Authority::new();
+        let setup = authority.issue_between(2019, until).configure(Setup::new());
+        let server = setup.start().await;
+        let trusting = server.client.over_tls(authority.client_in(2019));
+        let answer = trusting.get("/readyz").await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let tls = &answer.json()["data"]["tls"];
+        assert_eq!(tls["expires"], format!("{until}-01-01T00:00:00Z"));
+        match problem {
+            None => assert_eq!(tls.get("problem"), None),
+            Some(word) => assert!(tls["problem"].as_str().is_some_and(|said| said.contains(word)), "{tls}"),
+        }
+    }
+}
+
+fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    stream.get_ref().1.peer_certificates().expect("a certificate")[0].clone().into_owned()
+}
+
+async fn said(server: &Server, level: &str, beginning: &str) -> Value {
+    let wanted = |event: &Value| {
+        event["level"] == level && event["message"].as_str().is_some_and(|said| said.starts_with(beginning))
+    };
+    soon(beginning, server.output().event(wanted)).await.expect("a line")
+}

@@ -1,0 +1,84 @@
+"use strict";
+// The official package, pointed at a server of one's own by its HTTP-client option, and what the tests need besides.
+//
+// The address and the credentials of the server under test come from the environment:
+// ONCEWARD_URL, ONCEWARD_ACCOUNT_SID, ONCEWARD_AUTH_TOKEN.
+
+const assert = require("node:assert/strict");
+const twilio = require("twilio");
+
+const url = process.env.ONCEWARD_URL.replace(/\/$/, "");
+const accountSid = process.env.ONCEWARD_ACCOUNT_SID;
+const authToken = process.env.ONCEWARD_AUTH_TOKEN;
+const TWILIO = "https://verify.twilio.com";
+
+/** Sends what is meant for Twilio Verify to another address. This is all that a program has to change. */
+class OwnServer extends twilio.RequestClient {
+  constructor(baseUrl, options) {
+    super(options);
+    this.baseUrl = baseUrl;
+  }
+
+  request(options) {
+    // Addresses of further pages come from the server itself, and are its own already.
+    const uri = options.uri.startsWith(TWILIO) ? this.baseUrl + options.uri.slice(TWILIO.length) : options.uri;
+    return super.request({ ...options, uri });
+  }
+}
+
+/** A client of the server under test. */
+function client(account = accountSid, token = authToken) {
+  return twilio(account, token, { httpClient: new OwnServer(url) });
+}
+
+// Test files run side by side, each in a process of its own: each has a thousand numbers for itself.
+const files = ["services", "verifications", "limits", "belongings", "refusals", "types"];
+const file = files.findIndex((name) => process.argv[1].endsWith(`${name}.test.js`));
+let numbers = 5_560_000 + 1_000 * (file + 1);
+
+/** A number that no test has used yet. */
+const number = () => `+1415${numbers++}`;
+
+/** The messages to a number, the newest first: the simulator keeps them. */
+async function inbox(to) {
+  const answer = await fetch(`${url}/inbox/messages?to=${encodeURIComponent(to)}`);
+  return (await answer.json()).messages;
+}
+
+/** The code in the newest message to a number. */
+const codeFor = async (to) => (await inbox(to))[0].code;
+
+/** A code that differs from this one in its last digit. */
+const wrong = (code) => code.slice(0, -1) + ((Number(code.at(-1)) + 1) % 10);
+
+/** A new service, as the package's context for it, with its `sid`. Deleted when the test ends. */
+async function service(t, wishes = {}) {
+  const verify = client().verify.v2;
+  const made = await verify.services.create({ friendlyName: "Owl Bank", ...wishes });
+  const context = verify.services(made.sid);
+  context.sid = made.sid;
+  t.after(() => context.remove());
+  return context;
+}
+
+/** Expects the package's exception with Twilio's number of the error and an HTTP status. */
+async function refused(code, status, promise, words = "") {
+  const error = await promise.then(
+    () => assert.fail(`expected ${code}`),
+    (error) => error,
+  );
+  assert.deepEqual([error.code, error.status], [code, status], error.message);
+  assert.equal(error.moreInfo, `https://www.twilio.com/docs/errors/${code}`);
+  assert.ok(error.message.includes(words), error.message);
+}
+
+/** Expects an id of this kind. */
+const isSid = (prefix, sid) => assert.match(sid, new RegExp(`^${prefix}[0-9a-f]{32}$`));
+
+/** Expects a moment within the last minutes. */
+function isRecent(date) {
+  assert.ok(date instanceof Date);
+  assert.ok(Math.abs(Date.now() - date.getTime()) < 600_000, String(date));
+}
+
+module.exports = { accountSid, authToken, client, codeFor, inbox, isRecent, isSid, number, refused, service, url, wrong };

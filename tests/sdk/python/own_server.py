@@ -1,0 +1,78 @@
+"""The official package, pointed at a server of one's own by its HTTP-client option, and what the tests need besides.
+
+The address and the credentials of the server under test come from the environment:
+ONCEWARD_URL, ONCEWARD_ACCOUNT_SID, ONCEWARD_AUTH_TOKEN.
+"""
+
+import itertools
+import json
+import os
+import urllib.parse
+import urllib.request
+
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+
+URL = os.environ["ONCEWARD_URL"].rstrip("/")
+ACCOUNT_SID = os.environ["ONCEWARD_ACCOUNT_SID"]
+AUTH_TOKEN = os.environ["ONCEWARD_AUTH_TOKEN"]
+
+
+class OwnServer(TwilioHttpClient):
+    """Sends what is meant for Twilio Verify to another address. This is all that a program has to change."""
+
+    TWILIO = "https://verify.twilio.com"
+
+    def __init__(self, base_url, **options):
+        super().__init__(**options)
+        self.base_url = base_url
+
+    def request(self, method, url, *args, **kwargs):
+        # Addresses of further pages come from the server itself, and are its own already.
+        if url.startswith(self.TWILIO):
+            url = self.base_url + url[len(self.TWILIO) :]
+        return super().request(method, url, *args, **kwargs)
+
+
+def client(account_sid=ACCOUNT_SID, auth_token=AUTH_TOKEN, **options):
+    """A client of the server under test."""
+    return Client(account_sid, auth_token, http_client=OwnServer(URL), **options)
+
+
+_numbers = itertools.count(5_550_000)
+
+
+def number():
+    """A number that no test has used yet."""
+    return f"+1415{next(_numbers)}"
+
+
+def inbox(to):
+    """The messages to a number, the newest first: the simulator keeps them."""
+    with urllib.request.urlopen(f"{URL}/inbox/messages?to={urllib.parse.quote(to)}") as answer:
+        return json.load(answer)["messages"]
+
+
+def code_for(to):
+    """The code in the newest message to a number."""
+    return inbox(to)[0]["code"]
+
+
+def wrong(code):
+    """A code that differs from this one in its last digit."""
+    return code[:-1] + str((int(code[-1]) + 1) % 10)
+
+
+def answer(method, path, form=None):
+    """Status, headers and parsed body of an answer, without the package in between."""
+    data = urllib.parse.urlencode(form, doseq=True).encode() if form is not None else None
+    request = urllib.request.Request(URL + path, data=data, method=method)
+    passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
+    passwords.add_password(None, URL, ACCOUNT_SID, AUTH_TOKEN, is_authenticated=True)
+    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
+    try:
+        with opener.open(request) as got:
+            text = got.read()
+            return got.status, got.headers, json.loads(text) if text else None
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, json.loads(error.read())

@@ -1,0 +1,121 @@
+"""What is refused is an exception of the package, with Twilio's number of the error."""
+
+import unittest
+
+import own_server
+from case import Case
+
+
+class Credentials(Case):
+    def test_a_wrong_credential_is_20003(self):
+        for account, token in (
+            (own_server.ACCOUNT_SID, "0" * 32),
+            ("AC" + "0" * 32, own_server.AUTH_TOKEN),
+            ("AC" + "0" * 32, "0" * 32),
+        ):
+            with self.subTest((account, token)), self.refused(20003, 401):
+                own_server.client(account, token).verify.v2.services.list()
+
+    def test_it_is_refused_everywhere_and_before_anything_is_said_of_what_exists(self):
+        stranger = own_server.client(auth_token="0" * 32).verify.v2
+        known = self.verify.services.list()[0].sid
+        for sid in (known, "VA" + "0" * 32):
+            for ask in (
+                lambda: stranger.services(sid).fetch(),
+                lambda: stranger.services(sid).verifications.create(to=own_server.number(), channel="sms"),
+                lambda: stranger.services(sid).verification_checks.create(to="+14155550100", code="123456"),
+                lambda: stranger.services(sid).rate_limits.list(),
+                lambda: stranger.verification_attempts.list(),
+                lambda: stranger.safelist("+14155550100").fetch(),
+            ):
+                with self.refused(20003, 401):
+                    ask()
+
+
+class Unknown(Case):
+    def test_what_does_not_exist_is_20404(self):
+        nowhere = self.verify.services("VA" + "0" * 32)
+        own = self.service()
+        for ask in (
+            nowhere.fetch,
+            nowhere.delete,
+            lambda: nowhere.verifications.create(to=own_server.number(), channel="sms"),
+            lambda: nowhere.verification_checks.create(to="+14155550100", code="123456"),
+            lambda: nowhere.rate_limits.list(),
+            own.verifications("VE" + "0" * 32).fetch,
+            own.rate_limits("RK" + "0" * 32).fetch,
+            own.webhooks("YW" + "0" * 32).fetch,
+            own.messaging_configurations("FR").fetch,
+            self.verify.services("no-id").fetch,
+        ):
+            with self.refused(20404, 404, "was not found"):
+                ask()
+
+    def test_what_is_not_served_says_so(self):
+        own = self.service()
+        for ask in (
+            lambda: own.entities.list(),
+            lambda: own.access_tokens.create(identity="owl", factor_type="push"),
+            lambda: self.verify.forms("form-push").fetch(),
+        ):
+            with self.refused(20404, 404, "not served here"):
+                ask()
+
+
+class Parameters(Case):
+    def setUp(self):
+        self.own = self.service()
+
+    def test_a_number_that_cannot_be_one_is_60200(self):
+        for to in ("", "owl", "4155550100", "+1", "+999123456789", "+141555501000000", "owl@example.com"):
+            with self.subTest(to), self.refused(60200, 400, "To"):
+                self.own.verifications.create(to=to, channel="sms")
+
+    def test_a_channel_that_is_not_served_is_60200(self):
+        for channel in ("email", "sna", "push", "owl", ""):
+            with self.subTest(channel), self.refused(60200, 400, "Channel"):
+                self.own.verifications.create(to=own_server.number(), channel=channel)
+
+    def test_other_parameters_that_cannot_be_are_60200(self):
+        for wish, value in {
+            "locale": "not a language",
+            "app_hash": "short",
+            "custom_friendly_name": "x" * 31,
+            "template_sid": "HJ1",
+            "rate_limits": "no object",
+            "tags": "[1]",
+            "device_ip": "owl",
+            "send_digits": "abc",
+            "risk_check": "perhaps",
+            "amount": "10 EUR",
+            "payee": "Owl",
+            "custom_message": "anything",
+        }.items():
+            to = own_server.number()
+            with self.subTest(wish), self.refused(60200, 400):
+                self.own.verifications.create(to=to, channel="sms", **{wish: value})
+            self.assertEqual(own_server.inbox(to), [])
+
+    def test_a_status_that_nobody_can_set_is_60200(self):
+        to = own_server.number()
+        made = self.own.verifications.create(to=to, channel="sms")
+        with self.refused(60200, 400, "Status"):
+            self.own.verifications(made.sid).update(status="pending")
+
+    def test_a_check_must_say_whose_code_it_is(self):
+        with self.refused(60200, 400, "VerificationSid"):
+            self.own.verification_checks.create(code="123456")
+
+    def test_a_landline_gets_no_text_messages_where_the_service_says_so(self):
+        own = self.service(skip_sms_to_landlines=True)
+        with self.refused(60205, 403):
+            own.verifications.create(to="+493012345678", channel="sms")
+        self.assertEqual(own.verifications.create(to="+493012345678", channel="call").status, "pending")
+
+    def test_a_page_size_that_nobody_has_is_60200(self):
+        with self.refused(60200, 400, "PageSize"):
+            self.verify.services.page(page_size=0)
+
+
+if __name__ == "__main__":
+    unittest.main()
