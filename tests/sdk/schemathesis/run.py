@@ -8,9 +8,12 @@ What is checked, and what is known to be otherwise, is in schemathesis.toml.
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
+
+from own_server import answer
 
 # Cases for each operation. The short run takes less than two minutes beside other tests.
 SHORT, LONG = 60, 600
@@ -31,9 +34,38 @@ def main():
             f"--seed={seed or 1}",
             "--no-color",
         ]
+        # Where it finds hooks.py.
+        paths = os.pathsep.join([str(here.resolve()), os.environ.get("PYTHONPATH", "")])
         # What it leaves behind must not be found by the next run, nor lie in the source.
-        ended = subprocess.run(command, cwd=directory, check=False)
+        ended = subprocess.run(command, cwd=directory, env=os.environ | made() | {"PYTHONPATH": paths}, check=False)
     sys.exit(ended.returncode)
+
+
+def made():
+    """Something of each kind, so that what is asked for is often found."""
+
+    def create(path, **form):
+        status, _, body = answer("POST", f"/v2/{path}", form)
+        assert status in (200, 201), body
+        return body
+
+    service = create("Services", FriendlyName="Owl Bank", CustomCodeEnabled="true")["sid"]
+    below = f"Services/{service}"
+    verification = create(f"{below}/Verifications", To="+14155550198", Channel="sms")
+    limit = create(f"{below}/RateLimits", UniqueName="session")["sid"]
+    webhook = {"FriendlyName": "events", "EventTypes": "*", "WebhookUrl": "https://hooks.example.com/"}
+    # The refusal names the gateways that are configured: that is how one learns their ids.
+    form = {"Country": "DE", "MessagingServiceSid": "MG" + "0" * 32}
+    _, _, refused = answer("POST", f"/v2/{below}/MessagingConfigurations", form)
+    return {
+        "MADE_SERVICE": service,
+        "MADE_VERIFICATION": verification["sid"],
+        "MADE_ATTEMPT": verification["send_code_attempts"][0]["attempt_sid"],
+        "MADE_LIMIT": limit,
+        "MADE_BUCKET": create(f"{below}/RateLimits/{limit}/Buckets", Max="1000", Interval="60")["sid"],
+        "MADE_WEBHOOK": create(f"{below}/Webhooks", **webhook)["sid"],
+        "MADE_GATEWAY": re.search("MG[0-9a-f]{32}", refused["message"]).group(),
+    }
 
 
 if __name__ == "__main__":
