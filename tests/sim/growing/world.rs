@@ -278,8 +278,7 @@ impl World {
                 Poll::Pending => self.open.push(open),
             }
         }
-        // What came at once may have happened in any order: whatever ended one comes last.
-        answered.sort_by_key(|(_, heard)| matches!(heard, Heard::Approved(_) | Heard::Canceled));
+        // What came at once happened in the order in which it was asked.
         for (open, heard) in answered {
             self.log.push(format!("{} number {} {:x?}: {heard:x?}", self.clock, open.number, open.wish));
             self.judges(&open, &heard)?;
@@ -304,18 +303,12 @@ impl World {
         let number = self.numbers.iter().position(|known| *known == key).expect("a number of this world");
         let code =
             code_of(&server_key(), &permit.salt, key.number, key.service, permit.length, permit.offset());
-        let belief = self.beliefs.entry(permit.salt.track()).or_insert(Belief {
-            number,
-            code: String::new(),
-            expires: 0,
-            told: false,
-            messages: 0,
-            wrong: 0,
-            perhaps_wrong: 0,
-            over: Over::No,
-        });
+        let belief = of(&mut self.beliefs, number, permit.salt.track());
         code.expose().clone_into(&mut belief.code);
-        belief.expires = permit.expires.as_millis();
+        // A new code lives longer; should it reach nobody, the first one is good again, and for no longer than before.
+        if belief.messages == 0 {
+            belief.expires = permit.expires.as_millis();
+        }
         belief.messages += 1;
         if self.policy.sends.max.is_some_and(|max| belief.messages > max) {
             return Err(format!("{} messages of one verification", belief.messages));
@@ -332,19 +325,19 @@ impl World {
         let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
         *self.tally.entry(heard.name(open.wish)).or_default() += 1;
         let now = self.clock;
-        let beliefs = &mut self.beliefs;
+        let (number, beliefs) = (open.number, &mut self.beliefs);
         match (open.wish, heard) {
             (_, Heard::Busy | Heard::Nothing) => {}
-            (Wish::Begin, Heard::Sent(track)) => of(beliefs, *track)?.told = true,
+            (Wish::Begin, Heard::Sent(track)) => of(beliefs, number, *track).told = true,
             (Wish::Begin, _) => {}
             (Wish::Check { named, right }, Heard::Approved(track)) => {
                 if named.is_some_and(|named| named != *track) || right != Some(*track) {
                     return Err(format!("{track:x} was approved"));
                 }
-                of(beliefs, *track)?.approved(checks)?;
+                of(beliefs, number, *track).approved(checks)?;
             }
             (Wish::Check { named, right }, Heard::Wrong(track)) => {
-                let belief = of(beliefs, *track)?;
+                let belief = of(beliefs, number, *track);
                 if named.is_some() {
                     belief.wrong(checks)?;
                 }
@@ -353,27 +346,27 @@ impl World {
                 }
             }
             (Wish::Check { named: Some(named), .. }, Heard::Refused) => {
-                let belief = of(beliefs, named)?;
+                let belief = of(beliefs, number, named);
                 if belief.is_known(now) && belief.wrong + belief.perhaps_wrong < checks {
                     return Err("whoever names it was refused".to_owned());
                 }
             }
             (Wish::Check { named: Some(track), .. } | Wish::Cancel(track), Heard::NotFound) => {
-                if of(beliefs, track)?.is_known(now.max(at)) {
+                if of(beliefs, number, track).is_known(now.max(at)) {
                     return Err(format!("{track:x} is not found"));
                 }
             }
             (Wish::Check { named, right }, Heard::Failed) => {
                 if let Some(track) = right {
-                    of(beliefs, track)?.doubted();
+                    of(beliefs, number, track).doubted();
                 }
                 if let Some(track) = named {
-                    of(beliefs, track)?.perhaps_wrong += 1;
+                    of(beliefs, number, track).perhaps_wrong += 1;
                 }
             }
-            (Wish::Cancel(track), Heard::Failed) => of(beliefs, track)?.doubted(),
+            (Wish::Cancel(track), Heard::Failed) => of(beliefs, number, track).doubted(),
             (Wish::Cancel(track), Heard::Canceled) => {
-                let belief = of(beliefs, track)?;
+                let belief = of(beliefs, number, track);
                 if belief.over == Over::Yes {
                     return Err("canceled after its end".to_owned());
                 }
@@ -424,9 +417,18 @@ impl World {
     }
 }
 
-/// One that somebody may have been told of.
-fn of(beliefs: &mut BTreeMap<u64, Belief>, track: u64) -> Result<&mut Belief, String> {
-    beliefs.get_mut(&track).ok_or_else(|| format!("{track:x} is of nobody"))
+/// One that somebody was told of. Its message may never have left: it came too late.
+fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, track: u64) -> &mut Belief {
+    beliefs.entry(track).or_insert_with(|| Belief {
+        number,
+        code: String::new(),
+        expires: 0,
+        told: false,
+        messages: 0,
+        wrong: 0,
+        perhaps_wrong: 0,
+        over: Over::No,
+    })
 }
 
 /// What somebody was told, as far as it matters here.
