@@ -46,11 +46,11 @@ impl Late {
 
 impl Verify for Late {
     async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
-        self.verifying()?.send(request).await
+        self.verifying()?.send_compatibly(request).await
     }
 
     async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
-        self.verifying()?.check(request).await
+        self.verifying()?.check_compatibly(request).await
     }
 }
 

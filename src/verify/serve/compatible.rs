@@ -9,7 +9,7 @@ use crate::verify::Status;
 
 impl Verifying {
     /// As [`Verifier::send`](crate::shard::Verifier::send).
-    pub async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
+    pub async fn send_compatibly(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
         let inner = &self.0;
         if !inner.tells_of_the_default_service() {
             return inner.verifier.send(request).await;
@@ -31,7 +31,7 @@ impl Verifying {
     }
 
     /// As [`Verifier::check`](crate::shard::Verifier::check).
-    pub async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
+    pub async fn check_compatibly(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
         let inner = &self.0;
         if !inner.tells_of_the_default_service() {
             return inner.verifier.check(request).await;

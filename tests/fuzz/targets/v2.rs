@@ -42,6 +42,10 @@ pub fn v2(input: &[u8]) {
     with_front_end(|it| {
         let path = format!("/v2{}", path.replace('$', it.service()));
         let (reply, asked) = it.ask(method, &path, content_type, key, body.as_bytes());
+        // A head that hyper refuses never comes to a route.
+        if reply.body.contains("The request is not valid HTTP.") {
+            return assert!(asked.is_empty(), "{reply:?}");
+        }
         answered(&reply);
         about(&reply, &asked);
         let (stranger, nothing) = it.ask_as_stranger(method, &path, content_type, body.as_bytes());

@@ -86,7 +86,7 @@ impl World {
                 cools_down: rng.random_range(0..4) == 0,
             },
         };
-        let number = |n| NumberKey {
+        let number = |n: u64| NumberKey {
             service: ServiceId::DEFAULT,
             number: PhoneNumber::from_u64(14_155_550_000 + n).expect("a number"),
         };
@@ -332,20 +332,19 @@ impl World {
         let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
         *self.tally.entry(heard.name(open.wish)).or_default() += 1;
         let now = self.clock;
-        let mut belief =
-            |track: u64| self.beliefs.get_mut(&track).ok_or_else(|| "of what nobody began".to_owned());
+        let beliefs = &mut self.beliefs;
         match (open.wish, heard) {
             (_, Heard::Busy | Heard::Nothing) => {}
-            (Wish::Begin, Heard::Sent(track)) => belief(*track)?.told = true,
+            (Wish::Begin, Heard::Sent(track)) => of(beliefs, *track)?.told = true,
             (Wish::Begin, _) => {}
             (Wish::Check { named, right }, Heard::Approved(track)) => {
                 if named.is_some_and(|named| named != *track) || right != Some(*track) {
                     return Err(format!("{track:x} was approved"));
                 }
-                belief(*track)?.approved(checks)?;
+                of(beliefs, *track)?.approved(checks)?;
             }
             (Wish::Check { named, right }, Heard::Wrong(track)) => {
-                let belief = belief(*track)?;
+                let belief = of(beliefs, *track)?;
                 if named.is_some() {
                     belief.wrong(checks)?;
                 }
@@ -354,27 +353,27 @@ impl World {
                 }
             }
             (Wish::Check { named: Some(named), .. }, Heard::Refused) => {
-                let belief = belief(named)?;
+                let belief = of(beliefs, named)?;
                 if belief.is_known(now) && belief.wrong + belief.perhaps_wrong < checks {
                     return Err("whoever names it was refused".to_owned());
                 }
             }
             (Wish::Check { named: Some(track), .. } | Wish::Cancel(track), Heard::NotFound) => {
-                if belief(track)?.is_known(now.max(at)) {
+                if of(beliefs, track)?.is_known(now.max(at)) {
                     return Err(format!("{track:x} is not found"));
                 }
             }
             (Wish::Check { named, right }, Heard::Failed) => {
                 if let Some(track) = right {
-                    belief(track)?.doubted();
+                    of(beliefs, track)?.doubted();
                 }
                 if let Some(track) = named {
-                    belief(track)?.perhaps_wrong += 1;
+                    of(beliefs, track)?.perhaps_wrong += 1;
                 }
             }
-            (Wish::Cancel(track), Heard::Failed) => belief(track)?.doubted(),
+            (Wish::Cancel(track), Heard::Failed) => of(beliefs, track)?.doubted(),
             (Wish::Cancel(track), Heard::Canceled) => {
-                let belief = belief(track)?;
+                let belief = of(beliefs, track)?;
                 if belief.over == Over::Yes {
                     return Err("canceled after its end".to_owned());
                 }
@@ -423,6 +422,11 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// One that somebody may have been told of.
+fn of(beliefs: &mut BTreeMap<u64, Belief>, track: u64) -> Result<&mut Belief, String> {
+    beliefs.get_mut(&track).ok_or_else(|| format!("{track:x} is of nobody"))
 }
 
 /// What somebody was told, as far as it matters here.

@@ -17,6 +17,7 @@ use onceward::verify::{
     Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, SendAttempt, Status, Summary,
     Target, Verification, Verifications,
 };
+use onceward::webhook::{Outbox, OutboxBounds, OutboxParts, Post, Posted, Transport};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -128,7 +129,8 @@ impl V2FrontEnd {
             (registry, service.sid.to_string())
         });
         let base = Base { public_url: None, tls: false, listens_on: "127.0.0.1:3000".into() };
-        front_end.serves_v2(V2::new(Arc::new(notes.clone()), registry, base, Arc::new(|| NOW)));
+        let outbox = front_end.block_on(outbox(&registry));
+        front_end.serves_v2(V2::new(Arc::new(notes.clone()), registry, outbox, base, Arc::new(|| NOW)));
         Self { front_end, notes, service }
     }
 
@@ -207,4 +209,25 @@ async fn registry() -> Registry {
         commit_timeout: Duration::from_secs(5),
     };
     Registry::open(parts).await.expect("an empty store")
+}
+
+/// Whose receivers never answer.
+async fn outbox(registry: &Registry) -> Outbox {
+    struct Silence;
+
+    impl Transport for Silence {
+        fn post(&self, _: Post) -> BoxFuture<'_, Posted> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    let parts = OutboxParts {
+        store: Arc::new(MemoryStore::new()),
+        clock: Arc::new(ManualClock::starting_at(NOW)),
+        subscribers: Arc::new(registry.clone()),
+        transport: Arc::new(Silence),
+        rng: StdRng::seed_from_u64(21),
+        bounds: OutboxBounds::default(),
+    };
+    Outbox::open(parts).await.expect("an empty store")
 }
