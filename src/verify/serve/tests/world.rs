@@ -52,7 +52,7 @@ pub struct Desk {
     handed: Arc<Mutex<Vec<Handed>>>,
     plan: Arc<Mutex<VecDeque<ErrorClass>>>,
     arrivals: Arc<watch::Sender<usize>>,
-    hangs: Arc<Mutex<bool>>,
+    hangs: Arc<watch::Sender<bool>>,
 }
 
 impl Desk {
@@ -71,9 +71,9 @@ impl Desk {
         self.plan.lock().expect("the plan").push_back(class);
     }
 
-    /// From now on no message is answered.
+    /// From now on no message is answered until they are again.
     pub fn hangs(&self, hangs: bool) {
-        *self.hangs.lock().expect("the plan") = hangs;
+        self.hangs.send_replace(hangs);
     }
 
     /// Waits until so many messages have arrived.
@@ -102,10 +102,7 @@ impl Gateway for Noted {
             let handed = Handed { by: self.name, channel: message.channel, to: message.to, code };
             self.desk.handed.lock().expect("the record").push(handed);
             self.desk.arrivals.send_modify(|arrived| *arrived += 1);
-            let hangs = *self.desk.hangs.lock().expect("the plan");
-            if hangs {
-                std::future::pending::<()>().await;
-            }
+            self.desk.hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the desk is there");
             let Some(class) = self.desk.plan.lock().expect("the plan").pop_front() else {
                 return Ok(Accepted { message_id: "m".to_owned() });
             };
@@ -218,6 +215,11 @@ impl World {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         told()
+    }
+
+    /// Whether the webhook will be told that this one's time has ended.
+    pub fn expects_an_end(&self, of: &Verification) -> bool {
+        self.verifying.0.outbox.expects_end(of.service, of.sid)
     }
 
     pub async fn begins(&self, begin: Begin) -> Result<Verification, Refused> {
