@@ -331,13 +331,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
     });
     let delivery = Arc::new(delivery.with_services(Arc::new(RegistryRules::new(registry.clone()))));
     let key = ServerKey::from_bytes([7; 32]);
-    let policies = Policies::new(Policy {
-        max_attempts: 5,
-        lockout: Duration::from_secs(1_800),
-        kind: Lockout::Fixed,
-        sends: SendRules::CONTRACT,
-        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
-    });
+    let policies = Policies::new(contract());
     let verifier = Verifier::start(Parts {
         store: shared.clone(),
         delivery: delivery.clone(),
@@ -376,4 +370,15 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         clock,
     });
     (registry, verifying, store)
+}
+
+/// The rules of the compatible routes.
+fn contract() -> Policy {
+    Policy {
+        max_attempts: 5,
+        lockout: Duration::from_secs(1_800),
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
+        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
+    }
 }
