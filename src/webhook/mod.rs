@@ -180,6 +180,11 @@ impl Outbox {
         }
     }
 
+    /// Whether [`Outbox::expect_end`] was asked for this verification, and its end is not told yet.
+    pub fn expects_end(&self, service: ServiceId, verification: Sid) -> bool {
+        self.inner.state().timers.of(service, verification).is_some()
+    }
+
     /// How much there is to do.
     pub fn counts(&self) -> OutboxCounts {
         let state = self.inner.state();

@@ -60,21 +60,21 @@ impl Model {
         self.by_number == 0 && self.by_name == 0 && self.wait_until.is_none()
     }
 
-    /// Whether a message may be asked for, and if not why.
-    pub fn begin(&mut self, policy: &Policy, now: Timestamp) -> Result<(), BeginOutcome> {
+    /// Why no message may be asked for, if so.
+    pub fn begin(&mut self, policy: &Policy, now: Timestamp) -> Option<BeginOutcome> {
         self.at(now);
         if let Some(until) = self.asking_until {
-            return Err(BeginOutcome::Busy { until });
+            return Some(BeginOutcome::Busy { until });
         }
         if self.by_name >= 100 {
-            return Err(BeginOutcome::NoChecksLeft { until: None });
+            return Some(BeginOutcome::NoChecksLeft { until: None });
         }
-        let Some(known) = self.live(now) else { return Ok(()) };
+        let known = self.live(now)?;
         if known.wrong_by_name >= policy.max_attempts {
-            return Err(BeginOutcome::NoChecksLeft { until: Some(known.ends) });
+            return Some(BeginOutcome::NoChecksLeft { until: Some(known.ends) });
         }
         if policy.sends.max.is_some_and(|max| known.messages >= max) {
-            return Err(BeginOutcome::NoSendsLeft { until: known.ends });
+            return Some(BeginOutcome::NoSendsLeft { until: known.ends });
         }
         let wait = match known.messages {
             1 => 30,
@@ -84,9 +84,9 @@ impl Model {
         };
         let until = known.asked_last.plus(secs(wait));
         if policy.sends.cools_down && now < until {
-            return Err(BeginOutcome::CoolingDown { until });
+            return Some(BeginOutcome::CoolingDown { until });
         }
-        Ok(())
+        None
     }
 
     /// It was permitted. Says whether the code must be the one before.

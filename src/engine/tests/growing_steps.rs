@@ -129,7 +129,7 @@ pub struct Number {
     pub now: Timestamp,
     reports: Reports,
     key: ServerKey,
-    number: PhoneNumber,
+    phone: PhoneNumber,
     salts: u128,
 }
 
@@ -141,7 +141,7 @@ impl Number {
             now: Timestamp::from_millis(1_700_000_000_000),
             reports: Reports::default(),
             key: ServerKey::from_bytes([7; 32]),
-            number: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
+            phone: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
             salts: 0,
         }
     }
@@ -155,7 +155,7 @@ impl Number {
             channel: Channel::Sms,
             brought,
             silent,
-            number: self.number,
+            number: self.phone,
             service: SERVICE,
             key: &self.key,
         };
@@ -176,7 +176,7 @@ impl Number {
     }
 
     pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckOutcome {
-        let submitted = Submitted { code, number: self.number, service: SERVICE, key: &self.key, named };
+        let submitted = Submitted { code, number: self.phone, service: SERVICE, key: &self.key, named };
         let (next, outcome) = check(self.state, &self.policy, submitted, CHECK_BUDGET, self.now);
         self.state = next;
         outcome
@@ -201,7 +201,7 @@ impl Number {
     }
 
     pub fn code_of(&self, permit: &SendPermit) -> Code {
-        code_of(&self.key, &permit.salt, self.number, SERVICE, permit.length, permit.offset())
+        code_of(&self.key, &permit.salt, self.phone, SERVICE, permit.length, permit.offset())
     }
 }
 

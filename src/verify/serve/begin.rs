@@ -65,12 +65,14 @@ impl Inner {
         };
         let charges = charges(service, &begin)?;
         let taken = if is_test { Taken::default() } else { self.take(charges).await? };
+        let unanswered = self.under_way.begin(service.id, number, &begin.tags);
         let told = self.verifier.begin(request).await;
         let answered =
             told.map_err(|refusal| (Refused::from(refusal), None)).and_then(|told| self.understood(told));
         match answered {
             Ok(facts) => {
-                self.tell_of_send(service.id, number, &facts, &begin.tags);
+                unanswered
+                    .answered(facts.track, || self.tell_of_send(service.id, number, &facts, &begin.tags));
                 self.shown(service.id, number, &facts, Status::Pending).await
             }
             Err((refused, facts)) => {
@@ -78,7 +80,9 @@ impl Inner {
                     self.limits.give_back(taken);
                 }
                 if let Some(facts) = facts {
-                    self.tell_of_failure(service.id, number, &facts, &begin.tags);
+                    unanswered.answered(facts.track, || {
+                        self.tell_of_failure(service.id, number, &facts, &begin.tags);
+                    });
                 }
                 Err(refused)
             }

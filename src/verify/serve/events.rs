@@ -20,7 +20,8 @@ impl Inner {
     ) {
         let sid = self.sid_of(service, to, facts.track);
         let about = about(to, facts, Status::Pending, tags);
-        if facts.sends <= 1 {
+        // Of two messages at the same time neither may be the first one by the time that it is answered.
+        if facts.sends <= 1 || !self.outbox.expects_end(service, sid) {
             self.emit(EventKind::Created, service, sid, about.clone());
         }
         self.emit(EventKind::Sent, service, sid, about.clone());
@@ -50,7 +51,18 @@ impl Inner {
             Status::Pending | Status::Expired | Status::Failed => return,
         };
         let sid = self.sid_of(service, to, facts.track);
-        self.emit(kind, service, sid, about(to, facts, status, &BTreeMap::new()));
+        self.under_way.over((service, to), facts.track, |begun| {
+            if let Some(tags) = begun.filter(|_| !self.outbox.expects_end(service, sid)) {
+                // The code was faster than its gateway's answer.
+                let begun = about(to, facts, Status::Pending, tags);
+                self.emit(EventKind::Created, service, sid, begun.clone());
+                if status == Status::Approved {
+                    self.emit(EventKind::Sent, service, sid, begun);
+                }
+            }
+            let none = BTreeMap::new();
+            self.emit(kind, service, sid, about(to, facts, status, begun.unwrap_or(&none)));
+        });
     }
 
     /// Takes note of what a provider reported, and tells webhooks if a message arrived, or surely will not.

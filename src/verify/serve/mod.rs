@@ -10,6 +10,7 @@ mod kept;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use self::rules::CurrentRules;
+use self::under_way::UnderWay;
 use super::{
     Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, Summary, Target, Verification,
     Verifications,
@@ -69,6 +71,7 @@ struct Inner {
     sealer: Sealer,
     rules: CurrentRules,
     clock: Arc<dyn Clock>,
+    under_way: UnderWay,
 }
 
 impl Verifying {
@@ -87,7 +90,18 @@ impl Verifying {
         } = parts;
         let rules = CurrentRules::new(&registry, policies);
         let sealer = Sealer::new(&server_key);
-        Self(Arc::new(Inner { registry, verifier, delivery, limits, answers, outbox, sealer, rules, clock }))
+        Self(Arc::new(Inner {
+            registry,
+            verifier,
+            delivery,
+            limits,
+            answers,
+            outbox,
+            sealer,
+            rules,
+            clock,
+            under_way: UnderWay::default(),
+        }))
     }
 
     /// An operator ends a number's lockout and clears what was counted of it; a code that was out is void.

@@ -160,7 +160,7 @@ impl World {
             |(track, belief): (&u64, &Belief)| (belief.number == number).then_some((belief.expires, *track));
         let mut tracks: Vec<_> = self.beliefs.iter().filter_map(of_number).collect();
         tracks.sort_unstable();
-        let back = if self.rng.random_range(0..5) == 0 { 1 } else { 0 };
+        let back = usize::from(self.rng.random_range(0..5) == 0);
         tracks.into_iter().rev().nth(back).map(|(_, track)| track)
     }
 
@@ -174,8 +174,9 @@ impl World {
     }
 
     fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> Judged {
-        let code = right.map_or("0000000", |track| &self.beliefs[&track].code);
-        let code = Code::parse(code);
+        // Of one whose message never left nobody knows the code.
+        let right = right.filter(|track| !self.beliefs[track].code.is_empty());
+        let code = Code::parse(right.map_or("0000000", |track| &self.beliefs[&track].code));
         let (reply, answer) = Reply::new(self.place()?);
         let name = named.map(VerificationName::of_track);
         let kind =
@@ -327,9 +328,8 @@ impl World {
         let now = self.clock;
         let (number, beliefs) = (open.number, &mut self.beliefs);
         match (open.wish, heard) {
-            (_, Heard::Busy | Heard::Nothing) => {}
             (Wish::Begin, Heard::Sent(track)) => of(beliefs, number, *track).told = true,
-            (Wish::Begin, _) => {}
+            (Wish::Begin, _) | (_, Heard::Busy | Heard::Nothing) => {}
             (Wish::Check { named, right }, Heard::Approved(track)) => {
                 if named.is_some_and(|named| named != *track) || right != Some(*track) {
                     return Err(format!("{track:x} was approved"));

@@ -52,7 +52,7 @@ pub struct Desk {
     handed: Arc<Mutex<Vec<Handed>>>,
     plan: Arc<Mutex<VecDeque<ErrorClass>>>,
     arrivals: Arc<watch::Sender<usize>>,
-    hangs: Arc<Mutex<bool>>,
+    hangs: Arc<watch::Sender<bool>>,
 }
 
 impl Desk {
@@ -71,9 +71,9 @@ impl Desk {
         self.plan.lock().expect("the plan").push_back(class);
     }
 
-    /// From now on no message is answered.
+    /// From now on no message is answered until they are again.
     pub fn hangs(&self, hangs: bool) {
-        *self.hangs.lock().expect("the plan") = hangs;
+        self.hangs.send_replace(hangs);
     }
 
     /// Waits until so many messages have arrived.
@@ -102,10 +102,7 @@ impl Gateway for Noted {
             let handed = Handed { by: self.name, channel: message.channel, to: message.to, code };
             self.desk.handed.lock().expect("the record").push(handed);
             self.desk.arrivals.send_modify(|arrived| *arrived += 1);
-            let hangs = *self.desk.hangs.lock().expect("the plan");
-            if hangs {
-                std::future::pending::<()>().await;
-            }
+            self.desk.hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the desk is there");
             let Some(class) = self.desk.plan.lock().expect("the plan").pop_front() else {
                 return Ok(Accepted { message_id: "m".to_owned() });
             };
@@ -220,6 +217,11 @@ impl World {
         told()
     }
 
+    /// Whether the webhook will be told that this one's time has ended.
+    pub fn expects_an_end(&self, of: &Verification) -> bool {
+        self.verifying.0.outbox.expects_end(of.service, of.sid)
+    }
+
     pub async fn begins(&self, begin: Begin) -> Result<Verification, Refused> {
         self.verifying.begin(self.service.id, begin).await
     }
@@ -329,13 +331,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
     });
     let delivery = Arc::new(delivery.with_services(Arc::new(RegistryRules::new(registry.clone()))));
     let key = ServerKey::from_bytes([7; 32]);
-    let policies = Policies::new(Policy {
-        max_attempts: 5,
-        lockout: Duration::from_secs(1_800),
-        kind: Lockout::Fixed,
-        sends: SendRules::CONTRACT,
-        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
-    });
+    let policies = Policies::new(contract());
     let verifier = Verifier::start(Parts {
         store: shared.clone(),
         delivery: delivery.clone(),
@@ -374,4 +370,15 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         clock,
     });
     (registry, verifying, store)
+}
+
+/// The rules of the compatible routes.
+fn contract() -> Policy {
+    Policy {
+        max_attempts: 5,
+        lockout: Duration::from_secs(1_800),
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
+        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
+    }
 }
