@@ -40,4 +40,5 @@ mod tutorial;
 mod v2_attack;
 mod v2_belief;
 mod v2_crash;
+mod v2_operator;
 mod v2_secrets;

@@ -135,7 +135,8 @@ impl Core {
     /// Whether the command is certain to write nothing, and its answer rests on what is durable:
     /// a locked number's refusals, and what nothing can come of for a number that never asked.
     fn rests_on_durable_state(&self, command: &Command, now: Timestamp) -> bool {
-        if command.is_a_report() {
+        // An end may write whatever is known, a lockout's too.
+        if command.is_a_report() || matches!(command.kind, CommandKind::End(_)) {
             return false;
         }
         let writes_nothing = match self.table.entry(&command.key).state.at(now) {

@@ -2,6 +2,7 @@
 
 mod actors;
 mod core_rules;
+mod ends;
 mod follow_ups;
 mod gathering;
 mod held_core;

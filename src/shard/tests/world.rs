@@ -13,10 +13,12 @@ use crate::delivery::tracker::{Due, FollowUp, Parcel, Reason, VerifyStatus};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
-use crate::engine::{CheckResult, Lockout, Policy, Salt, SendOptions, SendPermit, SendRules, derive_code};
+use crate::engine::{
+    CheckResult, Ending, Lockout, Policy, Salt, SendOptions, SendPermit, SendRules, derive_code,
+};
 use crate::shard::command::{
-    Ask, CheckCommand, Command, CommandKind, Dispatch, FollowedUp, NumberKey, Reply, ResumeCommand,
-    SendCommand, SendEnd, SettleCheckCommand, SettleCommand,
+    Ask, CheckCommand, Command, CommandKind, Dispatch, EndCommand, FollowedUp, NumberKey, Reply,
+    ResumeCommand, SendCommand, SendEnd, SettleCheckCommand, SettleCommand,
 };
 use crate::shard::core::Core;
 use crate::shard::decide::{Judge, track_key};
@@ -61,6 +63,13 @@ impl Answered for CheckAnswer {
     type Told = Told<Self>;
     fn of(told: Told<Self>) -> Self {
         told.answer.expect("no limit of a service stands against it")
+    }
+}
+
+impl Answered for () {
+    type Told = Told<()>;
+    fn of(told: Told<()>) -> Self {
+        told.answer.expect("what is to be ended is under way");
     }
 }
 
@@ -158,6 +167,20 @@ impl World {
         let check = CheckCommand { code, named: None, is_test: false, reply, decided: None };
         self.core.submit(Command::new(key, CommandKind::Check(check)), self.now);
         awaited
+    }
+
+    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<()> {
+        let (reply, awaited) = self.place();
+        let end = EndCommand { ending, named: None, reply, decided: None };
+        self.core.submit(Command::new(key, CommandKind::End(end)), self.now);
+        awaited
+    }
+
+    /// Commits what the shard wants written, if it wants anything.
+    pub fn commits_if_any(&mut self) {
+        if let Some(writes) = self.core.take_commit() {
+            self.applied(&writes);
+        }
     }
 
     pub fn checks_wrong(&mut self, key: NumberKey) -> Awaited<CheckAnswer> {

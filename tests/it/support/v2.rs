@@ -83,6 +83,13 @@ impl V2 {
         self.try_get(path).await.expect("an answer")
     }
 
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Answer {
+        let headers = [("authorization", self.authorization.as_str())];
+        let answer = self.client.try_request_with(Method::DELETE, &format!("/v2{path}"), &headers, "").await;
+        answer.expect("an answer")
+    }
+
     /// Makes something, and returns its id.
     pub async fn made(&self, path: &str, form: &[(&str, &str)]) -> String {
         let answer = self.post(path, form).await;

@@ -1,0 +1,161 @@
+//! What an operator does beside the API of Twilio: unlock numbers, name numbers for tests, hear of everything by webhook.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::support::documented::{incorrect, locked, sent, verified};
+use crate::support::{Setup, V2, World, sid, told, wrong};
+
+#[tokio::test]
+async fn an_operator_unlocks_a_number_of_the_compatible_routes() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (number, code) = world.number_with_code().await;
+    for _ in 0..5 {
+        world.verify(&number, &wrong(&code)).await;
+    }
+    world.verify(&number, &code).await.expects(locked(&number, 30));
+    let done = world.setup.command(["unlock", &number, "--data-dir", "data"]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", done.output);
+    world.verify(&number, &code).await.expects(incorrect(&number, 5));
+    world.send(&number).await.expects(sent(&number, 5));
+    world.verify(&number, &world.twilio.code_for(&number)).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn an_operator_unlocks_a_number_of_one_service_by_the_services_name() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("MaxChecks", "1")]).await;
+    let number = world.number();
+    let owners = sid(&v2.begins(&service, &number).await);
+    let code = world.twilio.code_for(&number);
+    v2.checks(&service, &owners, &wrong(&code)).await;
+    assert_eq!(told(&v2.begins(&service, &number).await), (429, "60202".to_owned()));
+    let done = world.setup.command(["unlock", &number, "--service", "Owl Bank", "--data-dir", "data"]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", done.output);
+    assert_eq!(told(&v2.begins(&service, &number).await), (201, "pending".to_owned()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_unlocked_is_said() {
+    let world = World::of(V2::account(Setup::new())).await;
+    for (arguments, code, words) in [
+        (["unlock", "hello", "--data-dir", "data"], 64, "hello"),
+        (["unlock", "+14155552671", "--service", "nobody"], 70, "no such service"),
+    ] {
+        let done = world.setup.command(arguments).await;
+        assert_eq!(done.status.code(), Some(code), "{}", done.output);
+        assert!(done.output.contains(words), "{}", done.output);
+    }
+    world.server.kill();
+    world.server.ended().await;
+    let done = world.setup.command(["unlock", "+14155552671", "--data-dir", "data"]).await;
+    assert_eq!(done.status.code(), Some(70), "{}", done.output);
+    assert!(done.output.contains("start the server first"), "{}", done.output);
+}
+
+#[tokio::test]
+async fn numbers_for_tests_are_sent_nothing_and_are_ordinary_again_when_they_are_deleted() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let numbers = format!("{service}/TestNumbers");
+    let made = v2.post(&numbers, &[("Pattern", "+1415555012x"), ("Code", "4711")]).await;
+    assert_eq!(made.status(), 201, "{}", made.text());
+    let listed = v2.get(&numbers).await.json();
+    assert_eq!(listed["test_numbers"][0], made.json());
+
+    let number = "+14155550123";
+    for _ in 0..7 {
+        assert_eq!(told(&v2.begins(&service, number).await), (201, "pending".to_owned()));
+        assert_eq!(told(&v2.checks_number(&service, number, "000000").await), (200, "pending".to_owned()));
+    }
+    assert_eq!(told(&v2.checks_number(&service, number, "4711").await), (200, "approved".to_owned()));
+    assert!(world.twilio.received_for(number).is_empty(), "nobody was sent anything");
+
+    let real = v2.post(&numbers, &[("Pattern", "+1415555267x"), ("Code", "4711")]).await;
+    assert_eq!(told(&real), (400, "60200".to_owned()), "{}", real.text());
+    let forced = v2.post(&numbers, &[("Pattern", "+1415555267x"), ("Code", "4711"), ("Force", "true")]).await;
+    assert_eq!(forced.status(), 201, "{}", forced.text());
+    for (name, value) in [("DateExpires", "2020-01-01T00:00:00Z"), ("Code", "12a4"), ("Pattern", "+1")] {
+        let form = [("Pattern", "+1415555012x"), ("Code", "4711")];
+        let form: Vec<_> =
+            form.into_iter().filter(|(other, _)| *other != name).chain([(name, value)]).collect();
+        assert_eq!(told(&v2.post(&numbers, &form).await), (400, "60200".to_owned()), "{name}={value}");
+    }
+
+    let url = made.json()["url"].as_str().expect("an address").to_owned();
+    let path = url.split_once("/v2").expect("below /v2").1.to_owned();
+    assert_eq!(v2.delete(&path).await.status(), 204);
+    assert_eq!(v2.delete(&path).await.status(), 404);
+    v2.begins(&service, number).await;
+    assert_eq!(world.twilio.received_for(number).len(), 1, "an ordinary number again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_of_the_default_service_is_told_what_the_compatible_routes_do() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let services = v2.get("/Services?PageSize=1000").await.json();
+    let default = services["services"].as_array().expect("a list").last().expect("one")["sid"].clone();
+    let receiver = Receiver::start();
+    let hook = v2
+        .post(
+            &format!("/Services/{}/Webhooks", default.as_str().expect("an id")),
+            &[("FriendlyName", "all"), ("EventTypes", "*"), ("WebhookUrl", &receiver.url)],
+        )
+        .await
+        .json();
+    let (number, code) = world.number_with_code().await;
+    world.verify(&number, &code).await.expects(verified(&number));
+    for kind in ["verification.created", "verification.sent", "verification.approved"] {
+        let event = receiver.next(hook["secret"].as_str().expect("shown when it is made"));
+        assert_eq!((&event["type"], &event["data"]["to"]), (&kind.into(), &number.as_str().into()));
+    }
+}
+
+/// Takes one event after the other.
+struct Receiver {
+    listener: TcpListener,
+    url: String,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let url = format!("http://{}/events", listener.local_addr().expect("an address"));
+        Self { listener, url }
+    }
+
+    /// The next event, with a signature that is right.
+    fn next(&self, secret: &str) -> Value {
+        let (mut stream, _) = self.listener.accept().expect("an event");
+        let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
+        loop {
+            let count = stream.read(&mut buffer).expect("more of it");
+            read.extend_from_slice(&buffer[..count]);
+            let text = String::from_utf8_lossy(&read).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let header = |name: &str| {
+                let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+                lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).expect("the header").1.to_owned()
+            };
+            if body.len() < header("content-length").parse::<usize>().expect("a length") {
+                continue;
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").expect("answered");
+            let key = STANDARD.decode(secret.trim_start_matches("whsec_")).expect("base64");
+            let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key");
+            mac.update(format!("{}.{}.{body}", header("webhook-id"), header("webhook-timestamp")).as_bytes());
+            let right = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+            assert_eq!(header("webhook-signature"), right);
+            return serde_json::from_str(body).expect("JSON");
+        }
+    }
+}
