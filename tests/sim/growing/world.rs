@@ -329,7 +329,9 @@ impl World {
         let (number, beliefs) = (open.number, &mut self.beliefs);
         match (open.wish, heard) {
             (Wish::Begin, Heard::Sent(track)) => of(beliefs, number, *track).told = true,
-            (Wish::Begin, _) | (_, Heard::Busy | Heard::Nothing) => {}
+            (Wish::Begin, _)
+            | (_, Heard::Busy | Heard::Nothing)
+            | (Wish::Check { named: None, .. }, Heard::Refused | Heard::NotFound) => {}
             (Wish::Check { named, right }, Heard::Approved(track)) => {
                 if named.is_some_and(|named| named != *track) || right != Some(*track) {
                     return Err(format!("{track:x} was approved"));
@@ -372,7 +374,6 @@ impl World {
                 }
                 belief.over = Over::Yes;
             }
-            (Wish::Check { named: None, .. }, Heard::Refused | Heard::NotFound) => {}
             (wish, heard) => return Err(format!("{wish:x?} was told {heard:x?}")),
         }
         Ok(())
