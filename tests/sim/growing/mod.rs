@@ -4,6 +4,8 @@
 //! names them. The store, its faults, crashes and the shard are the same.
 
 mod belief;
+mod judge;
+mod told;
 mod world;
 
 use self::world::World;

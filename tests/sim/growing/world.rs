@@ -1,69 +1,46 @@
 //! Clients, an attacker, gateways, disk and clock around one shard, all from one seed.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
-use onceward::engine::{Ending, Lockout, Policy, SendOptions, SendRules, VerificationName, code_of};
+use onceward::engine::{Ending, Lockout, Policy, SendOptions, SendRules, VerificationName};
+use onceward::shard::Policies;
 use onceward::shard::command::{
-    Answer, BeginWishes, CheckCommand, Command, CommandKind, Dispatch, EndCommand, NumberKey, Reply,
-    SendCommand, SendEnd, SettleCommand,
+    BeginWishes, CheckCommand, Command, CommandKind, Dispatch, EndCommand, NumberKey, Reply, SendCommand,
+    SendEnd, SettleCommand,
 };
 use onceward::shard::core::Core;
 use onceward::shard::decide::Judge;
-use onceward::shard::{CheckAnswer, Limit, Policies, Refusal, SendAnswer, Told};
 use onceward::store::{Fault, StoreError, Write};
 use onceward::template::MessageStyle;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
 
-use super::belief::{Belief, Judged, Over};
+use super::belief::{Belief, Judged};
+use super::told::{End, Open, Wish};
 use crate::disk::{Committed, Disk};
 use crate::setup::{StoreKind, server_key};
 
 const SECOND: u64 = 1_000;
 
-/// A command without an answer.
-struct Open {
-    number: usize,
-    wish: Wish,
-    /// When it was asked.
-    at: u64,
-    answer: End,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Wish {
-    Begin,
-    Check { named: Option<u64>, right: Option<u64> },
-    Cancel(u64),
-}
-
-enum End {
-    Begin(Answer<Told<SendAnswer>>),
-    Check(Answer<Told<CheckAnswer>>),
-    Cancel(Answer<Told<()>>),
-}
-
 pub struct World {
     rng: StdRng,
-    clock: u64,
-    policy: Policy,
-    numbers: Vec<NumberKey>,
+    pub clock: u64,
+    pub policy: Policy,
+    pub numbers: Vec<NumberKey>,
     faults: u32,
     crashes: u32,
-    disk: Disk,
+    pub disk: Disk,
     core: Core,
     places: Arc<Semaphore>,
     commit: Option<Vec<Write>>,
     open: Vec<Open>,
-    sends: Vec<Dispatch>,
-    beliefs: BTreeMap<u64, Belief>,
+    pub sends: Vec<Dispatch>,
+    pub beliefs: BTreeMap<u64, Belief>,
     pub tally: BTreeMap<&'static str, u64>,
     pub log: Vec<String>,
 }
@@ -291,93 +268,6 @@ impl World {
         Ok(())
     }
 
-    /// A message leaves: only for a code that the disk has, and that can be used.
-    fn leaves(&mut self, dispatch: Dispatch) -> Judged {
-        let (key, permit) = (dispatch.key, dispatch.permit);
-        let kept = self.disk.state(key).verification();
-        let now = Timestamp::from_millis(self.clock);
-        if !kept.is_some_and(|v| v.salt == permit.salt && v.is_live(now)) {
-            return Err(format!(
-                "a message left for a code that the disk does not have, or that is over: {kept:?}"
-            ));
-        }
-        let number = self.numbers.iter().position(|known| *known == key).expect("a number of this world");
-        let code =
-            code_of(&server_key(), &permit.salt, key.number, key.service, permit.length, permit.offset());
-        let belief = of(&mut self.beliefs, number, permit.salt.track());
-        code.expose().clone_into(&mut belief.code);
-        // A new code lives longer; should it reach nobody, the first one is good again, and for no longer than before.
-        if belief.messages == 0 {
-            belief.expires = permit.expires.as_millis();
-        }
-        belief.messages += 1;
-        if self.policy.sends.max.is_some_and(|max| belief.messages > max) {
-            return Err(format!("{} messages of one verification", belief.messages));
-        }
-        if belief.over == Over::Yes {
-            return Err("a message left for a verification that is over".to_owned());
-        }
-        *self.tally.entry("message").or_default() += 1;
-        self.sends.push(dispatch);
-        Ok(())
-    }
-
-    fn judges(&mut self, open: &Open, heard: &Heard) -> Judged {
-        let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
-        *self.tally.entry(heard.name(open.wish)).or_default() += 1;
-        let now = self.clock;
-        let (number, beliefs) = (open.number, &mut self.beliefs);
-        match (open.wish, heard) {
-            (Wish::Begin, Heard::Sent(track)) => of(beliefs, number, *track).told = true,
-            (Wish::Begin, _) | (_, Heard::Busy | Heard::Nothing) => {}
-            (Wish::Check { named, right }, Heard::Approved(track)) => {
-                if named.is_some_and(|named| named != *track) || right != Some(*track) {
-                    return Err(format!("{track:x} was approved"));
-                }
-                of(beliefs, number, *track).approved(checks)?;
-            }
-            (Wish::Check { named, right }, Heard::Wrong(track)) => {
-                let belief = of(beliefs, number, *track);
-                if named.is_some() {
-                    belief.wrong(checks)?;
-                }
-                if right == Some(*track) && keeps && belief.is_good(checks, now) {
-                    return Err("a right code is wrong".to_owned());
-                }
-            }
-            (Wish::Check { named: Some(named), .. }, Heard::Refused) => {
-                let belief = of(beliefs, number, named);
-                if belief.is_known(now) && belief.wrong + belief.perhaps_wrong < checks {
-                    return Err("whoever names it was refused".to_owned());
-                }
-            }
-            (Wish::Check { named: Some(track), .. } | Wish::Cancel(track), Heard::NotFound) => {
-                if of(beliefs, number, track).is_known(now.max(at)) {
-                    return Err(format!("{track:x} is not found"));
-                }
-            }
-            (Wish::Check { named, right }, Heard::Failed) => {
-                if let Some(track) = right {
-                    of(beliefs, number, track).doubted();
-                }
-                if let Some(track) = named {
-                    of(beliefs, number, track).perhaps_wrong += 1;
-                }
-            }
-            (Wish::Cancel(track), Heard::Failed) => of(beliefs, number, track).doubted(),
-            (Wish::Cancel(track), Heard::Canceled) => {
-                let belief = of(beliefs, number, track);
-                if belief.over == Over::Yes {
-                    return Err("canceled after its end".to_owned());
-                }
-                belief.over = Over::Yes;
-            }
-            (Wish::Check { named: None, .. }, Heard::Refused | Heard::NotFound) => {}
-            (wish, heard) => return Err(format!("{wish:x?} was told {heard:x?}")),
-        }
-        Ok(())
-    }
-
     /// The trouble is over: everything is answered, and every number can be verified.
     fn ends(&mut self) -> Judged {
         (self.faults, self.crashes) = (0, 0);
@@ -414,89 +304,6 @@ impl World {
             self.send_ends()?;
         }
         Ok(())
-    }
-}
-
-/// One that somebody was told of. Its message may never have left: it came too late.
-fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, track: u64) -> &mut Belief {
-    beliefs.entry(track).or_insert_with(|| Belief {
-        number,
-        code: String::new(),
-        expires: 0,
-        told: false,
-        messages: 0,
-        wrong: 0,
-        perhaps_wrong: 0,
-        over: Over::No,
-    })
-}
-
-/// What somebody was told, as far as it matters here.
-#[derive(Debug)]
-enum Heard {
-    Sent(u64),
-    /// Of a beginning: nothing was sent, and a limit says why, or a gateway.
-    Nothing,
-    Approved(u64),
-    Wrong(u64),
-    Refused,
-    NotFound,
-    Canceled,
-    /// Nothing was decided for want of room.
-    Busy,
-    /// 503, or no answer: it may have happened.
-    Failed,
-}
-
-impl Heard {
-    fn name(&self, wish: Wish) -> &'static str {
-        match (self, wish) {
-            (Self::Sent(_), _) => "sent",
-            (Self::Nothing, _) => "nothing sent",
-            (Self::Approved(_), _) => "approved",
-            (Self::Wrong(_), Wish::Check { named: None, .. }) => "wrong by number",
-            (Self::Wrong(_), _) => "wrong by name",
-            (Self::Refused, Wish::Check { named: Some(_), .. }) => "used up",
-            (Self::Refused, _) => "refused",
-            (Self::NotFound, _) => "not found",
-            (Self::Canceled, _) => "canceled",
-            (Self::Busy, _) => "busy",
-            (Self::Failed, _) => "503 or dropped",
-        }
-    }
-}
-
-impl End {
-    fn poll(&mut self) -> Poll<Heard> {
-        let context = &mut Context::from_waker(Waker::noop());
-        match self {
-            Self::Begin(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| match (told.answer, told.facts) {
-                    (Ok(SendAnswer::Sent { .. }), Some(facts)) => Heard::Sent(facts.track),
-                    _ => Heard::Nothing,
-                })
-            }),
-            Self::Check(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| match (told.answer, told.facts) {
-                    (Ok(CheckAnswer::Approved), Some(facts)) => Heard::Approved(facts.track),
-                    (Ok(CheckAnswer::Wrong { live: true, .. }), Some(facts)) => Heard::Wrong(facts.track),
-                    (Err(Limit::NoChecksLeft { .. }), _) => Heard::Refused,
-                    (Err(Limit::NotFound), _) => Heard::NotFound,
-                    (answer, facts) => panic!("{answer:?} of {facts:?}"),
-                })
-            }),
-            Self::Cancel(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| if told.answer.is_ok() { Heard::Canceled } else { Heard::NotFound })
-            }),
-        }
-    }
-}
-
-fn heard<T, E>(told: Result<Result<T, Refusal>, E>, of: impl FnOnce(T) -> Heard) -> Heard {
-    match told {
-        Ok(Ok(told)) => of(told),
-        Ok(Err(Refusal::NumberBusy)) => Heard::Busy,
-        Ok(Err(_)) | Err(_) => Heard::Failed,
     }
 }
 

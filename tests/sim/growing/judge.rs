@@ -1,0 +1,116 @@
+//! Whether what comes out of the shard may be so.
+
+use std::collections::BTreeMap;
+
+use onceward::domain::Timestamp;
+use onceward::engine::code_of;
+use onceward::shard::command::Dispatch;
+
+use super::belief::{Belief, Judged, Over};
+use super::told::{Heard, Open, Wish};
+use super::world::World;
+use crate::setup::server_key;
+
+impl World {
+    /// A message leaves: only for a code that the disk has, and that can be used.
+    pub fn leaves(&mut self, dispatch: Dispatch) -> Judged {
+        let (key, permit) = (dispatch.key, dispatch.permit);
+        let kept = self.disk.state(key).verification();
+        let now = Timestamp::from_millis(self.clock);
+        if !kept.is_some_and(|v| v.salt == permit.salt && v.is_live(now)) {
+            return Err(format!(
+                "a message left for a code that the disk does not have, or that is over: {kept:?}"
+            ));
+        }
+        let number = self.numbers.iter().position(|known| *known == key).expect("a number of this world");
+        let code =
+            code_of(&server_key(), &permit.salt, key.number, key.service, permit.length, permit.offset());
+        let belief = of(&mut self.beliefs, number, permit.salt.track());
+        code.expose().clone_into(&mut belief.code);
+        // A new code lives longer; should it reach nobody, the first one is good again, and for no longer than before.
+        if belief.messages == 0 {
+            belief.expires = permit.expires.as_millis();
+        }
+        belief.messages += 1;
+        if self.policy.sends.max.is_some_and(|max| belief.messages > max) {
+            return Err(format!("{} messages of one verification", belief.messages));
+        }
+        if belief.over == Over::Yes {
+            return Err("a message left for a verification that is over".to_owned());
+        }
+        *self.tally.entry("message").or_default() += 1;
+        self.sends.push(dispatch);
+        Ok(())
+    }
+
+    pub fn judges(&mut self, open: &Open, heard: &Heard) -> Judged {
+        let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
+        *self.tally.entry(heard.name(open.wish)).or_default() += 1;
+        let now = self.clock;
+        let (number, beliefs) = (open.number, &mut self.beliefs);
+        match (open.wish, heard) {
+            (Wish::Begin, Heard::Sent(track)) => of(beliefs, number, *track).told = true,
+            (Wish::Begin, _)
+            | (_, Heard::Busy | Heard::Nothing)
+            | (Wish::Check { named: None, .. }, Heard::Refused | Heard::NotFound) => {}
+            (Wish::Check { named, right }, Heard::Approved(track)) => {
+                if named.is_some_and(|named| named != *track) || right != Some(*track) {
+                    return Err(format!("{track:x} was approved"));
+                }
+                of(beliefs, number, *track).approved(checks)?;
+            }
+            (Wish::Check { named, right }, Heard::Wrong(track)) => {
+                let belief = of(beliefs, number, *track);
+                if named.is_some() {
+                    belief.wrong(checks)?;
+                }
+                if right == Some(*track) && keeps && belief.is_good(checks, now) {
+                    return Err("a right code is wrong".to_owned());
+                }
+            }
+            (Wish::Check { named: Some(named), .. }, Heard::Refused) => {
+                let belief = of(beliefs, number, named);
+                if belief.is_known(now) && belief.wrong + belief.perhaps_wrong < checks {
+                    return Err("whoever names it was refused".to_owned());
+                }
+            }
+            (Wish::Check { named: Some(track), .. } | Wish::Cancel(track), Heard::NotFound) => {
+                if of(beliefs, number, track).is_known(now.max(at)) {
+                    return Err(format!("{track:x} is not found"));
+                }
+            }
+            (Wish::Check { named, right }, Heard::Failed) => {
+                if let Some(track) = right {
+                    of(beliefs, number, track).doubted();
+                }
+                if let Some(track) = named {
+                    of(beliefs, number, track).perhaps_wrong += 1;
+                }
+            }
+            (Wish::Cancel(track), Heard::Failed) => of(beliefs, number, track).doubted(),
+            (Wish::Cancel(track), Heard::Canceled) => {
+                let belief = of(beliefs, number, track);
+                if belief.over == Over::Yes {
+                    return Err("canceled after its end".to_owned());
+                }
+                belief.over = Over::Yes;
+            }
+            (wish, heard) => return Err(format!("{wish:x?} was told {heard:x?}")),
+        }
+        Ok(())
+    }
+}
+
+/// One that somebody was told of. Its message may never have left: it came too late.
+fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, track: u64) -> &mut Belief {
+    beliefs.entry(track).or_insert_with(|| Belief {
+        number,
+        code: String::new(),
+        expires: 0,
+        told: false,
+        messages: 0,
+        wrong: 0,
+        perhaps_wrong: 0,
+        over: Over::No,
+    })
+}

@@ -1,0 +1,99 @@
+//! What is asked, and what somebody is told.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use onceward::shard::command::Answer;
+use onceward::shard::{CheckAnswer, Limit, Refusal, SendAnswer, Told};
+
+/// A command without an answer.
+pub struct Open {
+    pub number: usize,
+    pub wish: Wish,
+    /// When it was asked.
+    pub at: u64,
+    pub answer: End,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Wish {
+    Begin,
+    Check { named: Option<u64>, right: Option<u64> },
+    Cancel(u64),
+}
+
+pub enum End {
+    Begin(Answer<Told<SendAnswer>>),
+    Check(Answer<Told<CheckAnswer>>),
+    Cancel(Answer<Told<()>>),
+}
+
+/// What somebody was told, as far as it matters here.
+#[derive(Debug)]
+pub enum Heard {
+    Sent(u64),
+    /// Of a beginning: nothing was sent, and a limit says why, or a gateway.
+    Nothing,
+    Approved(u64),
+    Wrong(u64),
+    Refused,
+    NotFound,
+    Canceled,
+    /// Nothing was decided for want of room.
+    Busy,
+    /// 503, or no answer: it may have happened.
+    Failed,
+}
+
+impl Heard {
+    pub fn name(&self, wish: Wish) -> &'static str {
+        match (self, wish) {
+            (Self::Sent(_), _) => "sent",
+            (Self::Nothing, _) => "nothing sent",
+            (Self::Approved(_), _) => "approved",
+            (Self::Wrong(_), Wish::Check { named: None, .. }) => "wrong by number",
+            (Self::Wrong(_), _) => "wrong by name",
+            (Self::Refused, Wish::Check { named: Some(_), .. }) => "used up",
+            (Self::Refused, _) => "refused",
+            (Self::NotFound, _) => "not found",
+            (Self::Canceled, _) => "canceled",
+            (Self::Busy, _) => "busy",
+            (Self::Failed, _) => "503 or dropped",
+        }
+    }
+}
+
+impl End {
+    pub fn poll(&mut self) -> Poll<Heard> {
+        let context = &mut Context::from_waker(Waker::noop());
+        match self {
+            Self::Begin(end) => Pin::new(end).poll(context).map(|told| {
+                heard(told, |told| match (told.answer, told.facts) {
+                    (Ok(SendAnswer::Sent { .. }), Some(facts)) => Heard::Sent(facts.track),
+                    _ => Heard::Nothing,
+                })
+            }),
+            Self::Check(end) => Pin::new(end).poll(context).map(|told| {
+                heard(told, |told| match (told.answer, told.facts) {
+                    (Ok(CheckAnswer::Approved), Some(facts)) => Heard::Approved(facts.track),
+                    (Ok(CheckAnswer::Wrong { live: true, .. }), Some(facts)) => Heard::Wrong(facts.track),
+                    (Err(Limit::NoChecksLeft { .. }), _) => Heard::Refused,
+                    (Err(Limit::NotFound), _) => Heard::NotFound,
+                    (answer, facts) => panic!("{answer:?} of {facts:?}"),
+                })
+            }),
+            Self::Cancel(end) => Pin::new(end).poll(context).map(|told| {
+                heard(told, |told| if told.answer.is_ok() { Heard::Canceled } else { Heard::NotFound })
+            }),
+        }
+    }
+}
+
+fn heard<T, E>(told: Result<Result<T, Refusal>, E>, of: impl FnOnce(T) -> Heard) -> Heard {
+    match told {
+        Ok(Ok(told)) => of(told),
+        Ok(Err(Refusal::NumberBusy)) => Heard::Busy,
+        Ok(Err(_)) | Err(_) => Heard::Failed,
+    }
+}
