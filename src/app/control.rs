@@ -62,7 +62,7 @@ impl Operator for Operating {
     fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             self.0.clear(service, number).await.map_err(|refusal| refusal.to_string())?;
-            tracing::info!(%number, service = service.get(), "an operator has cleared what was counted of a number");
+            tracing::info!(%number, service = service.get(), "an operator: what was counted of a number is cleared");
             Ok(())
         })
     }

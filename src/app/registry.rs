@@ -13,7 +13,7 @@ use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::engine::Policy;
 use crate::gateway::TwilioSender;
-use crate::registry::{DefaultService, Registry, RegistryParts};
+use crate::registry::{DefaultService, NewRoot, Registry, RegistryParts};
 use crate::store::Store;
 use crate::template::Templates;
 
@@ -82,14 +82,21 @@ pub(super) async fn open(plan: RegistryPlan, ground: Ground<'_>) -> Result<Regis
         return Err(StartError::Exposed(errors));
     }
     if let Some(made) = registry.ensure_root().await? {
-        tracing::warn!(
-            account_sid = %made.sid,
-            auth_token = made.token.expose(),
-            "credentials of this account, for /v2, shown once: keep them, for only a hash is kept here. \
-             `onceward keys root --new` makes a new auth token"
-        );
+        show(&made);
     }
     Ok(registry)
+}
+
+/// Shows credentials that nobody can be shown again, so at a level that is logged.
+fn show(made: &NewRoot) {
+    const WHAT: &str = "credentials of this account, for /v2, shown once: keep them, for only a hash is kept here. \
+                        `onceward keys root --new` makes a new auth token";
+    let (account_sid, auth_token) = (made.sid, made.token.expose());
+    if tracing::enabled!(tracing::Level::WARN) {
+        tracing::warn!(%account_sid, auth_token, "{WHAT}");
+    } else {
+        tracing::error!(%account_sid, auth_token, "{WHAT}");
+    }
 }
 
 /// The rules of the compatible routes as a service.

@@ -113,6 +113,11 @@ enum KeysError {
          log says why it has none; try again, or stop it first"
     )]
     NoSocket,
+    #[error(
+        "no server answers on {}, and it is no data directory: name the server's with --data-dir or --config",
+        .0.display()
+    )]
+    NoDirectory(std::path::PathBuf),
     #[error("{0}")]
     Directory(#[from] StartError),
     #[error("{0}")]
@@ -157,6 +162,12 @@ fn lines(settings: KeysSettings, request: &KeysRequest) -> Result<Vec<serde_json
 
 /// On a directory that no server uses. Takes its lock meanwhile.
 fn alone(settings: KeysSettings, request: KeysRequest) -> Result<Vec<serde_json::Value>, KeysError> {
+    // A first key may be made before the first start; all else would be about nothing.
+    let is_there =
+        std::fs::read_dir(&settings.storage.data_dir).is_ok_and(|mut files| files.next().is_some());
+    if !is_there && !matches!(request, KeysRequest::Create { .. }) {
+        return Err(KeysError::NoDirectory(settings.storage.data_dir));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| KeysError::Refused(format!("the system gave no thread: {error}")))?;

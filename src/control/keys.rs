@@ -67,6 +67,16 @@ pub struct RootLine {
 }
 
 impl KeysRequest {
+    /// What it changes, for the log; `None` when it only looks.
+    pub(super) const fn changes(&self) -> Option<&'static str> {
+        match self {
+            Self::Create { .. } => Some("an API key was made"),
+            Self::Revoke { .. } => Some("an API key was revoked"),
+            Self::NewRoot => Some("the account has a new auth token"),
+            Self::List { .. } => None,
+        }
+    }
+
     /// Does it, with the server's registry or one that was opened for this. The lines of the answer, or in words for a person
     /// why not.
     pub async fn carry_out(self, registry: &Registry) -> Result<Vec<serde_json::Value>, String> {

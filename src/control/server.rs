@@ -173,8 +173,11 @@ async fn answer(
                 },
                 Err(error) => Reply::Error(error),
             },
-            Ok(Request::Keys(request)) => match request.carry_out(registry).await {
+            Ok(Request::Keys(request)) => match request.clone().carry_out(registry).await {
                 Ok(lines) => {
+                    if let Some(done) = request.changes() {
+                        tracing::info!("an operator: {done}");
+                    }
                     for line in lines {
                         write(&mut to, &Reply::Line(line)).await?;
                     }

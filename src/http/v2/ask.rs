@@ -118,15 +118,18 @@ impl<'a> Ask<'a> {
             None => self.caller.may_everywhere(scope),
         };
         let (allowed, wanted) = match kind {
-            Kind::Services if changes => {
-                (self.caller.may_everywhere(Scope::Admin), "only the account itself may make services")
-            }
-            Kind::Service if deletes => {
-                (self.caller.may_everywhere(Scope::Admin), "only the account itself may delete services")
-            }
-            Kind::SafeNumbers | Kind::SafeNumber => {
-                (self.caller.may_everywhere(Scope::Admin), "the safe list belongs to the account itself")
-            }
+            Kind::Services if changes => (
+                self.caller.may_everywhere(Scope::Admin),
+                "making services needs the account's credentials, or a key for all services with the scope admin",
+            ),
+            Kind::Service if deletes => (
+                self.caller.may_everywhere(Scope::Admin),
+                "deleting services needs the account's credentials, or a key for all services with the scope admin",
+            ),
+            Kind::SafeNumbers | Kind::SafeNumber => (
+                self.caller.may_everywhere(Scope::Admin),
+                "the safe list needs the account's credentials, or a key for all services with the scope admin",
+            ),
             Kind::Verifications
             | Kind::Verification
             | Kind::VerificationCheck
