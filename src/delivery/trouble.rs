@@ -21,13 +21,18 @@ pub enum Trouble {
     Country,
     /// No gateway here sends in this way.
     NotServed,
-    /// Anything else: the provider's side.
+    /// Nobody knows whether a message was sent.
+    InDoubt,
+    /// Anything else: the provider's side. Nothing was sent.
     Gateway,
 }
 
 impl Trouble {
     /// What an error of a delivery says.
     pub fn of(error: &DeliveryError) -> Self {
+        if error.may_have_been_sent() {
+            return Self::InDoubt;
+        }
         match error {
             DeliveryError::NotServed(_) => Self::NotServed,
             DeliveryError::Gateway(gateway) if gateway.code.is_some_and(|code| COUNTRY.contains(&code)) => {

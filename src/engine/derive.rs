@@ -8,6 +8,7 @@ use crate::domain::{Code, CodeLength, PhoneNumber, ServerKey, ServiceId};
 
 /// Keeps these codes apart from everything else the server key is used for.
 const PURPOSE: &[u8] = b"onceward/code/1";
+const REQUEST_PURPOSE: &[u8] = b"onceward/request/1";
 const FINGERPRINT_PURPOSE: &[u8] = b"onceward/key-fingerprint/1";
 
 /// The code of one verification: `length` digits, uniformly distributed, computed from the server
@@ -63,6 +64,17 @@ pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: Ser
         0 => codes,
         offset => offset,
     }
+}
+
+/// What tells a request that brings a code from one that brings another, kept without anything that helps to find the code.
+pub fn fingerprint_with(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) -> [u8; 32] {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
+    mac.update(REQUEST_PURPOSE);
+    mac.update(fingerprint);
+    mac.update(&[code.length().get()]);
+    mac.update(&code.value().to_be_bytes());
+    mac.finalize().into_bytes().into()
 }
 
 /// What a data directory remembers of the key it was written with: enough to notice a wrong key,

@@ -26,7 +26,7 @@ mod tests;
 pub use begin::{Begin, BeginOutcome, begin};
 pub use check::{CheckOutcome, CheckPermit, Submitted, VerificationName, check};
 pub use counted::{Counted, FOR_EVER, Tally};
-pub use derive::{code_of, derive_code, key_fingerprint, offset_of};
+pub use derive::{code_of, derive_code, fingerprint_with, key_fingerprint, offset_of};
 pub use end::{EndOutcome, Ending, end};
 pub use policy::{Lockout, Policy, SendOptions, SendRules};
 pub use reports::Reports;

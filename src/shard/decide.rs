@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::Policies;
-use super::command::{Command, CommandKind};
+use super::command::{Command, CommandKind, ResumeDecision};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{NumberState, Reports, Salt};
 
@@ -71,6 +71,10 @@ impl Judge {
                 } else {
                     sends::send(send, policy, state, Salt(salt), self.send_budget, now)
                 }
+            }
+            CommandKind::Resume(resume) if !self.policies.serves(key.service) => {
+                resume.decided = Some(ResumeDecision::NotUsable);
+                Decision::Made(state, Durability::Lazy)
             }
             CommandKind::Resume(resume) => sends::resume(resume, policy, state, self.send_budget, now),
             CommandKind::Settle(settle) => sends::settle(settle, policy, state, earlier, now),

@@ -35,6 +35,11 @@ impl Policies {
         self.others.store(Arc::new(others));
     }
 
+    /// Whether there is such a service: of one that was removed nothing more is sent.
+    pub fn serves(&self, service: ServiceId) -> bool {
+        service == ServiceId::DEFAULT || self.others.load().contains_key(&service)
+    }
+
     /// The rules of a service.
     pub fn of(&self, service: ServiceId) -> Policy {
         if service == ServiceId::DEFAULT {

@@ -57,8 +57,10 @@ async fn without_a_server_the_directory_itself_is_changed_and_made_if_it_is_not_
 #[tokio::test]
 async fn a_person_reads_what_was_done_and_a_secret_once() {
     let setup = with_shop();
-    let none = setup.command(["keys", "list"]).await;
-    assert!(none.output.contains("no API keys") && none.output.contains("keys create"), "{}", none.output);
+    let nowhere = setup.command(["keys", "list"]).await;
+    assert_eq!(nowhere.status.code(), FAILED, "{}", nowhere.output);
+    assert!(nowhere.output.contains("no data directory"), "{}", nowhere.output);
+    assert!(!setup.data_dir().exists(), "looking makes nothing");
     let made = setup.command(["keys", "create", "--service", "shop", "--name", "web shop"]).await;
     assert_eq!(made.status.code(), Some(0), "{}", made.output);
     for part in ["id:     SK", "secret: ", "service Acme Shop (VA", "verify", "not shown again"] {

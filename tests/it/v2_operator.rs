@@ -159,3 +159,36 @@ impl Receiver {
         }
     }
 }
+
+#[tokio::test]
+async fn a_test_number_of_the_default_service_is_one_for_the_compatible_routes_too() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let services = v2.get("/Services?PageSize=1000").await.json();
+    let default = services["services"].as_array().expect("a list").last().expect("one")["sid"].clone();
+    let numbers = format!("/Services/{}/TestNumbers", default.as_str().expect("an id"));
+    let made = v2.post(&numbers, &[("Pattern", "+14155550123"), ("Code", "471100")]).await;
+    assert_eq!(made.status(), 201, "{}", made.text());
+    let number = "+14155550123";
+    for _ in 0..7 {
+        world.verify(number, "000000").await.expects(incorrect(number, 5));
+        world.send(number).await.expects(sent(number, 5));
+    }
+    world.verify(number, "471100").await.expects(verified(number));
+    assert!(world.twilio.received_for(number).is_empty(), "nobody was sent anything");
+}
+
+#[tokio::test]
+async fn nothing_more_is_sent_for_a_service_that_was_deleted() {
+    let world = World::of(V2::account(Setup::new().config("voice", true))).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("Workflow", "sms:1s,call")]).await;
+    let other = v2.service(&[("Workflow", "sms:1s,call")]).await;
+    let (deleted, lives) = (world.number(), world.number());
+    v2.begins(&service, &deleted).await;
+    assert_eq!(v2.delete(&service).await.status(), 204);
+    v2.begins(&other, &lives).await;
+    // The one that was begun later is called; the one before it was due earlier.
+    world.twilio.arrived_for(&lives, 2).await;
+    assert_eq!(world.twilio.received_for(&deleted).len(), 1, "the text message, and no call");
+}

@@ -86,6 +86,11 @@ impl<'a> Ask<'a> {
         Sid::parse(kind, &self.part(index)?).ok_or_else(|| self.not_found())
     }
 
+    /// Whether the caller may change more than one service.
+    pub fn is_for_all_services(&self) -> bool {
+        self.caller.may_everywhere(Scope::Admin)
+    }
+
     /// The service in the path, if the caller may know it.
     pub fn service(&self) -> Result<Arc<Service>, Error> {
         let sid = self.sid(1, SidKind::Service)?;

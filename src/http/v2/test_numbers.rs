@@ -31,11 +31,15 @@ pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
 /// `POST`. One with the same pattern is replaced.
 pub async fn create(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
     let service = ask.service()?.sid;
+    let force = value::boolean(fields, "Force")?.unwrap_or(false);
+    if force && !ask.is_for_all_services() {
+        return Err(Error::forbidden("Force needs the account's credentials, or a key for all services"));
+    }
     let number = NewTestNumber {
         pattern: value::required("Pattern", fields.text("Pattern")?)?,
         code: value::required("Code", fields.text("Code")?)?,
         expires: value::moment(fields, "DateExpires")?.unwrap_or_else(|| ask.now().plus(LASTS)),
-        force: value::boolean(fields, "Force")?.unwrap_or(false),
+        force,
     };
     let made = ask.v2.registry.put_test_number(service, number).await.map_err(|error| ask.failed(error))?;
     Ok(Answer::json(StatusCode::CREATED, &TestNumberView::new(&ask.frame(), service, &made)))

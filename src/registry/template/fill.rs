@@ -8,7 +8,7 @@ use crate::config::services::rules;
 use crate::config::services::template::{Place, places};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid};
 use crate::registry::{Origin, Registry, Service};
-use crate::template::Wording;
+use crate::template::{CODE_PLACES, Wording};
 
 /// What a message says where nobody chooses a template.
 const PLAIN: &str = "Your {friendly_name} verification code is: {code}";
@@ -87,17 +87,12 @@ impl Registry {
         }
         let name = wish.friendly_name.unwrap_or(&service.friendly_name);
         let written = template.map_or(PLAIN, |template| choose(template, service, wish));
-        let mut text = String::with_capacity(written.len() + 64);
-        for place in places(written) {
-            match place {
-                Place::Text(literal) => text.push_str(literal),
-                Place::Code => text.push_str("{code}"),
-                Place::FriendlyName => text.push_str(name),
-                Place::Own(name) => match wish.substitutions.get(name) {
-                    Some(value) => text.push_str(value),
-                    None => return Err(TextError::MissingSubstitution(name.to_owned())),
-                },
-            }
+        let value = |own: &str| wish.substitutions.get(own).map(String::as_str);
+        let mut text = filled(written, name, value)?;
+        // Values that are harmless by themselves must not be a place of the code together, or a line for browsers.
+        if forms(&text) != forms(&filled(written, "x", |_| Some("x"))?) {
+            let why = "must not make a code or a line for browsers together with others".to_owned();
+            return Err(TextError::BadValue { name: "TemplateCustomSubstitutions".to_owned(), why });
         }
         if service.do_not_share_warning_enabled && wish.channel == Channel::Sms {
             text = with_warning(&text);
@@ -105,6 +100,33 @@ impl Registry {
         templates.checks.check_custom(&text).map_err(TextError::Text)?;
         Ok(Wording::Custom(Arc::from(text)))
     }
+}
+
+/// The text with everything in its places but the code.
+fn filled<'v>(
+    written: &str,
+    name: &str,
+    value: impl Fn(&str) -> Option<&'v str>,
+) -> Result<String, TextError> {
+    let mut text = String::with_capacity(written.len() + 64);
+    for place in places(written) {
+        match place {
+            Place::Text(literal) => text.push_str(literal),
+            Place::Code => text.push_str("{code}"),
+            Place::FriendlyName => text.push_str(name),
+            Place::Own(own) => match value(own) {
+                Some(value) => text.push_str(value),
+                None => return Err(TextError::MissingSubstitution(own.to_owned())),
+            },
+        }
+    }
+    Ok(text)
+}
+
+/// How often the code is in a text, and how many lines browsers would read.
+fn forms(text: &str) -> (usize, usize) {
+    let codes = CODE_PLACES.iter().map(|place| text.matches(place).count()).sum();
+    (codes, text.lines().filter(|line| line.trim_start().starts_with('@')).count())
 }
 
 /// The template that was asked for, or the service's, if it is for the channel.

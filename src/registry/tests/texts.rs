@@ -160,6 +160,24 @@ async fn templates_are_listed_the_built_in_ones_first() {
     }
 }
 
+#[tokio::test]
+async fn values_cannot_make_a_place_or_a_line_for_browsers_together() {
+    let texts = [("en", "Your code {code}\n{{a}}{{b}}")];
+    let registry = World::new().with_template(template("login", &texts)).open().await;
+    let shop = registry.made("Shop").await;
+    let sid = template_sid("login");
+    for (a, b) in
+        [("@evil.example #_CO", "DE_"), ("_CO", "DE_"), (" @evil.example", " #123456"), ("", "@x #1")]
+    {
+        let values = BTreeMap::from([("a".to_owned(), a.to_owned()), ("b".to_owned(), b.to_owned())]);
+        let refused = registry.text(&shop, &TextWish { template: Some(&sid), ..wish(&values) });
+        assert!(matches!(refused, Err(TextError::BadValue { .. })), "{a:?} and {b:?}: {refused:?}");
+    }
+    let values = BTreeMap::from([("a".to_owned(), "at".to_owned()), ("b".to_owned(), " noon".to_owned())]);
+    let good = TextWish { template: Some(&sid), ..wish(&values) };
+    assert_eq!(text(&registry, &shop, &good), "Your code {code}\nat noon");
+}
+
 fn wish(substitutions: &BTreeMap<String, String>) -> TextWish<'_> {
     TextWish {
         template: None,

@@ -5,17 +5,32 @@ use std::sync::Arc;
 use super::Inner;
 use super::kept;
 use crate::domain::{Channel, Code, ServiceId};
+use crate::engine::fingerprint_with;
 use crate::limit::{BucketRule, Charge, LimitRefusal, Taken};
 use crate::registry::{Service, TextWish};
 use crate::shard::{BeginRequest, Facts, Refusal, SendAnswer, SendRequest, Told, Trouble};
 use crate::template::MessageStyle;
 use crate::verify::{Begin, Refused, Status, Target, Verification};
 
+/// Why a verification did not begin.
+struct Unstarted {
+    refused: Refused,
+    /// Whether a message may have been sent all the same.
+    in_doubt: bool,
+}
+
+impl From<Refused> for Unstarted {
+    fn from(refused: Refused) -> Self {
+        Self { refused, in_doubt: false }
+    }
+}
+
 impl Inner {
     pub(super) async fn begin(&self, service: ServiceId, begin: Begin) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let Some(key) = begin.idempotency_key.clone() else { return self.start(&service, begin).await };
-        let mut ticket = match kept::begin(self, &service, &key, begin.fingerprint).await? {
+        let fingerprint = self.fingerprint(&begin);
+        let mut ticket = match kept::begin(self, &service, &key, fingerprint).await? {
             kept::Begun::Answered(verification) => return Ok(*verification),
             kept::Begun::CarryOut(ticket) => ticket,
             // Its first message may have been sent: whoever asks again wants to know, not a second one.
@@ -31,32 +46,36 @@ impl Inner {
         ticket.mark_durable().await.map_err(kept::refused)?;
         // Should this task die from here on, nobody knows whether a message was sent: a repetition finds out.
         ticket.stay_marked();
-        let started = self.start(&service, begin).await;
+        let started = self.try_start(&service, begin).await;
         match &started {
             Ok(verification) => kept::finish(ticket, verification).await,
-            Err(Refused::GatewayFailed | Refused::Unavailable(_)) => drop(ticket),
-            Err(_) => ticket.free().await,
+            Err(Unstarted { in_doubt: true, .. }) => drop(ticket),
+            Err(Unstarted { in_doubt: false, .. }) => ticket.free().await,
         }
-        started
+        started.map_err(|unstarted| unstarted.refused)
     }
 
     async fn start(&self, service: &Arc<Service>, begin: Begin) -> Result<Verification, Refused> {
+        self.try_start(service, begin).await.map_err(|unstarted| unstarted.refused)
+    }
+
+    async fn try_start(&self, service: &Arc<Service>, begin: Begin) -> Result<Verification, Unstarted> {
         let number = begin.to;
         let channel = begin.channel.unwrap_or_else(|| self.delivery.first_channel_of(service.id));
-        let test_code = self.test_code(service, number).map(str::to_owned);
-        let is_test = test_code.is_some();
-        let brought = match test_code {
-            Some(code) => Code::parse(&code),
+        let test = self.test(service, number);
+        let is_test = test.is_some();
+        let brought = match test {
+            Some(test) => Code::parse(&test.code),
             None => Self::brought(service, &begin)?,
         };
         if service.skip_sms_to_landlines && channel == Channel::Sms && !is_test && number.is_landline() {
-            return Err(Refused::Landline);
+            return Err(Refused::Landline.into());
         }
         let request = BeginRequest {
             send: SendRequest {
                 service: service.id,
                 number,
-                options: None,
+                options: test.map(|test| self.options_of_test(service, test)),
                 channel: Some(channel),
                 style: self.style(service, &begin, channel)?,
             },
@@ -66,17 +85,25 @@ impl Inner {
         let charges = charges(service, &begin)?;
         let taken = if is_test { Taken::default() } else { self.take(charges).await? };
         let unanswered = self.under_way.begin(service.id, number, &begin.tags);
+        let brings_a_code = begin.code.is_some();
         let told = self.verifier.begin(request).await;
-        let answered =
-            told.map_err(|refusal| (Refused::from(refusal), None)).and_then(|told| self.understood(told));
+        let in_doubt = match &told {
+            Ok(told) => told.trouble == Some(Trouble::InDoubt),
+            Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
+        };
+        let answered = told
+            .map_err(|refusal| (Refused::from(refusal), None))
+            .and_then(|told| self.understood(told, brings_a_code));
         match answered {
             Ok(facts) => {
                 unanswered
                     .answered(facts.track, || self.tell_of_send(service.id, number, &facts, &begin.tags));
-                self.shown(service.id, number, &facts, Status::Pending).await
+                let shown = self.shown(service.id, number, &facts, Status::Pending).await;
+                // It was sent, whatever could not be read.
+                shown.map_err(|refused| Unstarted { refused, in_doubt: true })
             }
             Err((refused, facts)) => {
-                if refused != Refused::GatewayFailed {
+                if !in_doubt {
                     self.limits.give_back(taken);
                 }
                 if let Some(facts) = facts {
@@ -84,8 +111,17 @@ impl Inner {
                         self.tell_of_failure(service.id, number, &facts, &begin.tags);
                     });
                 }
-                Err(refused)
+                Err(Unstarted { refused, in_doubt })
             }
+        }
+    }
+
+    /// What makes two requests the same. A code that they bring counts too, under a key: what is kept must not help to
+    /// find it.
+    fn fingerprint(&self, begin: &Begin) -> [u8; 32] {
+        match &begin.code {
+            None => begin.fingerprint,
+            Some(code) => fingerprint_with(&self.server_key, &begin.fingerprint, code),
         }
     }
 
@@ -133,21 +169,27 @@ impl Inner {
     }
 
     /// What the shard's answer means.
-    fn understood(&self, told: Told<SendAnswer>) -> Result<Facts, (Refused, Option<Facts>)> {
+    fn understood(
+        &self,
+        told: Told<SendAnswer>,
+        brings_a_code: bool,
+    ) -> Result<Facts, (Refused, Option<Facts>)> {
         let Told { answer, facts, trouble } = told;
         match answer {
             Ok(SendAnswer::Sent { .. }) => facts.ok_or((Refused::GatewayFailed, None)),
             Ok(SendAnswer::Locked { remaining }) => {
                 Err((Refused::NoChecksLeft { until: Some(self.in_time(remaining)) }, None))
             }
-            Ok(SendAnswer::NumberRefused | SendAnswer::GatewayFailed) => Err((in_words(trouble), facts)),
+            Ok(SendAnswer::NumberRefused | SendAnswer::GatewayFailed) => {
+                Err((in_words(trouble, brings_a_code), facts))
+            }
             Err(limit) => Err((self.refusal(limit), None)),
         }
     }
 }
 
 /// What a gateway said, in the words of the API.
-fn in_words(trouble: Option<Trouble>) -> Refused {
+fn in_words(trouble: Option<Trouble>, brings_a_code: bool) -> Refused {
     let invalid = |why: &str| Refused::Invalid(why.to_owned());
     match trouble {
         Some(Trouble::BadNumber) => invalid("To: the provider says that there is no such number"),
@@ -157,10 +199,13 @@ fn in_words(trouble: Option<Trouble>) -> Refused {
         }
         Some(Trouble::Blocked) => Refused::Blocked,
         Some(Trouble::Country) => Refused::Country,
+        Some(Trouble::NotServed) if brings_a_code => invalid(
+            "CustomCode: no gateway of this server that sends to this number in this way carries codes of others",
+        ),
         Some(Trouble::NotServed) => {
             invalid("Channel: no gateway of this server sends to this number in this way")
         }
-        Some(Trouble::Gateway) | None => Refused::GatewayFailed,
+        Some(Trouble::InDoubt | Trouble::Gateway) | None => Refused::GatewayFailed,
     }
 }
 

@@ -14,7 +14,7 @@ impl Inner {
         let request = NamedCheck {
             check: CheckRequest { service: service.id, number, code: check.code },
             named,
-            is_test: self.test_code(&service, number).is_some(),
+            is_test: self.test(&service, number).is_some(),
         };
         let told = self.verifier.check_named(request).await.map_err(Refused::from)?;
         let answer = told.answer.map_err(|limit| self.refusal(limit))?;

@@ -3,8 +3,8 @@
 use super::Inner;
 use crate::delivery::tracker::seen;
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, TrackKey};
-use crate::engine::{VerificationAddress, VerificationName};
-use crate::registry::Service;
+use crate::engine::{SendOptions, VerificationAddress, VerificationName};
+use crate::registry::{Rules, Service, TestNumber};
 use crate::shard::{Facts, Refusal};
 use crate::verify::{Refused, SendAttempt, Status, Target, Verification};
 
@@ -88,11 +88,16 @@ impl Inner {
         self.sealer.verification(&VerificationAddress { service, number, name })
     }
 
-    /// Whether it is one of the service's test numbers, and then its code.
-    pub(super) fn test_code<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a str> {
+    /// What it is, if it is one of the service's test numbers.
+    pub(super) fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
         let now = self.clock.now();
-        let test = service.test_numbers.iter().find(|test| test.is(number, now));
-        test.map(|test| test.code.as_str())
+        service.test_numbers.iter().find(|test| test.is(number, now))
+    }
+
+    /// What its code is like: it ends with the test number, at the latest.
+    pub(super) fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
+        let Rules { code_life, code_length, .. } = service.rules;
+        SendOptions { life: code_life.min(test.expires.since(self.clock.now())), length: code_length }
     }
 
     /// The moment in which a wait ends.

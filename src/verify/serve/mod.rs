@@ -69,13 +69,14 @@ struct Inner {
     answers: Answers,
     outbox: Outbox,
     sealer: Sealer,
+    server_key: ServerKey,
     rules: CurrentRules,
     clock: Arc<dyn Clock>,
     under_way: UnderWay,
 }
 
 impl Verifying {
-    /// From its parts. The shards decide by the registry's rules from here on.
+    /// From its parts. The shards decide by the registry's rules from here on. Needs a tokio runtime.
     pub fn new(parts: VerifyingParts) -> Self {
         let VerifyingParts {
             registry,
@@ -90,7 +91,8 @@ impl Verifying {
         } = parts;
         let rules = CurrentRules::new(&registry, policies);
         let sealer = Sealer::new(&server_key);
-        Self(Arc::new(Inner {
+        let mut changes = rules.changes();
+        let inner = Arc::new(Inner {
             registry,
             verifier,
             delivery,
@@ -98,10 +100,20 @@ impl Verifying {
             answers,
             outbox,
             sealer,
+            server_key,
             rules,
             clock,
             under_way: UnderWay::default(),
-        }))
+        });
+        // Nobody asks on behalf of a service that was removed, and what was planned for it is not to be sent.
+        let weak = Arc::downgrade(&inner);
+        tokio::spawn(async move {
+            while changes.changed().await.is_ok() {
+                let Some(inner) = weak.upgrade() else { return };
+                inner.rules.bring_up(&inner.registry);
+            }
+        });
+        Self(inner)
     }
 
     /// An operator ends a number's lockout and clears what was counted of it; a code that was out is void.

@@ -30,6 +30,11 @@ impl CurrentRules {
         Self { policies, seen: Mutex::new(registry.changes()) }
     }
 
+    /// What tells that the registry has changed.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The same, if the registry has changed since: a service is decided by its rules from the moment at which somebody was
     /// told that it exists.
     pub(super) fn bring_up(&self, registry: &Registry) {

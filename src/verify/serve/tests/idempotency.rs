@@ -1,9 +1,11 @@
 //! Answers that are kept for idempotency keys.
 
 use super::world::{World, asking, asking_once, number};
+use crate::domain::Code;
 use crate::gateway::ErrorClass;
+use crate::registry::ServiceFields;
 use crate::store::Fault;
-use crate::verify::{Refused, Status, Target};
+use crate::verify::{Begin, Refused, Status, Target};
 
 #[tokio::test]
 async fn the_same_request_with_the_same_key_gets_the_same_answer_and_nobody_a_second_message() {
@@ -97,4 +99,24 @@ async fn a_request_that_came_to_nothing_keeps_no_answer() {
     world.begins(asking_once(number(2), "bb")).await.expect("begun");
     world.begins(asking(number(3))).await.expect("begun");
     assert_eq!(world.desk.handed().len(), 5);
+}
+
+#[tokio::test]
+async fn a_message_that_was_surely_not_sent_is_not_answered_as_sent_because_an_earlier_one_was() {
+    let world = World::new().await;
+    world.begun(number(1)).await;
+    world.desk.fails_with(ErrorClass::Configuration);
+    assert_eq!(world.begins(asking_once(number(1), "a")).await, Err(Refused::GatewayFailed));
+    world.begins(asking_once(number(1), "a")).await.expect("begun");
+    assert_eq!(world.desk.handed().len(), 3, "it was carried out");
+}
+
+#[tokio::test]
+async fn a_key_with_another_code_of_the_caller_is_another_request() {
+    let fields = ServiceFields { custom_code_enabled: Some(true), ..ServiceFields::default() };
+    let world = World::with(fields).await;
+    let bringing = |code| Begin { code: Code::parse(code), ..asking_once(number(1), "a") };
+    let first = world.begins(bringing("111111")).await.expect("begun");
+    assert_eq!(world.begins(bringing("111111")).await, Ok(first));
+    assert_eq!(world.begins(bringing("222222")).await, Err(Refused::OtherRequest));
 }

@@ -58,3 +58,11 @@ async fn of_a_message_that_may_have_left_it_stays_counted() {
     let _ = world.begins(from_device(number(1), "a")).await;
     assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::TooMany { .. })));
 }
+
+#[tokio::test]
+async fn what_a_provider_surely_refused_is_given_back() {
+    let world = limited(ServiceFields::default()).await;
+    world.desk.fails_with(ErrorClass::Configuration);
+    assert_eq!(world.begins(from_device(number(1), "a")).await, Err(Refused::GatewayFailed));
+    world.begins(from_device(number(1), "a")).await.expect("it was not counted so far");
+}
