@@ -1,6 +1,6 @@
 //! Exact counts behind rate limits, and answers kept for idempotency keys: both durable before they are told.
 //!
-//! A [`Desk`](desk::Desk) is one task that owns records of one kind: requests are decided in order, in memory, and
+//! A `Desk` is one task that owns records of one kind: requests are decided in order, in memory, and
 //! what they change is committed in batches, as in a shard. [`Limits`] is such a desk for counters, [`Answers`] one for
 //! answers. Neither keeps or prints what it is given: values and keys can be personal data, and only keyed hashes of them
 //! are stored. What is counted how: `docs/limits.md`; why: `docs/decisions/0023-limits-and-idempotency.md`.

@@ -39,7 +39,7 @@ struct Read {
 }
 
 impl Certificates {
-    /// Reads both files. Warnings are [`check`]'s to give.
+    /// Reads both files. Warnings are for `check` to give.
     ///
     /// # Errors
     ///
