@@ -103,16 +103,7 @@ pub fn begin(
         return (state, BeginOutcome::StillSending { until: v.sending_until });
     }
     let again = under_way.filter(|v| same(v) && (on_its_way.is_some() || policy.sends.keeps_code));
-    let counted = under_way.and_then(|v| v.counted).unwrap_or(Counted {
-        begun: now,
-        last_send: now,
-        channel: asked.channel,
-        sends: 0,
-        wrong: 0,
-        unnamed: 0,
-        spent: false,
-        offset: 0,
-    });
+    let counted = under_way.and_then(|v| v.counted).unwrap_or(Counted::beginning(now, asked.channel));
     let named = under_way.filter(|v| v.counted.is_some());
     // A new code of the same verification keeps the half of the salt that is its name.
     let salt = again.map_or_else(|| named.map_or(salt, |v| v.salt.renewed(&salt)), |v| v.salt);

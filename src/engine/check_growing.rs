@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::check::is_ours;
 use super::counted::{FOR_EVER, wait_after};
 use super::{CheckOutcome, CheckPermit, Counted, NumberState, Policy, Submitted, Tally, Verification};
-use crate::domain::Timestamp;
+use crate::domain::{Channel, Timestamp};
 
 /// The parts of an open state.
 #[derive(Debug, Clone, Copy)]
@@ -23,16 +23,9 @@ impl Open {
     }
 
     fn counted(&self) -> Counted {
-        self.verification.counted.unwrap_or(Counted {
-            begun: self.verification.expires,
-            last_send: self.verification.expires,
-            channel: crate::domain::Channel::Sms,
-            sends: 1,
-            wrong: 0,
-            unnamed: 0,
-            spent: false,
-            offset: 0,
-        })
+        self.verification
+            .counted
+            .unwrap_or(Counted { sends: 1, ..Counted::beginning(self.verification.expires, Channel::Sms) })
     }
 
     /// One more wrong code: of those who name the verification, or of those who do not.

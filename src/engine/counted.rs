@@ -58,6 +58,11 @@ impl Tally {
 }
 
 impl Counted {
+    /// Of a verification that begins, before its first message.
+    pub const fn beginning(at: Timestamp, channel: Channel) -> Self {
+        Self { begun: at, last_send: at, channel, sends: 0, wrong: 0, unnamed: 0, spent: false, offset: 0 }
+    }
+
     /// The stricter of two about one verification.
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {

@@ -68,9 +68,7 @@ pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: Ser
 
 /// What tells a request that brings a code from one that brings another, kept without anything that helps to find the code.
 pub fn fingerprint_with(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) -> [u8; 32] {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
-    mac.update(REQUEST_PURPOSE);
+    let mut mac = keyed(key, REQUEST_PURPOSE);
     mac.update(fingerprint);
     mac.update(&[code.length().get()]);
     mac.update(&code.value().to_be_bytes());
@@ -80,13 +78,18 @@ pub fn fingerprint_with(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) ->
 /// What a data directory remembers of the key it was written with: enough to notice a wrong key,
 /// and nothing that helps to find it.
 pub fn key_fingerprint(key: &ServerKey) -> [u8; 16] {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
-    mac.update(FINGERPRINT_PURPOSE);
-    let block: [u8; 32] = mac.finalize().into_bytes().into();
+    let block: [u8; 32] = keyed(key, FINGERPRINT_PURPOSE).finalize().into_bytes().into();
     let mut fingerprint = [0; 16];
     fingerprint.copy_from_slice(&block[..16]);
     fingerprint
+}
+
+/// HMAC-SHA-256 under the server key, for one purpose and no other.
+pub(super) fn keyed(key: &ServerKey, purpose: &[u8]) -> Hmac<Sha256> {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
+    mac.update(purpose);
+    mac
 }
 
 fn keyed_block(
@@ -96,9 +99,7 @@ fn keyed_block(
     service: ServiceId,
     round: u32,
 ) -> [u8; 32] {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
-    mac.update(PURPOSE);
+    let mut mac = keyed(key, PURPOSE);
     mac.update(&salt.0);
     mac.update(&number.as_u64().to_be_bytes());
     mac.update(&service.get().to_be_bytes());

@@ -3,10 +3,10 @@
 
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
+use hmac::Mac;
 
 use super::VerificationName;
+use super::derive::keyed;
 use crate::domain::{AttemptId, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, TrackKey};
 
 /// What keeps these keys apart from everything else the server key is used for.
@@ -94,10 +94,7 @@ impl Sealer {
 }
 
 fn cipher(key: &ServerKey, purpose: &[u8]) -> Aes128 {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
-    mac.update(purpose);
-    let derived: [u8; 32] = mac.finalize().into_bytes().into();
+    let derived: [u8; 32] = keyed(key, purpose).finalize().into_bytes().into();
     let mut key = [0; 16];
     key.copy_from_slice(&derived[..16]);
     Aes128::new(&Array(key))

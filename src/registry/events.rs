@@ -4,19 +4,19 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventType {
     /// A verification began.
-    VerificationCreated,
+    Created,
     /// A message of it was taken by a gateway.
-    VerificationSent,
+    Sent,
     /// Its code was right, or the caller said so.
-    VerificationApproved,
+    Approved,
     /// The caller ended it.
-    VerificationCanceled,
+    Canceled,
     /// No check of it is left.
-    VerificationMaxAttempts,
+    MaxAttemptsReached,
     /// No message of it could be sent.
-    VerificationFailed,
+    Failed,
     /// Its time was over.
-    VerificationExpired,
+    Expired,
     /// A provider reported that a message arrived.
     MessageDelivered,
     /// A provider reported that a message did not arrive.
@@ -26,13 +26,13 @@ pub enum EventType {
 impl EventType {
     /// Every type.
     pub const ALL: [Self; 9] = [
-        Self::VerificationCreated,
-        Self::VerificationSent,
-        Self::VerificationApproved,
-        Self::VerificationCanceled,
-        Self::VerificationMaxAttempts,
-        Self::VerificationFailed,
-        Self::VerificationExpired,
+        Self::Created,
+        Self::Sent,
+        Self::Approved,
+        Self::Canceled,
+        Self::MaxAttemptsReached,
+        Self::Failed,
+        Self::Expired,
         Self::MessageDelivered,
         Self::MessageFailed,
     ];
@@ -43,13 +43,13 @@ impl EventType {
     /// Its name: `verification.created`.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::VerificationCreated => "verification.created",
-            Self::VerificationSent => "verification.sent",
-            Self::VerificationApproved => "verification.approved",
-            Self::VerificationCanceled => "verification.canceled",
-            Self::VerificationMaxAttempts => "verification.max_attempts_reached",
-            Self::VerificationFailed => "verification.failed",
-            Self::VerificationExpired => "verification.expired",
+            Self::Created => "verification.created",
+            Self::Sent => "verification.sent",
+            Self::Approved => "verification.approved",
+            Self::Canceled => "verification.canceled",
+            Self::MaxAttemptsReached => "verification.max_attempts_reached",
+            Self::Failed => "verification.failed",
+            Self::Expired => "verification.expired",
             Self::MessageDelivered => "message.delivered",
             Self::MessageFailed => "message.failed",
         }
@@ -58,6 +58,14 @@ impl EventType {
     /// From its name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|event| event.as_str() == text)
+    }
+
+    /// Whether nothing more happens to the verification itself.
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Approved | Self::Canceled | Self::MaxAttemptsReached | Self::Failed | Self::Expired => true,
+            Self::Created | Self::Sent | Self::MessageDelivered | Self::MessageFailed => false,
+        }
     }
 }
 

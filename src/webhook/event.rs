@@ -4,78 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EventKind {
-    /// A verification began.
-    Created,
-    /// A provider took its message, the first or a further one.
-    Sent,
-    /// The number is verified.
-    Approved,
-    /// The caller ended it.
-    Canceled,
-    /// No check is left.
-    MaxAttemptsReached,
-    /// No message could be sent.
-    Failed,
-    /// Its time ended.
-    Expired,
-    /// A provider reports that a message arrived.
-    MessageDelivered,
-    /// A provider reports that a message did not arrive.
-    MessageFailed,
-}
-
-impl EventKind {
-    /// Every kind.
-    pub const ALL: [Self; 9] = [
-        Self::Created,
-        Self::Sent,
-        Self::Approved,
-        Self::Canceled,
-        Self::MaxAttemptsReached,
-        Self::Failed,
-        Self::Expired,
-        Self::MessageDelivered,
-        Self::MessageFailed,
-    ];
-
-    /// Its name: in what webhooks ask for, in what they are told, in records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "verification.created",
-            Self::Sent => "verification.sent",
-            Self::Approved => "verification.approved",
-            Self::Canceled => "verification.canceled",
-            Self::MaxAttemptsReached => "verification.max_attempts_reached",
-            Self::Failed => "verification.failed",
-            Self::Expired => "verification.expired",
-            Self::MessageDelivered => "message.delivered",
-            Self::MessageFailed => "message.failed",
-        }
-    }
-
-    /// Reads such a name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
-    /// Whether nothing more happens to the verification itself.
-    pub const fn is_end(self) -> bool {
-        match self {
-            Self::Approved | Self::Canceled | Self::MaxAttemptsReached | Self::Failed | Self::Expired => true,
-            Self::Created | Self::Sent | Self::MessageDelivered | Self::MessageFailed => false,
-        }
-    }
-}
+use crate::registry::EventType;
 
 /// Something that happened to a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// What.
-    pub kind: EventKind,
+    pub kind: EventType,
     /// In which service.
     pub service: ServiceId,
     /// To which one (`VE`).
@@ -164,17 +99,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn webhooks_can_ask_for_just_what_they_are_told() {
-        let names = crate::registry::EventType::ALL.map(crate::registry::EventType::as_str);
-        assert_eq!(names, EventKind::ALL.map(EventKind::as_str));
-    }
-
-    #[test]
     fn names_are_read_as_they_are_written() {
-        for kind in EventKind::ALL {
-            assert_eq!(EventKind::parse(kind.as_str()), Some(kind));
+        for kind in EventType::ALL {
+            assert_eq!(EventType::parse(kind.as_str()), Some(kind));
         }
-        assert_eq!(EventKind::parse("*"), None);
+        assert_eq!(EventType::parse("*"), None);
         let id = EventId::new([0xa7; 16]);
         assert_eq!(EventId::parse(&id.to_string()), Some(id));
         let short = &id.to_string()[..35];

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::seq::Seq;
-use super::{About, Event, EventId, EventKind};
+use super::{About, Event, EventId, EventType};
 use crate::domain::{ServiceId, Sid, Timestamp};
 
 /// So long after its time a verification is told to have expired: longer than a check that came in time takes to be
@@ -26,7 +26,7 @@ impl Expected {
     /// What is told when it has expired.
     pub(super) fn event(&self) -> Event {
         Event {
-            kind: EventKind::Expired,
+            kind: EventType::Expired,
             service: self.service,
             verification: self.verification,
             at: self.expires,

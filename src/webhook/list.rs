@@ -6,7 +6,7 @@ use super::delivery::{Delivery, DeliveryState, LaneKey};
 use super::record::{self, Kept};
 use super::seq::Seq;
 use super::state::{Ended, State, What};
-use super::{EventKind, Inner, Outbox, flush};
+use super::{EventType, Inner, Outbox, flush};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::store::{Key, StoreError};
 
@@ -16,7 +16,7 @@ pub struct DeliveryQuery {
     /// That are so far.
     pub state: Option<DeliveryState>,
     /// Of this kind of event.
-    pub kind: Option<EventKind>,
+    pub kind: Option<EventType>,
     /// Of events at or after this moment.
     pub after: Option<Timestamp>,
     /// Of events before this moment.

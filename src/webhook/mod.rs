@@ -38,11 +38,12 @@ use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::store::{Store, StoreError};
 use flush::Flusher;
 use state::State;
-use subscribers::{is_heard, wants};
+use subscribers::is_heard;
 
+pub use crate::registry::EventType;
 pub use bounds::OutboxBounds;
 pub use delivery::{Attempt, Delivery, DeliveryState};
-pub use event::{About, Event, EventId, EventKind, MessageAbout};
+pub use event::{About, Event, EventId, MessageAbout};
 pub use list::{DeliveryPage, DeliveryQuery};
 pub use open::OutboxError;
 pub use record::OutboxRecordError;
@@ -249,9 +250,9 @@ impl Inner {
         }
     }
 
-    fn wanted_by(&self, service: ServiceId, kind: EventKind) -> Vec<Sid> {
+    fn wanted_by(&self, service: ServiceId, kind: EventType) -> Vec<Sid> {
         let Some(service) = self.subscribers.service(service) else { return Vec::new() };
-        let wanted = service.webhooks.iter().filter(|webhook| wants(webhook, kind));
+        let wanted = service.webhooks.iter().filter(|webhook| webhook.wants(kind));
         wanted.map(|webhook| webhook.sid).collect()
     }
 

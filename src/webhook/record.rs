@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::delivery::{Attempt, Delivery, DeliveryState};
 use super::expected::Expected;
 use super::transport::Trouble;
-use super::{About, Event, EventId, EventKind, MessageAbout};
+use super::{About, Event, EventId, EventType, MessageAbout};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::store::RecordError;
 use crate::store::record as envelope;
@@ -176,7 +176,7 @@ fn attempt_v1(attempt: &Attempt) -> AttemptV1 {
 fn delivery(service: ServiceId, record: DeliveryV1) -> Result<Delivery, OutboxRecordError> {
     let value = OutboxRecordError::Value;
     let (verification, about) = about(record.about)?;
-    let kind = EventKind::parse(&record.r#type).ok_or(value("type"))?;
+    let kind = EventType::parse(&record.r#type).ok_or(value("type"))?;
     let event = Event { kind, service, verification, at: Timestamp::from_millis(record.at), about };
     Ok(Delivery {
         id: EventId::parse(&record.id).ok_or(value("id"))?,

@@ -10,7 +10,7 @@ use super::expected::{Expected, Timers};
 use super::lanes::{Lanes, Turn};
 use super::seq::Seq;
 use super::transport::Posted;
-use super::{About, Event, EventId, EventKind, OutboxBounds};
+use super::{About, Event, EventId, EventType, OutboxBounds};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::store::Revision;
 
@@ -55,7 +55,7 @@ pub(super) enum What {
 pub(super) struct Ended {
     pub id: EventId,
     pub webhook: Sid,
-    pub kind: EventKind,
+    pub kind: EventType,
     pub at: Timestamp,
     pub state: DeliveryState,
 }

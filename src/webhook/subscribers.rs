@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::{ServiceId, Sid};
-use crate::registry::{Registry, Service, Webhook, WebhookFields, WebhookStatus};
+use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
 use crate::store::BoxFuture;
-
-use super::EventKind;
 
 /// Who knows the webhooks of each service. Asked with every event and before every attempt: it answers from memory.
 pub trait Subscribers: Send + Sync + 'static {
@@ -39,12 +37,6 @@ impl Subscribers for Registry {
             self.update_webhook(service.sid, webhook, fields).await.is_ok()
         })
     }
-}
-
-/// Whether a webhook is to be told of such an event.
-pub(super) fn wants(webhook: &Webhook, kind: EventKind) -> bool {
-    let asked_for = |name: &String| name == "*" || name == kind.as_str();
-    webhook.status == WebhookStatus::Enabled && webhook.event_types.iter().any(asked_for)
 }
 
 /// Whether anybody is told anything.

@@ -16,7 +16,7 @@ use crate::http::answer::Answer;
 use crate::registry::Service;
 use crate::shard::Refusal;
 use crate::store::StoreError;
-use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventKind, Replay, ReplayError};
+use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
 
 /// What the list can be asked, beside paging.
 const FILTERS: [&str; 4] = ["Status", "EventType", "DateCreatedAfter", "DateCreatedBefore"];
@@ -41,7 +41,7 @@ pub async fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let page = page.begun(ask.now_and_a_bit());
     let wanted = DeliveryQuery {
         state: value::word(query, "Status", &states)?,
-        kind: value::read(query, "EventType", "the name of an event", EventKind::parse)?,
+        kind: value::read(query, "EventType", "the name of an event", EventType::parse)?,
         after: value::moment(query, "DateCreatedAfter")?,
         before: value::moment(query, "DateCreatedBefore")?.into_iter().chain(page.since()).min(),
         skip: page.skip(),

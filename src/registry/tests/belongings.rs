@@ -139,7 +139,7 @@ async fn a_webhook_is_told_what_it_asked_for() {
     let registry = World::new().open().await;
     let shop = registry.made("Shop").await.sid;
     let made = registry.create_webhook(shop, webhook(&["verification.approved"])).await.expect("made");
-    assert!(made.wants(EventType::VerificationApproved) && !made.wants(EventType::MessageDelivered));
+    assert!(made.wants(EventType::Approved) && !made.wants(EventType::MessageDelivered));
     assert_eq!((made.secret.len(), made.status), (32, WebhookStatus::Enabled));
     let other = registry.create_webhook(shop, webhook(&["*"])).await.expect("made");
     assert_ne!(other.secret, made.secret);

@@ -27,7 +27,7 @@ async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
     registry.create_messaging(shop, "de".to_owned(), twilio).await.expect("a gateway");
     let webhook = WebhookFields {
         friendly_name: Some("ours".to_owned()),
-        event_types: Some(vec![EventType::VerificationApproved.as_str().to_owned()]),
+        event_types: Some(vec![EventType::Approved.as_str().to_owned()]),
         url: Some("https://hooks.example/in?a=1".to_owned()),
         status: None,
     };

@@ -7,7 +7,7 @@ use crate::delivery::tracker::{Receipt, ReceiptStatus, VerifyStatus};
 use crate::domain::{PhoneNumber, ServiceId, Sid};
 use crate::shard::Facts;
 use crate::verify::Status;
-use crate::webhook::{About, Event, EventKind, MessageAbout};
+use crate::webhook::{About, Event, EventType, MessageAbout};
 
 impl Inner {
     /// A message was sent, the first or a further one.
@@ -22,9 +22,9 @@ impl Inner {
         let about = about(to, facts, Status::Pending, tags);
         // Of two messages at the same time neither may be the first one by the time that it is answered.
         if facts.sends <= 1 || !self.outbox.expects_end(service, sid) {
-            self.emit(EventKind::Created, service, sid, about.clone());
+            self.emit(EventType::Created, service, sid, about.clone());
         }
-        self.emit(EventKind::Sent, service, sid, about.clone());
+        self.emit(EventType::Sent, service, sid, about.clone());
         self.outbox.expect_end(service, sid, facts.expires, about);
     }
 
@@ -38,16 +38,16 @@ impl Inner {
     ) {
         if facts.sends <= 1 {
             let sid = self.sid_of(service, to, facts.track);
-            self.emit(EventKind::Failed, service, sid, about(to, facts, Status::Failed, tags));
+            self.emit(EventType::Failed, service, sid, about(to, facts, Status::Failed, tags));
         }
     }
 
     /// A check or a caller has decided something.
     pub(super) fn tell_of_check(&self, service: ServiceId, to: PhoneNumber, facts: &Facts, status: Status) {
         let kind = match status {
-            Status::Approved => EventKind::Approved,
-            Status::Canceled => EventKind::Canceled,
-            Status::MaxAttemptsReached => EventKind::MaxAttemptsReached,
+            Status::Approved => EventType::Approved,
+            Status::Canceled => EventType::Canceled,
+            Status::MaxAttemptsReached => EventType::MaxAttemptsReached,
             Status::Pending | Status::Expired | Status::Failed => return,
         };
         let sid = self.sid_of(service, to, facts.track);
@@ -55,9 +55,9 @@ impl Inner {
             if let Some(tags) = begun.filter(|_| !self.outbox.expects_end(service, sid)) {
                 // The code was faster than its gateway's answer.
                 let begun = about(to, facts, Status::Pending, tags);
-                self.emit(EventKind::Created, service, sid, begun.clone());
+                self.emit(EventType::Created, service, sid, begun.clone());
                 if status == Status::Approved {
-                    self.emit(EventKind::Sent, service, sid, begun);
+                    self.emit(EventType::Sent, service, sid, begun);
                 }
             }
             let none = BTreeMap::new();
@@ -76,8 +76,8 @@ impl Inner {
         let Some(track) = before else { return };
         let Some(row) = track.rows.get(usize::from(receipt.attempt.attempt)) else { return };
         let kind = match receipt.status {
-            ReceiptStatus::Delivered => EventKind::MessageDelivered,
-            ReceiptStatus::Failed => EventKind::MessageFailed,
+            ReceiptStatus::Delivered => EventType::MessageDelivered,
+            ReceiptStatus::Failed => EventType::MessageFailed,
             ReceiptStatus::Queued
             | ReceiptStatus::Sending
             | ReceiptStatus::Sent
@@ -105,7 +105,7 @@ impl Inner {
         self.emit(kind, key.service, self.sid_of(key.service, track.number, key.track), about);
     }
 
-    fn emit(&self, kind: EventKind, service: ServiceId, verification: Sid, about: About) {
+    fn emit(&self, kind: EventType, service: ServiceId, verification: Sid, about: About) {
         self.outbox.emit(&Event { kind, service, verification, at: self.clock.now(), about });
     }
 }

@@ -10,7 +10,7 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
         world.receivers.play(webhook, [Does::Refuse]);
     }
     for verification in 1..=4 {
-        world.emit(verification, EventKind::Created);
+        world.emit(verification, EventType::Created);
     }
     world.settle().await;
     let kept = |listed: Vec<Delivery>| listed.iter().rev().map(|d| d.event.verification).collect::<Vec<_>>();
@@ -21,7 +21,7 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
         world.receivers.play(webhook, [Does::Answer(200)]);
     }
     world.pass(3 * MINUTE).await;
-    world.emit(5, EventKind::Created);
+    world.emit(5, EventType::Created);
     world.settle().await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "there is room again");
 }
@@ -32,7 +32,7 @@ async fn while_the_disk_takes_nothing_only_so_much_is_begun() {
     let world = World::with(bounds, &[hook(1)]).await;
     world.store.hold();
     for verification in 0..50 {
-        world.emit(verification, EventKind::Created);
+        world.emit(verification, EventType::Created);
     }
     world.pass(2 * SECOND).await;
     assert_eq!(world.outbox.counts().dropped, 40);
@@ -47,14 +47,14 @@ async fn what_is_old_or_too_much_is_forgotten_and_what_is_pending_is_not() {
     let mut world = World::with(bounds, &[hook(1), hook(2)]).await;
     world.receivers.play(2, [Does::Refuse]);
     for verification in 0..10 {
-        world.emit(verification, EventKind::Created);
+        world.emit(verification, EventType::Created);
         world.settle().await;
     }
     assert_eq!(world.listed(1).await.len(), 4);
     assert_eq!(world.listed(2).await.len(), 10);
     assert_eq!(world.store.snapshot().len(), 14, "it is gone from the disk too");
     world.pass(7 * 24 * HOUR).await;
-    world.emit(11, EventKind::Created);
+    world.emit(11, EventType::Created);
     world.settle().await;
     assert_eq!((world.listed(1).await.len(), world.listed(2).await.len()), (1, 1));
     world.clock.advance(7 * 24 * HOUR);

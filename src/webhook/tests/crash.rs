@@ -6,12 +6,12 @@ use crate::store::{Fault, Store as _};
 #[tokio::test(start_paused = true)]
 async fn after_a_crash_what_is_pending_goes_on_and_what_was_told_is_not_told_again() {
     let mut world = World::new().await;
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.settle().await;
     let told = world.asked().remove(0).id;
     world.receivers.play(1, [Does::Refuse]);
-    world.emit(1, EventKind::Sent);
-    world.emit(1, EventKind::Approved);
+    world.emit(1, EventType::Sent);
+    world.emit(1, EventType::Approved);
     world.settle().await;
     let refused = world.asked().remove(0).id;
     world.crash().await;
@@ -26,10 +26,10 @@ async fn after_a_crash_what_is_pending_goes_on_and_what_was_told_is_not_told_aga
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_was_under_way_at_a_crash_is_made_again_and_nothing_before_it() {
     let mut world = World::new().await;
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.settle().await;
     world.receivers.play(1, [Does::Hang(15)]);
-    world.emit(1, EventKind::Sent);
+    world.emit(1, EventType::Sent);
     world.settle().await;
     let before = world.asked();
     world.crash().await;
@@ -48,7 +48,7 @@ async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {
         let faults = [Unavailable, UnknownApplied, UnknownNotApplied, Torn(seed), Conflict, Hang];
         let at = |n: u64| faults[usize::try_from((seed * 7 + n * 5) % 6).expect("small")];
         world.store.fail_next((0..3).map(at));
-        for kind in [EventKind::Created, EventKind::Sent] {
+        for kind in [EventType::Created, EventType::Sent] {
             world.emit(1, kind);
             world.emit(2, kind);
             world.pass(Duration::from_millis(100 + seed * 13)).await;
@@ -77,7 +77,7 @@ async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut world = World::new().await;
         let mut told: Vec<Asked> = Vec::new();
-        let order = [EventKind::Created, EventKind::Sent, EventKind::MessageDelivered, EventKind::Approved];
+        let order = [EventType::Created, EventType::Sent, EventType::MessageDelivered, EventType::Approved];
         let does = [Does::Answer(200), Does::Answer(500), Does::Hang(3), Does::Refuse];
         for kind in order {
             let script: Vec<Does> = (0..20).map(|_| does[rng.random_range(0..4)]).collect();
@@ -110,14 +110,14 @@ async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_within_the_moment_of_collecting_loses_the_event_and_nothing_else() {
     let mut world = World::new().await;
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.settle().await;
     world.receivers.play(1, [Does::Hang(15)]);
-    world.emit(1, EventKind::Sent);
+    world.emit(1, EventType::Sent);
     world.crash().await;
     world.settle().await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered]);
-    world.emit(1, EventKind::Approved);
+    world.emit(1, EventType::Approved);
     world.settle().await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered; 2]);
 }
@@ -127,11 +127,11 @@ async fn an_orderly_end_waits_for_what_is_under_way_but_not_for_long() {
     for (secs, repeated) in [(2, 0), (14, 1)] {
         let mut world = World::new().await;
         world.receivers.play(1, [Does::Hang(secs)]);
-        world.emit(1, EventKind::Created);
+        world.emit(1, EventType::Created);
         world.settle().await;
         world.outbox.close().await.expect("written");
         world.asked();
-        world.emit(2, EventKind::Created);
+        world.emit(2, EventType::Created);
         world.settle().await;
         assert_eq!(world.asked(), [], "nothing begins any more");
         world.crash().await;
@@ -146,7 +146,7 @@ async fn an_orderly_end_waits_for_what_is_under_way_but_not_for_long() {
 async fn records_that_cannot_be_read_are_no_empty_start() {
     let world = World::new().await;
     world.receivers.play(1, [Does::Refuse]);
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.settle().await;
     let store = world.store.reopen();
     let (key, kept) = store.snapshot().into_iter().next().expect("a record");

@@ -27,7 +27,7 @@ async fn a_verification_that_does_not_end_expires_at_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_ends_otherwise_does_not_expire() {
-    for kind in EventKind::ALL {
+    for kind in EventType::ALL {
         let world = World::new().await;
         world.expect_end(1, MINUTE);
         world.expect_end(2, MINUTE);
@@ -37,7 +37,7 @@ async fn one_that_ends_otherwise_does_not_expire() {
         let first = ve(1).to_string();
         let told: Vec<_> = world.asked().into_iter().filter(|a| a.verification == first).collect();
         let expected = match kind {
-            EventKind::Created | EventKind::Sent | EventKind::MessageDelivered | EventKind::MessageFailed => {
+            EventType::Created | EventType::Sent | EventType::MessageDelivered | EventType::MessageFailed => {
                 vec![kind.as_str(), "verification.expired"]
             }
             _ => vec![kind.as_str()],
@@ -65,7 +65,7 @@ async fn what_is_expected_survives_a_crash_and_comes_late_rather_than_never() {
     world.expect_end(2, HOUR);
     world.expect_end(3, MINUTE);
     world.settle().await;
-    world.emit(3, EventKind::Approved);
+    world.emit(3, EventType::Approved);
     world.settle().await;
     world.asked();
     world.clock.advance(10 * MINUTE);
@@ -99,7 +99,7 @@ async fn it_costs_nothing_where_nobody_is_told_anything_and_there_is_a_bound() {
 async fn one_that_ends_at_once_never_reaches_the_disk() {
     let world = World::with(OutboxBounds::default(), &[hook_for(1, &["verification.expired"])]).await;
     world.expect_end(1, MINUTE);
-    world.emit(1, EventKind::Approved);
+    world.emit(1, EventType::Approved);
     world.pass(2 * MINUTE).await;
     assert_eq!((world.store.commits(), world.asked().len()), (0, 0));
 }
@@ -112,7 +112,7 @@ async fn the_tags_of_the_request_that_began_a_verification_come_with_each_of_its
     let untagged = || About { tags: BTreeMap::new(), ..about() };
     world.expect_end(1, MINUTE);
     world.outbox.expect_end(SERVICE, ve(1), START.plus(HOUR), untagged());
-    for kind in [EventKind::MessageDelivered, EventKind::Approved, EventKind::MessageDelivered] {
+    for kind in [EventType::MessageDelivered, EventType::Approved, EventType::MessageDelivered] {
         let event = Event { kind, service: SERVICE, verification: ve(1), at: START, about: untagged() };
         world.outbox.emit(&event);
         world.settle().await;

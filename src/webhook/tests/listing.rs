@@ -9,10 +9,10 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
     let world = World::new().await;
     world.receivers.play(1, [Does::Answer(200), Does::Answer(200), Does::Refuse]);
     for verification in 1..=3 {
-        world.emit(verification, EventKind::Created);
+        world.emit(verification, EventType::Created);
         world.settle().await;
     }
-    world.emit(3, EventKind::Approved);
+    world.emit(3, EventType::Approved);
     world.settle().await;
     let list = async |query: DeliveryQuery| {
         let page = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list");
@@ -20,7 +20,7 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
         (names, page.has_more)
     };
     let of = |verification, kind| (ve(verification), kind);
-    let (created, approved) = (EventKind::Created, EventKind::Approved);
+    let (created, approved) = (EventType::Created, EventType::Approved);
     let all = vec![of(3, approved), of(3, created), of(2, created), of(1, created)];
     let everything = DeliveryQuery { limit: 4, ..DeliveryQuery::default() };
     assert_eq!(list(everything).await, (all.clone(), false));
@@ -41,7 +41,7 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
 async fn a_delivery_is_shown_with_its_attempts() {
     let world = World::new().await;
     world.receivers.play(1, [Does::Hang(15), Does::Answer(500)]);
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.pass(25 * SECOND).await;
     let delivery = world.listed(1).await.remove(0);
     let view =
@@ -81,7 +81,7 @@ async fn a_delivery_is_shown_with_its_attempts() {
 #[tokio::test(start_paused = true)]
 async fn an_event_is_delivered_once_more_with_the_same_id() {
     let world = World::new().await;
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.settle().await;
     let first = world.asked().remove(0);
     let id = EventId::parse(&first.id).expect("an id");
@@ -98,17 +98,17 @@ async fn an_event_is_delivered_once_more_with_the_same_id() {
 #[tokio::test(start_paused = true)]
 async fn what_failed_since_a_moment_is_delivered_again_in_its_order_also_after_a_crash() {
     let mut world = World::new().await;
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.settle().await;
     let since = world.clock.now();
     world.receivers.play(1, [Does::Answer(410)]);
     world.subscribers.keeps_gone.store(true, Ordering::SeqCst);
-    for kind in [EventKind::Sent, EventKind::Approved] {
+    for kind in [EventType::Sent, EventType::Approved] {
         world.emit(1, kind);
         world.settle().await;
     }
     world.receivers.play(1, [Does::Answer(200)]);
-    world.emit(2, EventKind::Created);
+    world.emit(2, EventType::Created);
     world.settle().await;
     world.asked();
     assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::FailedSince(since)).await, Ok(2));
@@ -129,7 +129,7 @@ async fn what_failed_since_a_moment_is_delivered_again_in_its_order_also_after_a
 async fn a_pending_event_that_is_asked_for_is_tried_now() {
     let world = World::new().await;
     world.receivers.play(1, [Does::Refuse, Does::Refuse, Does::Refuse, Does::Answer(200)]);
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.pass(50 * SECOND).await;
     assert_eq!(world.asked().len(), 3);
     let id = world.listed(1).await[0].id;
@@ -143,7 +143,7 @@ async fn a_pending_event_that_is_asked_for_is_tried_now() {
 async fn more_than_there_is_room_for_is_not_delivered_again() {
     let world = World::with(OutboxBounds { pending: 3, ..OutboxBounds::default() }, &[hook(1)]).await;
     for verification in 1..=5 {
-        world.emit(verification, EventKind::Created);
+        world.emit(verification, EventType::Created);
         world.settle().await;
     }
     world.receivers.play(1, [Does::Refuse]);

@@ -65,7 +65,7 @@ impl World {
         self.outbox = open(store, clock, subscribers, receivers, bounds).await;
     }
 
-    fn emit(&self, verification: u8, kind: EventKind) {
+    fn emit(&self, verification: u8, kind: EventType) {
         let at = self.clock.now();
         self.outbox.emit(&Event {
             kind,

@@ -6,7 +6,7 @@ use super::*;
 async fn events_of_one_verification_go_one_after_the_other_also_when_one_is_tried_again() {
     let world = World::new().await;
     world.receivers.play(1, [Does::Answer(500), Does::Hang(15), Does::Refuse, Does::Answer(200)]);
-    for kind in [EventKind::Created, EventKind::Sent, EventKind::Approved] {
+    for kind in [EventType::Created, EventType::Sent, EventType::Approved] {
         world.emit(1, kind);
     }
     world.pass(5 * MINUTE).await;
@@ -21,8 +21,8 @@ async fn events_of_one_verification_go_one_after_the_other_also_when_one_is_trie
 async fn what_comes_next_waits_until_the_end_of_what_was_before_is_on_the_disk() {
     let world = World::new().await;
     world.store.hold();
-    world.emit(1, EventKind::Created);
-    world.emit(1, EventKind::Sent);
+    world.emit(1, EventType::Created);
+    world.emit(1, EventType::Sent);
     world.pass(2 * SECOND).await;
     assert_eq!(kinds(&world.asked()), ["verification.created"]);
     world.store.release();
@@ -34,9 +34,9 @@ async fn what_comes_next_waits_until_the_end_of_what_was_before_is_on_the_disk()
 async fn other_verifications_and_other_webhooks_do_not_wait() {
     let world = World::with(OutboxBounds::default(), &[hook(1), hook(2)]).await;
     world.receivers.play(1, [Does::Hang(15)]);
-    world.emit(1, EventKind::Created);
-    world.emit(2, EventKind::Created);
-    world.emit(1, EventKind::Sent);
+    world.emit(1, EventType::Created);
+    world.emit(2, EventType::Created);
+    world.emit(1, EventType::Sent);
     world.settle().await;
     let asked = world.asked();
     let told = |webhook: u8, verification: u8| {
@@ -55,13 +55,13 @@ async fn a_webhook_has_eight_places_and_all_have_sixty_four() {
         world.receivers.play(webhook, [Does::AnswerAfter(5)]);
     }
     for verification in 0..100 {
-        world.emit(verification, EventKind::Created);
+        world.emit(verification, EventType::Created);
     }
     world.settle().await;
     assert_eq!(world.receivers.most_under_way.load(Ordering::SeqCst), 8);
     world.set_hooks(&hooks);
     for verification in 0..100 {
-        world.emit(verification, EventKind::Sent);
+        world.emit(verification, EventType::Sent);
     }
     world.settle().await;
     assert_eq!(world.receivers.most_under_way.load(Ordering::SeqCst), 64);
@@ -78,13 +78,13 @@ async fn dead_webhooks_do_not_slow_others_down() {
         world.receivers.play(webhook, [Does::Hang(30)]);
     }
     for verification in 0..5 {
-        world.emit(verification, EventKind::Created);
+        world.emit(verification, EventType::Created);
     }
     // At first nobody knows which are dead.
     world.pass(10 * MINUTE).await;
     for verification in 5..105 {
         world.asked();
-        world.emit(verification, EventKind::Created);
+        world.emit(verification, EventType::Created);
         world.settle().await;
         let is_it =
             |asked: &Asked| asked.url == hook(1).url && asked.verification == ve(verification).to_string();
@@ -97,7 +97,7 @@ async fn a_dead_webhook_is_asked_about_once_a_minute_and_gets_everything_soon_af
     let world = World::new().await;
     world.receivers.play(1, [Does::Refuse]);
     for verification in 0..200 {
-        world.emit(verification, EventKind::Created);
+        world.emit(verification, EventType::Created);
     }
     world.pass(10 * MINUTE).await;
     world.asked();

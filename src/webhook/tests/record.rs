@@ -14,7 +14,7 @@ fn delivery() -> Delivery {
         error_code: Some(30_003),
     };
     let about = About { message: Some(message), ..about() };
-    let kind = EventKind::MessageFailed;
+    let kind = EventType::MessageFailed;
     let event = Event { kind, service: SERVICE, verification: ve(1), at: START, about };
     let mut delivery = Delivery::new(EventId::new([4; 16]), event, yw(1), START);
     delivery.tries = 2;

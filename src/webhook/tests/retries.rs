@@ -10,7 +10,7 @@ fn waits(asked: &[Asked]) -> Vec<u64> {
 async fn what_is_not_taken_is_tried_eleven_times_in_about_three_days_and_then_not_any_more() {
     let world = World::new().await;
     world.receivers.play(1, [Does::Answer(503)]);
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.pass(3 * MINUTE).await;
     world.pass(8 * HOUR).await;
     world.pass(100 * HOUR).await;
@@ -31,8 +31,8 @@ async fn what_is_not_taken_is_tried_eleven_times_in_about_three_days_and_then_no
 async fn when_one_has_failed_for_good_the_next_one_goes() {
     let world = World::new().await;
     world.receivers.play(1, [Does::Answer(400)]);
-    world.emit(1, EventKind::Created);
-    world.emit(1, EventKind::Approved);
+    world.emit(1, EventType::Created);
+    world.emit(1, EventType::Approved);
     world.pass(90 * HOUR).await;
     assert_eq!(kinds(&world.asked()[..11]), ["verification.created"; 11]);
     world.receivers.play(1, [Does::Answer(200)]);
@@ -54,7 +54,7 @@ async fn a_redirect_is_a_failure_and_so_is_everything_but_a_status_of_two_hundre
     ] {
         let world = World::new().await;
         world.receivers.play(1, [Does::Answer(status)]);
-        world.emit(1, EventKind::Created);
+        world.emit(1, EventType::Created);
         world.settle().await;
         assert_eq!(world.states(1).await, [state], "{status}");
     }
@@ -64,7 +64,7 @@ async fn a_redirect_is_a_failure_and_so_is_everything_but_a_status_of_two_hundre
 async fn a_receiver_can_ask_for_more_time() {
     let world = World::new().await;
     world.receivers.play(1, [Does::AskForTime(429, 40), Does::Answer(200)]);
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.pass(39 * SECOND).await;
     assert_eq!(world.asked().len(), 1);
     world.pass(3 * SECOND).await;
@@ -77,10 +77,10 @@ async fn a_webhook_that_is_gone_is_disabled_and_told_nothing_more() {
         let world = World::new().await;
         world.subscribers.keeps_gone.store(keeps, Ordering::SeqCst);
         world.receivers.play(1, [Does::Answer(410)]);
-        world.emit(1, EventKind::Created);
-        world.emit(1, EventKind::Sent);
+        world.emit(1, EventType::Created);
+        world.emit(1, EventType::Sent);
         world.settle().await;
-        world.emit(1, EventKind::Approved);
+        world.emit(1, EventType::Approved);
         world.settle().await;
         let (asked, states) = (world.asked().len(), world.states(1).await);
         if keeps {
@@ -97,7 +97,7 @@ async fn what_waits_for_a_webhook_that_is_disabled_or_removed_is_not_tried_any_m
     for (hooks, trouble) in [(vec![disabled], Trouble::Disabled), (Vec::new(), Trouble::Removed)] {
         let world = World::new().await;
         world.receivers.play(1, [Does::Refuse]);
-        world.emit(1, EventKind::Created);
+        world.emit(1, EventType::Created);
         world.settle().await;
         world.set_hooks(&hooks);
         world.pass(2 * MINUTE).await;
@@ -113,7 +113,7 @@ async fn what_gets_no_turn_within_five_days_ends() {
     let world = World::new().await;
     world.receivers.play(1, [Does::Refuse]);
     for _ in 0..20 {
-        world.emit(1, EventKind::Sent);
+        world.emit(1, EventType::Sent);
     }
     world.pass(130 * HOUR).await;
     let listed = world.listed(1).await;

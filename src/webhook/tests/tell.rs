@@ -10,7 +10,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn a_webhook_is_told_what_happened_and_never_a_code() {
     let world = World::new().await;
-    world.emit(1, EventKind::Approved);
+    world.emit(1, EventType::Approved);
     world.settle().await;
     let asked = world.asked();
     assert_eq!(asked.len(), 1);
@@ -38,7 +38,7 @@ async fn what_is_told_of_a_message_names_the_attempt() {
     let attempt = Sid::new(SidKind::Attempt, [0x11; 16]);
     let message = MessageAbout { attempt, status: "undelivered".to_owned(), error_code: Some(30_003) };
     world.outbox.emit(&Event {
-        kind: EventKind::MessageFailed,
+        kind: EventType::MessageFailed,
         service: SERVICE,
         verification: ve(1),
         at: START,
@@ -55,7 +55,7 @@ async fn only_enabled_webhooks_that_want_such_events_are_told() {
     let disabled = Webhook { status: WebhookStatus::Disabled, ..hook(3) };
     let approvals = hook_for(2, &["verification.approved", "message.failed"]);
     let world = World::with(OutboxBounds::default(), &[hook(1), approvals, disabled]).await;
-    for kind in EventKind::ALL {
+    for kind in EventType::ALL {
         world.emit(1, kind);
         world.settle().await;
     }
@@ -64,11 +64,11 @@ async fn only_enabled_webhooks_that_want_such_events_are_told() {
         let of_it: Vec<_> = asked.iter().filter(|a| a.url == hook(webhook).url).cloned().collect();
         kinds(&of_it).join(" ")
     };
-    assert_eq!(told(1), EventKind::ALL.map(EventKind::as_str).join(" "));
+    assert_eq!(told(1), EventType::ALL.map(EventType::as_str).join(" "));
     assert_eq!(told(2), "verification.approved message.failed");
     assert_eq!(told(3), "");
     let elsewhere = Event {
-        kind: EventKind::Approved,
+        kind: EventType::Approved,
         service: ServiceId::new(8),
         verification: ve(1),
         at: START,
@@ -83,7 +83,7 @@ async fn only_enabled_webhooks_that_want_such_events_are_told() {
 async fn each_attempt_is_signed_with_the_webhooks_own_secret_at_its_own_time_and_has_the_events_id() {
     let world = World::with(OutboxBounds::default(), &[hook(1), hook(2)]).await;
     world.receivers.play(1, [Does::Answer(500), Does::Answer(204)]);
-    world.emit(1, EventKind::Created);
+    world.emit(1, EventType::Created);
     world.pass(10 * SECOND).await;
     let asked = world.asked();
     assert_eq!(asked.len(), 3);

@@ -21,7 +21,7 @@ async fn an_event_arrives_over_http_with_its_signature() {
     });
     let outbox = outbox.await.expect("an outbox");
     let event =
-        Event { kind: EventKind::Created, service: SERVICE, verification: ve(1), at: START, about: about() };
+        Event { kind: EventType::Created, service: SERVICE, verification: ve(1), at: START, about: about() };
     outbox.emit(&event);
     let request = receiver.request().await;
     assert_eq!(request.request_line, "POST /hooks HTTP/1.1");
@@ -65,7 +65,7 @@ async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
     changes.mark_unchanged();
     let verification = ve(1);
     let at = services.clock.now();
-    let event = Event { kind: EventKind::Created, service: service.id, verification, at, about: about() };
+    let event = Event { kind: EventType::Created, service: service.id, verification, at, about: about() };
     outbox.emit(&event);
     let request = receiver.request().await;
     let header = |name| request.header(name).expect(name).to_owned();

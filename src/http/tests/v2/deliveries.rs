@@ -5,7 +5,7 @@ use serde_json::json;
 use super::fake::{THEN, number, ve};
 use super::world::{V2World, is_error, json};
 use crate::domain::Channel;
-use crate::webhook::{About, Event, EventKind};
+use crate::webhook::{About, Event, EventType};
 
 /// A webhook that wants everything, and one event that it is told. The path of the webhook.
 async fn told() -> (V2World, String) {
@@ -20,7 +20,7 @@ async fn told() -> (V2World, String) {
         message: None,
         tags: std::collections::BTreeMap::new(),
     };
-    let (kind, service) = (EventKind::Approved, world.service.id);
+    let (kind, service) = (EventType::Approved, world.service.id);
     world.outbox.emit(&Event { kind, service, verification: ve(), at: THEN, about });
     let path = world.below(&format!("/Webhooks/{}", hook["sid"].as_str().expect("a sid")));
     (world, path)
