@@ -1,20 +1,136 @@
-//! The rules of the house, enforced by reading the tree as text.
-//!
-//! A rule that a compiler or a linter can check belongs in Cargo.toml or clippy.toml. What stays
-//! is here: which layer may know which, what a file looks like, and that the documents name what
-//! exists. Every failure says what to do about it.
-
-#[path = "tidy/documents.rs"]
-mod documents;
-#[path = "tidy/files.rs"]
-mod files;
-#[path = "tidy/layers.rs"]
-mod layers;
-#[path = "tidy/reader.rs"]
-mod reader;
+//! What neither the compiler nor a linter checks: links between documents, the order of the server's modules, marks of
+//! unfinished work, paths of one machine. Each failure says what to do about it.
 
 use std::fs;
 use std::path::Path;
+
+/// The modules of the server from the bottom up. A module uses only those before it. The crates below `crates/` are
+/// ordered by the compiler.
+const MODULES: &[&str] = &[
+    "clock",
+    "gateway",
+    "template",
+    "config",
+    "telemetry",
+    "registry",
+    "limit",
+    "webhook",
+    "delivery",
+    "shard",
+    "verify",
+    "backup",
+    "control",
+    "web",
+    "http",
+    "app",
+    "otp",
+    "lifecycle",
+    "bench",
+    "cli",
+];
+
+/// Marks of work that is not finished. Written in two parts, so that this file passes its own rule.
+const UNFINISHED: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+    concat!("dbg", "!("),
+    concat!("#[ig", "nore"),
+];
+
+/// Where the files of one person's machine are.
+const HOMES: &[&str] = &[concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")];
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut findings = Vec::new();
+    for file in text_files("", &[".md"]) {
+        for (line, target) in links(&file.text) {
+            if let Some(problem) = broken(&file.path, &target) {
+                findings.push(format!("{}:{line}: ({target}) {problem}", file.path));
+            }
+        }
+    }
+    expect_none(&findings, "correct the link, or write the document that it promises.");
+}
+
+#[test]
+fn modules_use_only_modules_below_them() {
+    let height = |name: &str| MODULES.iter().position(|module| *module == name);
+    let mut findings = Vec::new();
+    for file in text_files("src", &[".rs"]).iter().filter(|file| !is_test(&file.path)) {
+        let module = file.path.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default();
+        let Some(own) = height(module) else {
+            if !["lib", "main"].contains(&module) {
+                findings.push(format!("{}: `{module}` is not in MODULES of tests/tidy.rs", file.path));
+            }
+            continue;
+        };
+        let product = file.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for (number, line) in product.lines().enumerate().filter(|(_, line)| !line.trim().starts_with("//")) {
+            let used = line.split("crate::").skip(1).map(|rest| rest.split(|c: char| !is_word(c)).next());
+            for used in used.flatten().filter(|used| height(used).is_some_and(|height| height > own)) {
+                findings.push(format!("{}:{}: {module} uses {used}", file.path, number + 1));
+            }
+        }
+    }
+    expect_none(&findings, "move the type to the lower module, or hand it in as a parameter or a trait.");
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let mut findings = Vec::new();
+    let scripts = text_files("scripts", &[""]).into_iter().chain(text_files(".ci", &[""]));
+    for file in text_files("", &[".rs"]).into_iter().chain(scripts) {
+        for (number, line) in file.text.lines().enumerate() {
+            for mark in UNFINISHED.iter().filter(|mark| has_mark(line, mark)) {
+                findings.push(format!("{}:{}: {mark}", file.path, number + 1));
+            }
+        }
+    }
+    expect_none(&findings, "finish it or take it out; what is for later is an issue, not a comment.");
+}
+
+#[test]
+fn no_file_names_a_path_of_one_machine() {
+    let mut findings = Vec::new();
+    let endings = [".rs", ".md", ".toml", ".json", ".yml", ".yaml", ".html", ".sample", "/test", "/run"];
+    for file in text_files("", &endings) {
+        for (number, line) in file.text.lines().enumerate() {
+            if HOMES.iter().any(|home| line.contains(home)) {
+                findings.push(format!("{}:{}: {}", file.path, number + 1, line.trim()));
+            }
+        }
+    }
+    expect_none(&findings, "write a path relative to the repository, or one that every machine has.");
+}
+
+#[test]
+fn the_documents_ask_for_the_rust_version_of_the_manifest() {
+    let wanted = format!("Rust {}", manifest_value("rust-version"));
+    let findings: Vec<String> = ["README.md", "CONTRIBUTING.md"]
+        .iter()
+        .filter(|path| !read(path).contains(&wanted))
+        .map(|path| format!("{path} does not say {wanted}"))
+        .collect();
+    expect_none(&findings, "write the version of Cargo.toml's rust-version into the document.");
+}
+
+#[test]
+fn ci_runs_what_a_developer_runs() {
+    let mut findings = Vec::new();
+    for script in ["scripts/test", ".ci/run"] {
+        if !read(script).contains("set -euo pipefail") {
+            findings.push(format!("{script} goes on after a failure"));
+        }
+    }
+    if !read(".ci/run").contains("scripts/test") {
+        findings.push(".ci/run does not call scripts/test".to_owned());
+    }
+    expect_none(&findings, "set -euo pipefail, and one list of what must pass: scripts/test.");
+}
 
 /// One text file of the tree.
 struct TextFile {
@@ -35,38 +151,10 @@ fn text_files(folder: &str, endings: &[&str]) -> Vec<TextFile> {
         .collect()
 }
 
-/// The folders below `src` that hold more than tests, such as `src/store/`.
-fn source_folders() -> Vec<String> {
-    let files = text_files("src", &[".rs"]);
-    let for_tests = |path: &str| path.ends_with("/tests.rs") || path.contains("/tests/");
-    let mut folders: Vec<String> = files
-        .iter()
-        .filter(|file| !for_tests(&file.path))
-        .filter_map(|file| file.path.rfind('/').map(|end| file.path[..=end].to_owned()))
-        .collect();
-    folders.sort();
-    folders.dedup();
-    folders.retain(|folder| folder != "src/");
-    folders
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("read {path}: {error}"))
-}
-
-fn exists(path: &str) -> bool {
-    root().join(path).exists()
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 /// Files are found by walking, not by asking git, so that the rules hold before a commit too.
 fn collect(path: &Path, found: &mut Vec<String>) {
     let relative = path.strip_prefix(root()).unwrap_or(path).to_string_lossy().replace('\\', "/");
-    let not_ours = ["target", "data", ".git"].contains(&relative.as_str());
-    if not_ours {
+    if ["target", "data", ".git"].contains(&relative.as_str()) {
         return;
     }
     if path.is_file() {
@@ -78,8 +166,115 @@ fn collect(path: &Path, found: &mut Vec<String>) {
     }
 }
 
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("read {path}: {error}"))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.contains("/tests/")
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Whether `mark` stands in the line and is not a part of a longer word.
+fn has_mark(line: &str, mark: &str) -> bool {
+    let ends_in_letter = mark.ends_with(char::is_alphanumeric);
+    line.match_indices(mark).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + mark.len()..]);
+        let goes_on = ends_in_letter && after.starts_with(char::is_alphanumeric);
+        !goes_on && !before.ends_with(char::is_alphanumeric)
+    })
+}
+
+fn manifest_value(key: &str) -> String {
+    let manifest = read("Cargo.toml");
+    let prefix = format!("{key} = \"");
+    let value = manifest.lines().find_map(|line| line.strip_prefix(&prefix)?.strip_suffix('"'));
+    value.unwrap_or_else(|| panic!("Cargo.toml has no line {prefix}..\"")).to_owned()
+}
+
 /// Fails with every finding and with what to do about them.
 #[track_caller]
 fn expect_none(findings: &[String], what_to_do: &str) {
     assert!(findings.is_empty(), "\n  {}\n\nWhat to do: {what_to_do}\n", findings.join("\n  "));
+}
+
+/// The targets of a document's links, with their line numbers; code is not looked into.
+fn links(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (number, line) in prose(text) {
+        let outside_code: String = line.split('`').step_by(2).collect();
+        for after in outside_code.split("](").skip(1) {
+            let target = after.split(')').next().unwrap_or_default();
+            found.push((number, target.to_owned()));
+        }
+    }
+    found
+}
+
+/// The lines that are not in a fenced block, numbered from 1.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut fenced = false;
+    text.lines().enumerate().filter_map(move |(index, line)| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        (!fence && !fenced).then_some((index + 1, line))
+    })
+}
+
+/// What is wrong with a link, if anything.
+fn broken(from: &str, target: &str) -> Option<String> {
+    let elsewhere = ["https://", "http://", "mailto:"].iter().any(|scheme| target.starts_with(scheme));
+    if elsewhere {
+        return None;
+    }
+    let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let path = if path.is_empty() { from.to_owned() } else { resolved(from, path) };
+    if !root().join(&path).exists() {
+        return Some(format!("leads to {path}, which does not exist"));
+    }
+    let has_anchor = anchor.is_empty() || anchors(&read(&path)).iter().any(|a| a == anchor);
+    (!has_anchor).then(|| format!("leads to no heading of {path}"))
+}
+
+/// A path as written in the document `from`, relative to the root.
+fn resolved(from: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// The anchors of a document's headings, as code hosts make them: lower case, no punctuation,
+/// hyphens for spaces.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = prose(text).filter(|(_, line)| line.starts_with('#'));
+    headings
+        .map(|(_, line)| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn links_and_anchors_are_read_as_a_code_host_reads_them() {
+    let text = "# A `b`, c!\n[x](y.md#z) and `[not](this)`\n```\n# no heading\n[no](link)\n```\n[w](#a-b-c)";
+    let targets: Vec<String> = links(text).into_iter().map(|(_, target)| target).collect();
+    assert_eq!(targets, ["y.md#z", "#a-b-c"]);
+    assert_eq!(anchors(text), ["a-b-c"]);
+    assert_eq!(resolved("docs/decisions/0001-x.md", "../../README.md"), "README.md");
 }

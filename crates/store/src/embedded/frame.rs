@@ -1,0 +1,289 @@
+//! One frame of the journal: everything that one write and one sync made durable together.
+//!
+//! ```text
+//! magic 4 | checksum 4 | body length 4 | kind 1 | records 4 | sequence 8 | time 8 | body
+//! ```
+//! Integers are little-endian. The checksum is the CRC-32C of everything behind it. Sequences are
+//! consecutive over all segments. The body is the records, one after the other:
+//! ```text
+//! kind 1 | put (1) or remove (0) 1 | service 4 | subject 8 | gc after 8 | length 4 | bytes
+//! ```
+
+use super::super::{Key, Kind, Subject, Write};
+use super::segment::LAST_NUMBER;
+use onceward_core::domain::{ServiceId, Timestamp};
+
+const MAGIC: [u8; 4] = *b"owF1";
+
+/// Bytes of a frame before its body.
+pub(super) const FRAME_OVERHEAD: usize = 33;
+
+/// Where the bytes that the checksum covers begin.
+const CHECKED_FROM: usize = 8;
+
+/// Bytes of a record before its content.
+pub(super) const RECORD_OVERHEAD: usize = 26;
+
+/// The most bytes one frame may have. Far more than any batch, far below what its fields can
+/// say.
+pub(super) const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
+
+/// What a frame says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    /// It carries records.
+    Batch,
+    /// The store was closed in order here; nothing follows in this segment.
+    Closed,
+}
+
+impl FrameKind {
+    const fn to_u8(self) -> u8 {
+        match self {
+            Self::Batch => 1,
+            Self::Closed => 2,
+        }
+    }
+
+    const fn from_u8(kind: u8) -> Option<Self> {
+        match kind {
+            1 => Some(Self::Batch),
+            2 => Some(Self::Closed),
+            _ => None,
+        }
+    }
+}
+
+/// How many bytes `writes` take in a frame's body.
+pub(super) fn encoded_bytes(writes: &[Write]) -> usize {
+    writes.iter().map(|write| RECORD_OVERHEAD + write.put.as_ref().map_or(0, bytes::Bytes::len)).sum()
+}
+
+/// Appends a frame with `writes` to `buffer`. The caller has made sure that it stays within
+/// [`MAX_FRAME_BYTES`].
+pub(super) fn encode<'a>(
+    buffer: &mut Vec<u8>,
+    kind: FrameKind,
+    sequence: u64,
+    time: Timestamp,
+    writes: impl Iterator<Item = &'a Write>,
+) {
+    let start = buffer.len();
+    buffer.extend_from_slice(&MAGIC);
+    buffer.extend_from_slice(&[0; 8]);
+    buffer.push(kind.to_u8());
+    buffer.extend_from_slice(&[0; 4]);
+    buffer.extend_from_slice(&sequence.to_le_bytes());
+    buffer.extend_from_slice(&time.as_millis().to_le_bytes());
+    let mut records = 0_u32;
+    for write in writes {
+        encode_record(buffer, write);
+        records += 1;
+    }
+    let body = length_field(buffer.len() - start - FRAME_OVERHEAD);
+    let frame = &mut buffer[start..];
+    frame[8..12].copy_from_slice(&body);
+    frame[13..17].copy_from_slice(&records.to_le_bytes());
+    let checksum = crc32c::crc32c(&frame[CHECKED_FROM..]);
+    frame[4..8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+fn encode_record(buffer: &mut Vec<u8>, write: &Write) {
+    let content = write.put.as_deref().unwrap_or_default();
+    let mut head = [0; RECORD_OVERHEAD];
+    head[0] = write.key.kind as u8;
+    head[1] = u8::from(write.put.is_some());
+    head[2..6].copy_from_slice(&write.key.service.get().to_le_bytes());
+    head[6..14].copy_from_slice(&write.key.subject.0.to_le_bytes());
+    head[14..22].copy_from_slice(&write.gc_after.as_millis().to_le_bytes());
+    head[22..26].copy_from_slice(&length_field(content.len()));
+    buffer.extend_from_slice(&head);
+    buffer.extend_from_slice(content);
+}
+
+/// A length within [`MAX_FRAME_BYTES`] as four bytes. A longer one would become one that no frame
+/// can have, which the reader refuses.
+fn length_field(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+/// A whole, undamaged frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) kind: FrameKind,
+    pub(super) sequence: u64,
+    pub(super) time: Timestamp,
+    /// How many bytes it takes in the file.
+    pub(super) bytes: usize,
+    records: u32,
+    body: &'a [u8],
+}
+
+/// One record of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RecordRef<'a> {
+    pub(super) key: Key,
+    pub(super) gc_after: Timestamp,
+    pub(super) put: Option<&'a [u8]>,
+}
+
+/// The frame that begins at the first of `bytes`, if there is a whole and undamaged one.
+pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
+    let mut rest = Reader(bytes);
+    if rest.array::<4>()? != MAGIC {
+        return None;
+    }
+    let checksum = u32::from_le_bytes(rest.array()?);
+    let length = usize::try_from(u32::from_le_bytes(rest.array()?)).ok()?;
+    let kind = rest.array::<1>()?[0];
+    let records = u32::from_le_bytes(rest.array()?);
+    let sequence = Some(u64::from_le_bytes(rest.array()?)).filter(|sequence| *sequence <= LAST_NUMBER)?;
+    let time = Timestamp::from_millis(u64::from_le_bytes(rest.array()?));
+    let body = rest.slice(length)?;
+    let total = FRAME_OVERHEAD + length;
+    if crc32c::crc32c(&bytes[CHECKED_FROM..total]) != checksum {
+        return None;
+    }
+    Some(Frame { kind: FrameKind::from_u8(kind)?, sequence, time, bytes: total, records, body })
+}
+
+/// The first whole frame with a sequence of at least `sequence` that begins at or behind `from`,
+/// with its offset. How a torn end is told from damage: behind a torn end there is none.
+pub(super) fn find(bytes: &[u8], from: usize, sequence: u64) -> Option<(usize, Frame<'_>)> {
+    let mut at = from;
+    while let Some(skip) = bytes.get(at..)?.iter().position(|&byte| byte == MAGIC[0]) {
+        at += skip;
+        if let Some(frame) = decode(&bytes[at..]).filter(|frame| frame.sequence >= sequence) {
+            return Some((at, frame));
+        }
+        at += 1;
+    }
+    None
+}
+
+impl<'a> Frame<'a> {
+    /// Its records in the order they were written, or `None` if the body is not what a frame of
+    /// this format can have, although its checksum is right.
+    pub(super) fn records(&self) -> Option<Vec<RecordRef<'a>>> {
+        let mut rest = Reader(self.body);
+        let mut records = Vec::new();
+        for _ in 0..self.records {
+            records.push(record(&mut rest)?);
+        }
+        rest.0.is_empty().then_some(records)
+    }
+}
+
+fn record<'a>(rest: &mut Reader<'a>) -> Option<RecordRef<'a>> {
+    let [kind, put] = rest.array()?;
+    let service = ServiceId::new(u32::from_le_bytes(rest.array()?));
+    let subject = Subject(u64::from_le_bytes(rest.array()?));
+    let gc_after = Timestamp::from_millis(u64::from_le_bytes(rest.array()?));
+    let length = usize::try_from(u32::from_le_bytes(rest.array()?)).ok()?;
+    let content = rest.slice(length)?;
+    let key = Key { kind: Kind::from_u8(kind)?, service, subject };
+    let put = match put {
+        1 => Some(content),
+        0 if content.is_empty() => None,
+        _ => return None,
+    };
+    Some(RecordRef { key, gc_after, put })
+}
+
+/// Takes fields off the front of bytes.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn slice(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (field, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Revision;
+
+    #[test]
+    fn when_a_frame_lies_behind_garbage_it_is_found_with_its_offset() {
+        let mut bytes = b"owF1owowF1 not a frame".to_vec();
+        let offset = bytes.len();
+        encode(&mut bytes, FrameKind::Batch, 7, Timestamp::EPOCH, [write(1, Some(vec![1, 2]))].iter());
+        let (found, frame) = find(&bytes, 0, 7).unwrap();
+        assert_eq!((found, frame.sequence), (offset, 7));
+        assert!(find(&bytes, 0, 8).is_none(), "an older frame is no sign of a newer one");
+        assert!(find(&bytes, offset + 1, 0).is_none());
+        assert!(find(&bytes, bytes.len() + 1, 0).is_none());
+    }
+
+    #[test]
+    fn when_the_checksum_is_right_but_the_body_is_not_records_there_are_none() {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, FrameKind::Batch, 1, Timestamp::EPOCH, [write(1, None)].iter());
+        bytes[FRAME_OVERHEAD + 1] = 9;
+        let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]).to_le_bytes();
+        bytes[4..8].copy_from_slice(&checksum);
+        assert!(decode(&bytes).unwrap().records().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(sequence in 0..=LAST_NUMBER, time: u64, puts: Vec<(u64, u64, Option<Vec<u8>>)>) {
+            let writes: Vec<Write> = puts.iter().map(|(subject, gc_after, put)| Write {
+                gc_after: Timestamp::from_millis(*gc_after), ..write(*subject, put.clone())
+            }).collect();
+            let mut bytes = Vec::new();
+            encode(&mut bytes, FrameKind::Batch, sequence, Timestamp::from_millis(time), writes.iter());
+            prop_assert_eq!(bytes.len(), FRAME_OVERHEAD + encoded_bytes(&writes));
+            bytes.extend_from_slice(b"and whatever follows");
+            let frame = decode(&bytes).unwrap();
+            prop_assert_eq!((frame.sequence, frame.time.as_millis(), frame.kind), (sequence, time, FrameKind::Batch));
+            let records = frame.records().unwrap();
+            prop_assert_eq!(records.len(), writes.len());
+            for (record, write) in records.iter().zip(&writes) {
+                prop_assert_eq!((record.key, record.gc_after), (write.key, write.gc_after));
+                prop_assert_eq!(record.put, write.put.as_deref());
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes: Vec<u8>, from: usize) {
+            let _ = find(&bytes, from, 0);
+            bytes.splice(0..0, MAGIC);
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn arbitrary_bodies_never_panic(body: Vec<u8>, records: u32) {
+            let frame = Frame {
+                kind: FrameKind::Batch, sequence: 1, time: Timestamp::EPOCH, bytes: 0, records, body: &body,
+            };
+            let _ = frame.records();
+        }
+
+        #[test]
+        fn when_any_bit_flips_there_is_no_frame(put: Vec<u8>, at: prop::sample::Index, bit in 0..8_u8) {
+            let mut bytes = Vec::new();
+            encode(&mut bytes, FrameKind::Batch, 3, Timestamp::EPOCH, [write(1, Some(put))].iter());
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1_u8 << bit;
+            prop_assert!(decode(&bytes).is_none());
+        }
+    }
+
+    fn write(subject: u64, put: Option<Vec<u8>>) -> Write {
+        let key = Key { kind: Kind::Number, service: ServiceId::new(3), subject: Subject(subject) };
+        Write { key, expect: Revision::ABSENT, put: put.map(Bytes::from), gc_after: Timestamp::EPOCH }
+    }
+}

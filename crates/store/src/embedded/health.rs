@@ -1,0 +1,207 @@
+//! What is wrong at the moment, for `/readyz` and for the log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use onceward_core::domain::Timestamp;
+
+/// A write that takes longer than this is reported: the disk hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(5);
+
+/// Failed snapshot rounds in a row until that is reported as a lack of health. The journal keeps
+/// everything meanwhile, so one failure is no reason to turn traffic away.
+const REPORTED_AFTER_ROUNDS: u32 = 3;
+
+/// Shared by the threads of a store, which report, and its handle, which is asked.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    journal: Mutex<Option<String>>,
+    reserve: Mutex<Option<String>>,
+    rounds: Mutex<Rounds>,
+    /// The thread that ended although the store is in use.
+    ended: OnceLock<&'static str>,
+    /// When the write that is in progress began, in milliseconds of the clock; 0 for none.
+    writing_since: AtomicU64,
+    /// Since when batches wait for room in the journal, in the same way.
+    waiting_since: AtomicU64,
+    hang: Mutex<Option<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Rounds {
+    failed_in_a_row: u32,
+    trouble: Option<String>,
+}
+
+impl Health {
+    /// A batch could not be written, or can be again. Logged once per change.
+    pub(super) fn journal(&self, trouble: Option<&str>) {
+        match change(&self.journal, trouble) {
+            Some(true) => tracing::error!(
+                reason = trouble,
+                "the journal cannot be written; nothing is acknowledged until it can"
+            ),
+            Some(false) => tracing::info!("the journal can be written again"),
+            None => {}
+        }
+    }
+
+    /// The next segment could not be reserved, or could be again. Logged once per change.
+    pub(super) fn reserve(&self, trouble: Option<&str>) {
+        match change(&self.reserve, trouble) {
+            Some(true) => {
+                tracing::warn!(reason = trouble, "no space could be reserved for the next journal segment");
+            }
+            Some(false) => tracing::info!("space for the next journal segment is reserved again"),
+            None => {}
+        }
+    }
+
+    /// Whether the last attempt to write to the journal failed.
+    pub(super) fn journal_in_trouble(&self) -> bool {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whether the last attempt to reserve a segment failed.
+    pub(super) fn reserve_in_trouble(&self) -> bool {
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// A snapshot round ended. Logged once per change.
+    pub(super) fn round(&self, trouble: Option<&str>) {
+        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        match (trouble, rounds.trouble.is_some()) {
+            (Some(reason), false) => {
+                tracing::error!(
+                    reason,
+                    "a snapshot round failed and will be repeated; the journal keeps the data"
+                );
+            }
+            (None, true) => tracing::info!("a snapshot round succeeded again"),
+            _ => {}
+        }
+        rounds.failed_in_a_row = if trouble.is_some() { rounds.failed_in_a_row.saturating_add(1) } else { 0 };
+        rounds.trouble = trouble.map(str::to_owned);
+    }
+
+    /// A thread ended although the store is in use. Only a restart helps.
+    pub(super) fn thread_ended(&self, thread: &'static str) {
+        if self.ended.set(thread).is_ok() {
+            tracing::error!(thread, "a thread of the store has ended; restart the server");
+        }
+    }
+
+    /// A write begins.
+    pub(super) fn write_begins(&self, now: Timestamp) {
+        self.writing_since.store(now.as_millis().max(1), Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub(super) fn write_ended(&self) {
+        self.writing_since.store(0, Ordering::Relaxed);
+        self.hang(None);
+    }
+
+    /// Whether batches wait for room in the journal, which a thread of the store is to make.
+    pub(super) fn waits(&self, now: Option<Timestamp>) {
+        match now {
+            Some(now) => {
+                let since = now.as_millis().max(1);
+                let _ = self.waiting_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            None if self.waiting_since.load(Ordering::Relaxed) != 0 => {
+                self.waiting_since.store(0, Ordering::Relaxed);
+                self.hang(None);
+            }
+            None => {}
+        }
+    }
+
+    /// Logged once per change.
+    fn hang(&self, trouble: Option<&str>) {
+        match change(&self.hang, trouble) {
+            Some(true) => {
+                tracing::error!(reason = trouble, "the disk hangs; nothing is acknowledged until it answers");
+            }
+            Some(false) => tracing::info!("the disk answers again"),
+            None => {}
+        }
+    }
+
+    fn hangs(&self, now: Timestamp) -> Option<String> {
+        let seconds = |since: &AtomicU64| {
+            let since = since.load(Ordering::Relaxed);
+            let lasts = now.since(Timestamp::from_millis(since));
+            (since != 0 && lasts > HANGS_AFTER).then_some(lasts.as_secs())
+        };
+        let write = seconds(&self.writing_since)
+            .map(|seconds| format!("the disk has not finished a write for {seconds} s"));
+        write.or_else(|| {
+            let seconds = seconds(&self.waiting_since)?;
+            Some(format!(
+                "the journal is full, and for {seconds} s the disk has not finished what makes room in it"
+            ))
+        })
+    }
+
+    /// `Ok` while writes can be expected to succeed.
+    pub(super) fn check(&self, now: Timestamp) -> Result<(), String> {
+        if let Some(thread) = self.ended.get() {
+            return Err(format!("the {thread} thread has ended; restart the server"));
+        }
+        if let Some(trouble) = self.hangs(now) {
+            self.hang(Some(&trouble));
+            return Err(trouble);
+        }
+        if let Some(trouble) = &*self.journal.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(format!("the journal cannot be written: {trouble}"));
+        }
+        let rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        match &rounds.trouble {
+            Some(trouble) if rounds.failed_in_a_row >= REPORTED_AFTER_ROUNDS => {
+                Err(format!("{} snapshot rounds in a row have failed: {trouble}", rounds.failed_in_a_row))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Keeps `trouble`; says whether there is trouble now, if that has changed. A new reason for the
+/// same trouble is no change: two that alternate would fill the log.
+fn change(kept: &Mutex<Option<String>>, trouble: Option<&str>) -> Option<bool> {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = kept.is_some();
+    if before || trouble.is_some() {
+        *kept = trouble.map(str::to_owned);
+    }
+    (before != trouble.is_some()).then_some(trouble.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::log::log_of;
+    use super::*;
+
+    #[test]
+    fn when_trouble_lasts_the_log_says_so_once_and_once_when_it_ends() {
+        let health = Health::default();
+        let text = log_of(|| {
+            for _ in 0..2 {
+                for reason in ["first", "first", "second", "first"] {
+                    health.journal(Some(reason));
+                    health.reserve(Some(reason));
+                    health.round(Some(reason));
+                }
+                for _ in 0..3 {
+                    health.journal(None);
+                    health.reserve(None);
+                    health.round(None);
+                }
+            }
+        });
+        assert_eq!(text.lines().count(), 12, "{text}");
+        assert_eq!(text.matches("the journal cannot be written").count(), 2, "{text}");
+        assert_eq!(text.matches("the journal can be written again").count(), 2, "{text}");
+    }
+}

@@ -1,0 +1,230 @@
+//! The journal as its one writer sees it: the segment that is being filled, the reserved one
+//! behind it, and what to do when the disk refuses.
+
+use std::io;
+use std::sync::mpsc::Sender;
+
+use super::frame::{self, FrameKind};
+use super::segment::Segment;
+use crate::Write;
+use onceward_core::domain::Timestamp;
+
+/// A buffer larger than this is given back after the frame that needed it.
+const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Whether the next frame has a place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It has.
+    Ready,
+    /// The segment is full: [`Journal::switch`] to the next.
+    Full,
+    /// Not before the next segment is reserved, which has been asked for.
+    Waiting,
+    /// Not now, for this reason.
+    Refused(String),
+}
+
+/// A frame that is not durable.
+#[derive(Debug)]
+pub(super) struct AppendError {
+    /// Whether it is certain that nothing of it is, or will be, on the disk.
+    pub(super) taken_back: bool,
+    /// What went wrong.
+    pub(super) reason: String,
+}
+
+/// Where an opened journal goes on.
+pub(super) struct Start {
+    /// The segment to fill.
+    pub(super) active: Segment,
+    /// The one behind it.
+    pub(super) spare: Segment,
+    /// The sequence of the next frame.
+    pub(super) next_sequence: u64,
+    /// The time of the last one.
+    pub(super) last_time: Timestamp,
+}
+
+/// The segments that are being written.
+pub(super) struct Journal {
+    active: Active,
+    /// The number of the segment that is, or was last, being filled.
+    newest: u64,
+    /// Reserved in advance: switching to it costs nothing, and a full disk cannot take it away.
+    spare: Option<Segment>,
+    /// Asks for the spare with this number.
+    prepare: Sender<u64>,
+    preparing: bool,
+    next_sequence: u64,
+    last_time: Timestamp,
+    buffer: Vec<u8>,
+}
+
+enum Active {
+    /// Takes frames.
+    Ready(Segment),
+    /// A write failed and what it left must be cut off before anything else is written.
+    Unclean(Segment),
+    /// The last one was closed behind its last whole frame, and the next is not there yet.
+    None,
+}
+
+impl Journal {
+    pub(super) fn new(start: Start, prepare: Sender<u64>) -> Self {
+        Self {
+            newest: start.active.number,
+            active: Active::Ready(start.active),
+            spare: Some(start.spare),
+            prepare,
+            preparing: false,
+            next_sequence: start.next_sequence,
+            last_time: start.last_time,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The number of the newest segment that is, or was, filled.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// The sequence of the last frame.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.next_sequence - 1
+    }
+
+    /// Whether frames were written to the newest segment.
+    pub(super) fn newest_is_used(&self) -> bool {
+        !matches!(&self.active, Active::Ready(segment) if segment.is_unused())
+    }
+
+    /// Makes room for a frame of `bytes`, as far as that can be done here and now; after a
+    /// failure this is the attempt to go on.
+    pub(super) fn room(&mut self, bytes: usize) -> Room {
+        if let Err(error) = self.clean() {
+            return Room::Refused(format!("a failed write cannot be taken back: {error}"));
+        }
+        if matches!(self.active, Active::None) && !self.switch() {
+            return self.no_room_yet();
+        }
+        match &self.active {
+            Active::Ready(segment) if segment.fits(bytes) => Room::Ready,
+            _ => Room::Full,
+        }
+    }
+
+    /// The answer when there is no reserved segment to go on in.
+    pub(super) fn no_room_yet(&self) -> Room {
+        if self.preparing {
+            return Room::Waiting;
+        }
+        Room::Refused("the thread that reserves journal segments has ended; restart the server".into())
+    }
+
+    fn clean(&mut self) -> io::Result<()> {
+        if let Active::Unclean(segment) = &mut self.active {
+            segment.cut_back()?;
+            self.active = Active::None;
+        }
+        Ok(())
+    }
+
+    /// Goes on in the reserved segment, if there is one; if not, it has been asked for. Must not
+    /// be called while a failed write was not taken back.
+    pub(super) fn switch(&mut self) -> bool {
+        let spare = self.spare.take();
+        let switched = spare.is_some();
+        if let Some(spare) = spare {
+            self.newest = spare.number;
+            self.active = Active::Ready(spare);
+        }
+        self.ask_for_spare();
+        switched
+    }
+
+    /// Has the segment behind the newest reserved, if it is not yet.
+    pub(super) fn ask_for_spare(&mut self) {
+        if self.spare.is_none() && !self.preparing {
+            self.preparing = self.prepare.send(self.newest + 1).is_ok();
+        }
+    }
+
+    /// Whether a segment has been asked for and is not there yet.
+    pub(super) fn is_preparing(&self) -> bool {
+        self.preparing
+    }
+
+    /// Takes what was asked for.
+    pub(super) fn prepared(&mut self, segment: io::Result<Segment>) -> io::Result<()> {
+        self.preparing = false;
+        self.spare = Some(segment?);
+        Ok(())
+    }
+
+    /// Sees to it that nothing more is written to the segments that have been written to; answers
+    /// the last of them. `None` if the segment to go on in is not there.
+    pub(super) fn end_of_round(&mut self) -> Option<u64> {
+        self.clean().ok()?;
+        if self.newest_is_used() && !self.switch() {
+            return None;
+        }
+        Some(self.newest - 1)
+    }
+
+    /// Makes `writes` durable as one frame, in one write and one sync; answers its sequence.
+    /// There must be [`Room::Ready`] for it.
+    pub(super) fn append<'a>(
+        &mut self,
+        kind: FrameKind,
+        now: Timestamp,
+        writes: impl Iterator<Item = &'a Write>,
+    ) -> Result<u64, AppendError> {
+        let Active::Ready(segment) = &mut self.active else {
+            return Err(AppendError { taken_back: true, reason: "no segment is ready".into() });
+        };
+        let sequence = self.next_sequence;
+        let time = self.last_time.max(now);
+        self.buffer.clear();
+        if let Some(header) = segment.header_due(sequence) {
+            self.buffer.extend_from_slice(&header);
+        }
+        frame::encode(&mut self.buffer, kind, sequence, time, writes);
+        let appended = segment.append(&self.buffer);
+        if self.buffer.capacity() > KEPT_BUFFER_BYTES {
+            self.buffer = Vec::new();
+        }
+        match appended {
+            Ok(()) => {
+                self.next_sequence += 1;
+                self.last_time = time;
+                Ok(sequence)
+            }
+            Err(error) => Err(self.take_back(&error)),
+        }
+    }
+
+    /// Ends the journal with a frame that says so, and gives back the space that was reserved.
+    /// There must be [`Room::Ready`] for it.
+    pub(super) fn close(&mut self, now: Timestamp) -> Result<(), AppendError> {
+        self.append(FrameKind::Closed, now, std::iter::empty())?;
+        let active = match &mut self.active {
+            Active::Ready(segment) => Some(segment),
+            Active::Unclean(_) | Active::None => None,
+        };
+        for segment in active.into_iter().chain(&mut self.spare) {
+            // If it fails the next start has more zeros to read.
+            let _ = segment.cut_back();
+        }
+        Ok(())
+    }
+
+    /// After a failed append the segment is closed behind its last whole frame: what a failed
+    /// sync leaves in the system's cache is not to be built upon.
+    fn take_back(&mut self, error: &io::Error) -> AppendError {
+        if let Active::Ready(segment) = std::mem::replace(&mut self.active, Active::None) {
+            self.active = Active::Unclean(segment);
+        }
+        AppendError { taken_back: self.clean().is_ok(), reason: error.to_string() }
+    }
+}

@@ -1,0 +1,146 @@
+//! Tells the log, and whoever asks, how far a long reading has come.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use onceward_core::clock::Clock;
+use onceward_core::domain::Timestamp;
+
+/// The time between two messages.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Reading the clock costs as much as a small record does.
+const RECORDS_PER_LOOK: u64 = 256;
+
+/// How far the reading of a data directory has come, for whoever asks meanwhile. Printed for people.
+#[derive(Debug, Default)]
+pub struct Loading(Mutex<Option<Step>>);
+
+/// One of the readings.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    what: &'static str,
+    records: u64,
+    /// How much of it is done, in hundredths, and how long the rest takes if it goes on like that.
+    part: Option<(u64, Duration)>,
+}
+
+impl Loading {
+    fn set(&self, step: Step) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
+    }
+}
+
+impl fmt::Display for Loading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Step { what, records, part }) = step else {
+            return f.write_str("opening the data directory");
+        };
+        write!(f, "{what}, {records} records so far")?;
+        match part {
+            Some((percent, left)) => write!(f, ", {percent} %, about {} s more", whole_seconds(left)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Of one reading.
+pub(super) struct Progress {
+    what: &'static str,
+    /// What all of it is, in the unit of [`Progress::at`]; 0 when nobody knows.
+    all: u64,
+    clock: Arc<dyn Clock>,
+    loading: Arc<Loading>,
+    began: Timestamp,
+    said: Timestamp,
+    looked: u64,
+}
+
+impl Progress {
+    /// `what` is what the log says is going on, such as "reading the journal"; `all` is how much that is about, in
+    /// any unit, or 0.
+    pub(super) fn of(what: &'static str, all: u64, clock: &Arc<dyn Clock>, loading: &Arc<Loading>) -> Self {
+        let now = clock.now();
+        loading.set(Step { what, records: 0, part: None });
+        Self { what, all, clock: clock.clone(), loading: loading.clone(), began: now, said: now, looked: 0 }
+    }
+
+    /// There were so many records so far, and so much of all is `done`. Logged once a second.
+    pub(super) fn at(&mut self, records: u64, done: u64) {
+        if records.saturating_sub(self.looked) < RECORDS_PER_LOOK {
+            return;
+        }
+        self.looked = records;
+        let now = self.clock.now();
+        let part = self.part(done, now);
+        self.loading.set(Step { what: self.what, records, part });
+        if now.since(self.said) >= EVERY {
+            self.said = now;
+            if let Some((percent, left)) = part {
+                tracing::info!(records, percent, seconds_left = whole_seconds(left), "{}", self.what);
+            } else {
+                tracing::info!(records, "{}", self.what);
+            }
+        }
+    }
+
+    fn part(&self, done: u64, now: Timestamp) -> Option<(u64, Duration)> {
+        // More may have been found than was expected.
+        let (done, all) = (u128::from(done.min(self.all)), u128::from(self.all));
+        let percent = u64::try_from((done * 100).checked_div(all)?).ok()?;
+        let left = (now.since(self.began).as_millis() * (all - done)).checked_div(done)?;
+        Some((percent, Duration::from_millis(u64::try_from(left).ok()?)))
+    }
+}
+
+/// Never 0 while there is something left.
+fn whole_seconds(left: Duration) -> u128 {
+    left.as_millis().div_ceil(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::log::log_of;
+    use super::*;
+    use onceward_core::clock::ManualClock;
+
+    #[test]
+    fn when_reading_takes_seconds_the_log_says_how_far_it_is_once_in_each() {
+        let (manual, clock) = clocks();
+        let log = log_of(|| {
+            let mut progress = Progress::of("reading the snapshot", 0, &clock, &Arc::default());
+            for records in 1..=10 * RECORDS_PER_LOOK {
+                if records % RECORDS_PER_LOOK == 0 {
+                    manual.advance(EVERY / 2);
+                }
+                progress.at(records, records);
+            }
+        });
+        assert_eq!(log.matches("reading the snapshot").count(), 5, "{log}");
+        assert!(log.contains(&format!("records={}", 10 * RECORDS_PER_LOOK)), "{log}");
+        assert!(!log.contains("percent"), "nobody knows how much it is: {log}");
+    }
+
+    #[test]
+    fn when_it_is_known_how_much_there_is_the_log_and_whoever_asks_learn_how_long_it_takes() {
+        let (manual, clock) = clocks();
+        let loading = Arc::default();
+        let log = log_of(|| {
+            let mut progress = Progress::of("loading", 10_000, &clock, &loading);
+            assert_eq!(loading.to_string(), "loading, 0 records so far");
+            manual.advance(EVERY * 3);
+            progress.at(500, 2_500);
+            assert_eq!(loading.to_string(), "loading, 500 records so far, 25 %, about 9 s more");
+            progress.at(4_000, 20_000);
+            assert_eq!(loading.to_string(), "loading, 4000 records so far, 100 %, about 0 s more");
+        });
+        assert!(log.contains("records=500 percent=25 seconds_left=9"), "{log}");
+    }
+
+    fn clocks() -> (Arc<ManualClock>, Arc<dyn Clock>) {
+        let manual = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        (manual.clone(), manual)
+    }
+}

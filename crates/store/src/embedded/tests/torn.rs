@@ -1,0 +1,343 @@
+//! Journals that were cut or damaged: what was acknowledged comes back exactly, or the start is
+//! refused.
+
+use super::*;
+use crate::embedded::frame;
+use crate::embedded::replay;
+use crate::embedded::segment::HEADER_BYTES;
+use crate::embedded::snapshot::Covered;
+
+/// What stands where a write was torn.
+#[derive(Debug, Clone, Copy)]
+enum Tail {
+    Nothing,
+    Zeros,
+    Garbage,
+}
+
+#[test]
+fn when_the_journal_is_cut_at_any_byte_whole_commits_remain() {
+    let history = History::of_six_commits();
+    let copy = history.copy();
+    for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
+        for cut in 0..=history.ends[6] {
+            let segment = cut_at(&history.segment, cut, tail);
+            fs::write(&segments(&copy.path().join("data"))[0], &segment).unwrap();
+            let found = replayed(&copy).unwrap();
+            assert_eq!(found, *history.state_in(&segment), "cut at {cut}, then {tail:?}");
+        }
+    }
+}
+
+#[test]
+fn when_a_store_begins_with_a_cut_journal_whole_commits_remain() {
+    let history = History::of_six_commits();
+    for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
+        let around_each_end = history.ends.iter().flat_map(|end| [end - 1, *end, end + 1, end + 20]);
+        for cut in around_each_end.chain([0, 1]) {
+            let segment = cut_at(&history.segment, cut, tail);
+            let found = history.world.contents_after_crash(&history.with_segment(&segment));
+            assert_eq!(found.unwrap(), *history.state_in(&segment), "cut at {cut}, then {tail:?}");
+        }
+    }
+}
+
+#[test]
+fn when_a_torn_journal_is_written_to_again_both_parts_last() {
+    let history = History::of_six_commits();
+    for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
+        let cut = history.ends[5] + 7;
+        let copy = history.with_segment(&cut_at(&history.segment, cut, tail));
+        let dir = copy.path().join("data");
+        let mut expected = history.states[5].clone();
+        for subject in 100..103 {
+            let store = EmbeddedStore::open(history.world.options(&dir)).unwrap();
+            let put = vec![write(subject, Revision::ABSENT, Some("later"))];
+            history.world.runtime.block_on(store.cas(put, LONG)).unwrap();
+            expected.insert(subject, "later".into());
+            let crashed = copy_of(&dir);
+            let found = history.world.contents_after_crash(&crashed);
+            assert_eq!(found.unwrap(), expected, "{tail:?}");
+            drop(store);
+            fs::File::open(dir.join("lock")).unwrap().lock().unwrap();
+        }
+    }
+}
+
+#[test]
+fn when_any_bit_of_the_journal_flips_the_start_is_refused_or_nothing_is_missing() {
+    let history = History::of_six_commits();
+    let (end, last) = (history.ends[6], history.ends[5]);
+    let copy = history.copy();
+    for bit in 0..end * 8 {
+        let mut flipped = history.segment.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&segments(&copy.path().join("data"))[0], &flipped).unwrap();
+        match replayed(&copy) {
+            // In the very last commit damage looks like a torn write, and only there.
+            Ok(found) => {
+                assert!(bit / 8 >= last, "bit {bit} flipped and was not noticed");
+                assert_eq!(found, history.states[5], "bit {bit}");
+            }
+            Err(OpenError::JournalDamaged { offset, .. }) => {
+                assert!(bit / 8 < last);
+                assert!(offset <= bit as u64 / 8, "bit {bit} reported at {offset}");
+            }
+            Err(other) => panic!("bit {bit}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn when_a_byte_of_the_journal_flips_the_store_opens_with_what_was_acknowledged_or_not_at_all() {
+    let history = History::of_six_commits();
+    // Beyond the last commit as well, where nothing was written.
+    for at in (0..history.ends[6] + 40).step_by(7) {
+        let mut flipped = history.segment.clone();
+        flipped[at] ^= 0x10;
+        let copy = history.with_segment(&flipped);
+        match history.world.contents_after_crash(&copy) {
+            Ok(found) if at >= history.ends[6] => assert_eq!(found, history.states[6], "byte {at}"),
+            Ok(found) => {
+                assert!(at >= history.ends[5], "byte {at} flipped and was not noticed");
+                assert_eq!(found, history.states[5], "byte {at}");
+            }
+            Err(error) => {
+                let (message, segment) = (error.to_string(), segments(&copy.path().join("data"))[0].clone());
+                assert!(at < history.ends[5], "byte {at}: {message}");
+                assert!(message.contains(segment.to_str().unwrap()), "{message}");
+                assert!(message.contains("restore the data directory from a backup"), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn when_a_change_set_ends_with_zeros_of_which_the_file_system_kept_nothing_it_is_whole() {
+    const PAGE: usize = 4096;
+    // The last change set ends four bytes behind a page, with the length of a removal, which is zero.
+    let mut world = World::new();
+    world.put(3, "three");
+    let filler = "x".repeat(PAGE - 177);
+    world.batch(&[(2, Some(&filler)), (3, None)]).unwrap();
+    let copy = world.copy();
+    let path = segments(&copy.path().join("data"))[0].clone();
+    let bytes = fs::read(&path).unwrap();
+    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    assert!(last < PAGE && bytes.len() > 2 * PAGE, "the test needs another length: {last}");
+    // Nothing behind the first page was ever written, as far as this file knows.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, &bytes[..PAGE]).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(bytes.len() as u64).unwrap();
+    assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
+}
+
+#[test]
+fn when_the_store_was_closed_in_order_damage_of_the_last_commit_is_found_too() {
+    let mut history = History::of_six_commits();
+    // The last round fails, so that the commits are still in the journal.
+    history.world.disk.fail_snapshot(faulty::Operation::Sync, rustix::io::Errno::IO);
+    let closed = history.world.close().unwrap_err();
+    assert!(closed.to_string().contains("is in the journal"), "{closed}");
+    let dir = history.world.dir();
+    let segment = fs::read(&segments(&dir)[0]).unwrap();
+    assert_eq!(history.world.contents_after_crash(&copy_of(&dir)).unwrap(), history.states[6]);
+    let copy = copy_of(&dir);
+    for at in history.ends[5]..history.ends[6] {
+        let mut flipped = segment.clone();
+        flipped[at] ^= 0x10;
+        fs::write(&segments(&copy.path().join("data"))[0], flipped).unwrap();
+        let found = replayed(&copy);
+        assert!(matches!(found, Err(OpenError::JournalDamaged { .. })), "byte {at}: {found:?}");
+    }
+}
+
+#[test]
+fn when_the_store_was_closed_in_order_no_flipped_byte_of_its_journal_changes_anything() {
+    let mut history = History::of_six_commits();
+    history.world.close().unwrap();
+    let dir = history.world.dir();
+    for (index, path) in segments(&dir).iter().enumerate() {
+        let segment = fs::read(path).unwrap();
+        for at in (0..segment.len()).step_by(5) {
+            let mut flipped = segment.clone();
+            flipped[at] ^= 0x10;
+            let copy = copy_of(&dir);
+            fs::write(&segments(&copy.path().join("data"))[index], flipped).unwrap();
+            match history.world.contents_after_crash(&copy) {
+                Ok(found) => assert_eq!(found, history.states[6], "byte {at} of {}", path.display()),
+                Err(OpenError::JournalDamaged { .. }) => {}
+                Err(other) => panic!("byte {at} of {}: {other}", path.display()),
+            }
+        }
+    }
+}
+
+#[test]
+fn when_the_end_of_an_older_segment_is_damaged_the_start_is_refused() {
+    let history = History::of_two_segments();
+    let (last, end) = (history.ends[5], history.ends[6]);
+    let copy = history.copy();
+    let assert_refused = |segment: &[u8], what: &str| {
+        fs::write(&segments(&copy.path().join("data"))[0], segment).unwrap();
+        let found = replayed(&copy);
+        assert!(matches!(found, Err(OpenError::JournalDamaged { .. })), "{what}: {found:?}");
+    };
+    for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
+        for cut in HEADER_BYTES..end {
+            assert_refused(&cut_at(&history.segment, cut, tail), &format!("cut at {cut}, then {tail:?}"));
+        }
+    }
+    for at in last..end + 40 {
+        let mut flipped = history.segment.clone();
+        flipped[at] ^= 0x10;
+        assert_refused(&flipped, &format!("byte {at} flipped"));
+    }
+}
+
+#[test]
+fn when_commits_are_missing_before_a_segment_whose_own_are_torn_the_start_is_refused() {
+    let history = History::of_two_segments();
+    // The end of the first segment is clean, but not where it was.
+    let copy = history.with_segment(&cut_at(&history.segment, history.ends[5], Tail::Zeros));
+    let second = segments(&copy.path().join("data"))[1].clone();
+    let torn = cut_at(&fs::read(&second).unwrap(), HEADER_BYTES + 5, Tail::Zeros);
+    fs::write(&second, torn).unwrap();
+    let found = replayed(&copy);
+    assert!(matches!(found, Err(OpenError::JournalDamaged { .. })), "{found:?}");
+}
+
+#[test]
+fn when_an_operator_gives_up_what_is_damaged_as_the_manual_says_the_rest_comes_back() {
+    let history = History::of_two_segments();
+    let dir = |copy: &TempDir| copy.path().join("data");
+    let mut flipped = history.segment.clone();
+    flipped[history.ends[3] + 10] ^= 0x10;
+    let copy = history.with_segment(&flipped);
+    let Err(OpenError::JournalDamaged { path, offset, .. }) = history.world.contents_after_crash(&copy)
+    else {
+        panic!("the damage was not noticed");
+    };
+    assert_eq!(offset, history.ends[3] as u64);
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(offset).unwrap();
+    segments(&dir(&copy))[1..].iter().for_each(|later| fs::remove_file(later).unwrap());
+    assert_eq!(history.world.contents_after_crash(&copy).unwrap(), history.states[3]);
+
+    // A damaged header, and a missing segment: an empty file in its place.
+    for index in 0..2 {
+        let copy = history.copy();
+        let paths = segments(&dir(&copy));
+        fs::write(&paths[index], "").unwrap();
+        paths[index + 1..].iter().for_each(|later| fs::remove_file(later).unwrap());
+        let kept = [&history.states[0], &history.states[6]][index];
+        assert_eq!(history.world.contents_after_crash(&copy).unwrap(), *kept);
+    }
+}
+
+#[test]
+fn when_segments_change_places_the_start_is_refused() {
+    let history = History::of_two_segments();
+    let copy = history.with_segment(&history.segment);
+    let paths = segments(&copy.path().join("data"));
+    let second = fs::read(&paths[1]).unwrap();
+    fs::write(&paths[1], &history.segment).unwrap();
+    fs::write(&paths[0], second).unwrap();
+    let found = history.world.contents_after_crash(&copy);
+    assert!(matches!(found, Err(OpenError::JournalDamaged { .. })), "{found:?}");
+}
+
+#[test]
+fn when_a_segment_is_missing_the_start_is_refused() {
+    let history = History::of_two_segments();
+    for index in 0..2 {
+        let copy = copy_of(&history.world.dir());
+        let path = segments(&copy.path().join("data"))[index].clone();
+        fs::remove_file(&path).unwrap();
+        let found = history.world.contents_after_crash(&copy);
+        let Err(OpenError::SegmentMissing { path: named }) = found else { panic!("{found:?}") };
+        assert_eq!(named, path);
+    }
+}
+
+/// A store after some commits, and what it contained after each of them.
+struct History {
+    world: World,
+    /// The first segment.
+    segment: Vec<u8>,
+    /// Where its commits end; the first entry is where they begin.
+    ends: Vec<usize>,
+    /// The contents before the first commit and after each.
+    states: Vec<Contents>,
+}
+
+impl History {
+    fn of_six_commits() -> Self {
+        let mut world = World::with_segments_of(4096);
+        let mut states = vec![Contents::new()];
+        let commits: [&[(u64, Option<&str>)]; 6] = [
+            &[(1, Some("one")), (2, Some("two"))],
+            &[(1, Some("one again"))],
+            &[(3, Some("three")), (2, None)],
+            &[(4, Some(""))],
+            &[(3, None), (1, Some("one, a third time")), (5, Some("five"))],
+            &[(5, Some("five again")), (6, Some("six"))],
+        ];
+        for commit in commits {
+            world.batch(commit).unwrap();
+            states.push(world.expected.clone());
+        }
+        let segment = fs::read(&segments(&world.dir())[0]).unwrap();
+        let mut ends = vec![HEADER_BYTES];
+        while let Some(frame) = frame::decode(&segment[ends[ends.len() - 1]..]) {
+            ends.push(ends[ends.len() - 1] + frame.bytes);
+        }
+        assert_eq!(ends.len(), states.len());
+        Self { world, segment, ends, states }
+    }
+
+    /// The same, and after a crash and a start commits in a second segment.
+    fn of_two_segments() -> Self {
+        let mut history = Self::of_six_commits();
+        history.world.crash_and_open();
+        history.world.put(7, "seven");
+        history.states.push(history.world.expected.clone());
+        history
+    }
+
+    fn copy(&self) -> TempDir {
+        copy_of(&self.world.dir())
+    }
+
+    /// The contents after those commits that are in `segment` as they were written.
+    fn state_in(&self, segment: &[u8]) -> &Contents {
+        let whole = |end: &&usize| segment.get(..**end) == Some(&self.segment[..**end]);
+        &self.states[self.ends.iter().filter(whole).count().saturating_sub(1)]
+    }
+
+    /// A copy of the data directory with another first segment.
+    fn with_segment(&self, segment: &[u8]) -> TempDir {
+        let copy = copy_of(&self.world.dir());
+        fs::write(&segments(&copy.path().join("data"))[0], segment).unwrap();
+        copy
+    }
+}
+
+/// What replaying the journal of a copy gives. It has seen no snapshot round.
+fn replayed(copy: &TempDir) -> Result<Contents, OpenError> {
+    let replayed = replay::replay(&copy.path().join("data/journal"), Covered::default(), |_| {})?;
+    let sorted = replayed.changes.sorted();
+    let alive = sorted.into_iter().filter_map(|(key, change)| Some((key.subject.0, change.put.as_ref()?)));
+    Ok(alive.map(|(subject, record)| (subject, String::from_utf8(record.to_vec()).unwrap())).collect())
+}
+
+fn cut_at(segment: &[u8], cut: usize, tail: Tail) -> Vec<u8> {
+    let mut bytes = segment[..cut].to_vec();
+    match tail {
+        Tail::Nothing => return bytes,
+        Tail::Zeros => {}
+        // Long enough to reach into what were later commits, and with the beginning of one.
+        Tail::Garbage => bytes.extend(b"\xFFowF1".iter().cycle().take(150)),
+    }
+    bytes.resize(segment.len(), 0);
+    bytes
+}
