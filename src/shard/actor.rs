@@ -4,18 +4,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
 
+use super::Shared;
+use super::command::{Command, Refusal};
 use super::core::Core;
-use super::message::Message;
-use super::surroundings::Surroundings;
-use super::{ask, dispatch};
+use super::slots::Slots;
+use super::table::{Records, Tables};
 use crate::clock::Alarm;
-use crate::store::Write;
+use crate::domain::Timestamp;
+use crate::store::StoreError;
 
-/// Numbers looked at by one step of the sweep.
+/// Records of each kind that one step of the sweep looks at.
 const SWEEP_STEP: usize = 1_000;
-/// Time between two steps: a million numbers per shard are seen in under three minutes.
+/// Time between two steps: a million records are seen in under three minutes. Lazy changes are written as often.
 const SWEEP_EVERY: Duration = Duration::from_millis(150);
+
+/// What a shard is told.
+pub enum Message {
+    /// A command to decide.
+    Command(Box<dyn Command>),
+    /// How the commit in flight ended.
+    Committed(Result<(), StoreError>),
+    /// A question about the records in memory.
+    Read(Box<dyn FnOnce(&Tables, Timestamp) + Send>),
+    /// The moment in which a batch waits for more commands is over.
+    Gathered,
+    /// Time for a step of the sweep.
+    Sweep,
+    /// These slots belong to this shard from now on, and these are their records.
+    Gain(Slots, Records),
+    /// These slots belong to another shard from now on. The other end is told when the last change of theirs is durable or
+    /// has failed, and their records are forgotten.
+    Lose(Slots, oneshot::Sender<()>),
+    /// Write lazy changes now. The other end is told when that is done, or the store does not take them.
+    Flush(oneshot::Sender<()>),
+}
 
 /// The actor.
 pub struct ShardActor;
@@ -23,27 +47,31 @@ pub struct ShardActor;
 /// The actor's state.
 pub struct ShardState {
     core: Core,
-    around: Arc<Surroundings>,
+    owned: Slots,
+    /// Slots that are given up once no batch is in flight.
+    losing: Vec<(Slots, oneshot::Sender<()>)>,
+    flushing: Vec<oneshot::Sender<()>>,
+    shared: Arc<Shared>,
     alarm: Option<Alarm>,
 }
 
 impl Actor for ShardActor {
     type Msg = Message;
     type State = ShardState;
-    type Arguments = (Core, Arc<Surroundings>);
+    type Arguments = (Core, Slots, Arc<Shared>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
-        (mut core, around): Self::Arguments,
+        (mut core, owned, shared): Self::Arguments,
     ) -> Result<ShardState, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || Message::Sweep);
-        // Without one no batch waits for company, and all goes on a little dearer.
+        // Without a timer no batch waits for more commands, which costs a little more processor time.
         let alarm = Alarm::new().inspect_err(|error| tracing::debug!(%error, "no timer for a shard")).ok();
         if alarm.is_some() {
             core.may_gather();
         }
-        Ok(ShardState { core, around, alarm })
+        Ok(ShardState { core, owned, losing: Vec::new(), flushing: Vec::new(), shared, alarm })
     }
 
     async fn handle(
@@ -52,38 +80,42 @@ impl Actor for ShardActor {
         message: Message,
         state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
-        let ShardState { core, around, alarm } = state;
-        let now = around.clock.now();
+        let now = state.shared.clock.now();
+        let core = &mut state.core;
         match message {
-            Message::Command(command) => core.submit(command, now),
+            Message::Command(command) if state.owned.contains(command.subject().slot) => {
+                core.submit(command, now);
+            }
+            Message::Command(command) => command.refuse(Refusal::Stopping),
             Message::Committed(result) => core.committed(result, now),
-            Message::IsUsable(key, salt, reply) => {
-                let _ = reply.send(core.is_usable(&key, &salt, now));
-            }
-            Message::Live(key, track, reply) => {
-                let _ = reply.send(core.live_of(&key, track, now));
-            }
-            Message::Facts(key, reply) => {
-                let _ = reply.send(core.facts(&key, now));
-            }
+            Message::Read(look) => look(core.tables(), now),
             Message::Gathered => core.gathered(now),
             Message::Sweep => {
                 core.sweep(SWEEP_STEP, now);
             }
+            Message::Gain(slots, records) => {
+                core.take_over(records);
+                slots.iter().for_each(|slot| state.owned.insert(slot));
+            }
+            Message::Lose(slots, done) => {
+                slots.iter().for_each(|slot| state.owned.remove(slot));
+                state.losing.push((slots, done));
+            }
+            Message::Flush(done) => state.flushing.push(done),
         }
-        for send in core.take_dispatches() {
-            tokio::spawn(dispatch::run(send, Arc::clone(around)));
+        let losing: Vec<Slots> = state.losing.iter().map(|(slots, _)| *slots).collect();
+        if !losing.is_empty() && core.give_up(&losing, now) {
+            state.losing.drain(..).for_each(|(_, done)| drop(done.send(())));
         }
-        for question in core.take_asks() {
-            tokio::spawn(ask::run(question, Arc::clone(around)));
-        }
-        for note in core.take_notes() {
-            around.delivery.note_check(note.key, note.status);
+        if !state.flushing.is_empty() && core.flush(now) {
+            state.flushing.drain(..).for_each(|done| drop(done.send(())));
         }
         if let Some(writes) = core.take_commit() {
-            tokio::spawn(commit(writes, Arc::clone(around), myself.clone()));
+            let shard = myself.clone();
+            // A shard that has failed meanwhile is restored from the store, which this batch has reached.
+            state.shared.store.commit(writes, Box::new(move |result| drop(shard.cast(Message::Committed(result)))));
         }
-        if let (Some(wait), Some(alarm)) = (core.take_wait(), alarm) {
+        if let (Some(wait), Some(alarm)) = (core.take_wait(), &state.alarm) {
             let alarm = alarm.clone();
             tokio::spawn(async move {
                 // If it does not ring, the next batch is cut at once.
@@ -93,13 +125,4 @@ impl Actor for ShardActor {
         }
         Ok(())
     }
-}
-
-/// The actor never waits for the disk: the end of a commit comes back as a message. The store keeps
-/// the time itself: it must learn that nobody waits for an answer any more, which a future that is
-/// dropped from outside cannot tell it.
-async fn commit(writes: Vec<Write>, around: Arc<Surroundings>, shard: ActorRef<Message>) {
-    let result = around.store.cas(writes, around.commit_timeout).await;
-    // A shard that has failed meanwhile starts again from the store, which this batch has reached.
-    let _ = shard.cast(Message::Committed(result));
 }

@@ -1,38 +1,150 @@
-//! Who owns a number, in what order its commands are decided, and until when.
+//! One durable owner for everything that survives a restart.
 //!
-//! A number hashes to one of N actors. A shard has one batch in flight: while it commits, commands
-//! collect; then they are decided in order, one record is written per changed number, and nothing
-//! is answered before the store says that it is durable. Commands about a number whose code a gateway is
-//! being asked about wait for its answer; nobody else does. `core` is that logic without the actor.
+//! A shard is an actor that owns a set of slots and holds every record of theirs in memory, whatever its kind. A command is
+//! decided by a pure function over these records. What it changes, possibly records of several kinds, becomes durable in
+//! one commit, and only then does its answer leave. Batching, recovery, expiry, lazy changes and failed commits are
+//! handled here and nowhere else; no kind of record is known here.
+//!
+//! [`Core`](core::Core) is that logic without the actor, for the simulation.
 
 mod actor;
-mod ask;
 pub mod command;
 pub mod core;
-pub mod decide;
-mod dispatch;
-mod fill;
-mod follow_up;
-mod message;
-mod policies;
-pub mod record;
-pub mod room;
+mod queue;
+mod record;
+mod restore;
 mod router;
+mod slots;
+mod storage;
 mod supervisor;
-mod surroundings;
-pub mod table;
-mod terms;
-#[cfg(test)]
-mod tests;
-mod told;
-mod verifier;
+mod table;
+mod transaction;
 
-pub use crate::delivery::Trouble;
-pub use crate::engine::SendOptions;
-pub use policies::Policies;
-pub use terms::keep_within;
-pub use told::{Facts, Limit, Told};
-pub use verifier::{
-    BeginRequest, CheckAnswer, CheckRequest, EndRequest, NamedCheck, Parts, Refusal, SendAnswer, SendRequest,
-    StartError, Verifier, known,
-};
+use std::sync::Arc;
+
+use ractor::{Actor, ActorRef, SpawnErr};
+use rand::rngs::StdRng;
+use tokio::sync::oneshot;
+
+use self::actor::Message;
+use self::supervisor::Supervisor;
+use crate::clock::Clock;
+
+pub use self::command::{Command, Decision, Load, Refusal, Subject};
+pub use self::core::{Core, Leaving, Settings, Write};
+pub use self::record::{Id, Kind, Kinds, Record, RecordError, RecordKey, decode, encode};
+pub use self::restore::RestoreError;
+pub use self::router::Router;
+pub use self::slots::Slots;
+pub use self::storage::{Done, Slotless, Storage, Visitor};
+pub use self::table::{Index, Records, Stored, Table, Tables};
+pub use self::transaction::{Durability, Transaction};
+
+/// What all shards share.
+pub struct Shared {
+    /// Where batches become durable.
+    pub store: Arc<dyn Storage>,
+    /// The time of decisions.
+    pub clock: Arc<dyn Clock>,
+    /// Which shard owns a slot.
+    pub router: Arc<Router>,
+}
+
+/// What shards are started with.
+pub struct Parts {
+    /// Where batches become durable.
+    pub store: Arc<dyn Storage>,
+    /// The time of decisions.
+    pub clock: Arc<dyn Clock>,
+    /// How many shards; at least 1.
+    pub shards: usize,
+    /// What they keep.
+    pub kinds: Kinds,
+    /// Bounds.
+    pub settings: Settings,
+    /// Where each shard's random source comes from.
+    pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
+    /// The indexes of one shard, each with the kind that it follows.
+    pub indexes: Box<dyn Fn(usize) -> Vec<(u8, Box<dyn Index>)> + Send + Sync>,
+}
+
+/// Why the shards could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+/// A cheap handle on all shards.
+#[derive(Clone)]
+pub struct Shards {
+    shared: Arc<Shared>,
+    supervisor: ActorRef<supervisor::Message>,
+}
+
+impl Shards {
+    /// Restores every record from the store and starts the shards.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or a record in it makes no sense.
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { store, clock, shards, kinds, settings, seeds, indexes } = parts;
+        let shared = Arc::new(Shared { store, clock, router: Arc::new(Router::new(shards)) });
+        let plan = supervisor::Plan { shared: Arc::clone(&shared), kinds, settings, seeds, indexes };
+        let spawned = Supervisor::spawn(None, Supervisor, plan).await;
+        let (supervisor, _) = spawned.map_err(|error| match error {
+            SpawnErr::StartupFailed(why) => StartError(why.to_string()),
+            other => StartError(other.to_string()),
+        })?;
+        Ok(Self { shared, supervisor })
+    }
+
+    /// Which shard owns a slot, and how to reach it.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.shared.router
+    }
+
+    /// The time of decisions.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
+    }
+
+    /// Moves slots to another shard: their present owners finish what is in flight and forget them; the new owner restores
+    /// them from the store. Commands about them are refused meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot be read; the slots then have no owner.
+    pub async fn move_slots(&self, slots: Slots, to: usize, kinds: &Kinds) -> Result<(), RestoreError> {
+        let router = &self.shared.router;
+        let present: Vec<_> = (0..router.shards()).filter_map(|index| router.shard(index)).collect();
+        router.assign(slots, None);
+        for shard in present {
+            let (done, lost) = oneshot::channel();
+            if shard.cast(Message::Lose(slots, done)).is_ok() {
+                // A shard that fails meanwhile restores only what it still owns.
+                let _ = lost.await;
+            }
+        }
+        let tables = restore::restore(&self.shared, kinds, vec![slots]).await?;
+        let now = self.shared.clock.now();
+        let records = tables.iter().flat_map(|tables| tables.all(now)).collect();
+        router.assign(slots, Some(to));
+        if let Some(shard) = router.shard(to) {
+            let _ = shard.cast(Message::Gain(slots, records));
+        }
+        Ok(())
+    }
+
+    /// Has every shard write its lazy changes, as far as the store takes them.
+    pub async fn flush(&self) {
+        for shard in (0..self.shared.router.shards()).filter_map(|index| self.shared.router.shard(index)) {
+            let (done, flushed) = oneshot::channel();
+            if shard.cast(Message::Flush(done)).is_ok() {
+                let _ = flushed.await;
+            }
+        }
+    }
+
+    /// Ends the shards. Everything in flight must have been answered before, and the store be closed.
+    pub fn stop(&self) {
+        self.supervisor.stop(None);
+    }
+}

@@ -1,202 +1,172 @@
-//! A number's state as it is kept in the store.
-//!
-//! The record is a type of its own, so that the engine may change its mind about its state
-//! without changing what is on disk. A new layout gets a new version; old ones stay readable.
+//! Kinds of record: what a shard keeps, and how it is written.
 
-mod v1;
-mod v2;
+use std::any::type_name;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId, Timestamp};
-use crate::engine::{Counted, NumberState, Salt, Tally, Verification};
-use crate::store::record as envelope;
-use crate::store::{Key, Kind, RecordError, Subject};
+use super::table::{Map, Table};
+use crate::domain::Timestamp;
 
-/// The most bytes that a state takes.
-const LARGEST: usize = 114;
-
-/// The layout written today.
-const VERSION: u8 = 3;
-
-#[derive(Serialize, Deserialize)]
-enum State {
-    Open { failures: u8, keep_until: u64, verification: Option<Kept>, tally: Option<KeptTally> },
-    Locked { until: u64 },
+/// Names one record: the slot that it belongs to, its kind, and what it is about within its kind. Not printed beyond slot
+/// and kind: the rest can be personal data.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKey {
+    /// The slot, from 0 to 255.
+    pub slot: u8,
+    /// [`Record::KIND`].
+    pub kind: u8,
+    /// What the record is about, as its kind packs it.
+    pub id: Id,
 }
 
-/// A verification. Times are milliseconds since the Unix epoch.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    salt: [u8; 16],
-    length: u8,
-    expires: u64,
-    sending: u8,
-    sending_until: u64,
-    sent: bool,
-    postponed: bool,
-    held: Option<KeptHeld>,
-    checking_until: u64,
-    counted: Option<KeptCounted>,
+/// What a record is about, within its kind and slot.
+pub type Id = [u8; 12];
+
+impl std::fmt::Debug for RecordKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RecordKey(slot {}, kind {})", self.slot, self.kind)
+    }
 }
 
-/// What is counted of a verification by itself.
-#[derive(Serialize, Deserialize)]
-struct KeptCounted {
-    begun: u64,
-    last_send: u64,
-    channel: u8,
-    sends: u8,
-    wrong: u8,
-    unnamed: u8,
-    spent: bool,
-    offset: u64,
+/// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching, durability,
+/// recovery, expiry and snapshots come with it.
+pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
+    /// On disk; never reused for another kind.
+    const KIND: u8;
+    /// The layout that is written today, in front of each record.
+    const VERSION: u8 = 1;
+    /// What records of this kind are called in messages, such as `numbers`.
+    const PLURAL: &'static str;
+
+    /// From this moment on the record no longer counts: it reads as absent, and the sweep removes it.
+    fn expires(&self) -> Timestamp;
+
+    /// What to assume when it is unknown whether the step from `before` to `after` reached the disk. Must be the stricter
+    /// of both. By default a record that may be on the disk is kept: counts, marks and planned work are not lost.
+    fn after_failure(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
+        let _ = now;
+        after.or(before)
+    }
 }
 
-/// What is counted of a number whose lockout grows.
-#[derive(Serialize, Deserialize)]
-struct KeptTally {
-    named: u8,
-    slow_until: u64,
+/// Why a record in the store makes no sense.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RecordError {
+    /// Written by a newer version of the program.
+    #[error("a record of {what} has version {found}, and this program reads version {known}")]
+    Version {
+        /// [`Record::PLURAL`].
+        what: &'static str,
+        /// The version found.
+        found: u8,
+        /// The version that this program writes.
+        known: u8,
+    },
+    /// The bytes are not a record of this kind.
+    #[error("a record of {what} cannot be decoded: {why}")]
+    Contents {
+        /// [`Record::PLURAL`].
+        what: &'static str,
+        /// What the decoder found.
+        why: String,
+    },
+    /// The kind is not known.
+    #[error("a record has kind {0}, which this program does not know")]
+    Kind(u8),
 }
 
-/// Both by the numbers that they have in records.
-#[derive(Serialize, Deserialize)]
-struct KeptHeld {
-    by: u8,
-    channel: u8,
+/// The bytes of a record: its version, then its fields in postcard's format.
+pub fn encode<R: Record>(record: &R) -> Bytes {
+    let mut bytes = Vec::with_capacity(128);
+    bytes.push(R::VERSION);
+    #[expect(clippy::expect_used, reason = "encoding into memory fails only for types that serde cannot describe")]
+    let bytes = postcard::to_extend(record, bytes).expect(type_name::<R>());
+    Bytes::from(bytes)
 }
 
-/// Why a record could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum StateRecordError {
-    /// The envelope is damaged.
-    #[error(transparent)]
-    Envelope(#[from] RecordError),
-    /// Written by a newer program.
-    #[error("a number's record has version {0}, this program reads up to {VERSION}")]
-    Version(u8),
-    /// The checksum holds but the contents make no sense.
-    #[error("a number's record does not say what it should: {0}")]
-    Contents(String),
+/// A record from its bytes. Never panics, whatever they are.
+///
+/// # Errors
+/// [`RecordError`] when they are no record of this kind and version.
+pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
+    let what = R::PLURAL;
+    let (version, body) = bytes
+        .split_first()
+        .ok_or_else(|| RecordError::Contents { what, why: "it is empty".to_owned() })?;
+    if *version != R::VERSION {
+        return Err(RecordError::Version { what, found: *version, known: R::VERSION });
+    }
+    postcard::from_bytes(body).map_err(|error| RecordError::Contents { what, why: error.to_string() })
 }
 
-/// The key that a number's record is kept under.
-pub fn key_of(service: ServiceId, number: PhoneNumber) -> Key {
-    Key { kind: Kind::Number, service, subject: Subject(number.as_u64()) }
+/// What a shard must know of a kind without knowing its type.
+#[derive(Clone)]
+pub struct Kind {
+    /// [`Record::KIND`].
+    pub kind: u8,
+    /// [`Record::PLURAL`].
+    pub plural: &'static str,
+    /// When the record with these bytes ends.
+    pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
+    /// [`Record::after_failure`] over every state of a failed batch, the first of which was durable before.
+    pub after_failure: fn(&[Option<Bytes>], Timestamp) -> Option<Bytes>,
+    /// An empty table for it.
+    pub table: Arc<dyn Fn() -> Box<dyn Table> + Send + Sync>,
 }
 
-/// Encodes a state; `None` when there is nothing to keep.
-pub fn encode(state: &NumberState) -> Option<Bytes> {
-    let state = match *state {
-        NumberState::Fresh => return None,
-        NumberState::Locked { until } => State::Locked { until: until.as_millis() },
-        NumberState::Open { failures, keep_until, tally, verification } => State::Open {
-            failures,
-            keep_until: keep_until.as_millis(),
-            verification: verification.map(keep),
-            tally: (tally != Tally::NONE)
-                .then_some(KeptTally { named: tally.named, slow_until: tally.slow_until.as_millis() }),
-        },
+/// The kinds of record that shards keep.
+#[derive(Clone, Default)]
+pub struct Kinds(Vec<Kind>);
+
+impl Kinds {
+    /// No kind.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// One more kind, in a table of the general form.
+    #[must_use]
+    pub fn with<R: Record>(self) -> Self {
+        self.with_table::<R>(|| Box::<Map>::default())
+    }
+
+    /// One more kind, in a table of its own form.
+    #[must_use]
+    pub fn with_table<R: Record>(
+        mut self,
+        table: impl Fn() -> Box<dyn Table> + Send + Sync + 'static,
+    ) -> Self {
+        debug_assert!(self.get(R::KIND).is_none(), "kind {} is registered twice", R::KIND);
+        self.0.push(Kind {
+            kind: R::KIND,
+            plural: R::PLURAL,
+            expires: |bytes| decode::<R>(bytes).map(|record| record.expires()),
+            after_failure: after_failure::<R>,
+            table: Arc::new(table),
+        });
+        self
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Kind> {
+        self.0.iter()
+    }
+
+    /// The kind with this number.
+    pub fn get(&self, kind: u8) -> Option<&Kind> {
+        self.0.iter().find(|known| known.kind == kind)
+    }
+}
+
+fn after_failure<R: Record>(states: &[Option<Bytes>], now: Timestamp) -> Option<Bytes> {
+    // What is in memory was encoded or decoded by this program before, so it can be read.
+    let read = |state: &Option<Bytes>| {
+        state.as_ref().and_then(|bytes| decode::<R>(bytes).ok()).filter(|record| now < record.expires())
     };
-    let mut buffer = [0; LARGEST];
-    #[expect(clippy::expect_used, reason = "no state takes more; a test encodes the largest")]
-    let body = postcard::to_slice(&state, &mut buffer).expect("a state fits the buffer");
-    Some(envelope::seal(VERSION, body))
+    let mut states = states.iter().map(read);
+    let first = states.next().flatten();
+    states.fold(first, |before, after| R::after_failure(before, after, now)).map(|record| encode(&record))
 }
-
-fn keep(v: Verification) -> Kept {
-    Kept {
-        salt: v.salt.0,
-        length: v.length.get(),
-        expires: v.expires.as_millis(),
-        sending: v.sending,
-        sending_until: v.sending_until.as_millis(),
-        sent: v.sent,
-        postponed: v.postponed,
-        held: v.held.map(|held| KeptHeld { by: held.by.number(), channel: held.channel.number() }),
-        checking_until: v.checking_until.as_millis(),
-        counted: v.counted.map(|counted| KeptCounted {
-            begun: counted.begun.as_millis(),
-            last_send: counted.last_send.as_millis(),
-            channel: counted.channel.number(),
-            sends: counted.sends,
-            wrong: counted.wrong,
-            unnamed: counted.unnamed,
-            spent: counted.spent,
-            offset: counted.offset,
-        }),
-    }
-}
-
-/// Reads a record back, of this version or an older one.
-pub fn decode(record: &[u8]) -> Result<NumberState, StateRecordError> {
-    let (version, body) = envelope::open(record)?;
-    let contents = |e: postcard::Error| StateRecordError::Contents(e.to_string());
-    let state = match version {
-        VERSION => postcard::from_bytes(body).map_err(contents)?,
-        v2::VERSION => postcard::from_bytes::<v2::State>(body).map_err(contents)?.upgrade(),
-        v1::VERSION => postcard::from_bytes::<v1::State>(body).map_err(contents)?.upgrade(),
-        newer => return Err(StateRecordError::Version(newer)),
-    };
-    Ok(match state {
-        State::Locked { until } => NumberState::Locked { until: Timestamp::from_millis(until) },
-        State::Open { failures, keep_until, verification, tally } => NumberState::Open {
-            failures,
-            keep_until: Timestamp::from_millis(keep_until),
-            tally: tally.map_or(Tally::NONE, |tally| Tally {
-                named: tally.named,
-                slow_until: Timestamp::from_millis(tally.slow_until),
-            }),
-            verification: verification.map(Kept::read).transpose()?,
-        },
-    })
-}
-
-impl Kept {
-    fn read(self) -> Result<Verification, StateRecordError> {
-        Ok(Verification {
-            salt: Salt(self.salt),
-            length: CodeLength::new(self.length).ok_or_else(|| nonsense("impossible code length"))?,
-            expires: Timestamp::from_millis(self.expires),
-            sending: self.sending,
-            sending_until: Timestamp::from_millis(self.sending_until),
-            sent: self.sent,
-            postponed: self.postponed,
-            held: self.held.map(KeptHeld::read).transpose()?,
-            checking_until: Timestamp::from_millis(self.checking_until),
-            counted: self.counted.map(KeptCounted::read).transpose()?,
-        })
-    }
-}
-
-impl KeptCounted {
-    fn read(self) -> Result<Counted, StateRecordError> {
-        Ok(Counted {
-            begun: Timestamp::from_millis(self.begun),
-            last_send: Timestamp::from_millis(self.last_send),
-            channel: Channel::from_number(self.channel).ok_or_else(|| nonsense("unknown channel"))?,
-            sends: self.sends,
-            wrong: self.wrong,
-            unnamed: self.unnamed,
-            spent: self.spent,
-            offset: self.offset,
-        })
-    }
-}
-
-impl KeptHeld {
-    fn read(self) -> Result<Held, StateRecordError> {
-        let by = GatewayName::from_number(self.by).ok_or_else(|| nonsense("unknown gateway"))?;
-        let channel = Channel::from_number(self.channel).ok_or_else(|| nonsense("unknown channel"))?;
-        Ok(Held { by, channel })
-    }
-}
-
-fn nonsense(why: &str) -> StateRecordError {
-    StateRecordError::Contents(why.to_owned())
-}
-
-#[cfg(test)]
-pub(super) mod tests;

@@ -1,29 +1,38 @@
-//! Which shard owns a number, and how to reach it while it may be restarting.
+//! Which shard owns a slot, and how to reach it while it may be restarting.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, ActorStatus};
 use tokio::sync::oneshot;
 
-use super::Facts;
-use super::command::{Command, NumberKey};
-use super::message::Message;
-use crate::engine::{Salt, Verification};
+use super::actor::Message;
+use super::command::{Command, Refusal};
+use super::slots::Slots;
+use super::table::Tables;
+use crate::domain::Timestamp;
+use crate::engine::SLOTS;
 
 /// The address book of the shards.
 pub struct Router {
-    /// Keyed, so that nobody can choose numbers that all fall to one shard.
-    hasher: RandomState,
     shards: Box<[ArcSwapOption<ActorRef<Message>>]>,
+    /// For each slot the shard that owns it; [`NOT_HERE`] while no shard of this process does.
+    owners: Box<[AtomicU16]>,
 }
 
+/// No shard of this process owns the slot.
+const NOT_HERE: u16 = u16::MAX;
+
 impl Router {
-    /// A router for `shards` shards, none of which is there yet; at least one.
+    /// A router for `shards` shards, at least one and at most 256, none of which runs yet. Every slot is owned.
     pub fn new(shards: usize) -> Self {
-        let shards = (0..shards.max(1)).map(|_| ArcSwapOption::empty()).collect();
-        Self { hasher: RandomState::new(), shards }
+        let shards = shards.clamp(1, SLOTS);
+        let owner = |slot: usize| AtomicU16::new(u16::try_from(slot % shards).unwrap_or(0));
+        Self {
+            owners: (0..SLOTS).map(owner).collect(),
+            shards: (0..shards).map(|_| ArcSwapOption::empty()).collect(),
+        }
     }
 
     /// How many shards there are.
@@ -31,62 +40,85 @@ impl Router {
         self.shards.len()
     }
 
-    /// The index of the shard that owns a number.
-    pub fn owner(&self, key: &NumberKey) -> usize {
-        let hash = self.hasher.hash_one(key);
-        usize::try_from(hash % self.shards.len() as u64).unwrap_or(0)
+    /// The index of the shard that owns a slot.
+    pub fn owner(&self, slot: u8) -> Option<usize> {
+        let owner = self.owners.get(usize::from(slot))?.load(Ordering::Acquire);
+        (owner != NOT_HERE).then_some(usize::from(owner))
+    }
+
+    /// The slots of a shard.
+    pub fn slots_of(&self, shard: usize) -> Slots {
+        (0..=u8::MAX).filter(|slot| self.owner(*slot) == Some(shard)).collect()
+    }
+
+    /// Makes a shard the owner of these slots; `None` when no shard of this process is.
+    pub fn assign(&self, slots: Slots, shard: Option<usize>) {
+        let shard = shard.and_then(|shard| u16::try_from(shard).ok()).unwrap_or(NOT_HERE);
+        for slot in slots.iter() {
+            if let Some(owner) = self.owners.get(usize::from(slot)) {
+                owner.store(shard, Ordering::Release);
+            }
+        }
     }
 
     /// Notes where a shard lives now; `None` while it restarts.
     pub fn place(&self, index: usize, shard: Option<ActorRef<Message>>) {
-        if let Some(slot) = self.shards.get(index) {
-            slot.store(shard.map(Arc::new));
+        if let Some(place) = self.shards.get(index) {
+            place.store(shard.map(Arc::new));
         }
+    }
+
+    /// The mailbox of a shard.
+    pub fn shard(&self, index: usize) -> Option<Arc<ActorRef<Message>>> {
+        self.shards.get(index).and_then(ArcSwapOption::load_full)
     }
 
     /// Whether every shard is there and running.
     pub fn is_complete(&self) -> bool {
         let runs = |shard: &ActorRef<Message>| shard.get_status() == ActorStatus::Running;
-        self.shards.iter().all(|slot| slot.load().as_deref().is_some_and(runs))
+        self.shards.iter().all(|place| place.load().as_deref().is_some_and(runs))
     }
 
-    /// Hands a command to the shard that owns its number. While that shard restarts the command is
-    /// dropped, which its reply's other end notices.
-    pub fn send(&self, command: Command) {
-        let owner = self.owner(&command.key);
-        if let Some(shard) = self.shards.get(owner).and_then(ArcSwapOption::load_full) {
-            let _ = shard.cast(Message::Command(command));
+    /// Hands a command to the shard that owns its slot. While that shard restarts, the command is dropped, which the other
+    /// end of its reply notices.
+    pub fn send(&self, command: Box<dyn Command>) {
+        let slot = command.subject().slot;
+        match self.owner(slot).and_then(|owner| self.shard(owner)) {
+            Some(shard) => {
+                let _ = shard.cast(Message::Command(command));
+            }
+            None => command.refuse(Refusal::Stopping),
         }
     }
 
-    /// Whether a message with the code of `salt` is still worth sending. A shard that cannot say
-    /// says no.
-    pub async fn is_usable(&self, key: NumberKey, salt: Salt) -> bool {
-        self.ask(&key, |reply| Message::IsUsable(key, salt, reply)).await.unwrap_or(false)
-    }
-
-    /// The verification with this track, while its code can still be used. A shard that cannot say says
-    /// that there is none.
-    pub async fn live(&self, key: NumberKey, track: u64) -> Option<Verification> {
-        self.ask(&key, |reply| Message::Live(key, track, reply)).await.flatten()
-    }
-
-    /// The verification that is under way.
+    /// Reads the records of the shard that owns a slot, as they are now.
     ///
     /// # Errors
-    /// `Err(())` when the shard cannot say.
-    pub async fn facts(&self, key: NumberKey) -> Result<Option<Facts>, ()> {
-        self.ask(&key, |reply| Message::Facts(key, reply)).await.ok_or(())
+    /// [`Refusal::Stopping`] while no shard can say.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        slot: u8,
+        look: impl FnOnce(&Tables, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let owner = self.owner(slot).ok_or(Refusal::Stopping)?;
+        self.read_shard(owner, look).await
     }
 
-    async fn ask<T>(
+    /// The same for a shard by its index.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the shard cannot say.
+    pub async fn read_shard<T: Send + 'static>(
         &self,
-        key: &NumberKey,
-        question: impl FnOnce(oneshot::Sender<T>) -> Message,
-    ) -> Option<T> {
-        let shard = self.shards.get(self.owner(key)).and_then(ArcSwapOption::load_full)?;
+        shard: usize,
+        look: impl FnOnce(&Tables, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let shard = self.shard(shard).ok_or(Refusal::Stopping)?;
         let (reply, answer) = oneshot::channel();
-        shard.cast(question(reply)).ok()?;
-        answer.await.ok()
+        let look = Box::new(move |tables: &Tables, now| {
+            let _ = reply.send(look(tables, now));
+        });
+        shard.cast(Message::Read(look)).map_err(|_| Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)
     }
 }

@@ -4,41 +4,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use rand::rngs::StdRng;
 
+use super::Shared;
 use super::actor::ShardActor;
-use super::core::Core;
-use super::decide::Judge;
-use super::fill::fill;
-use super::surroundings::Surroundings;
-use super::table::Table;
+use super::core::{Core, Settings};
+use super::record::Kinds;
+use super::restore::restore;
+use super::table::{Index, Tables};
 
-/// Wait before a shard that cannot be loaded is tried again.
-const RETRY_LOAD: Duration = Duration::from_secs(1);
+/// Wait before a shard that cannot be restored is tried again.
+const RETRY_RESTORE: Duration = Duration::from_secs(1);
 
 /// What the supervisor is told.
 #[derive(Debug)]
 pub enum Message {
-    /// Load and start the shard of this index.
+    /// Restore and start the shard of this index.
     Start(usize),
 }
 
-/// Makes a judge for one shard: each has a random source of its own.
-pub type JudgeFactory = Box<dyn Fn() -> Judge + Send + Sync>;
-
 /// What the supervisor works with.
 pub struct Plan {
-    /// What the shards work with.
-    pub around: Arc<Surroundings>,
-    /// Makes the judge of a shard.
-    pub judge: JudgeFactory,
-    /// Commands in flight for one number.
-    pub commands_per_number: usize,
-}
-
-impl Plan {
-    fn core(&self, table: Table) -> Core {
-        Core::new(table, (self.judge)(), self.commands_per_number)
-    }
+    /// What all shards share.
+    pub shared: Arc<Shared>,
+    /// What they keep.
+    pub kinds: Kinds,
+    /// Bounds.
+    pub settings: Settings,
+    /// Where each shard's random source comes from.
+    pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
+    /// The indexes of one shard, each with the kind that it follows.
+    pub indexes: Box<dyn Fn(usize) -> Vec<(u8, Box<dyn Index>)> + Send + Sync>,
 }
 
 /// The actor.
@@ -60,10 +56,12 @@ impl Actor for Supervisor {
         myself: ActorRef<Message>,
         plan: Plan,
     ) -> Result<SupervisorState, ActorProcessingErr> {
-        let tables = fill(&plan.around, None).await?;
+        let router = &plan.shared.router;
+        let owners = (0..router.shards()).map(|shard| router.slots_of(shard)).collect();
+        let tables = restore(&plan.shared, &plan.kinds, owners).await?;
         let mut shards = Vec::with_capacity(tables.len());
-        for (index, table) in tables.into_iter().enumerate() {
-            shards.push(Some(start(&myself, &plan, index, table).await?));
+        for (index, tables) in tables.into_iter().enumerate() {
+            shards.push(Some(start(&myself, &plan, index, tables).await?));
         }
         Ok(SupervisorState { plan, shards })
     }
@@ -74,27 +72,25 @@ impl Actor for Supervisor {
         Message::Start(index): Message,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        let started = match fill(&state.plan.around, Some(index)).await {
-            Ok(mut tables) => match tables.pop() {
-                Some(table) => start(&myself, &state.plan, index, table).await.map_err(|e| e.to_string()),
-                None => Err("no such shard".to_owned()),
-            },
+        let SupervisorState { plan, shards } = state;
+        let owner = plan.shared.router.slots_of(index);
+        let started = match restore(&plan.shared, &plan.kinds, vec![owner]).await.map(|mut tables| tables.pop()) {
+            Ok(Some(tables)) => {
+                start(&myself, plan, index, tables).await.map_err(|error| error.to_string())
+            }
+            Ok(None) => Err("no such shard".to_owned()),
             Err(error) => Err(error.to_string()),
         };
         match started {
             Ok(id) => {
-                if let Some(slot) = state.shards.get_mut(index) {
-                    *slot = Some(id);
+                if let Some(place) = shards.get_mut(index) {
+                    *place = Some(id);
                 }
-                tracing::info!(shard = index, "the shard is running again");
+                tracing::info!(shard = index, "shard restarted");
             }
             Err(error) => {
-                tracing::error!(
-                    shard = index,
-                    error,
-                    "the shard could not be started again; trying once more soon"
-                );
-                myself.send_after(RETRY_LOAD, move || Message::Start(index));
+                tracing::error!(shard = index, error, "shard restart failed, retrying");
+                myself.send_after(RETRY_RESTORE, move || Message::Start(index));
             }
         }
         Ok(())
@@ -114,11 +110,11 @@ impl Actor for Supervisor {
             _ => return Ok(()),
         };
         let Some(index) = state.shards.iter().position(|shard| *shard == Some(id)) else { return Ok(()) };
-        if let Some(slot) = state.shards.get_mut(index) {
-            *slot = None;
+        if let Some(place) = state.shards.get_mut(index) {
+            *place = None;
         }
-        tracing::error!(shard = index, why, "a shard failed; it starts again from the store");
-        state.plan.around.router.place(index, None);
+        tracing::error!(shard = index, why, "shard failed, restarting from the store");
+        state.plan.shared.router.place(index, None);
         myself.cast(Message::Start(index))?;
         Ok(())
     }
@@ -128,11 +124,15 @@ async fn start(
     supervisor: &ActorRef<Message>,
     plan: &Plan,
     index: usize,
-    table: Table,
+    mut tables: Tables,
 ) -> Result<ActorId, ActorProcessingErr> {
-    let arguments = (plan.core(table), Arc::clone(&plan.around));
+    for (kind, follower) in (plan.indexes)(index) {
+        tables.follow(kind, follower);
+    }
+    let core = Core::new(tables, plan.kinds.clone(), (plan.seeds)(), plan.settings);
+    let arguments = (core, plan.shared.router.slots_of(index), Arc::clone(&plan.shared));
     let (shard, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;
     let id = shard.get_id();
-    plan.around.router.place(index, Some(shard));
+    plan.shared.router.place(index, Some(shard));
     Ok(id)
 }

@@ -1,165 +1,262 @@
-//! The numbers a shard owns, in memory.
-//!
-//! What is known of them is packed at this edge: `packed` has one number in 64 bytes, `lines` where these lie, `numbers`
-//! how they are found. Nothing outside sees that, and no decision depends on it.
+//! The records that a shard holds in memory.
 
-mod lines;
-mod numbers;
-mod packed;
-#[cfg(test)]
-mod tests;
+use std::collections::BTreeMap;
 
-use std::sync::Arc;
+use bytes::Bytes;
+use indexmap::IndexMap;
 
-use self::numbers::Numbers;
-use super::command::NumberKey;
-use super::room::{Reserved, Room};
+use super::record::{Kinds, Record, RecordKey, decode};
 use crate::domain::Timestamp;
-use crate::engine::NumberState;
-use crate::store::Revision;
 
-/// What is known of one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// Its state.
-    pub state: NumberState,
-    /// The revision of its record in the store.
-    pub revision: Revision,
+/// Records of one kind, found by key and walked by position.
+///
+/// A walk goes from the last position to the first. A removal may move the last record into the gap: the walk has seen it
+/// already, so a walk that is interleaved with changes visits every record that is there throughout.
+pub trait Table: Send {
+    /// How many records it holds.
+    fn len(&self) -> usize;
+    /// Whether it holds none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The record under a key, with its end.
+    fn get(&self, key: &RecordKey) -> Option<Stored>;
+    /// Whether there is a record under the key.
+    fn contains(&self, key: &RecordKey) -> bool;
+    /// The record at a position below [`Table::len`].
+    fn at(&self, position: usize) -> Option<(RecordKey, Stored)>;
+    /// The key and the end of the record at a position, without the record.
+    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)>;
+    /// Keeps a record in place of whatever was under its key.
+    fn set(&mut self, key: RecordKey, record: Stored);
+    /// Removes the record under a key; whether there was one.
+    fn remove(&mut self, key: &RecordKey) -> bool;
 }
 
-impl Entry {
-    /// A number that nothing is known of.
-    pub const UNKNOWN: Self = Self { state: NumberState::Fresh, revision: Revision::ABSENT };
+/// A record as memory holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its encoding.
+    pub bytes: Bytes,
+    /// From when on it no longer counts.
+    pub expires: Timestamp,
 }
 
-/// A sweep looks at so many more numbers for each one that came since the last. A sweep at a fixed
-/// pace would be overrun: whoever asks for codes faster than it walks, and never verifies, would make
-/// the table grow for as long as that goes on. With this at most a quarter of a table under such a
-/// load is dead.
-const LOOKS_PER_NEW_NUMBER: usize = 4;
+/// Records on their way between the store and a shard.
+pub type Records = Vec<(RecordKey, Stored)>;
 
-/// The most of these in one sweep, about a millisecond of work; the rest is left to the next. A start
-/// that loads millions of numbers would otherwise sweep through all of them at once.
+/// The general form of a table: an insertion-ordered map of encoded records.
+#[derive(Default)]
+pub struct Map(IndexMap<RecordKey, (Box<[u8]>, Timestamp)>);
+
+impl Map {
+    fn stored((bytes, expires): &(Box<[u8]>, Timestamp)) -> Stored {
+        Stored { bytes: Bytes::copy_from_slice(bytes), expires: *expires }
+    }
+}
+
+impl Table for Map {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn get(&self, key: &RecordKey) -> Option<Stored> {
+        self.0.get(key).map(Self::stored)
+    }
+
+    fn contains(&self, key: &RecordKey) -> bool {
+        self.0.contains_key(key)
+    }
+
+    fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
+        self.0.get_index(position).map(|(key, value)| (*key, Self::stored(value)))
+    }
+
+    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
+        self.0.get_index(position).map(|(key, (_, expires))| (*key, *expires))
+    }
+
+    fn set(&mut self, key: RecordKey, Stored { bytes, expires }: Stored) {
+        self.0.insert(key, (Box::from(&bytes[..]), expires));
+    }
+
+    fn remove(&mut self, key: &RecordKey) -> bool {
+        let removed = self.0.swap_remove(key).is_some();
+        // A flood that has ended gives its memory back.
+        if self.0.len() < self.0.capacity() / 4 && self.0.capacity() > 1_024 {
+            self.0.shrink_to(self.0.len() * 2);
+        }
+        removed
+    }
+}
+
+/// Follows the durable changes of one kind: a secondary index, a schedule, a snapshot for readers.
+pub trait Index: Send {
+    /// A record changed, and the change is applied. `None` for absent. Also called for each record of a restore.
+    fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>);
+    /// Every change of a batch has been told.
+    fn settled(&mut self) {}
+}
+
+/// All records of a shard.
+pub struct Tables {
+    by_kind: BTreeMap<u8, Box<dyn Table>>,
+    indexes: BTreeMap<u8, Box<dyn Index>>,
+    /// Where the sweep of each kind goes on.
+    sweep_at: BTreeMap<u8, usize>,
+    /// Records that came since the last sweep.
+    came: usize,
+}
+
+/// A sweep looks at so many more records for each one that came since the last: a flood of records that end cannot make a
+/// table grow faster than the sweep walks. At most a quarter of a table under such a load has ended.
+const LOOKS_PER_NEW_RECORD: usize = 4;
+
+/// The most of these in one sweep, about a millisecond of work.
 const MOST_LOOKS: usize = 32 * 1024;
 
-/// State by number. A sweep can walk it in small steps.
-#[derive(Debug)]
-pub struct Table {
-    entries: Numbers,
-    sweep_at: usize,
-    /// Numbers that came since the last sweep.
-    came: usize,
-    room: Arc<Room>,
-}
-
-impl Default for Table {
-    /// Without a limit.
-    fn default() -> Self {
-        Self::within(Room::new(usize::MAX))
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        self.room.leave(self.entries.len());
-    }
-}
-
-impl Table {
-    /// An empty table whose numbers count in `room`, which it may share with others.
-    pub fn within(room: Arc<Room>) -> Self {
-        Self::expecting(0, room)
-    }
-
-    /// The same, with an index that has room for about so many numbers. It spares a start that loads them the time in
-    /// which the index would grow, and changes nothing else.
-    pub fn expecting(numbers: usize, room: Arc<Room>) -> Self {
-        Self { entries: Numbers::expecting(numbers), sweep_at: 0, came: 0, room }
-    }
-
-    /// The room that its numbers count in.
-    pub const fn room(&self) -> &Arc<Room> {
-        &self.room
-    }
-
-    /// Whether this number has its place, be its record still good or not.
-    pub fn holds(&self, key: &NumberKey) -> bool {
-        self.entries.contains(key)
-    }
-
-    /// What is known of a number.
-    pub fn entry(&self, key: &NumberKey) -> Entry {
-        self.entries.get(key).unwrap_or(Entry::UNKNOWN)
-    }
-
-    /// Sets what is known; forgets a fresh number. A number that was not held takes a place, whether
-    /// there is room or not.
-    pub fn set(&mut self, key: NumberKey, entry: Entry) {
-        if self.put(key, entry) {
-            self.room.enter();
+impl Tables {
+    /// Empty tables for these kinds.
+    pub fn new(kinds: &Kinds) -> Self {
+        Self {
+            by_kind: kinds.iter().map(|kind| (kind.kind, (kind.table)())).collect(),
+            indexes: BTreeMap::new(),
+            sweep_at: BTreeMap::new(),
+            came: 0,
         }
     }
 
-    /// The same, and a number that was not held takes a place of `reserved`.
-    pub fn set_reserved(&mut self, key: NumberKey, entry: Entry, reserved: &mut Reserved) {
-        if self.put(key, entry) && !reserved.take() {
-            self.room.enter();
-        }
-    }
-
-    /// Whether the number was not held before.
-    fn put(&mut self, key: NumberKey, entry: Entry) -> bool {
-        if entry.state != NumberState::Fresh {
-            let is_new = self.entries.insert(key, entry);
-            self.came += usize::from(is_new);
-            return is_new;
-        }
-        if self.entries.remove(&key) {
-            self.room.leave(1);
-        }
-        false
-    }
-
-    /// Frees a number whose record has ended, before the sweep comes by: it is a new one from here on.
-    pub fn forget_ended(&mut self, key: &NumberKey, now: Timestamp) -> bool {
-        let ended = self.entries.get(key).is_some_and(|entry| entry.state.at(now) == NumberState::Fresh);
-        if ended {
-            self.entries.remove(key);
-            self.room.leave(1);
-        }
-        ended
-    }
-
-    /// How many numbers are held.
-    pub fn numbers(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Looks at the next `step` numbers and at some more for each that came since the last sweep; frees
-    /// those whose record has ended and tells `freed` of them. Frees memory only: a decision never
-    /// depends on whether a sweep has been by.
-    pub fn sweep(&mut self, step: usize, now: Timestamp, mut freed: impl FnMut(&NumberKey)) -> usize {
-        let came = self.came.min(MOST_LOOKS / LOOKS_PER_NEW_NUMBER);
-        self.came -= came;
-        let step = step.saturating_add(came * LOOKS_PER_NEW_NUMBER);
-        let mut count = 0;
-        for _ in 0..step.min(self.entries.len()) {
-            if self.sweep_at >= self.entries.len() {
-                self.sweep_at = 0;
-            }
-            let looked_at = self.entries.at(self.sweep_at);
-            if let Some((key, _)) = looked_at.filter(|(_, entry)| entry.state.at(now) == NumberState::Fresh) {
-                // The last entry moves here and is looked at next.
-                self.entries.remove_at(self.sweep_at);
-                freed(&key);
-                count += 1;
-            } else {
-                self.sweep_at += 1;
+    /// Has an index follow the changes of a kind from now on. It is told of every record that is there.
+    pub fn follow(&mut self, kind: u8, mut index: Box<dyn Index>) {
+        if let Some(table) = self.by_kind.get(&kind) {
+            for (key, stored) in (0..table.len()).filter_map(|position| table.at(position)) {
+                index.changed(&key, None, Some(&stored));
             }
         }
-        if count > 0 {
-            self.room.leave(count);
+        index.settled();
+        self.indexes.insert(kind, index);
+    }
+
+    /// The record under a key, unless it has ended by `now`.
+    pub fn get<R: Record>(&self, key: &RecordKey, now: Timestamp) -> Option<R> {
+        let stored = self.stored(key).filter(|stored| now < stored.expires)?;
+        match decode(&stored.bytes) {
+            Ok(record) => Some(record),
+            Err(error) => {
+                // Restored records were decoded once, so this is a defect of this program.
+                tracing::error!(?key, %error, "record in memory unreadable");
+                None
+            }
         }
-        count
+    }
+
+    /// The encoded record under a key, whether or not it has ended.
+    pub fn stored(&self, key: &RecordKey) -> Option<Stored> {
+        self.by_kind.get(&key.kind)?.get(key)
+    }
+
+    /// Whether there is a record under the key, ended or not.
+    pub fn contains(&self, key: &RecordKey) -> bool {
+        self.by_kind.get(&key.kind).is_some_and(|table| table.contains(key))
+    }
+
+    /// How many records of a kind are held, ended ones included.
+    pub fn len_of(&self, kind: u8) -> usize {
+        self.by_kind.get(&kind).map_or(0, |table| table.len())
+    }
+
+    /// The records of a kind that are alive at `now`.
+    pub fn iter<R: Record>(&self, now: Timestamp) -> impl Iterator<Item = (RecordKey, R)> {
+        let table = self.by_kind.get(&R::KIND);
+        (0..table.map_or(0, |table| table.len()))
+            .filter_map(move |position| table?.at(position))
+            .filter(move |(_, stored)| now < stored.expires)
+            .filter_map(|(key, stored)| Some((key, decode(&stored.bytes).ok()?)))
+    }
+
+    /// Every record that is alive at `now`.
+    pub fn all(&self, now: Timestamp) -> impl Iterator<Item = (RecordKey, Stored)> {
+        let tables = self.by_kind.values();
+        let all = tables.flat_map(|table| (0..table.len()).filter_map(|position| table.at(position)));
+        all.filter(move |(_, stored)| now < stored.expires)
+    }
+
+    /// Applies a change. What `record` was before is told to the kind's index.
+    pub fn set(&mut self, key: RecordKey, record: Option<Stored>) {
+        let Some(table) = self.by_kind.get_mut(&key.kind) else { return };
+        if let Some(index) = self.indexes.get_mut(&key.kind) {
+            index.changed(&key, table.get(&key).as_ref(), record.as_ref());
+        }
+        match record {
+            Some(stored) => {
+                let before = table.len();
+                table.set(key, stored);
+                self.came += table.len() - before;
+            }
+            None => {
+                table.remove(&key);
+            }
+        }
+    }
+
+    /// Every change of a batch has been applied.
+    pub fn settled(&mut self) {
+        self.indexes.values_mut().for_each(|index| index.settled());
+    }
+
+    /// Frees some records that have ended by `now`: looks at `looks` of each kind, and more after a flood. `keep` says
+    /// which have to stay. Returns the number of records freed.
+    pub fn sweep(&mut self, looks: usize, now: Timestamp, keep: impl Fn(&RecordKey) -> bool) -> usize {
+        let looks = looks + (self.came * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
+        self.came = 0;
+        let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
+        kinds.into_iter().map(|kind| self.sweep_kind(kind, looks, now, &keep)).sum()
+    }
+
+    /// The same for one kind.
+    pub fn sweep_kind(
+        &mut self,
+        kind: u8,
+        looks: usize,
+        now: Timestamp,
+        keep: impl Fn(&RecordKey) -> bool,
+    ) -> usize {
+        let mut freed = 0;
+        let mut at = self.sweep_at.get(&kind).copied().unwrap_or(0);
+        for _ in 0..looks.min(self.len_of(kind)) {
+            let Some(table) = self.by_kind.get(&kind).filter(|table| !table.is_empty()) else { break };
+            at = if at == 0 { table.len() - 1 } else { (at - 1).min(table.len() - 1) };
+            if let Some((key, expires)) = table.end_at(at)
+                && expires <= now
+                && !keep(&key)
+            {
+                self.set(key, None);
+                freed += 1;
+            }
+        }
+        self.sweep_at.insert(kind, at);
+        freed
+    }
+
+    /// Up to `most` records of a kind for a snapshot, from position `from` downwards. Returns where to go on; 0 at the end.
+    pub fn slice(&self, kind: u8, from: usize, most: usize) -> (Records, usize) {
+        let Some(table) = self.by_kind.get(&kind) else { return (Vec::new(), 0) };
+        let from = from.min(table.len());
+        let until = from.saturating_sub(most);
+        ((until..from).rev().filter_map(|position| table.at(position)).collect(), until)
+    }
+
+    /// Forgets every record of a slot that another owner has now.
+    pub fn forget_slot(&mut self, slot: u8) {
+        let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
+        for kind in kinds {
+            for position in (0..self.len_of(kind)).rev() {
+                let found = self.by_kind.get(&kind).and_then(|table| table.end_at(position));
+                if let Some((key, _)) = found.filter(|(key, _)| key.slot == slot) {
+                    self.set(key, None);
+                }
+            }
+        }
+        self.settled();
     }
 }

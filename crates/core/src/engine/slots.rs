@@ -1,0 +1,67 @@
+//! Which slot a subject belongs to.
+
+use aes::Aes128;
+use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
+use hmac::Mac;
+
+use super::derive::keyed;
+use crate::domain::{PhoneNumber, ServerKey, ServiceId};
+
+/// How many slots there are.
+pub const SLOTS: usize = 256;
+
+/// Spreads subjects over the slots by a hash under the server key: a client cannot choose numbers that share a slot.
+///
+/// The mapping is on disk (each record's key carries its slot), so it must not change for a server key.
+#[derive(Clone)]
+pub struct SlotHash(Aes128);
+
+impl SlotHash {
+    /// The mapping of one server key.
+    pub fn new(key: &ServerKey) -> Self {
+        let derived: [u8; 32] = keyed(key, b"onceward/slot/1").finalize().into_bytes().into();
+        let mut key = [0; 16];
+        key.copy_from_slice(&derived[..16]);
+        Self(Aes128::new(&Array(key)))
+    }
+
+    /// The slot of a number in a service, and of everything about it.
+    pub fn of_number(&self, service: ServiceId, number: PhoneNumber) -> u8 {
+        let mut subject = [0; 12];
+        subject[..4].copy_from_slice(&service.get().to_be_bytes());
+        subject[4..].copy_from_slice(&number.as_u64().to_be_bytes());
+        self.of(subject)
+    }
+
+    /// The slot of any other subject of 12 bytes, such as a digest.
+    pub fn of(&self, subject: [u8; 12]) -> u8 {
+        let mut plain = [0; 16];
+        plain[..12].copy_from_slice(&subject);
+        let mut block = Array(plain);
+        self.0.encrypt_block(&mut block);
+        block.0[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_spread_evenly_over_the_slots() {
+        let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
+        let mut counts = [0_u32; SLOTS];
+        for digits in 0..51_200 {
+            let number = PhoneNumber::from_u64(14_155_000_000 + digits).expect("a number");
+            counts[usize::from(slots.of_number(ServiceId::DEFAULT, number))] += 1;
+        }
+        assert!(counts.iter().all(|count| (120..=280).contains(count)), "200 expected: {counts:?}");
+    }
+
+    #[test]
+    fn another_server_key_gives_another_mapping() {
+        let [a, b] = [1, 2].map(|byte| SlotHash::new(&ServerKey::from_bytes([byte; 32])));
+        let differs = (0..=255_u8).filter(|byte| a.of([*byte; 12]) != b.of([*byte; 12])).count();
+        assert!(differs > 200, "{differs}");
+    }
+}

@@ -1,0 +1,161 @@
+//! How many numbers may be remembered, over all shards together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use tracing::{info, warn};
+
+/// Counts numbers against a limit that is never exceeded by new ones. Numbers that are restored count beyond it: a number
+/// that is known is never dropped for want of room.
+#[derive(Debug)]
+pub struct Capacity {
+    limit: usize,
+    held: AtomicUsize,
+    /// What was logged last: a [`Level`].
+    logged: AtomicU8,
+}
+
+/// How full it is, as far as an operator cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Ample = 0,
+    Scarce = 1,
+    Full = 2,
+}
+
+/// How many numbers are remembered, and how many may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Numbers that are remembered.
+    pub held: usize,
+    /// From this many on no new ones are taken.
+    pub limit: usize,
+}
+
+impl Capacity {
+    /// Capacity for `limit` numbers.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, held: AtomicUsize::new(0), logged: AtomicU8::new(Level::Ample as u8) })
+    }
+
+    /// How full it is.
+    pub fn usage(&self) -> Usage {
+        Usage { held: self.held.load(Ordering::Relaxed), limit: self.limit }
+    }
+
+    /// Reserves a place for a new number until the reservation is dropped, by when its table has counted it. `None` when
+    /// there is no place.
+    pub fn reserve(self: &Arc<Self>) -> Option<Reservation> {
+        let more = |held| (held < self.limit).then_some(held + 1);
+        match self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(before) => {
+                self.grew_to(before + 1);
+                Some(Reservation(Arc::clone(self)))
+            }
+            Err(_) => {
+                self.log(Level::Full);
+                None
+            }
+        }
+    }
+
+    /// Counts a number that is in a table, whatever the limit is.
+    pub(super) fn add(&self) {
+        self.grew_to(self.held.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+
+    /// These numbers are no longer remembered.
+    pub(super) fn remove(&self, numbers: usize) {
+        let left = self.held.fetch_sub(numbers, Ordering::Relaxed).saturating_sub(numbers);
+        // Logged again only after real relief, not for each place that is freed and taken.
+        if !exceeds_tenths(left, 7, self.limit) && self.logged.load(Ordering::Relaxed) != Level::Ample as u8 {
+            self.logged.store(Level::Ample as u8, Ordering::Relaxed);
+            info!(numbers = left, limit = self.limit, "number table has room again");
+        }
+    }
+
+    fn grew_to(&self, held: usize) {
+        if exceeds_tenths(held, 8, self.limit) {
+            self.log(Level::Scarce);
+        }
+    }
+
+    /// Once for each level, until there is ample room again.
+    fn log(&self, level: Level) {
+        if self.logged.fetch_max(level as u8, Ordering::Relaxed) >= level as u8 {
+            return;
+        }
+        let Usage { held, limit } = self.usage();
+        match level {
+            Level::Ample => {}
+            Level::Scarce => warn!(
+                numbers = held,
+                limit,
+                "number table nearly full; when it is full, new numbers get 503 (max-numbers)"
+            ),
+            Level::Full => warn!(
+                numbers = held,
+                limit,
+                "number table full: new numbers get 503, known ones are served (max-numbers)"
+            ),
+        }
+    }
+}
+
+/// Whether that many tenths of the limit are exceeded.
+const fn exceeds_tenths(held: usize, tenths: u128, limit: usize) -> bool {
+    held as u128 * 10 > limit as u128 * tenths
+}
+
+/// A place for a new number.
+#[derive(Debug)]
+pub struct Reservation(Arc<Capacity>);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.remove(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_exact_under_parallel_reservations() {
+        let capacity = Capacity::new(1_000);
+        let reserved: Vec<Reservation> = std::thread::scope(|scope| {
+            let reserve = || std::iter::from_fn(|| capacity.reserve()).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(reserve)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
+        });
+        assert_eq!(reserved.len(), 1_000);
+        drop(reserved);
+        assert_eq!(capacity.usage(), Usage { held: 0, limit: 1_000 });
+    }
+
+    #[test]
+    fn restored_numbers_count_beyond_the_limit_and_keep_new_ones_out() {
+        let capacity = Capacity::new(2);
+        (0..5).for_each(|_| capacity.add());
+        assert!(capacity.reserve().is_none());
+        capacity.remove(4);
+        assert!(capacity.reserve().is_some());
+    }
+
+    #[test]
+    fn each_level_is_logged_once_until_there_is_ample_room_again() {
+        let capacity = Capacity::new(10);
+        let logged = || capacity.logged.load(Ordering::Relaxed);
+        (0..8).for_each(|_| capacity.add());
+        assert_eq!(logged(), Level::Ample as u8);
+        (0..2).for_each(|_| capacity.add());
+        assert_eq!(logged(), Level::Scarce as u8, "no number was refused yet");
+        assert!(capacity.reserve().is_none());
+        assert_eq!(logged(), Level::Full as u8);
+        capacity.remove(2);
+        assert_eq!(logged(), Level::Full as u8);
+        capacity.remove(2);
+        assert_eq!(logged(), Level::Ample as u8);
+    }
+}

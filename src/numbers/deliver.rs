@@ -1,0 +1,148 @@
+//! What was decided about a number, carried out: messages to gateways, questions to the gateways that hold codes. Each
+//! comes back as a command that settles it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
+
+use super::command::{
+    Ask, CheckNote, CommandKind, Deps, Dispatch, Effects, NumberCommand, SettleCheckCommand, SettleCommand,
+    track_key,
+};
+use super::record::NumberKey;
+use crate::delivery::tracker::Parcel;
+use crate::delivery::{CheckError, Delivered, Delivery, DeliveryError, Job, Trouble, Verdict};
+use crate::domain::Held;
+use crate::engine::{CheckResult, NumberState, Salt, SendResult, code_of};
+use crate::shard::{Record, RecordKey, Shards};
+
+/// The gateways, as decisions reach them. The shards are put in when they run.
+pub struct Gateways {
+    delivery: Arc<Delivery>,
+    links: OnceLock<Links>,
+}
+
+#[derive(Clone)]
+struct Links {
+    deps: Arc<Deps>,
+    shards: Shards,
+    delivery: Arc<Delivery>,
+}
+
+impl Gateways {
+    /// Over delivery.
+    pub fn new(delivery: Arc<Delivery>) -> Arc<Self> {
+        Arc::new(Self { delivery, links: OnceLock::new() })
+    }
+
+    /// Results go to these shards.
+    pub fn connect(&self, deps: Arc<Deps>, shards: Shards) {
+        let delivery = Arc::clone(&self.delivery);
+        let _ = self.links.set(Links { deps, shards, delivery });
+    }
+}
+
+/// Each in a task of its own: a caller that hangs up must not cancel a send half way, and the shard waits for no gateway.
+impl Effects for Gateways {
+    fn deliver(&self, dispatch: Dispatch) {
+        if let Some(links) = self.links.get().cloned() {
+            tokio::spawn(links.deliver(dispatch));
+        }
+    }
+
+    fn ask(&self, ask: Ask) {
+        if let Some(links) = self.links.get().cloned() {
+            tokio::spawn(links.ask(ask));
+        }
+    }
+
+    fn note(&self, note: CheckNote) {
+        self.delivery.note_check(note.key, note.status);
+    }
+}
+
+impl Links {
+    async fn deliver(self, dispatch: Dispatch) {
+        let Dispatch { key, permit, channel, style, purpose, caller } = dispatch;
+        let Self { deps, shards, delivery } = self;
+        let offset = permit.offset();
+        let code = code_of(&deps.key, &permit.salt, key.number, key.service, permit.length, offset);
+        let about = Parcel {
+            key: track_key(key.service, &permit.salt),
+            number: key.number,
+            salt: permit.salt,
+            style,
+            expires: permit.expires,
+        };
+        let held = permit.held;
+        let ours_only = offset != 0;
+        let job = Job { about, channel, code, held, ours_only, purpose };
+        let still_usable = async || is_usable(&shards, &deps, key, permit.salt).await;
+        // A send that is never settled would count against its number for ever.
+        let mut trouble = None;
+        let result = match AssertUnwindSafe(delivery.deliver(job, still_usable)).catch_unwind().await {
+            Ok(Delivered::Accepted { message_id, held }) => SendResult::Accepted { message_id, held },
+            Ok(Delivered::Postponed { message_id }) => SendResult::Postponed { message_id },
+            Ok(Delivered::Failed { error, held }) => {
+                trouble = Some(Trouble::of(&error));
+                result_of(&error, held)
+            }
+            Err(_panic) => {
+                tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
+                SendResult::Failed { may_have_been_sent: true, held: None }
+            }
+        };
+        let settle = SettleCommand { permit, result, trouble, caller, decided: None };
+        shards.router().send(NumberCommand::new(key, CommandKind::Settle(settle), deps));
+    }
+
+    async fn ask(self, ask: Ask) {
+        let Ask { key, permit, code, reply } = ask;
+        let Self { deps, shards, delivery } = self;
+        let asking = async {
+            // Delivery keeps the time; this is for a delivery that does not. A later answer is not believed, and the next
+            // code may be asked about then.
+            let left = permit.until.since(shards.clock().now());
+            if left.is_zero() {
+                return CheckResult::NotAsked;
+            }
+            match timeout(left, delivery.check(permit.held, key.number, &code)).await {
+                Ok(Ok(Verdict::Approved)) => CheckResult::Approved,
+                Ok(Ok(Verdict::Wrong)) => CheckResult::Wrong,
+                Ok(Ok(Verdict::NotLive)) => CheckResult::NotLive,
+                Ok(Err(CheckError { may_have_been_looked_at: false })) => CheckResult::NotAsked,
+                Ok(Err(CheckError { may_have_been_looked_at: true })) | Err(_) => CheckResult::Unknown,
+            }
+        };
+        // A check that is never settled would hold up its number until its time has passed.
+        let result = AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_panic| {
+            tracing::error!(number = %key.number, "check at a gateway panicked; the attempt counts");
+            CheckResult::Unknown
+        });
+        let settle = SettleCheckCommand { permit, result, reply, decided: None };
+        shards.router().send(NumberCommand::new(key, CommandKind::SettleCheck(settle), deps));
+    }
+}
+
+/// Whether a message with the code of `salt` is still worth sending. A shard that cannot say says no.
+async fn is_usable(shards: &Shards, deps: &Arc<Deps>, key: NumberKey, salt: Salt) -> bool {
+    let subject = deps.subject(&key);
+    let policy = deps.policies.of(key.service);
+    let record = RecordKey { slot: subject.slot, kind: NumberState::KIND, id: subject.id };
+    let usable = shards.router().read(subject.slot, move |tables, now| {
+        let state = tables.get::<NumberState>(&record, now)?;
+        state.present(&policy, now).verification().filter(|v| v.is_live(now) && v.salt == salt)
+    });
+    usable.await.is_ok_and(|live| live.is_some())
+}
+
+fn result_of(error: &DeliveryError, held: Option<Held>) -> SendResult {
+    match error {
+        DeliveryError::Overloaded => SendResult::Overloaded,
+        DeliveryError::NoLongerUsable => SendResult::NoLongerUsable,
+        error if error.is_about_the_number() => SendResult::NumberRefused,
+        error => SendResult::Failed { may_have_been_sent: error.may_have_been_sent(), held },
+    }
+}

@@ -1,0 +1,49 @@
+//! A number's record, and what it is named by.
+
+use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::engine::{NumberState, merge_pessimistic};
+use crate::shard::{Id, Record};
+
+/// A number in a service: what state is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NumberKey {
+    /// The namespace.
+    pub service: ServiceId,
+    /// The number.
+    pub number: PhoneNumber,
+}
+
+impl NumberKey {
+    /// The service in four bytes and the digits in eight, big-endian.
+    pub fn id(&self) -> Id {
+        let mut id = [0; 12];
+        id[..4].copy_from_slice(&self.service.get().to_be_bytes());
+        id[4..].copy_from_slice(&self.number.as_u64().to_be_bytes());
+        id
+    }
+
+    /// Back from there; `None` for digits that are no number.
+    pub fn from_id(id: &Id) -> Option<Self> {
+        let (service, number) = id.split_first_chunk()?;
+        Some(Self {
+            service: ServiceId::new(u32::from_be_bytes(*service)),
+            number: PhoneNumber::from_u64(u64::from_be_bytes(number.try_into().ok()?))?,
+        })
+    }
+}
+
+/// A fresh number has no record.
+impl Record for NumberState {
+    const KIND: u8 = 1;
+    const PLURAL: &'static str = "numbers";
+
+    fn expires(&self) -> Timestamp {
+        self.ends().unwrap_or(Timestamp::EPOCH)
+    }
+
+    fn after_failure(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
+        let state = |record: Option<Self>| record.unwrap_or(Self::Fresh);
+        let merged = merge_pessimistic(state(before), state(after), now);
+        (merged != Self::Fresh).then_some(merged)
+    }
+}

@@ -1,0 +1,83 @@
+//! The numbers a shard owns, in memory.
+//!
+//! The state of one number takes 64 bytes: `packed` is that form, `lines` holds them, `numbers` finds them. A state that
+//! does not fit, such as one of a verification with an id of its own, is kept whole beside them.
+
+mod lines;
+mod numbers;
+mod packed;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use self::numbers::Numbers;
+use super::capacity::Capacity;
+use super::record::NumberKey;
+use crate::domain::Timestamp;
+use crate::engine::NumberState;
+use crate::shard::{Record, RecordKey, Stored, Table, decode, encode};
+
+/// Numbers by key. Each counts in a [`Capacity`] that all shards share.
+pub struct NumberTable {
+    numbers: Numbers,
+    capacity: Arc<Capacity>,
+}
+
+impl NumberTable {
+    /// An empty table whose numbers count in `capacity`.
+    pub fn new(capacity: Arc<Capacity>) -> Self {
+        Self { numbers: Numbers::default(), capacity }
+    }
+}
+
+impl Drop for NumberTable {
+    fn drop(&mut self) {
+        self.capacity.remove(self.numbers.len());
+    }
+}
+
+fn record_key(slot: u8, key: &NumberKey) -> RecordKey {
+    RecordKey { slot, kind: NumberState::KIND, id: key.id() }
+}
+
+fn stored(state: &NumberState) -> Stored {
+    Stored { bytes: encode(state), expires: state.expires() }
+}
+
+impl Table for NumberTable {
+    fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    fn get(&self, key: &RecordKey) -> Option<Stored> {
+        self.numbers.get(&NumberKey::from_id(&key.id)?).map(|state| stored(&state))
+    }
+
+    fn contains(&self, key: &RecordKey) -> bool {
+        NumberKey::from_id(&key.id).is_some_and(|key| self.numbers.contains(&key))
+    }
+
+    fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
+        self.numbers.at(position).map(|(slot, key, state)| (record_key(slot, &key), stored(&state)))
+    }
+
+    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
+        self.numbers.at(position).map(|(slot, key, state)| (record_key(slot, &key), state.expires()))
+    }
+
+    fn set(&mut self, key: RecordKey, record: Stored) {
+        let (Some(number), Ok(state)) = (NumberKey::from_id(&key.id), decode(&record.bytes)) else { return };
+        if self.numbers.insert(key.slot, number, state) {
+            self.capacity.add();
+        }
+    }
+
+    fn remove(&mut self, key: &RecordKey) -> bool {
+        let removed = NumberKey::from_id(&key.id).is_some_and(|key| self.numbers.remove(&key));
+        if removed {
+            self.capacity.remove(1);
+        }
+        removed
+    }
+}

@@ -1,0 +1,208 @@
+//! What is known of a number in 64 bytes: one line of a processor's cache.
+//!
+//! A number's state as the engine knows it takes twice as much, most of it the upper ends of moments that are
+//! thousands of years away. Here moments have six bytes. What does not fit is kept whole elsewhere, and
+//! the line says so: nothing is rounded.
+
+use crate::domain::{CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
+use crate::engine::{NumberState, Salt, Tally, Verification};
+use crate::numbers::record::NumberKey;
+
+/// One number. Aligned, so that a look at it never takes two lines.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Packed {
+    number: PhoneNumber,
+    service: ServiceId,
+    slot: u8,
+    shape: u8,
+    /// When the record ends.
+    ends: Six,
+    failures: u8,
+    salt: Salt,
+    length: CodeLength,
+    expires: Six,
+    sending: u8,
+    sending_until: Six,
+    held: Option<Held>,
+    checking_until: Six,
+}
+
+/// In `shape`: the state is kept elsewhere.
+const ELSEWHERE: u8 = 0;
+/// It is locked.
+const LOCKED: u8 = 1;
+/// It is open and has no code.
+const OPEN: u8 = 2;
+/// It is open and has a code. The only one that may stand beside the two below.
+const WITH_CODE: u8 = 4;
+/// What is sent of the verification, and
+const SENT: u8 = 8;
+/// whether it is postponed.
+const POSTPONED: u8 = 16;
+
+/// A `u64` below 2^48. That is enough for milliseconds until the year 10889, and for ten thousand writes a second for
+/// nine hundred years.
+#[derive(Clone, Copy)]
+struct Six([u8; 6]);
+
+impl Six {
+    const ZERO: Self = Self([0; 6]);
+
+    /// `None` when it is too large.
+    fn of(value: u64) -> Option<Self> {
+        let bytes = value.to_le_bytes();
+        let (low, high) = bytes.split_first_chunk()?;
+        (high == [0, 0]).then_some(Self(*low))
+    }
+
+    fn moment(moment: Timestamp) -> Option<Self> {
+        Self::of(moment.as_millis())
+    }
+
+    fn get(self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes[..6].copy_from_slice(&self.0);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn to_moment(self) -> Timestamp {
+        Timestamp::from_millis(self.get())
+    }
+}
+
+impl std::fmt::Debug for Six {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+impl Packed {
+    /// A line that says that the state of `key` is kept elsewhere.
+    pub(super) const fn elsewhere(slot: u8, key: NumberKey) -> Self {
+        Self {
+            number: key.number,
+            service: key.service,
+            slot,
+            shape: ELSEWHERE,
+            ends: Six::ZERO,
+            failures: 0,
+            salt: Salt([0; 16]),
+            length: CodeLength::SIX,
+            expires: Six::ZERO,
+            sending: 0,
+            sending_until: Six::ZERO,
+            held: None,
+            checking_until: Six::ZERO,
+        }
+    }
+
+    /// The state of `key` as a line; `None` when it does not fit into one.
+    pub(super) fn of(slot: u8, key: NumberKey, state: &NumberState) -> Option<Self> {
+        let line = Self::elsewhere(slot, key);
+        match *state {
+            NumberState::Fresh => None,
+            NumberState::Locked { until } => Some(Self { shape: LOCKED, ends: Six::moment(until)?, ..line }),
+            NumberState::Open { failures, keep_until, tally, verification } => {
+                if tally != Tally::NONE {
+                    return None;
+                }
+                let open = Self { shape: OPEN, ends: Six::moment(keep_until)?, failures, ..line };
+                match verification {
+                    None => Some(open),
+                    Some(verification) => open.with(&verification),
+                }
+            }
+        }
+    }
+
+    fn with(self, v: &Verification) -> Option<Self> {
+        let Verification {
+            salt,
+            length,
+            expires,
+            sending,
+            sending_until,
+            sent,
+            postponed,
+            held,
+            checking_until,
+            counted,
+        } = *v;
+        if counted.is_some() {
+            return None;
+        }
+        let marks = if sent { SENT } else { 0 } | if postponed { POSTPONED } else { 0 };
+        Some(Self {
+            shape: WITH_CODE | marks,
+            salt,
+            length,
+            expires: Six::moment(expires)?,
+            sending,
+            sending_until: Six::moment(sending_until)?,
+            held,
+            checking_until: Six::moment(checking_until)?,
+            ..self
+        })
+    }
+
+    pub(super) const fn slot(&self) -> u8 {
+        self.slot
+    }
+
+    pub(super) const fn key(&self) -> NumberKey {
+        NumberKey { service: self.service, number: self.number }
+    }
+
+    /// What it says; `None` when that is kept elsewhere.
+    pub(super) fn state(&self) -> Option<NumberState> {
+        let ends = self.ends.to_moment();
+        let open = |verification| NumberState::Open {
+            failures: self.failures,
+            keep_until: ends,
+            tally: Tally::NONE,
+            verification,
+        };
+        Some(match self.shape {
+            ELSEWHERE => return None,
+            LOCKED => NumberState::Locked { until: ends },
+            OPEN => open(None),
+            _ => open(Some(self.verification())),
+        })
+    }
+
+    fn verification(&self) -> Verification {
+        Verification {
+            salt: self.salt,
+            length: self.length,
+            expires: self.expires.to_moment(),
+            sending: self.sending,
+            sending_until: self.sending_until.to_moment(),
+            sent: self.shape & SENT != 0,
+            postponed: self.shape & POSTPONED != 0,
+            held: self.held,
+            checking_until: self.checking_until.to_moment(),
+            counted: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_takes_64_bytes() {
+        assert_eq!((size_of::<Packed>(), align_of::<Packed>()), (64, 64));
+    }
+
+    #[test]
+    fn six_bytes_hold_what_is_below_two_to_the_48_and_nothing_else() {
+        for value in [0, 1, 0x0102_0304_0506, (1 << 48) - 1] {
+            assert_eq!(Six::of(value).map(Six::get), Some(value));
+        }
+        for value in [1 << 48, 1 << 63, u64::MAX] {
+            assert_eq!(Six::of(value).map(Six::get), None);
+        }
+    }
+}

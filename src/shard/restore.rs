@@ -1,0 +1,149 @@
+//! From the store into the tables, at the start and when a shard starts again.
+//!
+//! One thread reads the store and a few others fill the tables, so that ten million records take seconds. What is on its
+//! way between them is bounded.
+
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Builder, JoinHandle};
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+use super::Shared;
+use super::record::{Kinds, RecordError, RecordKey};
+use super::slots::Slots;
+use super::table::{Stored, Tables};
+use crate::store::StoreError;
+
+/// Threads that fill tables. Reading takes longer than filling: more threads would wait.
+const FILLERS: usize = 8;
+
+/// Records that are handed over at once.
+const BATCH: usize = 1024;
+
+/// Batches that may wait for a thread.
+const WAITING: usize = 4;
+
+/// Why shards could not be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The store failed.
+    #[error("the records could not be loaded from the store: {0}")]
+    Store(#[from] StoreError),
+    /// A record makes no sense.
+    #[error(
+        "{0}; restore the data directory from a backup, or use the version of onceward that wrote it"
+    )]
+    Record(#[from] RecordError),
+    /// The system gave no thread.
+    #[error("the system gave no threads to load the records with: {0}")]
+    Threads(io::Error),
+    /// A thread of the start died.
+    #[error("the loading of the records was interrupted")]
+    Interrupted,
+}
+
+/// Reads the store once and sorts its records by owner: one table for each set of slots, in their order.
+///
+/// # Errors
+/// [`RestoreError`] when the store cannot be read or a record makes no sense: nothing begins empty over data that cannot
+/// be read.
+pub async fn restore(
+    shared: &Arc<Shared>,
+    kinds: &Kinds,
+    owners: Vec<Slots>,
+) -> Result<Vec<Tables>, RestoreError> {
+    let threads = owners.len().clamp(1, FILLERS);
+    let (mut fillers, mut filled) = (Vec::new(), Vec::new());
+    for filler in 0..threads {
+        let tables: Vec<Tables> =
+            owners.iter().skip(filler).step_by(threads).map(|_| Tables::new(kinds)).collect();
+        let (to, from) = sync_channel(WAITING);
+        let thread = Builder::new().name("restore".to_owned()).spawn(move || fill_from(tables, &from));
+        filled.push(thread.map_err(RestoreError::Threads)?);
+        fillers.push(Filler { to, waiting: Vec::with_capacity(BATCH) });
+    }
+    let damage = Arc::new(Mutex::new(None));
+    let mut sorter =
+        Sorter { kinds: kinds.clone(), owners: owners.clone(), fillers, damage: Arc::clone(&damage) };
+    let all = kinds.iter().map(|kind| kind.kind).collect();
+    shared.store.restore(all, Box::new(move |key, bytes, _| sorter.take(key, bytes))).await?;
+    // The sorter is gone with the visit, and the threads learn that nothing more comes.
+    let filled = spawn_blocking(move || filled.into_iter().map(JoinHandle::join).collect()).await;
+    let filled: Vec<thread::Result<Vec<Tables>>> = filled.map_err(|_| RestoreError::Interrupted)?;
+    let mut tables = Vec::with_capacity(filled.len());
+    for filled in filled {
+        tables.push(filled.map_err(|_| RestoreError::Interrupted)?.into_iter());
+    }
+    if let Some(damage) = damage.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(RestoreError::Record(damage));
+    }
+    let next_of = |index: usize| tables.get_mut(index % threads)?.next();
+    (0..owners.len()).map(next_of).collect::<Option<_>>().ok_or(RestoreError::Interrupted)
+}
+
+/// Records on their way, each with its table among those of one thread.
+type Sorted = Vec<(usize, RecordKey, Stored)>;
+
+fn fill_from(mut tables: Vec<Tables>, from: &Receiver<Sorted>) -> Vec<Tables> {
+    for records in from {
+        for (table, key, stored) in records {
+            if let Some(table) = tables.get_mut(table) {
+                table.set(key, Some(stored));
+            }
+        }
+    }
+    tables
+}
+
+/// Sends each record to its owner.
+struct Sorter {
+    kinds: Kinds,
+    owners: Vec<Slots>,
+    fillers: Vec<Filler>,
+    damage: Arc<Mutex<Option<RecordError>>>,
+}
+
+impl Sorter {
+    fn take(&mut self, key: RecordKey, bytes: Bytes) {
+        let Some(owner) = self.owners.iter().position(|slots| slots.contains(key.slot)) else { return };
+        let kind = self.kinds.get(key.kind).ok_or(RecordError::Kind(key.kind));
+        match kind.and_then(|kind| (kind.expires)(&bytes)) {
+            Ok(expires) => {
+                let threads = self.fillers.len();
+                if let Some(filler) = self.fillers.get_mut(owner % threads) {
+                    filler.take((owner / threads, key, Stored { bytes, expires }));
+                }
+            }
+            Err(error) => *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+        }
+    }
+}
+
+/// A thread that fills tables.
+struct Filler {
+    to: SyncSender<Sorted>,
+    waiting: Sorted,
+}
+
+impl Filler {
+    fn take(&mut self, record: (usize, RecordKey, Stored)) {
+        self.waiting.push(record);
+        if self.waiting.len() == BATCH {
+            self.hand_over(Vec::with_capacity(BATCH));
+        }
+    }
+
+    fn hand_over(&mut self, next: Sorted) {
+        // Fails only when the other end panicked, which `restore` learns when it waits for its tables.
+        let _ = self.to.send(std::mem::replace(&mut self.waiting, next));
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        self.hand_over(Vec::new());
+    }
+}

@@ -1,0 +1,136 @@
+//! One decision's view of the records: memory, with the earlier changes of the same batch over it.
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use rand::rngs::StdRng;
+
+use super::record::{Id, Record, RecordKey, decode, encode};
+use super::table::{Stored, Tables};
+use crate::domain::Timestamp;
+
+/// Whether the answer waits for a change to be durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It does.
+    Durable,
+    /// Losing the change in a crash harms nobody: it is written with the next batch, within 250 ms.
+    Lazy,
+}
+
+/// What a batch does to one record.
+#[derive(Default)]
+pub(super) struct Step {
+    /// Every state it had, oldest first. The first is what memory had when the batch began; the last is the present one.
+    states: Vec<Option<Bytes>>,
+    /// When the present state ends.
+    expires: Timestamp,
+    /// Whether a change has to be durable before the answers about it leave.
+    pub(super) durable: bool,
+}
+
+impl Step {
+    pub(super) fn beginning(stored: Option<Stored>) -> Self {
+        let (bytes, expires) = stored.map_or((None, Timestamp::EPOCH), |s| (Some(s.bytes), s.expires));
+        Self { states: vec![bytes], expires, durable: false }
+    }
+
+    /// The present state.
+    pub(super) fn after(&self) -> Option<Stored> {
+        let bytes = self.states.last()?.clone()?;
+        Some(Stored { bytes, expires: self.expires })
+    }
+
+    /// Every state, for [`super::record::Kind::after_failure`].
+    pub(super) fn states(&self) -> &[Option<Bytes>] {
+        &self.states
+    }
+
+    /// Whether it was changed at all.
+    pub(super) const fn is_changed(&self) -> bool {
+        self.states.len() > 1
+    }
+}
+
+/// What a batch does, by record, in the order in which the records were first touched.
+pub(super) type Steps = IndexMap<RecordKey, Step>;
+
+/// One decision's view.
+pub struct Transaction<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) steps: &'a mut Steps,
+    /// The records that the decision read or changed: its answer rests on them.
+    pub(super) touched: &'a mut Vec<RecordKey>,
+    pub(super) slot: u8,
+    pub(super) now: Timestamp,
+    pub(super) rng: &'a mut StdRng,
+}
+
+impl Transaction<'_> {
+    /// The moment of the decision.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The slot that all records of the decision belong to.
+    pub const fn slot(&self) -> u8 {
+        self.slot
+    }
+
+    /// Where randomness comes from.
+    pub const fn rng(&mut self) -> &mut StdRng {
+        self.rng
+    }
+
+    /// The record of this kind about `id`; `None` if there is none or it has ended.
+    pub fn get<R: Record>(&mut self, id: Id) -> Option<R> {
+        let key = self.key::<R>(id);
+        match self.steps.get(&key) {
+            Some(step) => {
+                let stored = step.after().filter(|stored| self.now < stored.expires)?;
+                decode(&stored.bytes).ok()
+            }
+            None => self.tables.get(&key, self.now),
+        }
+    }
+
+    /// Changes the record about `id`; `None` removes it. A change to what is there already is none.
+    pub fn put<R: Record>(&mut self, id: Id, record: Option<&R>, durability: Durability) {
+        let key = self.key::<R>(id);
+        let record = record.map(|record| (encode(record), record.expires()));
+        let step = self.steps.entry(key).or_insert_with(|| Step::beginning(self.tables.stored(&key)));
+        let bytes = record.as_ref().map(|(bytes, _)| bytes);
+        let present = step.states.last().and_then(Option::as_ref);
+        let is_gone = bytes.is_none() && step.expires <= self.now;
+        if present == bytes || is_gone {
+            return;
+        }
+        step.expires = record.as_ref().map_or(Timestamp::EPOCH, |(_, expires)| *expires);
+        step.states.push(record.map(|(bytes, _)| bytes));
+        step.durable |= durability == Durability::Durable;
+    }
+
+    /// Whether this shard holds fewer than `most` records of this kind, those that the batch adds included.
+    pub fn has_room<R: Record>(&self, most: usize) -> bool {
+        let held = self.tables.len_of(R::KIND);
+        if held + self.steps.len() < most {
+            return true;
+        }
+        let is_new = |(key, step): &(&RecordKey, &Step)| {
+            key.kind == R::KIND && step.states.first().is_some_and(Option::is_none) && step.after().is_some()
+        };
+        held + self.steps.iter().filter(is_new).count() < most
+    }
+
+    /// The records of this kind in memory that are alive, without the changes of this batch.
+    pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
+        self.tables.iter(self.now)
+    }
+
+    fn key<R: Record>(&mut self, id: Id) -> RecordKey {
+        let key = RecordKey { slot: self.slot, kind: R::KIND, id };
+        if !self.touched.contains(&key) {
+            self.touched.push(key);
+        }
+        key
+    }
+}
