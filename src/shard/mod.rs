@@ -21,7 +21,6 @@ mod router;
 mod supervisor;
 mod surroundings;
 pub mod table;
-mod terms;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -30,7 +29,6 @@ mod verifier;
 pub use crate::delivery::Trouble;
 pub use crate::engine::SendOptions;
 pub use policies::Policies;
-pub use terms::keep_within;
 pub use told::{Facts, Limit, Told};
 pub use verifier::{
     BeginRequest, CheckAnswer, CheckRequest, EndRequest, NamedCheck, Parts, Refusal, SendAnswer, SendRequest,

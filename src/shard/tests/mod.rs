@@ -11,5 +11,4 @@ mod planned_core;
 mod prolonged;
 mod replaced;
 mod room;
-mod terms;
 mod world;

@@ -19,7 +19,6 @@ mod settle;
 mod settle_check;
 mod state;
 mod stricter;
-mod terms;
 #[cfg(test)]
 mod tests;
 

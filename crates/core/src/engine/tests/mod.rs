@@ -14,5 +14,4 @@ mod model;
 mod replaced;
 mod resumed;
 mod rules;
-mod terms;
 mod world;
