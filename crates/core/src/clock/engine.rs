@@ -102,6 +102,7 @@ mod tests {
         clock.at_least(START);
         source.advance(SECOND);
         assert_eq!(clock.now(), START.plus(HOUR + SECOND), "and goes on at once");
+        assert_eq!(clock.wall(), START.plus(SECOND), "the wall clock is as wrong as it was");
     }
 
     #[test]
