@@ -78,8 +78,6 @@ pub async fn fill(data: &Path, numbers: std::ops::Range<u64>, clock: Arc<dyn Clo
     live::fill(&store, numbers, both, |_| {}).await.expect("numbers that are written");
     let written = begun.elapsed();
     store.close().await.expect("a store that closes");
-    // As a server leaves it. Else the first start would look whether any record outlasts its term.
-    onceward::app::mark_brought_in(data, clock.now()).expect("a mark of the time");
     say(&format!(
         "written in {:.1} s, in the snapshot after {:.1} s; disk {}",
         written.as_secs_f64(),

@@ -13,7 +13,6 @@ mod registry;
 mod reports;
 mod running;
 pub mod server_key;
-mod timekeeping;
 mod tls;
 mod verifying;
 
@@ -41,7 +40,6 @@ pub use registry::{RegistryPlan, default_service, messaging_service};
 pub use reports::{Report, Reported, Reports};
 pub use running::{Plan, Running};
 pub use server_key::{KeyError, load_or_create};
-pub use timekeeping::{mark_brought_in, surely_reached};
 pub use tls::{Certificates, TlsError};
 
 /// Why the program did not start. Each says what to do.

@@ -7,9 +7,8 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
 use super::{StartError, default_service, load_or_create};
-use crate::clock::{Clock, EngineClock, SystemClock};
+use crate::clock::{EngineClock, SystemClock};
 use crate::config::KeysSettings;
-use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::registry::{Registry, RegistryParts};
 use crate::store::{EmbeddedStore, OpenError, OpenOptions, Store};
@@ -34,13 +33,14 @@ impl Offline {
     pub async fn open(settings: KeysSettings) -> Result<Self, StartError> {
         let KeysSettings { storage, registry, brand, policy } = settings;
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
-        // How far time had come is for the server to find out: nothing that has an end is removed here.
-        clock.settled_at(Timestamp::EPOCH);
-        let of_store = Arc::clone(&clock) as Arc<dyn Clock>;
+        let raised = Arc::clone(&clock);
         let opened = tokio::task::spawn_blocking(move || {
             let key = load_or_create(&storage.data_dir, storage.server_key_file.as_deref())?;
-            let options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), of_store);
-            Ok::<_, StartError>(Arc::new(EmbeddedStore::open(options)?) as Arc<dyn Store>)
+            let options =
+                OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&raised) as _);
+            let store = EmbeddedStore::open(options)?;
+            raised.at_least(store.newest_time());
+            Ok::<_, StartError>(Arc::new(store) as Arc<dyn Store>)
         });
         let store = opened.await.map_err(StartError::Interrupted)??;
         let mut seed = [0; 32];

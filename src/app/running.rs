@@ -3,25 +3,29 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
 use super::registry::{self, Ground, LastUses, RegistryPlan};
-use super::timekeeping::{Beginning, Timekeeper};
 use super::verifying::{self, Beside};
 use super::{StartError, load_or_create};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
 use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
-use crate::domain::Routing;
+use crate::domain::{Routing, Timestamp};
 use crate::engine::{Policy, key_fingerprint};
 use crate::registry::Registry;
 use crate::shard::{Parts, Policies, Verifier};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 use crate::verify::{RegistryRules, Verifying, bring_up};
+
+/// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
+/// of one machine before and after NTP has corrected it, differ a little.
+const TOLERANCE: Duration = Duration::from_secs(90);
 
 /// What is needed to start.
 pub struct Plan {
@@ -69,7 +73,6 @@ pub struct Running {
     pub store: Arc<dyn Store>,
     last_uses: LastUses,
     beside: Beside,
-    timekeeper: Timekeeper,
 }
 
 impl Running {
@@ -97,14 +100,12 @@ impl Running {
             let mut options =
                 OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&store_clock) as _);
             options.loading = loading;
-            Beginning::prepare(&data_dir, &store_clock);
             let store = EmbeddedStore::open(options)?;
-            let beginning = Beginning::of(&data_dir, &store_clock);
-            Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>, beginning))
+            go_on_from(store.newest_time(), &store_clock);
+            Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
         });
-        let (server_key, store, beginning) = opened.await.map_err(StartError::Interrupted)??;
+        let (server_key, store) = opened.await.map_err(StartError::Interrupted)??;
         let policies = Policies::new(policy);
-        let engine_clock = Arc::clone(&clock);
         let clock: Arc<dyn Clock> = clock;
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
@@ -120,7 +121,6 @@ impl Running {
         };
         let registry = registry::open(registry, ground).await?;
         bring_up(&registry, &policies);
-        let timekeeper = beginning.begin(&store, &policies, &engine_clock, bounds.commit_timeout).await?;
         let beside = Beside::open(verifying::Ground {
             store: &store,
             clock: &clock,
@@ -161,7 +161,7 @@ impl Running {
         .await?;
         let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
         let last_uses = LastUses::begin(&registry);
-        Ok(Self { verifier, delivery, registry, verifying, store, last_uses, beside, timekeeper })
+        Ok(Self { verifier, delivery, registry, verifying, store, last_uses, beside })
     }
 
     /// What webhooks are told.
@@ -188,8 +188,20 @@ impl Running {
         let noted = self.delivery.tracker().close().await;
         let told = self.beside.close().await;
         self.last_uses.stop().await;
-        // While the directory is still ours.
-        self.timekeeper.stop().await;
         self.store.close().await.and(noted).and(told)
+    }
+}
+
+/// Brings `clock` up to the newest time in the data directory: neither a restart nor a clock that was set back prolongs a
+/// lockout or revives a code.
+fn go_on_from(newest: Timestamp, clock: &EngineClock) {
+    let behind = newest.since(clock.now());
+    clock.at_least(newest);
+    if behind > TOLERANCE {
+        tracing::warn!(
+            seconds = behind.as_secs(),
+            "wall clock behind the data directory: codes and lockouts keep their terms, but the times of sends are ahead \
+             by as much until the clock has caught up. If the clock is wrong, set it and restart the server"
+        );
     }
 }

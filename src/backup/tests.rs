@@ -144,9 +144,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     let directory = ReadOnly::open(&dir).expect("a data directory");
     let mut found = Vec::new();
     let judge = |entry: &Entry| check(entry).map_err(|what| format!("{}: {what}", name(entry)));
-    let examined = directory
-        .examine(Timestamp::EPOCH, &judge, &mut |finding| found.push(finding.what))
-        .expect("examined");
+    let examined = directory.examine(&judge, &mut |finding| found.push(finding.what)).expect("examined");
     assert_eq!(examined.snapshot_records, Some(6));
     assert_eq!(found.len(), 4, "{found:?}");
     for (finding, says) in found.iter().zip(["checksum", "version 9", "for as long as", "is no number"]) {
@@ -197,7 +195,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Item>, ImportError> {
 }
 
 fn fill(dir: &Path, entries: &[Entry]) {
-    let mut store = NewStore::begin(dir, [7; 16]).expect("a directory");
+    let mut store = NewStore::begin(dir, [7; 16], Timestamp::EPOCH).expect("a directory");
     for Entry { key, gc_after, record } in entries {
         store.add(*key, *gc_after, record.clone()).expect("added");
     }
@@ -206,7 +204,7 @@ fn fill(dir: &Path, entries: &[Entry]) {
 
 fn exported(dir: &Path) -> Vec<u8> {
     let directory = ReadOnly::open(dir).expect("a data directory");
-    let copied = directory.copy(Timestamp::EPOCH, &CopyProgress::default()).expect("a copy");
+    let copied = directory.copy(&CopyProgress::default()).expect("a copy");
     let mut records = CopyReader::new(copied.file);
     let mut writer = Writer::begin(Vec::new(), &header()).expect("written");
     while let Some(entry) = records.next_entry().expect("a copy") {

@@ -7,5 +7,5 @@ mod alarm;
 mod system;
 
 pub use alarm::Alarm;
-pub use onceward_core::clock::{BootId, Clock, EngineClock, LATEST, Machine, ManualClock};
+pub use onceward_core::clock::{Clock, EngineClock, LATEST, ManualClock};
 pub use system::SystemClock;

@@ -99,7 +99,7 @@ impl Registry {
             _ if !right => Err(Unauthenticated),
             (Some(_), _) => Ok(Caller::Root),
             (None, Some(kept)) => {
-                kept.touch(self.0.clock.now());
+                kept.touch(self.0.clock.wall());
                 Ok(Caller::Key(CallerKey(Arc::clone(kept))))
             }
             (None, None) => Err(Unauthenticated),

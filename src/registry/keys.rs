@@ -57,7 +57,7 @@ impl Registry {
                 service: wish.service,
                 scopes: wish.scopes,
                 name,
-                created: inner.clock.now(),
+                created: inner.clock.wall(),
                 last_used: None,
                 revoked: None,
             };
@@ -90,7 +90,7 @@ impl Registry {
             if key.revoked.is_some() {
                 return Ok(key);
             }
-            key.revoked = Some(inner.clock.now());
+            key.revoked = Some(inner.clock.wall());
             inner.keep_key(&mut writer, KeptKey::new(key.clone(), kept.hash, kept.number)).await?;
             inner.forget_revoked(&mut writer).await;
             Ok(key)

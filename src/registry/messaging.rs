@@ -27,7 +27,7 @@ impl Registry {
             if service.messaging.iter().any(|kept| kept.country == country) {
                 return Err(RegistryError::Exists { what: WHAT, field: "country" });
             }
-            let now = inner.clock.now();
+            let now = inner.clock.wall();
             let made = MessagingConfiguration { country, messaging_service, created: now, updated: now };
             service.messaging.push(made.clone());
             Ok(made)
@@ -52,7 +52,7 @@ impl Registry {
             let kept = service.messaging.get_mut(at).ok_or(RegistryError::NotFound(WHAT))?;
             if kept.messaging_service != messaging_service {
                 kept.messaging_service = messaging_service;
-                kept.updated = inner.clock.now();
+                kept.updated = inner.clock.wall();
             }
             Ok(kept.clone())
         });

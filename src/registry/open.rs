@@ -62,7 +62,7 @@ impl Registry {
         let RegistryParts { store, clock, rng, settings, default, .. } = parts;
         let mut writer =
             Writer { rng, revisions: HashMap::new(), next_service: 1, next_credential: ROOT + 1 };
-        let shelf = Shelf::of(&settings.templates, parts.templates, clock.now());
+        let shelf = Shelf::of(&settings.templates, parts.templates, clock.wall());
 
         let mut kept: BTreeMap<ServiceId, Service> = BTreeMap::new();
         for (key, revision, sealed) in scan(&store, Kind::Service).await? {
@@ -74,7 +74,7 @@ impl Registry {
             }
         }
         let (served, changed) =
-            configured::bring_up(kept, &settings.services, &default, &mut writer, clock.now())?;
+            configured::bring_up(kept, &settings.services, &default, &mut writer, clock.wall())?;
         write_all(&store, &mut writer, &changed, parts.commit_timeout).await?;
 
         let mut credentials = Credentials::default();

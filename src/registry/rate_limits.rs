@@ -56,7 +56,7 @@ impl Registry {
                     limit: LIMITS_MOST,
                 });
             }
-            let now = inner.clock.now();
+            let now = inner.clock.wall();
             let sid = writer.sid(SidKind::RateLimit);
             let limit =
                 RateLimit { sid, unique_name, description, buckets: Vec::new(), created: now, updated: now };
@@ -81,7 +81,7 @@ impl Registry {
             let description = self::description(description)?;
             if limit.description != description {
                 limit.description = description;
-                limit.updated = inner.clock.now();
+                limit.updated = inner.clock.wall();
             }
             Ok(limit.clone())
         });
@@ -112,7 +112,7 @@ impl Registry {
         fields: BucketFields,
     ) -> Result<Bucket, RegistryError> {
         let changed = self.change(service, move |service, inner, writer| {
-            let now = inner.clock.now();
+            let now = inner.clock.wall();
             let limit = limit_of(service, &limit)?;
             let mut bucket =
                 Bucket { sid: writer.sid(SidKind::Bucket), max: 0, interval: 0, created: now, updated: now };
@@ -151,7 +151,7 @@ impl Registry {
             let before = *kept;
             fields.apply(kept)?;
             if *kept != before {
-                kept.updated = inner.clock.now();
+                kept.updated = inner.clock.wall();
             }
             Ok(*kept)
         });
@@ -164,7 +164,7 @@ impl Registry {
     /// [`RegistryError::NotFound`], [`RegistryError::Store`].
     pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
         let changed = self.change(service, move |service, inner, _| {
-            let now = inner.clock.now();
+            let now = inner.clock.wall();
             let limit = limit_of(service, &limit)?;
             bucket_of(limit, &bucket)?;
             limit.buckets.retain(|kept| kept.sid != bucket);

@@ -41,7 +41,7 @@ impl Registry {
             let token: [u8; 16] = writer.bytes();
             let token = ApiSecret::new(base16ct::lower::encode_string(&token));
             let hash = hash(token.expose());
-            let record = CredentialRecord::Root(RootRecord::of(&sid, &hash, inner.clock.now()));
+            let record = CredentialRecord::Root(RootRecord::of(&sid, &hash, inner.clock.wall()));
             let record = record::seal(&record).map_err(RegistryError::Store)?;
             inner.write(&mut writer, credential_key(ROOT), Some(record)).await?;
             let root = Some((sid, hash));

@@ -96,7 +96,7 @@ impl Registry {
                 return Err(RegistryError::TooMany { what: "numbers on the safe list", limit: MOST });
             }
             let entry =
-                SafeNumber { sid: writer.sid(SidKind::SafeNumber), number, created: inner.clock.now() };
+                SafeNumber { sid: writer.sid(SidKind::SafeNumber), number, created: inner.clock.wall() };
             let record = record::seal(&SafeNumberRecord::of(&entry)).map_err(RegistryError::Store)?;
             inner.write(&mut writer, safe_number_key(number.as_u64()), Some(record)).await?;
             inner.safe_list.change(number, |part| {

@@ -33,7 +33,7 @@ impl Registry {
                 return Err(RegistryError::TooMany { what: "services", limit: MOST });
             }
             let sid = writer.sid(SidKind::Service);
-            let mut service = blank(ServiceId::new(id), sid, Origin::Api, DEFAULT_RULES, inner.clock.now());
+            let mut service = blank(ServiceId::new(id), sid, Origin::Api, DEFAULT_RULES, inner.clock.wall());
             fields.apply(&mut service, &inner.templates)?;
             let service = inner.keep(&mut writer, service).await?;
             Ok(service)
@@ -91,7 +91,7 @@ impl Registry {
             if service == *before {
                 return Ok((before, answer));
             }
-            service.updated = inner.clock.now();
+            service.updated = inner.clock.wall();
             Ok((inner.keep(&mut writer, service).await?, answer))
         })
         .await

@@ -53,7 +53,7 @@ impl Registry {
             if service.webhooks.len() >= MOST {
                 return Err(RegistryError::TooMany { what: "webhooks of this service", limit: MOST });
             }
-            let now = inner.clock.now();
+            let now = inner.clock.wall();
             let mut webhook = Webhook {
                 sid: writer.sid(SidKind::Webhook),
                 friendly_name: String::new(),
@@ -87,7 +87,7 @@ impl Registry {
             let before = kept.clone();
             fields.apply(kept)?;
             if *kept != before {
-                kept.updated = inner.clock.now();
+                kept.updated = inner.clock.wall();
             }
             Ok(kept.clone())
         });

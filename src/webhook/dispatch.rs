@@ -83,7 +83,7 @@ impl Inner {
             return Err(Trouble::TooOld);
         }
         let body = payload::body(self.subscribers.account(), service.sid, &delivery.event);
-        let headers = signature::headers(&webhook.secret, delivery.id, now, &body);
+        let headers = signature::headers(&webhook.secret, delivery.id, self.clock.wall(), &body);
         Ok(Post { url: webhook.url.clone(), headers, body })
     }
 

@@ -45,14 +45,14 @@ impl Certificates {
     ///
     /// When the server cannot show itself with what is in them.
     pub fn open(files: &TlsFiles, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
-        let Read { identity, about, .. } = read(files, wall(&*clock))?;
+        let Read { identity, about, .. } = read(files, clock.wall())?;
         let about = Arc::new(ArcSwap::from_pointee(about));
         let (shown, its_clock) = (Arc::clone(&about), Arc::clone(&clock));
         let tls = Arc::new(Tls::new(identity, move || {
             let about = shown.load();
             CertificateHealth {
                 expires: about.expires().to_string(),
-                problem: about.problem(wall(&*its_clock)),
+                problem: about.problem(its_clock.wall()),
             }
         }));
         Ok(Self { files: Arc::new(files.clone()), clock, about, tls })
@@ -66,7 +66,7 @@ impl Certificates {
     /// Reads both files again and says in the log what came of it. New handshakes then use what they hold; if the
     /// server could not show itself with that, everything stays as it is. Waits for the disk.
     pub fn reload(&self) {
-        match read(&self.files, wall(&*self.clock)) {
+        match read(&self.files, self.clock.wall()) {
             Ok(Read { identity, about, warnings }) => {
                 for warning in warnings {
                     warn!("{warning}");
@@ -87,7 +87,7 @@ impl Certificates {
 
     /// Warns of a certificate that expires soon or has expired.
     pub fn warn_if_it_ends(&self) {
-        if let Some(problem) = self.about.load().problem(wall(&*self.clock)) {
+        if let Some(problem) = self.about.load().problem(self.clock.wall()) {
             warn!(file = %self.files.certificate.display(), "{problem}");
         }
     }
@@ -99,13 +99,7 @@ impl Certificates {
 ///
 /// When it cannot.
 pub fn check(files: &TlsFiles, clock: &dyn Clock) -> Result<Vec<String>, TlsError> {
-    read(files, wall(clock)).map(|read| read.warnings)
-}
-
-/// What the wall clock shows now: clients judge a certificate by theirs, and the program's time does not follow
-/// when ours is set right.
-fn wall(clock: &dyn Clock) -> Timestamp {
-    clock.machine().map_or_else(|| clock.now(), |machine| machine.wall)
+    read(files, clock.wall()).map(|read| read.warnings)
 }
 
 fn read(files: &TlsFiles, now: Timestamp) -> Result<Read, TlsError> {

@@ -13,11 +13,10 @@ use self::text::{Damage, text};
 use super::progress::Progress;
 use super::source::{self, Source, SourceError};
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
-use crate::app::{KeyError, surely_reached};
+use crate::app::KeyError;
 use crate::backup::{check, name, rfc3339};
 use crate::cli::Answer;
 use crate::cli::args::CheckDataArgs;
-use crate::clock::SystemClock;
 use crate::config::StorageSettings;
 use crate::control::ControlError;
 use crate::store::{Entry, Examined, Finding, Kind, OpenError};
@@ -159,8 +158,7 @@ fn through_server(
 fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
     let directory = source::open(&settings.data_dir)?;
     let mut damage = Vec::new();
-    let now = source::ended_by(surely_reached(&settings.data_dir, &SystemClock::start()));
-    let examined = directory.examine(now, &judge, &mut |found: Finding| {
+    let examined = directory.examine(&judge, &mut |found: Finding| {
         damage.push(Damage::from(found));
     })?;
     // Before it is complete, nothing in it was written with a key.

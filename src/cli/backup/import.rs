@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
-use crate::app::{KeyError, load_or_create, mark_brought_in, server_key};
+use crate::app::{KeyError, load_or_create, server_key};
 use crate::backup::{Header, ImportError, Reader};
 use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
@@ -31,8 +31,6 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 enum ImportCommandError {
     #[error("open {}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("write the file clock in {}: {source}", data_dir.display())]
-    Clock { data_dir: PathBuf, source: io::Error },
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error(transparent)]
@@ -170,7 +168,7 @@ fn import(
     progress.expect(header.numbers + header.sends + header.others);
     let now = SystemClock::start().now();
     let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
-    let mut store = NewStore::begin(data_dir, fingerprint)?;
+    let mut store = NewStore::begin(data_dir, fingerprint, header.exported_at.max(now))?;
     *begun = true;
     while let Some(item) = reader.next_item()? {
         progress.at(reader.line());
@@ -179,9 +177,6 @@ fn import(
         take(&mut store, &item, now, &mut imported)?;
     }
     progress.now("finishing");
-    // Before a server can start on it.
-    mark_brought_in(data_dir, header.exported_at.max(now))
-        .map_err(|source| ImportCommandError::Clock { data_dir: data_dir.to_owned(), source })?;
     store.finish()?;
     Ok(imported)
 }

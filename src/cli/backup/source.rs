@@ -4,8 +4,6 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::progress::Progress;
-use crate::app::surely_reached;
-use crate::clock::{Clock, SystemClock};
 use crate::control::{ControlError, CopyNews, ask_copy};
 use crate::domain::Timestamp;
 use crate::store::{CopyProgress, CopyReader, Counts, Finding, OpenError, ReadOnly, key_fingerprint_in};
@@ -84,21 +82,12 @@ impl Source {
         if directory.is_new().map_err(SourceError::Open)? {
             return Err(SourceError::NoData(data_dir.display().to_string()));
         }
-        let known = surely_reached(data_dir, &SystemClock::start());
         progress.now("reading the data directory");
-        let copied = directory.copy(ended_by(known), &CopyProgress::default()).map_err(SourceError::Open)?;
+        let copied = directory.copy(&CopyProgress::default()).map_err(SourceError::Open)?;
         let key = directory.key_fingerprint().to_owned();
         let (records, counts) = (reader(Box::new(copied.file)), copied.counts);
-        // Where nothing is known, time goes on at the clock.
-        let at = known.unwrap_or_else(|| SystemClock::start().now());
-        Ok(Self { records, counts, key, at, served: false })
+        Ok(Self { records, counts, key, at: copied.at, served: false })
     }
-}
-
-/// What has ended by then matters to nobody, if time has surely come to `known`. A clock that is ahead for a moment
-/// is no reason to leave anything out.
-pub(super) fn ended_by(known: Option<Timestamp>) -> Timestamp {
-    known.unwrap_or(Timestamp::EPOCH)
 }
 
 /// A data directory that no server uses.

@@ -1,15 +1,12 @@
 //! Clocks that jump, while the engine runs and across its restarts.
 
-use std::fs;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::world::{ANNA, World, code, secs, wrong};
-use crate::clock::{BootId, Machine};
-use crate::otp::{Clock, CodeLength, ManualClock, Otp, OtpError, StartError, Timestamp};
+use crate::otp::{Clock, CodeLength, Otp, OtpError, StartError, Timestamp};
 
 const LIFE: Duration = secs(60);
 const TERM: Duration = secs(90);
@@ -96,43 +93,15 @@ async fn when_the_clock_is_put_right_by_a_later_restart_nothing_lasts_longer() {
 }
 
 #[tokio::test]
-async fn when_the_machine_stays_up_a_crash_and_a_clock_that_is_set_back_cost_nothing() {
-    let world = World::new();
-    let machine = OneBoot::starting_at(world.clock.now());
-    let otp = start_on(&world, &machine).await;
-    let file = world.directory.path().join("clock");
-    let mark = fs::read(&file).expect("a mark");
-    otp.send_sms(ANNA).await.expect("sent");
-    lock_out(&otp).await;
-    machine.passes(secs(30));
-    otp.stop().await.expect("stopped");
-    // As if it had been killed, and long after it last marked the time.
-    fs::write(&file, mark).expect("put the mark of the start back");
-    machine.passes(secs(30));
-    machine.wall.set(Timestamp::from_millis(1));
-    let otp = start_on(&world, &machine).await;
-    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(30) }));
-}
-
-#[tokio::test]
-async fn when_nobody_knows_how_far_time_had_come_nothing_lasts_longer_than_a_term_from_now() {
-    for damage in [None, Some("not a clock")] {
-        let (world, otp) = locked().await;
-        otp.stop().await.expect("stopped");
-        let file = world.directory.path().join("clock");
-        match damage {
-            None => fs::remove_file(&file).expect("remove"),
-            Some(text) => fs::write(&file, text).expect("write"),
-        }
-        set_back(&world, YEAR);
-        let otp = start(&world).await;
-        assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: TERM }));
-        // That is written down: it does not begin again with every start.
-        world.clock.advance(secs(80));
-        otp.stop().await.expect("stopped");
-        let otp = start(&world).await;
-        assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(10) }));
-    }
+async fn after_a_crash_and_a_clock_set_back_a_lockout_goes_on_where_it_was() {
+    let (world, otp) = locked().await;
+    world.clock.advance(secs(20));
+    // The newest time on the disk is that of this send.
+    otp.send_sms("+14155550199").await.expect("sent");
+    drop(otp);
+    set_back(&world, YEAR);
+    let otp = start(&world).await;
+    assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(70) }));
 }
 
 #[tokio::test]
@@ -222,46 +191,12 @@ async fn whatever_the_clock_does_no_lockout_outlasts_its_term_nor_ends_early_by_
     }
 }
 
-/// A machine that stays up while its wall clock is set.
-struct OneBoot {
-    wall: ManualClock,
-    up: ManualClock,
-}
-
-impl OneBoot {
-    fn starting_at(wall: Timestamp) -> Arc<Self> {
-        let up = ManualClock::starting_at(Timestamp::from_millis(5_000));
-        Arc::new(Self { wall: ManualClock::starting_at(wall), up })
-    }
-
-    fn passes(&self, time: Duration) {
-        self.wall.advance(time);
-        self.up.advance(time);
-    }
-}
-
-impl Clock for OneBoot {
-    fn now(&self) -> Timestamp {
-        self.wall.now()
-    }
-
-    fn machine(&self) -> Option<Machine> {
-        let boot = BootId::from_bytes([3; 16]);
-        Some(Machine { boot, up: self.up.now().since(Timestamp::EPOCH), wall: self.wall.now() })
-    }
-}
-
 /// Three attempts, so that two wrong codes are allowed and the third one locks.
 async fn start(world: &World) -> Otp {
-    start_on(world, &(Arc::clone(&world.clock) as Arc<_>)).await
-}
-
-/// As soon as whoever was dropped has let go.
-async fn start_on<C: Clock>(world: &World, clock: &Arc<C>) -> Otp {
     let length = CodeLength::new(6).expect("a length");
     loop {
-        let builder = world.builder().clock(Arc::clone(clock) as Arc<dyn Clock>);
-        match builder.code(length, LIFE).attempts(3, TERM).start().await {
+        match world.builder().code(length, LIFE).attempts(3, TERM).start().await {
+            // An engine that was dropped has not let go yet.
             Err(StartError::InUse { .. }) => tokio::task::yield_now().await,
             started => return started.expect("an engine"),
         }

@@ -106,7 +106,7 @@ impl Inner {
     }
 
     fn emit(&self, kind: EventType, service: ServiceId, verification: Sid, about: About) {
-        self.outbox.emit(&Event { kind, service, verification, at: self.clock.now(), about });
+        self.outbox.emit(&Event { kind, service, verification, at: self.clock.wall(), about });
     }
 }
 

@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
 
 use super::*;
+use crate::clock::EngineClock;
 
 #[tokio::test(start_paused = true)]
 async fn a_webhook_is_told_what_happened_and_never_a_code() {
@@ -101,4 +102,24 @@ async fn each_attempt_is_signed_with_the_webhooks_own_secret_at_its_own_time_and
         assert!(a.headers.contains(&("webhook-signature", expected)), "{a:?}");
     }
     assert_eq!(secret_text(&hook(1)), format!("whsec_{}", STANDARD.encode([1; 32])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn signatures_have_the_wall_clocks_time_when_decisions_are_ahead() {
+    let mut world = World::new().await;
+    let decisions = Arc::new(EngineClock::over(world.clock.clone()));
+    decisions.at_least(START.plus(HOUR));
+    world.outbox = Outbox::open(OutboxParts {
+        store: Arc::new(world.store.clone()),
+        clock: decisions,
+        subscribers: world.subscribers.clone(),
+        transport: world.receivers.clone(),
+        rng: StdRng::seed_from_u64(42),
+        bounds: world.bounds.clone(),
+    })
+    .await
+    .expect("an outbox");
+    world.emit(1, EventType::Approved);
+    world.settle().await;
+    assert!(world.asked()[0].at.since(START) < MINUTE);
 }

@@ -106,7 +106,7 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
 }
 
 /// Bytes of a layer before its first block.
-const HEADER_BYTES: usize = 36;
+const HEADER_BYTES: usize = 44;
 
 /// Bytes behind its last one.
 const END_BYTES: usize = 24;

@@ -52,15 +52,6 @@ async fn an_export_of_a_directory_whose_time_is_ahead_prolongs_nothing() {
     down.moved("alone.jsonl").await.start().await.is_locked_for(30).await;
 }
 
-#[tokio::test]
-async fn an_export_of_a_directory_without_a_mark_while_the_clock_is_ahead_has_everything() {
-    let down = Wrong::new().await.ended_by(Signal::KILL).await;
-    fs::remove_file(down.setup.data_dir().join("clock")).expect("remove the mark");
-    down.clock.by(2 * HOUR);
-    let lines = export(&down.setup, "unknown.jsonl").await;
-    assert!(records(&lines).iter().any(|line| line.contains(&down.locked)), "{lines:?}");
-}
-
 impl Down {
     /// Puts what an import makes of this export in the place of the data directory.
     async fn moved(self, export: &str) -> Self {

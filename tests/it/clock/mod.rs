@@ -1,11 +1,9 @@
-//! Wall clocks that are wrong and that are set, under the real program: over restarts, kills, reboots, and
+//! Wall clocks that are wrong and that are set, under the real program: over restarts and kills, and
 //! while it runs.
 
 mod commands;
 mod running;
 mod starting;
-
-use std::fs;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -34,10 +32,6 @@ impl Wrong {
         clock.by(seconds);
         let world = World::of(setup).await;
         let locked = lock_out(&world).await;
-        // From then on a kill costs nothing.
-        let file = world.setup.data_dir().join("clock");
-        let length = || async { fs::metadata(&file).map_or(0, |file| file.len()) };
-        until("a mark of the time", length, |bytes| *bytes > 0).await;
         Self { clock, world, locked }
     }
 

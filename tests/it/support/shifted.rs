@@ -15,10 +15,7 @@ impl Shifted {
         let shifted = Self { home: setup.home().to_owned() };
         shifted.by(0);
         let setup = preload(setup, "clock.c")
-            .env("CLOCK_SHIFT_FILE", shifted.shift().to_str().expect("a path in UTF-8"))
-            .env("CLOCK_BOOT_FILE", shifted.boot().to_str().expect("a path in UTF-8"));
-        let setup = setup.env("CLOCK_KILL_FILE", shifted.kill().to_str().expect("a path in UTF-8"));
-        shifted.reboot(1);
+            .env("CLOCK_SHIFT_FILE", shifted.shift().to_str().expect("a path in UTF-8"));
         (shifted, setup)
     }
 
@@ -27,30 +24,8 @@ impl Shifted {
         write_whole(&self.shift(), &seconds.to_string());
     }
 
-    /// From now on a start finds another boot of the machine.
-    pub fn reboot(&self, number: u8) {
-        write_whole(&self.boot(), &format!("00000000-0000-4000-8000-0000000000{number:02x}\n"));
-    }
-
-    /// Whether the program is killed when it is about to mark the time.
-    pub fn kills_before_the_mark(&self, kills: bool) {
-        if kills {
-            std::fs::write(self.kill(), "").expect("write a file for the test");
-        } else {
-            std::fs::remove_file(self.kill()).expect("remove a file of the test");
-        }
-    }
-
-    fn kill(&self) -> PathBuf {
-        self.home.join("clock_kill")
-    }
-
     fn shift(&self) -> PathBuf {
         self.home.join("clock_shift")
-    }
-
-    fn boot(&self) -> PathBuf {
-        self.home.join("boot_id")
     }
 }
 

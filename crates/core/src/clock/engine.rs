@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Clock, LATEST, Machine};
+use super::{Clock, LATEST};
 use crate::domain::Timestamp;
 
 /// Time that only runs forwards, over a clock that may do anything.
@@ -20,14 +20,12 @@ struct Shown {
     source: Option<Timestamp>,
     /// What was shown then.
     time: Timestamp,
-    /// Nothing may be removed that ends later, if there is such a moment.
-    settled: Option<Timestamp>,
 }
 
 impl EngineClock {
     /// Begins with what `source` shows.
     pub fn over(source: Arc<dyn Clock>) -> Self {
-        let shown = Shown { source: None, time: Timestamp::EPOCH, settled: None };
+        let shown = Shown { source: None, time: Timestamp::EPOCH };
         let clock = Self { source, shown: Mutex::new(shown) };
         clock.now();
         clock
@@ -37,16 +35,6 @@ impl EngineClock {
     pub fn at_least(&self, time: Timestamp) {
         let mut shown = self.shown();
         shown.time = shown.time.max(time.min(LATEST));
-    }
-
-    /// Only what has ended by `reached` may be removed, until [`EngineClock::settle`].
-    pub fn settled_at(&self, reached: Timestamp) {
-        self.shown().settled = Some(reached);
-    }
-
-    /// What it shows is marked: what has ended by it may be removed.
-    pub fn settle(&self) {
-        self.shown().settled = None;
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
@@ -69,13 +57,8 @@ impl Clock for EngineClock {
         shown.time
     }
 
-    fn settled(&self) -> Timestamp {
-        let now = self.now();
-        self.shown().settled.map_or(now, |settled| settled.min(now))
-    }
-
-    fn machine(&self) -> Option<Machine> {
-        self.source.machine()
+    fn wall(&self) -> Timestamp {
+        self.source.wall()
     }
 }
 
@@ -119,19 +102,7 @@ mod tests {
         clock.at_least(START);
         source.advance(SECOND);
         assert_eq!(clock.now(), START.plus(HOUR + SECOND), "and goes on at once");
-    }
-
-    #[test]
-    fn until_its_time_is_marked_only_what_had_surely_ended_may_be_removed() {
-        let (source, clock) = clocks();
-        assert_eq!(clock.settled(), START);
-        for (reached, settled) in [(START.minus(HOUR), START.minus(HOUR)), (START.plus(HOUR), START)] {
-            clock.settled_at(reached);
-            assert_eq!((clock.settled(), clock.now()), (settled, START));
-        }
-        clock.settle();
-        source.advance(SECOND);
-        assert_eq!(clock.settled(), START.plus(SECOND));
+        assert_eq!(clock.wall(), START.plus(SECOND), "the wall clock is as wrong as it was");
     }
 
     #[test]

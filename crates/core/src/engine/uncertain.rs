@@ -1,6 +1,6 @@
-//! States that rest on something unknown: a commit that failed, or a clock that was ahead.
+//! States that rest on a commit that failed.
 
-use super::{Counted, NumberState, Policy, Tally, Verification};
+use super::{Counted, NumberState, Tally, Verification};
 use crate::domain::Timestamp;
 
 /// The more pessimistic of two states of one number: what to assume when it is unknown whether the step
@@ -92,41 +92,6 @@ impl Counted {
             unnamed: self.unnamed.max(other.unnamed),
             spent: self.spent || other.spent,
             ..other
-        }
-    }
-}
-
-impl NumberState {
-    /// The same state with no time further ahead than what begins at `now` could be: a lockout lasts at
-    /// most a whole term more, a code a whole life. For records that an unknown clock wrote.
-    #[must_use]
-    pub fn clamp_deadlines(self, policy: &Policy, now: Timestamp) -> Self {
-        let code_ends = now.plus(policy.code.life);
-        match self {
-            Self::Fresh => Self::Fresh,
-            Self::Locked { until } => Self::Locked { until: until.min(now.plus(policy.lockout)) },
-            Self::Open { failures, keep_until, tally, verification } => Self::Open {
-                failures,
-                keep_until: if keep_until == Timestamp::MAX {
-                    keep_until
-                } else {
-                    keep_until.min(code_ends.plus(policy.lockout))
-                },
-                tally: Tally { slow_until: tally.slow_until.min(now.plus(Policy::LONGEST_WAIT)), ..tally },
-                verification: verification.map(|v| Verification {
-                    expires: v.expires.min(code_ends),
-                    // While its code lives the message may still come.
-                    sending_until: v.sending_until.min(code_ends),
-                    // The gateway's answer will not arrive any more. The attempt is counted.
-                    checking_until: v.checking_until.min(now),
-                    counted: v.counted.map(|counted| Counted {
-                        begun: counted.begun.min(now),
-                        last_send: counted.last_send.min(now),
-                        ..counted
-                    }),
-                    ..v
-                }),
-            },
         }
     }
 }

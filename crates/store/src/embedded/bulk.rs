@@ -72,11 +72,11 @@ pub fn check_new(dir: &Path) -> Result<(), OpenError> {
 
 impl NewStore {
     /// Takes the directory, which is made if it is not there, and marks it as one that is being filled. What
-    /// an interrupted import left in it is removed.
+    /// an interrupted import left in it is removed. Time in it goes on from `time`.
     ///
     /// # Errors
     /// [`OpenError`], when there is something in it, or the disk refuses.
-    pub fn begin(dir: &Path, key_fingerprint: [u8; 16]) -> Result<Self, OpenError> {
+    pub fn begin(dir: &Path, key_fingerprint: [u8; 16], time: Timestamp) -> Result<Self, OpenError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         check_new(dir)?;
         let directory = Directory::at(dir)?;
@@ -86,7 +86,7 @@ impl NewStore {
         directory.write_state(State::Importing, key_fingerprint, &*disk)?;
         directory.clear(&*disk)?;
         // Nothing of theirs is in the journal, which begins behind them.
-        let covered = Covered { segment: 0, sequence: SEQUENCE };
+        let covered = Covered { segment: 0, sequence: SEQUENCE, time };
         let records = Snapshot::begin(&directory.snapshot, &disk, covered, Timestamp::EPOCH);
         let records = records.map_err(|error| OpenError::not_created(&directory.snapshot, &error))?;
         Ok(Self { directory, key_fingerprint, disk, records, _lock: lock })

@@ -94,6 +94,11 @@ impl Journal {
         self.next_sequence - 1
     }
 
+    /// The time of the last frame.
+    pub(super) fn last_time(&self) -> Timestamp {
+        self.last_time
+    }
+
     /// Whether frames were written to the newest segment.
     pub(super) fn newest_is_used(&self) -> bool {
         !matches!(&self.active, Active::Ready(segment) if segment.is_unused())

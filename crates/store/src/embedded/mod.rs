@@ -75,6 +75,7 @@ pub struct EmbeddedStore {
     health: Arc<Health>,
     clock: Arc<dyn Clock>,
     loading: Arc<Loading>,
+    newest_time: Timestamp,
     closed: OnceCell<Result<(), StoreError>>,
 }
 
@@ -85,6 +86,11 @@ impl std::fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
+    /// The newest time that the directory had when it was opened. Decisions must not be made by an earlier one.
+    pub fn newest_time(&self) -> Timestamp {
+        self.newest_time
+    }
+
     fn reader(&self) -> Reader {
         Reader {
             writer: self.writer.clone(),

@@ -156,7 +156,8 @@ fn start(
     let spare = reserve(replayed.last_segment + 2)?;
     if replayed.segments >= SEGMENTS_LEFT {
         let changes = Arc::new(std::mem::take(&mut replayed.changes));
-        let to = Covered { segment: replayed.last_segment, sequence: replayed.last_sequence };
+        let (segment, sequence) = (replayed.last_segment, replayed.last_sequence);
+        let to = Covered { segment, sequence, time: replayed.last_time };
         let round = Round::new(changes, to, false);
         match rounds.carry_out(&round) {
             Ok(()) => covered = to.segment,
@@ -225,6 +226,7 @@ fn start(
         health,
         clock: options.clock.clone(),
         loading: options.loading.clone(),
+        newest_time: replayed.last_time,
         closed: OnceCell::new(),
     })
 }

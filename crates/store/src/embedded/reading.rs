@@ -52,7 +52,7 @@ pub fn journal(
         let detail = "it covers all that can be counted, so nothing can follow it".to_owned();
         return Err(OpenError::SnapshotDamaged { path: journal.to_owned(), detail });
     }
-    let covered = Covered { segment: covered_segment, sequence: covered_sequence };
+    let covered = Covered { segment: covered_segment, sequence: covered_sequence, time: Timestamp::EPOCH };
     let replayed = replay(journal, covered, |_| {})?;
     let latest = replayed.changes.sorted().into_iter().map(|(key, change)| (*key, change.put.clone()));
     Ok(JournalReading {
@@ -125,7 +125,7 @@ pub fn snapshot(snapshot: &Path) -> Result<SnapshotReading, OpenError> {
     };
     let opened = Snapshot::open(snapshot, &disk, Timestamp::EPOCH, &mut see).map_err(refused)?;
     let latest = opened.with(&Changes::default()).and_then(all).map_err(refused)?;
-    let Covered { segment, sequence } = opened.covered();
+    let Covered { segment, sequence, .. } = opened.covered();
     Ok(SnapshotReading { covered_segment: segment, covered_sequence: sequence, layers, latest })
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Replayed {
     pub(super) last_segment: u64,
     /// The last sequence in it.
     pub(super) last_sequence: u64,
-    /// The time of the last frame.
+    /// The newest time of any frame, those that the snapshot covers included.
     pub(super) last_time: Timestamp,
     /// How many records were read.
     pub(super) records: u64,
@@ -67,7 +67,7 @@ pub(super) fn replay(
             changes: Changes::default(),
             last_segment: covered.segment,
             last_sequence: covered.sequence,
-            last_time: Timestamp::EPOCH,
+            last_time: covered.time,
             records: 0,
             segments: 0,
             closed: false,

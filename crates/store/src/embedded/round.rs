@@ -110,7 +110,7 @@ impl Rounds {
                 }
             }
         };
-        let tidied = self.snapshot.tidy(self.clock.settled(), &mut goes_on);
+        let tidied = self.snapshot.tidy(self.clock.now(), &mut goes_on);
         let ended = self.clock.now();
         match tidied {
             Ok(()) => ended.plus(ended.since(began) * RESTS),
@@ -123,9 +123,8 @@ impl Rounds {
 
     /// One round. After an error it can be repeated as a whole.
     pub(super) fn carry_out(&self, round: &Round) -> Result<(), String> {
-        // Not merely what a clock shows: it may be ahead for a moment.
         self.snapshot
-            .apply(round, self.clock.settled())
+            .apply(round, self.clock.now())
             .map_err(|error| format!("the snapshot cannot be written: {error}"))?;
         self.remove_segments(round.covered.segment).map_err(|error| {
             format!("journal segments that are no longer needed cannot be removed: {error}")

@@ -55,12 +55,18 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Snapsh
 }
 
 /// Up to where something has what the journal had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Covered {
     /// The last segment.
     pub(super) segment: u64,
     /// The last sequence in it, so that the next one can be proved to follow it.
     pub(super) sequence: u64,
+    /// The time of the last frame.
+    pub(super) time: Timestamp,
+}
+
+impl Covered {
+    pub(super) const NOTHING: Self = Self { segment: 0, sequence: 0, time: Timestamp::EPOCH };
 }
 
 /// The snapshot of a data directory.
@@ -87,7 +93,7 @@ struct Left {
 impl Snapshot {
     /// Makes a new, empty snapshot in the empty directory at `path`.
     pub(super) fn create(path: &Path, disk: &Arc<dyn Disk>, now: Timestamp) -> Result<(), SnapshotError> {
-        Self::begin(path, disk, Covered::default(), now)?.finish()?;
+        Self::begin(path, disk, Covered::NOTHING, now)?.finish()?;
         disk.sync_dir(path).map_err(failed("sync", path))
     }
 
@@ -152,7 +158,7 @@ impl Snapshot {
 
     /// Up to where it has what the journal had.
     pub(super) fn covered(&self) -> Covered {
-        self.layers().last().map(|layer| layer.covered()).unwrap_or_default()
+        self.layers().last().map_or(Covered::NOTHING, |layer| layer.covered())
     }
 
     /// How many entries it has, those included that newer ones replace.

@@ -1,6 +1,5 @@
 //! The engine's rules, each as a sentence, and the whole against an independent model.
 
-mod clamped;
 mod growing;
 mod growing_any_order;
 mod growing_attack;

@@ -7,10 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::changes::Changes;
 use super::super::disk::{Disk, RealDisk};
 use super::super::error::OpenError;
-use super::super::replay;
+use super::super::replay::{self, Replayed};
 use super::super::snapshot::{self, Snapshot};
 use super::finding::{Finding, RESTORE};
 use super::journal::Look;
@@ -66,11 +65,10 @@ impl ReadOnly {
     /// means nothing.
     pub fn examine(
         &self,
-        now: Timestamp,
         judge: &dyn Fn(&Entry) -> Result<(), String>,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Examined, OpenError> {
-        let examined = self.look(now, judge, found);
+        let examined = self.look(judge, found);
         // A server that writes meanwhile looks like damage.
         self.undisturbed()?;
         examined
@@ -78,7 +76,6 @@ impl ReadOnly {
 
     fn look(
         &self,
-        now: Timestamp,
         judge: &dyn Fn(&Entry) -> Result<(), String>,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Examined, OpenError> {
@@ -103,7 +100,7 @@ impl ReadOnly {
         }
         examined.journal_bytes = size_of(&directory.journal)?;
         examined.snapshot_bytes = size_of(&directory.snapshot)?;
-        let snapshot = self.snapshot(now, &mut examined, judge, &mut found)?;
+        let snapshot = self.snapshot(&mut examined, judge, &mut found)?;
         let covered = snapshot.as_ref().map(Snapshot::covered);
         // Without the snapshot too: what the journal says may be all that is left.
         match Look::new(&mut examined, judge, &mut found, covered).at(&directory.journal) {
@@ -114,7 +111,7 @@ impl ReadOnly {
         // And as a start does it, which has the last word.
         match replay::replay(&directory.journal, covered, |_| {}) {
             Ok(replayed) if !wrong.get() => {
-                let counted = count(&snapshot, &replayed.changes, now, &mut examined);
+                let counted = count(&snapshot, &replayed, &mut examined);
                 counted.map_err(|error| OpenError::snapshot(&directory.snapshot, error))?;
             }
             Err(error) if !wrong.get() => found(error.damage().ok_or(error)?),
@@ -126,7 +123,6 @@ impl ReadOnly {
     /// Looks at every layer, and at every entry of those that are whole up to it.
     fn snapshot(
         &self,
-        now: Timestamp,
         examined: &mut Examined,
         judge: &dyn Fn(&Entry) -> Result<(), String>,
         found: &mut dyn FnMut(Finding),
@@ -140,9 +136,10 @@ impl ReadOnly {
         };
         let mut wrong = Vec::new();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let opened = Snapshot::examine(&self.directory.snapshot, &disk, now, &mut |path, entry| {
-            wrong.extend(see(path, entry));
-        });
+        let opened =
+            Snapshot::examine(&self.directory.snapshot, &disk, Timestamp::EPOCH, &mut |path, entry| {
+                wrong.extend(see(path, entry));
+            });
         wrong.into_iter().for_each(&mut *found);
         match opened {
             Ok(snapshot) => {
@@ -160,16 +157,15 @@ impl ReadOnly {
     }
 }
 
-/// Counts what a start would find.
+/// Counts what a start would find at the newest time of the directory.
 fn count(
     snapshot: &Snapshot,
-    changes: &Changes,
-    now: Timestamp,
+    replayed: &Replayed,
     examined: &mut Examined,
 ) -> Result<(), snapshot::SnapshotError> {
-    let (mut alive, mut entries) = (Counts::default(), snapshot.with(changes)?);
+    let (mut alive, mut entries) = (Counts::default(), snapshot.with(&replayed.changes)?);
     while let Some(entry) = entries.next_entry()? {
-        match entry.alive_at(now) {
+        match entry.alive_at(replayed.last_time) {
             Some(record) => {
                 alive.add(entry.key.kind);
                 let version = record.first().copied().unwrap_or_default();

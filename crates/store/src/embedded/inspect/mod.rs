@@ -73,17 +73,17 @@ impl ReadOnly {
         }
     }
 
-    /// Copies every record that matters at `now`, as a server that starts on the directory would find them.
+    /// Copies every record that matters at the newest time of the directory, as a server that starts on the directory would find them.
     ///
     /// # Errors
     /// [`OpenError`], as a start would be refused.
-    pub fn copy(&self, now: Timestamp, progress: &CopyProgress) -> Result<Copied, OpenError> {
-        let loaded = self.load(now);
+    pub fn copy(&self, progress: &CopyProgress) -> Result<Copied, OpenError> {
+        let loaded = self.load();
         // Before what was read is believed, and before it is called damaged.
         self.undisturbed()?;
-        let (snapshot, changes) = loaded?;
+        let (snapshot, changes, newest) = loaded?;
         place::with_file(&self.directory.root, |file| {
-            copy_into(file, &snapshot, &changes, now, progress, || progress.is_cancelled())
+            copy_into(file, &snapshot, &changes, newest, progress, || progress.is_cancelled())
                 .map_err(|error| OpenError::snapshot(&self.directory.snapshot, error))
         })
     }
@@ -98,12 +98,12 @@ impl ReadOnly {
         Err(OpenError::InUse { directory: self.directory.root.clone() })
     }
 
-    fn load(&self, now: Timestamp) -> Result<(Snapshot, Changes), OpenError> {
+    fn load(&self) -> Result<(Snapshot, Changes, Timestamp), OpenError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let snapshot = Snapshot::open(&self.directory.snapshot, &disk, now, &mut |_, _| {})
+        let snapshot = Snapshot::open(&self.directory.snapshot, &disk, Timestamp::EPOCH, &mut |_, _| {})
             .map_err(|error| OpenError::snapshot(&self.directory.snapshot, error))?;
         let replayed = replay::replay(&self.directory.journal, snapshot.covered(), |_| {})?;
-        Ok((snapshot, replayed.changes))
+        Ok((snapshot, replayed.changes, replayed.last_time))
     }
 }
 

@@ -126,7 +126,7 @@ impl Snapshot {
         let (kept, replaced) = layers.split_at(layers.len() - absorbed);
         let next = layers.last().map_or(0, |layer| layer.covered().segment + 1);
         let first = replaced.first().map_or(next, |layer| layer.header.first);
-        // While it is not settled what time it is, `now` may lie far back, and ends are told apart by how far they lie ahead.
+        // Ends are told apart by how far they lie ahead of this.
         let counted = now.max(self.opened);
         let mut writer = LayerWriter::begin(&self.disk, &self.path, Header { first, covered }, counted)?;
         let runs = std::iter::once(run_of(changes, now)).chain(newest_first(replaced, None));

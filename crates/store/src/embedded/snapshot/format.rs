@@ -1,7 +1,7 @@
 //! What is in the file of a layer. Integers are little-endian, checksums CRC-32C.
 //!
 //! ```text
-//! "owlayer1" 8 | first segment 8 | last segment 8 | last sequence 8 | checksum of these 4
+//! "owlayer2" 8 | first segment 8 | last segment 8 | last sequence 8 | time 8 | checksum of these 4
 //! then blocks:  "owB1" 4 | checksum 4 | body length 4 | entries 4 | body
 //! then the end: "owE1" 4 | checksum 4 | blocks 8 | entries 8
 //! ```
@@ -19,15 +19,15 @@ use crate::embedded::segment::LAST_NUMBER;
 use crate::{Key, Kind, Subject};
 use onceward_core::domain::{ServiceId, Timestamp};
 
-const HEADER_MAGIC: [u8; 8] = *b"owlayer1";
+const HEADER_MAGIC: [u8; 8] = *b"owlayer2";
 const BLOCK_MAGIC: [u8; 4] = *b"owB1";
 const END_MAGIC: [u8; 4] = *b"owE1";
 
 /// Bytes before the first block.
-pub(super) const HEADER_BYTES: usize = 36;
+pub(super) const HEADER_BYTES: usize = 44;
 
 /// Of these, bytes before the checksum.
-const CHECKED_HEADER_BYTES: usize = 32;
+const CHECKED_HEADER_BYTES: usize = 40;
 
 /// Bytes of a block before its body.
 pub(super) const BLOCK_HEAD_BYTES: usize = 16;
@@ -66,6 +66,7 @@ impl Header {
         bytes[8..16].copy_from_slice(&self.first.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.covered.segment.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.covered.sequence.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.covered.time.as_millis().to_le_bytes());
         let checksum = crc32c::crc32c(&bytes[..CHECKED_HEADER_BYTES]);
         bytes[CHECKED_HEADER_BYTES..].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -75,7 +76,8 @@ impl Header {
     pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let mut rest = Fields(&bytes[8..]);
         let (first, segment, sequence) = (rest.u64()?, rest.u64()?, rest.u64()?);
-        let header = Self { first, covered: Covered { segment, sequence } };
+        let time = Timestamp::from_millis(rest.u64()?);
+        let header = Self { first, covered: Covered { segment, sequence, time } };
         // The journal goes on behind both.
         let counts_on = first <= segment && segment.max(sequence) <= LAST_NUMBER;
         (counts_on && header.encode() == *bytes).then_some(header)
@@ -251,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_block_of_another_layer_is_none_of_this_one() {
-        let header = |segment| Header { first: 0, covered: Covered { segment, sequence: 9 } };
+        let header = |segment| Header { first: 0, covered: Covered { segment, ..Covered::NOTHING } };
         let key = Key { kind: Kind::Number, service: ServiceId::DEFAULT, subject: Subject(1) };
         let entry =
             Entry { key, sequence: 3, gc_after: Timestamp::EPOCH, put: Some(Bytes::from_static(b"x")) };

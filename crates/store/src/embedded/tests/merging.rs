@@ -130,7 +130,7 @@ impl Trial {
             }
             written.apply(sequence, write, is_known);
         }
-        let covered = Covered { segment: self.segment, sequence };
+        let covered = Covered { segment: self.segment, sequence, time: self.now };
         let round = Round::new(Arc::new(written), covered, paced);
         let applied = self.snapshot.apply(&round, self.now);
         // A start at this moment finds the one or the other.

@@ -121,7 +121,7 @@ fn when_format_is_from_the_first_start_but_there_is_data_nothing_is_removed() {
             fs::write(&path, right.replace("state = complete", older)).unwrap();
             let found = world.contents_after_crash(&copy);
             assert!(matches!(found, Err(OpenError::FormatDamaged { .. })), "{older}: {found:?}");
-            let filled = NewStore::begin(&copy.path().join("data"), [7; 16]);
+            let filled = NewStore::begin(&copy.path().join("data"), [7; 16], START);
             assert!(matches!(filled, Err(OpenError::FormatDamaged { .. })), "{older}: {filled:?}");
         }
         fs::write(&path, right).unwrap();
@@ -133,7 +133,7 @@ fn when_format_is_from_the_first_start_but_there_is_data_nothing_is_removed() {
 fn when_format_is_from_the_first_start_but_there_is_an_import_nothing_is_removed() {
     let world = World::new();
     let dir = world.home.path().join("imported");
-    let mut store = NewStore::begin(&dir, [7; 16]).unwrap();
+    let mut store = NewStore::begin(&dir, [7; 16], START).unwrap();
     store.add(key(1), START.plus(LONG), Bytes::from_static(b"one")).unwrap();
     store.finish().unwrap();
     let path = dir.join("FORMAT");

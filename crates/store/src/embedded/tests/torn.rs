@@ -324,7 +324,7 @@ impl History {
 
 /// What replaying the journal of a copy gives. It has seen no snapshot round.
 fn replayed(copy: &TempDir) -> Result<Contents, OpenError> {
-    let replayed = replay::replay(&copy.path().join("data/journal"), Covered::default(), |_| {})?;
+    let replayed = replay::replay(&copy.path().join("data/journal"), Covered::NOTHING, |_| {})?;
     let sorted = replayed.changes.sorted();
     let alive = sorted.into_iter().filter_map(|(key, change)| Some((key.subject.0, change.put.as_ref()?)));
     Ok(alive.map(|(subject, record)| (subject, String::from_utf8(record.to_vec()).unwrap())).collect())

@@ -131,7 +131,8 @@ impl Writer {
         let Some(segment) = self.journal.end_of_round() else { return false };
         let next = Changes::with_room_for(self.recent.len().min(MOST_EXPECTED_KEYS));
         let changes = Arc::new(std::mem::replace(&mut self.recent, next));
-        let covered = Covered { segment, sequence: self.journal.last_sequence() };
+        let (sequence, time) = (self.journal.last_sequence(), self.journal.last_time());
+        let covered = Covered { segment, sequence, time };
         let round = Round::new(changes, covered, paced);
         let replies = std::mem::take(&mut self.next_round_replies);
         let request = self.next_copy.take();
@@ -177,7 +178,7 @@ impl Writer {
             Ok(()) => {
                 self.covered = running.round.covered.segment;
                 let _ = self.jobs.send(Job::Discard(running.round.changes));
-                let now = self.clock.settled();
+                let now = self.clock.now();
                 self.unanswered.retain(|_, gc_after| now < *gc_after);
                 if !self.next_round_replies.is_empty() || self.next_copy.is_some() {
                     self.begin_wanted_round();
