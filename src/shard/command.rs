@@ -7,8 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{CheckAnswer, Facts, Limit, Refusal, SendAnswer, Told, Trouble};
 use crate::delivery::Purpose;
 use crate::delivery::tracker::{Due, VerifyStatus};
-use crate::domain::{Channel, Code, Held, PhoneNumber, ServiceId, TrackKey};
-use crate::engine::{CheckPermit, CheckResult, Ending, SendOptions, SendPermit, VerificationName};
+use crate::domain::{Channel, Code, PhoneNumber, ServiceId, TrackKey};
+use crate::engine::{
+    CheckPermit, CheckResult, Ending, SendOptions, SendPermit, SendResult, VerificationName,
+};
 use crate::template::MessageStyle;
 
 /// A number in a service: what state is kept for, and what decides which shard owns it.
@@ -243,7 +245,7 @@ pub struct SettleCommand {
     /// The permit that the send was made with.
     pub permit: SendPermit,
     /// How it ended.
-    pub end: SendEnd,
+    pub result: SendResult,
     /// What a gateway said, if it took no message.
     pub trouble: Option<Trouble>,
     /// Who is told.
@@ -264,49 +266,19 @@ pub enum Caller {
 impl Caller {
     /// Tells them. A planned send has been made, or not, whatever became of the decision about it: it
     /// must not be made again because the store failed.
-    pub fn answer(self, end: &SendEnd, answer: Result<Told<SendAnswer>, Refusal>) {
+    pub fn answer(self, result: &SendResult, answer: Result<Told<SendAnswer>, Refusal>) {
         match self {
             Self::Client(reply) => reply.send(answer),
-            Self::FollowUp(reply) => reply.send(Ok(match end {
-                SendEnd::NoLongerUsable => FollowedUp::NotUsable,
-                SendEnd::Overloaded => FollowedUp::NoRoom,
-                SendEnd::Accepted { .. }
-                | SendEnd::Postponed { .. }
-                | SendEnd::NumberRefused
-                | SendEnd::Failed { .. } => FollowedUp::Done,
+            Self::FollowUp(reply) => reply.send(Ok(match result {
+                SendResult::NoLongerUsable => FollowedUp::NotUsable,
+                SendResult::Overloaded => FollowedUp::NoRoom,
+                SendResult::Accepted { .. }
+                | SendResult::Postponed { .. }
+                | SendResult::NumberRefused
+                | SendResult::Failed { .. } => FollowedUp::Done,
             })),
         }
     }
-}
-
-/// How a send ended, as far as the number's state and its caller's answer care.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendEnd {
-    /// The provider accepted the message.
-    Accepted {
-        /// The provider's id of the message.
-        message_id: String,
-        /// Who holds the code, if it is not ours.
-        held: Option<Held>,
-    },
-    /// Nothing was sent yet; delivery will try again, and the request counts as accepted.
-    Postponed {
-        /// The id that is told for it.
-        message_id: String,
-    },
-    /// The number does not exist or cannot take messages; nothing was sent.
-    NumberRefused,
-    /// The provider refused otherwise, or did not answer in time.
-    Failed {
-        /// Whether the message may arrive all the same.
-        may_have_been_sent: bool,
-        /// Who holds the code in that case, if it is not ours.
-        held: Option<Held>,
-    },
-    /// The code became useless before its message could leave.
-    NoLongerUsable,
-    /// Too many messages were waiting; this one was not sent.
-    Overloaded,
 }
 
 /// A send to hand to delivery, now that its decision is durable.

@@ -12,10 +12,9 @@ use rand::rngs::StdRng;
 use super::Policies;
 use super::command::{Command, CommandKind, ResumeDecision};
 use crate::domain::{ServerKey, Timestamp};
-use crate::engine::{NumberState, Reports, Salt};
+use crate::engine::{NumberState, Rules, Salt};
 
 pub use checks::track_key;
-pub use sends::result_of;
 
 /// What decisions are made with, besides state and time.
 pub struct Judge {
@@ -51,38 +50,30 @@ pub enum Durability {
 }
 
 impl Judge {
-    /// Decides a command, and notes the decision in it. `earlier` is what was heard of the number's sends
-    /// that its state does not have.
-    pub fn decide(
-        &mut self,
-        command: &mut Command,
-        state: NumberState,
-        earlier: &Reports,
-        now: Timestamp,
-    ) -> Decision {
+    /// Decides a command, and notes the decision in it.
+    pub fn decide(&mut self, command: &mut Command, state: NumberState, now: Timestamp) -> Decision {
         let Command { key, kind, .. } = command;
-        let policy = &self.policies.of(key.service);
+        let rules = Rules {
+            policy: self.policies.of(key.service),
+            key: &self.key,
+            send_budget: self.send_budget,
+            check_budget: self.check_budget,
+        };
         match kind {
             CommandKind::Send(send) => {
                 let mut salt = [0; 16];
                 self.rng.fill_bytes(&mut salt);
-                if send.begin.is_some() {
-                    sends::begin(send, *key, &self.key, policy, state, Salt(salt), self.send_budget, now)
-                } else {
-                    sends::send(send, policy, state, Salt(salt), self.send_budget, now)
-                }
+                sends::begin(send, *key, rules, state, Salt(salt), now)
             }
             CommandKind::Resume(resume) if !self.policies.serves(key.service) => {
                 resume.decided = Some(ResumeDecision::NotUsable);
                 Decision::Made(state, Durability::Lazy)
             }
-            CommandKind::Resume(resume) => sends::resume(resume, policy, state, self.send_budget, now),
-            CommandKind::Settle(settle) => sends::settle(settle, policy, state, earlier, now),
-            CommandKind::Check(check) => {
-                checks::check(check, *key, &self.key, policy, state, self.check_budget, now)
-            }
-            CommandKind::SettleCheck(settle) => checks::settle(settle, key.service, policy, state, now),
-            CommandKind::End(ending) => ends::end(ending, key.service, policy, state, now),
+            CommandKind::Resume(resume) => sends::resume(resume, &rules, state, now),
+            CommandKind::Settle(settle) => sends::settle(settle, &rules, state, now),
+            CommandKind::Check(check) => checks::check(check, *key, rules, state, now),
+            CommandKind::SettleCheck(settle) => checks::settle(settle, key.service, &rules, state, now),
+            CommandKind::End(ending) => ends::end(ending, key.service, &rules, state, now),
         }
     }
 }

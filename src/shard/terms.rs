@@ -62,7 +62,7 @@ async fn outlasting(
         let mut into = into.lock().unwrap_or_else(PoisonError::into_inner);
         match record::decode(bytes) {
             Ok(state) => {
-                let kept = state.within_terms(&rules.of(key.service), now);
+                let kept = state.clamp_deadlines(&rules.of(key.service), now);
                 if kept != state && into.outlasting.len() < AT_ONCE {
                     into.outlasting.push((key, revision, kept));
                 }

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::{Core, is_asking};
 use crate::domain::Timestamp;
-use crate::engine::{self, NumberState, Reports};
+use crate::engine::{self, NumberState};
 use crate::shard::Refusal;
 use crate::shard::command::{Command, NumberKey};
 use crate::shard::decide::{Decision, Durability};
@@ -33,8 +33,6 @@ pub struct Step {
     pub write: bool,
     /// Whether the number has a place: it had one before, or one is reserved for it.
     pub has_place: bool,
-    /// What had been heard of its sends before.
-    pub heard: Reports,
 }
 
 impl Core {
@@ -82,11 +80,9 @@ impl Core {
                 let write = self.unsettled.contains(&key);
                 if self.table.forget_ended(&key, now) {
                     self.unsettled.remove(&key);
-                    self.heard.forget(&key);
                 }
                 let has_place = self.table.holds(&key);
-                let heard = self.heard.of(&key).clone();
-                Step { before, state: before.state, strict: before.state, write, has_place, heard }
+                Step { before, state: before.state, strict: before.state, write, has_place }
             });
             let is_a_report = command.is_a_report();
             if !is_a_report && self.parking.holds(&key) {
@@ -105,13 +101,12 @@ impl Core {
                     continue;
                 }
             }
-            match self.judge.decide(&mut command, step.state, self.heard.of(&key), now) {
+            match self.judge.decide(&mut command, step.state, now) {
                 Decision::Busy => self.parking.park(command),
                 Decision::Made(next, durability) => {
                     step.write |= durability == Durability::Required && next != step.state.at(now);
-                    step.strict = engine::stricter(step.strict.at(now), next, now);
+                    step.strict = engine::merge_pessimistic(step.strict.at(now), next, now);
                     step.state = next;
-                    self.heard.note(&command, &next, now);
                     decided.push(command);
                     if is_a_report && !is_asking(next, now) {
                         put_first(&mut queue, self.parking.take(&key));

@@ -4,10 +4,10 @@ use super::Core;
 use crate::delivery::Purpose;
 use crate::delivery::tracker::{Due, Parcel};
 use crate::domain::Timestamp;
-use crate::engine::{CheckPermit, CheckResult};
+use crate::engine::{CheckPermit, CheckResult, SendResult};
 use crate::shard::command::{
     Ask, Caller, CheckCommand, CheckDecision, Command, CommandKind, Dispatch, FollowedUp, NumberKey,
-    ResumeCommand, ResumeDecision, SendCommand, SendDecision, SendEnd, SettleCheckCommand, SettleCommand,
+    ResumeCommand, ResumeDecision, SendCommand, SendDecision, SettleCheckCommand, SettleCommand,
 };
 use crate::shard::{Facts, Refusal, SendAnswer, Told};
 
@@ -22,7 +22,7 @@ impl Core {
             CommandKind::Settle(settle) => {
                 self.loads.unqueue(key, true);
                 let answer = settle.decided.unwrap_or(Err(Refusal::StoreUnavailable));
-                settle.caller.answer(&settle.end, answer);
+                settle.caller.answer(&settle.result, answer);
             }
             CommandKind::End(ending) => {
                 self.loads.unqueue(key, true);
@@ -103,8 +103,13 @@ impl Core {
             self.dispatches.push(send);
         } else {
             let Dispatch { permit, caller, .. } = send;
-            let settle =
-                SettleCommand { permit, end: SendEnd::NoLongerUsable, trouble: None, caller, decided: None };
+            let settle = SettleCommand {
+                permit,
+                result: SendResult::NoLongerUsable,
+                trouble: None,
+                caller,
+                decided: None,
+            };
             self.waiting.push(Command::new(key, CommandKind::Settle(settle)));
         }
     }
@@ -154,7 +159,7 @@ pub fn refuse(kind: CommandKind, refusal: Refusal) {
         CommandKind::Resume(resume) => resume.reply.send(Err(refusal)),
         CommandKind::Check(check) => check.reply.send(Err(refusal)),
         CommandKind::End(ending) => ending.reply.send(Err(refusal)),
-        CommandKind::Settle(settle) => settle.caller.answer(&settle.end, Err(refusal)),
+        CommandKind::Settle(settle) => settle.caller.answer(&settle.result, Err(refusal)),
         CommandKind::SettleCheck(settle) => settle.reply.send(Err(refusal)),
     }
 }

@@ -6,7 +6,6 @@
 
 mod batch;
 mod gather;
-mod heard;
 mod leave;
 mod load;
 mod parking;
@@ -28,7 +27,6 @@ use crate::store::{Outcome, Revision, StoreError, Write};
 
 use batch::{Batch, Step};
 use gather::Gathering;
-use heard::Heard;
 use load::Loads;
 use parking::Parking;
 
@@ -53,7 +51,6 @@ pub struct Core {
     /// Numbers whose last write failed: memory is stricter than the disk may be. Their next
     /// command writes them again before it is answered.
     unsettled: HashSet<NumberKey>,
-    heard: Heard,
     last_seen: Timestamp,
     commit: Option<Vec<Write>>,
     dispatches: Vec<Dispatch>,
@@ -74,7 +71,6 @@ impl Core {
             loads: Loads::default(),
             parking: Parking::default(),
             unsettled: HashSet::new(),
-            heard: Heard::default(),
             last_seen: Timestamp::EPOCH,
             commit: None,
             dispatches: Vec::new(),
@@ -101,7 +97,7 @@ impl Core {
         {
             let key = command.key;
             let state = self.table.entry(&key).state;
-            match self.judge.decide(&mut command, state, self.heard.of(&key), now) {
+            match self.judge.decide(&mut command, state, now) {
                 Decision::Made(..) => self.finish(command, now),
                 Decision::Busy => self.waiting.push(command),
             }
@@ -127,7 +123,6 @@ impl Core {
     fn free_some(&mut self, now: Timestamp) -> bool {
         let freed = self.table.sweep(LOOK_FOR_ROOM, now, |key| {
             self.unsettled.remove(key);
-            self.heard.forget(key);
         });
         freed > 0
     }
@@ -219,8 +214,6 @@ impl Core {
                 }
                 Outcome::Conflict(present) => {
                     conflicted.insert(*key);
-                    // What this batch heard is decided again, and noted again.
-                    self.heard.restore(*key, step.heard.clone());
                     self.adopt(*key, present.as_ref().map(|(revision, bytes)| (*revision, &bytes[..])));
                 }
             }
@@ -313,7 +306,6 @@ impl Core {
         // unsettled one: what the disk may have of it has ended too.
         let freed = self.table.sweep(step, now, |key| {
             self.unsettled.remove(key);
-            self.heard.forget(key);
         });
         self.call_up(now);
         // No batch waits for longer than this, should nobody have called.

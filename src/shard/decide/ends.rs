@@ -3,25 +3,24 @@
 use super::{Decision, Durability, track_key};
 use crate::delivery::tracker::VerifyStatus;
 use crate::domain::{ServiceId, Timestamp};
-use crate::engine::{self, EndOutcome, Ending, NumberState, Policy};
+use crate::engine::{self, EndOutcome, Ending, NumberState, Rules};
 use crate::shard::command::{CheckNote, EndCommand};
 use crate::shard::{Facts, Limit, Told};
 
 pub fn end(
     command: &mut EndCommand,
     service: ServiceId,
-    policy: &Policy,
+    rules: &Rules<'_>,
     state: NumberState,
     now: Timestamp,
 ) -> Decision {
     let EndCommand { ending, named, .. } = *command;
-    let is_meant = |v: &engine::Verification| named.is_none_or(|name| name.is_of(v));
-    let (next, outcome) = engine::end(state, policy, ending, is_meant, now);
+    let (next, outcome) = engine::end(state, rules, ending, named, now);
     command.decided = Some(match outcome {
         EndOutcome::Busy { .. } => return Decision::Busy,
         EndOutcome::NotFound => (Told::limit(Limit::NotFound), None),
         EndOutcome::Ended(verification) => {
-            let facts = verification.map(|v| Facts::of(&v, policy));
+            let facts = verification.map(|v| Facts::of(&v, &rules.policy));
             let approved = verification.filter(|_| ending == Ending::Approved);
             let note = approved
                 .map(|v| CheckNote { key: track_key(service, &v.salt), status: VerifyStatus::Success });

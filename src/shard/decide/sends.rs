@@ -1,64 +1,41 @@
 //! Decisions about sends.
 
-use std::time::Duration;
-
 use super::{Decision, Durability};
-use crate::domain::{ServerKey, Timestamp};
+use crate::domain::Timestamp;
 use crate::engine::{
-    self, Begin, BeginOutcome, GatewayResult, NumberState, Policy, Reports, ResumeOutcome, Salt, SendOutcome,
+    self, Begin, BeginOutcome, NumberState, OwnVerification, ResumeOutcome, Rules, Salt, SendResult,
     SettleOutcome,
 };
 use crate::shard::command::{
-    NumberKey, ResumeCommand, ResumeDecision, SendCommand, SendDecision, SendEnd, SettleCommand,
+    NumberKey, ResumeCommand, ResumeDecision, SendCommand, SendDecision, SettleCommand,
 };
 use crate::shard::{Facts, Limit, Refusal, SendAnswer, Told};
 
-pub fn send(
-    send: &mut SendCommand,
-    policy: &Policy,
-    state: NumberState,
-    salt: Salt,
-    budget: Duration,
-    now: Timestamp,
-) -> Decision {
-    let options = send.options.unwrap_or(policy.code);
-    let (next, outcome) = engine::send(state, policy, options, salt, budget, now);
-    send.decided = Some(match outcome {
-        SendOutcome::Permitted(permit) => SendDecision::Permitted(permit),
-        SendOutcome::Locked { until } => SendDecision::Locked { remaining: until.since(now) },
-        SendOutcome::Busy { .. } => return Decision::Busy,
-    });
-    Decision::Made(next, Durability::Required)
-}
-
-#[expect(clippy::too_many_arguments, reason = "each is one thing that the decision rests on")]
 pub fn begin(
     send: &mut SendCommand,
     NumberKey { service, number }: NumberKey,
-    key: &ServerKey,
-    policy: &Policy,
+    mut rules: Rules<'_>,
     state: NumberState,
     salt: Salt,
-    budget: Duration,
     now: Timestamp,
 ) -> Decision {
-    let wishes = send.begin.clone().unwrap_or_default();
-    let unlimited = policy.without_limits();
-    let policy = if wishes.is_test { &unlimited } else { policy };
-    let asked = Begin {
-        options: send.options.unwrap_or(policy.code),
-        channel: send.channel,
-        brought: wishes.brought.as_ref(),
-        silent: wishes.is_test,
-        number,
+    let wishes = send.begin.as_ref();
+    let is_test = wishes.is_some_and(|wishes| wishes.is_test);
+    if is_test {
+        rules.policy = rules.policy.without_limits();
+    }
+    let request = Begin {
         service,
-        key,
+        number,
+        options: send.options.unwrap_or(rules.policy.code),
+        channel: send.channel,
+        own: wishes.map(|wishes| OwnVerification { brought: wishes.brought.as_ref(), silent: is_test }),
     };
-    let (next, outcome) = engine::begin(state, policy, asked, salt, budget, now);
-    let facts = next.verification().map(|v| Facts::of(&v, policy));
+    let (next, outcome) = engine::begin(state, &rules, request, salt, now);
+    let facts = next.verification().map(|v| Facts::of(&v, &rules.policy));
     let limited = |limit| SendDecision::Limited(limit, facts);
     send.decided = Some(match outcome {
-        BeginOutcome::Permitted(permit) if wishes.is_test => SendDecision::Silent(permit),
+        BeginOutcome::Permitted(permit) if is_test => SendDecision::Silent(permit),
         BeginOutcome::Permitted(permit) => SendDecision::Permitted(permit),
         BeginOutcome::Locked { until } => SendDecision::Locked { remaining: until.since(now) },
         BeginOutcome::NoChecksLeft { until } => {
@@ -72,17 +49,11 @@ pub fn begin(
     Decision::Made(next, Durability::Required)
 }
 
-pub fn resume(
-    resume: &mut ResumeCommand,
-    policy: &Policy,
-    state: NumberState,
-    budget: Duration,
-    now: Timestamp,
-) -> Decision {
-    let (next, outcome) = engine::resume(state, policy, resume.due.about.salt, budget, now);
+pub fn resume(resume: &mut ResumeCommand, rules: &Rules<'_>, state: NumberState, now: Timestamp) -> Decision {
+    let (next, outcome) = engine::resume(state, rules, resume.due.about.salt, now);
     let (decided, durability) = match outcome {
-        // What gateways said of earlier sends may not be durable yet. Without it this one alone would decide
-        // the code's fate after the shard has failed: a failure would withdraw a code that somebody has.
+        // The results of earlier sends may not be durable yet. Without this record the result of this send alone
+        // would decide the code's fate after the shard has failed: a failure would withdraw a code that a person has.
         ResumeOutcome::Permitted(permit) => (ResumeDecision::Permitted(permit), Durability::Required),
         ResumeOutcome::NotUsable => (ResumeDecision::NotUsable, Durability::Lazy),
         ResumeOutcome::Busy { .. } => return Decision::Busy,
@@ -91,67 +62,52 @@ pub fn resume(
     Decision::Made(next, durability)
 }
 
-pub fn settle(
-    settle: &mut SettleCommand,
-    policy: &Policy,
-    state: NumberState,
-    earlier: &Reports,
-    now: Timestamp,
-) -> Decision {
-    let result = result_of(&settle.end);
-    let (next, outcome) = engine::settle(state, policy, &settle.permit, result, earlier, now);
+pub fn settle(settle: &mut SettleCommand, rules: &Rules<'_>, state: NumberState, now: Timestamp) -> Decision {
+    let SettleCommand { permit, result, trouble, .. } = settle;
+    let (next, outcome) = engine::settle(state, rules, permit, result, now);
     // As it is now, if it is still under way.
-    let current = next.verification().filter(|v| v.salt == settle.permit.salt);
-    let facts = current.map_or_else(|| Facts::of_permit(&settle.permit, policy), |v| Facts::of(&v, policy));
-    let trouble = settle.trouble;
-    let told = |answer| Told { trouble, ..Told::from(answer) }.about(Some(facts));
-    settle.decided = Some(answer(&settle.end, outcome, now).map(told));
+    let current = next.verification().filter(|v| v.salt == permit.salt);
+    let policy = &rules.policy;
+    let facts = current.map_or_else(|| Facts::of_permit(permit, policy), |v| Facts::of(&v, policy));
+    let told = |answer| Told { trouble: *trouble, ..Told::from(answer) }.about(Some(facts));
     let durability = match result {
         // A code that stays needs no second record: what is lost in a crash is only that its message
         // has been accepted, which a record of a send that was not settled allows for.
-        GatewayResult::Accepted | GatewayResult::Unknown | GatewayResult::Postponed => Durability::Lazy,
+        SendResult::Accepted { held: None, .. }
+        | SendResult::Failed { may_have_been_sent: true, held: None }
+        | SendResult::Postponed { .. } => Durability::Lazy,
         // A code that is withdrawn has to stay withdrawn. And without the holder's name the right code
-        // would be compared with one that nobody has.
-        GatewayResult::Failed | GatewayResult::Held(_) => Durability::Required,
+        // would be compared with one that was never sent.
+        SendResult::Accepted { held: Some(_), .. }
+        | SendResult::NumberRefused
+        | SendResult::Failed { .. }
+        | SendResult::NoLongerUsable
+        | SendResult::Overloaded => Durability::Required,
     };
+    settle.decided = Some(answer(result, outcome, now).map(told));
     Decision::Made(next, durability)
 }
 
-/// What the end of a send says about its code.
-pub const fn result_of(end: &SendEnd) -> GatewayResult {
-    match *end {
-        SendEnd::Accepted { held: Some(held), .. }
-        | SendEnd::Failed { may_have_been_sent: true, held: Some(held) } => GatewayResult::Held(held),
-        SendEnd::Accepted { held: None, .. } => GatewayResult::Accepted,
-        SendEnd::Failed { may_have_been_sent: true, held: None } => GatewayResult::Unknown,
-        SendEnd::Postponed { .. } => GatewayResult::Postponed,
-        SendEnd::NumberRefused
-        | SendEnd::Failed { may_have_been_sent: false, .. }
-        | SendEnd::NoLongerUsable
-        | SendEnd::Overloaded => GatewayResult::Failed,
-    }
-}
-
-fn answer(end: &SendEnd, outcome: SettleOutcome, now: Timestamp) -> Result<SendAnswer, Refusal> {
-    match (end, outcome) {
+fn answer(result: &SendResult, outcome: SettleOutcome, now: Timestamp) -> Result<SendAnswer, Refusal> {
+    match (result, outcome) {
         (
-            SendEnd::Accepted { message_id, .. } | SendEnd::Postponed { message_id },
+            SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id },
             SettleOutcome::Open { attempts_left },
         ) => {
-            let postponed = matches!(end, SendEnd::Postponed { .. });
+            let postponed = matches!(result, SendResult::Postponed { .. });
             Ok(SendAnswer::Sent { attempts_left, message_id: message_id.clone(), postponed })
         }
         (
-            SendEnd::Accepted { .. }
-            | SendEnd::Postponed { .. }
-            | SendEnd::Failed { .. }
-            | SendEnd::NoLongerUsable,
+            SendResult::Accepted { .. }
+            | SendResult::Postponed { .. }
+            | SendResult::Failed { .. }
+            | SendResult::NoLongerUsable,
             SettleOutcome::Locked { until },
         ) => Ok(SendAnswer::Locked { remaining: until.since(now) }),
-        (SendEnd::NumberRefused, _) => Ok(SendAnswer::NumberRefused),
-        (SendEnd::Failed { .. } | SendEnd::NoLongerUsable, SettleOutcome::Open { .. }) => {
+        (SendResult::NumberRefused, _) => Ok(SendAnswer::NumberRefused),
+        (SendResult::Failed { .. } | SendResult::NoLongerUsable, SettleOutcome::Open { .. }) => {
             Ok(SendAnswer::GatewayFailed)
         }
-        (SendEnd::Overloaded, _) => Err(Refusal::SendsOverloaded),
+        (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
     }
 }

@@ -1,5 +1,9 @@
 //! The ways a code can reach a person.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::named::Named;
+
 /// How a code is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channel {
@@ -41,5 +45,30 @@ impl Channel {
     /// From the number kept in records.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|channel| channel.number() == number)
+    }
+}
+
+impl Named for Channel {
+    const KIND: &'static str = "channel";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn name(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn number(self) -> u8 {
+        self.number()
+    }
+}
+
+impl Serialize for Channel {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.write(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Channel {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::read(from)
     }
 }

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// How many decimal digits a code has: 4 to 10.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
 pub struct CodeLength(u8);
 
 impl CodeLength {
@@ -25,6 +27,20 @@ impl CodeLength {
     /// The number of digits.
     pub const fn get(self) -> u8 {
         self.0
+    }
+}
+
+impl From<CodeLength> for u8 {
+    fn from(length: CodeLength) -> Self {
+        length.0
+    }
+}
+
+impl TryFrom<u8> for CodeLength {
+    type Error = &'static str;
+
+    fn try_from(digits: u8) -> Result<Self, Self::Error> {
+        Self::new(digits).ok_or("no code has so many digits")
     }
 }
 

@@ -1,5 +1,9 @@
 //! The gateways, by the names that settings, logs and records use.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::named::Named;
+
 /// Names one gateway. There is at most one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GatewayName {
@@ -69,10 +73,35 @@ impl std::fmt::Display for GatewayName {
     }
 }
 
+impl Named for GatewayName {
+    const KIND: &'static str = "gateway";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn name(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn number(self) -> u8 {
+        self.number()
+    }
+}
+
+impl Serialize for GatewayName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.write(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for GatewayName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::read(from)
+    }
+}
+
 /// A code that a gateway made and keeps: only it can say whether a submitted one is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// Who keeps it.
+    /// The gateway that keeps it.
     pub by: GatewayName,
     /// How it was sent, which some providers want to be told when they check.
     pub channel: super::Channel,

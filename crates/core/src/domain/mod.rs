@@ -7,6 +7,7 @@ mod channel;
 mod code;
 mod gateway_name;
 mod locale;
+mod named;
 mod number_pattern;
 mod phone;
 mod routing;

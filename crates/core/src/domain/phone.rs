@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A country or region, by its two-letter ISO 3166-1 code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,8 @@ pub enum NumberError {
 
 /// A phone number in E.164 form (ITU-T E.164: at most 15 digits after the `+`).
 ///
-/// Printed masked; [`PhoneNumber::e164`] reveals it and is for gateways, records and answers.
+/// Printed masked; [`PhoneNumber::e164`] reveals it and is for gateways, records and answers. In records an integer, in
+/// readable formats E.164.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PhoneNumber(u64);
 
@@ -98,7 +100,8 @@ impl PhoneNumber {
         self.0
     }
 
-    /// Whether the numbering plan of its country has the number, so that somebody may own it. Costs some microseconds.
+    /// Whether the numbering plan of its country has the number, that is, whether a person may own it. Costs some
+    /// microseconds.
     pub fn is_in_a_plan(self) -> bool {
         PHONE_NUMBER_UTIL.parse(self.e164(), None).is_ok_and(|parsed| parsed.is_valid())
     }
@@ -113,7 +116,7 @@ impl PhoneNumber {
     }
 
     /// Whether its numbering plan has it among lines that take no text messages. Where a plan does not tell landlines
-    /// from mobile numbers, as in North America, nobody knows. Costs some microseconds.
+    /// from mobile numbers, as in North America, this is unknown and `false`. Costs some microseconds.
     pub fn is_landline(self) -> bool {
         let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None);
         parsed.is_ok_and(|parsed| PHONE_NUMBER_UTIL.get_number_type(&parsed) == PhoneNumberType::FixedLine)
@@ -139,6 +142,28 @@ impl fmt::Display for PhoneNumber {
 impl fmt::Debug for PhoneNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PhoneNumber({self})")
+    }
+}
+
+impl Serialize for PhoneNumber {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.serialize_str(&self.e164()) } else { to.serialize_u64(self.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for PhoneNumber {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let number = if from.is_human_readable() {
+            let text = String::deserialize(from)?;
+            let digits = text.strip_prefix('+').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+            let number = digits.and_then(|digits| digits.parse().ok()).and_then(Self::from_u64);
+            // Leading zeros would make two spellings of one number.
+            number.filter(|number| number.e164() == text)
+        } else {
+            Self::from_u64(u64::deserialize(from)?)
+        };
+        // The error does not repeat the number.
+        number.ok_or_else(|| de::Error::custom("the number is not one in E.164 form"))
     }
 }
 

@@ -1,7 +1,10 @@
 //! Services: the namespaces that numbers are counted in.
 
+use serde::{Deserialize, Serialize};
+
 /// Identifies a service. The same number in two services has two independent lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ServiceId(u32);
 
 impl ServiceId {

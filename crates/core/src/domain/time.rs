@@ -1,14 +1,26 @@
 //! Moments, as the engine and the records know them.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A moment: milliseconds since the Unix epoch (UTC).
+///
+/// In records an integer, in readable formats RFC 3339 with milliseconds; a moment too late for RFC 3339 is an integer
+/// there as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
     /// The Unix epoch.
     pub const EPOCH: Self = Self(0);
+
+    /// The last moment, which stands for never.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The last moment that RFC 3339 can spell.
+    const LAST_READABLE: Self = Self(253_402_300_799_999);
 
     /// From milliseconds since the epoch.
     pub const fn from_millis(millis: u64) -> Self {
@@ -38,5 +50,78 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() && *self <= Self::LAST_READABLE {
+            let at = UNIX_EPOCH + Duration::from_millis(self.0);
+            to.collect_str(&humantime::format_rfc3339_millis(at))
+        } else {
+            to.serialize_u64(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            from.deserialize_any(Readable)
+        } else {
+            u64::deserialize(from).map(Self)
+        }
+    }
+}
+
+struct Readable;
+
+impl de::Visitor<'_> for Readable {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as \"2026-01-31T12:00:00.000Z\", or milliseconds since 1970")
+    }
+
+    fn visit_u64<E: de::Error>(self, millis: u64) -> Result<Timestamp, E> {
+        Ok(Timestamp(millis))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        let wrong = || de::Error::invalid_value(de::Unexpected::Str(text), &self);
+        let at = humantime::parse_rfc3339(text).map_err(|_| wrong())?;
+        let since_epoch = at.duration_since(UNIX_EPOCH).map_err(|_| wrong())?;
+        u64::try_from(since_epoch.as_millis()).map(Timestamp).map_err(|_| wrong())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LAST: u64 = Timestamp::LAST_READABLE.0;
+
+    proptest! {
+        #[test]
+        fn every_moment_is_read_as_it_was_written(
+            ms in prop_oneof![any::<u64>(), 0..2 * LAST, Just(LAST), Just(LAST + 1)],
+        ) {
+            let moment = Timestamp(ms);
+            let text = serde_json::to_string(&moment).expect("JSON");
+            prop_assert_eq!(serde_json::from_str::<Timestamp>(&text).expect("a moment"), moment);
+            let bytes = postcard::to_allocvec(&moment).expect("bytes");
+            prop_assert_eq!(postcard::from_bytes::<Timestamp>(&bytes).expect("a moment"), moment);
+        }
+    }
+
+    #[test]
+    fn a_moment_is_readable_in_json() {
+        let moment = Timestamp(1_700_000_000_123);
+        assert_eq!(serde_json::to_string(&moment).expect("JSON"), "\"2023-11-14T22:13:20.123Z\"");
+        for wrong in ["\"yesterday\"", "-1", "1.5", "\"1969-12-31T23:59:59Z\"", "null", "\"\""] {
+            assert!(serde_json::from_str::<Timestamp>(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::ServiceId;
 
 /// The sends of one verification, as the tracker knows them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrackKey {
     /// The namespace.
     pub service: ServiceId,
@@ -14,7 +16,7 @@ pub struct TrackKey {
 }
 
 /// One attempt to hand a message to a gateway. Goes to providers as part of a callback address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AttemptId {
     /// The verification.
     pub key: TrackKey,

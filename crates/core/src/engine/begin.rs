@@ -1,80 +1,135 @@
-//! May a verification begin now, or a further message of it be sent?
+//! May a message with a code be sent now, and which code does it carry?
 
-use std::time::Duration;
+use super::{
+    Counted, NumberState, Policy, Rules, Salt, SendOptions, Tally, Verification, VerificationName, offset_of,
+};
+use crate::domain::{Channel, Code, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
-use super::counted::cooling_down;
-use super::send::permit_for;
-use super::{Counted, NumberState, Policy, Salt, SendOptions, SendPermit, Tally, Verification, offset_of};
-use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
-
-/// What is asked for.
+/// A request for a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Begin<'a> {
-    /// What a new code is like.
-    pub options: SendOptions,
-    /// How it is delivered.
-    pub channel: Channel,
-    /// The code, where the caller brings one.
-    pub brought: Option<&'a Code>,
-    /// Whether nobody is sent anything: the caller knows the code.
-    pub silent: bool,
-    /// Whose it is.
-    pub number: PhoneNumber,
-    /// The namespace.
+    /// The service that the number is counted in.
     pub service: ServiceId,
-    /// What codes are derived with.
-    pub key: &'a ServerKey,
+    /// The recipient.
+    pub number: PhoneNumber,
+    /// Properties of a new code.
+    pub options: SendOptions,
+    /// How the message is delivered.
+    pub channel: Channel,
+    /// What makes the request one for a verification with limits and an id of its own. `None` for the contract's
+    /// routes: each of their messages replaces the code and nothing limits them.
+    pub own: Option<OwnVerification<'a>>,
 }
 
-/// What may happen next. No message leaves before the state it comes with is durable.
+/// What a caller may ask for who begins a verification with an id of its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OwnVerification<'a> {
+    /// The code that the caller supplies.
+    pub brought: Option<&'a Code>,
+    /// Whether no message is sent because the caller knows the code: a test number.
+    pub silent: bool,
+}
+
+/// The decision about a message. No message leaves before the state that comes with it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeginOutcome {
     /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
     Permitted(SendPermit),
     /// The number is locked out.
     Locked {
-        /// When it may ask again.
+        /// End of the lockout.
         until: Timestamp,
     },
-    /// Nobody may try a code of this number, so none is sent.
+    /// No check would be allowed, therefore no code is sent.
     NoChecksLeft {
-        /// When somebody may; `None` until an operator says so.
+        /// When checks are allowed again; `None` until an operator clears the number.
         until: Option<Timestamp>,
     },
-    /// The verification has had all its messages.
+    /// The verification has used its messages.
     NoSendsLeft {
-        /// When it ends.
+        /// End of the verification.
         until: Timestamp,
     },
-    /// The next message has to wait.
+    /// The wait after the last message is not over.
     CoolingDown {
-        /// When it may be sent.
+        /// End of the wait.
         until: Timestamp,
     },
-    /// A message with another code than the one brought along is still on its way.
+    /// A message with another code than the one the caller supplies is on its way.
     StillSending {
-        /// When it is over, answered or not.
+        /// Latest end of that send.
         until: Timestamp,
     },
-    /// A gateway is being asked about a submitted code: decide again when that is settled.
+    /// A gateway is being asked about a submitted code: decide again when that check is settled.
     Busy {
-        /// When it is over, settled or not.
+        /// Latest end of that check.
         until: Timestamp,
     },
 }
 
-/// Decides the beginning of a verification, or a further message of the one that is under way.
+/// The decision about one more message with the live code, which a follow-up planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResumeOutcome {
+    /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
+    Permitted(SendPermit),
+    /// The code was used, replaced or locked, or it has expired.
+    NotUsable,
+    /// A gateway is being asked about a submitted code: decide again when that check is settled.
+    Busy {
+        /// Latest end of that check.
+        until: Timestamp,
+    },
+}
+
+/// The right to send one message with one code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendPermit {
+    /// What the code is derived from.
+    pub salt: Salt,
+    /// Number of digits.
+    pub length: CodeLength,
+    /// When the code expires: the message must not leave after that.
+    pub expires: Timestamp,
+    /// The gateway that holds this verification's code because an earlier message was that gateway's own: no other
+    /// gateway can repeat it.
+    pub held: Option<Held>,
+    /// The code that this one replaced, as it was then; it comes back if this message surely was not sent. `None` for
+    /// a repetition.
+    pub replaced: Option<Verification>,
+    /// The counts of a verification of its own.
+    pub counted: Option<Counted>,
+}
+
+impl SendPermit {
+    /// See [`Counted::offset`].
+    pub fn offset(&self) -> u64 {
+        self.counted.map_or(0, |counted| counted.offset)
+    }
+
+    const fn of(verification: &Verification, replaced: Option<Verification>) -> Self {
+        let Verification { salt, length, expires, held, counted, .. } = *verification;
+        Self { salt, length, expires, held, replaced, counted }
+    }
+}
+
+/// Decides a message: the first of a verification, or a further one.
 ///
-/// There is one verification for a number at a time: it keeps its name until it is verified, ended or over, and its
-/// counts. `salt` is fresh randomness; `send_budget` is how long the gateway may take to answer.
+/// By the contract's routes each message replaces the code and restarts its life. A verification of its own keeps its
+/// id and its counts until it is approved, ended or expired; whether a further message repeats its code is in
+/// [`SendRules::keeps_code`](super::SendRules).
+///
+/// One exception holds for both: while a message with the present code may be on its way, a further message repeats
+/// that code and its length, because a message must never carry a code that can no longer be used.
+///
+/// Wrong codes stay counted. `salt` is fresh randomness.
 pub fn begin(
     state: NumberState,
-    policy: &Policy,
-    asked: Begin<'_>,
+    rules: &Rules<'_>,
+    request: Begin<'_>,
     salt: Salt,
-    send_budget: Duration,
     now: Timestamp,
 ) -> (NumberState, BeginOutcome) {
+    let policy = &rules.policy;
     let state = state.present(policy, now);
     let (failures, kept, tally, current) = match state {
         NumberState::Locked { until } => return (state, BeginOutcome::Locked { until }),
@@ -83,54 +138,30 @@ pub fn begin(
             (failures, keep_until, tally, verification)
         }
     };
-    if let Some(asked) = current.filter(|v| v.is_checking(now)) {
-        return (state, BeginOutcome::Busy { until: asked.checking_until });
+    if let Some(checking) = current.filter(|v| v.is_checking(now)) {
+        return (state, BeginOutcome::Busy { until: checking.checking_until });
     }
-    let under_way = current.filter(|v| now < v.expires);
-    if let Some(refusal) = refusal(policy, tally, under_way, now) {
+    if request.own.is_some()
+        && let Some(refusal) = refusal(policy, tally, current.filter(|v| now < v.expires), now)
+    {
         return (state, refusal);
     }
-    let on_its_way = under_way.filter(|v| v.is_sending(now));
-    let offset = |salt: &Salt| {
-        let Begin { brought, key, number, service, .. } = asked;
-        brought.map_or(0, |code| offset_of(key, salt, number, service, code))
+    let fresh = Verification::beginning(salt, &request.options, now);
+    let live = current.filter(|v| v.is_live(now));
+    let carried = match request.own {
+        // A message on its way says how long its code is good: a further message never shortens that.
+        None => live.filter(|v| v.is_sending(now)).map_or(fresh, |v| v.prolonged(fresh.expires)),
+        Some(_) => match own_verification(rules, &request, fresh, live, now) {
+            Ok(verification) => verification,
+            Err(refusal) => return (state, refusal),
+        },
     };
-    let length = asked.brought.map_or(asked.options.length, Code::length);
-    // One that the caller brought may be another than the last.
-    let same =
-        |v: &Verification| asked.brought.is_none() || (v.length == length && offset(&v.salt) == v.offset());
-    if let Some(v) = on_its_way.filter(|v| !same(v)) {
-        return (state, BeginOutcome::StillSending { until: v.sending_until });
-    }
-    let again = under_way.filter(|v| same(v) && (on_its_way.is_some() || policy.sends.keeps_code));
-    let counted = under_way.and_then(|v| v.counted).unwrap_or(Counted::beginning(now, asked.channel));
-    let named = under_way.filter(|v| v.counted.is_some());
-    // A new code of the same verification keeps the half of the salt that is its name.
-    let salt = again.map_or_else(|| named.map_or(salt, |v| v.salt.renewed(&salt)), |v| v.salt);
-    let offset = again.map_or_else(|| offset(&salt), |v| v.offset());
-    let expires = match again {
-        Some(v) if policy.sends.keeps_code => v.expires,
-        // A message on its way says how long its code is good: a further send never shortens that.
-        Some(v) => v.expires.max(now.plus(asked.options.life)),
-        None => now.plus(asked.options.life),
-    };
+    let silent = request.own.is_some_and(|own| own.silent);
     let verification = Verification {
-        salt,
-        length: again.map_or(length, |v| v.length),
-        expires,
-        sending: again.map_or(0, |v| v.sending).saturating_add(u8::from(!asked.silent)),
-        sending_until: now.plus(send_budget),
-        sent: asked.silent || again.is_some_and(|v| v.sent),
-        postponed: again.is_some_and(|v| v.postponed),
-        held: again.and_then(|v| v.held),
-        checking_until: Timestamp::EPOCH,
-        counted: Some(Counted {
-            last_send: now,
-            channel: asked.channel,
-            sends: counted.sends.saturating_add(1),
-            offset,
-            ..counted
-        }),
+        sending: carried.sending.saturating_add(u8::from(!silent)),
+        sending_until: now.plus(rules.send_budget),
+        sent: carried.sent || silent,
+        ..carried
     };
     let next = NumberState::Open {
         failures,
@@ -138,11 +169,48 @@ pub fn begin(
         tally,
         verification: Some(verification),
     };
-    let replaced = if again.is_some() { None } else { current };
-    (next, BeginOutcome::Permitted(permit_for(&verification, replaced)))
+    let replaced = current.filter(|v| v.salt != verification.salt);
+    (next, BeginOutcome::Permitted(SendPermit::of(&verification, replaced)))
 }
 
-/// Why no message is sent now.
+/// The verification whose code a further message carries, or `fresh` with the name and the counts of the `live` one.
+fn own_verification(
+    rules: &Rules<'_>,
+    request: &Begin<'_>,
+    fresh: Verification,
+    live: Option<Verification>,
+    now: Timestamp,
+) -> Result<Verification, BeginOutcome> {
+    let brought = request.own.and_then(|own| own.brought);
+    let length = brought.map_or(fresh.length, Code::length);
+    let offset = |salt: &Salt| {
+        brought.map_or(0, |code| offset_of(rules.key, salt, request.number, request.service, code))
+    };
+    // The caller may supply another code than the last.
+    let is_same =
+        |v: &Verification| brought.is_none() || (v.length == length && offset(&v.salt) == v.offset());
+    let on_its_way = live.filter(|v| v.is_sending(now));
+    if let Some(v) = on_its_way.filter(|v| !is_same(v)) {
+        return Err(BeginOutcome::StillSending { until: v.sending_until });
+    }
+    let repeated = match live.filter(is_same) {
+        Some(v) if rules.policy.sends.keeps_code => Some(v),
+        _ => on_its_way.map(|v| v.prolonged(fresh.expires)),
+    };
+    let before = live.and_then(|v| v.counted.map(|counted| (v.salt, counted)));
+    let counted = before.map_or(Counted::beginning(now, request.channel), |(_, counted)| counted);
+    let carried = repeated.unwrap_or_else(|| {
+        // A new code of the same verification keeps the half of the salt that is its name.
+        let salt = before.map_or(fresh.salt, |(salt, _)| salt.renewed(&fresh.salt));
+        Verification { salt, length, ..fresh }
+    });
+    let offset = repeated.map_or_else(|| offset(&carried.salt), |v| v.offset());
+    let (channel, sends) = (request.channel, counted.sends.saturating_add(1));
+    let counted = Counted { last_send: now, channel, sends, offset, ..counted };
+    Ok(Verification { counted: Some(counted), ..carried })
+}
+
+/// The rule that forbids a message of a verification of its own, if one does.
 fn refusal(
     policy: &Policy,
     tally: Tally,
@@ -160,6 +228,94 @@ fn refusal(
     if policy.sends.max.is_some_and(|max| counted.sends >= max) {
         return Some(BeginOutcome::NoSendsLeft { until: v.expires });
     }
-    let until = counted.last_send.plus(cooling_down(counted.sends));
+    let until = counted.last_send.plus(Policy::wait_between_sends(counted.sends));
     (policy.sends.cools_down && now < until).then_some(BeginOutcome::CoolingDown { until })
+}
+
+/// Decides whether the code of `salt` may be sent once more by a follow-up: only while it is the number's live one.
+///
+/// Nothing is prolonged. A message that the client asks for meanwhile repeats the code, as it does while
+/// any other message is on its way.
+pub fn resume(
+    state: NumberState,
+    rules: &Rules<'_>,
+    salt: Salt,
+    now: Timestamp,
+) -> (NumberState, ResumeOutcome) {
+    let state = state.present(&rules.policy, now);
+    let NumberState::Open { failures, keep_until, tally, verification: Some(current) } = state else {
+        return (state, ResumeOutcome::NotUsable);
+    };
+    if current.salt != salt || !current.is_live(now) {
+        return (state, ResumeOutcome::NotUsable);
+    }
+    if current.is_checking(now) {
+        return (state, ResumeOutcome::Busy { until: current.checking_until });
+    }
+    let verification = Verification {
+        sending: current.sending.saturating_add(1),
+        sending_until: current.sending_until.max(now.plus(rules.send_budget)),
+        postponed: false,
+        ..current
+    };
+    let next = NumberState::Open { failures, keep_until, tally, verification: Some(verification) };
+    (next, ResumeOutcome::Permitted(SendPermit::of(&current, None)))
+}
+
+/// What becomes of a verification, or of a number's counts, by a request other than a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The verification ends without success. The number's counts stay.
+    Canceled,
+    /// The caller verified the person in another way: as a right code.
+    Approved,
+    /// An operator clears all counts and lockouts of the number.
+    Cleared,
+}
+
+/// The decision about an ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndOutcome {
+    /// The verification, if one was under way, has ended.
+    Ended(Option<Verification>),
+    /// No such verification is under way.
+    NotFound,
+    /// A gateway is being asked about a submitted code: decide again when that check is settled.
+    Busy {
+        /// Latest end of that check.
+        until: Timestamp,
+    },
+}
+
+/// Ends the verification that is under way, if it is the one that is `named`. [`Ending::Cleared`] needs none.
+pub fn end(
+    state: NumberState,
+    rules: &Rules<'_>,
+    ending: Ending,
+    named: Option<VerificationName>,
+    now: Timestamp,
+) -> (NumberState, EndOutcome) {
+    let state = state.present(&rules.policy, now);
+    if let Some(checking) = state.verification().filter(|v| v.is_checking(now)) {
+        return (state, EndOutcome::Busy { until: checking.checking_until });
+    }
+    let is_meant = |v: &Verification| now < v.expires && named.is_none_or(|name| name.is_of(v));
+    let under_way = state.verification().filter(is_meant);
+    match (ending, under_way) {
+        (Ending::Cleared, _) | (Ending::Approved, Some(_)) => {
+            (NumberState::Fresh, EndOutcome::Ended(under_way))
+        }
+        (Ending::Canceled | Ending::Approved, None) => (state, EndOutcome::NotFound),
+        (Ending::Canceled, Some(_)) => (without_verification(state), EndOutcome::Ended(under_way)),
+    }
+}
+
+fn without_verification(state: NumberState) -> NumberState {
+    match state {
+        NumberState::Open { failures: 0, tally: Tally::NONE, .. } => NumberState::Fresh,
+        NumberState::Open { failures, keep_until, tally, verification: _ } => {
+            NumberState::Open { failures, keep_until, tally, verification: None }
+        }
+        other @ (NumberState::Fresh | NumberState::Locked { .. }) => other,
+    }
 }

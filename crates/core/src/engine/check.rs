@@ -1,72 +1,48 @@
 //! Is a submitted code right?
 
-use std::time::Duration;
+use super::{
+    Counted, Lockout, NumberState, Policy, Rules, Salt, Tally, Verification, VerificationName, code_of,
+};
+use crate::domain::{Channel, Code, Held, PhoneNumber, ServiceId, Timestamp};
 
-use super::{Lockout, NumberState, Policy, Salt, Verification, check_growing, code_of};
-use crate::domain::{Code, Held, PhoneNumber, ServerKey, ServiceId, Timestamp};
-
-/// What was submitted, and what is needed to judge it.
+/// A submitted code.
 #[derive(Debug, Clone, Copy)]
 pub struct Submitted<'a> {
-    /// The code; `None` when the text cannot be one, which counts as a wrong code.
+    /// `None` for a text that cannot be a code, which counts as a wrong code.
     pub code: Option<&'a Code>,
-    /// Whose it is.
+    /// The number that the code was sent to.
     pub number: PhoneNumber,
-    /// The namespace it was sent in.
+    /// The service that the number is counted in.
     pub service: ServiceId,
-    /// What codes are derived with.
-    pub key: &'a ServerKey,
-    /// Which verification the caller named, by what its [`Salt::track`] begins with; `None` for whatever is under way.
+    /// The verification that the caller named; `None` for the one that is under way.
     pub named: Option<VerificationName>,
 }
 
-/// What names one verification of a number: the upper 54 bits of its [`Salt::track`], which is what an id has room for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerificationName(u64);
-
-impl VerificationName {
-    /// How many bits it has.
-    pub const BITS: u32 = 54;
-
-    /// Of a verification.
-    pub const fn of_track(track: u64) -> Self {
-        Self(track >> (u64::BITS - Self::BITS))
-    }
-
-    /// From its bits; those that are too many are left out.
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits & ((1 << Self::BITS) - 1))
-    }
-
-    /// Its bits.
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// Whether it names this one.
-    pub fn is_of(self, verification: &Verification) -> bool {
-        self == Self::of_track(verification.salt.track())
-    }
-}
-
 impl Submitted<'_> {
-    /// Whether the caller said which verification is meant.
-    pub const fn is_named(&self) -> bool {
+    const fn is_named(&self) -> bool {
         self.named.is_some()
     }
 
-    /// Whether this one is meant.
-    pub fn is_about(&self, verification: &Verification) -> bool {
+    fn is_about(&self, verification: &Verification) -> bool {
         self.named.is_none_or(|name| name.is_of(verification))
+    }
+
+    fn is_our_code_of(&self, verification: &Verification, rules: &Rules<'_>) -> bool {
+        let Self { code, number, service, named: _ } = *self;
+        let Verification { salt, length, .. } = verification;
+        verification.ours_may_be_out()
+            && code.is_some_and(|code| {
+                code.matches(&code_of(rules.key, salt, number, service, *length, verification.offset()))
+            })
     }
 }
 
-/// The outcome of a check. Nobody may be told before the state it comes with is durable.
+/// The result of a check. No client is told before the state that comes with it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckOutcome {
     /// Right, and now used.
     Approved,
-    /// Wrong, late, or nothing was outstanding.
+    /// Wrong, late, or no code was outstanding.
     Wrong {
         /// Wrong codes still allowed after this one.
         attempts_left: u8,
@@ -75,29 +51,38 @@ pub enum CheckOutcome {
     },
     /// Wrong, and the last one allowed: locked from now on.
     LockedNow {
-        /// When the lockout ends.
+        /// End of the lockout.
         until: Timestamp,
         /// Whether there was a live code to compare with.
         live: bool,
     },
     /// Locked already; the code was not looked at.
     Locked {
-        /// When the lockout ends.
+        /// End of the lockout.
         until: Timestamp,
     },
-    /// No attempt is left to this caller; the code was not looked at.
+    /// This caller has no attempt left; the code was not looked at.
     NoChecksLeft {
-        /// When there is one; `None` until an operator says so.
+        /// When attempts are allowed again; `None` until an operator clears the number.
         until: Option<Timestamp>,
     },
-    /// The verification that the caller named, or any, is not under way.
+    /// The verification that the caller named is not under way, or none is.
     NotFound,
-    /// Counted. Ask the gateway that holds the code, then [`settle_check`](super::settle_check) the
-    /// permit.
+    /// The gateway that holds the code did not say whether it is right, or said it too late. The attempt counts unless
+    /// the gateway surely did not look at the code.
+    GatewayFailed,
+}
+
+/// The decision about a submitted code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckStep {
+    /// The check is decided.
+    Decided(CheckOutcome),
+    /// The attempt is counted. Ask the gateway that holds the code, then [`settle_check`] the permit.
     Ask(CheckPermit),
-    /// A gateway is being asked about an earlier code: decide again when that is settled.
+    /// A gateway is being asked about an earlier code: decide again when that check is settled.
     Busy {
-        /// When it is over, settled or not.
+        /// Latest end of that check.
         until: Timestamp,
     },
 }
@@ -105,15 +90,30 @@ pub enum CheckOutcome {
 /// The right to ask a gateway about one submitted code, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckPermit {
-    /// The verification that it is about.
+    /// Names the verification.
     pub salt: Salt,
-    /// Who is to be asked.
+    /// The gateway to ask.
     pub held: Held,
-    /// When it ends, which also tells it from an earlier permit of the same verification. What the
-    /// gateway says later is not believed.
+    /// When the permit ends, which also tells it from an earlier permit of the same verification. A later
+    /// answer of the gateway is ignored.
     pub until: Timestamp,
     /// Whether the caller named the verification.
     pub is_named: bool,
+}
+
+/// What the gateway that holds a code said about a submitted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckResult {
+    /// The code is right, and the gateway accepts it no second time.
+    Approved,
+    /// The code is wrong.
+    Wrong,
+    /// The gateway has no code to compare with.
+    NotLive,
+    /// The gateway surely did not look at the code.
+    NotAsked,
+    /// It is unknown whether the gateway looked at the code.
+    Unknown,
 }
 
 /// Decides a check.
@@ -123,47 +123,47 @@ pub struct CheckPermit {
 ///
 /// A code that a gateway holds is compared with ours first, if ours may be out too. If that does not
 /// decide it, the attempt is counted before the gateway is asked, even if it is the last one: whatever
-/// happens to the answer, no guess is free. `check_budget` is how long the asking may take in all.
+/// happens to the answer, no guess is free.
 pub fn check(
     state: NumberState,
-    policy: &Policy,
+    rules: &Rules<'_>,
     submitted: Submitted<'_>,
-    check_budget: Duration,
     now: Timestamp,
-) -> (NumberState, CheckOutcome) {
+) -> (NumberState, CheckStep) {
+    let policy = &rules.policy;
     let state = state.present(policy, now);
+    let decided = |state, outcome| (state, CheckStep::Decided(outcome));
     let (failures, keep_until, tally, verification) = match state {
-        NumberState::Locked { until } => return (state, CheckOutcome::Locked { until }),
+        NumberState::Locked { until } => return decided(state, CheckOutcome::Locked { until }),
         NumberState::Fresh if policy.kind == Lockout::Growing || submitted.is_named() => {
-            return (NumberState::Fresh, CheckOutcome::NotFound);
+            return decided(state, CheckOutcome::NotFound);
         }
         NumberState::Fresh => {
-            let outcome = CheckOutcome::Wrong { attempts_left: policy.max_attempts, live: false };
-            return (NumberState::Fresh, outcome);
+            return decided(state, CheckOutcome::Wrong { attempts_left: policy.max_attempts, live: false });
         }
         NumberState::Open { failures, keep_until, tally, verification } => {
             (failures, keep_until, tally, verification)
         }
     };
-    if let Some(asked) = verification.filter(|v| v.is_checking(now)) {
-        return (state, CheckOutcome::Busy { until: asked.checking_until });
+    if let Some(checking) = verification.filter(|v| v.is_checking(now)) {
+        return (state, CheckStep::Busy { until: checking.checking_until });
     }
     if policy.kind == Lockout::Growing {
-        return check_growing::check(state, policy, submitted, check_budget, now);
+        return check_growing(state, rules, submitted, now);
     }
     let live = verification.filter(|v| v.is_live(now));
     if submitted.is_named() && !live.is_some_and(|v| submitted.is_about(&v)) {
-        return (state, CheckOutcome::NotFound);
+        return decided(state, CheckOutcome::NotFound);
     }
-    if live.is_some_and(|v| is_ours(&v, submitted)) {
-        return (NumberState::Fresh, CheckOutcome::Approved);
+    if live.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
+        return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
     let failures = failures.saturating_add(1);
-    // What cannot be a code is wrong whoever is asked.
+    // A text that cannot be a code is wrong without asking.
     if let Some((v, held)) =
         live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.code.is_some())
     {
-        let until = now.plus(check_budget);
+        let until = now.plus(rules.check_budget);
         let next = NumberState::Open {
             failures,
             // The record outlives the asking, and then a lockout.
@@ -171,25 +171,219 @@ pub fn check(
             tally,
             verification: Some(Verification { checking_until: until, ..v }),
         };
-        return (
-            next,
-            CheckOutcome::Ask(CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() }),
-        );
+        let permit = CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() };
+        return (next, CheckStep::Ask(permit));
     }
     let live = live.is_some();
     if policy.is_spent(failures) {
         let until = now.plus(policy.lockout);
-        return (NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
+        return decided(NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
+    let attempts_left = policy.max_attempts.saturating_sub(failures);
     let next = NumberState::Open { failures, keep_until, tally, verification };
-    (next, CheckOutcome::Wrong { attempts_left: policy.max_attempts.saturating_sub(failures), live })
+    decided(next, CheckOutcome::Wrong { attempts_left, live })
 }
 
-pub(super) fn is_ours(verification: &Verification, submitted: Submitted<'_>) -> bool {
-    let Submitted { code, number, service, key, named: _ } = submitted;
-    verification.ours_may_be_out()
-        && code.is_some_and(|code| {
-            let Verification { salt, length, .. } = verification;
-            code.matches(&code_of(key, salt, number, service, *length, verification.offset()))
-        })
+/// Settles a check permit.
+///
+/// The attempt was counted when the permit was given; only a code that the gateway surely did not look at gives it
+/// back. An approval counts only while the permit is open, that is for the verification that it was
+/// given for, before its time has ended, and once: the first settlement closes it.
+pub fn settle_check(
+    state: NumberState,
+    rules: &Rules<'_>,
+    permit: &CheckPermit,
+    result: CheckResult,
+    now: Timestamp,
+) -> (NumberState, CheckOutcome) {
+    let policy = &rules.policy;
+    let state = state.present(policy, now);
+    let (failures, keep_until, tally, current) = match state {
+        NumberState::Locked { until } => return (state, CheckOutcome::Locked { until }),
+        NumberState::Fresh => (0, Timestamp::EPOCH, Tally::NONE, None),
+        NumberState::Open { failures, keep_until, tally, verification } => {
+            (failures, keep_until, tally, verification)
+        }
+    };
+    let Some(open) = current.filter(|v| v.salt == permit.salt && v.checking_until == permit.until) else {
+        return (state, too_late(result, policy.max_attempts.saturating_sub(failures)));
+    };
+    let verification = Verification { checking_until: Timestamp::EPOCH, ..open };
+    if policy.kind == Lockout::Growing {
+        return settle_growing(Open { failures, keep_until, tally, verification }, policy, permit, result);
+    }
+    let open = |failures| NumberState::Open { failures, keep_until, tally, verification: Some(verification) };
+    // A provider that knows of no code may say so of a wrong one too (Sinch does). Therefore the verification
+    // goes on to its end: asking again costs an attempt, and a right code after a typing error works.
+    let live = match result {
+        CheckResult::Approved => return (NumberState::Fresh, CheckOutcome::Approved),
+        CheckResult::Wrong | CheckResult::Unknown => true,
+        // Our code, if it is out, was compared before the gateway was asked.
+        CheckResult::NotLive => verification.sent,
+        CheckResult::NotAsked => return (open(failures.saturating_sub(1)), CheckOutcome::GatewayFailed),
+    };
+    if policy.is_spent(failures) {
+        let until = now.plus(policy.lockout);
+        return (NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
+    }
+    let outcome = match result {
+        CheckResult::Unknown => CheckOutcome::GatewayFailed,
+        _ => CheckOutcome::Wrong { attempts_left: policy.max_attempts.saturating_sub(failures), live },
+    };
+    (open(failures), outcome)
+}
+
+/// The permit is not open any more: the state stays as it is, and no code is approved.
+const fn too_late(result: CheckResult, attempts_left: u8) -> CheckOutcome {
+    match result {
+        CheckResult::Wrong | CheckResult::NotLive => CheckOutcome::Wrong { attempts_left, live: false },
+        CheckResult::Approved | CheckResult::NotAsked | CheckResult::Unknown => CheckOutcome::GatewayFailed,
+    }
+}
+
+/// Decides a check with [`Lockout::Growing`]. A wrong code counts against the verification if the caller named it,
+/// and against the number if not; without a verification under way there is no code to guess, and the check does not
+/// count.
+fn check_growing(
+    state: NumberState,
+    rules: &Rules<'_>,
+    submitted: Submitted<'_>,
+    now: Timestamp,
+) -> (NumberState, CheckStep) {
+    let policy = &rules.policy;
+    let decided = |state, outcome| (state, CheckStep::Decided(outcome));
+    let NumberState::Open { failures, keep_until, tally, verification: Some(v) } = state else {
+        return decided(state, CheckOutcome::NotFound);
+    };
+    if now >= v.expires || !submitted.is_about(&v) {
+        return decided(state, CheckOutcome::NotFound);
+    }
+    let open = Open { failures, keep_until, tally, verification: v };
+    let is_named = submitted.is_named();
+    if let Some(refusal) = open.refusal(is_named, policy, now) {
+        return decided(state, refusal);
+    }
+    if submitted.is_our_code_of(&v, rules) {
+        return decided(NumberState::Fresh, CheckOutcome::Approved);
+    }
+    let mut next = open.fail(is_named, policy, now);
+    if let Some(held) = v.held.filter(|_| submitted.code.is_some()) {
+        let until = now.plus(rules.check_budget);
+        // The record outlives the asking.
+        next.keep_until = next.keep_until.max(until.plus(policy.lockout));
+        next.verification.checking_until = until;
+        return (next.state(), CheckStep::Ask(CheckPermit { salt: v.salt, held, until, is_named }));
+    }
+    let attempts_left = next.attempts_left(is_named, policy);
+    decided(next.state(), CheckOutcome::Wrong { attempts_left, live: true })
+}
+
+/// Settles a check with [`Lockout::Growing`]: the attempt was counted against the verification or the number.
+fn settle_growing(
+    open: Open,
+    policy: &Policy,
+    permit: &CheckPermit,
+    result: CheckResult,
+) -> (NumberState, CheckOutcome) {
+    let attempts_left = open.attempts_left(permit.is_named, policy);
+    let wrong = |live| (open.state(), CheckOutcome::Wrong { attempts_left, live });
+    match result {
+        CheckResult::Approved => (NumberState::Fresh, CheckOutcome::Approved),
+        CheckResult::NotAsked => (open.give_back(permit.is_named).state(), CheckOutcome::GatewayFailed),
+        CheckResult::Unknown => (open.state(), CheckOutcome::GatewayFailed),
+        CheckResult::Wrong => wrong(true),
+        CheckResult::NotLive => wrong(open.verification.sent),
+    }
+}
+
+/// The parts of an open state with a verification.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    failures: u8,
+    keep_until: Timestamp,
+    tally: Tally,
+    verification: Verification,
+}
+
+impl Open {
+    /// Consecutive failures, named or not.
+    const fn in_a_row(&self) -> u8 {
+        self.failures.saturating_add(self.tally.named)
+    }
+
+    fn counted(&self) -> Counted {
+        self.verification
+            .counted
+            .unwrap_or(Counted { sends: 1, ..Counted::beginning(self.verification.expires, Channel::Sms) })
+    }
+
+    /// Counts a wrong code.
+    fn fail(mut self, is_named: bool, policy: &Policy, now: Timestamp) -> Self {
+        let mut counted = self.counted();
+        if is_named {
+            counted.wrong = counted.wrong.saturating_add(1);
+            counted.spent = policy.is_spent(counted.wrong);
+            self.tally.named = self.tally.named.saturating_add(1);
+        } else {
+            counted.unnamed = counted.unnamed.saturating_add(1);
+            self.failures = self.failures.saturating_add(1);
+            let wait = policy.wait_after(self.failures);
+            self.tally.slow_until = self.tally.slow_until.max(now.plus(wait));
+        }
+        self.keep_until = self.keep_until.max(now.plus(policy.lockout));
+        if self.in_a_row() >= Policy::HARD_STOP && policy.max_attempts != Policy::NO_LIMIT {
+            self.keep_until = Timestamp::MAX;
+        }
+        self.verification.counted = Some(counted);
+        self
+    }
+
+    /// The attempt was counted, and the gateway surely did not look at the code.
+    fn give_back(mut self, is_named: bool) -> Self {
+        let mut counted = self.counted();
+        if is_named {
+            counted.wrong = counted.wrong.saturating_sub(1);
+            counted.spent = false;
+            self.tally.named = self.tally.named.saturating_sub(1);
+        } else {
+            counted.unnamed = counted.unnamed.saturating_sub(1);
+            self.failures = self.failures.saturating_sub(1);
+        }
+        self.verification.counted = Some(counted);
+        self
+    }
+
+    /// Attempts that the same caller has left.
+    fn attempts_left(&self, is_named: bool, policy: &Policy) -> u8 {
+        let counted = self.counted();
+        policy.max_attempts.saturating_sub(if is_named { counted.wrong } else { counted.unnamed })
+    }
+
+    const fn state(self) -> NumberState {
+        let Self { failures, keep_until, tally, verification } = self;
+        NumberState::Open { failures, keep_until, tally, verification: Some(verification) }
+    }
+
+    /// Why this caller may not try now.
+    fn refusal(&self, is_named: bool, policy: &Policy, now: Timestamp) -> Option<CheckOutcome> {
+        let until = |until| Some(CheckOutcome::NoChecksLeft { until });
+        if policy.max_attempts == Policy::NO_LIMIT {
+            return None;
+        }
+        if self.verification.is_spent() {
+            return until(Some(self.verification.expires));
+        }
+        if is_named {
+            // Failures of callers who do not name the verification do not stop a caller who does.
+            return (self.tally.named >= Policy::HARD_STOP)
+                .then_some(CheckOutcome::NoChecksLeft { until: None });
+        }
+        if self.in_a_row() >= Policy::HARD_STOP {
+            return until(None);
+        }
+        if policy.is_spent(self.counted().unnamed) {
+            return until(Some(self.verification.expires.max(self.tally.slow_until)));
+        }
+        if now < self.tally.slow_until { until(Some(self.tally.slow_until)) } else { None }
+    }
 }

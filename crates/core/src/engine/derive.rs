@@ -56,7 +56,7 @@ pub fn code_of(
 }
 
 /// What has to be added to the derived code so that it becomes `code`. Derived codes are uniform, so it says nothing of
-/// the code to anybody without the key, as the pad of a one-time pad. Never zero, which stands for no such code.
+/// the code without the key, as the pad of a one-time pad. Never zero, which stands for no such code.
 pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: ServiceId, code: &Code) -> u64 {
     let codes = 10_u64.pow(u32::from(code.length().get()));
     let derived = derive_code(key, salt, number, service, code.length()).value();

@@ -1,11 +1,13 @@
-//! Ids that are addresses: which number and verification an id means is sealed in it, so that no index has to be kept,
-//! and nobody can guess or forge one.
+//! Ids that are addresses: the number and the verification that an id means are sealed in it. Therefore no index is
+//! kept, and an id cannot be guessed or forged.
 
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use hmac::Mac;
 
-use super::VerificationName;
+use serde::{Deserialize, Serialize};
+
+use super::Verification;
 use super::derive::keyed;
 use crate::domain::{AttemptId, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, TrackKey};
 
@@ -21,22 +23,53 @@ const SERVICE_BITS: u32 = 24;
 /// The greatest service that an id has room for.
 pub const LAST_SERVICE: u32 = (1 << SERVICE_BITS) - 1;
 
-/// Seals and opens ids: one block of AES-128 (FIPS 197) under a key derived from the server key. An id that nobody was
-/// given opens to some address as well, of a verification whose name is right in one of 2^54 cases.
+/// Seals and opens ids: one block of AES-128 (FIPS 197) under a key derived from the server key. An invented id
+/// opens to some address as well, of a verification whose name is right in one of 2^54 cases.
 #[derive(Clone)]
 pub struct Sealer {
     verifications: Aes128,
     attempts: Aes128,
 }
 
+/// Names one verification of a number: the upper 54 bits of its [`Salt::track`](super::Salt::track), which an id has
+/// room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VerificationName(u64);
+
+impl VerificationName {
+    /// Number of bits.
+    pub const BITS: u32 = 54;
+
+    /// The name of the verification with this track.
+    pub const fn of_track(track: u64) -> Self {
+        Self(track >> (u64::BITS - Self::BITS))
+    }
+
+    /// The lower 54 of `bits`.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits & ((1 << Self::BITS) - 1))
+    }
+
+    /// The 54 bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether it names this verification.
+    pub fn is_of(self, verification: &Verification) -> bool {
+        self == Self::of_track(verification.salt.track())
+    }
+}
+
 /// What the id of a verification means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerificationAddress {
-    /// The namespace.
+    /// The service of the verification.
     pub service: ServiceId,
-    /// Whose.
+    /// The number that is verified.
     pub number: PhoneNumber,
-    /// Which of the number's.
+    /// Which of the number's verifications.
     pub name: VerificationName,
 }
 
@@ -140,7 +173,7 @@ mod tests {
         }
 
         #[test]
-        fn an_id_that_nobody_was_given_is_no_attempt_and_its_verification_is_another_one(bytes: [u8; 16]) {
+        fn an_invented_id_is_no_attempt_and_names_another_verification(bytes: [u8; 16]) {
             prop_assert_eq!(sealer().open_attempt(&Sid::new(SidKind::Attempt, bytes)), None);
             let sid = Sid::new(SidKind::Verification, bytes);
             if let Some(address) = sealer().open_verification(&sid) {

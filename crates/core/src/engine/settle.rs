@@ -1,53 +1,67 @@
-//! What a gateway's answer does to the number it was about.
+//! The result of a send, and what it does to the number it was about.
 
-use super::{NumberState, Policy, Reports, SendPermit, Tally, Verification};
+use super::{NumberState, Rules, SendPermit, Tally, Verification};
 use crate::domain::{Held, Timestamp};
 
 /// How a send ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GatewayResult {
-    /// A gateway that carries our code accepted the message.
-    Accepted,
-    /// A gateway that makes and holds the code itself accepted the message, or may have.
-    Held(Held),
-    /// Nothing was sent yet; it will be tried again without anybody asking.
-    Postponed,
-    /// Surely nothing was sent.
-    Failed,
-    /// Nobody knows: a message with our code may arrive.
-    Unknown,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendResult {
+    /// A gateway that carries our code, or one that makes and holds its own (`held`), accepted the message.
+    Accepted {
+        /// The provider's id of the message.
+        message_id: String,
+        /// The gateway that holds the code, if the code is not ours.
+        held: Option<Held>,
+    },
+    /// No gateway accepted the message yet; a later attempt is planned, and the request counts as accepted.
+    Postponed {
+        /// The id that the client is given for the message.
+        message_id: String,
+    },
+    /// The number does not exist or cannot take messages; nothing was sent.
+    NumberRefused,
+    /// Every gateway refused for another reason, or did not answer in time.
+    Failed {
+        /// Whether a message with the code may arrive all the same.
+        may_have_been_sent: bool,
+        /// The gateway that holds the code in that case, if the code is not ours.
+        held: Option<Held>,
+    },
+    /// The code became useless before its message could leave.
+    NoLongerUsable,
+    /// Too many messages were waiting; nothing was sent.
+    Overloaded,
 }
 
-/// What the caller of an accepted send is told.
+/// What the client of an accepted send is told about the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettleOutcome {
-    /// The count as it is now.
+    /// Codes may be checked.
     Open {
         /// Wrong codes still allowed.
         attempts_left: u8,
     },
     /// Wrong codes locked the number while the message was on its way.
     Locked {
-        /// When the lockout ends.
+        /// End of the lockout.
         until: Timestamp,
     },
 }
 
 /// Settles a send permit.
 ///
-/// The count of wrong codes stays as it is, whatever the gateway said. A code that surely reached
-/// nobody is withdrawn, and the one it replaced is good again for the rest of its life, with all that
-/// was heard of it meanwhile; a code that may arrive stays good. A check that is being asked meanwhile is not
-/// touched. What is said of a code that was replaced changes nothing yet: whoever settles takes
-/// [note](Reports::note) of it.
+/// The count of wrong codes stays as it is, whatever the result. A code whose messages surely were not sent is
+/// withdrawn, and the code that it replaced is good again for the rest of its life, as it was when it was replaced. A
+/// code that may arrive stays good. A result about a code that was replaced or used changes nothing. A check that is
+/// being asked meanwhile goes on.
 pub fn settle(
     state: NumberState,
-    policy: &Policy,
+    rules: &Rules<'_>,
     permit: &SendPermit,
-    result: GatewayResult,
-    earlier: &Reports,
+    result: &SendResult,
     now: Timestamp,
 ) -> (NumberState, SettleOutcome) {
+    let policy = &rules.policy;
     let state = state.present(policy, now);
     let (failures, keep_until, tally, current) = match state {
         NumberState::Locked { until } => return (state, SettleOutcome::Locked { until }),
@@ -59,28 +73,28 @@ pub fn settle(
         }
     };
     let outcome = SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(failures) };
-    let Some(mut verification) = current.filter(|v| v.salt == permit.salt) else {
-        // Replaced or used in the meantime.
-        return (state, outcome);
-    };
-    verification.hears(result);
-    let next = if verification.reached_nobody() {
-        match earlier.comes_back(permit).map(|old| with_counts_of(old, &verification)) {
-            None if failures == 0 && tally == Tally::NONE => NumberState::Fresh,
-            verification => NumberState::Open { failures, keep_until, tally, verification },
-        }
+    let Some(sent) = current.filter(|v| v.salt == permit.salt) else { return (state, outcome) };
+    let settled = sent.after(result);
+    let verification = if settled.can_arrive() {
+        Some(settled)
     } else {
-        NumberState::Open { failures, keep_until, tally, verification: Some(verification) }
+        permit.replaced.filter(Verification::can_arrive).map(|earlier| with_counts_of(earlier, &settled))
+    };
+    let next = match verification {
+        None if failures == 0 && tally == Tally::NONE => NumberState::Fresh,
+        verification => NumberState::Open { failures, keep_until, tally, verification },
     };
     (next, outcome)
 }
 
-/// A code that comes back. If the one that failed was a later code of the same verification, whatever was counted
-/// meanwhile stays counted: else every message that fails would be worth a guess.
-fn with_counts_of(old: Verification, failed: &Verification) -> Verification {
-    let counted = match (failed.counted, old.counted) {
-        (Some(since), Some(then)) if old.salt.track() == failed.salt.track() => Some(since.stricter(then)),
+/// A code that comes back. If the one that failed was a later code of the same verification, wrong codes that were
+/// counted meanwhile stay counted: otherwise every message that fails would be worth a guess.
+fn with_counts_of(earlier: Verification, failed: &Verification) -> Verification {
+    let counted = match (failed.counted, earlier.counted) {
+        (Some(since), Some(then)) if earlier.salt.track() == failed.salt.track() => {
+            Some(since.merge_pessimistic(then))
+        }
         (_, then) => then,
     };
-    Verification { counted, ..old }
+    Verification { counted, ..earlier }
 }

@@ -1,16 +1,106 @@
 //! The state of one number in one service.
 
-use super::{Counted, GatewayResult, Lockout, Policy, Tally};
-use crate::domain::{CodeLength, Held, Timestamp};
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Lockout, Policy, SendOptions, SendResult};
+use crate::domain::{Channel, CodeLength, Held, Timestamp};
+
+/// The life of one number in one service. A number that never asked, one that was verified and
+/// one whose record has ended are all the same: [`NumberState::Fresh`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberState {
+    /// Nothing is known of this number.
+    Fresh,
+    /// Codes may be sent and checked.
+    Open {
+        /// Consecutive wrong codes. Neither a resend nor a new verification resets them
+        /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`Lockout::Growing`] only those
+        /// of checks that did not name their verification.
+        failures: u8,
+        /// When this record ends and the number is fresh again; [`Timestamp::MAX`] for never.
+        keep_until: Timestamp,
+        /// Further counts with [`Lockout::Growing`].
+        tally: Tally,
+        /// The outstanding code, if there is one. It may have expired.
+        verification: Option<Verification>,
+    },
+    /// No code is sent or checked.
+    Locked {
+        /// When the lockout ends and the number is fresh again.
+        until: Timestamp,
+    },
+}
+
+/// One outstanding code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// What the code is derived from.
+    pub salt: Salt,
+    /// Number of digits.
+    pub length: CodeLength,
+    /// From this moment on the code cannot succeed.
+    pub expires: Timestamp,
+    /// Sends of this code that have not been settled yet.
+    pub sending: u8,
+    /// By when those sends are certainly over, settled or not.
+    pub sending_until: Timestamp,
+    /// Whether a gateway that carries our code accepted, or may have accepted, a message with it.
+    pub sent: bool,
+    /// Whether a message is to be tried again later: the code stays although no gateway accepted it yet.
+    pub postponed: bool,
+    /// The gateway that made and holds a code of its own for this verification.
+    pub held: Option<Held>,
+    /// Until when that gateway may be busy with a submitted code; [`Timestamp::EPOCH`] when it is not being asked.
+    /// After a crash it stays on disk: the attempt is counted, and its result never arrives.
+    pub checking_until: Timestamp,
+    /// The counts of a verification of its own; `None` if the contract's routes asked for it.
+    pub counted: Option<Counted>,
+}
+
+/// The counts of one verification with an id of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// When it began.
+    pub begun: Timestamp,
+    /// When its last message was asked for.
+    pub last_send: Timestamp,
+    /// How that message was to be delivered.
+    pub channel: Channel,
+    /// Messages that were asked for.
+    pub sends: u8,
+    /// Wrong codes from callers who named the verification.
+    pub wrong: u8,
+    /// Wrong codes from callers who named only the number.
+    pub unnamed: u8,
+    /// Whether callers who name it have used their last attempt.
+    pub spent: bool,
+    /// What is added to the derived code so that it becomes the one that the caller supplied; 0 for none. It says
+    /// nothing without the server key.
+    pub offset: u64,
+}
+
+/// The counts of a number with [`Lockout::Growing`] beside its `failures`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Consecutive wrong codes from callers who named their verification.
+    pub named: u8,
+    /// Until when callers who do not name it have to wait.
+    pub slow_until: Timestamp,
+}
 
 /// The random bytes that a code is derived from, together with the server key. Also what tells
 /// one code of a number from the next.
+///
+/// In records 16 bytes, in readable formats 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Salt(pub [u8; 16]);
 
 impl Salt {
-    /// The half of it that names the verification's sends wherever they are remembered or reported. It
-    /// says nothing of the code, which the other half and the server key are needed for too.
+    /// The half that names the verification's sends in records and reports. It says nothing about the code, which
+    /// also depends on the other half and the server key.
     pub fn track(&self) -> u64 {
         self.0.iter().take(8).fold(0, |track, byte| track << 8 | u64::from(*byte))
     }
@@ -26,105 +116,96 @@ impl Salt {
     }
 }
 
-impl std::fmt::Debug for Salt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Salt(***)")
     }
 }
 
-/// The life of one number in one service. A number that never asked, one that was verified and
-/// one whose record has ended are all the same: [`NumberState::Fresh`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NumberState {
-    /// Nothing is known of this number.
-    Fresh,
-    /// Codes may be sent and checked.
-    Open {
-        /// Consecutive wrong codes. Neither a resend nor a new verification resets them
-        /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`Lockout::Growing`] only those
-        /// of checks that did not name their verification.
-        failures: u8,
-        /// When this record ends and the number is fresh again.
-        keep_until: Timestamp,
-        /// What else is counted with [`Lockout::Growing`].
-        tally: Tally,
-        /// The outstanding code, if there is one. It may have expired.
-        verification: Option<Verification>,
-    },
-    /// No code is sent or checked.
-    Locked {
-        /// When the lockout ends and the number is fresh again.
-        until: Timestamp,
-    },
+impl Serialize for Salt {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            to.serialize_str(&base16ct::lower::encode_string(&self.0))
+        } else {
+            self.0.serialize(to)
+        }
+    }
 }
 
-/// One outstanding code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verification {
-    /// What the code is derived from.
-    pub salt: Salt,
-    /// How many digits it has.
-    pub length: CodeLength,
-    /// From this moment on the code cannot succeed.
-    pub expires: Timestamp,
-    /// Sends of this code that the gateway has not answered yet.
-    pub sending: u8,
-    /// By when those sends are certainly over, answered or not.
-    pub sending_until: Timestamp,
-    /// Whether some message with our code was, or may have been, accepted by a gateway that carries it.
-    pub sent: bool,
-    /// Whether a message is to be tried again later: the code stays although nobody has it yet.
-    pub postponed: bool,
-    /// Who made and keeps a code of its own for this verification.
-    pub held: Option<Held>,
-    /// Until when that gateway may be busy with a submitted code; [`Timestamp::EPOCH`] when none is
-    /// being asked. It stays on the disk after a crash: the attempt is counted, and nobody will say
-    /// what came of it.
-    pub checking_until: Timestamp,
-    /// What is counted of it, if it was asked for as a verification of its own rather than by the contract's routes.
-    pub counted: Option<Counted>,
+impl<'de> Deserialize<'de> for Salt {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if !from.is_human_readable() {
+            return <[u8; 16]>::deserialize(from).map(Self);
+        }
+        let hex = String::deserialize(from)?;
+        let mut bytes = [0; 16];
+        let is_whole = base16ct::lower::decode(&hex, &mut bytes).is_ok_and(|decoded| decoded.len() == 16);
+        if is_whole { Ok(Self(bytes)) } else { Err(de::Error::custom("the salt is not 32 hex digits")) }
+    }
 }
 
 impl Verification {
+    /// A verification without a message yet.
+    pub(super) fn beginning(salt: Salt, options: &SendOptions, now: Timestamp) -> Self {
+        Self {
+            salt,
+            length: options.length,
+            expires: now.plus(options.life),
+            sending: 0,
+            sending_until: now,
+            sent: false,
+            postponed: false,
+            held: None,
+            checking_until: Timestamp::EPOCH,
+            counted: None,
+        }
+    }
+
+    /// The same with a life that ends at `expires` at the earliest.
+    pub(super) fn prolonged(self, expires: Timestamp) -> Self {
+        Self { expires: self.expires.max(expires), ..self }
+    }
+
     /// Whether the code can still succeed.
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires && !self.is_spent()
     }
 
-    /// What its code has more than the derived one.
+    /// See [`Counted::offset`].
     pub fn offset(&self) -> u64 {
         self.counted.map_or(0, |counted| counted.offset)
     }
 
-    /// Whether nobody may try the code any more, although its time is not over.
+    /// Whether its attempts are used up, although its time is not over.
     pub fn is_spent(&self) -> bool {
         self.counted.is_some_and(|counted| counted.spent)
     }
 
-    /// Whether somebody may have our own code. One that no gateway carried is never right: nobody can
-    /// know it but by guessing.
+    /// Whether a person may have our own code. One that no gateway carried is never right: it can only be guessed.
     pub const fn ours_may_be_out(&self) -> bool {
         self.held.is_none() || self.sent || self.sending > 0
     }
 
-    /// Whether nobody has, or can still get, a code of this verification.
-    pub const fn reached_nobody(&self) -> bool {
-        self.held.is_none() && !self.sent && !self.postponed && self.sending == 0
+    /// Whether a message with a code of this verification was sent, or may still be sent.
+    pub(super) const fn can_arrive(&self) -> bool {
+        self.held.is_some() || self.sent || self.postponed || self.sending > 0
     }
 
-    /// Whether it may still turn out that nobody has it: nothing was accepted, and something is on its way.
-    pub const fn may_be_withdrawn(&self) -> bool {
-        self.held.is_none() && !self.sent && !self.postponed && self.sending > 0
-    }
-
-    /// Takes in how a send of it ended.
-    pub const fn hears(&mut self, result: GatewayResult) {
-        self.sending = self.sending.saturating_sub(1);
-        match result {
-            GatewayResult::Accepted | GatewayResult::Unknown => self.sent = true,
-            GatewayResult::Held(held) => self.held = Some(held),
-            GatewayResult::Postponed => self.postponed = true,
-            GatewayResult::Failed => {}
+    /// The same after one of its sends ended.
+    pub(super) const fn after(self, result: &SendResult) -> Self {
+        let next = Self { sending: self.sending.saturating_sub(1), ..self };
+        match *result {
+            SendResult::Accepted { held: Some(held), .. }
+            | SendResult::Failed { may_have_been_sent: true, held: Some(held) } => {
+                Self { held: Some(held), ..next }
+            }
+            SendResult::Accepted { held: None, .. }
+            | SendResult::Failed { may_have_been_sent: true, held: None } => Self { sent: true, ..next },
+            SendResult::Postponed { .. } => Self { postponed: true, ..next },
+            SendResult::NumberRefused
+            | SendResult::Failed { may_have_been_sent: false, .. }
+            | SendResult::NoLongerUsable
+            | SendResult::Overloaded => next,
         }
     }
 
@@ -139,9 +220,21 @@ impl Verification {
     }
 }
 
+impl Counted {
+    /// The counts of a verification that begins, before its first message.
+    pub const fn beginning(at: Timestamp, channel: Channel) -> Self {
+        Self { begun: at, last_send: at, channel, sends: 0, wrong: 0, unnamed: 0, spent: false, offset: 0 }
+    }
+}
+
+impl Tally {
+    /// Nothing was counted.
+    pub const NONE: Self = Self { named: 0, slow_until: Timestamp::EPOCH };
+}
+
 impl NumberState {
-    /// The state that every decision begins with, so that nothing depends on when somebody looks: a
-    /// record whose time has come is fresh, and a check that nobody settled in time is over. That
+    /// The state that every decision begins with, so that no answer depends on when a sweep ran: a
+    /// record whose time has come is fresh, and a check that was not settled in time is over. That
     /// attempt stays counted, and if it was the last one it locks from the moment its time ended.
     #[must_use]
     pub fn present(self, policy: &Policy, now: Timestamp) -> Self {
@@ -157,7 +250,7 @@ impl NumberState {
         Self::Open { failures, keep_until, tally, verification }
     }
 
-    /// Where fewer wrong codes are allowed by now than were counted of the verification, none is left.
+    /// The policy may have changed: a verification with more wrong codes than it allows by now is spent.
     fn spent_by(mut self, policy: &Policy) -> Self {
         if let Self::Open { verification: Some(Verification { counted: Some(counted), .. }), .. } = &mut self
         {
@@ -166,8 +259,7 @@ impl NumberState {
         self
     }
 
-    /// The state at `now`: a record whose time has come is fresh, whether or not a sweep has
-    /// been by.
+    /// The state at `now`: a record whose time has come is fresh, whether or not a sweep has removed it.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
         match self.ends() {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use super::world::GatewayResult;
+use super::world::rules;
 use super::world::{mins, secs};
 use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::domain::{GatewayName, Held};
 use crate::engine::{
-    Begin, BeginOutcome, CheckOutcome, CheckResult, EndOutcome, Ending, GatewayResult, Lockout, NumberState,
-    Policy, Reports, Salt, SendOptions, SendPermit, SendRules, Submitted, VerificationName, begin, check,
-    code_of, end, settle, settle_check,
+    Begin, BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending,
+    Lockout, NumberState, OwnVerification, Policy, Rules, Salt, SendOptions, SendPermit, SendRules,
+    Submitted, VerificationName, begin, check, code_of, end, settle, settle_check,
 };
 
 struct World {
@@ -41,6 +43,10 @@ impl World {
         }
     }
 
+    fn rules(&self) -> Rules<'_> {
+        rules(self.policy, &self.key)
+    }
+
     fn advance(&mut self, by: Duration) {
         self.now = self.now.plus(by);
     }
@@ -48,16 +54,14 @@ impl World {
     fn asks_with(&mut self, brought: Option<&Code>, silent: bool) -> BeginOutcome {
         self.salts += 1;
         let salt = Salt(self.salts.wrapping_mul(0x9E37_79B9_7F4A_7C15_0000_0000_0000_0001).to_be_bytes());
-        let asked = Begin {
+        let request = Begin {
+            service: SERVICE,
+            number: self.number,
             options: self.policy.code,
             channel: Channel::Sms,
-            brought,
-            silent,
-            number: self.number,
-            service: SERVICE,
-            key: &self.key,
+            own: Some(OwnVerification { brought, silent }),
         };
-        let (next, outcome) = begin(self.state, &self.policy, asked, salt, secs(10), self.now);
+        let (next, outcome) = begin(self.state, &self.rules(), request, salt, self.now);
         self.state = next;
         outcome
     }
@@ -74,27 +78,27 @@ impl World {
     }
 
     fn settles(&mut self, permit: &SendPermit, result: GatewayResult) {
-        self.state = settle(self.state, &self.policy, permit, result, Reports::NONE, self.now).0;
+        self.state = settle(self.state, &self.rules(), permit, &result.into(), self.now).0;
     }
 
     fn code(&self, permit: &SendPermit) -> Code {
         code_of(&self.key, &permit.salt, self.number, SERVICE, permit.length, permit.offset())
     }
 
-    fn submits(&mut self, code: Option<&Code>, named: impl Into<Option<VerificationName>>) -> CheckOutcome {
+    fn submits(&mut self, code: Option<&Code>, named: impl Into<Option<VerificationName>>) -> CheckStep {
         let named = named.into();
-        let submitted = Submitted { code, number: self.number, service: SERVICE, key: &self.key, named };
-        let (next, outcome) = check(self.state, &self.policy, submitted, secs(12), self.now);
+        let submitted = Submitted { code, number: self.number, service: SERVICE, named };
+        let (next, outcome) = check(self.state, &self.rules(), submitted, self.now);
         self.state = next;
         outcome
     }
 
-    fn guesses(&mut self, named: impl Into<Option<VerificationName>>) -> CheckOutcome {
+    fn guesses(&mut self, named: impl Into<Option<VerificationName>>) -> CheckStep {
         self.submits(None, named)
     }
 
     fn ends(&mut self, ending: Ending) -> EndOutcome {
-        let (next, outcome) = end(self.state, &self.policy, ending, |_| true, self.now);
+        let (next, outcome) = end(self.state, &self.rules(), ending, None, self.now);
         self.state = next;
         outcome
     }
@@ -132,8 +136,8 @@ fn where_a_service_says_so_a_further_send_has_a_new_code_of_the_same_verificatio
     assert_ne!(second.salt, first.salt);
     assert_eq!(second.expires, first.expires.plus(mins(4)));
     let (old, new) = (world.code(&first), world.code(&second));
-    assert!(matches!(world.submits(Some(&old), name(&first)), CheckOutcome::Wrong { .. }));
-    assert_eq!(world.submits(Some(&new), name(&first)), CheckOutcome::Approved);
+    assert!(matches!(world.submits(Some(&old), name(&first)), Decided(CheckOutcome::Wrong { .. })));
+    assert_eq!(world.submits(Some(&new), name(&first)), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -168,17 +172,20 @@ fn five_wrong_codes_by_name_use_the_verification_up_and_not_the_number() {
     let mut world = World::new();
     let permit = world.begins();
     for left in [4, 3, 2, 1, 0] {
-        assert_eq!(world.guesses(name(&permit)), CheckOutcome::Wrong { attempts_left: left, live: true });
+        assert_eq!(
+            world.guesses(name(&permit)),
+            Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
+        );
     }
     let code = world.code(&permit);
     let until = Some(permit.expires);
-    assert_eq!(world.submits(Some(&code), name(&permit)), CheckOutcome::NoChecksLeft { until });
-    assert_eq!(world.submits(Some(&code), None), CheckOutcome::NoChecksLeft { until });
+    assert_eq!(world.submits(Some(&code), name(&permit)), Decided(CheckOutcome::NoChecksLeft { until }));
+    assert_eq!(world.submits(Some(&code), None), Decided(CheckOutcome::NoChecksLeft { until }));
     assert_eq!(world.asks(), BeginOutcome::NoChecksLeft { until });
     assert!(matches!(world.ends(Ending::Canceled), EndOutcome::Ended(Some(_))));
     let permit = world.begins();
     let code = world.code(&permit);
-    assert_eq!(world.submits(Some(&code), name(&permit)), CheckOutcome::Approved);
+    assert_eq!(world.submits(Some(&code), name(&permit)), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -187,11 +194,11 @@ fn whoever_knows_only_the_number_cannot_stop_whoever_knows_the_verification() {
     for _ in 0..40 {
         let permit = world.begins();
         // As often as it is answered at all.
-        while matches!(world.guesses(None), CheckOutcome::Wrong { .. }) {}
+        while matches!(world.guesses(None), Decided(CheckOutcome::Wrong { .. })) {}
         let code = world.code(&permit);
         world.advance(mins(5));
         if world.salts.is_multiple_of(2) {
-            assert_eq!(world.submits(Some(&code), name(&permit)), CheckOutcome::Approved);
+            assert_eq!(world.submits(Some(&code), name(&permit)), Decided(CheckOutcome::Approved));
         } else {
             world.advance(mins(5));
         }
@@ -205,8 +212,8 @@ fn a_hundred_wrong_codes_without_the_name_do_not_stop_whoever_knows_it() {
     while guesses < 100 {
         world.begins();
         match world.guesses(None) {
-            CheckOutcome::Wrong { .. } => guesses += 1,
-            CheckOutcome::NoChecksLeft { until: Some(until) } => {
+            Decided(CheckOutcome::Wrong { .. }) => guesses += 1,
+            Decided(CheckOutcome::NoChecksLeft { until: Some(until) }) => {
                 world.now = until;
             }
             other => panic!("{other:?} after {guesses}"),
@@ -217,9 +224,9 @@ fn a_hundred_wrong_codes_without_the_name_do_not_stop_whoever_knows_it() {
     }
     world.advance(mins(60 * 24 * 365));
     let permit = world.begins();
-    assert_eq!(world.guesses(None), CheckOutcome::NoChecksLeft { until: None }, "a year later");
+    assert_eq!(world.guesses(None), Decided(CheckOutcome::NoChecksLeft { until: None }), "a year later");
     let code = world.code(&permit);
-    assert_eq!(world.submits(Some(&code), name(&permit)), CheckOutcome::Approved);
+    assert_eq!(world.submits(Some(&code), name(&permit)), Decided(CheckOutcome::Approved));
     assert_eq!(world.state, NumberState::Fresh);
 }
 
@@ -230,10 +237,10 @@ fn those_without_the_name_wait_longer_each_time_up_to_an_hour() {
     while waits.len() < 9 {
         world.begins();
         match world.guesses(None) {
-            CheckOutcome::Wrong { .. } => {
+            Decided(CheckOutcome::Wrong { .. }) => {
                 world.ends(Ending::Canceled);
                 world.begins();
-                if let CheckOutcome::NoChecksLeft { until: Some(until) } = world.guesses(None) {
+                if let Decided(CheckOutcome::NoChecksLeft { until: Some(until) }) = world.guesses(None) {
                     waits.push(until.since(world.now).as_secs());
                     world.now = until;
                     world.ends(Ending::Canceled);
@@ -267,20 +274,20 @@ fn a_name_of_another_verification_is_not_found_and_counts_nothing() {
     let permit = world.begins();
     let before = world.state;
     let other = Some(VerificationName::of_track(!permit.salt.track()));
-    assert_eq!(world.guesses(other), CheckOutcome::NotFound);
+    assert_eq!(world.guesses(other), Decided(CheckOutcome::NotFound));
     assert_eq!(world.state, before);
 }
 
 #[test]
 fn without_a_verification_under_way_there_is_nothing_to_guess() {
     let mut world = World::new();
-    assert_eq!(world.guesses(None), CheckOutcome::NotFound);
+    assert_eq!(world.guesses(None), Decided(CheckOutcome::NotFound));
     let permit = world.begins();
     world.guesses(None);
     world.advance(mins(10));
     let before = world.state;
-    assert_eq!(world.guesses(None), CheckOutcome::NotFound);
-    assert_eq!(world.guesses(name(&permit)), CheckOutcome::NotFound);
+    assert_eq!(world.guesses(None), Decided(CheckOutcome::NotFound));
+    assert_eq!(world.guesses(name(&permit)), Decided(CheckOutcome::NotFound));
     assert_eq!(world.state, before);
 }
 
@@ -292,7 +299,7 @@ fn a_code_that_the_caller_brings_is_the_one_that_is_right_and_is_kept_nowhere() 
     world.settles(&permit, GatewayResult::Accepted);
     assert!(world.code(&permit).matches(&brought));
     assert_ne!(permit.offset(), 420_815);
-    assert_eq!(world.submits(Some(&brought), None), CheckOutcome::Approved);
+    assert_eq!(world.submits(Some(&brought), None), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -304,8 +311,8 @@ fn another_code_than_the_last_waits_until_no_message_with_that_one_is_on_its_way
     world.settles(&permit, GatewayResult::Accepted);
     let BeginOutcome::Permitted(again) = world.asks_with(Some(&second), false) else { panic!("refused") };
     assert_eq!(again.salt.track(), permit.salt.track());
-    assert!(matches!(world.submits(Some(&first), None), CheckOutcome::Wrong { .. }));
-    assert_eq!(world.submits(Some(&second), None), CheckOutcome::Approved);
+    assert!(matches!(world.submits(Some(&first), None), Decided(CheckOutcome::Wrong { .. })));
+    assert_eq!(world.submits(Some(&second), None), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -322,12 +329,15 @@ fn a_new_code_that_reached_nobody_gives_back_the_old_one_and_no_guess() {
     world.policy.sends.keeps_code = false;
     let first = world.begins();
     for left in [4, 3, 2, 1] {
-        assert_eq!(world.guesses(name(&first)), CheckOutcome::Wrong { attempts_left: left, live: true });
+        assert_eq!(
+            world.guesses(name(&first)),
+            Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
+        );
     }
     let BeginOutcome::Permitted(second) = world.asks() else { panic!("refused") };
-    assert_eq!(world.guesses(name(&first)), CheckOutcome::Wrong { attempts_left: 0, live: true });
+    assert_eq!(world.guesses(name(&first)), Decided(CheckOutcome::Wrong { attempts_left: 0, live: true }));
     world.settles(&second, GatewayResult::Failed);
-    let refused = CheckOutcome::NoChecksLeft { until: Some(first.expires) };
+    let refused = Decided(CheckOutcome::NoChecksLeft { until: Some(first.expires) });
     assert_eq!(world.guesses(name(&first)), refused);
 }
 
@@ -337,7 +347,7 @@ fn an_end_by_the_caller_is_the_end() {
     let permit = world.begins();
     let code = world.code(&permit);
     assert!(matches!(world.ends(Ending::Canceled), EndOutcome::Ended(Some(_))));
-    assert_eq!(world.submits(Some(&code), name(&permit)), CheckOutcome::NotFound);
+    assert_eq!(world.submits(Some(&code), name(&permit)), Decided(CheckOutcome::NotFound));
     assert_eq!(world.ends(Ending::Approved), EndOutcome::NotFound);
     world.begins();
     world.guesses(None);
@@ -354,10 +364,10 @@ fn a_number_without_limits_is_sent_nothing_and_counted_nothing_that_matters() {
         let BeginOutcome::Permitted(permit) = world.asks_with(Some(&brought), true) else {
             panic!("refused")
         };
-        assert!(matches!(world.guesses(name(&permit)), CheckOutcome::Wrong { .. }));
-        assert!(matches!(world.guesses(None), CheckOutcome::Wrong { .. }));
+        assert!(matches!(world.guesses(name(&permit)), Decided(CheckOutcome::Wrong { .. })));
+        assert!(matches!(world.guesses(None), Decided(CheckOutcome::Wrong { .. })));
     }
-    assert_eq!(world.submits(Some(&brought), None), CheckOutcome::Approved);
+    assert_eq!(world.submits(Some(&brought), None), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -368,8 +378,11 @@ fn an_attempt_that_a_gateway_did_not_look_at_is_given_back_and_any_other_is_not(
         let held = Held { by: GatewayName::TwilioVerify, channel: Channel::Sms };
         world.settles(&permit, GatewayResult::Held(held));
         let code = Code::parse("000000").expect("a code");
-        let CheckOutcome::Ask(ask) = world.submits(Some(&code), name(&permit)) else { panic!("not asked") };
-        world.state = settle_check(world.state, &world.policy, &ask, result, world.now).0;
-        assert_eq!(world.guesses(name(&permit)), CheckOutcome::Wrong { attempts_left: left, live: true });
+        let CheckStep::Ask(ask) = world.submits(Some(&code), name(&permit)) else { panic!("not asked") };
+        world.state = settle_check(world.state, &world.rules(), &ask, result, world.now).0;
+        assert_eq!(
+            world.guesses(name(&permit)),
+            Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
+        );
     }
 }

@@ -7,11 +7,12 @@ use proptest::prelude::*;
 
 use super::growing_steps::{By, Number, Step, brought, named, policy, step};
 use super::held_steps::other_code;
+use super::world::GatewayResult;
 use super::world::{SEND_BUDGET, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckSettled, EndOutcome, Ending, GatewayResult,
-    NumberState, Policy, ResumeOutcome, SendPermit, VerificationName, stricter,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending,
+    NumberState, Policy, ResumeOutcome, SendPermit, VerificationName, merge_pessimistic,
 };
 
 /// A message that a gateway was handed, or may have been.
@@ -66,7 +67,7 @@ impl Run {
         };
         let (now, after) = (self.number.now, self.number.state);
         let before = before.at(now);
-        let kept = stricter(before, after, now);
+        let kept = merge_pessimistic(before, after, now);
         is_not_looser(before, after, kept, now)?;
         self.number.state = kept;
         if applied {
@@ -82,7 +83,6 @@ impl Run {
             Step::NextCommitFails { applied } => self.commit_fails = Some(applied),
             Step::Crash => {
                 self.number.state = self.disk;
-                self.number.forgets_reports();
                 self.asked.clear();
                 // What was on its way may arrive; nobody hears of it.
                 self.sent.iter_mut().for_each(|sent| sent.settled = true);
@@ -187,27 +187,29 @@ impl Run {
         let under_way = before.at(now).verification().map(|v| v.salt.track());
         let outcome = self.number.submits(code, name);
         match outcome {
-            CheckOutcome::Approved => {
+            Decided(CheckOutcome::Approved) => {
                 let track = under_way.expect("there is one");
                 if self.commits(before)? {
                     self.approved(track, name)?;
                 }
             }
-            CheckOutcome::Wrong { live, .. } => {
+            Decided(CheckOutcome::Wrong { live, .. }) => {
                 prop_assert!(live, "it would be not found");
                 if self.commits(before)? {
                     self.counted(under_way.expect("there is one"), name.is_some())?;
                 }
             }
-            CheckOutcome::Ask(permit) => {
+            CheckStep::Ask(permit) => {
                 prop_assert!(self.asked.iter().all(|permit| permit.until <= now), "two are asked at once");
                 if self.commits(before)? {
                     self.counted(under_way.expect("there is one"), name.is_some())?;
                     self.asked.push(permit);
                 }
             }
-            CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound | CheckOutcome::Busy { .. } => {}
-            CheckOutcome::Locked { .. } | CheckOutcome::LockedNow { .. } => {
+            Decided(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) | CheckStep::Busy { .. } => {}
+            Decided(
+                CheckOutcome::Locked { .. } | CheckOutcome::LockedNow { .. } | CheckOutcome::GatewayFailed,
+            ) => {
                 prop_assert!(false, "{outcome:?} where a lockout grows");
             }
         }
@@ -264,7 +266,7 @@ impl Run {
                 self.by_number = self.by_number.saturating_sub(1);
             }
         }
-        if outcome == CheckSettled::Approved && told {
+        if outcome == CheckOutcome::Approved && told {
             prop_assert!(permit.until > self.number.now, "approved late");
             self.approved(track, None)?;
         }

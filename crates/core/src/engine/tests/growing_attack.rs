@@ -9,16 +9,15 @@ use super::growing_steps::{By, Number, Step, brought, named, policy, step};
 use super::held_steps::other_code;
 use crate::domain::Code;
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckResult, CheckSettled, EndOutcome, Ending, Policy, ResumeOutcome,
-    SendPermit,
+    BeginOutcome, CheckOutcome, CheckResult, CheckStep, EndOutcome, Ending, Policy, ResumeOutcome, SendPermit,
 };
 
 /// What the owner, and whoever acts for the owner, is told.
 #[derive(Debug, PartialEq)]
 enum Told {
     Begun(BeginOutcome),
-    Checked(CheckOutcome),
-    Heard(CheckSettled),
+    Checked(CheckStep),
+    Heard(CheckOutcome),
     Resumed(ResumeOutcome),
     Ended(EndOutcome),
     /// Everything but what is counted of those who do not name it.
@@ -41,7 +40,7 @@ impl Life {
     /// A code that is wrong, of somebody who does not name the verification. A gateway that holds the code is asked
     /// about it at once: meanwhile the shard lets everybody wait, which is no refusal.
     fn guess(&mut self, code: Option<&Code>, says: CheckResult) {
-        if let CheckOutcome::Ask(permit) = self.number.submits(code, None) {
+        if let CheckStep::Ask(permit) = self.number.submits(code, None) {
             self.number.hears(&permit, says);
         }
         self.guesses += 1;
@@ -99,7 +98,7 @@ impl Life {
     fn check(&mut self, code: Option<&Code>, by: By, says: CheckResult) {
         let outcome = self.number.submits(code, named(by, &self.sent));
         self.told.push(Told::Checked(outcome));
-        if let CheckOutcome::Ask(permit) = outcome {
+        if let CheckStep::Ask(permit) = outcome {
             self.told.push(Told::Heard(self.number.hears(&permit, says)));
         }
     }

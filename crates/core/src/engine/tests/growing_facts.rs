@@ -1,11 +1,12 @@
 //! What a number of a service whose lockout grows remembers: the documented rules once more, made without the engine.
 
 use super::growing_steps::name_of;
+use super::world::GatewayResult;
 use super::world::{CHECK_BUDGET, HOLDER, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckSettled, Ending, GatewayResult, Policy, Salt,
-    SendPermit, VerificationName,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Ending, Policy,
+    Salt, SendPermit, VerificationName,
 };
 
 /// What is known of the verification under way.
@@ -147,14 +148,16 @@ impl Model {
         }
     }
 
-    pub fn check(&mut self, policy: &Policy, now: Timestamp, asked: &Asked<'_>) -> CheckOutcome {
+    pub fn check(&mut self, policy: &Policy, now: Timestamp, asked: &Asked<'_>) -> CheckStep {
         self.at(now);
         if let Some(until) = self.asking_until {
-            return CheckOutcome::Busy { until };
+            return CheckStep::Busy { until };
         }
         let is_meant = |known: &&Known| asked.name.is_none_or(|name| name == known.name);
-        let Some(known) = self.live(now).filter(is_meant).cloned() else { return CheckOutcome::NotFound };
-        let refused = |until| CheckOutcome::NoChecksLeft { until };
+        let Some(known) = self.live(now).filter(is_meant).cloned() else {
+            return Decided(CheckOutcome::NotFound);
+        };
+        let refused = |until| Decided(CheckOutcome::NoChecksLeft { until });
         if known.wrong_by_name >= policy.max_attempts {
             return refused(Some(known.ends));
         }
@@ -170,7 +173,7 @@ impl Model {
         }
         if asked.code.is_some_and(|code| code == known.code) && (known.ours_is_out || !known.held) {
             *self = Self::default();
-            return CheckOutcome::Approved;
+            return Decided(CheckOutcome::Approved);
         }
         let left = self.count(policy, now, by_name);
         if known.held && asked.code.is_some() {
@@ -178,9 +181,9 @@ impl Model {
             self.asking_until = Some(until);
             self.remember(until.plus(policy.lockout));
             let held = HOLDER;
-            return CheckOutcome::Ask(CheckPermit { salt: known.salt, held, until, is_named: by_name });
+            return CheckStep::Ask(CheckPermit { salt: known.salt, held, until, is_named: by_name });
         }
-        CheckOutcome::Wrong { attempts_left: left, live: true }
+        Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
     }
 
     pub fn count(&mut self, policy: &Policy, now: Timestamp, by_name: bool) -> u8 {
@@ -208,7 +211,7 @@ impl Model {
         now: Timestamp,
         permit: &CheckPermit,
         result: CheckResult,
-    ) -> CheckSettled {
+    ) -> CheckOutcome {
         self.at(now);
         let is_open = self.asking_until == Some(permit.until);
         let Some(known) = self.current.as_mut().filter(|known| is_open && known.salt == permit.salt) else {
@@ -216,9 +219,9 @@ impl Model {
             let attempts_left = u8::try_from(left).expect("a small number");
             return match result {
                 CheckResult::Wrong | CheckResult::NotLive => {
-                    CheckSettled::Wrong { attempts_left, live: false }
+                    CheckOutcome::Wrong { attempts_left, live: false }
                 }
-                _ => CheckSettled::Failed,
+                _ => CheckOutcome::GatewayFailed,
             };
         };
         self.asking_until = None;
@@ -227,16 +230,16 @@ impl Model {
         match result {
             CheckResult::Approved => {
                 *self = Self::default();
-                CheckSettled::Approved
+                CheckOutcome::Approved
             }
             CheckResult::NotAsked => {
                 *wrong -= 1;
                 *(if permit.is_named { &mut self.by_name } else { &mut self.by_number }) -= 1;
-                CheckSettled::Failed
+                CheckOutcome::GatewayFailed
             }
-            CheckResult::Unknown => CheckSettled::Failed,
-            CheckResult::Wrong => CheckSettled::Wrong { attempts_left, live: true },
-            CheckResult::NotLive => CheckSettled::Wrong { attempts_left, live: known.ours_is_out },
+            CheckResult::Unknown => CheckOutcome::GatewayFailed,
+            CheckResult::Wrong => CheckOutcome::Wrong { attempts_left, live: true },
+            CheckResult::NotLive => CheckOutcome::Wrong { attempts_left, live: known.ours_is_out },
         }
     }
 

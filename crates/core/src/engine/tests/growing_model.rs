@@ -5,9 +5,11 @@ use proptest::prelude::*;
 use super::growing_facts::{Asked, Model};
 use super::growing_steps::{By, Number, Step, brought, named, policy, step};
 use super::held_steps::other_code;
+use super::world::GatewayResult;
 use crate::domain::Code;
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckPermit, EndOutcome, GatewayResult, ResumeOutcome, SendPermit,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckStep, CheckStep::Decided, EndOutcome, ResumeOutcome,
+    SendPermit,
 };
 
 struct Run {
@@ -93,7 +95,7 @@ impl Run {
         }
         // Whoever gets the message can use it.
         let copy = self.number.clone().submits(Some(&code), Some(known.name));
-        prop_assert_eq!(copy, CheckOutcome::Approved);
+        prop_assert_eq!(copy, Decided(CheckOutcome::Approved));
         if silent {
             self.model.current.as_mut().expect("it was begun").ours_is_out = true;
         } else {
@@ -134,7 +136,7 @@ impl Run {
         let asked = Asked { code: code.map(Code::expose), name };
         let expected = self.model.check(&self.number.policy, self.number.now, &asked);
         let outcome = self.number.submits(code, name);
-        if let CheckOutcome::Ask(permit) = outcome {
+        if let CheckStep::Ask(permit) = outcome {
             self.asked.push(permit);
         }
         prop_assert_eq!(outcome, expected);

@@ -5,12 +5,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::held_steps::{check_result, gateway_result};
-use super::world::{CHECK_BUDGET, SEND_BUDGET, mins};
+use super::world::GatewayResult;
+use super::world::mins;
+use super::world::rules;
 use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{
-    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckSettled, EndOutcome, Ending,
-    GatewayResult, Lockout, NumberState, Policy, Reports, ResumeOutcome, Salt, SendOptions, SendPermit,
-    SendRules, Submitted, VerificationName, begin, check, code_of, end, resume, settle, settle_check,
+    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, Lockout,
+    NumberState, OwnVerification, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendRules,
+    Submitted, VerificationName, begin, check, code_of, end, resume, settle, settle_check,
 };
 
 const SERVICE: ServiceId = ServiceId::new(7);
@@ -127,7 +129,6 @@ pub struct Number {
     pub state: NumberState,
     pub policy: Policy,
     pub now: Timestamp,
-    reports: Reports,
     key: ServerKey,
     phone: PhoneNumber,
     salts: u128,
@@ -139,63 +140,57 @@ impl Number {
             state: NumberState::Fresh,
             policy,
             now: Timestamp::from_millis(1_700_000_000_000),
-            reports: Reports::default(),
             key: ServerKey::from_bytes([7; 32]),
             phone: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
             salts: 0,
         }
     }
 
+    fn rules(&self) -> Rules<'_> {
+        rules(self.policy, &self.key)
+    }
+
     pub fn asks(&mut self, brought: Option<&Code>, silent: bool) -> BeginOutcome {
         self.salts += 1;
         // Both halves differ from salt to salt.
         let salt = Salt(self.salts.wrapping_mul(0x9E37_79B9_7F4A_7C15_0000_0000_0000_0001).to_be_bytes());
-        let asked = Begin {
+        let request = Begin {
+            service: SERVICE,
+            number: self.phone,
             options: self.policy.code,
             channel: Channel::Sms,
-            brought,
-            silent,
-            number: self.phone,
-            service: SERVICE,
-            key: &self.key,
+            own: Some(OwnVerification { brought, silent }),
         };
-        let (next, outcome) = begin(self.state, &self.policy, asked, salt, SEND_BUDGET, self.now);
+        let (next, outcome) = begin(self.state, &self.rules(), request, salt, self.now);
         self.state = next;
         outcome
     }
 
     pub fn settles(&mut self, permit: &SendPermit, result: GatewayResult) {
-        let (next, _) = settle(self.state, &self.policy, permit, result, &self.reports, self.now);
-        self.reports.note(permit, result, &next);
-        self.state = next;
+        self.state = settle(self.state, &self.rules(), permit, &result.into(), self.now).0;
     }
 
-    /// As one does who has just started, and remembers no reports.
-    pub fn forgets_reports(&mut self) {
-        self.reports = Reports::default();
-    }
-
-    pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckOutcome {
-        let submitted = Submitted { code, number: self.phone, service: SERVICE, key: &self.key, named };
-        let (next, outcome) = check(self.state, &self.policy, submitted, CHECK_BUDGET, self.now);
+    pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
+        let submitted = Submitted { code, number: self.phone, service: SERVICE, named };
+        let (next, outcome) = check(self.state, &self.rules(), submitted, self.now);
         self.state = next;
         outcome
     }
 
-    pub fn hears(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckSettled {
-        let (next, outcome) = settle_check(self.state, &self.policy, permit, result, self.now);
+    pub fn hears(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
+        let (next, outcome) = settle_check(self.state, &self.rules(), permit, result, self.now);
         self.state = next;
         outcome
     }
 
     pub fn resumes(&mut self, salt: Salt) -> ResumeOutcome {
-        let (next, outcome) = resume(self.state, &self.policy, salt, SEND_BUDGET, self.now);
+        let (next, outcome) = resume(self.state, &self.rules(), salt, self.now);
         self.state = next;
         outcome
     }
 
     pub fn ends(&mut self, ending: Ending) -> EndOutcome {
-        let (next, outcome) = end(self.state, &self.policy, ending, |_| true, self.now);
+        let (next, outcome) = end(self.state, &self.rules(), ending, None, self.now);
         self.state = next;
         outcome
     }

@@ -1,10 +1,12 @@
 //! Codes that a gateway makes and holds: what is counted, when, and what its answer may change.
 
+use super::world::GatewayResult;
 use super::world::{
     CHECK_BUDGET, HOLDER, OTHER_HOLDER, World, mins, no_live_code, secs, wrong, wrong_says_the_holder,
 };
 use crate::engine::{
-    CheckOutcome, CheckResult, CheckSettled, GatewayResult, NumberState, SendOutcome, SettleOutcome, stricter,
+    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, NumberState, SettleOutcome,
+    merge_pessimistic,
 };
 
 #[test]
@@ -13,9 +15,9 @@ fn a_code_that_a_gateway_approves_is_approved_once_and_leaves_the_number_fresh()
     world.sends_held();
     world.asks_in_vain();
     let permit = world.asks();
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
     assert_eq!(world.state, NumberState::Fresh);
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Failed);
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::GatewayFailed);
 }
 
 #[test]
@@ -38,8 +40,8 @@ fn wrong_codes_count_down_and_the_last_one_locks() {
         assert_eq!(world.asks_in_vain(), wrong_says_the_holder(left));
     }
     let until = world.now.plus(mins(30));
-    assert_eq!(world.asks_in_vain(), CheckSettled::LockedNow { until, live: true });
-    assert_eq!(world.ask(), SendOutcome::Locked { until });
+    assert_eq!(world.asks_in_vain(), CheckOutcome::LockedNow { until, live: true });
+    assert_eq!(world.ask(), BeginOutcome::Locked { until });
 }
 
 #[test]
@@ -50,7 +52,7 @@ fn the_last_attempt_can_still_be_right() {
         world.asks_in_vain();
     }
     let permit = world.asks();
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
     assert_eq!(world.state, NumberState::Fresh);
 }
 
@@ -60,8 +62,8 @@ fn whoever_comes_while_a_gateway_is_being_asked_has_to_wait() {
     let send = world.sends_held();
     let until = world.asks().until;
     let before = world.state;
-    assert_eq!(world.checks_wrong(), CheckOutcome::Busy { until });
-    assert_eq!(world.ask(), SendOutcome::Busy { until });
+    assert_eq!(world.checks_wrong(), CheckStep::Busy { until });
+    assert_eq!(world.ask(), BeginOutcome::Busy { until });
     assert_eq!(world.resumes(send.salt), crate::engine::ResumeOutcome::Busy { until });
     assert_eq!(world.state, before);
 }
@@ -88,14 +90,14 @@ fn a_code_that_was_asked_about_in_time_is_approved_after_its_end() {
     world.advance(secs(29));
     let permit = world.asks();
     world.advance(secs(5));
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
 }
 
 #[test]
 fn a_code_of_ours_that_no_gateway_carried_is_never_right() {
     let mut world = World::new();
     let permit = world.sends_held();
-    assert!(matches!(world.checks(&world.code_of(&permit)), CheckOutcome::Ask(_)));
+    assert!(matches!(world.checks(&world.code_of(&permit)), CheckStep::Ask(_)));
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn with_both_codes_out_ours_is_compared_first_and_the_other_is_asked_about_and_o
         world.settles(&a, first);
         world.settles(&b, second);
         assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
-        assert_eq!(world.checks(&world.code_of(&a)), CheckOutcome::Approved);
+        assert_eq!(world.checks(&world.code_of(&a)), Decided(CheckOutcome::Approved));
     }
 }
 
@@ -120,7 +122,7 @@ fn an_attempt_that_the_gateway_surely_did_not_look_at_is_given_back() {
     world.sends_held();
     for _ in 0..10 {
         let permit = world.asks();
-        assert_eq!(world.hears(&permit, CheckResult::NotAsked), CheckSettled::Failed);
+        assert_eq!(world.hears(&permit, CheckResult::NotAsked), CheckOutcome::GatewayFailed);
     }
     assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
 }
@@ -131,12 +133,12 @@ fn an_attempt_that_may_have_been_looked_at_stays_counted_and_locks_if_it_was_the
     world.sends_held();
     for failures in 1..5 {
         let permit = world.asks();
-        assert_eq!(world.hears(&permit, CheckResult::Unknown), CheckSettled::Failed);
+        assert_eq!(world.hears(&permit, CheckResult::Unknown), CheckOutcome::GatewayFailed);
         assert_eq!(world.state.failures(), failures);
     }
     let permit = world.asks();
     let until = world.now.plus(mins(30));
-    assert_eq!(world.hears(&permit, CheckResult::Unknown), CheckSettled::LockedNow { until, live: true });
+    assert_eq!(world.hears(&permit, CheckResult::Unknown), CheckOutcome::LockedNow { until, live: true });
 }
 
 #[test]
@@ -146,10 +148,10 @@ fn a_gateway_that_knows_of_no_code_is_asked_again_and_each_time_counts() {
     for attempts_left in [4, 3] {
         let permit = world.asks();
         let heard = world.hears(&permit, CheckResult::NotLive);
-        assert_eq!(heard, CheckSettled::Wrong { attempts_left, live: false });
+        assert_eq!(heard, CheckOutcome::Wrong { attempts_left, live: false });
     }
     let permit = world.asks();
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
     world.settles(&held, GatewayResult::Held(HOLDER));
     let permit = world.asks();
     assert_eq!(world.hears(&permit, CheckResult::NotLive), wrong_says_the_holder(4));
-    assert_eq!(world.checks(&world.code_of(&ours)), CheckOutcome::Approved);
+    assert_eq!(world.checks(&world.code_of(&ours)), Decided(CheckOutcome::Approved));
 
     let mut world = World::new();
     let (first, second) = (world.permit(), world.permit());
@@ -179,15 +181,15 @@ fn a_check_that_nobody_settled_is_over_when_its_time_has_passed_and_stays_counte
     let lost = world.asks();
     world.advance(CHECK_BUDGET);
     assert_eq!(world.asks_in_vain(), wrong_says_the_holder(3));
-    assert_eq!(world.hears(&lost, CheckResult::NotAsked), CheckSettled::Failed);
+    assert_eq!(world.hears(&lost, CheckResult::NotAsked), CheckOutcome::GatewayFailed);
     assert_eq!(world.state.failures(), 2, "an answer that comes too late gives nothing back");
 }
 
 #[test]
 fn a_last_attempt_that_nobody_settled_locks_from_the_moment_its_time_ended() {
     for meet in [
-        |world: &mut World| assert!(matches!(world.checks_wrong(), CheckOutcome::Locked { .. })),
-        |world: &mut World| assert!(matches!(world.ask(), SendOutcome::Locked { .. })),
+        |world: &mut World| assert!(matches!(world.checks_wrong(), Decided(CheckOutcome::Locked { .. }))),
+        |world: &mut World| assert!(matches!(world.ask(), BeginOutcome::Locked { .. })),
         |world: &mut World| {
             let salt = crate::engine::Salt([0; 16]);
             assert_eq!(world.resumes(salt), crate::engine::ResumeOutcome::NotUsable);
@@ -214,7 +216,7 @@ fn an_approval_that_comes_too_late_approves_nothing() {
     world.sends_held();
     let late = world.asks();
     world.advance(CHECK_BUDGET);
-    assert_eq!(world.hears(&late, CheckResult::Approved), CheckSettled::Failed);
+    assert_eq!(world.hears(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
     assert_eq!(world.state.failures(), 1);
 }
 
@@ -226,12 +228,12 @@ fn an_approval_of_a_verification_that_was_replaced_or_used_or_locked_approves_no
     world.advance(CHECK_BUDGET);
     let resent = world.sends_held();
     let before = world.state;
-    assert_eq!(world.hears(&late, CheckResult::Approved), CheckSettled::Failed);
+    assert_eq!(world.hears(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
     assert_eq!(world.state, before);
     let used = world.asks();
     assert_eq!(used.salt, resent.salt);
-    assert_eq!(world.hears(&used, CheckResult::Approved), CheckSettled::Approved);
-    assert_eq!(world.hears(&late, CheckResult::Approved), CheckSettled::Failed);
+    assert_eq!(world.hears(&used, CheckResult::Approved), CheckOutcome::Approved);
+    assert_eq!(world.hears(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
 
     let mut world = World::new();
     world.sends_held();
@@ -240,7 +242,7 @@ fn an_approval_of_a_verification_that_was_replaced_or_used_or_locked_approves_no
     }
     let last = world.asks();
     world.advance(CHECK_BUDGET);
-    assert!(matches!(world.hears(&last, CheckResult::Approved), CheckSettled::Locked { .. }));
+    assert!(matches!(world.hears(&last, CheckResult::Approved), CheckOutcome::Locked { .. }));
 }
 
 #[test]
@@ -251,8 +253,8 @@ fn a_send_that_is_settled_while_a_gateway_is_being_asked_does_not_end_the_asking
         world.settles(&first, GatewayResult::Held(HOLDER));
         let permit = world.asks();
         assert_eq!(world.settles(&second, result), SettleOutcome::Open { attempts_left: 4 });
-        assert!(matches!(world.checks_wrong(), CheckOutcome::Busy { .. }));
-        assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+        assert!(matches!(world.checks_wrong(), CheckStep::Busy { .. }));
+        assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
     }
 }
 
@@ -282,7 +284,7 @@ fn after_a_failed_commit_of_a_check_nobody_was_asked_and_the_attempt_stays_count
     world.sends_held();
     let before = world.state;
     world.asks();
-    world.state = stricter(before, world.state, world.now);
+    world.state = merge_pessimistic(before, world.state, world.now);
     assert_eq!(world.state.failures(), 1);
     assert_eq!(world.asks_in_vain(), wrong_says_the_holder(3), "nobody has to wait");
 }
@@ -296,9 +298,9 @@ fn after_a_failed_commit_of_the_last_check_the_number_is_locked() {
     }
     let before = world.state;
     world.asks();
-    world.state = stricter(before, world.state, world.now);
+    world.state = merge_pessimistic(before, world.state, world.now);
     let until = world.now.plus(mins(30));
-    assert_eq!(world.ask(), SendOutcome::Locked { until });
+    assert_eq!(world.ask(), BeginOutcome::Locked { until });
 }
 
 #[test]
@@ -309,9 +311,9 @@ fn after_a_failed_commit_of_anything_else_a_check_that_is_being_asked_goes_on() 
     let permit = world.asks();
     let before = world.state;
     world.settles(&second, GatewayResult::Failed);
-    world.state = stricter(before, world.state, world.now);
-    assert!(matches!(world.checks_wrong(), CheckOutcome::Busy { .. }));
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Approved);
+    world.state = merge_pessimistic(before, world.state, world.now);
+    assert!(matches!(world.checks_wrong(), CheckStep::Busy { .. }));
+    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
 }
 
 #[test]
@@ -322,9 +324,9 @@ fn after_a_failed_commit_of_an_answer_nothing_is_approved_and_nothing_given_back
         let permit = world.asks();
         let before = world.state;
         world.hears(&permit, result);
-        world.state = stricter(before, world.state, world.now);
+        world.state = merge_pessimistic(before, world.state, world.now);
         assert_eq!(world.state.failures(), 1, "{result:?}");
-        assert_eq!(world.hears(&permit, CheckResult::Approved), CheckSettled::Failed);
+        assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::GatewayFailed);
     }
 }
 
@@ -338,8 +340,8 @@ fn after_a_failed_commit_of_an_approval_of_the_last_attempt_the_number_is_locked
     let permit = world.asks();
     let before = world.state;
     world.hears(&permit, CheckResult::Approved);
-    world.state = stricter(before, world.state, world.now);
-    assert!(matches!(world.ask(), SendOutcome::Locked { .. }));
+    world.state = merge_pessimistic(before, world.state, world.now);
+    assert!(matches!(world.ask(), BeginOutcome::Locked { .. }));
 }
 
 #[test]

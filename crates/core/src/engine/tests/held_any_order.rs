@@ -6,10 +6,11 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::held_steps::{Step, other_code, step};
+use super::world::GatewayResult;
 use super::world::World;
 use crate::engine::{
-    CheckOutcome, CheckPermit, CheckResult, CheckSettled, GatewayResult, NumberState, ResumeOutcome,
-    SendOutcome, SendPermit, stricter,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, NumberState,
+    ResumeOutcome, SendPermit, merge_pessimistic,
 };
 
 proptest! {
@@ -63,7 +64,7 @@ impl Run {
     /// Whether the step from `before` became durable; on failure the strict side is kept.
     fn commits(&mut self, before: NumberState) -> bool {
         if std::mem::take(&mut self.commit_fails) {
-            self.world.state = stricter(before.at(self.world.now), self.world.state, self.world.now);
+            self.world.state = merge_pessimistic(before.at(self.world.now), self.world.state, self.world.now);
             return false;
         }
         self.disk = self.world.state;
@@ -82,7 +83,7 @@ impl Run {
                 self.sent.clear();
             }
             Step::Send(_) => {
-                if let SendOutcome::Permitted(permit) = self.world.ask()
+                if let BeginOutcome::Permitted(permit) = self.world.ask()
                     && self.commits(before)
                 {
                     self.sent.push((permit, false));
@@ -143,20 +144,20 @@ impl Run {
 
     fn checked(
         &mut self,
-        outcome: CheckOutcome,
+        outcome: CheckStep,
         ours: Option<SendPermit>,
         before: NumberState,
     ) -> Result<(), TestCaseError> {
         let now = self.world.now;
-        if let CheckOutcome::Ask(_) = outcome {
+        if let CheckStep::Ask(_) = outcome {
             prop_assert!(self.asked.iter().all(|permit| permit.until <= now), "two are asked at once");
         }
-        if matches!(outcome, CheckOutcome::Busy { .. }) {
+        if matches!(outcome, CheckStep::Busy { .. }) {
             return Ok(());
         }
         let told = self.commits(before);
         match outcome {
-            CheckOutcome::Approved => {
+            Decided(CheckOutcome::Approved) => {
                 let salt = ours.map(|permit| permit.salt.0).unwrap_or_default();
                 let may_be_out = self.carried.contains(&salt) || !self.held.contains(&salt);
                 prop_assert!(may_be_out, "a code that nobody has was approved");
@@ -165,10 +166,13 @@ impl Run {
                     self.evaluated = 0;
                 }
             }
-            CheckOutcome::Wrong { live: true, .. } | CheckOutcome::LockedNow { live: true, .. } if told => {
+            Decided(CheckOutcome::Wrong { live: true, .. })
+            | Decided(CheckOutcome::LockedNow { live: true, .. })
+                if told =>
+            {
                 self.evaluated += 1;
             }
-            CheckOutcome::Ask(permit) if told => {
+            CheckStep::Ask(permit) if told => {
                 self.evaluated += 1;
                 self.asked.push(permit);
             }
@@ -192,15 +196,15 @@ impl Run {
             before.at(self.world.now).verification().is_some_and(|v| v.checking_until == permit.until);
         let outcome = self.world.hears(&permit, result);
         let may_be_lazy = match outcome {
-            CheckSettled::Wrong { .. } => true,
-            CheckSettled::Failed => result == CheckResult::Unknown,
+            CheckOutcome::Wrong { .. } => true,
+            CheckOutcome::GatewayFailed => result == CheckResult::Unknown,
             _ => false,
         };
         let told = (lazy && may_be_lazy) || self.commits(before);
         if result == CheckResult::NotAsked && was_open && self.evaluated > 0 {
             self.evaluated -= 1;
         }
-        if outcome == CheckSettled::Approved && told {
+        if outcome == CheckOutcome::Approved && told {
             prop_assert!(permit.until > self.world.now, "approved late");
             prop_assert!(self.approved.insert(permit.salt.0), "approved twice");
             self.evaluated = 0;

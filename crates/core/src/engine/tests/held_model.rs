@@ -4,10 +4,11 @@
 use proptest::prelude::*;
 
 use super::held_steps::{Step, other_code, step};
+use super::world::GatewayResult;
 use super::world::{CHECK_BUDGET, World};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
-    CheckOutcome, CheckPermit, CheckResult, CheckSettled, GatewayResult, ResumeOutcome, SendOutcome,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, ResumeOutcome,
     SendPermit,
 };
 
@@ -95,29 +96,29 @@ impl Model {
         Expected::Wrong { attempts_left: limit - self.counted, live: live.is_some() }
     }
 
-    fn hear(&mut self, permit: &CheckPermit, result: CheckResult, world: &World) -> Heard {
+    fn hear(&mut self, permit: &CheckPermit, result: CheckResult, world: &World) -> Expected {
         self.at(world);
         let limit = world.policy.max_attempts;
         if self.locked_until.is_some() {
-            return Heard::Locked;
+            return Expected::Locked;
         }
         if self.asking_until != Some(permit.until) {
             return match result {
                 CheckResult::Wrong | CheckResult::NotLive => {
-                    Heard::Wrong { attempts_left: limit - self.counted, live: false }
+                    Expected::Wrong { attempts_left: limit - self.counted, live: false }
                 }
-                _ => Heard::Failed,
+                _ => Expected::Failed,
             };
         }
         self.asking_until = None;
         match result {
             CheckResult::Approved => {
                 *self = Self::default();
-                return Heard::Approved;
+                return Expected::Approved;
             }
             CheckResult::NotAsked => {
                 self.counted -= 1;
-                return Heard::Failed;
+                return Expected::Failed;
             }
             CheckResult::NotLive | CheckResult::Wrong | CheckResult::Unknown => {}
         }
@@ -125,12 +126,12 @@ impl Model {
         let live = result != CheckResult::NotLive || ours_is_out;
         if self.counted >= limit {
             self.lock(Some(world.now.plus(world.policy.lockout)));
-            return Heard::LockedNow { live };
+            return Expected::LockedNow { live };
         }
         if result == CheckResult::Unknown {
-            return Heard::Failed;
+            return Expected::Failed;
         }
-        Heard::Wrong { attempts_left: limit - self.counted, live }
+        Expected::Wrong { attempts_left: limit - self.counted, live }
     }
 
     /// A send that was permitted and is settled at once.
@@ -165,14 +166,26 @@ impl Model {
     }
 }
 
+/// An outcome without its moments.
 #[derive(Debug, PartialEq, Eq)]
 enum Expected {
     Approved,
     Wrong { attempts_left: u8, live: bool },
     LockedNow { live: bool },
     Locked,
+    Failed,
     Ask,
     Busy,
+}
+
+impl From<CheckStep> for Expected {
+    fn from(step: CheckStep) -> Self {
+        match step {
+            Decided(outcome) => outcome.into(),
+            CheckStep::Ask(_) => Self::Ask,
+            CheckStep::Busy { .. } => Self::Busy,
+        }
+    }
 }
 
 impl From<CheckOutcome> for Expected {
@@ -182,32 +195,10 @@ impl From<CheckOutcome> for Expected {
             CheckOutcome::Wrong { attempts_left, live } => Self::Wrong { attempts_left, live },
             CheckOutcome::LockedNow { live, .. } => Self::LockedNow { live },
             CheckOutcome::Locked { .. } => Self::Locked,
-            CheckOutcome::Ask(_) => Self::Ask,
-            CheckOutcome::Busy { .. } => Self::Busy,
+            CheckOutcome::GatewayFailed => Self::Failed,
             other @ (CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => {
                 panic!("{other:?} where the lockout is fixed and nothing is named")
             }
-        }
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Heard {
-    Approved,
-    Wrong { attempts_left: u8, live: bool },
-    LockedNow { live: bool },
-    Locked,
-    Failed,
-}
-
-impl From<CheckSettled> for Heard {
-    fn from(outcome: CheckSettled) -> Self {
-        match outcome {
-            CheckSettled::Approved => Self::Approved,
-            CheckSettled::Wrong { attempts_left, live } => Self::Wrong { attempts_left, live },
-            CheckSettled::LockedNow { live, .. } => Self::LockedNow { live },
-            CheckSettled::Locked { .. } => Self::Locked,
-            CheckSettled::Failed => Self::Failed,
         }
     }
 }
@@ -243,7 +234,7 @@ proptest! {
                         Submitted::Other => world.checks(&other_code()),
                         Submitted::Ours(code) => world.checks(&Code::parse(code).expect("a code")),
                     };
-                    if let CheckOutcome::Ask(permit) = outcome {
+                    if let CheckStep::Ask(permit) = outcome {
                         asked.push(permit);
                     }
                     prop_assert_eq!(Expected::from(outcome), expected);
@@ -252,20 +243,21 @@ proptest! {
                     if asked.is_empty() { continue; }
                     let permit = asked.swap_remove(pick % asked.len());
                     let expected = model.hear(&permit, result, &world);
-                    prop_assert_eq!(Heard::from(world.hears(&permit, result)), expected);
+                    prop_assert_eq!(Expected::from(world.hears(&permit, result)), expected);
                 }
                 Step::Send(result) | Step::Settle { result, .. } => {
                     model.at(&world);
                     match world.ask() {
-                        SendOutcome::Permitted(permit) => {
+                        BeginOutcome::Permitted(permit) => {
                             prop_assert!(model.locked_until.is_none() && model.asking_until.is_none());
                             let ours = world.code_of(&permit).expose().to_owned();
                             model.sent(&permit, ours, result, &world);
                             world.settles(&permit, result);
                             sent.push(permit);
                         }
-                        SendOutcome::Locked { until } => prop_assert_eq!(Some(until), model.locked_until),
-                        SendOutcome::Busy { until } => prop_assert_eq!(Some(until), model.asking_until),
+                        BeginOutcome::Locked { until } => prop_assert_eq!(Some(until), model.locked_until),
+                        BeginOutcome::Busy { until } => prop_assert_eq!(Some(until), model.asking_until),
+                        other => prop_assert!(false, "{other:?} by the contract's routes"),
                     }
                 }
                 Step::Resume { pick, result } => {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::world::GatewayResult;
 use super::world::HOLDER;
 use crate::domain::Code;
-use crate::engine::{CheckResult, GatewayResult};
+use crate::engine::CheckResult;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Step {

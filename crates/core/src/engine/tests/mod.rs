@@ -1,5 +1,6 @@
 //! The engine's rules, each as a sentence, and the whole against an independent model.
 
+mod clamped;
 mod growing;
 mod growing_any_order;
 mod growing_attack;
@@ -14,5 +15,4 @@ mod model;
 mod replaced;
 mod resumed;
 mod rules;
-mod terms;
 mod world;

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::world::GatewayResult;
 use super::world::{SEND_BUDGET, World};
 use crate::domain::{Code, Timestamp};
-use crate::engine::{CheckOutcome, GatewayResult, NumberState, SendOutcome, SendPermit, SettleOutcome};
+use crate::engine::{
+    BeginOutcome, CheckOutcome, CheckStep, CheckStep::Decided, NumberState, SendPermit, SettleOutcome,
+};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -46,27 +49,27 @@ impl Model {
         }
     }
 
-    fn check(&mut self, code: Option<&str>, limit: u8, lock: Duration, now: Timestamp) -> CheckOutcome {
+    fn check(&mut self, code: Option<&str>, limit: u8, lock: Duration, now: Timestamp) -> CheckStep {
         self.at(now);
         if let Some(until) = self.locked_until {
-            return CheckOutcome::Locked { until };
+            return Decided(CheckOutcome::Locked { until });
         }
         if self.remembered_until.is_none() {
-            return CheckOutcome::Wrong { attempts_left: limit, live: false };
+            return Decided(CheckOutcome::Wrong { attempts_left: limit, live: false });
         }
         let live = self.good.as_ref().filter(|(_, ends)| now < *ends);
         if live.is_some_and(|(good, _)| Some(good.as_str()) == code) {
             *self = Self::default();
-            return CheckOutcome::Approved;
+            return Decided(CheckOutcome::Approved);
         }
         let live = live.is_some();
         self.wrong_codes += 1;
         if self.wrong_codes >= limit {
             let until = now.plus(lock);
             *self = Self { locked_until: Some(until), ..Self::default() };
-            return CheckOutcome::LockedNow { until, live };
+            return Decided(CheckOutcome::LockedNow { until, live });
         }
-        CheckOutcome::Wrong { attempts_left: limit - self.wrong_codes, live }
+        Decided(CheckOutcome::Wrong { attempts_left: limit - self.wrong_codes, live })
     }
 }
 
@@ -113,8 +116,8 @@ proptest! {
                     let result = if let Step::Settle { result, .. } = step { result } else { GatewayResult::Accepted };
                     model.at(world.now);
                     match (world.ask(), model.locked_until) {
-                        (SendOutcome::Locked { until }, Some(expected)) => prop_assert_eq!(until, expected),
-                        (SendOutcome::Permitted(permit), None) => {
+                        (BeginOutcome::Locked { until }, Some(expected)) => prop_assert_eq!(until, expected),
+                        (BeginOutcome::Permitted(permit), None) => {
                             let code = world.code_of(&permit).expose().to_owned();
                             let ends = world.now.plus(life);
                             let asked_before = model.remembered_until.is_some();
@@ -183,7 +186,7 @@ impl Seen {
         };
         let carries_the_good_code = |sent: &&Sent| good_before.is_some_and(|v| v.salt == sent.permit.salt);
         let repeats = self.sent.iter().filter(on_its_way).find(carries_the_good_code).map(|s| s.permit.salt);
-        if let SendOutcome::Permitted(permit) = world.ask() {
+        if let BeginOutcome::Permitted(permit) = world.ask() {
             if let Some(salt) = repeats {
                 prop_assert_eq!(permit.salt, salt, "a message on its way was made useless");
             }
@@ -209,12 +212,12 @@ impl Seen {
     fn checked(
         &mut self,
         world: &World,
-        outcome: CheckOutcome,
+        outcome: CheckStep,
         code: Option<String>,
     ) -> Result<(), TestCaseError> {
         let limit = world.policy.max_attempts;
         match outcome {
-            CheckOutcome::Approved => {
+            Decided(CheckOutcome::Approved) => {
                 let Some(code) = code else { return Err(TestCaseError::fail("a wrong code was approved")) };
                 let in_time = self.sent.iter().any(|s| s.code == code && world.now < s.permit.expires);
                 prop_assert!(in_time, "approved late");
@@ -222,20 +225,23 @@ impl Seen {
                 self.approved.push(code);
                 self.wrong_in_a_row = 0;
             }
-            CheckOutcome::Wrong { attempts_left, live } if attempts_left == limit => prop_assert!(!live),
-            CheckOutcome::Wrong { attempts_left, .. } => {
+            Decided(CheckOutcome::Wrong { attempts_left, live }) if attempts_left == limit => {
+                prop_assert!(!live)
+            }
+            Decided(CheckOutcome::Wrong { attempts_left, .. }) => {
                 self.wrong_in_a_row += 1;
                 prop_assert_eq!(attempts_left, limit - self.wrong_in_a_row);
             }
-            CheckOutcome::LockedNow { .. } => {
+            Decided(CheckOutcome::LockedNow { .. }) => {
                 prop_assert_eq!(self.wrong_in_a_row + 1, limit);
                 self.wrong_in_a_row = 0;
             }
-            CheckOutcome::Locked { .. } => {}
-            outcome @ (CheckOutcome::Ask(_)
-            | CheckOutcome::Busy { .. }
-            | CheckOutcome::NoChecksLeft { .. }
-            | CheckOutcome::NotFound) => {
+            Decided(CheckOutcome::Locked { .. }) => {}
+            outcome @ (CheckStep::Ask(_)
+            | CheckStep::Busy { .. }
+            | Decided(
+                CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound | CheckOutcome::GatewayFailed,
+            )) => {
                 return Err(TestCaseError::fail(format!("{outcome:?} of a code that nobody holds")));
             }
         }

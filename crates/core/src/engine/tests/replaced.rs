@@ -1,9 +1,9 @@
-//! Codes that a newer one replaced while their own messages were on their way: what is heard of them counts
-//! if the newer one comes to nothing.
+//! Codes that a newer one replaced: the one directly before it comes back if the newer one surely was not sent.
 
-use super::world::{HOLDER, SEND_BUDGET, World, no_live_code, secs, wrong, wrong_says_the_holder};
+use super::world::GatewayResult;
+use super::world::{SEND_BUDGET, World, no_live_code, secs, wrong};
 use crate::domain::CodeLength;
-use crate::engine::{CheckOutcome, GatewayResult, NumberState, SendPermit};
+use crate::engine::{CheckOutcome, CheckStep::Decided, NumberState, SendPermit};
 
 /// A number with a code of ten minutes that is out, and its permit.
 fn with_a_code_that_is_out() -> (World, SendPermit) {
@@ -39,61 +39,33 @@ fn a_send_of_another_length_repeats_the_code_that_is_on_its_way() {
 }
 
 #[test]
-fn when_a_resend_and_its_repetition_both_fail_the_earlier_code_comes_back() {
+fn when_a_resend_and_its_repetition_both_fail_their_code_is_withdrawn() {
     for first_fails_first in [true, false] {
-        let (mut world, out) = with_a_code_that_is_out();
+        let (mut world, _) = with_a_code_that_is_out();
         let (resend, repetition) = (world.permit(), world.permit());
         let (one, other) = if first_fails_first { (resend, repetition) } else { (repetition, resend) };
         world.settles(&one, GatewayResult::Failed);
         world.settles(&other, GatewayResult::Failed);
-        assert_eq!(world.checks(&world.code_of(&out)), CheckOutcome::Approved);
+        assert!(matches!(world.checks(&world.code_of(&resend)), Decided(CheckOutcome::Wrong { .. })));
     }
 }
 
 #[test]
-fn a_code_that_comes_back_is_its_holders_if_one_took_it_meanwhile() {
-    let (mut world, permits) = slow(2);
-    world.settles(&permits[0], GatewayResult::Held(HOLDER));
-    world.settles(&permits[1], GatewayResult::Failed);
-    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
+fn a_repetition_that_fails_first_leaves_the_earlier_code_to_the_resend() {
+    let (mut world, out) = with_a_code_that_is_out();
+    let (resend, repetition) = (world.permit(), world.permit());
+    world.settles(&repetition, GatewayResult::Failed);
+    world.settles(&resend, GatewayResult::Failed);
+    assert_eq!(world.checks(&world.code_of(&out)), Decided(CheckOutcome::Approved));
 }
 
 #[test]
-fn a_code_that_failed_meanwhile_does_not_come_back() {
+fn a_result_about_a_replaced_code_is_not_remembered() {
     let (mut world, permits) = slow(2);
     world.settles(&permits[0], GatewayResult::Failed);
     world.settles(&permits[1], GatewayResult::Failed);
-    assert_eq!(world.state, NumberState::Fresh);
-}
-
-#[test]
-fn of_three_codes_the_one_that_was_accepted_comes_back_in_whatever_order_the_others_fail() {
-    use GatewayResult::{Accepted, Failed};
-    let results = [Accepted, Failed, Failed];
-    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let (mut world, permits) = slow(3);
-        for place in order {
-            world.settles(&permits[place], results[place]);
-        }
-        for (left, late) in [(4, &permits[1]), (3, &permits[2])] {
-            assert_eq!(world.checks(&world.code_of(late)), wrong(left), "{order:?}");
-        }
-        assert_eq!(world.checks(&world.code_of(&permits[0])), CheckOutcome::Approved, "{order:?}");
-    }
-}
-
-#[test]
-fn what_was_heard_of_a_code_counts_once() {
-    let (mut world, permits) = slow(1);
-    let repetition = world.permit();
-    world.settles(&permits[0], GatewayResult::Failed);
-    world.advance(SEND_BUDGET);
-    let newer = world.permit();
-    world.settles(&newer, GatewayResult::Failed);
-    world.advance(SEND_BUDGET);
-    let newest = world.permit();
-    world.settles(&newest, GatewayResult::Failed);
-    assert_eq!(world.checks(&world.code_of(&repetition)), CheckOutcome::Approved, "it may still arrive");
+    let back = world.state.verification().expect("the first code, which may arrive for all the state knows");
+    assert_eq!((back.salt, back.sending), (permits[0].salt, 1));
 }
 
 #[test]

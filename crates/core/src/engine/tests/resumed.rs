@@ -1,7 +1,10 @@
 //! Sends of the same code that nobody waits for: while they may be made, and what they change.
 
+use super::world::GatewayResult;
 use super::world::{HOLDER, SEND_BUDGET, World, no_live_code, secs};
-use crate::engine::{CheckOutcome, GatewayResult, NumberState, ResumeOutcome, Salt, stricter};
+use crate::engine::{
+    CheckOutcome, CheckStep, CheckStep::Decided, NumberState, ResumeOutcome, Salt, merge_pessimistic,
+};
 
 #[test]
 fn the_live_code_is_sent_once_more_and_nothing_is_prolonged() {
@@ -23,7 +26,7 @@ fn a_code_that_was_used_replaced_locked_or_has_expired_is_not() {
         let first = world.permit();
         world.settles(&first, GatewayResult::Postponed);
         match end {
-            "used" => assert_eq!(world.checks(&world.code_of(&first)), CheckOutcome::Approved),
+            "used" => assert_eq!(world.checks(&world.code_of(&first)), Decided(CheckOutcome::Approved)),
             "replaced" => drop(world.sends()),
             "expired" => world.advance(secs(30)),
             _ => {
@@ -76,7 +79,7 @@ fn a_code_that_was_postponed_and_then_sent_by_a_holder_is_the_holders() {
     world.settles(&first, GatewayResult::Postponed);
     let again = world.resumed(first.salt);
     world.settles(&again, GatewayResult::Held(HOLDER));
-    assert!(matches!(world.checks(&world.code_of(&first)), CheckOutcome::Ask(_)));
+    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::Ask(_)));
 }
 
 #[test]
@@ -85,7 +88,11 @@ fn a_held_code_that_is_also_sent_by_a_carrier_is_good_from_the_moment_it_may_be_
     let first = world.sends_held();
     world.resumed(first.salt);
     world.advance(SEND_BUDGET + secs(1));
-    assert_eq!(world.checks(&world.code_of(&first)), CheckOutcome::Approved, "a crash lost the answer");
+    assert_eq!(
+        world.checks(&world.code_of(&first)),
+        Decided(CheckOutcome::Approved),
+        "a crash lost the answer"
+    );
 }
 
 #[test]
@@ -94,6 +101,6 @@ fn after_a_failed_commit_a_further_send_never_left() {
     let first = world.sends_held();
     let before = world.state;
     world.resumed(first.salt);
-    world.state = stricter(before, world.state, world.now);
-    assert!(matches!(world.checks(&world.code_of(&first)), CheckOutcome::Ask(_)));
+    world.state = merge_pessimistic(before, world.state, world.now);
+    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::Ask(_)));
 }

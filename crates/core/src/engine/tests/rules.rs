@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use super::world::GatewayResult;
 use super::world::{World, mins, no_live_code, secs, wrong};
 use crate::domain::{Code, CodeLength};
-use crate::engine::{CheckOutcome, GatewayResult, NumberState, SendOutcome, SettleOutcome, stricter};
+use crate::engine::{
+    BeginOutcome, CheckOutcome, CheckStep::Decided, NumberState, SettleOutcome, merge_pessimistic,
+};
 
 #[test]
 fn the_first_send_for_a_fresh_number_reports_every_attempt() {
@@ -15,7 +18,7 @@ fn the_first_send_for_a_fresh_number_reports_every_attempt() {
 fn a_right_code_is_approved_once_and_never_again() {
     let mut world = World::new();
     let code = world.sends();
-    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
     assert_eq!(world.checks(&code), no_live_code(5));
 }
 
@@ -24,7 +27,7 @@ fn a_right_code_clears_the_count_and_leaves_the_number_as_one_that_never_asked()
     let mut world = World::new();
     let code = world.sends();
     assert_eq!(world.checks_wrong(), wrong(4));
-    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
     assert_eq!(world.state, NumberState::Fresh);
     assert_eq!(world.sends_and_hears_attempts_left(), 5);
 }
@@ -46,9 +49,9 @@ fn the_wrong_code_that_uses_the_last_attempt_locks_the_number_itself() {
         world.checks_wrong();
     }
     let until = world.now.plus(mins(30));
-    assert_eq!(world.checks_wrong(), CheckOutcome::LockedNow { until, live: true });
-    assert_eq!(world.checks_wrong(), CheckOutcome::Locked { until });
-    assert_eq!(world.ask(), SendOutcome::Locked { until });
+    assert_eq!(world.checks_wrong(), Decided(CheckOutcome::LockedNow { until, live: true }));
+    assert_eq!(world.checks_wrong(), Decided(CheckOutcome::Locked { until }));
+    assert_eq!(world.ask(), BeginOutcome::Locked { until });
 }
 
 #[test]
@@ -59,7 +62,7 @@ fn a_lockout_voids_the_outstanding_code() {
     for _ in 0..5 {
         world.checks_wrong();
     }
-    assert!(matches!(world.checks(&code), CheckOutcome::Locked { .. }));
+    assert!(matches!(world.checks(&code), Decided(CheckOutcome::Locked { .. })));
     world.advance(mins(30));
     assert_eq!(world.checks(&code), no_live_code(5));
 }
@@ -72,7 +75,7 @@ fn a_lockout_ends_by_itself_and_the_count_starts_afresh() {
         world.checks_wrong();
     }
     world.advance(mins(29) + secs(59));
-    assert!(matches!(world.ask(), SendOutcome::Locked { .. }));
+    assert!(matches!(world.ask(), BeginOutcome::Locked { .. }));
     world.advance(secs(1));
     assert_eq!(world.sends_and_hears_attempts_left(), 5);
     assert_eq!(world.checks_wrong(), wrong(4));
@@ -102,7 +105,7 @@ fn a_resend_replaces_the_code_restarts_its_life_and_keeps_the_count() {
     let second = world.sends();
     assert_eq!(world.checks(&first), wrong(3));
     world.advance(secs(20));
-    assert_eq!(world.checks(&second), CheckOutcome::Approved);
+    assert_eq!(world.checks(&second), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -113,7 +116,7 @@ fn resends_do_not_buy_attempts() {
         assert_eq!(world.checks_wrong(), wrong(left));
     }
     world.sends();
-    assert!(matches!(world.checks_wrong(), CheckOutcome::LockedNow { .. }));
+    assert!(matches!(world.checks_wrong(), Decided(CheckOutcome::LockedNow { .. })));
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn a_code_is_good_until_the_last_millisecond_of_its_life() {
     let mut world = World::new();
     let code = world.sends();
     world.advance(Duration::from_millis(29_999));
-    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -141,7 +144,7 @@ fn late_codes_lock_too() {
         world.checks(&code);
     }
     let until = world.now.plus(mins(30));
-    assert_eq!(world.checks(&code), CheckOutcome::LockedNow { until, live: false });
+    assert_eq!(world.checks(&code), Decided(CheckOutcome::LockedNow { until, live: false }));
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn a_code_keeps_the_length_it_was_sent_with_when_the_policy_changes() {
     let mut world = World::new();
     let code = world.sends();
     world.policy.code.length = CodeLength::new(8).expect("a length");
-    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -177,7 +180,7 @@ fn with_one_attempt_the_first_wrong_code_locks() {
     let mut world = World::new();
     world.policy.max_attempts = 1;
     world.sends();
-    assert!(matches!(world.checks_wrong(), CheckOutcome::LockedNow { .. }));
+    assert!(matches!(world.checks_wrong(), Decided(CheckOutcome::LockedNow { .. })));
 }
 
 #[test]
@@ -188,14 +191,14 @@ fn a_count_above_a_lowered_limit_locks_at_the_next_wrong_code() {
     world.checks_wrong();
     world.policy.max_attempts = 2;
     assert_eq!(world.sends_and_hears_attempts_left(), 0);
-    assert!(matches!(world.checks_wrong(), CheckOutcome::LockedNow { .. }));
+    assert!(matches!(world.checks_wrong(), Decided(CheckOutcome::LockedNow { .. })));
 }
 
 #[test]
 fn a_code_can_be_used_before_the_gateway_has_answered() {
     let mut world = World::new();
     let permit = world.permit();
-    assert_eq!(world.checks(&world.code_of(&permit)), CheckOutcome::Approved);
+    assert_eq!(world.checks(&world.code_of(&permit)), Decided(CheckOutcome::Approved));
     assert_eq!(world.settles(&permit, GatewayResult::Accepted), SettleOutcome::Open { attempts_left: 5 });
     assert_eq!(world.state, NumberState::Fresh);
 }
@@ -228,7 +231,7 @@ fn a_resend_that_failed_for_certain_gives_the_earlier_code_back() {
     world.advance(secs(10));
     let permit = world.permit();
     world.settles(&permit, GatewayResult::Failed);
-    assert_eq!(world.checks(&first), CheckOutcome::Approved);
+    assert_eq!(world.checks(&first), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -247,7 +250,7 @@ fn a_code_whose_send_may_have_arrived_stays_good() {
     let mut world = World::new();
     let permit = world.permit();
     world.settles(&permit, GatewayResult::Unknown);
-    assert_eq!(world.checks(&world.code_of(&permit)), CheckOutcome::Approved);
+    assert_eq!(world.checks(&world.code_of(&permit)), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -270,7 +273,7 @@ fn a_send_while_one_is_on_its_way_never_shortens_its_codes_life() {
     world.policy.code.life = secs(30);
     world.permit();
     world.advance(mins(9));
-    assert_eq!(world.checks(&world.code_of(&long)), CheckOutcome::Approved);
+    assert_eq!(world.checks(&world.code_of(&long)), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -283,7 +286,7 @@ fn of_two_sends_on_their_way_one_that_arrives_keeps_the_code_good() {
         let second = world.permit();
         world.settles(&first, a);
         world.settles(&second, b);
-        assert_eq!(world.checks(&world.code_of(&second)), CheckOutcome::Approved);
+        assert_eq!(world.checks(&world.code_of(&second)), Decided(CheckOutcome::Approved));
     }
 }
 
@@ -315,7 +318,7 @@ fn a_settlement_of_a_replaced_code_changes_nothing() {
     let before = world.state;
     world.settles(&stale, GatewayResult::Failed);
     assert_eq!(world.state, before);
-    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -324,7 +327,7 @@ fn after_a_failed_commit_a_count_once_made_stays() {
     world.sends();
     let before = world.state;
     world.checks_wrong();
-    assert_eq!(stricter(before, world.state, world.now).failures(), 1);
+    assert_eq!(merge_pessimistic(before, world.state, world.now).failures(), 1);
 }
 
 #[test]
@@ -334,7 +337,7 @@ fn after_a_failed_commit_of_a_success_the_code_is_void_and_the_count_stays() {
     world.checks_wrong();
     let before = world.state;
     world.checks(&code);
-    world.state = stricter(before, world.state, world.now);
+    world.state = merge_pessimistic(before, world.state, world.now);
     assert_eq!(world.checks(&code), no_live_code(3));
 }
 
@@ -344,15 +347,15 @@ fn after_a_failed_commit_of_a_resend_the_earlier_code_stays_good() {
     let code = world.sends();
     let before = world.state;
     world.permit();
-    world.state = stricter(before, world.state, world.now);
-    assert_eq!(world.checks(&code), CheckOutcome::Approved);
+    world.state = merge_pessimistic(before, world.state, world.now);
+    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
 }
 
 #[test]
 fn after_a_failed_commit_of_a_first_send_its_code_is_nobodys() {
     let mut world = World::new();
     let permit = world.permit();
-    world.state = stricter(NumberState::Fresh, world.state, world.now);
+    world.state = merge_pessimistic(NumberState::Fresh, world.state, world.now);
     assert_eq!(world.checks(&world.code_of(&permit)), no_live_code(4));
     assert_ne!(world.permit().salt, permit.salt);
 }
@@ -366,6 +369,6 @@ fn after_a_failed_commit_of_a_lockout_the_number_stays_locked() {
     }
     let before = world.state;
     world.checks_wrong();
-    world.state = stricter(before, world.state, world.now);
-    assert!(matches!(world.checks(&code), CheckOutcome::Locked { .. }));
+    world.state = merge_pessimistic(before, world.state, world.now);
+    assert!(matches!(world.checks(&code), Decided(CheckOutcome::Locked { .. })));
 }

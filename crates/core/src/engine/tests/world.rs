@@ -6,9 +6,9 @@ use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
-    CheckOutcome, CheckPermit, CheckResult, CheckSettled, GatewayResult, Lockout, NumberState, Policy,
-    Reports, ResumeOutcome, Salt, SendOptions, SendOutcome, SendPermit, SendRules, SettleOutcome, Submitted,
-    check, derive_code, resume, send, settle, settle_check,
+    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Lockout,
+    NumberState, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendResult, SendRules,
+    SettleOutcome, Submitted, begin, check, derive_code, resume, settle, settle_check,
 };
 
 /// How long a gateway may take in these tests.
@@ -29,11 +29,37 @@ pub const fn mins(n: u64) -> Duration {
     Duration::from_secs(60 * n)
 }
 
+/// What a gateway did with a message, as far as the number's state cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayResult {
+    Accepted,
+    Held(Held),
+    Postponed,
+    Failed,
+    Unknown,
+}
+
+impl From<GatewayResult> for SendResult {
+    fn from(result: GatewayResult) -> Self {
+        let message_id = "SM1".to_owned();
+        match result {
+            GatewayResult::Accepted => Self::Accepted { message_id, held: None },
+            GatewayResult::Held(held) => Self::Accepted { message_id, held: Some(held) },
+            GatewayResult::Postponed => Self::Postponed { message_id },
+            GatewayResult::Failed => Self::Failed { may_have_been_sent: false, held: None },
+            GatewayResult::Unknown => Self::Failed { may_have_been_sent: true, held: None },
+        }
+    }
+}
+
+pub const fn rules(policy: Policy, key: &ServerKey) -> Rules<'_> {
+    Rules { policy, key, send_budget: SEND_BUDGET, check_budget: CHECK_BUDGET }
+}
+
 pub struct World {
     pub state: NumberState,
     pub policy: Policy,
     pub now: Timestamp,
-    reports: Reports,
     key: ServerKey,
     number: PhoneNumber,
     salts: u128,
@@ -52,11 +78,14 @@ impl World {
                 code: SendOptions { life: secs(30), length: CodeLength::SIX },
             },
             now: Timestamp::from_millis(1_700_000_000_000),
-            reports: Reports::default(),
             key: ServerKey::from_bytes([7; 32]),
             number: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
             salts: 0,
         }
+    }
+
+    pub fn rules(&self) -> Rules<'_> {
+        rules(self.policy, &self.key)
     }
 
     pub fn advance(&mut self, by: Duration) {
@@ -64,10 +93,17 @@ impl World {
     }
 
     /// Asks for a send, without a gateway's answer yet.
-    pub fn ask(&mut self) -> SendOutcome {
+    pub fn ask(&mut self) -> BeginOutcome {
         self.salts += 1;
         let salt = Salt(self.salts.to_be_bytes());
-        let (next, outcome) = send(self.state, &self.policy, self.policy.code, salt, SEND_BUDGET, self.now);
+        let request = Begin {
+            service: ServiceId::DEFAULT,
+            number: self.number,
+            options: self.policy.code,
+            channel: Channel::Sms,
+            own: None,
+        };
+        let (next, outcome) = begin(self.state, &self.rules(), request, salt, self.now);
         self.state = next;
         outcome
     }
@@ -75,20 +111,19 @@ impl World {
     /// Asks for a send that must be permitted.
     pub fn permit(&mut self) -> SendPermit {
         match self.ask() {
-            SendOutcome::Permitted(permit) => permit,
+            BeginOutcome::Permitted(permit) => permit,
             other => panic!("{other:?}"),
         }
     }
 
     /// Whether a send would be permitted now.
     pub fn may_ask(&mut self) -> bool {
-        matches!(self.ask(), SendOutcome::Permitted(_))
+        matches!(self.ask(), BeginOutcome::Permitted(_))
     }
 
     /// The gateway's answer to a permit.
     pub fn settles(&mut self, permit: &SendPermit, result: GatewayResult) -> SettleOutcome {
-        let (next, outcome) = settle(self.state, &self.policy, permit, result, &self.reports, self.now);
-        self.reports.note(permit, result, &next);
+        let (next, outcome) = settle(self.state, &self.rules(), permit, &result.into(), self.now);
         self.state = next;
         outcome
     }
@@ -113,12 +148,12 @@ impl World {
         derive_code(&self.key, &permit.salt, self.number, ServiceId::DEFAULT, permit.length)
     }
 
-    pub fn checks(&mut self, code: &Code) -> CheckOutcome {
+    pub fn checks(&mut self, code: &Code) -> CheckStep {
         self.submits(Some(code))
     }
 
     /// A code that is not any that was sent so far.
-    pub fn checks_wrong(&mut self) -> CheckOutcome {
+    pub fn checks_wrong(&mut self) -> CheckStep {
         self.submits(None)
     }
 
@@ -133,26 +168,26 @@ impl World {
     pub fn asks(&mut self) -> CheckPermit {
         let code = Code::parse("0000000000").expect("a code of another length than ours");
         match self.checks(&code) {
-            CheckOutcome::Ask(permit) => permit,
+            CheckStep::Ask(permit) => permit,
             other => panic!("{other:?}"),
         }
     }
 
     /// What the gateway said about a submitted code.
-    pub fn hears(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckSettled {
-        let (next, outcome) = settle_check(self.state, &self.policy, permit, result, self.now);
+    pub fn hears(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
+        let (next, outcome) = settle_check(self.state, &self.rules(), permit, result, self.now);
         self.state = next;
         outcome
     }
 
     /// Asks a gateway about a code, which says that it is wrong.
-    pub fn asks_in_vain(&mut self) -> CheckSettled {
+    pub fn asks_in_vain(&mut self) -> CheckOutcome {
         let permit = self.asks();
         self.hears(&permit, CheckResult::Wrong)
     }
 
     pub fn resumes(&mut self, salt: Salt) -> ResumeOutcome {
-        let (next, outcome) = resume(self.state, &self.policy, salt, SEND_BUDGET, self.now);
+        let (next, outcome) = resume(self.state, &self.rules(), salt, self.now);
         self.state = next;
         outcome
     }
@@ -165,23 +200,22 @@ impl World {
         }
     }
 
-    fn submits(&mut self, code: Option<&Code>) -> CheckOutcome {
-        let submitted =
-            Submitted { code, number: self.number, service: ServiceId::DEFAULT, key: &self.key, named: None };
-        let (next, outcome) = check(self.state, &self.policy, submitted, CHECK_BUDGET, self.now);
+    fn submits(&mut self, code: Option<&Code>) -> CheckStep {
+        let submitted = Submitted { code, number: self.number, service: ServiceId::DEFAULT, named: None };
+        let (next, outcome) = check(self.state, &self.rules(), submitted, self.now);
         self.state = next;
         outcome
     }
 }
 
-pub const fn wrong(attempts_left: u8) -> CheckOutcome {
+pub const fn wrong(attempts_left: u8) -> CheckStep {
+    Decided(CheckOutcome::Wrong { attempts_left, live: true })
+}
+
+pub const fn wrong_says_the_holder(attempts_left: u8) -> CheckOutcome {
     CheckOutcome::Wrong { attempts_left, live: true }
 }
 
-pub const fn wrong_says_the_holder(attempts_left: u8) -> CheckSettled {
-    CheckSettled::Wrong { attempts_left, live: true }
-}
-
-pub const fn no_live_code(attempts_left: u8) -> CheckOutcome {
-    CheckOutcome::Wrong { attempts_left, live: false }
+pub const fn no_live_code(attempts_left: u8) -> CheckStep {
+    Decided(CheckOutcome::Wrong { attempts_left, live: false })
 }

@@ -8,11 +8,11 @@ use crate::engine::{NumberState, Verification};
 fn what_began_by_now_stays_as_it_is() {
     let mut world = World::new();
     world.permit();
-    assert_eq!(world.state.within_terms(&world.policy, world.now), world.state);
+    assert_eq!(world.state.clamp_deadlines(&world.policy, world.now), world.state);
     let until = world.now.plus(mins(30));
     let locked = NumberState::Locked { until };
-    assert_eq!(locked.within_terms(&world.policy, world.now), locked);
-    assert_eq!(NumberState::Fresh.within_terms(&world.policy, world.now), NumberState::Fresh);
+    assert_eq!(locked.clamp_deadlines(&world.policy, world.now), locked);
+    assert_eq!(NumberState::Fresh.clamp_deadlines(&world.policy, world.now), NumberState::Fresh);
 }
 
 #[test]
@@ -20,8 +20,8 @@ fn however_far_ahead_its_times_are_nothing_outlasts_a_term_from_now() {
     let mut world = World::new();
     world.permit();
     let NumberState::Open { failures, verification: Some(v), .. } = world.state else { panic!("open") };
-    for far in [world.now.plus(mins(60 * 24 * 365)), Timestamp::from_millis(u64::MAX)] {
-        let locked = NumberState::Locked { until: far }.within_terms(&world.policy, world.now);
+    for far in [world.now.plus(mins(60 * 24 * 365)), Timestamp::from_millis(u64::MAX - 1)] {
+        let locked = NumberState::Locked { until: far }.clamp_deadlines(&world.policy, world.now);
         assert_eq!(locked, NumberState::Locked { until: world.now.plus(mins(30)) });
         let v = Verification { expires: far, sending_until: far, checking_until: far, ..v };
         let open = NumberState::Open {
@@ -30,11 +30,11 @@ fn however_far_ahead_its_times_are_nothing_outlasts_a_term_from_now() {
             tally: crate::engine::Tally::NONE,
             verification: Some(v),
         };
-        let open = open.within_terms(&world.policy, world.now);
+        let open = open.clamp_deadlines(&world.policy, world.now);
         assert_eq!(open.ends(), Some(world.now.plus(secs(30) + mins(30))));
         let v = open.verification().expect("the code is still there");
         assert_eq!((v.expires, v.sending_until), (world.now.plus(secs(30)), world.now.plus(secs(30))));
-        assert!(!v.is_checking(world.now), "nobody waits for an answer that will not come");
+        assert!(!v.is_checking(world.now), "an answer that will not come is not waited for");
     }
 }
 
@@ -51,6 +51,6 @@ fn when_the_last_attempt_was_being_asked_about_it_still_locks() {
         tally: crate::engine::Tally::NONE,
         verification: Some(v),
     };
-    let present = asked.within_terms(&world.policy, world.now).present(&world.policy, world.now);
+    let present = asked.clamp_deadlines(&world.policy, world.now).present(&world.policy, world.now);
     assert_eq!(present, NumberState::Locked { until: world.now.plus(mins(30)) });
 }
