@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
-use crate::engine::NumberState;
-use crate::shard::command::SendEnd;
+use crate::engine::{NumberState, SendResult};
 use crate::shard::{CheckAnswer, Refusal, SendAnswer};
 
 #[test]
@@ -133,7 +132,7 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
     let mut answer = world.sends(number(1));
     world.commits();
     let dispatch = world.dispatched();
-    world.settles(dispatch, SendEnd::Failed { may_have_been_sent: false, held: None });
+    world.settles(dispatch, SendResult::Failed { may_have_been_sent: false, held: None });
     assert!(answer.is_unanswered());
     let writes = world.commits();
     assert!(writes[0].put.is_none());
@@ -144,9 +143,9 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
 #[test]
 fn how_a_send_ended_decides_its_answer() {
     for (end, expected) in [
-        (SendEnd::NumberRefused, Ok(SendAnswer::NumberRefused)),
-        (SendEnd::Failed { may_have_been_sent: true, held: None }, Ok(SendAnswer::GatewayFailed)),
-        (SendEnd::Overloaded, Err(Refusal::SendsOverloaded)),
+        (SendResult::NumberRefused, Ok(SendAnswer::NumberRefused)),
+        (SendResult::Failed { may_have_been_sent: true, held: None }, Ok(SendAnswer::GatewayFailed)),
+        (SendResult::Overloaded, Err(Refusal::SendsOverloaded)),
     ] {
         let mut world = World::new();
         let answer = world.sends(number(1));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::world::{World, accepted, held, number};
 use crate::delivery::Purpose;
-use crate::engine::Salt;
-use crate::shard::command::{FollowedUp, SendEnd};
+use crate::engine::{Salt, SendResult};
+use crate::shard::command::FollowedUp;
 use crate::shard::{CheckAnswer, SendAnswer};
 
 #[test]
@@ -15,7 +15,7 @@ fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like
     world.commits();
     let dispatch = world.dispatched();
     let salt = dispatch.permit.salt;
-    world.settles(dispatch, SendEnd::Postponed { message_id: "later".to_owned() });
+    world.settles(dispatch, SendResult::Postponed { message_id: "later".to_owned() });
     let sent = SendAnswer::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
     assert_eq!(answer.answer(), Ok(sent));
     let mut followed = world.resumes(number(1), salt);
@@ -62,10 +62,10 @@ fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
 #[test]
 fn how_a_planned_send_ended_decides_what_its_planner_hears_even_if_the_store_fails() {
     for (end, heard) in [
-        (SendEnd::NoLongerUsable, FollowedUp::NotUsable),
-        (SendEnd::Overloaded, FollowedUp::NoRoom),
-        (SendEnd::NumberRefused, FollowedUp::Done),
-        (SendEnd::Failed { may_have_been_sent: false, held: None }, FollowedUp::Done),
+        (SendResult::NoLongerUsable, FollowedUp::NotUsable),
+        (SendResult::Overloaded, FollowedUp::NoRoom),
+        (SendResult::NumberRefused, FollowedUp::Done),
+        (SendResult::Failed { may_have_been_sent: false, held: None }, FollowedUp::Done),
         (held(), FollowedUp::Done),
     ] {
         for store_fails in [false, true] {
@@ -95,7 +95,7 @@ fn a_planned_send_that_fails_after_the_shard_did_does_not_withdraw_a_code_that_w
     world.commits();
     let again = world.dispatched();
     world.crashes();
-    world.settles(again, SendEnd::Failed { may_have_been_sent: false, held: None });
+    world.settles(again, SendResult::Failed { may_have_been_sent: false, held: None });
     world.commits();
     let right = world.checks(number(1), Some(code));
     world.commits();

@@ -14,11 +14,11 @@ use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
-    CheckResult, Ending, Lockout, Policy, Salt, SendOptions, SendPermit, SendRules, derive_code,
+    CheckResult, Ending, Lockout, Policy, Salt, SendOptions, SendPermit, SendResult, SendRules, derive_code,
 };
 use crate::shard::command::{
     Ask, CheckCommand, Command, CommandKind, Dispatch, EndCommand, FollowedUp, NumberKey, Reply,
-    ResumeCommand, SendCommand, SendEnd, SettleCheckCommand, SettleCommand,
+    ResumeCommand, SendCommand, SettleCheckCommand, SettleCommand,
 };
 use crate::shard::core::Core;
 use crate::shard::decide::{Judge, track_key};
@@ -247,9 +247,9 @@ impl World {
         self.core.take_dispatches().is_empty()
     }
 
-    pub fn settles(&mut self, dispatch: Dispatch, end: SendEnd) {
+    pub fn settles(&mut self, dispatch: Dispatch, end: SendResult) {
         let Dispatch { key, permit, caller, .. } = dispatch;
-        let settle = SettleCommand { permit, end, trouble: None, caller, decided: None };
+        let settle = SettleCommand { permit, result: end, trouble: None, caller, decided: None };
         self.core.submit(Command::new(key, CommandKind::Settle(settle)), self.now);
     }
 
@@ -331,8 +331,8 @@ impl World {
     }
 }
 
-pub fn accepted() -> SendEnd {
-    SendEnd::Accepted { message_id: "SM1".to_owned(), held: None }
+pub fn accepted() -> SendResult {
+    SendResult::Accepted { message_id: "SM1".to_owned(), held: None }
 }
 
 pub const fn wrong(attempts_left: u8) -> CheckAnswer {
@@ -340,9 +340,9 @@ pub const fn wrong(attempts_left: u8) -> CheckAnswer {
 }
 
 /// A gateway that holds the code took the message.
-pub fn held() -> SendEnd {
+pub fn held() -> SendResult {
     let held = Some(Held { by: GatewayName::TwilioVerify, channel: Channel::Sms });
-    SendEnd::Accepted { message_id: "VE1".to_owned(), held }
+    SendResult::Accepted { message_id: "VE1".to_owned(), held }
 }
 
 /// A planned send of the code of `salt`.
