@@ -25,6 +25,7 @@ use super::settings::{
 use super::urls::BaseUrl;
 use super::value::Given;
 use super::workflow::Workflow;
+use crate::engine::Policy;
 
 /// The configuration file of onceward. Every value may be a string or the proper JSON type. Any key
 /// can also be given in the environment as ONCEWARD_ and the key in capitals with underscores.
@@ -200,7 +201,7 @@ pub fn defaults() -> serde_json::Map<String, serde_json::Value> {
         "log-level": "info",
         "log-format": "text",
         "otp-timeout": 30,
-        "otp-max-attempts": 5,
+        "otp-max-attempts": Policy::DEFAULT_MAX_ATTEMPTS,
         "otp-lock-timeout": 30,
         "otp-length": 6,
         "otp-message": "OTP message is {code}",

@@ -81,7 +81,7 @@ impl OtpBuilder {
             public_url: None,
             tracker: TrackerSettings::default(),
             policy: Policy {
-                max_attempts: 5,
+                max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
                 lockout: Duration::from_secs(30 * 60),
                 kind: Lockout::Fixed,
                 sends: SendRules::CONTRACT,

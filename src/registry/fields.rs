@@ -6,6 +6,7 @@ use super::template::Shelf;
 use super::{LockoutRule, RegistryError, Resend, Rules, Service};
 use crate::config::services::rules;
 use crate::domain::{CodeLength, Locale, Sid};
+use crate::engine::Policy;
 
 /// The name of an alternative voice, in characters.
 const TTS_NAME_LONGEST: usize = 64;
@@ -58,7 +59,7 @@ pub struct ServiceFields {
 pub(super) const DEFAULT_RULES: Rules = Rules {
     code_length: CodeLength::SIX,
     code_life: Duration::from_secs(600),
-    max_checks: 5,
+    max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
     max_sends: Some(5),
     lockout: LockoutRule::Growing,
     resend: Resend::Keep,

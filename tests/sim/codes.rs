@@ -129,14 +129,18 @@ impl Codes {
     /// The client of a send was told how it ended.
     pub fn told(&mut self, salt: &Salted, end: End, now: u64, strict: bool) {
         let Some(place) = self.place(salt) else { return };
+        let later = self.known[place + 1..].iter().any(|known| known.void != Some(WITHDRAWN));
         let known = &mut self.known[place];
+        // What is said of a code that was replaced is not remembered: it may come back as it was then.
+        known.has_ghosts |= later;
+        known.in_doubt |= later;
         match end {
             End::Nothing => {
                 known.came_to_nothing += 1;
                 // Of a record that has ended nothing is written, and a clock that is set back before a start
                 // brings it back, with a send that nobody will settle. Nor is anything written where one of
                 // several nodes says so from memory alone.
-                let noted = strict && now < known.expires;
+                let noted = strict && now < known.expires && !later;
                 known.may_be_withdrawn = noted;
                 known.has_ghosts |= !noted;
             }
@@ -148,12 +152,22 @@ impl Codes {
     /// All that was seen at once has been looked at. A code of which every send came to nothing is withdrawn, unless
     /// `another` send may be noted in it that has not left yet.
     pub fn withdraw(&mut self, another: bool) {
-        for known in &mut self.known {
+        for place in 0..self.known.len() {
+            let known = &mut self.known[place];
             known.has_ghosts |= known.may_be_withdrawn && another;
             let all = known.came_to_nothing == known.dispatches && !known.has_ghosts;
             if std::mem::take(&mut known.may_be_withdrawn) && all {
                 known.void = known.void.or(Some(WITHDRAWN));
                 known.withdrawn_in_doubt = known.in_doubt;
+                // The code directly before comes back, unless several failing sends were in flight: only the permit
+                // of the first send of a code says which one it replaced.
+                if known.dispatches > 1
+                    || place.checked_sub(1).is_some_and(|before| self.known[before].void == Some(WITHDRAWN))
+                {
+                    for earlier in &mut self.known[..place] {
+                        earlier.in_doubt = true;
+                    }
+                }
             }
         }
     }

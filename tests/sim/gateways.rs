@@ -1,9 +1,9 @@
 //! What gateways make of messages, and say of codes.
 
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
-use onceward::engine::{CheckResult, Salt};
+use onceward::engine::{CheckResult, Salt, SendResult};
 use onceward::shard::command::{
-    Ask, Command, CommandKind, Dispatch, NumberKey, SendEnd, SettleCheckCommand, SettleCommand,
+    Ask, Command, CommandKind, Dispatch, NumberKey, SettleCheckCommand, SettleCommand,
 };
 use rand::RngExt;
 
@@ -26,7 +26,7 @@ impl World {
         let (salt, number) = (Salted(permit.salt.0), self.commands[&command].number);
         let unusable = self.chance(50) && !self.is_usable(node, number, salt)?;
         let (end, sort) =
-            if unusable { (SendEnd::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
+            if unusable { (SendResult::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
         if matches!(sort, End::Ours | End::Held | End::Postponed | End::MaybeOurs) {
             let plan = Plan { node, number, salt, expires: permit.expires.as_millis() };
             if sort == End::Postponed || self.chance(30) {
@@ -39,7 +39,7 @@ impl World {
             format!("[node {node}] number {number}: the send of command {command} ends: {end:?}")
         });
         self.reported(command, Stage::Sent { salt, end: sort });
-        let settle = SettleCommand { permit, end, trouble: None, caller, decided: None };
+        let settle = SettleCommand { permit, result: end, trouble: None, caller, decided: None };
         self.submits_report(node, key, CommandKind::Settle(settle))
     }
 
@@ -92,7 +92,7 @@ impl World {
         self.comes_out(node, None)
     }
 
-    fn some_end(&mut self, number: usize, salt: Salted) -> (SendEnd, End) {
+    fn some_end(&mut self, number: usize, salt: Salted) -> (SendResult, End) {
         let message_id = || "SM1".to_owned();
         let by = if self.chance(50) { GatewayName::TwilioVerify } else { GatewayName::Sinch };
         let holds = self.chance(self.setup.held) && !self.setup.calm;
@@ -100,12 +100,12 @@ impl World {
         let accepted = if held.is_some() { End::Held } else { End::Ours };
         let maybe = if held.is_some() { End::MaybeHeld } else { End::MaybeOurs };
         let (end, sort) = match self.rng.random_range(0..20) {
-            0..12 => (SendEnd::Accepted { message_id: message_id(), held }, accepted),
-            12..14 => (SendEnd::Postponed { message_id: message_id() }, End::Postponed),
-            14 => (SendEnd::NumberRefused, End::Nothing),
-            15..17 => (SendEnd::Failed { may_have_been_sent: false, held: None }, End::Nothing),
-            17..19 => (SendEnd::Failed { may_have_been_sent: true, held }, maybe),
-            _ => (SendEnd::Overloaded, End::Nothing),
+            0..12 => (SendResult::Accepted { message_id: message_id(), held }, accepted),
+            12..14 => (SendResult::Postponed { message_id: message_id() }, End::Postponed),
+            14 => (SendResult::NumberRefused, End::Nothing),
+            15..17 => (SendResult::Failed { may_have_been_sent: false, held: None }, End::Nothing),
+            17..19 => (SendResult::Failed { may_have_been_sent: true, held }, maybe),
+            _ => (SendResult::Overloaded, End::Nothing),
         };
         if matches!(sort, End::Held | End::MaybeHeld) {
             let code = format!("{:09}", self.rng.random_range(0..1_000_000_000));

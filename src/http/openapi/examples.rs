@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::config::AnswerSet;
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
+use crate::engine::Policy;
 use crate::http::answer::Answer;
 use crate::http::answers;
 use crate::http::v2::deliveries::ReplayView;
@@ -102,7 +103,7 @@ pub fn service() -> String {
     let rules = Rules {
         code_length: CodeLength::SIX,
         code_life: std::time::Duration::from_secs(600),
-        max_checks: 5,
+        max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
         max_sends: Some(5),
         lockout: LockoutRule::Growing,
         resend: Resend::Keep,

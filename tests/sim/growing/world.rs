@@ -6,11 +6,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
-use onceward::engine::{Ending, Lockout, Policy, SendOptions, SendRules, VerificationName};
+use onceward::engine::{Ending, Lockout, Policy, SendOptions, SendResult, SendRules, VerificationName};
 use onceward::shard::Policies;
 use onceward::shard::command::{
     BeginWishes, CheckCommand, Command, CommandKind, Dispatch, EndCommand, NumberKey, Reply, SendCommand,
-    SendEnd, SettleCommand,
+    SettleCommand,
 };
 use onceward::shard::core::Core;
 use onceward::shard::decide::Judge;
@@ -208,16 +208,16 @@ impl World {
         let now = Timestamp::from_millis(self.clock);
         let end = if self.core.is_usable(&key, &permit.salt, now) {
             match self.rng.random_range(0..10) {
-                0..6 => SendEnd::Accepted { message_id: "SM1".to_owned(), held: None },
-                6 => SendEnd::Failed { may_have_been_sent: true, held: None },
-                7 => SendEnd::NumberRefused,
-                _ => SendEnd::Failed { may_have_been_sent: false, held: None },
+                0..6 => SendResult::Accepted { message_id: "SM1".to_owned(), held: None },
+                6 => SendResult::Failed { may_have_been_sent: true, held: None },
+                7 => SendResult::NumberRefused,
+                _ => SendResult::Failed { may_have_been_sent: false, held: None },
             }
         } else {
-            SendEnd::NoLongerUsable
+            SendResult::NoLongerUsable
         };
         self.log.push(format!("{} message of {:x} ends {end:?}", self.clock, permit.salt.track()));
-        let settle = SettleCommand { permit, end, trouble: None, caller, decided: None };
+        let settle = SettleCommand { permit, result: end, trouble: None, caller, decided: None };
         self.core.submit(Command::new(key, CommandKind::Settle(settle)), now);
         self.comes_out()
     }

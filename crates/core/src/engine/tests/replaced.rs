@@ -1,7 +1,7 @@
 //! Codes that a newer one replaced: the one directly before it comes back if the newer one surely was not sent.
 
 use super::world::GatewayResult;
-use super::world::{HOLDER, SEND_BUDGET, World, no_live_code, secs, wrong, wrong_says_the_holder};
+use super::world::{SEND_BUDGET, World, no_live_code, secs, wrong};
 use crate::domain::CodeLength;
 use crate::engine::{CheckOutcome, CheckStep::Decided, NumberState, SendPermit};
 
