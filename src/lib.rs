@@ -60,6 +60,7 @@ pub mod gateway;
 pub mod http;
 pub mod lifecycle;
 pub mod limit;
+pub mod numbers;
 pub mod otp;
 pub mod registry;
 pub mod shard;

@@ -12,7 +12,7 @@ use crate::delivery::GatewayState;
 use crate::domain::Channel;
 use crate::gateway::Simulator;
 use crate::http::{Base, Callbacks, Deps, GatewayHealth, InboxPages, Pages, V2, Verify};
-use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
+use crate::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
 use crate::store::Loading;
 use crate::verify::Verifying;
 
@@ -125,7 +125,7 @@ pub fn deps(
             let states = for_gateways.running().map(|running| running.delivery.states());
             states.unwrap_or_default().into_iter().map(health).collect()
         }),
-        numbers: Arc::new(move || for_numbers.running().map(|running| running.verifier.occupancy())),
+        numbers: Arc::new(move || for_numbers.running().map(|running| running.verifier.usage())),
         channels: channels(settings),
         v2: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),

@@ -79,7 +79,7 @@ pub enum StartError {
     Tracker(#[from] TrackerError),
     /// The shards.
     #[error(transparent)]
-    Shards(#[from] crate::shard::StartError),
+    Shards(#[from] crate::numbers::StartError),
     /// What counts rate limits and keeps answers.
     #[error("read the rate limits and kept answers: {0}")]
     Limits(#[from] crate::limit::OpenError),

@@ -18,7 +18,7 @@ use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::{Routing, Timestamp};
 use crate::engine::{Policy, key_fingerprint};
 use crate::registry::Registry;
-use crate::shard::{Parts, Policies, Verifier};
+use crate::numbers::{Parts, Policies, Verifier};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 use crate::verify::{RegistryRules, Verifying, bring_up};

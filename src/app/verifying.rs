@@ -13,7 +13,7 @@ use crate::domain::ServerKey;
 use crate::gateway::Poster;
 use crate::limit::{self, Answers, Limits};
 use crate::registry::Registry;
-use crate::shard::{Policies, Verifier};
+use crate::numbers::{Policies, Verifier};
 use crate::store::{Store, StoreError};
 use crate::verify::{Verifying, VerifyingParts};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxParts};

@@ -25,7 +25,8 @@ pub use write::{ExportError, Writer};
 use crate::delivery::tracker::{self, Track, TrackRecordError};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, TrackKey};
 use crate::engine::{NumberState, Verification};
-use crate::shard::record::{self, StateRecordError};
+use crate::numbers::record;
+use crate::shard::RecordError;
 use crate::store::{Entry, Kind};
 
 /// The format that is written. An older one is read, a newer one is refused.
@@ -59,7 +60,7 @@ pub enum ContentError {
     Number(u64),
     /// A number's state.
     #[error(transparent)]
-    State(#[from] StateRecordError),
+    State(#[from] RecordError),
     /// The sends of a verification.
     #[error(transparent)]
     Track(#[from] TrackRecordError),

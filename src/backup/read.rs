@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::line::{self, AnyHeader, EndLine, Header, HeaderLine, Line, NAME};
 use super::{Content, FORMAT, Item};
 use crate::delivery::tracker;
-use crate::shard::record;
+use crate::numbers::record;
 use crate::store::Key;
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{NumberState, Salt, Tally, Verification, key_fingerprint};
-use crate::shard::record;
+use crate::numbers::record;
 use crate::store::{EmbeddedStore, OpenOptions, Revision, Store, Write};
 
 use super::BenchError;

@@ -6,7 +6,7 @@ use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICAT
 use serde::Serialize;
 
 use super::deps::Page;
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 
 /// Seconds after which a refused client may try again. What refuses (a full queue, a commit that
 /// failed, a restart) is over within a second or lasts much longer.

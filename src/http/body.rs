@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::bad_body::BadBody;
 use super::problem::Problem;
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 
 /// A request's body, and how much of it has been taken off the connection.
 pub struct RequestBody {

@@ -13,8 +13,8 @@ use super::tls::Tls;
 use super::v2::V2;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
-use crate::shard::room::Occupancy;
-use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest, Verifier};
+use crate::numbers::Usage;
+use crate::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest, Verifier};
 
 /// Whether the server can do its work now; else the reasons, for `/readyz`. Asked at each request
 /// of that route, so it must be cheap.
@@ -25,7 +25,7 @@ pub type Gateways = Arc<dyn Fn() -> Vec<GatewayHealth> + Send + Sync>;
 
 /// How many numbers are remembered and may be, for `/readyz`; `None` while they are being loaded. As cheap
 /// as [`Readiness`].
-pub type Numbers = Arc<dyn Fn() -> Option<Occupancy> + Send + Sync>;
+pub type Numbers = Arc<dyn Fn() -> Option<Usage> + Send + Sync>;
 
 /// Everything the endpoints need.
 pub struct Deps<V = Verifier> {

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 
 use super::answer::{Answer, Shape};
 use super::bad_body::BadBody;
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 
 /// A request that got no decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

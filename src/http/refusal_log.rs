@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::stopwatch::Stopwatch;
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 
 /// One slot for each kind of refusal. Under overload there can be tens of thousands in a second,
 /// and a line for each would make it worse.

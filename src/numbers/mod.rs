@@ -9,7 +9,7 @@ pub mod command;
 mod deliver;
 mod follow_up;
 mod policies;
-mod record;
+pub mod record;
 pub mod table;
 mod verifier;
 

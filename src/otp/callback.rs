@@ -3,7 +3,7 @@
 use super::Otp;
 use crate::app::{Report, Reported};
 use crate::gateway::{CallbackKind, Receipt};
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 
 /// What to answer a provider's request.
 #[derive(Debug, Clone, PartialEq, Eq)]

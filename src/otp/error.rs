@@ -7,7 +7,7 @@ use super::EngineError;
 use crate::config::{ConfigErrors, SettingError};
 use crate::domain::{Channel, NumberError, RoutingError};
 use crate::gateway::GatewaySettingsError;
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 use crate::store::OpenError;
 
 /// Why an engine did not start. Each says what to do.

@@ -14,7 +14,7 @@ use crate::delivery::GatewayState;
 use crate::delivery::tracker::{TrackQuery, TrackRow};
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
-use crate::shard::{CheckRequest, SendAnswer, SendRequest};
+use crate::numbers::{CheckRequest, SendAnswer, SendRequest};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
 

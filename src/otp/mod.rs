@@ -138,7 +138,7 @@ pub use crate::gateway::{
     SinchSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
     Verdict, WhatsAppSender,
 };
-pub use crate::shard::Refusal;
+pub use crate::numbers::Refusal;
 pub use crate::store::StoreError;
 pub use crate::template::{AppHash, MessageStyle, Wording};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::OtpError;
-use crate::shard::{CheckAnswer, Refusal};
+use crate::numbers::{CheckAnswer, Refusal};
 
 /// A message that a provider has taken, or that will be tried again in the background.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -105,10 +105,10 @@ impl Actor for ShardActor {
         }
         let losing: Vec<Slots> = state.losing.iter().map(|(slots, _)| *slots).collect();
         if !losing.is_empty() && core.give_up(&losing, now) {
-            state.losing.drain(..).for_each(|(_, done)| drop(done.send(())));
+            state.losing.drain(..).for_each(|(_, done)| { let _ = done.send(()); });
         }
         if !state.flushing.is_empty() && core.flush(now) {
-            state.flushing.drain(..).for_each(|done| drop(done.send(())));
+            state.flushing.drain(..).for_each(|done| { let _ = done.send(()); });
         }
         if let Some(writes) = core.take_commit() {
             let shard = myself.clone();

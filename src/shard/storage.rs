@@ -46,7 +46,8 @@ impl Storage for Slotless {
                     service: ServiceId::new(u32::from_be_bytes(service.try_into().ok()?)),
                     subject: Subject(u64::from_be_bytes(subject.try_into().ok()?)),
                 },
-                expect: Revision::ABSENT,
+                // The key may be in the snapshot.
+                expect: Revision(1),
                 put: write.put,
                 gc_after: write.expires,
             })

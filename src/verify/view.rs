@@ -1,7 +1,7 @@
 //! What the caller is shown.
 
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 
 /// A verification.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
+use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
 
 use crate::codes::Codes;
 use crate::count::{Memories, Memory, Rules};

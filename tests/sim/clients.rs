@@ -9,8 +9,8 @@ use std::time::Duration;
 use onceward::delivery::tracker::{Due, FollowUp, Parcel, Reason};
 use onceward::domain::{Channel, Code, Timestamp};
 use onceward::engine::{Salt, SendOptions};
-use onceward::shard::command::{CheckCommand, Command, CommandKind, Reply, ResumeCommand, SendCommand};
-use onceward::shard::decide::track_key;
+use onceward::numbers::command::{CheckCommand, Command, CommandKind, Reply, ResumeCommand, SendCommand};
+use onceward::numbers::decide::track_key;
 use onceward::template::{MessageStyle, Wording};
 use rand::RngExt;
 
@@ -153,7 +153,7 @@ impl AnswerEnd {
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<crate::facts::Answer> {
         use crate::facts::Answer::{Check, Dropped, Followed, Refused, Send};
         fn told<T>(
-            answer: Result<Result<T, onceward::shard::Refusal>, impl Sized>,
+            answer: Result<Result<T, onceward::numbers::Refusal>, impl Sized>,
             of: fn(T) -> crate::facts::Answer,
         ) -> crate::facts::Answer {
             match answer {
@@ -175,6 +175,6 @@ impl AnswerEnd {
 }
 
 /// The rules of these services refuse nothing by a limit of their own.
-fn known<A>(told: onceward::shard::Told<A>) -> A {
+fn known<A>(told: onceward::numbers::Told<A>) -> A {
     told.answer.unwrap_or_else(|limit| panic!("{limit:?} by rules that have no limits"))
 }

@@ -1,7 +1,7 @@
 //! How a commit goes on, and everything that the store may do with it.
 
 use onceward::engine::NumberState;
-use onceward::shard::record;
+use onceward::numbers::record;
 use onceward::store::{Fault, Outcome, StoreError, Write};
 use rand::RngExt;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use onceward::engine::CheckResult;
-use onceward::shard::{CheckAnswer, SendAnswer};
+use onceward::numbers::{CheckAnswer, SendAnswer};
 
 use crate::facts::End;
 

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use onceward::domain::PhoneNumber;
 use onceward::engine::NumberState;
-use onceward::shard::command::NumberKey;
-use onceward::shard::record;
-use onceward::shard::table::{Entry, Table};
+use onceward::numbers::command::NumberKey;
+use onceward::numbers::record;
+use onceward::numbers::table::{Entry, Table};
 use onceward::store::{Fault, Kind, MemoryStore, Outcome, Revision, Store, StoreError, Write};
 
 use crate::setup::StoreKind;

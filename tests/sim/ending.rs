@@ -1,6 +1,6 @@
 //! The trouble ends: everything that waits has to come to an end, and the system has to answer again.
 
-use onceward::shard::{CheckAnswer, SendAnswer};
+use onceward::numbers::{CheckAnswer, SendAnswer};
 
 use crate::facts::{Answer, What};
 use crate::node::{PLACES, Progress};

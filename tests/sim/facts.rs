@@ -1,8 +1,8 @@
 //! What happened, as somebody sees it who watches clients, gateways and the disk. The checker works on this alone.
 
 use onceward::engine::CheckResult;
-use onceward::shard::command::FollowedUp;
-use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
+use onceward::numbers::command::FollowedUp;
+use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
 
 use crate::count::Memory;
 

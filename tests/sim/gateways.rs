@@ -2,7 +2,7 @@
 
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, Salt, SendResult};
-use onceward::shard::command::{
+use onceward::numbers::command::{
     Ask, Command, CommandKind, Dispatch, NumberKey, SettleCheckCommand, SettleCommand,
 };
 use rand::RngExt;

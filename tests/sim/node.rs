@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use onceward::domain::Timestamp;
 use onceward::engine::NumberState;
-use onceward::shard::core::Core;
-use onceward::shard::decide::Judge;
-use onceward::shard::table::Table;
+use onceward::numbers::core::Core;
+use onceward::numbers::decide::Judge;
+use onceward::numbers::table::Table;
 use onceward::store::Write;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -3,8 +3,8 @@
 use std::task::{Context, Waker};
 
 use onceward::engine::{NumberState, derive_code};
-use onceward::shard::command::{Ask, Dispatch, FollowedUp};
-use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
+use onceward::numbers::command::{Ask, Dispatch, FollowedUp};
+use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
 
 use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
 use crate::node::{InFlight, Progress};
@@ -76,7 +76,7 @@ impl World {
     }
 
     pub fn number_of(&self, write: &onceward::store::Write) -> usize {
-        let same = |key: &onceward::shard::command::NumberKey| {
+        let same = |key: &onceward::numbers::command::NumberKey| {
             key.service == write.key.service && key.number.as_u64() == write.key.subject.0
         };
         self.setup.numbers.iter().position(same).expect("a number of this world")

@@ -1,7 +1,7 @@
 //! What one number may remember after each fact.
 
 use onceward::engine::CheckResult;
-use onceward::shard::{CheckAnswer, Refusal, SendAnswer};
+use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
 
 use crate::checker::{Lingering, Watch};
 use crate::count::{self, Memories};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
 use onceward::engine::{Lockout, Policy, SendOptions, SendRules};
-use onceward::shard::Policies;
-use onceward::shard::command::NumberKey;
+use onceward::numbers::Policies;
+use onceward::numbers::command::NumberKey;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

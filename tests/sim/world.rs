@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use onceward::shard::command::{Answer as Awaited, Dispatch, FollowedUp};
-use onceward::shard::{CheckAnswer, SendAnswer, Told};
+use onceward::numbers::command::{Answer as Awaited, Dispatch, FollowedUp};
+use onceward::numbers::{CheckAnswer, SendAnswer, Told};
 use onceward::store::Write;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -78,7 +78,7 @@ pub struct Asking {
     pub node: usize,
     pub life: u32,
     pub command: CommandId,
-    pub ask: onceward::shard::command::Ask,
+    pub ask: onceward::numbers::command::Ask,
 }
 
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 
 use super::{Data, Row, minutes_up};
 use crate::domain::PhoneNumber;
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 
 /// `/api/send-otp`.
 pub fn send(outcome: &SendAnswer, number: PhoneNumber) -> Row {

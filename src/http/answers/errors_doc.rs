@@ -11,7 +11,7 @@ use crate::http::answer::{Answer, Shape};
 use crate::http::bad_body::BadBody;
 use crate::http::problem::Problem;
 use crate::http::v2;
-use crate::shard::{CheckAnswer, Refusal, SendAnswer};
+use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
 use crate::verify::Refused;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::answer::Answer;
 use crate::config::AnswerSet;
 use crate::domain::PhoneNumber;
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 
 pub use tutorial::{check as tutorial_check, send as tutorial_send};
 

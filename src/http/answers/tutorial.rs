@@ -6,7 +6,7 @@ use hyper::StatusCode;
 
 use super::minutes_up;
 use crate::http::answer::Answer;
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 
 /// `/send-code`.
 pub fn send(outcome: &SendAnswer) -> Answer {

@@ -5,7 +5,7 @@ use tracing::{debug, info};
 use crate::domain::PhoneNumber;
 use crate::http::deps::{Deps, Verify};
 use crate::http::problem::Problem;
-use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
+use crate::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
 
 /// One request at an endpoint.
 pub struct Call<'a, V> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::http::answer::Answer;
 use crate::http::deps::{Deps, GatewayHealth};
 use crate::http::tls::CertificateHealth;
-use crate::shard::room::Occupancy;
+use crate::numbers::Usage;
 
 #[derive(Serialize)]
 struct Details {
@@ -29,8 +29,8 @@ struct NumbersHealth {
     limit: usize,
 }
 
-impl From<Occupancy> for NumbersHealth {
-    fn from(Occupancy { held, limit }: Occupancy) -> Self {
+impl From<Usage> for NumbersHealth {
+    fn from(Usage { held, limit }: Usage) -> Self {
         Self { held, limit }
     }
 }

@@ -6,7 +6,7 @@ use super::{send_otp, verify_otp};
 use crate::config::AnswerSet;
 use crate::domain::{Channel, PhoneNumber};
 use crate::http::answers::{api_check, api_send};
-use crate::shard::{CheckAnswer, CheckRequest, SendAnswer, SendRequest};
+use crate::numbers::{CheckAnswer, CheckRequest, SendAnswer, SendRequest};
 
 /// Reads the body of `POST /api/send-otp`; `None` for a bad one.
 pub fn read_send(body: &[u8]) -> Option<SendRequest> {

@@ -12,7 +12,7 @@ use crate::http::answer::Answer;
 use crate::http::answers::api_send;
 use crate::http::deps::Verify;
 use crate::http::problem::Problem;
-use crate::shard::SendRequest;
+use crate::numbers::SendRequest;
 use crate::template::Wording;
 
 /// Go programs that marshal a struct without tags spell its fields like this, and the Redis version,

@@ -11,7 +11,7 @@ use crate::http::answer::Answer;
 use crate::http::answers::tutorial_check;
 use crate::http::deps::Verify;
 use crate::http::problem::Problem;
-use crate::shard::CheckRequest;
+use crate::numbers::CheckRequest;
 
 #[derive(Deserialize)]
 struct Body<'a> {

@@ -11,7 +11,7 @@ use crate::http::answer::Answer;
 use crate::http::answers::api_check;
 use crate::http::deps::Verify;
 use crate::http::problem::Problem;
-use crate::shard::CheckRequest;
+use crate::numbers::CheckRequest;
 
 /// The further spellings are explained at `/api/send-otp`.
 #[derive(Deserialize)]

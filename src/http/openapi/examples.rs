@@ -16,7 +16,7 @@ use crate::registry::{
     Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Template,
     TestNumber, Translation, Webhook, WebhookStatus,
 };
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 use crate::verify::{Attempt, SendAttempt, Status, Summary, Verification};
 use crate::webhook::{self, DeliveryView};
 

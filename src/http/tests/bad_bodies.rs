@@ -3,7 +3,7 @@
 use super::script::{Asked, Script};
 use super::world::{NUMBER, World, deps};
 use crate::domain::Region;
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 
 const ENVELOPE: &str = r#"{"code":400,"message":"Invalid request body"}"#;
 const MESSAGE: &str = r#"{"message":"Invalid request body"}"#;

@@ -17,7 +17,7 @@ use crate::clock::ManualClock;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
 use crate::http::InboxPages;
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 
 const FOREIGN: &str = r#"{"code":403,"message":"The inbox can be opened only by an IP address, localhost, or the configured host name."}"#;
 

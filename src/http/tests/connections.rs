@@ -3,7 +3,7 @@
 use super::client::{Client, get, post};
 use super::script::{Gate, Script};
 use super::world::{World, bounds, deps, send_body, verify_body};
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 
 #[tokio::test]
 async fn a_connection_serves_many_requests() {

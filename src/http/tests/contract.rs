@@ -7,7 +7,7 @@ use super::script::{Asked, Script};
 use super::world::{EchoPages, NUMBER, World, deps, send_body, sms_code_body, tutorial_code, verify_body};
 use crate::config::AnswerSet;
 use crate::http::GatewayHealth;
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 use crate::template::{MessageStyle, Wording};
 
 const MINUTES_30: Duration = Duration::from_secs(30 * 60);

@@ -3,7 +3,7 @@
 use super::client::{get, post};
 use super::script::Script;
 use super::world::{World, bounds, deps, send_body, sms_code_body, verify_body};
-use crate::shard::{CheckAnswer, Refusal, SendAnswer};
+use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
 
 const GETS: [&str; 4] = ["/", "/hello-world", "/healthz", "/readyz"];
 const POSTS: [&str; 4] = ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::client::{Client, post};
 use super::script::Script;
 use super::world::{World, send_body, verify_body};
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 
 const POSTS: [&str; 4] = ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];
 

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::client::Client;
 use super::script::{Gate, Script};
 use super::world::{World, send_body, verify_body};
-use crate::shard::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckAnswer, SendAnswer};
 
 #[tokio::test]
 async fn requests_are_answered_on_one_connection() {

@@ -12,7 +12,7 @@ use super::client::{Reply, get, post};
 use super::script::Script;
 use super::world::{World, deps, send_body, sms_code_body, verify_body};
 use crate::http::CallbackAnswer;
-use crate::shard::{CheckAnswer, Refusal, SendAnswer};
+use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
 
 #[tokio::test]
 async fn at_trace_level_no_number_code_path_or_query_is_logged() {

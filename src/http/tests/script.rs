@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use crate::domain::Channel;
 use crate::engine::SendOptions;
 use crate::http::Verify;
-use crate::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
+use crate::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
 use crate::template::MessageStyle;
 
 /// What the script was asked, with the secrets readable.

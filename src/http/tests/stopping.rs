@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 use super::client::{get, post};
 use super::script::{Gate, Script};
 use super::world::{World, send_body};
-use crate::shard::SendAnswer;
+use crate::numbers::SendAnswer;
 
 #[tokio::test]
 async fn when_the_server_stops_a_held_request_is_answered_and_its_connection_closed() {

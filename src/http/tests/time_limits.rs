@@ -16,7 +16,7 @@ use super::client::{Client, get, post};
 use super::script::{Gate, Script};
 use super::world::{deps, send_body};
 use crate::http::connection::{self, Server};
-use crate::shard::SendAnswer;
+use crate::numbers::SendAnswer;
 
 const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in time."}"#;
 

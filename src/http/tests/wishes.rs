@@ -3,7 +3,7 @@
 use super::script::{Asked, Script};
 use super::world::{NUMBER, World, tutorial_code};
 use crate::domain::{Channel, Locale};
-use crate::shard::SendAnswer;
+use crate::numbers::SendAnswer;
 use crate::template::{AppHash, MessageStyle, Wording};
 
 const BAD_BODY: &str = r#""message":"Invalid request body"}"#;

@@ -14,7 +14,7 @@ use super::kind::{Kind, Parts};
 use super::view::Frame;
 use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::{Caller, RegistryError, Scope, Service};
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 use crate::verify::Refused;
 
 /// A request whose sender is known.

@@ -14,7 +14,7 @@ use super::value;
 use crate::domain::{Sid, SidKind};
 use crate::http::answer::Answer;
 use crate::registry::Service;
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 use crate::store::StoreError;
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
 

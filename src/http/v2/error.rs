@@ -10,7 +10,7 @@ use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use crate::domain::Timestamp;
 use crate::http::answer::{Answer, Shape};
 use crate::http::problem::Problem;
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 use crate::verify::Refused;
 
 /// Longest part of a path that an error repeats.

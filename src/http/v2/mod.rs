@@ -46,7 +46,7 @@ use super::problem::Problem;
 use super::refusal_log::OncePerSecond;
 use crate::domain::{ServiceId, Timestamp};
 use crate::registry::{Caller, Registry, Scope};
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 use crate::verify::Verifications;
 use crate::webhook::Outbox;
 

@@ -6,7 +6,7 @@ use super::Inner;
 use crate::delivery::tracker::{Look, Seen, SendStatus, seen};
 use crate::domain::Sid;
 use crate::engine::{VerificationAddress, VerificationName};
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 use crate::verify::{Attempt, AttemptPage, AttemptQuery, Refused, Summary};
 
 impl Inner {

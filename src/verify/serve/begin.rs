@@ -8,7 +8,7 @@ use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with;
 use crate::limit::{BucketRule, Charge, LimitRefusal, Taken};
 use crate::registry::{Service, TextWish};
-use crate::shard::{BeginRequest, Facts, Refusal, SendAnswer, SendRequest, Told, Trouble};
+use crate::numbers::{BeginRequest, Facts, Refusal, SendAnswer, SendRequest, Told, Trouble};
 use crate::template::MessageStyle;
 use crate::verify::{Begin, Refused, Status, Target, Verification};
 

@@ -4,7 +4,7 @@ use super::Inner;
 use super::found::Meant;
 use crate::domain::ServiceId;
 use crate::engine;
-use crate::shard::{CheckAnswer, CheckRequest, EndRequest, Facts, Limit, NamedCheck};
+use crate::numbers::{CheckAnswer, CheckRequest, EndRequest, Facts, Limit, NamedCheck};
 use crate::verify::{CheckCode, Ending, Refused, Status, Target, Verification};
 
 impl Inner {

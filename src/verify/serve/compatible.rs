@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::{Inner, Verifying};
 use crate::domain::{Code, ServiceId};
 use crate::registry::Service;
-use crate::shard::{
+use crate::numbers::{
     BeginRequest, CheckAnswer, CheckRequest, Facts, NamedCheck, Refusal, SendAnswer, SendRequest, Told, known,
 };
 use crate::verify::Status;
 
 impl Verifying {
-    /// As [`Verifier::send`](crate::shard::Verifier::send).
+    /// As [`Verifier::send`](crate::numbers::Verifier::send).
     pub async fn send_compatibly(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
         let inner = &self.0;
         let Some(default) = inner.unusual_default_service() else {
@@ -40,7 +40,7 @@ impl Verifying {
         known(told)
     }
 
-    /// As [`Verifier::check`](crate::shard::Verifier::check).
+    /// As [`Verifier::check`](crate::numbers::Verifier::check).
     pub async fn check_compatibly(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
         let inner = &self.0;
         let Some(default) = inner.unusual_default_service() else {

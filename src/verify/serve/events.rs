@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Inner;
 use crate::delivery::tracker::{Receipt, ReceiptStatus, VerifyStatus};
 use crate::domain::{PhoneNumber, ServiceId, Sid};
-use crate::shard::Facts;
+use crate::numbers::Facts;
 use crate::verify::Status;
 use crate::webhook::{About, Event, EventType, MessageAbout};
 

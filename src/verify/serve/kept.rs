@@ -6,7 +6,7 @@ use super::Inner;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::limit::{self, KeyRefusal, Ticket};
 use crate::registry::Service;
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 use crate::verify::{Refused, SendAttempt, Status, Verification};
 
 /// What a request with a key is to do.

@@ -30,7 +30,7 @@ use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
 use crate::engine::{self, Sealer};
 use crate::limit::{Answers, Limits};
 use crate::registry::{Registry, Service};
-use crate::shard::{EndRequest, Policies, Refusal, Verifier};
+use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
 use crate::webhook::Outbox;
 
 pub use self::rules::{RegistryRules, bring_up};

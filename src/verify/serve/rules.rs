@@ -11,7 +11,7 @@ use crate::delivery::ServiceRules;
 use crate::domain::{GatewayName, PhoneNumber, ServiceId};
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 use crate::registry::{LockoutRule, Registry, Resend, Rules};
-use crate::shard::Policies;
+use crate::numbers::Policies;
 
 /// How long a number's count is kept after its last failure where a lockout grows: whoever guesses once an hour does not
 /// outlast it.

@@ -2,7 +2,7 @@
 
 use onceward::delivery::tracker::{TrackRecordError, rewritten};
 use onceward::engine::NumberState;
-use onceward::shard::record::{StateRecordError, decode, encode};
+use onceward::numbers::record::{StateRecordError, decode, encode};
 use onceward::store::RecordError;
 use onceward::store::record::{open, seal};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use onceward::domain::Timestamp;
 use onceward::engine::code_of;
-use onceward::shard::command::Dispatch;
+use onceward::numbers::command::Dispatch;
 
 use super::belief::{Belief, Judged, Over};
 use super::told::{Heard, Open, Wish};

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use onceward::shard::command::Answer;
-use onceward::shard::{CheckAnswer, Limit, Refusal, SendAnswer, Told};
+use onceward::numbers::command::Answer;
+use onceward::numbers::{CheckAnswer, Limit, Refusal, SendAnswer, Told};
 
 /// A command without an answer.
 pub struct Open {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{Ending, Lockout, Policy, SendOptions, SendResult, SendRules, VerificationName};
-use onceward::shard::Policies;
-use onceward::shard::command::{
+use onceward::numbers::Policies;
+use onceward::numbers::command::{
     BeginWishes, CheckCommand, Command, CommandKind, Dispatch, EndCommand, NumberKey, Reply, SendCommand,
     SettleCommand,
 };
-use onceward::shard::core::Core;
-use onceward::shard::decide::Judge;
+use onceward::numbers::core::Core;
+use onceward::numbers::decide::Judge;
 use onceward::store::{Fault, StoreError, Write};
 use onceward::template::MessageStyle;
 use rand::rngs::StdRng;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fake::THEN;
 use super::world::{V2World, is_error, json};
-use crate::shard::Refusal;
+use crate::numbers::Refusal;
 use crate::verify::Refused;
 
 #[tokio::test]

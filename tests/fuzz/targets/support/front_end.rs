@@ -12,7 +12,7 @@ use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, InboxPages, V2, Verify, serve,
 };
-use onceward::shard::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest};
+use onceward::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
