@@ -34,7 +34,7 @@ pub struct Machine {
     pub boot: Option<BootId>,
     /// Time since then, suspension included. Never steps.
     pub up: Duration,
-    /// What the wall clock shows at this moment. Somebody may have set it.
+    /// What the wall clock shows at this moment. An operator may have set it.
     pub wall: Timestamp,
 }
 

@@ -16,8 +16,8 @@ pub const LATEST: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment, as far as this clock knows. A clock may step backwards; whoever needs
-    /// time that never runs backwards takes it from an [`EngineClock`].
+    /// The present moment, as far as this clock knows. A clock may step backwards; time that never
+    /// runs backwards comes from an [`EngineClock`].
     fn now(&self) -> Timestamp;
 
     /// What has ended by this moment may be removed for good. No later than [`Clock::now`], and earlier while a

@@ -242,7 +242,7 @@ impl Seen {
             | Decided(
                 CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound | CheckOutcome::GatewayFailed,
             )) => {
-                return Err(TestCaseError::fail(format!("{outcome:?} of a code that nobody holds")));
+                return Err(TestCaseError::fail(format!("{outcome:?} of a code that no gateway holds")));
             }
         }
         Ok(())
