@@ -166,8 +166,7 @@ impl Run {
                     self.evaluated = 0;
                 }
             }
-            Decided(CheckOutcome::Wrong { live: true, .. })
-            | Decided(CheckOutcome::LockedNow { live: true, .. })
+            Decided(CheckOutcome::Wrong { live: true, .. } | CheckOutcome::LockedNow { live: true, .. })
                 if told =>
             {
                 self.evaluated += 1;

@@ -226,7 +226,7 @@ impl Seen {
                 self.wrong_in_a_row = 0;
             }
             Decided(CheckOutcome::Wrong { attempts_left, live }) if attempts_left == limit => {
-                prop_assert!(!live)
+                prop_assert!(!live);
             }
             Decided(CheckOutcome::Wrong { attempts_left, .. }) => {
                 self.wrong_in_a_row += 1;
