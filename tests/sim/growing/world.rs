@@ -217,6 +217,13 @@ impl World {
             SendResult::NoLongerUsable
         };
         self.log.push(format!("{} message of {:x} ends {end:?}", self.clock, permit.salt.track()));
+        let surely_not_sent =
+            !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: true, .. });
+        // Only the permit of the first message with a new code says which code it replaced. If a repetition of that
+        // message fails last, the code before does not come back, and the verification ends.
+        if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
+            self.beliefs.entry(permit.salt.track()).and_modify(Belief::doubted);
+        }
         let settle = SettleCommand { permit, result: end, trouble: None, caller, decided: None };
         self.core.submit(Command::new(key, CommandKind::Settle(settle)), now);
         self.comes_out()

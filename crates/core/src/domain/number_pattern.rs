@@ -1,4 +1,4 @@
-//! Patterns of numbers, such as `+1415555012x`: which they mean, and whether somebody could own one of them.
+//! Patterns of numbers, such as `+1415555012x`: which they mean, and whether a person could own one of them.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub enum PatternError {
     Impossible,
 }
 
-/// Ranges that countries have set aside for films and examples, so that nobody owns a number in them: the plan of North
+/// Ranges that countries have set aside for films and examples, which no person owns a number in: the plan of North
 /// America (555-0100 to 555-0199 in every area), Ofcom for the United Kingdom, Arcep for France.
 const FICTION: [&str; 13] = [
     "+1xxx55501xx",
@@ -68,7 +68,7 @@ impl NumberPattern {
         &self.0
     }
 
-    /// Whether somebody could own a number that it means: a numbering plan has it, and it is not set aside for fiction.
+    /// Whether a person could own a number that it means: a numbering plan has it, and it is not set aside for fiction.
     pub fn could_be_real(&self) -> bool {
         if FICTION.iter().any(|range| self.is_within(range)) {
             return false;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_fiction_belong_to_nobody() {
+    fn numbers_of_fiction_have_no_owner() {
         for text in
             ["+14155550123", "+1415555012x", "+1xxx55501xx", "+447700900123", "+447700900xxx", "+33639980012"]
         {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_of_which_one_number_could_be_somebodys_is_found() {
+    fn a_pattern_with_one_number_that_can_have_an_owner_is_found() {
         for text in [
             "+14155552671",
             "+1415555xxxx",
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_numbering_plan_has_belongs_to_nobody_either() {
+    fn a_number_outside_every_numbering_plan_has_no_owner() {
         for text in ["+11111111111", "+1000000xxxx", "+1555555xxxx"] {
             assert!(!pattern(text).could_be_real(), "{text}");
         }

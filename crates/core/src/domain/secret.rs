@@ -4,8 +4,8 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// The 32 bytes that every code is derived with. Whoever has them and the data directory can
-/// compute live codes; whoever has only one of the two cannot.
+/// The 32 bytes that every code is derived with. An attacker who has them and the data directory can
+/// compute live codes; one who has only one of the two cannot.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ServerKey([u8; 32]);
 
@@ -62,7 +62,7 @@ impl ApiSecret {
         Self(secret)
     }
 
-    /// The secret itself, to be hashed, or shown once to whoever asked for it.
+    /// The secret itself, to be hashed, or shown once to the caller who asked for it.
     pub fn expose(&self) -> &str {
         &self.0
     }

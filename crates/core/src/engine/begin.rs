@@ -153,7 +153,7 @@ pub fn begin(
         None => live.filter(|v| v.is_sending(now)).map_or(fresh, |v| v.prolonged(fresh.expires)),
         Some(_) => match own_verification(rules, &request, fresh, live, now) {
             Ok(verification) => verification,
-            Err(refusal) => return (state, refusal),
+            Err(until) => return (state, BeginOutcome::StillSending { until }),
         },
     };
     let silent = request.own.is_some_and(|own| own.silent);
@@ -174,13 +174,16 @@ pub fn begin(
 }
 
 /// The verification whose code a further message carries, or `fresh` with the name and the counts of the `live` one.
+///
+/// # Errors
+/// The latest end of a send of another code than the one that the caller supplies.
 fn own_verification(
     rules: &Rules<'_>,
     request: &Begin<'_>,
     fresh: Verification,
     live: Option<Verification>,
     now: Timestamp,
-) -> Result<Verification, BeginOutcome> {
+) -> Result<Verification, Timestamp> {
     let brought = request.own.and_then(|own| own.brought);
     let length = brought.map_or(fresh.length, Code::length);
     let offset = |salt: &Salt| {
@@ -191,7 +194,7 @@ fn own_verification(
         |v: &Verification| brought.is_none() || (v.length == length && offset(&v.salt) == v.offset());
     let on_its_way = live.filter(|v| v.is_sending(now));
     if let Some(v) = on_its_way.filter(|v| !is_same(v)) {
-        return Err(BeginOutcome::StillSending { until: v.sending_until });
+        return Err(v.sending_until);
     }
     let repeated = match live.filter(is_same) {
         Some(v) if rules.policy.sends.keeps_code => Some(v),

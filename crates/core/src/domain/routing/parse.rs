@@ -1,7 +1,7 @@
 //! Reads the setting: which providers, in which order, for which prefixes.
 //!
 //! Names are taken exactly as they are spelled. Spaces around a part do not matter; an empty part is
-//! a mistake, for it is what is left of a name or a prefix that somebody forgot.
+//! a mistake, because it is what is left of a forgotten name or prefix.
 
 use std::ops::Range;
 
@@ -149,7 +149,7 @@ fn prefix(text: &str) -> Result<String, String> {
     Ok(digits.to_owned())
 }
 
-/// Whoever writes `twilio` or `Messages` gets the name that comes closest.
+/// Suggests the closest name for a text such as `twilio` or `Messages`.
 fn unknown(text: &str) -> String {
     if text.contains(',') {
         return format!("there is no provider {text:?}; providers are separated by ;");

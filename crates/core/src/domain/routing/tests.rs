@@ -1,7 +1,7 @@
 use super::*;
 use GatewayName::{Http, Mada, Simulator, Sinch, TwilioMessages, TwilioVerify};
 
-/// Twilio sends through Messages, and everybody is configured but the simulator.
+/// Twilio sends through Messages, and every gateway is configured but the simulator.
 fn resolver(name: ProviderName) -> Result<GatewayName, String> {
     match name {
         ProviderName::Twilio => Ok(TwilioMessages),
@@ -20,7 +20,7 @@ fn order(setting: &str, number: u64) -> Vec<GatewayName> {
 }
 
 #[test]
-fn a_number_goes_to_the_longest_prefix_and_then_down_the_list_without_prefixes() {
+fn a_number_goes_to_the_longest_prefix_then_to_entries_without_prefix() {
     let contract = "Twilio;Mada:+35987,+35988;Sinch";
     let nested = "Mada:+359;Sinch:+35987,+3598712;Http:+3598;Twilio;TwilioVerify";
     for (setting, number, expected) in [

@@ -110,7 +110,7 @@ fn name(permit: &SendPermit) -> impl Into<Option<VerificationName>> {
 }
 
 #[test]
-fn a_further_send_repeats_the_code_and_its_end_until_the_verification_is_over() {
+fn a_further_send_repeats_the_code_and_its_end() {
     let mut world = World::new();
     let first = world.begins();
     world.advance(mins(4));
@@ -126,7 +126,7 @@ fn a_further_send_repeats_the_code_and_its_end_until_the_verification_is_over() 
 }
 
 #[test]
-fn where_a_service_says_so_a_further_send_has_a_new_code_of_the_same_verification() {
+fn where_configured_a_further_send_has_a_new_code() {
     let mut world = World::new();
     world.policy.sends.keeps_code = false;
     let first = world.begins();
@@ -189,7 +189,7 @@ fn five_wrong_codes_by_name_use_the_verification_up_and_not_the_number() {
 }
 
 #[test]
-fn whoever_knows_only_the_number_cannot_stop_whoever_knows_the_verification() {
+fn an_attacker_who_knows_only_the_number_cannot_lock_its_owner_out() {
     let mut world = World::new();
     for _ in 0..40 {
         let permit = world.begins();
@@ -206,7 +206,7 @@ fn whoever_knows_only_the_number_cannot_stop_whoever_knows_the_verification() {
 }
 
 #[test]
-fn a_hundred_wrong_codes_without_the_name_do_not_stop_whoever_knows_it() {
+fn a_hundred_wrong_codes_without_the_name_do_not_stop_its_owner() {
     let mut world = World::new();
     let mut guesses = 0;
     while guesses < 100 {
@@ -253,7 +253,7 @@ fn those_without_the_name_wait_longer_each_time_up_to_an_hour() {
 }
 
 #[test]
-fn a_hundred_wrong_codes_by_name_stop_everybody_until_an_operator_clears_them() {
+fn a_hundred_wrong_codes_by_name_lock_until_an_operator_clears_them() {
     let mut world = World::new();
     for _ in 0..20 {
         let permit = world.begins();
@@ -292,7 +292,7 @@ fn without_a_verification_under_way_there_is_nothing_to_guess() {
 }
 
 #[test]
-fn a_code_that_the_caller_brings_is_the_one_that_is_right_and_is_kept_nowhere() {
+fn a_code_that_the_caller_supplies_is_right_and_is_not_stored() {
     let mut world = World::new();
     let brought = Code::parse("00420815").expect("a code");
     let BeginOutcome::Permitted(permit) = world.asks_with(Some(&brought), false) else { panic!("refused") };
@@ -303,7 +303,7 @@ fn a_code_that_the_caller_brings_is_the_one_that_is_right_and_is_kept_nowhere() 
 }
 
 #[test]
-fn another_code_than_the_last_waits_until_no_message_with_that_one_is_on_its_way() {
+fn another_supplied_code_waits_for_the_message_that_is_on_its_way() {
     let mut world = World::new();
     let (first, second) = (Code::parse("111111").expect("a code"), Code::parse("222222").expect("a code"));
     let BeginOutcome::Permitted(permit) = world.asks_with(Some(&first), false) else { panic!("refused") };
@@ -316,7 +316,7 @@ fn another_code_than_the_last_waits_until_no_message_with_that_one_is_on_its_way
 }
 
 #[test]
-fn a_verification_that_reached_nobody_leaves_nothing_behind() {
+fn a_verification_that_was_not_sent_leaves_no_state() {
     let mut world = World::new();
     let BeginOutcome::Permitted(permit) = world.asks() else { panic!("refused") };
     world.settles(&permit, GatewayResult::Failed);
@@ -324,7 +324,7 @@ fn a_verification_that_reached_nobody_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_new_code_that_reached_nobody_gives_back_the_old_one_and_no_guess() {
+fn a_new_code_that_was_not_sent_gives_back_the_old_one_and_no_guess() {
     let mut world = World::new();
     world.policy.sends.keeps_code = false;
     let first = world.begins();
@@ -356,7 +356,7 @@ fn an_end_by_the_caller_is_the_end() {
 }
 
 #[test]
-fn a_number_without_limits_is_sent_nothing_and_counted_nothing_that_matters() {
+fn a_number_without_limits_is_never_refused() {
     let mut world = World::new();
     world.policy = world.policy.without_limits();
     let brought = Code::parse("123456").expect("a code");
@@ -371,7 +371,7 @@ fn a_number_without_limits_is_sent_nothing_and_counted_nothing_that_matters() {
 }
 
 #[test]
-fn an_attempt_that_a_gateway_did_not_look_at_is_given_back_and_any_other_is_not() {
+fn only_an_attempt_that_a_gateway_did_not_look_at_is_given_back() {
     for (result, left) in [(CheckResult::NotAsked, 4), (CheckResult::Wrong, 3), (CheckResult::Unknown, 3)] {
         let mut world = World::new();
         let BeginOutcome::Permitted(permit) = world.asks() else { panic!("refused") };

@@ -1,5 +1,5 @@
 //! A lockout that grows, with everything in any order, crashes and failed commits: what has to hold all the
-//! same, as somebody sees it who stands outside.
+//! same, seen from outside.
 
 use std::collections::{HashMap, HashSet};
 
@@ -30,7 +30,7 @@ struct Run {
     commit_fails: Option<bool>,
     sent: Vec<Sent>,
     asked: Vec<CheckPermit>,
-    /// Wrong codes that somebody compared and was told of, or a gateway was asked about, for each verification.
+    /// Wrong codes that were compared and told, or a gateway was asked about, for each verification.
     guessed: HashMap<u64, u8>,
     /// The same by name, of the number, since it was last fresh.
     by_name: u8,
@@ -59,7 +59,7 @@ impl Run {
         }
     }
 
-    /// Whether the step from `before` became durable, so that somebody is told; if not the strict side is kept.
+    /// Whether the step from `before` became durable, so that the client is told; if not the pessimistic side is kept.
     fn commits(&mut self, before: NumberState) -> Result<bool, TestCaseError> {
         let Some(applied) = self.commit_fails.take() else {
             self.disk = self.number.state;
@@ -84,7 +84,7 @@ impl Run {
             Step::Crash => {
                 self.number.state = self.disk;
                 self.asked.clear();
-                // What was on its way may arrive; nobody hears of it.
+                // What was on its way may arrive; its result is lost.
                 self.sent.iter_mut().for_each(|sent| sent.settled = true);
             }
             Step::Begin { brought: which, silent, .. } => self.begin(which, silent, before)?,
@@ -216,7 +216,7 @@ impl Run {
         Ok(())
     }
 
-    /// Somebody learned that a code is wrong, or a gateway was asked.
+    /// A client learned that a code is wrong, or a gateway was asked.
     fn counted(&mut self, track: u64, by_name: bool) -> Result<(), TestCaseError> {
         let policy = self.number.policy;
         prop_assert!(!self.over.contains(&track), "a guess at a verification that is over");
@@ -258,7 +258,7 @@ impl Run {
         let outcome = self.number.hears(&permit, result);
         let told = self.commits(before)?;
         if result == CheckResult::NotAsked && was_open {
-            // Given back, so it is no guess, whoever is told.
+            // Given back, therefore it is no guess.
             if permit.is_named {
                 self.by_name = self.by_name.saturating_sub(1);
                 self.guessed.entry(track).and_modify(|n| *n = n.saturating_sub(1));
@@ -277,7 +277,7 @@ impl Run {
         (self.by_name, self.by_number) = (0, 0);
     }
 
-    /// Whatever somebody was told of is counted, here and on the disk.
+    /// What a client was told of is counted, here and on the disk.
     fn counts_hold(&mut self) -> Result<(), TestCaseError> {
         let (now, policy) = (self.number.now, self.number.policy);
         if self.number.state.present(&policy, now) == NumberState::Fresh {

@@ -1,5 +1,5 @@
-//! Whoever knows only a number changes nothing for whoever knows the verification: the same life of a number twice,
-//! with somebody who guesses between all its steps, and without.
+//! An attacker who knows only a number changes no answer to its owner: the same life of a number twice, with an
+//! attacker who guesses between all its steps, and without.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep, EndOutcome, Ending, Policy, ResumeOutcome, SendPermit,
 };
 
-/// What the owner, and whoever acts for the owner, is told.
+/// What the owner, and the service that acts for the owner, is told.
 #[derive(Debug, PartialEq)]
 enum Told {
     Begun(BeginOutcome),
@@ -37,8 +37,8 @@ impl Life {
         Self { number: Number::new(policy), sent: Vec::new(), told: Vec::new(), guesses: 0 }
     }
 
-    /// A code that is wrong, of somebody who does not name the verification. A gateway that holds the code is asked
-    /// about it at once: meanwhile the shard lets everybody wait, which is no refusal.
+    /// A code that is wrong, of a caller who does not name the verification. A gateway that holds the code is asked
+    /// about it at once: meanwhile the shard lets every caller wait, which is no refusal.
     fn guess(&mut self, code: Option<&Code>, says: CheckResult) {
         if let CheckStep::Ask(permit) = self.number.submits(code, None) {
             self.number.hears(&permit, says);
@@ -48,7 +48,7 @@ impl Life {
 
     fn take(&mut self, step: Step) {
         match step {
-            // Counts end a day after the last failure of anybody, so nobody is away for so long here.
+            // Counts end a day after the last failure, therefore no wait is so long here.
             Step::Wait(by) => self.number.now = self.number.now.plus(by.min(Duration::from_secs(1_200))),
             Step::Begin { brought: which, silent, result } => {
                 let outcome = self.number.asks(brought(which).as_ref(), silent);
@@ -123,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn guesses_of_somebody_who_knows_only_the_number_change_no_answer_to_whoever_knows_more(
+    fn guesses_by_an_attacker_change_no_answer_to_the_owner(
         policy in policy(),
         steps in proptest::collection::vec((step(), 0_u8..6, any::<bool>(), any::<bool>()), 1..80),
     ) {

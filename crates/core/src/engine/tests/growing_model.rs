@@ -93,7 +93,7 @@ impl Run {
             prop_assert_eq!(was.salt == known.salt, repeats);
             prop_assert!(!repeats || (was.ends == known.ends && was.code == known.code));
         }
-        // Whoever gets the message can use it.
+        // The person who gets the message can use the code.
         let copy = self.number.clone().submits(Some(&code), Some(known.name));
         prop_assert_eq!(copy, Decided(CheckOutcome::Approved));
         if silent {

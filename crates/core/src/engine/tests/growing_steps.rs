@@ -212,11 +212,11 @@ pub fn name_of(permit: &SendPermit) -> VerificationName {
 
 /// The name that a check says, after these permits.
 pub fn named(by: By, permits: &[SendPermit]) -> Option<VerificationName> {
-    let nobodys = VerificationName::from_bits(1);
+    let unknown = VerificationName::from_bits(1);
     match by {
         By::Number => None,
-        By::Name => Some(permits.last().map_or(nobodys, name_of)),
-        By::OtherName(pick) if permits.is_empty() || pick % 4 == 0 => Some(nobodys),
+        By::Name => Some(permits.last().map_or(unknown, name_of)),
+        By::OtherName(pick) if permits.is_empty() || pick % 4 == 0 => Some(unknown),
         By::OtherName(pick) => Some(name_of(&permits[pick % permits.len()])),
     }
 }

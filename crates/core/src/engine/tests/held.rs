@@ -10,7 +10,7 @@ use crate::engine::{
 };
 
 #[test]
-fn a_code_that_a_gateway_approves_is_approved_once_and_leaves_the_number_fresh() {
+fn a_code_that_a_gateway_approves_is_approved_once() {
     let mut world = World::new();
     world.sends_held();
     world.asks_in_vain();
@@ -57,7 +57,7 @@ fn the_last_attempt_can_still_be_right() {
 }
 
 #[test]
-fn whoever_comes_while_a_gateway_is_being_asked_has_to_wait() {
+fn requests_wait_while_a_gateway_is_being_asked() {
     let mut world = World::new();
     let send = world.sends_held();
     let until = world.asks().until;
@@ -101,7 +101,7 @@ fn a_code_of_ours_that_no_gateway_carried_is_never_right() {
 }
 
 #[test]
-fn with_both_codes_out_ours_is_compared_first_and_the_other_is_asked_about_and_one_attempt_counts_once() {
+fn with_both_codes_out_ours_is_compared_first_and_an_attempt_counts_once() {
     for (first, second) in [
         (GatewayResult::Held(HOLDER), GatewayResult::Accepted),
         (GatewayResult::Accepted, GatewayResult::Held(HOLDER)),
@@ -128,7 +128,7 @@ fn an_attempt_that_the_gateway_surely_did_not_look_at_is_given_back() {
 }
 
 #[test]
-fn an_attempt_that_may_have_been_looked_at_stays_counted_and_locks_if_it_was_the_last() {
+fn an_attempt_that_may_have_been_looked_at_stays_counted_and_may_lock() {
     let mut world = World::new();
     world.sends_held();
     for failures in 1..5 {
@@ -174,7 +174,7 @@ fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
 }
 
 #[test]
-fn a_check_that_nobody_settled_is_over_when_its_time_has_passed_and_stays_counted() {
+fn an_unsettled_check_ends_by_itself_and_stays_counted() {
     let mut world = World::new();
     world.policy.code.life = mins(5);
     world.sends_held();
@@ -186,7 +186,7 @@ fn a_check_that_nobody_settled_is_over_when_its_time_has_passed_and_stays_counte
 }
 
 #[test]
-fn a_last_attempt_that_nobody_settled_locks_from_the_moment_its_time_ended() {
+fn an_unsettled_last_attempt_locks_from_the_moment_its_time_ended() {
     for meet in [
         |world: &mut World| assert!(matches!(world.checks_wrong(), Decided(CheckOutcome::Locked { .. }))),
         |world: &mut World| assert!(matches!(world.ask(), BeginOutcome::Locked { .. })),
@@ -221,7 +221,7 @@ fn an_approval_that_comes_too_late_approves_nothing() {
 }
 
 #[test]
-fn an_approval_of_a_verification_that_was_replaced_or_used_or_locked_approves_nothing() {
+fn an_approval_of_a_replaced_used_or_locked_verification_is_ignored() {
     let mut world = World::new();
     world.sends_held();
     let late = world.asks();
@@ -246,7 +246,7 @@ fn an_approval_of_a_verification_that_was_replaced_or_used_or_locked_approves_no
 }
 
 #[test]
-fn a_send_that_is_settled_while_a_gateway_is_being_asked_does_not_end_the_asking() {
+fn a_send_settled_while_a_gateway_is_being_asked_does_not_end_the_check() {
     for result in [GatewayResult::Accepted, GatewayResult::Failed, GatewayResult::Held(OTHER_HOLDER)] {
         let mut world = World::new();
         let (first, second) = (world.permit(), world.permit());
@@ -279,14 +279,14 @@ fn a_held_code_that_was_replaced_by_a_send_that_failed_comes_back() {
 }
 
 #[test]
-fn after_a_failed_commit_of_a_check_nobody_was_asked_and_the_attempt_stays_counted() {
+fn after_a_failed_commit_of_a_check_the_attempt_stays_counted() {
     let mut world = World::new();
     world.sends_held();
     let before = world.state;
     world.asks();
     world.state = merge_pessimistic(before, world.state, world.now);
     assert_eq!(world.state.failures(), 1);
-    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(3), "nobody has to wait");
+    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(3), "no request has to wait");
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn after_a_failed_commit_of_the_last_check_the_number_is_locked() {
 }
 
 #[test]
-fn after_a_failed_commit_of_anything_else_a_check_that_is_being_asked_goes_on() {
+fn after_a_failed_commit_of_anything_else_a_check_goes_on() {
     let mut world = World::new();
     let (first, second) = (world.permit(), world.permit());
     world.settles(&first, GatewayResult::Held(HOLDER));
@@ -317,7 +317,7 @@ fn after_a_failed_commit_of_anything_else_a_check_that_is_being_asked_goes_on() 
 }
 
 #[test]
-fn after_a_failed_commit_of_an_answer_nothing_is_approved_and_nothing_given_back() {
+fn after_a_failed_commit_of_an_answer_the_attempt_stays_counted() {
     for result in [CheckResult::Approved, CheckResult::NotAsked, CheckResult::NotLive] {
         let mut world = World::new();
         world.sends_held();
@@ -331,7 +331,7 @@ fn after_a_failed_commit_of_an_answer_nothing_is_approved_and_nothing_given_back
 }
 
 #[test]
-fn after_a_failed_commit_of_an_approval_of_the_last_attempt_the_number_is_locked() {
+fn after_a_failed_commit_of_an_approval_a_last_attempt_locks() {
     let mut world = World::new();
     world.sends_held();
     for _ in 0..4 {

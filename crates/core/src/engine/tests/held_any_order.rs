@@ -37,7 +37,7 @@ struct Run {
     /// Every send that was permitted, and whether it has been settled.
     sent: Vec<(SendPermit, bool)>,
     asked: Vec<CheckPermit>,
-    /// Codes that somebody compared, us or a gateway, since the number was last fresh.
+    /// Codes that the engine or a gateway compared since the number was last fresh.
     evaluated: u8,
     approved: HashSet<[u8; 16]>,
     /// Salts whose own code may have left through a gateway that carries it.
@@ -79,7 +79,7 @@ impl Run {
             Step::Crash => {
                 self.world.state = self.disk;
                 self.asked.clear();
-                // What was on its way may arrive; nobody hears of it.
+                // What was on its way may arrive; its result is lost.
                 self.sent.clear();
             }
             Step::Send(_) => {
@@ -160,14 +160,13 @@ impl Run {
             Decided(CheckOutcome::Approved) => {
                 let salt = ours.map(|permit| permit.salt.0).unwrap_or_default();
                 let may_be_out = self.carried.contains(&salt) || !self.held.contains(&salt);
-                prop_assert!(may_be_out, "a code that nobody has was approved");
+                prop_assert!(may_be_out, "a code that was never sent was approved");
                 if told {
                     prop_assert!(self.approved.insert(salt), "approved twice");
                     self.evaluated = 0;
                 }
             }
-            Decided(CheckOutcome::Wrong { live: true, .. })
-            | Decided(CheckOutcome::LockedNow { live: true, .. })
+            Decided(CheckOutcome::Wrong { live: true, .. } | CheckOutcome::LockedNow { live: true, .. })
                 if told =>
             {
                 self.evaluated += 1;

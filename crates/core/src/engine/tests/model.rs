@@ -226,7 +226,7 @@ impl Seen {
                 self.wrong_in_a_row = 0;
             }
             Decided(CheckOutcome::Wrong { attempts_left, live }) if attempts_left == limit => {
-                prop_assert!(!live)
+                prop_assert!(!live);
             }
             Decided(CheckOutcome::Wrong { attempts_left, .. }) => {
                 self.wrong_in_a_row += 1;
@@ -242,7 +242,7 @@ impl Seen {
             | Decided(
                 CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound | CheckOutcome::GatewayFailed,
             )) => {
-                return Err(TestCaseError::fail(format!("{outcome:?} of a code that nobody holds")));
+                return Err(TestCaseError::fail(format!("{outcome:?} of a code that no gateway holds")));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Sends of the same code that nobody waits for: while they may be made, and what they change.
+//! Planned sends of the same code: when they are allowed, and what they change.
 
 use super::world::GatewayResult;
 use super::world::{HOLDER, SEND_BUDGET, World, no_live_code, secs};
@@ -83,7 +83,7 @@ fn a_code_that_was_postponed_and_then_sent_by_a_holder_is_the_holders() {
 }
 
 #[test]
-fn a_held_code_that_is_also_sent_by_a_carrier_is_good_from_the_moment_it_may_be_out() {
+fn our_code_is_good_from_the_moment_a_carrier_may_have_it() {
     let mut world = World::new();
     let first = world.sends_held();
     world.resumed(first.salt);

@@ -23,7 +23,7 @@ fn a_right_code_is_approved_once_and_never_again() {
 }
 
 #[test]
-fn a_right_code_clears_the_count_and_leaves_the_number_as_one_that_never_asked() {
+fn a_right_code_clears_the_count_and_leaves_the_number_fresh() {
     let mut world = World::new();
     let code = world.sends();
     assert_eq!(world.checks_wrong(), wrong(4));
@@ -291,7 +291,7 @@ fn of_two_sends_on_their_way_one_that_arrives_keeps_the_code_good() {
 }
 
 #[test]
-fn a_send_whose_gateway_never_answered_does_not_hold_its_code_beyond_the_budget() {
+fn a_send_without_an_answer_does_not_keep_its_code_beyond_the_budget() {
     let mut world = World::new();
     let first = world.permit();
     world.advance(super::world::SEND_BUDGET);
@@ -331,7 +331,7 @@ fn after_a_failed_commit_a_count_once_made_stays() {
 }
 
 #[test]
-fn after_a_failed_commit_of_a_success_the_code_is_void_and_the_count_stays() {
+fn after_a_failed_commit_of_a_success_the_code_is_void() {
     let mut world = World::new();
     let code = world.sends();
     world.checks_wrong();
@@ -352,7 +352,7 @@ fn after_a_failed_commit_of_a_resend_the_earlier_code_stays_good() {
 }
 
 #[test]
-fn after_a_failed_commit_of_a_first_send_its_code_is_nobodys() {
+fn after_a_failed_commit_of_a_first_send_its_code_is_void() {
     let mut world = World::new();
     let permit = world.permit();
     world.state = merge_pessimistic(NumberState::Fresh, world.state, world.now);
