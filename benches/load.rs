@@ -10,7 +10,8 @@ fn main() -> ExitCode {
     }
     let mut command = Command::new(env!("CARGO"));
     command.args(["run", "--quiet", "--release", "--package", "onceward-bench", "--"]);
-    let named = |name: &str| options.iter().any(|option| option == name || option.starts_with(&format!("{name}=")));
+    let named =
+        |name: &str| options.iter().any(|option| option == name || option.starts_with(&format!("{name}=")));
     if !named("--onceward") && !named("--target") {
         command.args(["--onceward", env!("CARGO_BIN_EXE_onceward")]);
     }

@@ -163,7 +163,7 @@ pub fn warnings(results: &Results) -> Vec<String> {
 
 /// Columns of the terminal, or 100 where the output goes elsewhere.
 pub fn width() -> u16 {
-    Term::stdout().size_checked().map_or(100, |(_, columns)| columns.clamp(40, 200))
+    Term::stdout().size_checked().map_or(100, |(_, columns)| columns.clamp(60, 200))
 }
 
 /// Figures of all servers, at most `width` columns wide.
@@ -321,7 +321,7 @@ pub mod tests {
     fn the_table_fits_any_terminal() {
         let results = sample_results(&["onceward", "baseline", "ceiling", "redis-durable"]);
         let summary = summary(&results);
-        for width in [40, 60, 80, 100, 200] {
+        for width in [60, 80, 100, 200] {
             let table = table(&results, &summary, width);
             let longest = table.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(longest <= usize::from(width), "{longest} of {width}:\n{table}");
