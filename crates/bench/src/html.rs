@@ -64,14 +64,16 @@ fn plots(results: &Results) -> Vec<String> {
         title: "Latency by percentile, median of the rounds",
         x_label: "each step to the right is ten times rarer",
         // Logarithmic: 0 is the 0th percentile, 1 the 90th, 2 the 99th.
-        x_shown: |x| format!("{}", (100.0 - 100.0 / 10_f64.powf(x)).mul_add(1e4, 0.5).floor() / 1e4),
+        x_shown: |x| {
+            let whole = (x - x.round()).abs() < 1e-6;
+            if whole { format!("{}", 100.0 - 100.0 / 10_f64.powf(x.round())) } else { String::new() }
+        },
         y_shown: |y| time(10_f64.powf(y)),
         from_zero: false,
     };
     let mut plots: Vec<String> = draw(&percentiles, results, latency_points).into_iter().collect();
     for (title, value, y_shown) in COURSES {
-        let (x_label, x_shown): (_, fn(f64) -> String) =
-            ("seconds in the windows of a server", |x| format!("{x:.0}"));
+        let (x_label, x_shown): (_, fn(f64) -> String) = ("seconds in the windows of a server", rate);
         let plot = Plot { title, x_label, x_shown, y_shown, from_zero: true };
         plots.extend(draw(&plot, results, |server| over_time(server, value)));
     }
