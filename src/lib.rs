@@ -31,7 +31,6 @@
 //! Dependencies point down only; `tests/tidy.rs` enforces it.
 //!
 //! * [`cli`], [`app`], [`lifecycle`]: the program: arguments, composition, start and stop.
-//! * [`bench`](mod@bench): what `onceward bench` does: load, reference servers, and the reports of what was measured.
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
@@ -50,7 +49,6 @@
 
 pub mod app;
 pub mod backup;
-pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;

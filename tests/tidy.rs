@@ -25,7 +25,6 @@ const MODULES: &[&str] = &[
     "app",
     "otp",
     "lifecycle",
-    "bench",
     "cli",
 ];
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use onceward::numbers::record::{decode, encode};
+use onceward::shard::record::{decode, encode};
 use onceward::store::append_frame;
 
 use crate::commit::SIZES;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use onceward::engine::{Lockout, NumberState, Policy, Salt, SendOptions, SendRules, Verification};
-use onceward::numbers::record;
+use onceward::shard::record;
 use onceward::store::{Revision, Write};
 
 /// A moment in 2023.

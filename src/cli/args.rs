@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand};
 
-use super::bench::{self, BenchArgs, ReferenceArgs};
 use super::keys::{self, KeysArgs};
 use crate::config::Overrides;
 use crate::delivery::tracker::StatusFilter;
@@ -44,7 +43,6 @@ Examples:
   onceward import backup.jsonl --data-dir d make a data directory of it
   onceward check-data                       is every record readable?
   onceward keys create --name shop          an API key for a program that calls the API
-  onceward bench                            what does this machine carry?
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
@@ -122,16 +120,6 @@ pub enum Command {
     ///
     /// For an operator who knows that it is the number's owner who asks. Needs the server to run on the data directory.
     Unlock(UnlockArgs),
-
-    /// Measure: play clients and Twilio against a server of its own, or one that is there, and compare it with others.
-    ///
-    /// On loopback. Needs no account and sends nothing to anybody; uses all the CPU that it gets.
-    #[command(after_help = bench::MORE)]
-    Bench(Box<BenchArgs>),
-
-    /// A server that `bench` starts to compare with.
-    #[command(hide = true, name = crate::bench::reference::COMMAND)]
-    BenchReference(ReferenceArgs),
 }
 
 /// Whose lockout ends.
@@ -229,20 +217,6 @@ fn status(text: &str) -> Result<StatusFilter, String> {
 }
 
 impl Args {
-    /// The first option that is for a server and was given all the same.
-    pub fn given_for_serving(&self) -> Option<&'static str> {
-        let given = [
-            (self.config.is_some(), "--config"),
-            (self.data_dir.is_some(), "--data-dir"),
-            (self.listen.is_some(), "--listen"),
-            (self.log_level.is_some(), "--log-level"),
-            (self.log_format.is_some(), "--log-format"),
-            (self.check, "--check"),
-            (self.print_config, "--print-config"),
-        ];
-        given.iter().find(|(given, _)| *given).map(|(_, option)| *option)
-    }
-
     /// The settings among the arguments. They are checked with all others.
     pub fn overrides(&self) -> Overrides {
         Overrides {

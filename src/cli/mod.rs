@@ -2,7 +2,6 @@
 
 mod args;
 mod backup;
-pub mod bench;
 mod keys;
 mod tracker;
 mod unlock;
@@ -39,8 +38,6 @@ pub fn main() -> ExitCode {
         Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
         Next::Unlock { storage, request } => print(unlock::run(&storage, &request)),
         Next::Keys { settings, request, json } => print(keys::run(*settings, &request, json)),
-        Next::Bench(what) => ExitCode::from(bench::run(&what.0, &what.1)),
-        Next::Reference(args) => ExitCode::from(bench::serve_reference(&args)),
         Next::Answer(answer) => print(answer),
     }
 }
@@ -85,10 +82,6 @@ enum Next {
         request: KeysRequest,
         json: bool,
     },
-    /// Measure.
-    Bench(Box<(crate::bench::Options, bench::Files)>),
-    /// Be a server that a measurement compares with.
-    Reference(bench::ReferenceArgs),
 }
 
 /// What to print before the exit.
@@ -106,11 +99,6 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
     };
     if args.print_schema {
         return Next::Answer(Answer { out: config::json_schema(), ..Answer::default() });
-    }
-    match args.command {
-        Some(Command::Bench(ref bench)) => return measure(&args, bench, process.environment),
-        Some(Command::BenchReference(args)) => return Next::Reference(args),
-        _ => {}
     }
     let sources = Sources {
         overrides: args.overrides(),
@@ -140,7 +128,7 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
         Some(Command::Export(args)) => Some(Backup::Export(args)),
         Some(Command::Import(args)) => Some(Backup::Import(args)),
         Some(Command::CheckData(args)) => Some(Backup::CheckData(args)),
-        Some(Command::Bench(_) | Command::BenchReference(_)) | None => None,
+        None => None,
     };
     if let Some(what) = what {
         return match config::load_storage(&sources) {
@@ -175,24 +163,6 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
         return Next::Serve(Box::new(loaded));
     };
     Next::Answer(Answer { code: 0, out, err: warnings })
-}
-
-/// Its servers have settings and data of their own.
-fn measure(args: &Args, what: &bench::BenchArgs, environment: BTreeMap<String, String>) -> Next {
-    let read = if let Some(option) = args.given_for_serving() {
-        Err(format!(
-            "{option} is for a server that serves; the servers of a bench have settings and data of their own"
-        ))
-    } else {
-        bench::surroundings(environment).and_then(|surroundings| what.read(surroundings))
-    };
-    match read {
-        Ok(what) => Next::Bench(Box::new(what)),
-        Err(why) => {
-            let err = format!("error: {why}\n");
-            Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err })
-        }
-    }
 }
 
 /// Needs to know where the data is, and nothing else.

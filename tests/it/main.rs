@@ -9,7 +9,6 @@ mod as_built;
 mod backup;
 mod bad_bodies;
 mod belief;
-mod bench;
 mod bounds;
 mod clock;
 mod command_line;

@@ -1,4 +1,4 @@
-//! Frames of HTTP/2, put together byte by byte (RFC 9113). The load bench uses them too.
+//! Frames of HTTP/2, put together byte by byte (RFC 9113).
 
 /// Frames to be sent on one connection.
 pub struct Frames {

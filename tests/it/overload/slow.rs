@@ -1,4 +1,4 @@
-//! Connections that are slow in every way a client can be. The load bench opens them too.
+//! Connections that are slow in every way a client can be.
 
 use std::net::SocketAddr;
 

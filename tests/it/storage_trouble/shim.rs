@@ -1,5 +1,4 @@
-//! A disk that fails on command: the library `shim.c`, loaded into the program, and its control. The load bench
-//! uses it too, for a disk that is slow.
+//! A disk that fails on command: the library `shim.c`, loaded into the program, and its control.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;

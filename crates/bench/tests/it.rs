@@ -1,0 +1,393 @@
+//! The program measures real servers for a second. It needs the server's binary beside its own; without it, cargo
+//! builds it once.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const BENCH: &str = env!("CARGO_BIN_EXE_onceward-bench");
+
+fn onceward() -> PathBuf {
+    let program = Path::new(BENCH).with_file_name("onceward");
+    if !program.exists() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--bin", "onceward", "--manifest-path", manifest])
+            .status();
+        assert!(built.expect("cargo").success() && program.exists(), "build {}", program.display());
+    }
+    program
+}
+
+/// A bench in a directory of its own.
+struct World {
+    home: TempDir,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl World {
+    fn new() -> Self {
+        onceward();
+        Self { home: tempfile::tempdir().unwrap(), environment: Vec::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(BENCH);
+        command.args(arguments).current_dir(&self.home).env_clear();
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Finished {
+        Finished::new(self.command(arguments).output().unwrap())
+    }
+
+    /// One short round of few connections.
+    fn bench(&self, more: &[&str]) -> (Value, Finished) {
+        let short = ["--seconds", "1", "--rounds", "1", "--connections", "4", "--json", "results.json"];
+        let finished = self.run(&[&short, more].concat());
+        let text = fs::read_to_string(self.home.path().join("results.json"));
+        let text = text.unwrap_or_else(|error| panic!("{error}: {}", finished.output));
+        (serde_json::from_str(&text).unwrap(), finished)
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.home).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("onceward-bench-")).collect()
+    }
+}
+
+struct Finished {
+    code: Option<i32>,
+    output: String,
+}
+
+impl Finished {
+    fn new(output: Output) -> Self {
+        let text = [output.stdout, output.stderr].concat();
+        Self { code: output.status.code(), output: String::from_utf8_lossy(&text).into_owned() }
+    }
+
+    #[track_caller]
+    fn expect(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.output);
+        // Lines are broken at the width of the terminal.
+        let words: Vec<&str> = self.output.split_whitespace().collect();
+        let text = words.join(" ");
+        for part in parts {
+            assert!(text.contains(part), "{part}:\n{}", self.output);
+        }
+    }
+}
+
+/// The only window of a server, in which everything was as promised.
+#[track_caller]
+fn sound<'a>(results: &'a Value, server: usize, kinds: &[&str]) -> &'a Value {
+    let window = &results["servers"][server]["windows"][0];
+    let of_window = window["kinds"].as_array().expect("kinds");
+    assert_eq!(of_window.iter().map(|kind| kind["name"].as_str().unwrap()).collect::<Vec<_>>(), kinds);
+    for kind in of_window {
+        assert_eq!((&kind["unexpected"], &kind["refused"]), (&0.into(), &0.into()), "{kind}");
+        assert_eq!(kind["latency"]["count"], kind["answers"]);
+    }
+    let sum: u64 = of_window.iter().map(|kind| kind["answers"].as_u64().unwrap()).sum();
+    assert!(sum > 0 && window["latency"]["count"] == sum, "{window}");
+    assert!(window["samples"].as_array().is_some_and(|samples| !samples.is_empty()));
+    window
+}
+
+fn names(results: &Value) -> Vec<&str> {
+    results["servers"].as_array().unwrap().iter().map(|server| server["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn every_workload_is_answered_as_promised_by_onceward_and_the_ceiling() {
+    let cases: [(&str, &[&str]); 6] = [
+        ("send-verify", &["send", "check, right code"]),
+        ("send", &["send"]),
+        ("wrong-codes", &["send", "check, wrong code", "check, wrong code that locks"]),
+        ("locked", &["send, locked number", "check, locked number"]),
+        ("resend", &["send again"]),
+        (
+            "mix",
+            &[
+                "send",
+                "send again",
+                "send, locked number",
+                "check, right code",
+                "check, wrong code",
+                "check, wrong code that locks",
+                "check, locked number",
+            ],
+        ),
+    ];
+    for (workload, kinds) in cases {
+        let world = World::new();
+        let (results, finished) =
+            world.bench(&["--workload", workload, "--seed", "5", "--html", "page.html"]);
+        finished.expect(0, &["requests/s", "onceward / ceiling"]);
+        assert_eq!(names(&results), ["onceward", "ceiling"]);
+        assert_eq!((&results["plan"]["workload"], &results["plan"]["seed"]), (&workload.into(), &5.into()));
+        for server in 0..2 {
+            let window = sound(&results, server, kinds);
+            assert!(window["cpu_us"].is_u64() && window["memory_bytes"].is_u64(), "{window}");
+            assert!(results["servers"][server]["ready_ms"].is_f64());
+        }
+        assert!(results["servers"][0]["windows"][0]["samples"][0]["disk_bytes"].as_u64() > Some(0));
+        assert!(results["summary"]["ratios"][0]["all"]["requests_per_s"].is_f64());
+        let page = fs::read_to_string(world.home.path().join("page.html")).unwrap();
+        assert!(page.contains("<svg") && page.contains("onceward / ceiling"));
+        assert_eq!(world.leftovers(), [""; 0]);
+    }
+}
+
+#[test]
+fn another_build_is_a_baseline_with_the_same_live_numbers() {
+    let world = World::new();
+    let program = onceward();
+    let baseline = ["--baseline", program.to_str().unwrap(), "--beside", "none", "--live-numbers", "20000"];
+    let (results, finished) = world.bench(&baseline);
+    finished.expect(0, &["onceward / baseline", "20,000 live numbers"]);
+    assert_eq!(names(&results), ["onceward", "baseline"]);
+    for server in 0..2 {
+        sound(&results, server, &["send", "check, right code"]);
+        // What 20,000 records take at least: they are there.
+        let disk = &results["servers"][server]["windows"][0]["samples"][0]["disk_bytes"];
+        assert!(disk.as_u64() > Some(20_000 * 20), "{disk}");
+    }
+    let logged = |warning: &&Value| warning.as_str().unwrap().contains("logged");
+    let logged: Vec<_> = results["warnings"].as_array().unwrap().iter().filter(logged).collect();
+    assert!(logged.is_empty(), "{logged:?}");
+}
+
+#[test]
+fn an_open_loop_asks_as_often_as_it_was_told() {
+    let more = ["--rate", "100", "--beside", "none", "--connections=20", "--idle-connections", "50"];
+    let short = ["--seconds", "1", "--rounds", "1", "--json", "results.json"];
+    let world = World::new();
+    world.run(&[&short[..], &more].concat()).expect(0, &["50 idle connections"]);
+    let text = fs::read_to_string(world.home.path().join("results.json")).unwrap();
+    let results: Value = serde_json::from_str(&text).unwrap();
+    let window = sound(&results, 0, &["send", "check, right code"]);
+    assert_eq!(window["latency"]["count"], 100);
+}
+
+#[test]
+fn an_overloaded_open_loop_fails_with_a_sentence() {
+    let (results, finished) = World::new().bench(&["--rate", "1000000", "--beside", "none"]);
+    finished.expect(1, &["error: onceward overloaded in round 1: of 1,000,000 requests/s asked for"]);
+    assert!(results["warnings"].to_string().contains("overloaded"));
+}
+
+#[test]
+fn limits_that_are_not_kept_fail_with_a_sentence() {
+    let (_, finished) = World::new().bench(&["--max-cpu-ratio", "0.01", "--min-rate-ratio", "100"]);
+    finished.expect(1, &["at most 0.01 is allowed", "at least 100 is wanted"]);
+}
+
+#[test]
+fn a_slow_or_hanging_gateway_delays_sends_and_no_checks() {
+    let more = ["--gateway-delay", "200ms", "--hanging-sends", "20", "--beside", "none"];
+    let (results, finished) = World::new().bench(&more);
+    finished.expect(0, &["20 hanging sends", "provider answers after 200 ms"]);
+    let kinds = &sound(&results, 0, &["send", "check, right code"])["kinds"];
+    let shortest = |kind: usize| kinds[kind]["latency"]["percentiles"][0][1].as_f64().unwrap();
+    assert!(shortest(0) >= 200_000.0 && shortest(1) < 200_000.0, "{kinds}");
+}
+
+#[test]
+fn messages_go_to_the_mock_whatever_gateway_the_environment_names() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let address = elsewhere.local_addr().unwrap();
+    let gateway = format!(
+        r#"{{"method":"POST","url":"http://{address}/","json":{{"to":"{{to}}","text":"{{text}}"}}}}"#
+    );
+    let world = World::new().with("ONCEWARD_OTP_SMS_PROVIDER", "Http").with("ONCEWARD_HTTP_GATEWAY", gateway);
+    let (results, finished) = world.bench(&["--beside", "none"]);
+    finished.expect(0, &[]);
+    sound(&results, 0, &["send", "check, right code"]);
+    assert!(elsewhere.accept().is_err(), "another gateway was asked to send");
+}
+
+#[test]
+fn unexpected_answers_are_counted_and_quoted_without_numbers() {
+    // The mock takes the last number in the text for the code: no check is right.
+    let world = World::new().with("ONCEWARD_OTP_MESSAGE", "{code}, and not 0000123");
+    let (results, finished) = world.bench(&["--beside", "none"]);
+    finished.expect(1, &["answers were not as the contract promises"]);
+    let kinds = &results["servers"][0]["windows"][0]["kinds"];
+    assert!(kinds[0]["answers"].as_u64() > Some(0) && kinds[0]["unexpected"] == 0, "{kinds}");
+    assert!(kinds[1]["answers"] == 0 && kinds[1]["unexpected"].as_u64() > Some(0), "{kinds}");
+    assert!(results["warnings"].to_string().contains("check, right code: 401 Incorrect OTP"));
+    assert!(!finished.output.contains("+1"), "{}", finished.output);
+}
+
+#[test]
+fn a_server_that_answers_nothing_as_promised_is_not_measured() {
+    let world = World::new().with("ONCEWARD_REDIS_VERSION_ANSWERS", "as-built");
+    let finished = world.run(&["--seconds", "1", "--rounds", "1", "--beside", "none"]);
+    finished.expect(70, &["Successfully send OTP message"]);
+    let (results, finished) = World::new().bench(&["--answers", "as-built"]);
+    finished.expect(0, &["ONCEWARD_REDIS_VERSION_ANSWERS"]);
+    assert_eq!(names(&results), ["onceward"], "the ceiling answers as documented");
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    let world = World::new().with("ONCEWARD_OTP_LENGTH", "99");
+    world.run(&["--seconds", "1", "--rounds", "1"]).expect(70, &["otp-length"]);
+    assert_eq!(world.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_signal_ends_the_servers_and_prints_the_finished_rounds() {
+    for (signal, seconds, printed) in [
+        ("INT", "1", "stopped after"),
+        ("TERM", "600", "nothing was measured"),
+        ("HUP", "600", "nothing was measured"),
+    ] {
+        let world = World::new();
+        let mut command = world.command(&[
+            "--seconds",
+            seconds,
+            "--rounds",
+            "100",
+            "--connections",
+            "2",
+            "--json",
+            "r.json",
+        ]);
+        let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until(|| servers(&world).len() == 2);
+        if seconds == "1" {
+            // Both warm-ups and at least one round.
+            std::thread::sleep(Duration::from_secs(6));
+        }
+        send_signal(&running, signal);
+        let finished = Finished::new(running.wait_with_output().unwrap());
+        finished.expect(1, &[printed]);
+        assert_eq!(finished.output.contains("requests/s"), seconds == "1", "{}", finished.output);
+        assert_eq!(world.home.path().join("r.json").exists(), seconds == "1");
+        assert_eq!((world.leftovers(), servers(&world)), (vec![], vec![]));
+    }
+}
+
+fn send_signal(process: &Child, signal: &str) {
+    let status = Command::new("kill").args([&format!("-{signal}"), &process.id().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+fn wait_until(done: impl Fn() -> bool) {
+    for _ in 0..1_500 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("not within 30 s");
+}
+
+/// Processes that work in the directories of a bench's servers.
+fn servers(world: &World) -> Vec<PathBuf> {
+    let home = world.home.path().canonicalize().unwrap();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let places = processes.filter_map(|entry| fs::read_link(entry.path().join("cwd")).ok());
+    places.filter(|place| place.starts_with(&home) && *place != home).collect()
+}
+
+/// A server that takes this address for Twilio's, or uses the simulator.
+fn started(home: &Path, twilio: Option<&str>) -> (Child, String) {
+    let port = free_address();
+    let mut command = Command::new(onceward());
+    command.args(["--listen", &port, "--data-dir", "data"]).current_dir(home).env_clear();
+    if let Some(twilio) = twilio {
+        command
+            .env("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef")
+            .env("TWILIO_AUTH_TOKEN", "secret");
+        command.env("TWILIO_PHONE_NUMBER", "+15005550006").env("TWILIO_BASE_URL", format!("http://{twilio}"));
+    }
+    let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until(|| is_ready(&port));
+    (server, format!("http://{port}"))
+}
+
+fn is_ready(address: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let mut answer = String::new();
+    let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
+    asked.is_ok() && answer.starts_with("HTTP/1.1 200")
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn stop(mut server: Child) {
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+#[test]
+fn a_running_server_is_measured_where_it_is() {
+    let (world, twilio) = (World::new(), free_address());
+    let (server, url) = started(world.home.path(), Some(&twilio));
+    let pid = server.id().to_string();
+    let more = ["--target", &url, "--gateway-listen", &twilio, "--pid", &pid, "--workload", "wrong-codes"];
+    let (results, finished) = world.bench(&more);
+    stop(server);
+    finished.expect(0, &[]);
+    assert_eq!(names(&results), [url.trim_start_matches("http://")]);
+    let window = sound(&results, 0, &["send", "check, wrong code", "check, wrong code that locks"]);
+    assert!(results["servers"][0]["ready_ms"].is_null() && window["cpu_us"].is_u64());
+}
+
+#[test]
+fn a_server_that_sends_elsewhere_is_asked_for_one_message_only() {
+    let world = World::new();
+    let (server, url) = started(world.home.path(), None);
+    let finished = world.run(&["--target", &url, "--gateway-listen", &free_address()]);
+    stop(server);
+    finished.expect(70, &["no text arrived at the mock", "nothing more was asked of it"]);
+}
+
+#[test]
+fn wrong_options_are_refused_before_anything_is_started() {
+    for (arguments, code, wanted) in [
+        (["--target", "http://192.0.2.1:80", "--gateway-listen=127.0.0.1:1"].as_slice(), 64, "--anywhere"),
+        (&["--target", "http://127.0.0.1:80"], 64, "--gateway-listen"),
+        (&["--beside", "redis,redis"], 64, "redis"),
+        (&["--workload", "nothing"], 64, "nothing"),
+        (&["--onceward", "no/such/program"], 64, "no/such/program"),
+        (&["--json", "no/such/directory/results.json"], 70, "no/such/directory/results.json"),
+        (&["--disk", "no/such/directory"], 70, "--disk no/such/directory is not a directory"),
+    ] {
+        let world = World::new();
+        world.run(arguments).expect(code, &[wanted]);
+        assert_eq!(fs::read_dir(&world.home).unwrap().count(), 0, "nothing was made");
+    }
+}
+
+#[test]
+fn the_help_explains_workloads_loops_and_json_fields() {
+    let finished = World::new().run(&["--help"]);
+    let parts = ["Workloads", "wrong-codes", "open loop", "closed loop", "--anywhere", "Examples", "ceiling"];
+    finished.expect(0, &[&parts[..], &["requests_per_s", "hanging_sends", "fdatasync_us"]].concat());
+    assert!(!finished.output.contains("--twilio"));
+}
