@@ -12,6 +12,7 @@ mod derive;
 mod end;
 mod policy;
 mod reports;
+mod result;
 mod resume;
 mod sealed;
 mod send;
@@ -30,6 +31,7 @@ pub use derive::{code_of, derive_code, fingerprint_with, key_fingerprint, offset
 pub use end::{EndOutcome, Ending, end};
 pub use policy::{Lockout, Policy, SendOptions, SendRules};
 pub use reports::Reports;
+pub use result::SendResult;
 pub use resume::{ResumeOutcome, resume};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress};
 pub use send::{SendOutcome, SendPermit, send};
