@@ -21,7 +21,7 @@ use crate::registry::Registry;
 use crate::shard::{Parts, Policies, Verifier};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
-use crate::verify::{RegistryRules, Verifying, bring_up};
+use crate::verify::{Verifying, bring_up};
 
 /// What is needed to start.
 pub struct Plan {
@@ -137,13 +137,14 @@ impl Running {
             gateways,
             routing,
             settings: delivery,
+            services: Some(registry.clone()),
             templates,
             tracker,
             clock: Arc::clone(&clock),
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
         });
-        let delivery = Arc::new(delivery.with_services(Arc::new(RegistryRules::new(registry.clone()))));
+        let delivery = Arc::new(delivery);
         let seeder = Mutex::new(seeder);
         let verifier = Verifier::start(Parts {
             store: Arc::clone(&store),

@@ -20,21 +20,21 @@ pub(super) struct Breaker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Everybody may ask.
+    /// Every message is let through.
     Closed {
         /// Failures in a row.
         failures: u32,
     },
-    /// Nobody may.
+    /// No message is let through.
     Open {
-        /// Until then.
+        /// The end of the present span.
         until: Timestamp,
         /// The present span without the provider's own wish, to be doubled if it is not enough.
         span: Duration,
     },
-    /// One may.
+    /// One message is let through.
     HalfOpen {
-        /// Whether somebody does.
+        /// Whether that message is at the gateway.
         probing: bool,
         /// The span after which it came to this.
         span: Duration,
@@ -66,7 +66,7 @@ pub(super) enum Health {
 pub(super) enum Change {
     /// It works again.
     Closed,
-    /// It does not any more; nobody asks it for so long.
+    /// It does not work any more, and is not asked for this long.
     Opened(Duration),
     /// It still does not.
     StillOpen(Duration),
@@ -111,7 +111,7 @@ impl Breaker {
         Self { settings, state: State::Closed { failures: 0 } }
     }
 
-    /// May somebody ask now? Whoever may [`record`](Self::record)s what came of it, or
+    /// The right to ask now, if there is one. The caller [`record`](Self::record)s the answer, or
     /// [`release`](Self::release)s the right.
     pub const fn enter(&mut self, now: Timestamp) -> Option<Entry> {
         match self.state {
@@ -128,7 +128,7 @@ impl Breaker {
         }
     }
 
-    /// Whether nobody would be let in now, without taking anything.
+    /// Whether [`enter`](Self::enter) would return `None` now.
     pub const fn keeps_out(&self, now: Timestamp) -> bool {
         match self.state {
             State::Closed { .. } | State::HalfOpen { probing: false, .. } => false,
@@ -137,7 +137,7 @@ impl Breaker {
         }
     }
 
-    /// Notes what an answer says. Whoever asked before the circuit opened changes nothing any more.
+    /// Notes an answer. The answer to a message that was sent before the circuit opened changes nothing any more.
     pub fn record(&mut self, entry: Entry, health: Health, now: Timestamp) -> Option<Change> {
         match (self.state, entry, health) {
             (State::Closed { .. }, _, Health::Lives) => {
@@ -176,7 +176,7 @@ impl Breaker {
         }
     }
 
-    /// How it is shown, and when an open one lets somebody in again.
+    /// How it is shown, and until when an open one stays open.
     pub const fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
         match self.state {
             State::Closed { .. } => (Circuit::Closed, None),

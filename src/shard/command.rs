@@ -7,9 +7,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{CheckAnswer, Facts, Limit, Refusal, SendAnswer, Told, Trouble};
 use crate::delivery::Purpose;
 use crate::delivery::tracker::{Due, VerifyStatus};
-use crate::domain::{Channel, Code, Held, PhoneNumber, ServiceId, TrackKey};
+use crate::domain::{Channel, Code, PhoneNumber, ServiceId, TrackKey};
 use crate::engine::{CheckPermit, CheckResult, Ending, SendOptions, SendPermit, VerificationName};
 use crate::template::MessageStyle;
+
+pub use crate::engine::SendResult as SendEnd;
 
 /// A number in a service: what state is kept for, and what decides which shard owns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -277,36 +279,6 @@ impl Caller {
             })),
         }
     }
-}
-
-/// How a send ended, as far as the number's state and its caller's answer care.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendEnd {
-    /// The provider accepted the message.
-    Accepted {
-        /// The provider's id of the message.
-        message_id: String,
-        /// Who holds the code, if it is not ours.
-        held: Option<Held>,
-    },
-    /// Nothing was sent yet; delivery will try again, and the request counts as accepted.
-    Postponed {
-        /// The id that is told for it.
-        message_id: String,
-    },
-    /// The number does not exist or cannot take messages; nothing was sent.
-    NumberRefused,
-    /// The provider refused otherwise, or did not answer in time.
-    Failed {
-        /// Whether the message may arrive all the same.
-        may_have_been_sent: bool,
-        /// Who holds the code in that case, if it is not ours.
-        held: Option<Held>,
-    },
-    /// The code became useless before its message could leave.
-    NoLongerUsable,
-    /// Too many messages were waiting; this one was not sent.
-    Overloaded,
 }
 
 /// A send to hand to delivery, now that its decision is durable.

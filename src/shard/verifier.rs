@@ -281,7 +281,7 @@ impl Verifier {
             return Err(Refusal::Overloaded);
         }
         let is_silent = begin.as_ref().is_some_and(|begin| begin.is_test);
-        if !is_silent && self.around.delivery.is_crowded(service, number, channel) {
+        if !is_silent && self.around.delivery.is_overloaded(service, number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
         let (reply, answer) = self.reply()?;

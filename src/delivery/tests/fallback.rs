@@ -3,13 +3,14 @@
 use super::RETRY;
 use super::gateways::{accepted, error, hanging};
 use super::log_capture::LogCapture;
-use super::world::{Setup, World, failure, secs, taken};
+use super::world::{Setup, World, failed, failure, secs, taken};
 use crate::config::Bounds;
+use crate::delivery::error::DeliveryError;
 use crate::delivery::tracker::SendStatus;
-use crate::delivery::{Delivered, DeliveryError};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::Held;
+use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
 
 const BOTH: &str = "Mada;Http";
@@ -46,7 +47,7 @@ async fn an_error_that_every_gateway_would_share_or_that_is_in_doubt_ends_it() {
         assert_eq!(world.asked().len(), 1, "{class:?}");
     }
     let world = Setup::routing(BOTH).build().and(Mada, [hanging()]);
-    assert_eq!(failure(world.requests().await), DeliveryError::NoAnswerInTime);
+    assert_eq!(failure(world.requests().await), failed(&DeliveryError::NoAnswerInTime));
     assert_eq!((world.asked().len(), world.elapsed_ms()), (1, 10_000));
 }
 
@@ -83,7 +84,7 @@ async fn a_refused_gateway_in_between_does_not_hinder_the_second_try() {
 async fn a_code_that_was_used_meanwhile_goes_to_no_other_gateway() {
     let world = Setup::routing(BOTH).build().and(Mada, [error(ErrorClass::Refused)]);
     world.code_is_used_up();
-    assert_eq!(failure(world.requests().await), DeliveryError::NoLongerUsable);
+    assert_eq!(failure(world.requests().await), failed(&DeliveryError::NoLongerUsable));
     assert_eq!(world.asked(), [(Mada, Sms)]);
 }
 
@@ -96,16 +97,16 @@ async fn a_gateway_that_is_left_too_little_time_is_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_at_one_gateway_is_sent_to_the_next() {
-    let crowded = |sends_waiting| {
+async fn messages_that_one_gateway_has_no_room_for_go_to_the_next() {
+    let overloaded = |sends_waiting| {
         let bounds = Bounds { sends: 1, sends_waiting, ..Bounds::default() };
         Setup { bounds, ..Setup::routing(BOTH) }.build().and(Mada, [hanging()]).and(Http, [accepted("H1")])
     };
     // No room to wait, and a wait that leaves the next one half of the time.
     for (sends_waiting, at) in [(0, 0), (10, 5_000)] {
-        let world = crowded(sends_waiting);
+        let world = overloaded(sends_waiting);
         let (hanging, moved_on) = tokio::join!(world.requests(), world.requests());
-        assert_eq!(failure(hanging), DeliveryError::NoAnswerInTime);
+        assert_eq!(failure(hanging), failed(&DeliveryError::NoAnswerInTime));
         assert_eq!(moved_on, taken("H1"));
         assert_eq!(world.sent_at(), [0, at]);
     }
@@ -134,7 +135,7 @@ async fn a_whatsapp_message_falls_to_text_and_then_to_voice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_nobody_serves_is_passed_over() {
+async fn a_channel_that_no_gateway_serves_is_passed_over() {
     // Text by Verify, whose code it would be, is allowed: nothing was taken yet.
     let world = Setup::routing("Sinch").build().and(Sinch, [error(ErrorClass::NotReachableHere)]);
     assert!(failure(world.requests().await).is_about_the_number(), "voice is switched off");
@@ -153,11 +154,11 @@ async fn a_channel_that_nobody_serves_is_passed_over() {
 #[tokio::test(start_paused = true)]
 async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
     let world = Setup::routing("Mada").build();
-    assert_eq!(failure(world.requests_by(Call).await), DeliveryError::NotServed(Call));
+    assert_eq!(failure(world.requests_by(Call).await), failed(&DeliveryError::NotServed(Call)));
     assert!(world.rows().await.is_empty());
     let world = Setup::routing("Mada:+49").build();
     let error = failure(world.requests().await);
-    assert_eq!(error, DeliveryError::NotServed(Sms));
+    assert_eq!(error, failed(&DeliveryError::NotServed(Sms)));
     assert_eq!(
         (error.class(), error.may_have_been_sent(), error.is_about_the_number()),
         (None, false, false)
@@ -165,11 +166,11 @@ async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_holds_the_code_is_told_when_the_message_was_or_may_have_been_sent() {
+async fn the_holder_is_told_when_the_message_was_or_may_have_been_sent() {
     let held = |by, channel| Some(Held { by, channel });
     let world = Setup::routing("TwilioVerify").build().and(TwilioVerify, [accepted("VE1")]);
     let accepted_by_verify =
-        Delivered::Accepted { message_id: "VE1".to_owned(), held: held(TwilioVerify, Sms) };
+        SendResult::Accepted { message_id: "VE1".to_owned(), held: held(TwilioVerify, Sms) };
     assert_eq!(world.requests().await, accepted_by_verify);
     for (name, script, expected) in [
         (TwilioVerify, hanging(), held(TwilioVerify, Call)),
@@ -178,11 +179,14 @@ async fn who_holds_the_code_is_told_when_the_message_was_or_may_have_been_sent()
     ] {
         let routing = if name == Sinch { "Sinch" } else { "TwilioVerify" };
         let world = Setup::routing(routing).build().and(name, [script]);
-        let Delivered::Failed { held, .. } = world.requests_by(Call).await else { panic!("failed") };
+        let SendResult::Failed { held, .. } = world.requests_by(Call).await.result else { panic!("failed") };
         assert_eq!(held, expected);
     }
     let world = Setup::routing("Mada").build().and(Mada, [error(ErrorClass::Ambiguous)]);
-    assert!(matches!(world.requests().await, Delivered::Failed { held: None, .. }), "it holds nothing");
+    assert!(
+        matches!(world.requests().await.result, SendResult::Failed { held: None, .. }),
+        "it holds nothing"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,11 +216,11 @@ async fn each_gateways_error_is_logged_with_its_name_and_once() {
         let world = world.and(Mada, [error(ErrorClass::Refused)]).and(Http, [error(ErrorClass::Fraud)]);
         world.requests().await
     };
-    let nobody = async |channel: Channel| Setup::routing("Mada").build().requests_by(channel).await;
+    let unserved = async |channel: Channel| Setup::routing("Mada").build().requests_by(channel).await;
     let _capturing = log
         .start(async || {
             fails().await;
-            nobody(Call).await;
+            unserved(Call).await;
         })
         .await;
     fails().await;
@@ -224,12 +228,12 @@ async fn each_gateways_error_is_logged_with_its_name_and_once() {
     for name in [Mada, Http].map(GatewayName::as_str) {
         assert_eq!(text.matches(&format!("gateway=\"{name}\"")).count(), 1, "{text}");
     }
-    nobody(Call).await;
+    unserved(Call).await;
     assert!(log.take().contains("sends by call"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_world_with_one_gateway_costs_one_hop_and_no_question() {
+async fn a_world_with_one_gateway_costs_one_attempt_and_no_question() {
     let world = World::answering([accepted("SM1")]);
     assert_eq!(world.requests().await, taken("SM1"));
     assert_eq!((world.times_asked(), world.rows().await.len()), (0, 1));

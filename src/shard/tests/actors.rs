@@ -331,6 +331,7 @@ async fn start(
         routing: Routing::only(gateway.name()),
         gateways: vec![Routed { routed_as: gateway.name(), gateway }],
         settings: DeliverySettings::default(),
+        services: None,
         templates,
         tracker: Tracker::default(),
         clock: Arc::new(TrippingClock::default()),
