@@ -133,7 +133,7 @@ impl Running {
         .await?;
         let tracker =
             Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
-        let delivery = Delivery::new(DeliveryParts {
+        let delivery = Arc::new(Delivery::new(DeliveryParts {
             gateways,
             routing,
             settings: delivery,
@@ -143,8 +143,7 @@ impl Running {
             clock: Arc::clone(&clock),
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
-        });
-        let delivery = Arc::new(delivery);
+        }));
         let seeder = Mutex::new(seeder);
         let verifier = Verifier::start(Parts {
             store: Arc::clone(&store),

@@ -85,16 +85,11 @@ pub(super) struct Later {
     pub(super) attempt: Option<usize>,
 }
 
-/// Why a gateway was not asked.
-enum NotAsked {
-    /// Its circuit is open.
-    OutOfService,
-    /// An attempt would have too little time.
-    NoTime,
-    /// It has no permit to give.
-    NoPermit(DeliveryError),
-    /// The run is over.
-    Over(Delivered),
+/// Everything that one request to a gateway needs.
+struct Admitted<'a> {
+    permit: GatewayPermit<'a>,
+    circuit: CircuitPermit<'a>,
+    message: OutgoingMessage,
 }
 
 impl<'a, O: Owner> DeliveryRun<'a, O> {
@@ -207,14 +202,8 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
         missed: &mut Missed,
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
-        let (mut permit, circuit, message) = match self.admit(gateway, patience).await {
-            Ok(admitted) => admitted,
-            Err(NotAsked::Over(delivered)) => return Break(delivered),
-            Err(not_asked) => {
-                self.skipped(not_asked, gateway, missed);
-                return Continue(());
-            }
-        };
+        let Some(admitted) = self.admit(gateway, patience, missed).await? else { return Continue(()) };
+        let Admitted { mut permit, circuit, message } = admitted;
         let started = self.now();
         permit.ask();
         let answer = timeout_at(self.budget.end, gateway.gateway.send(&message)).await.ok();
@@ -242,72 +231,67 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
         }
     }
 
-    /// Everything that has to be settled before a gateway may be asked: a permit of its limiter, a planned message
-    /// that is durably begun, a live code, and a permit of its circuit breaker.
+    /// Settles everything before a gateway may be asked: a permit of its limiter, a planned message that is durably
+    /// begun, a live code, and a permit of its circuit breaker. `None` when this gateway is not asked.
     async fn admit(
         &mut self,
         gateway: &'a GuardedGateway,
         patience: Instant,
-    ) -> Result<(GatewayPermit<'a>, CircuitPermit<'a>, OutgoingMessage), NotAsked> {
+        missed: &mut Missed,
+    ) -> ControlFlow<Delivered, Option<Admitted<'a>>> {
         let budget = self.budget;
         // Before the wait, so that an open circuit costs nothing.
         if gateway.circuit.keeps_out(self.now()) {
-            return Err(NotAsked::OutOfService);
+            missed.out_of_service(gateway, self.now());
+            return Continue(None);
         }
         if self.time_has_passed && budget.left() < budget.least {
-            return Err(NotAsked::NoTime);
+            missed.skipped = Some(DeliveryError::TimedOutWaiting);
+            missed.may_work_at(self.now(), None);
+            return Continue(None);
         }
-        let permit = gateway.limiter.acquire(patience, budget.end).await.map_err(|error| {
-            self.time_has_passed = true;
-            NotAsked::NoPermit(error)
-        })?;
-        // With too little time for an answer the message would leave, and its fate would be unknown.
-        if permit.waited && budget.left() < budget.least.max(permit.typical_time()) {
-            return Err(NotAsked::NoPermit(DeliveryError::TimedOutWaiting));
-        }
+        let permit = match gateway.limiter.acquire(patience, budget.end).await {
+            // With too little time for an answer the message would leave, and its fate would be unknown.
+            Ok(permit) if permit.waited && budget.left() < budget.least.max(permit.typical_time()) => {
+                self.no_permit(DeliveryError::TimedOutWaiting, missed);
+                return Continue(None);
+            }
+            Ok(permit) => permit,
+            Err(error) => {
+                self.time_has_passed = true;
+                self.no_permit(error, missed);
+                return Continue(None);
+            }
+        };
         if self.is_follow_up() && self.attempts.is_empty() {
             // A gateway that may have been asked is never asked again after a crash.
             if !self.owner.begin_follow_up().await {
-                return Err(NotAsked::Over(self.still_planned()));
+                return Break(self.still_planned());
             }
             self.time_has_passed = true;
         }
         if permit.waited || self.time_has_passed {
-            let error = match timeout_at(budget.end, self.owner.still_usable()).await {
-                Ok(true) => None,
-                Ok(false) => Some(DeliveryError::NoLongerUsable),
-                Err(_) => Some(DeliveryError::TimedOutWaiting),
-            };
-            if let Some(error) = error {
-                return Err(NotAsked::Over(self.failed(&error, None)));
+            match timeout_at(budget.end, self.owner.still_usable()).await {
+                Ok(true) => {}
+                Ok(false) => return Break(self.failed(&DeliveryError::NoLongerUsable, None)),
+                Err(_) => return Break(self.failed(&DeliveryError::TimedOutWaiting, None)),
             }
         }
         let Some(message) = self.message() else {
-            return Err(NotAsked::Over(self.failed(&DeliveryError::NoLongerUsable, None)));
+            return Break(self.failed(&DeliveryError::NoLongerUsable, None));
         };
-        let circuit = gateway.circuit.enter(self.now()).ok_or(NotAsked::OutOfService)?;
-        Ok((permit, circuit, message))
+        let Some(circuit) = gateway.circuit.enter(self.now()) else {
+            missed.out_of_service(gateway, self.now());
+            return Continue(None);
+        };
+        Continue(Some(Admitted { permit, circuit, message }))
     }
 
-    fn skipped(&mut self, not_asked: NotAsked, gateway: &GuardedGateway, missed: &mut Missed) {
-        let now = self.now();
-        match not_asked {
-            NotAsked::OutOfService => {
-                missed.skipped.get_or_insert(DeliveryError::OutOfService);
-                missed.may_work_at(gateway.circuit.asked_again_at(now), None);
-            }
-            NotAsked::NoTime => {
-                missed.skipped = Some(DeliveryError::TimedOutWaiting);
-                missed.may_work_at(now, None);
-            }
-            NotAsked::NoPermit(error) => {
-                missed.error = Some(error);
-                // A waiting client is told of the overload. A follow-up has no client who would repeat it.
-                if self.is_follow_up() {
-                    missed.may_work_at(now, None);
-                }
-            }
-            NotAsked::Over(_) => {}
+    fn no_permit(&self, error: DeliveryError, missed: &mut Missed) {
+        missed.error = Some(error);
+        // A waiting client is told of the overload. A follow-up has no client who would repeat it.
+        if self.is_follow_up() {
+            missed.may_work_at(self.now(), None);
         }
     }
 
@@ -453,6 +437,11 @@ impl<'a, O> DeliveryRun<'a, O> {
 }
 
 impl Missed {
+    fn out_of_service(&mut self, gateway: &GuardedGateway, now: Timestamp) {
+        self.skipped.get_or_insert(DeliveryError::OutOfService);
+        self.may_work_at(gateway.circuit.asked_again_at(now), None);
+    }
+
     /// Keeps the earliest moment, and the first attempt.
     fn may_work_at(&mut self, moment: Timestamp, attempt: Option<usize>) {
         self.later = Some(match self.later {

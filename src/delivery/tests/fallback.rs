@@ -1,12 +1,15 @@
 //! Which gateway is asked after which, and which channel stands in for which.
 
+use std::time::Duration;
+
 use super::RETRY;
-use super::gateways::{accepted, error, hanging};
+use super::gateways::{TokioClock, accepted, error, hanging};
 use super::log_capture::LogCapture;
 use super::world::{Setup, World, failed, failure, secs, taken};
 use crate::config::Bounds;
+use crate::delivery::PlanChange;
 use crate::delivery::error::DeliveryError;
-use crate::delivery::tracker::SendStatus;
+use crate::delivery::tracker::{FollowUp, Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::Held;
@@ -179,8 +182,12 @@ async fn the_holder_is_told_when_the_message_was_or_may_have_been_sent() {
     ] {
         let routing = if name == Sinch { "Sinch" } else { "TwilioVerify" };
         let world = Setup::routing(routing).build().and(name, [script]);
-        let SendResult::Failed { held, .. } = world.requests_by(Call).await.result else { panic!("failed") };
-        assert_eq!(held, expected);
+        let told = match world.requests_by(Call).await.result {
+            SendResult::Failed { held, .. } => held,
+            SendResult::NumberRefused => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told, expected);
     }
     let world = Setup::routing("Mada").build().and(Mada, [error(ErrorClass::Ambiguous)]);
     assert!(
@@ -247,4 +254,28 @@ async fn one_delivery_has_one_second_try() {
     let world = world.and(TwilioVoice, [error(RETRY)]);
     assert_eq!(failure(world.requests().await).class(), Some(RETRY));
     assert_eq!(world.sent_at(), [0, 500, 500]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
+    let setup = Setup::routing(BOTH).with_workflow(&[Sms, Call]);
+    let world =
+        setup.build().and(Mada, [error(ErrorClass::Refused).after_ms(300)]).and(Http, [accepted("H1")]);
+    let delivered = world.delivery.deliver(&world.job(), &world).await;
+    assert_eq!((delivered.result, delivered.trouble), (taken("H1"), None));
+    let after = |ms| TokioClock::EPOCH.plus(Duration::from_millis(ms));
+    let attempts = delivered.attempts.iter();
+    let seen: Vec<_> = attempts.map(|a| (a.gateway, a.started, a.ended, a.class, a.error_code)).collect();
+    assert_eq!(
+        seen,
+        [
+            (Mada, after(0), after(300), Some(ErrorClass::Refused), Some(7)),
+            (Http, after(300), after(300), None, None)
+        ]
+    );
+    assert_eq!(delivered.attempts[1].message_id.as_deref(), Some("H1"));
+    let plan = FollowUp { due: after(20_300), channel: Call, reason: Reason::NextStep, step: 1, sent: 1 };
+    assert_eq!(delivered.plan, PlanChange::Set(plan));
+    assert!(world.rows().await.is_empty());
+    assert_eq!(world.takes_plan(), None);
 }

@@ -318,7 +318,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
     .expect("a registry");
     let tracker = Tracker::open(shared.clone(), clock.clone(), TrackerSettings::default(), commit_timeout);
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-    let delivery = Delivery::new(DeliveryParts {
+    let delivery = Arc::new(Delivery::new(DeliveryParts {
         gateways,
         routing,
         settings: DeliverySettings { breaker, ..DeliverySettings::default() },
@@ -328,8 +328,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         clock: clock.clone(),
         rng: rng(2),
         bounds: Bounds::default(),
-    });
-    let delivery = Arc::new(delivery);
+    }));
     let key = ServerKey::from_bytes([7; 32]);
     let policies = Policies::new(contract());
     let verifier = Verifier::start(Parts {
