@@ -7,8 +7,8 @@ use crate::config::BreakerSettings;
 use crate::domain::Timestamp;
 use crate::gateway::{ErrorClass, GatewayError};
 
-/// The longest time that a provider's own wish keeps it out: a daily cap, the longest wait that is
-/// known, has room again after a day. A header with nonsense in it must not last for years.
+/// The longest pause that a provider can ask for: a daily cap, the longest known wait, is over after a day. A
+/// header with nonsense in it must not last for years.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state of one gateway.
@@ -29,7 +29,7 @@ enum State {
     Open {
         /// The end of the present span.
         until: Timestamp,
-        /// The present span without the provider's own wish, to be doubled if it is not enough.
+        /// The present span without the pause that the provider asked for, doubled if the next probe fails.
         span: Duration,
     },
     /// One message is let through.
@@ -41,12 +41,12 @@ enum State {
     },
 }
 
-/// The right to ask, and what the answer is worth.
+/// The right to ask the gateway, and what its answer decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// One of many.
+    /// One message of many.
     Regular,
-    /// The only one: its answer decides whether the circuit closes.
+    /// The only message: its answer decides whether the circuit closes.
     Probe,
 }
 
@@ -95,8 +95,7 @@ impl Circuit {
 }
 
 impl Health {
-    /// What an error says. The wish of a provider to be left alone counts at once when it asks for at
-    /// least `open_for`.
+    /// What an error says. A provider that asks for a pause of at least `open_for` gets it at once.
     pub fn of(error: &GatewayError, open_for: Duration) -> Self {
         match error.class {
             _ if !error.whole_gateway => Self::Lives,

@@ -146,7 +146,7 @@ async fn the_log_tells_each_change_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_is_ready_while_one_gateway_for_any_number_is_expected_to_work() {
+async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     let setup = Setup::routing("Mada:+49;Twilio;Http").with_voice().with_breaker(1);
     let world = setup.build().and(TwilioMessages, [down(DOWN)]);
     assert_eq!(world.delivery.readiness(), Ok(()));

@@ -19,7 +19,7 @@ use crate::gateway::ErrorClass;
 const BOTH: &str = "Mada;Http";
 
 #[tokio::test(start_paused = true)]
-async fn the_gateway_with_the_prefix_is_asked_and_then_the_list_without_prefixes() {
+async fn gateways_with_the_prefix_are_asked_before_those_without_prefixes() {
     let world = Setup::routing("Twilio;Mada:+1415,+44;Sinch:+49;Http").build();
     let refused = || [error(ErrorClass::Refused)];
     let world = world.and(Mada, refused()).and(TwilioMessages, refused()).and(Http, [accepted("H1")]);
@@ -32,7 +32,7 @@ async fn the_gateway_with_the_prefix_is_asked_and_then_the_list_without_prefixes
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_another_gateway_may_not_share_goes_on_to_the_next_at_once() {
+async fn after_an_error_of_one_gateway_the_next_is_asked_at_once() {
     let later = ErrorClass::Retry { after: Some(secs(5)) };
     for class in [RETRY, later, ErrorClass::Configuration, ErrorClass::Refused] {
         let world = Setup::routing(BOTH).build().and(Mada, [error(class)]).and(Http, [accepted("H1")]);
@@ -65,7 +65,7 @@ async fn the_last_error_is_reported_and_every_gateway_has_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_all_were_asked_the_one_that_wants_the_shortest_wait_is_asked_once_more() {
+async fn after_all_gateways_the_one_with_the_shortest_wait_is_asked_again() {
     let after = |s| error(ErrorClass::Retry { after: Some(secs(s)) });
     let world = Setup::routing("Mada;Http;Twilio").build();
     let world =

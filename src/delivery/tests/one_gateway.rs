@@ -38,7 +38,7 @@ async fn an_expired_code_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_surely_sent_nothing_gets_a_second_attempt_half_a_second_later() {
+async fn an_error_that_sent_nothing_gets_a_second_attempt_after_500_ms() {
     let world = World::answering([error(RETRY), accepted("SM2")]);
     assert!(world.delivers("{code}").await.is_ok());
     assert_eq!(world.sent_at(), [0, 500]);

@@ -211,7 +211,7 @@ async fn a_crowd_refuses_a_request_and_puts_a_follow_up_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_stands_in_for_a_text_is_retried_as_a_call_with_a_row_of_its_own() {
+async fn a_call_in_place_of_a_text_is_retried_as_a_call_in_its_own_row() {
     let world = Setup::routing("Twilio").with_voice().with_retry().build();
     let world = world.and(TwilioMessages, [error(ErrorClass::NotReachableHere)]);
     let world = world.and(TwilioVoice, [error(RETRY), error(RETRY), accepted("CA3")]);
@@ -261,7 +261,7 @@ async fn a_request_with_the_same_code_that_is_taken_ends_the_retry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_that_the_budget_did_not_leave_the_next_gateway_is_a_reason_to_try_later() {
+async fn a_gateway_without_time_left_in_the_budget_is_tried_later() {
     let world = Setup::routing("Mada;Http").with_retry().build();
     let world = world.and(Mada, [error(ErrorClass::Refused).after_ms(9_500)]);
     assert_eq!(world.requests().await, postponed(0));
@@ -282,7 +282,7 @@ async fn what_cannot_be_written_down_is_not_promised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_left_is_reported_as_sent_though_its_next_step_could_not_be_written_down() {
+async fn a_message_that_left_counts_as_sent_if_its_next_step_is_not_durable() {
     let store = MemoryStore::new();
     let setup = Setup::routing("Mada").with_workflow(&[Sms, Call]);
     let world = setup.build_on(&store).await.and(Mada, [accepted("M1")]);

@@ -230,7 +230,7 @@ async fn a_step_on_a_channel_that_was_just_refused_is_not_made_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_finds_its_gateway_dead_goes_to_the_next_step_with_a_new_row() {
+async fn a_retry_whose_gateway_is_dead_goes_to_the_next_step_in_a_new_row() {
     let mut setup = setup().with_retry().with_breaker(1);
     setup.settings.breaker.open_for = secs(100);
     setup.settings.public_url = Some("https://otp.example".into());
