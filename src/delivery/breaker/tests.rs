@@ -101,7 +101,7 @@ fn a_probe_that_is_given_up_leaves_its_place_to_the_next() {
     let mut breaker = opened_at(at(0));
     assert_eq!(breaker.enter(at(10)), Some(Entry::Probe));
     breaker.release(Entry::Regular);
-    assert_eq!(breaker.enter(at(10)), None, "somebody else's right does not count");
+    assert_eq!(breaker.enter(at(10)), None, "a regular right is not the probe's");
     breaker.release(Entry::Probe);
     assert!(!breaker.keeps_out(at(10)));
     assert_eq!(breaker.enter(at(10)), Some(Entry::Probe));
