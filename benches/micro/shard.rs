@@ -99,6 +99,7 @@ impl World {
             routing: Routing::only(gateway.name()),
             gateways: vec![Routed { routed_as: gateway.name(), gateway }],
             settings: DeliverySettings::default(),
+            services: None,
             templates: Templates::new("OTP message is {code}", "{code}"),
             tracker: opened.expect("a tracker"),
             clock: Arc::clone(&clock),

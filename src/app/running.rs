@@ -21,7 +21,7 @@ use crate::registry::Registry;
 use crate::numbers::{Parts, Policies, Verifier};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
-use crate::verify::{RegistryRules, Verifying, bring_up};
+use crate::verify::{Verifying, bring_up};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
 /// of one machine before and after NTP has corrected it, differ a little.
@@ -133,17 +133,17 @@ impl Running {
         .await?;
         let tracker =
             Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
-        let delivery = Delivery::new(DeliveryParts {
+        let delivery = Arc::new(Delivery::new(DeliveryParts {
             gateways,
             routing,
             settings: delivery,
+            services: Some(registry.clone()),
             templates,
             tracker,
             clock: Arc::clone(&clock),
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
-        });
-        let delivery = Arc::new(delivery.with_services(Arc::new(RegistryRules::new(registry.clone()))));
+        }));
         let seeder = Mutex::new(seeder);
         let verifier = Verifier::start(Parts {
             store: Arc::clone(&store),

@@ -5,17 +5,17 @@ use std::time::Duration;
 use crate::config::RetrySettings;
 use crate::domain::Timestamp;
 
-/// What the decision rests on.
+/// The inputs of the decision.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation {
     /// Retries made so far.
     pub retries: u32,
-    /// The earliest moment at which one of the gateways can be expected to take it: the provider's
-    /// own wish, or the end of an open circuit.
+    /// The earliest moment at which a gateway can be expected to accept it: the wait that the provider asked for, or
+    /// the end of an open circuit.
     pub not_before: Timestamp,
-    /// From then on the code is worth nothing.
+    /// When the code expires.
     pub expires: Timestamp,
-    /// What the next step of the workflow leaves this one, if there is a next step.
+    /// How long this step of the workflow may take; `None` if no step follows.
     pub patience: Option<Duration>,
     /// The present moment.
     pub now: Timestamp,
@@ -24,16 +24,16 @@ pub(super) struct Situation {
 /// Whether it is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
-    /// Then.
+    /// At this moment.
     At(Timestamp),
-    /// As often as is allowed already.
+    /// It was tried as often as is allowed.
     AsOftenAsAllowed,
     /// The code, or the patience of the workflow, ends before.
     TooLate,
 }
 
-/// When to try again: after a wait that doubles with each retry, half of which is random, so that what
-/// failed together does not come back together. `random` is any number.
+/// When to try again: after a wait that doubles with each retry, half of which is random, so that messages
+/// that failed together are not retried together. `random` is any number.
 pub(super) fn retry(settings: &RetrySettings, situation: Situation, random: u32) -> Retry {
     let Situation { retries, not_before, expires, patience, now } = situation;
     if retries >= settings.max_retries {
@@ -50,7 +50,7 @@ pub(super) fn retry(settings: &RetrySettings, situation: Situation, random: u32)
     Retry::At(due)
 }
 
-/// The wait after so many retries, before chance and providers have their say.
+/// The wait after so many retries, without the random part and the provider's wish.
 fn nominal(settings: &RetrySettings, retries: u32) -> Duration {
     let factor = 2_u32.saturating_pow(retries);
     settings.first_wait.saturating_mul(factor).min(settings.longest_wait)
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_from_half_a_second_to_the_cap_and_half_of_it_is_chance() {
+    fn the_wait_doubles_up_to_the_cap_and_half_of_it_is_random() {
         for (retries, shortest, longest) in [
             (0, 250, 500),
             (1, 500, 1_000),

@@ -7,8 +7,8 @@ use crate::config::BreakerSettings;
 use crate::domain::Timestamp;
 use crate::gateway::{ErrorClass, GatewayError};
 
-/// The longest time that a provider's own wish keeps it out: a daily cap, the longest wait that is
-/// known, has room again after a day. A header with nonsense in it must not last for years.
+/// The longest pause that a provider can ask for: a daily cap, the longest known wait, is over after a day. A
+/// header with nonsense in it must not last for years.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state of one gateway.
@@ -20,33 +20,33 @@ pub(super) struct Breaker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Everybody may ask.
+    /// Every message is let through.
     Closed {
         /// Failures in a row.
         failures: u32,
     },
-    /// Nobody may.
+    /// No message is let through.
     Open {
-        /// Until then.
+        /// The end of the present span.
         until: Timestamp,
-        /// The present span without the provider's own wish, to be doubled if it is not enough.
+        /// The present span without the pause that the provider asked for, doubled if the next probe fails.
         span: Duration,
     },
-    /// One may.
+    /// One message is let through.
     HalfOpen {
-        /// Whether somebody does.
+        /// Whether that message is at the gateway.
         probing: bool,
         /// The span after which it came to this.
         span: Duration,
     },
 }
 
-/// The right to ask, and what the answer is worth.
+/// The right to ask the gateway, and what its answer decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// One of many.
+    /// One message of many.
     Regular,
-    /// The only one: its answer decides whether the circuit closes.
+    /// The only message: its answer decides whether the circuit closes.
     Probe,
 }
 
@@ -66,7 +66,7 @@ pub(super) enum Health {
 pub(super) enum Change {
     /// It works again.
     Closed,
-    /// It does not any more; nobody asks it for so long.
+    /// It does not work any more, and is not asked for this long.
     Opened(Duration),
     /// It still does not.
     StillOpen(Duration),
@@ -95,8 +95,7 @@ impl Circuit {
 }
 
 impl Health {
-    /// What an error says. The wish of a provider to be left alone counts at once when it asks for at
-    /// least `open_for`.
+    /// What an error says. A provider that asks for a pause of at least `open_for` gets it at once.
     pub fn of(error: &GatewayError, open_for: Duration) -> Self {
         match error.class {
             _ if !error.whole_gateway => Self::Lives,
@@ -111,7 +110,7 @@ impl Breaker {
         Self { settings, state: State::Closed { failures: 0 } }
     }
 
-    /// May somebody ask now? Whoever may [`record`](Self::record)s what came of it, or
+    /// The right to ask now, if there is one. The caller [`record`](Self::record)s the answer, or
     /// [`release`](Self::release)s the right.
     pub const fn enter(&mut self, now: Timestamp) -> Option<Entry> {
         match self.state {
@@ -128,7 +127,7 @@ impl Breaker {
         }
     }
 
-    /// Whether nobody would be let in now, without taking anything.
+    /// Whether [`enter`](Self::enter) would return `None` now.
     pub const fn keeps_out(&self, now: Timestamp) -> bool {
         match self.state {
             State::Closed { .. } | State::HalfOpen { probing: false, .. } => false,
@@ -137,7 +136,7 @@ impl Breaker {
         }
     }
 
-    /// Notes what an answer says. Whoever asked before the circuit opened changes nothing any more.
+    /// Notes an answer. The answer to a message that was sent before the circuit opened changes nothing any more.
     pub fn record(&mut self, entry: Entry, health: Health, now: Timestamp) -> Option<Change> {
         match (self.state, entry, health) {
             (State::Closed { .. }, _, Health::Lives) => {
@@ -176,7 +175,7 @@ impl Breaker {
         }
     }
 
-    /// How it is shown, and when an open one lets somebody in again.
+    /// How it is shown, and until when an open one stays open.
     pub const fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
         match self.state {
             State::Closed { .. } => (Circuit::Closed, None),

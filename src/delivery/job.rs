@@ -1,55 +1,102 @@
-//! What delivery is asked to do, and what it answers.
+//! What delivery is asked to do, and what it returns.
 
-use super::DeliveryError;
-use super::tracker::{FollowUp, Parcel};
-use crate::domain::{Channel, Code, Held};
+use std::future::Future;
+
+use super::Trouble;
+use super::tracker::{Dropped, FollowUp, Parcel, SendStatus};
+use crate::domain::{Channel, Code, GatewayName, Held, Timestamp};
+use crate::engine::SendResult;
+use crate::gateway::ErrorClass;
 
 /// One message to deliver. Has no `Debug`: it contains a code.
 pub struct Job {
-    /// The verification: whom it goes to, how it is worded, and when it is worth nothing any more.
+    /// The verification: its number, the wording of its messages, and when its code expires.
     pub about: Parcel,
-    /// How it gets there. A follow-up brings its own.
+    /// The channel of a requested message. A follow-up has its own.
     pub channel: Channel,
     /// The code.
     pub code: Code,
-    /// The gateway that keeps this verification's code, because an earlier message was its own. No other
-    /// can repeat the code, so only that one is asked.
+    /// The gateway that holds this verification's code, because it made the code of an earlier message. No
+    /// other gateway can repeat that code, so only this one is asked.
     pub held: Option<Held>,
-    /// Whether only gateways that carry our code may be asked: the caller chose it.
+    /// Whether only gateways that carry our code may be asked: the caller chose the code.
     pub ours_only: bool,
-    /// Why it is sent.
+    /// The number of attempts that are recorded for the verification, at most [`Tracker::LAST_ROW`]: the next
+    /// attempt gets this number.
+    ///
+    /// [`Tracker::LAST_ROW`]: super::tracker::Tracker::LAST_ROW
+    pub earlier_attempts: u8,
+    /// Why the message is sent.
     pub purpose: Purpose,
 }
 
 /// Why a message is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// Somebody asked for it and waits.
+    /// A client requested it and waits.
     Request,
-    /// Its time has come.
+    /// A planned message is due.
     FollowUp(FollowUp),
 }
 
-/// How a delivery ended.
+/// The owner of a verification's state. A run asks it before a gateway may get the message.
+pub trait Owner: Sync {
+    /// Whether the code is still live: not used, replaced or locked since the send was decided. A run asks when
+    /// time has passed: after a wait for a permit, and before every gateway but the first.
+    fn still_usable(&self) -> impl Future<Output = bool> + Send;
+
+    /// Records durably that the planned message is being sent, so that it is not sent again after a crash.
+    /// Returns `false` when that failed: the plan is then unchanged, and the message must not be sent now.
+    fn begin_follow_up(&self) -> impl Future<Output = bool> + Send;
+}
+
+/// The outcome of a delivery run, and what has to be recorded of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivered {
-    /// A gateway took the message.
-    Accepted {
-        /// The provider's own id of the message.
-        message_id: String,
-        /// Who keeps the code, if not we.
-        held: Option<Held>,
-    },
-    /// No gateway took it. It is tried again in the background, also after a restart.
-    Postponed {
-        /// An id of ours: `postponed-` and the attempt that is to be repeated.
-        message_id: String,
-    },
-    /// No gateway took it, and none is asked again.
-    Failed {
-        /// Why.
-        error: DeliveryError,
-        /// Who keeps the code if the message was sent after all: only for an outcome in doubt.
-        held: Option<Held>,
-    },
+#[must_use = "the attempts and the plan have to be recorded"]
+pub struct Delivered {
+    /// What the caller is told, once the plan is durable.
+    pub result: SendResult,
+    /// The gateways that were tried, in that order.
+    pub attempts: Vec<Attempt>,
+    /// What happens to the planned message of the verification.
+    pub plan: PlanChange,
+    /// Why no gateway accepted the message; `None` if one did or if the message is postponed.
+    pub trouble: Option<Trouble>,
+}
+
+/// One gateway that was asked once. A message for which no gateway could be asked has one attempt too, so
+/// that an operator finds it in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The gateway.
+    pub gateway: GatewayName,
+    /// The channel.
+    pub channel: Channel,
+    /// The gateway's position in the order of gateways for this number, from 0.
+    pub priority: u8,
+    /// The number of the earlier attempt that this one repeats. Only the first attempt of a run can have one.
+    pub repeats: Option<u8>,
+    /// When the gateway was asked.
+    pub started: Timestamp,
+    /// When it answered, or when the budget ended.
+    pub ended: Timestamp,
+    /// The outcome.
+    pub status: SendStatus,
+    /// The class of the gateway's error; [`ErrorClass::Ambiguous`] if it did not answer in time.
+    pub class: Option<ErrorClass>,
+    /// The provider's id of the message.
+    pub message_id: Option<String>,
+    /// The provider's error code.
+    pub error_code: Option<u32>,
+}
+
+/// What a run does to the planned message of its verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanChange {
+    /// The plan stays as it is: no gateway was asked.
+    Keep,
+    /// This message replaces the plan. It must be durable before a caller is told that its message is postponed.
+    Set(FollowUp),
+    /// Nothing is planned any more. For a planned message that surely was not sent: the reason.
+    End(Option<Dropped>),
 }

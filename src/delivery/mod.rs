@@ -1,63 +1,52 @@
-//! Hands a message to a gateway within a time budget: which gateway, who may send now, what an error
-//! means for the next step, what is tried again later, and what the caller may be told.
+//! Delivers messages: which gateway is asked within the time budget, what an error means for the next step, what is
+//! retried later, and what the caller may be told.
 //!
-//! Gateways translate; this decides, by the class of their errors only. What it promises: no
-//! message leaves for a code that can no longer be used, none is sent a second time that may have
-//! been sent, and every message of one verification carries the same code.
+//! Gateways translate; this module decides, only by the class of their errors. It promises that no message leaves for
+//! a code that can no longer be used, that none is sent a second time that may have been sent, and that every
+//! message of one verification carries the same code.
 //!
-//! One delivery is a trip: it passes the gateways of a channel in their order (`pass`), goes on to
-//! other channels and steps (`travel`), and ends in a note for the tracker (`conclude`). The
-//! decisions are in files without I/O: `next_step`, `backoff`, `workflow`, `breaker`.
+//! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
+//! workflow; `ending` is how that way ends; `record` hands the outcome to the tracker. The decisions are in files
+//! without I/O: `next_step`, `backoff`, `workflow`, `breaker`, `throughput`.
 
-mod ask;
 mod backoff;
 mod breaker;
 mod budget;
-mod circuit;
-mod conclude;
+mod checks;
+mod ending;
 mod error;
-mod feedback;
-mod held;
+mod guarded;
 mod job;
-mod log;
+mod limiter;
 mod next_step;
-mod outlet;
-mod pace;
-mod pass;
-mod places;
-mod service_rules;
-mod state;
+mod record;
+mod run;
+mod throughput;
 pub mod tracker;
-mod travel;
-mod trip;
-mod trouble;
 mod workflow;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 
 use crate::clock::Clock;
-use crate::config::{Bounds, DeliverySettings};
-use crate::domain::{Channel, GatewayName, Held, PhoneNumber, Routing, ServiceId};
+use crate::config::{Bounds, DeliverySettings, workflow_steps};
+use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId};
 use crate::gateway::Gateway;
+use crate::registry::Registry;
 use crate::template::Templates;
 
 pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
-pub use error::DeliveryError;
-pub use held::CheckError;
-pub use job::{Delivered, Job, Purpose};
-pub use service_rules::ServiceRules;
-pub use state::GatewayState;
-pub use trouble::Trouble;
+pub use checks::CheckError;
+pub use error::Trouble;
+pub use job::{Attempt, Delivered, Job, Owner, PlanChange, Purpose};
 
 use budget::Budget;
-use outlet::Outlet;
-use service_rules::AsTheSettingsSay;
+use guarded::{Eligible, GuardedGateway};
 use tracker::Tracker;
-use trip::Trip;
 use workflow::Workflow;
 
 /// A gateway under the name that the routing knows it by.
@@ -70,22 +59,25 @@ pub struct Routed {
     pub gateway: Arc<dyn Gateway>,
 }
 
-/// What deliveries are made with.
+/// What [`Delivery::new`] needs.
 pub struct DeliveryParts {
-    /// Every gateway that is configured, at most one of each name. One that the routing does not name
-    /// sends nothing, and checks the codes that it still holds.
+    /// Every configured gateway, at most one of each name. One that the routing does not name sends nothing, and
+    /// checks the codes that it still holds.
     pub gateways: Vec<Routed>,
-    /// Who is tried in which order.
+    /// The order in which gateways are tried.
     pub routing: Routing,
     /// What happens when a send fails or a message does not arrive.
     pub settings: DeliverySettings,
+    /// The services, which may have a gateway or a workflow of their own; `None` where only the default service
+    /// sends.
+    pub services: Option<Registry>,
     /// The texts.
     pub templates: Templates,
-    /// Where sends are remembered.
+    /// Where sends are recorded.
     pub tracker: Tracker,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Where the random part of waits comes from.
+    /// The source of the random part of waits.
     pub rng: StdRng,
     /// [`Bounds::sends`] and [`Bounds::sends_waiting`] for each gateway, and [`Bounds::send_budget`].
     pub bounds: Bounds,
@@ -93,33 +85,59 @@ pub struct DeliveryParts {
 
 /// Delivers through every gateway.
 pub struct Delivery {
-    outlets: Vec<Outlet>,
+    gateways: Vec<GuardedGateway>,
     routing: Routing,
     settings: DeliverySettings,
+    /// The workflow of every service that has none of its own.
     workflow: Workflow,
+    services: Option<Registry>,
     templates: Templates,
     tracker: Tracker,
     clock: Arc<dyn Clock>,
     rng: Mutex<StdRng>,
     send_budget: Duration,
-    /// Whether some gateway wants to know which messages led to a verified number.
+    /// Whether a gateway wants to know which messages led to a verified number.
     confirms: bool,
     /// Gateways that hold codes and are not configured, as far as that was logged.
     unknown_holders: Mutex<Vec<GatewayName>>,
-    services: Arc<dyn ServiceRules>,
+}
+
+/// A gateway that may carry a message.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    /// Its position among the candidates.
+    position: usize,
+    /// Its position in the order of gateways for the number.
+    priority: u8,
+    gateway: &'a GuardedGateway,
+}
+
+/// The state of one gateway, for `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayState {
+    /// The gateway.
+    pub name: GatewayName,
+    /// Whether it is asked.
+    pub circuit: Circuit,
+    /// How long until it is tried again, while the circuit is open.
+    pub tries_again_in: Option<Duration>,
+    /// What the gateway itself says: `Ok`, or what an operator must mend.
+    pub readiness: Result<(), String>,
 }
 
 impl Delivery {
     /// Delivers with these parts.
     pub fn new(parts: DeliveryParts) -> Self {
-        let DeliveryParts { gateways, routing, settings, templates, tracker, clock, rng, bounds } = parts;
-        let outlet = |routed| Outlet::new(routed, &bounds, settings.breaker);
+        let DeliveryParts { gateways, routing, settings, services, templates, tracker, clock, rng, bounds } =
+            parts;
+        let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker);
         let confirms = gateways.iter().any(|routed| routed.gateway.wants_confirmation());
         Self {
-            outlets: gateways.into_iter().map(outlet).collect(),
+            gateways: gateways.into_iter().map(guarded).collect(),
             routing,
             workflow: Workflow::new(&settings),
             settings,
+            services,
             templates,
             tracker,
             clock,
@@ -127,19 +145,18 @@ impl Delivery {
             send_budget: bounds.send_budget,
             confirms,
             unknown_holders: Mutex::default(),
-            services: Arc::new(AsTheSettingsSay),
         }
     }
 
-    /// The same, with what services say of themselves.
-    #[must_use]
-    pub fn with_services(self, services: Arc<dyn ServiceRules>) -> Self {
-        Self { services, ..self }
-    }
-
-    /// The channel of a verification that names none: the workflow's first, else text messages.
+    /// The channel of a verification of the default service that names none: the workflow's first, else text
+    /// messages.
     pub fn first_channel(&self) -> Channel {
         self.workflow.first_channel()
+    }
+
+    /// The same for any service.
+    pub fn first_channel_of(&self, service: ServiceId) -> Channel {
+        self.workflow_of(service).first_channel()
     }
 
     /// The texts.
@@ -147,49 +164,122 @@ impl Delivery {
         &self.templates
     }
 
-    /// What is remembered about sends, and what is still to be sent.
+    /// The record of sends, and what is still to be sent.
     pub const fn tracker(&self) -> &Tracker {
         &self.tracker
     }
 
-    /// Whether a first message to this number would be refused for want of room, whatever it said. A cheap
-    /// look, so that a flood of them is refused before anything is decided and written. `false` where
-    /// there may be another way: a further channel, or a later time.
-    pub fn is_crowded(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> bool {
+    /// Whether a first message to this number would be refused because too many are waiting. Cheap, so that a flood is
+    /// refused before anything is decided and written. `false` if there may be another way: a further channel, or a
+    /// later time.
+    pub fn is_overloaded(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> bool {
         let (now, end) = (self.clock.now(), Budget::starting_now(self.send_budget).end);
-        let mut crowded = false;
+        let mut overloaded = false;
         for name in self.order_of(service, number) {
-            let carriers = self.outlets.iter().filter(|o| o.routed_as == name && o.serves(channel));
-            for outlet in carriers {
-                if outlet.guard.keeps_out(now) {
+            let candidates = self.gateways.iter().filter(|g| g.routed_as == name && g.serves(channel));
+            for gateway in candidates {
+                if gateway.circuit.keeps_out(now) {
                     if self.settings.retry.is_some() {
                         return false;
                     }
-                } else if !outlet.places.are_crowded(end) {
+                } else if !gateway.limiter.is_full(end) {
                     return false;
                 } else {
-                    crowded = true;
+                    overloaded = true;
                 }
             }
         }
-        crowded && self.settings.workflow.is_empty() && self.workflow_of(service).is_none()
+        overloaded && self.workflow_of(service).is_empty()
     }
 
-    /// The gateways that may carry a trip's message on a channel, in their order, each with its place in
-    /// the order of the number.
-    fn candidates(&self, trip: &Trip, channel: Channel) -> impl Iterator<Item = (u8, &Outlet)> {
-        let carriers = trip.carriers();
-        let fits = move |outlet: &Outlet| outlet.serves(channel) && outlet.is_one_of(carriers);
-        let order = (0_u8..).zip(self.order_of(trip.job.about.key.service, trip.job.about.number));
-        order.flat_map(move |(priority, name)| {
-            let named = self.outlets.iter().filter(move |outlet| outlet.routed_as == name && fits(outlet));
-            named.map(move |outlet| (priority, outlet))
-        })
+    /// The state of every gateway, in the order in which they were given.
+    pub fn states(&self) -> Vec<GatewayState> {
+        self.gateways.iter().map(|gateway| self.state(gateway)).collect()
     }
 
-    /// One of them, by its place.
-    fn candidate(&self, trip: &Trip, place: usize) -> Option<(u8, &Outlet)> {
-        self.candidates(trip, trip.channel).nth(place)
+    /// `Ok` while a message to any number can be expected to leave, else what each gateway lacks. Of the gateways, those
+    /// count that take any number on the channel that verifications begin with; if there is none, all of them.
+    pub fn readiness(&self) -> Result<(), Vec<String>> {
+        let takes_any = |gateway: &&GuardedGateway| {
+            let entries = self.routing.entries().iter();
+            let mut own = entries.filter(|entry| entry.gateway == gateway.routed_as);
+            own.any(|entry| entry.prefixes.is_empty()) && gateway.serves(self.first_channel())
+        };
+        let gateways = self.gateways.iter();
+        let mut reasons: Vec<_> = gateways.filter(takes_any).map(|gateway| self.unready(gateway)).collect();
+        if reasons.is_empty() {
+            reasons = self.gateways.iter().map(|gateway| self.unready(gateway)).collect();
+        }
+        // One gateway that works is enough.
+        reasons.into_iter().collect::<Option<Vec<_>>>().map_or(Ok(()), Err)
+    }
+
+    fn state(&self, gateway: &GuardedGateway) -> GatewayState {
+        let now = self.clock.now();
+        let (circuit, until) = gateway.circuit.shown(now);
+        GatewayState {
+            name: gateway.name,
+            circuit,
+            tries_again_in: until.map(|until| until.since(now)),
+            readiness: gateway.gateway.readiness(),
+        }
+    }
+
+    /// Why a gateway cannot be expected to work. One that may be tried again can: behind a load balancer
+    /// only a ready server gets the message that can prove it.
+    fn unready(&self, gateway: &GuardedGateway) -> Option<String> {
+        let GatewayState { name, circuit, tries_again_in, readiness } = self.state(gateway);
+        // Rounded up, as the details of the same answer are: in less than a second is not "in 0 s".
+        let wait = tries_again_in.unwrap_or_default().as_millis().div_ceil(1_000);
+        match readiness {
+            Err(reason) => Some(reason),
+            Ok(()) if circuit == Circuit::Open => {
+                Some(format!("{name} does not work just now; it is tried again in {wait} s"))
+            }
+            Ok(()) => None,
+        }
+    }
+
+    /// The gateways that may carry a message on a channel, in their order.
+    fn candidates(
+        &self,
+        job: &Job,
+        eligible: Eligible,
+        channel: Channel,
+    ) -> impl Iterator<Item = Candidate<'_>> {
+        let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
+        let order = (0_u8..).zip(self.order_of(job.about.key.service, job.about.number));
+        let found = order.flat_map(move |(priority, name)| {
+            let named =
+                self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));
+            named.map(move |gateway| (priority, gateway))
+        });
+        found.enumerate().map(|(position, (priority, gateway))| Candidate { position, priority, gateway })
+    }
+
+    /// The gateways of a number in the order in which they are tried. A service's own gateway for the number's
+    /// country comes first.
+    fn order_of(&self, service: ServiceId, number: PhoneNumber) -> impl Iterator<Item = GatewayName> {
+        let own = self.services_beside_default(service).and_then(|services| {
+            let service = services.rules(service).filter(|service| !service.messaging.is_empty())?;
+            services.gateway_for(&service, number.region()?)
+        });
+        let others = self.routing.order(number).filter(move |name| Some(*name) != own);
+        own.into_iter().chain(others)
+    }
+
+    /// The workflow of a service.
+    fn workflow_of(&self, service: ServiceId) -> Cow<'_, Workflow> {
+        let own = self.services_beside_default(service).and_then(|services| {
+            let steps = services.rules(service)?.workflow.as_deref().and_then(workflow_steps)?;
+            Some(Workflow::of(steps, self.settings.workflow_sends))
+        });
+        own.map_or(Cow::Borrowed(&self.workflow), Cow::Owned)
+    }
+
+    /// The registry, unless the service is the default one, which follows the settings.
+    fn services_beside_default(&self, service: ServiceId) -> Option<&Registry> {
+        self.services.as_ref().filter(|_| service != ServiceId::DEFAULT)
     }
 }
 

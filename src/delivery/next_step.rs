@@ -15,7 +15,7 @@ pub(super) enum NextStep {
     NextGateway,
     /// Reach the number in another way.
     OtherChannel,
-    /// Ask nobody any more, now or later.
+    /// Ask no gateway any more, now or later.
     Stop,
 }
 
@@ -24,8 +24,8 @@ pub(super) const fn next_step(class: ErrorClass) -> NextStep {
     match class {
         ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused => NextStep::NextGateway,
         ErrorClass::NotReachableHere => NextStep::OtherChannel,
-        // Every gateway would say the same of the number and its owner's wish; nobody may help a
-        // fraud along; and nothing that may have been sent is sent again.
+        // Every gateway would say the same of the number and its owner's wish; a fraud must not be helped
+        // along; and nothing that may have been sent is sent again.
         ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud | ErrorClass::Ambiguous => {
             NextStep::Stop
         }

@@ -1,10 +1,10 @@
 mod circuits;
-mod crowd;
 mod fallback;
 mod gateways;
 mod held;
 mod log_capture;
 mod one_gateway;
+mod overload;
 mod retry;
 mod workflow;
 mod world;

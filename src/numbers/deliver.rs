@@ -13,8 +13,8 @@ use super::command::{
 };
 use super::record::NumberKey;
 use crate::delivery::tracker::Parcel;
-use crate::delivery::{CheckError, Delivered, Delivery, DeliveryError, Job, Trouble, Verdict};
-use crate::domain::Held;
+use crate::delivery::{CheckError, Delivery, Job, Owner, Verdict};
+use crate::domain::TrackKey;
 use crate::engine::{CheckResult, NumberState, Salt, SendResult, code_of};
 use crate::shard::{Record, RecordKey, Shards};
 
@@ -66,36 +66,34 @@ impl Effects for Gateways {
 impl Links {
     async fn deliver(self, dispatch: Dispatch) {
         let Dispatch { key, permit, channel, style, purpose, caller } = dispatch;
-        let Self { deps, shards, delivery } = self;
+        let Self { deps, shards, delivery } = &self;
         let offset = permit.offset();
         let code = code_of(&deps.key, &permit.salt, key.number, key.service, permit.length, offset);
-        let about = Parcel {
-            key: track_key(key.service, &permit.salt),
-            number: key.number,
-            salt: permit.salt,
-            style,
-            expires: permit.expires,
+        let track = track_key(key.service, &permit.salt);
+        let about =
+            Parcel { key: track, number: key.number, salt: permit.salt, style, expires: permit.expires };
+        let job = Job {
+            about,
+            channel,
+            code,
+            held: permit.held,
+            ours_only: offset != 0,
+            earlier_attempts: delivery.tracker().attempts(track),
+            purpose,
         };
-        let held = permit.held;
-        let ours_only = offset != 0;
-        let job = Job { about, channel, code, held, ours_only, purpose };
-        let still_usable = async || is_usable(&shards, &deps, key, permit.salt).await;
+        let owner = NumberOwner { links: &self, key, salt: permit.salt, track };
+        let delivering = async {
+            let delivered = delivery.deliver(&job, &owner).await;
+            delivery.record(job.about, delivered).await
+        };
         // A send that is never settled would count against its number for ever.
-        let mut trouble = None;
-        let result = match AssertUnwindSafe(delivery.deliver(job, still_usable)).catch_unwind().await {
-            Ok(Delivered::Accepted { message_id, held }) => SendResult::Accepted { message_id, held },
-            Ok(Delivered::Postponed { message_id }) => SendResult::Postponed { message_id },
-            Ok(Delivered::Failed { error, held }) => {
-                trouble = Some(Trouble::of(&error));
-                result_of(&error, held)
-            }
-            Err(_panic) => {
+        let (result, trouble) =
+            AssertUnwindSafe(delivering).catch_unwind().await.unwrap_or_else(|_panic| {
                 tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
-                SendResult::Failed { may_have_been_sent: true, held: None }
-            }
-        };
+                (SendResult::Failed { may_have_been_sent: true, held: None }, None)
+            });
         let settle = SettleCommand { permit, result, trouble, caller, decided: None };
-        shards.router().send(NumberCommand::new(key, CommandKind::Settle(settle), deps));
+        shards.router().send(NumberCommand::new(key, CommandKind::Settle(settle), Arc::clone(deps)));
     }
 
     async fn ask(self, ask: Ask) {
@@ -138,11 +136,20 @@ async fn is_usable(shards: &Shards, deps: &Arc<Deps>, key: NumberKey, salt: Salt
     usable.await.is_ok_and(|live| live.is_some())
 }
 
-fn result_of(error: &DeliveryError, held: Option<Held>) -> SendResult {
-    match error {
-        DeliveryError::Overloaded => SendResult::Overloaded,
-        DeliveryError::NoLongerUsable => SendResult::NoLongerUsable,
-        error if error.is_about_the_number() => SendResult::NumberRefused,
-        error => SendResult::Failed { may_have_been_sent: error.may_have_been_sent(), held },
+/// The shard that owns a number, as far as a delivery asks it.
+struct NumberOwner<'a> {
+    links: &'a Links,
+    key: NumberKey,
+    salt: Salt,
+    track: TrackKey,
+}
+
+impl Owner for NumberOwner<'_> {
+    async fn still_usable(&self) -> bool {
+        is_usable(&self.links.shards, &self.links.deps, self.key, self.salt).await
+    }
+
+    async fn begin_follow_up(&self) -> bool {
+        self.links.delivery.tracker().begin_follow_up(self.track).await.is_ok()
     }
 }

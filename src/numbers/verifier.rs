@@ -223,7 +223,7 @@ impl Verifier {
             return Err(Refusal::Overloaded);
         }
         let is_silent = own.as_ref().is_some_and(|own| own.is_test);
-        if !is_silent && self.delivery.is_crowded(service, number, channel) {
+        if !is_silent && self.delivery.is_overloaded(service, number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
         let (reply, answer) = self.reply()?;

@@ -101,14 +101,14 @@ fn a_probe_that_is_given_up_leaves_its_place_to_the_next() {
     let mut breaker = opened_at(at(0));
     assert_eq!(breaker.enter(at(10)), Some(Entry::Probe));
     breaker.release(Entry::Regular);
-    assert_eq!(breaker.enter(at(10)), None, "somebody else's right does not count");
+    assert_eq!(breaker.enter(at(10)), None, "a regular right is not the probe's");
     breaker.release(Entry::Probe);
     assert!(!breaker.keeps_out(at(10)));
     assert_eq!(breaker.enter(at(10)), Some(Entry::Probe));
 }
 
 #[test]
-fn a_provider_that_asks_to_be_left_alone_is_left_alone_at_once_and_so_long() {
+fn a_provider_that_asks_for_a_pause_gets_it_at_once() {
     for (wish, out_for) in [(15, 15), (DAY, DAY), (1_000 * DAY, DAY), (10, 10)] {
         let mut breaker = breaker();
         let change = ask(&mut breaker, at(0), Health::OutFor(secs(wish)));

@@ -1,21 +1,25 @@
 //! Which gateway is asked after which, and which channel stands in for which.
 
+use std::time::Duration;
+
 use super::RETRY;
-use super::gateways::{accepted, error, hanging};
+use super::gateways::{TokioClock, accepted, error, hanging};
 use super::log_capture::LogCapture;
-use super::world::{Setup, World, failure, secs, taken};
+use super::world::{Setup, World, failed, failure, secs, taken};
 use crate::config::Bounds;
-use crate::delivery::tracker::SendStatus;
-use crate::delivery::{Delivered, DeliveryError};
+use crate::delivery::PlanChange;
+use crate::delivery::error::DeliveryError;
+use crate::delivery::tracker::{FollowUp, Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::Held;
+use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
 
 const BOTH: &str = "Mada;Http";
 
 #[tokio::test(start_paused = true)]
-async fn the_gateway_with_the_prefix_is_asked_and_then_the_list_without_prefixes() {
+async fn gateways_with_the_prefix_are_asked_before_those_without_prefixes() {
     let world = Setup::routing("Twilio;Mada:+1415,+44;Sinch:+49;Http").build();
     let refused = || [error(ErrorClass::Refused)];
     let world = world.and(Mada, refused()).and(TwilioMessages, refused()).and(Http, [accepted("H1")]);
@@ -28,7 +32,7 @@ async fn the_gateway_with_the_prefix_is_asked_and_then_the_list_without_prefixes
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_another_gateway_may_not_share_goes_on_to_the_next_at_once() {
+async fn after_an_error_of_one_gateway_the_next_is_asked_at_once() {
     let later = ErrorClass::Retry { after: Some(secs(5)) };
     for class in [RETRY, later, ErrorClass::Configuration, ErrorClass::Refused] {
         let world = Setup::routing(BOTH).build().and(Mada, [error(class)]).and(Http, [accepted("H1")]);
@@ -46,7 +50,7 @@ async fn an_error_that_every_gateway_would_share_or_that_is_in_doubt_ends_it() {
         assert_eq!(world.asked().len(), 1, "{class:?}");
     }
     let world = Setup::routing(BOTH).build().and(Mada, [hanging()]);
-    assert_eq!(failure(world.requests().await), DeliveryError::NoAnswerInTime);
+    assert_eq!(failure(world.requests().await), failed(&DeliveryError::NoAnswerInTime));
     assert_eq!((world.asked().len(), world.elapsed_ms()), (1, 10_000));
 }
 
@@ -61,7 +65,7 @@ async fn the_last_error_is_reported_and_every_gateway_has_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_all_were_asked_the_one_that_wants_the_shortest_wait_is_asked_once_more() {
+async fn after_all_gateways_the_one_with_the_shortest_wait_is_asked_again() {
     let after = |s| error(ErrorClass::Retry { after: Some(secs(s)) });
     let world = Setup::routing("Mada;Http;Twilio").build();
     let world =
@@ -83,7 +87,7 @@ async fn a_refused_gateway_in_between_does_not_hinder_the_second_try() {
 async fn a_code_that_was_used_meanwhile_goes_to_no_other_gateway() {
     let world = Setup::routing(BOTH).build().and(Mada, [error(ErrorClass::Refused)]);
     world.code_is_used_up();
-    assert_eq!(failure(world.requests().await), DeliveryError::NoLongerUsable);
+    assert_eq!(failure(world.requests().await), failed(&DeliveryError::NoLongerUsable));
     assert_eq!(world.asked(), [(Mada, Sms)]);
 }
 
@@ -96,16 +100,16 @@ async fn a_gateway_that_is_left_too_little_time_is_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_at_one_gateway_is_sent_to_the_next() {
-    let crowded = |sends_waiting| {
+async fn messages_that_one_gateway_has_no_room_for_go_to_the_next() {
+    let overloaded = |sends_waiting| {
         let bounds = Bounds { sends: 1, sends_waiting, ..Bounds::default() };
         Setup { bounds, ..Setup::routing(BOTH) }.build().and(Mada, [hanging()]).and(Http, [accepted("H1")])
     };
     // No room to wait, and a wait that leaves the next one half of the time.
     for (sends_waiting, at) in [(0, 0), (10, 5_000)] {
-        let world = crowded(sends_waiting);
+        let world = overloaded(sends_waiting);
         let (hanging, moved_on) = tokio::join!(world.requests(), world.requests());
-        assert_eq!(failure(hanging), DeliveryError::NoAnswerInTime);
+        assert_eq!(failure(hanging), failed(&DeliveryError::NoAnswerInTime));
         assert_eq!(moved_on, taken("H1"));
         assert_eq!(world.sent_at(), [0, at]);
     }
@@ -134,7 +138,7 @@ async fn a_whatsapp_message_falls_to_text_and_then_to_voice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_nobody_serves_is_passed_over() {
+async fn a_channel_that_no_gateway_serves_is_passed_over() {
     // Text by Verify, whose code it would be, is allowed: nothing was taken yet.
     let world = Setup::routing("Sinch").build().and(Sinch, [error(ErrorClass::NotReachableHere)]);
     assert!(failure(world.requests().await).is_about_the_number(), "voice is switched off");
@@ -153,11 +157,11 @@ async fn a_channel_that_nobody_serves_is_passed_over() {
 #[tokio::test(start_paused = true)]
 async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
     let world = Setup::routing("Mada").build();
-    assert_eq!(failure(world.requests_by(Call).await), DeliveryError::NotServed(Call));
+    assert_eq!(failure(world.requests_by(Call).await), failed(&DeliveryError::NotServed(Call)));
     assert!(world.rows().await.is_empty());
     let world = Setup::routing("Mada:+49").build();
     let error = failure(world.requests().await);
-    assert_eq!(error, DeliveryError::NotServed(Sms));
+    assert_eq!(error, failed(&DeliveryError::NotServed(Sms)));
     assert_eq!(
         (error.class(), error.may_have_been_sent(), error.is_about_the_number()),
         (None, false, false)
@@ -165,11 +169,11 @@ async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_holds_the_code_is_told_when_the_message_was_or_may_have_been_sent() {
+async fn the_holder_is_told_when_the_message_was_or_may_have_been_sent() {
     let held = |by, channel| Some(Held { by, channel });
     let world = Setup::routing("TwilioVerify").build().and(TwilioVerify, [accepted("VE1")]);
     let accepted_by_verify =
-        Delivered::Accepted { message_id: "VE1".to_owned(), held: held(TwilioVerify, Sms) };
+        SendResult::Accepted { message_id: "VE1".to_owned(), held: held(TwilioVerify, Sms) };
     assert_eq!(world.requests().await, accepted_by_verify);
     for (name, script, expected) in [
         (TwilioVerify, hanging(), held(TwilioVerify, Call)),
@@ -178,11 +182,18 @@ async fn who_holds_the_code_is_told_when_the_message_was_or_may_have_been_sent()
     ] {
         let routing = if name == Sinch { "Sinch" } else { "TwilioVerify" };
         let world = Setup::routing(routing).build().and(name, [script]);
-        let Delivered::Failed { held, .. } = world.requests_by(Call).await else { panic!("failed") };
-        assert_eq!(held, expected);
+        let told = match world.requests_by(Call).await.result {
+            SendResult::Failed { held, .. } => held,
+            SendResult::NumberRefused => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told, expected);
     }
     let world = Setup::routing("Mada").build().and(Mada, [error(ErrorClass::Ambiguous)]);
-    assert!(matches!(world.requests().await, Delivered::Failed { held: None, .. }), "it holds nothing");
+    assert!(
+        matches!(world.requests().await.result, SendResult::Failed { held: None, .. }),
+        "it holds nothing"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,11 +223,11 @@ async fn each_gateways_error_is_logged_with_its_name_and_once() {
         let world = world.and(Mada, [error(ErrorClass::Refused)]).and(Http, [error(ErrorClass::Fraud)]);
         world.requests().await
     };
-    let nobody = async |channel: Channel| Setup::routing("Mada").build().requests_by(channel).await;
+    let unserved = async |channel: Channel| Setup::routing("Mada").build().requests_by(channel).await;
     let _capturing = log
         .start(async || {
             fails().await;
-            nobody(Call).await;
+            unserved(Call).await;
         })
         .await;
     fails().await;
@@ -224,12 +235,12 @@ async fn each_gateways_error_is_logged_with_its_name_and_once() {
     for name in [Mada, Http].map(GatewayName::as_str) {
         assert_eq!(text.matches(&format!("gateway=\"{name}\"")).count(), 1, "{text}");
     }
-    nobody(Call).await;
+    unserved(Call).await;
     assert!(log.take().contains("sends by call"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_world_with_one_gateway_costs_one_hop_and_no_question() {
+async fn a_world_with_one_gateway_costs_one_attempt_and_no_question() {
     let world = World::answering([accepted("SM1")]);
     assert_eq!(world.requests().await, taken("SM1"));
     assert_eq!((world.times_asked(), world.rows().await.len()), (0, 1));
@@ -243,4 +254,28 @@ async fn one_delivery_has_one_second_try() {
     let world = world.and(TwilioVoice, [error(RETRY)]);
     assert_eq!(failure(world.requests().await).class(), Some(RETRY));
     assert_eq!(world.sent_at(), [0, 500, 500]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
+    let setup = Setup::routing(BOTH).with_workflow(&[Sms, Call]);
+    let world =
+        setup.build().and(Mada, [error(ErrorClass::Refused).after_ms(300)]).and(Http, [accepted("H1")]);
+    let delivered = world.delivery.deliver(&world.job(), &world).await;
+    assert_eq!((delivered.result, delivered.trouble), (taken("H1"), None));
+    let after = |ms| TokioClock::EPOCH.plus(Duration::from_millis(ms));
+    let attempts = delivered.attempts.iter();
+    let seen: Vec<_> = attempts.map(|a| (a.gateway, a.started, a.ended, a.class, a.error_code)).collect();
+    assert_eq!(
+        seen,
+        [
+            (Mada, after(0), after(300), Some(ErrorClass::Refused), Some(7)),
+            (Http, after(300), after(300), None, None)
+        ]
+    );
+    assert_eq!(delivered.attempts[1].message_id.as_deref(), Some("H1"));
+    let plan = FollowUp { due: after(20_300), channel: Call, reason: Reason::NextStep, step: 1, sent: 1 };
+    assert_eq!(delivered.plan, PlanChange::Set(plan));
+    assert!(world.rows().await.is_empty());
+    assert_eq!(world.takes_plan(), None);
 }

@@ -131,12 +131,12 @@ async fn a_check_that_failed_is_logged_without_code_or_whole_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn word_of_success_goes_to_the_gateway_that_sent_and_never_gets_in_the_way() {
+async fn a_success_is_confirmed_to_the_gateway_that_sent_the_message() {
     let world = world();
     world.delivery.confirm(Mada, "M1").await;
     assert_eq!(*world.gateway(Mada).confirmed.lock().expect("the record"), ["M1"]);
     assert!(world.gateway(TwilioVerify).confirmed.lock().expect("the record").is_empty());
-    // Nobody of that name; a gateway that refuses, or hangs.
+    // No gateway of that name; a gateway that refuses, or hangs.
     world.delivery.confirm(Sinch, "S1").await;
     world.gateway(Mada).answers([error(ErrorClass::Refused), hanging()]);
     world.delivery.confirm(Mada, "M2").await;
@@ -147,7 +147,7 @@ async fn word_of_success_goes_to_the_gateway_that_sent_and_never_gets_in_the_way
 }
 
 #[tokio::test(start_paused = true)]
-async fn word_of_success_waits_for_nobody() {
+async fn a_confirmation_waits_for_no_permit() {
     let bounds = Bounds { sends: 1, ..Bounds::default() };
     let world = Setup { bounds, ..Setup::routing("Mada").with_breaker(1) }.build();
     let world = world.and(Mada, [accepted("M1").after_ms(100), down(ErrorClass::Ambiguous)]);

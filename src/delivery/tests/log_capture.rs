@@ -16,7 +16,7 @@ pub(super) struct Capturing {
 
 impl LogCapture {
     /// Begins to capture, and runs `scenario` once unheard: each log line of tracing keeps for the
-    /// whole process whether anybody listens, and another test's thread, where nobody does, may be
+    /// whole process whether a subscriber listens, and another test's thread, where none does, may be
     /// the first to reach it. With two listeners in the process tracing asks both instead of the
     /// thread's own.
     pub(super) async fn start(&self, scenario: impl AsyncFn()) -> Capturing {

@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::RETRY;
 use super::gateways::{accepted, error, hanging};
 use super::log_capture::LogCapture;
-use super::world::{World, number};
+use super::world::{World, failed, number};
 use crate::clock::ManualClock;
-use crate::delivery::{Delivered, DeliveryError};
+use crate::delivery::error::DeliveryError;
+use crate::delivery::{Owner, PlanChange};
 use crate::domain::{GatewayCredential, Timestamp};
+use crate::engine::SendResult;
 use crate::gateway::double::{Double, Reply};
 use crate::gateway::{ErrorClass, Simulator, TwilioAccount, TwilioMessages, TwilioSender, TwilioSettings};
 
@@ -31,12 +33,12 @@ async fn a_message_carries_the_code_and_its_remaining_life() {
 async fn an_expired_code_is_not_sent() {
     let world = World::answering([accepted("SM1")]);
     world.waits(World::LIFE).await;
-    assert_eq!(world.delivers("{code}").await, Err(DeliveryError::NoLongerUsable));
+    assert_eq!(world.delivers("{code}").await, Err(failed(&DeliveryError::NoLongerUsable)));
     assert!(world.sent().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_surely_sent_nothing_gets_a_second_attempt_half_a_second_later() {
+async fn an_error_that_sent_nothing_gets_a_second_attempt_after_500_ms() {
     let world = World::answering([error(RETRY), accepted("SM2")]);
     assert!(world.delivers("{code}").await.is_ok());
     assert_eq!(world.sent_at(), [0, 500]);
@@ -100,23 +102,23 @@ async fn a_first_attempt_that_surely_failed_leaves_a_second_in_doubt() {
 async fn a_code_that_was_used_meanwhile_gets_no_second_attempt() {
     let world = World::answering([error(RETRY), accepted("never")]);
     world.code_is_used_up();
-    assert_eq!(world.delivers("{code}").await, Err(DeliveryError::NoLongerUsable));
+    assert_eq!(world.delivers("{code}").await, Err(failed(&DeliveryError::NoLongerUsable)));
     assert_eq!(world.sent_at(), [0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_hangs_is_given_up_when_the_budget_ends() {
     let world = World::answering([hanging()]);
-    let failed = world.delivers("{code}").await.expect_err("hanging");
-    assert_eq!(failed, DeliveryError::NoAnswerInTime);
-    assert!(failed.may_have_been_sent());
+    let ended = world.delivers("{code}").await.expect_err("hanging");
+    assert_eq!(ended, failed(&DeliveryError::NoAnswerInTime));
+    assert!(ended.may_have_been_sent());
     assert_eq!(world.elapsed_ms(), 10_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn both_attempts_share_one_budget() {
     let world = World::answering([error(RETRY).after_ms(3_000), hanging()]);
-    assert_eq!(world.delivers("{code}").await, Err(DeliveryError::NoAnswerInTime));
+    assert_eq!(world.delivers("{code}").await, Err(failed(&DeliveryError::NoAnswerInTime)));
     assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0, 3_500], 10_000));
 }
 
@@ -124,10 +126,8 @@ async fn both_attempts_share_one_budget() {
 async fn a_message_that_finds_no_place_within_the_budget_is_surely_not_sent() {
     let world = World::with_places(1, 10).and_answers([hanging(), accepted("never")]);
     let (holding, waiting) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
-    assert_eq!(holding, Err(DeliveryError::NoAnswerInTime));
-    assert_eq!(waiting, Err(DeliveryError::Overloaded));
-    assert!(!DeliveryError::Overloaded.may_have_been_sent());
-    assert!(!DeliveryError::TimedOutWaiting.may_have_been_sent());
+    assert_eq!(holding, Err(failed(&DeliveryError::NoAnswerInTime)));
+    assert_eq!(waiting, Err(failed(&DeliveryError::Overloaded)));
     assert_eq!(world.sent_at(), [0]);
 }
 
@@ -136,7 +136,7 @@ async fn a_place_that_comes_too_late_for_an_answer_is_not_used() {
     let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(9_500), accepted("never")]);
     let (first, second) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
     assert!(first.is_ok());
-    assert_eq!(second, Err(DeliveryError::Overloaded));
+    assert_eq!(second, Err(failed(&DeliveryError::Overloaded)));
     assert_eq!(world.sent_at(), [0]);
 }
 
@@ -149,7 +149,7 @@ async fn after_a_wait_only_a_code_that_is_still_good_is_sent() {
         }
         let (first, second) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"));
         assert!(first.is_ok());
-        assert_eq!(second.err(), (!usable).then_some(DeliveryError::NoLongerUsable));
+        assert_eq!(second.err(), (!usable).then_some(failed(&DeliveryError::NoLongerUsable)));
         assert_eq!(world.sent_at(), if usable { vec![0, 2_000] } else { vec![0] });
         assert_eq!(world.times_asked(), 1, "the first did not wait");
     }
@@ -161,15 +161,16 @@ async fn a_code_that_expires_in_the_queue_is_not_sent() {
     let expiring = world.delivers_expiring_in(Duration::from_secs(5));
     let (first, second) = tokio::join!(world.delivers("{code}"), expiring);
     assert!(first.is_ok());
-    assert_eq!(second, Err(DeliveryError::NoLongerUsable));
+    assert_eq!(second, Err(failed(&DeliveryError::NoLongerUsable)));
     assert_eq!(world.sent_at(), [0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_question_that_is_not_answered_sends_nothing() {
     let world = World::answering([error(RETRY), accepted("never")]);
-    let failed = world.delivery.deliver(world.job(), std::future::pending).await;
-    assert_eq!(failed, Delivered::Failed { error: DeliveryError::TimedOutWaiting, held: None });
+    let delivered = world.delivery.deliver(&world.job(), &Silent).await;
+    assert_eq!(delivered.result, SendResult::Failed { may_have_been_sent: false, held: None });
+    assert_eq!(delivered.plan, PlanChange::End(None));
     assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 10_000));
 }
 
@@ -181,7 +182,7 @@ async fn when_the_queue_is_full_a_message_is_refused_at_once() {
         tokio::join!(world.delivers("{code}"), world.delivers("{code}"), world.delivers("{code}"), async {
             (world.delivers("{code}").await, world.elapsed_ms())
         });
-    assert_eq!(d, (Err(DeliveryError::Overloaded), 0));
+    assert_eq!(d, (Err(failed(&DeliveryError::Overloaded)), 0));
     assert!(a.is_ok() && b.is_ok() && c.is_ok());
     assert!(world.delivers("{code}").await.is_ok(), "there is room again");
     assert_eq!(world.sent_at(), [0, 100, 200, 300]);
@@ -232,7 +233,7 @@ async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
         }
         // From here on nothing happens any more, so the paused clock runs to the next deadline.
         tokio::time::pause();
-        assert_eq!(delivering.await, Err(DeliveryError::NoAnswerInTime));
+        assert_eq!(delivering.await, Err(failed(&DeliveryError::NoAnswerInTime)));
         assert!(twilio.further_requests().is_empty());
         tokio::time::resume();
     }
@@ -290,5 +291,18 @@ async fn an_overload_is_logged_once_until_it_is_over() {
     for _ in 0..2 {
         overload().await;
         assert_eq!(log.take().lines().filter(|line| line.contains("too many messages")).count(), 1);
+    }
+}
+
+/// An owner that does not answer.
+struct Silent;
+
+impl Owner for Silent {
+    async fn still_usable(&self) -> bool {
+        std::future::pending().await
+    }
+
+    async fn begin_follow_up(&self) -> bool {
+        false
     }
 }

@@ -2,12 +2,14 @@
 
 use super::RETRY;
 use super::gateways::{TokioClock, accepted, down, error, hanging};
-use super::world::{Setup, World, failure, postponed, retries, secs, taken};
+use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use crate::config::Bounds;
-use crate::delivery::DeliveryError;
+use crate::delivery::Trouble;
+use crate::delivery::error::DeliveryError;
 use crate::delivery::tracker::SendStatus;
 use crate::domain::Channel::{Call, Sms};
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
+use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
 use crate::store::{Fault, MemoryStore};
 
@@ -16,7 +18,7 @@ fn one() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_nobody_took_is_planned_and_its_request_accepted() {
+async fn a_message_that_no_gateway_took_is_planned_and_its_request_accepted() {
     let world = one().and(Mada, [error(RETRY)]);
     assert_eq!(world.requests().await, postponed(0));
     assert_eq!(world.sent_at(), [0], "in the background, not within the budget");
@@ -112,7 +114,7 @@ async fn only_a_message_that_may_work_later_is_tried_later() {
         assert_eq!(world.takes_plan(), None, "{class:?}");
     }
     let world = one().and(Mada, [hanging()]);
-    assert_eq!(failure(world.requests().await), DeliveryError::NoAnswerInTime);
+    assert_eq!(failure(world.requests().await), failed(&DeliveryError::NoAnswerInTime));
     assert_eq!(world.takes_plan(), None);
 }
 
@@ -140,7 +142,7 @@ async fn a_retry_whose_code_has_expired_sends_nothing() {
     world.waits(secs(600)).await;
     let purpose = crate::delivery::Purpose::FollowUp(plan);
     let expired = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
-    assert_eq!(failure(expired), DeliveryError::NoLongerUsable);
+    assert_eq!(failure(expired), failed(&DeliveryError::NoLongerUsable));
     assert_eq!(world.sent_at(), [0]);
     assert_eq!(world.rows().await[0].send_status, SendStatus::Unsendable);
 }
@@ -152,7 +154,7 @@ async fn when_every_circuit_is_open_it_is_planned_for_when_one_may_be_tried() {
     assert_eq!(world.requests().await, postponed(0));
     let first = world.takes_plan().expect("a plan");
     assert!(first.due.since(TokioClock::EPOCH) >= secs(10), "its own failure has opened the circuit");
-    // Somebody else, while it is open: not asked, and yet found in the list.
+    // Another message, while the circuit is open: not asked, and yet found in the list.
     world.waits(secs(4)).await;
     assert_eq!(world.requests().await, postponed(1));
     assert_eq!(world.sent_at(), [0]);
@@ -165,7 +167,7 @@ async fn when_every_circuit_is_open_it_is_planned_for_when_one_may_be_tried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_before_an_open_circuit_costs_nobody_anything_and_does_not_count() {
+async fn a_retry_before_an_open_circuit_asks_no_gateway_and_does_not_count() {
     let setup = Setup::routing("Mada").with_retry().with_breaker(1);
     let world = setup.build().and(Mada, [error(RETRY), down(RETRY)]);
     assert_eq!(world.requests().await, postponed(0));
@@ -186,7 +188,7 @@ async fn a_retry_before_an_open_circuit_costs_nobody_anything_and_does_not_count
 async fn without_retry_an_open_circuit_is_an_error_with_a_row() {
     let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(ErrorClass::Ambiguous)]);
     world.requests().await;
-    assert_eq!(failure(world.requests().await), DeliveryError::OutOfService);
+    assert_eq!(failure(world.requests().await), failed(&DeliveryError::OutOfService));
     let row = world.rows().await.remove(1);
     assert_eq!((row.send_status, row.retries), (SendStatus::Unsendable, 0));
 }
@@ -199,17 +201,17 @@ async fn a_crowd_refuses_a_request_and_puts_a_follow_up_off() {
     world.requests().await;
     let plan = world.takes_plan().expect("a plan");
     let crowded = async {
-        assert_eq!(failure(world.requests().await), DeliveryError::Overloaded);
+        assert_eq!(failure(world.requests().await), failed(&DeliveryError::Overloaded));
         let purpose = crate::delivery::Purpose::FollowUp(plan);
         let follow_up = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
         assert_eq!(follow_up, postponed(0));
-        assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((0, 0)), "nobody was asked");
+        assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((0, 0)), "no gateway was asked");
     };
     tokio::join!(world.requests(), crowded);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_stands_in_for_a_text_is_retried_as_a_call_with_a_row_of_its_own() {
+async fn a_call_in_place_of_a_text_is_retried_as_a_call_in_its_own_row() {
     let world = Setup::routing("Twilio").with_voice().with_retry().build();
     let world = world.and(TwilioMessages, [error(ErrorClass::NotReachableHere)]);
     let world = world.and(TwilioVoice, [error(RETRY), error(RETRY), accepted("CA3")]);
@@ -259,7 +261,7 @@ async fn a_request_with_the_same_code_that_is_taken_ends_the_retry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_that_the_budget_did_not_leave_the_next_gateway_is_a_reason_to_try_later() {
+async fn a_gateway_without_time_left_in_the_budget_is_tried_later() {
     let world = Setup::routing("Mada;Http").with_retry().build();
     let world = world.and(Mada, [error(ErrorClass::Refused).after_ms(9_500)]);
     assert_eq!(world.requests().await, postponed(0));
@@ -272,15 +274,15 @@ async fn what_cannot_be_written_down_is_not_promised() {
         let store = MemoryStore::new();
         let world = Setup::routing("Mada").with_retry().build_on(&store).await.and(Mada, [error(RETRY)]);
         store.fail_next([fault]);
-        let failed = failure(world.requests().await);
-        assert_eq!(failed, DeliveryError::NotRemembered);
-        assert!(!failed.may_have_been_sent());
+        let ended = failure(world.requests().await);
+        assert_eq!(ended, SendResult::Failed { may_have_been_sent: false, held: None });
+        assert_eq!(ended.trouble, Some(Trouble::Gateway));
         assert_eq!(world.takes_plan(), None);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_left_is_reported_as_sent_though_its_next_step_could_not_be_written_down() {
+async fn a_message_that_left_counts_as_sent_if_its_next_step_is_not_durable() {
     let store = MemoryStore::new();
     let setup = Setup::routing("Mada").with_workflow(&[Sms, Call]);
     let world = setup.build_on(&store).await.and(Mada, [accepted("M1")]);
@@ -309,7 +311,7 @@ async fn while_the_disk_does_not_take_down_that_a_retry_begins_it_waits() {
     assert_eq!(world.requests().await, postponed(0));
     store.fail_next([Fault::Unavailable]);
     assert_eq!(world.follows_up().await, postponed(0));
-    assert_eq!(world.sent().len(), 1, "nobody was asked");
+    assert_eq!(world.sent().len(), 1, "no gateway was asked");
     assert_eq!(world.follows_up().await, taken("M2"));
     assert_eq!(world.rows().await[0].retries, 1);
 }

@@ -2,12 +2,14 @@
 
 use super::RETRY;
 use super::gateways::{TokioClock, accepted, down, error};
-use super::world::{Setup, World, failure, postponed, retries, secs, taken};
+use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
+use crate::delivery::error::DeliveryError;
 use crate::delivery::tracker::{Reason, SendStatus};
-use crate::delivery::{Delivered, DeliveryError, Job, Purpose};
+use crate::delivery::{Job, Purpose};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::Held;
+use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
 
 const STEPS: [Channel; 3] = [Sms, Call, WhatsApp];
@@ -106,7 +108,7 @@ async fn a_verification_costs_only_so_many_messages() {
         sent: 1,
     };
     let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
-    assert_eq!(failure(late), DeliveryError::TooManyMessages);
+    assert_eq!(failure(late), failed(&DeliveryError::TooManyMessages));
     assert_eq!(world.asked().len(), 1);
 }
 
@@ -119,7 +121,7 @@ async fn a_step_behind_the_codes_life_is_brought_by_a_report_only() {
     assert_eq!((plan.reason, plan.due), (Reason::NextStep, TokioClock::EPOCH.plus(secs(20))));
     world.waits(secs(20)).await;
     let late = world.run(Job { purpose: Purpose::FollowUp(plan), ..world.job() }).await;
-    assert_eq!(failure(late), DeliveryError::NoLongerUsable);
+    assert_eq!(failure(late), failed(&DeliveryError::NoLongerUsable));
     assert_eq!(world.asked().len(), 1);
 }
 
@@ -213,8 +215,8 @@ async fn a_code_that_a_gateway_made_is_repeated_by_that_gateway_alone() {
     let world = mixed().and(Mada, [error(ErrorClass::Refused)]);
     let world = world.and(TwilioVerify, [accepted("VE1"), error(ErrorClass::Refused)]);
     let first = world.requests().await;
-    assert_eq!(first, Delivered::Accepted { message_id: "VE1".to_owned(), held: by_verify(Sms) });
-    assert!(matches!(world.follows_up_held(by_verify(Sms)).await, Delivered::Failed { .. }));
+    assert_eq!(first, SendResult::Accepted { message_id: "VE1".to_owned(), held: by_verify(Sms) });
+    assert!(matches!(world.follows_up_held(by_verify(Sms)).await.result, SendResult::Failed { .. }));
     assert_eq!(world.asked(), [(Mada, Sms), (TwilioVerify, Sms), (TwilioVerify, Call)]);
 }
 
@@ -228,7 +230,7 @@ async fn a_step_on_a_channel_that_was_just_refused_is_not_made_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_finds_its_gateway_dead_goes_to_the_next_step_with_a_new_row() {
+async fn a_retry_whose_gateway_is_dead_goes_to_the_next_step_in_a_new_row() {
     let mut setup = setup().with_retry().with_breaker(1);
     setup.settings.breaker.open_for = secs(100);
     setup.settings.public_url = Some("https://otp.example".into());

@@ -13,13 +13,14 @@ use crate::clock::Clock as _;
 use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
 };
+use crate::delivery::error::DeliveryError;
 use crate::delivery::tracker::{Due, FollowUp, Parcel, Reason, TrackQuery, TrackRow, Tracker};
-use crate::delivery::{Delivered, Delivery, DeliveryError, DeliveryParts, Job, Purpose, Routed};
+use crate::delivery::{Delivery, DeliveryParts, Job, Owner, Purpose, Routed, Trouble};
 use crate::domain::{
     Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId, TrackKey,
 };
-use crate::engine::Salt;
-use crate::gateway::{Gateway, Verdict};
+use crate::engine::{Salt, SendResult};
+use crate::gateway::{ErrorClass, Gateway, Verdict};
 use crate::store::MemoryStore;
 use crate::template::{MessageStyle, Templates, Wording};
 
@@ -150,6 +151,7 @@ impl World {
             gateways: routed,
             routing,
             settings,
+            services: None,
             templates: Templates::new("{code}", "{code}"),
             tracker: tracker.clone(),
             clock: clock.clone(),
@@ -190,45 +192,45 @@ impl World {
             code,
             held: None,
             ours_only: false,
+            earlier_attempts: self.tracker.attempts(KEY),
             purpose: Purpose::Request,
         }
     }
 
-    pub async fn run(&self, job: Job) -> Delivered {
-        let still_usable = || async {
-            self.asked.fetch_add(1, Ordering::SeqCst);
-            self.usable.load(Ordering::SeqCst)
-        };
-        self.delivery.deliver(job, still_usable).await
+    pub async fn run(&self, job: Job) -> Ended {
+        let delivered = self.delivery.deliver(&job, self).await;
+        let class = delivered.attempts.last().and_then(|attempt| attempt.class);
+        let (result, trouble) = self.delivery.record(job.about, delivered).await;
+        Ended { result, trouble, class }
     }
 
-    pub async fn requests(&self) -> Delivered {
+    pub async fn requests(&self) -> Ended {
         self.run(self.job()).await
     }
 
-    pub async fn requests_by(&self, channel: Channel) -> Delivered {
+    pub async fn requests_by(&self, channel: Channel) -> Ended {
         self.run(Job { channel, ..self.job() }).await
     }
 
     /// For worlds with one gateway that holds nothing and is never asked later.
-    pub async fn delivers(&self, template: &str) -> Result<String, DeliveryError> {
+    pub async fn delivers(&self, template: &str) -> Result<String, Ended> {
         let mut job = self.job();
         job.about.style.wording = Wording::Custom(template.into());
         as_result(self.run(job).await)
     }
 
-    pub async fn delivers_expiring_in(&self, life: Duration) -> Result<String, DeliveryError> {
+    pub async fn delivers_expiring_in(&self, life: Duration) -> Result<String, Ended> {
         let mut job = self.job();
         job.about.expires = TokioClock::EPOCH.plus(life);
         as_result(self.run(job).await)
     }
 
     /// Waits until something is due, and delivers it as the shard would.
-    pub async fn follows_up(&self) -> Delivered {
+    pub async fn follows_up(&self) -> Ended {
         self.follows_up_held(None).await
     }
 
-    pub async fn follows_up_held(&self, held: Option<Held>) -> Delivered {
+    pub async fn follows_up_held(&self, held: Option<Held>) -> Ended {
         for _ in 0..100_000 {
             if let Some(Due { about, follow_up }) = self.tracker.take_due(self.clock.now()).pop() {
                 let job = Job { about, held, purpose: Purpose::FollowUp(follow_up), ..self.job() };
@@ -297,27 +299,77 @@ impl World {
     }
 }
 
-fn as_result(delivered: Delivered) -> Result<String, DeliveryError> {
-    match delivered {
-        Delivered::Accepted { message_id, held: None } => Ok(message_id),
-        Delivered::Failed { error, held: None } => Err(error),
-        other => panic!("{other:?}"),
+impl Owner for World {
+    async fn still_usable(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.usable.load(Ordering::SeqCst)
+    }
+
+    async fn begin_follow_up(&self) -> bool {
+        self.tracker.begin_follow_up(KEY).await.is_ok()
+    }
+}
+
+/// What a caller learns of a delivery, and the class of the last gateway's error.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub result: SendResult,
+    pub trouble: Option<Trouble>,
+    class: Option<ErrorClass>,
+}
+
+impl Ended {
+    pub const fn class(&self) -> Option<ErrorClass> {
+        self.class
+    }
+
+    pub const fn may_have_been_sent(&self) -> bool {
+        matches!(self.result, SendResult::Failed { may_have_been_sent: true, .. })
+    }
+
+    pub fn is_about_the_number(&self) -> bool {
+        self.result == SendResult::NumberRefused
+    }
+}
+
+impl PartialEq for Ended {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.result, self.trouble) == (&other.result, other.trouble)
+    }
+}
+
+impl PartialEq<SendResult> for Ended {
+    fn eq(&self, other: &SendResult) -> bool {
+        self.result == *other
+    }
+}
+
+fn as_result(ended: Ended) -> Result<String, Ended> {
+    match ended.result {
+        SendResult::Accepted { message_id, held: None } => Ok(message_id),
+        SendResult::Accepted { .. } | SendResult::Postponed { .. } => panic!("{ended:?}"),
+        _ => Err(ended),
     }
 }
 
 /// A message that a gateway took which holds no code.
-pub fn taken(id: &str) -> Delivered {
-    Delivered::Accepted { message_id: id.to_owned(), held: None }
+pub fn taken(id: &str) -> SendResult {
+    SendResult::Accepted { message_id: id.to_owned(), held: None }
 }
 
-pub fn postponed(row: u8) -> Delivered {
-    Delivered::Postponed { message_id: format!("postponed-0-0102030405060708-{row}") }
+pub fn postponed(row: u8) -> SendResult {
+    SendResult::Postponed { message_id: format!("postponed-0-0102030405060708-{row}") }
 }
 
-/// Why it failed.
-pub fn failure(delivered: Delivered) -> DeliveryError {
-    let Delivered::Failed { error, .. } = delivered else { panic!("{delivered:?}") };
-    error
+/// What the caller learns of this error.
+pub fn failed(error: &DeliveryError) -> Ended {
+    Ended { result: error.result(None), trouble: Some(error.trouble()), class: None }
+}
+
+pub fn failure(ended: Ended) -> Ended {
+    let failed = !matches!(ended.result, SendResult::Accepted { .. } | SendResult::Postponed { .. });
+    assert!(failed, "{ended:?}");
+    ended
 }
 
 /// Retries made so far, if a retry is what is planned.

@@ -33,7 +33,7 @@ use crate::registry::{Registry, Service};
 use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
 use crate::webhook::Outbox;
 
-pub use self::rules::{RegistryRules, bring_up};
+pub use self::rules::bring_up;
 
 /// What it is made of.
 pub struct VerifyingParts {

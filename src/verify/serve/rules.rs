@@ -1,14 +1,12 @@
-//! The registry's rules in the words of those who decide and send.
+//! The registry's rules as the shards' policies.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::config::{WorkflowStep, workflow_steps};
-use crate::delivery::ServiceRules;
-use crate::domain::{GatewayName, PhoneNumber, ServiceId};
+use crate::domain::ServiceId;
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 use crate::registry::{LockoutRule, Registry, Resend, Rules};
 use crate::numbers::Policies;
@@ -74,27 +72,5 @@ fn policy_of(rules: &Rules) -> Policy {
             keeps_code: rules.resend == Resend::Keep,
             cools_down: rules.cooling_down,
         },
-    }
-}
-
-/// What delivery asks of the services.
-pub struct RegistryRules(Registry);
-
-impl RegistryRules {
-    /// Of this registry.
-    pub const fn new(registry: Registry) -> Self {
-        Self(registry)
-    }
-}
-
-impl ServiceRules for RegistryRules {
-    fn gateway(&self, service: ServiceId, number: PhoneNumber) -> Option<GatewayName> {
-        let service = self.0.rules(service).filter(|service| !service.messaging.is_empty())?;
-        self.0.gateway_for(&service, number.region()?)
-    }
-
-    fn workflow(&self, service: ServiceId) -> Option<Arc<[WorkflowStep]>> {
-        let service = self.0.rules(service)?;
-        service.workflow.as_deref().and_then(workflow_steps).map(Arc::from)
     }
 }

@@ -25,8 +25,7 @@ use crate::numbers::{Parts, Policies, Verifier};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
-    Begin, CheckCode, Ending, Refused, RegistryRules, Target, Verification, Verifications as _, Verifying,
-    VerifyingParts,
+    Begin, CheckCode, Ending, Refused, Target, Verification, Verifications as _, Verifying, VerifyingParts,
 };
 use crate::webhook::{Outbox, OutboxBounds, OutboxParts, Post, Posted, Transport};
 
@@ -319,17 +318,17 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
     .expect("a registry");
     let tracker = Tracker::open(shared.clone(), clock.clone(), TrackerSettings::default(), commit_timeout);
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-    let delivery = Delivery::new(DeliveryParts {
+    let delivery = Arc::new(Delivery::new(DeliveryParts {
         gateways,
         routing,
         settings: DeliverySettings { breaker, ..DeliverySettings::default() },
+        services: Some(registry.clone()),
         templates,
         tracker: tracker.await.expect("a tracker"),
         clock: clock.clone(),
         rng: rng(2),
         bounds: Bounds::default(),
-    });
-    let delivery = Arc::new(delivery.with_services(Arc::new(RegistryRules::new(registry.clone()))));
+    }));
     let key = ServerKey::from_bytes([7; 32]);
     let policies = Policies::new(contract());
     let verifier = Verifier::start(Parts {

@@ -1,0 +1,193 @@
+//! How a delivery run ends: what is planned, what the caller is told, and what is logged.
+
+use std::sync::PoisonError;
+
+use rand::Rng as _;
+use tracing::{debug, error, warn};
+
+use super::backoff::{Retry, Situation, retry};
+use super::error::{DeliveryError, Trouble};
+use super::guarded::GuardedGateway;
+use super::job::{Delivered, PlanChange};
+use super::run::{DeliveryRun, Later};
+use super::tracker::{Dropped, FollowUp, Reason, SendStatus, Tracker};
+use crate::domain::{AttemptId, Channel, Held, Timestamp};
+use crate::engine::SendResult;
+use crate::gateway::{Accepted, ErrorClass, GatewayError};
+
+impl<O> DeliveryRun<'_, O> {
+    /// The number of one of this run's attempts: they follow the earlier attempts, except for a first one that
+    /// repeats an earlier one.
+    pub(super) fn number_of(&self, attempt: usize) -> u8 {
+        match (self.first_repeats, attempt) {
+            (Some(earlier), 0) => earlier,
+            (repeats, _) => {
+                let new =
+                    u8::try_from(attempt).unwrap_or(u8::MAX).saturating_sub(u8::from(repeats.is_some()));
+                self.job.earlier_attempts.saturating_add(new).min(Tracker::LAST_ROW)
+            }
+        }
+    }
+
+    /// Retries made so far of the attempt that is retried on the present channel. This run counts if it asked a
+    /// gateway: to find every circuit open is no retry.
+    fn retries(&self) -> u32 {
+        let asked = self.attempts.len() > self.first_here;
+        self.retried.map_or(0, |(_, before)| before.saturating_add(u32::from(asked)))
+    }
+
+    /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
+    /// are switched off.
+    pub(super) fn plan_retry(&self, later: Later) -> Result<Timestamp, Option<Dropped>> {
+        let settings = self.delivery.settings.retry.ok_or(None)?;
+        let situation = Situation {
+            retries: self.retries(),
+            not_before: later.not_before,
+            expires: self.job.about.expires,
+            patience: self.workflow.patience(self.step),
+            now: self.now(),
+        };
+        let random = self.delivery.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u32();
+        match retry(&settings, situation, random) {
+            Retry::At(due) => Ok(due),
+            Retry::AsOftenAsAllowed => Err(Some(Dropped::MaxRetriesReached)),
+            Retry::TooLate => Err(Some(Dropped::NotUsable)),
+        }
+    }
+
+    pub(super) fn give_up(&mut self, attempt: Option<usize>) {
+        if let Some(attempt) = self.attempts.get_mut(attempt.unwrap_or(self.first_here)) {
+            attempt.status = SendStatus::Unsendable;
+        }
+    }
+
+    pub(super) fn accepted(&mut self, message_id: String, held: Option<Held>) -> Delivered {
+        let sent = self.sent.saturating_add(1);
+        let next = self.workflow.plan(self.step, sent, self.now(), self.job.about.expires);
+        let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
+            PlanChange::Set(FollowUp { due, channel, reason: Reason::NextStep, step, sent })
+        });
+        self.ended(SendResult::Accepted { message_id, held }, plan, None)
+    }
+
+    /// The message is retried on the present channel.
+    pub(super) fn postponed_until(
+        &mut self,
+        due: Timestamp,
+        later: Later,
+        error: &DeliveryError,
+    ) -> Delivered {
+        self.note_unasked(SendStatus::New);
+        let attempt = match self.retried {
+            Some((earlier, _)) => earlier,
+            None => self.number_of(later.attempt.unwrap_or(self.first_here)),
+        };
+        let reason = Reason::Retry { attempt, retries: self.retries() };
+        let (channel, step, sent) = (self.channel, self.step, self.sent);
+        self.postponed(attempt, FollowUp { due, channel, reason, step, sent }, error)
+    }
+
+    /// The budget has no time left for the next step.
+    pub(super) fn postponed_to_step(
+        &mut self,
+        step: u8,
+        channel: Channel,
+        error: &DeliveryError,
+    ) -> Delivered {
+        let attempt = self.number_of(self.attempts.len());
+        let (due, reason, sent) = (self.now(), Reason::NextStep, self.sent);
+        self.postponed(attempt, FollowUp { due, channel, reason, step, sent }, error)
+    }
+
+    fn postponed(&mut self, attempt: u8, follow_up: FollowUp, error: &DeliveryError) -> Delivered {
+        let (number, channel) = (self.job.about.number, self.channel.as_str());
+        debug!(%number, channel, %error, "message postponed: it is tried again in the background");
+        let message_id = self.postponed_id(attempt);
+        self.ended(SendResult::Postponed { message_id }, PlanChange::Set(follow_up), None)
+    }
+
+    /// The planned message could not begin.
+    pub(super) fn still_planned(&mut self) -> Delivered {
+        let message_id = self.postponed_id(self.first_repeats.unwrap_or(self.job.earlier_attempts));
+        self.ended(SendResult::Postponed { message_id }, PlanChange::Keep, None)
+    }
+
+    fn postponed_id(&self, attempt: u8) -> String {
+        format!("postponed-{}", AttemptId { key: self.job.about.key, attempt })
+    }
+
+    pub(super) fn failed(&mut self, error: &DeliveryError, held: Option<Held>) -> Delivered {
+        self.failed_for(error, held, error.dropped())
+    }
+
+    /// No gateway accepted the message. `dropped` is recorded for a planned message.
+    pub(super) fn failed_for(
+        &mut self,
+        error: &DeliveryError,
+        held: Option<Held>,
+        dropped: Dropped,
+    ) -> Delivered {
+        self.log_failure(error, dropped);
+        let plan = if self.is_follow_up() {
+            // A message that may have been sent stays a gateway's error in the list.
+            PlanChange::End((!error.may_have_been_sent()).then_some(dropped))
+        } else if self.attempts.is_empty() {
+            PlanChange::Keep
+        } else {
+            PlanChange::End(None)
+        };
+        self.ended(error.result(held), plan, Some(error.trouble()))
+    }
+
+    fn ended(&mut self, result: SendResult, plan: PlanChange, trouble: Option<Trouble>) -> Delivered {
+        Delivered { result, attempts: std::mem::take(&mut self.attempts), plan, trouble }
+    }
+
+    /// Logs a gateway's answer; `None` for no answer within the budget. No log line contains a code, a whole number
+    /// or a provider's own words.
+    pub(super) fn log_answer(
+        &self,
+        gateway: &GuardedGateway,
+        answer: Option<&Result<Accepted, GatewayError>>,
+    ) {
+        let (number, channel) = (self.job.about.number, self.channel.as_str());
+        let gateway = gateway.name.as_str();
+        match answer {
+            Some(Ok(accepted)) => {
+                debug!(%number, channel, gateway, message_id = accepted.message_id, "message accepted");
+            }
+            Some(Err(GatewayError { class, code, detail, .. })) => {
+                let in_doubt = class.may_have_been_sent();
+                let outcome = if in_doubt { "message may have been sent or not" } else { "message not sent" };
+                if *class == ErrorClass::Configuration {
+                    error!(%number, channel, gateway, %class, code, detail, "{outcome}");
+                } else {
+                    warn!(%number, channel, gateway, %class, code, detail, "{outcome}");
+                }
+            }
+            None => warn!(%number, channel, gateway, "{}", DeliveryError::NoAnswerInTime),
+        }
+    }
+
+    /// Logs a failure whose reason was not logged with a gateway's answer, by the limiter or by the circuit breaker.
+    fn log_failure(&self, error: &DeliveryError, dropped: Dropped) {
+        let (number, channel) = (self.job.about.number, self.channel.as_str());
+        if dropped == Dropped::MaxRetriesReached {
+            warn!(%number, channel, "message is unsendable: it was tried as often as is allowed");
+            return;
+        }
+        match error {
+            DeliveryError::TimedOutWaiting | DeliveryError::NotServed(_) => {
+                warn!(%number, channel, "{error}");
+            }
+            // Not a failure: the code is not needed any more, or has cost enough.
+            DeliveryError::NoLongerUsable | DeliveryError::TooManyMessages => {
+                debug!(%number, channel, "{error}");
+            }
+            DeliveryError::Gateway(_)
+            | DeliveryError::NoAnswerInTime
+            | DeliveryError::Overloaded
+            | DeliveryError::OutOfService => {}
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! One gateway behind its concurrency limiter and its circuit breaker.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use super::Routed;
+use super::breaker::{Breaker, Change, Circuit, Entry, Health};
+use super::limiter::ConcurrencyLimiter;
+use crate::config::{Bounds, BreakerSettings};
+use crate::domain::{Channel, GatewayName, Held, Timestamp};
+use crate::gateway::{Gateway, GatewayError};
+
+/// One gateway.
+pub(super) struct GuardedGateway {
+    pub routed_as: GatewayName,
+    pub name: GatewayName,
+    pub gateway: Arc<dyn Gateway>,
+    pub limiter: ConcurrencyLimiter,
+    pub circuit: CircuitBreaker,
+}
+
+/// Which gateways may carry a message: every message of a verification must carry the same code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Eligible {
+    /// No gateway has accepted a message yet: all of them.
+    All,
+    /// A gateway made the code: only that gateway can repeat it.
+    Only(GatewayName),
+    /// A gateway accepted a message with our code: all that do not make a code of their own.
+    CarriersOfOurCode,
+}
+
+impl GuardedGateway {
+    pub fn new(routed: Routed, bounds: &Bounds, breaker: BreakerSettings) -> Self {
+        let Routed { routed_as, gateway } = routed;
+        let name = gateway.name();
+        let limiter = ConcurrencyLimiter::new(name, bounds.sends, bounds.sends_waiting);
+        Self { routed_as, name, gateway, limiter, circuit: CircuitBreaker::new(name, breaker) }
+    }
+
+    pub fn serves(&self, channel: Channel) -> bool {
+        self.gateway.channels().contains(&channel)
+    }
+
+    pub fn is_eligible(&self, eligible: Eligible) -> bool {
+        match eligible {
+            Eligible::All => true,
+            Eligible::Only(name) => self.name == name,
+            Eligible::CarriersOfOurCode => self.gateway.checker().is_none(),
+        }
+    }
+
+    /// The holder of the code of a message that this gateway accepted; `None` if the code is ours.
+    pub fn holding(&self, channel: Channel) -> Option<Held> {
+        self.gateway.checker().map(|_| Held { by: self.name, channel })
+    }
+}
+
+/// A [`Breaker`] that is shared and logs its changes.
+pub(super) struct CircuitBreaker {
+    gateway: GatewayName,
+    open_for: Duration,
+    breaker: Mutex<Breaker>,
+}
+
+/// The right to ask the gateway. Dropped without an answer, it is given back.
+pub(super) struct CircuitPermit<'a> {
+    circuit: &'a CircuitBreaker,
+    entry: Option<Entry>,
+}
+
+impl CircuitBreaker {
+    const fn new(gateway: GatewayName, settings: BreakerSettings) -> Self {
+        Self { gateway, open_for: settings.open_for, breaker: Mutex::new(Breaker::new(settings)) }
+    }
+
+    /// The right to ask now, if the circuit lets another message through.
+    pub fn enter(&self, now: Timestamp) -> Option<CircuitPermit<'_>> {
+        self.breaker().enter(now).map(|entry| CircuitPermit { circuit: self, entry: Some(entry) })
+    }
+
+    /// Whether [`enter`](Self::enter) would return `None` now.
+    pub fn keeps_out(&self, now: Timestamp) -> bool {
+        self.breaker().keeps_out(now)
+    }
+
+    /// How the circuit is shown, and until when an open one stays open.
+    pub fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
+        self.breaker().shown(now)
+    }
+
+    /// The moment from which the gateway may be asked again.
+    pub fn asked_again_at(&self, now: Timestamp) -> Timestamp {
+        self.shown(now).1.unwrap_or(now)
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        // Every change is complete before the lock opens, so a panic elsewhere spoils nothing.
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CircuitPermit<'_> {
+    /// Notes the gateway's answer; `None` for no answer within the budget.
+    pub fn answered<T>(mut self, answer: Option<&Result<T, GatewayError>>, now: Timestamp) {
+        let health = match answer {
+            Some(Ok(_)) => Health::Lives,
+            Some(Err(error)) => Health::of(error, self.circuit.open_for),
+            None => Health::Failed,
+        };
+        let change = self.entry.take().and_then(|entry| self.circuit.breaker().record(entry, health, now));
+        let gateway = self.circuit.gateway.as_str();
+        match change {
+            None => {}
+            Some(Change::Closed) => info!(gateway, "the gateway works again"),
+            Some(Change::Opened(span)) => warn!(
+                gateway,
+                seconds = span.as_secs(),
+                "the gateway is out of service: no message is sent through it until one message has tried it again"
+            ),
+            Some(Change::StillOpen(span)) => {
+                debug!(gateway, seconds = span.as_secs(), "the gateway is still out of service");
+            }
+        }
+    }
+}
+
+impl Drop for CircuitPermit<'_> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry {
+            self.circuit.breaker().release(entry);
+        }
+    }
+}

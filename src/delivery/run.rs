@@ -1,0 +1,454 @@
+//! One message's way to a person: gateway after gateway, channel after channel, within the send budget.
+//!
+//! A run asks the gateways of a number in their order on one channel. When none of them accepts the message, it
+//! plans a retry, or goes on with the channel that stands in for this one or with the workflow's next step. It
+//! reads and writes no records: what it has to know comes with the [`Job`], and what has to be recorded is in
+//! [`Delivered`].
+
+use std::borrow::Cow;
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::budget::Budget;
+use super::error::DeliveryError;
+use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
+use super::job::{Attempt, Delivered, Job, Owner, Purpose};
+use super::limiter::GatewayPermit;
+use super::next_step::{NextStep, next_step, once_more, stand_in};
+use super::tracker::{FollowUp, Reason, SendStatus};
+use super::workflow::Workflow;
+use super::{Candidate, Delivery};
+use crate::domain::{AttemptId, Channel, Timestamp};
+use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
+use crate::template::Rendered;
+
+impl Delivery {
+    /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the
+    /// outcome is as certain as it will get: at the latest when the send budget is used up.
+    ///
+    /// Failures are logged here. The caller [records](Delivery::record) the attempts and the plan. Dropping the
+    /// future abandons the message, whether it was sent or not.
+    pub async fn deliver(&self, job: &Job, owner: &impl Owner) -> Delivered {
+        DeliveryRun::new(self, job, owner).run().await
+    }
+}
+
+/// One delivery in progress.
+pub(super) struct DeliveryRun<'a, O> {
+    pub(super) delivery: &'a Delivery,
+    pub(super) job: &'a Job,
+    owner: &'a O,
+    pub(super) workflow: Cow<'a, Workflow>,
+    budget: Budget,
+    /// The present channel.
+    pub(super) channel: Channel,
+    /// The step of the workflow.
+    pub(super) step: u8,
+    /// Messages of the verification that gateways accepted before this run.
+    pub(super) sent: u8,
+    pub(super) attempts: Vec<Attempt>,
+    /// Where the attempts on the present channel begin.
+    pub(super) first_here: usize,
+    /// The earlier attempt that the first attempt of this run repeats.
+    pub(super) first_repeats: Option<u8>,
+    /// The earlier attempt that is retried on the present channel, and how often it was retried before.
+    pub(super) retried: Option<(u8, u32)>,
+    /// Whether time has passed since the send was decided.
+    time_has_passed: bool,
+    /// Whether a gateway was asked a second time.
+    asked_once_more: bool,
+    tried: [bool; Channel::ALL.len()],
+}
+
+/// Why the gateways of one channel have not accepted the message so far.
+#[derive(Default)]
+struct Missed {
+    /// The last reason that a gateway gave, or its queue.
+    error: Option<DeliveryError>,
+    /// Why a gateway was not asked. Reported only if no gateway gave a reason.
+    skipped: Option<DeliveryError>,
+    /// When a gateway may accept the message, if that can be expected.
+    later: Option<Later>,
+    /// The gateway to ask once more, and the wait that it asked for: the shortest one.
+    again: Option<(usize, Option<Duration>)>,
+    /// Whether the number cannot be reached on this channel.
+    unreachable: bool,
+}
+
+/// A gateway can be expected to accept the message later.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Later {
+    pub(super) not_before: Timestamp,
+    /// The attempt to repeat; `None` if no gateway was asked.
+    pub(super) attempt: Option<usize>,
+}
+
+/// Everything that one request to a gateway needs.
+struct Admitted<'a> {
+    permit: GatewayPermit<'a>,
+    circuit: CircuitPermit<'a>,
+    message: OutgoingMessage,
+}
+
+impl<'a, O: Owner> DeliveryRun<'a, O> {
+    fn new(delivery: &'a Delivery, job: &'a Job, owner: &'a O) -> Self {
+        let workflow = delivery.workflow_of(job.about.key.service);
+        let (channel, step, sent, retried) = match &job.purpose {
+            Purpose::Request => (job.channel, workflow.step_of(job.channel), 0, None),
+            Purpose::FollowUp(FollowUp { channel, reason, step, sent, .. }) => {
+                let retried = match reason {
+                    Reason::Retry { attempt, retries } => Some((*attempt, *retries)),
+                    Reason::NextStep => None,
+                };
+                (*channel, *step, *sent, retried)
+            }
+        };
+        Self {
+            delivery,
+            job,
+            owner,
+            workflow,
+            budget: Budget::starting_now(delivery.send_budget),
+            channel,
+            step,
+            sent,
+            // Most messages are accepted by the first gateway.
+            attempts: Vec::with_capacity(1),
+            first_here: 0,
+            first_repeats: retried.map(|(attempt, _)| attempt),
+            retried,
+            time_has_passed: false,
+            asked_once_more: false,
+            tried: [false; Channel::ALL.len()],
+        }
+    }
+
+    async fn run(mut self) -> Delivered {
+        if !self.workflow.allows_after(self.sent) {
+            return self.failed(&DeliveryError::TooManyMessages, None);
+        }
+        loop {
+            let missed = match self.try_channel().await {
+                Break(delivered) => return delivered,
+                Continue(missed) => missed,
+            };
+            if missed.unreachable
+                && let Some(channel) = self.stand_in_channel()
+            {
+                self.go_to(self.workflow.step_on(self.step, channel), channel);
+                continue;
+            }
+            let error = missed.error.or(missed.skipped).unwrap_or(DeliveryError::NotServed(self.channel));
+            let mut dropped = error.dropped();
+            if let Some(later) = missed.later {
+                match self.plan_retry(later) {
+                    Ok(due) => return self.postponed_until(due, later, &error),
+                    Err(reason) => {
+                        self.note_unasked(SendStatus::Unsendable);
+                        if let Some(reason) = reason {
+                            self.give_up(later.attempt);
+                            dropped = reason;
+                        }
+                    }
+                }
+            }
+            match self.workflow.after(self.step) {
+                Some((step, channel)) if !self.has_tried(channel) => {
+                    if self.budget.left() < self.budget.least {
+                        return self.postponed_to_step(step, channel, &error);
+                    }
+                    self.go_to(step, channel);
+                }
+                _ => return self.failed_for(&error, None, dropped),
+            }
+        }
+    }
+
+    /// Asks each gateway of the present channel once, in their order. If retries do not run in the background, asks
+    /// one of those that may accept the message soon a second time. Breaks when the run is over.
+    async fn try_channel(&mut self) -> ControlFlow<Delivered, Missed> {
+        self.tried[usize::from(self.channel.number())] = true;
+        let mut missed = Missed::default();
+        let mut position = 0;
+        while let Some(candidate) = self.candidate(position) {
+            let budget = self.budget;
+            // The next gateway in the order must have time left.
+            let is_last = self.candidate(position + 1).is_none();
+            let patience = if is_last { budget.end } else { budget.end - budget.left() / 2 };
+            self.try_gateway(candidate, patience, &mut missed).await?;
+            if missed.unreachable {
+                return Continue(missed);
+            }
+            position += 1;
+        }
+        if let Some((position, wait)) = self.second_try(&missed) {
+            sleep(wait).await;
+            self.asked_once_more = true;
+            if let Some(candidate) = self.candidate(position) {
+                self.try_gateway(candidate, self.budget.end, &mut missed).await?;
+            }
+        }
+        Continue(missed)
+    }
+
+    /// Waits for a permit until `patience` at the longest, and asks one gateway. Breaks when the run is over, else
+    /// notes in `missed` why the gateway did not accept the message.
+    async fn try_gateway(
+        &mut self,
+        candidate: Candidate<'a>,
+        patience: Instant,
+        missed: &mut Missed,
+    ) -> ControlFlow<Delivered> {
+        let gateway = candidate.gateway;
+        let Some(admitted) = self.admit(gateway, patience, missed).await? else { return Continue(()) };
+        let Admitted { mut permit, circuit, message } = admitted;
+        let started = self.now();
+        permit.ask();
+        let answer = timeout_at(self.budget.end, gateway.gateway.send(&message)).await.ok();
+        circuit.answered(answer.as_ref(), self.now());
+        self.time_has_passed = true;
+        self.log_answer(gateway, answer.as_ref());
+        let status = if let Some(Ok(_)) = &answer { SendStatus::Sent } else { SendStatus::GatewayError };
+        let mut attempt = Attempt { started, ..self.attempt(candidate, status) };
+        match answer {
+            Some(Ok(Accepted { message_id })) => {
+                attempt.message_id = Some(message_id.clone());
+                self.attempts.push(attempt);
+                Break(self.accepted(message_id, gateway.holding(self.channel)))
+            }
+            Some(Err(error)) => {
+                (attempt.class, attempt.error_code) = (Some(error.class), error.code);
+                self.attempts.push(attempt);
+                self.refused(error, candidate, missed)
+            }
+            None => {
+                attempt.class = Some(ErrorClass::Ambiguous);
+                self.attempts.push(attempt);
+                Break(self.failed(&DeliveryError::NoAnswerInTime, gateway.holding(self.channel)))
+            }
+        }
+    }
+
+    /// Settles everything before a gateway may be asked: a permit of its limiter, a planned message that is durably
+    /// begun, a live code, and a permit of its circuit breaker. `None` when this gateway is not asked.
+    async fn admit(
+        &mut self,
+        gateway: &'a GuardedGateway,
+        patience: Instant,
+        missed: &mut Missed,
+    ) -> ControlFlow<Delivered, Option<Admitted<'a>>> {
+        let budget = self.budget;
+        // Before the wait, so that an open circuit costs nothing.
+        if gateway.circuit.keeps_out(self.now()) {
+            missed.out_of_service(gateway, self.now());
+            return Continue(None);
+        }
+        if self.time_has_passed && budget.left() < budget.least {
+            missed.skipped = Some(DeliveryError::TimedOutWaiting);
+            missed.may_work_at(self.now(), None);
+            return Continue(None);
+        }
+        let permit = match gateway.limiter.acquire(patience, budget.end).await {
+            // With too little time for an answer the message would leave, and its fate would be unknown.
+            Ok(permit) if permit.waited && budget.left() < budget.least.max(permit.typical_time()) => {
+                self.no_permit(DeliveryError::TimedOutWaiting, missed);
+                return Continue(None);
+            }
+            Ok(permit) => permit,
+            Err(error) => {
+                self.time_has_passed = true;
+                self.no_permit(error, missed);
+                return Continue(None);
+            }
+        };
+        if self.is_follow_up() && self.attempts.is_empty() {
+            // A gateway that may have been asked is never asked again after a crash.
+            if !self.owner.begin_follow_up().await {
+                return Break(self.still_planned());
+            }
+            self.time_has_passed = true;
+        }
+        if permit.waited || self.time_has_passed {
+            match timeout_at(budget.end, self.owner.still_usable()).await {
+                Ok(true) => {}
+                Ok(false) => return Break(self.failed(&DeliveryError::NoLongerUsable, None)),
+                Err(_) => return Break(self.failed(&DeliveryError::TimedOutWaiting, None)),
+            }
+        }
+        let Some(message) = self.message() else {
+            return Break(self.failed(&DeliveryError::NoLongerUsable, None));
+        };
+        let Some(circuit) = gateway.circuit.enter(self.now()) else {
+            missed.out_of_service(gateway, self.now());
+            return Continue(None);
+        };
+        Continue(Some(Admitted { permit, circuit, message }))
+    }
+
+    fn no_permit(&self, error: DeliveryError, missed: &mut Missed) {
+        missed.error = Some(error);
+        // A waiting client is told of the overload. A follow-up has no client who would repeat it.
+        if self.is_follow_up() {
+            missed.may_work_at(self.now(), None);
+        }
+    }
+
+    /// The gateway answered with an error.
+    fn refused(
+        &mut self,
+        error: GatewayError,
+        candidate: Candidate<'a>,
+        missed: &mut Missed,
+    ) -> ControlFlow<Delivered> {
+        let (class, gateway) = (error.class, candidate.gateway);
+        match next_step(class) {
+            NextStep::NextGateway => {
+                if let ErrorClass::Retry { after } = class {
+                    let now = self.now();
+                    // The answer itself may have opened the circuit.
+                    let asked_again = gateway.circuit.asked_again_at(now);
+                    let not_before = now.plus(after.unwrap_or_default()).max(asked_again);
+                    missed.may_work_at(not_before, self.attempts.len().checked_sub(1));
+                    let is_sooner = missed.again.is_none_or(|(_, other)| after < other);
+                    if is_sooner && !gateway.circuit.keeps_out(now) {
+                        missed.again = Some((candidate.position, after));
+                    }
+                }
+                missed.error = Some(DeliveryError::Gateway(error));
+                Continue(())
+            }
+            // Another gateway would accept a text for a landline too, and charge for it.
+            NextStep::OtherChannel => {
+                *missed = Missed {
+                    error: Some(DeliveryError::Gateway(error)),
+                    unreachable: true,
+                    ..Missed::default()
+                };
+                Continue(())
+            }
+            NextStep::Stop => {
+                let held = gateway.holding(self.channel).filter(|_| class.may_have_been_sent());
+                Break(self.failed(&DeliveryError::Gateway(error), held))
+            }
+        }
+    }
+}
+
+impl<'a, O> DeliveryRun<'a, O> {
+    fn candidate(&self, position: usize) -> Option<Candidate<'a>> {
+        self.delivery.candidates(self.job, self.eligible(), self.channel).nth(position)
+    }
+
+    fn eligible(&self) -> Eligible {
+        match self.job.held {
+            Some(held) => Eligible::Only(held.by),
+            None if self.sent > 0 || self.job.ours_only => Eligible::CarriersOfOurCode,
+            None => Eligible::All,
+        }
+    }
+
+    /// The gateway to ask once more, and the wait before.
+    fn second_try(&self, missed: &Missed) -> Option<(usize, Duration)> {
+        let allowed = !self.retries_in_background() && !self.asked_once_more;
+        let (position, after) = missed.again.filter(|_| allowed)?;
+        once_more(after, self.budget.left(), self.budget.least).map(|wait| (position, wait))
+    }
+
+    /// The channel to go on with when the present one does not reach the number.
+    fn stand_in_channel(&self) -> Option<Channel> {
+        let next = |channel: &Channel| stand_in(*channel, self.delivery.settings.voice_fallback);
+        std::iter::successors(next(&self.channel), next).find(|channel| {
+            let is_new = !self.has_tried(*channel) && !self.workflow.came_before(self.step, *channel);
+            is_new && self.delivery.candidates(self.job, self.eligible(), *channel).next().is_some()
+        })
+    }
+
+    fn go_to(&mut self, step: u8, channel: Channel) {
+        if self.attempts.is_empty() {
+            // The earlier attempt was not repeated.
+            self.first_repeats = None;
+        }
+        (self.step, self.channel, self.retried) = (step, channel, None);
+        self.first_here = self.attempts.len();
+    }
+
+    fn has_tried(&self, channel: Channel) -> bool {
+        self.tried[usize::from(channel.number())]
+    }
+
+    pub(super) const fn is_follow_up(&self) -> bool {
+        matches!(self.job.purpose, Purpose::FollowUp(_))
+    }
+
+    const fn retries_in_background(&self) -> bool {
+        self.delivery.settings.retry.is_some()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.delivery.clock.now()
+    }
+
+    /// The message as it leaves now; `None` when the code has expired.
+    fn message(&self) -> Option<OutgoingMessage> {
+        let about = &self.job.about;
+        let valid_for = about.expires.since(self.now());
+        if valid_for.is_zero() {
+            return None;
+        }
+        let (to, channel, code) = (about.number, self.channel, self.job.code.clone());
+        let Rendered { text, locale } =
+            self.delivery.templates.render(&about.style, channel, to, &code, valid_for);
+        let pressed = about.style.send_digits.as_ref().filter(|_| channel == Channel::Call);
+        let send_digits = pressed.map(|digits| digits.as_str().into());
+        let callback = self.delivery.settings.public_url.as_ref().map(|public_url| Callback {
+            public_url: public_url.clone(),
+            attempt: AttemptId { key: about.key, attempt: self.number_of(self.attempts.len()) },
+        });
+        Some(OutgoingMessage { to, channel, text, locale, code, send_digits, valid_for, callback })
+    }
+
+    fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> Attempt {
+        let now = self.now();
+        Attempt {
+            gateway: candidate.gateway.name,
+            channel: self.channel,
+            priority: candidate.priority,
+            repeats: self.first_repeats.filter(|_| self.attempts.is_empty()),
+            started: now,
+            ended: now,
+            status,
+            class: None,
+            message_id: None,
+            error_code: None,
+        }
+    }
+
+    /// A message for which no gateway was asked gets an attempt all the same, so that an operator finds it in the
+    /// list.
+    pub(super) fn note_unasked(&mut self, status: SendStatus) {
+        let has_one = self.attempts.len() > self.first_here || self.retried.is_some();
+        if !has_one && let Some(candidate) = self.candidate(0) {
+            let attempt = self.attempt(candidate, status);
+            self.attempts.push(attempt);
+        }
+    }
+}
+
+impl Missed {
+    fn out_of_service(&mut self, gateway: &GuardedGateway, now: Timestamp) {
+        self.skipped.get_or_insert(DeliveryError::OutOfService);
+        self.may_work_at(gateway.circuit.asked_again_at(now), None);
+    }
+
+    /// Keeps the earliest moment, and the first attempt.
+    fn may_work_at(&mut self, moment: Timestamp, attempt: Option<usize>) {
+        self.later = Some(match self.later {
+            None => Later { not_before: moment, attempt },
+            Some(Later { not_before, attempt: first }) => {
+                Later { not_before: not_before.min(moment), attempt: first.or(attempt) }
+            }
+        });
+    }
+}
