@@ -12,6 +12,7 @@ pub mod process;
 mod registry;
 mod reports;
 mod running;
+pub mod shards;
 pub mod server_key;
 mod tls;
 mod verifying;

@@ -10,15 +10,17 @@ use rand::{SeedableRng, TryRng};
 
 use super::registry::{self, Ground, LastUses, RegistryPlan};
 use super::verifying::{self, Beside};
+use super::shards::{self, ShardPlan};
 use super::{StartError, load_or_create};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
 use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::{Routing, Timestamp};
-use crate::engine::{Policy, key_fingerprint};
+use crate::engine::{Policy, SlotHash, key_fingerprint};
 use crate::registry::Registry;
-use crate::numbers::{Parts, Policies, Verifier};
+use crate::numbers::{Capacity, Parts, Policies, Verifier};
+use crate::shard::Shards;
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 use crate::verify::{Verifying, bring_up};
@@ -63,6 +65,8 @@ pub struct Plan {
 pub struct Running {
     /// The front door.
     pub verifier: Verifier,
+    /// Who decides.
+    pub shards: Shards,
     /// Who sends.
     pub delivery: Arc<Delivery>,
     /// Services and who may ask.
@@ -110,6 +114,22 @@ impl Running {
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
         let mut seeder = StdRng::from_seed(seed);
+        let slots = SlotHash::new(&server_key);
+        let capacity = Capacity::new(bounds.numbers);
+        let shard_seeder = Mutex::new(StdRng::from_rng(&mut seeder));
+        let shards = shards::start(ShardPlan {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            slots: &slots,
+            capacity: &capacity,
+            shards,
+            bounds: &bounds,
+            seeds: Box::new(move || {
+                let mut seeder = shard_seeder.lock().unwrap_or_else(PoisonError::into_inner);
+                StdRng::from_rng(&mut *seeder)
+            }),
+        })
+        .await?;
         let ground = Ground {
             store: &store,
             clock: &clock,
@@ -144,24 +164,18 @@ impl Running {
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
         }));
-        let seeder = Mutex::new(seeder);
-        let verifier = Verifier::start(Parts {
-            store: Arc::clone(&store),
+        let verifier = Verifier::new(Parts {
+            shards: shards.clone(),
+            slots,
+            capacity,
             delivery: Arc::clone(&delivery),
-            clock: Arc::clone(&clock),
             policies: policies.clone(),
             server_key: server_key.clone(),
-            seeds: Box::new(move || {
-                let mut seeder = seeder.lock().unwrap_or_else(PoisonError::into_inner);
-                StdRng::from_rng(&mut *seeder)
-            }),
-            shards,
             bounds,
-        })
-        .await?;
+        });
         let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
         let last_uses = LastUses::begin(&registry);
-        Ok(Self { verifier, delivery, registry, verifying, store, last_uses, beside })
+        Ok(Self { verifier, shards, delivery, registry, verifying, store, last_uses, beside })
     }
 
     /// What webhooks are told.
@@ -188,6 +202,8 @@ impl Running {
         let noted = self.delivery.tracker().close().await;
         let told = self.beside.close().await;
         self.last_uses.stop().await;
+        self.shards.flush().await;
+        self.shards.stop();
         self.store.close().await.and(noted).and(told)
     }
 }

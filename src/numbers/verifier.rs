@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::rngs::StdRng;
 use tokio::sync::{Semaphore, TryAcquireError, watch};
 
 use super::answer::{CheckAnswer, Facts, Limit, SendAnswer, Told};
@@ -15,14 +14,11 @@ use super::deliver::Gateways;
 use super::follow_up::{self, FollowUps};
 use super::policies::Policies;
 use super::record::NumberKey;
-use super::table::NumberTable;
-use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId};
 use crate::engine::{Ending, NumberState, SendOptions, SlotHash, Verification, VerificationName, code_of};
-use crate::shard::{Kinds, Record, RecordKey, Refusal, Settings, Shards, Slotless, StartError, Tables};
-use crate::store::Store;
+use crate::shard::{Record, RecordKey, Refusal, Shards, Tables};
 use crate::template::MessageStyle;
 
 /// Ask for a code to be sent.
@@ -89,22 +85,20 @@ pub struct CheckRequest {
 /// What part of the commands in flight may be checks only: one in so many.
 const CHECKS_SHARE: usize = 4;
 
-/// What the shards are built from.
+/// What the front door is made of.
 pub struct Parts {
-    /// Where decisions become durable.
-    pub store: Arc<dyn Store>,
+    /// Who decides; they keep numbers ([`NumberTable`](super::table::NumberTable)).
+    pub shards: Shards,
+    /// Which slot a number is in.
+    pub slots: SlotHash,
+    /// What the number tables count in.
+    pub capacity: Arc<Capacity>,
     /// Who sends.
     pub delivery: Arc<Delivery>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
     /// The rules of every service.
     pub policies: Policies,
     /// What codes are derived with.
     pub server_key: ServerKey,
-    /// Where each shard's random source gets its seed.
-    pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
-    /// How many shards; at least 1.
-    pub shards: usize,
     /// The limit on everything.
     pub bounds: Bounds,
 }
@@ -125,41 +119,22 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Loads every number from the store and starts the shards.
-    ///
-    /// # Errors
-    /// When the store cannot be read, or a record in it makes no sense.
-    pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { store, delivery, clock, policies, server_key, seeds, shards, bounds } = parts;
-        let slots = SlotHash::new(&server_key);
+    /// Takes commands from here on, and makes what is planned. Needs a tokio runtime.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { shards, slots, capacity, delivery, policies, server_key, bounds } = parts;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let effects = Gateways::new(Arc::clone(&delivery));
         let deps = Arc::new(Deps {
             policies,
             key: server_key,
-            slots: slots.clone(),
-            capacity: Capacity::new(bounds.numbers),
+            slots,
+            capacity,
             send_budget,
             // What a gateway says is decided with the batch after the one that is in flight when it says it.
             check_budget: send_budget + bounds.commit_timeout,
             effects: Arc::clone(&effects) as _,
         });
-        let capacity = Arc::clone(&deps.capacity);
-        let kinds = Kinds::none()
-            .with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))));
-        let commit_timeout = bounds.commit_timeout;
-        let settings = Settings { commands_per_subject: bounds.commands_per_number, commit_timeout };
-        let shards = Shards::start(crate::shard::Parts {
-            store: Arc::new(Slotless { store, slots, commit_timeout }),
-            clock,
-            shards,
-            kinds,
-            settings,
-            seeds,
-            indexes: Box::new(|_| Vec::new()),
-        })
-        .await?;
         effects.connect(Arc::clone(&deps), shards.clone());
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(bounds.commands));
@@ -167,7 +142,7 @@ impl Verifier {
         let kept_for_checks = bounds.commands / CHECKS_SHARE;
         let verifier = Self { shards, deps, delivery, places, bound, kept_for_checks, stop };
         verifier.follow(verifier.delivery.tracker().clone(), bounds.sends);
-        Ok(verifier)
+        verifier
     }
 
     /// Makes what is planned, `at_once` of it at the same time, until the stop.
@@ -332,15 +307,12 @@ impl Verifier {
         self.shards.router().is_complete()
     }
 
-    /// Waits until every command in flight has its answer, refuses new ones, and ends the shards.
-    /// Planned sends that have not begun wait for the next start.
+    /// Waits until every command in flight has its answer, and refuses new ones. Planned sends that have not begun wait for the next start.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
         let all = self.places.acquire_many(self.bound).await;
         self.places.close();
         drop(all);
-        self.shards.flush().await;
-        self.shards.stop();
     }
 }
 

@@ -10,7 +10,7 @@ use super::Shared;
 use super::command::{Command, Refusal};
 use super::core::Core;
 use super::slots::Slots;
-use super::table::{Records, Tables};
+use super::table::{Index, Records, Tables};
 use crate::clock::Alarm;
 use crate::domain::Timestamp;
 use crate::store::StoreError;
@@ -37,6 +37,8 @@ pub enum Message {
     /// These slots belong to another shard from now on. The other end is told when the last change of theirs is durable or
     /// has failed, and their records are forgotten.
     Lose(Slots, oneshot::Sender<()>),
+    /// An index follows the changes of a kind from now on.
+    Follow(u8, Box<dyn Index>),
     /// Write lazy changes now. The other end is told when that is done, or the store does not take them.
     Flush(oneshot::Sender<()>),
 }
@@ -101,6 +103,7 @@ impl Actor for ShardActor {
                 slots.iter().for_each(|slot| state.owned.remove(slot));
                 state.losing.push((slots, done));
             }
+            Message::Follow(kind, index) => core.follow(kind, index),
             Message::Flush(done) => state.flushing.push(done),
         }
         let losing: Vec<Slots> = state.losing.iter().map(|(slots, _)| *slots).collect();

@@ -15,7 +15,7 @@ use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{Gathering, Loads, Parking};
 use super::record::{Id, Kinds, Record, RecordKey};
 use super::slots::Slots;
-use super::table::{Records, Stored, Tables};
+use super::table::{Index, Records, Stored, Tables};
 use super::transaction::{Step, Steps, Transaction};
 use crate::domain::Timestamp;
 use crate::store::StoreError;
@@ -247,6 +247,11 @@ impl Core {
     /// The records in memory: what is durable, and lazy changes.
     pub const fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// Has an index follow the changes of a kind.
+    pub fn follow(&mut self, kind: u8, index: Box<dyn Index>) {
+        self.tables.follow(kind, index);
     }
 
     /// Adds records of slots that this shard owns from now on.

@@ -20,7 +20,7 @@ mod supervisor;
 mod table;
 mod transaction;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ractor::{Actor, ActorRef, SpawnErr};
 use rand::rngs::StdRng;
@@ -48,6 +48,18 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Which shard owns a slot.
     pub router: Arc<Router>,
+    /// What follows the changes of each kind, in every shard.
+    followers: RwLock<Vec<(u8, IndexFactory)>>,
+}
+
+/// Makes the index of one shard, by the shard's number.
+pub type IndexFactory = Arc<dyn Fn(usize) -> Box<dyn Index> + Send + Sync>;
+
+impl Shared {
+    fn indexes_of(&self, shard: usize) -> Vec<(u8, Box<dyn Index>)> {
+        let followers = self.followers.read().unwrap_or_else(PoisonError::into_inner);
+        followers.iter().map(|(kind, factory)| (*kind, factory(shard))).collect()
+    }
 }
 
 /// What shards are started with.
@@ -64,8 +76,6 @@ pub struct Parts {
     pub settings: Settings,
     /// Where each shard's random source comes from.
     pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
-    /// The indexes of one shard, each with the kind that it follows.
-    pub indexes: Box<dyn Fn(usize) -> Vec<(u8, Box<dyn Index>)> + Send + Sync>,
 }
 
 /// Why the shards could not be started.
@@ -86,9 +96,10 @@ impl Shards {
     /// # Errors
     /// When the store cannot be read, or a record in it makes no sense.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { store, clock, shards, kinds, settings, seeds, indexes } = parts;
-        let shared = Arc::new(Shared { store, clock, router: Arc::new(Router::new(shards)) });
-        let plan = supervisor::Plan { shared: Arc::clone(&shared), kinds, settings, seeds, indexes };
+        let Parts { store, clock, shards, kinds, settings, seeds } = parts;
+        let (router, followers) = (Arc::new(Router::new(shards)), RwLock::default());
+        let shared = Arc::new(Shared { store, clock, router, followers });
+        let plan = supervisor::Plan { shared: Arc::clone(&shared), kinds, settings, seeds };
         let spawned = Supervisor::spawn(None, Supervisor, plan).await;
         let (supervisor, _) = spawned.map_err(|error| match error {
             SpawnErr::StartupFailed(why) => StartError(why.to_string()),
@@ -107,6 +118,21 @@ impl Shards {
         &self.shared.clock
     }
 
+    /// Hands a command to the shard that owns its slot.
+    pub fn submit(&self, command: Box<dyn Command>) {
+        self.shared.router.send(command);
+    }
+
+    /// Has an index in every shard follow the changes of a kind, now and after a shard's restart. Each is told first of
+    /// every record that is there.
+    pub fn follow<R: Record>(&self, factory: IndexFactory) {
+        let mut followers = self.shared.followers.write().unwrap_or_else(PoisonError::into_inner);
+        for (index, shard) in self.shared.router.running() {
+            let _ = shard.cast(Message::Follow(R::KIND, factory(index)));
+        }
+        followers.push((R::KIND, factory));
+    }
+
     /// Moves slots to another shard: their present owners finish what is in flight and forget them; the new owner restores
     /// them from the store. Commands about them are refused meanwhile.
     ///
@@ -114,9 +140,9 @@ impl Shards {
     /// When the store cannot be read; the slots then have no owner.
     pub async fn move_slots(&self, slots: Slots, to: usize, kinds: &Kinds) -> Result<(), RestoreError> {
         let router = &self.shared.router;
-        let present: Vec<_> = (0..router.shards()).filter_map(|index| router.shard(index)).collect();
+        let present: Vec<_> = router.running().collect();
         router.assign(slots, None);
-        for shard in present {
+        for (_, shard) in present {
             let (done, lost) = oneshot::channel();
             if shard.cast(Message::Lose(slots, done)).is_ok() {
                 // A shard that fails meanwhile restores only what it still owns.
@@ -135,7 +161,7 @@ impl Shards {
 
     /// Has every shard write its lazy changes, as far as the store takes them.
     pub async fn flush(&self) {
-        for shard in (0..self.shared.router.shards()).filter_map(|index| self.shared.router.shard(index)) {
+        for (_, shard) in self.shared.router.running() {
             let (done, flushed) = oneshot::channel();
             if shard.cast(Message::Flush(done)).is_ok() {
                 let _ = flushed.await;

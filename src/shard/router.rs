@@ -73,6 +73,11 @@ impl Router {
         self.shards.get(index).and_then(ArcSwapOption::load_full)
     }
 
+    /// Every shard that is there, with its index.
+    pub fn running(&self) -> impl Iterator<Item = (usize, Arc<ActorRef<Message>>)> {
+        (0..self.shards.len()).filter_map(|index| Some((index, self.shard(index)?)))
+    }
+
     /// Whether every shard is there and running.
     pub fn is_complete(&self) -> bool {
         let runs = |shard: &ActorRef<Message>| shard.get_status() == ActorStatus::Running;

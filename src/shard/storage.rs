@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::core::Write;
 use super::record::RecordKey;
 use crate::domain::{ServiceId, Timestamp};
-use crate::engine::SlotHash;
 use crate::store::{self, BoxFuture, Kind, Revision, Store, StoreError, Subject};
 
 /// Called once, when a batch is durable or has failed.
@@ -25,12 +24,15 @@ pub trait Storage: Send + Sync + 'static {
     fn restore(&self, kinds: Vec<u8>, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
+/// The slot of a record, from its key (with any slot) and its bytes.
+pub type SlotOf = Arc<dyn Fn(&RecordKey, &[u8]) -> u8 + Send + Sync>;
+
 /// A store whose keys do not carry their slot.
 pub struct Slotless {
     /// The store.
     pub store: Arc<dyn Store>,
-    /// Where the slot of a key is taken from.
-    pub slots: SlotHash,
+    /// The slot of a record, by its key and its bytes.
+    pub slot_of: SlotOf,
     /// How long a commit may take.
     pub commit_timeout: Duration,
 }
@@ -59,7 +61,7 @@ impl Storage for Slotless {
 
     fn restore(&self, kinds: Vec<u8>, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let visit = Arc::new(std::sync::Mutex::new(visit_all(self.slots.clone(), move |key, bytes| {
+            let visit = Arc::new(std::sync::Mutex::new(visit_all(Arc::clone(&self.slot_of), move |key, bytes| {
                 visit(key, bytes, Timestamp::EPOCH);
             })));
             for kind in kinds.into_iter().filter_map(Kind::from_u8) {
@@ -75,13 +77,15 @@ impl Storage for Slotless {
 }
 
 fn visit_all(
-    slots: SlotHash,
+    slot_of: SlotOf,
     mut visit: impl FnMut(RecordKey, Bytes) + Send,
 ) -> impl FnMut(store::Key, &[u8]) + Send {
     move |key, bytes| {
         let mut id = [0; 12];
         id[..4].copy_from_slice(&key.service.get().to_be_bytes());
         id[4..].copy_from_slice(&key.subject.0.to_be_bytes());
-        visit(RecordKey { slot: slots.of(id), kind: key.kind as u8, id }, Bytes::copy_from_slice(bytes));
+        let mut key = RecordKey { slot: 0, kind: key.kind as u8, id };
+        key.slot = slot_of(&key, bytes);
+        visit(key, Bytes::copy_from_slice(bytes));
     }
 }

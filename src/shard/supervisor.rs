@@ -11,7 +11,7 @@ use super::actor::ShardActor;
 use super::core::{Core, Settings};
 use super::record::Kinds;
 use super::restore::restore;
-use super::table::{Index, Tables};
+use super::table::Tables;
 
 /// Wait before a shard that cannot be restored is tried again.
 const RETRY_RESTORE: Duration = Duration::from_secs(1);
@@ -33,8 +33,6 @@ pub struct Plan {
     pub settings: Settings,
     /// Where each shard's random source comes from.
     pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
-    /// The indexes of one shard, each with the kind that it follows.
-    pub indexes: Box<dyn Fn(usize) -> Vec<(u8, Box<dyn Index>)> + Send + Sync>,
 }
 
 /// The actor.
@@ -126,7 +124,7 @@ async fn start(
     index: usize,
     mut tables: Tables,
 ) -> Result<ActorId, ActorProcessingErr> {
-    for (kind, follower) in (plan.indexes)(index) {
+    for (kind, follower) in plan.shared.indexes_of(index) {
         tables.follow(kind, follower);
     }
     let core = Core::new(tables, plan.kinds.clone(), (plan.seeds)(), plan.settings);
