@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::answer::{CheckAnswer, Facts, Limit, SendAnswer, Told};
 use super::capacity::{Capacity, Reservation};
+use super::happened::{Happened, Recorder};
 use super::policies::Policies;
 use super::record::NumberKey;
 use crate::delivery::tracker::{Due, FollowUp, Parcel, VerifyStatus};
@@ -37,6 +38,8 @@ pub struct Deps {
     pub check_budget: Duration,
     /// Who carries out what was decided.
     pub effects: Arc<dyn Effects>,
+    /// Who keeps records of decisions, in the same commit.
+    pub recorders: Vec<Arc<dyn Recorder>>,
 }
 
 impl Deps {
@@ -56,8 +59,6 @@ pub trait Effects: Send + Sync {
     fn deliver(&self, dispatch: Dispatch);
     /// Asks the gateway that holds a code.
     fn ask(&self, ask: Ask);
-    /// Remembers what became of a verification.
-    fn note(&self, note: CheckNote);
 }
 
 /// Where an answer goes. Holds the command's place among the commands in flight until then.
@@ -151,8 +152,10 @@ pub struct OwnOptions {
 pub enum SendDecision {
     /// Hand it to delivery.
     Permitted(SendPermit),
-    /// Answer at once.
-    Answer(Told<SendAnswer>),
+    /// Answer at once: the number is a test number, which is sent no message.
+    Silent(SendPermit, Told<SendAnswer>),
+    /// Refuse.
+    Refused(Told<SendAnswer>),
 }
 
 /// Send the code that is out once more, as planned.
@@ -195,18 +198,18 @@ pub struct CheckCommand {
 /// What was decided about a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckDecision {
-    /// Answer, and note what became of the verification, if there was one.
-    Answer(Told<CheckAnswer>, Option<CheckNote>),
+    /// Answer. The verdict is there if a code was looked at.
+    Answer(Told<CheckAnswer>, Option<Verdict>),
     /// Ask the gateway that holds the code.
     Ask(CheckPermit),
 }
 
-/// What became of a verification.
+/// What came of a code that was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckNote {
-    /// Which one.
-    pub key: TrackKey,
-    /// What became of it.
+pub struct Verdict {
+    /// The engine's outcome.
+    pub outcome: CheckOutcome,
+    /// The same for the list of attempts.
     pub status: VerifyStatus,
 }
 
@@ -220,7 +223,7 @@ pub struct SettleCheckCommand {
     /// The reply of the check.
     pub reply: Reply<Told<CheckAnswer>>,
     /// The decision.
-    pub decided: Option<(Told<CheckAnswer>, CheckNote)>,
+    pub decided: Option<(Told<CheckAnswer>, Verdict)>,
 }
 
 /// End a verification, or clear the counts of a number.
@@ -232,8 +235,8 @@ pub struct EndCommand {
     pub named: Option<VerificationName>,
     /// Where the answer goes.
     pub reply: Reply<Told<()>>,
-    /// The decision.
-    pub decided: Option<(Told<()>, Option<CheckNote>)>,
+    /// The decision, and whether it ended a verification.
+    pub decided: Option<(Told<()>, bool)>,
 }
 
 /// A send ended.
@@ -359,12 +362,18 @@ impl Command for NumberCommand {
                 resume.decide(deps.policies.serves(key.service), state, &rules, now)
             }
             CommandKind::Check(check) => check.decide(*key, state, rules, now),
-            CommandKind::End(end) => end.decide(*key, state, &rules, now),
+            CommandKind::End(end) => end.decide(state, &rules, now),
             CommandKind::Settle(settle) => Some(settle.decide(state, &rules, now)),
-            CommandKind::SettleCheck(settle) => Some(settle.decide(*key, state, &rules, now)),
+            CommandKind::SettleCheck(settle) => Some(settle.decide(state, &rules, now)),
         };
         let Some((next, durability)) = decided else { return Decision::Wait };
         view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
+        let asked_about = state.present(&deps.policies.of(key.service), now).verification();
+        if let Some(happened) = happened(kind, asked_about.as_ref(), next.verification().as_ref()) {
+            for recorder in &deps.recorders {
+                recorder.record(*key, &happened, now, view);
+            }
+        }
         Decision::Made
     }
 
@@ -380,17 +389,11 @@ impl Command for NumberCommand {
                 settle.caller.answer(&settle.result, answer);
             }
             CommandKind::End(end) => {
-                let decided = end.decided.map(|(told, note)| {
-                    note.into_iter().for_each(|note| deps.effects.note(note));
-                    told
-                });
+                let decided = end.decided.map(|(told, _)| told);
                 end.reply.send(decided.ok_or(Refusal::StoreUnavailable));
             }
             CommandKind::SettleCheck(settle) => {
-                let decided = settle.decided.map(|(answer, note)| {
-                    deps.effects.note(note);
-                    answer
-                });
+                let decided = settle.decided.map(|(answer, _)| answer);
                 settle.reply.send(decided.ok_or(Refusal::StoreUnavailable));
             }
         }
@@ -404,6 +407,45 @@ impl Command for NumberCommand {
             CommandKind::End(end) => end.reply.send(Err(refusal)),
             CommandKind::Settle(settle) => settle.caller.answer(&settle.result, Err(refusal)),
             CommandKind::SettleCheck(settle) => settle.reply.send(Err(refusal)),
+        }
+    }
+}
+
+/// What others keep records of, with the verification before and after the decision.
+fn happened<'a>(
+    kind: &'a CommandKind,
+    before: Option<&'a Verification>,
+    after: Option<&'a Verification>,
+) -> Option<Happened<'a>> {
+    match kind {
+        CommandKind::Send(SendCommand { decided, channel, style, own, .. }) => {
+            let (Some(SendDecision::Permitted(permit) | SendDecision::Silent(permit, _)), Some(verification)) =
+                (decided, after)
+            else {
+                return None;
+            };
+            let is_silent = own.as_ref().is_some_and(|own| own.is_test);
+            Some(Happened::Permitted { permit, verification, channel: *channel, style, is_silent })
+        }
+        CommandKind::Resume(_) => None,
+        CommandKind::Settle(SettleCommand { permit, result, .. }) => {
+            let verification = after.filter(|v| v.salt == permit.salt);
+            Some(Happened::Settled { permit, verification, result })
+        }
+        CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Answer(_, verdict)), .. }) => {
+            let Verdict { outcome, status } = (*verdict)?;
+            Some(Happened::Checked { verification: before?, outcome, status })
+        }
+        CommandKind::Check(_) => None,
+        CommandKind::SettleCheck(SettleCheckCommand { decided, permit, .. }) => {
+            let (_, Verdict { outcome, status }) = decided.as_ref()?;
+            let verification = before.filter(|v| v.salt == permit.salt)?;
+            Some(Happened::Checked { verification, outcome: *outcome, status: *status })
+        }
+        CommandKind::End(EndCommand { ending, decided, .. }) => {
+            let (_, ended) = decided.as_ref()?;
+            ended.then_some(())?;
+            Some(Happened::Ended { verification: before?, ending: *ending })
         }
     }
 }
@@ -435,7 +477,7 @@ impl SendCommand {
         };
         let (next, outcome) = engine::begin(state, &rules, request, salt, now);
         let facts = next.verification().map(|v| Facts::of(&v, &policy));
-        let limited = |limit| SendDecision::Answer(Told::limit(limit).about(facts));
+        let limited = |limit| SendDecision::Refused(Told::limit(limit).about(facts));
         self.decided = Some(match outcome {
             BeginOutcome::Permitted(permit) if is_test => {
                 let answer = SendAnswer::Sent {
@@ -444,11 +486,11 @@ impl SendCommand {
                     postponed: false,
                 };
                 let facts = Facts::of_permit(&permit, &policy);
-                SendDecision::Answer(Told::from(answer).about(Some(facts)))
+                SendDecision::Silent(permit, Told::from(answer).about(Some(facts)))
             }
             BeginOutcome::Permitted(permit) => SendDecision::Permitted(permit),
             BeginOutcome::Locked { until } => {
-                SendDecision::Answer(SendAnswer::Locked { remaining: until.since(now) }.into())
+                SendDecision::Refused(SendAnswer::Locked { remaining: until.since(now) }.into())
             }
             BeginOutcome::NoChecksLeft { until } => {
                 limited(Limit::NoChecksLeft { remaining: until.map(|until| until.since(now)) })
@@ -511,9 +553,8 @@ impl CheckCommand {
                     | CheckOutcome::NotFound
                     | CheckOutcome::GatewayFailed => None,
                 };
-                let key = asked_about.map(|v| track_key(service, &v.salt));
-                let note = key.zip(status).map(|(key, status)| CheckNote { key, status });
-                CheckDecision::Answer(told(outcome, next, asked_about, &rules.policy, now), note)
+                let verdict = status.map(|status| Verdict { outcome, status });
+                CheckDecision::Answer(told(outcome, next, asked_about, &rules.policy, now), verdict)
             }
         });
         Some((next, Durability::Durable))
@@ -548,13 +589,7 @@ fn told(
 }
 
 impl SettleCheckCommand {
-    fn decide(
-        &mut self,
-        NumberKey { service, .. }: NumberKey,
-        state: NumberState,
-        rules: &Rules<'_>,
-        now: Timestamp,
-    ) -> (NumberState, Durability) {
+    fn decide(&mut self, state: NumberState, rules: &Rules<'_>, now: Timestamp) -> (NumberState, Durability) {
         let asked_about = state.present(&rules.policy, now).verification();
         let (next, outcome) = engine::settle_check(state, rules, &self.permit, self.result, now);
         let status = match (self.result, outcome) {
@@ -566,8 +601,8 @@ impl SettleCheckCommand {
                 VerifyStatus::GatewayError
             }
         };
-        let note = CheckNote { key: track_key(service, &self.permit.salt), status };
-        self.decided = Some((told(outcome, next, asked_about, &rules.policy, now), note));
+        let verdict = Verdict { outcome, status };
+        self.decided = Some((told(outcome, next, asked_about, &rules.policy, now), verdict));
         // The attempt is durable already. If it is lost that a wrong code was asked about to the end, the record says so
         // by itself when its time has passed.
         let durability = match outcome {
@@ -580,25 +615,14 @@ impl SettleCheckCommand {
 }
 
 impl EndCommand {
-    fn decide(
-        &mut self,
-        NumberKey { service, .. }: NumberKey,
-        state: NumberState,
-        rules: &Rules<'_>,
-        now: Timestamp,
-    ) -> Decided {
+    fn decide(&mut self, state: NumberState, rules: &Rules<'_>, now: Timestamp) -> Decided {
         let (next, outcome) = engine::end(state, rules, self.ending, self.named, now);
         self.decided = Some(match outcome {
             EndOutcome::Busy { .. } => return None,
-            EndOutcome::NotFound => (Told::limit(Limit::NotFound), None),
+            EndOutcome::NotFound => (Told::limit(Limit::NotFound), false),
             EndOutcome::Ended(verification) => {
                 let facts = verification.map(|v| Facts::of(&v, &rules.policy));
-                let approved = verification.filter(|_| self.ending == Ending::Approved);
-                let note = approved.map(|v| CheckNote {
-                    key: track_key(service, &v.salt),
-                    status: VerifyStatus::Success,
-                });
-                (Told::from(()).about(facts), note)
+                (Told::from(()).about(facts), verification.is_some())
             }
         });
         Some((next, Durability::Durable))
@@ -661,7 +685,7 @@ impl Context<'_> {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(reply));
                 self.dispatch(Dispatch { key: self.key, permit, channel, style, purpose, caller }, leaving);
             }
-            Some(SendDecision::Answer(told)) => reply.send(Ok(told)),
+            Some(SendDecision::Silent(_, told) | SendDecision::Refused(told)) => reply.send(Ok(told)),
             None => reply.send(Err(Refusal::StoreUnavailable)),
         }
     }
@@ -699,10 +723,7 @@ impl Context<'_> {
     fn leave_check(&self, check: CheckCommand, leaving: &mut Leaving<'_>) {
         let CheckCommand { code, reply, decided, named: _, is_test: _ } = check;
         match (decided, code) {
-            (Some(CheckDecision::Answer(answer, note)), _) => {
-                note.into_iter().for_each(|note| self.deps.effects.note(note));
-                reply.send(Ok(answer));
-            }
+            (Some(CheckDecision::Answer(answer, _)), _) => reply.send(Ok(answer)),
             (Some(CheckDecision::Ask(permit)), Some(code)) if self.is_open(&permit, leaving) => {
                 leaving.went_to_gateway();
                 self.deps.effects.ask(Ask { key: self.key, permit, code, reply });

@@ -8,15 +8,17 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use super::command::{
-    Ask, CheckNote, CommandKind, Deps, Dispatch, Effects, NumberCommand, SettleCheckCommand, SettleCommand,
+    Ask, CommandKind, Deps, Dispatch, Effects, NumberCommand, SettleCheckCommand, SettleCommand,
     track_key,
 };
+use super::happened::{Happened, Recorder};
 use super::record::NumberKey;
 use crate::delivery::tracker::Parcel;
 use crate::delivery::{CheckError, Delivery, Job, Owner, Verdict};
-use crate::domain::TrackKey;
-use crate::engine::{CheckResult, NumberState, Salt, SendResult, code_of};
-use crate::shard::{Record, RecordKey, Shards};
+use crate::delivery::tracker::VerifyStatus;
+use crate::domain::{Timestamp, TrackKey};
+use crate::engine::{CheckResult, Ending, NumberState, Salt, SendResult, code_of};
+use crate::shard::{Record, RecordKey, Shards, Transaction};
 
 /// The gateways, as decisions reach them. The shards are put in when they run.
 pub struct Gateways {
@@ -56,10 +58,6 @@ impl Effects for Gateways {
         if let Some(links) = self.links.get().cloned() {
             tokio::spawn(links.ask(ask));
         }
-    }
-
-    fn note(&self, note: CheckNote) {
-        self.delivery.note_check(note.key, note.status);
     }
 }
 
@@ -151,5 +149,21 @@ impl Owner for NumberOwner<'_> {
 
     async fn begin_follow_up(&self) -> bool {
         self.links.delivery.tracker().begin_follow_up(self.track).await.is_ok()
+    }
+}
+
+/// Notes what became of verifications in the list of attempts.
+pub struct NoteChecks(pub Arc<Delivery>);
+
+impl Recorder for NoteChecks {
+    fn record(&self, key: NumberKey, happened: &Happened<'_>, _now: Timestamp, _view: &mut Transaction<'_>) {
+        let (verification, status) = match happened {
+            Happened::Checked { verification, status, .. } => (verification, *status),
+            Happened::Ended { verification, ending: Ending::Approved } => {
+                (verification, VerifyStatus::Success)
+            }
+            Happened::Permitted { .. } | Happened::Settled { .. } | Happened::Ended { .. } => return,
+        };
+        self.0.note_check(track_key(key.service, &verification.salt), status);
     }
 }

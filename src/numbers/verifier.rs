@@ -10,7 +10,7 @@ use super::capacity::{Capacity, Usage};
 use super::command::{
     Answer, CheckCommand, CommandKind, Deps, EndCommand, NumberCommand, OwnOptions, Reply, SendCommand,
 };
-use super::deliver::Gateways;
+use super::deliver::{Gateways, NoteChecks};
 use super::follow_up::{self, FollowUps};
 use super::policies::Policies;
 use super::record::NumberKey;
@@ -134,6 +134,7 @@ impl Verifier {
             // What a gateway says is decided with the batch after the one that is in flight when it says it.
             check_budget: send_budget + bounds.commit_timeout,
             effects: Arc::clone(&effects) as _,
+            recorders: vec![Arc::new(NoteChecks(Arc::clone(&delivery)))],
         });
         effects.connect(Arc::clone(&deps), shards.clone());
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);

@@ -1,0 +1,57 @@
+//! What a decision about a number means for the records beside it: delivery attempts and webhook events are written in the
+//! decision's own commit.
+
+use super::record::NumberKey;
+use crate::delivery::tracker::VerifyStatus;
+use crate::domain::{Channel, Timestamp};
+use crate::engine::{CheckOutcome, Ending, SendPermit, SendResult, Verification};
+use crate::shard::Transaction;
+use crate::template::MessageStyle;
+
+/// A decision that others keep records of.
+pub enum Happened<'a> {
+    /// A message is permitted. `is_silent` for a test number, which is sent none.
+    Permitted {
+        /// The right to send it.
+        permit: &'a SendPermit,
+        /// The verification as it is now.
+        verification: &'a Verification,
+        /// How it is delivered.
+        channel: Channel,
+        /// How it is worded.
+        style: &'a MessageStyle,
+        /// Whether no message is sent.
+        is_silent: bool,
+    },
+    /// A send ended.
+    Settled {
+        /// The permit of the send.
+        permit: &'a SendPermit,
+        /// The number's verification as it is now, if it is still the one of the permit.
+        verification: Option<&'a Verification>,
+        /// How it ended.
+        result: &'a SendResult,
+    },
+    /// A code was checked.
+    Checked {
+        /// The verification that was asked about, as it was before.
+        verification: &'a Verification,
+        /// What came of it.
+        outcome: CheckOutcome,
+        /// The same for the list of attempts.
+        status: VerifyStatus,
+    },
+    /// A verification ended by request.
+    Ended {
+        /// The verification, as it was before.
+        verification: &'a Verification,
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// Keeps records of what happens to numbers. Pure: it only changes records of the transaction.
+pub trait Recorder: Send + Sync {
+    /// Takes in one decision about `key`, made at `now`.
+    fn record(&self, key: NumberKey, happened: &Happened<'_>, now: Timestamp, view: &mut Transaction<'_>);
+}
