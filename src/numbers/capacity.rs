@@ -47,16 +47,12 @@ impl Capacity {
     /// there is no place.
     pub fn reserve(self: &Arc<Self>) -> Option<Reservation> {
         let more = |held| (held < self.limit).then_some(held + 1);
-        match self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
-            Ok(before) => {
-                self.grew_to(before + 1);
-                Some(Reservation(Arc::clone(self)))
-            }
-            Err(_) => {
-                self.log(Level::Full);
-                None
-            }
-        }
+        let Ok(before) = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) else {
+            self.log(Level::Full);
+            return None;
+        };
+        self.grew_to(before + 1);
+        Some(Reservation(Arc::clone(self)))
     }
 
     /// Counts a number that is in a table, whatever the limit is.

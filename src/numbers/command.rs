@@ -333,10 +333,10 @@ impl Command for NumberCommand {
     /// Refusals of a locked number, and checks of a number that never asked.
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
         match (view.get::<NumberState>(self.subject.id), &self.kind) {
-            (_, CommandKind::End(_) | CommandKind::Settle(_) | CommandKind::SettleCheck(_)) => false,
+            (_, CommandKind::End(_) | CommandKind::Settle(_) | CommandKind::SettleCheck(_))
+            | (Some(NumberState::Open { .. }), _) => false,
             (Some(NumberState::Locked { .. }), _) => true,
             (Some(NumberState::Fresh) | None, kind) => !matches!(kind, CommandKind::Send(_)),
-            (Some(NumberState::Open { .. }), _) => false,
         }
     }
 
@@ -427,7 +427,6 @@ fn happened<'a>(
             let is_silent = own.as_ref().is_some_and(|own| own.is_test);
             Some(Happened::Permitted { permit, verification, channel: *channel, style, is_silent })
         }
-        CommandKind::Resume(_) => None,
         CommandKind::Settle(SettleCommand { permit, result, .. }) => {
             let verification = after.filter(|v| v.salt == permit.salt);
             Some(Happened::Settled { permit, verification, result })
@@ -436,7 +435,7 @@ fn happened<'a>(
             let Verdict { outcome, status } = (*verdict)?;
             Some(Happened::Checked { verification: before?, outcome, status })
         }
-        CommandKind::Check(_) => None,
+        CommandKind::Check(_) | CommandKind::Resume(_) => None,
         CommandKind::SettleCheck(SettleCheckCommand { decided, permit, .. }) => {
             let (_, Verdict { outcome, status }) = decided.as_ref()?;
             let verification = before.filter(|v| v.salt == permit.salt)?;

@@ -20,6 +20,9 @@ const SWEEP_STEP: usize = 1_000;
 /// Time between two steps: a million records are seen in under three minutes. Lazy changes are written as often.
 const SWEEP_EVERY: Duration = Duration::from_millis(150);
 
+/// A question about the records in memory.
+pub type Look = Box<dyn FnOnce(&Tables, Timestamp) + Send>;
+
 /// What a shard is told.
 pub enum Message {
     /// A command to decide.
@@ -27,7 +30,7 @@ pub enum Message {
     /// How the commit in flight ended.
     Committed(Result<(), StoreError>),
     /// A question about the records in memory.
-    Read(Box<dyn FnOnce(&Tables, Timestamp) + Send>),
+    Read(Look),
     /// The moment in which a batch waits for more commands is over.
     Gathered,
     /// Time for a step of the sweep.
@@ -89,7 +92,7 @@ impl Actor for ShardActor {
                 core.submit(command, now);
             }
             Message::Command(command) => command.refuse(Refusal::Stopping),
-            Message::Committed(result) => core.committed(result, now),
+            Message::Committed(result) => core.committed(&result, now),
             Message::Read(look) => look(core.tables(), now),
             Message::Gathered => core.gathered(now),
             Message::Sweep => {

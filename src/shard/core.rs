@@ -175,7 +175,7 @@ impl Core {
     }
 
     /// The store's word on the batch in flight.
-    pub fn committed(&mut self, result: Result<(), StoreError>, clock: Timestamp) {
+    pub fn committed(&mut self, result: &Result<(), StoreError>, clock: Timestamp) {
         let now = self.tick(clock);
         let Some(Batch { commands, steps, extra, given_up, .. }) = self.in_flight.take() else { return };
         if result.is_ok() && !given_up {
@@ -305,6 +305,7 @@ impl Core {
     /// writes lazy changes, and gives up on a commit that takes too long.
     pub fn sweep(&mut self, looks: usize, clock: Timestamp) -> usize {
         let now = self.tick(clock);
+        self.forget_ended(now);
         let Self { tables, in_flight, .. } = self;
         let in_flight = in_flight.as_ref().map(|batch| &batch.steps);
         let freed = tables.sweep(looks, now, |key| in_flight.is_some_and(|steps| steps.contains_key(key)));
@@ -446,7 +447,7 @@ impl Core {
                     let Self { tables, rng, parking, .. } = self;
                     let view = &mut Transaction { tables, steps, touched: &mut touched, slot, now, rng };
                     let released = is_report && parking.holds(&subject) && !command.must_wait(view);
-                    self.require_settled(&touched, steps);
+                    self.require_settled(&touched, steps, now);
                     decided.push((command, touched));
                     if released {
                         put_first(&mut queue, self.parking.take(&subject));
@@ -458,14 +459,22 @@ impl Core {
     }
 
     /// An answer that rests on a record of a failed commit waits until that record is written again.
-    fn require_settled(&self, touched: &[RecordKey], steps: &mut Steps) {
+    fn require_settled(&mut self, touched: &[RecordKey], steps: &mut Steps, now: Timestamp) {
         if self.unsettled.is_empty() {
             return;
         }
+        self.forget_ended(now);
         for key in touched.iter().filter(|key| self.unsettled.contains(*key)) {
             let step = steps.entry(*key).or_insert_with(|| Step::beginning(self.tables.stored(key)));
             step.durable = true;
         }
+    }
+
+    /// A record that has ended in memory has ended on the disk too, whatever state of it is there.
+    fn forget_ended(&mut self, now: Timestamp) {
+        let Self { tables, unsettled, lazy, .. } = self;
+        unsettled.retain(|key| tables.stored(key).is_some_and(|stored| now < stored.expires));
+        lazy.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
     }
 
     fn leave(&mut self, command: Box<dyn Command>, now: Timestamp) {

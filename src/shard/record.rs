@@ -1,6 +1,5 @@
 //! Kinds of record: what a shard keeps, and how it is written.
 
-use std::any::type_name;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -86,7 +85,7 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
         clippy::expect_used,
         reason = "encoding into memory fails only for types that serde cannot describe"
     )]
-    let bytes = postcard::to_extend(record, bytes).expect(type_name::<R>());
+    let bytes = postcard::to_extend(record, bytes).expect("a record that postcard can describe");
     Bytes::from(bytes)
 }
 

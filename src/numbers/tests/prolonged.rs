@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::world::{World, number};
+use crate::numbers::NumberKey;
 
 #[test]
 fn a_message_that_leaves_late_says_how_long_its_code_is_good_by_then() {
@@ -46,6 +47,6 @@ fn numbers_are_written_in_the_order_in_which_they_came() {
     let writes = world.takes_commit();
     let _answers: Vec<_> = (1..=20).rev().map(|n| world.sends(number(n))).collect();
     world.applied(&writes);
-    let written: Vec<_> = world.takes_commit().iter().map(|write| write.key.subject.0 % 100).collect();
+    let written: Vec<_> = world.takes_commit().iter().map(|write| NumberKey::from_id(&write.key.id).expect("a number").number.as_u64() % 100).collect();
     assert_eq!(written, (1..=20).rev().collect::<Vec<_>>());
 }

@@ -247,12 +247,12 @@ impl World {
                 }
             }
         }
-        self.core.committed(Ok(()), self.now);
+        self.core.committed(&Ok(()), self.now);
     }
 
     pub fn fails_to_commit(&mut self) {
         self.takes_commit();
-        self.core.committed(Err(StoreError::Unknown("the disk is gone".into())), self.now);
+        self.core.committed(&Err(StoreError::Unknown("the disk is gone".into())), self.now);
     }
 
     pub fn take_dispatches(&mut self) -> Vec<Dispatch> {
