@@ -130,6 +130,7 @@ impl Running {
             }),
         })
         .await?;
+        let started = StopUnlessStarted(Some(shards.clone()));
         let ground = Ground {
             store: &store,
             clock: &clock,
@@ -175,6 +176,7 @@ impl Running {
         });
         let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
         let last_uses = LastUses::begin(&registry);
+        started.keep();
         Ok(Self { verifier, shards, delivery, registry, verifying, store, last_uses, beside })
     }
 
@@ -205,6 +207,23 @@ impl Running {
         self.shards.flush().await;
         self.shards.stop();
         self.store.close().await.and(noted).and(told)
+    }
+}
+
+/// Ends the shards of a start that failed.
+struct StopUnlessStarted(Option<Shards>);
+
+impl StopUnlessStarted {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for StopUnlessStarted {
+    fn drop(&mut self) {
+        if let Some(shards) = &self.0 {
+            shards.stop();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! comes back as a command that settles it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
@@ -22,10 +22,10 @@ use crate::shard::{Record, RecordKey, Shards, Transaction};
 /// The gateways, as decisions reach them. The shards are put in when they run.
 pub struct Gateways {
     delivery: Arc<Delivery>,
-    links: OnceLock<Links>,
+    /// The rules hold these gateways, so they are held weakly here.
+    links: OnceLock<(Weak<Deps>, Shards)>,
 }
 
-#[derive(Clone)]
 struct Links {
     deps: Arc<Deps>,
     shards: Shards,
@@ -39,22 +39,27 @@ impl Gateways {
     }
 
     /// Results go to these shards.
-    pub fn connect(&self, deps: Arc<Deps>, shards: Shards) {
-        let delivery = Arc::clone(&self.delivery);
-        let _ = self.links.set(Links { deps, shards, delivery });
+    pub fn connect(&self, deps: &Arc<Deps>, shards: Shards) {
+        let _ = self.links.set((Arc::downgrade(deps), shards));
+    }
+
+    fn links(&self) -> Option<Links> {
+        let (deps, shards) = self.links.get()?;
+        let (deps, shards) = (deps.upgrade()?, shards.clone());
+        Some(Links { deps, shards, delivery: Arc::clone(&self.delivery) })
     }
 }
 
 /// Each in a task of its own: a caller that hangs up must not cancel a send half way, and the shard waits for no gateway.
 impl Effects for Gateways {
     fn deliver(&self, dispatch: Dispatch) {
-        if let Some(links) = self.links.get().cloned() {
+        if let Some(links) = self.links() {
             tokio::spawn(links.deliver(dispatch));
         }
     }
 
     fn ask(&self, ask: Ask) {
-        if let Some(links) = self.links.get().cloned() {
+        if let Some(links) = self.links() {
             tokio::spawn(links.ask(ask));
         }
     }

@@ -136,7 +136,7 @@ impl Verifier {
             effects: Arc::clone(&effects) as _,
             recorders: vec![Arc::new(NoteChecks(Arc::clone(&delivery)))],
         });
-        effects.connect(Arc::clone(&deps), shards.clone());
+        effects.connect(&deps, shards.clone());
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(bounds.commands));
         let stop = watch::Sender::new(false);

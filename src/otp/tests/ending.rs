@@ -149,7 +149,7 @@ async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() 
         let Err(StartError::Engine(error)) = start_when_free(&world).await else {
             panic!("it was understood")
         };
-        assert!(error.to_string().contains("a number's record"), "{error}");
+        assert!(error.to_string().contains("a record of numbers"), "{error}");
     }
 }
 
