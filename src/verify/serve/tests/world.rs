@@ -304,9 +304,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
     .await
     .expect("shards");
     let registry = Registry::open(RegistryParts {
-        store: shared.clone(),
-        clock: clock.clone(),
-        rng: rng(1),
+        shards: shards.clone(),
         settings: RegistrySettings {
             services: Vec::new(),
             templates: Vec::new(),
@@ -328,7 +326,6 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         templates: templates.clone(),
         gateways: names,
         twilio_messaging_service: None,
-        commit_timeout,
     })
     .await
     .expect("a registry");
