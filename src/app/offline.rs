@@ -1,26 +1,26 @@
 //! The registry of a data directory that no server uses, for the command line.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
+use super::shards::{self, ShardPlan, seeds};
 use super::{StartError, default_service, load_or_create};
 use crate::clock::{EngineClock, SystemClock};
-use crate::config::KeysSettings;
-use crate::engine::key_fingerprint;
+use crate::config::{Bounds, KeysSettings};
+use crate::engine::{SlotHash, key_fingerprint};
+use crate::numbers::Capacity;
 use crate::registry::{Registry, RegistryParts};
-use crate::store::{EmbeddedStore, OpenError, OpenOptions, Store};
+use crate::shard::Shards;
+use crate::store::{EmbeddedStore, OpenError, OpenOptions, Store, StoreError};
 use crate::template::Templates;
-
-/// Time for one commit: nobody else writes.
-const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 
 /// A registry with the directory's lock.
 pub struct Offline {
     /// Services and credentials.
     pub registry: Registry,
+    shards: Shards,
     store: Arc<dyn Store>,
 }
 
@@ -40,38 +40,48 @@ impl Offline {
                 OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&raised) as _);
             let store = EmbeddedStore::open(options)?;
             raised.at_least(store.newest_time());
-            Ok::<_, StartError>(Arc::new(store) as Arc<dyn Store>)
+            Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
         });
-        let store = opened.await.map_err(StartError::Interrupted)??;
+        let (key, store) = opened.await.map_err(StartError::Interrupted)??;
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
-        let registry = Registry::open(RegistryParts {
+        let bounds = Bounds::default();
+        let shards = shards::start(ShardPlan {
             store: Arc::clone(&store),
             clock,
-            rng: StdRng::from_seed(seed),
+            slots: &SlotHash::new(&key),
+            capacity: &Capacity::new(bounds.numbers),
+            shards: 1,
+            bounds: &bounds,
+            seeds: seeds(StdRng::from_seed(seed)),
+        })
+        .await?;
+        let registry = Registry::open(RegistryParts {
+            shards: shards.clone(),
             settings: registry,
             default: default_service(brand, &policy),
             // No message is sent from here.
             templates: Templates::new("", ""),
             gateways: Vec::new(),
             twilio_messaging_service: None,
-            commit_timeout: COMMIT_WITHIN,
         })
         .await?;
-        Ok(Self { registry, store })
+        Ok(Self { registry, shards, store })
     }
 
     /// Closes the store.
     ///
     /// # Errors
     /// When it could not be closed in an orderly way; what was answered is in the journal.
-    pub async fn close(self) -> Result<(), StartError> {
-        self.store.close().await.map_err(|error| StartError::Registry(error.into()))
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.shards.flush().await;
+        self.shards.stop();
+        self.store.close().await
     }
 }
 
 impl StartError {
-    /// Whether somebody else has the data directory open.
+    /// Whether another program has the data directory open.
     pub const fn is_in_use(&self) -> bool {
         matches!(self, Self::Store(OpenError::InUse { .. }))
     }

@@ -1,24 +1,14 @@
 //! Services and credentials: opened before anything is decided.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use rand::rngs::StdRng;
-use tokio::task::JoinHandle;
-
 use super::StartError;
-use crate::clock::Clock;
 use crate::config::{GatewaySettings, RegistrySettings};
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::engine::Policy;
 use crate::gateway::TwilioSender;
 use crate::registry::{DefaultService, NewRoot, Registry, RegistryParts};
-use crate::store::Store;
+use crate::shard::Shards;
 use crate::template::Templates;
-
-/// How often the last use of keys is written down.
-const USES_EVERY: Duration = Duration::from_secs(60);
 
 /// What the settings say about services.
 #[derive(Clone)]
@@ -50,13 +40,10 @@ pub fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
 
 /// What it stands on.
 pub(super) struct Ground<'a> {
-    pub(super) store: &'a Arc<dyn Store>,
-    pub(super) clock: &'a Arc<dyn Clock>,
-    pub(super) rng: StdRng,
+    pub(super) shards: &'a Shards,
     pub(super) policy: &'a Policy,
     pub(super) templates: &'a Templates,
     pub(super) gateways: &'a [Routed],
-    pub(super) commit_timeout: Duration,
 }
 
 /// Opens the registry. A server gets an account at its first start, and does not listen to strangers without a key.
@@ -64,15 +51,12 @@ pub(super) async fn open(plan: RegistryPlan, ground: Ground<'_>) -> Result<Regis
     let RegistryPlan { settings, brand, twilio_messaging_service, serves } = plan;
     let unless_keys = settings.unless_keys.clone();
     let registry = Registry::open(RegistryParts {
-        store: Arc::clone(ground.store),
-        clock: Arc::clone(ground.clock),
-        rng: ground.rng,
+        shards: ground.shards.clone(),
         settings,
         default: default_service(brand, ground.policy),
         templates: ground.templates.clone(),
         gateways: names(ground.gateways),
         twilio_messaging_service,
-        commit_timeout: ground.commit_timeout,
     })
     .await?;
     if !serves {
@@ -117,35 +101,4 @@ fn names(gateways: &[Routed]) -> Vec<GatewayName> {
     names.dedup();
     names.retain(|name| *name != GatewayName::TwilioVoice);
     names
-}
-
-/// Writes down when keys were used last, now and then.
-pub(super) struct LastUses {
-    registry: Registry,
-    writing: JoinHandle<()>,
-}
-
-impl LastUses {
-    pub(super) fn begin(registry: &Registry) -> Self {
-        let of_task = registry.clone();
-        let writing = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(USES_EVERY).await;
-                write(&of_task).await;
-            }
-        });
-        Self { registry: registry.clone(), writing }
-    }
-
-    /// Writes what is not written yet, and ends.
-    pub(super) async fn stop(&self) {
-        self.writing.abort();
-        write(&self.registry).await;
-    }
-}
-
-async fn write(registry: &Registry) {
-    if let Err(error) = registry.write_last_uses().await {
-        tracing::warn!(%error, "when API keys were used last is not on the disk yet");
-    }
 }

@@ -2,13 +2,13 @@
 //! start it in the same way.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
-use super::registry::{self, Ground, LastUses, RegistryPlan};
+use super::registry::{self, Ground, RegistryPlan};
 use super::shards::{self, ShardPlan};
 use super::verifying::{self, Beside};
 use super::{StartError, load_or_create};
@@ -75,7 +75,6 @@ pub struct Running {
     pub verifying: Verifying,
     /// Where all of it is kept.
     pub store: Arc<dyn Store>,
-    last_uses: LastUses,
     beside: Beside,
 }
 
@@ -116,7 +115,6 @@ impl Running {
         let mut seeder = StdRng::from_seed(seed);
         let slots = SlotHash::new(&server_key);
         let capacity = Capacity::new(bounds.numbers);
-        let shard_seeder = Mutex::new(StdRng::from_rng(&mut seeder));
         let shards = shards::start(ShardPlan {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -124,22 +122,12 @@ impl Running {
             capacity: &capacity,
             shards,
             bounds: &bounds,
-            seeds: Box::new(move || {
-                let mut seeder = shard_seeder.lock().unwrap_or_else(PoisonError::into_inner);
-                StdRng::from_rng(&mut *seeder)
-            }),
+            seeds: shards::seeds(StdRng::from_rng(&mut seeder)),
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
-        let ground = Ground {
-            store: &store,
-            clock: &clock,
-            rng: StdRng::from_rng(&mut seeder),
-            policy: &policy,
-            templates: &templates,
-            gateways: &gateways,
-            commit_timeout: bounds.commit_timeout,
-        };
+        let ground =
+            Ground { shards: &shards, policy: &policy, templates: &templates, gateways: &gateways };
         let registry = registry::open(registry, ground).await?;
         bring_up(&registry, &policies);
         let beside = Beside::open(verifying::Ground {
@@ -175,9 +163,8 @@ impl Running {
             bounds,
         });
         let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
-        let last_uses = LastUses::begin(&registry);
         started.keep();
-        Ok(Self { verifier, shards, delivery, registry, verifying, store, last_uses, beside })
+        Ok(Self { verifier, shards, delivery, registry, verifying, store, beside })
     }
 
     /// What webhooks are told.
@@ -203,7 +190,6 @@ impl Running {
         self.verifier.stop().await;
         let noted = self.delivery.tracker().close().await;
         let told = self.beside.close().await;
-        self.last_uses.stop().await;
         self.shards.flush().await;
         self.shards.stop();
         self.store.close().await.and(noted).and(told)

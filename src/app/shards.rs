@@ -1,7 +1,8 @@
 //! The shards with everything that they keep.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::clock::Clock;
@@ -9,13 +10,18 @@ use crate::config::Bounds;
 use crate::engine::{NumberState, SlotHash};
 use crate::numbers::Capacity;
 use crate::numbers::table::NumberTable;
+use crate::registry::{Credential, SLOT, SafeNumber, ServiceRecord};
 use crate::shard::{Kinds, Parts, Record, RecordKey, Settings, Shards, Slotless, StartError};
 use crate::store::Store;
 
 /// Every kind of record. A new one is one more line.
 pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
     let capacity = Arc::clone(capacity);
-    Kinds::none().with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
+    Kinds::none()
+        .with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
+        .with::<ServiceRecord>()
+        .with::<Credential>()
+        .with::<SafeNumber>()
 }
 
 /// What the shards are started with.
@@ -36,6 +42,12 @@ pub struct ShardPlan<'a> {
     pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
 }
 
+/// Sources of randomness, each seeded by `seeder`.
+pub fn seeds(seeder: StdRng) -> Box<dyn Fn() -> StdRng + Send + Sync> {
+    let seeder = Mutex::new(seeder);
+    Box::new(move || StdRng::from_rng(&mut *seeder.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
 /// Restores every record and starts the shards.
 ///
 /// # Errors
@@ -46,7 +58,8 @@ pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
     let slots = slots.clone();
     let slot_of = move |key: &RecordKey, _bytes: &[u8]| match key.kind {
         NumberState::KIND => slots.of(key.id),
-        _ => 0,
+        // The registry's.
+        _ => SLOT,
     };
     Shards::start(Parts {
         store: Arc::new(Slotless { store, slot_of: Arc::new(slot_of), commit_timeout }),

@@ -120,6 +120,8 @@ enum KeysError {
     NoDirectory(std::path::PathBuf),
     #[error("{0}")]
     Directory(#[from] StartError),
+    #[error("close the store: {0}")]
+    Close(#[from] crate::store::StoreError),
     #[error("{0}")]
     Refused(String),
     #[error("the server's answer cannot be read: {0}; is it of another version than this program?")]

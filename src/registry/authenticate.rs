@@ -1,29 +1,29 @@
-//! Who is asking.
+//! Credentials of a request.
 
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::credential::KeptKey;
-use super::{Registry, Scope};
+use super::credential::LiveKey;
+use super::{Registry, Root, Scope};
 use crate::domain::{ServiceId, Sid, SidKind};
 
-/// Compared with where there is nothing to compare with: no secret has this hash.
-const NOBODY: [u8; 32] = [0; 32];
+/// Compared with where there is no such id: no secret has this hash.
+const NO_SECRET: [u8; 32] = [0; 32];
 
-/// Somebody who has proved who they are.
+/// A client that has proved who it is.
 #[derive(Clone)]
 pub enum Caller {
     /// The account itself, which may do everything.
     Root,
-    /// Whoever has this key.
+    /// A holder of this key.
     Key(CallerKey),
 }
 
 /// A key that was used.
 #[derive(Clone)]
-pub struct CallerKey(Arc<KeptKey>);
+pub struct CallerKey(Arc<LiveKey>);
 
 /// Neither the account nor a live key, or the wrong secret. Which of these is not said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +35,8 @@ impl Caller {
     pub fn may(&self, scope: Scope, service: ServiceId) -> bool {
         match self {
             Self::Root => true,
-            Self::Key(CallerKey(kept)) => {
-                kept.key.scopes.has(scope) && kept.key.service.is_none_or(|own| own == service)
+            Self::Key(CallerKey(live)) => {
+                live.key.scopes.has(scope) && live.key.service.is_none_or(|own| own == service)
             }
         }
     }
@@ -46,7 +46,7 @@ impl Caller {
     pub fn may_everywhere(&self, scope: Scope) -> bool {
         match self {
             Self::Root => true,
-            Self::Key(CallerKey(kept)) => kept.key.scopes.has(scope) && kept.key.service.is_none(),
+            Self::Key(CallerKey(live)) => live.key.scopes.has(scope) && live.key.service.is_none(),
         }
     }
 
@@ -54,7 +54,7 @@ impl Caller {
     pub fn service(&self) -> Option<ServiceId> {
         match self {
             Self::Root => None,
-            Self::Key(CallerKey(kept)) => kept.key.service,
+            Self::Key(CallerKey(live)) => live.key.service,
         }
     }
 
@@ -62,7 +62,7 @@ impl Caller {
     pub fn key(&self) -> Option<Sid> {
         match self {
             Self::Root => None,
-            Self::Key(CallerKey(kept)) => Some(kept.key.sid),
+            Self::Key(CallerKey(live)) => Some(live.key.sid),
         }
     }
 }
@@ -83,24 +83,26 @@ pub(super) fn hash(secret: &str) -> [u8; 32] {
 
 impl Registry {
     /// Who has these credentials: the account's sid and auth token, or a key's sid and secret. Takes as long whether or not
-    /// there is such an id. Waits for nobody, and writes nothing.
+    /// there is such an id. Never waits: the use is noted with a lazy change.
     ///
     /// # Errors
     /// [`Unauthenticated`].
     pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
-        let credentials = self.0.credentials.load();
-        let root = credentials.root.filter(|(sid, _)| Sid::parse(SidKind::Account, user) == Some(*sid));
+        let credentials = self.0.published.credentials.load();
+        let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
         let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| credentials.keys.get(&sid));
-        let key = key.filter(|kept| kept.key.revoked.is_none());
-        let key = key.filter(|kept| kept.key.service.is_none_or(|id| self.0.services.load().has(id)));
-        let expected = root.map(|(_, hash)| hash).or_else(|| key.map(|kept| kept.hash));
-        let right: bool = hash(password).ct_eq(&expected.unwrap_or(NOBODY)).into();
+        let key = key.filter(|live| live.key.revoked.is_none());
+        let key = key.filter(|live| live.key.service.is_none_or(|id| self.0.published.services.load().has(id)));
+        let expected = root.map(|root| root.hash).or_else(|| key.map(|live| live.hash));
+        let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
         match (root, key) {
             _ if !right => Err(Unauthenticated),
             (Some(_), _) => Ok(Caller::Root),
-            (None, Some(kept)) => {
-                kept.touch(self.0.clock.wall());
-                Ok(Caller::Key(CallerKey(Arc::clone(kept))))
+            (None, Some(live)) => {
+                if live.touch(self.wall()) {
+                    self.note_use(live);
+                }
+                Ok(Caller::Key(CallerKey(Arc::clone(live))))
             }
             (None, None) => Err(Unauthenticated),
         }
@@ -108,7 +110,11 @@ impl Registry {
 
     /// The account's id, as answers show it. Zeros before there is an account, that is before the start is complete.
     pub fn account_sid(&self) -> Sid {
-        let root = self.0.credentials.load().root;
-        root.map_or_else(|| Sid::new(SidKind::Account, [0; 16]), |(sid, _)| sid)
+        self.root().map_or_else(|| Sid::new(SidKind::Account, [0; 16]), |root| root.sid)
+    }
+
+    /// The account's credentials: those of the environment come before those of the store.
+    pub(super) fn root(&self) -> Option<Root> {
+        self.0.given_root.or_else(|| self.0.published.credentials.load().root)
     }
 }

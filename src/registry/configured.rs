@@ -1,79 +1,88 @@
 //! Services that the configuration describes: the default one, and those of `services`.
 
-use std::collections::BTreeMap;
-
-use super::services::{LAST_ID, MOST, blank};
-use super::snapshot::Services;
-use super::template_sid;
-use super::writer::Writer;
-use super::{DefaultService, LockoutRule, OpenError, Origin, Resend, Rules, Service, TestNumber};
-use crate::config::services::ServiceSettings;
+use super::command::Fresh;
+use super::record::{ServiceRecord, service_id};
+use super::services::{blank, next_id, present};
+use super::{
+    DefaultService, LockoutRule, OpenError, Origin, Resend, Rules, Service, TestNumber, template_sid,
+};
 use crate::config::services::rules::TEST_NUMBER_LONGEST;
-use crate::domain::{ServiceId, SidKind, Timestamp};
+use crate::config::services::{ServiceSettings, TestNumberSettings};
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
+use crate::shard::{Durability, Transaction};
 
-/// The services that are served, and those of them whose records have to be written. A service that config.json does not have
-/// any more keeps its record, and is not served.
-pub(super) fn bring_up(
-    mut kept: BTreeMap<ServiceId, Service>,
-    settings: &[ServiceSettings],
-    default: &DefaultService,
-    writer: &mut Writer,
-    now: Timestamp,
-) -> Result<(Services, Vec<Service>), OpenError> {
-    let mut changed = Vec::new();
-    let rules = rules_of_default(default);
-    let found = kept.remove(&ServiceId::DEFAULT);
-    let is_new = found.is_none();
-    let mut service = found.unwrap_or_else(|| {
-        blank(ServiceId::DEFAULT, writer.sid(SidKind::Service), Origin::Default, rules.clone(), now)
-    });
-    let before = service.clone();
-    service.rules = rules;
-    service.friendly_name.clone_from(&default.friendly_name);
-    note_change(&mut service, &before, is_new, now, &mut changed);
-    let mut served = Services::new(service);
-
-    let (configured, others): (Vec<Service>, Vec<Service>) =
-        kept.into_values().partition(|service| matches!(service.origin, Origin::Config(_)));
-    for settings in settings {
-        let origin = Origin::Config(settings.name.clone());
-        let found = configured.iter().find(|service| service.origin == origin).cloned();
-        let is_new = found.is_none();
-        let mut service = if let Some(service) = found {
-            service
-        } else {
-            let id = writer.next_service;
-            if id > LAST_ID {
-                return Err(problem(settings, "has no id: all have been given away"));
-            }
-            writer.next_service += 1;
-            blank(ServiceId::new(id), writer.sid(SidKind::Service), origin, rules_of(settings), now)
-        };
-        let before = service.clone();
-        describe(&mut service, settings, now)?;
-        note_change(&mut service, &before, is_new, now, &mut changed);
-        served.put(std::sync::Arc::new(service));
+/// What config.json says, without test numbers that have expired.
+pub(super) fn checked(settings: &[ServiceSettings], now: Timestamp) -> Result<Vec<ServiceSettings>, OpenError> {
+    let mut settings = settings.to_vec();
+    for service in &mut settings {
+        if service.test_numbers.iter().any(|number| number.expires > now.plus(TEST_NUMBER_LONGEST)) {
+            let what = "has a test number that expires more than a year from now; choose an earlier day";
+            return Err(problem(service, what));
+        }
+        let given = service.test_numbers.len();
+        service.test_numbers.retain(|number| number.expires > now);
+        let expired = given - service.test_numbers.len();
+        if expired > 0 {
+            let service = &service.name;
+            tracing::warn!(service, expired, "test numbers expired: they are ordinary numbers again");
+        }
     }
-    for service in others {
-        served.put(std::sync::Arc::new(service));
-    }
-    if served.len() > MOST {
-        tracing::warn!(services = served.len(), most = MOST, "there are more services than can be made");
-    }
-    Ok((served, changed))
+    Ok(settings)
 }
 
-fn note_change(
-    service: &mut Service,
-    before: &Service,
-    is_new: bool,
+/// What stands for the default service until the store has been heard.
+pub(super) fn unnamed_default(default: &DefaultService, now: Timestamp) -> Service {
+    let sid = Sid::new(SidKind::Service, [0; 16]);
+    blank(ServiceId::DEFAULT, sid, Origin::Default, rules_of_default(default), now)
+}
+
+/// Brings the default service and those of config.json up to the configuration. A service that config.json does not have any
+/// more keeps its record.
+pub(super) fn bring_up(
+    view: &mut Transaction<'_>,
+    settings: &[ServiceSettings],
+    default: &DefaultService,
     now: Timestamp,
-    changed: &mut Vec<Service>,
-) {
-    if is_new || service != before {
-        service.updated = now;
-        changed.push(service.clone());
+) -> Result<(), OpenError> {
+    let service = match view.get(service_id(ServiceId::DEFAULT)) {
+        Some(ServiceRecord::Present(service)) => *service,
+        _ => {
+            let sid = Fresh { now, rng: view.rng() }.sid(SidKind::Service);
+            Service { sid, ..unnamed_default(default, now) }
+        }
+    };
+    put(view, service, now, |service| {
+        service.rules = rules_of_default(default);
+        service.friendly_name.clone_from(&default.friendly_name);
+    });
+    let present: Vec<Service> = present(view).collect();
+    for settings in settings {
+        let origin = Origin::Config(settings.name.clone());
+        let service = if let Some(service) = present.iter().find(|service| service.origin == origin) {
+            service.clone()
+        } else {
+            let id = next_id(view).ok_or_else(|| problem(settings, "has no id: all have been given away"))?;
+            let sid = Fresh { now, rng: view.rng() }.sid(SidKind::Service);
+            blank(id, sid, origin, rules_of(settings), now)
+        };
+        put(view, service, now, |service| describe(service, settings));
     }
+    Ok(())
+}
+
+fn put(
+    view: &mut Transaction<'_>,
+    mut service: Service,
+    now: Timestamp,
+    describe: impl FnOnce(&mut Service),
+) {
+    let before = service.clone();
+    describe(&mut service);
+    if service != before {
+        service.updated = now;
+    }
+    let id = service_id(service.id);
+    view.put(id, Some(&ServiceRecord::Present(Box::new(service))), Durability::Durable);
 }
 
 fn rules_of_default(default: &DefaultService) -> Rules {
@@ -100,8 +109,8 @@ fn rules_of(settings: &ServiceSettings) -> Rules {
     }
 }
 
-/// What config.json says of it. What was made over the API (limits, gateways, webhooks) stays.
-fn describe(service: &mut Service, settings: &ServiceSettings, now: Timestamp) -> Result<(), OpenError> {
+/// What was made over the API (limits, gateways, webhooks) stays.
+fn describe(service: &mut Service, settings: &ServiceSettings) {
     service.rules = rules_of(settings);
     service.friendly_name.clone_from(&settings.friendly_name);
     service.custom_code_enabled = settings.custom_code;
@@ -109,25 +118,12 @@ fn describe(service: &mut Service, settings: &ServiceSettings, now: Timestamp) -
     service.default_template = settings.default_template.as_deref().map(template_sid);
     service.locale = settings.locale;
     service.workflow.clone_from(&settings.workflow);
-    service.test_numbers.clear();
-    for number in &settings.test_numbers {
-        if number.expires > now.plus(TEST_NUMBER_LONGEST) {
-            return Err(problem(
-                settings,
-                "has a test number that expires more than a year from now; choose an earlier day",
-            ));
-        }
-        if number.expires <= now {
-            tracing::warn!(
-                service = settings.name,
-                "a test number has expired, and is an ordinary number again"
-            );
-            continue;
-        }
-        let (pattern, code) = (number.pattern.clone(), number.code.clone());
-        service.test_numbers.push(TestNumber { pattern, code, expires: number.expires });
-    }
-    Ok(())
+    let number = |number: &TestNumberSettings| TestNumber {
+        pattern: number.pattern.clone(),
+        code: number.code.clone(),
+        expires: number.expires,
+    };
+    service.test_numbers = settings.test_numbers.iter().map(number).collect();
 }
 
 fn problem(settings: &ServiceSettings, problem: &str) -> OpenError {

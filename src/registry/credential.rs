@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{ApiSecret, ServiceId, Sid, Timestamp};
 
 /// What a key is for.
@@ -43,7 +45,7 @@ impl Scope {
 }
 
 /// Several of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Scopes(u8);
 
 impl Scopes {
@@ -71,8 +73,8 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
-/// An API key, without its secret, which nobody knows but whoever was shown it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An API key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     /// `SK`.
     pub sid: Sid,
@@ -108,50 +110,81 @@ pub struct NewRoot {
     pub token: ApiSecret,
 }
 
-/// A key as it is held. Changes replace it, but for the minute of its last use.
-pub(super) struct KeptKey {
-    /// `last_used` in here is what is on the disk.
+/// What the account's credentials and API keys are kept as. Never a secret, only its SHA-256: a slow hash is for secrets
+/// that people choose. These are at least 128 random bits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Credential {
+    /// The account's own.
+    Root(Root),
+    /// An API key.
+    Key {
+        /// The key.
+        key: ApiKey,
+        /// Of its secret.
+        hash: [u8; 32],
+        /// Keys are numbered as they are made, from 1.
+        number: u64,
+    },
+}
+
+impl Credential {
+    /// The key's id; `None` for the account's own.
+    pub const fn key(&self) -> Option<Sid> {
+        match self {
+            Self::Key { key, .. } => Some(key.sid),
+            Self::Root(_) => None,
+        }
+    }
+}
+
+/// The account's own credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// `AC`.
+    pub sid: Sid,
+    /// Of its auth token.
+    pub hash: [u8; 32],
+}
+
+/// A key in the snapshot.
+pub(super) struct LiveKey {
+    /// Without the last use.
     pub(super) key: ApiKey,
     pub(super) hash: [u8; 32],
-    /// Where its record is.
     pub(super) number: u64,
-    /// The minute since 1970 in which it was used last; 0 for never. Moves on without a change of the snapshot, so
-    /// that nobody who is authenticated waits for anything.
+    /// The minute since 1970 of the last use; 0 for never. Changes within a snapshot, so that a use costs no lock.
     used: AtomicU64,
 }
 
 const MINUTE_MS: u64 = 60_000;
 
-impl KeptKey {
-    pub(super) const fn new(key: ApiKey, hash: [u8; 32], number: u64) -> Self {
-        let used = match key.last_used {
-            Some(at) => at.as_millis() / MINUTE_MS,
-            None => 0,
-        };
+impl LiveKey {
+    pub(super) fn new(mut key: ApiKey, hash: [u8; 32], number: u64) -> Self {
+        let used = minute_of(key.last_used.take());
         Self { key, hash, number, used: AtomicU64::new(used) }
     }
 
-    /// Notes that it is used.
-    pub(super) fn touch(&self, now: Timestamp) {
-        let minute = now.as_millis() / MINUTE_MS;
-        // Most uses find the minute there, and then write nothing that other processors would have to read again.
-        if self.used.load(Ordering::Relaxed) < minute {
-            self.used.fetch_max(minute, Ordering::Relaxed);
-        }
+    /// Notes a use. Whether it is the first in its minute.
+    pub(super) fn touch(&self, now: Timestamp) -> bool {
+        let minute = minute_of(Some(now));
+        // Most uses write nothing that other processors would have to read again.
+        self.used.load(Ordering::Relaxed) < minute && self.used.fetch_max(minute, Ordering::Relaxed) < minute
     }
 
-    /// As it is now, with the last use.
+    /// Whether `other` differs in its last use only, which is then taken over.
+    pub(super) fn absorb(&self, other: &Self) -> bool {
+        self.used.fetch_max(other.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        (&self.key, self.hash) == (&other.key, other.hash)
+    }
+
+    /// The key with its last use.
     pub(super) fn shown(&self) -> ApiKey {
-        ApiKey { last_used: self.last_used(), ..self.key.clone() }
-    }
-
-    /// Whether the last use is not on the disk yet.
-    pub(super) fn is_behind(&self) -> bool {
-        self.last_used() != self.key.last_used
-    }
-
-    fn last_used(&self) -> Option<Timestamp> {
         let minute = self.used.load(Ordering::Relaxed);
-        (minute > 0).then(|| Timestamp::from_millis(minute.saturating_mul(MINUTE_MS)))
+        let last_used = (minute > 0).then(|| Timestamp::from_millis(minute.saturating_mul(MINUTE_MS)));
+        ApiKey { last_used, ..self.key.clone() }
     }
+}
+
+fn minute_of(at: Option<Timestamp>) -> u64 {
+    at.map_or(0, |at| at.as_millis() / MINUTE_MS)
 }

@@ -1,6 +1,7 @@
 //! Why something was not done.
 
 use crate::domain::{Sid, SidKind};
+use crate::shard::Refusal;
 
 /// Why a change, or a question about one thing, came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,23 +47,21 @@ impl RegistryError {
     }
 }
 
+impl From<Refusal> for RegistryError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Store(match refusal {
+            Refusal::NumberBusy => "too many changes are waiting for the disk, try again".to_owned(),
+            other => other.to_string(),
+        })
+    }
+}
+
 /// Why the registry cannot be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The store cannot be read or written.
-    #[error("read the services and keys: {0}")]
-    Store(#[from] crate::store::StoreError),
-    /// A record is none of ours.
-    #[error(
-        "a record of the {what} cannot be read: {why}; `onceward check-data` lists what is damaged. It was written \
-         by a newer version of this program, or damaged"
-    )]
-    Record {
-        /// Of which kind.
-        what: &'static str,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// What the configuration says could not be made durable.
+    #[error("write the services of the configuration: {0}; look for the cause in the log and start again")]
+    Refused(#[from] Refusal),
     /// The configuration asks for what cannot be.
     #[error("{subject}: it {problem}\n    given by {origin}")]
     Settings {

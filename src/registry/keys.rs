@@ -1,25 +1,23 @@
-//! API keys are made, listed and revoked.
+//! API keys are made, listed and revoked; the account's own credentials are made.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::authenticate::hash;
-use super::credential::KeptKey;
+use super::command::{Fresh, NEW};
+use super::credential::LiveKey;
 use super::error::not_found;
-use super::record::{self, CredentialRecord, KeyRecord, credential_key};
-use super::snapshot::Credentials;
-use super::writer::Writer;
-use super::{ApiKey, Inner, NewApiKey, Registry, RegistryError, Scopes};
+use super::record::{ServiceRecord, credential_id, service_id};
+use super::{ApiKey, Credential, NewApiKey, NewRoot, Registry, RegistryError, Root, Scopes};
 use crate::config::services::rules;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
+use crate::shard::{Durability, Refusal, Transaction};
 
 /// Live keys for one service, or for all: enough for every program to have its own, and two while it changes to a new one.
 pub const KEYS_PER_SERVICE: usize = 20;
 
 /// Keys of one installation, revoked ones included.
 const MOST: usize = 50_000;
-
-/// Revoked keys that are still listed, so that a program that goes on using one can be named.
-const REVOKED_MOST: usize = 100;
 
 /// A key's name, in characters.
 const NAME_LONGEST: usize = 64;
@@ -35,36 +33,36 @@ pub struct KeyWish {
     pub name: Option<String>,
 }
 
+/// The number of the account's record among credentials.
+const ROOT: u64 = 0;
+
 impl Registry {
     /// Makes a key. Its secret is in the answer, and nowhere else.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::TooMany`], [`RegistryError::Store`].
     pub async fn create_key(&self, wish: KeyWish) -> Result<NewApiKey, RegistryError> {
-        self.alone(move |inner, mut writer| async move {
+        let now = self.wall();
+        self.decide::<Credential, _, _>(NEW, move |view| {
             let name = wish.name.map(|name| rules::note(&name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
             if wish.scopes == Scopes::default() {
                 let why = "must be at least one of verify, admin and metrics".to_owned();
                 return Err(RegistryError::Invalid { field: "scopes", why });
             }
-            inner.has_room(wish.service)?;
-            let secret: [u8; 32] = writer.bytes();
+            let number = next_number(view, wish.service)?;
+            let mut fresh = Fresh { now, rng: view.rng() };
+            let secret: [u8; 32] = fresh.bytes();
             // Letters and digits only: Twilio's library for Go sends no other secret.
             let secret = ApiSecret::new(base16ct::lower::encode_string(&secret));
             let key = ApiKey {
-                sid: writer.sid(SidKind::ApiKey),
+                sid: fresh.sid(SidKind::ApiKey),
                 service: wish.service,
                 scopes: wish.scopes,
                 name,
-                created: inner.clock.wall(),
+                created: now,
                 last_used: None,
                 revoked: None,
             };
-            let number = writer.next_credential;
-            // Also when the commit fails: it may yet be applied.
-            writer.next_credential += 1;
-            inner.keep_key(&mut writer, KeptKey::new(key.clone(), hash(secret.expose()), number)).await?;
+            let record = Credential::Key { key: key.clone(), hash: hash(secret.expose()), number };
+            view.put(credential_id(number), Some(&record), Durability::Durable);
             Ok(NewApiKey { key, secret })
         })
         .await
@@ -72,112 +70,99 @@ impl Registry {
 
     /// Every key, the newest first; those of one service, if it is named.
     pub fn keys(&self, service: Option<ServiceId>) -> Vec<ApiKey> {
-        let credentials = self.0.credentials.load();
-        let wanted = |kept: &&Arc<KeptKey>| service.is_none() || kept.key.service == service;
-        let mut kept: Vec<&Arc<KeptKey>> = credentials.keys.values().filter(wanted).collect();
-        kept.sort_by_key(|kept| std::cmp::Reverse(kept.number));
-        kept.into_iter().map(|kept| kept.shown()).collect()
+        let credentials = self.0.published.credentials.load();
+        let wanted = |live: &&Arc<LiveKey>| service.is_none() || live.key.service == service;
+        let mut keys: Vec<&Arc<LiveKey>> = credentials.keys.values().filter(wanted).collect();
+        keys.sort_by_key(|live| Reverse(live.number));
+        keys.into_iter().map(|live| live.shown()).collect()
     }
 
     /// From now on the key is refused. One that is revoked already stays as it is.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Store`].
     pub async fn revoke_key(&self, sid: Sid) -> Result<ApiKey, RegistryError> {
-        self.alone(move |inner, mut writer| async move {
-            let kept = inner.credentials.load().keys.get(&sid).cloned().ok_or_else(|| not_found(&sid))?;
-            let mut key = kept.shown();
-            if key.revoked.is_some() {
-                return Ok(key);
-            }
-            key.revoked = Some(inner.clock.wall());
-            inner.keep_key(&mut writer, KeptKey::new(key.clone(), kept.hash, kept.number)).await?;
-            inner.forget_revoked(&mut writer).await;
+        let found = self.0.published.credentials.load().keys.get(&sid).map(|live| live.number);
+        let (id, now) = (credential_id(found.ok_or_else(|| not_found(&sid))?), self.wall());
+        self.decide::<Credential, _, _>(id, move |view| {
+            let Some(Credential::Key { mut key, hash, number }) = view.get(id) else {
+                return Err(not_found(&sid));
+            };
+            key.revoked.get_or_insert(now);
+            let record = Credential::Key { key: key.clone(), hash, number };
+            view.put(id, Some(&record), Durability::Durable);
             Ok(key)
         })
         .await
     }
 
-    /// Writes down when keys were used last, where that has changed: at most a commit a minute for each key in use. Not
-    /// in the way of any answer.
+    /// Keeps the minute of a key's last use. A crash within a quarter of a second may lose it.
+    pub(super) fn note_use(&self, live: &LiveKey) {
+        let (id, used) = (credential_id(live.number), live.shown().last_used);
+        self.submit::<Credential, (), Refusal>(id, move |view| {
+            if let Some(Credential::Key { mut key, hash, number }) = view.get(id) {
+                key.last_used = key.last_used.max(used);
+                view.put(id, Some(&Credential::Key { key, hash, number }), Durability::Lazy);
+            }
+            Ok(())
+        });
+    }
+
+    /// Makes the account's credentials, if there are none: at the first start. They are in the answer, and nowhere else.
+    pub async fn ensure_root(&self) -> Result<Option<NewRoot>, RegistryError> {
+        if self.root().is_some() { Ok(None) } else { self.new_root().await.map(Some) }
+    }
+
+    /// Makes a new auth token for the account; the old one is worth nothing from then on. The account's id stays.
     ///
     /// # Errors
-    /// [`RegistryError::Store`]; what was not written is tried again the next time.
-    pub async fn write_last_uses(&self) -> Result<(), RegistryError> {
-        let behind: Vec<Sid> = {
-            let credentials = self.0.credentials.load();
-            credentials.keys.values().filter(|kept| kept.is_behind()).map(|kept| kept.key.sid).collect()
-        };
-        for sid in behind {
-            self.alone(move |inner, mut writer| async move {
-                let kept = inner.credentials.load().keys.get(&sid).cloned();
-                let Some(kept) = kept.filter(|kept| kept.is_behind()) else { return Ok(()) };
-                let key = kept.shown();
-                inner.keep_key(&mut writer, KeptKey::new(key, kept.hash, kept.number)).await
-            })
-            .await?;
+    /// [`RegistryError::ReadOnly`] when the environment gives the token.
+    pub async fn new_root(&self) -> Result<NewRoot, RegistryError> {
+        if self.0.given_root.is_some() {
+            let why = "the account's auth token is given by ONCEWARD_AUTH_TOKEN, and is changed there";
+            return Err(RegistryError::ReadOnly(why.to_owned()));
         }
-        Ok(())
+        let (id, now) = (credential_id(ROOT), self.wall());
+        self.decide::<Credential, _, _>(id, move |view| {
+            let before = view.get(id);
+            let mut fresh = Fresh { now, rng: view.rng() };
+            let sid = match before {
+                Some(Credential::Root(root)) => root.sid,
+                _ => fresh.sid(SidKind::Account),
+            };
+            // As long as Twilio's, and in the same letters: some clients check that.
+            let token: [u8; 16] = fresh.bytes();
+            let token = ApiSecret::new(base16ct::lower::encode_string(&token));
+            let record = Credential::Root(Root { sid, hash: hash(token.expose()) });
+            view.put(id, Some(&record), Durability::Durable);
+            Ok(NewRoot { sid, token })
+        })
+        .await
     }
 }
 
-impl Inner {
-    fn has_room(&self, service: Option<ServiceId>) -> Result<(), RegistryError> {
-        let services = self.services.load();
-        if service.is_some_and(|id| !services.has(id)) {
-            return Err(RegistryError::NotFound("service"));
-        }
-        let credentials = self.credentials.load();
-        if credentials.keys.len() >= MOST {
-            return Err(RegistryError::TooMany { what: "API keys", limit: MOST });
-        }
-        let live = credentials.live(&services).filter(|kept| kept.key.service == service).count();
-        if live >= KEYS_PER_SERVICE {
-            let what = if service.is_some() {
-                "live API keys for this service"
-            } else {
-                "live API keys for all services"
-            };
-            return Err(RegistryError::TooMany { what, limit: KEYS_PER_SERVICE });
-        }
-        Ok(())
+/// The number of a new key, if there may be one more for this service, or for all.
+fn next_number(view: &mut Transaction<'_>, service: Option<ServiceId>) -> Result<u64, RegistryError> {
+    if let Some(id) = service
+        && !matches!(view.get(service_id(id)), Some(ServiceRecord::Present(_)))
+    {
+        return Err(RegistryError::NotFound("service"));
     }
-
-    /// Makes a key durable, and then visible.
-    async fn keep_key(&self, writer: &mut Writer, kept: KeptKey) -> Result<(), RegistryError> {
-        let record = CredentialRecord::Key(KeyRecord::of(&kept.key, &kept.hash));
-        let record = record::seal(&record).map_err(RegistryError::Store)?;
-        self.write(writer, credential_key(kept.number), Some(record)).await?;
-        let mut credentials = Credentials::clone(&self.credentials.load());
-        let sid = kept.key.sid;
-        // What was noted of its use since it was looked at is noted again.
-        if let Some(before) = credentials.keys.get(&sid).and_then(|before| before.shown().last_used) {
-            kept.touch(before);
+    let (mut last, mut keys, mut live) = (ROOT, 0, 0);
+    for (_, record) in view.iter::<Credential>() {
+        if let Credential::Key { key, number, .. } = record {
+            last = last.max(number);
+            keys += 1;
+            live += usize::from(key.service == service && key.revoked.is_none());
         }
-        credentials.keys.insert(sid, Arc::new(kept));
-        self.credentials.store(Arc::new(credentials));
-        Ok(())
     }
-
-    /// Removes the oldest revoked keys when there are many. What cannot be removed now is when the next one is revoked.
-    async fn forget_revoked(&self, writer: &mut Writer) {
-        let mut revoked: Vec<(u64, Sid)> = {
-            let credentials = self.credentials.load();
-            let revoked = credentials.keys.values().filter(|kept| kept.key.revoked.is_some());
-            revoked.map(|kept| (kept.number, kept.key.sid)).collect()
+    if keys >= MOST {
+        return Err(RegistryError::TooMany { what: "API keys", limit: MOST });
+    }
+    if live >= KEYS_PER_SERVICE {
+        let what = if service.is_some() {
+            "live API keys for this service"
+        } else {
+            "live API keys for all services"
         };
-        revoked.sort_unstable();
-        let surplus = revoked.len().saturating_sub(REVOKED_MOST);
-        for (number, sid) in revoked.into_iter().take(surplus) {
-            let key = credential_key(number);
-            if let Err(error) = self.write(writer, key, None).await {
-                tracing::warn!(%error, "a key that was revoked long ago is still in the list");
-                return;
-            }
-            writer.revisions.remove(&key);
-            let mut credentials = Credentials::clone(&self.credentials.load());
-            credentials.keys.remove(&sid);
-            self.credentials.store(Arc::new(credentials));
-        }
+        return Err(RegistryError::TooMany { what, limit: KEYS_PER_SERVICE });
     }
+    Ok(last + 1)
 }

@@ -7,10 +7,6 @@ const WHAT: &str = "messaging configuration";
 
 impl Registry {
     /// Has a gateway send to a country.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Exists`] for the country,
-    /// [`RegistryError::Store`].
     pub async fn create_messaging(
         &self,
         service: Sid,
@@ -18,7 +14,7 @@ impl Registry {
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration, RegistryError> {
         let this = self.clone();
-        let changed = self.change(service, move |service, inner, _| {
+        self.change(service, move |service, fresh| {
             let country = country_of(&country).ok_or_else(|| RegistryError::Invalid {
                 field: "country",
                 why: "must be a country's two letters of ISO 3166-1, such as DE".to_owned(),
@@ -27,18 +23,15 @@ impl Registry {
             if service.messaging.iter().any(|kept| kept.country == country) {
                 return Err(RegistryError::Exists { what: WHAT, field: "country" });
             }
-            let now = inner.clock.wall();
+            let now = fresh.now;
             let made = MessagingConfiguration { country, messaging_service, created: now, updated: now };
             service.messaging.push(made.clone());
             Ok(made)
-        });
-        changed.await.map(|(_, made)| made)
+        })
+        .await
     }
 
     /// Has another gateway send to a country.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Store`].
     pub async fn update_messaging(
         &self,
         service: Sid,
@@ -46,30 +39,27 @@ impl Registry {
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration, RegistryError> {
         let this = self.clone();
-        let changed = self.change(service, move |service, inner, _| {
+        self.change(service, move |service, fresh| {
             let at = place(service, &country)?;
             this.is_known(&messaging_service)?;
             let kept = service.messaging.get_mut(at).ok_or(RegistryError::NotFound(WHAT))?;
             if kept.messaging_service != messaging_service {
                 kept.messaging_service = messaging_service;
-                kept.updated = inner.clock.wall();
+                kept.updated = fresh.now;
             }
             Ok(kept.clone())
-        });
-        changed.await.map(|(_, kept)| kept)
+        })
+        .await
     }
 
     /// Lets the server's own routing decide again.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Store`].
     pub async fn delete_messaging(&self, service: Sid, country: String) -> Result<(), RegistryError> {
-        let changed = self.change(service, move |service, _, _| {
+        self.change(service, move |service, _| {
             let at = place(service, &country)?;
             service.messaging.remove(at);
             Ok(())
-        });
-        changed.await.map(|_| ())
+        })
+        .await
     }
 
     /// The gateway that a service has for a country; `None` where the server's own routing decides, also when the gateway is

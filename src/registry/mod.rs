@@ -1,10 +1,10 @@
-//! Services and what belongs to them: rules, limits, webhooks, keys.
+//! Services and what belongs to them: rules, limits, webhooks, keys, the safe list.
 //!
-//! What is made over the API or named in the configuration is kept in the store, one JSON record for each service and
-//! for each credential, and read whole at the start: there are thousands of them, not millions. Readers share a
-//! snapshot that never changes; whoever changes something writes it durably first, one after the other.
+//! What is made over the API or named in the configuration is kept as records in slot 0, one for each service, credential and
+//! safe number. A change is a command there. Readers share a snapshot, which has a change once it is durable.
 
 mod authenticate;
+mod command;
 mod configured;
 mod credential;
 mod error;
@@ -12,10 +12,8 @@ mod events;
 mod fields;
 mod keys;
 mod messaging;
-mod open;
 mod rate_limits;
 mod record;
-mod root;
 mod safe_list;
 mod service;
 mod services;
@@ -26,30 +24,28 @@ mod test_numbers;
 #[cfg(test)]
 pub(crate) mod tests;
 mod webhooks;
-mod writer;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::clock::Clock;
+use self::authenticate::hash;
+use self::command::NEW;
+use self::snapshot::Published;
+use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, ServiceId, Sid};
-use crate::store::Store;
-use safe_list::SafeList;
-use snapshot::{Credentials, Services};
-use writer::Writer;
+use crate::shard::Shards;
+use crate::template::Templates;
 
 pub use crate::config::services::{DefaultService, RegistrySettings};
 pub use authenticate::{Caller, Unauthenticated};
-pub use credential::{ApiKey, NewApiKey, NewRoot, Scope, Scopes};
+pub use credential::{ApiKey, Credential, NewApiKey, NewRoot, Root, Scope, Scopes};
 pub use error::{OpenError, RegistryError};
 pub use events::EventType;
 pub use fields::ServiceFields;
 pub use keys::{KEYS_PER_SERVICE, KeyWish};
-pub use open::RegistryParts;
 pub use rate_limits::BucketFields;
+pub use record::{SLOT, ServiceRecord};
 pub use safe_list::SafeNumber;
 pub use service::{
     Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, TestNumber,
@@ -65,21 +61,14 @@ pub use webhooks::WebhookFields;
 pub struct Registry(Arc<Inner>);
 
 struct Inner {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    commit_timeout: Duration,
-    services: ArcSwap<Services>,
-    credentials: ArcSwap<Credentials>,
-    safe_list: SafeList,
+    shards: Shards,
+    published: Arc<Published>,
+    /// The account's credentials, where the environment gives them.
+    given_root: Option<Root>,
     templates: template::Shelf,
     /// Gateways that are configured, with the ids that messaging configurations name them by.
     gateways: Vec<(Sid, GatewayName)>,
     exposure: Exposure,
-    /// Grows with each change of a service.
-    generation: watch::Sender<u64>,
-    writer: Arc<Mutex<Writer>>,
-    /// Changes that wait for their turn.
-    waiting: Arc<Semaphore>,
 }
 
 /// Who can reach the server.
@@ -89,11 +78,59 @@ struct Exposure {
     allows_strangers: bool,
 }
 
+/// What a registry is made of.
+pub struct RegistryParts {
+    /// Who keeps its records; they have [`ServiceRecord`], [`Credential`] and [`SafeNumber`] among their kinds.
+    pub shards: Shards,
+    /// What the configuration says.
+    pub settings: RegistrySettings,
+    /// What it says of the service of the compatible routes.
+    pub default: DefaultService,
+    /// What texts of messages are checked with.
+    pub templates: Templates,
+    /// The gateways that are configured.
+    pub gateways: Vec<GatewayName>,
+    /// Twilio's own id of the messaging service that text messages are sent from, if there is one.
+    pub twilio_messaging_service: Option<Sid>,
+}
+
 impl Registry {
-    /// The service with this id, as it is now; `None` when it was removed or is not in the configuration any more. Waits for
-    /// nobody.
+    /// Publishes what the shards have, and brings it up to what the configuration says: a service of config.json gets its id at
+    /// the first start that knows it, and keeps it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(parts: RegistryParts) -> Result<Self, OpenError> {
+        let RegistryParts { shards, settings, default, templates, gateways: names, .. } = parts;
+        let now = shards.clock().wall();
+        let services = configured::checked(&settings.services, now)?;
+        let mut gateways: Vec<(Sid, GatewayName)> =
+            names.iter().map(|name| (gateway_sid(*name), *name)).collect();
+        if names.contains(&GatewayName::TwilioMessages) {
+            gateways.extend(parts.twilio_messaging_service.map(|sid| (sid, GatewayName::TwilioMessages)));
+        }
+        let served = services.iter().map(|service| service.name.clone()).collect();
+        let root = |account: &AccountSettings| Root { sid: account.sid, hash: hash(account.token.expose()) };
+        let registry = Self(Arc::new(Inner {
+            published: Published::follow(&shards, served, configured::unnamed_default(&default, now)),
+            shards,
+            given_root: settings.account.as_ref().map(root),
+            templates: template::Shelf::of(&settings.templates, templates, now),
+            gateways,
+            exposure: Exposure { loopback: settings.loopback, allows_strangers: settings.allows_strangers },
+        }));
+        // Decided after the shard has told the indexes what there is.
+        let brought_up = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |view| {
+            configured::bring_up(view, &services, &default, now)
+        });
+        brought_up.await?;
+        Ok(registry)
+    }
+
+    /// The service with this id, as it is now; `None` when it was removed or is not in the configuration any more. Never
+    /// waits.
     pub fn rules(&self, id: ServiceId) -> Option<Arc<Service>> {
-        self.0.services.load().by_id(id)
+        self.0.published.services.load().by_id(id)
     }
 
     /// The service with this sid.
@@ -101,7 +138,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {
-        self.0.services.load().by_sid(sid).ok_or_else(|| error::not_found(sid))
+        self.0.published.services.load().by_sid(sid).ok_or_else(|| error::not_found(sid))
     }
 
     /// A service by what a person calls it: its sid, `default`, its name in config.json, or what its messages call it, if only
@@ -110,40 +147,41 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotFound`]; [`RegistryError::Invalid`] when several have the name.
     pub fn find_service(&self, text: &str) -> Result<Arc<Service>, RegistryError> {
-        self.0.services.load().find(text)
+        self.0.published.services.load().find(text)
     }
 
     /// The service behind the compatible routes.
     pub fn default_service(&self) -> Arc<Service> {
-        self.0.services.load().default_service()
+        self.0.published.services.load().default_service()
     }
 
     /// Services, the newest first: leaves out `skip`, and then has at most `limit`.
     pub fn services(&self, skip: usize, limit: usize) -> Vec<Arc<Service>> {
-        self.0.services.load().newest_first().skip(skip).take(limit).collect()
+        self.0.published.services.load().newest_first().skip(skip).take(limit).collect()
     }
 
     /// How many services there are.
     pub fn count(&self) -> usize {
-        self.0.services.load().len()
+        self.0.published.services.load().len()
     }
 
-    /// A number that grows with each change of any service, for whoever keeps something that was made of them.
+    /// A number that grows with each change of any service: what was made of them before is out of date.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.0.generation.subscribe()
+        self.0.published.generation.subscribe()
     }
 
     /// Whether the compatible routes (`/api/*`, `/send-code`, `/verify-code`) ask for the account's credentials or a key that
-    /// may verify in the default service: where strangers reach the server and nobody has allowed them, and where somebody
-    /// has made a key for just that.
+    /// may verify in the default service: where strangers reach the server and are not allowed to, and where there is a key
+    /// for just that.
     pub fn compatible_routes_need_key(&self) -> bool {
         let Exposure { loopback, allows_strangers } = self.0.exposure;
-        !allows_strangers && (!loopback || self.0.credentials.load().has_key_of_the_default_service())
+        !allows_strangers
+            && (!loopback || self.0.published.credentials.load().has_key_of_the_default_service())
     }
 
     /// How many keys are neither revoked nor for a service that is gone.
     pub fn live_keys(&self) -> usize {
-        let services = self.0.services.load();
-        self.0.credentials.load().live(&services).count()
+        let services = self.0.published.services.load();
+        self.0.published.credentials.load().live(&services).count()
     }
 }

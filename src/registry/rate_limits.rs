@@ -33,17 +33,13 @@ pub struct BucketFields {
 
 impl Registry {
     /// Makes a limit without buckets.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Exists`], [`RegistryError::TooMany`],
-    /// [`RegistryError::Store`].
     pub async fn create_rate_limit(
         &self,
         service: Sid,
         unique_name: String,
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
-        let changed = self.change(service, move |service, inner, writer| {
+        self.change(service, move |service, fresh| {
             let unique_name = rules::name(&unique_name, UNIQUE_NAME_LONGEST)
                 .map_err(RegistryError::invalid("unique_name"))?;
             let description = self::description(description)?;
@@ -56,66 +52,57 @@ impl Registry {
                     limit: LIMITS_MOST,
                 });
             }
-            let now = inner.clock.wall();
-            let sid = writer.sid(SidKind::RateLimit);
+            let now = fresh.now;
+            let sid = fresh.sid(SidKind::RateLimit);
             let limit =
                 RateLimit { sid, unique_name, description, buckets: Vec::new(), created: now, updated: now };
             service.rate_limits.push(limit.clone());
             Ok(limit)
-        });
-        changed.await.map(|(_, limit)| limit)
+        })
+        .await
     }
 
     /// Changes what a limit is described by; `None` takes it away.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Store`].
     pub async fn update_rate_limit(
         &self,
         service: Sid,
         limit: Sid,
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
-        let changed = self.change(service, move |service, inner, _| {
+        self.change(service, move |service, fresh| {
             let limit = limit_of(service, &limit)?;
             let description = self::description(description)?;
             if limit.description != description {
                 limit.description = description;
-                limit.updated = inner.clock.wall();
+                limit.updated = fresh.now;
             }
             Ok(limit.clone())
-        });
-        changed.await.map(|(_, limit)| limit)
+        })
+        .await
     }
 
     /// Removes a limit with its buckets.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Store`].
     pub async fn delete_rate_limit(&self, service: Sid, limit: Sid) -> Result<(), RegistryError> {
-        let changed = self.change(service, move |service, _, _| {
+        self.change(service, move |service, _| {
             limit_of(service, &limit)?;
             service.rate_limits.retain(|kept| kept.sid != limit);
             Ok(())
-        });
-        changed.await.map(|_| ())
+        })
+        .await
     }
 
     /// Makes a bucket; both fields must be there.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::TooMany`], [`RegistryError::Store`].
     pub async fn create_bucket(
         &self,
         service: Sid,
         limit: Sid,
         fields: BucketFields,
     ) -> Result<Bucket, RegistryError> {
-        let changed = self.change(service, move |service, inner, writer| {
-            let now = inner.clock.wall();
+        self.change(service, move |service, fresh| {
+            let now = fresh.now;
             let limit = limit_of(service, &limit)?;
             let mut bucket =
-                Bucket { sid: writer.sid(SidKind::Bucket), max: 0, interval: 0, created: now, updated: now };
+                Bucket { sid: fresh.sid(SidKind::Bucket), max: 0, interval: 0, created: now, updated: now };
             fields.apply(&mut bucket)?;
             for (value, field) in [(bucket.max, "max"), (bucket.interval, "interval")] {
                 if value == 0 {
@@ -131,14 +118,11 @@ impl Registry {
             limit.buckets.push(bucket);
             limit.updated = now;
             Ok(bucket)
-        });
-        changed.await.map(|(_, bucket)| bucket)
+        })
+        .await
     }
 
     /// Changes a bucket. What was counted stays counted.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Store`].
     pub async fn update_bucket(
         &self,
         service: Sid,
@@ -146,32 +130,29 @@ impl Registry {
         bucket: Sid,
         fields: BucketFields,
     ) -> Result<Bucket, RegistryError> {
-        let changed = self.change(service, move |service, inner, _| {
+        self.change(service, move |service, fresh| {
             let kept = bucket_of(limit_of(service, &limit)?, &bucket)?;
             let before = *kept;
             fields.apply(kept)?;
             if *kept != before {
-                kept.updated = inner.clock.wall();
+                kept.updated = fresh.now;
             }
             Ok(*kept)
-        });
-        changed.await.map(|(_, bucket)| bucket)
+        })
+        .await
     }
 
     /// Removes a bucket.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Store`].
     pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
-        let changed = self.change(service, move |service, inner, _| {
-            let now = inner.clock.wall();
+        self.change(service, move |service, fresh| {
+            let now = fresh.now;
             let limit = limit_of(service, &limit)?;
             bucket_of(limit, &bucket)?;
             limit.buckets.retain(|kept| kept.sid != bucket);
             limit.updated = now;
             Ok(())
-        });
-        changed.await.map(|_| ())
+        })
+        .await
     }
 }
 

@@ -1,11 +1,13 @@
-//! A service, as everybody sees it. What is on the disk has types of its own.
+//! A service: stored, shown and decided by in this form.
 
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{CodeLength, Locale, PhoneNumber, ServiceId, Sid, Timestamp};
 
 /// A namespace with its own rules.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of its own in Twilio's API")]
 pub struct Service {
     /// What its numbers' records are kept under. Never given twice.
@@ -55,7 +57,7 @@ pub struct Service {
 }
 
 /// Who made a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// The service of the compatible routes: the top-level settings are its rules.
     Default,
@@ -66,7 +68,7 @@ pub enum Origin {
 }
 
 /// How codes and attempts are counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     /// Digits of a code.
     pub code_length: CodeLength,
@@ -85,7 +87,7 @@ pub struct Rules {
 }
 
 /// What too many wrong codes of a number lead to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LockoutRule {
     /// The number is locked for this long, whoever asks.
     Fixed(Duration),
@@ -94,7 +96,7 @@ pub enum LockoutRule {
 }
 
 /// What a further send of a live verification does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resend {
     /// It sends the same code, which ends when it would have.
     Keep,
@@ -103,7 +105,7 @@ pub enum Resend {
 }
 
 /// A named limit: a request passes a value for it, and each of its buckets counts that value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimit {
     /// `RK`.
     pub sid: Sid,
@@ -120,7 +122,7 @@ pub struct RateLimit {
 }
 
 /// So many requests with one value in so many seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     /// `BL`.
     pub sid: Sid,
@@ -135,7 +137,7 @@ pub struct Bucket {
 }
 
 /// Which gateway sends to a country.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagingConfiguration {
     /// Two letters of ISO 3166-1, in capitals.
     pub country: String,
@@ -148,7 +150,7 @@ pub struct MessagingConfiguration {
 }
 
 /// Who is told of events.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
     /// `YW`.
     pub sid: Sid,
@@ -175,7 +177,7 @@ impl std::fmt::Debug for Webhook {
 }
 
 /// Whether a webhook is told events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WebhookStatus {
     /// It is.
     Enabled,
@@ -184,7 +186,7 @@ pub enum WebhookStatus {
 }
 
 /// Numbers that are never sent anything, and whose code is known.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestNumber {
     /// A number in E.164 form, in which `x` stands for any digit.
     pub pattern: String,

@@ -2,116 +2,85 @@
 
 use std::sync::Arc;
 
+use super::command::{Fresh, NEW};
 use super::error::not_found;
 use super::fields::{DEFAULT_RULES, ServiceFields};
-use super::record::{self, service_key};
-use super::snapshot::Services;
-use super::writer::Writer;
-use super::{Inner, Origin, Registry, RegistryError, Rules, Service};
+use super::record::{ServiceRecord, service_id};
+use super::{Origin, Registry, RegistryError, Rules, Service};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
+use crate::shard::{Durability, RecordKey, Transaction};
 
 /// Services of one installation.
 pub(super) const MOST: usize = 10_000;
 
 /// Ids are kept in 24 bits of a verification's id.
-pub(super) const LAST_ID: u32 = (1 << 24) - 1;
+const LAST_ID: u32 = (1 << 24) - 1;
 
 impl Registry {
     /// Makes a service: 6 digits, 10 min, 5 checks and 5 sends, growing waits, the same code when it is sent again, unless
-    /// `fields` say otherwise.
-    ///
-    /// # Errors
-    /// [`RegistryError::Invalid`], also without a `friendly_name`; [`RegistryError::TooMany`]; [`RegistryError::Store`].
+    /// `fields` say otherwise. Fields without a `friendly_name` are invalid.
     pub async fn create_service(&self, fields: ServiceFields) -> Result<Arc<Service>, RegistryError> {
-        self.alone(move |inner, mut writer| async move {
+        let (this, now) = (self.clone(), self.wall());
+        self.decide::<ServiceRecord, _, _>(NEW, move |view| {
             if fields.friendly_name.is_none() {
                 let why = "must be given".to_owned();
                 return Err(RegistryError::Invalid { field: "friendly_name", why });
             }
-            let id = writer.next_service;
-            if inner.services.load().len() >= MOST || id > LAST_ID {
-                return Err(RegistryError::TooMany { what: "services", limit: MOST });
-            }
-            let sid = writer.sid(SidKind::Service);
-            let mut service = blank(ServiceId::new(id), sid, Origin::Api, DEFAULT_RULES, inner.clock.wall());
-            fields.apply(&mut service, &inner.templates)?;
-            let service = inner.keep(&mut writer, service).await?;
-            Ok(service)
+            let id = next_id(view).filter(|_| present(view).count() < MOST);
+            let id = id.ok_or(RegistryError::TooMany { what: "services", limit: MOST })?;
+            let sid = Fresh { now, rng: view.rng() }.sid(SidKind::Service);
+            let mut service = blank(id, sid, Origin::Api, DEFAULT_RULES, now);
+            fields.apply(&mut service, &this.0.templates)?;
+            let record = ServiceRecord::Present(Box::new(service.clone()));
+            view.put(service_id(id), Some(&record), Durability::Durable);
+            Ok(Arc::new(service))
         })
         .await
     }
 
     /// Changes a service that was made over the API.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::ReadOnly`], [`RegistryError::Invalid`], [`RegistryError::Store`].
     pub async fn update_service(
         &self,
         sid: Sid,
         fields: ServiceFields,
     ) -> Result<Arc<Service>, RegistryError> {
-        let changed = self.change(sid, move |service, inner, _| {
+        let this = self.clone();
+        let changed = self.change_service(sid, move |service, _| {
             is_changeable(service)?;
-            fields.apply(service, &inner.templates)
+            fields.apply(service, &this.0.templates)
         });
-        changed.await.map(|(service, ())| service)
+        changed.await.map(|(service, ())| Arc::new(service))
     }
 
     /// Removes a service that was made over the API, with everything that belongs to it. Keys for it alone are worth nothing
     /// from then on.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::ReadOnly`], [`RegistryError::Store`].
     pub async fn delete_service(&self, sid: Sid) -> Result<(), RegistryError> {
-        self.alone(move |inner, mut writer| async move {
-            let service = inner.services.load().by_sid(&sid).ok_or_else(|| not_found(&sid))?;
+        let id = service_id(self.service(&sid)?.id);
+        self.decide::<ServiceRecord, _, _>(id, move |view| {
+            let Some(ServiceRecord::Present(service)) = view.get(id) else { return Err(not_found(&sid)) };
             is_changeable(&service)?;
-            // What is left keeps the id from being given again.
-            let left = record::removed(&sid).map_err(RegistryError::Store)?;
-            inner.write(&mut writer, service_key(service.id), Some(left)).await?;
-            let mut services = Services::clone(&inner.services.load());
-            services.remove(&service);
-            inner.services.store(Arc::new(services));
-            inner.announce();
+            view.put(id, Some(&ServiceRecord::Removed), Durability::Durable);
             Ok(())
-        })
-        .await
-    }
-
-    /// Changes a service in a way that `decide` knows, durably, and answers what it answers.
-    pub(super) async fn change<T: Send + 'static>(
-        &self,
-        sid: Sid,
-        decide: impl FnOnce(&mut Service, &Inner, &mut Writer) -> Result<T, RegistryError> + Send + 'static,
-    ) -> Result<(Arc<Service>, T), RegistryError> {
-        self.alone(move |inner, mut writer| async move {
-            let before = inner.services.load().by_sid(&sid).ok_or_else(|| not_found(&sid))?;
-            let mut service = Service::clone(&before);
-            let answer = decide(&mut service, &inner, &mut writer)?;
-            if service == *before {
-                return Ok((before, answer));
-            }
-            service.updated = inner.clock.wall();
-            Ok((inner.keep(&mut writer, service).await?, answer))
         })
         .await
     }
 }
 
-impl Inner {
-    /// Makes a service durable, and then visible.
-    async fn keep(&self, writer: &mut Writer, service: Service) -> Result<Arc<Service>, RegistryError> {
-        let record = record::write_service(&service).map_err(RegistryError::Store)?;
-        // Also when the commit fails: it may yet be applied.
-        writer.next_service = writer.next_service.max(service.id.get().saturating_add(1));
-        self.write(writer, service_key(service.id), Some(record)).await?;
-        let service = Arc::new(service);
-        let mut services = Services::clone(&self.services.load());
-        services.put(Arc::clone(&service));
-        self.services.store(Arc::new(services));
-        self.announce();
-        Ok(service)
-    }
+/// Every service that was not removed.
+pub(super) fn present(view: &Transaction<'_>) -> impl Iterator<Item = Service> {
+    view.iter::<ServiceRecord>().filter_map(|(_, record)| match record {
+        ServiceRecord::Present(service) => Some(*service),
+        ServiceRecord::Removed => None,
+    })
+}
+
+/// An id that was never given; `None` when there is none left.
+pub(super) fn next_id(view: &Transaction<'_>) -> Option<ServiceId> {
+    let given = |(key, _): (RecordKey, ServiceRecord)| {
+        u32::from_be_bytes([key.id[0], key.id[1], key.id[2], key.id[3]])
+    };
+    let next = view.iter().map(given).max().map_or(1, |last| last + 1);
+    (next <= LAST_ID).then(|| ServiceId::new(next))
 }
 
 /// A service of which nothing more is said.

@@ -1,15 +1,93 @@
-//! What readers share: it never changes, and is replaced as a whole.
+//! What readers share: published by indexes over the records of slot 0, when a change is durable.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::mem::take;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::credential::KeptKey;
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::credential::LiveKey;
 use super::error::{RegistryError, not_found};
-use super::{Origin, Scope, Service};
-use crate::domain::{ServiceId, Sid, SidKind};
+use super::record::{SLOT, ServiceRecord};
+use super::{Credential, Origin, Root, SafeNumber, Scope, Service};
+use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
+use crate::shard::{Index, Record, RecordKey, Router, Shards, Stored, decode};
 
 /// What people call the service of the compatible routes.
 const DEFAULT_NAME: &str = "default";
+
+/// What is published.
+pub(super) struct Published {
+    pub(super) services: ArcSwap<Services>,
+    /// Grows with each change of a service.
+    pub(super) generation: watch::Sender<u64>,
+    pub(super) credentials: ArcSwap<Credentials>,
+    pub(super) safe_numbers: RwLock<HashMap<PhoneNumber, SafeNumber>>,
+}
+
+impl Published {
+    /// Follows the records from here on. `configured` are the services of config.json: others of that origin are not served.
+    pub(super) fn follow(shards: &Shards, configured: HashSet<String>, default: Service) -> Arc<Self> {
+        let empty = Services::new(default);
+        let published = Arc::new(Self {
+            services: ArcSwap::from_pointee(empty.clone()),
+            generation: watch::Sender::new(0),
+            credentials: ArcSwap::default(),
+            safe_numbers: RwLock::default(),
+        });
+        let configured = Arc::new(configured);
+        let services = move || ServiceSnapshot { configured: Arc::clone(&configured), services: empty.clone() };
+        published.follow_with::<ServiceRecord, _>(shards, services);
+        published.follow_with::<Credential, _>(shards, Credentials::default);
+        published.follow_with::<SafeNumber, _>(shards, SafeNumbers::default);
+        published
+    }
+
+    fn follow_with<R: Record, S: Snapshot<R>>(
+        self: &Arc<Self>,
+        shards: &Shards,
+        empty: impl Fn() -> S + Send + Sync + 'static,
+    ) {
+        let (published, router) = (Arc::clone(self), Arc::clone(shards.router()));
+        shards.follow::<R>(Arc::new(move |shard| {
+            let (published, router) = (Arc::clone(&published), Arc::clone(&router));
+            Box::new(Publisher { snapshot: empty(), changed: false, published, router, shard, decode: decode::<R> })
+        }));
+    }
+}
+
+/// The next snapshot of one kind of record.
+trait Snapshot<R>: Send + 'static {
+    /// Takes a change in. Whether there is something to publish.
+    fn change(&mut self, before: Option<R>, after: Option<R>) -> bool;
+    fn publish(&mut self, published: &Published);
+}
+
+/// The index of one kind in one shard. Only the owner of the slot publishes: a slot that moves does not look empty meanwhile.
+struct Publisher<R, S> {
+    snapshot: S,
+    changed: bool,
+    published: Arc<Published>,
+    router: Arc<Router>,
+    shard: usize,
+    decode: fn(&[u8]) -> Result<R, crate::shard::RecordError>,
+}
+
+impl<R: Record, S: Snapshot<R>> Index for Publisher<R, S> {
+    fn changed(&mut self, _: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
+        // Records in memory were encoded or decoded by this program before.
+        let read = |stored: Option<&Stored>| stored.and_then(|stored| (self.decode)(&stored.bytes).ok());
+        self.changed |= self.snapshot.change(read(before), read(after));
+    }
+
+    fn settled(&mut self) {
+        if self.changed && self.router.owner(SLOT) == Some(self.shard) {
+            self.changed = false;
+            self.snapshot.publish(&self.published);
+        }
+    }
+}
 
 /// Every service that is served.
 #[derive(Clone)]
@@ -21,27 +99,17 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Only the default one.
-    pub(super) fn new(default: Service) -> Self {
-        let default = Arc::new(default);
-        let mut services =
-            Self { by_id: BTreeMap::new(), ids: HashMap::new(), default: Arc::clone(&default) };
-        services.put(default);
-        services
+    /// None, and what stands for the default one until it is put.
+    fn new(default: Service) -> Self {
+        Self { by_id: BTreeMap::new(), ids: HashMap::new(), default: Arc::new(default) }
     }
 
-    /// Adds a service, or replaces it.
-    pub(super) fn put(&mut self, service: Arc<Service>) {
+    fn put(&mut self, service: Arc<Service>) {
         if service.id == ServiceId::DEFAULT {
             self.default = Arc::clone(&service);
         }
         self.ids.insert(service.sid, service.id);
         self.by_id.insert(service.id, service);
-    }
-
-    pub(super) fn remove(&mut self, service: &Service) {
-        self.ids.remove(&service.sid);
-        self.by_id.remove(&service.id);
     }
 
     pub(super) fn by_id(&self, id: ServiceId) -> Option<Arc<Service>> {
@@ -92,31 +160,117 @@ impl Services {
     }
 }
 
-/// Every credential.
+struct ServiceSnapshot {
+    configured: Arc<HashSet<String>>,
+    services: Services,
+}
+
+impl Snapshot<ServiceRecord> for ServiceSnapshot {
+    fn change(&mut self, before: Option<ServiceRecord>, after: Option<ServiceRecord>) -> bool {
+        if let Some(ServiceRecord::Present(service)) = before {
+            self.services.ids.remove(&service.sid);
+            self.services.by_id.remove(&service.id);
+        }
+        if let Some(ServiceRecord::Present(service)) = after
+            && !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name))
+        {
+            self.services.put(Arc::from(service));
+        }
+        true
+    }
+
+    fn publish(&mut self, published: &Published) {
+        published.services.store(Arc::new(self.services.clone()));
+        published.generation.send_modify(|generation| *generation += 1);
+    }
+}
+
+/// Every credential in the store.
 #[derive(Clone, Default)]
 pub(super) struct Credentials {
-    /// The account's sid and the hash of its token; none before there is one.
-    pub(super) root: Option<(Sid, [u8; 32])>,
-    /// Whether the environment gave it.
-    pub(super) root_is_given: bool,
-    pub(super) keys: HashMap<Sid, Arc<KeptKey>>,
+    /// `None` before the first start of a server is complete.
+    pub(super) root: Option<Root>,
+    pub(super) keys: HashMap<Sid, Arc<LiveKey>>,
 }
 
 impl Credentials {
     /// Keys that can be used.
-    pub(super) fn live<'a>(&'a self, services: &'a Services) -> impl Iterator<Item = &'a Arc<KeptKey>> {
-        self.keys.values().filter(|kept| {
-            kept.key.revoked.is_none() && kept.key.service.is_none_or(|service| services.has(service))
+    pub(super) fn live<'a>(&'a self, services: &'a Services) -> impl Iterator<Item = &'a Arc<LiveKey>> {
+        self.keys.values().filter(|live| {
+            live.key.revoked.is_none() && live.key.service.is_none_or(|service| services.has(service))
         })
     }
 
-    /// Whether somebody made a key for the compatible routes and nothing else.
+    /// Whether there is a key for the compatible routes and nothing else.
     pub(super) fn has_key_of_the_default_service(&self) -> bool {
-        let is_one = |kept: &Arc<KeptKey>| {
-            kept.key.revoked.is_none()
-                && kept.key.service == Some(ServiceId::DEFAULT)
-                && kept.key.scopes.has(Scope::Verify)
-        };
-        self.keys.values().any(is_one)
+        self.keys.values().any(|live| {
+            live.key.revoked.is_none()
+                && live.key.service == Some(ServiceId::DEFAULT)
+                && live.key.scopes.has(Scope::Verify)
+        })
+    }
+}
+
+impl Snapshot<Credential> for Credentials {
+    fn change(&mut self, before: Option<Credential>, after: Option<Credential>) -> bool {
+        match before {
+            Some(Credential::Key { key, .. }) if after.as_ref().and_then(Credential::key) != Some(key.sid) => {
+                self.keys.remove(&key.sid);
+            }
+            Some(Credential::Root(_)) => self.root = None,
+            _ => {}
+        }
+        match after {
+            Some(Credential::Root(root)) => self.root = Some(root),
+            Some(Credential::Key { key, hash, number }) => {
+                let live = LiveKey::new(key, hash, number);
+                if let Some(present) = self.keys.get(&live.key.sid) {
+                    if present.absorb(&live) {
+                        return false;
+                    }
+                    live.absorb(present);
+                }
+                self.keys.insert(live.key.sid, Arc::new(live));
+            }
+            None => {}
+        }
+        true
+    }
+
+    fn publish(&mut self, published: &Published) {
+        published.credentials.store(Arc::new(self.clone()));
+    }
+}
+
+/// Changes of the safe list: up to 100,000 numbers are not copied for one of them.
+struct SafeNumbers {
+    /// Whether the list is built anew, by a shard that has started.
+    anew: bool,
+    changes: Vec<(Option<SafeNumber>, Option<SafeNumber>)>,
+}
+
+impl Default for SafeNumbers {
+    fn default() -> Self {
+        Self { anew: true, changes: Vec::new() }
+    }
+}
+
+impl Snapshot<SafeNumber> for SafeNumbers {
+    fn change(&mut self, before: Option<SafeNumber>, after: Option<SafeNumber>) -> bool {
+        self.changes.push((before, after));
+        true
+    }
+
+    fn publish(&mut self, published: &Published) {
+        let mut list = published.safe_numbers.write().unwrap_or_else(PoisonError::into_inner);
+        if take(&mut self.anew) {
+            list.clear();
+        }
+        for (before, after) in self.changes.drain(..) {
+            if let Some(entry) = before {
+                list.remove(&entry.number);
+            }
+            list.extend(after.map(|entry| (entry.number, entry)));
+        }
     }
 }

@@ -24,40 +24,34 @@ pub struct NewTestNumber {
 
 impl Registry {
     /// Adds a test number to a service; one with the same pattern is replaced.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::ReadOnly`] for a service of config.json,
-    /// [`RegistryError::TooMany`], [`RegistryError::Store`].
     pub async fn put_test_number(
         &self,
         service: Sid,
         number: NewTestNumber,
     ) -> Result<TestNumber, RegistryError> {
-        let changed = self.change(service, move |service, inner, _| {
+        let now = self.0.shards.clock().now();
+        self.change(service, move |service, _| {
             is_changeable(service)?;
-            let number = number.check(inner.clock.now())?;
+            let number = number.check(now)?;
             service.test_numbers.retain(|kept| kept.pattern != number.pattern);
             if service.test_numbers.len() >= MOST {
                 return Err(RegistryError::TooMany { what: "test numbers of this service", limit: MOST });
             }
             service.test_numbers.push(number.clone());
             Ok(number)
-        });
-        changed.await.map(|(_, number)| number)
+        })
+        .await
     }
 
     /// Makes a test number an ordinary one again.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::ReadOnly`], [`RegistryError::Store`].
     pub async fn delete_test_number(&self, service: Sid, pattern: String) -> Result<(), RegistryError> {
-        let changed = self.change(service, move |service, _, _| {
+        self.change(service, move |service, _| {
             is_changeable(service)?;
             let before = service.test_numbers.len();
             service.test_numbers.retain(|kept| !kept.pattern.eq_ignore_ascii_case(pattern.trim()));
             if service.test_numbers.len() == before { Err(RegistryError::NotFound(WHAT)) } else { Ok(()) }
-        });
-        changed.await.map(|_| ())
+        })
+        .await
     }
 }
 

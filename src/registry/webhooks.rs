@@ -33,15 +33,12 @@ pub struct WebhookFields {
 impl Registry {
     /// Makes a webhook, with a secret of its own. Name, event types and address must be there; it is enabled unless `fields`
     /// say otherwise.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::TooMany`], [`RegistryError::Store`].
     pub async fn create_webhook(
         &self,
         service: Sid,
         fields: WebhookFields,
     ) -> Result<Webhook, RegistryError> {
-        let changed = self.change(service, move |service, inner, writer| {
+        self.change(service, move |service, fresh| {
             let missing = [
                 (fields.friendly_name.is_none(), "friendly_name"),
                 (fields.event_types.is_none(), "event_types"),
@@ -53,58 +50,52 @@ impl Registry {
             if service.webhooks.len() >= MOST {
                 return Err(RegistryError::TooMany { what: "webhooks of this service", limit: MOST });
             }
-            let now = inner.clock.wall();
+            let now = fresh.now;
             let mut webhook = Webhook {
-                sid: writer.sid(SidKind::Webhook),
+                sid: fresh.sid(SidKind::Webhook),
                 friendly_name: String::new(),
                 event_types: Vec::new(),
                 url: String::new(),
                 status: WebhookStatus::Enabled,
-                secret: writer.bytes::<32>().to_vec(),
+                secret: fresh.bytes::<32>().to_vec(),
                 created: now,
                 updated: now,
             };
             fields.apply(&mut webhook)?;
             service.webhooks.push(webhook.clone());
             Ok(webhook)
-        });
-        changed.await.map(|(_, webhook)| webhook)
+        })
+        .await
     }
 
     /// Changes a webhook. Its secret stays.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Invalid`], [`RegistryError::Store`].
     pub async fn update_webhook(
         &self,
         service: Sid,
         webhook: Sid,
         fields: WebhookFields,
     ) -> Result<Webhook, RegistryError> {
-        let changed = self.change(service, move |service, inner, _| {
+        self.change(service, move |service, fresh| {
             let found = service.webhooks.iter_mut().find(|kept| kept.sid == webhook);
             let kept = found.ok_or(RegistryError::NotFound(WHAT))?;
             let before = kept.clone();
             fields.apply(kept)?;
             if *kept != before {
-                kept.updated = inner.clock.wall();
+                kept.updated = fresh.now;
             }
             Ok(kept.clone())
-        });
-        changed.await.map(|(_, webhook)| webhook)
+        })
+        .await
     }
 
     /// Removes a webhook.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::Store`].
     pub async fn delete_webhook(&self, service: Sid, webhook: Sid) -> Result<(), RegistryError> {
-        let changed = self.change(service, move |service, _, _| {
+        self.change(service, move |service, _| {
             service.webhook(&webhook)?;
             service.webhooks.retain(|kept| kept.sid != webhook);
             Ok(())
-        });
-        changed.await.map(|_| ())
+        })
+        .await
     }
 }
 

@@ -121,9 +121,15 @@ impl Transaction<'_> {
         held + self.steps.iter().filter(is_new).count() < most
     }
 
-    /// The records of this kind in memory that are alive, without the changes of this batch.
+    /// The records of this kind that are alive in this shard, as the earlier changes of the batch left them. The answer does
+    /// not wait for the records that were only seen here.
     pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
-        self.tables.iter(self.now)
+        let kept = self.tables.iter::<R>(self.now).filter(|(key, _)| !self.steps.contains_key(key));
+        let changed = self.steps.iter().filter(|(key, _)| key.kind == R::KIND).filter_map(|(key, step)| {
+            let stored = step.after().filter(|stored| self.now < stored.expires)?;
+            Some((*key, decode(&stored.bytes).ok()?))
+        });
+        kept.chain(changed)
     }
 
     fn key<R: Record>(&mut self, id: Id) -> RecordKey {

@@ -1,12 +1,13 @@
 //! What was answered survives; what failed has changed nothing.
 
+use std::time::Duration;
+
 use super::world::{START, TWILIOS, World, configured, named, number};
-use crate::domain::{Sid, SidKind};
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::{
     BucketFields, EventType, KeyWish, NewTestNumber, RegistryError, Scope, ServiceFields, WebhookFields,
 };
-use crate::store::Fault;
-use std::time::Duration;
+use crate::store::{Fault, Key, Kind, Revision, Store as _, Subject, Write};
 
 #[tokio::test]
 async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
@@ -61,60 +62,45 @@ async fn a_second_start_writes_nothing() {
 }
 
 #[tokio::test]
-async fn when_the_store_refuses_nothing_has_changed() {
+async fn after_a_failed_commit_nothing_has_changed() {
     let world = World::new();
     let registry = world.open().await;
     let shop = registry.made("Shop").await;
-    for fault in [Fault::Unavailable, Fault::UnknownNotApplied] {
+    registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
+    for fault in [Fault::Unavailable, Fault::UnknownNotApplied, Fault::UnknownApplied] {
         world.store.fail_next([fault]);
         let refused = registry.update_service(shop.sid, named("Club")).await;
         assert!(matches!(refused, Err(RegistryError::Store(_))), "{fault:?}: {refused:?}");
         assert_eq!(registry.service(&shop.sid).expect("it").friendly_name, "Shop", "{fault:?}");
+        world.store.fail_next([fault]);
+        assert!(registry.create_service(named("Club")).await.is_err(), "{fault:?}");
+        world.clock.advance(Duration::from_secs(2));
+        let changed = registry.update_service(shop.sid, named("Team")).await.expect("the store works again");
+        assert_eq!((changed.friendly_name.as_str(), registry.count()), ("Team", 2), "{fault:?}");
+        registry.update_service(shop.sid, named("Shop")).await.expect("changed back");
     }
-    let changed = registry.update_service(shop.sid, named("Club")).await.expect("the store is well again");
-    assert_eq!(changed.friendly_name, "Club");
+    registry.0.shards.flush().await;
+    let registry = world.restarted().open().await;
+    assert_eq!((registry.count(), registry.service(&shop.sid).expect("it").friendly_name.as_str()), (2, "Shop"));
 }
 
 #[tokio::test]
-async fn when_the_store_did_it_without_saying_so_it_counts() {
+async fn a_revocation_that_may_be_on_the_disk_holds() {
     let world = World::new();
     let registry = world.open().await;
-    world.store.fail_next([Fault::UnknownApplied]);
-    let shop = registry.made("Shop").await;
-    world.store.fail_next([Fault::UnknownApplied]);
-    registry.delete_service(shop.sid).await.expect("it is gone");
-    let world = world.restarted();
-    assert_eq!(world.open().await.count(), 1);
+    let wish = KeyWish { scopes: [Scope::Verify].into_iter().collect(), ..KeyWish::default() };
+    let made = registry.create_key(wish).await.expect("a key");
+    world.store.fail_next([Fault::UnknownNotApplied]);
+    assert!(matches!(registry.revoke_key(made.key.sid).await, Err(RegistryError::Store(_))));
+    assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
+    world.clock.advance(Duration::from_secs(2));
+    registry.0.shards.flush().await;
+    let registry = world.restarted().open().await;
+    assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
 }
 
 #[tokio::test]
-async fn after_an_unheard_commit_the_next_change_goes_through() {
-    let world = World::new();
-    let registry = world.open().await;
-    let shop = registry.made("Shop").await;
-    // Held until its time is over, and then applied by nobody.
-    tokio::time::pause();
-    world.store.fail_next([Fault::Hang]);
-    let refused = registry.update_service(shop.sid, named("Club")).await;
-    assert!(matches!(refused, Err(RegistryError::Store(_))), "{refused:?}");
-    world.store.fail_next([Fault::Conflict]);
-    let changed = registry.update_service(shop.sid, named("Team")).await;
-    assert_eq!(changed.expect("a change").friendly_name, "Team");
-    assert_eq!(world.restarted().open().await.service(&shop.sid).expect("it").friendly_name, "Team");
-}
-
-#[tokio::test]
-async fn an_id_whose_commit_failed_is_not_given_again() {
-    let world = World::new();
-    let registry = world.open().await;
-    world.store.fail_next([Fault::Unavailable]);
-    assert!(registry.create_service(named("Shop")).await.is_err());
-    let made = registry.made("Shop").await;
-    assert_eq!(made.id.get(), 2, "1 may yet be on the disk");
-}
-
-#[tokio::test]
-async fn whoever_asked_may_go_and_the_change_is_whole() {
+async fn a_change_is_durable_before_it_is_seen_and_made_without_its_caller() {
     let world = World::new();
     let registry = world.open().await;
     world.store.hold();
@@ -126,10 +112,29 @@ async fn whoever_asked_may_go_and_the_change_is_whole() {
             _ = &mut asked => panic!("the store is held"),
             () = world.store.waiting(1) => {}
         }
+        assert_eq!(registry.count(), 1);
     }
     world.store.release();
     let next = registry.made("Club").await;
     assert_eq!((registry.count(), next.id.get()), (3, 2));
+}
+
+#[tokio::test]
+async fn the_snapshot_is_whole_after_a_shard_restarts() {
+    let world = World::new();
+    let registry = world.open().await;
+    let shop = registry.made("Shop").await;
+    registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
+    let shard = registry.0.shards.router().shard(0).expect("a shard");
+    let generation = *registry.changes().borrow();
+    shard.kill();
+    registry.changes().wait_for(|now| *now > generation).await.expect("published again");
+    assert_eq!((registry.count(), registry.service(&shop.sid).expect("it")), (2, shop));
+    assert!(registry.is_safe(number("+14155552671")));
+    while registry.create_service(named("Club")).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(registry.count(), 3);
 }
 
 #[tokio::test]
@@ -147,24 +152,6 @@ async fn changes_at_the_same_time_are_made_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_stops_the_start() {
-    use crate::registry::record::{credential_key, safe_number_key, service_key};
-    use crate::store::{Revision, Store, Write, record};
-    for key in
-        [service_key(crate::domain::ServiceId::new(9)), credential_key(9), safe_number_key(14_155_552_671)]
-    {
-        for sealed in [record::seal(1, b"{}"), record::seal(2, b"{}"), record::seal(1, b"no JSON")] {
-            let world = World::new();
-            let put = Some(sealed);
-            let write = Write { key, expect: Revision::ABSENT, put, gc_after: START };
-            world.store.cas(vec![write], Duration::from_secs(1)).await.expect("written");
-            let error = world.try_open().await.err().expect("an error").to_string();
-            assert!(error.contains("cannot be read") && error.contains("check-data"), "{error}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_key_that_was_made_or_revoked_is_so_after_a_restart() {
     let world = World::new();
     let registry = world.open().await;
@@ -178,4 +165,24 @@ async fn a_key_that_was_made_or_revoked_is_so_after_a_restart() {
     let third = registry.create_key(wish()).await.expect("a key");
     assert_eq!(registry.keys(None).len(), 3);
     assert_eq!(registry.keys(None)[0].sid, third.key.sid, "the newest first");
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_stops_the_start() {
+    let world = World::new();
+    world.open().await;
+    let write = |kind, bytes: &'static [u8]| Write {
+        key: Key { kind, service: ServiceId::new(9), subject: Subject(0) },
+        expect: Revision::ABSENT,
+        put: Some(bytes.into()),
+        gc_after: Timestamp::MAX,
+    };
+    for kind in [Kind::Service, Kind::Credential, Kind::SafeNumber] {
+        for bytes in [&b""[..], b"\x01\x09", b"\x02"] {
+            let world = World::over(&world.store.reopen());
+            world.store.cas(vec![write(kind, bytes)], Duration::from_secs(1)).await.expect("written");
+            let error = world.shards().await.err().expect("an error").to_string();
+            assert!(error.contains("a record of "), "{error}");
+        }
+    }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::world::{World, named, refused_field};
-use crate::domain::{CodeLength, ServiceId, Sid, SidKind};
-use crate::registry::record::{KEPT_UNTIL, service_key, write_service};
-use crate::registry::{LockoutRule, Origin, RegistryError, Resend, Service, ServiceFields, template_sid};
-use crate::store::{Revision, Store as _, Write};
+use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
+use crate::registry::{
+    LockoutRule, Origin, RegistryError, Resend, Service, ServiceFields, ServiceRecord, template_sid,
+};
+use crate::store::{Key, Kind, Revision, Store as _, Subject, Write};
 
 #[tokio::test]
 async fn a_new_service_has_the_rules_that_nobody_needs_to_state() {
@@ -195,9 +196,10 @@ async fn there_are_so_many_services_and_ids_and_no_more() {
             let mut sid = [0; 16];
             sid[..4].copy_from_slice(&u32::to_be_bytes(id));
             let (id, sid) = (ServiceId::new(id), Sid::new(SidKind::Service, sid));
-            let record = write_service(&Service { id, sid, ..Service::clone(&sample) }).expect("a record");
-            let key = service_key(id);
-            Write { key, expect: Revision::ABSENT, put: Some(record), gc_after: KEPT_UNTIL }
+            let service = Box::new(Service { id, sid, ..Service::clone(&sample) });
+            let put = Some(crate::shard::encode(&ServiceRecord::Present(service)));
+            let key = Key { kind: Kind::Service, service: id, subject: Subject(0) };
+            Write { key, expect: Revision::ABSENT, put, gc_after: Timestamp::MAX }
         });
         world.store.cas(writes.collect(), Duration::from_secs(60)).await.expect("written");
         let registry = world.open().await;

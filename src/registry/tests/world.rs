@@ -6,15 +6,20 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::app::shards::{self, ShardPlan};
 use crate::clock::{Clock, ManualClock};
+use crate::config::Bounds;
 use crate::config::services::{AccountSettings, ServiceSettings, TemplateSetting};
 use crate::domain::{
-    ApiSecret, Channel, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp,
+    ApiSecret, Channel, CodeLength, GatewayName, Locale, PhoneNumber, ServerKey, Sid, SidKind, Timestamp,
 };
+use crate::engine::SlotHash;
+use crate::numbers::{Capacity, StartError};
 use crate::registry::{
     DefaultService, OpenError, Registry, RegistryError, RegistryParts, RegistrySettings, Service,
     ServiceFields,
 };
+use crate::shard::Shards;
 use crate::store::MemoryStore;
 use crate::template::Templates;
 
@@ -77,23 +82,43 @@ impl World {
 
     pub(crate) async fn try_open(&self) -> Result<Registry, OpenError> {
         Registry::open(RegistryParts {
-            store: Arc::new(self.store.clone()),
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            rng: StdRng::seed_from_u64(self.seed),
+            shards: self.shards().await.expect("shards"),
             settings: self.settings.clone(),
             default: self.default.clone(),
             templates: Templates::new("{code}", "{code}"),
             gateways: self.gateways.clone(),
             twilio_messaging_service: Sid::parse(SidKind::MessagingService, TWILIOS),
-            commit_timeout: Duration::from_secs(5),
         })
         .await
+    }
+
+    pub(crate) async fn shards(&self) -> Result<Shards, StartError> {
+        start(&self.store, &(Arc::clone(&self.clock) as Arc<dyn Clock>), self.seed).await
     }
 
     /// The same after a crash and a restart, with other randomness.
     pub(crate) fn restarted(self) -> Self {
         Self { store: self.store.reopen(), seed: self.seed + 1, ..self }
     }
+}
+
+/// One shard over a store.
+pub(crate) async fn start(
+    store: &MemoryStore,
+    clock: &Arc<dyn Clock>,
+    seed: u64,
+) -> Result<Shards, StartError> {
+    let bounds = Bounds::default();
+    shards::start(ShardPlan {
+        store: Arc::new(store.clone()),
+        clock: Arc::clone(clock),
+        slots: &SlotHash::new(&ServerKey::from_bytes([7; 32])),
+        capacity: &Capacity::new(bounds.numbers),
+        shards: 1,
+        bounds: &bounds,
+        seeds: shards::seeds(StdRng::seed_from_u64(seed)),
+    })
+    .await
 }
 
 /// A service of config.json with nothing said but its name.

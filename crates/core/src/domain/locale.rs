@@ -4,6 +4,7 @@ use std::fmt;
 
 use icu_locale::subtags::{Language, Region as Area, Script, language};
 use icu_locale::{LanguageIdentifier, LocaleCanonicalizer, LocaleExpander};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Region;
 
@@ -90,6 +91,19 @@ impl fmt::Display for Locale {
             write!(f, "-{}", region.as_str())?;
         }
         Ok(())
+    }
+}
+
+impl Serialize for Locale {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Locale {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let tag = String::deserialize(from)?;
+        Self::parse(&tag).ok_or_else(|| de::Error::custom(format_args!("{tag:?} is no language")))
     }
 }
 

@@ -10,13 +10,14 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 
 use super::fake::{Fake, THEN};
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
 use crate::domain::{ApiSecret, Channel, CodeLength, GatewayName, ServiceId, Sid, SidKind};
 use crate::http::tests::client::Reply;
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps};
 use crate::http::{Base, Deps, V2};
+use crate::registry::tests::world::start;
 use crate::registry::{KeyWish, Registry, RegistryParts, Scope, Service, ServiceFields, gateway_sid};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
@@ -45,10 +46,9 @@ pub fn gateway() -> Sid {
 }
 
 pub async fn registry() -> Registry {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(THEN));
     let parts = RegistryParts {
-        store: Arc::new(MemoryStore::new()),
-        clock: Arc::new(ManualClock::starting_at(THEN)),
-        rng: StdRng::seed_from_u64(20),
+        shards: start(&MemoryStore::new(), &clock, 20).await.expect("shards"),
         settings: RegistrySettings {
             services: Vec::new(),
             templates: Vec::new(),
@@ -67,7 +67,6 @@ pub async fn registry() -> Registry {
         templates: Templates::new("OTP message is {code}", "Your code is {code}"),
         gateways: vec![GatewayName::Simulator],
         twilio_messaging_service: None,
-        commit_timeout: Duration::from_secs(5),
     };
     Registry::open(parts).await.expect("an empty store")
 }

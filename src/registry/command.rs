@@ -1,0 +1,137 @@
+//! Changes of the registry, decided on slot 0.
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use tokio::sync::oneshot;
+
+use super::record::{SLOT, ServiceRecord, service_id};
+use super::{Registry, RegistryError, Service};
+use crate::domain::{Sid, SidKind, Timestamp};
+use crate::shard::{
+    Command, Decision, Durability, Id, Leaving, Load, Record, Refusal, Subject, Transaction,
+};
+
+/// One change. It is made whole or not at all, also when the caller does not wait for the answer.
+struct Change<D, T, E> {
+    subject: Subject,
+    decide: Option<D>,
+    decided: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<D, T, E> Command for Change<D, T, E>
+where
+    D: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Refusal> + Send + 'static,
+{
+    fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    fn load(&self) -> Load {
+        Load::UntilDecided
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        self.decided = self.decide.take().map(|decide| decide(view));
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+        let Self { decided, reply, .. } = *self;
+        // The caller may be gone.
+        let _ = decided.map(|decided| reply.send(decided));
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        let _ = self.reply.send(Err(refusal.into()));
+    }
+}
+
+/// What new things get: the time that is shown, ids and secrets.
+pub(super) struct Fresh<'a> {
+    /// The wall clock.
+    pub(super) now: Timestamp,
+    pub(super) rng: &'a mut StdRng,
+}
+
+impl Fresh<'_> {
+    /// A new id. 128 random bits are never drawn twice.
+    pub(super) fn sid(&mut self, kind: SidKind) -> Sid {
+        Sid::new(kind, self.bytes())
+    }
+
+    /// Random bytes.
+    pub(super) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+/// What a change without an id of its own waits for: others that make such records.
+pub(super) const NEW: Id = [0xff; 12];
+
+impl Registry {
+    /// Decides a change about the record `id` of kind `R`, and answers when it is durable. After an error nothing has changed.
+    pub(super) async fn decide<R: Record, T: Send + 'static, E: From<Refusal> + Send + 'static>(
+        &self,
+        id: Id,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        self.submit::<R, T, E>(id, decide).await.unwrap_or_else(|_| Err(Refusal::Stopping.into()))
+    }
+
+    /// The same without waiting.
+    pub(super) fn submit<R: Record, T: Send + 'static, E: From<Refusal> + Send + 'static>(
+        &self,
+        mut id: Id,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, E>> {
+        // Ids of services have 24 bits: no subject of another kind has this byte.
+        id[0] = 0x80 | R::KIND;
+        let subject = Subject { slot: SLOT, id };
+        let (reply, answer) = oneshot::channel();
+        let command = Change { subject, decide: Some(decide), decided: None, reply };
+        self.0.shards.submit(Box::new(command));
+        answer
+    }
+
+    /// Changes a service as `decide` says, and answers what it answers.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        sid: Sid,
+        decide: impl FnOnce(&mut Service, &mut Fresh<'_>) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        self.change_service(sid, decide).await.map(|(_, answer)| answer)
+    }
+
+    /// The same with the service as it is then.
+    pub(super) async fn change_service<T: Send + 'static>(
+        &self,
+        sid: Sid,
+        decide: impl FnOnce(&mut Service, &mut Fresh<'_>) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<(Service, T), RegistryError> {
+        let id = service_id(self.service(&sid)?.id);
+        let now = self.wall();
+        self.decide::<ServiceRecord, _, _>(id, move |view| {
+            let Some(ServiceRecord::Present(before)) = view.get(id) else {
+                return Err(super::error::not_found(&sid));
+            };
+            let mut service = before.clone();
+            let answer = decide(&mut service, &mut Fresh { now, rng: view.rng() })?;
+            if service != before {
+                service.updated = now;
+                view.put(id, Some(&ServiceRecord::Present(service.clone())), Durability::Durable);
+            }
+            Ok((*service, answer))
+        })
+        .await
+    }
+
+    /// What the wall clock shows: what is displayed is dated by it.
+    pub(super) fn wall(&self) -> Timestamp {
+        self.0.shards.clock().wall()
+    }
+}

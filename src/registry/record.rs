@@ -1,0 +1,88 @@
+//! The kinds of record that the registry keeps, all of them in slot 0.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use super::{Credential, SafeNumber, Service};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::shard::{Id, Record};
+
+/// The slot of every record of the registry.
+pub const SLOT: u8 = 0;
+
+/// A revoked key is listed for this long: a program that goes on using it can be named.
+pub(super) const REVOKED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// What is kept of a service. A removed one leaves its id, which is never given again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ServiceRecord {
+    /// A service.
+    Present(Box<Service>),
+    /// There was one.
+    Removed,
+}
+
+/// The id of a service's record.
+pub fn service_id(service: ServiceId) -> Id {
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&service.get().to_be_bytes());
+    id
+}
+
+/// The id of a credential's record, by its number. The account's is 0.
+pub fn credential_id(number: u64) -> Id {
+    let mut id = [0; 12];
+    id[4..].copy_from_slice(&number.to_be_bytes());
+    id
+}
+
+/// The id of a safe number's record.
+pub fn safe_number_id(number: PhoneNumber) -> Id {
+    credential_id(number.as_u64())
+}
+
+/// A change that was answered with an error is written back: `before` holds.
+impl Record for ServiceRecord {
+    const KIND: u8 = 3;
+    const PLURAL: &'static str = "services";
+
+    fn expires(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+
+    fn after_failure(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
+        before
+    }
+}
+
+/// The same, but a revocation that may be on the disk holds.
+impl Record for Credential {
+    const KIND: u8 = 4;
+    const PLURAL: &'static str = "credentials";
+
+    fn expires(&self) -> Timestamp {
+        match self {
+            Self::Key { key, .. } => key.revoked.map_or(Timestamp::MAX, |revoked| revoked.plus(REVOKED_KEPT)),
+            Self::Root(_) => Timestamp::MAX,
+        }
+    }
+
+    fn after_failure(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
+        let is_revoked = |record: &Self| matches!(record, Self::Key { key, .. } if key.revoked.is_some());
+        after.filter(is_revoked).filter(|_| before.is_some()).or(before)
+    }
+}
+
+/// The stricter state is that the number is not on the list.
+impl Record for SafeNumber {
+    const KIND: u8 = 8;
+    const PLURAL: &'static str = "numbers on the safe list";
+
+    fn expires(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+
+    fn after_failure(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
+        before.and(after)
+    }
+}
