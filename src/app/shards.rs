@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::engine::{NumberState, SlotHash};
+use crate::limit::{Counter, KeyUse};
 use crate::numbers::Capacity;
 use crate::numbers::table::NumberTable;
 use crate::shard::{Kinds, Parts, Record, RecordKey, Settings, Shards, Slotless, StartError};
@@ -15,7 +16,10 @@ use crate::store::Store;
 /// Every kind of record. A new one is one more line.
 pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
     let capacity = Arc::clone(capacity);
-    Kinds::none().with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
+    Kinds::none()
+        .with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
+        .with::<Counter>()
+        .with::<KeyUse>()
 }
 
 /// What the shards are started with.
@@ -45,7 +49,7 @@ pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
     let commit_timeout = bounds.commit_timeout;
     let slots = slots.clone();
     let slot_of = move |key: &RecordKey, _bytes: &[u8]| match key.kind {
-        NumberState::KIND => slots.of(key.id),
+        NumberState::KIND | Counter::KIND | KeyUse::KIND => slots.of(key.id),
         _ => 0,
     };
     Shards::start(Parts {
