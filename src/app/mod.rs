@@ -81,9 +81,6 @@ pub enum StartError {
     /// The shards.
     #[error(transparent)]
     Shards(#[from] crate::numbers::StartError),
-    /// What counts rate limits and keeps answers.
-    #[error("read the rate limits and kept answers: {0}")]
-    Limits(#[from] crate::limit::OpenError),
     /// What webhooks are told.
     #[error(transparent)]
     Outbox(#[from] crate::webhook::OutboxError),

@@ -131,6 +131,7 @@ impl Running {
         let registry = registry::open(registry, ground).await?;
         bring_up(&registry, &policies);
         let beside = Beside::open(verifying::Ground {
+            shards: &shards,
             store: &store,
             clock: &clock,
             rng: &mut seeder,

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::engine::{NumberState, SlotHash};
+use crate::limit::{Counter, KeyUse};
 use crate::numbers::Capacity;
 use crate::numbers::table::NumberTable;
 use crate::registry::{Credential, SLOT, SafeNumber, ServiceRecord};
@@ -22,6 +23,8 @@ pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
         .with::<ServiceRecord>()
         .with::<Credential>()
         .with::<SafeNumber>()
+        .with::<Counter>()
+        .with::<KeyUse>()
 }
 
 /// What the shards are started with.
@@ -57,7 +60,7 @@ pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
     let commit_timeout = bounds.commit_timeout;
     let slots = slots.clone();
     let slot_of = move |key: &RecordKey, _bytes: &[u8]| match key.kind {
-        NumberState::KIND => slots.of(key.id),
+        NumberState::KIND | Counter::KIND | KeyUse::KIND => slots.of(key.id),
         // The registry's.
         _ => SLOT,
     };

@@ -14,12 +14,14 @@ use crate::gateway::Poster;
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Policies, Verifier};
 use crate::registry::Registry;
+use crate::shard::Shards;
 use crate::store::{Store, StoreError};
 use crate::verify::{Verifying, VerifyingParts};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxParts};
 
 /// What it stands on.
 pub(super) struct Ground<'a> {
+    pub(super) shards: &'a Shards,
     pub(super) store: &'a Arc<dyn Store>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) rng: &'a mut StdRng,
@@ -40,13 +42,12 @@ pub struct Beside {
 impl Beside {
     /// Reads what the store has.
     pub(super) async fn open(ground: Ground<'_>) -> Result<Self, StartError> {
-        let Ground { store, clock, rng, server_key, registry, bounds, private_webhooks } = ground;
+        let Ground { shards, store, clock, rng, server_key, registry, bounds, private_webhooks } = ground;
         let commit_timeout = bounds.commit_timeout;
-        let limits = limit::Bounds { commit_timeout, queue: bounds.commands, ..limit::Bounds::default() };
-        let key = server_key.expose();
+        let limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
         Ok(Self {
-            limits: Limits::open(Arc::clone(store), Arc::clone(clock), key, limits.clone()).await?,
-            answers: Answers::open(Arc::clone(store), Arc::clone(clock), key, limits).await?,
+            limits: Limits::new(shards, server_key, limits),
+            answers: Answers::new(shards, server_key, limits),
             outbox: Outbox::open(OutboxParts {
                 store: Arc::clone(store),
                 clock: Arc::clone(clock),

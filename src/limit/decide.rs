@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{Sid, Timestamp};
 
 /// Moments that a bucket remembers apart, about.
@@ -36,14 +38,14 @@ impl BucketRule {
 }
 
 /// What is counted of one value of one limit.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// One for each bucket that remembers anything.
     pub tallies: Vec<Tally>,
 }
 
 /// What one bucket remembers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Whose.
     pub bucket: Sid,
@@ -56,7 +58,7 @@ pub struct Tally {
 }
 
 /// Requests that count as if they had passed at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// When the last of them did.
     pub at: Timestamp,
@@ -76,7 +78,7 @@ pub enum Verdict {
     },
     /// A bucket is full. Nothing was counted.
     Refused {
-        /// When every bucket that is full now has room again, if nobody else comes first.
+        /// When every bucket that is full now has room again, if no other request comes first.
         until: Timestamp,
     },
 }
@@ -102,13 +104,21 @@ pub fn take(counts: &Counts, rules: &[BucketRule], now: Timestamp) -> Verdict {
     Verdict::Granted { counts: next, places }
 }
 
-/// Counts the request whatever the buckets say: what to assume of a commit that may have been applied.
-pub fn count(counts: &Counts, rules: &[BucketRule], now: Timestamp) -> Counts {
-    let mut next = counts.clone();
-    for rule in rules {
-        next.note(rule, now);
+/// What to assume when either may be on the disk: of each bucket the tally that counts more.
+pub fn merge_pessimistic(before: Counts, after: Counts, now: Timestamp) -> Counts {
+    let mut merged = after;
+    for earlier in before.tallies.into_iter().filter(|tally| now < tally.ends) {
+        match merged.tallies.iter_mut().find(|tally| tally.bucket == earlier.bucket) {
+            None => merged.tallies.push(earlier),
+            Some(later) => {
+                let since = later.since.max(earlier.since);
+                if earlier.counted_since(since) > later.counted_since(since) {
+                    *later = earlier;
+                }
+            }
+        }
     }
-    next
+    merged
 }
 
 /// Takes a request out of the counts again, where they still have it.
@@ -156,6 +166,10 @@ impl Counts {
 }
 
 impl Tally {
+    fn counted_since(&self, since: Timestamp) -> u64 {
+        self.marks.iter().filter(|mark| since <= mark.at).map(|mark| u64::from(mark.count)).sum()
+    }
+
     /// When there is room for one more, if there is none now.
     fn full_until(&self, rule: &BucketRule, now: Timestamp) -> Option<Timestamp> {
         let counts_until = |mark: &Mark| mark.at.plus(rule.interval());

@@ -30,7 +30,7 @@ impl Inner {
         let service = self.service(service)?;
         let Some(key) = begin.idempotency_key.clone() else { return self.start(&service, begin).await };
         let fingerprint = self.fingerprint(&begin);
-        let mut ticket = match kept::begin(self, &service, &key, fingerprint).await? {
+        let ticket = match kept::begin(self, &service, &key, fingerprint).await? {
             kept::Begun::Answered(verification) => return Ok(*verification),
             kept::Begun::CarryOut(ticket) => ticket,
             // Its first message may have been sent: whoever asks again wants to know, not a second one.
@@ -43,9 +43,7 @@ impl Inner {
                 Err(other) => return Err(other),
             },
         };
-        ticket.mark_durable().await.map_err(kept::refused)?;
-        // Should this task die from here on, nobody knows whether a message was sent: a repetition finds out.
-        ticket.stay_marked();
+        // Should this task die from here on, a message may have been sent: a repetition finds out.
         let started = self.try_start(&service, begin).await;
         match &started {
             Ok(verification) => kept::finish(ticket, verification).await,

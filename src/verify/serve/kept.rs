@@ -30,8 +30,8 @@ pub(super) async fn begin(
         limit::Begun::Interrupted(ticket) => Ok(Begun::FindOut(ticket)),
         limit::Begun::OtherRequest => Err(Refused::OtherRequest),
         limit::Begun::StillAnswering => Err(Refused::StillAnswering),
-        limit::Begun::Again(kept) => {
-            let read = serde_json::from_value::<Kept>(kept.value).ok().and_then(|kept| kept.read(service.id));
+        limit::Begun::Again(limit::KeptAnswer(kept)) => {
+            let read = serde_json::from_value::<Kept>(kept).ok().and_then(|kept| kept.read(service.id));
             // Written by a newer program: it is not known what was answered.
             read.map(|read| Begun::Answered(Box::new(read)))
                 .ok_or(Refused::Unavailable(Refusal::StoreUnavailable))
@@ -42,12 +42,12 @@ pub(super) async fn begin(
 /// Keeps the answer. If that fails, its caller gets it all the same.
 pub(super) async fn finish(ticket: Ticket, verification: &Verification) {
     let kept = serde_json::to_value(Kept::of(verification)).unwrap_or_default();
-    if let Err(error) = ticket.finish(kept).await {
-        tracing::warn!(%error, "an answer could not be kept for its idempotency key");
+    if let Err(error) = ticket.finish(&kept).await {
+        tracing::warn!(%error, "answer not kept for its idempotency key");
     }
 }
 
-pub(super) fn refused(refusal: KeyRefusal) -> Refused {
+fn refused(refusal: KeyRefusal) -> Refused {
     match refusal {
         KeyRefusal::KeyLength => Refused::Invalid(format!("Idempotency-Key: {refusal}")),
         KeyRefusal::TooManyAnswers | KeyRefusal::Overloaded => Refused::Unavailable(Refusal::Overloaded),

@@ -303,6 +303,8 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
     })
     .await
     .expect("shards");
+    let limits = Limits::new(&shards, &key, limit::Bounds::default());
+    let answers = Answers::new(&shards, &key, limit::Bounds::default());
     let registry = Registry::open(RegistryParts {
         shards: shards.clone(),
         settings: RegistrySettings {
@@ -352,15 +354,12 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         server_key: key.clone(),
         bounds: Bounds::default(),
     });
-    let bounds = limit::Bounds::default();
     let verifying = Verifying::new(VerifyingParts {
         registry: registry.clone(),
         verifier,
         delivery,
-        limits: Limits::open(shared.clone(), clock.clone(), key.expose(), bounds.clone())
-            .await
-            .expect("limits"),
-        answers: Answers::open(shared.clone(), clock.clone(), key.expose(), bounds).await.expect("answers"),
+        limits,
+        answers,
         outbox: Outbox::open(OutboxParts {
             store: shared,
             clock: clock.clone(),

@@ -1,0 +1,368 @@
+//! Answers kept for idempotency keys: their record, the handle, and how a request with a key is decided.
+//!
+//! A key's record is a mark while its request is carried out, and has the answer afterwards. Which marks belong to requests
+//! that this process is carrying out is known in memory only, therefore a mark that a crash left is one that was
+//! interrupted.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::Bounds;
+use super::capacity::{Capacity, Reservation};
+use super::digest::{Digest, Digester};
+use crate::domain::{ServerKey, ServiceId, Timestamp};
+use crate::shard::{Command, Decision, Durability, Leaving, Record, Refusal, Shards, Subject, Transaction};
+
+/// Bytes of an idempotency key.
+const LONGEST_KEY: usize = 255;
+/// Bytes of an answer as JSON: some times what the longest one takes.
+const LONGEST_ANSWER: usize = 16 << 10;
+/// How long an answer is kept, and how long a mark without one.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a request with an idempotency key is to do.
+#[derive(Debug)]
+pub enum Begun {
+    /// The key is new, and marked durably: carry the request out.
+    First(Ticket),
+    /// It was answered before, with this.
+    Again(KeptAnswer),
+    /// The key came with another request.
+    OtherRequest,
+    /// The first request with this key is being carried out.
+    StillAnswering,
+    /// The first request was begun and then cut off, by a crash or a commit that failed: it may have had effects. Find out
+    /// what became of it, and finish with that, or carry it out.
+    Interrupted(Ticket),
+}
+
+/// A kept answer: what [`Ticket::finish`] was given.
+#[derive(Clone, PartialEq)]
+pub struct KeptAnswer(pub Value);
+
+impl std::fmt::Debug for KeptAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeptAnswer(***)")
+    }
+}
+
+/// Why a request with a key is not begun, or its answer not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefusal {
+    /// The key is empty, or longer than 255 bytes.
+    #[error("an idempotency key has 1 to {LONGEST_KEY} bytes")]
+    KeyLength,
+    /// The answer is longer than 16 KiB as JSON. The key stays marked.
+    #[error("an answer to keep has at most {LONGEST_ANSWER} bytes")]
+    AnswerTooLong,
+    /// As many answers as may be are kept or being made, and none of them has ended. Keys that are known are answered.
+    #[error("too many answers are being kept")]
+    TooManyAnswers,
+    /// As many requests as may be are waiting.
+    #[error("too many requests wait for their idempotency keys")]
+    Overloaded,
+    /// It could not be made durable, or not read.
+    #[error("the answer could not be made durable")]
+    StoreUnavailable,
+}
+
+/// The record of an idempotency key. By default of [`Record::after_failure`] a mark or an answer that may be on the disk
+/// stays.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyUse {
+    identity: Identity,
+    ends: Timestamp,
+    /// JSON; `None` while there is no answer.
+    answer: Option<String>,
+}
+
+/// What a key's record and its repetitions have to agree on.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    /// Tells the key from another with the same subject.
+    tag: u64,
+    /// What makes two requests the same.
+    fingerprint: [u8; 32],
+}
+
+impl Record for KeyUse {
+    const KIND: u8 = 7;
+    const PLURAL: &'static str = "kept answers";
+
+    fn expires(&self) -> Timestamp {
+        self.ends
+    }
+}
+
+/// Answers kept for 24 hours. Clones are handles on the same answers.
+#[derive(Clone)]
+pub struct Answers {
+    deps: Arc<Deps>,
+    queue: Arc<Semaphore>,
+}
+
+/// What commands about keys need.
+struct Deps {
+    shards: Shards,
+    digester: Digester,
+    capacity: Arc<Capacity>,
+    /// Keys whose requests this process is carrying out. Survives a restart of their shard.
+    running: Mutex<HashSet<Subject>>,
+}
+
+impl Deps {
+    /// Begins, unless a request with this key is being carried out.
+    fn run(self: &Arc<Self>, key: Subject) -> Option<Running> {
+        self.running().insert(key).then(|| Running { deps: Arc::clone(self), key })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashSet<Subject>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// No other request with the key is begun while this lives.
+struct Running {
+    deps: Arc<Deps>,
+    key: Subject,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.deps.running().remove(&self.key);
+    }
+}
+
+impl Answers {
+    /// Over shards that keep [`KeyUse`]s.
+    pub fn new(shards: &Shards, server_key: &ServerKey, bounds: Bounds) -> Self {
+        let deps = Arc::new(Deps {
+            shards: shards.clone(),
+            digester: Digester::new(server_key),
+            capacity: Capacity::of::<KeyUse>(shards, bounds.records, bounds.answer_bytes),
+            running: Mutex::default(),
+        });
+        Self { deps, queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))) }
+    }
+
+    /// A request came with this key. `fingerprint` is what makes two requests the same. Of several with one key at one
+    /// moment exactly one is [`Begun::First`].
+    ///
+    /// # Errors
+    /// [`KeyRefusal`]; then the request must have no effect.
+    pub async fn begin(
+        &self,
+        service: ServiceId,
+        key: &str,
+        fingerprint: [u8; 32],
+    ) -> Result<Begun, KeyRefusal> {
+        if key.is_empty() || key.len() > LONGEST_KEY {
+            return Err(KeyRefusal::KeyLength);
+        }
+        let Digest { subject, tag } = self.deps.digester.answer(service, key);
+        let seat = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| KeyRefusal::Overloaded)?;
+        let (reply, answer) = oneshot::channel();
+        self.deps.shards.submit(Box::new(BeginCommand {
+            key: subject,
+            identity: Identity { tag, fingerprint },
+            deps: Arc::clone(&self.deps),
+            reservation: None,
+            decided: None,
+            reply,
+            _seat: seat,
+        }));
+        answer.await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
+    }
+}
+
+/// The right and the duty to carry out the request of a marked key. Dropped before [`Ticket::finish`] or [`Ticket::free`]
+/// it leaves the mark: a repetition is [`Begun::Interrupted`].
+#[must_use = "finish it with the answer, or free the key"]
+pub struct Ticket {
+    running: Running,
+    identity: Identity,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ticket(***)")
+    }
+}
+
+impl Ticket {
+    /// Keeps the answer for 24 hours, and returns when it is durable.
+    ///
+    /// # Errors
+    /// [`KeyRefusal`]. The request was carried out nevertheless: its caller is to be given the answer. A repetition gets
+    /// the same answer or is [`Begun::Interrupted`].
+    pub async fn finish(self, answer: &Value) -> Result<(), KeyRefusal> {
+        let answer = answer.to_string();
+        if answer.len() > LONGEST_ANSWER {
+            return Err(KeyRefusal::AnswerTooLong);
+        }
+        self.end(Some(answer)).await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
+    }
+
+    /// The request surely had no effect: a repetition is carried out. Returns when that is durable or has failed, because a
+    /// client that asks again sooner would find the first request still running.
+    pub async fn free(self) {
+        let _ = self.end(None).await;
+    }
+
+    fn end(self, answer: Option<String>) -> oneshot::Receiver<Result<(), KeyRefusal>> {
+        let (reply, done) = oneshot::channel();
+        let shards = self.running.deps.shards.clone();
+        shards.submit(self.ending(answer, Some(reply)));
+        done
+    }
+
+    fn ending(
+        self,
+        answer: Option<String>,
+        reply: Option<oneshot::Sender<Result<(), KeyRefusal>>>,
+    ) -> Box<EndCommand> {
+        let Self { running, identity } = self;
+        Box::new(EndCommand { key: running.key, identity, answer, running: Some(running), reply })
+    }
+}
+
+/// Asks what is to be done with a request, and marks its key if that is to carry it out.
+struct BeginCommand {
+    key: Subject,
+    identity: Identity,
+    deps: Arc<Deps>,
+    /// Held until the new record is in its table.
+    reservation: Option<Reservation>,
+    decided: Option<Result<Begun, KeyRefusal>>,
+    reply: oneshot::Sender<Result<Begun, KeyRefusal>>,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl BeginCommand {
+    /// The answer that changes nothing, if there is one.
+    fn known(&self, present: Option<&KeyUse>) -> Option<Result<Begun, KeyRefusal>> {
+        if present.is_some_and(|present| present.identity != self.identity) {
+            return Some(Ok(Begun::OtherRequest));
+        }
+        if let Some(answer) = present.and_then(|present| present.answer.as_ref()) {
+            let value = serde_json::from_str(answer).map_err(|_| KeyRefusal::StoreUnavailable);
+            return Some(value.map(|value| Begun::Again(KeptAnswer(value))));
+        }
+        self.deps.running().contains(&self.key).then_some(Ok(Begun::StillAnswering))
+    }
+}
+
+impl Command for BeginCommand {
+    fn subject(&self) -> Subject {
+        self.key
+    }
+
+    fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
+        // Whether a request still runs can change at any moment, and is decided in order.
+        let present = view.get::<KeyUse>(self.key.id);
+        present.is_some_and(|present| present.identity != self.identity || present.answer.is_some())
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        if self.reply.is_closed() {
+            // The caller is gone.
+            return Decision::Refused(Refusal::Stopping);
+        }
+        let present = view.get::<KeyUse>(self.key.id);
+        if let Some(known) = self.known(present.as_ref()) {
+            self.decided = Some(known);
+            return Decision::Made;
+        }
+        if present.is_none() {
+            self.reservation = self.deps.capacity.reserve();
+            if self.reservation.is_none() {
+                return Decision::Full(KeyUse::KIND, Refusal::Overloaded);
+            }
+        }
+        let Some(running) = self.deps.run(self.key) else {
+            self.decided = Some(Ok(Begun::StillAnswering));
+            return Decision::Made;
+        };
+        let ticket = Ticket { running, identity: self.identity };
+        // The 24 hours begin anew also for a mark that was left: it must not end while its request is carried out.
+        let mark = KeyUse { identity: self.identity, ends: view.now().plus(KEPT_FOR), answer: None };
+        self.decided = Some(Ok(if present.is_some() {
+            view.put(self.key.id, Some(&mark), Durability::Lazy);
+            Begun::Interrupted(ticket)
+        } else {
+            view.put(self.key.id, Some(&mark), Durability::Durable);
+            Begun::First(ticket)
+        }));
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+        let decided = self.decided.unwrap_or(Err(KeyRefusal::StoreUnavailable));
+        if let Err(Ok(Begun::First(ticket))) = self.reply.send(decided) {
+            // The caller is gone.
+            leaving.then(ticket.ending(None, None));
+        }
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        if let Some(Ok(Begun::First(ticket))) = self.decided {
+            // The commit failed, and the mark is kept in case it is on the disk. The request has no effect.
+            self.deps.shards.submit(ticket.ending(None, None));
+        }
+        let _ = self.reply.send(Err(match refusal {
+            Refusal::Overloaded => KeyRefusal::TooManyAnswers,
+            _ => KeyRefusal::StoreUnavailable,
+        }));
+    }
+}
+
+/// A request has its answer, or came to nothing.
+struct EndCommand {
+    key: Subject,
+    identity: Identity,
+    /// `None` frees the key.
+    answer: Option<String>,
+    /// Until it is decided: from then on a repetition waits for the commit.
+    running: Option<Running>,
+    reply: Option<oneshot::Sender<Result<(), KeyRefusal>>>,
+}
+
+impl Command for EndCommand {
+    fn subject(&self) -> Subject {
+        self.key
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        self.running = None;
+        let kept = self.answer.take().map(|answer| KeyUse {
+            identity: self.identity,
+            ends: view.now().plus(KEPT_FOR),
+            answer: Some(answer),
+        });
+        view.put(self.key.id, kept.as_ref(), Durability::Durable);
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _leaving: &mut Leaving<'_>) {
+        self.answer(Ok(()));
+    }
+
+    fn refuse(self: Box<Self>, _refusal: Refusal) {
+        self.answer(Err(KeyRefusal::StoreUnavailable));
+    }
+}
+
+impl EndCommand {
+    fn answer(mut self: Box<Self>, result: Result<(), KeyRefusal>) {
+        // A client that is told may ask again at once.
+        self.running = None;
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(result);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Rate limit counters: their record, the handle, and how a request is decided.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::Bounds;
+use super::capacity::{Capacity, Reservation};
+use super::decide::{self, BucketRule, Counted, Counts, Verdict};
+use super::digest::{Digest, Digester};
+use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
+use crate::shard::{Command, Decision, Durability, Leaving, Record, Refusal, Shards, Subject, Transaction};
+
+/// Bytes of a value.
+const LONGEST_VALUE: usize = 256;
+/// Values that one request may be counted under.
+const MOST_CHARGES: usize = 10;
+
+/// One value that a request is counted under.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The service of the limit.
+    pub service: ServiceId,
+    /// `RK`.
+    pub limit: Sid,
+    /// What the request passed for it; at most 256 bytes. It can be personal data, and is not stored.
+    pub value: String,
+    /// The limit's buckets. Without any there is no limit.
+    pub buckets: Vec<BucketRule>,
+}
+
+impl std::fmt::Debug for Charge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Charge({}, {:?})", self.limit, self.buckets)
+    }
+}
+
+/// Why a request does not pass. It is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LimitRefusal {
+    /// A bucket is full.
+    #[error("the rate limit {limit} is reached")]
+    Reached {
+        /// The limit that lasts longest, if several are reached.
+        limit: Sid,
+        /// When there is room again, if no other request comes first.
+        until: Timestamp,
+    },
+    /// A value is longer than 256 bytes.
+    #[error("a value for a rate limit is longer than {LONGEST_VALUE} bytes")]
+    ValueTooLong,
+    /// More than ten limits at once.
+    #[error("a request names more than {MOST_CHARGES} rate limits")]
+    TooManyCharges,
+    /// As many values as may be are being counted already, and none of them has ended. Values that are known go on.
+    #[error("too many values are being counted")]
+    TooManyCounters,
+    /// As many requests as may be are waiting.
+    #[error("too many requests wait for their rate limits")]
+    Overloaded,
+    /// The count could not be made durable. After a crash it may be there.
+    #[error("the count could not be made durable")]
+    StoreUnavailable,
+}
+
+/// What was counted: for [`Limits::give_back`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Taken(Vec<(Subject, Vec<Counted>)>);
+
+/// What is counted of one value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Counter {
+    /// Tells the value from another with the same subject. Two such values, one pair among 10^19, are counted
+    /// together: too strict, and never too loose.
+    tag: u64,
+    counts: Counts,
+}
+
+impl Record for Counter {
+    const KIND: u8 = 5;
+    const PLURAL: &'static str = "rate limit counters";
+
+    fn expires(&self) -> Timestamp {
+        self.counts.ends()
+    }
+
+    fn after_failure(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
+        match (before, after) {
+            (Some(Self { tag, counts }), Some(after)) => {
+                Some(Self { tag, counts: decide::merge_pessimistic(counts, after.counts, now) })
+            }
+            (before, after) => after.or(before),
+        }
+    }
+}
+
+/// Counts requests. Clones are handles on the same counters.
+#[derive(Clone)]
+pub struct Limits {
+    shards: Shards,
+    digester: Arc<Digester>,
+    capacity: Arc<Capacity>,
+    queue: Arc<Semaphore>,
+}
+
+impl Limits {
+    /// Over shards that keep [`Counter`]s.
+    pub fn new(shards: &Shards, server_key: &ServerKey, bounds: Bounds) -> Self {
+        Self {
+            shards: shards.clone(),
+            digester: Arc::new(Digester::new(server_key)),
+            capacity: Capacity::of::<Counter>(shards, bounds.records, usize::MAX),
+            queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// Counts a request under every charge, or under none. The answer comes when the counts are durable. The same limit with
+    /// the same value twice counts once.
+    ///
+    /// The counters can be in several shards. They are taken one after the other in the order of their digests, and those
+    /// already taken are given back when a later one refuses. Meanwhile another request may find them full.
+    ///
+    /// # Errors
+    /// [`LimitRefusal`].
+    pub async fn take(&self, charges: Vec<Charge>) -> Result<Taken, LimitRefusal> {
+        if charges.len() > MOST_CHARGES {
+            return Err(LimitRefusal::TooManyCharges);
+        }
+        if charges.iter().any(|charge| charge.value.len() > LONGEST_VALUE) {
+            return Err(LimitRefusal::ValueTooLong);
+        }
+        let digest = |charge: Charge| {
+            let Digest { subject, tag } =
+                self.digester.counter(charge.service, &charge.limit, &charge.value);
+            (!charge.buckets.is_empty()).then_some(Count { subject, tag, limit: charge.limit, rules: charge.buckets.into() })
+        };
+        let mut counts: Vec<Count> = charges.into_iter().filter_map(digest).collect();
+        counts.sort_by_key(|count| (count.subject.slot, count.subject.id));
+        counts.dedup_by_key(|count| count.subject);
+        if counts.is_empty() {
+            return Ok(Taken::default());
+        }
+        let seat = Arc::clone(&self.queue).try_acquire_owned();
+        let _seat = seat.map_err(|_| LimitRefusal::Overloaded)?;
+        if counts.len() > 1 {
+            self.find_full(&counts).await?;
+        }
+        let mut taken = Taken::default();
+        for count in counts {
+            let subject = count.subject;
+            match self.submit(count, Purpose::Take).await {
+                Ok(places) => taken.0.push((subject, places)),
+                Err(refusal) => {
+                    self.give_back(taken);
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Refuses before anything is counted if a bucket is full already.
+    async fn find_full(&self, counts: &[Count]) -> Result<(), LimitRefusal> {
+        let looks = counts.iter().map(|count| self.submit(count.clone(), Purpose::Look));
+        let until = |refusal: &LimitRefusal| match refusal {
+            LimitRefusal::Reached { until, .. } => Some(*until),
+            _ => None,
+        };
+        let refusals = futures_util::future::join_all(looks).await.into_iter().filter_map(Result::err);
+        refusals.max_by_key(until).map_or(Ok(()), Err)
+    }
+
+    async fn submit(&self, count: Count, purpose: Purpose) -> Result<Vec<Counted>, LimitRefusal> {
+        let (reply, answer) = oneshot::channel();
+        self.shards.submit(Box::new(CountCommand {
+            count,
+            purpose,
+            shards: self.shards.clone(),
+            capacity: Arc::clone(&self.capacity),
+            reservation: None,
+            decided: None,
+            reply,
+        }));
+        answer.await.unwrap_or(Err(LimitRefusal::StoreUnavailable))
+    }
+
+    /// For a request that came to nothing: counts it no longer, as far as it is still counted. No caller waits for it. When
+    /// too much is under way, or the store fails, it stays counted.
+    pub fn give_back(&self, taken: Taken) {
+        let Ok(seat) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
+        for (subject, places) in taken.0 {
+            let seat = Some(Arc::clone(&seat));
+            self.shards.submit(Box::new(GiveBackCommand { subject, places, _seat: seat }));
+        }
+    }
+}
+
+/// A charge without its value.
+#[derive(Clone)]
+struct Count {
+    subject: Subject,
+    tag: u64,
+    limit: Sid,
+    rules: Arc<[BucketRule]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Only see whether a bucket is full.
+    Look,
+    Take,
+}
+
+/// Counts a request under one value, if every bucket lets it pass.
+struct CountCommand {
+    count: Count,
+    purpose: Purpose,
+    shards: Shards,
+    capacity: Arc<Capacity>,
+    /// Held until the new record is in its table.
+    reservation: Option<Reservation>,
+    decided: Option<Result<Vec<Counted>, LimitRefusal>>,
+    reply: oneshot::Sender<Result<Vec<Counted>, LimitRefusal>>,
+}
+
+impl CountCommand {
+    fn verdict(&self, view: &mut Transaction<'_>) -> (Option<Counter>, Verdict) {
+        let present = view.get::<Counter>(self.count.subject.id);
+        let nothing = Counts::default();
+        let counts = present.as_ref().map_or(&nothing, |counter| &counter.counts);
+        let verdict = decide::take(counts, &self.count.rules, view.now());
+        (present, verdict)
+    }
+}
+
+impl Command for CountCommand {
+    fn subject(&self) -> Subject {
+        self.count.subject
+    }
+
+    fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
+        self.purpose == Purpose::Look || matches!(self.verdict(view).1, Verdict::Refused { .. })
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        let Count { subject, tag, limit, .. } = self.count;
+        let (present, verdict) = self.verdict(view);
+        self.decided = Some(match verdict {
+            Verdict::Refused { until } => Err(LimitRefusal::Reached { limit, until }),
+            Verdict::Granted { .. } if self.purpose == Purpose::Look => Ok(Vec::new()),
+            Verdict::Granted { counts, places } => {
+                if present.is_none() {
+                    self.reservation = self.capacity.reserve();
+                    if self.reservation.is_none() {
+                        return Decision::Full(Counter::KIND, Refusal::Overloaded);
+                    }
+                }
+                let known = present.map_or(tag, |counter| counter.tag);
+                if known != tag {
+                    tracing::debug!("two values of rate limits have one digest and are counted together");
+                }
+                view.put(subject.id, Some(&Counter { tag: known, counts }), Durability::Durable);
+                Ok(places)
+            }
+        });
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _leaving: &mut Leaving<'_>) {
+        // If the caller is gone, it stays counted.
+        let _ = self.reply.send(self.decided.unwrap_or(Err(LimitRefusal::StoreUnavailable)));
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        if let Some(Ok(places)) = self.decided {
+            // The commit failed, and the count is kept in case it is on the disk. The client is told that it did not pass.
+            let subject = self.count.subject;
+            self.shards.submit(Box::new(GiveBackCommand { subject, places, _seat: None }));
+        }
+        let _ = self.reply.send(Err(match refusal {
+            Refusal::Overloaded => LimitRefusal::TooManyCounters,
+            _ => LimitRefusal::StoreUnavailable,
+        }));
+    }
+}
+
+/// Takes a request out of one value's counts.
+struct GiveBackCommand {
+    subject: Subject,
+    places: Vec<Counted>,
+    /// Held until it is decided.
+    _seat: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Command for GiveBackCommand {
+    fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        let Some(Counter { tag, counts }) = view.get::<Counter>(self.subject.id) else { return Decision::Made };
+        let counter = Counter { tag, counts: decide::give_back(&counts, &self.places, view.now()) };
+        let counts_anything = !counter.counts.tallies.is_empty();
+        view.put(self.subject.id, counts_anything.then_some(&counter), Durability::Lazy);
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _leaving: &mut Leaving<'_>) {}
+
+    fn refuse(self: Box<Self>, _stays_counted: Refusal) {}
+}
