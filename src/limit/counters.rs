@@ -98,7 +98,7 @@ impl Record for Counter {
 /// Counts requests. Clones are handles on the same counters.
 #[derive(Clone)]
 pub struct Limits {
-    shards: Shards,
+    pub(super) shards: Shards,
     digester: Arc<Digester>,
     capacity: Arc<Capacity>,
     queue: Arc<Semaphore>,
@@ -131,9 +131,13 @@ impl Limits {
             return Err(LimitRefusal::ValueTooLong);
         }
         let digest = |charge: Charge| {
-            let Digest { subject, tag } =
-                self.digester.counter(charge.service, &charge.limit, &charge.value);
-            (!charge.buckets.is_empty()).then_some(Count { subject, tag, limit: charge.limit, rules: charge.buckets.into() })
+            let Digest { subject, tag } = self.digester.counter(charge.service, &charge.limit, &charge.value);
+            (!charge.buckets.is_empty()).then_some(Count {
+                subject,
+                tag,
+                limit: charge.limit,
+                rules: charge.buckets.into(),
+            })
         };
         let mut counts: Vec<Count> = charges.into_iter().filter_map(digest).collect();
         counts.sort_by_key(|count| (count.subject.slot, count.subject.id));
@@ -299,7 +303,9 @@ impl Command for GiveBackCommand {
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let Some(Counter { tag, counts }) = view.get::<Counter>(self.subject.id) else { return Decision::Made };
+        let Some(Counter { tag, counts }) = view.get::<Counter>(self.subject.id) else {
+            return Decision::Made;
+        };
         let counter = Counter { tag, counts: decide::give_back(&counts, &self.places, view.now()) };
         let counts_anything = !counter.counts.tallies.is_empty();
         view.put(self.subject.id, counts_anything.then_some(&counter), Durability::Lazy);

@@ -4,14 +4,14 @@ use serde_json::json;
 
 use super::{START, World, secs};
 use crate::domain::ServiceId;
-use crate::limit::{Answers, Begun, Kept, KeyRefusal, Ticket};
+use crate::limit::{Answers, Begun, KeptAnswer, KeyRefusal, Ticket};
 use crate::store::Kind;
 
 pub const ONE: ServiceId = ServiceId::new(1);
 pub const REQUEST: [u8; 32] = [1; 32];
 const OTHER: [u8; 32] = [2; 32];
 
-/// The ticket of whoever is to carry the request out.
+/// The ticket of a request that is to be carried out.
 pub async fn first(answers: &Answers, key: &str) -> Ticket {
     match answers.begin(ONE, key, REQUEST).await {
         Ok(Begun::First(ticket)) => ticket,
@@ -23,7 +23,7 @@ pub async fn first(answers: &Answers, key: &str) -> Ticket {
 pub async fn again(answers: &Answers, key: &str) -> String {
     match answers.begin(ONE, key, REQUEST).await {
         Ok(Begun::First(_)) => "first".to_owned(),
-        Ok(Begun::Again(Kept { value })) => value.to_string(),
+        Ok(Begun::Again(KeptAnswer(value))) => value.to_string(),
         Ok(Begun::OtherRequest) => "another request".to_owned(),
         Ok(Begun::StillAnswering) => "still answering".to_owned(),
         Ok(Begun::Interrupted(_)) => "interrupted".to_owned(),
@@ -31,12 +31,20 @@ pub async fn again(answers: &Answers, key: &str) -> String {
     }
 }
 
+/// Returns when what has ended has made room: the key's shard finds its own records at once, those of others are swept.
+async fn until_first(answers: &Answers, key: &str) {
+    while again(answers, key).await == KeyRefusal::TooManyAnswers.to_string() {
+        tokio::time::sleep(secs(1) / 100).await;
+    }
+    assert_eq!(again(answers, key).await, "interrupted", "the first was let go");
+}
+
 #[tokio::test]
 async fn a_repetition_gets_the_answer_of_the_first_for_a_day_and_is_then_the_first() {
     let world = World::new();
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
-    ticket.finish(json!({"sid": "VE1", "attempts": [1, null]})).await.expect("kept");
+    ticket.finish(&json!({"sid": "VE1", "attempts": [1, null]})).await.expect("kept");
     for wait in [0, 86_399] {
         world.advance(wait);
         assert_eq!(again(&answers, "k").await, r#"{"attempts":[1,null],"sid":"VE1"}"#);
@@ -51,7 +59,7 @@ async fn any_json_can_be_an_answer() {
     let values = [json!(null), json!(false), json!([]), json!("a"), json!(0)];
     let answers = world.answers().await;
     for (index, value) in values.iter().enumerate() {
-        first(&answers, &index.to_string()).await.finish(value.clone()).await.expect("kept");
+        first(&answers, &index.to_string()).await.finish(value).await.expect("kept");
     }
     world.crashes();
     let answers = world.answers().await;
@@ -66,9 +74,8 @@ async fn while_the_first_is_under_way_a_repetition_is_told_so() {
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
     assert_eq!(again(&answers, "k").await, "still answering");
-    assert_eq!(answers.running(), 1);
-    ticket.finish(json!(1)).await.expect("kept");
-    assert_eq!((again(&answers, "k").await, answers.running()), ("1".to_owned(), 0));
+    ticket.finish(&json!(1)).await.expect("kept");
+    assert_eq!(again(&answers, "k").await, "1");
 }
 
 #[tokio::test]
@@ -77,66 +84,10 @@ async fn a_key_with_another_request_is_refused_before_and_after_the_answer() {
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
     assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(Begun::OtherRequest)));
-    ticket.finish(json!(1)).await.expect("kept");
+    ticket.finish(&json!(1)).await.expect("kept");
     assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(Begun::OtherRequest)));
     let other = ServiceId::new(2);
     assert!(matches!(answers.begin(other, "k", OTHER).await, Ok(Begun::First(_))), "services share no keys");
-}
-
-#[tokio::test]
-async fn a_request_that_came_to_nothing_frees_its_key_at_once() {
-    let world = World::new();
-    let answers = world.answers().await;
-    drop(first(&answers, "k").await);
-    drop(first(&answers, "k").await);
-    let died = {
-        let answers = answers.clone();
-        tokio::spawn(async move {
-            let _ticket = first(&answers, "k").await;
-            panic!("the request's task dies");
-        })
-    };
-    assert!(died.await.is_err());
-    drop(first(&answers, "k").await);
-    assert_eq!(world.store.commits(), 0, "and nothing of it was written");
-}
-
-#[tokio::test]
-async fn a_marked_request_that_came_to_nothing_frees_its_key_when_the_mark_is_gone() {
-    let world = World::new();
-    let answers = world.answers().await;
-    let mut ticket = first(&answers, "k").await;
-    ticket.mark_durable().await.expect("marked");
-    assert_eq!(world.store.snapshot().len(), 1);
-    world.store.hold();
-    drop(ticket);
-    world.store.waiting(1).await;
-    let repetition = tokio::spawn({
-        let answers = answers.clone();
-        async move { again(&answers, "k").await }
-    });
-    tokio::task::yield_now().await;
-    assert!(!repetition.is_finished(), "it rests on what is not durable yet");
-    world.store.release();
-    assert_eq!(repetition.await.expect("no panic"), "first");
-    drop(first(&answers, "k").await);
-    assert_eq!(world.store.snapshot().len(), 0);
-}
-
-#[tokio::test]
-async fn whoever_asks_and_goes_away_leaves_no_key_reserved() {
-    let world = World::new();
-    let answers = world.answers().await;
-    {
-        let asking = answers.begin(ONE, "k", REQUEST);
-        tokio::pin!(asking);
-        // Asked, and not waited for.
-        assert!(futures_util::poll!(asking.as_mut()).is_pending());
-    }
-    while answers.running() > 0 {
-        tokio::task::yield_now().await;
-    }
-    drop(first(&answers, "k").await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -149,11 +100,10 @@ async fn of_many_at_one_moment_exactly_one_is_the_first() {
             .map(|_| {
                 let (answers, key) = (answers.clone(), key.clone());
                 tokio::spawn(async move {
-                    let Ok(Begun::First(mut ticket)) = answers.begin(ONE, &key, REQUEST).await else {
+                    let Ok(Begun::First(ticket)) = answers.begin(ONE, &key, REQUEST).await else {
                         return 0;
                     };
-                    ticket.mark_durable().await.expect("marked");
-                    ticket.finish(json!(7)).await.expect("kept");
+                    ticket.finish(&json!(7)).await.expect("kept");
                     1
                 })
             })
@@ -167,61 +117,6 @@ async fn of_many_at_one_moment_exactly_one_is_the_first() {
 }
 
 #[tokio::test]
-async fn the_answer_is_kept_before_anybody_is_told() {
-    let world = World::new();
-    let answers = world.answers().await;
-    let ticket = first(&answers, "k").await;
-    world.store.hold();
-    let finishing = tokio::spawn(ticket.finish(json!(1)));
-    world.store.waiting(1).await;
-    let repetition = tokio::spawn({
-        let answers = answers.clone();
-        async move { again(&answers, "k").await }
-    });
-    first(&answers, "another key").await.free().await;
-    assert!(!finishing.is_finished() && !repetition.is_finished());
-    world.store.release();
-    finishing.await.expect("no panic").expect("kept");
-    assert_eq!(repetition.await.expect("no panic"), "1");
-}
-
-#[tokio::test]
-async fn who_is_told_that_a_key_is_free_may_use_it_at_once() {
-    let world = World::new();
-    let answers = world.answers().await;
-    let mut ticket = first(&answers, "k").await;
-    ticket.mark_durable().await.expect("marked");
-    let other = first(&answers, "another key").await;
-    world.store.hold();
-    let finishing = tokio::spawn(other.finish(json!(1)));
-    world.store.waiting(1).await;
-    let freeing = tokio::spawn(ticket.free());
-    tokio::task::yield_now().await;
-    assert!(!freeing.is_finished(), "it waits behind what is being written");
-    world.store.release();
-    freeing.await.expect("no panic");
-    drop(first(&answers, "k").await);
-    finishing.await.expect("no panic").expect("kept");
-}
-
-#[tokio::test]
-async fn neither_a_record_nor_what_is_printed_shows_a_key() {
-    let world = World::new();
-    let answers = world.answers().await;
-    let key = "+14155550123";
-    let ticket = first(&answers, key).await;
-    assert!(!format!("{ticket:?}").contains(key));
-    ticket.finish(json!({"a": 1})).await.expect("kept");
-    for (at, kept) in world.store.snapshot() {
-        let text = String::from_utf8_lossy(&kept.record).into_owned();
-        assert!(!text.contains(key) && text.contains(r#""a":[{"a":1}]"#), "{text}");
-        assert_eq!((at.kind, kept.gc_after), (Kind::Answered, START.plus(secs(86_400))));
-    }
-    let begun = answers.begin(ONE, key, REQUEST).await;
-    assert_eq!(format!("{begun:?}"), "Ok(Again(Kept(***)))");
-}
-
-#[tokio::test]
 async fn what_is_too_long_is_refused_by_name() {
     let world = World::new();
     let answers = world.answers().await;
@@ -230,55 +125,134 @@ async fn what_is_too_long_is_refused_by_name() {
         assert_eq!(answers.begin(ONE, &key, REQUEST).await.err(), Some(KeyRefusal::KeyLength));
     }
     let fits = "x".repeat((16 << 10) - 2);
-    first(&answers, "fits").await.finish(json!(fits)).await.expect("kept");
-    let long = first(&answers, "k").await.finish(json!(fits + "x")).await;
+    first(&answers, "fits").await.finish(&json!(fits)).await.expect("kept");
+    let long = first(&answers, "k").await.finish(&json!(fits + "x")).await;
     assert_eq!(long, Err(KeyRefusal::AnswerTooLong));
-    assert_eq!(again(&answers, "k").await, "first", "nothing was kept, and nothing was marked");
+    assert_eq!(again(&answers, "k").await, "interrupted", "it was carried out");
 }
 
 #[tokio::test]
 async fn when_as_many_answers_are_kept_as_may_be_new_keys_are_refused_and_known_ones_answered() {
     let world = World::with_records(2);
     let answers = world.answers().await;
-    first(&answers, "a").await.finish(json!(1)).await.expect("kept");
+    first(&answers, "a").await.finish(&json!(1)).await.expect("kept");
     let running = first(&answers, "b").await;
     assert_eq!(again(&answers, "c").await, KeyRefusal::TooManyAnswers.to_string());
     assert_eq!(
         (again(&answers, "a").await, again(&answers, "b").await),
         ("1".into(), "still answering".into())
     );
-    drop(running);
-    assert_eq!(again(&answers, "c").await, "first", "the one that was being made takes no place now");
+    running.free().await;
+    first(&answers, "c").await.free().await;
+    first(&answers, "b").await.finish(&json!(1)).await.expect("kept");
     world.advance(86_400);
-    first(&answers, "c").await.finish(json!(1)).await.expect("what has ended makes room");
+    until_first(&answers, "c").await;
 }
 
 #[tokio::test]
 async fn when_kept_answers_take_as_much_memory_as_they_may_new_keys_are_refused() {
     let mut world = World::new();
-    world.bounds.answer_bytes = 10;
+    world.bounds.answer_bytes = 50;
     let answers = world.answers().await;
-    first(&answers, "a").await.finish(json!("12345678")).await.expect("kept");
+    first(&answers, "a").await.finish(&json!("12345678")).await.expect("kept");
     assert_eq!(again(&answers, "b").await, KeyRefusal::TooManyAnswers.to_string());
     assert_eq!(again(&answers, "a").await, "\"12345678\"");
     world.advance(86_400);
-    assert_eq!(again(&answers, "b").await, "first");
+    until_first(&answers, "b").await;
 }
 
 #[tokio::test]
-async fn when_the_queue_is_full_the_next_request_is_refused_by_name_and_no_answer_is_lost() {
+async fn a_request_that_came_to_nothing_frees_its_key() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let ticket = first(&answers, "k").await;
+    assert_eq!(world.store.snapshot().len(), 1, "its mark is durable");
+    world.store.hold();
+    let freeing = tokio::spawn(ticket.free());
+    world.store.waiting(1).await;
+    let repetition = tokio::spawn({
+        let answers = answers.clone();
+        async move { again(&answers, "k").await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!freeing.is_finished() && !repetition.is_finished(), "both rest on what is not durable yet");
+    world.store.release();
+    freeing.await.expect("no panic");
+    assert_eq!(repetition.await.expect("no panic"), "first");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_no_key_running() {
+    let world = World::new();
+    let answers = world.answers().await;
+    world.store.hold();
+    {
+        let asking = answers.begin(ONE, "k", REQUEST);
+        tokio::pin!(asking);
+        assert!(futures_util::poll!(asking.as_mut()).is_pending());
+        world.store.waiting(1).await;
+    }
+    world.store.release();
+    loop {
+        match answers.begin(ONE, "k", REQUEST).await {
+            Ok(Begun::StillAnswering) => tokio::task::yield_now().await,
+            Ok(Begun::First(ticket)) => break ticket.free().await,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(world.store.snapshot().len(), 0);
+}
+
+#[tokio::test]
+async fn the_answer_is_durable_before_a_client_is_told() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let ticket = first(&answers, "k").await;
+    world.store.hold();
+    let finishing = tokio::spawn(async move { ticket.finish(&json!(1)).await });
+    world.store.waiting(1).await;
+    let repetition = tokio::spawn({
+        let answers = answers.clone();
+        async move { again(&answers, "k").await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!finishing.is_finished() && !repetition.is_finished());
+    world.store.release();
+    finishing.await.expect("no panic").expect("kept");
+    assert_eq!(repetition.await.expect("no panic"), "1");
+}
+
+#[tokio::test]
+async fn when_the_queue_is_full_a_key_is_refused_and_no_answer_is_lost() {
     let mut world = World::new();
     world.bounds.queue = 1;
     let answers = world.answers().await;
-    let (one, mut two) = (first(&answers, "a").await, first(&answers, "b").await);
+    let ticket = first(&answers, "a").await;
     world.store.hold();
-    let finishing = tokio::spawn(one.finish(json!(1)));
+    let asking = tokio::spawn({
+        let answers = answers.clone();
+        async move { again(&answers, "b").await }
+    });
     world.store.waiting(1).await;
     assert_eq!(again(&answers, "c").await, KeyRefusal::Overloaded.to_string());
-    assert_eq!(two.mark_durable().await, Err(KeyRefusal::Overloaded));
-    let second = tokio::spawn(two.finish(json!(2)));
+    let finishing = tokio::spawn(async move { ticket.finish(&json!(1)).await });
     world.store.release();
     finishing.await.expect("no panic").expect("kept");
-    second.await.expect("no panic").expect("kept");
-    assert_eq!((again(&answers, "a").await, again(&answers, "b").await), ("1".to_owned(), "2".to_owned()));
+    assert_eq!(asking.await.expect("no panic"), "first");
+    assert_eq!(again(&answers, "a").await, "1");
+}
+
+#[tokio::test]
+async fn neither_a_record_nor_what_is_printed_shows_a_key() {
+    let world = World::new();
+    let answers = world.answers().await;
+    let key = "+14155550123";
+    let ticket = first(&answers, key).await;
+    assert_eq!(format!("{ticket:?}"), "Ticket(***)");
+    ticket.finish(&json!({"a": 1})).await.expect("kept");
+    let (at, kept) = world.store.snapshot().into_iter().next().expect("a record");
+    assert!(!String::from_utf8_lossy(&kept.record).contains(key));
+    assert_eq!((at.kind, kept.gc_after), (Kind::Answered, START.plus(secs(86_400))));
+    let begun = answers.begin(ONE, key, REQUEST).await;
+    assert_eq!(format!("{begun:?}"), "Ok(Again(KeptAnswer(***)))");
 }

@@ -1,24 +1,29 @@
-//! Tests of the counters and the kept answers, over the store in memory and a clock that stands still.
+//! Counters and kept answers over shards with a store in memory and a clock that stands still.
 
 mod answers;
 mod answers_crash;
 mod counters;
 mod decide;
-mod desk;
-mod embedded;
 mod model;
 mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Answers, Bounds, BucketRule, Charge, LimitRefusal, Limits, OpenError, Taken};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::{Answers, Bounds, BucketRule, Charge, LimitRefusal, Limits, Taken};
+use crate::app::shards::{self, ShardPlan};
 use crate::clock::ManualClock;
-use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
+use crate::config;
+use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
+use crate::engine::SlotHash;
+use crate::numbers::Capacity;
+use crate::shard::{Shards, StartError};
 use crate::store::{Fault, MemoryStore};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-const SERVER_KEY: [u8; 32] = [7; 32];
 
 pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -63,18 +68,29 @@ impl World {
         Self { bounds: Bounds { records, ..Bounds::default() }, ..Self::new() }
     }
 
-    pub async fn try_limits(&self) -> Result<Limits, OpenError> {
-        let (store, clock) = (Arc::new(self.store.clone()), Arc::clone(&self.clock));
-        Limits::open(store, clock, &SERVER_KEY, self.bounds.clone()).await
+    /// Starts the shards on what is durable. Two of them, so that the counters of a request have several owners.
+    pub async fn start(&self) -> Result<Shards, StartError> {
+        let key = ServerKey::from_bytes([7; 32]);
+        shards::start(ShardPlan {
+            store: Arc::new(self.store.clone()),
+            clock: Arc::clone(&self.clock) as _,
+            slots: &SlotHash::new(&key),
+            capacity: &Capacity::new(10),
+            shards: 2,
+            bounds: &config::Bounds::default(),
+            seeds: Box::new(|| StdRng::seed_from_u64(1)),
+        })
+        .await
     }
 
     pub async fn limits(&self) -> Limits {
-        self.try_limits().await.expect("counters")
+        let shards = self.start().await.expect("shards");
+        Limits::new(&shards, &ServerKey::from_bytes([7; 32]), self.bounds)
     }
 
     pub async fn answers(&self) -> Answers {
-        let (store, clock) = (Arc::new(self.store.clone()), Arc::clone(&self.clock));
-        Answers::open(store, clock, &SERVER_KEY, self.bounds.clone()).await.expect("answers")
+        let shards = self.start().await.expect("shards");
+        Answers::new(&shards, &ServerKey::from_bytes([7; 32]), self.bounds)
     }
 
     /// The program dies: what is not applied by now never will be.

@@ -1,6 +1,6 @@
 //! Counters over a store that fails, and time that jumps.
 
-use super::{START, World, bucket, charge, charge_of, reached, secs};
+use super::{START, World, bucket, charge, reached, secs};
 use crate::domain::Timestamp;
 use crate::limit::LimitRefusal;
 use crate::store::Fault;
@@ -34,73 +34,6 @@ async fn when_a_commit_may_have_been_applied_it_counts_and_the_next_answer_heals
     }
 }
 
-#[tokio::test]
-async fn a_refusal_after_a_doubtful_commit_is_told_only_when_it_is_durable() {
-    let world = World::new();
-    let limits = world.limits().await;
-    let rule = [bucket(1, 1, 60)];
-    world.fails_next(Fault::UnknownApplied);
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
-    world.fails_next(Fault::Unavailable);
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
-    let commits = world.store.commits();
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, reached(START.plus(secs(60))));
-    assert_eq!(world.store.commits(), commits, "now it is");
-}
-
-#[tokio::test]
-async fn a_refusal_after_a_doubtful_commit_does_not_overtake_the_commit_that_is_under_way() {
-    let world = World::new();
-    let limits = world.limits().await;
-    let rule = [bucket(1, 1, 60)];
-    world.fails_next(Fault::UnknownNotApplied);
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
-    world.store.hold();
-    let others = limits.clone();
-    let other = tokio::spawn(async move { others.take(vec![charge("b", &rule)]).await });
-    world.store.waiting(1).await;
-    let refused = tokio::spawn(async move { limits.take(vec![charge("a", &rule)]).await });
-    for _ in 0..20 {
-        tokio::task::yield_now().await;
-    }
-    assert!(!refused.is_finished(), "nobody knows whether the disk has it");
-    world.store.release();
-    other.await.expect("no panic").expect("room");
-    assert_eq!(refused.await.expect("no panic"), reached(START.plus(secs(60))));
-    assert_eq!(world.store.snapshot().len(), 2, "now it has");
-}
-
-#[tokio::test]
-async fn a_request_that_loses_a_race_for_one_value_is_counted_once_under_the_others() {
-    let world = World::new();
-    let limits = world.limits().await;
-    let rule = [bucket(1, 2, 60)];
-    // The disk has "a", and the counters do not know at which revision.
-    world.fails_next(Fault::UnknownApplied);
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
-    limits.take(vec![charge("a", &rule), charge_of(2, "b", &rule)]).await.expect("room");
-    limits.take(vec![charge_of(2, "b", &rule)]).await.expect("it was counted once");
-    limits.take(vec![charge_of(2, "b", &rule)]).await.expect_err("twice, by now");
-}
-
-#[tokio::test]
-async fn what_is_given_back_in_a_lost_race_is_given_back_once() {
-    let world = World::new();
-    let limits = world.limits().await;
-    let rule = [bucket(1, 3, 60)];
-    let both = || vec![charge("a", &rule), charge_of(2, "b", &rule)];
-    let taken = limits.take(both()).await.expect("room");
-    limits.take(vec![charge_of(2, "b", &rule)]).await.expect("room");
-    world.fails_next(Fault::UnknownApplied);
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
-    limits.give_back(taken);
-    for _ in 0..2 {
-        limits.take(vec![charge_of(2, "b", &rule)]).await.expect("one is counted");
-    }
-    limits.take(vec![charge_of(2, "b", &rule)]).await.expect_err("three are");
-}
-
 #[tokio::test(start_paused = true)]
 async fn when_the_store_hangs_the_answer_comes_within_the_commits_time() {
     let world = World::new();
@@ -109,15 +42,6 @@ async fn when_the_store_hangs_the_answer_comes_within_the_commits_time() {
     world.fails_next(Fault::Hang);
     assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
     limits.take(vec![charge("a", &rule)]).await.expect("and then it goes on");
-}
-
-#[tokio::test]
-async fn when_the_store_cannot_be_read_there_is_no_start() {
-    let mut world = World::new();
-    let old = World { store: world.store.clone(), ..World::new() };
-    world.crashes();
-    let error = old.try_limits().await.err().expect("no start").to_string();
-    assert!(error.contains("rate limit counters could not be loaded"), "{error}");
 }
 
 #[tokio::test]
