@@ -125,8 +125,7 @@ impl Running {
             seeds: shards::seeds(StdRng::from_rng(&mut seeder)),
         })
         .await?;
-        let ground =
-            Ground { shards: &shards, policy: &policy, templates: &templates, gateways: &gateways };
+        let ground = Ground { shards: &shards, policy: &policy, templates: &templates, gateways: &gateways };
         let registry = registry::open(registry, ground).await?;
         bring_up(&registry, &policies);
         let beside = Beside::open(verifying::Ground {
