@@ -126,8 +126,7 @@ impl Running {
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
-        let ground =
-            Ground { shards: &shards, policy: &policy, templates: &templates, gateways: &gateways };
+        let ground = Ground { shards: &shards, policy: &policy, templates: &templates, gateways: &gateways };
         let registry = registry::open(registry, ground).await?;
         bring_up(&registry, &policies);
         let beside = Beside::open(verifying::Ground {

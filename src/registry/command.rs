@@ -7,9 +7,7 @@ use tokio::sync::oneshot;
 use super::record::{SLOT, ServiceRecord, service_id};
 use super::{Registry, RegistryError, Service};
 use crate::domain::{Sid, SidKind, Timestamp};
-use crate::shard::{
-    Command, Decision, Durability, Id, Leaving, Load, Record, Refusal, Subject, Transaction,
-};
+use crate::shard::{Command, Decision, Durability, Id, Leaving, Load, Record, Refusal, Subject, Transaction};
 
 /// One change. It is made whole or not at all, also when the caller does not wait for the answer.
 struct Change<D, T, E> {

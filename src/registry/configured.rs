@@ -12,7 +12,10 @@ use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::shard::{Durability, Transaction};
 
 /// What config.json says, without test numbers that have expired.
-pub(super) fn checked(settings: &[ServiceSettings], now: Timestamp) -> Result<Vec<ServiceSettings>, OpenError> {
+pub(super) fn checked(
+    settings: &[ServiceSettings],
+    now: Timestamp,
+) -> Result<Vec<ServiceSettings>, OpenError> {
     let mut settings = settings.to_vec();
     for service in &mut settings {
         if service.test_numbers.iter().any(|number| number.expires > now.plus(TEST_NUMBER_LONGEST)) {
@@ -44,12 +47,12 @@ pub(super) fn bring_up(
     default: &DefaultService,
     now: Timestamp,
 ) -> Result<(), OpenError> {
-    let service = match view.get(service_id(ServiceId::DEFAULT)) {
-        Some(ServiceRecord::Present(service)) => *service,
-        _ => {
-            let sid = Fresh { now, rng: view.rng() }.sid(SidKind::Service);
-            Service { sid, ..unnamed_default(default, now) }
-        }
+    let found = view.get(service_id(ServiceId::DEFAULT));
+    let service = if let Some(ServiceRecord::Present(service)) = found {
+        *service
+    } else {
+        let sid = Fresh { now, rng: view.rng() }.sid(SidKind::Service);
+        Service { sid, ..unnamed_default(default, now) }
     };
     put(view, service, now, |service| {
         service.rules = rules_of_default(default);

@@ -73,7 +73,7 @@ impl Record for Credential {
     }
 }
 
-/// The stricter state is that the number is not on the list.
+/// As for services.
 impl Record for SafeNumber {
     const KIND: u8 = 8;
     const PLURAL: &'static str = "numbers on the safe list";
@@ -82,7 +82,7 @@ impl Record for SafeNumber {
         Timestamp::MAX
     }
 
-    fn after_failure(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
-        before.and(after)
+    fn after_failure(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
+        before
     }
 }

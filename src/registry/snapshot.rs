@@ -37,7 +37,8 @@ impl Published {
             safe_numbers: RwLock::default(),
         });
         let configured = Arc::new(configured);
-        let services = move || ServiceSnapshot { configured: Arc::clone(&configured), services: empty.clone() };
+        let services =
+            move || ServiceSnapshot { configured: Arc::clone(&configured), services: empty.clone() };
         published.follow_with::<ServiceRecord, _>(shards, services);
         published.follow_with::<Credential, _>(shards, Credentials::default);
         published.follow_with::<SafeNumber, _>(shards, SafeNumbers::default);
@@ -52,7 +53,14 @@ impl Published {
         let (published, router) = (Arc::clone(self), Arc::clone(shards.router()));
         shards.follow::<R>(Arc::new(move |shard| {
             let (published, router) = (Arc::clone(&published), Arc::clone(&router));
-            Box::new(Publisher { snapshot: empty(), changed: false, published, router, shard, decode: decode::<R> })
+            Box::new(Publisher {
+                snapshot: empty(),
+                changed: false,
+                published,
+                router,
+                shard,
+                decode: decode::<R>,
+            })
         }));
     }
 }
@@ -214,7 +222,9 @@ impl Credentials {
 impl Snapshot<Credential> for Credentials {
     fn change(&mut self, before: Option<Credential>, after: Option<Credential>) -> bool {
         match before {
-            Some(Credential::Key { key, .. }) if after.as_ref().and_then(Credential::key) != Some(key.sid) => {
+            Some(Credential::Key { key, .. })
+                if after.as_ref().and_then(Credential::key) != Some(key.sid) =>
+            {
                 self.keys.remove(&key.sid);
             }
             Some(Credential::Root(_)) => self.root = None,

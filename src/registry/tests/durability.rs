@@ -81,7 +81,10 @@ async fn after_a_failed_commit_nothing_has_changed() {
     }
     registry.0.shards.flush().await;
     let registry = world.restarted().open().await;
-    assert_eq!((registry.count(), registry.service(&shop.sid).expect("it").friendly_name.as_str()), (2, "Shop"));
+    assert_eq!(
+        (registry.count(), registry.service(&shop.sid).expect("it").friendly_name.as_str()),
+        (2, "Shop")
+    );
 }
 
 #[tokio::test]

@@ -5,11 +5,16 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::clock::ManualClock;
+use onceward::app::shards::{self, ShardPlan};
+use onceward::clock::{Clock, ManualClock};
+use onceward::config::Bounds;
 use onceward::control::{ControlSocket, Request, SendLine};
 use onceward::delivery::tracker::{Hop, Parcel, SendNote, SendStatus, Tracker};
-use onceward::domain::{Channel, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
-use onceward::engine::Salt;
+use onceward::domain::{
+    Channel, CodeLength, GatewayName, PhoneNumber, ServerKey, ServiceId, Timestamp, TrackKey,
+};
+use onceward::engine::{Salt, SlotHash};
+use onceward::numbers::Capacity;
 use onceward::registry::{DefaultService, Registry, RegistryParts, RegistrySettings};
 use onceward::store::MemoryStore;
 use onceward::template::{MessageStyle, Templates};
@@ -108,16 +113,25 @@ async fn registry(store: Arc<MemoryStore>) -> Registry {
         max_checks: 5,
         lockout: Duration::from_secs(60),
     };
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(Timestamp::from_millis(10_000)));
+    let key = ServerKey::from_bytes([7; 32]);
+    let bounds = Bounds::default();
+    let shards = shards::start(ShardPlan {
+        store: store,
+        clock,
+        slots: &SlotHash::new(&key),
+        capacity: &Capacity::new(bounds.numbers),
+        shards: 1,
+        bounds: &bounds,
+        seeds: shards::seeds(StdRng::seed_from_u64(1)),
+    });
     let parts = RegistryParts {
-        store,
-        clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(10_000))),
-        rng: StdRng::seed_from_u64(1),
+        shards: shards.await.expect("shards"),
         settings: RegistrySettings::default(),
         default,
         templates: Templates::new("{code}", "{code}"),
         gateways: Vec::new(),
         twilio_messaging_service: None,
-        commit_timeout: Duration::from_secs(5),
     };
     Registry::open(parts).await.expect("a registry")
 }

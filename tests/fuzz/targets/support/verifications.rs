@@ -3,13 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use onceward::clock::ManualClock;
+use onceward::app::shards::{self, ShardPlan};
+use onceward::clock::{Clock, ManualClock};
+use onceward::config::Bounds;
 use onceward::config::services::{AccountSettings, DefaultService, RegistrySettings};
 use onceward::domain::{
-    ApiSecret, Channel, CodeLength, GatewayName, PhoneNumber, ServiceId, Sid, SidKind, Timestamp,
+    ApiSecret, Channel, CodeLength, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
 };
+use onceward::engine::SlotHash;
 use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
+use onceward::numbers::Capacity;
 use onceward::registry::{Registry, RegistryParts, ServiceFields};
 use onceward::store::MemoryStore;
 use onceward::template::Templates;
@@ -181,10 +185,20 @@ impl V2FrontEnd {
 }
 
 async fn registry() -> Registry {
-    let parts = RegistryParts {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(NOW));
+    let key = ServerKey::from_bytes([7; 32]);
+    let bounds = Bounds::default();
+    let shards = shards::start(ShardPlan {
         store: Arc::new(MemoryStore::new()),
-        clock: Arc::new(ManualClock::starting_at(NOW)),
-        rng: StdRng::seed_from_u64(20),
+        clock,
+        slots: &SlotHash::new(&key),
+        capacity: &Capacity::new(bounds.numbers),
+        shards: 1,
+        bounds: &bounds,
+        seeds: shards::seeds(StdRng::seed_from_u64(20)),
+    });
+    let parts = RegistryParts {
+        shards: shards.await.expect("shards"),
         settings: RegistrySettings {
             services: Vec::new(),
             templates: Vec::new(),
@@ -206,7 +220,6 @@ async fn registry() -> Registry {
         templates: Templates::new("OTP message is {code}", "Your code is {code}"),
         gateways: vec![GatewayName::Simulator],
         twilio_messaging_service: None,
-        commit_timeout: Duration::from_secs(5),
     };
     Registry::open(parts).await.expect("an empty store")
 }
