@@ -102,7 +102,7 @@ impl World {
         self.event();
         self.says(&commit.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
-        self.shards[shard].core.committed(committed, now);
+        self.shards[shard].core.committed(&committed, now);
         self.comes_out(shard, Some(&heard))?;
         if applied {
             self.may_be_decided(shard, &heard);

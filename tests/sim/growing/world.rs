@@ -224,7 +224,7 @@ impl World {
             }
             return self.sweeps();
         };
-        self.core.committed(committed, Timestamp::from_millis(self.clock));
+        self.core.committed(&committed, Timestamp::from_millis(self.clock));
         self.comes_out()
     }
 
