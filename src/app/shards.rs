@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 
+use crate::attempts::Track;
 use crate::clock::Clock;
 use crate::config::Bounds;
+use crate::domain::TrackKey;
 use crate::engine::{NumberState, SlotHash};
 use crate::numbers::Capacity;
 use crate::numbers::table::NumberTable;
@@ -15,7 +17,9 @@ use crate::store::Store;
 /// Every kind of record. A new one is one more line.
 pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
     let capacity = Arc::clone(capacity);
-    Kinds::none().with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
+    Kinds::none()
+        .with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
+        .with::<Track>()
 }
 
 /// What the shards are started with.
@@ -46,6 +50,7 @@ pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
     let slots = slots.clone();
     let slot_of = move |key: &RecordKey, _bytes: &[u8]| match key.kind {
         NumberState::KIND => slots.of(key.id),
+        Track::KIND => TrackKey::from_id(key.id).slot(),
         _ => 0,
     };
     Shards::start(Parts {

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Parser, Subcommand};
 
 use super::keys::{self, KeysArgs};
 use crate::config::Overrides;
-use crate::delivery::tracker::StatusFilter;
+use crate::attempts::StatusFilter;
 
 /// What `--help` says after the options.
 const MORE: &str = "\

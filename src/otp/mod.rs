@@ -126,7 +126,8 @@ pub use crate::config::{
     Bounds, BreakerSettings, ConfigErrors, GatewaySettings, Overrides, RetrySettings, SettingError, Settings,
     Sources, TrackerSettings, WorkflowStep,
 };
-pub use crate::delivery::tracker::{SendStatus, StatusFilter, TrackQuery, TrackRow, VerifyStatus};
+pub use crate::attempts::{StatusFilter, TrackQuery, TrackRow, VerifyStatus};
+pub use crate::delivery::SendStatus;
 pub use crate::delivery::{Circuit, GatewayState};
 pub use crate::domain::{
     AttemptId, Channel, Code, CodeLength, GatewayCredential, GatewayName, Locale, NumberError, PhoneNumber,

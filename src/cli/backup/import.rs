@@ -16,7 +16,6 @@ use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
-use crate::delivery::tracker::TrackRecordError;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::store::{NewStore, OpenError, check_new};
@@ -51,8 +50,6 @@ enum ImportCommandError {
         .0.display()
     )]
     OtherKey(PathBuf),
-    #[error(transparent)]
-    Record(#[from] TrackRecordError),
 }
 
 impl ImportCommandError {
@@ -188,7 +185,7 @@ fn take(
     imported: &mut Imported,
 ) -> Result<(), ImportCommandError> {
     // What says nothing without its code has no record.
-    let Some(entry) = item.encode()? else { return Ok(()) };
+    let Some(entry) = item.encode() else { return Ok(()) };
     if item.has_ended(now) {
         imported.ended += 1;
         return Ok(());

@@ -4,6 +4,7 @@ use std::fmt;
 
 use icu_locale::subtags::{Language, Region as Area, Script, language};
 use icu_locale::{LanguageIdentifier, LocaleCanonicalizer, LocaleExpander};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Region;
 
@@ -77,6 +78,19 @@ impl Locale {
 
     fn of(id: &LanguageIdentifier) -> Self {
         Self { language: id.language, script: id.script, region: id.region }
+    }
+}
+
+impl Serialize for Locale {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Locale {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom("not a language tag"))
     }
 }
 
