@@ -549,8 +549,12 @@ impl SendCommand {
             BeginOutcome::NoChecksLeft { until } => {
                 limited(Limit::NoChecksLeft { remaining: until.map(|until| until.since(now)) })
             }
-            BeginOutcome::NoSendsLeft { until } => limited(Limit::NoSendsLeft { remaining: until.since(now) }),
-            BeginOutcome::CoolingDown { until } => limited(Limit::CoolingDown { remaining: until.since(now) }),
+            BeginOutcome::NoSendsLeft { until } => {
+                limited(Limit::NoSendsLeft { remaining: until.since(now) })
+            }
+            BeginOutcome::CoolingDown { until } => {
+                limited(Limit::CoolingDown { remaining: until.since(now) })
+            }
             BeginOutcome::StillSending { until } => {
                 limited(Limit::StillSending { remaining: until.since(now) })
             }
@@ -844,9 +848,9 @@ impl Context<'_> {
     fn is_open(&self, permit: &CheckPermit, leaving: &Leaving<'_>) -> bool {
         let now = leaving.now();
         let current = leaving.get::<NumberState>(self.subject.slot, self.subject.id);
-        current.and_then(|state| state.verification()).is_some_and(|v| {
-            v.salt == permit.salt && v.checking_until == permit.until && v.is_checking(now)
-        })
+        current
+            .and_then(|state| state.verification())
+            .is_some_and(|v| v.salt == permit.salt && v.checking_until == permit.until && v.is_checking(now))
     }
 
     fn present(&self, leaving: &Leaving<'_>) -> Option<Verification> {

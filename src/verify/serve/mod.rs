@@ -32,8 +32,8 @@ use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
 use crate::engine::{self, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
-use crate::registry::{Registry, Service};
 use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
+use crate::registry::{Registry, Service};
 use crate::webhook::Outbox;
 
 pub use self::rules::bring_up;
