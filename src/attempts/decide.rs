@@ -33,9 +33,10 @@ impl<'a, 'b> Decided<'a, 'b> {
     /// A send is permitted: takes numbers for its attempts, and returns the first.
     pub fn permit(&mut self, number: PhoneNumber) -> u8 {
         let now = self.view.now();
-        let Some(mut track) = self.track().or_else(|| {
-            (self.settings.keep_at_most > 0).then(|| Track::new(number, now, self.settings))
-        }) else {
+        let Some(mut track) = self
+            .track()
+            .or_else(|| (self.settings.keep_at_most > 0).then(|| Track::new(number, now, self.settings)))
+        else {
             return 0;
         };
         let first = track.reserve();
@@ -48,7 +49,8 @@ impl<'a, 'b> Decided<'a, 'b> {
         let now = self.view.now();
         let is_planned = matches!(ended.delivered.plan, PlanChange::Set(_));
         let track = self.track().or_else(|| {
-            let is_kept = is_planned || (self.settings.keep_at_most > 0 && !ended.delivered.attempts.is_empty());
+            let is_kept =
+                is_planned || (self.settings.keep_at_most > 0 && !ended.delivered.attempts.is_empty());
             is_kept.then(|| Track::new(number, now, self.settings))
         });
         if let Some(mut track) = track {

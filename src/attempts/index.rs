@@ -167,7 +167,9 @@ impl shard::Index for Follower {
                 }
             }
         }
-        let planned = |track: Option<&Track>| track.and_then(|track| track.plan.as_ref()).map(|plan| plan.follow_up.due);
+        let planned = |track: Option<&Track>| {
+            track.and_then(|track| track.plan.as_ref()).map(|plan| plan.follow_up.due)
+        };
         let (was, is) = (planned(before.as_ref()), planned(after.as_ref()));
         if was == is {
             return;

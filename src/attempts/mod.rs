@@ -9,7 +9,7 @@ mod index;
 mod list;
 mod status;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod track;
 
 use std::collections::BTreeMap;

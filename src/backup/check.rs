@@ -23,7 +23,11 @@ pub fn check(entry: &Entry) -> Result<(), String> {
             if track.rows.len() > MOST_ROWS {
                 return Err(format!("it has {} attempts, more than any can have", track.rows.len()));
             }
-            if track.plan.as_ref().is_some_and(|plan| TrackKey::new(key.service, plan.salt.track(), key.slot()) != *key) {
+            if track
+                .plan
+                .as_ref()
+                .is_some_and(|plan| TrackKey::new(key.service, plan.salt.track(), key.slot()) != *key)
+            {
                 return Err("it plans a message of another verification".into());
             }
             Ok(())

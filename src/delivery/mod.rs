@@ -124,8 +124,7 @@ pub struct GatewayState {
 impl Delivery {
     /// Delivers with these parts.
     pub fn new(parts: DeliveryParts) -> Self {
-        let DeliveryParts { gateways, routing, settings, services, templates, clock, rng, bounds } =
-            parts;
+        let DeliveryParts { gateways, routing, settings, services, templates, clock, rng, bounds } = parts;
         let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker);
         let confirms = gateways.iter().any(|routed| routed.gateway.wants_confirmation());
         Self {

@@ -449,9 +449,9 @@ fn keep_attempts(
             Attempts::new(view, key(&permit.salt), deps.tracker).settle(number, ended);
             return None;
         }
-        CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Answer(_, Some(verdict))), .. }) => {
-            checked(verdict)
-        }
+        CommandKind::Check(CheckCommand {
+            decided: Some(CheckDecision::Answer(_, Some(verdict))), ..
+        }) => checked(verdict),
         CommandKind::SettleCheck(SettleCheckCommand { decided: Some((_, verdict)), permit, .. }) => {
             (Some(permit.salt), verdict.status)
         }
@@ -706,8 +706,7 @@ impl SettleCommand {
         let policy = &rules.policy;
         // As it is now, if it is still under way.
         let current = next.verification().filter(|v| v.salt == self.permit.salt);
-        let facts =
-            current.map_or_else(|| Facts::of_permit(&self.permit, policy), |v| Facts::of(&v, policy));
+        let facts = current.map_or_else(|| Facts::of_permit(&self.permit, policy), |v| Facts::of(&v, policy));
         let Delivered { result, trouble, .. } = &self.delivered;
         let trouble = *trouble;
         let told = |answer| Told { trouble, ..Told::from(answer) }.about(Some(facts));

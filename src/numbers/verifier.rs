@@ -8,7 +8,8 @@ use tokio::sync::{Semaphore, TryAcquireError, watch};
 use super::answer::{CheckAnswer, Facts, Limit, SendAnswer, Told};
 use super::capacity::{Capacity, Usage};
 use super::command::{
-    Answer, CheckCommand, CommandKind, Deps, EndCommand, NumberCommand, OwnOptions, Reply, SendCommand, track_key,
+    Answer, CheckCommand, CommandKind, Deps, EndCommand, NumberCommand, OwnOptions, Reply, SendCommand,
+    track_key,
 };
 use super::deliver::Gateways;
 use super::follow_up::{self, FollowUps};

@@ -9,9 +9,9 @@ use tokio::sync::OnceCell;
 
 use super::{OtpBuilder, OtpError, Sent, StartError, Verified};
 use crate::app::{Reports, Running};
+use crate::attempts::{TrackQuery, TrackRow};
 use crate::config::Settings;
 use crate::delivery::GatewayState;
-use crate::attempts::{TrackQuery, TrackRow};
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
 use crate::numbers::{CheckRequest, Refusal, SendAnswer, SendRequest};

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::world::{Awaited, CHECK_BUDGET, COMMANDS_PER_NUMBER, World, accepted, held, number, wrong};
-use crate::delivery::tracker::VerifyStatus;
+use super::world::{
+    Awaited, CHECK_BUDGET, COMMANDS_PER_NUMBER, FollowedUp, World, accepted, held, number, wrong,
+};
+use crate::attempts::VerifyStatus;
 use crate::engine::CheckResult;
-use crate::numbers::command::FollowedUp;
 use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
 
 #[test]
@@ -115,7 +116,7 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
     assert_eq!(world.commits().len(), 1, "all of them in one write");
     assert_eq!(one.answer(), Ok(wrong(4)));
     assert_eq!(two.answer(), Ok(wrong(3)));
-    assert_eq!(resume.answer(), Ok(FollowedUp::NotUsable), "the send before it replaced the code");
+    assert_eq!(resume.answer(), Ok(FollowedUp), "the send before it replaced the code");
     assert_ne!(world.dispatched().permit.salt, first.salt);
 }
 

@@ -9,7 +9,9 @@ use crate::verify::{Attempt, AttemptPage, AttemptQuery, Refused, Summary};
 
 impl Inner {
     pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, Refused> {
-        let Some(wanted) = self.wanted(&query) else { return Ok(AttemptPage { attempts: Vec::new(), has_more: false }) };
+        let Some(wanted) = self.wanted(&query) else {
+            return Ok(AttemptPage { attempts: Vec::new(), has_more: false });
+        };
         let (skip, limit) = (query.skip, query.limit);
         let most = skip.saturating_add(limit).saturating_add(1);
         let fits = |seen: &Seen| wanted.fits(&query, seen);

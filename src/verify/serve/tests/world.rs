@@ -9,10 +9,10 @@ use rand::rngs::StdRng;
 use tokio::sync::watch;
 
 use crate::app::shards::{self, ShardPlan};
+use crate::attempts::Attempts;
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
 use crate::config::{Bounds, BreakerSettings, DeliverySettings, TrackerSettings};
-use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
@@ -21,8 +21,8 @@ use crate::domain::{
 use crate::engine::{Lockout, Policy, SendOptions, SendRules, SlotHash};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
-use crate::registry::{Registry, RegistryParts, Service, ServiceFields, WebhookFields};
 use crate::numbers::{Capacity, Parts, Policies, Verifier};
+use crate::registry::{Registry, RegistryParts, Service, ServiceFields, WebhookFields};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
@@ -332,7 +332,6 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
     })
     .await
     .expect("a registry");
-    let tracker = Tracker::open(shared.clone(), clock.clone(), TrackerSettings::default(), commit_timeout);
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
     let delivery = Arc::new(Delivery::new(DeliveryParts {
         gateways,
@@ -340,13 +339,13 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         settings: DeliverySettings { breaker, ..DeliverySettings::default() },
         services: Some(registry.clone()),
         templates,
-        tracker: tracker.await.expect("a tracker"),
         clock: clock.clone(),
         rng: rng(2),
         bounds: Bounds::default(),
     }));
     let policies = Policies::new(contract());
     let verifier = Verifier::new(Parts {
+        attempts: Attempts::new(&shards, TrackerSettings::default()),
         shards,
         slots,
         capacity,
