@@ -35,6 +35,7 @@
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
 //! * [`shard`]: actors that own a number's state, in which order, until when.
+//! * [`attempts`]: what became of each message, and what is still to be sent.
 //! * [`backup`]: the whole state as lines of JSON, and back.
 //! * [`control`]: how the command line asks a server that runs.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
@@ -48,6 +49,7 @@
 //! * [`engine`], [`domain`]: pure decisions and the types they speak; no I/O, clock or randomness.
 
 pub mod app;
+pub mod attempts;
 pub mod backup;
 pub mod cli;
 pub mod clock;

@@ -17,6 +17,7 @@ const MODULES: &[&str] = &[
     "webhook",
     "delivery",
     "shard",
+    "attempts",
     "verify",
     "backup",
     "control",

@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::attempts::Attempts;
 use crate::control::{ControlSocket, Operator};
-use crate::delivery::tracker::Tracker;
 use crate::domain::{PhoneNumber, ServiceId};
 use crate::registry::Registry;
 use crate::store::Store;
@@ -25,7 +25,7 @@ impl Control {
     /// serve.
     pub fn start(
         data_dir: &Path,
-        tracker: &Tracker,
+        attempts: &Attempts,
         store: &Arc<dyn Store>,
         registry: &Registry,
         verifying: &Verifying,
@@ -42,7 +42,7 @@ impl Control {
             let _ = stopped.await;
         };
         let answering =
-            tokio::spawn(socket.serve(tracker.clone(), Arc::clone(store), registry.clone(), until));
+            tokio::spawn(socket.serve(attempts.clone(), Arc::clone(store), registry.clone(), until));
         Some(Self { stop, answering })
     }
 

@@ -27,7 +27,6 @@ use rand::rngs::SysRng;
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ConfigErrors, Settings};
 use crate::delivery::Routed;
-use crate::delivery::tracker::TrackerError;
 use crate::gateway::GatewaySettingsError;
 use crate::http::Deps;
 use crate::store::{OpenError, StoreError};
@@ -75,9 +74,6 @@ pub enum StartError {
     /// The server's certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// What is remembered about sends.
-    #[error(transparent)]
-    Tracker(#[from] TrackerError),
     /// The shards.
     #[error(transparent)]
     Shards(#[from] crate::numbers::StartError),
@@ -164,7 +160,7 @@ impl App {
         .await?;
         let control = Control::start(
             &settings.data_dir,
-            running.delivery.tracker(),
+            running.verifier.attempts(),
             &running.store,
             &running.registry,
             &running.verifying,

@@ -1,4 +1,4 @@
-//! Reports of providers: once their signature is checked, the tracker learns of them. The gate of a
+//! Reports of providers: once their signature is checked, they are recorded. The gate of a
 //! call is answered with what is to be said. The server and the library take them in the same way.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 
 use super::running::Running;
 use crate::config::GatewaySettings;
-use crate::domain::{Channel, TrackKey};
+use crate::domain::Channel;
 use crate::gateway::{
     CallbackError, CallbackKind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport, twiml,
 };
@@ -67,7 +67,7 @@ pub enum Reported {
     BadSignature,
     /// It is signed, and yet not what the path reads.
     Unreadable,
-    /// Nothing runs yet that could take it.
+    /// Nothing runs yet that could take it, or its shard is not available.
     NotRunning,
 }
 
@@ -99,15 +99,17 @@ impl Reports {
         match report {
             TwilioReport::Receipt(receipt) => {
                 debug!(message_id = receipt.message_id, status = receipt.status.as_str(), "a report came");
-                running.verifying.heard(&self.weighed(kind, receipt)).await;
-                Reported::Noted
+                match running.verifying.receive(self.weighed(kind, receipt)).await {
+                    Ok(()) => Reported::Noted,
+                    Err(_) => Reported::NotRunning,
+                }
             }
             gate @ TwilioReport::Gate { .. } => Reported::Says(opened(running, gate).await),
         }
     }
 
     /// A gated call that ended without a key was held with a machine, as far as anybody knows. Where one
-    /// was pressed, the tracker knows that already, and a status never moves backwards.
+    /// was pressed, that is recorded already, and a status never moves backwards.
     fn weighed(&self, kind: CallbackKind, receipt: Receipt) -> Receipt {
         if self.gated && kind == CallbackKind::Call && receipt.status == ReceiptStatus::Delivered {
             return Receipt { status: ReceiptStatus::Failed, ..receipt };
@@ -121,13 +123,13 @@ async fn opened(running: &Running, gate: TwilioReport) -> String {
     let TwilioReport::Gate { attempt, message_id, to, locale, pressed: true } = gate else {
         return twiml::hang_up();
     };
-    let TrackKey { service, track } = attempt.key;
-    let Some((code, left)) = running.verifier.code_of(service, to, track).await else {
+    let Some((code, left)) = running.verifier.code_of(to, attempt.key).await else {
         return twiml::hang_up();
     };
     let style = MessageStyle { locale, ..MessageStyle::default() };
     let said = running.delivery.templates().render(&style, Channel::Call, to, &code, left);
     let (status, code, class) = (ReceiptStatus::Delivered, None, None);
-    running.verifying.heard(&Receipt { attempt, message_id, status, code, class }).await;
+    // Without a record of it the person still hears the code.
+    let _ = running.verifying.receive(Receipt { attempt, message_id, status, code, class }).await;
     twiml::reading(&said.text, said.locale)
 }

@@ -1,4 +1,4 @@
-//! What runs once the store is open: tracker, delivery and shards. The server and the library
+//! What runs once the store is open: delivery and shards. The server and the library
 //! start it in the same way.
 
 use std::path::PathBuf;
@@ -12,9 +12,9 @@ use super::registry::{self, Ground, RegistryPlan};
 use super::shards::{self, ShardPlan};
 use super::verifying::{self, Beside};
 use super::{StartError, load_or_create};
+use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
-use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::{Routing, Timestamp};
 use crate::engine::{Policy, SlotHash, key_fingerprint};
@@ -43,7 +43,7 @@ pub struct Plan {
     pub routing: Routing,
     /// What happens when a send fails.
     pub delivery: DeliverySettings,
-    /// What is remembered about sends.
+    /// What is kept of delivery attempts.
     pub tracker: TrackerSettings,
     /// Texts of messages.
     pub templates: Templates,
@@ -140,15 +140,12 @@ impl Running {
             private_webhooks,
         })
         .await?;
-        let tracker =
-            Tracker::open(Arc::clone(&store), Arc::clone(&clock), tracker, bounds.commit_timeout).await?;
         let delivery = Arc::new(Delivery::new(DeliveryParts {
             gateways,
             routing,
             settings: delivery,
             services: Some(registry.clone()),
             templates,
-            tracker,
             clock: Arc::clone(&clock),
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
@@ -157,6 +154,7 @@ impl Running {
             shards: shards.clone(),
             slots,
             capacity,
+            attempts: Attempts::new(&shards, tracker),
             delivery: Arc::clone(&delivery),
             policies: policies.clone(),
             server_key: server_key.clone(),
@@ -185,14 +183,13 @@ impl Running {
     /// Waits for every command in flight, writes what is not written yet, and closes the store.
     ///
     /// # Errors
-    /// When what was noted about sends could not be written, or the store not be closed.
+    /// When the store could not be closed.
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
-        let noted = self.delivery.tracker().close().await;
         let told = self.beside.close().await;
         self.shards.flush().await;
         self.shards.stop();
-        self.store.close().await.and(noted).and(told)
+        self.store.close().await.and(told)
     }
 }
 

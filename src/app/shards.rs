@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use crate::attempts::Track;
 use crate::clock::Clock;
 use crate::config::Bounds;
+use crate::domain::TrackKey;
 use crate::engine::{NumberState, SlotHash};
 use crate::limit::{Counter, KeyUse};
 use crate::numbers::Capacity;
@@ -25,6 +27,7 @@ pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
         .with::<SafeNumber>()
         .with::<Counter>()
         .with::<KeyUse>()
+        .with::<Track>()
 }
 
 /// What the shards are started with.
@@ -61,6 +64,7 @@ pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
     let slots = slots.clone();
     let slot_of = move |key: &RecordKey, _bytes: &[u8]| match key.kind {
         NumberState::KIND | Counter::KIND | KeyUse::KIND => slots.of(key.id),
+        Track::KIND => TrackKey::from_id(key.id).slot(),
         // The registry's.
         _ => SLOT,
     };

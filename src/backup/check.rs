@@ -1,10 +1,9 @@
 //! Whether a stored record is one, and could be true.
 
 use super::{Content, Item};
+use crate::attempts::MOST_ROWS;
+use crate::domain::TrackKey;
 use crate::store::Entry;
-
-/// Attempts that a verification can have.
-const MOST_ATTEMPTS: usize = 32;
 
 /// Reads a record and looks whether it could be true.
 ///
@@ -21,10 +20,14 @@ pub fn check(entry: &Entry) -> Result<(), String> {
             Some(_) => Ok(()),
         },
         Content::Sends(key, track) => {
-            if track.rows.len() > MOST_ATTEMPTS {
+            if track.rows.len() > MOST_ROWS {
                 return Err(format!("it has {} attempts, more than any can have", track.rows.len()));
             }
-            if track.plan.as_ref().is_some_and(|plan| plan.salt.track() != key.track) {
+            if track
+                .plan
+                .as_ref()
+                .is_some_and(|plan| TrackKey::new(key.service, plan.salt.track(), key.slot()) != *key)
+            {
                 return Err("it plans a message of another verification".into());
             }
             Ok(())

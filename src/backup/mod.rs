@@ -1,7 +1,7 @@
 //! Exports: the whole state as lines of JSON, and back.
 //!
 //! The types of the lines are their own, as those of records are, so that neither the engine's nor the
-//! tracker's change the format. `docs/backup.md` describes it field by field. Here is no I/O but reading and
+//! record's change the format. `docs/backup.md` describes it field by field. Here is no I/O but reading and
 //! writing lines, and nothing that knows where a store is.
 
 mod check;
@@ -22,12 +22,12 @@ pub use other::{Other, OtherError};
 pub use read::{ImportError, Reader};
 pub use write::{ExportError, Writer};
 
-use crate::delivery::tracker::{self, Track, TrackRecordError};
+use crate::attempts::Track;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, TrackKey};
 use crate::engine::{NumberState, Verification};
 use crate::numbers::record;
-use crate::shard::RecordError;
-use crate::store::{Entry, Kind};
+use crate::shard::{self, RecordError};
+use crate::store::{Entry, Key, Kind, Subject};
 
 /// The format that is written. An older one is read, a newer one is refused.
 pub const FORMAT: u32 = 2;
@@ -58,15 +58,17 @@ pub enum ContentError {
     /// It is that of no number.
     #[error("it is kept under {0}, which is no number")]
     Number(u64),
-    /// A number's state.
+    /// A number's state, or the sends of a verification.
     #[error(transparent)]
-    State(#[from] RecordError),
-    /// The sends of a verification.
-    #[error(transparent)]
-    Track(#[from] TrackRecordError),
+    Record(#[from] RecordError),
     /// Anything else.
     #[error(transparent)]
     Other(#[from] OtherError),
+}
+
+/// Where the sends of a verification are kept.
+fn sends_key(key: TrackKey) -> Key {
+    Key { kind: Kind::Track, service: key.service, subject: Subject(key.track) }
 }
 
 impl Item {
@@ -82,7 +84,10 @@ impl Item {
                 let number = PhoneNumber::from_u64(digits).ok_or(ContentError::Number(digits))?;
                 Content::Number(key.service, number, record::decode(record)?)
             }
-            Kind::Track => Content::Sends(tracker::track_of(key), tracker::decode(record)?),
+            Kind::Track => {
+                let track = TrackKey { service: key.service, track: key.subject.0 };
+                Content::Sends(track, shard::decode(record)?)
+            }
             Kind::Service
             | Kind::Credential
             | Kind::Counter
@@ -102,7 +107,7 @@ impl Item {
             Content::Number(service, number, state) => {
                 (record::key_of(*service, *number), record::encode(state))
             }
-            Content::Sends(key, track) => (tracker::key_of(*key), Some(tracker::encode(track)?)),
+            Content::Sends(key, track) => (sends_key(*key), Some(shard::encode(track))),
             Content::Other(other) => (other.key, Some(other.encode()?)),
         };
         Ok(record.map(|record| Entry { key, gc_after: self.gc_after, record }))

@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 
 use super::line::{self, AnyHeader, EndLine, Header, HeaderLine, Line, NAME};
 use super::{Content, FORMAT, Item};
-use crate::delivery::tracker;
 use crate::numbers::record;
 use crate::store::Key;
 
@@ -138,7 +137,7 @@ impl<R: BufRead> Reader<R> {
         self.records += 1;
         let key = match &content {
             Content::Number(service, number, _) => record::key_of(*service, *number),
-            Content::Sends(key, _) => tracker::key_of(*key),
+            Content::Sends(key, _) => super::sends_key(*key),
             Content::Other(other) => other.key,
         };
         match self.last.replace(key) {

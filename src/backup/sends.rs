@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use super::number::{channel, gateway, number, salt};
-use crate::delivery::tracker::{
-    FollowUp, Plan, Reason, Row, SendStatus, Track, VerifyStatus, receipt_from_name,
-};
-use crate::domain::{Locale, PhoneNumber, ServiceId, TrackKey};
+use crate::attempts::{Plan, Row, Track, VerifyStatus, receipt_from_name};
+use crate::delivery::{FollowUp, Reason, SendStatus};
+use crate::domain::{Locale, ServiceId, TrackKey};
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 
 /// One line.
@@ -31,6 +30,9 @@ pub(super) struct SendsLine {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AttemptLine {
+    /// Its number, where that is not its place among the attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<u8>,
     at: Moment,
     channel: String,
     gateway: String,
@@ -84,8 +86,8 @@ impl SendsLine {
             created: Moment(track.created),
             verify_status: track.verify.as_str().to_owned(),
             verify_at: Moment(track.verify_at),
-            attempts: track.rows.iter().map(AttemptLine::of).collect(),
-            planned: track.plan.as_ref().map(PlannedLine::of),
+            attempts: track.rows.iter().zip(0..).map(AttemptLine::of).collect(),
+            planned: track.plan.as_deref().map(PlannedLine::of),
             gc_after,
         }
     }
@@ -99,21 +101,26 @@ impl SendsLine {
             .ok_or("\"track\" is not 16 hex digits")?;
         let number = number(&self.number)?;
         let verify = VerifyStatus::ALL.into_iter().find(|status| status.as_str() == self.verify_status);
+        let attempts = self.attempts.into_iter().zip(0..).map(AttemptLine::read);
+        let rows = attempts.collect::<Result<Vec<_>, _>>()?;
         let content = Track {
             number,
             created: self.created.0,
+            keep_until: self.gc_after.0,
+            next_attempt: rows.iter().map(|row| row.attempt.saturating_add(1)).max().unwrap_or(0),
             verify: verify.ok_or("there is no such verify_status")?,
             verify_at: self.verify_at.0,
-            rows: self.attempts.into_iter().map(AttemptLine::read).collect::<Result<_, _>>()?,
-            plan: self.planned.map(|plan| plan.read(number)).transpose()?,
+            rows,
+            plan: self.planned.map(PlannedLine::read).transpose()?.map(Box::new),
         };
         Ok((TrackKey { service: ServiceId::new(self.service), track }, content))
     }
 }
 
 impl AttemptLine {
-    fn of(row: &Row) -> Self {
+    fn of((row, place): (&Row, u8)) -> Self {
         Self {
+            attempt: (row.attempt != place).then_some(row.attempt),
             at: Moment(row.at),
             channel: row.channel.as_str().to_owned(),
             gateway: row.gateway.as_str().to_owned(),
@@ -127,27 +134,28 @@ impl AttemptLine {
         }
     }
 
-    fn read(self) -> Result<Row, String> {
-        let status = SendStatus::ALL.into_iter().find(|status| status.as_str() == self.send_status);
+    fn read((line, place): (Self, u8)) -> Result<Row, String> {
+        let status = SendStatus::ALL.into_iter().find(|status| status.as_str() == line.send_status);
         let receipt = |name: String| receipt_from_name(&name).ok_or("there is no such receipt_status");
         Ok(Row {
-            channel: channel(&self.channel)?,
-            gateway: gateway(&self.gateway)?,
-            priority: self.priority,
+            attempt: line.attempt.unwrap_or(place),
+            channel: channel(&line.channel)?,
+            gateway: gateway(&line.gateway)?,
+            priority: line.priority,
             status: status.ok_or("there is no such send_status")?,
-            retries: self.retries,
-            max_retries_reached: self.max_retries_reached,
-            at: self.at.0,
-            message_id: self.message_id,
-            error_code: self.error_code,
-            receipt: self.receipt_status.map(receipt).transpose()?,
+            retries: line.retries,
+            max_retries_reached: line.max_retries_reached,
+            at: line.at.0,
+            message_id: line.message_id,
+            error_code: line.error_code,
+            receipt: line.receipt_status.map(receipt).transpose()?,
         })
     }
 }
 
 impl PlannedLine {
     fn of(plan: &Plan) -> Self {
-        let Plan { number: _, salt, style, expires, follow_up } = plan;
+        let Plan { salt, style, expires, follow_up } = plan;
         Self {
             due: Moment(follow_up.due),
             channel: follow_up.channel.as_str().to_owned(),
@@ -170,7 +178,7 @@ impl PlannedLine {
         }
     }
 
-    fn read(self, number: PhoneNumber) -> Result<Plan, String> {
+    fn read(self) -> Result<Plan, String> {
         let style = MessageStyle {
             wording: match self.wording {
                 WordingLine::Api => Wording::Api,
@@ -200,6 +208,6 @@ impl PlannedLine {
             step: self.step,
             sent: self.sent,
         };
-        Ok(Plan { number, salt: salt(&self.salt)?, style, expires: self.expires.0, follow_up })
+        Ok(Plan { salt: salt(&self.salt)?, style, expires: self.expires.0, follow_up })
     }
 }

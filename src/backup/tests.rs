@@ -16,9 +16,9 @@ use states::items;
 proptest! {
     #[test]
     fn every_state_is_read_as_it_was_written_to_the_byte(items in items()) {
-        let entries: Vec<Entry> = items.iter().filter_map(|item| item.encode().expect("a record")).collect();
+        let entries: Vec<Entry> = items.iter().filter_map(Item::encode).collect();
         let read = read(&written(&entries)).expect("an export");
-        let again: Vec<Entry> = read.iter().filter_map(|item| item.encode().expect("a record")).collect();
+        let again: Vec<Entry> = read.iter().filter_map(Item::encode).collect();
         prop_assert_eq!(&again, &entries);
         prop_assert_eq!(read, items);
     }
@@ -174,7 +174,7 @@ fn header() -> Header {
 }
 
 fn entries(items: &[Item]) -> Vec<Entry> {
-    items.iter().filter_map(|item| item.encode().expect("a record")).collect()
+    items.iter().filter_map(Item::encode).collect()
 }
 
 fn written(entries: &[Entry]) -> Vec<u8> {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser, Subcommand};
 
 use super::keys::{self, KeysArgs};
+use crate::attempts::StatusFilter;
 use crate::config::Overrides;
-use crate::delivery::tracker::StatusFilter;
 
 /// What `--help` says after the options.
 const MORE: &str = "\

@@ -6,10 +6,11 @@ use super::args::TrackerArgs;
 use super::backup::progress::Progress;
 use super::backup::source::{Source, SourceError};
 use super::{Answer, EXIT_CONFIGURATION};
+use crate::attempts::{Listing, Track};
 use crate::config::StorageSettings;
 use crate::control::{ControlError, Request, SendLine, TrackerRequest, ask};
-use crate::delivery::tracker::{Listing, TrackRecordError};
-use crate::domain::PhoneNumber;
+use crate::domain::{PhoneNumber, TrackKey};
+use crate::shard::{self, RecordError};
 use crate::store::Kind;
 
 /// It is configured, but could not be done (`EX_SOFTWARE` of sysexits).
@@ -47,7 +48,7 @@ enum TrackerCommandError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
-    Record(#[from] TrackRecordError),
+    Record(#[from] RecordError),
     #[error("read the records of sends: {0}; ask again")]
     Read(std::io::Error),
 }
@@ -74,7 +75,8 @@ fn read_directory(
     let mut source = Source::of_directory(&settings.data_dir, &mut Progress::of("reading", true))?;
     while let Some(entry) = source.records.next_entry().map_err(TrackerCommandError::Read)? {
         if entry.key.kind == Kind::Track {
-            listing.add(entry.key, &entry.record)?;
+            let key = TrackKey { service: entry.key.service, track: entry.key.subject.0 };
+            listing.add(key, &shard::decode::<Track>(&entry.record)?);
         }
     }
     Ok(listing.into_rows().iter().map(SendLine::from).collect())

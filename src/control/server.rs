@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::copy_server::Copies;
 use super::wire::{Reply, Request, SendLine};
 use super::{ControlError, Operator, path_in};
-use crate::delivery::tracker::Tracker;
+use crate::attempts::Attempts;
 use crate::registry::Registry;
 use crate::store::Store;
 
@@ -73,7 +73,7 @@ impl ControlSocket {
     /// Answers until `until` ends; answers that are not complete by then are cut off.
     pub async fn serve(
         self,
-        tracker: Tracker,
+        attempts: Attempts,
         store: Arc<dyn Store>,
         registry: Registry,
         until: impl Future<Output = ()>,
@@ -89,10 +89,10 @@ impl ControlSocket {
                 accepted = self.listener.accept(), if clients.len() < CLIENTS => match accepted {
                     Ok((stream, _)) if is_ours(&stream) => {
                         in_trouble = false;
-                        let (tracker, copies, registry) = (tracker.clone(), copies.clone(), registry.clone());
+                        let (attempts, copies, registry) = (attempts.clone(), copies.clone(), registry.clone());
                         let operator = self.operator.clone();
                         clients.spawn(async move {
-                            if let Err(error) = answer(stream, &tracker, &copies, &registry, operator.as_deref()).await {
+                            if let Err(error) = answer(stream, &attempts, &copies, &registry, operator.as_deref()).await {
                                 tracing::debug!(%error, "a question on the control socket got no whole answer");
                             }
                         });
@@ -143,7 +143,7 @@ fn is_ours(stream: &UnixStream) -> bool {
 
 async fn answer(
     stream: UnixStream,
-    tracker: &Tracker,
+    attempts: &Attempts,
     copies: &Copies,
     registry: &Registry,
     operator: Option<&dyn Operator>,
@@ -161,7 +161,7 @@ async fn answer(
     timeout(ANSWER_WITHIN, async {
         let end = match request {
             Ok(Request::Tracker(request)) => match request.query() {
-                Ok(query) => match tracker.list(&query).await {
+                Ok(query) => match attempts.list(&query).await {
                     Ok(rows) => {
                         for row in &rows {
                             let line = serde_json::to_value(SendLine::from(row))?;

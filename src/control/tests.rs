@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::*;
-use crate::delivery::tracker::{Hop, Parcel, SendNote, SendStatus, Tracker};
-use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
+use crate::attempts::tests::{World as Attempts, key, sent};
+use crate::config::TrackerSettings;
+use crate::domain::{GatewayName, Timestamp};
 use crate::registry::Registry;
 use crate::registry::tests::world::World;
 use crate::store::MemoryStore;
@@ -18,8 +19,8 @@ use crate::store::MemoryStore;
 #[tokio::test]
 async fn a_question_is_answered_line_by_line() {
     let server = Server::start().await;
-    server.sent(1);
-    server.sent(2);
+    server.sent(1).await;
+    server.sent(2).await;
     let lines = server.asks(everything()).await.expect("an answer");
     let to: Vec<_> = lines.iter().map(|line| line["to"].as_str().unwrap_or_default()).collect();
     assert_eq!(to, ["+14155550102", "+14155550101"]);
@@ -199,10 +200,10 @@ fn everything() -> TrackerRequest {
     TrackerRequest { number: None, status: None, limit: 100 }
 }
 
-/// A socket that answers from a tracker in memory.
+/// A socket that answers over shards in memory.
 struct Server {
     home: TempDir,
-    tracker: Tracker,
+    attempts: Attempts,
     registry: Registry,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -211,41 +212,28 @@ struct Server {
 impl Server {
     async fn start() -> Self {
         let home = TempDir::new().expect("a directory");
-        let clock = crate::clock::ManualClock::starting_at(Timestamp::from_millis(10_000));
-        let tracker = Tracker::in_memory(std::sync::Arc::new(clock));
         let (stop, stopped) = oneshot::channel::<()>();
         let socket = ControlSocket::bind(home.path()).expect("a socket");
         let store = MemoryStore::new();
         let registry = World::over(&store).open().await;
-        let serving = tokio::spawn(socket.serve(tracker.clone(), Arc::new(store), registry.clone(), async {
+        let attempts = Attempts::over(Arc::new(MemoryStore::new()), TrackerSettings::default()).await;
+        let answering = attempts.attempts.clone();
+        let serving = tokio::spawn(socket.serve(answering, Arc::new(store), registry.clone(), async {
             let _ = stopped.await;
         }));
-        Self { home, tracker, registry, stop, serving }
+        Self { home, attempts, registry, stop, serving }
     }
 
     fn socket(&self) -> PathBuf {
         self.home.path().join("control.sock")
     }
 
-    fn sent(&self, track: u64) {
-        let at = Timestamp::from_millis(track * 1_000);
-        let hop = Hop {
-            at,
-            channel: Channel::Sms,
-            gateway: GatewayName::Simulator,
-            priority: 0,
-            status: SendStatus::Sent,
-            message_id: Some("SM1".into()),
-            error_code: None,
-        };
-        let about = Parcel {
-            key: TrackKey { service: ServiceId::DEFAULT, track },
-            number: PhoneNumber::from_u64(14_155_550_100 + track).expect("a number"),
-            salt: crate::engine::Salt([0; 16]),
-            style: crate::template::MessageStyle::default(),
-            expires: at,
-        };
-        self.tracker.note_send(SendNote { about, hops: vec![hop], retry_of: None, next: None });
+    async fn sent(&self, last_digits: u64) {
+        let mut track = sent(last_digits, Timestamp::from_millis(last_digits * 1_000));
+        track.keep_until = Timestamp::from_millis(u64::MAX);
+        let row = &mut track.rows[0];
+        (row.gateway, row.priority, row.message_id) = (GatewayName::Simulator, 0, Some("SM1".to_owned()));
+        self.attempts.keeps(key(last_digits), track).await;
     }
 
     /// Begins to ask at once.

@@ -1,4 +1,4 @@
-//! What goes over the socket. Types of its own, so that a change of the tracker's does not change
+//! What goes over the socket. Types of its own, so that a change of the records does not change
 //! what programs read.
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::UnlockRequest;
 use super::keys::KeysRequest;
-use crate::delivery::tracker::{StatusFilter, TrackQuery, TrackRow};
+use crate::attempts::{StatusFilter, TrackQuery, TrackRow};
 use crate::domain::{PhoneNumber, Timestamp};
 
 /// A question.
@@ -56,7 +56,7 @@ pub struct TrackerRequest {
 }
 
 impl TrackerRequest {
-    /// The query as the tracker understands it.
+    /// The query.
     ///
     /// # Errors
     /// In words for a person, when a part of it is not what it should be.

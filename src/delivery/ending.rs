@@ -1,6 +1,7 @@
 //! How a delivery run ends: what is planned, what the caller is told, and what is logged.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use rand::Rng as _;
 use tracing::{debug, error, warn};
@@ -8,12 +9,15 @@ use tracing::{debug, error, warn};
 use super::backoff::{Retry, Situation, retry};
 use super::error::{DeliveryError, Trouble};
 use super::guarded::GuardedGateway;
-use super::job::{Delivered, PlanChange};
+use super::job::{Delivered, PlanChange, Purpose};
+use super::plan::{Dropped, FollowUp, Reason, SendStatus};
 use super::run::{DeliveryRun, Later};
-use super::tracker::{Dropped, FollowUp, Reason, SendStatus, Tracker};
 use crate::domain::{AttemptId, Channel, Held, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::{Accepted, ErrorClass, GatewayError};
+
+/// The wait before a planned message that met only full queues is tried again.
+const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
 
 impl<O> DeliveryRun<'_, O> {
     /// The number of one of this run's attempts: they follow the earlier attempts, except for a first one that
@@ -24,7 +28,7 @@ impl<O> DeliveryRun<'_, O> {
             (repeats, _) => {
                 let new =
                     u8::try_from(attempt).unwrap_or(u8::MAX).saturating_sub(u8::from(repeats.is_some()));
-                self.job.earlier_attempts.saturating_add(new).min(Tracker::LAST_ROW)
+                self.job.first_attempt.saturating_add(new)
             }
         }
     }
@@ -106,12 +110,6 @@ impl<O> DeliveryRun<'_, O> {
         self.ended(SendResult::Postponed { message_id }, PlanChange::Set(follow_up), None)
     }
 
-    /// The planned message could not begin.
-    pub(super) fn still_planned(&mut self) -> Delivered {
-        let message_id = self.postponed_id(self.first_repeats.unwrap_or(self.job.earlier_attempts));
-        self.ended(SendResult::Postponed { message_id }, PlanChange::Keep, None)
-    }
-
     fn postponed_id(&self, attempt: u8) -> String {
         format!("postponed-{}", AttemptId { key: self.job.about.key, attempt })
     }
@@ -128,13 +126,16 @@ impl<O> DeliveryRun<'_, O> {
         dropped: Dropped,
     ) -> Delivered {
         self.log_failure(error, dropped);
-        let plan = if self.is_follow_up() {
+        let plan = match &self.job.purpose {
+            // Nothing was sent, and the code may be good for a while yet.
+            Purpose::FollowUp(planned) if matches!(error, DeliveryError::Overloaded) => {
+                self.attempts.retain(|attempt| attempt.class.is_some());
+                PlanChange::Set(FollowUp { due: self.now().plus(NO_ROOM_WAIT), ..planned.clone() })
+            }
             // A message that may have been sent stays a gateway's error in the list.
-            PlanChange::End((!error.may_have_been_sent()).then_some(dropped))
-        } else if self.attempts.is_empty() {
-            PlanChange::Keep
-        } else {
-            PlanChange::End(None)
+            Purpose::FollowUp(_) => PlanChange::End((!error.may_have_been_sent()).then_some(dropped)),
+            Purpose::Request if self.attempts.is_empty() => PlanChange::Keep,
+            Purpose::Request => PlanChange::End(None),
         };
         self.ended(error.result(held), plan, Some(error.trouble()))
     }

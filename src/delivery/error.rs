@@ -1,6 +1,6 @@
 //! Why a message was not sent, for the log, the record of the attempt, and the caller.
 
-use super::tracker::Dropped;
+use super::plan::Dropped;
 use crate::domain::{Channel, Held};
 use crate::engine::SendResult;
 use crate::gateway::{ErrorClass, GatewayError};

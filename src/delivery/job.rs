@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use super::Trouble;
-use super::tracker::{Dropped, FollowUp, Parcel, SendStatus};
+use super::plan::{Dropped, FollowUp, Parcel, SendStatus};
 use crate::domain::{Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
@@ -21,11 +21,8 @@ pub struct Job {
     pub held: Option<Held>,
     /// Whether only gateways that carry our code may be asked: the caller chose the code.
     pub ours_only: bool,
-    /// The number of attempts that are recorded for the verification, at most [`Tracker::LAST_ROW`]: the next
-    /// attempt gets this number.
-    ///
-    /// [`Tracker::LAST_ROW`]: super::tracker::Tracker::LAST_ROW
-    pub earlier_attempts: u8,
+    /// The number of the run's first attempt, unless that repeats an earlier one; further attempts count on.
+    pub first_attempt: u8,
     /// Why the message is sent.
     pub purpose: Purpose,
 }
@@ -44,10 +41,6 @@ pub trait Owner: Sync {
     /// Whether the code is still live: not used, replaced or locked since the send was decided. A run asks when
     /// time has passed: after a wait for a permit, and before every gateway but the first.
     fn still_usable(&self) -> impl Future<Output = bool> + Send;
-
-    /// Records durably that the planned message is being sent, so that it is not sent again after a crash.
-    /// Returns `false` when that failed: the plan is then unchanged, and the message must not be sent now.
-    fn begin_follow_up(&self) -> impl Future<Output = bool> + Send;
 }
 
 /// The outcome of a delivery run, and what has to be recorded of it.
@@ -74,8 +67,8 @@ pub struct Attempt {
     pub channel: Channel,
     /// The gateway's position in the order of gateways for this number, from 0.
     pub priority: u8,
-    /// The number of the earlier attempt that this one repeats. Only the first attempt of a run can have one.
-    pub repeats: Option<u8>,
+    /// Its number: that of an earlier attempt if it repeats that one, which only the first attempt of a run can do.
+    pub number: u8,
     /// When the gateway was asked.
     pub started: Timestamp,
     /// When it answered, or when the budget ended.
@@ -93,9 +86,9 @@ pub struct Attempt {
 /// What a run does to the planned message of its verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanChange {
-    /// The plan stays as it is: no gateway was asked.
+    /// The plan stays as it is: no gateway was asked. A planned message never ends so, since it begins by leaving the plan.
     Keep,
-    /// This message replaces the plan. It must be durable before a caller is told that its message is postponed.
+    /// This message replaces the plan. It is durable before a caller is told that its message is postponed.
     Set(FollowUp),
     /// Nothing is planned any more. For a planned message that surely was not sent: the reason.
     End(Option<Dropped>),

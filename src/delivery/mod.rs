@@ -6,8 +6,8 @@
 //! message of one verification carries the same code.
 //!
 //! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
-//! workflow; `ending` is how that way ends; `record` hands the outcome to the tracker. The decisions are in files
-//! without I/O: `next_step`, `backoff`, `workflow`, `breaker`, `throughput`.
+//! workflow; `ending` is how that way ends. The decisions are in files without I/O: `next_step`, `backoff`, `workflow`,
+//! `breaker`, `throughput`.
 
 mod backoff;
 mod breaker;
@@ -19,10 +19,9 @@ mod guarded;
 mod job;
 mod limiter;
 mod next_step;
-mod record;
+mod plan;
 mod run;
 mod throughput;
-pub mod tracker;
 mod workflow;
 
 use std::borrow::Cow;
@@ -43,10 +42,10 @@ pub use breaker::Circuit;
 pub use checks::CheckError;
 pub use error::Trouble;
 pub use job::{Attempt, Delivered, Job, Owner, PlanChange, Purpose};
+pub use plan::{Dropped, FollowUp, Parcel, Reason, SendStatus};
 
 use budget::Budget;
 use guarded::{Eligible, GuardedGateway};
-use tracker::Tracker;
 use workflow::Workflow;
 
 /// A gateway under the name that the routing knows it by.
@@ -73,8 +72,6 @@ pub struct DeliveryParts {
     pub services: Option<Registry>,
     /// The texts.
     pub templates: Templates,
-    /// Where sends are recorded.
-    pub tracker: Tracker,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The source of the random part of waits.
@@ -92,7 +89,6 @@ pub struct Delivery {
     workflow: Workflow,
     services: Option<Registry>,
     templates: Templates,
-    tracker: Tracker,
     clock: Arc<dyn Clock>,
     rng: Mutex<StdRng>,
     send_budget: Duration,
@@ -128,8 +124,7 @@ pub struct GatewayState {
 impl Delivery {
     /// Delivers with these parts.
     pub fn new(parts: DeliveryParts) -> Self {
-        let DeliveryParts { gateways, routing, settings, services, templates, tracker, clock, rng, bounds } =
-            parts;
+        let DeliveryParts { gateways, routing, settings, services, templates, clock, rng, bounds } = parts;
         let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker);
         let confirms = gateways.iter().any(|routed| routed.gateway.wants_confirmation());
         Self {
@@ -139,7 +134,6 @@ impl Delivery {
             settings,
             services,
             templates,
-            tracker,
             clock,
             rng: Mutex::new(rng),
             send_budget: bounds.send_budget,
@@ -164,9 +158,9 @@ impl Delivery {
         &self.templates
     }
 
-    /// The record of sends, and what is still to be sent.
-    pub const fn tracker(&self) -> &Tracker {
-        &self.tracker
+    /// Whether a gateway wants to know which messages led to a verified number.
+    pub const fn wants_confirmations(&self) -> bool {
+        self.confirms
     }
 
     /// Whether a first message to this number would be refused because too many are waiting. Cheap, so that a flood is

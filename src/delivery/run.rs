@@ -17,7 +17,7 @@ use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
 use super::job::{Attempt, Delivered, Job, Owner, Purpose};
 use super::limiter::GatewayPermit;
 use super::next_step::{NextStep, next_step, once_more, stand_in};
-use super::tracker::{FollowUp, Reason, SendStatus};
+use super::plan::{FollowUp, Reason, SendStatus};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Timestamp};
@@ -28,8 +28,8 @@ impl Delivery {
     /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the
     /// outcome is as certain as it will get: at the latest when the send budget is used up.
     ///
-    /// Failures are logged here. The caller [records](Delivery::record) the attempts and the plan. Dropping the
-    /// future abandons the message, whether it was sent or not.
+    /// Failures are logged here. The caller records the attempts and the plan. Dropping the future abandons the message,
+    /// whether it was sent or not.
     pub async fn deliver(&self, job: &Job, owner: &impl Owner) -> Delivered {
         DeliveryRun::new(self, job, owner).run().await
     }
@@ -231,8 +231,8 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
         }
     }
 
-    /// Settles everything before a gateway may be asked: a permit of its limiter, a planned message that is durably
-    /// begun, a live code, and a permit of its circuit breaker. `None` when this gateway is not asked.
+    /// Settles everything before a gateway may be asked: a permit of its limiter, a live code, and a permit of its circuit
+    /// breaker. `None` when this gateway is not asked.
     async fn admit(
         &mut self,
         gateway: &'a GuardedGateway,
@@ -263,13 +263,6 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
                 return Continue(None);
             }
         };
-        if self.is_follow_up() && self.attempts.is_empty() {
-            // A gateway that may have been asked is never asked again after a crash.
-            if !self.owner.begin_follow_up().await {
-                return Break(self.still_planned());
-            }
-            self.time_has_passed = true;
-        }
         if permit.waited || self.time_has_passed {
             match timeout_at(budget.end, self.owner.still_usable()).await {
                 Ok(true) => {}
@@ -415,7 +408,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             gateway: candidate.gateway.name,
             channel: self.channel,
             priority: candidate.priority,
-            repeats: self.first_repeats.filter(|_| self.attempts.is_empty()),
+            number: self.number_of(self.attempts.len()),
             started: now,
             ended: now,
             status,

@@ -1,5 +1,7 @@
 //! What providers report about messages that they have taken.
 
+use serde::{Deserialize, Serialize};
+
 use super::ErrorClass;
 use crate::domain::AttemptId;
 
@@ -18,8 +20,9 @@ pub struct Receipt {
     pub class: Option<ErrorClass>,
 }
 
-/// How far a message or call came, the furthest last. It only ever moves forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// How far a message or call came, the furthest last. It only ever moves forward. Records contain the position in this
+/// order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReceiptStatus {
     /// Waits at the provider.
     Queued,

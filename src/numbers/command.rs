@@ -10,9 +10,10 @@ use super::capacity::{Capacity, Reservation};
 use super::happened::{Happened, Recorder};
 use super::policies::Policies;
 use super::record::NumberKey;
-use crate::delivery::tracker::{Due, FollowUp, Parcel, VerifyStatus};
-use crate::delivery::{Purpose, Trouble};
-use crate::domain::{Channel, Code, ServerKey, Timestamp, TrackKey};
+use crate::attempts::{Decided as Attempts, EndedSend, Plan, Track, VerifyStatus};
+use crate::config::TrackerSettings;
+use crate::delivery::{Delivered, Dropped, PlanChange, Purpose};
+use crate::domain::{Channel, Code, GatewayName, ServerKey, Timestamp, TrackKey};
 use crate::engine::{
     self, Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending,
     NumberState, OwnVerification, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendResult,
@@ -36,6 +37,8 @@ pub struct Deps {
     pub send_budget: Duration,
     /// How long a gateway that holds a code may take for one check, from its decision to the decision about its answer.
     pub check_budget: Duration,
+    /// What is kept of delivery attempts.
+    pub tracker: TrackerSettings,
     /// Who carries out what was decided.
     pub effects: Arc<dyn Effects>,
     /// Who keeps records of decisions, in the same commit.
@@ -59,6 +62,10 @@ pub trait Effects: Send + Sync {
     fn deliver(&self, dispatch: Dispatch);
     /// Asks the gateway that holds a code.
     fn ask(&self, ask: Ask);
+    /// Tells a gateway that its message led to a verified number, if it wants to know.
+    fn confirm(&self, gateway: GatewayName, message_id: String) {
+        let _ = (gateway, message_id);
+    }
 }
 
 /// Where an answer goes. Holds the command's place among the commands in flight until then.
@@ -94,13 +101,15 @@ pub struct NumberCommand {
     subject: Subject,
     /// The place of a number that this command adds.
     reservation: Option<Reservation>,
+    /// The number of the first attempt of the send that is permitted.
+    first_attempt: u8,
 }
 
 impl NumberCommand {
     /// A command that has not been decided yet.
     pub fn new(key: NumberKey, kind: CommandKind, deps: Arc<Deps>) -> Box<Self> {
         let subject = deps.subject(&key);
-        Box::new(Self { key, kind, deps, subject, reservation: None })
+        Box::new(Self { key, kind, deps, subject, reservation: None, first_attempt: 0 })
     }
 }
 
@@ -161,23 +170,12 @@ pub enum SendDecision {
 /// Send the code that is out once more, as planned.
 #[derive(Debug)]
 pub struct ResumeCommand {
-    /// What is to be sent.
-    pub due: Box<Due>,
-    /// Where the result goes.
-    pub reply: Reply<FollowedUp>,
-    /// The decision: a permit, or that the code is not worth sending any more.
-    pub decided: Option<Option<SendPermit>>,
-}
-
-/// What became of a planned send, as far as the scheduler must act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FollowedUp {
-    /// Delivery had it, and has noted what came of it.
-    Done,
-    /// The code was used, replaced or locked, or it has expired.
-    NotUsable,
-    /// Delivery had no room for it; nothing was sent.
-    NoRoom,
+    /// The record that contains the plan.
+    pub track: TrackKey,
+    /// Answered when delivery has ended, or when there is nothing to send.
+    pub reply: Reply<()>,
+    /// The decision; `None` when the code is not worth sending any more, or nothing is due.
+    pub decided: Option<(SendPermit, Box<Plan>)>,
 }
 
 /// Check a code.
@@ -244,10 +242,14 @@ pub struct EndCommand {
 pub struct SettleCommand {
     /// The permit that the send was made with.
     pub permit: SendPermit,
+    /// How its message is worded.
+    pub style: MessageStyle,
+    /// Why it was made.
+    pub purpose: Purpose,
+    /// The number that was reserved for its first attempt.
+    pub first_attempt: u8,
     /// How it ended.
-    pub result: SendResult,
-    /// What a gateway said, if none took the message.
-    pub trouble: Option<Trouble>,
+    pub delivered: Delivered,
     /// Who is answered.
     pub caller: Caller,
     /// The decision.
@@ -260,23 +262,16 @@ pub enum Caller {
     /// A client.
     Client(Reply<Told<SendAnswer>>),
     /// The scheduler of planned sends.
-    FollowUp(Reply<FollowedUp>),
+    FollowUp(Reply<()>),
 }
 
 impl Caller {
     /// Answers. A planned send has been made, or not, whatever became of the decision about it: it must not be made again
     /// because the store failed.
-    fn answer(self, result: &SendResult, answer: Result<Told<SendAnswer>, Refusal>) {
+    fn answer(self, answer: Result<Told<SendAnswer>, Refusal>) {
         match self {
             Self::Client(reply) => reply.send(answer),
-            Self::FollowUp(reply) => reply.send(Ok(match result {
-                SendResult::NoLongerUsable => FollowedUp::NotUsable,
-                SendResult::Overloaded => FollowedUp::NoRoom,
-                SendResult::Accepted { .. }
-                | SendResult::Postponed { .. }
-                | SendResult::NumberRefused
-                | SendResult::Failed { .. } => FollowedUp::Done,
-            })),
+            Self::FollowUp(reply) => reply.send(Ok(())),
         }
     }
 }
@@ -294,6 +289,10 @@ pub struct Dispatch {
     pub style: MessageStyle,
     /// Why it is sent.
     pub purpose: Purpose,
+    /// The record of its attempts.
+    pub track: TrackKey,
+    /// The number of its first attempt.
+    pub first_attempt: u8,
     /// Who is answered in the end.
     pub caller: Caller,
 }
@@ -333,7 +332,13 @@ impl Command for NumberCommand {
     /// Refusals of a locked number, and checks of a number that never asked.
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
         match (view.get::<NumberState>(self.subject.id), &self.kind) {
-            (_, CommandKind::End(_) | CommandKind::Settle(_) | CommandKind::SettleCheck(_))
+            (
+                _,
+                CommandKind::Resume(_)
+                | CommandKind::End(_)
+                | CommandKind::Settle(_)
+                | CommandKind::SettleCheck(_),
+            )
             | (Some(NumberState::Open { .. }), _) => false,
             (Some(NumberState::Locked { .. }), _) => true,
             (Some(NumberState::Fresh) | None, kind) => !matches!(kind, CommandKind::Send(_)),
@@ -341,7 +346,7 @@ impl Command for NumberCommand {
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let Self { key, kind, deps, subject, reservation } = self;
+        let Self { key, kind, deps, subject, reservation, first_attempt } = self;
         let now = view.now();
         let before = view.get::<NumberState>(subject.id);
         if matches!(kind, CommandKind::Send(_)) && before.is_none() && reservation.is_none() {
@@ -359,7 +364,8 @@ impl Command for NumberCommand {
                 send.decide(*key, state, rules, Salt(salt), now)
             }
             CommandKind::Resume(resume) => {
-                resume.decide(deps.policies.serves(key.service), state, &rules, now)
+                let track = &mut Attempts::new(view, resume.track, deps.tracker);
+                resume.decide(track, deps.policies.serves(key.service), state, &rules, now)
             }
             CommandKind::Check(check) => check.decide(*key, state, rules, now),
             CommandKind::End(end) => end.decide(state, &rules, now),
@@ -369,6 +375,9 @@ impl Command for NumberCommand {
         let Some((next, durability)) = decided else { return Decision::Wait };
         view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
         let asked_about = state.present(&deps.policies.of(key.service), now).verification();
+        if let Some(first) = keep_attempts(view, deps, *key, kind, asked_about.as_ref()) {
+            *first_attempt = first;
+        }
         if let Some(happened) = happened(kind, asked_about.as_ref(), next.verification().as_ref()) {
             for recorder in &deps.recorders {
                 recorder.record(*key, &happened, now, view);
@@ -378,22 +387,26 @@ impl Command for NumberCommand {
     }
 
     fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
-        let Self { key, kind, deps, subject, reservation: _reservation } = *self;
-        let context = Context { key, deps: &deps, subject };
+        let Self { key, kind, deps, subject, reservation: _reservation, first_attempt } = *self;
+        let context = Context { key, deps: &deps, subject, first_attempt };
         match kind {
             CommandKind::Send(send) => context.leave_send(send, leaving),
             CommandKind::Resume(resume) => context.leave_resume(resume, leaving),
             CommandKind::Check(check) => context.leave_check(check, leaving),
             CommandKind::Settle(settle) => {
                 let answer = settle.decided.unwrap_or(Err(Refusal::StoreUnavailable));
-                settle.caller.answer(&settle.result, answer);
+                settle.caller.answer(answer);
             }
             CommandKind::End(end) => {
                 let decided = end.decided.map(|(told, _)| told);
+                if end.ending == Ending::Approved {
+                    context.confirm(decided.as_ref().and_then(|told| told.facts.as_ref()), leaving);
+                }
                 end.reply.send(decided.ok_or(Refusal::StoreUnavailable));
             }
             CommandKind::SettleCheck(settle) => {
                 let decided = settle.decided.map(|(answer, _)| answer);
+                context.confirm_if_approved(decided.as_ref(), leaving);
                 settle.reply.send(decided.ok_or(Refusal::StoreUnavailable));
             }
         }
@@ -405,10 +418,51 @@ impl Command for NumberCommand {
             CommandKind::Resume(resume) => resume.reply.send(Err(refusal)),
             CommandKind::Check(check) => check.reply.send(Err(refusal)),
             CommandKind::End(end) => end.reply.send(Err(refusal)),
-            CommandKind::Settle(settle) => settle.caller.answer(&settle.result, Err(refusal)),
+            CommandKind::Settle(settle) => settle.caller.answer(Err(refusal)),
             CommandKind::SettleCheck(settle) => settle.reply.send(Err(refusal)),
         }
     }
+}
+
+/// Writes what the decision means for the delivery attempts. Returns the number of the first attempt of a send that is
+/// permitted.
+fn keep_attempts(
+    view: &mut Transaction<'_>,
+    deps: &Deps,
+    NumberKey { service, number }: NumberKey,
+    kind: &CommandKind,
+    before: Option<&Verification>,
+) -> Option<u8> {
+    let slot = view.slot();
+    let key = |salt: &Salt| track_key(service, salt, slot);
+    let checked = |verdict: &Verdict| (before.map(|v| v.salt), verdict.status);
+    let (salt, status) = match kind {
+        CommandKind::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), .. }) => {
+            return Some(Attempts::new(view, key(&permit.salt), deps.tracker).permit(number));
+        }
+        CommandKind::Resume(ResumeCommand { decided: Some((permit, _)), .. }) => {
+            return Some(Attempts::new(view, key(&permit.salt), deps.tracker).begin_follow_up());
+        }
+        CommandKind::Settle(SettleCommand { permit, style, purpose, first_attempt, delivered, .. }) => {
+            let first_attempt = *first_attempt;
+            let ended = EndedSend { permit, style, purpose, first_attempt, delivered };
+            Attempts::new(view, key(&permit.salt), deps.tracker).settle(number, ended);
+            return None;
+        }
+        CommandKind::Check(CheckCommand {
+            decided: Some(CheckDecision::Answer(_, Some(verdict))), ..
+        }) => checked(verdict),
+        CommandKind::SettleCheck(SettleCheckCommand { decided: Some((_, verdict)), permit, .. }) => {
+            (Some(permit.salt), verdict.status)
+        }
+        CommandKind::End(EndCommand { ending: Ending::Approved, decided: Some((_, true)), .. }) => {
+            (before.map(|v| v.salt), VerifyStatus::Success)
+        }
+        CommandKind::Send(_) | CommandKind::Resume(_) | CommandKind::Check(_) => return None,
+        CommandKind::SettleCheck(_) | CommandKind::End(_) => return None,
+    };
+    Attempts::new(view, key(&salt?), deps.tracker).check(status);
+    None
 }
 
 /// What others keep records of, with the verification before and after the decision.
@@ -427,9 +481,9 @@ fn happened<'a>(
             let is_silent = own.as_ref().is_some_and(|own| own.is_test);
             Some(Happened::Permitted { permit, verification, channel: *channel, style, is_silent })
         }
-        CommandKind::Settle(SettleCommand { permit, result, .. }) => {
+        CommandKind::Settle(SettleCommand { permit, style, delivered, .. }) => {
             let verification = after.filter(|v| v.salt == permit.salt);
-            Some(Happened::Settled { permit, verification, result })
+            Some(Happened::Settled { permit, verification, style, delivered })
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Answer(_, verdict)), .. }) => {
             let Verdict { outcome, status } = (*verdict)?;
@@ -510,21 +564,34 @@ impl SendCommand {
 }
 
 impl ResumeCommand {
-    fn decide(&mut self, serves: bool, state: NumberState, rules: &Rules<'_>, now: Timestamp) -> Decided {
+    fn decide(
+        &mut self,
+        track: &mut Attempts<'_, '_>,
+        serves: bool,
+        state: NumberState,
+        rules: &Rules<'_>,
+        now: Timestamp,
+    ) -> Decided {
+        // It has begun, was put off or was dropped since it was due.
+        let Some(plan) = track.due() else { return Some((state, Durability::Lazy)) };
         if !serves {
-            self.decided = Some(None);
+            track.drop_follow_up(Dropped::NotUsable);
             return Some((state, Durability::Lazy));
         }
-        let (next, outcome) = engine::resume(state, rules, self.due.about.salt, now);
-        // What gateways said of earlier sends may not be durable yet. Without it this one alone would decide the code's
-        // fate after a crash: a failure would withdraw a code that a person has.
-        let (decided, durability) = match outcome {
-            ResumeOutcome::Permitted(permit) => (Some(permit), Durability::Durable),
-            ResumeOutcome::NotUsable => (None, Durability::Lazy),
-            ResumeOutcome::Busy { .. } => return None,
-        };
-        self.decided = Some(decided);
-        Some((next, durability))
+        let (next, outcome) = engine::resume(state, rules, plan.salt, now);
+        match outcome {
+            ResumeOutcome::Permitted(permit) => {
+                self.decided = Some((permit, plan));
+                // What gateways said of earlier sends may not be durable yet. Without it this one alone would decide the
+                // code's fate after a crash: a failure would withdraw a code that a person has.
+                Some((next, Durability::Durable))
+            }
+            ResumeOutcome::NotUsable => {
+                track.drop_follow_up(Dropped::NotUsable);
+                Some((next, Durability::Lazy))
+            }
+            ResumeOutcome::Busy { .. } => None,
+        }
     }
 }
 
@@ -634,15 +701,16 @@ impl EndCommand {
 
 impl SettleCommand {
     fn decide(&mut self, state: NumberState, rules: &Rules<'_>, now: Timestamp) -> (NumberState, Durability) {
-        let (next, outcome) = engine::settle(state, rules, &self.permit, &self.result, now);
+        let (next, outcome) = engine::settle(state, rules, &self.permit, &self.delivered.result, now);
         let policy = &rules.policy;
         // As it is now, if it is still under way.
         let current = next.verification().filter(|v| v.salt == self.permit.salt);
         let facts = current.map_or_else(|| Facts::of_permit(&self.permit, policy), |v| Facts::of(&v, policy));
-        let trouble = self.trouble;
+        let Delivered { result, trouble, .. } = &self.delivered;
+        let trouble = *trouble;
         let told = |answer| Told { trouble, ..Told::from(answer) }.about(Some(facts));
-        self.decided = Some(answer(&self.result, outcome, now).map(told));
-        let durability = match self.result {
+        self.decided = Some(answer(result, outcome, now).map(told));
+        let durability = match result {
             // A code that stays needs no second record: what is lost in a crash is only that its message has been
             // accepted, which a record of a send that was not settled allows for.
             SendResult::Accepted { held: None, .. }
@@ -677,6 +745,7 @@ struct Context<'a> {
     key: NumberKey,
     deps: &'a Arc<Deps>,
     subject: Subject,
+    first_attempt: u8,
 }
 
 impl Context<'_> {
@@ -685,7 +754,7 @@ impl Context<'_> {
         match decided {
             Some(SendDecision::Permitted(permit)) => {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(reply));
-                self.dispatch(Dispatch { key: self.key, permit, channel, style, purpose, caller }, leaving);
+                self.dispatch(self.dispatch_of(permit, channel, style, purpose, caller), leaving);
             }
             Some(SendDecision::Silent(_, told) | SendDecision::Refused(told)) => reply.send(Ok(told)),
             None => reply.send(Err(Refusal::StoreUnavailable)),
@@ -693,17 +762,25 @@ impl Context<'_> {
     }
 
     fn leave_resume(&self, resume: ResumeCommand, leaving: &mut Leaving<'_>) {
-        let ResumeCommand { due, reply, decided } = resume;
-        match decided {
-            Some(Some(permit)) => {
-                let Due { about: Parcel { style, .. }, follow_up } = *due;
-                let FollowUp { channel, .. } = follow_up;
-                let (purpose, caller) = (Purpose::FollowUp(follow_up), Caller::FollowUp(reply));
-                self.dispatch(Dispatch { key: self.key, permit, channel, style, purpose, caller }, leaving);
-            }
-            Some(None) => reply.send(Ok(FollowedUp::NotUsable)),
-            None => reply.send(Err(Refusal::StoreUnavailable)),
-        }
+        let ResumeCommand { track: _, reply, decided } = resume;
+        let Some((permit, plan)) = decided else { return reply.send(Ok(())) };
+        let Plan { style, follow_up, .. } = *plan;
+        let channel = follow_up.channel;
+        let (purpose, caller) = (Purpose::FollowUp(follow_up), Caller::FollowUp(reply));
+        self.dispatch(self.dispatch_of(permit, channel, style, purpose, caller), leaving);
+    }
+
+    fn dispatch_of(
+        &self,
+        permit: SendPermit,
+        channel: Channel,
+        style: MessageStyle,
+        purpose: Purpose,
+        caller: Caller,
+    ) -> Dispatch {
+        let track = track_key(self.key.service, &permit.salt, self.subject.slot);
+        let first_attempt = self.first_attempt;
+        Dispatch { key: self.key, permit, channel, style, purpose, track, first_attempt, caller }
     }
 
     /// Hands a message to delivery, unless a later command of the same batch made its code useless.
@@ -715,9 +792,15 @@ impl Context<'_> {
             dispatch.permit.expires = live.expires;
             self.deps.effects.deliver(dispatch);
         } else {
-            let Dispatch { permit, caller, .. } = dispatch;
+            let Dispatch { permit, style, purpose, first_attempt, caller, .. } = dispatch;
+            let plan = match purpose {
+                Purpose::Request => PlanChange::Keep,
+                Purpose::FollowUp(_) => PlanChange::End(Some(Dropped::NotUsable)),
+            };
             let result = SendResult::NoLongerUsable;
-            let settle = SettleCommand { permit, result, trouble: None, caller, decided: None };
+            let delivered = Delivered { result, attempts: Vec::new(), plan, trouble: None };
+            let settle =
+                SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
             self.then(CommandKind::Settle(settle), leaving);
         }
     }
@@ -725,7 +808,10 @@ impl Context<'_> {
     fn leave_check(&self, check: CheckCommand, leaving: &mut Leaving<'_>) {
         let CheckCommand { code, reply, decided, named: _, is_test: _ } = check;
         match (decided, code) {
-            (Some(CheckDecision::Answer(answer, _)), _) => reply.send(Ok(answer)),
+            (Some(CheckDecision::Answer(answer, _)), _) => {
+                self.confirm_if_approved(Some(&answer), leaving);
+                reply.send(Ok(answer));
+            }
             (Some(CheckDecision::Ask(permit)), Some(code)) if self.is_open(&permit, leaving) => {
                 leaving.went_to_gateway();
                 self.deps.effects.ask(Ask { key: self.key, permit, code, reply });
@@ -738,6 +824,21 @@ impl Context<'_> {
                 self.then(CommandKind::SettleCheck(settle), leaving);
             }
             (None, _) => reply.send(Err(Refusal::StoreUnavailable)),
+        }
+    }
+
+    fn confirm_if_approved(&self, told: Option<&Told<CheckAnswer>>, leaving: &Leaving<'_>) {
+        let approved = told.filter(|told| told.answer == Ok(CheckAnswer::Approved));
+        self.confirm(approved.and_then(|told| told.facts.as_ref()), leaving);
+    }
+
+    /// Has the gateway told whose message led to a verified number.
+    fn confirm(&self, approved: Option<&Facts>, leaving: &Leaving<'_>) {
+        let Some(facts) = approved else { return };
+        let key = TrackKey::new(self.key.service, facts.track, self.subject.slot);
+        let track = leaving.get::<Track>(self.subject.slot, key.id());
+        if let Some((gateway, message_id)) = track.and_then(|track| track.accepted()) {
+            self.deps.effects.confirm(gateway, message_id);
         }
     }
 
@@ -761,7 +862,7 @@ impl Context<'_> {
     }
 }
 
-/// What a verification's sends are remembered under.
-pub fn track_key(service: crate::domain::ServiceId, salt: &Salt) -> TrackKey {
-    TrackKey { service, track: salt.track() }
+/// The key of the record of a verification's attempts, which is in the slot of its number.
+pub fn track_key(service: crate::domain::ServiceId, salt: &Salt, slot: u8) -> TrackKey {
+    TrackKey::new(service, salt.track(), slot)
 }

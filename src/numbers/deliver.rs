@@ -8,16 +8,13 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use super::command::{
-    Ask, CommandKind, Deps, Dispatch, Effects, NumberCommand, SettleCheckCommand, SettleCommand, track_key,
+    Ask, CommandKind, Deps, Dispatch, Effects, NumberCommand, SettleCheckCommand, SettleCommand,
 };
-use super::happened::{Happened, Recorder};
 use super::record::NumberKey;
-use crate::delivery::tracker::Parcel;
-use crate::delivery::tracker::VerifyStatus;
-use crate::delivery::{CheckError, Delivery, Job, Owner, Verdict};
-use crate::domain::{Timestamp, TrackKey};
-use crate::engine::{CheckResult, Ending, NumberState, Salt, SendResult, code_of};
-use crate::shard::{Record, RecordKey, Shards, Transaction};
+use crate::delivery::{CheckError, Delivered, Delivery, Job, Owner, Parcel, PlanChange, Verdict};
+use crate::domain::GatewayName;
+use crate::engine::{CheckResult, NumberState, Salt, SendResult, code_of};
+use crate::shard::{Record, RecordKey, Shards};
 
 /// The gateways, as decisions reach them. The shards are put in when they run.
 pub struct Gateways {
@@ -63,37 +60,35 @@ impl Effects for Gateways {
             tokio::spawn(links.ask(ask));
         }
     }
+
+    fn confirm(&self, gateway: GatewayName, message_id: String) {
+        if self.delivery.wants_confirmations() {
+            let delivery = Arc::clone(&self.delivery);
+            tokio::spawn(async move { delivery.confirm(gateway, &message_id).await });
+        }
+    }
 }
 
 impl Links {
     async fn deliver(self, dispatch: Dispatch) {
-        let Dispatch { key, permit, channel, style, purpose, caller } = dispatch;
+        let Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller } = dispatch;
         let Self { deps, shards, delivery } = &self;
         let offset = permit.offset();
         let code = code_of(&deps.key, &permit.salt, key.number, key.service, permit.length, offset);
-        let track = track_key(key.service, &permit.salt);
-        let about =
-            Parcel { key: track, number: key.number, salt: permit.salt, style, expires: permit.expires };
-        let job = Job {
-            about,
-            channel,
-            code,
-            held: permit.held,
-            ours_only: offset != 0,
-            earlier_attempts: delivery.tracker().attempts(track),
-            purpose,
-        };
-        let owner = NumberOwner { links: &self, key, salt: permit.salt, track };
-        let delivering = async {
-            let delivered = delivery.deliver(&job, &owner).await;
-            delivery.record(job.about, delivered).await
-        };
+        let about = Parcel { key: track, number: key.number, style, expires: permit.expires };
+        let (held, ours_only) = (permit.held, offset != 0);
+        let job = Job { about, channel, code, held, ours_only, first_attempt, purpose };
+        let owner = NumberOwner { links: &self, key, salt: permit.salt };
         // A send that is never settled would count against its number for ever.
-        let (result, trouble) = AssertUnwindSafe(delivering).catch_unwind().await.unwrap_or_else(|_panic| {
+        let delivering = AssertUnwindSafe(delivery.deliver(&job, &owner)).catch_unwind().await;
+        let delivered = delivering.unwrap_or_else(|_panic| {
             tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
-            (SendResult::Failed { may_have_been_sent: true, held: None }, None)
+            let result = SendResult::Failed { may_have_been_sent: true, held: None };
+            Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, trouble: None }
         });
-        let settle = SettleCommand { permit, result, trouble, caller, decided: None };
+        let Job { about: Parcel { style, .. }, purpose, .. } = job;
+        let settle =
+            SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
         shards.router().send(NumberCommand::new(key, CommandKind::Settle(settle), Arc::clone(deps)));
     }
 
@@ -142,31 +137,10 @@ struct NumberOwner<'a> {
     links: &'a Links,
     key: NumberKey,
     salt: Salt,
-    track: TrackKey,
 }
 
 impl Owner for NumberOwner<'_> {
     async fn still_usable(&self) -> bool {
         is_usable(&self.links.shards, &self.links.deps, self.key, self.salt).await
-    }
-
-    async fn begin_follow_up(&self) -> bool {
-        self.links.delivery.tracker().begin_follow_up(self.track).await.is_ok()
-    }
-}
-
-/// Notes what became of verifications in the list of attempts.
-pub struct NoteChecks(pub Arc<Delivery>);
-
-impl Recorder for NoteChecks {
-    fn record(&self, key: NumberKey, happened: &Happened<'_>, _now: Timestamp, _view: &mut Transaction<'_>) {
-        let (verification, status) = match happened {
-            Happened::Checked { verification, status, .. } => (verification, *status),
-            Happened::Ended { verification, ending: Ending::Approved } => {
-                (verification, VerifyStatus::Success)
-            }
-            Happened::Permitted { .. } | Happened::Settled { .. } | Happened::Ended { .. } => return,
-        };
-        self.0.note_check(track_key(key.service, &verification.salt), status);
     }
 }

@@ -1,10 +1,12 @@
-//! What a decision about a number means for the records beside it: delivery attempts and webhook events are written in the
-//! decision's own commit.
+//! What a decision about a number means for the records beside it, such as webhook events: they are written in the
+//! decision's own commit. The delivery attempts are written before the recorders are called.
 
 use super::record::NumberKey;
-use crate::delivery::tracker::VerifyStatus;
-use crate::domain::{Channel, Timestamp};
-use crate::engine::{CheckOutcome, Ending, SendPermit, SendResult, Verification};
+use crate::attempts::{Row, VerifyStatus};
+use crate::delivery::Delivered;
+use crate::domain::{Channel, Timestamp, TrackKey};
+use crate::engine::{CheckOutcome, Ending, SendPermit, Verification};
+use crate::gateway::Receipt;
 use crate::shard::Transaction;
 use crate::template::MessageStyle;
 
@@ -29,8 +31,10 @@ pub enum Happened<'a> {
         permit: &'a SendPermit,
         /// The number's verification as it is now, if it is still the one of the permit.
         verification: Option<&'a Verification>,
+        /// How its message is worded.
+        style: &'a MessageStyle,
         /// How it ended.
-        result: &'a SendResult,
+        delivered: &'a Delivered,
     },
     /// A code was checked.
     Checked {
@@ -47,6 +51,17 @@ pub enum Happened<'a> {
         verification: &'a Verification,
         /// How.
         ending: Ending,
+    },
+    /// A provider reported that an attempt came further. A receipt that changes nothing does not happen.
+    Receipt {
+        /// The record of the verification's attempts; [`Track`](crate::attempts::Track) has it as it is now.
+        track: TrackKey,
+        /// The attempt as it is now.
+        row: &'a Row,
+        /// What became of the verification so far.
+        status: VerifyStatus,
+        /// The report.
+        receipt: &'a Receipt,
     },
 }
 

@@ -10,6 +10,7 @@ mod deliver;
 mod follow_up;
 mod happened;
 mod policies;
+mod receipt;
 pub mod record;
 pub mod table;
 #[cfg(test)]

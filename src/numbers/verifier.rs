@@ -9,15 +9,19 @@ use super::answer::{CheckAnswer, Facts, Limit, SendAnswer, Told};
 use super::capacity::{Capacity, Usage};
 use super::command::{
     Answer, CheckCommand, CommandKind, Deps, EndCommand, NumberCommand, OwnOptions, Reply, SendCommand,
+    track_key,
 };
-use super::deliver::{Gateways, NoteChecks};
+use super::deliver::Gateways;
 use super::follow_up::{self, FollowUps};
 use super::policies::Policies;
+use super::receipt::ReceiptCommand;
 use super::record::NumberKey;
+use crate::attempts::{Attempts, ReceiptOutcome, Track};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
-use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId};
+use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId, TrackKey};
 use crate::engine::{Ending, NumberState, SendOptions, SlotHash, Verification, VerificationName, code_of};
+use crate::gateway::Receipt;
 use crate::shard::{Record, RecordKey, Refusal, Shards, Tables};
 use crate::template::MessageStyle;
 
@@ -93,6 +97,8 @@ pub struct Parts {
     pub slots: SlotHash,
     /// What the number tables count in.
     pub capacity: Arc<Capacity>,
+    /// The delivery attempts that the shards keep.
+    pub attempts: Attempts,
     /// Who sends.
     pub delivery: Arc<Delivery>,
     /// The rules of every service.
@@ -108,6 +114,7 @@ pub struct Parts {
 pub struct Verifier {
     shards: Shards,
     deps: Arc<Deps>,
+    attempts: Attempts,
     delivery: Arc<Delivery>,
     /// One permit per command in flight: ractor's mailboxes have no bound of their own.
     places: Arc<Semaphore>,
@@ -121,7 +128,7 @@ pub struct Verifier {
 impl Verifier {
     /// Takes commands from here on, and makes what is planned. Needs a tokio runtime.
     pub fn new(parts: Parts) -> Self {
-        let Parts { shards, slots, capacity, delivery, policies, server_key, bounds } = parts;
+        let Parts { shards, slots, capacity, attempts, delivery, policies, server_key, bounds } = parts;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let effects = Gateways::new(Arc::clone(&delivery));
@@ -134,23 +141,40 @@ impl Verifier {
             // What a gateway says is decided with the batch after the one that is in flight when it says it.
             check_budget: send_budget + bounds.commit_timeout,
             effects: Arc::clone(&effects) as _,
-            recorders: vec![Arc::new(NoteChecks(Arc::clone(&delivery)))],
+            tracker: attempts.settings(),
+            recorders: Vec::new(),
         });
         effects.connect(&deps, shards.clone());
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(bounds.commands));
         let stop = watch::Sender::new(false);
         let kept_for_checks = bounds.commands / CHECKS_SHARE;
-        let verifier = Self { shards, deps, delivery, places, bound, kept_for_checks, stop };
-        verifier.follow(verifier.delivery.tracker().clone(), bounds.sends);
+        let verifier = Self { shards, deps, attempts, delivery, places, bound, kept_for_checks, stop };
+        let follow_ups = FollowUps {
+            attempts: verifier.attempts.clone(),
+            shards: verifier.shards.clone(),
+            deps: Arc::clone(&verifier.deps),
+            places: Arc::clone(&verifier.places),
+            at_once: bounds.sends,
+        };
+        tokio::spawn(follow_up::run(follow_ups, verifier.stop.subscribe()));
         verifier
     }
 
-    /// Makes what is planned, `at_once` of it at the same time, until the stop.
-    fn follow(&self, plan: impl follow_up::Plan, at_once: usize) {
-        let (shards, deps) = (self.shards.clone(), Arc::clone(&self.deps));
-        let follow_ups = FollowUps { plan, shards, deps, places: Arc::clone(&self.places), at_once };
-        tokio::spawn(follow_up::run(follow_ups, self.stop.subscribe()));
+    /// The delivery attempts.
+    pub const fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
+    /// Records what a provider reported about a message, and returns what came of it, with the record of its attempts where
+    /// it was news. Of two equal reports one is news.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing was decided.
+    pub async fn receive(&self, receipt: Receipt) -> Result<(ReceiptOutcome, Option<Track>), Refusal> {
+        let (command, answer) = ReceiptCommand::new(receipt, Arc::clone(&self.deps));
+        self.shards.router().send(command);
+        answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
     /// Sends a code and waits until the provider has accepted it. The command is carried out even
@@ -267,17 +291,13 @@ impl Verifier {
     }
 
     /// The code that is out for a verification and how much longer it can be used, if it can: for a caller that has to be
-    /// told it a second time, such as a voice call that was answered. `track` is its
-    /// [`TrackKey::track`](crate::domain::TrackKey).
-    pub async fn code_of(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        track: u64,
-    ) -> Option<(Code, Duration)> {
+    /// told it a second time, such as a voice call that was answered. `track` is the record of its attempts.
+    pub async fn code_of(&self, number: PhoneNumber, track: TrackKey) -> Option<(Code, Duration)> {
+        let service = track.service;
         let verification = self.present(NumberKey { service, number }).await.ok().flatten()?;
         let now = self.shards.clock().now();
-        if verification.salt.track() != track || !verification.is_live(now) {
+        let slot = self.deps.subject(&NumberKey { service, number }).slot;
+        if track_key(service, &verification.salt, slot) != track || !verification.is_live(now) {
             return None;
         }
         let Verification { salt, length, expires, .. } = verification;

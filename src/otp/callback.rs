@@ -120,13 +120,12 @@ impl Otp {
     /// ignored.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] after [`Otp::stop`].
-    pub fn note_receipt(&self, receipt: &Receipt) -> Result<(), Refusal> {
+    /// [`Refusal::Stopping`] after [`Otp::stop`]; other refusals when it could not be recorded.
+    pub async fn note_receipt(&self, receipt: &Receipt) -> Result<(), Refusal> {
         if self.engine.is_stopping() {
             return Err(Refusal::Stopping);
         }
-        self.engine.running.delivery.tracker().note_receipt(receipt);
-        Ok(())
+        self.engine.running.verifying.receive(receipt.clone()).await
     }
 }
 

@@ -9,12 +9,12 @@ use tokio::sync::OnceCell;
 
 use super::{OtpBuilder, OtpError, Sent, StartError, Verified};
 use crate::app::{Reports, Running};
+use crate::attempts::{TrackQuery, TrackRow};
 use crate::config::Settings;
 use crate::delivery::GatewayState;
-use crate::delivery::tracker::{TrackQuery, TrackRow};
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
-use crate::numbers::{CheckRequest, SendAnswer, SendRequest};
+use crate::numbers::{CheckRequest, Refusal, SendAnswer, SendRequest};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
 
@@ -222,12 +222,12 @@ impl Otp {
     /// ```
     ///
     /// # Errors
-    /// When the store cannot be read, so after [`Otp::stop`] too.
-    pub async fn tracker(&self, query: &TrackQuery) -> Result<Vec<TrackRow>, StoreError> {
+    /// [`Refusal::Stopping`] after [`Otp::stop`], and while a shard restarts.
+    pub async fn tracker(&self, query: &TrackQuery) -> Result<Vec<TrackRow>, Refusal> {
         if self.engine.is_stopping() {
-            return Err(StoreError::Unavailable("the engine is stopping".to_owned()));
+            return Err(Refusal::Stopping);
         }
-        self.engine.running.delivery.tracker().list(query).await
+        self.engine.running.verifier.attempts().list(query).await
     }
 
     /// How every gateway is, and its circuit breaker.

@@ -121,12 +121,13 @@ mod texts;
 mod verified;
 
 pub use crate::app::StartError as EngineError;
+pub use crate::attempts::{StatusFilter, TrackQuery, TrackRow, VerifyStatus};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::config::{
     Bounds, BreakerSettings, ConfigErrors, GatewaySettings, Overrides, RetrySettings, SettingError, Settings,
     Sources, TrackerSettings, WorkflowStep,
 };
-pub use crate::delivery::tracker::{SendStatus, StatusFilter, TrackQuery, TrackRow, VerifyStatus};
+pub use crate::delivery::SendStatus;
 pub use crate::delivery::{Circuit, GatewayState};
 pub use crate::domain::{
     AttemptId, Channel, Code, CodeLength, GatewayCredential, GatewayName, Locale, NumberError, PhoneNumber,

@@ -16,6 +16,8 @@ mod webotp;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{Channel, Code, Locale, PhoneNumber};
 use check::Surroundings;
 use choose::Texts;
@@ -36,7 +38,7 @@ pub const DEFAULT_MESSAGE: &str = "OTP message is {code}";
 
 /// How the messages of one verification are worded. Small: it is kept with every message that may
 /// have to be sent again.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MessageStyle {
     /// Which texts.
     pub wording: Wording,
@@ -50,7 +52,7 @@ pub struct MessageStyle {
 }
 
 /// Which texts a message has.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Wording {
     /// Those of `/api/send-otp`.
     #[default]
@@ -64,7 +66,8 @@ pub enum Wording {
 
 /// The hash by which Android's SMS Retriever finds the app that a message is for: 11 characters
 /// of base64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct AppHash([u8; 11]);
 
 impl AppHash {
@@ -81,6 +84,20 @@ impl AppHash {
     /// The characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<AppHash> for String {
+    fn from(hash: AppHash) -> Self {
+        hash.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for AppHash {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not the hash of an app")
     }
 }
 

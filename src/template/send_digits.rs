@@ -1,8 +1,11 @@
 //! Keys that a call presses once it is answered: an extension, mostly.
 
+use serde::{Deserialize, Serialize};
+
 /// At most 32 of them: digits, `*`, `#`, and `w` or `W` for a wait of half a second or a second, as Twilio's calls know
 /// them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct SendDigits(std::sync::Arc<str>);
 
 impl SendDigits {
@@ -19,6 +22,20 @@ impl SendDigits {
     /// The keys.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<SendDigits> for String {
+    fn from(digits: SendDigits) -> Self {
+        digits.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for SendDigits {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not keys to press")
     }
 }
 

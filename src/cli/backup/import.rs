@@ -187,7 +187,7 @@ fn take(
     imported: &mut Imported,
 ) -> Result<(), ImportCommandError> {
     // What says nothing without its code has no record.
-    let Some(entry) = item.encode()? else { return Ok(()) };
+    let Some(entry) = item.encode() else { return Ok(()) };
     if item.has_ended(now) {
         imported.ended += 1;
         return Ok(());

@@ -1,6 +1,5 @@
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -8,17 +7,12 @@ use tokio::task::spawn_blocking;
 
 use super::*;
 use crate::app::load_or_create;
-use crate::clock::{ManualClock, SystemClock};
+use crate::attempts::tests::{START, World as Attempts, key, sent};
+use crate::clock::SystemClock;
 use crate::config::{self, Sources, StorageSettings, TrackerSettings};
 use crate::control::ControlSocket;
-use crate::delivery::tracker::{Hop, Parcel, SendNote, SendStatus, Tracker};
-use crate::domain::{Channel, GatewayName, ServiceId, Timestamp, TrackKey};
 use crate::engine::key_fingerprint;
 use crate::store::{EmbeddedStore, OpenOptions, Store};
-
-const KEEP_ALL: TrackerSettings = TrackerSettings { keep_for: Duration::MAX, keep_at_most: usize::MAX };
-
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 const NUMBER: &str = "+14155550101";
 
@@ -60,9 +54,7 @@ async fn without_a_server_the_store_is_read_and_nothing_in_it_changes() {
 #[tokio::test]
 async fn a_server_that_runs_is_asked() {
     let world = World::new();
-    let store = world.open();
-    let clock = Arc::new(ManualClock::starting_at(START));
-    let tracker = Tracker::open(store, clock, KEEP_ALL, TIMEOUT).await.expect("a tracker");
+    let attempts = Attempts::over(world.open(), TrackerSettings::default()).await;
     let unanswered = world.asks(false).await;
     assert_eq!((unanswered.code, unanswered.out.as_str()), (70, ""));
     assert!(unanswered.err.contains("does not answer on its control socket"), "{}", unanswered.err);
@@ -70,13 +62,13 @@ async fn a_server_that_runs_is_asked() {
     let socket = ControlSocket::bind(&world.settings.data_dir).expect("a socket");
     let store = crate::store::MemoryStore::new();
     let registry = crate::registry::tests::world::World::over(&store).open().await;
-    let serving = tokio::spawn(socket.serve(tracker.clone(), Arc::new(store), registry, async {
+    let serving = tokio::spawn(socket.serve(attempts.attempts.clone(), Arc::new(store), registry, async {
         let _ = stopped.await;
     }));
     let none = world.asks(false).await;
     assert_eq!((none.code, none.out.as_str()), (0, "no sends found\n"), "{}", none.err);
     assert_eq!(world.asks(true).await.out, "");
-    tracker.note_send(note());
+    attempts.keeps(key(1), sent(1, START)).await;
     let answer = world.asks(true).await;
     assert!(answer.out.contains(NUMBER), "{} {}", answer.out, answer.err);
     let _ = stop.send(());
@@ -92,8 +84,6 @@ async fn a_store_that_cannot_be_opened_says_why() {
     assert_eq!(answer.code, 70);
     assert!(answer.err.contains("FORMAT is damaged"), "{}", answer.err);
 }
-
-const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// A data directory and the settings that name it.
 struct World {
@@ -127,10 +117,9 @@ impl World {
     /// A server ran, sent one message, and stopped.
     async fn fill(&self) {
         let store = self.open();
-        let clock = Arc::new(ManualClock::starting_at(START));
-        let tracker = Tracker::open(Arc::clone(&store), clock, KEEP_ALL, TIMEOUT).await.expect("a tracker");
-        tracker.note_send(note());
-        tracker.close().await.expect("written");
+        let attempts = Attempts::over(Arc::clone(&store), TrackerSettings::default()).await;
+        attempts.keeps(key(1), sent(1, START)).await;
+        attempts.shards.stop();
         store.close().await.expect("closed");
     }
 
@@ -139,24 +128,4 @@ impl World {
         let request = TrackerRequest { number: Some(NUMBER.to_owned()), status: None, limit: 10 };
         spawn_blocking(move || run(&settings, &request, json)).await.expect("an end")
     }
-}
-
-fn note() -> SendNote {
-    let hop = Hop {
-        at: START,
-        channel: Channel::Sms,
-        gateway: GatewayName::Http,
-        priority: 1,
-        status: SendStatus::Sent,
-        message_id: Some("SM\u{1b}1".into()),
-        error_code: None,
-    };
-    let about = Parcel {
-        key: TrackKey { service: ServiceId::DEFAULT, track: 1 },
-        number: PhoneNumber::parse(NUMBER, None).expect("a number"),
-        salt: crate::engine::Salt([0; 16]),
-        style: crate::template::MessageStyle::default(),
-        expires: START,
-    };
-    SendNote { about, hops: vec![hop], retry_of: None, next: None }
 }

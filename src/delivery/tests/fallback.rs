@@ -9,7 +9,7 @@ use super::world::{Setup, World, failed, failure, secs, taken};
 use crate::config::Bounds;
 use crate::delivery::PlanChange;
 use crate::delivery::error::DeliveryError;
-use crate::delivery::tracker::{FollowUp, Reason, SendStatus};
+use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::Held;
@@ -26,7 +26,7 @@ async fn gateways_with_the_prefix_are_asked_before_those_without_prefixes() {
     assert_eq!(world.requests().await, taken("H1"));
     assert_eq!(world.asked(), [(Mada, Sms), (TwilioMessages, Sms), (Http, Sms)]);
     let rows: Vec<_> =
-        world.rows().await.into_iter().map(|row| (row.gateway, row.priority, row.send_status)).collect();
+        world.rows().into_iter().map(|row| (row.gateway, row.priority, row.send_status)).collect();
     let failed = SendStatus::GatewayError;
     assert_eq!(rows, [(Mada, 0, failed), (TwilioMessages, 1, failed), (Http, 2, SendStatus::Sent)]);
 }
@@ -60,7 +60,7 @@ async fn the_last_error_is_reported_and_every_gateway_has_a_row() {
     let world = world.and(Mada, [error(ErrorClass::Refused)]).and(Http, [error(ErrorClass::Configuration)]);
     assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Configuration));
     let rows: Vec<_> =
-        world.rows().await.into_iter().map(|row| (row.send_status, row.error_code, row.message_id)).collect();
+        world.rows().into_iter().map(|row| (row.send_status, row.error_code, row.message_id)).collect();
     assert_eq!(rows, vec![(SendStatus::GatewayError, Some(7), None); 2]);
 }
 
@@ -72,7 +72,7 @@ async fn after_all_gateways_the_one_with_the_shortest_wait_is_asked_again() {
         world.and(Mada, [after(4)]).and(Http, [after(2), accepted("H2")]).and(TwilioMessages, [after(3)]);
     assert_eq!(world.requests().await, taken("H2"));
     assert_eq!(world.sent_at(), [0, 0, 0, 2_000]);
-    assert_eq!(world.rows().await.len(), 4);
+    assert_eq!(world.rows().len(), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +124,7 @@ async fn a_number_that_texts_do_not_reach_is_called() {
     assert_eq!(world.asked(), [(TwilioMessages, Sms), (TwilioVoice, Call)]);
     let sent = world.sent();
     assert_eq!(sent[0].code, sent[1].code);
-    assert_eq!(world.rows().await[1].priority, 0, "voice goes by the name of Twilio");
+    assert_eq!(world.rows()[1].priority, 0, "voice goes by the name of Twilio");
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,7 +158,7 @@ async fn a_channel_that_no_gateway_serves_is_passed_over() {
 async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
     let world = Setup::routing("Mada").build();
     assert_eq!(failure(world.requests_by(Call).await), failed(&DeliveryError::NotServed(Call)));
-    assert!(world.rows().await.is_empty());
+    assert!(world.rows().is_empty());
     let world = Setup::routing("Mada:+49").build();
     let error = failure(world.requests().await);
     assert_eq!(error, failed(&DeliveryError::NotServed(Sms)));
@@ -208,7 +208,7 @@ async fn a_callback_names_the_row_of_its_attempt_and_needs_a_public_address() {
     let callbacks: Vec<_> = world.sent().into_iter().filter_map(|sent| sent.callback).collect();
     let attempts: Vec<_> = callbacks.iter().map(|callback| callback.attempt).collect();
     assert_eq!(attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [0, 1, 2, 3]);
-    assert_eq!(attempts, world.rows().await.iter().map(|row| row.attempt).collect::<Vec<_>>());
+    assert_eq!(attempts, world.rows().iter().map(|row| row.attempt).collect::<Vec<_>>());
     assert_eq!(&*callbacks[0].public_url, "https://otp.example");
     let world = Setup::routing(BOTH).build().and(Mada, [accepted("M1")]);
     world.requests().await;
@@ -243,7 +243,7 @@ async fn each_gateways_error_is_logged_with_its_name_and_once() {
 async fn a_world_with_one_gateway_costs_one_attempt_and_no_question() {
     let world = World::answering([accepted("SM1")]);
     assert_eq!(world.requests().await, taken("SM1"));
-    assert_eq!((world.times_asked(), world.rows().await.len()), (0, 1));
+    assert_eq!((world.times_asked(), world.rows().len()), (0, 1));
     assert_eq!(world.takes_plan(), None);
 }
 
@@ -276,6 +276,6 @@ async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
     assert_eq!(delivered.attempts[1].message_id.as_deref(), Some("H1"));
     let plan = FollowUp { due: after(20_300), channel: Call, reason: Reason::NextStep, step: 1, sent: 1 };
     assert_eq!(delivered.plan, PlanChange::Set(plan));
-    assert!(world.rows().await.is_empty());
+    assert!(world.rows().is_empty());
     assert_eq!(world.takes_plan(), None);
 }

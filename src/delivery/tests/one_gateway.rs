@@ -301,8 +301,4 @@ impl Owner for Silent {
     async fn still_usable(&self) -> bool {
         std::future::pending().await
     }
-
-    async fn begin_follow_up(&self) -> bool {
-        false
-    }
 }

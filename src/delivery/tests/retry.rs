@@ -4,14 +4,11 @@ use super::RETRY;
 use super::gateways::{TokioClock, accepted, down, error, hanging};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use crate::config::Bounds;
-use crate::delivery::Trouble;
+use crate::delivery::SendStatus;
 use crate::delivery::error::DeliveryError;
-use crate::delivery::tracker::SendStatus;
 use crate::domain::Channel::{Call, Sms};
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
-use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
-use crate::store::{Fault, MemoryStore};
 
 fn one() -> World {
     Setup::routing("Mada").with_retry().build()
@@ -40,7 +37,7 @@ async fn waits_double_until_a_gateway_takes_it_and_the_row_counts_them() {
         let wait = at[n] - at[n - 1];
         assert!(range.contains(&wait), "{n}: {wait}");
     }
-    let rows = world.rows().await;
+    let rows = world.rows();
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].send_status, rows[0].retries), (SendStatus::Sent, 3));
     assert_eq!(world.takes_plan(), None);
@@ -54,7 +51,7 @@ async fn after_the_last_retry_it_is_unsendable() {
     world.follows_up().await;
     assert_eq!(failure(world.follows_up().await).class(), Some(RETRY));
     assert_eq!(world.takes_plan(), None);
-    let row = world.rows().await.remove(0);
+    let row = world.rows().remove(0);
     assert_eq!((row.send_status, row.retries, row.max_retries_reached), (SendStatus::Unsendable, 3, true));
     assert!(world.is_played_out());
 }
@@ -73,7 +70,7 @@ async fn a_code_that_expires_before_the_retry_fails_at_once() {
     assert!(!failure(world.requests().await).may_have_been_sent());
     assert_eq!(world.elapsed_ms(), 0);
     assert_eq!(world.takes_plan(), None);
-    assert_eq!(world.rows().await[0].send_status, SendStatus::Unsendable);
+    assert_eq!(world.rows()[0].send_status, SendStatus::Unsendable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,7 +81,7 @@ async fn a_retry_asks_every_gateway_again_and_repeats_the_row_of_the_first() {
     assert_eq!(world.requests().await, postponed(1), "the row of the one that may take it later");
     assert_eq!(world.follows_up().await, taken("H2"));
     let rows: Vec<_> =
-        world.rows().await.into_iter().map(|row| (row.gateway, row.send_status, row.retries)).collect();
+        world.rows().into_iter().map(|row| (row.gateway, row.send_status, row.retries)).collect();
     let failed = SendStatus::GatewayError;
     assert_eq!(rows, [(Mada, failed, 0), (Mada, failed, 1), (Http, SendStatus::Sent, 0)]);
 }
@@ -100,7 +97,7 @@ async fn a_callback_of_a_retry_names_the_row_that_it_repeats() {
     let named: Vec<_> =
         world.sent().into_iter().filter_map(|sent| sent.callback).map(|c| c.attempt.attempt).collect();
     assert_eq!(named, [0, 1, 1, 2]);
-    let row = world.rows().await.remove(2);
+    let row = world.rows().remove(2);
     assert_eq!((row.attempt.attempt, row.message_id.as_deref()), (2, Some("H2")));
 }
 
@@ -129,7 +126,7 @@ async fn a_retry_that_meets_the_end_of_the_matter_is_not_planned_again() {
         world.requests().await;
         assert_eq!(failure(world.follows_up().await).class(), Some(class));
         assert_eq!(world.takes_plan(), None);
-        let row = world.rows().await.remove(0);
+        let row = world.rows().remove(0);
         assert_eq!((row.send_status, row.retries, row.max_retries_reached), (status, 1, false), "{class:?}");
     }
 }
@@ -144,7 +141,7 @@ async fn a_retry_whose_code_has_expired_sends_nothing() {
     let expired = world.run(crate::delivery::Job { purpose, ..world.job() }).await;
     assert_eq!(failure(expired), failed(&DeliveryError::NoLongerUsable));
     assert_eq!(world.sent_at(), [0]);
-    assert_eq!(world.rows().await[0].send_status, SendStatus::Unsendable);
+    assert_eq!(world.rows()[0].send_status, SendStatus::Unsendable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,11 +155,11 @@ async fn when_every_circuit_is_open_it_is_planned_for_when_one_may_be_tried() {
     world.waits(secs(4)).await;
     assert_eq!(world.requests().await, postponed(1));
     assert_eq!(world.sent_at(), [0]);
-    let row = world.rows().await.remove(1);
+    let row = world.rows().remove(1);
     assert_eq!((row.gateway, row.priority, row.send_status), (Mada, 0, SendStatus::New));
     assert_eq!(world.follows_up().await, taken("M2"));
     assert!(world.sent_at()[1] >= 10_000);
-    let row = world.rows().await.remove(1);
+    let row = world.rows().remove(1);
     assert_eq!((row.send_status, row.retries), (SendStatus::Sent, 1));
 }
 
@@ -181,7 +178,7 @@ async fn a_retry_before_an_open_circuit_asks_no_gateway_and_does_not_count() {
     let plan = world.takes_plan().expect("a plan");
     assert_eq!(retries(&plan), Some((0, 0)));
     assert!(plan.due.since(TokioClock::EPOCH) >= secs(10));
-    assert_eq!(world.rows().await[0].retries, 0, "it was not tried");
+    assert_eq!(world.rows()[0].retries, 0, "it was not tried");
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +186,7 @@ async fn without_retry_an_open_circuit_is_an_error_with_a_row() {
     let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(ErrorClass::Ambiguous)]);
     world.requests().await;
     assert_eq!(failure(world.requests().await), failed(&DeliveryError::OutOfService));
-    let row = world.rows().await.remove(1);
+    let row = world.rows().remove(1);
     assert_eq!((row.send_status, row.retries), (SendStatus::Unsendable, 0));
 }
 
@@ -219,7 +216,7 @@ async fn a_call_in_place_of_a_text_is_retried_as_a_call_in_its_own_row() {
     assert_eq!(world.follows_up().await, postponed(1));
     assert_eq!(world.follows_up().await, taken("CA3"));
     assert_eq!(world.asked()[1..], [(TwilioVoice, Call); 3]);
-    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.send_status, row.retries)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.send_status, row.retries)).collect();
     assert_eq!(rows, [(SendStatus::GatewayError, 0), (SendStatus::Sent, 2)]);
 }
 
@@ -231,7 +228,7 @@ async fn a_retried_text_that_turns_out_not_to_reach_the_number_becomes_a_call() 
     assert_eq!(world.requests().await, postponed(0));
     assert_eq!(world.follows_up().await, postponed(1));
     assert_eq!(retries(&world.takes_plan().expect("a plan")), Some((1, 0)), "the call begins anew");
-    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.channel, row.retries)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
     assert_eq!(rows, [(Sms, 1), (Call, 0)]);
 }
 
@@ -266,52 +263,4 @@ async fn a_gateway_without_time_left_in_the_budget_is_tried_later() {
     let world = world.and(Mada, [error(ErrorClass::Refused).after_ms(9_500)]);
     assert_eq!(world.requests().await, postponed(0));
     assert_eq!(world.asked(), [(Mada, Sms)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_cannot_be_written_down_is_not_promised() {
-    for fault in [Fault::Unavailable, Fault::UnknownNotApplied] {
-        let store = MemoryStore::new();
-        let world = Setup::routing("Mada").with_retry().build_on(&store).await.and(Mada, [error(RETRY)]);
-        store.fail_next([fault]);
-        let ended = failure(world.requests().await);
-        assert_eq!(ended, SendResult::Failed { may_have_been_sent: false, held: None });
-        assert_eq!(ended.trouble, Some(Trouble::Gateway));
-        assert_eq!(world.takes_plan(), None);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_that_left_counts_as_sent_if_its_next_step_is_not_durable() {
-    let store = MemoryStore::new();
-    let setup = Setup::routing("Mada").with_workflow(&[Sms, Call]);
-    let world = setup.build_on(&store).await.and(Mada, [accepted("M1")]);
-    store.fail_next([Fault::Unavailable]);
-    assert_eq!(world.requests().await, taken("M1"));
-    assert_eq!(world.takes_plan(), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_that_a_gateway_may_have_taken_is_not_made_again_after_a_crash() {
-    let store = MemoryStore::new();
-    let retrying = || Setup::routing("Mada").with_retry();
-    let world = retrying().build_on(&store).await.and(Mada, [error(RETRY), hanging()]);
-    assert_eq!(world.requests().await, postponed(0));
-    // The process is killed while the gateway has the message.
-    tokio::time::timeout(secs(5), world.follows_up()).await.expect_err("it hangs");
-    assert_eq!(world.sent().len(), 2);
-    assert_eq!(retrying().build_on(&store.reopen()).await.takes_plan(), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn while_the_disk_does_not_take_down_that_a_retry_begins_it_waits() {
-    let store = MemoryStore::new();
-    let world = Setup::routing("Mada").with_retry().build_on(&store).await;
-    let world = world.and(Mada, [error(RETRY), accepted("M2")]);
-    assert_eq!(world.requests().await, postponed(0));
-    store.fail_next([Fault::Unavailable]);
-    assert_eq!(world.follows_up().await, postponed(0));
-    assert_eq!(world.sent().len(), 1, "no gateway was asked");
-    assert_eq!(world.follows_up().await, taken("M2"));
-    assert_eq!(world.rows().await[0].retries, 1);
 }

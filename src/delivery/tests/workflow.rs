@@ -4,8 +4,8 @@ use super::RETRY;
 use super::gateways::{TokioClock, accepted, down, error};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use crate::delivery::error::DeliveryError;
-use crate::delivery::tracker::{Reason, SendStatus};
 use crate::delivery::{Job, Purpose};
+use crate::delivery::{Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{Mada, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::Held;
@@ -32,7 +32,7 @@ async fn a_message_that_was_taken_is_followed_by_the_next_step_after_its_time() 
     let (at, sent) = (world.sent_at(), world.sent());
     assert_eq!((at[1] / 1_000, at[2] / 1_000), (20, 40));
     assert!(sent.iter().all(|message| message.code == "012345"));
-    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.attempt.attempt, row.channel)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.attempt.attempt, row.channel)).collect();
     assert_eq!(rows, [(0, Sms), (1, Call), (2, WhatsApp)]);
 }
 
@@ -60,7 +60,7 @@ async fn an_error_about_the_person_ends_the_workflow() {
     world.requests().await;
     assert_eq!(failure(world.follows_up().await).class(), Some(ErrorClass::Fraud));
     assert_eq!(world.takes_plan(), None);
-    let rows: Vec<_> = world.rows().await.into_iter().map(|row| row.send_status).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| row.send_status).collect();
     assert_eq!(rows, [SendStatus::Sent, SendStatus::Unsendable]);
 }
 
@@ -100,7 +100,7 @@ async fn a_verification_costs_only_so_many_messages() {
     limited.settings.workflow_sends = 1;
     let world = limited.build().and(TwilioMessages, [accepted("SM1")]);
     world.requests().await;
-    let plan = crate::delivery::tracker::FollowUp {
+    let plan = crate::delivery::FollowUp {
         due: TokioClock::EPOCH,
         channel: Call,
         reason: Reason::NextStep,
@@ -166,12 +166,12 @@ async fn a_busy_gateway_that_wants_more_time_than_its_step_has_gives_way() {
     let world = world.and(TwilioVoice, [error(RETRY), in_a_minute()]);
     // The call is put off within its own time.
     assert_eq!(world.requests().await, postponed(1));
-    assert_eq!(world.rows().await[0].send_status, SendStatus::Unsendable);
+    assert_eq!(world.rows()[0].send_status, SendStatus::Unsendable);
     // Then it gives way too, to the last step, which has all the time that the code has.
     assert_eq!(world.follows_up().await, postponed(2));
     let plan = world.takes_plan().expect("a plan");
     assert_eq!((plan.channel, plan.step, retries(&plan)), (WhatsApp, 2, Some((2, 0))));
-    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.channel, row.retries)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
     assert_eq!(rows, [(Sms, 0), (Call, 1), (WhatsApp, 0)]);
 }
 
@@ -181,7 +181,7 @@ async fn a_step_whose_gateway_is_out_of_service_gives_way_too() {
     let world = world.and(TwilioVoice, [accepted("CA1")]);
     world.requests().await;
     assert_eq!(world.requests().await, taken("CA1"));
-    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.channel, row.send_status)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.send_status)).collect();
     assert_eq!(rows[1..], [(Sms, SendStatus::Unsendable), (Call, SendStatus::Sent)]);
 }
 
@@ -191,7 +191,7 @@ async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
     let world = world.and(TwilioVoice, [accepted("CA1")]);
     assert_eq!(world.requests().await, postponed(1));
     assert_eq!(world.follows_up().await, taken("CA1"));
-    assert_eq!(world.rows().await[1].attempt.attempt, 1);
+    assert_eq!(world.rows()[1].attempt.attempt, 1);
 }
 
 /// Text by Verify, which holds the code, or by Mada; calls by Verify or by Twilio Voice.
@@ -242,7 +242,7 @@ async fn a_retry_whose_gateway_is_dead_goes_to_the_next_step_in_a_new_row() {
     world.requests().await;
     let retry = Job { purpose: Purpose::FollowUp(plan), ..world.job() };
     assert_eq!(world.run(retry).await, taken("CA1"));
-    let rows: Vec<_> = world.rows().await.into_iter().map(|row| (row.channel, row.retries)).collect();
+    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
     assert_eq!(rows, [(Sms, 0), (Sms, 0), (Call, 0)], "the row of the text was not repeated");
     let named = world.sent().pop().and_then(|sent| sent.callback).map(|callback| callback.attempt.attempt);
     assert_eq!(named, Some(2));

@@ -1,7 +1,7 @@
 //! A delivery with scripted gateways. Wall time and tokio's paused time are the same here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -9,19 +9,20 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 
 use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
+use crate::attempts::{EndedSend, Seen, Track, TrackRow, seen};
 use crate::clock::Clock as _;
 use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
 };
 use crate::delivery::error::DeliveryError;
-use crate::delivery::tracker::{Due, FollowUp, Parcel, Reason, TrackQuery, TrackRow, Tracker};
-use crate::delivery::{Delivery, DeliveryParts, Job, Owner, Purpose, Routed, Trouble};
-use crate::domain::{
-    Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId, TrackKey,
+use crate::delivery::{
+    Delivery, DeliveryParts, FollowUp, Job, Owner, Parcel, Purpose, Reason, Routed, Trouble,
 };
-use crate::engine::{Salt, SendResult};
+use crate::domain::{
+    Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId, TrackKey,
+};
+use crate::engine::{Salt, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, Gateway, Verdict};
-use crate::store::MemoryStore;
 use crate::template::{MessageStyle, Templates, Wording};
 
 pub fn number() -> PhoneNumber {
@@ -82,15 +83,7 @@ impl Setup {
     }
 
     pub fn build(self) -> World {
-        World::build(self, None, None)
-    }
-
-    /// With a tracker that keeps its promises in this store.
-    pub async fn build_on(self, store: &MemoryStore) -> World {
-        let clock = TokioClock::starting_now();
-        let settings = TrackerSettings::default();
-        let tracker = Tracker::open(Arc::new(store.clone()), clock, settings, secs(5)).await;
-        World::build(self, None, Some(tracker.expect("a tracker")))
+        World::build(self, None)
     }
 }
 
@@ -98,7 +91,8 @@ pub struct World {
     pub delivery: Delivery,
     gateways: Vec<Arc<ScriptedGateway>>,
     record: Record,
-    tracker: Tracker,
+    /// The record of the attempts, as the number's shard keeps it.
+    track: Mutex<Track>,
     clock: Arc<TokioClock>,
     life: Duration,
     usable: AtomicBool,
@@ -121,10 +115,10 @@ impl World {
 
     /// One gateway that follows no script.
     pub fn through(gateway: Arc<dyn Gateway>) -> Self {
-        Self::build(Setup::routing("Simulator"), Some(gateway), None)
+        Self::build(Setup::routing("Simulator"), Some(gateway))
     }
 
-    fn build(setup: Setup, other: Option<Arc<dyn Gateway>>, tracker: Option<Tracker>) -> Self {
+    fn build(setup: Setup, other: Option<Arc<dyn Gateway>>) -> Self {
         let Setup { routing, beside, settings, bounds, life } = setup;
         let clock = TokioClock::starting_now();
         let record = Record::default();
@@ -146,20 +140,19 @@ impl World {
             Some(gateway) => vec![Routed { routed_as: GatewayName::Simulator, gateway }],
             None => gateways.iter().map(|gateway| routed(gateway.clone())).collect(),
         };
-        let tracker = tracker.unwrap_or_else(|| Tracker::in_memory(clock.clone()));
+        let track = Mutex::new(Track::new(number(), TokioClock::EPOCH, TrackerSettings::default()));
         let delivery = Delivery::new(DeliveryParts {
             gateways: routed,
             routing,
             settings,
             services: None,
             templates: Templates::new("{code}", "{code}"),
-            tracker: tracker.clone(),
             clock: clock.clone(),
             rng: StdRng::seed_from_u64(7),
             bounds,
         });
         let (usable, asked) = (AtomicBool::new(true), AtomicUsize::new(0));
-        Self { delivery, gateways, record, tracker, clock, life, usable, asked }
+        Self { delivery, gateways, record, track, clock, life, usable, asked }
     }
 
     pub fn gateway(&self, name: GatewayName) -> &ScriptedGateway {
@@ -178,13 +171,7 @@ impl World {
 
     pub fn job(&self) -> Job {
         let style = MessageStyle { wording: Wording::Custom("{code}".into()), ..MessageStyle::default() };
-        let about = Parcel {
-            key: KEY,
-            number: number(),
-            salt: Salt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
-            style,
-            expires: TokioClock::EPOCH.plus(self.life),
-        };
+        let about = Parcel { key: KEY, number: number(), style, expires: TokioClock::EPOCH.plus(self.life) };
         let code = Code::parse("012345").expect("a code");
         Job {
             about,
@@ -192,7 +179,7 @@ impl World {
             code,
             held: None,
             ours_only: false,
-            earlier_attempts: self.tracker.attempts(KEY),
+            first_attempt: self.track.lock().expect("the record").reserve(),
             purpose: Purpose::Request,
         }
     }
@@ -200,8 +187,24 @@ impl World {
     pub async fn run(&self, job: Job) -> Ended {
         let delivered = self.delivery.deliver(&job, self).await;
         let class = delivered.attempts.last().and_then(|attempt| attempt.class);
-        let (result, trouble) = self.delivery.record(job.about, delivered).await;
-        Ended { result, trouble, class }
+        let permit = SendPermit {
+            salt: Salt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
+            length: CodeLength::SIX,
+            expires: job.about.expires,
+            held: None,
+            replaced: None,
+            counted: None,
+        };
+        let Job { about: Parcel { style, .. }, purpose, first_attempt, .. } = &job;
+        let ended = EndedSend {
+            permit: &permit,
+            style,
+            purpose,
+            first_attempt: *first_attempt,
+            delivered: &delivered,
+        };
+        self.track.lock().expect("the record").settle(ended);
+        Ended { result: delivered.result, trouble: delivered.trouble, class }
     }
 
     pub async fn requests(&self) -> Ended {
@@ -232,8 +235,12 @@ impl World {
 
     pub async fn follows_up_held(&self, held: Option<Held>) -> Ended {
         for _ in 0..100_000 {
-            if let Some(Due { about, follow_up }) = self.tracker.take_due(self.clock.now()).pop() {
-                let job = Job { about, held, purpose: Purpose::FollowUp(follow_up), ..self.job() };
+            let now = self.clock.now();
+            let is_due = |track: &Track| track.plan.as_ref().is_some_and(|plan| plan.follow_up.due <= now);
+            if is_due(&self.track.lock().expect("the record"))
+                && let Some(follow_up) = self.takes_plan()
+            {
+                let job = Job { held, purpose: Purpose::FollowUp(follow_up), ..self.job() };
                 return self.run(job).await;
             }
             sleep(Duration::from_millis(1)).await;
@@ -241,15 +248,15 @@ impl World {
         panic!("nothing is due within 100 s");
     }
 
-    /// What is planned, whenever it is due. Takes it.
+    /// What is planned, whenever it is due. It begins.
     pub fn takes_plan(&self) -> Option<FollowUp> {
-        let far = self.clock.now().plus(secs(100_000));
-        self.tracker.take_due(far).pop().map(|due| due.follow_up)
+        let plan = self.track.lock().expect("the record").begin_follow_up();
+        plan.map(|plan| plan.follow_up)
     }
 
-    pub async fn rows(&self) -> Vec<TrackRow> {
-        let query = TrackQuery { number: Some(number()), status: None, limit: 100 };
-        let mut rows = self.tracker.list(&query).await.expect("rows");
+    pub fn rows(&self) -> Vec<TrackRow> {
+        let seen = seen(KEY, &self.track.lock().expect("the record"));
+        let mut rows: Vec<_> = seen.into_iter().map(|Seen { row, .. }| row).collect();
         rows.sort_by_key(|row| row.attempt.attempt);
         rows
     }
@@ -303,10 +310,6 @@ impl Owner for World {
     async fn still_usable(&self) -> bool {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.usable.load(Ordering::SeqCst)
-    }
-
-    async fn begin_follow_up(&self) -> bool {
-        self.tracker.begin_follow_up(KEY).await.is_ok()
     }
 }
 

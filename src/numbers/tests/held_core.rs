@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::world::{Awaited, CHECK_BUDGET, COMMANDS_PER_NUMBER, World, accepted, held, number, wrong};
+use super::world::{
+    Awaited, CHECK_BUDGET, COMMANDS_PER_NUMBER, FollowedUp, World, accepted, held, number, wrong,
+};
+use crate::attempts::VerifyStatus;
 use crate::engine::CheckResult;
-use crate::numbers::command::FollowedUp;
 use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
 
 #[test]
@@ -55,13 +57,13 @@ fn a_code_that_a_holder_took_is_answered_when_its_name_is_durable() {
 }
 
 #[test]
-fn the_result_of_the_gateway_decides_the_answer() {
-    for (result, answer) in [
-        (CheckResult::Approved, CheckAnswer::Approved),
-        (CheckResult::Wrong, wrong(4)),
-        (CheckResult::NotLive, CheckAnswer::Wrong { attempts_left: 4, live: false }),
-        (CheckResult::NotAsked, CheckAnswer::GatewayFailed),
-        (CheckResult::Unknown, CheckAnswer::GatewayFailed),
+fn what_the_gateway_says_decides_the_answer_and_what_the_tracker_hears() {
+    for (result, answer, note) in [
+        (CheckResult::Approved, CheckAnswer::Approved, VerifyStatus::Success),
+        (CheckResult::Wrong, wrong(4), VerifyStatus::InvalidCode),
+        (CheckResult::NotLive, CheckAnswer::Wrong { attempts_left: 4, live: false }, VerifyStatus::Expired),
+        (CheckResult::NotAsked, CheckAnswer::GatewayFailed, VerifyStatus::GatewayError),
+        (CheckResult::Unknown, CheckAnswer::GatewayFailed, VerifyStatus::GatewayError),
     ] {
         let mut world = World::new();
         world.has_held_code(number(1));
@@ -114,7 +116,7 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
     assert_eq!(world.commits().len(), 1, "all of them in one write");
     assert_eq!(one.answer(), Ok(wrong(4)));
     assert_eq!(two.answer(), Ok(wrong(3)));
-    assert_eq!(resume.answer(), Ok(FollowedUp::NotUsable), "the send before it replaced the code");
+    assert_eq!(resume.answer(), Ok(FollowedUp), "the send before it replaced the code");
     assert_ne!(world.dispatched().permit.salt, first.salt);
 }
 

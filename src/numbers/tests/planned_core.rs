@@ -1,9 +1,8 @@
 //! Planned sends: what a shard does with them, a sentence each.
 
-use super::world::{World, accepted, held, number};
+use super::world::{FollowedUp, World, accepted, held, number};
 use crate::delivery::Purpose;
 use crate::engine::{Salt, SendResult};
-use crate::numbers::command::FollowedUp;
 use crate::numbers::{CheckAnswer, SendAnswer};
 
 #[test]
@@ -20,13 +19,14 @@ fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like
     let writes = world.takes_commit();
     assert!(world.dispatches_nothing());
     world.applied(&writes);
+    assert!(!world.has_plan(number(1), salt), "after a crash it is not made again");
     let again = world.dispatched();
     assert_eq!(again.permit.salt, salt);
     assert!(matches!(again.purpose, Purpose::FollowUp(_)));
     assert!(followed.is_unanswered(), "it keeps its place until it is settled");
     world.settles(again, accepted());
     assert!(world.wants_no_commit());
-    assert_eq!(followed.answer(), Ok(FollowedUp::Done));
+    assert_eq!(followed.answer(), Ok(FollowedUp));
 }
 
 #[test]
@@ -36,19 +36,33 @@ fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
     let salt = world.live_salt(number(1)).expect("a live code");
     let _right = world.checks(number(1), Some(code));
     world.commits();
-    assert_eq!(world.resumes(number(1), salt).answer(), Ok(FollowedUp::NotUsable));
-    assert_eq!(world.resumes(number(1), Salt([0; 16])).answer(), Ok(FollowedUp::NotUsable));
+    for salt in [salt, Salt([0; 16])] {
+        let followed = world.resumes(number(1), salt);
+        world.commits();
+        assert_eq!(followed.answer(), Ok(FollowedUp));
+        assert!(!world.has_plan(number(1), salt), "dropped");
+    }
     assert!(world.dispatches_nothing() && world.wants_no_commit());
 }
 
 #[test]
-fn how_a_planned_send_ended_decides_what_its_planner_hears_even_if_the_store_fails() {
-    for (end, heard) in [
-        (SendResult::NoLongerUsable, FollowedUp::NotUsable),
-        (SendResult::Overloaded, FollowedUp::NoRoom),
-        (SendResult::NumberRefused, FollowedUp::Done),
-        (SendResult::Failed { may_have_been_sent: false, held: None }, FollowedUp::Done),
-        (held(), FollowedUp::Done),
+fn a_planned_send_whose_beginning_is_not_durable_is_still_planned() {
+    let mut world = World::new();
+    world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let refused = world.resumes(number(1), salt);
+    world.fails_to_commit();
+    assert!(refused.answer().is_err());
+    assert!(world.dispatches_nothing() && world.has_plan(number(1), salt));
+}
+
+#[test]
+fn a_planned_send_ends_for_its_scheduler_even_if_the_store_fails() {
+    for end in [
+        SendResult::NoLongerUsable,
+        SendResult::NumberRefused,
+        SendResult::Failed { may_have_been_sent: false, held: None },
+        held(),
     ] {
         for store_fails in [false, true] {
             let mut world = World::new();
@@ -63,7 +77,7 @@ fn how_a_planned_send_ended_decides_what_its_planner_hears_even_if_the_store_fai
             } else {
                 world.commits();
             }
-            assert_eq!(followed.answer(), Ok(heard), "{end:?}");
+            assert_eq!(followed.answer(), Ok(FollowedUp), "{end:?}");
         }
     }
 }

@@ -8,7 +8,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::delivery::tracker::{Due, FollowUp, Parcel, Reason};
+use crate::attempts::{Plan, Track};
+use crate::config::TrackerSettings;
+use crate::delivery::{Delivered, FollowUp, PlanChange, Reason};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
@@ -17,18 +19,24 @@ use crate::engine::{
     SlotHash, derive_code,
 };
 use crate::numbers::command::{
-    Ask, CheckCommand, CommandKind, Deps, Dispatch, Effects, EndCommand, FollowedUp, NumberCommand, Reply,
-    ResumeCommand, SendCommand, SettleCheckCommand, SettleCommand, track_key,
+    Ask, CheckCommand, CommandKind, Deps, Dispatch, Effects, EndCommand, NumberCommand, Reply, ResumeCommand,
+    SendCommand, SettleCheckCommand, SettleCommand, track_key,
 };
 use crate::numbers::table::NumberTable;
 use crate::numbers::{Capacity, CheckAnswer, NumberKey, Policies, Refusal, SendAnswer, Told};
-use crate::shard::{Core, Kinds, Record, RecordKey, Settings, Stored, Tables, Write, encode};
+use crate::shard::{
+    Command, Core, Decision, Durability, Kinds, Leaving, Record, RecordKey, Settings, Stored, Subject,
+    Tables, Transaction, Write, encode,
+};
 use crate::store::StoreError;
 use crate::template::MessageStyle;
 
 pub const COMMANDS_PER_NUMBER: usize = 8;
 /// How long asking a gateway about a code may take.
 pub const CHECK_BUDGET: Duration = Duration::from_secs(15);
+
+const KEEPS_NO_ATTEMPTS: TrackerSettings =
+    TrackerSettings { keep_for: Duration::from_secs(3600), keep_at_most: 0 };
 
 pub struct World {
     pub core: Core,
@@ -91,11 +99,33 @@ impl Answered for () {
     }
 }
 
+/// A planned send has ended, or is not made.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FollowedUp;
+
 impl Answered for FollowedUp {
-    type Told = Self;
-    fn of(told: Self) -> Self {
-        told
+    type Told = ();
+    fn of((): ()) -> Self {
+        Self
     }
+}
+
+/// Plans a send.
+struct PlanCommand(Subject, Track);
+
+impl Command for PlanCommand {
+    fn subject(&self) -> Subject {
+        self.0
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        view.put(self.0.id, Some(&self.1), Durability::Lazy);
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {}
+
+    fn refuse(self: Box<Self>, _: Refusal) {}
 }
 
 impl<A: Answered> Awaited<A> {
@@ -124,6 +154,8 @@ fn deps(captured: &Arc<Captured>) -> Arc<Deps> {
         capacity: Capacity::new(usize::MAX),
         send_budget: Duration::from_secs(10),
         check_budget: CHECK_BUDGET,
+        // Only of what is planned.
+        tracker: KEEPS_NO_ATTEMPTS,
         effects: Arc::clone(captured) as _,
         recorders: Vec::new(),
     })
@@ -131,7 +163,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<Deps> {
 
 fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
     let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
-    let kinds = Kinds::none().with_table::<NumberState>(new_table);
+    let kinds = Kinds::none().with_table::<NumberState>(new_table).with::<Track>();
     let mut tables = Tables::new(&kinds);
     for (key, stored) in disk {
         tables.set(*key, Some(stored.clone()));
@@ -270,8 +302,10 @@ impl World {
     }
 
     pub fn settles(&mut self, dispatch: Dispatch, result: SendResult) {
-        let Dispatch { key, permit, caller, .. } = dispatch;
-        let settle = SettleCommand { permit, result, trouble: None, caller, decided: None };
+        let Dispatch { key, permit, style, purpose, first_attempt, caller, .. } = dispatch;
+        let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, trouble: None };
+        let settle =
+            SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
         self.submit(key, CommandKind::Settle(settle));
     }
 
@@ -324,10 +358,24 @@ impl World {
 
     /// The time for a planned send of the code of `salt` has come.
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<FollowedUp> {
+        let slot = self.deps.subject(&key).slot;
+        let track = track_key(key.service, &salt, slot);
+        let mut record = Track::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
+        record.plan = Some(Box::new(plan(salt, self.now)));
+        let subject = Subject { slot, id: track.id() };
+        self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
         let (reply, awaited) = self.place();
-        let resume = ResumeCommand { due: Box::new(due(key, salt, self.now)), reply, decided: None };
+        let resume = ResumeCommand { track, reply, decided: None };
         self.submit(key, CommandKind::Resume(resume));
         awaited
+    }
+
+    /// Whether a send of the code of `salt` is planned.
+    pub fn has_plan(&self, key: NumberKey, salt: Salt) -> bool {
+        let slot = self.deps.subject(&key).slot;
+        let id = track_key(key.service, &salt, slot).id();
+        let record = RecordKey { slot, kind: Track::KIND, id };
+        self.core.tables().get::<Track>(&record, self.now).is_some_and(|track| track.plan.is_some())
     }
 
     /// The state in memory.
@@ -382,14 +430,8 @@ pub fn held() -> SendResult {
 }
 
 /// A planned send of the code of `salt`.
-pub fn due(key: NumberKey, salt: Salt, now: Timestamp) -> Due {
-    let about = Parcel {
-        key: track_key(key.service, &salt),
-        number: key.number,
-        salt,
-        style: MessageStyle::default(),
-        expires: now.plus(Duration::from_secs(30)),
-    };
+fn plan(salt: Salt, now: Timestamp) -> Plan {
     let reason = Reason::Retry { attempt: 0, retries: 1 };
-    Due { about, follow_up: FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 } }
+    let follow_up = FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 };
+    Plan { salt, style: MessageStyle::default(), expires: now.plus(Duration::from_secs(30)), follow_up }
 }

@@ -6,9 +6,7 @@ use super::world::{ANNA, Own, World, code, secs, wrong};
 use crate::app::load_or_create;
 use crate::domain::{ServiceId, Timestamp};
 use crate::engine::key_fingerprint;
-use crate::otp::{
-    ErrorClass, GatewayName, Otp, OtpError, Refusal, RetrySettings, StartError, StoreError, TrackQuery,
-};
+use crate::otp::{ErrorClass, GatewayName, Otp, OtpError, Refusal, RetrySettings, StartError, TrackQuery};
 use crate::store::{EmbeddedStore, Key, Kind, OpenOptions, Revision, Store as _, Subject, Write};
 
 const ALL: TrackQuery = TrackQuery { number: None, status: None, limit: 10 };
@@ -63,7 +61,7 @@ async fn after_a_stop_nothing_is_decided_and_every_handle_says_so() {
     let verified = other.verify(ANNA, &code(&other)).await;
     assert!(!verified.request_valid() && !verified.code_valid());
     assert_eq!(verified.error(), Some(&stopping));
-    assert!(matches!(other.tracker(&ALL).await, Err(StoreError::Unavailable(_))));
+    assert_eq!(other.tracker(&ALL).await, Err(Refusal::Stopping));
     assert_eq!(other.readiness(), Err(vec!["the engine is stopping".to_owned()]));
     other.stop().await.expect("stopped already");
 }

@@ -174,8 +174,8 @@ async fn the_provider_of_ones_own_gateway_reports_too() {
     let attempt = own.taken()[0].callback.as_ref().expect("a callback").attempt;
     let message_id = "Http-1".to_owned();
     let read = Receipt { attempt, message_id, status: ReceiptStatus::Read, code: None, class: None };
-    otp.note_receipt(&read).expect("noted");
+    otp.note_receipt(&read).await.expect("noted");
     assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Read));
     otp.stop().await.expect("stopped");
-    assert_eq!(otp.note_receipt(&read), Err(Refusal::Stopping));
+    assert_eq!(otp.note_receipt(&read).await, Err(Refusal::Stopping));
 }

@@ -1,70 +1,56 @@
 //! The list of attempts, and how many of them led to a verified number.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use super::Inner;
-use crate::delivery::tracker::{Look, Seen, SendStatus, seen};
-use crate::domain::Sid;
+use crate::attempts::{Seen, seen};
+use crate::delivery::SendStatus;
+use crate::domain::{Sid, TrackKey};
 use crate::engine::{VerificationAddress, VerificationName};
-use crate::numbers::Refusal;
 use crate::verify::{Attempt, AttemptPage, AttemptQuery, Refused, Summary};
 
 impl Inner {
     pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, Refused> {
+        let Some(wanted) = self.wanted(&query) else {
+            return Ok(AttemptPage { attempts: Vec::new(), has_more: false });
+        };
         let (skip, limit) = (query.skip, query.limit);
-        let mut rows = self.matching(query, |rows: &mut Vec<Seen>, seen| rows.push(seen)).await?;
-        rows.sort_unstable_by_key(|seen| {
-            let attempt = seen.row.attempt;
-            std::cmp::Reverse((seen.row.at, attempt.key, attempt.attempt))
-        });
-        let has_more = rows.len() > skip.saturating_add(limit);
+        let most = skip.saturating_add(limit).saturating_add(1);
+        let fits = |seen: &Seen| wanted.fits(&query, seen);
+        let rows = self.verifier.attempts().newest(|key| wanted.may_be(*key), fits, most).await;
+        let rows = rows.map_err(Refused::Unavailable)?;
+        let has_more = rows.len() == most;
         let shown = rows.iter().skip(skip).take(limit);
         Ok(AttemptPage { attempts: shown.map(|seen| self.attempt_of(seen)).collect(), has_more })
     }
 
     pub(super) async fn summary(&self, query: AttemptQuery) -> Result<Summary, Refused> {
-        let count = |summary: &mut (u64, u64), seen: Seen| {
-            summary.0 += 1;
-            summary.1 += u64::from(seen.converted);
-        };
-        let (total, converted) = self.matching(query, count).await?;
+        let (mut total, mut converted) = (0, 0);
+        if let Some(wanted) = self.wanted(&query) {
+            let count = |seen: Seen| {
+                if wanted.fits(&query, &seen) {
+                    total += 1;
+                    converted += u64::from(seen.converted);
+                }
+            };
+            let counted = self.verifier.attempts().each(|key| wanted.may_be(*key), count).await;
+            counted.map_err(Refused::Unavailable)?;
+        }
         Ok(Summary { total, converted })
     }
 
     pub(super) async fn attempt(&self, sid: Sid) -> Result<Attempt, Refused> {
         let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
-        let track = self.delivery.tracker().track(id.key).await.map_err(|_| unreadable())?;
+        let track = self.verifier.attempts().track(id.key).await.map_err(Refused::Unavailable)?;
         let rows = track.as_ref().map(|track| seen(id.key, track)).unwrap_or_default();
         let found = rows.iter().find(|seen| seen.row.attempt == id);
         found.map(|seen| self.attempt_of(seen)).ok_or(Refused::NotFound)
     }
 
-    /// Takes in what the query asks for.
-    async fn matching<T: Default + Send + 'static>(
-        &self,
-        query: AttemptQuery,
-        take: impl Fn(&mut T, Seen) + Send + 'static,
-    ) -> Result<T, Refused> {
-        let into = Arc::new(Mutex::new(T::default()));
-        let verification = match query.verification {
-            None => None,
-            // One that nobody was given has no attempts.
-            Some(sid) => match self.sealer.open_verification(&sid) {
-                Some(address) => Some(address),
-                None => return Ok(T::default()),
-            },
-        };
-        let look: Look = {
-            let into = Arc::clone(&into);
-            Box::new(move |seen| {
-                if fits(&query, verification.as_ref(), &seen) {
-                    take(&mut into.lock().unwrap_or_else(PoisonError::into_inner), seen);
-                }
-            })
-        };
-        self.delivery.tracker().each(look).await.map_err(|_| unreadable())?;
-        let taken = std::mem::take(&mut *into.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(taken)
+    /// What is wanted; `None` for a verification whose id was never given out, which has no attempts.
+    fn wanted(&self, query: &AttemptQuery) -> Option<Wanted> {
+        let Some(sid) = query.verification else { return Some(Wanted { verification: None }) };
+        let address = self.sealer.open_verification(&sid)?;
+        let slot = self.slots.of_number(address.service, address.number);
+        Some(Wanted { verification: Some((address, slot)) })
     }
 
     fn attempt_of(&self, seen: &Seen) -> Attempt {
@@ -93,24 +79,34 @@ impl Inner {
     }
 }
 
-const fn unreadable() -> Refused {
-    Refused::Unavailable(Refusal::StoreUnavailable)
+/// Which records a query is about.
+struct Wanted {
+    /// The verification, and the slot of its number.
+    verification: Option<(VerificationAddress, u8)>,
 }
 
-fn fits(query: &AttemptQuery, verification: Option<&VerificationAddress>, seen: &Seen) -> bool {
-    let (row, key) = (&seen.row, seen.row.attempt.key);
-    let is_of = |address: &VerificationAddress| {
-        let VerificationAddress { service, number, name } = *address;
-        service == key.service && number == row.number && name == VerificationName::of_track(key.track)
-    };
-    query.services.as_ref().is_none_or(|services| services.contains(&key.service))
-        && query.after.is_none_or(|after| row.at >= after)
-        && query.before.is_none_or(|before| row.at < before)
-        && query.to.is_none_or(|to| row.number == to)
-        && query.channel.is_none_or(|channel| row.channel == channel)
-        && query.converted.is_none_or(|converted| seen.converted == converted)
-        && query.prefix.as_ref().is_none_or(|prefix| row.number.as_u64().to_string().starts_with(prefix.as_str()))
-        && verification.is_none_or(is_of)
-        // Costs microseconds, so it comes last.
-        && query.country.is_none_or(|country| row.number.region() == Some(country))
+impl Wanted {
+    /// Whether the record under this key may be wanted.
+    fn may_be(&self, key: TrackKey) -> bool {
+        self.verification.is_none_or(|(VerificationAddress { service, name, .. }, slot)| {
+            slot == key.slot() && service == key.service && name == VerificationName::of_track(key.track)
+        })
+    }
+
+    fn fits(&self, query: &AttemptQuery, seen: &Seen) -> bool {
+        let (row, key) = (&seen.row, seen.row.attempt.key);
+        query.services.as_ref().is_none_or(|services| services.contains(&key.service))
+            && query.after.is_none_or(|after| row.at >= after)
+            && query.before.is_none_or(|before| row.at < before)
+            && query.to.is_none_or(|to| row.number == to)
+            && query.channel.is_none_or(|channel| row.channel == channel)
+            && query.converted.is_none_or(|converted| seen.converted == converted)
+            && query
+                .prefix
+                .as_ref()
+                .is_none_or(|prefix| row.number.as_u64().to_string().starts_with(prefix.as_str()))
+            && self.verification.is_none_or(|(address, _)| address.number == row.number)
+            // Costs microseconds, so it comes last.
+            && query.country.is_none_or(|country| row.number.region() == Some(country))
+    }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Inner;
-use crate::delivery::tracker::{Receipt, ReceiptStatus, VerifyStatus};
+use crate::attempts::{ReceiptOutcome, VerifyStatus};
 use crate::domain::{PhoneNumber, ServiceId, Sid};
-use crate::numbers::Facts;
+use crate::gateway::{Receipt, ReceiptStatus};
+use crate::numbers::{Facts, Refusal};
 use crate::verify::Status;
 use crate::webhook::{About, Event, EventType, MessageAbout};
 
@@ -65,16 +66,13 @@ impl Inner {
         });
     }
 
-    /// Takes note of what a provider reported, and tells webhooks if a message arrived, or surely will not.
-    pub(super) async fn tell_of_receipt(&self, receipt: &Receipt) {
-        let key = receipt.attempt.key;
-        let tracker = self.delivery.tracker();
-        let is_asked_for =
-            self.registry.rules(key.service).is_some_and(|service| !service.webhooks.is_empty());
-        let before = if is_asked_for { tracker.track(key).await.ok().flatten() } else { None };
-        tracker.note_receipt(receipt);
-        let Some(track) = before else { return };
-        let Some(row) = track.rows.get(usize::from(receipt.attempt.attempt)) else { return };
+    /// Records what a provider reported, and tells webhooks if a message arrived, or surely will not. Returns whether the
+    /// report is to be recorded later, because its send is still under way.
+    pub(super) async fn receive(&self, receipt: &Receipt) -> Result<bool, Refusal> {
+        let (outcome, track) = self.verifier.receive(receipt.clone()).await?;
+        let (ReceiptOutcome::News(row), Some(track)) = (&outcome, track) else {
+            return Ok(outcome == ReceiptOutcome::Early);
+        };
         let kind = match receipt.status {
             ReceiptStatus::Delivered => EventType::MessageDelivered,
             ReceiptStatus::Failed => EventType::MessageFailed,
@@ -82,12 +80,9 @@ impl Inner {
             | ReceiptStatus::Sending
             | ReceiptStatus::Sent
             | ReceiptStatus::Answered
-            | ReceiptStatus::Read => return,
+            | ReceiptStatus::Read => return Ok(false),
         };
-        // A report may come twice, or late.
-        if row.receipt.is_some_and(|known| known >= receipt.status) {
-            return;
-        }
+        let key = receipt.attempt.key;
         let message = MessageAbout {
             attempt: self.sealer.attempt(&receipt.attempt),
             status: receipt.status.as_str().to_owned(),
@@ -103,6 +98,7 @@ impl Inner {
             tags: BTreeMap::new(),
         };
         self.emit(kind, key.service, self.sid_of(key.service, track.number, key.track), about);
+        Ok(false)
     }
 
     fn emit(&self, kind: EventType, service: ServiceId, verification: Sid, about: About) {

@@ -1,10 +1,10 @@
 //! From what a caller names to a number, and from what a shard knows to what is shown.
 
 use super::Inner;
-use crate::delivery::tracker::seen;
+use crate::attempts::seen;
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, TrackKey};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
-use crate::numbers::{Facts, Refusal};
+use crate::numbers::Facts;
 use crate::registry::{Rules, Service, TestNumber};
 use crate::verify::{Refused, SendAttempt, Status, Target, Verification};
 
@@ -51,9 +51,8 @@ impl Inner {
         facts: &Facts,
         status: Status,
     ) -> Result<Verification, Refused> {
-        let key = TrackKey { service, track: facts.track };
-        let track = self.delivery.tracker().track(key).await;
-        let track = track.map_err(|_| Refused::Unavailable(Refusal::StoreUnavailable))?;
+        let key = TrackKey::new(service, facts.track, self.slots.of_number(service, to));
+        let track = self.verifier.attempts().track(key).await.map_err(Refused::Unavailable)?;
         let rows = track.as_ref().map(|track| seen(key, track)).unwrap_or_default();
         let heard = rows.iter().map(|seen| seen.heard).max().unwrap_or(facts.last_send);
         let now = self.clock.now();

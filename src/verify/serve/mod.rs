@@ -14,8 +14,11 @@ mod under_way;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 use self::rules::CurrentRules;
 use self::under_way::UnderWay;
@@ -25,9 +28,9 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::delivery::Delivery;
-use crate::delivery::tracker::Receipt;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
-use crate::engine::{self, Sealer};
+use crate::engine::{self, Sealer, SlotHash};
+use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
 use crate::registry::{Registry, Service};
@@ -69,11 +72,20 @@ struct Inner {
     answers: Answers,
     outbox: Outbox,
     sealer: Sealer,
+    slots: SlotHash,
     server_key: ServerKey,
     rules: CurrentRules,
     clock: Arc<dyn Clock>,
     under_way: UnderWay,
+    /// Bounds the receipts that wait for their send to end.
+    early_receipts: Arc<Semaphore>,
 }
+
+/// A receipt that comes before its gateway has answered is tried again so often, after so long: a send takes no longer.
+const EARLY_TRIES: u32 = 60;
+const EARLY_PAUSE: Duration = Duration::from_millis(250);
+/// Such receipts at once. They are rare.
+const EARLY_RECEIPTS: usize = 1_000;
 
 impl Verifying {
     /// From its parts. The shards decide by the registry's rules from here on. Needs a tokio runtime.
@@ -90,7 +102,7 @@ impl Verifying {
             clock,
         } = parts;
         let rules = CurrentRules::new(&registry, policies);
-        let sealer = Sealer::new(&server_key);
+        let (sealer, slots) = (Sealer::new(&server_key), SlotHash::new(&server_key));
         let mut changes = rules.changes();
         let inner = Arc::new(Inner {
             registry,
@@ -100,10 +112,12 @@ impl Verifying {
             answers,
             outbox,
             sealer,
+            slots,
             server_key,
             rules,
             clock,
             under_way: UnderWay::default(),
+            early_receipts: Arc::new(Semaphore::new(EARLY_RECEIPTS)),
         });
         // Nobody asks on behalf of a service that was removed, and what was planned for it is not to be sent.
         let weak = Arc::downgrade(&inner);
@@ -125,9 +139,27 @@ impl Verifying {
         self.0.verifier.end(request).await.map(|_| ())
     }
 
-    /// Takes note of what a provider reported about a message, and tells webhooks.
-    pub async fn heard(&self, receipt: &Receipt) {
-        self.0.tell_of_receipt(receipt).await;
+    /// Records what a provider reported about a message, and tells webhooks. A report that comes before its gateway has
+    /// answered is recorded in the background when the send has ended.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing was recorded.
+    pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
+        let is_early = self.0.receive(&receipt).await?;
+        if let (true, Ok(place)) = (is_early, Arc::clone(&self.0.early_receipts).try_acquire_owned()) {
+            let inner = Arc::downgrade(&self.0);
+            tokio::spawn(async move {
+                let _place = place;
+                for _ in 0..EARLY_TRIES {
+                    sleep(EARLY_PAUSE).await;
+                    let Some(inner) = inner.upgrade() else { return };
+                    if matches!(inner.receive(&receipt).await, Ok(false)) {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(())
     }
 
     /// In a task of its own: whoever hangs up does not leave something half done.

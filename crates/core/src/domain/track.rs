@@ -11,8 +11,35 @@ use super::ServiceId;
 pub struct TrackKey {
     /// The namespace.
     pub service: ServiceId,
-    /// Random, and different for every verification: half of its salt.
+    /// 56 bits of the verification's salt, and the slot that its number is in.
     pub track: u64,
+}
+
+impl TrackKey {
+    /// From half of a verification's salt and the slot of its number. The slot takes the place of the lowest byte: the key
+    /// leads to its slot wherever it goes.
+    pub const fn new(service: ServiceId, salt: u64, slot: u8) -> Self {
+        Self { service, track: salt & !0xff | slot as u64 }
+    }
+
+    /// The slot of its number.
+    pub const fn slot(&self) -> u8 {
+        self.track.to_be_bytes()[7]
+    }
+
+    /// The service in four bytes and the track in eight, big-endian.
+    pub fn id(&self) -> [u8; 12] {
+        let mut id = [0; 12];
+        id[..4].copy_from_slice(&self.service.get().to_be_bytes());
+        id[4..].copy_from_slice(&self.track.to_be_bytes());
+        id
+    }
+
+    /// Back from there.
+    pub fn from_id(id: [u8; 12]) -> Self {
+        let [a, b, c, d, track @ ..] = id;
+        Self { service: ServiceId::new(u32::from_be_bytes([a, b, c, d])), track: u64::from_be_bytes(track) }
+    }
 }
 
 /// One attempt to hand a message to a gateway. Goes to providers as part of a callback address.
@@ -51,6 +78,13 @@ impl fmt::Display for AttemptId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_leads_to_its_slot_and_to_its_record() {
+        let key = TrackKey::new(ServiceId::new(0x1f), 0x0123_4567_89ab_cdef, 0x42);
+        assert_eq!((key.slot(), key.track), (0x42, 0x0123_4567_89ab_cd42));
+        assert_eq!(TrackKey::from_id(key.id()), key);
+    }
 
     #[test]
     fn an_id_is_read_as_it_was_written_and_in_no_other_spelling() {

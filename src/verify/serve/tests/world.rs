@@ -9,10 +9,10 @@ use rand::rngs::StdRng;
 use tokio::sync::watch;
 
 use crate::app::shards::{self, ShardPlan};
+use crate::attempts::Attempts;
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
 use crate::config::{Bounds, BreakerSettings, DeliverySettings, TrackerSettings};
-use crate::delivery::tracker::Tracker;
 use crate::delivery::{Delivery, DeliveryParts, Routed};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
@@ -331,7 +331,6 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
     })
     .await
     .expect("a registry");
-    let tracker = Tracker::open(shared.clone(), clock.clone(), TrackerSettings::default(), commit_timeout);
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
     let delivery = Arc::new(Delivery::new(DeliveryParts {
         gateways,
@@ -339,13 +338,13 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         settings: DeliverySettings { breaker, ..DeliverySettings::default() },
         services: Some(registry.clone()),
         templates,
-        tracker: tracker.await.expect("a tracker"),
         clock: clock.clone(),
         rng: rng(2),
         bounds: Bounds::default(),
     }));
     let policies = Policies::new(contract());
     let verifier = Verifier::new(Parts {
+        attempts: Attempts::new(&shards, TrackerSettings::default()),
         shards,
         slots,
         capacity,

@@ -1,38 +1,9 @@
-//! The names and numbers of statuses, and how a list is narrowed to one.
+//! The names of statuses, and how a list is narrowed to one.
 
-use super::note::{SendStatus, VerifyStatus};
-use super::track::Row;
+use super::list::TrackRow;
+use super::track::VerifyStatus;
+use crate::delivery::SendStatus;
 use crate::gateway::ReceiptStatus;
-
-impl SendStatus {
-    /// Every status.
-    pub const ALL: [Self; 4] = [Self::New, Self::GatewayError, Self::Sent, Self::Unsendable];
-
-    /// The name in lists.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::GatewayError => "gateway_error",
-            Self::Sent => "sent",
-            Self::Unsendable => "unsendable",
-        }
-    }
-
-    /// The number kept in records. Never reuse one.
-    pub(super) const fn number(self) -> u8 {
-        match self {
-            Self::New => 0,
-            Self::GatewayError => 1,
-            Self::Sent => 2,
-            Self::Unsendable => 3,
-        }
-    }
-
-    /// From the number kept in records.
-    pub(super) fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.number() == number)
-    }
-}
 
 impl VerifyStatus {
     /// Every status.
@@ -49,22 +20,6 @@ impl VerifyStatus {
             Self::GatewayError => "gateway_error",
         }
     }
-
-    /// The number kept in records. Never reuse one.
-    pub(super) const fn number(self) -> u8 {
-        match self {
-            Self::New => 0,
-            Self::Success => 1,
-            Self::InvalidCode => 2,
-            Self::Expired => 3,
-            Self::GatewayError => 4,
-        }
-    }
-
-    /// From the number kept in records.
-    pub(super) fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.number() == number)
-    }
 }
 
 const RECEIPTS: [ReceiptStatus; 7] = [
@@ -76,24 +31,6 @@ const RECEIPTS: [ReceiptStatus; 7] = [
     ReceiptStatus::Delivered,
     ReceiptStatus::Read,
 ];
-
-/// The number of a receipt's status in records. Never reuse one.
-pub(super) const fn receipt_number(status: ReceiptStatus) -> u8 {
-    match status {
-        ReceiptStatus::Queued => 0,
-        ReceiptStatus::Sending => 1,
-        ReceiptStatus::Sent => 2,
-        ReceiptStatus::Failed => 3,
-        ReceiptStatus::Delivered => 4,
-        ReceiptStatus::Read => 5,
-        ReceiptStatus::Answered => 6,
-    }
-}
-
-/// From the number in a record.
-pub(super) fn receipt_from_number(number: u8) -> Option<ReceiptStatus> {
-    RECEIPTS.into_iter().find(|status| receipt_number(*status) == number)
-}
 
 /// From the name in lists.
 pub fn receipt_from_name(name: &str) -> Option<ReceiptStatus> {
@@ -154,11 +91,11 @@ impl StatusFilter {
     }
 
     /// Whether a row has this status.
-    pub(super) fn fits(self, row: &Row, verify: VerifyStatus) -> bool {
+    pub(super) fn fits(self, row: &TrackRow) -> bool {
         Column::ALL.into_iter().filter(|c| self.column.is_none_or(|only| only == *c)).any(|column| {
             let name = match column {
-                Column::Send => Some(row.status.as_str()),
-                Column::Verify => Some(verify.as_str()),
+                Column::Send => Some(row.send_status.as_str()),
+                Column::Verify => Some(row.verify_status.as_str()),
                 Column::Receipt => row.receipt.map(ReceiptStatus::as_str),
             };
             name == Some(self.name)
@@ -178,22 +115,6 @@ impl std::fmt::Display for StatusFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_status_has_a_number_of_its_own() {
-        for status in SendStatus::ALL {
-            assert_eq!(SendStatus::from_number(status.number()), Some(status));
-        }
-        for status in VerifyStatus::ALL {
-            assert_eq!(VerifyStatus::from_number(status.number()), Some(status));
-        }
-        for status in RECEIPTS {
-            assert_eq!(receipt_from_number(receipt_number(status)), Some(status));
-        }
-        assert_eq!(SendStatus::from_number(9), None);
-        assert_eq!(VerifyStatus::from_number(9), None);
-        assert_eq!(receipt_from_number(9), None);
-    }
 
     #[test]
     fn a_filter_is_read_as_it_prints_and_nothing_else_is_one() {

@@ -1,0 +1,186 @@
+//! What is kept beside the records of all shards: which attempts are the newest, and which follow-ups are due. Derived from
+//! the records, also when a shard restarts.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::track::Track;
+use crate::domain::{PhoneNumber, Timestamp, TrackKey};
+use crate::shard::{self, RecordKey, Stored};
+
+/// A record by the second of its last attempt. Seconds of 32 bits end in 2106.
+pub(super) type Dated = (u32, TrackKey);
+
+/// The indexes of all shards.
+pub(super) struct Indexes {
+    shards: Box<[Mutex<ShardIndex>]>,
+    records: AtomicUsize,
+    keep_at_most: usize,
+    /// There are more records than are to be kept.
+    pub(super) too_many: Notify,
+    /// A follow-up is planned.
+    pub(super) planned: Notify,
+}
+
+#[derive(Default)]
+struct ShardIndex {
+    by_date: BTreeSet<Dated>,
+    by_due: BTreeSet<(Timestamp, TrackKey)>,
+    plans: HashMap<TrackKey, Waiting>,
+}
+
+/// A follow-up that is planned.
+struct Waiting {
+    number: PhoneNumber,
+    /// Its place in `by_due`; `None` while the scheduler has it.
+    until: Option<Timestamp>,
+}
+
+/// A follow-up whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// The record that contains it.
+    pub key: TrackKey,
+    /// Whom it goes to.
+    pub number: PhoneNumber,
+}
+
+/// The second of a moment.
+fn second_of(moment: Timestamp) -> u32 {
+    u32::try_from(moment.as_millis() / 1_000).unwrap_or(u32::MAX)
+}
+
+impl Indexes {
+    pub(super) fn new(shards: usize, keep_at_most: usize) -> Self {
+        let shards = (0..shards).map(|_| Mutex::default()).collect();
+        let (too_many, planned) = (Notify::new(), Notify::new());
+        Self { shards, records: AtomicUsize::new(0), keep_at_most, too_many, planned }
+    }
+
+    /// An empty index of a shard that is told of all its records now.
+    pub(super) fn begin(self: &Arc<Self>, shard: usize) -> Follower {
+        if let Some(index) = self.shards.get(shard) {
+            let before = std::mem::take(&mut *lock(index));
+            self.records.fetch_sub(before.by_date.len(), Ordering::Relaxed);
+        }
+        Follower { shard, indexes: Arc::clone(self) }
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// The newest records before `before`, the newest first, at most so many.
+    pub(super) fn newest(&self, before: Option<Dated>, most: usize) -> Vec<Dated> {
+        let mut found: Vec<Dated> = Vec::new();
+        for index in &self.shards {
+            let index = lock(index);
+            match before {
+                Some(before) => found.extend(index.by_date.range(..before).rev().take(most)),
+                None => found.extend(index.by_date.iter().rev().take(most)),
+            }
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.truncate(most);
+        found
+    }
+
+    /// The oldest records for which nothing is planned, the oldest first, at most so many.
+    pub(super) fn oldest(&self, most: usize) -> Vec<Dated> {
+        let mut found = Vec::new();
+        for index in &self.shards {
+            let index = lock(index);
+            let unplanned = index.by_date.iter().filter(|(_, key)| !index.plans.contains_key(key));
+            found.extend(unplanned.take(most));
+        }
+        found.sort_unstable();
+        found.truncate(most);
+        found
+    }
+
+    /// Whether nothing is planned.
+    pub(super) fn has_no_plans(&self) -> bool {
+        self.shards.iter().all(|index| lock(index).plans.is_empty())
+    }
+
+    /// Takes the follow-ups whose time has come, at most so many. Each is handed out once, unless its record changes.
+    pub(super) fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
+        let mut taken = Vec::new();
+        for index in &self.shards {
+            let ShardIndex { by_due, plans, .. } = &mut *lock(index);
+            while taken.len() < most
+                && let Some((due, key)) = by_due.first().copied()
+                && due <= now
+            {
+                by_due.pop_first();
+                if let Some(waiting) = plans.get_mut(&key) {
+                    waiting.until = None;
+                    taken.push(Due { key, number: waiting.number });
+                }
+            }
+        }
+        taken
+    }
+
+    /// A follow-up that was taken could not be made, and is due again then, if it is still planned.
+    pub(super) fn put_back(&self, shard: usize, key: TrackKey, until: Timestamp) {
+        let Some(index) = self.shards.get(shard) else { return };
+        let ShardIndex { by_due, plans, .. } = &mut *lock(index);
+        if let Some(waiting) = plans.get_mut(&key).filter(|waiting| waiting.until.is_none()) {
+            waiting.until = Some(until);
+            by_due.insert((until, key));
+        }
+    }
+}
+
+fn lock(index: &Mutex<ShardIndex>) -> MutexGuard<'_, ShardIndex> {
+    index.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The index of one shard, as the shard knows it.
+pub(super) struct Follower {
+    shard: usize,
+    indexes: Arc<Indexes>,
+}
+
+impl shard::Index for Follower {
+    fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
+        let Some(index) = self.indexes.shards.get(self.shard) else { return };
+        let read = |stored: Option<&Stored>| shard::decode::<Track>(&stored?.bytes).ok();
+        let (before, after) = (read(before), read(after));
+        let key = TrackKey::from_id(key.id);
+        let ShardIndex { by_date, by_due, plans } = &mut *lock(index);
+        let dated = |track: &Track| (second_of(track.last_attempt_at()), key);
+        let (was, is) = (before.as_ref().map(dated), after.as_ref().map(dated));
+        if was != is {
+            if was.is_some_and(|dated| by_date.remove(&dated)) {
+                self.indexes.records.fetch_sub(1, Ordering::Relaxed);
+            }
+            if is.is_some_and(|dated| by_date.insert(dated)) {
+                let before = self.indexes.records.fetch_add(1, Ordering::Relaxed);
+                if before >= self.indexes.keep_at_most {
+                    self.indexes.too_many.notify_one();
+                }
+            }
+        }
+        let planned = |track: Option<&Track>| {
+            track.and_then(|track| track.plan.as_ref()).map(|plan| plan.follow_up.due)
+        };
+        let (was, is) = (planned(before.as_ref()), planned(after.as_ref()));
+        if was == is {
+            return;
+        }
+        if let Some(Waiting { until: Some(until), .. }) = plans.remove(&key) {
+            by_due.remove(&(until, key));
+        }
+        if let (Some(due), Some(track)) = (is, after) {
+            plans.insert(key, Waiting { number: track.number, until: Some(due) });
+            by_due.insert((due, key));
+            self.indexes.planned.notify_one();
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The list of attempts, for people and for programs.
+
+use super::status::StatusFilter;
+use super::track::{Row, Track, VerifyStatus};
+use crate::delivery::SendStatus;
+use crate::domain::{AttemptId, Channel, GatewayName, PhoneNumber, Timestamp, TrackKey};
+use crate::gateway::ReceiptStatus;
+
+/// Which sends are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackQuery {
+    /// Those to this number; `None` for every number.
+    pub number: Option<PhoneNumber>,
+    /// Those with this status; `None` for every status.
+    pub status: Option<StatusFilter>,
+    /// At most so many, the newest.
+    pub limit: usize,
+}
+
+/// One send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackRow {
+    /// Which attempt of which verification.
+    pub attempt: AttemptId,
+    /// How it was to be delivered.
+    pub channel: Channel,
+    /// Whom it went to.
+    pub number: PhoneNumber,
+    /// Who was asked.
+    pub gateway: GatewayName,
+    /// The gateway's place in the order for this number, from 0.
+    pub priority: u8,
+    /// How far it came.
+    pub send_status: SendStatus,
+    /// What became of the verification.
+    pub verify_status: VerifyStatus,
+    /// How often it was tried again.
+    pub retries: u32,
+    /// Whether it was given up because it was tried as often as is allowed.
+    pub max_retries_reached: bool,
+    /// When it was tried last.
+    pub at: Timestamp,
+    /// What the provider reported about it.
+    pub receipt: Option<ReceiptStatus>,
+    /// The provider's id of the message.
+    pub message_id: Option<String>,
+    /// The provider's error code.
+    pub error_code: Option<u32>,
+}
+
+/// One attempt, with what is known of its verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The attempt.
+    pub row: TrackRow,
+    /// When it changed last.
+    pub heard: Timestamp,
+    /// Whether it is the message that its number was verified with, as far as can be told: the last one that was sent.
+    pub converted: bool,
+}
+
+impl TrackQuery {
+    /// Whether it asks for this attempt.
+    pub fn fits(&self, row: &TrackRow) -> bool {
+        self.number.is_none_or(|number| number == row.number)
+            && self.status.is_none_or(|status| status.fits(row))
+    }
+}
+
+/// A list made of records that no server changes meanwhile.
+#[derive(Debug)]
+pub struct Listing {
+    query: TrackQuery,
+    rows: Vec<TrackRow>,
+}
+
+impl Listing {
+    /// Of nothing so far.
+    pub const fn of(query: TrackQuery) -> Self {
+        Self { query, rows: Vec::new() }
+    }
+
+    /// Takes what is wanted of one record.
+    pub fn add(&mut self, key: TrackKey, track: &Track) {
+        let rows = track.rows.iter().map(|row| listed(key, track, row));
+        self.rows.extend(rows.filter(|row| self.query.fits(row)));
+        // Sorts seldom and never holds many more than are wanted.
+        if self.rows.len() > self.query.limit.saturating_mul(2).saturating_add(1_000) {
+            keep_newest(&mut self.rows, self.query.limit, |row| row);
+        }
+    }
+
+    /// The newest first.
+    pub fn into_rows(mut self) -> Vec<TrackRow> {
+        keep_newest(&mut self.rows, self.query.limit, |row| row);
+        self.rows
+    }
+}
+
+/// Sorts by date, the newest first, and keeps so many.
+pub(super) fn keep_newest<T>(rows: &mut Vec<T>, most: usize, row: impl Fn(&T) -> &TrackRow) {
+    rows.sort_unstable_by_key(|found| {
+        let row = row(found);
+        std::cmp::Reverse((row.at, row.attempt.key, row.attempt.attempt))
+    });
+    rows.truncate(most);
+}
+
+/// The attempts of one verification.
+pub fn seen(key: TrackKey, track: &Track) -> Vec<Seen> {
+    let last_sent = track.rows.iter().rposition(|row| row.status == SendStatus::Sent);
+    let of_row = |(place, row): (usize, &Row)| {
+        let converted = track.verify == VerifyStatus::Success && last_sent == Some(place);
+        let heard = if converted { row.at.max(track.verify_at) } else { row.at };
+        Seen { row: listed(key, track, row), heard, converted }
+    };
+    track.rows.iter().enumerate().map(of_row).collect()
+}
+
+fn listed(key: TrackKey, track: &Track, row: &Row) -> TrackRow {
+    TrackRow {
+        attempt: AttemptId { key, attempt: row.attempt },
+        channel: row.channel,
+        number: track.number,
+        gateway: row.gateway,
+        priority: row.priority,
+        send_status: row.status,
+        verify_status: track.verify,
+        retries: row.retries,
+        max_retries_reached: row.max_retries_reached,
+        at: row.at,
+        receipt: row.receipt,
+        message_id: row.message_id.clone(),
+        error_code: row.error_code,
+    }
+}

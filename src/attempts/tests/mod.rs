@@ -1,0 +1,193 @@
+//! Records over shards on a store in memory.
+
+mod rules;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::app::shards::{self, ShardPlan};
+use crate::clock::ManualClock;
+use crate::config::Bounds;
+use crate::delivery::{FollowUp, Reason, SendStatus};
+use crate::domain::{Channel, GatewayName, PhoneNumber, ServerKey, ServiceId};
+use crate::engine::{Salt, SlotHash};
+use crate::numbers::Capacity;
+use crate::store::{MemoryStore, Store};
+use crate::template::MessageStyle;
+
+pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// Shards over a store, with the handle on their attempts.
+pub struct World {
+    pub shards: Shards,
+    pub attempts: Attempts,
+    pub clock: Arc<ManualClock>,
+}
+
+impl World {
+    pub async fn over(store: Arc<dyn Store>, settings: TrackerSettings) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(START));
+        let (slots, capacity) = (SlotHash::new(&ServerKey::from_bytes([7; 32])), Capacity::new(100));
+        let shards = shards::start(ShardPlan {
+            store,
+            clock: clock.clone(),
+            slots: &slots,
+            capacity: &capacity,
+            shards: 3,
+            bounds: &Bounds::default(),
+            seeds: Box::new(|| StdRng::seed_from_u64(1)),
+        })
+        .await
+        .expect("shards");
+        let attempts = Attempts::new(&shards, settings);
+        Self { shards, attempts, clock }
+    }
+
+    async fn new() -> Self {
+        Self::over(Arc::new(MemoryStore::new()), TrackerSettings::default()).await
+    }
+
+    /// Keeps a record, as a decision about its number would.
+    pub async fn keeps(&self, key: TrackKey, track: Track) {
+        let (done, kept) = oneshot::channel();
+        self.shards.submit(Box::new(Keep { key, track, done }));
+        kept.await.expect("kept");
+    }
+
+    async fn listed(&self, limit: usize) -> Vec<u64> {
+        let query = TrackQuery { number: None, status: None, limit };
+        let rows = self.attempts.list(&query).await.expect("a list");
+        rows.iter().map(|row| row.attempt.key.track).collect()
+    }
+}
+
+struct Keep {
+    key: TrackKey,
+    track: Track,
+    done: oneshot::Sender<()>,
+}
+
+impl Command for Keep {
+    fn subject(&self) -> Subject {
+        Subject { slot: self.key.slot(), id: self.key.id() }
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        view.put(self.key.id(), Some(&self.track), Durability::Durable);
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+        let _ = self.done.send(());
+    }
+
+    fn refuse(self: Box<Self>, _: Refusal) {}
+}
+
+pub fn key(track: u64) -> TrackKey {
+    TrackKey { service: ServiceId::DEFAULT, track }
+}
+
+/// One message to a number that ends with these digits, which a gateway took at a moment.
+pub fn sent(last_digits: u64, at: Timestamp) -> Track {
+    let number = PhoneNumber::from_u64(14_155_550_100 + last_digits).expect("a number");
+    let row = Row {
+        attempt: 0,
+        channel: Channel::Sms,
+        gateway: GatewayName::Http,
+        priority: 1,
+        status: SendStatus::Sent,
+        retries: 0,
+        max_retries_reached: false,
+        at,
+        message_id: Some(format!("SM\u{1b}{last_digits}")),
+        error_code: None,
+        receipt: None,
+    };
+    Track { rows: vec![row], next_attempt: 1, ..Track::new(number, at, TrackerSettings::default()) }
+}
+
+fn planned(last_digits: u64, due: Timestamp) -> Track {
+    let follow_up = FollowUp { due, channel: Channel::Call, reason: Reason::NextStep, step: 1, sent: 1 };
+    let expires = due.plus(Duration::from_secs(600));
+    let plan = Plan { salt: Salt([1; 16]), style: MessageStyle::default(), expires, follow_up };
+    Track { plan: Some(Box::new(plan)), ..sent(last_digits, START) }
+}
+
+#[tokio::test]
+async fn a_list_has_the_newest_attempts_of_all_shards_first() {
+    let world = World::new().await;
+    for track in 1..=2_000 {
+        let at = START.plus(Duration::from_millis(track * 10));
+        world.keeps(key(track), sent(track % 90, at)).await;
+    }
+    assert_eq!(world.listed(3).await, [2_000, 1_999, 1_998]);
+    assert_eq!(world.listed(5_000).await, (1..=2_000).rev().collect::<Vec<_>>());
+    let number = sent(7, START).number;
+    let query = TrackQuery { number: Some(number), status: None, limit: 2 };
+    let rows = world.attempts.list(&query).await.expect("a list");
+    let tracks: Vec<_> = rows.iter().map(|row| row.attempt.key.track).collect();
+    assert_eq!(tracks, [1_987, 1_897]);
+}
+
+#[tokio::test]
+async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned() {
+    let settings = TrackerSettings { keep_at_most: 3, ..TrackerSettings::default() };
+    let world = World::over(Arc::new(MemoryStore::new()), settings).await;
+    world.keeps(key(1), planned(1, START.plus(Duration::from_secs(60)))).await;
+    for track in 2..=8 {
+        world.keeps(key(track), sent(track, START.plus(Duration::from_secs(track)))).await;
+    }
+    for _ in 0..1_000 {
+        if world.listed(10).await == [8, 7, 1] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{:?}", world.listed(10).await);
+}
+
+#[tokio::test]
+async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
+    let world = World::new().await;
+    let after = |seconds| START.plus(Duration::from_secs(seconds));
+    for (track, seconds) in [(1, 3), (2, 1), (3, 9)] {
+        world.keeps(key(track), planned(track, after(seconds))).await;
+    }
+    let due = |seconds| -> Vec<u64> {
+        let mut due: Vec<_> =
+            world.attempts.take_due(after(seconds), 10).iter().map(|due| due.key.track).collect();
+        due.sort_unstable();
+        due
+    };
+    assert_eq!(due(0), [0; 0]);
+    assert_eq!(due(3), [1, 2]);
+    assert_eq!(due(3), [0; 0]);
+    let tried = Due { key: key(1), number: planned(1, START).number };
+    world.attempts.put_back(tried, after(4));
+    world.keeps(key(2), sent(2, START)).await;
+    world.attempts.put_back(Due { key: key(2), ..tried }, after(4));
+    assert_eq!(due(4), [1], "what is not planned any more is not due");
+    assert!(!world.attempts.has_no_plans());
+}
+
+#[tokio::test]
+async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
+    let store = MemoryStore::new();
+    let world = World::over(Arc::new(store.clone()), TrackerSettings::default()).await;
+    world.keeps(key(1), planned(1, START.plus(Duration::from_secs(1)))).await;
+    world.keeps(key(2), sent(2, START)).await;
+    let again = World::over(Arc::new(store.reopen()), TrackerSettings::default()).await;
+    let mut listed = again.listed(10).await;
+    listed.sort_unstable();
+    assert_eq!(listed, [1, 2]);
+    let due = again.attempts.take_due(START.plus(Duration::from_secs(1)), 10);
+    assert_eq!(due.iter().map(|due| due.key).collect::<Vec<_>>(), [key(1)]);
+    let track = again.attempts.track(key(1)).await.expect("an answer").expect("a record");
+    assert_eq!(track, planned(1, START.plus(Duration::from_secs(1))));
+}

@@ -1,0 +1,371 @@
+//! The record of one verification's attempts, and how what happens changes it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::TrackerSettings;
+use crate::delivery::{Attempt, Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason, SendStatus};
+use crate::domain::{Channel, GatewayName, PhoneNumber, Timestamp};
+use crate::engine::{Salt, SendPermit};
+use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
+use crate::shard::Record;
+use crate::template::MessageStyle;
+
+/// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record grow.
+pub const MOST_ROWS: usize = 32;
+
+/// Longest id that is kept. Providers' ids have 34 characters or so; a part of one is of no use, so
+/// a longer one is left out.
+const LONGEST_ID: usize = 100;
+
+/// Numbers that are kept free for the attempts of one send, so that those of another send that begins before it has ended
+/// get others.
+const NUMBERS_PER_SEND: u8 = 4;
+
+/// A call that was answered lasts no longer than this: the code is read twice in half of the time.
+const CALL: Duration = Duration::from_secs(60);
+
+/// One verification. A begun follow-up is not in it: after a crash it is never made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// Whom its messages go to.
+    pub number: PhoneNumber,
+    /// When its first message was permitted.
+    pub created: Timestamp,
+    /// When it is forgotten, if nothing is planned.
+    pub keep_until: Timestamp,
+    /// What became of it.
+    pub verify: VerifyStatus,
+    /// When that was decided.
+    pub verify_at: Timestamp,
+    /// The number that the next send gives to its first attempt.
+    pub next_attempt: u8,
+    /// Its attempts, at most [`MOST_ROWS`].
+    pub rows: Vec<Row>,
+    /// What is still to be sent.
+    pub plan: Option<Box<Plan>>,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its number among the verification's attempts.
+    pub attempt: u8,
+    /// How it was to be delivered.
+    pub channel: Channel,
+    /// The gateway that was asked.
+    pub gateway: GatewayName,
+    /// The gateway's place in the order for this number, from 0.
+    pub priority: u8,
+    /// What came of it.
+    pub status: SendStatus,
+    /// How often it was tried again.
+    pub retries: u32,
+    /// Whether it was given up because it was tried as often as is allowed.
+    pub max_retries_reached: bool,
+    /// When it was tried last.
+    pub at: Timestamp,
+    /// The provider's id of the message.
+    pub message_id: Option<String>,
+    /// The provider's error code.
+    pub error_code: Option<u32>,
+    /// What the provider reported.
+    pub receipt: Option<ReceiptStatus>,
+}
+
+/// A follow-up with all that it takes to send it. Gone with it is the salt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What the code is derived from.
+    pub salt: Salt,
+    /// How the message is worded.
+    pub style: MessageStyle,
+    /// From this moment on nothing is sent any more.
+    pub expires: Timestamp,
+    /// When it is sent, how and why.
+    pub follow_up: FollowUp,
+}
+
+/// What became of a verification. Records contain the position in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VerifyStatus {
+    /// No code was submitted yet.
+    New,
+    /// The right code was.
+    Success,
+    /// A wrong code was.
+    InvalidCode,
+    /// A code was submitted too late.
+    Expired,
+    /// The gateway that holds the code could not be asked.
+    GatewayError,
+}
+
+/// A send that ended.
+#[derive(Debug, Clone, Copy)]
+pub struct EndedSend<'a> {
+    /// The right that it was made with.
+    pub permit: &'a SendPermit,
+    /// How its message is worded.
+    pub style: &'a MessageStyle,
+    /// Why it was made.
+    pub purpose: &'a Purpose,
+    /// The number that was reserved for its first attempt.
+    pub first_attempt: u8,
+    /// How it ended.
+    pub delivered: &'a Delivered,
+}
+
+/// What came of a receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiptOutcome {
+    /// The attempt has come further: this is its row now.
+    News(Box<Row>),
+    /// It changes nothing, because it came before, or late.
+    Known,
+    /// The send is still under way, and its attempts are not recorded yet.
+    Early,
+    /// No such attempt is known.
+    Unknown,
+}
+
+impl Record for Track {
+    const KIND: u8 = 2;
+    const PLURAL: &'static str = "delivery attempts";
+
+    fn expires(&self) -> Timestamp {
+        self.plan.as_ref().map_or(self.keep_until, |plan| self.keep_until.max(plan.expires))
+    }
+
+    /// What was planned before a failed commit is still to be sent: no gateway was asked, because what was decided did not
+    /// leave the shard.
+    fn after_failure(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
+        match (before, after) {
+            (Some(before), Some(mut after)) => {
+                if after.plan.is_none() && after.verify != VerifyStatus::Success {
+                    after.plan = before.plan;
+                }
+                Some(after)
+            }
+            (before, after) => after.or(before),
+        }
+    }
+}
+
+impl Track {
+    /// A verification whose first message is permitted now.
+    pub fn new(number: PhoneNumber, now: Timestamp, settings: TrackerSettings) -> Self {
+        Self {
+            number,
+            created: now,
+            keep_until: now.plus(settings.keep_for),
+            verify: VerifyStatus::New,
+            verify_at: now,
+            next_attempt: 0,
+            rows: Vec::new(),
+            plan: None,
+        }
+    }
+
+    /// When an attempt was made last.
+    pub fn last_attempt_at(&self) -> Timestamp {
+        self.rows.iter().map(|row| row.at).fold(self.created, Timestamp::max)
+    }
+
+    /// The row of an attempt.
+    pub fn row(&self, attempt: u8) -> Option<&Row> {
+        self.rows.iter().find(|row| row.attempt == attempt)
+    }
+
+    /// Takes numbers for the attempts of a send that is about to begin, and returns the first.
+    pub fn reserve(&mut self) -> u8 {
+        let first = self.next_attempt;
+        self.next_attempt = first.saturating_add(NUMBERS_PER_SEND);
+        first
+    }
+
+    /// Records the attempts of a send, and what is planned now. Returns whether the plan changed.
+    pub fn settle(&mut self, ended: EndedSend<'_>) -> bool {
+        let EndedSend { permit, style, purpose, first_attempt, delivered } = ended;
+        for attempt in &delivered.attempts {
+            self.add(attempt);
+        }
+        let behind = delivered.attempts.iter().map(|attempt| attempt.number.saturating_add(1)).max();
+        let used = behind.unwrap_or(first_attempt).max(first_attempt);
+        if self.next_attempt == first_attempt.saturating_add(NUMBERS_PER_SEND) {
+            self.next_attempt = used;
+        }
+        self.next_attempt = self.next_attempt.max(used);
+        match &delivered.plan {
+            PlanChange::Keep => false,
+            // A send that was under way when the right code came.
+            PlanChange::Set(_) if self.verify == VerifyStatus::Success => self.plan.take().is_some(),
+            PlanChange::Set(follow_up) => {
+                let (style, follow_up) = (style.clone(), follow_up.clone());
+                let plan = Plan { salt: permit.salt, style, expires: permit.expires, follow_up };
+                self.plan = Some(Box::new(plan));
+                true
+            }
+            PlanChange::End(dropped) => {
+                if let Some(why) = dropped {
+                    let last = delivered.attempts.last().map(|attempt| attempt.number);
+                    self.give_up(last.or_else(|| repeated(purpose)), *why);
+                }
+                self.plan.take().is_some()
+            }
+        }
+    }
+
+    fn add(&mut self, attempt: &Attempt) {
+        let row = Row::of(attempt);
+        match self.rows.iter_mut().find(|row| row.attempt == attempt.number) {
+            Some(repeated) => *repeated = Row { retries: repeated.retries.saturating_add(1), ..row },
+            None => {
+                // What came last says more than the last of many failures.
+                self.rows.truncate(MOST_ROWS - 1);
+                self.rows.push(row);
+            }
+        }
+    }
+
+    /// What is planned begins now, and is not in the record any more.
+    pub fn begin_follow_up(&mut self) -> Option<Box<Plan>> {
+        self.plan.take()
+    }
+
+    /// What is planned is not sent. Returns whether anything was.
+    pub fn drop_follow_up(&mut self, why: Dropped) -> bool {
+        let Some(plan) = self.plan.take() else { return false };
+        self.give_up(repeated_by(&plan.follow_up), why);
+        true
+    }
+
+    fn give_up(&mut self, attempt: Option<u8>, why: Dropped) {
+        let row = attempt.and_then(|attempt| self.rows.iter_mut().find(|row| row.attempt == attempt));
+        // A row that was sent stays sent: it was the next one that was not made.
+        if let Some(row) = row.filter(|row| row.status != SendStatus::Sent) {
+            row.status = SendStatus::Unsendable;
+            row.max_retries_reached |= why == Dropped::MaxRetriesReached;
+        }
+    }
+
+    /// Records what became of a code that was submitted. Success ends what is planned. Returns whether that changed the plan.
+    pub fn check(&mut self, status: VerifyStatus, now: Timestamp) -> bool {
+        // What comes after the right code is about no code any more.
+        if self.verify == VerifyStatus::Success {
+            return false;
+        }
+        (self.verify, self.verify_at) = (status, now);
+        status == VerifyStatus::Success && self.drop_follow_up(Dropped::NotUsable)
+    }
+
+    /// Records what a provider reported, and returns whether that changed the plan. A report that came before changes
+    /// nothing, and one that comes late moves nothing back.
+    pub fn receive(&mut self, receipt: &Receipt, now: Timestamp) -> (ReceiptOutcome, bool) {
+        let number = receipt.attempt.attempt;
+        let is_last = self.rows.last().is_some_and(|row| row.attempt == number);
+        let Some(row) = self.rows.iter_mut().find(|row| row.attempt == number) else {
+            let is_reserved = number < self.next_attempt;
+            let outcome = if is_reserved { ReceiptOutcome::Early } else { ReceiptOutcome::Unknown };
+            return (outcome, false);
+        };
+        if row.message_id.as_ref().is_some_and(|id| *id != receipt.message_id) {
+            // A retry has sent another message since.
+            tracing::debug!(attempt = %receipt.attempt, "receipt of an earlier message of this attempt");
+            return (ReceiptOutcome::Known, false);
+        }
+        if row.receipt.is_some_and(|known| known >= receipt.status) {
+            return (ReceiptOutcome::Known, false);
+        }
+        row.receipt = Some(receipt.status);
+        if row.message_id.is_none() {
+            // The gateway did not answer in time, but it had taken the message.
+            row.message_id = kept_id(&receipt.message_id);
+            row.status = SendStatus::Sent;
+        }
+        row.error_code = receipt.code.or(row.error_code);
+        let row = row.clone();
+        let plan_changed = is_last && self.react(receipt, now);
+        (ReceiptOutcome::News(Box::new(row)), plan_changed)
+    }
+
+    /// A next step that waits for a message to arrive becomes due when that has failed, and is dropped when it arrived, or
+    /// failed in a way after which nothing is tried again. Returns whether the plan changed.
+    fn react(&mut self, receipt: &Receipt, now: Timestamp) -> bool {
+        let Some(plan) = self.plan.as_mut().filter(|plan| plan.follow_up.reason == Reason::NextStep) else {
+            return false;
+        };
+        let due = &mut plan.follow_up.due;
+        match (receipt.status, receipt.class) {
+            (
+                ReceiptStatus::Failed,
+                Some(ErrorClass::Fraud | ErrorClass::BadNumber | ErrorClass::OptedOut),
+            )
+            | (ReceiptStatus::Delivered | ReceiptStatus::Read, _) => {
+                self.plan = None;
+                true
+            }
+            (ReceiptStatus::Failed, _) if *due > now => {
+                *due = now;
+                true
+            }
+            (ReceiptStatus::Answered, _) if *due > now && *due < now.plus(CALL) => {
+                *due = now.plus(CALL);
+                true
+            }
+            (
+                ReceiptStatus::Failed
+                | ReceiptStatus::Answered
+                | ReceiptStatus::Queued
+                | ReceiptStatus::Sending
+                | ReceiptStatus::Sent,
+                _,
+            ) => false,
+        }
+    }
+
+    /// The last message that a gateway took, if its id is known.
+    pub fn accepted(&self) -> Option<(GatewayName, String)> {
+        let mut sent = self.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
+        sent.find_map(|row| Some((row.gateway, row.message_id.clone()?)))
+    }
+}
+
+/// The attempt that a planned message repeats.
+const fn repeated(purpose: &Purpose) -> Option<u8> {
+    match purpose {
+        Purpose::Request => None,
+        Purpose::FollowUp(follow_up) => repeated_by(follow_up),
+    }
+}
+
+const fn repeated_by(follow_up: &FollowUp) -> Option<u8> {
+    match follow_up.reason {
+        Reason::Retry { attempt, .. } => Some(attempt),
+        // The message before it stays as it is.
+        Reason::NextStep => None,
+    }
+}
+
+impl Row {
+    fn of(attempt: &Attempt) -> Self {
+        Self {
+            attempt: attempt.number,
+            channel: attempt.channel,
+            gateway: attempt.gateway,
+            priority: attempt.priority,
+            status: attempt.status,
+            retries: 0,
+            max_retries_reached: false,
+            at: attempt.ended,
+            message_id: attempt.message_id.as_ref().and_then(|id| kept_id(id)),
+            error_code: attempt.error_code,
+            receipt: None,
+        }
+    }
+}
+
+fn kept_id(id: &str) -> Option<String> {
+    (id.len() <= LONGEST_ID).then(|| id.to_owned())
+}

@@ -1,0 +1,90 @@
+//! A verification's message, and what is to be sent later.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Channel, PhoneNumber, Timestamp, TrackKey};
+use crate::template::MessageStyle;
+
+/// A verification's message without its code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// The record of its attempts.
+    pub key: TrackKey,
+    /// Whom it goes to.
+    pub number: PhoneNumber,
+    /// How it is worded.
+    pub style: MessageStyle,
+    /// From this moment on nothing is sent any more.
+    pub expires: Timestamp,
+}
+
+/// How far an attempt came. Records contain the position in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SendStatus {
+    /// Not tried yet.
+    New,
+    /// The gateway refused it, failed, or did not answer.
+    GatewayError,
+    /// The gateway took it.
+    Sent,
+    /// It is not tried any more.
+    Unsendable,
+}
+
+impl SendStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::New, Self::GatewayError, Self::Sent, Self::Unsendable];
+
+    /// The name in lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::GatewayError => "gateway_error",
+            Self::Sent => "sent",
+            Self::Unsendable => "unsendable",
+        }
+    }
+}
+
+/// A message that is to be sent later, while no client waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowUp {
+    /// When.
+    pub due: Timestamp,
+    /// How it is to be delivered.
+    pub channel: Channel,
+    /// Why.
+    pub reason: Reason,
+    /// The step of the workflow that it belongs to, from 0.
+    pub step: u8,
+    /// Messages that gateways have taken for this verification so far.
+    pub sent: u8,
+}
+
+/// Why a message is sent later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// No gateway took it yet.
+    Retry {
+        /// The number of the attempt that is repeated.
+        attempt: u8,
+        /// Retries made so far.
+        retries: u32,
+    },
+    /// It is the next step's turn, unless the message before it arrives.
+    NextStep,
+}
+
+/// Why a planned message is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// Its code was used, replaced or locked, or it has expired.
+    NotUsable,
+    /// It was tried as often as is allowed.
+    MaxRetriesReached,
+    /// The verification has cost as many messages as it may.
+    BudgetSpent,
+    /// A gateway gave an answer after which nothing is tried again, such as a number that does not
+    /// exist.
+    Refused,
+}
