@@ -12,8 +12,8 @@ pub mod process;
 mod registry;
 mod reports;
 mod running;
-pub mod shards;
 pub mod server_key;
+pub mod shards;
 mod tls;
 mod verifying;
 

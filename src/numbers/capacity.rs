@@ -70,7 +70,7 @@ impl Capacity {
         // Logged again only after real relief, not for each place that is freed and taken.
         if !exceeds_tenths(left, 7, self.limit) && self.logged.load(Ordering::Relaxed) != Level::Ample as u8 {
             self.logged.store(Level::Ample as u8, Ordering::Relaxed);
-            info!(numbers = left, limit = self.limit, "number table has room again");
+            info!(numbers = left, limit = self.limit, "there is room for new numbers again");
         }
     }
 
@@ -91,12 +91,12 @@ impl Capacity {
             Level::Scarce => warn!(
                 numbers = held,
                 limit,
-                "number table nearly full; when it is full, new numbers get 503 (max-numbers)"
+                "most of the room for numbers is taken; when all is, new numbers get 503 (max-numbers)"
             ),
             Level::Full => warn!(
                 numbers = held,
                 limit,
-                "number table full: new numbers get 503, known ones are served (max-numbers)"
+                "all room for numbers is taken: new numbers get 503, known ones are served (max-numbers)"
             ),
         }
     }

@@ -495,8 +495,12 @@ impl SendCommand {
             BeginOutcome::NoChecksLeft { until } => {
                 limited(Limit::NoChecksLeft { remaining: until.map(|until| until.since(now)) })
             }
-            BeginOutcome::NoSendsLeft { until } => limited(Limit::NoSendsLeft { remaining: until.since(now) }),
-            BeginOutcome::CoolingDown { until } => limited(Limit::CoolingDown { remaining: until.since(now) }),
+            BeginOutcome::NoSendsLeft { until } => {
+                limited(Limit::NoSendsLeft { remaining: until.since(now) })
+            }
+            BeginOutcome::CoolingDown { until } => {
+                limited(Limit::CoolingDown { remaining: until.since(now) })
+            }
             BeginOutcome::StillSending { until } => {
                 limited(Limit::StillSending { remaining: until.since(now) })
             }
@@ -635,8 +639,7 @@ impl SettleCommand {
         let policy = &rules.policy;
         // As it is now, if it is still under way.
         let current = next.verification().filter(|v| v.salt == self.permit.salt);
-        let facts =
-            current.map_or_else(|| Facts::of_permit(&self.permit, policy), |v| Facts::of(&v, policy));
+        let facts = current.map_or_else(|| Facts::of_permit(&self.permit, policy), |v| Facts::of(&v, policy));
         let trouble = self.trouble;
         let told = |answer| Told { trouble, ..Told::from(answer) }.about(Some(facts));
         self.decided = Some(answer(&self.result, outcome, now).map(told));
@@ -743,9 +746,9 @@ impl Context<'_> {
     fn is_open(&self, permit: &CheckPermit, leaving: &Leaving<'_>) -> bool {
         let now = leaving.now();
         let current = leaving.get::<NumberState>(self.subject.slot, self.subject.id);
-        current.and_then(|state| state.verification()).is_some_and(|v| {
-            v.salt == permit.salt && v.checking_until == permit.until && v.is_checking(now)
-        })
+        current
+            .and_then(|state| state.verification())
+            .is_some_and(|v| v.salt == permit.salt && v.checking_until == permit.until && v.is_checking(now))
     }
 
     fn present(&self, leaving: &Leaving<'_>) -> Option<Verification> {

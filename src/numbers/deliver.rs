@@ -8,14 +8,13 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use super::command::{
-    Ask, CommandKind, Deps, Dispatch, Effects, NumberCommand, SettleCheckCommand, SettleCommand,
-    track_key,
+    Ask, CommandKind, Deps, Dispatch, Effects, NumberCommand, SettleCheckCommand, SettleCommand, track_key,
 };
 use super::happened::{Happened, Recorder};
 use super::record::NumberKey;
 use crate::delivery::tracker::Parcel;
-use crate::delivery::{CheckError, Delivery, Job, Owner, Verdict};
 use crate::delivery::tracker::VerifyStatus;
+use crate::delivery::{CheckError, Delivery, Job, Owner, Verdict};
 use crate::domain::{Timestamp, TrackKey};
 use crate::engine::{CheckResult, Ending, NumberState, Salt, SendResult, code_of};
 use crate::shard::{Record, RecordKey, Shards, Transaction};
@@ -85,11 +84,10 @@ impl Links {
             delivery.record(job.about, delivered).await
         };
         // A send that is never settled would count against its number for ever.
-        let (result, trouble) =
-            AssertUnwindSafe(delivering).catch_unwind().await.unwrap_or_else(|_panic| {
-                tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
-                (SendResult::Failed { may_have_been_sent: true, held: None }, None)
-            });
+        let (result, trouble) = AssertUnwindSafe(delivering).catch_unwind().await.unwrap_or_else(|_panic| {
+            tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
+            (SendResult::Failed { may_have_been_sent: true, held: None }, None)
+        });
         let settle = SettleCommand { permit, result, trouble, caller, decided: None };
         shards.router().send(NumberCommand::new(key, CommandKind::Settle(settle), Arc::clone(deps)));
     }

@@ -12,16 +12,16 @@ mod happened;
 mod policies;
 pub mod record;
 pub mod table;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 pub use crate::delivery::Trouble;
 pub use crate::engine::SendOptions;
 pub use crate::shard::{Refusal, StartError};
-pub use happened::{Happened, Recorder};
 pub use answer::{CheckAnswer, Facts, Limit, SendAnswer, Told};
 pub use capacity::{Capacity, Usage};
+pub use happened::{Happened, Recorder};
 pub use policies::Policies;
 pub use record::NumberKey;
-pub use verifier::{
-    BeginRequest, CheckRequest, EndRequest, NamedCheck, Parts, SendRequest, Verifier, known,
-};
+pub use verifier::{BeginRequest, CheckRequest, EndRequest, NamedCheck, Parts, SendRequest, Verifier, known};

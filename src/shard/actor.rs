@@ -108,15 +108,22 @@ impl Actor for ShardActor {
         }
         let losing: Vec<Slots> = state.losing.iter().map(|(slots, _)| *slots).collect();
         if !losing.is_empty() && core.give_up(&losing, now) {
-            state.losing.drain(..).for_each(|(_, done)| { let _ = done.send(()); });
+            state.losing.drain(..).for_each(|(_, done)| {
+                let _ = done.send(());
+            });
         }
         if !state.flushing.is_empty() && core.flush(now) {
-            state.flushing.drain(..).for_each(|done| { let _ = done.send(()); });
+            state.flushing.drain(..).for_each(|done| {
+                let _ = done.send(());
+            });
         }
         if let Some(writes) = core.take_commit() {
             let shard = myself.clone();
             // A shard that has failed meanwhile is restored from the store, which this batch has reached.
-            state.shared.store.commit(writes, Box::new(move |result| drop(shard.cast(Message::Committed(result)))));
+            state
+                .shared
+                .store
+                .commit(writes, Box::new(move |result| drop(shard.cast(Message::Committed(result)))));
         }
         if let (Some(wait), Some(alarm)) = (core.take_wait(), &state.alarm) {
             let alarm = alarm.clone();

@@ -314,7 +314,10 @@ impl Core {
         // No batch waits for longer than this, should the caller have missed `gathered`.
         self.gathering.end();
         self.begin_batch(now);
-        if self.in_flight.is_none() && self.retry_at <= now && !(self.lazy.is_empty() && self.unsettled.is_empty()) {
+        if self.in_flight.is_none()
+            && self.retry_at <= now
+            && !(self.lazy.is_empty() && self.unsettled.is_empty())
+        {
             self.commit_batch(Vec::new(), Steps::default(), now);
         }
         freed
@@ -426,7 +429,14 @@ impl Core {
                 decision = Decision::Refused(refusal);
                 if self.tables.sweep_kind(kind, LOOKS_FOR_ROOM, now, |key| steps.contains_key(key)) > 0 {
                     let Self { tables, rng, .. } = self;
-                    decision = command.decide(&mut Transaction { tables, steps, touched: &mut touched, slot, now, rng });
+                    decision = command.decide(&mut Transaction {
+                        tables,
+                        steps,
+                        touched: &mut touched,
+                        slot,
+                        now,
+                        rng,
+                    });
                 }
             }
             match decision {

@@ -82,7 +82,10 @@ pub enum RecordError {
 pub fn encode<R: Record>(record: &R) -> Bytes {
     let mut bytes = Vec::with_capacity(128);
     bytes.push(R::VERSION);
-    #[expect(clippy::expect_used, reason = "encoding into memory fails only for types that serde cannot describe")]
+    #[expect(
+        clippy::expect_used,
+        reason = "encoding into memory fails only for types that serde cannot describe"
+    )]
     let bytes = postcard::to_extend(record, bytes).expect(type_name::<R>());
     Bytes::from(bytes)
 }
@@ -93,9 +96,8 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
 /// [`RecordError`] when they are no record of this kind and version.
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     let what = R::PLURAL;
-    let (version, body) = bytes
-        .split_first()
-        .ok_or_else(|| RecordError::Contents { what, why: "it is empty".to_owned() })?;
+    let (version, body) =
+        bytes.split_first().ok_or_else(|| RecordError::Contents { what, why: "it is empty".to_owned() })?;
     if *version != R::VERSION {
         return Err(RecordError::Version { what, found: *version, known: R::VERSION });
     }

@@ -33,9 +33,7 @@ pub enum RestoreError {
     #[error("the records could not be loaded from the store: {0}")]
     Store(#[from] StoreError),
     /// A record makes no sense.
-    #[error(
-        "{0}; restore the data directory from a backup, or use the version of onceward that wrote it"
-    )]
+    #[error("{0}; restore the data directory from a backup, or use the version of onceward that wrote it")]
     Record(#[from] RecordError),
     /// The system gave no thread.
     #[error("the system gave no threads to load the records with: {0}")]

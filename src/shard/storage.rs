@@ -61,9 +61,10 @@ impl Storage for Slotless {
 
     fn restore(&self, kinds: Vec<u8>, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let visit = Arc::new(std::sync::Mutex::new(visit_all(Arc::clone(&self.slot_of), move |key, bytes| {
-                visit(key, bytes, Timestamp::EPOCH);
-            })));
+            let visit =
+                Arc::new(std::sync::Mutex::new(visit_all(Arc::clone(&self.slot_of), move |key, bytes| {
+                    visit(key, bytes, Timestamp::EPOCH);
+                })));
             for kind in kinds.into_iter().filter_map(Kind::from_u8) {
                 let visit = Arc::clone(&visit);
                 let each = move |key, _, bytes: &[u8]| {

@@ -72,10 +72,11 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         let SupervisorState { plan, shards } = state;
         let owner = plan.shared.router.slots_of(index);
-        let started = match restore(&plan.shared, &plan.kinds, vec![owner]).await.map(|mut tables| tables.pop()) {
-            Ok(Some(tables)) => {
-                start(&myself, plan, index, tables).await.map_err(|error| error.to_string())
-            }
+        let started = match restore(&plan.shared, &plan.kinds, vec![owner])
+            .await
+            .map(|mut tables| tables.pop())
+        {
+            Ok(Some(tables)) => start(&myself, plan, index, tables).await.map_err(|error| error.to_string()),
             Ok(None) => Err("no such shard".to_owned()),
             Err(error) => Err(error.to_string()),
         };

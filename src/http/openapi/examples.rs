@@ -12,11 +12,11 @@ use crate::http::v2::view::{
     AttemptView, BucketView, CheckView, Frame, MessagingConfigurationView, RateLimitView, SafeNumberView,
     ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
 };
+use crate::numbers::{CheckAnswer, SendAnswer};
 use crate::registry::{
     Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Template,
     TestNumber, Translation, Webhook, WebhookStatus,
 };
-use crate::numbers::{CheckAnswer, SendAnswer};
 use crate::verify::{Attempt, SendAttempt, Status, Summary, Verification};
 use crate::webhook::{self, DeliveryView};
 

@@ -13,8 +13,8 @@ use super::fields::Fields;
 use super::kind::{Kind, Parts};
 use super::view::Frame;
 use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
-use crate::registry::{Caller, RegistryError, Scope, Service};
 use crate::numbers::Refusal;
+use crate::registry::{Caller, RegistryError, Scope, Service};
 use crate::verify::Refused;
 
 /// A request whose sender is known.

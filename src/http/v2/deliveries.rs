@@ -13,8 +13,8 @@ use super::page::Page;
 use super::value;
 use crate::domain::{Sid, SidKind};
 use crate::http::answer::Answer;
-use crate::registry::Service;
 use crate::numbers::Refusal;
+use crate::registry::Service;
 use crate::store::StoreError;
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
 

@@ -45,8 +45,8 @@ use super::deps::Verify;
 use super::problem::Problem;
 use super::refusal_log::OncePerSecond;
 use crate::domain::{ServiceId, Timestamp};
-use crate::registry::{Caller, Registry, Scope};
 use crate::numbers::Refusal;
+use crate::registry::{Caller, Registry, Scope};
 use crate::verify::Verifications;
 use crate::webhook::Outbox;
 

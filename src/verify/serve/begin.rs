@@ -7,8 +7,8 @@ use super::kept;
 use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with;
 use crate::limit::{BucketRule, Charge, LimitRefusal, Taken};
-use crate::registry::{Service, TextWish};
 use crate::numbers::{BeginRequest, Facts, Refusal, SendAnswer, SendRequest, Told, Trouble};
+use crate::registry::{Service, TextWish};
 use crate::template::MessageStyle;
 use crate::verify::{Begin, Refused, Status, Target, Verification};
 

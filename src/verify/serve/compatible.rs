@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::{Inner, Verifying};
 use crate::domain::{Code, ServiceId};
-use crate::registry::Service;
 use crate::numbers::{
     BeginRequest, CheckAnswer, CheckRequest, Facts, NamedCheck, Refusal, SendAnswer, SendRequest, Told, known,
 };
+use crate::registry::Service;
 use crate::verify::Status;
 
 impl Verifying {

@@ -4,8 +4,8 @@ use super::Inner;
 use crate::delivery::tracker::seen;
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, TrackKey};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
-use crate::registry::{Rules, Service, TestNumber};
 use crate::numbers::{Facts, Refusal};
+use crate::registry::{Rules, Service, TestNumber};
 use crate::verify::{Refused, SendAttempt, Status, Target, Verification};
 
 /// Whose verification is meant, and which, if the caller said that.

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Inner;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::limit::{self, KeyRefusal, Ticket};
-use crate::registry::Service;
 use crate::numbers::Refusal;
+use crate::registry::Service;
 use crate::verify::{Refused, SendAttempt, Status, Verification};
 
 /// What a request with a key is to do.

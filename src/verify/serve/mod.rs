@@ -29,8 +29,8 @@ use crate::delivery::tracker::Receipt;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
 use crate::engine::{self, Sealer};
 use crate::limit::{Answers, Limits};
-use crate::registry::{Registry, Service};
 use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
+use crate::registry::{Registry, Service};
 use crate::webhook::Outbox;
 
 pub use self::rules::bring_up;

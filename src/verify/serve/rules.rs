@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::domain::ServiceId;
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
-use crate::registry::{LockoutRule, Registry, Resend, Rules};
 use crate::numbers::Policies;
+use crate::registry::{LockoutRule, Registry, Resend, Rules};
 
 /// How long a number's count is kept after its last failure where a lockout grows: whoever guesses once an hour does not
 /// outlast it.

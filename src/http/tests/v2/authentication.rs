@@ -7,8 +7,8 @@ use crate::domain::ServiceId;
 use crate::http::tests::client::{Reply, get, post};
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps, send_body, sms_code_body, verify_body};
-use crate::registry::{Scope, ServiceFields};
 use crate::numbers::SendAnswer;
+use crate::registry::{Scope, ServiceFields};
 
 #[tokio::test]
 async fn without_a_right_credential_it_is_401_and_the_body_is_not_waited_for() {

@@ -1,0 +1,230 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::lines::PIECE;
+use super::*;
+use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId};
+use crate::engine::{Counted, Salt, Tally, Verification};
+use crate::shard::{Kinds, Tables};
+
+fn key(digits: u64) -> NumberKey {
+    let number = PhoneNumber::from_u64(digits).expect("a number");
+    NumberKey { service: ServiceId::DEFAULT, number }
+}
+
+fn record(key: NumberKey) -> RecordKey {
+    record_key(7, &key)
+}
+
+fn locked_until(millis: u64) -> NumberState {
+    NumberState::Locked { until: Timestamp::from_millis(millis) }
+}
+
+fn table() -> NumberTable {
+    NumberTable::new(Capacity::new(usize::MAX))
+}
+
+fn set(table: &mut NumberTable, key: NumberKey, state: &NumberState) {
+    table.set(record(key), stored(state));
+}
+
+/// As a shard holds it, which sweeps.
+fn tables() -> Tables {
+    Tables::new(&Kinds::none().with_table::<NumberState>(|| Box::new(table())))
+}
+
+#[test]
+fn a_sweep_in_small_steps_frees_exactly_what_has_ended() {
+    let mut tables = tables();
+    for i in 1..=1000 {
+        tables.set(record(key(i)), Some(stored(&locked_until(if i % 3 == 0 { 5_000 } else { 500 }))));
+    }
+    let now = Timestamp::from_millis(1_000);
+    let freed: usize = (0..200).map(|_| tables.sweep(10, now, |_| false)).sum();
+    assert_eq!((freed, tables.len_of(NumberState::KIND)), (667, 333));
+    assert!((1..=1000).all(|i| tables.contains(&record(key(i))) == (i % 3 == 0)));
+}
+
+#[test]
+fn when_numbers_come_faster_than_a_sweep_walks_the_table_stays_bounded() {
+    const NEW: u64 = 5_000;
+    const LIVES: u64 = 10;
+    let mut tables = tables();
+    let mut most = 0;
+    for turn in 0..200 {
+        for i in 1..=NEW {
+            tables.set(record(key(turn * NEW + i)), Some(stored(&locked_until(turn + LIVES))));
+        }
+        most = most.max(tables.len_of(NumberState::KIND));
+        tables.sweep(1_000, Timestamp::from_millis(turn), |_| false);
+    }
+    let live = usize::try_from(NEW * LIVES).unwrap();
+    assert!(most < live + live / 2, "{most} numbers are held for {live} that live");
+    for _ in 0..200 {
+        tables.sweep(1_000, Timestamp::from_millis(1_000), |_| false);
+    }
+    assert_eq!(tables.len_of(NumberState::KIND), 0);
+}
+
+#[test]
+fn memory_follows_the_numbers_up_and_down() {
+    let mut table = table();
+    for i in 1..=20_000 {
+        set(&mut table, key(i), &locked_until(i));
+        let (lines, _) = table.numbers.capacity();
+        assert!(lines < table.len() + PIECE, "memory for {lines} with {}", table.len());
+    }
+    let (_, places) = table.numbers.capacity();
+    assert!(places < 20_000 * 4, "an index of {places}");
+    for i in 1..=20_000 {
+        assert!(table.remove(&record(key(i))));
+        let (lines, _) = table.numbers.capacity();
+        assert!(lines <= table.len() + PIECE * 3 / 2, "memory for {lines} with {}", table.len());
+    }
+    let (_, places) = table.numbers.capacity();
+    assert!(table.is_empty() && places <= 1024 * 64, "an index of {places} is kept");
+}
+
+#[test]
+fn a_state_beyond_the_range_of_a_line_is_known_as_exactly() {
+    let far = locked_until(u64::MAX);
+    let mut table = table();
+    set(&mut table, key(1), &far);
+    set(&mut table, key(3), &locked_until(3));
+    assert_eq!(table.numbers.elsewhere(), 1);
+    assert_eq!(
+        [1, 3].map(|i| table.get(&record(key(i)))),
+        [Some(stored(&far)), Some(stored(&locked_until(3)))]
+    );
+    set(&mut table, key(1), &locked_until(1));
+    assert_eq!(table.numbers.elsewhere(), 0);
+    assert_eq!(table.get(&record(key(1))), Some(stored(&locked_until(1))));
+}
+
+fn held() -> impl Strategy<Value = Held> {
+    (proptest::sample::select(&GatewayName::ALL), proptest::sample::select(&Channel::ALL))
+        .prop_map(|(by, channel)| Held { by, channel })
+}
+
+/// Moments of every size, many of which the table's lines can say and some of which they cannot.
+fn moment() -> impl Strategy<Value = Timestamp> {
+    const TABLE: u64 = 1 << 48;
+    let millis = prop_oneof![8 => 0..TABLE, 1 => TABLE - 1..=TABLE, 1 => any::<u64>(), 1 => Just(u64::MAX), 1 => Just(0)];
+    millis.prop_map(Timestamp::from_millis)
+}
+
+fn counted() -> impl Strategy<Value = Counted> {
+    let counts = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>(), any::<u64>());
+    (moment(), moment(), proptest::sample::select(&Channel::ALL), counts).prop_map(
+        |(begun, last_send, channel, (sends, wrong, unnamed, spent, offset))| Counted {
+            begun,
+            last_send,
+            channel,
+            sends,
+            wrong,
+            unnamed,
+            spent,
+            offset,
+        },
+    )
+}
+
+fn tally() -> impl Strategy<Value = Tally> {
+    let some = (any::<u8>(), moment()).prop_map(|(named, slow_until)| Tally { named, slow_until });
+    prop_oneof![Just(Tally::NONE), some]
+}
+
+fn verification() -> impl Strategy<Value = Verification> {
+    let times = (moment(), moment(), moment());
+    let flags = (any::<bool>(), any::<bool>());
+    let marks = (proptest::option::of(held()), proptest::option::weighted(0.3, counted()));
+    (any::<[u8; 16]>(), 4_u8..=10, any::<u8>(), times, flags, marks).prop_map(
+        |(salt, length, sending, (expires, sending_until, checking_until), flags, (held, counted))| {
+            let (sent, postponed) = flags;
+            Verification {
+                salt: Salt(salt),
+                length: CodeLength::new(length).expect("a length"),
+                expires,
+                sending,
+                sending_until,
+                sent,
+                postponed,
+                held,
+                checking_until,
+                counted,
+            }
+        },
+    )
+}
+
+/// Every state that leaves a record.
+pub fn kept_state() -> impl Strategy<Value = NumberState> {
+    prop_oneof![
+        moment().prop_map(|until| NumberState::Locked { until }),
+        (any::<u8>(), moment(), tally(), proptest::option::of(verification())).prop_map(
+            |(failures, keep_until, tally, verification)| NumberState::Open {
+                failures,
+                keep_until,
+                tally,
+                verification
+            }
+        ),
+    ]
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set(NumberKey, NumberState),
+    Remove(NumberKey),
+}
+
+fn some_key() -> impl Strategy<Value = NumberKey> {
+    // Few, so that the same ones come again and again; and two of one number in different services.
+    let number = (1..30_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
+    (0..2_u32, number).prop_map(|(service, number)| NumberKey { service: ServiceId::new(service), number })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (some_key(), kept_state()).prop_map(|(key, state)| Step::Set(key, state)),
+        2 => some_key().prop_map(Step::Remove),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_table_holds_what_was_set_to_the_last_bit(steps in proptest::collection::vec(step(), 1..200)) {
+        let capacity = Capacity::new(usize::MAX);
+        let mut table = NumberTable::new(Arc::clone(&capacity));
+        let mut model: HashMap<NumberKey, NumberState> = HashMap::new();
+        for step in steps {
+            match step {
+                Step::Set(key, state) => {
+                    set(&mut table, key, &state);
+                    model.insert(key, state);
+                }
+                Step::Remove(key) => {
+                    prop_assert_eq!(table.remove(&record(key)), model.remove(&key).is_some());
+                }
+            }
+            prop_assert_eq!((table.len(), capacity.usage().held), (model.len(), model.len()));
+            for (key, state) in &model {
+                prop_assert_eq!(table.get(&record(*key)), Some(stored(state)));
+            }
+        }
+        let walked: HashMap<_, _> = (0..table.len()).filter_map(|at| table.at(at)).collect();
+        let expected: HashMap<_, _> = model.iter().map(|(key, state)| (record(*key), stored(state))).collect();
+        prop_assert_eq!(walked, expected);
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written(state in kept_state()) {
+        prop_assert_eq!(decode::<NumberState>(&encode(&state)).expect("a record"), state);
+    }
+
+    #[test]
+    fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let _ = decode::<NumberState>(&bytes);
+    }
+}

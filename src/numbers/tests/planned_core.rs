@@ -1,0 +1,85 @@
+//! Planned sends: what a shard does with them, a sentence each.
+
+use super::world::{World, accepted, held, number};
+use crate::delivery::Purpose;
+use crate::engine::{Salt, SendResult};
+use crate::numbers::command::FollowedUp;
+use crate::numbers::{CheckAnswer, SendAnswer};
+
+#[test]
+fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like_any_other() {
+    let mut world = World::new();
+    let answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    let salt = dispatch.permit.salt;
+    world.settles(dispatch, SendResult::Postponed { message_id: "later".to_owned() });
+    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
+    assert_eq!(answer.answer(), Ok(sent));
+    let mut followed = world.resumes(number(1), salt);
+    let writes = world.takes_commit();
+    assert!(world.dispatches_nothing());
+    world.applied(&writes);
+    let again = world.dispatched();
+    assert_eq!(again.permit.salt, salt);
+    assert!(matches!(again.purpose, Purpose::FollowUp(_)));
+    assert!(followed.is_unanswered(), "it keeps its place until it is settled");
+    world.settles(again, accepted());
+    assert!(world.wants_no_commit());
+    assert_eq!(followed.answer(), Ok(FollowedUp::Done));
+}
+
+#[test]
+fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let _right = world.checks(number(1), Some(code));
+    world.commits();
+    assert_eq!(world.resumes(number(1), salt).answer(), Ok(FollowedUp::NotUsable));
+    assert_eq!(world.resumes(number(1), Salt([0; 16])).answer(), Ok(FollowedUp::NotUsable));
+    assert!(world.dispatches_nothing() && world.wants_no_commit());
+}
+
+#[test]
+fn how_a_planned_send_ended_decides_what_its_planner_hears_even_if_the_store_fails() {
+    for (end, heard) in [
+        (SendResult::NoLongerUsable, FollowedUp::NotUsable),
+        (SendResult::Overloaded, FollowedUp::NoRoom),
+        (SendResult::NumberRefused, FollowedUp::Done),
+        (SendResult::Failed { may_have_been_sent: false, held: None }, FollowedUp::Done),
+        (held(), FollowedUp::Done),
+    ] {
+        for store_fails in [false, true] {
+            let mut world = World::new();
+            world.has_code(number(1));
+            let salt = world.live_salt(number(1)).expect("a live code");
+            let followed = world.resumes(number(1), salt);
+            world.commits();
+            let dispatch = world.dispatched();
+            world.settles(dispatch, end.clone());
+            if store_fails {
+                world.fails_to_commit();
+            } else {
+                world.commits();
+            }
+            assert_eq!(followed.answer(), Ok(heard), "{end:?}");
+        }
+    }
+}
+
+#[test]
+fn a_planned_send_that_fails_after_the_shard_did_does_not_withdraw_a_code_that_was_told_sent() {
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let _followed = world.resumes(number(1), salt);
+    world.commits();
+    let again = world.dispatched();
+    world.crashes();
+    world.settles(again, SendResult::Failed { may_have_been_sent: false, held: None });
+    world.commits();
+    let right = world.checks(number(1), Some(code));
+    world.commits();
+    assert_eq!(right.answer(), Ok(CheckAnswer::Approved));
+}

@@ -1,0 +1,395 @@
+//! One shard without its actor, a disk that commits when it is told to, and a clock.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::delivery::tracker::{Due, FollowUp, Parcel, Reason};
+use crate::domain::{
+    Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
+};
+use crate::engine::{
+    CheckResult, Ending, Lockout, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult, SendRules,
+    SlotHash, derive_code,
+};
+use crate::numbers::command::{
+    Ask, CheckCommand, CommandKind, Deps, Dispatch, Effects, EndCommand, FollowedUp, NumberCommand, Reply,
+    ResumeCommand, SendCommand, SettleCheckCommand, SettleCommand, track_key,
+};
+use crate::numbers::table::NumberTable;
+use crate::numbers::{Capacity, CheckAnswer, NumberKey, Policies, Refusal, SendAnswer, Told};
+use crate::shard::{Core, Kinds, Record, RecordKey, Settings, Stored, Tables, Write, encode};
+use crate::store::StoreError;
+use crate::template::MessageStyle;
+
+pub const COMMANDS_PER_NUMBER: usize = 8;
+/// How long asking a gateway about a code may take.
+pub const CHECK_BUDGET: Duration = Duration::from_secs(15);
+
+pub struct World {
+    pub core: Core,
+    pub now: Timestamp,
+    places: Arc<Semaphore>,
+    deps: Arc<Deps>,
+    captured: Arc<Captured>,
+    /// What a crash leaves.
+    disk: HashMap<RecordKey, Stored>,
+}
+
+/// What the shard handed on.
+#[derive(Default)]
+struct Captured {
+    dispatches: Mutex<Vec<Dispatch>>,
+    asks: Mutex<Vec<Ask>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Effects for Captured {
+    fn deliver(&self, dispatch: Dispatch) {
+        locked(&self.dispatches).push(dispatch);
+    }
+
+    fn ask(&self, ask: Ask) {
+        locked(&self.asks).push(ask);
+    }
+}
+
+/// Where the answer to a command will arrive.
+pub struct Awaited<A: Answered>(oneshot::Receiver<Result<A::Told, Refusal>>);
+
+/// An answer, and the form in which a shard gives it.
+pub trait Answered: Sized {
+    type Told;
+    fn of(told: Self::Told) -> Self;
+}
+
+impl Answered for SendAnswer {
+    type Told = Told<Self>;
+    fn of(told: Told<Self>) -> Self {
+        told.answer.expect("no limit of a service forbids it")
+    }
+}
+
+impl Answered for CheckAnswer {
+    type Told = Told<Self>;
+    fn of(told: Told<Self>) -> Self {
+        told.answer.expect("no limit of a service forbids it")
+    }
+}
+
+impl Answered for () {
+    type Told = Told<()>;
+    fn of(told: Told<()>) -> Self {
+        told.answer.expect("what is to be ended is under way");
+    }
+}
+
+impl Answered for FollowedUp {
+    type Told = Self;
+    fn of(told: Self) -> Self {
+        told
+    }
+}
+
+impl<A: Answered> Awaited<A> {
+    pub fn answer(mut self) -> Result<A, Refusal> {
+        self.0.try_recv().expect("an answer by now").map(A::of)
+    }
+
+    pub fn is_unanswered(&mut self) -> bool {
+        matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+}
+
+fn deps(captured: &Arc<Captured>) -> Arc<Deps> {
+    let policy = Policy {
+        max_attempts: 5,
+        lockout: Duration::from_secs(1800),
+        kind: Lockout::Fixed,
+        sends: SendRules::CONTRACT,
+        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
+    };
+    let key = ServerKey::from_bytes([5; 32]);
+    Arc::new(Deps {
+        policies: Policies::new(policy),
+        slots: SlotHash::new(&key),
+        key,
+        capacity: Capacity::new(usize::MAX),
+        send_budget: Duration::from_secs(10),
+        check_budget: CHECK_BUDGET,
+        effects: Arc::clone(captured) as _,
+        recorders: Vec::new(),
+    })
+}
+
+fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
+    let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
+    let kinds = Kinds::none().with_table::<NumberState>(new_table);
+    let mut tables = Tables::new(&kinds);
+    for (key, stored) in disk {
+        tables.set(*key, Some(stored.clone()));
+    }
+    let settings =
+        Settings { commands_per_subject: COMMANDS_PER_NUMBER, commit_timeout: Duration::from_secs(5) };
+    Core::new(tables, kinds, StdRng::seed_from_u64(1), settings)
+}
+
+pub fn number(last_digits: u64) -> NumberKey {
+    let number = PhoneNumber::from_u64(14_155_550_000 + last_digits).expect("a number");
+    NumberKey { service: ServiceId::DEFAULT, number }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let captured = Arc::<Captured>::default();
+        let disk = HashMap::new();
+        Self {
+            core: core(&disk),
+            now: Timestamp::from_millis(1_700_000_000_000),
+            places: Arc::new(Semaphore::new(1_000)),
+            deps: deps(&captured),
+            captured,
+            disk,
+        }
+    }
+
+    /// The program dies, and starts again from what was durable.
+    pub fn crashes(&mut self) {
+        self.core = core(&self.disk);
+    }
+
+    /// A number that is locked, durably, for another half hour.
+    pub fn with_locked(key: NumberKey) -> Self {
+        let mut world = Self::new();
+        let until = world.now.plus(Duration::from_secs(1800));
+        let stored = Stored { bytes: encode(&NumberState::Locked { until }), expires: until };
+        world.disk.insert(world.record_key(key), stored);
+        world.crashes();
+        world
+    }
+
+    fn record_key(&self, key: NumberKey) -> RecordKey {
+        RecordKey { slot: self.deps.subject(&key).slot, kind: NumberState::KIND, id: key.id() }
+    }
+
+    fn place<A: Answered>(&self) -> (Reply<A::Told>, Awaited<A>) {
+        let place = Arc::clone(&self.places).try_acquire_owned().expect("a place");
+        let (reply, receiver) = Reply::new(place);
+        (reply, Awaited(receiver))
+    }
+
+    fn submit(&mut self, key: NumberKey, kind: CommandKind) {
+        self.core.submit(NumberCommand::new(key, kind, Arc::clone(&self.deps)), self.now);
+    }
+
+    pub fn sends(&mut self, key: NumberKey) -> Awaited<SendAnswer> {
+        let (reply, awaited) = self.place();
+        let (channel, style) = (Channel::Sms, MessageStyle::default());
+        let send = SendCommand { options: None, channel, style, own: None, reply, decided: None };
+        self.submit(key, CommandKind::Send(send));
+        awaited
+    }
+
+    pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<CheckAnswer> {
+        let (reply, awaited) = self.place();
+        let check = CheckCommand { code, named: None, is_test: false, reply, decided: None };
+        self.submit(key, CommandKind::Check(check));
+        awaited
+    }
+
+    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<()> {
+        let (reply, awaited) = self.place();
+        let end = EndCommand { ending, named: None, reply, decided: None };
+        self.submit(key, CommandKind::End(end));
+        awaited
+    }
+
+    /// Commits what the shard wants written, if it wants anything.
+    pub fn commits_if_any(&mut self) {
+        if let Some(writes) = self.core.take_commit() {
+            self.applied(&writes);
+        }
+    }
+
+    pub fn checks_wrong(&mut self, key: NumberKey) -> Awaited<CheckAnswer> {
+        self.checks(key, None)
+    }
+
+    /// Takes what the shard wants written; the disk has not said anything yet.
+    pub fn takes_commit(&mut self) -> Vec<Write> {
+        self.core.take_commit().expect("a commit")
+    }
+
+    pub fn wants_no_commit(&mut self) -> bool {
+        self.core.take_commit().is_none()
+    }
+
+    /// Commits what the shard wants written, and returns it.
+    pub fn commits(&mut self) -> Vec<Write> {
+        let writes = self.takes_commit();
+        self.applied(&writes);
+        writes
+    }
+
+    pub fn applied(&mut self, writes: &[Write]) {
+        for Write { key, put, expires } in writes {
+            match put {
+                None => drop(self.disk.remove(key)),
+                Some(bytes) => {
+                    drop(self.disk.insert(*key, Stored { bytes: bytes.clone(), expires: *expires }));
+                }
+            }
+        }
+        self.core.committed(Ok(()), self.now);
+    }
+
+    pub fn fails_to_commit(&mut self) {
+        self.takes_commit();
+        self.core.committed(Err(StoreError::Unknown("the disk is gone".into())), self.now);
+    }
+
+    pub fn take_dispatches(&mut self) -> Vec<Dispatch> {
+        std::mem::take(&mut *locked(&self.captured.dispatches))
+    }
+
+    pub fn dispatched(&mut self) -> Dispatch {
+        let mut sends = self.take_dispatches();
+        assert_eq!(sends.len(), 1, "one send to hand to delivery");
+        sends.remove(0)
+    }
+
+    pub fn dispatches_nothing(&mut self) -> bool {
+        locked(&self.captured.dispatches).is_empty()
+    }
+
+    pub fn settles(&mut self, dispatch: Dispatch, result: SendResult) {
+        let Dispatch { key, permit, caller, .. } = dispatch;
+        let settle = SettleCommand { permit, result, trouble: None, caller, decided: None };
+        self.submit(key, CommandKind::Settle(settle));
+    }
+
+    /// Sends a code that the gateway makes and holds.
+    pub fn has_held_code(&mut self, key: NumberKey) -> SendPermit {
+        let answer = self.sends(key);
+        self.commits();
+        let dispatch = self.dispatched();
+        let permit = dispatch.permit;
+        self.settles(dispatch, held());
+        self.commits();
+        assert!(matches!(answer.answer(), Ok(SendAnswer::Sent { .. })));
+        permit
+    }
+
+    /// Submits a code that only the gateway can judge.
+    pub fn checks_held(&mut self, key: NumberKey) -> Awaited<CheckAnswer> {
+        self.checks(key, Some(Code::parse("0000000000").expect("a code")))
+    }
+
+    /// The one question that is to be put to a gateway.
+    pub fn asked(&mut self) -> Ask {
+        let mut asks = std::mem::take(&mut *locked(&self.captured.asks));
+        assert_eq!(asks.len(), 1, "one question for a gateway");
+        asks.remove(0)
+    }
+
+    pub fn asks_nobody(&mut self) -> bool {
+        locked(&self.captured.asks).is_empty()
+    }
+
+    /// What the gateway says.
+    pub fn hears(&mut self, ask: Ask, result: CheckResult) {
+        let Ask { key, permit, reply, .. } = ask;
+        let settle = SettleCheckCommand { permit, result, reply, decided: None };
+        self.submit(key, CommandKind::SettleCheck(settle));
+    }
+
+    /// A whole check that the gateway answers; commits what has to be.
+    pub fn checks_and_hears(&mut self, key: NumberKey, result: CheckResult) -> Result<CheckAnswer, Refusal> {
+        let answer = self.checks_held(key);
+        self.commits();
+        let ask = self.asked();
+        self.hears(ask, result);
+        if let Some(writes) = self.core.take_commit() {
+            self.applied(&writes);
+        }
+        answer.answer()
+    }
+
+    /// The time for a planned send of the code of `salt` has come.
+    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<FollowedUp> {
+        let (reply, awaited) = self.place();
+        let resume = ResumeCommand { due: Box::new(due(key, salt, self.now)), reply, decided: None };
+        self.submit(key, CommandKind::Resume(resume));
+        awaited
+    }
+
+    /// The state in memory.
+    pub fn state(&self, key: NumberKey) -> NumberState {
+        let state = self.core.tables().get::<NumberState>(&self.record_key(key), self.now);
+        state.unwrap_or(NumberState::Fresh)
+    }
+
+    /// How many numbers are in memory.
+    pub fn numbers(&self) -> usize {
+        self.core.tables().len_of(NumberState::KIND)
+    }
+
+    /// Whether a message with the code of `salt` is worth sending at `now`.
+    pub fn is_usable(&self, key: NumberKey, salt: &Salt, now: Timestamp) -> bool {
+        let policy = self.deps.policies.of(key.service);
+        let verification = self.state(key).present(&policy, now).verification();
+        verification.is_some_and(|v| v.is_live(now) && v.salt == *salt)
+    }
+
+    /// What the number's live code is made from.
+    pub fn live_salt(&mut self, key: NumberKey) -> Option<Salt> {
+        let policy = self.deps.policies.of(key.service);
+        let verification = self.state(key).present(&policy, self.now).verification();
+        verification.filter(|v| v.is_live(self.now)).map(|v| v.salt)
+    }
+
+    /// Sends, commits and settles: the number has a live code now, which is returned.
+    pub fn has_code(&mut self, key: NumberKey) -> Code {
+        let answer = self.sends(key);
+        self.commits();
+        let dispatch = self.dispatched();
+        let permit = dispatch.permit;
+        self.settles(dispatch, accepted());
+        assert!(matches!(answer.answer(), Ok(SendAnswer::Sent { .. })));
+        derive_code(&self.deps.key, &permit.salt, key.number, key.service, permit.length)
+    }
+}
+
+pub fn accepted() -> SendResult {
+    SendResult::Accepted { message_id: "SM1".to_owned(), held: None }
+}
+
+pub const fn wrong(attempts_left: u8) -> CheckAnswer {
+    CheckAnswer::Wrong { attempts_left, live: true }
+}
+
+/// A gateway that holds the code took the message.
+pub fn held() -> SendResult {
+    let held = Some(Held { by: GatewayName::TwilioVerify, channel: Channel::Sms });
+    SendResult::Accepted { message_id: "VE1".to_owned(), held }
+}
+
+/// A planned send of the code of `salt`.
+pub fn due(key: NumberKey, salt: Salt, now: Timestamp) -> Due {
+    let about = Parcel {
+        key: track_key(key.service, &salt),
+        number: key.number,
+        salt,
+        style: MessageStyle::default(),
+        expires: now.plus(Duration::from_secs(30)),
+    };
+    let reason = Reason::Retry { attempt: 0, retries: 1 };
+    Due { about, follow_up: FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 } }
+}
