@@ -6,8 +6,6 @@
 mod lines;
 mod numbers;
 mod packed;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
+use crate::app::shards::{self, ShardPlan};
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
 use crate::config::{Bounds, BreakerSettings, DeliverySettings, TrackerSettings};
@@ -17,11 +18,11 @@ use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
     SidKind, Timestamp,
 };
-use crate::engine::{Lockout, Policy, SendOptions, SendRules};
+use crate::engine::{Lockout, Policy, SendOptions, SendRules, SlotHash};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
-use crate::numbers::{Parts, Policies, Verifier};
 use crate::registry::{Registry, RegistryParts, Service, ServiceFields, WebhookFields};
+use crate::numbers::{Capacity, Parts, Policies, Verifier};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
@@ -287,6 +288,21 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         gateway: Arc::new(Noted { name: *name, desk: desk.clone() }),
     };
     let gateways = names.iter().map(routed).collect();
+    let key = ServerKey::from_bytes([7; 32]);
+    let (slots, capacity) = (SlotHash::new(&key), Capacity::new(Bounds::default().numbers));
+    // Another start draws other salts.
+    let seed = store.commits();
+    let shards = shards::start(ShardPlan {
+        store: shared.clone(),
+        clock: clock.clone(),
+        slots: &slots,
+        capacity: &capacity,
+        shards: 1,
+        bounds: &Bounds::default(),
+        seeds: Box::new(move || StdRng::seed_from_u64(3 + seed)),
+    })
+    .await
+    .expect("shards");
     let registry = Registry::open(RegistryParts {
         store: shared.clone(),
         clock: clock.clone(),
@@ -329,26 +345,20 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         rng: rng(2),
         bounds: Bounds::default(),
     }));
-    let key = ServerKey::from_bytes([7; 32]);
     let policies = Policies::new(contract());
-    let verifier = Verifier::start(Parts {
-        store: shared.clone(),
+    let verifier = Verifier::new(Parts {
+        shards,
+        slots,
+        capacity,
         delivery: delivery.clone(),
-        clock: clock.clone(),
         policies: policies.clone(),
         server_key: key.clone(),
-        // Another start draws other salts.
-        seeds: {
-            let seed = store.commits();
-            Box::new(move || StdRng::seed_from_u64(3 + seed))
-        },
-        shards: 1,
         bounds: Bounds::default(),
     });
     let bounds = limit::Bounds::default();
     let verifying = Verifying::new(VerifyingParts {
         registry: registry.clone(),
-        verifier: verifier.await.expect("shards"),
+        verifier,
         delivery,
         limits: Limits::open(shared.clone(), clock.clone(), key.expose(), bounds.clone())
             .await
