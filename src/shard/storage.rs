@@ -48,8 +48,7 @@ impl Storage for Slotless {
                     service: ServiceId::new(u32::from_be_bytes(service.try_into().ok()?)),
                     subject: Subject(u64::from_be_bytes(subject.try_into().ok()?)),
                 },
-                // The key may be in the snapshot.
-                expect: Revision(1),
+                expect: Revision::ANY,
                 put: write.put,
                 gc_after: write.expires,
             })

@@ -109,6 +109,8 @@ pub struct Revision(pub u64);
 impl Revision {
     /// No record under this key.
     pub const ABSENT: Self = Self(0);
+    /// Any version, or none: the writer's memory is the authority.
+    pub const ANY: Self = Self(u64::MAX);
 }
 
 /// One record to write, if the key is still at the revision the decision was made on.

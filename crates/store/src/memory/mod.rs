@@ -242,7 +242,7 @@ impl Contents {
     fn apply_one(&mut self, write: &Write) -> Outcome {
         let present = self.present(&write.key);
         let revision = present.as_ref().map_or(Revision::ABSENT, |(revision, _)| *revision);
-        if revision != write.expect {
+        if revision != write.expect && write.expect != Revision::ANY {
             return Outcome::Conflict(present);
         }
         let Some(record) = write.put.clone() else {
