@@ -84,9 +84,6 @@ pub enum StartError {
     /// What counts rate limits and keeps answers.
     #[error("read the rate limits and kept answers: {0}")]
     Limits(#[from] crate::limit::OpenError),
-    /// What webhooks are told.
-    #[error(transparent)]
-    Outbox(#[from] crate::webhook::OutboxError),
     /// Services and credentials.
     #[error(transparent)]
     Registry(#[from] crate::registry::OpenError),

@@ -144,7 +144,8 @@ impl Running {
         let beside = Beside::open(verifying::Ground {
             store: &store,
             clock: &clock,
-            rng: &mut seeder,
+            shards: &shards,
+            slots: &slots,
             server_key: &server_key,
             registry: &registry,
             bounds: &bounds,
@@ -172,6 +173,7 @@ impl Running {
             policies: policies.clone(),
             server_key: server_key.clone(),
             bounds,
+            recorders: vec![beside.outbox().recorder()],
         });
         let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
         let last_uses = LastUses::begin(&registry);
@@ -200,11 +202,11 @@ impl Running {
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
         let noted = self.delivery.tracker().close().await;
-        let told = self.beside.close().await;
+        self.beside.close().await;
         self.last_uses.stop().await;
         self.shards.flush().await;
         self.shards.stop();
-        self.store.close().await.and(noted).and(told)
+        self.store.close().await.and(noted)
     }
 }
 

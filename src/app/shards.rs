@@ -11,11 +11,14 @@ use crate::numbers::Capacity;
 use crate::numbers::table::NumberTable;
 use crate::shard::{Kinds, Parts, Record, RecordKey, Settings, Shards, Slotless, StartError};
 use crate::store::Store;
+use crate::webhook::{self, EventRecord};
 
 /// Every kind of record. A new one is one more line.
 pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
     let capacity = Arc::clone(capacity);
-    Kinds::none().with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
+    Kinds::none()
+        .with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
+        .with::<EventRecord>()
 }
 
 /// What the shards are started with.
@@ -46,6 +49,7 @@ pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
     let slots = slots.clone();
     let slot_of = move |key: &RecordKey, _bytes: &[u8]| match key.kind {
         NumberState::KIND => slots.of(key.id),
+        EventRecord::KIND => webhook::slot_of(&key.id),
         _ => 0,
     };
     Shards::start(Parts {

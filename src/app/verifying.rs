@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-
 use super::StartError;
 use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::ServerKey;
+use crate::engine::{Sealer, SlotHash};
 use crate::gateway::Poster;
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Policies, Verifier};
 use crate::registry::Registry;
-use crate::store::{Store, StoreError};
+use crate::shard::Shards;
+use crate::store::Store;
 use crate::verify::{Verifying, VerifyingParts};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxParts};
 
@@ -22,7 +21,8 @@ use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxParts};
 pub(super) struct Ground<'a> {
     pub(super) store: &'a Arc<dyn Store>,
     pub(super) clock: &'a Arc<dyn Clock>,
-    pub(super) rng: &'a mut StdRng,
+    pub(super) shards: &'a Shards,
+    pub(super) slots: &'a SlotHash,
     pub(super) server_key: &'a ServerKey,
     pub(super) registry: &'a Registry,
     pub(super) bounds: &'a Bounds,
@@ -38,24 +38,23 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Reads what the store has.
+    /// Reads what the store has, and delivers what is pending.
     pub(super) async fn open(ground: Ground<'_>) -> Result<Self, StartError> {
-        let Ground { store, clock, rng, server_key, registry, bounds, private_webhooks } = ground;
+        let Ground { store, clock, shards, slots, server_key, registry, bounds, private_webhooks } = ground;
         let commit_timeout = bounds.commit_timeout;
         let limits = limit::Bounds { commit_timeout, queue: bounds.commands, ..limit::Bounds::default() };
         let key = server_key.expose();
         Ok(Self {
             limits: Limits::open(Arc::clone(store), Arc::clone(clock), key, limits.clone()).await?,
             answers: Answers::open(Arc::clone(store), Arc::clone(clock), key, limits).await?,
-            outbox: Outbox::open(OutboxParts {
-                store: Arc::clone(store),
-                clock: Arc::clone(clock),
+            outbox: Outbox::start(OutboxParts {
+                shards: shards.clone(),
+                slots: slots.clone(),
+                sealer: Sealer::new(server_key),
                 subscribers: Arc::new(registry.clone()),
                 transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
-                rng: StdRng::from_rng(rng),
-                bounds: OutboxBounds { commit_timeout, ..OutboxBounds::default() },
-            })
-            .await?,
+                bounds: OutboxBounds::default(),
+            }),
         })
     }
 
@@ -87,8 +86,8 @@ impl Beside {
         self.outbox.clone()
     }
 
-    /// Writes down what is to be told.
-    pub(super) async fn close(&self) -> Result<(), StoreError> {
-        self.outbox.close().await
+    /// Ends attempts to deliver events.
+    pub(super) async fn close(&self) {
+        self.outbox.close().await;
     }
 }

@@ -1,6 +1,8 @@
 //! What a decision about a number means for the records beside it: delivery attempts and webhook events are written in the
 //! decision's own commit.
 
+use std::collections::BTreeMap;
+
 use super::record::NumberKey;
 use crate::delivery::tracker::VerifyStatus;
 use crate::domain::{Channel, Timestamp};
@@ -22,6 +24,8 @@ pub enum Happened<'a> {
         style: &'a MessageStyle,
         /// Whether no message is sent.
         is_silent: bool,
+        /// What the caller attached to the verification.
+        tags: &'a BTreeMap<String, String>,
     },
     /// A send ended.
     Settled {
@@ -31,6 +35,8 @@ pub enum Happened<'a> {
         verification: Option<&'a Verification>,
         /// How it ended.
         result: &'a SendResult,
+        /// Whether it was planned, not asked for by a client.
+        is_follow_up: bool,
     },
     /// A code was checked.
     Checked {
@@ -40,6 +46,8 @@ pub enum Happened<'a> {
         outcome: CheckOutcome,
         /// The same for the list of attempts.
         status: VerifyStatus,
+        /// Whether callers who name the verification have no attempt left after it.
+        is_spent: bool,
     },
     /// A verification ended by request.
     Ended {

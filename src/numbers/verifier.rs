@@ -1,5 +1,6 @@
 //! The front door: one handle that the HTTP layer and library users call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::command::{
 };
 use super::deliver::{Gateways, NoteChecks};
 use super::follow_up::{self, FollowUps};
+use super::happened::Recorder;
 use super::policies::Policies;
 use super::record::NumberKey;
 use crate::config::Bounds;
@@ -43,8 +45,10 @@ pub struct BeginRequest {
     pub send: SendRequest,
     /// The code, where the caller brings one.
     pub brought: Option<Code>,
-    /// Whether it is a test number: nobody is sent anything, and nothing is limited.
+    /// Whether it is a test number: no message is sent, and nothing is limited.
     pub is_test: bool,
+    /// What the caller attaches to the verification, for its events.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// Ask whether a code is right, of a verification that may be named.
@@ -101,6 +105,8 @@ pub struct Parts {
     pub server_key: ServerKey,
     /// The limit on everything.
     pub bounds: Bounds,
+    /// What else keeps records of decisions, in the same commit.
+    pub recorders: Vec<Arc<dyn Recorder>>,
 }
 
 /// A cheap handle on all shards.
@@ -121,7 +127,8 @@ pub struct Verifier {
 impl Verifier {
     /// Takes commands from here on, and makes what is planned. Needs a tokio runtime.
     pub fn new(parts: Parts) -> Self {
-        let Parts { shards, slots, capacity, delivery, policies, server_key, bounds } = parts;
+        let Parts { shards, slots, capacity, delivery, policies, server_key, bounds, mut recorders } = parts;
+        recorders.push(Arc::new(NoteChecks(Arc::clone(&delivery))));
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let effects = Gateways::new(Arc::clone(&delivery));
@@ -134,7 +141,7 @@ impl Verifier {
             // What a gateway says is decided with the batch after the one that is in flight when it says it.
             check_budget: send_budget + bounds.commit_timeout,
             effects: Arc::clone(&effects) as _,
-            recorders: vec![Arc::new(NoteChecks(Arc::clone(&delivery)))],
+            recorders,
         });
         effects.connect(Arc::clone(&deps), shards.clone());
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
@@ -183,8 +190,8 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]: nothing was decided.
     pub async fn begin(&self, request: BeginRequest) -> Result<Told<SendAnswer>, Refusal> {
-        let BeginRequest { send, brought, is_test } = request;
-        self.hand_over(send, Some(OwnOptions { brought, is_test })).await
+        let BeginRequest { send, brought, is_test, tags } = request;
+        self.hand_over(send, Some(OwnOptions { brought, is_test, tags })).await
     }
 
     async fn hand_over(

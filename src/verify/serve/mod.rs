@@ -4,34 +4,32 @@ mod attempts;
 mod begin;
 mod check;
 mod compatible;
-mod events;
 mod found;
 mod kept;
 mod rules;
 #[cfg(test)]
 mod tests;
-mod under_way;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
 use self::rules::CurrentRules;
-use self::under_way::UnderWay;
 use super::{
-    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, Summary, Target, Verification,
+    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, Status, Summary, Target, Verification,
     Verifications,
 };
 use crate::clock::Clock;
 use crate::delivery::Delivery;
-use crate::delivery::tracker::Receipt;
+use crate::delivery::tracker::{Receipt, ReceiptStatus, Track, VerifyStatus};
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
 use crate::engine::{self, Sealer};
 use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
 use crate::registry::{Registry, Service};
-use crate::webhook::Outbox;
+use crate::webhook::{About, Event, EventType, MessageAbout, Outbox};
 
 pub use self::rules::bring_up;
 
@@ -72,7 +70,8 @@ struct Inner {
     server_key: ServerKey,
     rules: CurrentRules,
     clock: Arc<dyn Clock>,
-    under_way: UnderWay,
+    /// Held while a report is compared with what is known.
+    receipts: tokio::sync::Mutex<()>,
 }
 
 impl Verifying {
@@ -103,7 +102,7 @@ impl Verifying {
             server_key,
             rules,
             clock,
-            under_way: UnderWay::default(),
+            receipts: tokio::sync::Mutex::default(),
         });
         // Nobody asks on behalf of a service that was removed, and what was planned for it is not to be sent.
         let weak = Arc::downgrade(&inner);
@@ -125,9 +124,25 @@ impl Verifying {
         self.0.verifier.end(request).await.map(|_| ())
     }
 
-    /// Takes note of what a provider reported about a message, and tells webhooks.
+    /// Takes in what a provider reported about a message: an event if it arrived, or surely will not.
     pub async fn heard(&self, receipt: &Receipt) {
-        self.0.tell_of_receipt(receipt).await;
+        let inner = &self.0;
+        let tracker = inner.delivery.tracker();
+        let key = receipt.attempt.key;
+        let has_webhooks = inner.registry.rules(key.service).is_some_and(|service| !service.webhooks.is_empty());
+        if !has_webhooks {
+            return tracker.note_receipt(receipt);
+        }
+        // Of two equal reports at the same time the second one is no news.
+        let one_at_a_time = inner.receipts.lock().await;
+        let before = tracker.track(key).await.ok().flatten();
+        tracker.note_receipt(receipt);
+        if let Some(event) = before.and_then(|track| inner.event_of(receipt, &track))
+            && let Err(error) = inner.outbox.emit(event).await
+        {
+            tracing::warn!(%error, "webhook event lost: provider report");
+        }
+        drop(one_at_a_time);
     }
 
     /// In a task of its own: whoever hangs up does not leave something half done.
@@ -143,6 +158,38 @@ impl Verifying {
 }
 
 impl Inner {
+    /// What a report is told as, unless it was known or the message is still on its way.
+    fn event_of(&self, receipt: &Receipt, track: &Track) -> Option<Event> {
+        let kind = match receipt.status {
+            ReceiptStatus::Delivered => EventType::MessageDelivered,
+            ReceiptStatus::Failed => EventType::MessageFailed,
+            ReceiptStatus::Queued
+            | ReceiptStatus::Sending
+            | ReceiptStatus::Sent
+            | ReceiptStatus::Answered
+            | ReceiptStatus::Read => return None,
+        };
+        let row = track.rows.get(usize::from(receipt.attempt.attempt))?;
+        if row.receipt.is_some_and(|known| known >= receipt.status) {
+            return None;
+        }
+        let (service, track_id) = (receipt.attempt.key.service, receipt.attempt.key.track);
+        let is_verified = track.verify == VerifyStatus::Success;
+        let about = About {
+            to: track.number,
+            channel: row.channel,
+            status: if is_verified { Status::Approved } else { Status::Pending }.as_str().to_owned(),
+            message: Some(MessageAbout {
+                attempt: self.sealer.attempt(&receipt.attempt),
+                status: receipt.status.as_str().to_owned(),
+                error_code: receipt.code,
+            }),
+            tags: BTreeMap::new(),
+        };
+        let verification = self.sid_of(service, track.number, track_id);
+        Some(Event { kind, service, verification, at: self.clock.now(), about })
+    }
+
     /// The service, with the shards knowing its present rules.
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
         self.rules.bring_up(&self.registry);

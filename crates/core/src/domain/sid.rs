@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// What an id names.
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// What an id names. Records have the number of the variant: a new kind comes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SidKind {
     /// `AC`: the account, that is this installation.
@@ -111,6 +113,30 @@ impl fmt::Debug for Sid {
     }
 }
 
+/// In records the number of the kind and the 16 bytes, in readable formats the text.
+impl Serialize for Sid {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            to.collect_str(self)
+        } else {
+            (self.kind as u8, self.bytes).serialize(to)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Sid {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let sid = if from.is_human_readable() {
+            let text = String::deserialize(from)?;
+            SidKind::ALL.into_iter().find_map(|kind| Self::parse(kind, &text))
+        } else {
+            let (kind, bytes) = <(u8, [u8; 16])>::deserialize(from)?;
+            SidKind::ALL.get(usize::from(kind)).map(|kind| Self::new(*kind, bytes))
+        };
+        sid.ok_or_else(|| de::Error::custom("not an id"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +148,11 @@ mod tests {
             let text = sid.to_string();
             assert_eq!((text.len(), Sid::parse(kind, &text)), (Sid::LEN, Some(sid)));
             assert!(SidKind::ALL.iter().filter(|other| Sid::parse(**other, &text).is_some()).count() == 1);
+            let record = postcard::to_allocvec(&sid).expect("bytes");
+            assert_eq!((record.len(), postcard::from_bytes(&record)), (17, Ok(sid)));
+            let json = serde_json::to_string(&sid).expect("JSON");
+            assert_eq!(json, format!("\"{text}\""));
+            assert_eq!(serde_json::from_str::<Sid>(&json).expect("an id"), sid);
         }
     }
 
