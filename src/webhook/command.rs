@@ -79,7 +79,7 @@ impl EventCommand {
 
     fn emit(&self, event: &Event, view: &mut Transaction<'_>) {
         if let Some(service) = self.recorder.subscribed(event.service) {
-            self.recorder.emit(&service, event, view);
+            self.recorder.emit_tagged(&service, event, view);
         }
     }
 

@@ -147,6 +147,11 @@ impl Inner {
             return;
         };
         let (webhook, service) = (entry.lane.webhook, entry.lane.service);
+        if health == WebhookHealth::Gone {
+            // Before the next attempt begins.
+            let disabled = inner.subscribers.gone(service, webhook).await;
+            tracing::warn!(%webhook, disabled, "webhook answered 410: it wants no more events");
+        }
         let change = inner.schedule.finish(seq, &entry, health, now);
         let said = said(&posted);
         match change {
@@ -158,10 +163,6 @@ impl Inner {
             DeliveryState::Failed => tracing::warn!(%webhook, %event, said, "webhook event failed for good"),
             DeliveryState::Delivered => tracing::debug!(%webhook, %event, "webhook event delivered"),
             DeliveryState::Pending => tracing::debug!(%webhook, %event, said, "webhook event to be retried"),
-        }
-        if health == WebhookHealth::Gone {
-            let disabled = inner.subscribers.gone(service, webhook).await;
-            tracing::warn!(%webhook, disabled, "webhook answered 410: it wants no more events");
         }
     }
 }

@@ -105,15 +105,19 @@ impl Outbox {
             return Err(ReplayError::NotFound);
         }
         let mut count = 0;
-        for part in wanted.chunks(REPLAYED_AT_ONCE) {
-            if !inner.schedule.has_room(service, webhook) {
+        let mut rest = wanted.as_slice();
+        while !rest.is_empty() {
+            let room = inner.schedule.room(service, webhook).min(REPLAYED_AT_ONCE).min(rest.len());
+            if room == 0 {
                 return Err(ReplayError::NoRoom(count));
             }
+            let (part, later) = rest.split_at(room);
+            rest = later;
             // One that is under way is tried now anyway.
-            let (trying, rest): (Vec<Seq>, Vec<Seq>) =
+            let (trying, others): (Vec<Seq>, Vec<Seq>) =
                 part.iter().partition(|seq| inner.schedule.is_under_way(**seq));
             count += trying.len();
-            let asked = rest.into_iter().map(|seq| inner.ask(seq.key(service).id, Kind::Replay));
+            let asked = others.into_iter().map(|seq| inner.ask(seq.key(service).id, Kind::Replay));
             for outcome in futures_util::future::join_all(asked).await {
                 count += usize::from(outcome? == Outcome::Done);
             }

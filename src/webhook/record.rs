@@ -10,6 +10,7 @@ use super::backoff::{self, LIFE};
 use super::transport::{AttemptError, Posted};
 use super::{About, Event, EventId, EventType};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::engine::VerificationName;
 use crate::shard::{Id, Record, RecordKey};
 
 /// How long a delivery is remembered after its end, counted from its event.
@@ -75,11 +76,6 @@ impl Seq {
         Self(by_time.max(last.saturating_add(1 << SLOT_BITS)))
     }
 
-    /// When it was given, unless the counter had run ahead.
-    pub(super) const fn at(self) -> Timestamp {
-        Timestamp::from_millis(self.0 >> BELOW_MILLIS)
-    }
-
     pub(super) fn key(self, service: ServiceId) -> RecordKey {
         key_of(id_of(service, self.0))
     }
@@ -98,8 +94,8 @@ pub const fn slot_of(id: &Id) -> u8 {
 }
 
 /// The id of the record of a verification's expected end.
-pub(super) fn expected_id(service: ServiceId, track: u64, slot: u8) -> Id {
-    id_of(service, EXPECTED | (track >> (SLOT_BITS + 1)) << SLOT_BITS | u64::from(slot))
+pub(super) fn expected_id(service: ServiceId, name: VerificationName, slot: u8) -> Id {
+    id_of(service, EXPECTED | name.bits() << SLOT_BITS | u64::from(slot))
 }
 
 pub(super) const fn key_of(id: Id) -> RecordKey {
@@ -291,8 +287,9 @@ mod tests {
     #[test]
     fn names_grow_within_a_slot_also_when_time_stands_still() {
         let now = Timestamp::from_millis(1_700_000_000_000);
+        let at = |seq: Seq| Timestamp::from_millis(seq.0 >> BELOW_MILLIS);
         let first = Seq::next(0, 7, now);
-        assert_eq!((first.at(), slot_of(&first.key(ServiceId::new(3)).id)), (now, 7));
+        assert_eq!((at(first), slot_of(&first.key(ServiceId::new(3)).id)), (now, 7));
         let mut last = first;
         for _ in 0..5_000 {
             let next = Seq::next(last.0, 7, now);
@@ -300,15 +297,16 @@ mod tests {
             last = next;
         }
         let later = now.plus(Duration::from_secs(1));
-        assert_eq!(Seq::next(last.0, 7, later).at(), later);
+        assert_eq!(at(Seq::next(last.0, 7, later)), later);
         let end = Seq::next(0, 255, crate::clock::LATEST);
         assert_eq!(Seq::of(&end.key(ServiceId::DEFAULT).id), Some(end));
     }
 
     #[test]
     fn the_id_of_an_expected_end_is_no_deliverys() {
-        let id = expected_id(ServiceId::new(1), u64::MAX, 200);
+        let name = VerificationName::from_bits;
+        let id = expected_id(ServiceId::new(1), name(u64::MAX), 200);
         assert_eq!((Seq::of(&id), slot_of(&id)), (None, 200));
-        assert_ne!(id, expected_id(ServiceId::new(1), 1 << 10, 200));
+        assert_ne!(id, expected_id(ServiceId::new(1), name(1), 200));
     }
 }

@@ -56,7 +56,7 @@ struct Scene<'a, 'b> {
     service: &'a Service,
     key: NumberKey,
     id: Id,
-    track: u64,
+    name: VerificationName,
     view: &'a mut Transaction<'b>,
 }
 
@@ -78,7 +78,7 @@ impl EventRecorder {
         }
         let (id, now) = (EventId::new(view.rng().random()), view.now());
         for webhook in wanted {
-            if !self.schedule.has_room(service.id, webhook.sid) {
+            if self.schedule.room(service.id, webhook.sid) == 0 {
                 self.schedule.drop_one();
                 continue;
             }
@@ -87,6 +87,19 @@ impl EventRecorder {
             let record = EventRecord::Delivery(Box::new(delivery));
             view.put(seq.key(service.id).id, Some(&record), Durability::Durable);
         }
+    }
+
+    /// The same with the tags of the verification, if its end is still expected.
+    pub(super) fn emit_tagged(&self, service: &Service, event: &Event, view: &mut Transaction<'_>) {
+        let mut event = event.clone();
+        if event.about.tags.is_empty()
+            && let Some(address) = self.sealer.open_verification(&event.verification)
+            && let id = expected_id(event.service, address.name, view.slot())
+            && let Some(EventRecord::Expected(end)) = view.get::<EventRecord>(id)
+        {
+            event.about.tags = end.tags;
+        }
+        self.emit(service, &event, view);
     }
 
     /// The service, if it has an enabled webhook.
@@ -104,8 +117,9 @@ impl Recorder for EventRecorder {
                 verification.salt.track()
             }
         };
-        let id = expected_id(key.service, track, view.slot());
-        let mut scene = Scene { recorder: self, service: &service, key, id, track, view };
+        let name = VerificationName::of_track(track);
+        let id = expected_id(key.service, name, view.slot());
+        let mut scene = Scene { recorder: self, service: &service, key, id, name, view };
         match happened {
             Happened::Permitted { verification, channel, is_silent, tags, .. } => {
                 let mut end = scene.expected().unwrap_or_else(|| scene.end(*channel));
@@ -183,10 +197,10 @@ impl Scene<'_, '_> {
     /// A new one, without tags.
     fn end(&self, channel: Channel) -> ExpectedEnd {
         let NumberKey { service, number } = self.key;
-        let name = VerificationName::of_track(self.track);
+        let address = VerificationAddress { service, number, name: self.name };
         ExpectedEnd {
             service,
-            verification: self.recorder.sealer.verification(&VerificationAddress { service, number, name }),
+            verification: self.recorder.sealer.verification(&address),
             to: number,
             channel,
             expires: self.view.now(),
@@ -226,7 +240,7 @@ impl Scene<'_, '_> {
             return self.expect(None);
         }
         // The code before comes back, with its own end.
-        if let Some(earlier) = permit.replaced.filter(|earlier| earlier.salt.track() == self.track) {
+        if let Some(earlier) = permit.replaced.filter(|earlier| self.name.is_of(earlier)) {
             end.expires = earlier.expires;
             self.expect(Some(end));
         }

@@ -95,11 +95,12 @@ impl Schedule {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether one more delivery to a webhook may be pending.
-    pub(super) fn has_room(&self, service: ServiceId, webhook: Sid) -> bool {
+    /// How many more deliveries to a webhook may be pending.
+    pub(super) fn room(&self, service: ServiceId, webhook: Sid) -> usize {
         let state = self.state();
-        state.lanes.pending_in_all() < self.bounds.pending
-            && state.lanes.pending(LaneKey { service, webhook }) < self.bounds.pending_each
+        let of_it = state.lanes.pending(LaneKey { service, webhook });
+        let room = self.bounds.pending.saturating_sub(state.lanes.pending_in_all());
+        room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
 
     /// Whether one more end may be expected.
@@ -296,22 +297,21 @@ pub(super) enum Change {
 impl Index for Follower {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let read = |stored: Option<&Stored>| stored.and_then(|stored| decode::<EventRecord>(&stored.bytes).ok());
-        self.changes.push(match Seq::of(&key.id) {
-            Some(seq) => {
-                self.sequences.raise(key.slot, seq);
-                Change::Delivery(seq, match read(after) {
-                    Some(EventRecord::Delivery(delivery)) => Some(Entry::of(&delivery)),
-                    Some(EventRecord::Expected(_)) | None => None,
-                })
-            }
-            None => {
-                let due = |stored| match read(stored) {
-                    Some(EventRecord::Expected(end)) => Some(end.due()),
-                    Some(EventRecord::Delivery(_)) | None => None,
-                };
-                Change::End(key.id, due(before), due(after))
-            }
-        });
+        let change = if let Some(seq) = Seq::of(&key.id) {
+            self.sequences.raise(key.slot, seq);
+            let entry = match read(after) {
+                Some(EventRecord::Delivery(delivery)) => Some(Entry::of(&delivery)),
+                Some(EventRecord::Expected(_)) | None => None,
+            };
+            Change::Delivery(seq, entry)
+        } else {
+            let due = |stored| match read(stored) {
+                Some(EventRecord::Expected(end)) => Some(end.due()),
+                Some(EventRecord::Delivery(_)) | None => None,
+            };
+            Change::End(key.id, due(before), due(after))
+        };
+        self.changes.push(change);
     }
 
     fn settled(&mut self) {
