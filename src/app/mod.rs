@@ -77,9 +77,6 @@ pub enum StartError {
     /// The shards.
     #[error(transparent)]
     Shards(#[from] crate::numbers::StartError),
-    /// What webhooks are told.
-    #[error(transparent)]
-    Outbox(#[from] crate::webhook::OutboxError),
     /// Services and credentials.
     #[error(transparent)]
     Registry(#[from] crate::registry::OpenError),

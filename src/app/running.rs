@@ -131,15 +131,12 @@ impl Running {
         bring_up(&registry, &policies);
         let beside = Beside::open(verifying::Ground {
             shards: &shards,
-            store: &store,
-            clock: &clock,
-            rng: &mut seeder,
+            slots: &slots,
             server_key: &server_key,
             registry: &registry,
             bounds: &bounds,
             private_webhooks,
-        })
-        .await?;
+        });
         let delivery = Arc::new(Delivery::new(DeliveryParts {
             gateways,
             routing,
@@ -159,6 +156,7 @@ impl Running {
             policies: policies.clone(),
             server_key: server_key.clone(),
             bounds,
+            recorders: vec![beside.outbox().recorder()],
         });
         let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
         started.keep();
@@ -186,10 +184,10 @@ impl Running {
     /// When the store could not be closed.
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
-        let told = self.beside.close().await;
+        self.beside.close().await;
         self.shards.flush().await;
         self.shards.stop();
-        self.store.close().await.and(told)
+        self.store.close().await
     }
 }
 

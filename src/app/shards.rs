@@ -16,6 +16,7 @@ use crate::numbers::table::NumberTable;
 use crate::registry::{Credential, SLOT, SafeNumber, ServiceRecord};
 use crate::shard::{Kinds, Parts, Record, RecordKey, Settings, Shards, Slotless, StartError};
 use crate::store::Store;
+use crate::webhook::{self, EventRecord};
 
 /// Every kind of record. A new one is one more line.
 pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
@@ -28,6 +29,7 @@ pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
         .with::<Counter>()
         .with::<KeyUse>()
         .with::<Track>()
+        .with::<EventRecord>()
 }
 
 /// What the shards are started with.
@@ -65,6 +67,7 @@ pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
     let slot_of = move |key: &RecordKey, _bytes: &[u8]| match key.kind {
         NumberState::KIND | Counter::KIND | KeyUse::KIND => slots.of(key.id),
         Track::KIND => TrackKey::from_id(key.id).slot(),
+        EventRecord::KIND => webhook::slot_of(&key.id),
         // The registry's.
         _ => SLOT,
     };

@@ -2,29 +2,23 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-
-use super::StartError;
 use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::ServerKey;
+use crate::engine::{Sealer, SlotHash};
 use crate::gateway::Poster;
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Policies, Verifier};
 use crate::registry::Registry;
 use crate::shard::Shards;
-use crate::store::{Store, StoreError};
 use crate::verify::{Verifying, VerifyingParts};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxParts};
 
 /// What it stands on.
 pub(super) struct Ground<'a> {
     pub(super) shards: &'a Shards,
-    pub(super) store: &'a Arc<dyn Store>,
-    pub(super) clock: &'a Arc<dyn Clock>,
-    pub(super) rng: &'a mut StdRng,
+    pub(super) slots: &'a SlotHash,
     pub(super) server_key: &'a ServerKey,
     pub(super) registry: &'a Registry,
     pub(super) bounds: &'a Bounds,
@@ -40,24 +34,22 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Reads what the store has.
-    pub(super) async fn open(ground: Ground<'_>) -> Result<Self, StartError> {
-        let Ground { shards, store, clock, rng, server_key, registry, bounds, private_webhooks } = ground;
-        let commit_timeout = bounds.commit_timeout;
+    /// Reads what the store has, and delivers what is pending.
+    pub(super) fn open(ground: Ground<'_>) -> Self {
+        let Ground { shards, slots, server_key, registry, bounds, private_webhooks } = ground;
         let limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
-        Ok(Self {
+        Self {
             limits: Limits::new(shards, server_key, limits),
             answers: Answers::new(shards, server_key, limits),
-            outbox: Outbox::open(OutboxParts {
-                store: Arc::clone(store),
-                clock: Arc::clone(clock),
+            outbox: Outbox::start(OutboxParts {
+                shards: shards.clone(),
+                slots: slots.clone(),
+                sealer: Sealer::new(server_key),
                 subscribers: Arc::new(registry.clone()),
                 transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
-                rng: StdRng::from_rng(rng),
-                bounds: OutboxBounds { commit_timeout, ..OutboxBounds::default() },
-            })
-            .await?,
-        })
+                bounds: OutboxBounds::default(),
+            }),
+        }
     }
 
     /// What serves verifications, from here on by the registry's rules.
@@ -88,8 +80,8 @@ impl Beside {
         self.outbox.clone()
     }
 
-    /// Writes down what is to be told.
-    pub(super) async fn close(&self) -> Result<(), StoreError> {
-        self.outbox.close().await
+    /// Ends attempts to deliver events.
+    pub(super) async fn close(&self) {
+        self.outbox.close().await;
     }
 }

@@ -1,5 +1,6 @@
 //! The commands about one number: what is asked, how it is decided, how the decision leaves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,7 +155,12 @@ pub struct OwnOptions {
     pub brought: Option<Code>,
     /// Whether it is a test number: no message is sent, and nothing is limited.
     pub is_test: bool,
+    /// What the caller attaches to the verification, for its events.
+    pub tags: BTreeMap<String, String>,
 }
+
+/// No tags.
+static NO_TAGS: BTreeMap<String, String> = BTreeMap::new();
 
 /// What was decided about a send.
 #[derive(Debug, Clone)]
@@ -471,6 +477,7 @@ fn happened<'a>(
     before: Option<&'a Verification>,
     after: Option<&'a Verification>,
 ) -> Option<Happened<'a>> {
+    let is_spent = after.is_some_and(Verification::is_spent);
     match kind {
         CommandKind::Send(SendCommand { decided, channel, style, own, .. }) => {
             let (Some(SendDecision::Permitted(permit) | SendDecision::Silent(permit, _)), Some(verification)) =
@@ -479,21 +486,23 @@ fn happened<'a>(
                 return None;
             };
             let is_silent = own.as_ref().is_some_and(|own| own.is_test);
-            Some(Happened::Permitted { permit, verification, channel: *channel, style, is_silent })
+            let tags = own.as_ref().map_or(&NO_TAGS, |own| &own.tags);
+            Some(Happened::Permitted { permit, verification, channel: *channel, style, is_silent, tags })
         }
-        CommandKind::Settle(SettleCommand { permit, style, delivered, .. }) => {
+        CommandKind::Settle(SettleCommand { permit, style, delivered, caller, .. }) => {
             let verification = after.filter(|v| v.salt == permit.salt);
-            Some(Happened::Settled { permit, verification, style, delivered })
+            let is_follow_up = matches!(caller, Caller::FollowUp(_));
+            Some(Happened::Settled { permit, verification, style, delivered, is_follow_up })
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Answer(_, verdict)), .. }) => {
             let Verdict { outcome, status } = (*verdict)?;
-            Some(Happened::Checked { verification: before?, outcome, status })
+            Some(Happened::Checked { verification: before?, outcome, status, is_spent })
         }
         CommandKind::Check(_) | CommandKind::Resume(_) => None,
         CommandKind::SettleCheck(SettleCheckCommand { decided, permit, .. }) => {
             let (_, Verdict { outcome, status }) = decided.as_ref()?;
             let verification = before.filter(|v| v.salt == permit.salt)?;
-            Some(Happened::Checked { verification, outcome: *outcome, status: *status })
+            Some(Happened::Checked { verification, outcome: *outcome, status: *status, is_spent })
         }
         CommandKind::End(EndCommand { ending, decided, .. }) => {
             let (_, ended) = decided.as_ref()?;

@@ -1,6 +1,8 @@
 //! What a decision about a number means for the records beside it, such as webhook events: they are written in the
 //! decision's own commit. The delivery attempts are written before the recorders are called.
 
+use std::collections::BTreeMap;
+
 use super::record::NumberKey;
 use crate::attempts::{Row, VerifyStatus};
 use crate::delivery::Delivered;
@@ -24,6 +26,8 @@ pub enum Happened<'a> {
         style: &'a MessageStyle,
         /// Whether no message is sent.
         is_silent: bool,
+        /// What the caller attached to the verification.
+        tags: &'a BTreeMap<String, String>,
     },
     /// A send ended.
     Settled {
@@ -35,6 +39,8 @@ pub enum Happened<'a> {
         style: &'a MessageStyle,
         /// How it ended.
         delivered: &'a Delivered,
+        /// Whether it was planned, not asked for by a client.
+        is_follow_up: bool,
     },
     /// A code was checked.
     Checked {
@@ -44,6 +50,8 @@ pub enum Happened<'a> {
         outcome: CheckOutcome,
         /// The same for the list of attempts.
         status: VerifyStatus,
+        /// Whether callers who name the verification have no attempt left after it.
+        is_spent: bool,
     },
     /// A verification ended by request.
     Ended {

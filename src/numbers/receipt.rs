@@ -7,19 +7,19 @@ use tokio::sync::oneshot;
 use super::command::Deps;
 use super::happened::Happened;
 use super::record::NumberKey;
-use crate::attempts::{Decided, ReceiptOutcome, Track};
+use crate::attempts::{Decided, ReceiptOutcome};
 use crate::gateway::Receipt;
 use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
 
-/// Where the outcome arrives, with the record of the attempt where the receipt was news.
-pub type ReceiptAnswer = oneshot::Receiver<Result<(ReceiptOutcome, Option<Track>), Refusal>>;
+/// Where the outcome arrives.
+pub type ReceiptAnswer = oneshot::Receiver<Result<ReceiptOutcome, Refusal>>;
 
 /// A provider has reported something.
 pub struct ReceiptCommand {
     receipt: Receipt,
     deps: Arc<Deps>,
-    reply: oneshot::Sender<Result<(ReceiptOutcome, Option<Track>), Refusal>>,
-    decided: Option<(ReceiptOutcome, Option<Track>)>,
+    reply: oneshot::Sender<Result<ReceiptOutcome, Refusal>>,
+    decided: Option<ReceiptOutcome>,
 }
 
 impl ReceiptCommand {
@@ -47,7 +47,7 @@ impl Command for ReceiptCommand {
                 recorder.record(number, &happened, now, view);
             }
         }
-        *decided = Some((outcome, track));
+        *decided = Some(outcome);
         Decision::Made
     }
 

@@ -1,5 +1,6 @@
 //! The front door: one handle that the HTTP layer and library users call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::command::{
 };
 use super::deliver::Gateways;
 use super::follow_up::{self, FollowUps};
+use super::happened::Recorder;
 use super::policies::Policies;
 use super::receipt::ReceiptCommand;
 use super::record::NumberKey;
@@ -47,8 +49,10 @@ pub struct BeginRequest {
     pub send: SendRequest,
     /// The code, where the caller brings one.
     pub brought: Option<Code>,
-    /// Whether it is a test number: nobody is sent anything, and nothing is limited.
+    /// Whether it is a test number: no message is sent, and nothing is limited.
     pub is_test: bool,
+    /// What the caller attaches to the verification, for its events.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// Ask whether a code is right, of a verification that may be named.
@@ -107,6 +111,8 @@ pub struct Parts {
     pub server_key: ServerKey,
     /// The limit on everything.
     pub bounds: Bounds,
+    /// What else keeps records of decisions, in the same commit.
+    pub recorders: Vec<Arc<dyn Recorder>>,
 }
 
 /// A cheap handle on all shards.
@@ -128,7 +134,7 @@ pub struct Verifier {
 impl Verifier {
     /// Takes commands from here on, and makes what is planned. Needs a tokio runtime.
     pub fn new(parts: Parts) -> Self {
-        let Parts { shards, slots, capacity, attempts, delivery, policies, server_key, bounds } = parts;
+        let Parts { shards, slots, capacity, attempts, delivery, policies, server_key, bounds, recorders } = parts;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let effects = Gateways::new(Arc::clone(&delivery));
@@ -142,7 +148,7 @@ impl Verifier {
             check_budget: send_budget + bounds.commit_timeout,
             effects: Arc::clone(&effects) as _,
             tracker: attempts.settings(),
-            recorders: Vec::new(),
+            recorders,
         });
         effects.connect(&deps, shards.clone());
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
@@ -171,7 +177,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`Refusal`]: nothing was decided.
-    pub async fn receive(&self, receipt: Receipt) -> Result<(ReceiptOutcome, Option<Track>), Refusal> {
+    pub async fn receive(&self, receipt: Receipt) -> Result<ReceiptOutcome, Refusal> {
         let (command, answer) = ReceiptCommand::new(receipt, Arc::clone(&self.deps));
         self.shards.router().send(command);
         answer.await.unwrap_or(Err(Refusal::Stopping))
@@ -207,8 +213,8 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]: nothing was decided.
     pub async fn begin(&self, request: BeginRequest) -> Result<Told<SendAnswer>, Refusal> {
-        let BeginRequest { send, brought, is_test } = request;
-        self.hand_over(send, Some(OwnOptions { brought, is_test })).await
+        let BeginRequest { send, brought, is_test, tags } = request;
+        self.hand_over(send, Some(OwnOptions { brought, is_test, tags })).await
     }
 
     async fn hand_over(

@@ -162,7 +162,7 @@ impl Otp {
         channel: Option<Channel>,
         style: MessageStyle,
     ) -> Result<Sent, OtpError> {
-        let Running { verifier, delivery, .. } = &*self.engine.running;
+        let Running { verifying, delivery, .. } = &*self.engine.running;
         let wanted = channel.unwrap_or_else(|| delivery.first_channel());
         if !self.engine.channels.contains(&wanted) {
             let off = wanted == Channel::Call;
@@ -173,7 +173,7 @@ impl Otp {
         }
         let (service, number) = (ServiceId::DEFAULT, self.number(phone)?);
         let request = SendRequest { service, number, options: None, channel, style };
-        match verifier.send(request).await? {
+        match verifying.send_compatibly(request).await? {
             SendAnswer::Sent { attempts_left, message_id, postponed } => {
                 Ok(Sent { message_id, attempts_left, postponed })
             }
@@ -191,7 +191,7 @@ impl Otp {
             Err(error) => return Verified::failed(error),
         };
         let request = CheckRequest { service: ServiceId::DEFAULT, number, code: Code::parse(code) };
-        self.engine.running.verifier.check(request).await.into()
+        self.engine.running.verifying.check_compatibly(request).await.into()
     }
 
     /// The code in the newest message of the simulator's inbox to `phone`, for tests and for trying things

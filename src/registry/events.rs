@@ -1,7 +1,9 @@
 //! The events that webhooks are told.
 
+use serde::{Deserialize, Serialize};
+
 /// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EventType {
     /// A verification began.
     Created,
@@ -58,14 +60,6 @@ impl EventType {
     /// From its name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|event| event.as_str() == text)
-    }
-
-    /// Whether nothing more happens to the verification itself.
-    pub const fn is_end(self) -> bool {
-        match self {
-            Self::Approved | Self::Canceled | Self::MaxAttemptsReached | Self::Failed | Self::Expired => true,
-            Self::Created | Self::Sent | Self::MessageDelivered | Self::MessageFailed => false,
-        }
     }
 }
 

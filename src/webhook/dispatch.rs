@@ -1,116 +1,170 @@
-//! Makes attempts: whose turn it is, until when there is nothing to do, what came of each.
+//! Carries out what is due: attempts, ends of verifications, and what is beyond the bounds.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::Inner;
-use super::delivery::{Delivery, DeliveryState, Standing};
-use super::lanes::Turn;
+use super::command::{EventCommand, Kind, Outcome};
+use super::lanes::HealthChange;
 use super::payload;
-use super::seq::Seq;
+use super::record::{Delivery, DeliveryState, EventRecord, Seq, WebhookHealth};
+use super::schedule::{Entry, Next, Schedule};
 use super::signature;
-use super::state::Concluded;
-use super::transport::{Post, Posted, Trouble};
-use crate::domain::Timestamp;
+use super::transport::{AttemptError, Post, Posted};
+use crate::domain::{ServiceId, Timestamp};
 use crate::registry::WebhookStatus;
+use crate::shard::{Id, Refusal};
 
 /// The longest time without a look at the clock while something is to be done: it may have been set.
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
 
-/// What is done before others have their turn.
+/// What is begun before other tasks have their turn.
 const AT_ONCE: usize = 256;
 
-pub(super) async fn run(outbox: Weak<Inner>, wake: Arc<Notify>) {
+/// The wait before a record is changed again, after the store or its shard has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(outbox: Weak<Inner>, schedule: Arc<Schedule>) {
     loop {
         let Some(inner) = outbox.upgrade() else { return };
-        let pause = inner.go_on();
+        let pause = inner.begin_due();
         drop(inner);
         match pause {
             Some(Duration::ZERO) => tokio::task::yield_now().await,
-            Some(pause) => drop(tokio::time::timeout(pause.min(LOOK), wake.notified()).await),
-            None => wake.notified().await,
+            Some(pause) => {
+                drop(tokio::time::timeout(pause.min(LOOK_AT_CLOCK), schedule.wake.notified()).await);
+            }
+            None => schedule.wake.notified().await,
         }
     }
 }
 
 impl Inner {
-    /// Does what can be done now. Says how long there will be nothing to do, if nobody comes with something.
-    fn go_on(self: &Arc<Self>) -> Option<Duration> {
+    /// Begins what is due. Returns how long nothing will be.
+    fn begin_due(self: &Arc<Self>) -> Option<Duration> {
         for _ in 0..AT_ONCE {
-            let now = self.clock.now();
-            let expired = self.state().take_expired(now);
-            if let Some((seq, id, event)) = expired {
-                self.tell(Some(id), &event);
-                self.state().remove(seq);
-                continue;
-            }
-            let taken = self.state().take(now);
-            let Some((seq, delivery)) = taken else {
-                let state = self.state();
-                let next = [state.lanes.next_at(), state.timers.next_at()].into_iter().flatten().min();
-                let is_blocked = state.closing || state.unwritten.len() >= state.bounds.unwritten;
-                return next
-                    .map(|at| if is_blocked { LOOK } else { at.since(now).max(Duration::from_millis(1)) });
-            };
-            match self.request(&delivery, now) {
-                Ok(post) => {
-                    tokio::spawn(attempt(Arc::clone(self), seq, now, post));
-                }
-                Err(trouble) => {
-                    let words = match trouble {
-                        Trouble::Disabled => "the webhook is disabled",
-                        Trouble::TooOld => "its turn did not come in time",
-                        _ => "the webhook was removed",
-                    };
-                    let _ = self.conclude(seq, now, Posted::NotAnswered(trouble, words.to_owned()));
+            let now = self.clock().now();
+            let inner = Arc::clone(self);
+            match self.schedule.take(now) {
+                Next::Expire(id) => drop(tokio::spawn(inner.expire(id))),
+                Next::Forget(seq, service) => drop(tokio::spawn(inner.forget(seq, service))),
+                Next::Attempt(seq, entry) => drop(tokio::spawn(inner.attempt(seq, entry, now))),
+                Next::Wait(until) => {
+                    return until.map(|at| at.since(now).max(Duration::from_millis(1)));
                 }
             }
         }
         Some(Duration::ZERO)
     }
 
-    /// The request that is to be made now, or why none is.
-    fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, Trouble> {
-        let service = self.subscribers.service(delivery.event.service).ok_or(Trouble::Removed)?;
-        let webhook = service.webhooks.iter().find(|webhook| webhook.sid == delivery.webhook);
-        let webhook = webhook.ok_or(Trouble::Removed)?;
-        if webhook.status != WebhookStatus::Enabled {
-            return Err(Trouble::Disabled);
+    /// Has the shard of a record decide.
+    pub(super) async fn ask(&self, id: Id, kind: Kind) -> Result<Outcome, Refusal> {
+        let (command, answer) = EventCommand::new(id, kind, &self.recorder);
+        self.shards.submit(command);
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    async fn expire(self: Arc<Self>, id: Id) {
+        if self.ask(id, Kind::Expire).await.is_err() {
+            self.schedule.expire_again(self.clock().now().plus(RETRY), id);
         }
-        if delivery.is_too_old(now) {
-            return Err(Trouble::TooOld);
+    }
+
+    async fn forget(self: Arc<Self>, seq: Seq, service: ServiceId) {
+        if self.ask(seq.key(service).id, Kind::Forget).await.is_err() {
+            tokio::time::sleep(RETRY).await;
+            self.schedule.forget_again(seq);
+        }
+    }
+
+    /// One attempt of a delivery, to its decision.
+    async fn attempt(self: Arc<Self>, seq: Seq, entry: Entry, at: Timestamp) {
+        let key = seq.key(entry.lane.service);
+        let read = self.shards.router().read(key.slot, move |tables, now| tables.get::<EventRecord>(&key, now));
+        let delivery = match read.await {
+            Ok(Some(EventRecord::Delivery(delivery))) if delivery.state == DeliveryState::Pending => delivery,
+            Ok(found) => {
+                if found.is_none() {
+                    self.schedule.forget(seq);
+                }
+                self.schedule.finish(seq, &entry, WebhookHealth::NotAsked, at);
+                return;
+            }
+            Err(_) => return self.schedule.postpone(seq, &entry, at.plus(RETRY)),
+        };
+        let posted = match self.request(&delivery, at) {
+            Ok(post) => self.post(post).await,
+            Err(error) => Posted::NotAnswered(error, not_asked(error).to_owned()),
+        };
+        self.conclude(seq, entry, at, posted).await;
+    }
+
+    /// The request that is to be made now, or why none is.
+    fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, AttemptError> {
+        let service = self.subscribers.service(delivery.event.service).ok_or(AttemptError::Removed)?;
+        let webhook = service.webhooks.iter().find(|webhook| webhook.sid == delivery.webhook);
+        let webhook = webhook.ok_or(AttemptError::Removed)?;
+        if webhook.status != WebhookStatus::Enabled {
+            return Err(AttemptError::Disabled);
+        }
+        if super::backoff::is_too_old(now, delivery.since) {
+            return Err(AttemptError::TooOld);
         }
         let body = payload::body(self.subscribers.account(), service.sid, &delivery.event);
-        let headers = signature::headers(&webhook.secret, delivery.id, self.clock.wall(), &body);
+        let headers = signature::headers(&webhook.secret, delivery.id, self.clock().wall(), &body);
         Ok(Post { url: webhook.url.clone(), headers, body })
     }
 
-    fn conclude(&self, seq: Seq, at: Timestamp, posted: Posted) -> Option<Concluded> {
-        let what = said(&posted);
-        let concluded = self.state().conclude(seq, at, self.clock.now(), posted);
-        if let Some(concluded) = &concluded {
-            log(concluded, &what);
-        }
-        self.write.notify_one();
-        self.go.notify_one();
-        self.idle.notify_one();
-        concluded
+    async fn post(&self, post: Post) -> Posted {
+        let transport = Arc::clone(&self.transport);
+        // In a task of its own: the delivery goes on even if it panics.
+        let posted = tokio::spawn(async move { transport.post(post).await }).await;
+        posted.unwrap_or_else(|_| {
+            Posted::NotAnswered(AttemptError::Broken, "the attempt was interrupted".to_owned())
+        })
     }
-}
 
-async fn attempt(outbox: Arc<Inner>, seq: Seq, at: Timestamp, post: Post) {
-    let transport = Arc::clone(&outbox.transport);
-    // In a task of its own, so that its place is free again even if it panics.
-    let posted = tokio::spawn(async move { transport.post(post).await }).await;
-    let posted = posted
-        .unwrap_or_else(|_| Posted::NotAnswered(Trouble::Broken, "the attempt was interrupted".to_owned()));
-    let Some(Concluded { lane, standing: Standing::Gone, .. }) = outbox.conclude(seq, at, posted) else {
-        return;
-    };
-    let disabled = outbox.subscribers.gone(lane.service, lane.webhook).await;
-    tracing::warn!(webhook = %lane.webhook, disabled, "a webhook has answered 410: it wants no events any more");
+    /// Has the outcome of an attempt decided, until the store takes it. What comes next waits for that.
+    async fn conclude(self: Arc<Self>, seq: Seq, entry: Entry, at: Timestamp, posted: Posted) {
+        let id = seq.key(entry.lane.service).id;
+        let mut inner = self;
+        let outcome = loop {
+            match inner.ask(id, Kind::Conclude(at, posted.clone())).await {
+                Ok(outcome) => break outcome,
+                Err(_) if inner.schedule.is_closing() => return,
+                Err(_) => {
+                    let weak = Arc::downgrade(&inner);
+                    drop(inner);
+                    tokio::time::sleep(RETRY).await;
+                    let Some(again) = weak.upgrade() else { return };
+                    inner = again;
+                }
+            }
+        };
+        let now = inner.clock().now();
+        let Outcome::Concluded(event, state, health) = outcome else {
+            inner.schedule.finish(seq, &entry, WebhookHealth::NotAsked, now);
+            return;
+        };
+        let (webhook, service) = (entry.lane.webhook, entry.lane.service);
+        if health == WebhookHealth::Gone {
+            // Before the next attempt begins.
+            let disabled = inner.subscribers.gone(service, webhook).await;
+            tracing::warn!(%webhook, disabled, "webhook answered 410: it wants no more events");
+        }
+        let change = inner.schedule.finish(seq, &entry, health, now);
+        let said = said(&posted);
+        match change {
+            Some(HealthChange::Down) => tracing::warn!(%webhook, said, "webhook failing, events are retried"),
+            Some(HealthChange::Up) => tracing::info!(%webhook, "webhook takes events again"),
+            None => {}
+        }
+        match state {
+            DeliveryState::Failed => tracing::warn!(%webhook, %event, said, "webhook event failed for good"),
+            DeliveryState::Delivered => tracing::debug!(%webhook, %event, "webhook event delivered"),
+            DeliveryState::Pending => tracing::debug!(%webhook, %event, said, "webhook event to be retried"),
+        }
+    }
 }
 
 /// An answer for the log: neither addresses nor what receivers say.
@@ -121,23 +175,10 @@ fn said(posted: &Posted) -> String {
     }
 }
 
-fn log(concluded: &Concluded, what: &str) {
-    let Concluded { id, lane, state, standing: _, turn } = concluded;
-    let webhook = lane.webhook;
-    match turn {
-        Some(Turn::Worse) => {
-            tracing::warn!(%webhook, what, "a webhook does not take events; they are tried again");
-        }
-        Some(Turn::Better) => tracing::info!(%webhook, "a webhook takes events again"),
-        None => {}
-    }
-    match state {
-        DeliveryState::Failed => {
-            tracing::warn!(%webhook, event = %id, what, "an event is not tried any more");
-        }
-        DeliveryState::Delivered => tracing::debug!(%webhook, event = %id, "an event was taken"),
-        DeliveryState::Pending => {
-            tracing::debug!(%webhook, event = %id, what, "an event is tried again later");
-        }
+const fn not_asked(error: AttemptError) -> &'static str {
+    match error {
+        AttemptError::Disabled => "the webhook is disabled",
+        AttemptError::TooOld => "its turn did not come in time",
+        _ => "the webhook was removed",
     }
 }

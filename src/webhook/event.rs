@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::registry::EventType;
 
 /// Something that happened to a verification.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// What.
     pub kind: EventType,
@@ -22,7 +24,7 @@ pub struct Event {
 }
 
 /// What webhooks are told of a verification. Never a code.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// Whose it is.
     pub to: PhoneNumber,
@@ -50,7 +52,7 @@ impl fmt::Debug for About {
 }
 
 /// One message of a verification.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageAbout {
     /// The attempt to deliver it (`VL`).
     pub attempt: Sid,
@@ -62,7 +64,7 @@ pub struct MessageAbout {
 
 /// Names an event: `evt_` and 32 hexadecimal digits. It is the `webhook-id` of each of its deliveries, and of each time
 /// that one is tried.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId([u8; 16]);
 
 impl EventId {

@@ -1,14 +1,20 @@
 //! Which delivery goes next. Decisions without I/O.
 //!
 //! Each webhook has a lane, and in it a chain for each verification: its deliveries go one after the other, and the next one
-//! not before the end of the one before it is on the disk, so that a crash repeats at most the one under way.
+//! not before the end of the one before it is durable. A crash repeats at most the one under way.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::delivery::{LaneKey, Standing};
-use super::schedule::peace;
-use super::seq::Seq;
-use crate::domain::{Sid, Timestamp};
+use super::backoff::pause;
+use super::record::{Seq, WebhookHealth};
+use crate::domain::{ServiceId, Sid, Timestamp};
+
+/// Names all deliveries to one webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct LaneKey {
+    pub service: ServiceId,
+    pub webhook: Sid,
+}
 
 /// All lanes.
 pub(super) struct Lanes {
@@ -22,7 +28,7 @@ pub(super) struct Lanes {
 #[derive(Default)]
 struct Lane {
     chains: HashMap<Sid, Chain>,
-    /// The first of each chain that is not held, by when it is due, with its verification.
+    /// The first of each chain without an attempt under way, by when it is due, with its verification.
     heads: BTreeMap<(Timestamp, Seq), Sid>,
     pending: usize,
     under_way: usize,
@@ -35,15 +41,15 @@ struct Lane {
 #[derive(Default)]
 struct Chain {
     waiting: BTreeMap<Seq, Timestamp>,
-    /// Under way, or ended and not yet on the disk.
-    held_by: Option<Seq>,
+    /// Under way, until its end is durable.
+    under_way: Option<Seq>,
 }
 
-/// What can be said of a webhook that could not be said before.
+/// A change of a webhook's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    Worse,
-    Better,
+pub(super) enum HealthChange {
+    Down,
+    Up,
 }
 
 impl Lanes {
@@ -63,21 +69,29 @@ impl Lanes {
         self.under_way
     }
 
-    /// A delivery that is to be tried.
-    pub(super) fn add(&mut self, key: LaneKey, verification: Sid, seq: Seq, due: Timestamp) {
+    /// A delivery is pending, and due at this moment.
+    pub(super) fn set(&mut self, key: LaneKey, verification: Sid, seq: Seq, due: Timestamp) {
         let lane = self.by_webhook.entry(key).or_default();
-        lane.pending += 1;
-        self.pending += 1;
-        let _ = lane.change(verification, |chain| chain.waiting.insert(seq, due));
+        let is_new = lane.change(verification, |chain| chain.waiting.insert(seq, due)).is_none();
+        lane.pending += usize::from(is_new);
+        self.pending += usize::from(is_new);
     }
 
-    /// One that waits is due earlier, or later. Says whether it was waiting.
-    pub(super) fn move_to(&mut self, key: LaneKey, verification: Sid, seq: Seq, due: Timestamp) -> bool {
-        let Some(lane) = self.by_webhook.get_mut(&key) else { return false };
-        lane.change(verification, |chain| {
-            let is_free = chain.held_by != Some(seq);
-            chain.waiting.get_mut(&seq).filter(|_| is_free).map(|at| *at = due).is_some()
-        })
+    /// A delivery is pending no more.
+    pub(super) fn remove(&mut self, key: LaneKey, verification: Sid, seq: Seq) {
+        let Some(lane) = self.by_webhook.get_mut(&key) else { return };
+        let was_pending = lane.change(verification, |chain| chain.waiting.remove(&seq)).is_some();
+        lane.pending -= usize::from(was_pending);
+        self.pending -= usize::from(was_pending);
+        if lane.is_idle() {
+            self.by_webhook.remove(&key);
+        }
+    }
+
+    /// Whether an attempt of it is under way.
+    pub(super) fn is_under_way(&self, key: LaneKey, verification: Sid, seq: Seq) -> bool {
+        let chain = self.by_webhook.get(&key).and_then(|lane| lane.chains.get(&verification));
+        chain.is_some_and(|chain| chain.under_way == Some(seq))
     }
 
     /// Takes what is due and has a place, the longest due first: it is under way from then on.
@@ -90,7 +104,7 @@ impl Lanes {
         let (due, seq, key) = ready.min()?;
         let lane = self.by_webhook.get_mut(&key)?;
         let verification = lane.heads.remove(&(due, seq))?;
-        lane.chains.get_mut(&verification)?.held_by = Some(seq);
+        lane.chains.get_mut(&verification)?.under_way = Some(seq);
         lane.under_way += 1;
         self.under_way += 1;
         Some(seq)
@@ -104,7 +118,7 @@ impl Lanes {
     }
 
     /// Lanes with a free place. One that is failing has a single place, and all of these together have half of the
-    /// places, so that dead webhooks cost the others nothing.
+    /// places: dead webhooks cost the others nothing.
     fn open_lanes(&self) -> impl Iterator<Item = (&LaneKey, &Lane)> {
         let full = self.under_way >= self.at_once;
         let failing: usize = self.by_webhook.values().filter(|l| l.failures > 0).map(|l| l.under_way).sum();
@@ -116,58 +130,35 @@ impl Lanes {
         })
     }
 
-    /// It failed, and is tried again.
-    pub(super) fn postpone(&mut self, key: LaneKey, verification: Sid, seq: Seq, due: Timestamp) {
+    /// The attempt under way has ended, and what came of it is decided.
+    pub(super) fn finish(&mut self, key: LaneKey, verification: Sid, seq: Seq) {
         let Some(lane) = self.by_webhook.get_mut(&key) else { return };
-        lane.under_way = lane.under_way.saturating_sub(1);
-        self.under_way = self.under_way.saturating_sub(1);
-        lane.change(verification, |chain| {
-            chain.held_by = None;
-            chain.waiting.insert(seq, due);
-        });
-    }
-
-    /// It is not tried any more. What comes after it still waits.
-    pub(super) fn end(&mut self, key: LaneKey) {
-        let Some(lane) = self.by_webhook.get_mut(&key) else { return };
-        lane.under_way = lane.under_way.saturating_sub(1);
-        self.under_way = self.under_way.saturating_sub(1);
-    }
-
-    /// Its end is on the disk.
-    pub(super) fn release(&mut self, key: LaneKey, verification: Sid, seq: Seq) {
-        let Some(lane) = self.by_webhook.get_mut(&key) else { return };
-        lane.pending = lane.pending.saturating_sub(1);
-        self.pending = self.pending.saturating_sub(1);
-        lane.change(verification, |chain| {
-            chain.waiting.remove(&seq);
-            if chain.held_by == Some(seq) {
-                chain.held_by = None;
-            }
-        });
+        let was_under_way = lane.change(verification, |chain| chain.under_way.take_if(|held| *held == seq)).is_some();
+        lane.under_way -= usize::from(was_under_way);
+        self.under_way -= usize::from(was_under_way);
         if lane.is_idle() {
             self.by_webhook.remove(&key);
         }
     }
 
     /// What an attempt says of the webhook.
-    pub(super) fn hear(&mut self, key: LaneKey, standing: Standing, now: Timestamp) -> Option<Turn> {
+    pub(super) fn report(&mut self, key: LaneKey, health: WebhookHealth, now: Timestamp) -> Option<HealthChange> {
         let lane = self.by_webhook.get_mut(&key)?;
         let before = lane.failures;
-        match standing {
-            Standing::Failing(retry_after) => {
+        match health {
+            WebhookHealth::Failing(retry_after) => {
                 // Attempts that were under way together fail together: that is one failure.
                 if now >= lane.not_before {
                     lane.failures = before.saturating_add(1);
-                    lane.not_before = now.plus(peace(lane.failures, retry_after));
+                    lane.not_before = now.plus(pause(lane.failures, retry_after));
                 }
-                (before == 0).then_some(Turn::Worse)
+                (before == 0).then_some(HealthChange::Down)
             }
-            Standing::Well | Standing::Gone => {
+            WebhookHealth::Up | WebhookHealth::Gone => {
                 (lane.failures, lane.not_before) = (0, Timestamp::EPOCH);
-                (before > 0 && standing == Standing::Well).then_some(Turn::Better)
+                (before > 0 && health == WebhookHealth::Up).then_some(HealthChange::Up)
             }
-            Standing::NotAsked => None,
+            WebhookHealth::NotAsked => None,
         }
     }
 }
@@ -182,7 +173,7 @@ impl Lane {
         let changed = change(chain);
         match chain.head() {
             Some(head) => drop(self.heads.insert(head, verification)),
-            None if chain.waiting.is_empty() && chain.held_by.is_none() => {
+            None if chain.waiting.is_empty() && chain.under_way.is_none() => {
                 self.chains.remove(&verification);
             }
             None => {}
@@ -196,9 +187,9 @@ impl Lane {
 }
 
 impl Chain {
-    /// What may go first, and when; nothing while the chain is held.
+    /// What may go first, and when; nothing while an attempt is under way.
     fn head(&self) -> Option<(Timestamp, Seq)> {
-        let (seq, due) = self.waiting.first_key_value().filter(|_| self.held_by.is_none())?;
+        let (seq, due) = self.waiting.first_key_value().filter(|_| self.under_way.is_none())?;
         Some((*due, *seq))
     }
 }

@@ -1,19 +1,19 @@
-//! What became of deliveries, for lists.
+//! Lists of deliveries, and deliveries that are made due again.
 
-use std::ops::Bound;
+use std::collections::{BTreeMap, HashMap};
 
-use super::delivery::{Delivery, DeliveryState, LaneKey};
-use super::record::{self, Kept};
-use super::seq::Seq;
-use super::state::{Ended, State, What};
-use super::{EventType, Inner, Outbox, flush};
+use super::command::{Kind, Outcome};
+use super::lanes::LaneKey;
+use super::record::{Delivery, DeliveryState, EventRecord, Seq};
+use super::schedule::Entry;
+use super::{EventId, EventType, Inner, Outbox};
 use crate::domain::{ServiceId, Sid, Timestamp};
-use crate::store::{Key, StoreError};
+use crate::shard::Refusal;
 
 /// Which deliveries are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryQuery {
-    /// That are so far.
+    /// In this state.
     pub state: Option<DeliveryState>,
     /// Of this kind of event.
     pub kind: Option<EventType>,
@@ -30,8 +30,11 @@ pub struct DeliveryQuery {
 /// The most that is listed at once.
 const PAGE_MAX: usize = 1_000;
 
-/// What is looked at without a pause for others.
+/// Entries that are looked at under one lock.
 const PART: usize = 4_096;
+
+/// Deliveries that are replayed at once.
+const REPLAYED_AT_ONCE: usize = 256;
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,111 +45,143 @@ pub struct DeliveryPage {
     pub has_more: bool,
 }
 
-/// A delivery in memory, or where it is to be read.
-pub(super) enum Place {
-    Here(Box<Delivery>),
-    There(Key),
+/// What is to be delivered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// This event. If it is still pending, it is tried now.
+    Event(EventId),
+    /// Every event at or after a moment whose delivery has failed.
+    FailedSince(Timestamp),
+    /// Every event at or after a moment whose delivery has ended.
+    AllSince(Timestamp),
+}
+
+/// Why nothing, or not everything, is delivered again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// The webhook has no delivery of such an event, or it is forgotten.
+    #[error("this webhook has no such event, or it is older than what is kept")]
+    NotFound,
+    /// So many are to be delivered again; there is no room for the rest.
+    #[error("too many deliveries are pending already; {0} of these are delivered again")]
+    NoRoom(usize),
+    /// A shard could not decide.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 impl Outbox {
-    /// Deliveries to a webhook, the newest event first. Nothing for a webhook that is not known.
+    /// Deliveries to a webhook, the newest event first. Empty for an unknown webhook.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`Refusal::Stopping`] while a shard is restored.
     pub async fn deliveries(
         &self,
         service: ServiceId,
         webhook: Sid,
         query: &DeliveryQuery,
-    ) -> Result<DeliveryPage, StoreError> {
+    ) -> Result<DeliveryPage, Refusal> {
         let limit = query.limit.min(PAGE_MAX);
-        let mut wanted = self.inner.wanted(LaneKey { service, webhook }, |seen| query.wants(seen));
-        let found: Vec<Seq> = wanted.by_ref().skip(query.skip).take(limit).map(|(seq, _)| seq).collect();
+        let mut wanted = self.inner.wanted(LaneKey { service, webhook }, |entry| query.wants(entry));
+        let found: Vec<Seq> = wanted.by_ref().skip(query.skip).take(limit).collect();
         let has_more = found.len() == limit && wanted.next().is_some();
-        let places = {
-            let state = self.inner.state();
-            found.into_iter().filter_map(|seq| state.place(seq)).collect()
-        };
-        Ok(DeliveryPage { deliveries: self.inner.read(places).await?, has_more })
-    }
-}
-
-impl State {
-    /// Deliveries to a webhook, the newest event first, from below `below` on.
-    fn part(&self, lane: LaneKey, below: Option<Seq>) -> Vec<(Seq, Ended)> {
-        let Some(of_lane) = self.by_lane.get(&lane) else { return Vec::new() };
-        let end = below.map_or(Bound::Unbounded, Bound::Excluded);
-        let newest = of_lane.range((Bound::Unbounded, end)).rev().take(PART);
-        newest.filter_map(|seq| Some((*seq, self.seen(*seq)?))).collect()
+        let mut read = self.inner.read_each(service, &found).await?;
+        // What was forgotten meanwhile is left out.
+        let deliveries = found.iter().filter_map(|seq| read.remove(seq)).collect();
+        Ok(DeliveryPage { deliveries, has_more })
     }
 
-    /// What is known of a delivery without reading it.
-    pub(super) fn seen(&self, seq: Seq) -> Option<Ended> {
-        match &self.records.get(&seq)?.what {
-            What::Delivery(delivery) => Some(Ended::of(delivery)),
-            What::Ended(ended) => Some(*ended),
-            What::Expected(_) | What::Removed => None,
+    /// Makes deliveries due again, with the same ids, from the first attempt on. Returns how many; they are durable. Those
+    /// of one verification go in the order of its events.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub async fn replay(&self, service: ServiceId, webhook: Sid, what: Replay) -> Result<usize, ReplayError> {
+        let inner = &self.inner;
+        let wanted = inner.wanted(LaneKey { service, webhook }, |entry| what.wants(entry));
+        let mut wanted: Vec<Seq> = wanted.collect();
+        wanted.reverse();
+        if wanted.is_empty() && matches!(what, Replay::Event(_)) {
+            return Err(ReplayError::NotFound);
         }
-    }
-
-    pub(super) fn place(&self, seq: Seq) -> Option<Place> {
-        let entry = self.records.get(&seq)?;
-        match &entry.what {
-            What::Delivery(delivery) => Some(Place::Here(delivery.clone())),
-            What::Ended(_) => Some(Place::There(flush::key_of(entry, seq))),
-            What::Expected(_) | What::Removed => None,
+        let mut count = 0;
+        let mut rest = wanted.as_slice();
+        while !rest.is_empty() {
+            let room = inner.schedule.room(service, webhook).min(REPLAYED_AT_ONCE).min(rest.len());
+            if room == 0 {
+                return Err(ReplayError::NoRoom(count));
+            }
+            let (part, later) = rest.split_at(room);
+            rest = later;
+            // One that is under way is tried now anyway.
+            let (trying, others): (Vec<Seq>, Vec<Seq>) =
+                part.iter().partition(|seq| inner.schedule.is_under_way(**seq));
+            count += trying.len();
+            let asked = others.into_iter().map(|seq| inner.ask(seq.key(service).id, Kind::Replay));
+            for outcome in futures_util::future::join_all(asked).await {
+                count += usize::from(outcome? == Outcome::Done);
+            }
         }
+        Ok(count)
     }
 }
 
 impl DeliveryQuery {
-    fn wants(&self, seen: &Ended) -> bool {
-        self.state.is_none_or(|state| state == seen.state)
-            && self.kind.is_none_or(|kind| kind == seen.kind)
-            && self.after.is_none_or(|after| seen.at >= after)
-            && self.before.is_none_or(|before| seen.at < before)
+    fn wants(&self, entry: &Entry) -> bool {
+        self.state.is_none_or(|state| state == entry.state)
+            && self.kind.is_none_or(|kind| kind == entry.kind)
+            && self.after.is_none_or(|after| entry.at >= after)
+            && self.before.is_none_or(|before| entry.at < before)
+    }
+}
+
+impl Replay {
+    fn wants(&self, entry: &Entry) -> bool {
+        let has_ended = entry.state != DeliveryState::Pending;
+        match *self {
+            Self::Event(id) => entry.id == id,
+            Self::FailedSince(since) => entry.state == DeliveryState::Failed && entry.at >= since,
+            Self::AllSince(since) => has_ended && entry.at >= since,
+        }
     }
 }
 
 impl Inner {
-    /// Those of a webhook's deliveries that are wanted, the newest event first. Whoever emits an event waits for a part
-    /// of the list at most.
-    pub(super) fn wanted(
-        &self,
-        lane: LaneKey,
-        wants: impl Fn(&Ended) -> bool,
-    ) -> impl Iterator<Item = (Seq, Ended)> {
-        let first = self.state().part(lane, None);
-        let parts = std::iter::successors(Some(first), move |part| {
+    /// Those of a webhook's deliveries that are wanted, the newest first.
+    fn wanted(&self, lane: LaneKey, wants: impl Fn(&Entry) -> bool) -> impl Iterator<Item = Seq> {
+        let now = self.clock().now();
+        let first = self.schedule.deliveries(lane, None, PART, now);
+        let parts = std::iter::successors(Some(first), move |part: &Vec<(Seq, Entry)>| {
             let (last, _) = part.last()?;
-            Some(self.state().part(lane, Some(*last)))
+            Some(self.schedule.deliveries(lane, Some(*last), PART, now))
         });
-        parts.take_while(|part| !part.is_empty()).flatten().filter(move |(_, seen)| wants(seen))
+        let entries = parts.take_while(|part| !part.is_empty()).flatten();
+        entries.filter(move |(_, entry)| wants(entry)).map(|(seq, _)| seq)
     }
 
-    /// Brings deliveries from where they are, in their order. What was forgotten meanwhile is left out.
-    pub(super) async fn read(&self, places: Vec<Place>) -> Result<Vec<Delivery>, StoreError> {
-        let there = |place: &Place| match place {
-            Place::Here(_) => None,
-            Place::There(key) => Some(*key),
-        };
-        let keys: Vec<Key> = places.iter().filter_map(there).collect();
-        let mut loaded =
-            if keys.is_empty() { Vec::new() } else { self.store.load(&keys, self.commit_timeout).await? }
-                .into_iter();
-        let brought = places.into_iter().filter_map(|place| match place {
-            Place::Here(delivery) => Some(*delivery),
-            Place::There(key) => {
-                let (_, bytes) = loaded.next()??;
-                let kept = record::decode(key.service, &bytes);
-                let kept =
-                    kept.inspect_err(|error| tracing::error!(%error, "a delivery is left out of a list"));
-                match kept.ok()? {
-                    Kept::Delivery(delivery) => Some(*delivery),
-                    Kept::Expected(_) => None,
-                }
-            }
-        });
-        Ok(brought.collect())
+    /// Reads deliveries of a service from their shards.
+    async fn read_each(
+        &self,
+        service: ServiceId,
+        seqs: &[Seq],
+    ) -> Result<HashMap<Seq, Delivery>, Refusal> {
+        let router = self.shards.router();
+        let mut by_shard: BTreeMap<usize, Vec<Seq>> = BTreeMap::new();
+        for seq in seqs {
+            let owner = router.owner(seq.key(service).slot).ok_or(Refusal::Stopping)?;
+            by_shard.entry(owner).or_default().push(*seq);
+        }
+        let mut read = HashMap::with_capacity(seqs.len());
+        for (shard, seqs) in by_shard {
+            let found = router.read_shard(shard, move |tables, now| {
+                let delivery = |seq: Seq| match tables.get::<EventRecord>(&seq.key(service), now)? {
+                    EventRecord::Delivery(delivery) => Some((seq, *delivery)),
+                    EventRecord::Expected(_) => None,
+                };
+                seqs.into_iter().filter_map(delivery).collect::<Vec<_>>()
+            });
+            read.extend(found.await?);
+        }
+        Ok(read)
     }
 }

@@ -1,83 +1,97 @@
-//! Webhooks out: tells others what happens to verifications, in the form of Standard Webhooks.
+//! Webhooks: an event for each thing that happens to a verification, posted in the form of Standard Webhooks.
 //!
-//! Whoever has something to tell leaves it here and goes on: the disk is written a moment later, and receivers are asked
-//! by tasks of the outbox. The API is the authority on a verification; an event that a crash within that moment has lost
-//! can be asked for there. What is once written is told at least once, in the order in which it happened to its
-//! verification.
+//! [`EventRecorder`] writes events within the decisions that they tell. Each shard keeps the deliveries of its numbers; one
+//! [`Schedule`](schedule::Schedule) of the process, derived from these records, says which delivery is tried next. An
+//! event is delivered at least once, and those of a verification in order.
 
-mod bounds;
-mod delivery;
+mod backoff;
+mod command;
 mod dispatch;
 mod event;
-mod expected;
-mod flush;
 mod lanes;
 mod list;
-mod open;
 mod payload;
 mod record;
-mod replay;
+mod recorder;
 mod schedule;
-mod seq;
 mod signature;
-mod state;
 mod subscribers;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod view;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use tokio::sync::Notify;
-
+use self::command::{EventCommand, Kind};
+use self::recorder::Sequences;
+use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
-use crate::domain::{ServiceId, Sid, Timestamp};
-use crate::store::{Store, StoreError};
-use flush::Flusher;
-use state::State;
-use subscribers::is_heard;
+use crate::engine::{Sealer, SlotHash};
+use crate::numbers::{NumberKey, Recorder};
+use crate::shard::{Refusal, Shards, Subject};
 
+pub use self::event::{About, Event, EventId, MessageAbout};
+pub use self::list::{DeliveryPage, DeliveryQuery, Replay, ReplayError};
+pub use self::record::{Attempt, Delivery, DeliveryState, EventRecord, slot_of};
+pub use self::recorder::EventRecorder;
+pub use self::signature::secret_text;
+pub use self::subscribers::Subscribers;
+pub use self::transport::{AttemptError, Post, Posted, Transport};
+pub use self::view::{AttemptView, DeliveryView};
 pub use crate::registry::EventType;
-pub use bounds::OutboxBounds;
-pub use delivery::{Attempt, Delivery, DeliveryState};
-pub use event::{About, Event, EventId, MessageAbout};
-pub use list::{DeliveryPage, DeliveryQuery};
-pub use open::OutboxError;
-pub use record::OutboxRecordError;
-pub use replay::{Replay, ReplayError};
-pub use signature::secret_text;
-pub use subscribers::Subscribers;
-pub use transport::{Post, Posted, Transport, Trouble};
-pub use view::{AttemptView, DeliveryView};
 
-/// How long events collect before they are written. A crash loses at most so much of them.
-const COLLECT: Duration = Duration::from_millis(250);
-
-/// The pause before a store in trouble is tried again.
-const TROUBLE: Duration = Duration::from_secs(1);
-
-/// How long an end waits for attempts that are under way. Those that take longer are made again after the next start.
+/// How long a stop waits for attempts that are under way. Those that take longer are made again after the next start.
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// Time for a receiver to answer: what a [`Poster`](crate::gateway::Poster) is made with.
 pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 
+/// How much the outbox keeps and does at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxBounds {
+    /// Deliveries that are still to be made. Beyond it new ones are dropped.
+    pub pending: usize,
+    /// The same for one webhook.
+    pub pending_each: usize,
+    /// Verifications whose end is still to be told. Beyond it new ones are told nothing of.
+    pub expected: usize,
+    /// Deliveries that are remembered after their end; the oldest are forgotten first.
+    pub kept: usize,
+    /// Attempts under way.
+    pub at_once: usize,
+    /// The same for one webhook.
+    pub at_once_each: usize,
+}
+
+impl Default for OutboxBounds {
+    fn default() -> Self {
+        Self {
+            pending: 100_000,
+            // One dead webhook leaves half of the room to the others.
+            pending_each: 50_000,
+            expected: 100_000,
+            kept: 100_000,
+            at_once: 64,
+            at_once_each: 8,
+        }
+    }
+}
+
 /// What an outbox is made of.
 pub struct OutboxParts {
-    /// Where events survive a crash.
-    pub store: Arc<dyn Store>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-    /// Who wants to be told.
+    /// Where events are kept; they keep [`EventRecord`].
+    pub shards: Shards,
+    /// Which slot a number is in.
+    pub slots: SlotHash,
+    /// What the ids of verifications are sealed with.
+    pub sealer: Sealer,
+    /// The webhooks of each service.
     pub subscribers: Arc<dyn Subscribers>,
     /// How they are reached: a [`Poster`](crate::gateway::Poster).
     pub transport: Arc<dyn Transport>,
-    /// For ids, and for waits that differ.
-    pub rng: StdRng,
-    /// How much at once, and how long.
+    /// How much at once.
     pub bounds: OutboxBounds,
 }
 
@@ -94,197 +108,91 @@ pub struct OutboxCounts {
     pub pending: usize,
     /// Attempts under way.
     pub under_way: usize,
-    /// Ends that are expected.
+    /// Verifications whose end is still to be told.
     pub expected: usize,
     /// Events that were dropped since the start, for want of room.
     pub dropped: u64,
 }
 
 struct Inner {
-    state: Mutex<State>,
-    /// Whoever holds it writes.
-    flusher: tokio::sync::Mutex<Flusher>,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    shards: Shards,
+    slots: SlotHash,
     subscribers: Arc<dyn Subscribers>,
     transport: Arc<dyn Transport>,
-    commit_timeout: Duration,
-    /// Something is to be written.
-    write: Arc<Notify>,
-    /// Something may go that could not go before.
-    go: Arc<Notify>,
-    /// An attempt has ended while everything ends.
-    idle: Notify,
+    schedule: Arc<Schedule>,
+    recorder: Arc<EventRecorder>,
 }
 
 impl Outbox {
-    /// Reads what was still to be told and goes on from there; an attempt that was under way when the process ended is
-    /// made again. Runs two tasks until the last handle is gone, or until [`Outbox::close`]. Needs a tokio runtime.
+    /// Delivers what is pending, until the last handle is gone or [`Outbox::close`]. Needs a tokio runtime.
+    pub fn start(parts: OutboxParts) -> Self {
+        let OutboxParts { shards, slots, sealer, subscribers, transport, bounds } = parts;
+        let (schedule, sequences) = (Arc::new(Schedule::new(bounds)), Arc::new(Sequences::new()));
+        let recorder = Arc::new(EventRecorder::new(
+            Arc::clone(&subscribers),
+            sealer,
+            Arc::clone(&schedule),
+            Arc::clone(&sequences),
+        ));
+        let followed = Arc::clone(&schedule);
+        shards.follow::<EventRecord>(Arc::new(move |_| {
+            let (schedule, sequences) = (Arc::clone(&followed), Arc::clone(&sequences));
+            Box::new(Follower { schedule, sequences, changes: Vec::new() })
+        }));
+        let inner = Inner { shards, slots, subscribers, transport, schedule: Arc::clone(&schedule), recorder };
+        let inner = Arc::new(inner);
+        tokio::spawn(dispatch::run(Arc::downgrade(&inner), schedule));
+        Self { inner }
+    }
+
+    /// What writes events within decisions about numbers.
+    pub fn recorder(&self) -> Arc<dyn Recorder> {
+        Arc::clone(&self.inner.recorder) as _
+    }
+
+    /// Keeps an event that no decision about a number leads to. Durable when it returns.
     ///
     /// # Errors
-    /// When the store cannot be read, or a record in it cannot be understood.
-    pub async fn open(parts: OutboxParts) -> Result<Self, OutboxError> {
-        let OutboxParts { store, clock, subscribers, transport, rng, bounds } = parts;
-        let commit_timeout = bounds.commit_timeout;
-        let mut state = State::new(bounds, rng);
-        open::read(&store, &mut state, clock.now()).await?;
-        let (write, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (state, flusher, idle) = (Mutex::new(state), tokio::sync::Mutex::default(), Notify::new());
-        let inner = Inner {
-            state,
-            flusher,
-            store,
-            clock,
-            subscribers,
-            transport,
-            commit_timeout,
-            write: Arc::clone(&write),
-            go: Arc::clone(&go),
-            idle,
-        };
-        let inner = Arc::new(inner);
-        // Something may be too old by now.
-        write.notify_one();
-        tokio::spawn(write_behind(Arc::downgrade(&inner), write));
-        tokio::spawn(dispatch::run(Arc::downgrade(&inner), go));
-        Ok(Self { inner })
-    }
-
-    /// Tells each enabled webhook of the service that wants such events, soon: nobody waits for the disk or for a
-    /// receiver. Called when what happened is durable. An end of a verification ends what
-    /// [`Outbox::expect_end`] began.
-    ///
-    /// When far too much waits already, the event is dropped; the log and [`Outbox::counts`] say so.
-    pub fn emit(&self, event: &Event) {
-        self.inner.tell(None, event);
-    }
-
-    /// Emits `verification.expired` 10 s after `expires`, unless [`Outbox::emit`] is told of another end before. Asked
-    /// again for the same verification it replaces what was expected. Until the end, events of this verification that
-    /// come without tags get those of `about`, and so does a further `about` without any.
-    ///
-    /// Costs nothing for a service without an enabled webhook.
-    pub fn expect_end(&self, service: ServiceId, verification: Sid, expires: Timestamp, about: About) {
-        let is_heard = self.inner.subscribers.service(service).is_some_and(|service| is_heard(&service));
-        let now = self.inner.clock.now();
-        let mut state = self.inner.state();
-        if is_heard {
-            state.expect_end(service, verification, (now, expires), about);
-        } else {
-            state.expect_no_end(service, verification);
-        }
-        let is_changed = state.unwritten.len() > 0;
-        drop(state);
-        if is_changed {
-            self.inner.write.notify_one();
-            self.inner.go.notify_one();
-        }
-    }
-
-    /// Whether [`Outbox::expect_end`] was asked for this verification, and its end is not told yet.
-    pub fn expects_end(&self, service: ServiceId, verification: Sid) -> bool {
-        self.inner.state().timers.of(service, verification).is_some()
+    /// [`Refusal`]: nothing was kept.
+    pub async fn emit(&self, event: Event) -> Result<(), Refusal> {
+        let key = NumberKey { service: event.service, number: event.about.to };
+        let mut id = key.id();
+        // The commands of the number itself are ordered under another subject.
+        id[4] |= 0x40;
+        let subject = Subject { slot: self.inner.slots.of_number(key.service, key.number), id };
+        let (command, answer) =
+            EventCommand::in_slot(subject, Kind::Emit(Box::new(event)), &self.inner.recorder);
+        self.inner.shards.submit(command);
+        answer.await.unwrap_or(Err(Refusal::Stopping)).map(drop)
     }
 
     /// How much there is to do.
     pub fn counts(&self) -> OutboxCounts {
-        let state = self.inner.state();
-        OutboxCounts {
-            pending: state.lanes.pending_in_all(),
-            under_way: state.lanes.under_way(),
-            expected: state.timers.len(),
-            dropped: state.dropped,
-        }
+        self.inner.schedule.counts()
     }
 
-    /// Writes down everything that has changed.
-    ///
-    /// # Errors
-    /// When the store refuses; it is tried again later.
-    pub async fn flush(&self) -> Result<(), StoreError> {
-        let inner = Arc::clone(&self.inner);
-        // In a task, because a commit must be awaited to its end even if the caller goes away.
-        let flushed = tokio::spawn(async move { inner.flush().await }).await;
-        flushed.unwrap_or_else(|_| Err(StoreError::Unknown("the outbox was interrupted".into())))
-    }
-
-    /// Begins nothing any more, waits up to 3 s for what is under way, and writes everything down, before the
-    /// store is closed.
-    ///
-    /// # Errors
-    /// When the store refuses. What was not written may be told again after the next start.
-    pub async fn close(&self) -> Result<(), StoreError> {
-        self.inner.state().closing = true;
+    /// Begins no attempt any more, and waits up to 3 s for those that are under way.
+    pub async fn close(&self) {
+        let schedule = &self.inner.schedule;
+        schedule.close();
         let at_rest = async {
-            while self.inner.state().lanes.under_way() > 0 {
-                self.inner.idle.notified().await;
+            while schedule.counts().under_way > 0 {
+                schedule.idle.notified().await;
             }
         };
-        // What takes longer is made again after the next start.
         let _ = tokio::time::timeout(CLOSING, at_rest).await;
-        self.flush().await
     }
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self, id: Option<EventId>, event: &Event) {
-        let webhooks = self.wanted_by(event.service, event.kind);
-        let now = self.clock.now();
-        let mut state = self.state();
-        if !webhooks.is_empty() {
-            let id = id.unwrap_or_else(|| state.new_id());
-            state.tell(id, event, &webhooks, now);
-        }
-        if event.kind.is_end() {
-            state.expect_no_end(event.service, event.verification);
-        }
-        let is_changed = state.unwritten.len() > 0;
-        drop(state);
-        if is_changed {
-            self.write.notify_one();
-            self.go.notify_one();
-        }
-    }
-
-    fn wanted_by(&self, service: ServiceId, kind: EventType) -> Vec<Sid> {
-        let Some(service) = self.subscribers.service(service) else { return Vec::new() };
-        let wanted = service.webhooks.iter().filter(|webhook| webhook.wants(kind));
-        wanted.map(|webhook| webhook.sid).collect()
-    }
-
-    async fn flush(&self) -> Result<(), StoreError> {
-        self.flusher.lock().await.flush(self).await
+    fn clock(&self) -> &Arc<dyn Clock> {
+        self.shards.clock()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // So that the tasks end.
-        self.write.notify_one();
-        self.go.notify_one();
-    }
-}
-
-async fn write_behind(outbox: Weak<Inner>, wake: Arc<Notify>) {
-    loop {
-        wake.notified().await;
-        let mut pause = COLLECT;
-        loop {
-            // Not while the last handle goes away: there is nobody left to write for.
-            if outbox.strong_count() == 0 {
-                return;
-            }
-            tokio::time::sleep(pause).await;
-            let Some(inner) = outbox.upgrade() else { return };
-            match inner.flush().await {
-                Ok(()) if inner.state().unwritten.len() == 0 => break,
-                Ok(()) => pause = COLLECT,
-                Err(_) => pause = TROUBLE,
-            }
-        }
+        // The task ends.
+        self.schedule.wake.notify_one();
     }
 }

@@ -1,229 +1,312 @@
-//! Deliveries and expected ends as they are kept in the store: JSON in the envelope, so that an export shows them as
-//! they are. The records have types of their own, so that the outbox may change its mind without changing what is on disk.
+//! What shards keep for webhooks: one record for each delivery of an event to a webhook, and one for each verification
+//! whose end is still to be told.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::delivery::{Attempt, Delivery, DeliveryState};
-use super::expected::Expected;
-use super::transport::Trouble;
-use super::{About, Event, EventId, EventType, MessageAbout};
-use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
-use crate::store::RecordError;
-use crate::store::record as envelope;
+use super::backoff::{self, LIFE};
+use super::transport::{AttemptError, Posted};
+use super::{About, Event, EventId, EventType};
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::engine::VerificationName;
+use crate::shard::{Id, Record, RecordKey};
 
-/// The layout written today.
-pub(super) const VERSION: u8 = 1;
+/// How long a delivery is remembered after its end, counted from its event.
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Why a record could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum OutboxRecordError {
-    /// The envelope is damaged.
-    #[error(transparent)]
-    Envelope(#[from] RecordError),
-    /// Written by a newer program.
-    #[error(
-        "a record of a webhook event has version {0}, this program reads up to {VERSION}; start the version of the \
-         program that wrote it"
-    )]
-    Version(u8),
-    /// It is no JSON of that form.
-    #[error("a record of a webhook event does not say what it should: {0}")]
-    Form(#[from] serde_json::Error),
-    /// A value in it makes no sense.
-    #[error("a record of a webhook event has an impossible {0}")]
-    Value(&'static str),
-}
+/// A verification is told to have expired so long after its end: a check that came in time is durable by then.
+const GRACE: Duration = Duration::from_secs(10);
 
-/// What is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kept {
+/// Attempts that are remembered of each delivery, the latest.
+const ATTEMPTS_KEPT: usize = 24;
+
+/// One record for webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventRecord {
+    /// One event on its way to one webhook, under [`Seq`].
     Delivery(Box<Delivery>),
-    Expected(Box<Expected>),
+    /// A verification whose end is not told yet, under [`expected_id`].
+    Expected(Box<ExpectedEnd>),
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "lowercase")]
-enum RecordV1 {
-    Delivery(DeliveryV1),
-    Expected(ExpectedV1),
-}
+impl Record for EventRecord {
+    const KIND: u8 = 6;
+    const PLURAL: &'static str = "webhook events";
 
-#[derive(Serialize, Deserialize)]
-struct DeliveryV1 {
-    id: String,
-    r#type: String,
-    at: u64,
-    #[serde(flatten)]
-    about: AboutV1,
-    webhook: String,
-    state: String,
-    due: u64,
-    since: u64,
-    tries: u8,
-    attempts: Vec<AttemptV1>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ExpectedV1 {
-    id: String,
-    expires: u64,
-    #[serde(flatten)]
-    about: AboutV1,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AboutV1 {
-    verification: String,
-    to: u64,
-    channel: String,
-    status: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    message: Option<MessageV1>,
-    tags: BTreeMap<String, String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct MessageV1 {
-    attempt: String,
-    status: String,
-    error_code: Option<u32>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AttemptV1 {
-    at: u64,
-    took_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    trouble: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-}
-
-/// Encodes a delivery.
-pub(super) fn encode_delivery(delivery: &Delivery) -> Bytes {
-    let Delivery { id, event, webhook, state, due, since, tries, attempts } = delivery;
-    seal(&RecordV1::Delivery(DeliveryV1 {
-        id: id.to_string(),
-        r#type: event.kind.as_str().to_owned(),
-        at: event.at.as_millis(),
-        about: about_v1(event.verification, &event.about),
-        webhook: webhook.to_string(),
-        state: state.as_str().to_owned(),
-        due: due.as_millis(),
-        since: since.as_millis(),
-        tries: *tries,
-        attempts: attempts.iter().map(attempt_v1).collect(),
-    }))
-}
-
-/// Encodes an end that is expected.
-pub(super) fn encode_expected(expected: &Expected) -> Bytes {
-    let Expected { id, verification, expires, about, service: _ } = expected;
-    let about = about_v1(*verification, about);
-    seal(&RecordV1::Expected(ExpectedV1 { id: id.to_string(), expires: expires.as_millis(), about }))
-}
-
-fn seal(record: &RecordV1) -> Bytes {
-    // Its keys are texts, so it has a form as JSON.
-    envelope::seal(VERSION, &serde_json::to_vec(record).unwrap_or_default())
-}
-
-/// Reads a record of `service` back. Never panics, whatever the bytes are.
-pub(super) fn decode(service: ServiceId, record: &[u8]) -> Result<Kept, OutboxRecordError> {
-    let (version, body) = envelope::open(record)?;
-    if version != VERSION {
-        return Err(OutboxRecordError::Version(version));
+    fn expires(&self) -> Timestamp {
+        match self {
+            Self::Delivery(delivery) => delivery.expires(),
+            Self::Expected(expected) => expected.expires.plus(LIFE + KEPT_FOR),
+        }
     }
-    let kept = match serde_json::from_slice(body)? {
-        RecordV1::Delivery(record) => Kept::Delivery(Box::new(delivery(service, record)?)),
-        RecordV1::Expected(record) => Kept::Expected(Box::new(expected(service, record)?)),
-    };
-    Ok(kept)
-}
 
-fn about_v1(verification: Sid, about: &About) -> AboutV1 {
-    let message = about.message.as_ref().map(|message| MessageV1 {
-        attempt: message.attempt.to_string(),
-        status: message.status.clone(),
-        error_code: message.error_code,
-    });
-    AboutV1 {
-        verification: verification.to_string(),
-        to: about.to.as_u64(),
-        channel: about.channel.as_str().to_owned(),
-        status: about.status.clone(),
-        message,
-        tags: about.tags.clone(),
+    /// An event of a decision that was answered 503 is not told. A delivery stays pending until its end is durable, and
+    /// an end stays expected.
+    fn after_failure(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
+        match (before, after) {
+            (Some(Self::Expected(before)), Some(Self::Expected(after))) => {
+                let is_told = before.is_told && after.is_told;
+                Some(Self::Expected(Box::new(ExpectedEnd { is_told, ..*after })))
+            }
+            (None, Some(Self::Expected(after))) => {
+                Some(Self::Expected(Box::new(ExpectedEnd { is_told: false, ..*after })))
+            }
+            (before, _) => before,
+        }
     }
 }
 
-fn attempt_v1(attempt: &Attempt) -> AttemptV1 {
-    AttemptV1 {
-        at: attempt.at.as_millis(),
-        took_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
-        status: attempt.status,
-        trouble: attempt.trouble.map(|trouble| trouble.as_str().to_owned()),
-        detail: attempt.detail.clone(),
+/// Names a delivery: greater for a later one of the same slot, also across restarts. Half of its record's id.
+///
+/// From the top: 48 bits of milliseconds, a counter of 7 bits that runs ahead of time when it is full, and the slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct Seq(pub u64);
+
+const SLOT_BITS: u32 = 8;
+const BELOW_MILLIS: u32 = 15;
+/// Set in the ids of expected ends only.
+const EXPECTED: u64 = 1 << 63;
+
+impl Seq {
+    /// The next one of a slot after `last` of the same slot at `now`.
+    pub(super) fn next(last: u64, slot: u8, now: Timestamp) -> Self {
+        let by_time = now.as_millis() << BELOW_MILLIS & !EXPECTED | u64::from(slot);
+        Self(by_time.max(last.saturating_add(1 << SLOT_BITS)))
+    }
+
+    pub(super) fn key(self, service: ServiceId) -> RecordKey {
+        key_of(id_of(service, self.0))
+    }
+
+    /// The name of the delivery with this id; `None` for an expected end.
+    pub(super) fn of(id: &Id) -> Option<Self> {
+        let subject = subject_of(id);
+        (subject & EXPECTED == 0).then_some(Self(subject))
     }
 }
 
-fn delivery(service: ServiceId, record: DeliveryV1) -> Result<Delivery, OutboxRecordError> {
-    let value = OutboxRecordError::Value;
-    let (verification, about) = about(record.about)?;
-    let kind = EventType::parse(&record.r#type).ok_or(value("type"))?;
-    let event = Event { kind, service, verification, at: Timestamp::from_millis(record.at), about };
-    Ok(Delivery {
-        id: EventId::parse(&record.id).ok_or(value("id"))?,
-        event,
-        webhook: Sid::parse(SidKind::Webhook, &record.webhook).ok_or(value("webhook"))?,
-        state: DeliveryState::parse(&record.state).ok_or(value("state"))?,
-        due: Timestamp::from_millis(record.due),
-        since: Timestamp::from_millis(record.since),
-        tries: record.tries,
-        attempts: record.attempts.into_iter().map(attempt).collect::<Result<_, _>>()?,
-    })
+/// The slot of a record, which its id ends with.
+pub const fn slot_of(id: &Id) -> u8 {
+    let [.., slot] = *id;
+    slot
 }
 
-fn expected(service: ServiceId, record: ExpectedV1) -> Result<Expected, OutboxRecordError> {
-    let id = EventId::parse(&record.id).ok_or(OutboxRecordError::Value("id"))?;
-    let (verification, about) = about(record.about)?;
-    Ok(Expected { id, service, verification, expires: Timestamp::from_millis(record.expires), about })
+/// The id of the record of a verification's expected end.
+pub(super) fn expected_id(service: ServiceId, name: VerificationName, slot: u8) -> Id {
+    id_of(service, EXPECTED | name.bits() << SLOT_BITS | u64::from(slot))
 }
 
-fn about(record: AboutV1) -> Result<(Sid, About), OutboxRecordError> {
-    let value = OutboxRecordError::Value;
-    let message = record.message.map(|message| {
-        let attempt = Sid::parse(SidKind::Attempt, &message.attempt).ok_or(value("attempt"))?;
-        Ok::<_, OutboxRecordError>(MessageAbout {
-            attempt,
-            status: message.status,
-            error_code: message.error_code,
-        })
-    });
-    let about = About {
-        to: PhoneNumber::from_u64(record.to).ok_or(value("number"))?,
-        channel: Channel::parse(&record.channel).ok_or(value("channel"))?,
-        status: record.status,
-        message: message.transpose()?,
-        tags: record.tags,
-    };
-    let verification = Sid::parse(SidKind::Verification, &record.verification);
-    Ok((verification.ok_or(value("verification"))?, about))
+pub(super) const fn key_of(id: Id) -> RecordKey {
+    RecordKey { slot: slot_of(&id), kind: EventRecord::KIND, id }
 }
 
-fn attempt(record: AttemptV1) -> Result<Attempt, OutboxRecordError> {
-    let trouble = record.trouble.map(|text| Trouble::parse(&text).ok_or(OutboxRecordError::Value("trouble")));
-    Ok(Attempt {
-        at: Timestamp::from_millis(record.at),
-        took: Duration::from_millis(record.took_ms),
-        status: record.status,
-        trouble: trouble.transpose()?,
-        detail: record.detail,
-    })
+fn id_of(service: ServiceId, subject: u64) -> Id {
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&service.get().to_be_bytes());
+    id[4..].copy_from_slice(&subject.to_be_bytes());
+    id
+}
+
+fn subject_of(id: &Id) -> u64 {
+    id.iter().skip(4).fold(0, |subject, byte| subject << 8 | u64::from(*byte))
+}
+
+/// A verification that is told to have expired, unless it ends before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedEnd {
+    /// The service.
+    pub service: ServiceId,
+    /// The verification (`VE`).
+    pub verification: Sid,
+    /// The number.
+    pub to: PhoneNumber,
+    /// How its last message was to be delivered.
+    pub channel: Channel,
+    /// When its code ends.
+    pub expires: Timestamp,
+    /// Of the request that began it.
+    pub tags: BTreeMap<String, String>,
+    /// Whether its beginning is told: a gateway took its first message.
+    pub is_told: bool,
+}
+
+impl ExpectedEnd {
+    /// When it is told.
+    pub(super) fn due(&self) -> Timestamp {
+        self.expires.plus(GRACE)
+    }
+
+    /// Something that happened to it.
+    pub(super) fn event(&self, kind: EventType, status: &str, at: Timestamp) -> Event {
+        let about = About {
+            to: self.to,
+            channel: self.channel,
+            status: status.to_owned(),
+            message: None,
+            tags: self.tags.clone(),
+        };
+        Event { kind, service: self.service, verification: self.verification, at, about }
+    }
+}
+
+/// One event on its way to one webhook, with what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The event's id.
+    pub id: EventId,
+    /// The event.
+    pub event: Event,
+    /// The webhook (`YW`).
+    pub webhook: Sid,
+    /// How far it is.
+    pub state: DeliveryState,
+    /// When it is tried next, unless an earlier event of the verification is still pending.
+    pub due: Timestamp,
+    /// From when on its attempts count: its event, or the last replay.
+    pub since: Timestamp,
+    /// Attempts since then.
+    pub tries: u8,
+    /// The latest attempts, the oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// How far a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// It is tried, or tried again.
+    Pending,
+    /// The receiver has answered with a status of 200 to 299.
+    Delivered,
+    /// It is not tried any more.
+    Failed,
+}
+
+impl DeliveryState {
+    /// Its name in lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// The HTTP status that was answered.
+    pub status: Option<u16>,
+    /// Why there was no answer, or no attempt.
+    pub error: Option<AttemptError>,
+    /// The same in words.
+    pub detail: Option<String>,
+}
+
+/// What an attempt says about its webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WebhookHealth {
+    /// It takes events.
+    Up,
+    /// It does not, and may have asked for a pause.
+    Failing(Option<Duration>),
+    /// It wants no events any more.
+    Gone,
+    /// Nothing: it was not asked.
+    NotAsked,
+}
+
+impl Delivery {
+    pub(super) fn new(id: EventId, event: Event, webhook: Sid, now: Timestamp) -> Self {
+        let state = DeliveryState::Pending;
+        Self { id, event, webhook, state, due: now, since: now, tries: 0, attempts: Vec::new() }
+    }
+
+    fn expires(&self) -> Timestamp {
+        match self.state {
+            DeliveryState::Pending => self.since.plus(LIFE + KEPT_FOR),
+            DeliveryState::Delivered | DeliveryState::Failed => self.event.at.max(self.since).plus(KEPT_FOR),
+        }
+    }
+
+    /// Makes it due from the first attempt on.
+    pub(super) fn restart(&mut self, now: Timestamp) {
+        (self.state, self.due, self.since, self.tries) = (DeliveryState::Pending, now, now, 0);
+    }
+
+    /// Takes in an attempt that began at `at` and has ended, or could not be made.
+    pub(super) fn conclude(
+        &mut self,
+        at: Timestamp,
+        now: Timestamp,
+        posted: Posted,
+        random: u32,
+    ) -> WebhookHealth {
+        let (status, error, detail, retry_after) = match posted {
+            Posted::Answered { status, retry_after } => (Some(status), None, None, retry_after),
+            Posted::NotAnswered(error, detail) => (None, Some(error), Some(detail), None),
+        };
+        if self.attempts.len() >= ATTEMPTS_KEPT {
+            self.attempts.remove(0);
+        }
+        self.attempts.push(Attempt { at, took: now.since(at), status, error, detail });
+        let health = match (status, error) {
+            (Some(200..=299), _) => WebhookHealth::Up,
+            (Some(410), _) => WebhookHealth::Gone,
+            (_, Some(AttemptError::Disabled | AttemptError::Removed | AttemptError::TooOld)) => {
+                WebhookHealth::NotAsked
+            }
+            _ => WebhookHealth::Failing(retry_after),
+        };
+        match health {
+            WebhookHealth::Up => self.state = DeliveryState::Delivered,
+            WebhookHealth::Gone | WebhookHealth::NotAsked => self.state = DeliveryState::Failed,
+            WebhookHealth::Failing(retry_after) => {
+                self.tries = self.tries.saturating_add(1);
+                match backoff::next_attempt(now, self.since, self.tries, retry_after, random) {
+                    Some(due) => self.due = due,
+                    None => self.state = DeliveryState::Failed,
+                }
+            }
+        }
+        health
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_grow_within_a_slot_also_when_time_stands_still() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let at = |seq: Seq| Timestamp::from_millis(seq.0 >> BELOW_MILLIS);
+        let first = Seq::next(0, 7, now);
+        assert_eq!((at(first), slot_of(&first.key(ServiceId::new(3)).id)), (now, 7));
+        let mut last = first;
+        for _ in 0..5_000 {
+            let next = Seq::next(last.0, 7, now);
+            assert!(next > last && next.key(ServiceId::DEFAULT).slot == 7);
+            last = next;
+        }
+        let later = now.plus(Duration::from_secs(1));
+        assert_eq!(at(Seq::next(last.0, 7, later)), later);
+        let end = Seq::next(0, 255, crate::clock::LATEST);
+        assert_eq!(Seq::of(&end.key(ServiceId::DEFAULT).id), Some(end));
+    }
+
+    #[test]
+    fn the_id_of_an_expected_end_is_no_deliverys() {
+        let name = VerificationName::from_bits;
+        let id = expected_id(ServiceId::new(1), name(u64::MAX), 200);
+        assert_eq!((Seq::of(&id), slot_of(&id)), (None, 200));
+        assert_ne!(id, expected_id(ServiceId::new(1), name(1), 200));
+    }
 }

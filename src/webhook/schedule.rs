@@ -1,104 +1,322 @@
-//! When a delivery is tried again, and when a webhook as a whole is left in peace. Decisions without I/O.
+//! What is to be done when, for all shards together. Derived from their records, also after a restart; nothing in here has
+//! to survive one.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::Timestamp;
+use tokio::sync::Notify;
 
-const SECOND: u64 = 1;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
+use super::lanes::{HealthChange, LaneKey, Lanes};
+use super::record::{Delivery, DeliveryState, EventRecord, KEPT_FOR, Seq, WebhookHealth};
+use super::recorder::Sequences;
+use super::{EventId, EventType, OutboxBounds, OutboxCounts};
+use crate::domain::{ServiceId, Sid, Timestamp};
+use crate::shard::{Id, Index, RecordKey, Stored, decode};
 
-/// The waits after each failed attempt, in seconds: about three days in all, as Standard Webhooks recommends.
-const WAITS: [u64; 10] = [
-    5 * SECOND,
-    30 * SECOND,
-    2 * MINUTE,
-    10 * MINUTE,
-    HOUR,
-    3 * HOUR,
-    6 * HOUR,
-    12 * HOUR,
-    24 * HOUR,
-    24 * HOUR,
-];
-
-/// The longest wait that a receiver can ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * HOUR);
-
-/// So long after its event, or after it was asked for again, a delivery ends, whatever it waited for: others before it,
-/// or a place at a webhook that takes little.
-pub(super) const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
-
-/// A webhook that fails again and again is asked at least this often while something waits for it.
-const PEACE_MAX: Duration = Duration::from_secs(MINUTE);
-
-/// When to try again after the `tries`th attempt has failed; `None` when that was the last. A fifth of the wait is
-/// chance, so that what failed together does not come back together. `random` is any number.
-pub(super) fn again(
-    now: Timestamp,
-    since: Timestamp,
-    tries: u8,
-    retry_after: Option<Duration>,
-    random: u32,
-) -> Option<Timestamp> {
-    let wait = Duration::from_secs(*WAITS.get(usize::from(tries).checked_sub(1)?)?);
-    let wait = wait + (wait / 5).mul_f64(f64::from(random) / f64::from(u32::MAX));
-    let due = now.plus(wait.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)));
-    (!is_too_old(due, since)).then_some(due)
+/// The schedule of the process.
+pub(super) struct Schedule {
+    state: Mutex<State>,
+    bounds: OutboxBounds,
+    /// Something may go that could not go before.
+    pub wake: Notify,
+    /// An attempt has ended.
+    pub idle: Notify,
 }
 
-/// Whether a delivery has ended by `now`, though it was not tried as often as it could be.
-pub(super) fn is_too_old(now: Timestamp, since: Timestamp) -> bool {
-    now.since(since) >= LIFE
+struct State {
+    entries: BTreeMap<Seq, Entry>,
+    by_lane: HashMap<LaneKey, BTreeSet<Seq>>,
+    /// Deliveries that have ended; the oldest are forgotten first.
+    ended: BTreeSet<Seq>,
+    lanes: Lanes,
+    /// Expected ends, by when they are due.
+    ends: BTreeSet<(Timestamp, Id)>,
+    is_closing: bool,
+    dropped: u64,
+    is_dropping: bool,
 }
 
-/// How long a webhook is left in peace after so many failures in a row, whatever waits for it.
-pub(super) fn peace(failures: u32, retry_after: Option<Duration>) -> Duration {
-    let doubled =
-        Duration::from_secs(SECOND).saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    doubled.max(retry_after.unwrap_or_default()).min(PEACE_MAX)
+/// What lists and lanes need to know of a delivery.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub lane: LaneKey,
+    pub verification: Sid,
+    pub id: EventId,
+    pub kind: EventType,
+    pub at: Timestamp,
+    pub state: DeliveryState,
+    pub due: Timestamp,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The next thing to do.
+pub(super) enum Next {
+    /// An end is due.
+    Expire(Id),
+    /// A delivery is beyond what is remembered.
+    Forget(Seq, ServiceId),
+    /// An attempt; it is under way from now on.
+    Attempt(Seq, Entry),
+    /// Nothing before this moment; `None` for nothing until something changes.
+    Wait(Option<Timestamp>),
+}
 
-    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+impl Entry {
+    fn of(delivery: &Delivery) -> Self {
+        let Delivery { id, event, webhook, state, due, .. } = delivery;
+        Self {
+            lane: LaneKey { service: event.service, webhook: *webhook },
+            verification: event.verification,
+            id: *id,
+            kind: event.kind,
+            at: event.at,
+            state: *state,
+            due: *due,
+        }
+    }
+}
 
-    fn wait(tries: u8, random: u32) -> Option<u64> {
-        again(NOW, NOW, tries, None, random).map(|due| due.since(NOW).as_secs())
+impl Schedule {
+    pub(super) fn new(bounds: OutboxBounds) -> Self {
+        let state = State {
+            entries: BTreeMap::new(),
+            by_lane: HashMap::new(),
+            ended: BTreeSet::new(),
+            lanes: Lanes::new(bounds.at_once, bounds.at_once_each),
+            ends: BTreeSet::new(),
+            is_closing: false,
+            dropped: 0,
+            is_dropping: false,
+        };
+        Self { state: Mutex::new(state), bounds, wake: Notify::new(), idle: Notify::new() }
     }
 
-    #[test]
-    fn the_waits_grow_from_seconds_to_a_day_with_a_fifth_of_chance_and_end_after_three_days() {
-        let waits: Vec<_> = (1..=11).map(|tries| wait(tries, 0)).collect();
-        let expected = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400].map(Some);
-        assert_eq!(waits[..10], expected);
-        assert_eq!(waits[10], None);
-        assert_eq!((wait(1, u32::MAX), wait(10, u32::MAX)), (Some(6), Some(103_680)));
-        let in_all: u64 = waits.iter().flatten().sum();
-        assert_eq!(in_all / 3_600, 70);
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[test]
-    fn a_receiver_can_ask_for_more_time_within_limits() {
-        let asked =
-            |secs| again(NOW, NOW, 1, Some(Duration::from_secs(secs)), 0).map(|due| due.since(NOW).as_secs());
-        assert_eq!([1, 77, 1_000_000].map(asked), [5, 77, 21_600].map(Some));
+    /// How many more deliveries to a webhook may be pending.
+    pub(super) fn room(&self, service: ServiceId, webhook: Sid) -> usize {
+        let state = self.state();
+        let of_it = state.lanes.pending(LaneKey { service, webhook });
+        let room = self.bounds.pending.saturating_sub(state.lanes.pending_in_all());
+        room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
 
-    #[test]
-    fn nothing_is_planned_behind_the_end() {
-        let since = NOW.minus(LIFE).plus(Duration::from_secs(30));
-        assert!(again(NOW, since, 1, None, 0).is_some());
-        assert_eq!(again(NOW, since, 2, None, 0), None);
-        assert!(is_too_old(since.plus(LIFE), since) && !is_too_old(NOW, since));
+    /// Whether one more end may be expected.
+    pub(super) fn has_room_for_end(&self) -> bool {
+        self.state().ends.len() < self.bounds.expected
     }
 
-    #[test]
-    fn a_webhook_that_keeps_failing_is_asked_once_a_minute() {
-        let peace = |failures| peace(failures, None).as_secs();
-        assert_eq!([1, 2, 3, 6, 7, u32::MAX].map(peace), [1, 2, 4, 32, 60, 60]);
-        assert_eq!(super::peace(1, Some(Duration::from_secs(7))).as_secs(), 7);
+    /// Counts an event that has no room.
+    pub(super) fn drop_one(&self) {
+        let mut state = self.state();
+        state.dropped += 1;
+        if !std::mem::replace(&mut state.is_dropping, true) {
+            let (pending, expected) = (state.lanes.pending_in_all(), state.ends.len());
+            tracing::warn!(pending, expected, "webhook events dropped: too many deliveries are pending");
+        }
+    }
+
+    pub(super) fn counts(&self) -> OutboxCounts {
+        let state = self.state();
+        OutboxCounts {
+            pending: state.lanes.pending_in_all(),
+            under_way: state.lanes.under_way(),
+            expected: state.ends.len(),
+            dropped: state.dropped,
+        }
+    }
+
+    /// No attempt begins from now on.
+    pub(super) fn close(&self) {
+        self.state().is_closing = true;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.state().is_closing
+    }
+
+    /// Takes what is next at `now`.
+    pub(super) fn take(&self, now: Timestamp) -> Next {
+        let mut state = self.state();
+        if state.is_closing {
+            return Next::Wait(None);
+        }
+        if let Some((due, id)) = state.ends.first().copied().filter(|(due, _)| *due <= now) {
+            state.ends.remove(&(due, id));
+            return Next::Expire(id);
+        }
+        if state.ended.len() > self.bounds.kept
+            && let Some(seq) = state.ended.pop_first()
+            && let Some(entry) = state.entries.get(&seq)
+        {
+            return Next::Forget(seq, entry.lane.service);
+        }
+        if let Some(seq) = state.lanes.take(now)
+            && let Some(entry) = state.entries.get(&seq)
+        {
+            return Next::Attempt(seq, *entry);
+        }
+        let first_end = state.ends.first().map(|(due, _)| *due);
+        Next::Wait([first_end, state.lanes.next_at()].into_iter().flatten().min())
+    }
+
+    /// An end that could not be told is due again at `due`.
+    pub(super) fn expire_again(&self, due: Timestamp, id: Id) {
+        self.state().ends.insert((due, id));
+        self.wake.notify_one();
+    }
+
+    /// A delivery that could not be forgotten.
+    pub(super) fn forget_again(&self, seq: Seq) {
+        let mut state = self.state();
+        if state.entries.get(&seq).is_some_and(|entry| entry.state != DeliveryState::Pending) {
+            state.ended.insert(seq);
+        }
+    }
+
+    /// An attempt has ended, and what came of it is decided; `health` is what it says of the webhook.
+    pub(super) fn finish(
+        &self,
+        seq: Seq,
+        entry: &Entry,
+        health: WebhookHealth,
+        now: Timestamp,
+    ) -> Option<HealthChange> {
+        let mut state = self.state();
+        let change = state.lanes.report(entry.lane, health, now);
+        state.lanes.finish(entry.lane, entry.verification, seq);
+        drop(state);
+        self.wake.notify_one();
+        self.idle.notify_one();
+        change
+    }
+
+    /// An attempt could not begin: its record could not be read.
+    pub(super) fn postpone(&self, seq: Seq, entry: &Entry, due: Timestamp) {
+        let mut state = self.state();
+        if state.entries.contains_key(&seq) {
+            state.lanes.set(entry.lane, entry.verification, seq, due);
+        }
+        drop(state);
+        self.finish(seq, entry, WebhookHealth::NotAsked, due);
+    }
+
+    /// The record of a delivery is gone.
+    pub(super) fn forget(&self, seq: Seq) {
+        self.state().set(seq, None);
+    }
+
+    /// Whether an attempt of this delivery is under way.
+    pub(super) fn is_under_way(&self, seq: Seq) -> bool {
+        let state = self.state();
+        let entry = state.entries.get(&seq);
+        entry.is_some_and(|entry| state.lanes.is_under_way(entry.lane, entry.verification, seq))
+    }
+
+    /// Up to `most` deliveries to a webhook before `before`, the newest first.
+    pub(super) fn deliveries(
+        &self,
+        lane: LaneKey,
+        before: Option<Seq>,
+        most: usize,
+        now: Timestamp,
+    ) -> Vec<(Seq, Entry)> {
+        let state = self.state();
+        let Some(of_lane) = state.by_lane.get(&lane) else { return Vec::new() };
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let newest = of_lane.range((Bound::Unbounded, end)).rev().take(most);
+        let entries = newest.filter_map(|seq| Some((*seq, *state.entries.get(seq)?)));
+        let is_kept = |entry: &Entry| entry.state == DeliveryState::Pending || now.since(entry.at) < KEPT_FOR;
+        entries.filter(|(_, entry)| is_kept(entry)).collect()
+    }
+
+    fn apply(&self, changes: impl Iterator<Item = Change>) {
+        let mut state = self.state();
+        for change in changes {
+            match change {
+                Change::Delivery(seq, entry) => state.set(seq, entry),
+                Change::End(id, before, after) => {
+                    if let Some(due) = before {
+                        state.ends.remove(&(due, id));
+                    }
+                    state.ends.extend(after.map(|due| (due, id)));
+                }
+            }
+        }
+        if state.is_dropping && state.lanes.pending_in_all() < self.bounds.pending / 2 {
+            state.is_dropping = false;
+            tracing::warn!(dropped = state.dropped, "webhook events kept again");
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+impl State {
+    fn set(&mut self, seq: Seq, entry: Option<Entry>) {
+        let Some(entry) = entry else {
+            let Some(Entry { lane, verification, .. }) = self.entries.remove(&seq) else { return };
+            self.lanes.remove(lane, verification, seq);
+            self.ended.remove(&seq);
+            if let Some(of_lane) = self.by_lane.get_mut(&lane) {
+                of_lane.remove(&seq);
+                if of_lane.is_empty() {
+                    self.by_lane.remove(&lane);
+                }
+            }
+            return;
+        };
+        let Entry { lane, verification, due, .. } = entry;
+        self.entries.insert(seq, entry);
+        self.by_lane.entry(lane).or_default().insert(seq);
+        if entry.state == DeliveryState::Pending {
+            self.lanes.set(lane, verification, seq, due);
+            self.ended.remove(&seq);
+        } else {
+            self.lanes.remove(lane, verification, seq);
+            self.ended.insert(seq);
+        }
+    }
+}
+
+/// Follows the records of one shard.
+pub(super) struct Follower {
+    pub schedule: Arc<Schedule>,
+    pub sequences: Arc<Sequences>,
+    pub changes: Vec<Change>,
+}
+
+pub(super) enum Change {
+    Delivery(Seq, Option<Entry>),
+    /// An expected end, with the moments at which it was and is due.
+    End(Id, Option<Timestamp>, Option<Timestamp>),
+}
+
+impl Index for Follower {
+    fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
+        let read = |stored: Option<&Stored>| stored.and_then(|stored| decode::<EventRecord>(&stored.bytes).ok());
+        let change = if let Some(seq) = Seq::of(&key.id) {
+            self.sequences.raise(key.slot, seq);
+            let entry = match read(after) {
+                Some(EventRecord::Delivery(delivery)) => Some(Entry::of(&delivery)),
+                Some(EventRecord::Expected(_)) | None => None,
+            };
+            Change::Delivery(seq, entry)
+        } else {
+            let due = |stored| match read(stored) {
+                Some(EventRecord::Expected(end)) => Some(end.due()),
+                Some(EventRecord::Delivery(_)) | None => None,
+            };
+            Change::End(key.id, due(before), due(after))
+        };
+        self.changes.push(change);
+    }
+
+    fn settled(&mut self) {
+        if !self.changes.is_empty() {
+            self.schedule.apply(self.changes.drain(..));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Who wants to be told.
+//! The webhooks of each service.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::domain::{ServiceId, Sid};
 use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
 use crate::store::BoxFuture;
 
-/// Who knows the webhooks of each service. Asked with every event and before every attempt: it answers from memory.
+/// Knows the webhooks of each service. Asked in every decision and before every attempt: it answers from memory.
 pub trait Subscribers: Send + Sync + 'static {
     /// The account (`AC`).
     fn account(&self) -> Sid;
@@ -39,7 +39,7 @@ impl Subscribers for Registry {
     }
 }
 
-/// Whether anybody is told anything.
-pub(super) fn is_heard(service: &Service) -> bool {
+/// Whether the service has an enabled webhook.
+pub(super) fn has_subscriber(service: &Service) -> bool {
     service.webhooks.iter().any(|webhook| webhook.status == WebhookStatus::Enabled)
 }

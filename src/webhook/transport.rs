@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::gateway::{PostError, Poster};
 use crate::store::BoxFuture;
@@ -18,23 +19,24 @@ pub struct Post {
     pub body: Bytes,
 }
 
-/// What came of it.
+/// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Posted {
     /// There was an answer.
     Answered {
         /// Its HTTP status.
         status: u16,
-        /// How long the receiver wants to be left in peace.
+        /// The pause that the receiver asked for.
         retry_after: Option<Duration>,
     },
     /// There was none.
-    NotAnswered(Trouble, String),
+    NotAnswered(AttemptError, String),
 }
 
 /// Why an attempt had no answer, or was not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptError {
     /// The address cannot be used, or is one that nothing is sent to.
     Address,
     /// There was no connection.
@@ -51,19 +53,8 @@ pub enum Trouble {
     TooOld,
 }
 
-impl Trouble {
-    /// Every one.
-    pub const ALL: [Self; 7] = [
-        Self::Address,
-        Self::NotConnected,
-        Self::TimedOut,
-        Self::Broken,
-        Self::Disabled,
-        Self::Removed,
-        Self::TooOld,
-    ];
-
-    /// Its name in lists and records.
+impl AttemptError {
+    /// Its name in lists.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Address => "address",
@@ -75,14 +66,9 @@ impl Trouble {
             Self::TooOld => "too_old",
         }
     }
-
-    /// Reads that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|trouble| trouble.as_str() == text)
-    }
 }
 
-/// Who carries requests. Bounds the time that one takes.
+/// Makes requests. Bounds the time that one takes.
 pub trait Transport: Send + Sync + 'static {
     /// Makes the request once, and follows no redirect.
     fn post(&self, post: Post) -> BoxFuture<'_, Posted>;
@@ -94,13 +80,13 @@ impl Transport for Poster {
             let Post { url, headers, body } = post;
             match self.post(&url, &headers, body).await {
                 Ok(answer) => Posted::Answered { status: answer.status, retry_after: answer.retry_after },
-                Err(error) => Posted::NotAnswered(Trouble::from(&error), error.to_string()),
+                Err(error) => Posted::NotAnswered(AttemptError::from(&error), error.to_string()),
             }
         })
     }
 }
 
-impl From<&PostError> for Trouble {
+impl From<&PostError> for AttemptError {
     fn from(error: &PostError) -> Self {
         match error {
             PostError::Address(_) => Self::Address,

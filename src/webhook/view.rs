@@ -73,7 +73,7 @@ impl AttemptView {
             date: written(attempt.at),
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
             status_code: attempt.status,
-            error: attempt.trouble.map(super::Trouble::as_str),
+            error: attempt.error.map(super::AttemptError::as_str),
             error_message: attempt.detail.clone(),
         }
     }

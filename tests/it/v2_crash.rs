@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{Answer, Numbers, Setup, Twilio, V2, World, sid, soon, told};
 use crate::v2_belief::{Known, Over};
+use crate::v2_operator::Receiver;
 
 const GUESTS: u64 = 8;
 /// Longer than any code here.
@@ -71,6 +72,38 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
         sum(|guest| guest.cut_off),
     );
     assert!(sum(|guest| guest.approved) > 0 && sum(|guest| guest.limited) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_kill_9_the_events_of_every_answer_are_delivered_in_order() {
+    let World { twilio, setup, mut server, numbers } = World::of(V2::account(Setup::new())).await;
+    let root = V2::of(&server.client);
+    let service = root.service(&[]).await;
+    let receiver = Receiver::start();
+    let form = [("FriendlyName", "all"), ("EventTypes", "*"), ("WebhookUrl", receiver.url.as_str())];
+    let hook = root.post(&format!("{service}/Webhooks"), &form).await.json();
+    let secret = hook["secret"].as_str().expect("shown when it is made");
+    let life = ["verification.created", "verification.sent", "verification.approved"];
+    for _ in 0..5 {
+        let v2 = V2::of(&server.client);
+        let number = numbers.next();
+        v2.begins(&service, &number).await;
+        let checked = v2.checks_number(&service, &number, &twilio.code_for(&number)).await;
+        assert_eq!(told(&checked), (200, "approved".to_owned()));
+        server.kill();
+        server.ended().await;
+        server = setup.start().await;
+        let mut events: Vec<String> = Vec::new();
+        while events.last().is_none_or(|last| last != life[2]) {
+            let event = receiver.next(secret);
+            let kind = event["type"].as_str().expect("a type").to_owned();
+            // One that was answered shortly before the kill comes again, and so may the end of the last number.
+            if event["data"]["to"] == *number && events.last() != Some(&kind) {
+                events.push(kind);
+            }
+        }
+        assert_eq!(events, life);
+    }
 }
 
 /// What all guests have in common.

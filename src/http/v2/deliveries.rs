@@ -15,7 +15,6 @@ use crate::domain::{Sid, SidKind};
 use crate::http::answer::Answer;
 use crate::numbers::Refusal;
 use crate::registry::Service;
-use crate::store::StoreError;
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
 
 /// What the list can be asked, beside paging.
@@ -48,7 +47,7 @@ pub async fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
         limit: page.limit(),
     };
     let found = ask.v2.outbox.deliveries(service.id, webhook, &wanted).await;
-    let found = found.map_err(|error| unreadable(ask, &error))?;
+    let found = found.map_err(|refusal| unreadable(ask, refusal))?;
     let frame = ask.frame();
     let view = |delivery| DeliveryView::of(delivery, frame.account, service.sid);
     let views = found.deliveries.iter().map(view).collect();
@@ -75,7 +74,7 @@ pub async fn replay(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
         Ok(replayed) => Ok(Answer::json(StatusCode::OK, &ReplayView { replayed })),
         Err(ReplayError::NotFound) => Err(ask.not_found()),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string())),
-        Err(ReplayError::Store(error)) => Err(unreadable(ask, &error)),
+        Err(ReplayError::Refused(refusal)) => Err(unreadable(ask, refusal)),
     }
 }
 
@@ -87,7 +86,7 @@ fn webhook(ask: &Ask<'_>) -> Result<(std::sync::Arc<Service>, Sid), Error> {
     Ok((service, sid))
 }
 
-fn unreadable(ask: &Ask<'_>, error: &StoreError) -> Error {
-    error!(request_id = ask.request_id, %error, "deliveries cannot be read");
-    Error::unavailable(Refusal::StoreUnavailable)
+fn unreadable(ask: &Ask<'_>, refusal: Refusal) -> Error {
+    error!(request_id = ask.request_id, %refusal, "webhook deliveries unavailable");
+    Error::unavailable(refusal)
 }

@@ -79,35 +79,26 @@ impl Inner {
             },
             brought,
             is_test,
+            tags: begin.tags.clone(),
         };
         let charges = charges(service, &begin)?;
         let taken = if is_test { Taken::default() } else { self.take(charges).await? };
-        let unanswered = self.under_way.begin(service.id, number, &begin.tags);
         let brings_a_code = begin.code.is_some();
         let told = self.verifier.begin(request).await;
         let in_doubt = match &told {
             Ok(told) => told.trouble == Some(Trouble::InDoubt),
             Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
         };
-        let answered = told
-            .map_err(|refusal| (Refused::from(refusal), None))
-            .and_then(|told| self.understood(told, brings_a_code));
+        let answered = told.map_err(Refused::from).and_then(|told| self.understood(told, brings_a_code));
         match answered {
             Ok(facts) => {
-                unanswered
-                    .answered(facts.track, || self.tell_of_send(service.id, number, &facts, &begin.tags));
                 let shown = self.shown(service.id, number, &facts, Status::Pending).await;
                 // It was sent, whatever could not be read.
                 shown.map_err(|refused| Unstarted { refused, in_doubt: true })
             }
-            Err((refused, facts)) => {
+            Err(refused) => {
                 if !in_doubt {
                     self.limits.give_back(taken);
-                }
-                if let Some(facts) = facts {
-                    unanswered.answered(facts.track, || {
-                        self.tell_of_failure(service.id, number, &facts, &begin.tags);
-                    });
                 }
                 Err(Unstarted { refused, in_doubt })
             }
@@ -167,21 +158,17 @@ impl Inner {
     }
 
     /// What the shard's answer means.
-    fn understood(
-        &self,
-        told: Told<SendAnswer>,
-        brings_a_code: bool,
-    ) -> Result<Facts, (Refused, Option<Facts>)> {
+    fn understood(&self, told: Told<SendAnswer>, brings_a_code: bool) -> Result<Facts, Refused> {
         let Told { answer, facts, trouble } = told;
         match answer {
-            Ok(SendAnswer::Sent { .. }) => facts.ok_or((Refused::GatewayFailed, None)),
+            Ok(SendAnswer::Sent { .. }) => facts.ok_or(Refused::GatewayFailed),
             Ok(SendAnswer::Locked { remaining }) => {
-                Err((Refused::NoChecksLeft { until: Some(self.in_time(remaining)) }, None))
+                Err(Refused::NoChecksLeft { until: Some(self.in_time(remaining)) })
             }
             Ok(SendAnswer::NumberRefused | SendAnswer::GatewayFailed) => {
-                Err((in_words(trouble, brings_a_code), facts))
+                Err(in_words(trouble, brings_a_code))
             }
-            Err(limit) => Err((self.refusal(limit), None)),
+            Err(limit) => Err(self.refusal(limit)),
         }
     }
 }

@@ -18,15 +18,9 @@ impl Inner {
         };
         let told = self.verifier.check_named(request).await.map_err(Refused::from)?;
         let answer = told.answer.map_err(|limit| self.refusal(limit))?;
-        let locks = matches!(answer, CheckAnswer::LockedNow { .. });
         let status = self.status_after(&answer, told.facts.as_ref(), named.is_some())?;
         // Whoever is told of a verification has one: these answers are about one.
         let facts = told.facts.ok_or(Refused::NotFound)?;
-        // Whoever did not name it has used the attempts of such callers: it goes on for those who do.
-        let is_over = status != Status::MaxAttemptsReached || facts.spent || locks;
-        if is_over {
-            self.tell_of_check(service.id, number, &facts, status);
-        }
         self.shown(service.id, number, &facts, status).await
     }
 
@@ -72,7 +66,6 @@ impl Inner {
         let told = self.verifier.end(request).await.map_err(Refused::from)?;
         told.answer.map_err(|limit| self.refusal(limit))?;
         let facts = told.facts.ok_or(Refused::NotFound)?;
-        self.tell_of_check(service.id, number, &facts, status);
         self.shown(service.id, number, &facts, status).await
     }
 

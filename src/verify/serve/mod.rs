@@ -4,13 +4,11 @@ mod attempts;
 mod begin;
 mod check;
 mod compatible;
-mod events;
 mod found;
 mod kept;
 mod rules;
 #[cfg(test)]
 mod tests;
-mod under_way;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,11 +19,11 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use self::rules::CurrentRules;
-use self::under_way::UnderWay;
 use super::{
     Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, Summary, Target, Verification,
     Verifications,
 };
+use crate::attempts::ReceiptOutcome;
 use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
@@ -76,7 +74,6 @@ struct Inner {
     server_key: ServerKey,
     rules: CurrentRules,
     clock: Arc<dyn Clock>,
-    under_way: UnderWay,
     /// Bounds the receipts that wait for their send to end.
     early_receipts: Arc<Semaphore>,
 }
@@ -116,7 +113,6 @@ impl Verifying {
             server_key,
             rules,
             clock,
-            under_way: UnderWay::default(),
             early_receipts: Arc::new(Semaphore::new(EARLY_RECEIPTS)),
         });
         // Nobody asks on behalf of a service that was removed, and what was planned for it is not to be sent.
@@ -145,7 +141,7 @@ impl Verifying {
     /// # Errors
     /// [`Refusal`]: nothing was recorded.
     pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
-        let is_early = self.0.receive(&receipt).await?;
+        let is_early = self.0.receive(receipt.clone()).await?;
         if let (true, Ok(place)) = (is_early, Arc::clone(&self.0.early_receipts).try_acquire_owned()) {
             let inner = Arc::downgrade(&self.0);
             tokio::spawn(async move {
@@ -153,7 +149,7 @@ impl Verifying {
                 for _ in 0..EARLY_TRIES {
                     sleep(EARLY_PAUSE).await;
                     let Some(inner) = inner.upgrade() else { return };
-                    if matches!(inner.receive(&receipt).await, Ok(false)) {
+                    if matches!(inner.receive(receipt.clone()).await, Ok(false)) {
                         return;
                     }
                 }
@@ -175,6 +171,11 @@ impl Verifying {
 }
 
 impl Inner {
+    /// Whether the report is to be recorded later, because its send is still under way.
+    async fn receive(&self, receipt: Receipt) -> Result<bool, Refusal> {
+        Ok(self.verifier.receive(receipt).await? == ReceiptOutcome::Early)
+    }
+
     /// The service, with the shards knowing its present rules.
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
         self.rules.bring_up(&self.registry);

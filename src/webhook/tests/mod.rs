@@ -2,22 +2,27 @@
 
 mod bounds;
 mod crash;
-mod expiry;
 mod listing;
 mod order;
-mod record;
 mod retries;
 mod tell;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::*;
+use crate::app::shards::ShardPlan;
 use crate::clock::ManualClock;
-use crate::domain::{Channel, CodeLength, PhoneNumber, SidKind};
+use crate::config::Bounds;
+use crate::domain::{
+    Channel, CodeLength, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
+};
+use crate::numbers::Capacity;
 use crate::registry::{LockoutRule, Origin, Resend, Rules, Service, Webhook, WebhookStatus};
 use crate::store::{BoxFuture, MemoryStore};
 
@@ -38,6 +43,7 @@ struct World {
     subscribers: Arc<Directory>,
     receivers: Arc<Receivers>,
     bounds: OutboxBounds,
+    shards: Shards,
     outbox: Outbox,
 }
 
@@ -53,27 +59,26 @@ impl World {
         *subscribers.hooks.lock().expect("the hooks") = hooks.to_vec();
         let receivers = Arc::new(Receivers::default());
         let store = MemoryStore::new();
-        let outbox = open(&store, &clock, &subscribers, &receivers, &bounds).await;
-        Self { store, clock, subscribers, receivers, bounds, outbox }
+        let (shards, slots) = shards(&store, &(clock.clone() as Arc<dyn Clock>)).await;
+        let outbox = open(&shards, &slots, &subscribers, &receivers, &bounds);
+        Self { store, clock, subscribers, receivers, bounds, shards, outbox }
     }
 
     /// The process is killed and started again.
     async fn crash(&mut self) {
+        self.shards.stop();
         self.store = self.store.reopen();
         self.receivers = Arc::new(Receivers { script: Mutex::default(), ..Receivers::default() });
-        let Self { store, clock, subscribers, receivers, bounds, .. } = self;
-        self.outbox = open(store, clock, subscribers, receivers, bounds).await;
+        let (shards, slots) = shards(&self.store, &(self.clock.clone() as Arc<dyn Clock>)).await;
+        self.outbox = open(&shards, &slots, &self.subscribers, &self.receivers, &self.bounds);
+        self.shards = shards;
     }
 
     fn emit(&self, verification: u8, kind: EventType) {
-        let at = self.clock.now();
-        self.outbox.emit(&Event {
-            kind,
-            service: SERVICE,
-            verification: ve(verification),
-            at,
-            about: about(),
-        });
+        let (at, outbox) = (self.clock.now(), self.outbox.clone());
+        let event = Event { kind, service: SERVICE, verification: ve(verification), at, about: about() };
+        // One that the store does not take is lost, as its decision would be.
+        tokio::spawn(async move { outbox.emit(event).await });
     }
 
     /// Lets both times pass, in steps that are shorter than anything that is waited for.
@@ -83,14 +88,15 @@ impl World {
         while !left.is_zero() {
             let part = left.min(step);
             self.clock.advance(part);
-            tokio::time::sleep(part).await;
+            // In a long time whatever is due is begun at the next look at the clock.
+            tokio::time::sleep(part.min(11 * SECOND)).await;
             left -= part;
         }
     }
 
     /// Lets what can happen at this moment happen, and be written.
     async fn settle(&self) {
-        self.pass(COLLECT * 4).await;
+        self.pass(SECOND).await;
     }
 
     /// What receivers were asked since the last look.
@@ -112,22 +118,38 @@ impl World {
     }
 }
 
-async fn open(
-    store: &MemoryStore,
-    clock: &Arc<ManualClock>,
+/// One shard over a store.
+async fn shards(store: &MemoryStore, clock: &Arc<dyn Clock>) -> (Shards, SlotHash) {
+    let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
+    let shards = crate::app::shards::start(ShardPlan {
+        store: Arc::new(store.clone()),
+        clock: clock.clone(),
+        slots: &slots,
+        capacity: &Capacity::new(1_000),
+        shards: 1,
+        bounds: &Bounds::default(),
+        seeds: Box::new(|| StdRng::seed_from_u64(42)),
+    })
+    .await
+    .expect("shards");
+    (shards, slots)
+}
+
+fn open(
+    shards: &Shards,
+    slots: &SlotHash,
     subscribers: &Arc<Directory>,
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,
 ) -> Outbox {
-    let parts = OutboxParts {
-        store: Arc::new(store.clone()),
-        clock: clock.clone(),
+    Outbox::start(OutboxParts {
+        shards: shards.clone(),
+        slots: slots.clone(),
+        sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
         subscribers: subscribers.clone(),
         transport: receivers.clone(),
-        rng: StdRng::seed_from_u64(42),
         bounds: bounds.clone(),
-    };
-    Outbox::open(parts).await.expect("an outbox")
+    })
 }
 
 /// What a receiver was asked.
@@ -206,14 +228,14 @@ impl Transport for Receivers {
                 Does::AskForTime(status, secs) => {
                     Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)) }
                 }
-                Does::Refuse => Posted::NotAnswered(Trouble::NotConnected, "no connection".to_owned()),
+                Does::Refuse => Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned()),
                 Does::AnswerAfter(secs) => {
                     tokio::time::sleep(Duration::from_secs(secs)).await;
                     Posted::Answered { status: 200, retry_after: None }
                 }
                 Does::Hang(secs) => {
                     tokio::time::sleep(Duration::from_secs(secs)).await;
-                    Posted::NotAnswered(Trouble::TimedOut, "no answer in time".to_owned())
+                    Posted::NotAnswered(AttemptError::TimedOut, "no answer in time".to_owned())
                 }
             };
             self.under_way.fetch_sub(1, Ordering::SeqCst);

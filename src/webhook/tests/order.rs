@@ -20,10 +20,12 @@ async fn events_of_one_verification_go_one_after_the_other_also_when_one_is_trie
 #[tokio::test(start_paused = true)]
 async fn what_comes_next_waits_until_the_end_of_what_was_before_is_on_the_disk() {
     let world = World::new().await;
-    world.store.hold();
+    world.receivers.play(1, [Does::AnswerAfter(2)]);
     world.emit(1, EventType::Created);
     world.emit(1, EventType::Sent);
-    world.pass(2 * SECOND).await;
+    world.settle().await;
+    world.store.hold();
+    world.pass(3 * SECOND).await;
     assert_eq!(kinds(&world.asked()), ["verification.created"]);
     world.store.release();
     world.settle().await;

@@ -94,7 +94,7 @@ async fn a_webhook_that_is_gone_is_disabled_and_told_nothing_more() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_webhook_that_is_disabled_or_removed_is_not_tried_any_more() {
     let disabled = Webhook { status: WebhookStatus::Disabled, ..hook(1) };
-    for (hooks, trouble) in [(vec![disabled], Trouble::Disabled), (Vec::new(), Trouble::Removed)] {
+    for (hooks, error) in [(vec![disabled], AttemptError::Disabled), (Vec::new(), AttemptError::Removed)] {
         let world = World::new().await;
         world.receivers.play(1, [Does::Refuse]);
         world.emit(1, EventType::Created);
@@ -103,7 +103,7 @@ async fn what_waits_for_a_webhook_that_is_disabled_or_removed_is_not_tried_any_m
         world.pass(2 * MINUTE).await;
         let listed = world.listed(1).await;
         assert_eq!(listed[0].state, DeliveryState::Failed);
-        assert_eq!(listed[0].attempts.last().and_then(|attempt| attempt.trouble), Some(trouble));
+        assert_eq!(listed[0].attempts.last().and_then(|attempt| attempt.error), Some(error));
         assert_eq!(world.asked().len(), 1);
     }
 }
@@ -118,7 +118,7 @@ async fn what_gets_no_turn_within_five_days_ends() {
     world.pass(130 * HOUR).await;
     let listed = world.listed(1).await;
     assert!(listed.iter().all(|delivery| delivery.state == DeliveryState::Failed));
-    let last = listed[0].attempts.last().and_then(|attempt| attempt.trouble);
-    assert_eq!((last, listed[0].attempts.len()), (Some(Trouble::TooOld), 1));
+    let last = listed[0].attempts.last().and_then(|attempt| attempt.error);
+    assert_eq!((last, listed[0].attempts.len()), (Some(AttemptError::TooOld), 1));
     assert_eq!(world.outbox.counts().pending, 0);
 }

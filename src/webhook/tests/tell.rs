@@ -38,13 +38,14 @@ async fn what_is_told_of_a_message_names_the_attempt() {
     let world = World::new().await;
     let attempt = Sid::new(SidKind::Attempt, [0x11; 16]);
     let message = MessageAbout { attempt, status: "undelivered".to_owned(), error_code: Some(30_003) };
-    world.outbox.emit(&Event {
+    let event = Event {
         kind: EventType::MessageFailed,
         service: SERVICE,
         verification: ve(1),
         at: START,
         about: About { message: Some(message), ..about() },
-    });
+    };
+    world.outbox.emit(event).await.expect("kept");
     world.settle().await;
     let data = &world.asked()[0].body["data"];
     assert_eq!(data["attempt_sid"], attempt.to_string());
@@ -75,7 +76,7 @@ async fn only_enabled_webhooks_that_want_such_events_are_told() {
         at: START,
         about: about(),
     };
-    world.outbox.emit(&elsewhere);
+    world.outbox.emit(elsewhere).await.expect("decided");
     world.settle().await;
     assert_eq!(world.asked(), []);
 }
@@ -109,16 +110,9 @@ async fn signatures_have_the_wall_clocks_time_when_decisions_are_ahead() {
     let mut world = World::new().await;
     let decisions = Arc::new(EngineClock::over(world.clock.clone()));
     decisions.at_least(START.plus(HOUR));
-    world.outbox = Outbox::open(OutboxParts {
-        store: Arc::new(world.store.clone()),
-        clock: decisions,
-        subscribers: world.subscribers.clone(),
-        transport: world.receivers.clone(),
-        rng: StdRng::seed_from_u64(42),
-        bounds: world.bounds.clone(),
-    })
-    .await
-    .expect("an outbox");
+    let (shards, slots) = shards(&MemoryStore::new(), &(decisions as Arc<dyn Clock>)).await;
+    world.outbox = open(&shards, &slots, &world.subscribers, &world.receivers, &world.bounds);
+    world.shards = shards;
     world.emit(1, EventType::Approved);
     world.settle().await;
     assert!(world.asked()[0].at.since(START) < MINUTE);

@@ -11,18 +11,18 @@ async fn an_event_arrives_over_http_with_its_signature() {
     let subscribers = Arc::new(Directory::default());
     let url = format!("{}/hooks", receiver.base_url());
     subscribers.hooks.lock().expect("the hooks").push(Webhook { url, ..hook(1) });
-    let outbox = Outbox::open(OutboxParts {
-        store: Arc::new(MemoryStore::new()),
-        clock,
+    let (shards, slots) = shards(&MemoryStore::new(), &(clock as Arc<dyn Clock>)).await;
+    let outbox = Outbox::start(OutboxParts {
+        shards,
+        slots,
+        sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
         subscribers,
         transport: Arc::new(Poster::new(true, MINUTE)),
-        rng: StdRng::seed_from_u64(42),
         bounds: OutboxBounds::default(),
     });
-    let outbox = outbox.await.expect("an outbox");
     let event =
         Event { kind: EventType::Created, service: SERVICE, verification: ve(1), at: START, about: about() };
-    outbox.emit(&event);
+    outbox.emit(event).await.expect("kept");
     let request = receiver.request().await;
     assert_eq!(request.request_line, "POST /hooks HTTP/1.1");
     let header = |name| request.header(name).expect(name).to_owned();
@@ -30,7 +30,7 @@ async fn an_event_arrives_over_http_with_its_signature() {
     let signed = signature::headers(&[1; 32], id, START, request.body.as_bytes());
     assert_eq!(header("webhook-signature"), signed[2].1);
     assert_eq!(header("webhook-timestamp"), "1700000000");
-    outbox.close().await.expect("written");
+    outbox.close().await;
     let query = DeliveryQuery { limit: 1, ..DeliveryQuery::default() };
     let listed = outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list").deliveries;
     assert_eq!(listed[0].state, DeliveryState::Delivered);
@@ -52,21 +52,21 @@ async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
         status: None,
     };
     let webhook = registry.create_webhook(service.sid, fields).await.expect("a webhook");
-    let outbox = Outbox::open(OutboxParts {
-        store: Arc::new(services.store.clone()),
-        clock: services.clock.clone(),
+    let (shards, slots) = shards(&MemoryStore::new(), &(services.clock.clone() as Arc<dyn Clock>)).await;
+    let outbox = Outbox::start(OutboxParts {
+        shards,
+        slots,
+        sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(Poster::new(true, ATTEMPT_TIME)),
-        rng: StdRng::seed_from_u64(42),
         bounds: OutboxBounds::default(),
     });
-    let outbox = outbox.await.expect("an outbox");
     let mut changes = registry.changes();
     changes.mark_unchanged();
     let verification = ve(1);
     let at = services.clock.now();
     let event = Event { kind: EventType::Created, service: service.id, verification, at, about: about() };
-    outbox.emit(&event);
+    outbox.emit(event).await.expect("kept");
     let request = receiver.request().await;
     let header = |name| request.header(name).expect(name).to_owned();
     let id = EventId::parse(&header("webhook-id")).expect("an id");

@@ -21,7 +21,8 @@ async fn told() -> (V2World, String) {
         tags: std::collections::BTreeMap::new(),
     };
     let (kind, service) = (EventType::Approved, world.service.id);
-    world.outbox.emit(&Event { kind, service, verification: ve(), at: THEN, about });
+    let event = Event { kind, service, verification: ve(), at: THEN, about };
+    world.outbox.emit(event).await.expect("kept");
     let path = world.below(&format!("/Webhooks/{}", hook["sid"].as_str().expect("a sid")));
     (world, path)
 }

@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::fake::{Fake, THEN};
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
-use crate::domain::{ApiSecret, Channel, CodeLength, GatewayName, ServiceId, Sid, SidKind};
+use crate::domain::{ApiSecret, Channel, CodeLength, GatewayName, ServerKey, ServiceId, Sid, SidKind};
+use crate::engine::{Sealer, SlotHash};
 use crate::http::tests::client::Reply;
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps};
@@ -81,15 +82,27 @@ pub async fn outbox(registry: &Registry) -> Outbox {
         }
     }
 
-    let parts = OutboxParts {
+    let key = ServerKey::from_bytes([7; 32]);
+    let slots = SlotHash::new(&key);
+    let shards = shards::start(ShardPlan {
         store: Arc::new(MemoryStore::new()),
         clock: Arc::new(ManualClock::starting_at(THEN)),
+        slots: &slots,
+        capacity: &Capacity::new(1_000),
+        shards: 1,
+        bounds: &Bounds::default(),
+        seeds: Box::new(|| StdRng::seed_from_u64(21)),
+    })
+    .await
+    .expect("shards");
+    Outbox::start(OutboxParts {
+        shards,
+        slots,
+        sealer: Sealer::new(&key),
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(Silence),
-        rng: StdRng::seed_from_u64(21),
         bounds: OutboxBounds::default(),
-    };
-    Outbox::open(parts).await.expect("an empty store")
+    })
 }
 
 impl V2World {

@@ -1,8 +1,14 @@
 //! Events: each once, and in the order in which things happened.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use super::world::{World, asking, number};
+use crate::delivery::tracker::{Receipt, ReceiptStatus};
 use crate::gateway::ErrorClass;
-use crate::verify::{Ending, Status, Target, Verifications as _};
+use crate::shard::Record as _;
+use crate::verify::{Begin, Ending, Status, Target, Verifications as _};
+use crate::webhook::EventRecord;
 
 #[tokio::test(start_paused = true)]
 async fn a_verification_tells_its_life_in_order_and_everything_once() {
@@ -53,7 +59,7 @@ async fn a_code_that_is_faster_than_its_gateways_answer_is_told_after_its_beginn
     begins.await.expect("no panic").expect("begun");
     let life = ["verification.created", "verification.sent", "verification.approved"];
     assert_eq!(world.told(3).await, life);
-    assert!(!world.expects_an_end(&checked), "it is over");
+    assert_eq!(world.expected_ends(), 0, "it is over");
 }
 
 #[tokio::test]
@@ -71,4 +77,58 @@ async fn of_two_messages_at_the_same_time_the_beginning_is_told_once() {
         begun.await.expect("no panic").expect("begun");
     }
     assert_eq!(world.told(3).await, ["verification.created", "verification.sent", "verification.sent"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_end_expires_ten_seconds_later_also_after_a_crash() {
+    let world = World::new().await;
+    world.has_webhook().await;
+    world.begun(number(1)).await;
+    let approved = world.begun(number(2)).await;
+    let code = world.desk.code_for(number(2));
+    world.checks(Target::Sid(approved.sid), Some(code)).await.expect("checked");
+    assert_eq!(world.told(5).await.len(), 5);
+    assert_eq!(world.expected_ends(), 1);
+    let world = world.crashes().await;
+    world.advance(world.service.rules.code_life + Duration::from_secs(9));
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(world.told(5).await.len(), 5, "nothing is told twice, and the end not too early");
+    world.advance(Duration::from_secs(2));
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(world.told(6).await[5..], ["verification.expired"]);
+    assert_eq!(world.expected_ends(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tags_of_a_beginning_come_with_each_event_to_its_end() {
+    let world = World::new().await;
+    world.has_webhook().await;
+    let tags = BTreeMap::from([("order".to_owned(), "17".to_owned())]);
+    let begun = world.begins(Begin { tags, ..asking(number(1)) }).await.expect("begun");
+    world.begun(number(1)).await;
+    world.ends(Target::Sid(begun.sid), Ending::Canceled).await.expect("canceled");
+    assert_eq!(world.told(4).await.len(), 4);
+    assert_eq!(world.orders(), ["17"; 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_webhook_nothing_is_kept() {
+    let world = World::new().await;
+    let before = world.store.snapshot().len();
+    world.begun(number(1)).await;
+    assert_eq!(world.expected_ends(), 0);
+    let kept = world.store.snapshot().keys().filter(|key| key.kind as u8 == EventRecord::KIND).count();
+    assert_eq!((kept, world.store.snapshot().len() > before), (0, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_equal_reports_at_once_are_told_once() {
+    let world = World::new().await;
+    world.has_webhook().await;
+    let begun = world.begun(number(1)).await;
+    let attempt = world.attempt_of(begun.attempts[0].sid);
+    let (message_id, status) = ("m".to_owned(), ReceiptStatus::Delivered);
+    let receipt = Receipt { attempt, message_id, status, code: None, class: None };
+    tokio::join!(world.verifying.heard(&receipt), world.verifying.heard(&receipt));
+    assert_eq!(world.told(4).await[2..], ["message.delivered"]);
 }

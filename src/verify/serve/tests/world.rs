@@ -18,7 +18,7 @@ use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
     SidKind, Timestamp,
 };
-use crate::engine::{Lockout, Policy, SendOptions, SendRules, SlotHash};
+use crate::engine::{Lockout, Policy, Sealer, SendOptions, SendRules, SlotHash};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Capacity, Parts, Policies, Verifier};
@@ -131,15 +131,16 @@ impl Checker for Noted {
     }
 }
 
-/// A webhook: the names of the events that it was told, in that order.
+/// A webhook: the names of the events that it was told, in that order, each with the tag `order`.
 #[derive(Clone, Default)]
-pub struct Hook(Arc<Mutex<Vec<String>>>);
+pub struct Hook(Arc<Mutex<Vec<(String, serde_json::Value)>>>);
 
 impl Transport for Hook {
     fn post(&self, post: Post) -> BoxFuture<'_, Posted> {
         let body: serde_json::Value = serde_json::from_slice(&post.body).expect("an event");
         let kind = body["type"].as_str().expect("its name").to_owned();
-        self.0.lock().expect("the record").push(kind);
+        let order = body["data"]["tags"]["order"].clone();
+        self.0.lock().expect("the record").push((kind, order));
         Box::pin(async { Posted::Answered { status: 200, retry_after: None } })
     }
 }
@@ -206,7 +207,10 @@ impl World {
 
     /// The first so many events that the webhook was told.
     pub async fn told(&self, events: usize) -> Vec<String> {
-        let told = || self.ground.hook.0.lock().expect("the record").clone();
+        let told = || {
+            let told = self.ground.hook.0.lock().expect("the record");
+            told.iter().map(|(kind, _)| kind.clone()).collect::<Vec<_>>()
+        };
         // Tokio's time, which does not stand still here, passes while nothing happens.
         for _ in 0..10_000 {
             if told().len() >= events {
@@ -217,9 +221,19 @@ impl World {
         told()
     }
 
-    /// Whether the webhook will be told that this one's time has ended.
-    pub fn expects_an_end(&self, of: &Verification) -> bool {
-        self.verifying.0.outbox.expects_end(of.service, of.sid)
+    /// The attempt that an id (`VL`) names.
+    pub fn attempt_of(&self, sid: Sid) -> crate::domain::AttemptId {
+        self.verifying.0.sealer.open_attempt(&sid).expect("an attempt")
+    }
+
+    /// How many verifications the webhook will be told the end of.
+    pub fn expected_ends(&self) -> usize {
+        self.verifying.0.outbox.counts().expected
+    }
+
+    /// What the webhook was told of the verifications' tags `order`.
+    pub fn orders(&self) -> Vec<serde_json::Value> {
+        self.ground.hook.0.lock().expect("the record").iter().map(|told| told.1.clone()).collect()
     }
 
     pub async fn begins(&self, begin: Begin) -> Result<Verification, Refused> {
@@ -343,6 +357,14 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         bounds: Bounds::default(),
     }));
     let policies = Policies::new(contract());
+    let outbox = Outbox::start(OutboxParts {
+        shards: shards.clone(),
+        slots: slots.clone(),
+        sealer: Sealer::new(&key),
+        subscribers: Arc::new(registry.clone()),
+        transport: Arc::new(hook),
+        bounds: OutboxBounds::default(),
+    });
     let verifier = Verifier::new(Parts {
         attempts: Attempts::new(&shards, TrackerSettings::default()),
         shards,
@@ -352,6 +374,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         policies: policies.clone(),
         server_key: key.clone(),
         bounds: Bounds::default(),
+        recorders: vec![outbox.recorder()],
     });
     let verifying = Verifying::new(VerifyingParts {
         registry: registry.clone(),
@@ -359,16 +382,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         delivery,
         limits,
         answers,
-        outbox: Outbox::open(OutboxParts {
-            store: shared,
-            clock: clock.clone(),
-            subscribers: Arc::new(registry.clone()),
-            transport: Arc::new(hook),
-            rng: rng(4),
-            bounds: OutboxBounds::default(),
-        })
-        .await
-        .expect("an outbox"),
+        outbox,
         server_key: key,
         policies,
         clock,

@@ -10,7 +10,7 @@ use onceward::config::services::{AccountSettings, DefaultService, RegistrySettin
 use onceward::domain::{
     ApiSecret, Channel, CodeLength, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
 };
-use onceward::engine::SlotHash;
+use onceward::engine::{Sealer, SlotHash};
 use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
 use onceward::numbers::Capacity;
@@ -234,13 +234,25 @@ async fn outbox(registry: &Registry) -> Outbox {
         }
     }
 
-    let parts = OutboxParts {
+    let key = ServerKey::from_bytes([7; 32]);
+    let slots = SlotHash::new(&key);
+    let shards = shards::start(ShardPlan {
         store: Arc::new(MemoryStore::new()),
         clock: Arc::new(ManualClock::starting_at(NOW)),
+        slots: &slots,
+        capacity: &Capacity::new(1_000),
+        shards: 1,
+        bounds: &Bounds::default(),
+        seeds: Box::new(|| StdRng::seed_from_u64(21)),
+    })
+    .await
+    .expect("shards");
+    Outbox::start(OutboxParts {
+        shards,
+        slots,
+        sealer: Sealer::new(&key),
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(Silence),
-        rng: StdRng::seed_from_u64(21),
         bounds: OutboxBounds::default(),
-    };
-    Outbox::open(parts).await.expect("an empty store")
+    })
 }

@@ -1,0 +1,150 @@
+//! The commands about records for webhooks, each to the slot of its record.
+
+use std::sync::Arc;
+
+use rand::Rng as _;
+use tokio::sync::oneshot;
+
+use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
+use super::recorder::EventRecorder;
+use super::transport::Posted;
+use super::{Event, EventId, EventType};
+use crate::domain::Timestamp;
+use crate::shard::{Command, Decision, Durability, Id, Leaving, Refusal, Subject, Transaction};
+
+/// A command with its reply.
+pub(super) struct EventCommand {
+    subject: Subject,
+    recorder: Arc<EventRecorder>,
+    kind: Kind,
+    reply: oneshot::Sender<Result<Outcome, Refusal>>,
+    outcome: Option<Outcome>,
+}
+
+/// What is asked.
+pub(super) enum Kind {
+    /// An event that no decision about a number leads to.
+    Emit(Box<Event>),
+    /// The time of an expected end has come.
+    Expire,
+    /// An attempt that began at this moment has ended.
+    Conclude(Timestamp, Posted),
+    /// The delivery is due again.
+    Replay,
+    /// The delivery is beyond what is remembered.
+    Forget,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The record was changed.
+    Done,
+    /// There was nothing to do.
+    Nothing,
+    /// An attempt was taken in.
+    Concluded(EventId, DeliveryState, WebhookHealth),
+}
+
+/// Where the answer arrives.
+pub(super) type Answer = oneshot::Receiver<Result<Outcome, Refusal>>;
+
+impl EventCommand {
+    /// A command about the record with this id.
+    pub(super) fn new(id: Id, kind: Kind, recorder: &Arc<EventRecorder>) -> (Box<Self>, Answer) {
+        Self::in_slot(Subject { slot: slot_of(&id), id }, kind, recorder)
+    }
+
+    /// A command about a subject that has no record.
+    pub(super) fn in_slot(
+        subject: Subject,
+        kind: Kind,
+        recorder: &Arc<EventRecorder>,
+    ) -> (Box<Self>, Answer) {
+        let (reply, answer) = oneshot::channel();
+        let recorder = Arc::clone(recorder);
+        (Box::new(Self { subject, recorder, kind, reply, outcome: None }), answer)
+    }
+
+    fn delivery(&self, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
+        match view.get::<EventRecord>(self.subject.id)? {
+            EventRecord::Delivery(delivery) => Some(delivery),
+            EventRecord::Expected(_) => None,
+        }
+    }
+
+    fn put(&self, delivery: Box<Delivery>, durability: Durability, view: &mut Transaction<'_>) {
+        view.put(self.subject.id, Some(&EventRecord::Delivery(delivery)), durability);
+    }
+
+    fn emit(&self, event: &Event, view: &mut Transaction<'_>) {
+        if let Some(service) = self.recorder.subscribed(event.service) {
+            self.recorder.emit_tagged(&service, event, view);
+        }
+    }
+
+    fn expire(&self, view: &mut Transaction<'_>) -> Option<Outcome> {
+        let EventRecord::Expected(end) = view.get::<EventRecord>(self.subject.id)? else { return None };
+        if view.now() < end.due() {
+            return None;
+        }
+        if end.is_told {
+            self.emit(&end.event(EventType::Expired, "expired", end.expires), view);
+        }
+        view.put::<EventRecord>(self.subject.id, None, Durability::Durable);
+        Some(Outcome::Done)
+    }
+
+    fn conclude(&self, at: Timestamp, posted: Posted, view: &mut Transaction<'_>) -> Option<Outcome> {
+        let mut delivery = self.delivery(view).filter(|d| d.state == DeliveryState::Pending)?;
+        let random = view.rng().next_u32();
+        let health = delivery.conclude(at, view.now(), posted, random);
+        let (id, state) = (delivery.id, delivery.state);
+        // A retry that a crash forgets is made earlier.
+        let is_over = state != DeliveryState::Pending;
+        self.put(delivery, if is_over { Durability::Durable } else { Durability::Lazy }, view);
+        Some(Outcome::Concluded(id, state, health))
+    }
+
+    fn replay(&self, view: &mut Transaction<'_>) -> Option<Outcome> {
+        let mut delivery = self.delivery(view)?;
+        delivery.restart(view.now());
+        self.put(delivery, Durability::Durable, view);
+        Some(Outcome::Done)
+    }
+
+    fn forget(&self, view: &mut Transaction<'_>) -> Option<Outcome> {
+        self.delivery(view).filter(|delivery| delivery.state != DeliveryState::Pending)?;
+        view.put::<EventRecord>(self.subject.id, None, Durability::Lazy);
+        Some(Outcome::Done)
+    }
+}
+
+impl Command for EventCommand {
+    fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        let decided = match &self.kind {
+            Kind::Emit(event) => {
+                self.emit(event, view);
+                Some(Outcome::Done)
+            }
+            Kind::Expire => self.expire(view),
+            Kind::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
+            Kind::Replay => self.replay(view),
+            Kind::Forget => self.forget(view),
+        };
+        self.outcome = Some(decided.unwrap_or(Outcome::Nothing));
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _leaving: &mut Leaving<'_>) {
+        let _ = self.reply.send(self.outcome.ok_or(Refusal::StoreUnavailable));
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        let _ = self.reply.send(Err(refusal));
+    }
+}

@@ -1,0 +1,298 @@
+//! From decisions about numbers to events. Runs within the decision: an event is durable with what it tells, and the order
+//! of a number's events is the order of its decisions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand::RngExt as _;
+
+use super::record::{Delivery, EventRecord, ExpectedEnd, Seq, expected_id};
+use super::schedule::Schedule;
+use super::subscribers::has_subscriber;
+use super::{Event, EventId, EventType, MessageAbout, Subscribers};
+use crate::attempts::VerifyStatus;
+use crate::domain::{AttemptId, Channel, Timestamp};
+use crate::engine::{
+    CheckOutcome, Ending, Sealer, SendPermit, SendResult, VerificationAddress, VerificationName,
+};
+use crate::gateway::ReceiptStatus;
+use crate::numbers::{Happened, NumberKey, Recorder};
+use crate::registry::Service;
+use crate::shard::{Durability, Id, Transaction};
+
+/// Writes events as records of the decision's transaction.
+pub struct EventRecorder {
+    subscribers: Arc<dyn Subscribers>,
+    sealer: Sealer,
+    schedule: Arc<Schedule>,
+    sequences: Arc<Sequences>,
+}
+
+/// The last [`Seq`] of each slot.
+pub(super) struct Sequences([AtomicU64; 256]);
+
+impl Sequences {
+    pub(super) fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    fn next(&self, slot: u8, now: Timestamp) -> Seq {
+        let Some(last) = self.0.get(usize::from(slot)) else { return Seq::next(0, slot, now) };
+        // One shard owns the slot: no other thread draws from it.
+        let next = Seq::next(last.load(Ordering::Relaxed), slot, now);
+        last.store(next.0, Ordering::Relaxed);
+        next
+    }
+
+    /// A restored one.
+    pub(super) fn raise(&self, slot: u8, seq: Seq) {
+        if let Some(last) = self.0.get(usize::from(slot)) {
+            last.fetch_max(seq.0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One decision about one verification of a service with webhooks.
+struct Scene<'a, 'b> {
+    recorder: &'a EventRecorder,
+    service: &'a Service,
+    key: NumberKey,
+    id: Id,
+    name: VerificationName,
+    view: &'a mut Transaction<'b>,
+}
+
+impl EventRecorder {
+    pub(super) const fn new(
+        subscribers: Arc<dyn Subscribers>,
+        sealer: Sealer,
+        schedule: Arc<Schedule>,
+        sequences: Arc<Sequences>,
+    ) -> Self {
+        Self { subscribers, sealer, schedule, sequences }
+    }
+
+    /// Keeps one delivery of an event for each enabled webhook that wants it. Beyond the bounds it is dropped and counted.
+    pub(super) fn emit(&self, service: &Service, event: &Event, view: &mut Transaction<'_>) {
+        let mut wanted = service.webhooks.iter().filter(|webhook| webhook.wants(event.kind)).peekable();
+        if wanted.peek().is_none() {
+            return;
+        }
+        let (id, now) = (EventId::new(view.rng().random()), view.now());
+        for webhook in wanted {
+            if self.schedule.room(service.id, webhook.sid) == 0 {
+                self.schedule.drop_one();
+                continue;
+            }
+            let seq = self.sequences.next(view.slot(), now);
+            let delivery = Delivery::new(id, event.clone(), webhook.sid, now);
+            let record = EventRecord::Delivery(Box::new(delivery));
+            view.put(seq.key(service.id).id, Some(&record), Durability::Durable);
+        }
+    }
+
+    /// The same with the tags of the verification, if its end is still expected.
+    pub(super) fn emit_tagged(&self, service: &Service, event: &Event, view: &mut Transaction<'_>) {
+        let mut event = event.clone();
+        if event.about.tags.is_empty()
+            && let Some(address) = self.sealer.open_verification(&event.verification)
+            && let id = expected_id(event.service, address.name, view.slot())
+            && let Some(EventRecord::Expected(end)) = view.get::<EventRecord>(id)
+        {
+            event.about.tags = end.tags;
+        }
+        self.emit(service, &event, view);
+    }
+
+    /// The service, if it has an enabled webhook.
+    pub(super) fn subscribed(&self, service: crate::domain::ServiceId) -> Option<Arc<Service>> {
+        self.subscribers.service(service).filter(|service| has_subscriber(service))
+    }
+}
+
+impl Recorder for EventRecorder {
+    fn record(&self, key: NumberKey, happened: &Happened<'_>, now: Timestamp, view: &mut Transaction<'_>) {
+        let Some(service) = self.subscribed(key.service) else { return };
+        let track = match happened {
+            Happened::Permitted { permit, .. } | Happened::Settled { permit, .. } => permit.salt.track(),
+            Happened::Checked { verification, .. } | Happened::Ended { verification, .. } => {
+                verification.salt.track()
+            }
+            Happened::Receipt { track, .. } => track.track,
+        };
+        let name = VerificationName::of_track(track);
+        let id = expected_id(key.service, name, view.slot());
+        let mut scene = Scene { recorder: self, service: &service, key, id, name, view };
+        match happened {
+            Happened::Permitted { verification, channel, is_silent, tags, .. } => {
+                let mut end = scene.expected().unwrap_or_else(|| scene.end(*channel));
+                (end.channel, end.expires) = (*channel, verification.expires);
+                if end.tags.is_empty() {
+                    end.tags.clone_from(tags);
+                }
+                if *is_silent {
+                    scene.sent(end, now);
+                } else {
+                    scene.expect(Some(end));
+                }
+            }
+            Happened::Settled { is_follow_up: true, .. } => {}
+            Happened::Settled { permit, verification, delivered, .. } => {
+                let result = &delivered.result;
+                // A verification that has ended meanwhile was told to its end.
+                let Some(end) = scene.expected() else { return };
+                let is_sending = verification.is_some_and(|v| v.sending > 0);
+                match result {
+                    SendResult::Accepted { .. } | SendResult::Postponed { .. } => scene.sent(end, now),
+                    SendResult::NumberRefused
+                    | SendResult::Failed { .. }
+                    | SendResult::NoLongerUsable
+                    | SendResult::Overloaded => {
+                        // Another message with the same code may begin it yet.
+                        if !is_sending {
+                            scene.not_sent(end, permit, *result == SendResult::Overloaded, now);
+                        }
+                    }
+                }
+            }
+            Happened::Checked { verification, outcome, is_spent, .. } => {
+                let kind = match outcome {
+                    CheckOutcome::Approved => EventType::Approved,
+                    CheckOutcome::LockedNow { .. } if now < verification.expires => {
+                        EventType::MaxAttemptsReached
+                    }
+                    // It is told once: of later wrong codes nothing is left to expect.
+                    CheckOutcome::Wrong { live: true, .. }
+                        if *is_spent && (!verification.is_spent() || scene.expected().is_some()) =>
+                    {
+                        EventType::MaxAttemptsReached
+                    }
+                    CheckOutcome::Wrong { .. }
+                    | CheckOutcome::LockedNow { .. }
+                    | CheckOutcome::Locked { .. }
+                    | CheckOutcome::NoChecksLeft { .. }
+                    | CheckOutcome::NotFound
+                    | CheckOutcome::GatewayFailed => return,
+                };
+                scene.ended(kind, verification.counted.map(|counted| counted.channel), now);
+            }
+            Happened::Ended { verification, ending } => {
+                let kind = match ending {
+                    Ending::Approved => EventType::Approved,
+                    Ending::Canceled => EventType::Canceled,
+                    // An operator's doing: the verification is told to have expired when its time is over.
+                    Ending::Cleared => return,
+                };
+                scene.ended(kind, verification.counted.map(|counted| counted.channel), now);
+            }
+            Happened::Receipt { track, row, status, receipt } => {
+                let kind = match receipt.status {
+                    ReceiptStatus::Delivered => EventType::MessageDelivered,
+                    ReceiptStatus::Failed => EventType::MessageFailed,
+                    ReceiptStatus::Queued
+                    | ReceiptStatus::Sending
+                    | ReceiptStatus::Sent
+                    | ReceiptStatus::Answered
+                    | ReceiptStatus::Read => return,
+                };
+                let is_verified = *status == VerifyStatus::Success;
+                let end = scene.expected().unwrap_or_else(|| scene.end(row.channel));
+                let mut event = end.event(kind, if is_verified { "approved" } else { PENDING }, now);
+                event.about.channel = row.channel;
+                event.about.message = Some(MessageAbout {
+                    attempt: self.sealer.attempt(&AttemptId { key: *track, ..receipt.attempt }),
+                    status: receipt.status.as_str().to_owned(),
+                    error_code: receipt.code,
+                });
+                scene.emit(&event);
+            }
+        }
+    }
+}
+
+impl Scene<'_, '_> {
+    /// The verification's expected end, if there is one.
+    fn expected(&mut self) -> Option<ExpectedEnd> {
+        match self.view.get::<EventRecord>(self.id)? {
+            EventRecord::Expected(end) => Some(*end),
+            EventRecord::Delivery(_) => None,
+        }
+    }
+
+    /// A new one, without tags.
+    fn end(&self, channel: Channel) -> ExpectedEnd {
+        let NumberKey { service, number } = self.key;
+        let address = VerificationAddress { service, number, name: self.name };
+        ExpectedEnd {
+            service,
+            verification: self.recorder.sealer.verification(&address),
+            to: number,
+            channel,
+            expires: self.view.now(),
+            tags: std::collections::BTreeMap::new(),
+            is_told: false,
+        }
+    }
+
+    fn expect(&mut self, end: Option<ExpectedEnd>) {
+        if end.is_some() && self.expected().is_none() && !self.recorder.schedule.has_room_for_end() {
+            return self.recorder.schedule.drop_one();
+        }
+        let record = end.map(|end| EventRecord::Expected(Box::new(end)));
+        self.view.put(self.id, record.as_ref(), Durability::Durable);
+    }
+
+    fn emit(&mut self, event: &Event) {
+        self.recorder.emit(self.service, event, self.view);
+    }
+
+    /// A gateway took a message.
+    fn sent(&mut self, mut end: ExpectedEnd, now: Timestamp) {
+        if !end.is_told {
+            self.emit(&end.event(EventType::Created, PENDING, now));
+        }
+        self.emit(&end.event(EventType::Sent, PENDING, now));
+        end.is_told = true;
+        self.expect(Some(end));
+    }
+
+    /// No gateway took the message. The first one that fails ends its verification.
+    fn not_sent(&mut self, mut end: ExpectedEnd, permit: &SendPermit, is_refused: bool, now: Timestamp) {
+        if !end.is_told {
+            if !is_refused && permit.counted.is_none_or(|counted| counted.sends <= 1) {
+                self.emit(&end.event(EventType::Failed, "failed", now));
+            }
+            return self.expect(None);
+        }
+        // The code before comes back, with its own end.
+        if let Some(earlier) = permit.replaced.filter(|earlier| self.name.is_of(earlier)) {
+            end.expires = earlier.expires;
+            self.expect(Some(end));
+        }
+    }
+
+    /// The verification has ended. A code may be faster than its gateway's answer: what is told of the beginning comes
+    /// first.
+    fn ended(&mut self, kind: EventType, channel: Option<Channel>, now: Timestamp) {
+        let expected = self.expected();
+        if let Some(end) = expected.as_ref().filter(|end| !end.is_told) {
+            self.emit(&end.event(EventType::Created, PENDING, now));
+            if kind == EventType::Approved {
+                self.emit(&end.event(EventType::Sent, PENDING, now));
+            }
+        }
+        let status = match kind {
+            EventType::Approved => "approved",
+            EventType::Canceled => "canceled",
+            _ => "max_attempts_reached",
+        };
+        let is_expected = expected.is_some();
+        let end = expected.unwrap_or_else(|| self.end(channel.unwrap_or(Channel::Sms)));
+        self.emit(&end.event(kind, status, now));
+        if is_expected {
+            self.expect(None);
+        }
+    }
+}
+
+const PENDING: &str = "pending";
