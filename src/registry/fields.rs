@@ -55,7 +55,7 @@ pub struct ServiceFields {
     pub workflow: Option<Option<String>>,
 }
 
-/// The rules of a service where nobody says otherwise.
+/// The rules of a service for which none are given.
 pub(super) const DEFAULT_RULES: Rules = Rules {
     code_length: CodeLength::SIX,
     code_life: Duration::from_secs(600),

@@ -63,7 +63,7 @@ pub enum Origin {
     Default,
     /// `services` of config.json, under this name. Changed there, and not over the API.
     Config(String),
-    /// Somebody, over the API.
+    /// A client, over the API.
     Api,
 }
 
@@ -89,9 +89,9 @@ pub struct Rules {
 /// What too many wrong codes of a number lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LockoutRule {
-    /// The number is locked for this long, whoever asks.
+    /// The number is locked for this long, for every client.
     Fixed(Duration),
-    /// Whoever does not know the verification's id has to wait, longer each time; whoever does, has not.
+    /// Checks without the verification's id have to wait, longer each time; checks with it do not.
     Growing,
 }
 

@@ -124,9 +124,11 @@ async fn registry(store: Arc<MemoryStore>) -> Registry {
         shards: 1,
         bounds: &bounds,
         seeds: shards::seeds(StdRng::seed_from_u64(1)),
-    });
+    })
+    .await
+    .expect("shards");
     let parts = RegistryParts {
-        shards: shards.await.expect("shards"),
+        shards,
         settings: RegistrySettings::default(),
         default,
         templates: Templates::new("{code}", "{code}"),

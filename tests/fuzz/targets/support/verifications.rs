@@ -196,9 +196,11 @@ async fn registry() -> Registry {
         shards: 1,
         bounds: &bounds,
         seeds: shards::seeds(StdRng::seed_from_u64(20)),
-    });
+    })
+    .await
+    .expect("shards");
     let parts = RegistryParts {
-        shards: shards.await.expect("shards"),
+        shards,
         settings: RegistrySettings {
             services: Vec::new(),
             templates: Vec::new(),
