@@ -217,7 +217,7 @@ impl Ticket {
     fn end(self, answer: Option<String>) -> oneshot::Receiver<Result<(), KeyRefusal>> {
         let (reply, done) = oneshot::channel();
         let shards = self.running.deps.shards.clone();
-        shards.submit(self.ending(answer, Some(reply)));
+        shards.submit(Box::new(self.ending(answer, Some(reply))));
         done
     }
 
@@ -225,9 +225,9 @@ impl Ticket {
         self,
         answer: Option<String>,
         reply: Option<oneshot::Sender<Result<(), KeyRefusal>>>,
-    ) -> Box<EndCommand> {
+    ) -> EndCommand {
         let Self { running, identity } = self;
-        Box::new(EndCommand { key: running.key, identity, answer, running: Some(running), reply })
+        EndCommand { key: running.key, identity, answer, running: Some(running), reply }
     }
 }
 
@@ -305,14 +305,14 @@ impl Command for BeginCommand {
         let decided = self.decided.unwrap_or(Err(KeyRefusal::StoreUnavailable));
         if let Err(Ok(Begun::First(ticket))) = self.reply.send(decided) {
             // The caller is gone.
-            leaving.then(ticket.ending(None, None));
+            leaving.then(Box::new(ticket.ending(None, None)));
         }
     }
 
     fn refuse(self: Box<Self>, refusal: Refusal) {
         if let Some(Ok(Begun::First(ticket))) = self.decided {
             // The commit failed, and the mark is kept in case it is on the disk. The request has no effect.
-            self.deps.shards.submit(ticket.ending(None, None));
+            self.deps.shards.submit(Box::new(ticket.ending(None, None)));
         }
         let _ = self.reply.send(Err(match refusal {
             Refusal::Overloaded => KeyRefusal::TooManyAnswers,
@@ -358,7 +358,7 @@ impl Command for EndCommand {
 }
 
 impl EndCommand {
-    fn answer(mut self: Box<Self>, result: Result<(), KeyRefusal>) {
+    fn answer(mut self, result: Result<(), KeyRefusal>) {
         // A client that is told may ask again at once.
         self.running = None;
         if let Some(reply) = self.reply.take() {

@@ -266,6 +266,9 @@ impl Core {
     /// take it.
     pub fn flush(&mut self, clock: Timestamp) -> bool {
         let now = self.tick(clock);
+        // Commands that wait for others to share a batch may add lazy changes.
+        self.gathering.end();
+        self.begin_batch(now);
         if self.in_flight.is_some() {
             return false;
         }
