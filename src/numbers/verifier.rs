@@ -18,7 +18,7 @@ use super::happened::Recorder;
 use super::policies::Policies;
 use super::receipt::ReceiptCommand;
 use super::record::NumberKey;
-use crate::attempts::{Attempts, ReceiptOutcome, Track};
+use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId, TrackKey};
