@@ -199,7 +199,7 @@ impl Watch {
                 Wish::Check { .. } => {}
             },
             What::Asked(..) | What::Consulted { .. } => {}
-            What::Dispatched { command, salt, code, expires, .. } => {
+            What::Dispatched { salt, code, expires, .. } => {
                 let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
                 let expires = longest.max().unwrap_or(*expires);
                 self.codes.dispatched(*salt, code, expires, fact.at[1])?;

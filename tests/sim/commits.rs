@@ -102,6 +102,10 @@ impl World {
         self.event();
         self.says(&commit.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
+        // Of a commit that was given up memory takes the stricter state at this moment.
+        for fact in &commit.refused {
+            self.facts[*fact].at[1] = self.shards[shard].seen;
+        }
         self.shards[shard].core.committed(committed, now);
         self.comes_out(shard, Some(&heard))?;
         if applied {

@@ -80,6 +80,7 @@ impl World {
                 taken,
                 progress: Progress::Before,
                 given_up: false,
+                refused: Vec::new(),
             });
         }
         Ok(())

@@ -43,6 +43,8 @@ pub struct InFlight {
     pub progress: Progress,
     /// Whether a sweep has refused its commands.
     pub given_up: bool,
+    /// The facts that say so, by their places.
+    pub refused: Vec<usize>,
 }
 
 pub enum Progress {

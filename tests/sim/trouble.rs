@@ -137,6 +137,12 @@ impl World {
         // Its commands are refused, and it stays in flight until the store answers.
         let given_up = self.late_commit(shard);
         self.shards[shard].core.sweep(SWEEP_STEP, now);
-        self.comes_out(shard, given_up.as_ref())
+        let first = self.facts.len();
+        self.comes_out(shard, given_up.as_ref())?;
+        if let Some(commit) = self.shards[shard].commit.as_mut().filter(|_| given_up.is_some()) {
+            let refused = |fact: &usize| self.facts[*fact].in_commit;
+            commit.refused.extend((first..self.facts.len()).filter(refused));
+        }
+        Ok(())
     }
 }

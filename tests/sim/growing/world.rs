@@ -15,7 +15,7 @@ use onceward::numbers::command::{
 };
 use onceward::numbers::{NumberKey, Policies};
 use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
-use onceward::template::MessageStyle;
+use onceward::template::{MessageStyle, Wording};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
@@ -51,7 +51,9 @@ pub struct World {
     commit: Option<InFlight>,
     deps: Arc<Deps>,
     captured: Arc<Captured>,
-    open: Vec<Open>,
+    pub open: Vec<Open>,
+    /// The name of the next command.
+    next: u64,
     pub sends: Vec<Dispatch>,
     pub beliefs: BTreeMap<u64, Belief>,
     pub tally: BTreeMap<&'static str, u64>,
@@ -100,6 +102,7 @@ impl World {
             places: Arc::new(Semaphore::new(10_000)),
             commit: None,
             open: Vec::new(),
+            next: 0,
             sends: Vec::new(),
             beliefs: BTreeMap::new(),
             tally: BTreeMap::new(),
@@ -158,7 +161,8 @@ impl World {
     fn begins(&mut self, number: usize) -> Judged {
         let (reply, answer) = Reply::new(self.place()?);
         let own = Some(OwnOptions::default());
-        let (channel, style) = (Channel::Sms, MessageStyle::default());
+        let wording = Wording::Custom(Arc::from(self.next.to_string()));
+        let (channel, style) = (Channel::Sms, MessageStyle { wording, ..MessageStyle::default() });
         let kind =
             CommandKind::Send(SendCommand { options: None, channel, style, own, reply, decided: None });
         self.submits(number, Wish::Begin, End::Begin(answer), kind)
@@ -188,7 +192,8 @@ impl World {
 
     fn submits(&mut self, number: usize, wish: Wish, answer: End, kind: CommandKind) -> Judged {
         self.log.push(format!("{} number {number} {wish:x?}", self.clock));
-        self.open.push(Open { number, wish, at: self.clock, answer });
+        self.open.push(Open { number, wish, at: self.clock, name: self.next, left: false, answer });
+        self.next += 1;
         self.hands_over(self.numbers[number], kind)
     }
 
