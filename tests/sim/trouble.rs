@@ -46,8 +46,8 @@ impl World {
     fn restarts(&mut self, shard: usize) -> Result<(), String> {
         let Shard { owned, life, ref mut losing, .. } = self.shards[shard];
         self.unowned.append(losing);
-        let (records, bound) = (self.disk.load(&owned), self.setup.commands_per_number);
-        let next = Shard { life: life + 1, ..Shard::new(bound, owned, records, &mut self.rng) };
+        let records = self.disk.load(&owned);
+        let next = Shard { life: life + 1, ..Shard::new(&self.setup, owned, records, &mut self.rng) };
         self.shards[shard] = next;
         self.were_restored(shard, &owned);
         self.comes_out(shard, None)
