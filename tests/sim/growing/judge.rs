@@ -59,6 +59,12 @@ impl World {
             (Wish::Begin, Heard::Nothing(Some(track))) if !open.left && !keeps => {
                 of(beliefs, number, *track).doubted();
             }
+            // The end of its message may be on the disk, or not; which code is good then is as unknown.
+            (Wish::Begin, Heard::Failed) if !keeps => {
+                if let Some(track) = open.in_vain {
+                    of(beliefs, number, track).doubted();
+                }
+            }
             (Wish::Begin, _)
             | (_, Heard::Busy | Heard::Nothing(_))
             | (Wish::Check { named: None, .. }, Heard::Refused | Heard::NotFound) => {}

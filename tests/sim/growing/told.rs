@@ -17,6 +17,8 @@ pub struct Open {
     pub name: u64,
     /// Whether its message left.
     pub left: bool,
+    /// The verification of a message that left and surely was not sent.
+    pub in_vain: Option<u64>,
     pub answer: End,
 }
 

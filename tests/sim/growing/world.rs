@@ -25,6 +25,7 @@ use super::told::{End, Open, Wish};
 use crate::disk::{Committed, Disk, Fault};
 use crate::setup::millis;
 use crate::shard::{COMMIT_TIMEOUT, Captured, core, deps};
+use crate::world::World as Big;
 
 const SECOND: u64 = 1_000;
 
@@ -192,7 +193,15 @@ impl World {
 
     fn submits(&mut self, number: usize, wish: Wish, answer: End, kind: CommandKind) -> Judged {
         self.log.push(format!("{} number {number} {wish:x?}", self.clock));
-        self.open.push(Open { number, wish, at: self.clock, name: self.next, left: false, answer });
+        self.open.push(Open {
+            number,
+            wish,
+            at: self.clock,
+            name: self.next,
+            left: false,
+            in_vain: None,
+            answer,
+        });
         self.next += 1;
         self.hands_over(self.numbers[number], kind)
     }
@@ -237,7 +246,7 @@ impl World {
         if self.sends.is_empty() {
             return Ok(());
         }
-        let Dispatch { key, permit, caller, .. } =
+        let Dispatch { key, permit, caller, style, .. } =
             self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
         let now = Timestamp::from_millis(self.clock);
         let end = if self.is_usable(key, permit.salt, now) {
@@ -255,6 +264,10 @@ impl World {
             !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: true, .. });
         // Only the permit of the first message with a new code says which code it replaced. If a repetition of that
         // message fails last, the code before does not come back, and the verification ends.
+        let name = Big::command_of(&style);
+        if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
+            open.in_vain = surely_not_sent.then(|| permit.salt.track());
+        }
         if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
             self.beliefs.entry(permit.salt.track()).and_modify(Belief::doubted);
         }
