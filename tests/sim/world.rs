@@ -186,7 +186,10 @@ impl World {
             75..86 => self.gateway_says(),
             86..90 => self.planned_send(),
             90..92 => self.sweeps(),
-            92..94 => self.somebody_asks_whether_it_is_usable(),
+            92..94 => {
+                self.is_asked_about_a_code();
+                Ok(())
+            }
             _ => {
                 self.clock_goes_on();
                 Ok(())
