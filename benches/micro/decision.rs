@@ -5,11 +5,11 @@ use std::hint::black_box;
 use criterion::Criterion;
 use onceward::domain::{Channel, Code, CodeLength, GatewayName, Held, ServiceId};
 use onceward::engine::{
-    CheckOutcome, CheckResult, GatewayResult, NumberState, Reports, SendOutcome, Submitted, Verification,
-    check, derive_code, resume, send, settle, settle_check, stricter,
+    Begin, BeginOutcome, CheckResult, CheckStep, NumberState, SendResult, Submitted, Verification, begin,
+    check, derive_code, merge_pessimistic, resume, settle, settle_check,
 };
 
-use crate::samples::{BUDGET, NOW, SALT, key, locked, number, open, open_with, policy, verification};
+use crate::samples::{NOW, SALT, key, locked, number, open, open_with, rules, verification};
 
 pub fn benches(criterion: &mut Criterion) {
     sends(criterion);
@@ -22,35 +22,39 @@ pub fn benches(criterion: &mut Criterion) {
 }
 
 fn sends(criterion: &mut Criterion) {
-    let policy = policy();
+    let key = key();
+    let rules = rules(&key);
+    let request = Begin {
+        service: ServiceId::DEFAULT,
+        number: number(1),
+        options: rules.policy.code,
+        channel: Channel::Sms,
+        own: None,
+    };
     let mut group = criterion.benchmark_group("decision");
     let states =
         [("send, fresh number", NumberState::Fresh), ("send, again", open()), ("send, locked", locked())];
     for (name, state) in states {
         group.bench_function(name, |b| {
-            b.iter(|| send(black_box(state), &policy, policy.code, black_box(SALT), BUDGET, NOW));
+            b.iter(|| begin(black_box(state), &rules, request, black_box(SALT), NOW));
         });
     }
-    let (sent, outcome) = send(NumberState::Fresh, &policy, policy.code, SALT, BUDGET, NOW);
-    let SendOutcome::Permitted(permit) = outcome else { panic!("a fresh number may send") };
+    let (sent, outcome) = begin(NumberState::Fresh, &rules, request, SALT, NOW);
+    let BeginOutcome::Permitted(permit) = outcome else { panic!("a fresh number may send") };
     group.bench_function("settle, accepted", |b| {
-        let accepted = GatewayResult::Accepted;
-        b.iter(|| settle(black_box(sent), &policy, &permit, accepted, Reports::NONE, NOW));
+        let accepted = SendResult::Accepted { message_id: "SM1".to_owned(), held: None };
+        b.iter(|| settle(black_box(sent), &rules, &permit, &accepted, NOW));
     });
     group.finish();
 }
 
 fn checks(criterion: &mut Criterion) {
-    let (policy, key) = (policy(), key());
+    let key = key();
+    let rules = rules(&key);
     let right = derive_code(&key, &SALT, number(1), ServiceId::DEFAULT, CodeLength::SIX);
     let wrong = Code::parse(if right.expose() == "000000" { "000001" } else { "000000" }).expect("a code");
-    let submitted = |code| Submitted {
-        code: Some(code),
-        number: number(1),
-        service: ServiceId::DEFAULT,
-        key: &key,
-        named: None,
-    };
+    let submitted =
+        |code| Submitted { code: Some(code), number: number(1), service: ServiceId::DEFAULT, named: None };
     let mut group = criterion.benchmark_group("decision");
     let cases = [
         ("check, right", open(), &right),
@@ -60,31 +64,32 @@ fn checks(criterion: &mut Criterion) {
     ];
     for (name, state, code) in cases {
         group.bench_function(name, |b| {
-            b.iter(|| check(black_box(state), &policy, submitted(code), BUDGET, NOW));
+            b.iter(|| check(black_box(state), &rules, submitted(code), NOW));
         });
     }
     let held = Some(Held { by: GatewayName::TwilioVerify, channel: Channel::Sms });
     let by_gateway = open_with(Verification { held, sent: false, ..verification() });
-    let (asked, outcome) = check(by_gateway, &policy, submitted(&wrong), BUDGET, NOW);
-    let CheckOutcome::Ask(permit) = outcome else { panic!("the gateway that holds a code is asked") };
+    let (asked, outcome) = check(by_gateway, &rules, submitted(&wrong), NOW);
+    let CheckStep::Ask(permit) = outcome else { panic!("the gateway that holds a code is asked") };
     group.bench_function("check, ask the gateway", |b| {
-        b.iter(|| check(black_box(by_gateway), &policy, submitted(&wrong), BUDGET, NOW));
+        b.iter(|| check(black_box(by_gateway), &rules, submitted(&wrong), NOW));
     });
     group.bench_function("settle_check, approved", |b| {
-        b.iter(|| settle_check(black_box(asked), &policy, &permit, CheckResult::Approved, NOW));
+        b.iter(|| settle_check(black_box(asked), &rules, &permit, CheckResult::Approved, NOW));
     });
     group.finish();
 }
 
 /// What happens to few requests.
 fn rare(criterion: &mut Criterion) {
-    let policy = policy();
+    let key = key();
+    let rules = rules(&key);
     let mut group = criterion.benchmark_group("decision");
     group.bench_function("resume, live code", |b| {
-        b.iter(|| resume(black_box(open()), &policy, SALT, BUDGET, NOW));
+        b.iter(|| resume(black_box(open()), &rules, SALT, NOW));
     });
-    group.bench_function("stricter, after a failed commit", |b| {
-        b.iter(|| stricter(black_box(open()), black_box(locked()), NOW));
+    group.bench_function("merge, after a failed commit", |b| {
+        b.iter(|| merge_pessimistic(black_box(open()), black_box(locked()), NOW));
     });
     group.finish();
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use onceward::domain::PhoneNumber;
 use onceward::http::measured::{read_check, read_send, write_check, write_send};
-use onceward::shard::{CheckAnswer, SendAnswer};
+use onceward::numbers::{CheckAnswer, SendAnswer};
 
 use crate::samples::number;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
-use onceward::engine::{Lockout, NumberState, Policy, Salt, SendOptions, SendRules, Verification};
-use onceward::shard::record;
+use onceward::engine::{Lockout, NumberState, Policy, Rules, Salt, SendOptions, SendRules, Verification};
+use onceward::numbers::record;
 use onceward::store::{Revision, Write};
 
 /// A moment in 2023.
@@ -24,6 +24,11 @@ pub fn policy() -> Policy {
         sends: SendRules::CONTRACT,
         code,
     }
+}
+
+/// What decisions are made with.
+pub fn rules(key: &ServerKey) -> Rules<'_> {
+    Rules { policy: policy(), key, send_budget: BUDGET, check_budget: BUDGET }
 }
 
 pub fn key() -> ServerKey {

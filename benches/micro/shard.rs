@@ -1,4 +1,4 @@
-//! A command's way through the [`Verifier`] and back, with a store in memory: no disk, no HTTP, and a gateway
+//! A command's way through the [`Verifier`] and back, with a store that keeps nothing: no disk, no HTTP, and a gateway
 //! that accepts at once.
 
 use std::sync::Arc;
@@ -11,11 +11,14 @@ use onceward::config::{Bounds, DeliverySettings, TrackerSettings};
 use onceward::delivery::tracker::Tracker;
 use onceward::delivery::{Delivery, DeliveryParts, Routed};
 use onceward::domain::{Channel, GatewayName, Routing, ServiceId};
-use onceward::engine::Policy;
+use onceward::engine::{NumberState, Policy, SlotHash};
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
-use onceward::shard::Policies;
-use onceward::shard::{CheckAnswer, CheckRequest, Parts, SendAnswer, SendRequest, Verifier};
-use onceward::store::{MemoryStore, Store};
+use onceward::numbers::table::NumberTable;
+use onceward::numbers::{
+    Capacity, CheckAnswer, CheckRequest, Parts, Policies, SendAnswer, SendRequest, Verifier,
+};
+use onceward::shard::{self, Done, Kinds, Settings, Shards, Storage, Visitor, Write};
+use onceward::store::{MemoryStore, Store, StoreError};
 use onceward::template::{MessageStyle, Templates};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -106,17 +109,30 @@ impl World {
             rng: StdRng::seed_from_u64(1),
             bounds: bounds.clone(),
         });
-        let parts = Parts {
-            store,
-            delivery: Arc::new(delivery),
+        let capacity = Capacity::new(bounds.numbers);
+        let counted = Arc::clone(&capacity);
+        let new_table = move || Box::new(NumberTable::new(Arc::clone(&counted))) as _;
+        let shards = Shards::start(shard::Parts {
+            store: Arc::new(NoDisk),
             clock,
+            shards: std::thread::available_parallelism().map_or(2, usize::from),
+            kinds: Kinds::none().with_table::<NumberState>(new_table),
+            settings: Settings {
+                commands_per_subject: bounds.commands_per_number,
+                commit_timeout: bounds.commit_timeout,
+            },
+            seeds: Box::new(|| StdRng::seed_from_u64(2)),
+        });
+        let verifier = Verifier::new(Parts {
+            shards: shards.await.expect("shards"),
+            slots: SlotHash::new(&key()),
+            capacity,
+            delivery: Arc::new(delivery),
             policies: Policies::new(Policy { max_attempts: u8::MAX, ..policy() }),
             server_key: key(),
-            seeds: Box::new(|| StdRng::seed_from_u64(2)),
-            shards: std::thread::available_parallelism().map_or(2, usize::from),
             bounds,
-        };
-        Self { verifier: Verifier::start(parts).await.expect("shards"), next: AtomicU64::new(0) }
+        });
+        Self { verifier, next: AtomicU64::new(0) }
     }
 
     async fn all_have_asked(&self) {
@@ -154,6 +170,19 @@ impl World {
     async fn check(&self, index: u64) -> CheckAnswer {
         let request = CheckRequest { service: ServiceId::DEFAULT, number: number(index), code: None };
         self.verifier.check(request).await.expect("no refusal")
+    }
+}
+
+/// Every batch is durable at once.
+struct NoDisk;
+
+impl Storage for NoDisk {
+    fn commit(&self, _writes: Vec<Write>, done: Done) {
+        done(Ok(()));
+    }
+
+    fn restore(&self, _kinds: Vec<u8>, _visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 

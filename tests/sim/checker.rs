@@ -199,7 +199,7 @@ impl Watch {
                 Wish::Check { .. } => {}
             },
             What::Asked(..) | What::Consulted { .. } => {}
-            What::Dispatched { command, salt, code, expires, .. } => {
+            What::Dispatched { salt, code, expires, .. } => {
                 let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
                 let expires = longest.max().unwrap_or(*expires);
                 self.codes.dispatched(*salt, code, expires, fact.at[1])?;
@@ -216,6 +216,11 @@ impl Watch {
                     && asked.is_none_or(|asked| latest >= asked + life)
                 {
                     self.codes.may_end(0);
+                    // Of two that never left the second names the first as the one before it: what was there before
+                    // both does not come back.
+                    if !self.sending.is_empty() {
+                        self.codes.in_doubt();
+                    }
                 }
                 self.told(*command, stage, answer, fact)?;
             }
@@ -237,10 +242,10 @@ impl Watch {
             Wish::Send { .. } | Wish::Resume { .. } => None,
         };
         match (stage, answer) {
-            (_, Answer::Refused(Refusal::StoreUnavailable | Refusal::Stopping)) => {
-                if self.may_have_been_decided(command, fact) {
-                    self.in_doubt(command, stage, at);
-                }
+            (_, Answer::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
+                if self.may_have_been_decided(command, fact) =>
+            {
+                self.in_doubt(command, stage, at);
             }
             (Stage::Direct, Answer::Check(CheckAnswer::Approved)) => {
                 self.codes.approved_ours(code.as_deref(), earliest)?;
@@ -264,10 +269,10 @@ impl Watch {
             // before a start, the question is open again.
             (_, Answer::Check(CheckAnswer::Locked { .. }) | Answer::Send(SendAnswer::Locked { .. })) => {
                 let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
-                if !self.memories.iter().any(asked) {
-                    self.codes.all_void("was locked");
-                } else {
+                if self.memories.iter().any(asked) {
                     self.codes.may_be_locked();
+                } else {
+                    self.codes.all_void("was locked");
                 }
             }
             (Stage::Sent { salt, end }, Answer::Send(answer)) => {

@@ -31,13 +31,22 @@ impl World {
 
     /// The commit of this shard comes one step further, and meets this fault.
     pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Result<(), String> {
-        let Some(mut commit) = self.shards[shard].commit.take() else { return Ok(()) };
+        let Some(mut commit) = self.shards[shard].commit.take() else { return self.is_gathered(shard) };
         match commit.progress {
             Progress::Before => {
                 commit.progress = self.reaches_the_store(shard, &commit, fault);
                 let stays = matches!(commit.progress, Progress::Hanging) || self.chance(30);
                 self.shards[shard].commit = Some(commit);
                 if stays { Ok(()) } else { self.commit_of(shard, None) }
+            }
+            Progress::Hanging if self.chance(40) && !self.setup.calm => {
+                self.shards[shard].commit = Some(commit);
+                // At times for so long that a sweep gives it up.
+                if self.chance(50) {
+                    self.clock += millis(COMMIT_TIMEOUT);
+                    return self.sweep(shard);
+                }
+                Ok(())
             }
             Progress::Hanging => {
                 self.event();
@@ -64,6 +73,17 @@ impl World {
                 self.hears_of_it(shard, &commit, committed)
             }
         }
+    }
+
+    /// The wait of a batch for more commands is over.
+    fn is_gathered(&mut self, shard: usize) -> Result<(), String> {
+        if !std::mem::take(&mut self.shards[shard].gathers) {
+            return Ok(());
+        }
+        self.tally.count("a batch waits for more commands");
+        let now = self.shards[shard].tick(self.clock);
+        self.shards[shard].core.gathered(now);
+        self.comes_out(shard, None)
     }
 
     fn reaches_the_store(&mut self, shard: usize, commit: &InFlight, fault: Option<Fault>) -> Progress {
@@ -102,7 +122,11 @@ impl World {
         self.event();
         self.says(&commit.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
-        self.shards[shard].core.committed(&committed, now);
+        // Of a commit that was given up memory takes the stricter state at this moment.
+        for fact in &commit.refused {
+            self.facts[*fact].at[1] = self.shards[shard].seen;
+        }
+        self.shards[shard].core.committed(committed, now);
         self.comes_out(shard, Some(&heard))?;
         if applied {
             self.may_be_decided(shard, &heard);

@@ -184,6 +184,10 @@ pub fn counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| {
         let Open { wrong, keep, asking: 0 } = memory.at(now, rules) else { return vec![memory] };
         let mut to = vec![Memory::counted(wrong, keep, now, rules)];
+        // A lockout that has ended by the time at which its commit fails is none.
+        if matches!(to[0], Locked { until } if until <= at[0].max(at[1])) {
+            to.push(memory);
+        }
         if let Some(Open { wrong, keep, asking }) =
             memory.consulted(now, now + rules.asking, rules).filter(|_| rules.held)
         {

@@ -138,12 +138,11 @@ impl World {
         }
     }
 
-    pub fn somebody_asks_whether_it_is_usable(&mut self) -> Result<(), String> {
+    pub fn is_asked_about_a_code(&mut self) {
         let number = self.any_number();
-        let Some(salts) = self.salts.get(&number) else { return Ok(()) };
+        let Some(salts) = self.salts.get(&number) else { return };
         let salt = salts[self.rng.random_range(0..salts.len())];
         self.is_usable(number, salt);
-        Ok(())
     }
 
     /// What the shard says that owns the number, if one does.

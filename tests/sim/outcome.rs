@@ -66,6 +66,9 @@ impl World {
         for ask in self.captured.take_asks() {
             self.consults(shard, call, ask, heard)?;
         }
+        if self.shards[shard].core.take_wait().is_some() {
+            self.shards[shard].gathers = true;
+        }
         if let Some(writes) = self.shards[shard].core.take_commit() {
             if self.shards[shard].commit.is_some() {
                 return Err("a second commit while one is in flight".to_owned());
@@ -80,6 +83,7 @@ impl World {
                 taken,
                 progress: Progress::Before,
                 given_up: false,
+                refused: Vec::new(),
             });
         }
         Ok(())

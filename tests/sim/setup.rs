@@ -21,6 +21,8 @@ pub struct Setup {
     pub send_budget: Duration,
     pub check_budget: Duration,
     pub commands_per_number: usize,
+    /// Whether batches wait for more commands.
+    pub gathers: bool,
     /// Of 100 commits, how many meet a fault.
     pub faults: u32,
     /// Of 1,000 steps, how many are a crash.
@@ -66,6 +68,7 @@ impl Setup {
             send_budget,
             check_budget: send_budget + Duration::from_secs(rng.random_range(1..6)),
             commands_per_number: [3, 8, 64][rng.random_range(0..3)],
+            gathers: rng.random_range(0..2) == 0,
             faults: [0, 5, 15, 40][rng.random_range(0..4)],
             crashes: [0, 5, 20, 60][rng.random_range(0..4)],
             moves: [0, 5, 20][rng.random_range(0..3)],

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::disk::Committed;
-use crate::setup::server_key;
+use crate::setup::{Setup, server_key};
 
 /// More than a run has commands.
 pub const PLACES: usize = 10_000;
@@ -28,6 +28,8 @@ pub struct Shard {
     /// The latest time that this life has seen. Kept apart from the core, which must come to the same.
     pub seen: u64,
     pub commit: Option<InFlight>,
+    /// Whether a batch waits for more commands.
+    pub gathers: bool,
     pub owned: Slots,
     /// Slots that are given up once no commit is in flight, each with its next owner.
     pub losing: Vec<(Slots, usize)>,
@@ -43,6 +45,8 @@ pub struct InFlight {
     pub progress: Progress,
     /// Whether a sweep has refused its commands.
     pub given_up: bool,
+    /// The facts that say so, by their places.
+    pub refused: Vec<usize>,
 }
 
 pub enum Progress {
@@ -55,9 +59,12 @@ pub enum Progress {
 }
 
 impl Shard {
-    pub fn new(commands_per_number: usize, owned: Slots, records: Records, rng: &mut StdRng) -> Self {
-        let core = core(commands_per_number, records, rng);
-        Self { core, life: 0, seen: 0, commit: None, owned, losing: Vec::new() }
+    pub fn new(setup: &Setup, owned: Slots, records: Records, rng: &mut StdRng) -> Self {
+        let mut core = core(setup.commands_per_number, records, rng);
+        if setup.gathers {
+            core.may_gather();
+        }
+        Self { core, gathers: false, life: 0, seen: 0, commit: None, owned, losing: Vec::new() }
     }
 
     /// What the core is told of the time; what it is to make of it is kept.

@@ -63,6 +63,7 @@ const EXPECTED: &[&str] = &[
     "clock past lockout",
     "clock backwards",
     "sweep",
+    "a batch waits for more commands",
     "usable yes",
     "usable no",
     "world of one shard",

@@ -46,8 +46,8 @@ impl World {
     fn restarts(&mut self, shard: usize) -> Result<(), String> {
         let Shard { owned, life, ref mut losing, .. } = self.shards[shard];
         self.unowned.append(losing);
-        let (records, bound) = (self.disk.load(&owned), self.setup.commands_per_number);
-        let next = Shard { life: life + 1, ..Shard::new(bound, owned, records, &mut self.rng) };
+        let records = self.disk.load(&owned);
+        let next = Shard { life: life + 1, ..Shard::new(&self.setup, owned, records, &mut self.rng) };
         self.shards[shard] = next;
         self.were_restored(shard, &owned);
         self.comes_out(shard, None)
@@ -137,6 +137,12 @@ impl World {
         // Its commands are refused, and it stays in flight until the store answers.
         let given_up = self.late_commit(shard);
         self.shards[shard].core.sweep(SWEEP_STEP, now);
-        self.comes_out(shard, given_up.as_ref())
+        let first = self.facts.len();
+        self.comes_out(shard, given_up.as_ref())?;
+        if let Some(commit) = self.shards[shard].commit.as_mut().filter(|_| given_up.is_some()) {
+            let refused = |fact: &usize| self.facts[*fact].in_commit;
+            commit.refused.extend((first..self.facts.len()).filter(refused));
+        }
+        Ok(())
     }
 }

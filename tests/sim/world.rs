@@ -120,7 +120,7 @@ impl World {
         let shards = (0..setup.shards)
             .map(|shard| {
                 let owned = (0..=u8::MAX).filter(|slot| usize::from(*slot) % setup.shards == shard).collect();
-                Shard::new(setup.commands_per_number, owned, Vec::new(), &mut rng)
+                Shard::new(&setup, owned, Vec::new(), &mut rng)
             })
             .collect();
         let captured = Arc::<Captured>::default();
@@ -164,6 +164,9 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
+        if !self.unowned.is_empty() && self.chance(15) {
+            self.slots_are_taken_over();
+        }
         let permille = self.rng.random_range(0..1_000_u32);
         let crashes = self.setup.crashes;
         if permille < crashes {
@@ -183,9 +186,8 @@ impl World {
             75..86 => self.gateway_says(),
             86..90 => self.planned_send(),
             90..92 => self.sweeps(),
-            92..94 => self.somebody_asks_whether_it_is_usable(),
-            94..97 => {
-                self.slots_are_taken_over();
+            92..94 => {
+                self.is_asked_about_a_code();
                 Ok(())
             }
             _ => {

@@ -1,54 +1,56 @@
-//! Records of numbers and of sends, and the envelope around them.
+//! Records of numbers and of sends.
 
+use bytes::Bytes;
 use onceward::delivery::tracker::{TrackRecordError, rewritten};
+use onceward::domain::{PhoneNumber, ServiceId};
 use onceward::engine::NumberState;
-use onceward::numbers::record::{StateRecordError, decode, encode};
-use onceward::store::RecordError;
+use onceward::numbers::table::NumberTable;
+use onceward::numbers::{Capacity, NumberKey};
+use onceward::shard::{Record as _, RecordError, RecordKey, Stored, Table as _, decode, encode};
+use onceward::store::RecordError as EnvelopeError;
 use onceward::store::record::{open, seal};
 
-/// No record of a number takes more, in bytes: 113 and the envelope.
+/// No record of a number takes more, in bytes.
 const LARGEST_STATE: usize = 118;
 
-/// A number's record: as it is, and sealed (the version, then the body).
+/// A number's record: as it is, and behind the version that is written today.
 pub fn states(input: &[u8]) {
-    enveloped(input);
     state(input);
-    if let Some((version, body)) = input.split_first() {
-        state(&seal(*version, body));
-        // The known version is one of 256.
-        state(&seal(1, body));
-    }
+    state(&[&[NumberState::VERSION], input].concat());
 }
 
 fn state(record: &[u8]) {
-    match decode(record) {
+    match decode::<NumberState>(record) {
         Ok(state) => {
-            assert_ne!(state, NumberState::Fresh, "nothing is kept of a number that never asked");
-            let kept = encode(&state).expect("what is kept can be kept again");
+            let kept = encode(&state);
             assert!(kept.len() <= LARGEST_STATE, "{} bytes", kept.len());
-            assert_eq!(decode(&kept).expect("what was just written"), state);
-            assert_eq!(encode(&state), Some(kept), "one state, one record");
+            assert_eq!(decode::<NumberState>(&kept).expect("what was just written"), state);
             assert!(!format!("{state:?}").contains("Salt(["), "a salt is printed");
+            in_memory(&state, kept);
         }
-        Err(StateRecordError::Envelope(error)) => assert_eq!(open(record), Err(error)),
-        Err(StateRecordError::Version(version)) => assert_ne!(version, 1),
-        Err(error @ StateRecordError::Contents(_)) => assert!(error.to_string().len() < 200),
+        Err(RecordError::Version { found, known, .. }) => assert!(found == record[0] && found != known),
+        Err(error @ RecordError::Contents { .. }) => assert!(error.to_string().len() < 200),
+        Err(RecordError::Kind(_)) => panic!("a kind was looked up"),
     }
 }
 
-fn enveloped(input: &[u8]) {
-    match open(input) {
-        Ok((version, body)) => assert_eq!(seal(version, body), input),
-        Err(RecordError::TooShort(bytes)) => assert!(bytes == input.len() && bytes < 5),
-        Err(RecordError::Checksum) => {
-            let (body, _) = input.split_at(input.len() - 4);
-            assert_ne!(seal(body[0], &body[1..]), input);
-        }
-    }
+/// Memory holds numbers in a form of its own, and gives back what it was given.
+fn in_memory(state: &NumberState, bytes: Bytes) {
+    let number = PhoneNumber::from_u64(14_155_550_100).expect("a number");
+    let id = NumberKey { service: ServiceId::DEFAULT, number }.id();
+    let key = RecordKey { slot: 7, kind: NumberState::KIND, id };
+    let stored = Stored { bytes, expires: state.expires() };
+    let mut table = NumberTable::new(Capacity::new(1));
+    table.set(key, stored.clone());
+    assert_eq!(table.get(&key).as_ref(), Some(&stored));
+    assert_eq!(table.at(0), Some((key, stored)));
+    assert_eq!(table.end_at(0), Some((key, state.expires())));
+    assert!(table.remove(&key) && table.is_empty());
 }
 
 /// A record of sends: as it is, and sealed.
 pub fn tracks(input: &[u8]) {
+    enveloped(input);
     track(input);
     track(&seal(1, input));
 }
@@ -63,5 +65,16 @@ fn track(record: &[u8]) {
         Err(TrackRecordError::Envelope(error)) => assert_eq!(open(record), Err(error)),
         Err(TrackRecordError::Version(version)) => assert_ne!(version, 1),
         Err(error @ TrackRecordError::Contents(_)) => assert!(error.to_string().len() < 200),
+    }
+}
+
+fn enveloped(input: &[u8]) {
+    match open(input) {
+        Ok((version, body)) => assert_eq!(seal(version, body), input),
+        Err(EnvelopeError::TooShort(bytes)) => assert!(bytes == input.len() && bytes < 5),
+        Err(EnvelopeError::Checksum) => {
+            let (body, _) = input.split_at(input.len() - 4);
+            assert_ne!(seal(body[0], &body[1..]), input);
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::belief::{Belief, Judged, Over};
 use super::told::{Heard, Open, Wish};
 use super::world::World;
 use crate::setup::server_key;
+use crate::world::World as Big;
 
 impl World {
     /// A message leaves: only for a code that the disk has, and that can be used.
@@ -38,6 +39,10 @@ impl World {
         if belief.over == Over::Yes {
             return Err("a message left for a verification that is over".to_owned());
         }
+        let name = Big::command_of(&dispatch.style);
+        if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
+            open.left = true;
+        }
         *self.tally.entry("message").or_default() += 1;
         self.sends.push(dispatch);
         Ok(())
@@ -50,8 +55,18 @@ impl World {
         let (number, beliefs) = (open.number, &mut self.beliefs);
         match (open.wish, heard) {
             (Wish::Begin, Heard::Sent(track)) => of(beliefs, number, *track).told = true,
+            // Its message never left: its code had become useless. If it was to carry a new one, the verification may end.
+            (Wish::Begin, Heard::Nothing(Some(track))) if !open.left && !keeps => {
+                of(beliefs, number, *track).doubted();
+            }
+            // The end of its message may be on the disk, or not; which code is good then is as unknown.
+            (Wish::Begin, Heard::Failed) if !keeps => {
+                if let Some(track) = open.in_vain {
+                    of(beliefs, number, track).doubted();
+                }
+            }
             (Wish::Begin, _)
-            | (_, Heard::Busy | Heard::Nothing)
+            | (_, Heard::Busy | Heard::Nothing(_))
             | (Wish::Check { named: None, .. }, Heard::Refused | Heard::NotFound) => {}
             (Wish::Check { named, right }, Heard::Approved(track)) => {
                 if named.is_some_and(|named| named != *track) || right != Some(*track) {

@@ -13,6 +13,12 @@ pub struct Open {
     pub wish: Wish,
     /// When it was asked.
     pub at: u64,
+    /// What its message is known by.
+    pub name: u64,
+    /// Whether its message left.
+    pub left: bool,
+    /// The verification of a message that left and surely was not sent.
+    pub in_vain: Option<u64>,
     pub answer: End,
 }
 
@@ -33,8 +39,8 @@ pub enum End {
 #[derive(Debug)]
 pub enum Heard {
     Sent(u64),
-    /// Of a beginning: nothing was sent, and a limit says why, or a gateway.
-    Nothing,
+    /// Of a beginning: nothing was sent, and a limit says why, or a gateway, of which verification.
+    Nothing(Option<u64>),
     Approved(u64),
     Wrong(u64),
     Refused,
@@ -50,7 +56,7 @@ impl Heard {
     pub fn name(&self, wish: Wish) -> &'static str {
         match (self, wish) {
             (Self::Sent(_), _) => "sent",
-            (Self::Nothing, _) => "nothing sent",
+            (Self::Nothing(_), _) => "nothing sent",
             (Self::Approved(_), _) => "approved",
             (Self::Wrong(_), Wish::Check { named: None, .. }) => "wrong by number",
             (Self::Wrong(_), _) => "wrong by name",
@@ -71,7 +77,8 @@ impl End {
             Self::Begin(end) => Pin::new(end).poll(context).map(|told| {
                 heard(told, |told| match (told.answer, told.facts) {
                     (Ok(SendAnswer::Sent { .. }), Some(facts)) => Heard::Sent(facts.track),
-                    _ => Heard::Nothing,
+                    (Ok(SendAnswer::GatewayFailed), Some(facts)) => Heard::Nothing(Some(facts.track)),
+                    _ => Heard::Nothing(None),
                 })
             }),
             Self::Check(end) => Pin::new(end).poll(context).map(|told| {

@@ -15,7 +15,7 @@ use onceward::numbers::command::{
 };
 use onceward::numbers::{NumberKey, Policies};
 use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
-use onceward::template::MessageStyle;
+use onceward::template::{MessageStyle, Wording};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
@@ -25,6 +25,7 @@ use super::told::{End, Open, Wish};
 use crate::disk::{Committed, Disk, Fault};
 use crate::setup::millis;
 use crate::shard::{COMMIT_TIMEOUT, Captured, core, deps};
+use crate::world::World as Big;
 
 const SECOND: u64 = 1_000;
 
@@ -51,7 +52,9 @@ pub struct World {
     commit: Option<InFlight>,
     deps: Arc<Deps>,
     captured: Arc<Captured>,
-    open: Vec<Open>,
+    pub open: Vec<Open>,
+    /// The name of the next command.
+    next: u64,
     pub sends: Vec<Dispatch>,
     pub beliefs: BTreeMap<u64, Belief>,
     pub tally: BTreeMap<&'static str, u64>,
@@ -100,6 +103,7 @@ impl World {
             places: Arc::new(Semaphore::new(10_000)),
             commit: None,
             open: Vec::new(),
+            next: 0,
             sends: Vec::new(),
             beliefs: BTreeMap::new(),
             tally: BTreeMap::new(),
@@ -158,7 +162,8 @@ impl World {
     fn begins(&mut self, number: usize) -> Judged {
         let (reply, answer) = Reply::new(self.place()?);
         let own = Some(OwnOptions::default());
-        let (channel, style) = (Channel::Sms, MessageStyle::default());
+        let wording = Wording::Custom(Arc::from(self.next.to_string()));
+        let (channel, style) = (Channel::Sms, MessageStyle { wording, ..MessageStyle::default() });
         let kind =
             CommandKind::Send(SendCommand { options: None, channel, style, own, reply, decided: None });
         self.submits(number, Wish::Begin, End::Begin(answer), kind)
@@ -188,7 +193,16 @@ impl World {
 
     fn submits(&mut self, number: usize, wish: Wish, answer: End, kind: CommandKind) -> Judged {
         self.log.push(format!("{} number {number} {wish:x?}", self.clock));
-        self.open.push(Open { number, wish, at: self.clock, answer });
+        self.open.push(Open {
+            number,
+            wish,
+            at: self.clock,
+            name: self.next,
+            left: false,
+            in_vain: None,
+            answer,
+        });
+        self.next += 1;
         self.hands_over(self.numbers[number], kind)
     }
 
@@ -232,7 +246,7 @@ impl World {
         if self.sends.is_empty() {
             return Ok(());
         }
-        let Dispatch { key, permit, caller, .. } =
+        let Dispatch { key, permit, caller, style, .. } =
             self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
         let now = Timestamp::from_millis(self.clock);
         let end = if self.is_usable(key, permit.salt, now) {
@@ -250,6 +264,10 @@ impl World {
             !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: true, .. });
         // Only the permit of the first message with a new code says which code it replaced. If a repetition of that
         // message fails last, the code before does not come back, and the verification ends.
+        let name = Big::command_of(&style);
+        if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
+            open.in_vain = surely_not_sent.then(|| permit.salt.track());
+        }
         if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
             self.beliefs.entry(permit.salt.track()).and_modify(Belief::doubted);
         }
