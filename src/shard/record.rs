@@ -9,26 +9,11 @@ use serde::de::DeserializeOwned;
 use super::table::{Map, Table};
 use crate::domain::Timestamp;
 
-/// Names one record: the slot that it belongs to, its kind, and what it is about within its kind. Not printed beyond slot
-/// and kind: the rest can be personal data.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordKey {
-    /// The slot, from 0 to 255.
-    pub slot: u8,
-    /// [`Record::KIND`].
-    pub kind: u8,
-    /// What the record is about, as its kind packs it.
-    pub id: Id,
-}
+/// Names one record: its slot, its kind ([`Record::KIND`]), and what it is about within its kind.
+pub use crate::store::Key as RecordKey;
 
 /// What a record is about, within its kind and slot.
 pub type Id = [u8; 12];
-
-impl std::fmt::Debug for RecordKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RecordKey(slot {}, kind {})", self.slot, self.kind)
-    }
-}
 
 /// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching, durability,
 /// recovery, expiry and snapshots come with it.
