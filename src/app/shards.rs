@@ -18,6 +18,11 @@ pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
     Kinds::none().with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
 }
 
+/// The same for tools that only read and write records.
+pub fn every_kind() -> Kinds {
+    kinds(&Capacity::new(usize::MAX))
+}
+
 /// What the shards are started with.
 pub struct ShardPlan<'a> {
     /// Where records are durable.
