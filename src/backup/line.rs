@@ -56,7 +56,7 @@ pub struct Header {
 #[serde(untagged)]
 pub(super) enum Line {
     Record(RecordLine),
-    End { end: EndLine },
+    End(EndLine),
 }
 
 /// One record.
@@ -65,7 +65,6 @@ pub(super) enum Line {
 pub(super) struct RecordLine {
     /// The kind's name, such as `numbers`.
     pub(super) kind: String,
-    pub(super) slot: u8,
     pub(super) service: u32,
     /// E.164 for numbers, else 16 hexadecimal digits.
     pub(super) subject: String,
@@ -77,8 +76,16 @@ pub(super) struct RecordLine {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndLine {
+    pub(super) kind: EndMark,
     pub(super) records: u64,
     pub(super) sha256: String,
+}
+
+/// What the last line has for a kind.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EndMark {
+    End,
 }
 
 impl From<HeaderLine> for Header {

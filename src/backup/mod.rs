@@ -17,7 +17,7 @@ pub use write::{ExportError, Writer};
 
 use crate::attempts::Track;
 use crate::domain::{PhoneNumber, Timestamp};
-use crate::engine::{NumberState, SlotHash, Verification};
+use crate::engine::{NumberState, Verification};
 use crate::numbers::NumberKey;
 use crate::registry::is_registry;
 use crate::shard::{Id, Kinds, Record, RecordError, decode, encode};
@@ -77,27 +77,26 @@ pub enum WithoutCodes {
 ///
 /// # Errors
 /// [`RecordError`] when the record cannot be read.
-pub fn without_codes(entry: Entry, slots: &SlotHash) -> Result<WithoutCodes, RecordError> {
+pub fn without_codes(entry: Entry) -> Result<WithoutCodes, RecordError> {
     match entry.key.kind {
         NumberState::KIND => {
             let state = decode::<NumberState>(&entry.record)?;
             let had_code = state.verification().is_some();
             let Some(state) = without_code(state) else { return Ok(WithoutCodes::Dropped(had_code)) };
-            Ok(WithoutCodes::Kept(restored(entry, &state, slots), had_code))
+            Ok(WithoutCodes::Kept(restored(entry, &state), had_code))
         }
         Track::KIND => {
             let mut track = decode::<Track>(&entry.record)?;
             let had_plan = track.plan.take().is_some();
-            Ok(WithoutCodes::Kept(restored(entry, &track, slots), had_plan))
+            Ok(WithoutCodes::Kept(restored(entry, &track), had_plan))
         }
         kind if is_registry(kind) => Ok(WithoutCodes::Kept(entry, false)),
         _ => Ok(WithoutCodes::Dropped(false)),
     }
 }
 
-fn restored<R: Record>(entry: Entry, record: &R, slots: &SlotHash) -> Entry {
-    let key = Key { slot: record.slot(&entry.key.id, slots), ..entry.key };
-    Entry { key, expires: record.expires(), record: encode(record) }
+fn restored<R: Record>(entry: Entry, record: &R) -> Entry {
+    Entry { key: entry.key, expires: record.expires(), record: encode(record) }
 }
 
 /// The state without its code; `None` if it then says nothing.

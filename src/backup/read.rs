@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::line::{self, AnyHeader, EndLine, Header, HeaderLine, Line, NAME, RecordLine};
 use super::{FORMAT, joined, subject_of};
+use crate::engine::SlotHash;
 use crate::shard::Kinds;
 use crate::store::{Entry, Key};
 
@@ -107,7 +108,11 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// [`ImportError`]; what was read before it is then not to be used.
-    pub fn next_entry(&mut self, kinds: &Kinds) -> Result<Option<Entry>, ImportError> {
+    pub fn next_entry(
+        &mut self,
+        kinds: &Kinds,
+        slots: &SlotHash,
+    ) -> Result<Option<Entry>, ImportError> {
         if self.ended {
             return Ok(None);
         }
@@ -115,13 +120,13 @@ impl<R: BufRead> Reader<R> {
             return Err(ImportError::Cut { lines: self.line });
         }
         let line = match self.parsed()? {
-            Line::End { end } => return self.end(&end).map(|()| None),
+            Line::End(end) => return self.end(&end).map(|()| None),
             Line::Record(line) => line,
         };
         self.sum.update(&self.bytes);
         self.sum.update(b"\n");
         self.records += 1;
-        entry(line, kinds).map(Some).map_err(|what| self.damaged(what))
+        entry(line, kinds, slots).map(Some).map_err(|what| self.damaged(what))
     }
 
     /// The number of the line that was read last.
@@ -172,11 +177,13 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-fn entry(line: RecordLine, kinds: &Kinds) -> Result<Entry, String> {
-    let RecordLine { kind: plural, slot, service, subject, expires, record } = line;
+fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<Entry, String> {
+    let RecordLine { kind: plural, service, subject, expires, record } = line;
     let kind = kinds.iter().find(|kind| kind.plural == plural);
     let kind = kind.ok_or_else(|| format!("`kind` is {plural:?}, which is nothing that is kept"))?;
     let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not what names such a record")?;
     let record = (kind.from_json)(record).map_err(|error| error.to_string())?;
-    Ok(Entry { key: Key { slot, kind: kind.kind, id: joined(service, subject) }, expires: expires.0, record })
+    let id = joined(service, subject);
+    let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
+    Ok(Entry { key: Key { slot, kind: kind.kind, id }, expires: expires.0, record })
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::line::{self, EndLine, Header, HeaderLine, Line, RecordLine};
+use super::line::{self, EndLine, EndMark, Header, HeaderLine, Line, RecordLine};
 use super::moment::Moment;
 use super::{name, split, subject_text};
 use crate::shard::{Kinds, RecordError};
@@ -63,7 +63,6 @@ impl<W: Write> Writer<W> {
             json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
         let line = Line::Record(RecordLine {
             kind: kind.plural.to_owned(),
-            slot: entry.key.slot,
             service: split(&entry.key.id).0,
             subject: subject_text(&entry.key),
             expires: Moment(entry.expires),
@@ -80,7 +79,7 @@ impl<W: Write> Writer<W> {
     /// Those of writing.
     pub fn finish(mut self) -> Result<(W, u64), ExportError> {
         let sha256 = base16ct::lower::encode_string(&self.sum.finalize_reset());
-        line::encode(&mut self.buffer, &Line::End { end: EndLine { records: self.records, sha256 } })?;
+        line::encode(&mut self.buffer, &Line::End(EndLine { kind: EndMark::End, records: self.records, sha256 }))?;
         self.to.write_all(&self.buffer)?;
         self.to.flush()?;
         Ok((self.to, self.records))

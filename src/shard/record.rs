@@ -106,6 +106,8 @@ pub struct Kind {
     pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
     /// [`Record::after_failure`] over every state of a failed batch, the first of which was durable before.
     pub after_failure: fn(&[Option<Bytes>], Timestamp) -> Option<Bytes>,
+    /// The slot of the record with these bytes, under this id.
+    pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
     /// The record with these bytes as JSON, for exports.
     pub to_json: fn(&[u8]) -> Result<Value, RecordError>,
     /// The bytes of a record from its JSON.
@@ -142,6 +144,7 @@ impl Kinds {
             plural: R::PLURAL,
             expires: |bytes| decode::<R>(bytes).map(|record| record.expires()),
             after_failure: after_failure::<R>,
+            slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
             to_json: |bytes| {
                 let contents = |error: serde_json::Error| contents::<R>(&error);
                 serde_json::to_value(decode::<R>(bytes)?).map_err(contents)

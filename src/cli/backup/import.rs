@@ -174,9 +174,9 @@ fn import(
     let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
     let mut store = NewStore::begin(data_dir, key_fingerprint(&key), header.exported_at.max(now))?;
     *begun = true;
-    while let Some(entry) = reader.next_entry(&kinds)? {
+    while let Some(entry) = reader.next_entry(&kinds, &slots)? {
         progress.at(reader.line());
-        let kept = if args.drop_codes { without_codes(entry, &slots)? } else { WithoutCodes::Kept(entry, false) };
+        let kept = if args.drop_codes { without_codes(entry)? } else { WithoutCodes::Kept(entry, false) };
         match kept {
             WithoutCodes::Kept(entry, dropped) => {
                 imported.codes_dropped += u64::from(dropped);
