@@ -316,6 +316,7 @@ impl Core {
         }
         self.lazy.retain(|key| !given(key.slot));
         self.unsettled.retain(|key| !given(key.slot));
+        self.loads.forget_slots(given);
         (0..=u8::MAX).filter(|slot| given(*slot)).for_each(|slot| self.tables.forget_slot(slot));
         true
     }

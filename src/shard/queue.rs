@@ -90,6 +90,11 @@ impl Loads {
             self.0.remove(subject);
         }
     }
+
+    /// Forgets the commands about slots that are `given` up: their gateways report to the next owner.
+    pub fn forget_slots(&mut self, given: impl Fn(u8) -> bool) {
+        self.0.retain(|subject, _| !given(subject.slot));
+    }
 }
 
 /// Whether the next batch waits for more commands. A commit costs about as much processor time as two requests, whatever

@@ -13,11 +13,6 @@ use crate::remember::Doubt;
 pub struct Terms {
     /// By number.
     pub rules: Vec<Rules>,
-    /// Whether several nodes write the same store. What a node answers from memory alone, without a commit,
-    /// may then be behind what another node did: such answers are not judged.
-    pub several_nodes: bool,
-    /// Whether only a start reads the store. Otherwise a conflict does so too.
-    pub blind: bool,
 }
 
 /// A broken promise: which fact, and what is wrong with it.
@@ -33,9 +28,9 @@ pub fn check(facts: &[Fact], terms: &Terms) -> Result<(), Box<Finding>> {
         by_number.entry(fact.number).or_default().push(fact);
     }
     for (number, mut facts) in by_number {
-        facts.sort_by_key(|fact| (fact.effect, fact.call));
-        let mut watch = Watch::new(terms.rules[number], terms);
-        for together in facts.chunk_by(|a, b| (a.effect, a.call) == (b.effect, b.call)) {
+        facts.sort_by_key(|fact| fact.call);
+        let mut watch = Watch::new(terms.rules[number]);
+        for together in facts.chunk_by(|a, b| a.call == b.call) {
             watch.sees(together)?;
         }
     }
@@ -45,12 +40,10 @@ pub fn check(facts: &[Fact], terms: &Terms) -> Result<(), Box<Finding>> {
 /// One number, as far as the facts have been read.
 pub struct Watch {
     pub rules: Rules,
-    pub several_nodes: bool,
-    pub blind: bool,
     pub memories: Memories,
-    /// What the node alone may remember, since it started: there a wrong code counts even if its client was
+    /// What the shard alone may remember, since it started: there a wrong code counts even if its client was
     /// answered 503, for its memory is never less strict than the disk. Only where nothing else changes that
-    /// memory, that is for a node that is alone and whose store compares nothing.
+    /// memory, that is for a shard that is alone and whose store compares nothing.
     pub lived: Memories,
     pub codes: Codes,
     wishes: BTreeMap<CommandId, Wish>,
@@ -58,8 +51,6 @@ pub struct Watch {
     sending: BTreeMap<CommandId, u64>,
     /// Sends that may have been decided between what is seen next, and their lives.
     pub between: Vec<([u64; 2], u64, CommandId)>,
-    /// Of several nodes: sends that may be decided, and have neither left nor been answered.
-    not_left: BTreeSet<CommandId>,
     /// When checks were decided, and counted, of which the answer says, now or after a further decision, that no
     /// gateway was asked in the end. Other answers may rest on that.
     pub withheld: Vec<[u64; 2]>,
@@ -67,44 +58,34 @@ pub struct Watch {
     undecided: Vec<([u64; 2], CommandId)>,
     /// Checks that a commit may have counted before they were answered.
     pub counted_before: BTreeSet<CommandId>,
-    /// What was in doubt at a node among several.
-    pub lingers: Vec<Lingering>,
-}
-
-/// What was in doubt at a node among several stays in that node's memory, and is written when the node writes
-/// again, if the store still has what it had when it was decided, or nothing again.
-pub struct Lingering {
-    pub at: [u64; 2],
-    pub command: CommandId,
-    /// What the store may have had then.
-    pub then: Memories,
+    /// Commands that a commit may hold.
+    may_be_decided: BTreeSet<CommandId>,
 }
 
 impl Watch {
-    fn new(rules: Rules, terms: &Terms) -> Self {
+    fn new(rules: Rules) -> Self {
         Self {
             rules,
-            several_nodes: terms.several_nodes,
-            blind: terms.blind,
             memories: Memories::from([Memory::Nothing]),
             lived: Memories::from([Memory::Nothing]),
             codes: Codes::default(),
             wishes: BTreeMap::new(),
             sending: BTreeMap::new(),
             between: Vec::new(),
-            not_left: BTreeSet::new(),
             withheld: Vec::new(),
             undecided: Vec::new(),
             counted_before: BTreeSet::new(),
-            lingers: Vec::new(),
+            may_be_decided: BTreeSet::new(),
         }
     }
 
     fn sees(&mut self, together: &[&Fact]) -> Result<(), Box<Finding>> {
         let finding = |fact: &Fact, what: String| Box::new(Finding { fact: fact.clone(), what });
         for fact in together {
-            if let What::Asked(command, wish) = &fact.what {
-                self.wishes.insert(*command, wish.clone());
+            match &fact.what {
+                What::Asked(command, wish) => drop(self.wishes.insert(*command, wish.clone())),
+                What::MayBeDecided(command) => drop(self.may_be_decided.insert(*command)),
+                _ => {}
             }
         }
         let (handed_over, answered): (Vec<&Fact>, Vec<&Fact>) = together
@@ -144,13 +125,12 @@ impl Watch {
         for fact in answered.iter().chain(&handed_over) {
             self.codes_after(fact, &longest).map_err(|what| finding(fact, what))?;
         }
-        self.codes.withdraw(!self.not_left.is_empty());
-        // Of several nodes another one may hold a send in doubt, and write it later.
+        self.codes.withdraw();
         let told = answered.iter().any(|fact| match &fact.what {
             What::Told(command, ..) => matches!(self.wish(*command), Wish::Send { .. }),
             _ => false,
         });
-        if told && self.sending.is_empty() && !self.several_nodes {
+        if told && self.sending.is_empty() {
             self.codes.must_work();
         }
         // A lockout voids the code, also one that begins and ends while nobody is told anything.
@@ -191,12 +171,17 @@ impl Watch {
         }
     }
 
+    /// Whether a command that was refused may be on the disk all the same, now or later. One that was in no commit was
+    /// never decided.
+    pub fn may_have_been_decided(&self, command: CommandId, fact: &Fact) -> bool {
+        fact.in_commit || self.may_be_decided.contains(&command)
+    }
+
     pub fn wish(&self, command: CommandId) -> &Wish {
         &self.wishes[&command]
     }
 
     fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Result<(), String> {
-        let strict = fact.committed || !self.several_nodes;
         let latest = fact.at[0].max(fact.at[1]);
         self.codes.ended(latest);
         match &fact.what {
@@ -205,12 +190,7 @@ impl Watch {
                 self.codes.firm = None;
             }
             What::MayBeDecided(command) => match *self.wish(*command) {
-                Wish::Send { life } => {
-                    self.between.push((fact.at, life, *command));
-                    if self.several_nodes {
-                        self.not_left.insert(*command);
-                    }
-                }
+                Wish::Send { life } => self.between.push((fact.at, life, *command)),
                 Wish::Resume { salt } => self.codes.may_leave(&salt),
                 Wish::Check { code: Some(_) } if self.rules.held => {
                     self.undecided.push((fact.at, *command));
@@ -220,24 +200,14 @@ impl Watch {
             },
             What::Asked(..) | What::Consulted { .. } => {}
             What::Dispatched { command, salt, code, expires, .. } => {
-                self.not_left.remove(command);
                 let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
                 let expires = longest.max().unwrap_or(*expires);
-                self.codes.dispatched(*salt, code, expires, fact.at[1], strict)?;
+                self.codes.dispatched(*salt, code, expires, fact.at[1])?;
             }
             What::Reloaded => self.codes.reloaded(),
-            What::Arrived(_) => {
-                self.codes.in_doubt();
-                self.codes.may_end(0);
-            }
             What::Doubt(command, stage) => self.in_doubt(*command, stage, fact.at),
-            What::Usable { salt, said } => {
-                if !self.several_nodes {
-                    self.codes.said_usable(salt, *said, latest)?;
-                }
-            }
+            What::Usable { salt, said } => self.codes.said_usable(salt, *said, latest)?,
             What::Told(command, stage, answer) => {
-                self.not_left.remove(command);
                 let asked = self.sending.remove(command);
                 // A code that ended before its message could leave is not noted as withdrawn. If the clock is set
                 // back before a start, it is there again, with a send that nobody will settle.
@@ -247,7 +217,7 @@ impl Watch {
                 {
                     self.codes.may_end(0);
                 }
-                self.told(*command, stage, answer, fact.at, strict)?;
+                self.told(*command, stage, answer, fact)?;
             }
         }
         Ok(())
@@ -258,16 +228,20 @@ impl Watch {
         command: CommandId,
         stage: &Stage,
         answer: &Answer,
-        at: [u64; 2],
-        strict: bool,
+        fact: &Fact,
     ) -> Result<(), String> {
+        let at = fact.at;
         let (earliest, now) = (at[0].min(at[1]), at[0].max(at[1]));
         let code = match self.wish(command) {
             Wish::Check { code } => code.clone(),
             Wish::Send { .. } | Wish::Resume { .. } => None,
         };
         match (stage, answer) {
-            (_, Answer::Refused(Refusal::StoreUnavailable)) => self.in_doubt(command, stage, at),
+            (_, Answer::Refused(Refusal::StoreUnavailable | Refusal::Stopping)) => {
+                if self.may_have_been_decided(command, fact) {
+                    self.in_doubt(command, stage, at);
+                }
+            }
             (Stage::Direct, Answer::Check(CheckAnswer::Approved)) => {
                 self.codes.approved_ours(code.as_deref(), earliest)?;
             }
@@ -275,9 +249,7 @@ impl Watch {
                 self.codes.approved_held(salt)?;
             }
             (_, Answer::Check(CheckAnswer::Wrong { .. } | CheckAnswer::LockedNow { .. })) => {
-                if strict {
-                    self.may_be_wrong(stage, code.as_deref(), now)?;
-                }
+                self.may_be_wrong(stage, code.as_deref(), now)?;
                 // As one that never asked: a clock that is set back does not make its codes good again.
                 if matches!(answer, Answer::Check(CheckAnswer::Wrong { attempts_left, .. })
                     if *attempts_left == self.rules.attempts)
@@ -288,19 +260,18 @@ impl Watch {
                     self.codes.all_void("was locked");
                 }
             }
-            // From memory alone, one of several nodes may speak of a lockout that another has seen end. And one that
-            // follows from a question which nobody settled need not be on the disk: if the clock is set back
+            // One that follows from a question which nobody settled need not be on the disk: if the clock is set back
             // before a start, the question is open again.
             (_, Answer::Check(CheckAnswer::Locked { .. }) | Answer::Send(SendAnswer::Locked { .. })) => {
                 let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
-                if strict && !self.memories.iter().any(asked) {
+                if !self.memories.iter().any(asked) {
                     self.codes.all_void("was locked");
                 } else {
                     self.codes.may_be_locked();
                 }
             }
             (Stage::Sent { salt, end }, Answer::Send(answer)) => {
-                self.codes.told(salt, *end, now, strict);
+                self.codes.told(salt, *end, now);
                 if let SendAnswer::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
                     if matches!(end, End::Ours | End::Held) {
@@ -309,10 +280,10 @@ impl Watch {
                 }
             }
             (Stage::Sent { salt, end }, Answer::Refused(Refusal::SendsOverloaded)) => {
-                self.codes.told(salt, *end, now, strict);
+                self.codes.told(salt, *end, now);
             }
             (Stage::Direct, Answer::Followed(_)) => {
-                if let (Wish::Resume { salt }, true) = (self.wish(command), strict) {
+                if let Wish::Resume { salt } = self.wish(command) {
                     self.codes.said_usable(salt, false, now)?;
                 }
             }
@@ -324,17 +295,11 @@ impl Watch {
     fn in_doubt(&mut self, command: CommandId, stage: &Stage, at: [u64; 2]) {
         let now = at[0].max(at[1]);
         self.codes.in_doubt();
-        if self.several_nodes && *stage == Stage::Direct {
-            self.lingers.push(Lingering { at, command, then: self.memories.clone() });
-        }
         if let Wish::Resume { salt } = *self.wish(command) {
             self.codes.may_leave(&salt);
         }
         if let (Stage::Direct, Wish::Send { life }) = (stage, self.wish(command)) {
             self.codes.may_end(now + life);
-            if !self.blind {
-                self.codes.reloaded();
-            }
         }
     }
 

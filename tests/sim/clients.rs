@@ -9,8 +9,10 @@ use std::time::Duration;
 use onceward::delivery::tracker::{Due, FollowUp, Parcel, Reason};
 use onceward::domain::{Channel, Code, Timestamp};
 use onceward::engine::{Salt, SendOptions};
-use onceward::numbers::command::{CheckCommand, Command, CommandKind, Reply, ResumeCommand, SendCommand};
-use onceward::numbers::decide::track_key;
+use onceward::numbers::command::{
+    CheckCommand, CommandKind, NumberCommand, Reply, ResumeCommand, SendCommand, track_key,
+};
+use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
 use rand::RngExt;
 
@@ -20,16 +22,16 @@ use crate::world::{AnswerEnd, Open, Plan, World};
 
 impl World {
     pub fn client_asks(&mut self) -> Result<(), String> {
-        let (node, number) = (self.any_node(), self.any_number());
+        let number = self.any_number();
         // Several at the same time are what goes wrong.
         let crowd = if self.chance(15) { self.rng.random_range(2..6) } else { 1 };
         let sends = self.chance(35) || !self.inbox.contains_key(&number);
         for _ in 0..crowd {
             if sends && !self.chance(10) {
-                self.sends(node, number)?;
+                self.sends(number)?;
             } else {
                 let code = self.some_code(number);
-                self.checks(node, number, code)?;
+                self.checks(number, code)?;
             }
         }
         Ok(())
@@ -47,31 +49,25 @@ impl World {
         (!self.chance(15)).then(|| format!("{:0WRONG_LENGTH$}", self.next_command % 10_000_000))
     }
 
-    pub fn sends(&mut self, node: usize, number: usize) -> Result<(), String> {
+    pub fn sends(&mut self, number: usize) -> Result<(), String> {
         let life = Duration::from_secs([3, 30, 90][self.rng.random_range(0..3)]);
         let options = self.chance(30).then(|| SendOptions { life, length: length(&mut self.rng) });
         let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
         let channel = Channel::ALL[self.rng.random_range(0..3)];
         let style = self.style();
-        let (reply, answer) = Reply::new(self.place(node)?);
-        let command = SendCommand { options, channel, style, begin: None, reply, decided: None };
+        let (reply, answer) = Reply::new(self.place()?);
+        let command = SendCommand { options, channel, style, own: None, reply, decided: None };
         self.tally.count("command send");
         let wish = Wish::Send { life: millis(life) };
-        self.submits(node, number, wish, AnswerEnd::Send(answer), CommandKind::Send(command))
+        self.submits(number, wish, AnswerEnd::Send(answer), CommandKind::Send(command))
     }
 
-    pub fn checks(&mut self, node: usize, number: usize, code: Option<String>) -> Result<(), String> {
+    pub fn checks(&mut self, number: usize, code: Option<String>) -> Result<(), String> {
         let parsed = code.as_deref().map(|code| Code::parse(code).expect("a code"));
-        let (reply, answer) = Reply::new(self.place(node)?);
+        let (reply, answer) = Reply::new(self.place()?);
         let command = CheckCommand { code: parsed, named: None, is_test: false, reply, decided: None };
         self.tally.count("command check");
-        self.submits(
-            node,
-            number,
-            Wish::Check { code },
-            AnswerEnd::Check(answer),
-            CommandKind::Check(command),
-        )
+        self.submits(number, Wish::Check { code }, AnswerEnd::Check(answer), CommandKind::Check(command))
     }
 
     /// The time of a planned send has come. Its planner tries again while the store fails.
@@ -81,7 +77,7 @@ impl World {
         }
         let place = self.rng.random_range(0..self.plans.len());
         let plan = if self.chance(50) { self.plans[place].clone() } else { self.plans.swap_remove(place) };
-        let Plan { node, number, salt, expires } = plan;
+        let Plan { number, salt, expires } = plan;
         if self.clock >= expires {
             self.plans.retain(|plan| plan.salt != salt);
             return Ok(());
@@ -98,11 +94,11 @@ impl World {
         let reason = Reason::Retry { attempt: 0, retries: 1 };
         let now = Timestamp::from_millis(self.clock);
         let follow_up = FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 };
-        let (reply, answer) = Reply::new(self.place(node)?);
+        let (reply, answer) = Reply::new(self.place()?);
         let command = ResumeCommand { due: Box::new(Due { about, follow_up }), reply, decided: None };
         self.tally.count("command resume");
         let wish = Wish::Resume { salt };
-        self.submits(node, number, wish, AnswerEnd::Resume(answer), CommandKind::Resume(command))
+        self.submits(number, wish, AnswerEnd::Resume(answer), CommandKind::Resume(command))
     }
 
     /// Names the next command, so that it is known again where its message leaves.
@@ -118,14 +114,13 @@ impl World {
         }
     }
 
-    fn place(&self, node: usize) -> Result<tokio::sync::OwnedSemaphorePermit, String> {
-        let places = Arc::clone(&self.nodes[node].places);
+    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, String> {
+        let places = Arc::clone(&self.places);
         places.try_acquire_owned().map_err(|_| "the places of commands ran out".to_owned())
     }
 
     fn submits(
         &mut self,
-        node: usize,
         number: usize,
         wish: Wish,
         answer: AnswerEnd,
@@ -133,18 +128,36 @@ impl World {
     ) -> Result<(), String> {
         let command = self.next_command;
         self.next_command += 1;
-        self.notes_now(node, number, What::Asked(command, wish.clone()));
+        // Some come to a shard that does not own the number.
+        let owner = self.owner(number).filter(|_| self.setup.calm || !self.chance(2));
+        let shard = owner.unwrap_or(0);
+        self.notes_now(shard, number, What::Asked(command, wish.clone()));
         let since = self.event();
         let (stage, at_gateway) = (Stage::Direct, false);
-        let mut open = Open { number, node, wish, stage, since, at_gateway, answer };
+        let mut open = Open { number, shard, wish, stage, since, at_gateway, answer };
         let waker = self.wakes.waker(command);
         let waiting = open.answer.poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");
         self.commands.insert(command, open);
-        let submitted = Command::new(self.setup.numbers[number], kind);
-        let now = self.nodes[node].tick(self.clock);
-        self.nodes[node].core.submit(submitted, now);
-        self.comes_out(node, None)
+        self.hands_over(owner, number, kind)
+    }
+
+    /// Hands a command to the shard that owns its number; refused, as actor and router do, when none does.
+    pub fn hands_over(
+        &mut self,
+        owner: Option<usize>,
+        number: usize,
+        kind: CommandKind,
+    ) -> Result<(), String> {
+        let command = NumberCommand::new(self.setup.numbers[number], kind, Arc::clone(&self.deps));
+        let Some(shard) = owner else {
+            self.tally.count("not the owner");
+            command.refuse(Refusal::Stopping);
+            return self.comes_out(0, None);
+        };
+        let now = self.shards[shard].tick(self.clock);
+        self.shards[shard].core.submit(command, now);
+        self.comes_out(shard, None)
     }
 }
 

@@ -79,14 +79,7 @@ impl Codes {
         }
     }
 
-    pub fn dispatched(
-        &mut self,
-        salt: Salted,
-        code: &str,
-        expires: u64,
-        now: u64,
-        strict: bool,
-    ) -> Result<(), String> {
+    pub fn dispatched(&mut self, salt: Salted, code: &str, expires: u64, now: u64) -> Result<(), String> {
         let place = self.place(&salt).unwrap_or_else(|| {
             let code = code.to_owned();
             let known = Known {
@@ -117,7 +110,7 @@ impl Codes {
         }
         known.expires = known.expires.max(expires);
         known.may_expire = known.may_expire.max(known.expires);
-        if let (Some(why), true) = (known.void, strict) {
+        if let Some(why) = known.void {
             return Err(format!("a message left with a code that {why}"));
         }
         if now >= known.expires {
@@ -127,7 +120,7 @@ impl Codes {
     }
 
     /// The client of a send was told how it ended.
-    pub fn told(&mut self, salt: &Salted, end: End, now: u64, strict: bool) {
+    pub fn told(&mut self, salt: &Salted, end: End, now: u64) {
         let Some(place) = self.place(salt) else { return };
         let later = self.known[place + 1..].iter().any(|known| known.void != Some(WITHDRAWN));
         let known = &mut self.known[place];
@@ -138,9 +131,8 @@ impl Codes {
             End::Nothing => {
                 known.came_to_nothing += 1;
                 // Of a record that has ended nothing is written, and a clock that is set back before a start
-                // brings it back, with a send that nobody will settle. Nor is anything written where one of
-                // several nodes says so from memory alone.
-                let noted = strict && now < known.expires && !later;
+                // brings it back, with a send that nobody will settle.
+                let noted = now < known.expires && !later;
                 known.may_be_withdrawn = noted;
                 known.has_ghosts |= !noted;
             }
@@ -149,12 +141,10 @@ impl Codes {
         }
     }
 
-    /// All that was seen at once has been looked at. A code of which every send came to nothing is withdrawn, unless
-    /// `another` send may be noted in it that has not left yet.
-    pub fn withdraw(&mut self, another: bool) {
+    /// All that was seen at once has been looked at. A code of which every send came to nothing is withdrawn.
+    pub fn withdraw(&mut self) {
         for place in 0..self.known.len() {
             let known = &mut self.known[place];
-            known.has_ghosts |= known.may_be_withdrawn && another;
             let all = known.came_to_nothing == known.dispatches && !known.has_ghosts;
             if std::mem::take(&mut known.may_be_withdrawn) && all {
                 known.void = known.void.or(Some(WITHDRAWN));

@@ -1,24 +1,19 @@
 //! How a commit goes on, and everything that the store may do with it.
 
-use onceward::engine::NumberState;
-use onceward::numbers::record;
-use onceward::store::{Fault, Outcome, StoreError, Write};
 use rand::RngExt;
 
-use crate::count::Memory;
-use crate::disk::Committed;
-use crate::facts::What;
-use crate::node::{InFlight, Progress};
+use crate::disk::{Committed, Fault};
 use crate::outcome::Heard;
-use crate::setup::StoreKind;
+use crate::setup::millis;
+use crate::shard::{COMMIT_TIMEOUT, InFlight, Progress, Shard};
 use crate::world::World;
 
 impl World {
-    /// The commit of some node comes one step further.
+    /// The commit of some shard comes one step further.
     pub fn commit_goes_on(&mut self) -> Result<(), String> {
-        let node = self.any_node();
+        let shard = self.any_shard();
         let fault = self.some_fault();
-        self.commit_of(node, fault)
+        self.commit_of(shard, fault)
     }
 
     fn some_fault(&mut self) -> Option<Fault> {
@@ -29,200 +24,133 @@ impl World {
             0 => Fault::Unavailable,
             1 => Fault::UnknownApplied,
             2 => Fault::UnknownNotApplied,
-            3 => Fault::Torn(self.rng.random()),
-            4 if self.setup.store == StoreKind::Comparing => Fault::Conflict,
+            3 => Fault::Torn { whole: self.chance(50) },
             _ => Fault::Hang,
         })
     }
 
-    /// The commit of this node comes one step further, and meets this fault.
-    pub fn commit_of(&mut self, node: usize, fault: Option<Fault>) -> Result<(), String> {
-        let Some(mut commit) = self.nodes[node].commit.take() else { return Ok(()) };
+    /// The commit of this shard comes one step further, and meets this fault.
+    pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Result<(), String> {
+        let Some(mut commit) = self.shards[shard].commit.take() else { return Ok(()) };
         match commit.progress {
             Progress::Before => {
-                commit.progress = self.reaches_the_store(node, &commit.writes, fault);
-                if matches!(commit.progress, Progress::Hanging(_)) || self.chance(30) {
-                    self.nodes[node].commit = Some(commit);
-                    return Ok(());
-                }
-                self.nodes[node].commit = Some(commit);
-                self.commit_of(node, None)
+                commit.progress = self.reaches_the_store(shard, &commit, fault);
+                let stays = matches!(commit.progress, Progress::Hanging) || self.chance(30);
+                self.shards[shard].commit = Some(commit);
+                if stays { Ok(()) } else { self.commit_of(shard, None) }
             }
-            Progress::Hanging(hanging) => {
-                let effect = self.event();
-                let committed = if self.chance(60) {
-                    self.tally.count("fault Hang, then applied");
-                    self.disk.releases(hanging)
-                } else {
-                    drop(hanging);
-                    self.tally.count("fault Hang, then given up");
-                    self.may_arrive_late(commit.writes.clone());
-                    Err(StoreError::Unknown("no answer in time".to_owned()))
+            Progress::Hanging => {
+                self.event();
+                let fault = match self.rng.random_range(0..10) {
+                    0..6 => None,
+                    6..8 => Some(Fault::UnknownApplied),
+                    _ => Some(Fault::UnknownNotApplied),
                 };
-                commit.progress = Progress::Unanswered(committed, effect);
-                self.nodes[node].commit = Some(commit);
-                self.commit_of(node, None)
+                self.tally.count(if fault.is_none() {
+                    "fault Hang, then applied"
+                } else {
+                    "fault Hang, then failed"
+                });
+                let committed = self.disk.commit(&commit.writes, fault).expect("an answer");
+                self.says(&commit.numbers, || {
+                    format!("[shard {shard}] its commit hangs no more (fault {fault:?})")
+                });
+                commit.progress = Progress::Unanswered(committed);
+                self.shards[shard].commit = Some(commit);
+                self.commit_of(shard, None)
             }
-            Progress::Unanswered(committed, effect) => {
+            Progress::Unanswered(committed) => {
                 commit.progress = Progress::Before;
-                self.hears_of_it(node, commit, committed, effect)
+                self.hears_of_it(shard, &commit, committed)
             }
         }
     }
 
-    fn reaches_the_store(&mut self, node: usize, writes: &[Write], fault: Option<Fault>) -> Progress {
-        let effect = self.event();
-        if let Some(fault) = fault {
-            let name = format!("{fault:?}");
-            let name = name.split('(').next().unwrap_or_default();
-            if fault != Fault::Hang {
-                self.tally.count(format!("fault {name}"));
-            }
+    fn reaches_the_store(&mut self, shard: usize, commit: &InFlight, fault: Option<Fault>) -> Progress {
+        self.event();
+        match fault {
+            None | Some(Fault::Hang) => {}
+            Some(Fault::Torn { .. }) => self.tally.count("fault Torn"),
+            Some(fault) => self.tally.count(format!("fault {fault:?}")),
         }
-        let progress = match self.disk.commit(writes.to_vec(), fault) {
-            Ok(committed) => Progress::Unanswered(committed, effect),
-            Err(hanging) => Progress::Hanging(hanging),
-        };
-        if fault == Some(Fault::UnknownNotApplied) {
-            self.may_arrive_late(writes.to_vec());
-        }
+        let progress =
+            self.disk.commit(&commit.writes, fault).map_or(Progress::Hanging, Progress::Unanswered);
         let words = match &progress {
-            Progress::Unanswered(Ok(outcomes), _) => outcomes.iter().map(word).collect::<Vec<_>>().join(", "),
-            Progress::Unanswered(Err(error), _) => error.to_string(),
-            _ => "hangs".to_owned(),
+            Progress::Unanswered(Ok(())) => "applied".to_owned(),
+            Progress::Unanswered(Err(error)) => error.to_string(),
+            Progress::Before | Progress::Hanging => "hangs".to_owned(),
         };
-        self.says(&[], || format!("[node {node}] its commit reaches the store (fault {fault:?}): {words}"));
+        self.says(&commit.numbers, || {
+            format!("[shard {shard}] its commit reaches the store (fault {fault:?}): {words}")
+        });
         progress
     }
 
-    /// A request to a store in a network may arrive after nobody waits for it any more. Where one node is alone, its
-    /// process is the only writer, and what it holds in memory is never behind.
-    pub fn may_arrive_late(&mut self, writes: Vec<Write>) {
-        let may = self.setup.store == StoreKind::Comparing && !self.is_alone();
-        if may && self.chance(50) {
-            self.late.push(writes);
-        }
-    }
-
-    pub fn late_write_arrives(&mut self) {
-        let Some(writes) = self.late.pop() else { return };
-        self.tally.count("a given up write arrives late");
-        let Ok(Ok(outcomes)) = self.disk.commit(writes.clone(), None) else { return };
-        self.event();
-        self.says(&[], || {
-            format!("a late write arrives: {:?}", outcomes.iter().map(word).collect::<Vec<_>>())
-        });
-        for (write, outcome) in writes.iter().zip(outcomes) {
-            if let Outcome::Applied(_) = outcome {
-                let memory = memory_of(&state_of(write));
-                self.notes_now(0, self.number_of(write), What::Arrived(memory));
-            }
-        }
-    }
-
-    fn hears_of_it(
-        &mut self,
-        node: usize,
-        commit: InFlight,
-        committed: Committed,
-        effect: u64,
-    ) -> Result<(), String> {
-        let InFlight { writes, numbers, taken_at, taken, .. } = commit;
-        if let Ok(outcomes) = &committed {
-            for ((write, number), outcome) in writes.iter().zip(&numbers).zip(outcomes) {
-                match outcome {
-                    Outcome::Applied(_) => {
-                        self.nodes[node].wrote.insert(*number, state_of(write));
-                    }
-                    Outcome::Conflict(_) => {
-                        self.tally.count("conflict");
-                        self.nodes[node].wrote.remove(number);
-                    }
-                }
-            }
+    fn hears_of_it(&mut self, shard: usize, commit: &InFlight, committed: Committed) -> Result<(), String> {
+        if committed.is_ok() {
             self.tally.count("commit applied");
-            if writes.len() > 1 {
+            if commit.writes.len() > 1 {
                 self.tally.count("commit of several numbers");
             }
         }
         let applied = committed.is_ok();
-        let heard = Heard { numbers, taken_at, taken, effect };
-        // What a commit did of which nobody is told now comes before or after what somebody is told of.
+        let heard = Heard::of(commit);
+        // What a commit did of which no client is told now comes before or after what a client is told of.
         if applied {
-            self.may_be_decided(node, &heard);
+            self.may_be_decided(shard, &heard);
         }
         self.event();
-        self.says(&[], || format!("[node {node}] hears of its commit"));
-        let now = self.nodes[node].tick(self.clock);
-        self.nodes[node].core.committed(committed, now);
-        self.comes_out(node, Some(&heard))?;
+        self.says(&commit.numbers, || format!("[shard {shard}] hears of its commit"));
+        let now = self.shards[shard].tick(self.clock);
+        self.shards[shard].core.committed(committed, now);
+        self.comes_out(shard, Some(&heard))?;
         if applied {
-            self.may_be_decided(node, &heard);
+            self.may_be_decided(shard, &heard);
         }
         Ok(())
     }
 
-    /// The commit of a node whose shard or process dies: where it is then, and what becomes of it.
-    pub fn commit_dies(&mut self, node: usize) {
-        let Some(commit) = self.nodes[node].commit.take() else {
+    /// The commit of a shard that dies, alone or with its process: where it is then, and what becomes of it. Nothing
+    /// restores the shard before that is decided.
+    pub fn commit_dies(&mut self, shard: usize) {
+        let Some(commit) = self.shards[shard].commit.take() else {
             self.tally.count("crash without a commit");
             return;
         };
-        let now = self.event();
-        let effect = match &commit.progress {
+        self.event();
+        match &commit.progress {
             Progress::Before => {
                 let fault = match self.rng.random_range(0..3) {
                     0 => None,
-                    1 => Some(Fault::Torn(self.rng.random())),
+                    1 => Some(Fault::Torn { whole: self.chance(50) }),
                     _ => Some(Fault::Unavailable),
                 };
                 self.tally.count(match fault {
                     None => "crash after the commit, unanswered",
-                    Some(Fault::Torn(_)) => "crash in the commit",
+                    Some(Fault::Torn { .. }) => "crash in the commit",
                     Some(_) => "crash before the commit",
                 });
-                let words = format!("[node {node}] dies in its commit: {fault:?}");
-                self.says(&commit.numbers, || words);
-                let _ = self.disk.commit(commit.writes.clone(), fault);
-                if fault == Some(Fault::Unavailable) {
-                    self.may_arrive_late(commit.writes.clone());
-                }
-                now
+                self.says(&commit.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
+                self.disk.commit(&commit.writes, fault);
             }
-            Progress::Hanging(_) => {
+            Progress::Hanging => {
                 self.tally.count("crash while the store hangs");
-                self.may_arrive_late(commit.writes.clone());
-                now
+                let fault = self.chance(50).then_some(Fault::Unavailable);
+                self.says(&commit.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
+                self.disk.commit(&commit.writes, fault);
             }
-            Progress::Unanswered(_, effect) => {
-                self.tally.count("crash after the commit, unanswered");
-                *effect
-            }
-        };
-        self.doubts(node, &commit, effect);
+            Progress::Unanswered(_) => self.tally.count("crash after the commit, unanswered"),
+        }
+        self.doubts(shard, &commit);
     }
-}
 
-fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Applied(_) => "applied",
-        Outcome::Conflict(_) => "conflict",
-    }
-}
-
-fn state_of(write: &Write) -> NumberState {
-    write.put.as_ref().map_or(NumberState::Fresh, |bytes| record::decode(bytes).expect("a record"))
-}
-
-/// A record in the contract's words.
-fn memory_of(state: &NumberState) -> Memory {
-    match state {
-        NumberState::Fresh => Memory::Nothing,
-        NumberState::Locked { until } => Memory::Locked { until: until.as_millis() },
-        NumberState::Open { failures, keep_until, tally: _, verification } => Memory::Open {
-            wrong: *failures,
-            keep: keep_until.as_millis(),
-            asking: verification.map_or(0, |v| v.checking_until.as_millis()),
-        },
+    /// The commit of this shard, if a sweep gives up on it now.
+    pub fn late_commit(&mut self, shard: usize) -> Option<Heard> {
+        let Shard { commit, seen, .. } = &mut self.shards[shard];
+        let commit = commit.as_mut().filter(|commit| *seen >= commit.taken_at + millis(COMMIT_TIMEOUT))?;
+        if !std::mem::replace(&mut commit.given_up, true) {
+            self.tally.count("a commit is given up");
+        }
+        Some(Heard::of(commit))
     }
 }

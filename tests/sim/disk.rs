@@ -1,108 +1,78 @@
-//! The store of a world: the real memory store, polled by hand, so that a commit stands still wherever the seed
-//! wants it to.
+//! The disk of a world: a map of records, and batches that are there as a whole or not at all.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use onceward::domain::PhoneNumber;
 use onceward::engine::NumberState;
-use onceward::numbers::command::NumberKey;
-use onceward::numbers::record;
-use onceward::numbers::table::{Entry, Table};
-use onceward::store::{Fault, Kind, MemoryStore, Outcome, Revision, Store, StoreError, Write};
-
-use crate::setup::StoreKind;
+use onceward::shard::{Record as _, RecordKey, Records, Slots, Stored, Write, decode};
+use onceward::store::StoreError;
 
 /// What a commit came to.
-pub type Committed = Result<Vec<Outcome>, StoreError>;
+pub type Committed = Result<(), StoreError>;
 
-/// A commit that the store has and has not answered.
-pub type Hanging = Pin<Box<dyn Future<Output = Committed>>>;
-
-/// Longer than any run: the world decides itself when a commit is given up.
-const FOREVER: Duration = Duration::from_secs(1_000_000_000);
-
-pub struct Disk {
-    store: MemoryStore,
-    kind: StoreKind,
+/// What the store does wrong with one commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is written, and the store says so.
+    Unavailable,
+    /// Written, and the store cannot say so.
+    UnknownApplied,
+    /// Not written, and the store cannot say so.
+    UnknownNotApplied,
+    /// The frame is on the disk up to a point. It counts if nothing of it is missing.
+    Torn { whole: bool },
+    /// No answer yet.
+    Hang,
 }
+
+/// What is durable.
+#[derive(Default)]
+pub struct Disk(BTreeMap<RecordKey, Bytes>);
 
 impl Disk {
-    pub fn new(kind: StoreKind) -> Self {
-        let store = match kind {
-            StoreKind::Blind => MemoryStore::new(),
-            StoreKind::Comparing => MemoryStore::shared(),
-        };
-        Self { store, kind }
+    /// Hands a batch to the store. `None` when it hangs there.
+    pub fn commit(&mut self, writes: &[Write], fault: Option<Fault>) -> Option<Committed> {
+        let unknown = || Err(StoreError::Unknown("a fault".to_owned()));
+        match fault {
+            None => {
+                self.apply(writes);
+                Some(Ok(()))
+            }
+            Some(Fault::Unavailable) => Some(Err(StoreError::Unavailable("a fault".to_owned()))),
+            Some(Fault::UnknownApplied | Fault::Torn { whole: true }) => {
+                self.apply(writes);
+                Some(unknown())
+            }
+            Some(Fault::UnknownNotApplied | Fault::Torn { whole: false }) => Some(unknown()),
+            Some(Fault::Hang) => None,
+        }
     }
 
-    /// The process dies: what it has in flight never arrives.
-    pub fn reopens(&mut self) {
-        self.store = self.store.reopen();
-    }
-
-    fn present(&self, write: &Write) -> Option<(Revision, Bytes)> {
-        let found = self.store.load(std::slice::from_ref(&write.key), FOREVER).now_or_never();
-        found.expect("memory answers at once").expect("an open store").pop().expect("one answer")
-    }
-
-    /// Hands a batch to the store. The answer, or the batch hanging there.
-    pub fn commit(&self, mut writes: Vec<Write>, fault: Option<Fault>) -> Result<Committed, Hanging> {
-        if self.kind == StoreKind::Blind {
-            for write in &mut writes {
-                write.expect = self.present(write).map_or(Revision::ABSENT, |(revision, _)| revision);
+    fn apply(&mut self, writes: &[Write]) {
+        for Write { key, put, expires } in writes {
+            match put {
+                Some(bytes) => {
+                    assert_eq!(state_of(bytes).expires(), *expires, "a record and its end differ");
+                    self.0.insert(*key, bytes.clone());
+                }
+                None => drop(self.0.remove(key)),
             }
         }
-        self.store.fail_next(fault);
-        let store = self.store.clone();
-        let mut commit: Hanging = Box::pin(async move { store.cas(writes, FOREVER).await });
-        match poll(&mut commit) {
-            Poll::Ready(committed) => Ok(committed),
-            Poll::Pending => Err(commit),
-        }
     }
 
-    /// Lets a batch that hangs go on.
-    pub fn releases(&self, mut hanging: Hanging) -> Committed {
-        self.store.release();
-        match poll(&mut hanging) {
-            Poll::Ready(committed) => committed,
-            Poll::Pending => panic!("a released commit goes on"),
-        }
+    /// The state that is durable under a key.
+    pub fn state(&self, key: &RecordKey) -> NumberState {
+        self.0.get(key).map_or(NumberState::Fresh, |bytes| state_of(bytes))
     }
 
-    /// The state that is durable for a number.
-    pub fn state(&self, key: NumberKey) -> NumberState {
-        let key = record::key_of(key.service, key.number);
-        let found = self.store.load(&[key], FOREVER).now_or_never().expect("memory answers at once");
-        match found.expect("an open store").pop().flatten() {
-            None => NumberState::Fresh,
-            Some((_, bytes)) => record::decode(&bytes).expect("a record"),
-        }
-    }
-
-    /// Everything, as the supervisor loads it.
-    pub fn load(&self) -> Table {
-        let (into, found) = std::sync::mpsc::channel();
-        let visit = Box::new(move |key: onceward::store::Key, revision, bytes: &[u8]| {
-            let number = PhoneNumber::from_u64(key.subject.0).expect("a number");
-            let state = record::decode(bytes).expect("a record");
-            let owned = NumberKey { service: key.service, number };
-            into.send((owned, Entry { state, revision })).expect("a receiver");
-        });
-        self.store.scan(Kind::Number, visit).now_or_never().expect("memory answers at once").expect("a scan");
-        let mut table = Table::default();
-        for (key, entry) in found {
-            table.set(key, entry);
-        }
-        table
+    /// The records of these slots, as a shard restores them.
+    pub fn load(&self, slots: &Slots) -> Records {
+        let of_slots = self.0.iter().filter(|(key, _)| slots.contains(key.slot));
+        let stored = |bytes: &Bytes| Stored { bytes: bytes.clone(), expires: state_of(bytes).expires() };
+        of_slots.map(|(key, bytes)| (*key, stored(bytes))).collect()
     }
 }
 
-fn poll(commit: &mut Hanging) -> Poll<Committed> {
-    commit.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+fn state_of(bytes: &[u8]) -> NumberState {
+    decode(bytes).expect("a record")
 }

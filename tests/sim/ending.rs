@@ -1,10 +1,12 @@
 //! The trouble ends: everything that waits has to come to an end, and the system has to answer again.
 
+use onceward::engine::NumberState;
 use onceward::numbers::{CheckAnswer, SendAnswer};
+use onceward::shard::Record as _;
 
 use crate::facts::{Answer, What};
-use crate::node::{PLACES, Progress};
 use crate::setup::millis;
+use crate::shard::PLACES;
 use crate::world::World;
 
 /// Far more rounds than anything may take.
@@ -18,18 +20,11 @@ impl World {
         if let Some((command, open)) = self.commands.first_key_value() {
             return Err(format!("command {command} is never answered: {:?}, {:?}", open.wish, open.stage));
         }
-        for node in &self.nodes {
-            if node.places.available_permits() != PLACES {
-                return Err("a command kept its place".to_owned());
-            }
+        if self.places.available_permits() != PLACES {
+            return Err("a command kept its place".to_owned());
         }
-        while !self.late.is_empty() {
-            self.late_write_arrives();
-        }
-        for node in 0..self.nodes.len() {
-            for number in 0..self.setup.numbers.len() {
-                self.works_again(node, number)?;
-            }
+        for number in 0..self.setup.numbers.len() {
+            self.works_again(number)?;
         }
         self.all_is_freed()
     }
@@ -38,8 +33,9 @@ impl World {
     fn comes_to_rest(&mut self) -> Result<(), String> {
         for round in 0..ROUNDS {
             let idle = self.sends.is_empty()
+                && self.unowned.is_empty()
                 && self.asks.is_empty()
-                && self.nodes.iter().all(|node| node.commit.is_none());
+                && self.shards.iter().all(|shard| shard.commit.is_none() && shard.losing.is_empty());
             if idle && self.commands.is_empty() {
                 return Ok(());
             }
@@ -50,9 +46,10 @@ impl World {
                     self.clock = self.clock.max(self.latest);
                 }
             }
-            for node in 0..self.nodes.len() {
-                self.commits_all(node)?;
-                self.sweep(node)?;
+            self.slots_are_taken_over();
+            for shard in 0..self.shards.len() {
+                self.commits_all(shard)?;
+                self.sweep(shard)?;
             }
             self.send_ends()?;
             self.gateway_says()?;
@@ -60,20 +57,18 @@ impl World {
         Ok(())
     }
 
-    fn commits_all(&mut self, node: usize) -> Result<(), String> {
+    fn commits_all(&mut self, shard: usize) -> Result<(), String> {
         for _ in 0..ROUNDS {
-            if self.nodes[node].commit.is_none() {
+            if self.shards[shard].commit.is_none() {
                 return Ok(());
             }
-            self.commit_of(node, None)?;
+            self.commit_of(shard, None)?;
         }
-        let hanging = |commit: &crate::node::InFlight| matches!(commit.progress, Progress::Hanging(_));
-        let hangs = self.nodes[node].commit.as_ref().is_some_and(hanging);
-        Err(format!("a node commits for ever (hanging: {hangs})"))
+        Err("a shard commits for ever".to_owned())
     }
 
     /// After the longest time that anything may be remembered: a code is sent, and works.
-    fn works_again(&mut self, node: usize, number: usize) -> Result<(), String> {
+    fn works_again(&mut self, number: usize) -> Result<(), String> {
         // A record may be of a time before the clock was set back.
         let policy = self.setup.policy(number);
         let longest =
@@ -82,7 +77,7 @@ impl World {
         self.setup.calm = true;
         for _ in 0..50 {
             let first = self.facts.len();
-            self.sends(node, number)?;
+            self.sends(number)?;
             self.comes_to_rest()?;
             let sent =
                 |answer: &Answer| matches!(answer, Answer::Send(SendAnswer::Sent { postponed: false, .. }));
@@ -90,14 +85,14 @@ impl World {
                 continue;
             }
             let code = self.inbox.get(&number).and_then(|codes| codes.last()).cloned();
-            self.checks(node, number, code)?;
+            self.checks(number, code)?;
             self.comes_to_rest()?;
             if self.told_since(first, |answer| *answer == Answer::Check(CheckAnswer::Approved)) {
                 return Ok(());
             }
-            return Err(format!("number {number} at node {node} cannot be verified after the trouble"));
+            return Err(format!("number {number} cannot be verified after the trouble"));
         }
-        Err(format!("number {number} at node {node} is sent nothing after the trouble"))
+        Err(format!("number {number} is sent nothing after the trouble"))
     }
 
     fn told_since(&self, first: usize, is: impl Fn(&Answer) -> bool) -> bool {
@@ -106,13 +101,13 @@ impl World {
 
     fn all_is_freed(&mut self) -> Result<(), String> {
         self.clock = self.clock.max(self.latest) + 1_000_000_000;
-        for node in 0..self.nodes.len() {
+        for shard in 0..self.shards.len() {
             for _ in 0..self.setup.numbers.len() {
-                self.sweep(node)?;
+                self.sweep(shard)?;
             }
-            let left = self.nodes[node].core.numbers();
+            let left = self.shards[shard].core.tables().len_of(NumberState::KIND);
             if left > 0 {
-                return Err(format!("{left} numbers stay in the memory of node {node}"));
+                return Err(format!("{left} numbers stay in the memory of shard {shard}"));
             }
         }
         Ok(())

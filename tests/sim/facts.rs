@@ -4,8 +4,6 @@ use onceward::engine::CheckResult;
 use onceward::numbers::command::FollowedUp;
 use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
 
-use crate::count::Memory;
-
 /// Names one command of one client.
 pub type CommandId = u64;
 
@@ -23,17 +21,14 @@ impl std::fmt::Debug for Salted {
 /// One thing that happened to one number. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
-    /// Where it takes effect in the order of the store: an answer that rests on a commit stands where
-    /// that commit reached the store, even if another node was answered in between.
-    pub effect: u64,
-    /// The call of a shard in which it was seen. Facts of one call may have been decided in any order.
+    /// The call of a shard in which it was seen, which is its place in the order of events. Facts of one call may have been decided in any order.
     pub call: u64,
     pub number: usize,
-    pub node: usize,
-    /// When it was decided, by the node's own time: one of these two.
+    pub shard: usize,
+    /// When it was decided, by the shard's own time: one of these two.
     pub at: [u64; 2],
-    /// Whether it may rest on a commit, and not on what the node remembered only.
-    pub committed: bool,
+    /// Whether the command was in a commit that ended, or was given up, in this call.
+    pub in_commit: bool,
     pub what: What,
 }
 
@@ -53,9 +48,7 @@ pub enum What {
     /// command of the same commit made its code useless, and a gateway is not asked if the commit took too
     /// long; the client is told so after a further decision.
     MayBeDecided(CommandId),
-    /// A write that was given up long ago has reached the store, and this is what the disk says now.
-    Arrived(Memory),
-    /// The node started again from the store.
+    /// The shard, or another one that owns the number from now on, has read it from the store.
     Reloaded,
     /// Delivery, or a call that is answered, asked whether a code can still be used.
     Usable { salt: Salted, said: bool },

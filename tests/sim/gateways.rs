@@ -1,13 +1,11 @@
 //! What gateways make of messages, and say of codes.
 
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
-use onceward::engine::{CheckResult, Salt, SendResult};
-use onceward::numbers::command::{
-    Ask, Command, CommandKind, Dispatch, NumberKey, SettleCheckCommand, SettleCommand,
-};
+use onceward::engine::{CheckResult, NumberState, SendResult};
+use onceward::numbers::command::{Ask, CommandKind, Dispatch, SettleCheckCommand, SettleCommand};
 use rand::RngExt;
 
-use crate::facts::{End, Salted, Stage, What};
+use crate::facts::{End, Fact, Salted, Stage, What};
 use crate::world::{Asking, AtGateway, HeldCode, Plan, World};
 
 impl World {
@@ -17,18 +15,18 @@ impl World {
             return Ok(());
         }
         let place = self.rng.random_range(0..self.sends.len());
-        let AtGateway { node, life, command, dispatch } = self.sends.swap_remove(place);
-        if self.is_lost(node, life) {
+        let AtGateway { shard, life, command, dispatch } = self.sends.swap_remove(place);
+        if self.is_lost(shard, life) {
             drop(dispatch);
-            return self.comes_out(node, None);
+            return self.comes_out(shard, None);
         }
-        let Dispatch { key, permit, caller, .. } = dispatch;
+        let Dispatch { permit, caller, .. } = dispatch;
         let (salt, number) = (Salted(permit.salt.0), self.commands[&command].number);
-        let unusable = self.chance(50) && !self.is_usable(node, number, salt)?;
+        let unusable = self.chance(50) && self.is_usable(number, salt) == Some(false);
         let (end, sort) =
             if unusable { (SendResult::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
         if matches!(sort, End::Ours | End::Held | End::Postponed | End::MaybeOurs) {
-            let plan = Plan { node, number, salt, expires: permit.expires.as_millis() };
+            let plan = Plan { number, salt, expires: permit.expires.as_millis() };
             if sort == End::Postponed || self.chance(30) {
                 self.plans.push(plan);
             }
@@ -36,11 +34,11 @@ impl World {
         self.tally.count("command settle");
         self.tally.count(format!("send ends {sort:?}"));
         self.says(&[number], || {
-            format!("[node {node}] number {number}: the send of command {command} ends: {end:?}")
+            format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
-        self.reported(command, Stage::Sent { salt, end: sort });
+        let owner = self.reported(command, Stage::Sent { salt, end: sort });
         let settle = SettleCommand { permit, result: end, trouble: None, caller, decided: None };
-        self.submits_report(node, key, CommandKind::Settle(settle))
+        self.hands_over(owner, number, CommandKind::Settle(settle))
     }
 
     /// A gateway that was asked about a code says something.
@@ -49,28 +47,28 @@ impl World {
             return Ok(());
         }
         let place = self.rng.random_range(0..self.asks.len());
-        let Asking { node, life, command, ask } = self.asks.swap_remove(place);
-        if self.is_lost(node, life) {
+        let Asking { shard, life, command, ask } = self.asks.swap_remove(place);
+        if self.is_lost(shard, life) {
             drop(ask);
-            return self.comes_out(node, None);
+            return self.comes_out(shard, None);
         }
-        let Ask { key, permit, code, reply } = ask;
+        let Ask { permit, code, reply, .. } = ask;
         let result = self.judges(Salted(permit.salt.0), code.expose());
         self.tally.count("command settle_check");
         self.tally.count(format!("gateway says {result:?}"));
         let number = self.commands[&command].number;
         self.says(&[number], || {
-            format!("[node {node}] number {number}: of command {command} a gateway says: {result:?}")
+            format!("[shard {shard}] number {number}: of command {command} a gateway says: {result:?}")
         });
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
-        self.reported(command, Stage::Heard { salt, until, result });
+        let owner = self.reported(command, Stage::Heard { salt, until, result });
         let settle = SettleCheckCommand { permit, result, reply, decided: None };
-        self.submits_report(node, key, CommandKind::SettleCheck(settle))
+        self.hands_over(owner, number, CommandKind::SettleCheck(settle))
     }
 
     /// Whether this reaches no shard: the one that it belongs to had failed, and none was in its place.
-    fn is_lost(&mut self, node: usize, life: u32) -> bool {
-        if life == self.nodes[node].life {
+    fn is_lost(&mut self, shard: usize, life: u32) -> bool {
+        if life == self.shards[shard].life {
             return false;
         }
         let lost = self.chance(30);
@@ -78,18 +76,19 @@ impl World {
         lost
     }
 
-    fn reported(&mut self, command: u64, stage: Stage) {
+    /// What a gateway made of a command goes to the shard that owns its number now.
+    fn reported(&mut self, command: u64, stage: Stage) -> Option<usize> {
         let since = self.event();
         let open = self.commands.get_mut(&command).expect("a command that waits");
         open.stage = stage;
         open.since = since;
         open.at_gateway = false;
-    }
-
-    fn submits_report(&mut self, node: usize, key: NumberKey, kind: CommandKind) -> Result<(), String> {
-        let now = self.nodes[node].tick(self.clock);
-        self.nodes[node].core.submit(Command::new(key, kind), now);
-        self.comes_out(node, None)
+        let number = open.number;
+        let owner = self.owner(number);
+        if let (Some(owner), Some(open)) = (owner, self.commands.get_mut(&command)) {
+            open.shard = owner;
+        }
+        owner
     }
 
     fn some_end(&mut self, number: usize, salt: Salted) -> (SendResult, End) {
@@ -140,23 +139,27 @@ impl World {
     }
 
     pub fn somebody_asks_whether_it_is_usable(&mut self) -> Result<(), String> {
-        let (node, number) = (self.any_node(), self.any_number());
+        let number = self.any_number();
         let Some(salts) = self.salts.get(&number) else { return Ok(()) };
         let salt = salts[self.rng.random_range(0..salts.len())];
-        self.is_usable(node, number, salt).map(|_| ())
+        self.is_usable(number, salt);
+        Ok(())
     }
 
-    fn is_usable(&mut self, node: usize, number: usize, salt: Salted) -> Result<bool, String> {
-        let (key, salted) = (self.setup.numbers[number], Salt(salt.0));
-        let now: Timestamp = self.nodes[node].tick(self.clock);
-        let core = &mut self.nodes[node].core;
-        let said = core.is_usable(&key, &salted, now);
-        let live = core.live_of(&key, salted.track(), now);
-        if live.is_some_and(|live| live.salt == salted) != said {
-            return Err("a code is usable for delivery and not for a call, or the other way".to_owned());
-        }
+    /// What the shard says that owns the number, if one does.
+    fn is_usable(&mut self, number: usize, salt: Salted) -> Option<bool> {
+        let shard = self.owner(number)?;
+        // A question about records is no input of the core: it does not note the time.
+        let now = self.shards[shard].seen.max(self.clock);
+        let at = [now; 2];
+        let now = Timestamp::from_millis(now);
+        let (key, policy) = (self.record_key(number), self.setup.policy(number));
+        let state: Option<NumberState> = self.shards[shard].core.tables().get(&key, now);
+        let verification = state.and_then(|state| state.present(policy, now).verification());
+        let said = verification.is_some_and(|v| v.is_live(now) && v.salt.0 == salt.0);
         self.tally.count(if said { "usable yes" } else { "usable no" });
-        self.notes_now(node, number, What::Usable { salt, said });
-        Ok(said)
+        let (call, what) = (self.event(), What::Usable { salt, said });
+        self.notes(Fact { call, number, shard, at, in_commit: false, what });
+        Some(said)
     }
 }

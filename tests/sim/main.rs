@@ -1,7 +1,7 @@
 //! The real engine and the real shard logic over the memory store, with everything that can go wrong, against an
 //! independent model of the contract. `README.md` beside this file says how to read a failure.
 //!
-//! One seed decides a whole world: how many nodes, what the services allow, what clients do, what gateways and the
+//! One seed decides a whole world: how many shards, what the services allow, what clients do, what gateways and the
 //! store answer, when the clock jumps and when a process dies. The world (`world` and what follows it) only
 //! notes what clients were told, what was handed to gateways, and where in the order of the store
 //! that took effect. The checker (`checker`, `count`, `codes`) reads these facts and knows nothing of the engine.
@@ -17,11 +17,11 @@ mod ending;
 mod facts;
 mod gateways;
 mod growing;
-mod node;
 mod outcome;
 mod remember;
 mod runs;
 mod setup;
+mod shard;
 mod tally;
 mod trouble;
 mod wakes;

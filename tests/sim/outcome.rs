@@ -5,30 +5,38 @@ use std::task::{Context, Waker};
 use onceward::engine::{NumberState, derive_code};
 use onceward::numbers::command::{Ask, Dispatch, FollowedUp};
 use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
+use onceward::shard::RecordKey;
 
 use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
-use crate::node::{InFlight, Progress};
 use crate::setup::{millis, server_key};
+use crate::shard::{InFlight, Progress};
 use crate::world::{Asking, AtGateway, Open, World};
 
-/// What a shard has just been told of its commit, as far as answers may rest on it.
+/// The commit that a shard has just been told of, or gives up, as far as answers may rest on it.
 pub struct Heard {
     pub numbers: Vec<usize>,
     pub taken_at: u64,
     pub taken: u64,
-    pub effect: u64,
+}
+
+impl Heard {
+    pub fn of(commit: &InFlight) -> Self {
+        let InFlight { numbers, taken_at, taken, .. } = commit;
+        Self { numbers: numbers.clone(), taken_at: *taken_at, taken: *taken }
+    }
 }
 
 /// On what an answer rests.
 struct Bearing {
-    effect: u64,
     at: [u64; 2],
-    committed: bool,
+    in_commit: bool,
 }
 
 impl World {
-    /// Takes everything that a node has to say. `None` when it was not the end of a commit.
-    pub fn comes_out(&mut self, node: usize, heard: Option<&Heard>) -> Result<(), String> {
+    /// Takes everything that a shard has to say. `None` when it was not the end of a commit. Gives slots up before, as
+    /// the shard's actor does.
+    pub fn comes_out(&mut self, shard: usize, heard: Option<&Heard>) -> Result<(), String> {
+        self.gives_slots_up(shard);
         let call = self.event();
         let mut answers = Vec::new();
         for command in self.wakes.take() {
@@ -45,58 +53,54 @@ impl World {
             .collect();
         for (command, open, answer) in answers {
             self.tally.count(name(&answer));
-            let Bearing { effect, at, committed } = self.bearing(node, open.number, open.since, call, heard);
+            let Bearing { at, in_commit } = self.bearing(shard, open.number, open.since, heard);
             let what = What::Told(command, open.stage.clone(), answer.clone());
-            self.notes(Fact { effect, call, number: open.number, node, at, committed, what });
+            self.notes(Fact { call, number: open.number, shard, at, in_commit, what });
             if !approved.contains(&open.number) || answer == Answer::Check(CheckAnswer::Approved) {
-                self.is_durable(node, &open, &answer, at)?;
+                self.is_durable(&open, &answer, at)?;
             }
         }
-        for dispatch in self.nodes[node].core.take_dispatches() {
-            self.dispatches(node, call, dispatch, heard)?;
+        for dispatch in self.captured.take_dispatches() {
+            self.dispatches(shard, call, dispatch, heard)?;
         }
-        for ask in self.nodes[node].core.take_asks() {
-            self.consults(node, call, ask, heard)?;
+        for ask in self.captured.take_asks() {
+            self.consults(shard, call, ask, heard)?;
         }
-        self.nodes[node].core.take_notes();
-        if let Some(writes) = self.nodes[node].core.take_commit() {
-            if self.nodes[node].commit.is_some() {
+        if let Some(writes) = self.shards[shard].core.take_commit() {
+            if self.shards[shard].commit.is_some() {
                 return Err("a second commit while one is in flight".to_owned());
             }
-            let numbers: Vec<usize> = writes.iter().map(|write| self.number_of(write)).collect();
-            self.says(&numbers, || {
-                let expected: Vec<u64> = writes.iter().map(|write| write.expect.0).collect();
-                format!("[node {node}] wants numbers {numbers:?} written, expecting revisions {expected:?}")
+            let numbers: Vec<usize> = writes.iter().map(|write| self.number_of(&write.key)).collect();
+            self.says(&numbers, || format!("[shard {shard}] wants numbers {numbers:?} written"));
+            let (taken_at, taken) = (self.shards[shard].seen, self.event());
+            self.shards[shard].commit = Some(InFlight {
+                writes,
+                numbers,
+                taken_at,
+                taken,
+                progress: Progress::Before,
+                given_up: false,
             });
-            let (taken_at, taken) = (self.nodes[node].seen, self.event());
-            self.nodes[node].commit =
-                Some(InFlight { writes, numbers, taken_at, taken, progress: Progress::Before });
         }
         Ok(())
     }
 
-    pub fn number_of(&self, write: &onceward::store::Write) -> usize {
-        let same = |key: &onceward::numbers::command::NumberKey| {
-            key.service == write.key.service && key.number.as_u64() == write.key.subject.0
-        };
-        self.setup.numbers.iter().position(same).expect("a number of this world")
+    pub fn number_of(&self, key: &RecordKey) -> usize {
+        let same = |number: &usize| self.record_key(*number) == *key;
+        (0..self.setup.numbers.len()).find(same).expect("a number of this world")
     }
 
-    fn bearing(&self, node: usize, number: usize, since: u64, call: u64, heard: Option<&Heard>) -> Bearing {
-        let now = self.nodes[node].seen;
+    fn bearing(&self, shard: usize, number: usize, since: u64, heard: Option<&Heard>) -> Bearing {
+        let now = self.shards[shard].seen;
         match heard.filter(|heard| heard.numbers.contains(&number) && since < heard.taken) {
-            Some(heard) => Bearing {
-                effect: if self.is_alone() { call } else { heard.effect },
-                at: [heard.taken_at, now],
-                committed: true,
-            },
-            None => Bearing { effect: call, at: [now; 2], committed: self.nodes.len() == 1 },
+            Some(heard) => Bearing { at: [heard.taken_at, now], in_commit: true },
+            None => Bearing { at: [now; 2], in_commit: false },
         }
     }
 
     fn dispatches(
         &mut self,
-        node: usize,
+        shard: usize,
         call: u64,
         dispatch: Dispatch,
         heard: Option<&Heard>,
@@ -115,28 +119,27 @@ impl World {
         let code = derive_code(&server_key(), &permit.salt, key.number, key.service, permit.length);
         let (salt, code, expires) =
             (Salted(permit.salt.0), code.expose().to_owned(), permit.expires.as_millis());
-        let Bearing { effect, at, committed } = self.bearing(node, number, since, call, heard);
+        let Bearing { at, in_commit } = self.bearing(shard, number, since, heard);
         let what = What::Dispatched { command, salt, code: code.clone(), expires, planned };
-        self.notes(Fact { effect, call, number, node, at, committed, what });
-        if let Some(state) = self.durable(node, number).filter(|_| !planned || self.is_alone())
-            && state.verification().is_none_or(|v| v.salt.0 != salt.0)
-        {
+        self.notes(Fact { call, number, shard, at, in_commit, what });
+        let state = self.durable(number);
+        if state.verification().is_none_or(|v| v.salt.0 != salt.0) {
             return Err(format!("a message left for a code that the disk does not have: {state:?}"));
         }
         self.inbox.entry(number).or_default().push(code);
         self.salts.entry(number).or_default().push(salt);
-        let life = self.nodes[node].life;
-        self.sends.push(AtGateway { node, life, command, dispatch });
+        let life = self.shards[shard].life;
+        self.sends.push(AtGateway { shard, life, command, dispatch });
         Ok(())
     }
 
-    fn consults(&mut self, node: usize, call: u64, ask: Ask, heard: Option<&Heard>) -> Result<(), String> {
+    fn consults(&mut self, shard: usize, call: u64, ask: Ask, heard: Option<&Heard>) -> Result<(), String> {
         let number = self.setup.numbers.iter().position(|key| *key == ask.key).expect("a number");
         let code = Some(ask.code.expose().to_owned());
         // Of several checks with the same code the first that came is the first that is asked about.
         let is_this = |open: &Open| {
             let wish = matches!(&open.wish, Wish::Check { code: submitted } if *submitted == code);
-            wish && open.node == node
+            wish && open.shard == shard
                 && open.number == number
                 && open.stage == Stage::Direct
                 && !open.at_gateway
@@ -145,41 +148,26 @@ impl World {
         let (command, open) = found.ok_or("a gateway is asked about a code that nobody submitted")?;
         open.at_gateway = true;
         let (command, since, until) = (*command, open.since, ask.permit.until.as_millis());
-        let Bearing { effect, at, committed } = self.bearing(node, number, since, call, heard);
+        let Bearing { at, in_commit } = self.bearing(shard, number, since, heard);
         self.says(&[number], || {
-            format!("[node {node}] number {number}: command {command} goes to a gateway")
+            format!("[shard {shard}] number {number}: command {command} goes to a gateway")
         });
-        self.notes(Fact { effect, call, number, node, at, committed, what: What::Consulted { until } });
+        self.notes(Fact { call, number, shard, at, in_commit, what: What::Consulted { until } });
         let counted =
             |state: NumberState| state.verification().is_some_and(|v| v.checking_until.as_millis() == until);
-        if self.durable(node, number).is_some_and(|state| !counted(state)) {
+        if !counted(self.durable(number)) {
             return Err(
                 "a gateway is asked about a code before the attempt is counted on the disk".to_owned()
             );
         }
-        let life = self.nodes[node].life;
-        self.asks.push(Asking { node, life, command, ask });
+        let life = self.shards[shard].life;
+        self.asks.push(Asking { shard, life, command, ask });
         Ok(())
     }
 
-    pub fn is_alone(&self) -> bool {
-        self.nodes.len() == 1
-    }
-
-    /// What a node may rely on: what is on the disk, or, where others write there too, what it wrote last.
-    fn durable(&self, node: usize, number: usize) -> Option<NumberState> {
-        if self.is_alone() {
-            return Some(self.disk.state(self.setup.numbers[number]));
-        }
-        self.nodes[node].wrote.get(&number).copied()
-    }
-
     /// Whether an answer that has left is on the disk.
-    fn is_durable(&self, node: usize, open: &Open, answer: &Answer, at: [u64; 2]) -> Result<(), String> {
-        if !self.is_alone() && open.stage != Stage::Direct {
-            return Ok(());
-        }
-        let Some(state) = self.durable(node, open.number) else { return Ok(()) };
+    fn is_durable(&self, open: &Open, answer: &Answer, at: [u64; 2]) -> Result<(), String> {
+        let state = self.durable(open.number);
         // A record that has ended says nothing any more, and nothing had to be written.
         if state.ends().is_some_and(|end| end.as_millis() <= at[0].max(at[1])) {
             return Ok(());
@@ -229,14 +217,13 @@ impl World {
     }
 
     /// Commands whose decisions may be among those that have become durable.
-    pub fn may_be_decided(&mut self, node: usize, heard: &Heard) {
-        let Heard { numbers, taken_at, taken, effect } = heard;
+    pub fn may_be_decided(&mut self, shard: usize, heard: &Heard) {
+        let Heard { numbers, taken_at, taken } = heard;
         let call = self.event();
-        let effect = if self.is_alone() { call } else { *effect };
         let in_it = |open: &&Open| {
             let direct = open.stage == Stage::Direct && !open.at_gateway;
             direct
-                && open.node == node
+                && open.shard == shard
                 && !open.at_gateway
                 && open.since < *taken
                 && numbers.contains(&open.number)
@@ -249,16 +236,15 @@ impl World {
             .collect();
         for (command, number) in decided {
             let (at, what) = ([*taken_at; 2], What::MayBeDecided(command));
-            self.notes(Fact { effect, call, number, node, at, committed: true, what });
+            self.notes(Fact { call, number, shard, at, in_commit: true, what });
         }
     }
 
     /// Commands that the batch in flight may have decided, and nobody will be told of.
-    pub fn doubts(&mut self, node: usize, commit: &InFlight, effect: u64) {
+    pub fn doubts(&mut self, shard: usize, commit: &InFlight) {
         let call = self.event();
-        let effect = if self.is_alone() { call } else { effect };
         let in_it = |open: &&Open| {
-            open.node == node
+            open.shard == shard
                 && !open.at_gateway
                 && open.since < commit.taken
                 && commit.numbers.contains(&open.number)
@@ -271,7 +257,7 @@ impl World {
             .collect();
         for (command, number, stage) in doubtful {
             let (at, what) = ([commit.taken_at; 2], What::Doubt(command, stage));
-            self.notes(Fact { effect, call, number, node, at, committed: true, what });
+            self.notes(Fact { call, number, shard, at, in_commit: true, what });
         }
     }
 }
@@ -294,6 +280,7 @@ fn name(answer: &Answer) -> &'static str {
         Answer::Refused(Refusal::NumberBusy) => "refused NumberBusy",
         Answer::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
         Answer::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",
+        Answer::Refused(Refusal::Stopping) => "refused Stopping",
         Answer::Refused(_) => "refused otherwise",
         Answer::Dropped => "died with its shard",
     }

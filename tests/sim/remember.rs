@@ -3,7 +3,7 @@
 use onceward::engine::CheckResult;
 use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
 
-use crate::checker::{Lingering, Watch};
+use crate::checker::Watch;
 use crate::count::{self, Memories};
 use crate::facts::{Answer, CommandId, End, Fact, Stage, What, Wish};
 
@@ -19,10 +19,10 @@ pub enum Doubt {
 }
 
 impl Watch {
-    /// What the node remembers after all this.
+    /// What the shard remembers after all this.
     pub fn lives_on(&mut self, answered: &[&Fact], handed_over: &[&Fact]) -> Result<(), String> {
         let starts = answered.iter().any(|fact| fact.what == What::Reloaded);
-        if starts || self.several_nodes || !self.blind {
+        if starts {
             self.lived = self.memories.clone();
             return Ok(());
         }
@@ -72,7 +72,6 @@ impl Watch {
             for (at, life, _) in &self.between {
                 before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
             }
-            before.extend(self.lingering(&before, first.at));
             for at in &self.withheld {
                 before.extend(count::may_be_counted(&before, *at, &self.rules));
             }
@@ -84,23 +83,6 @@ impl Watch {
         if answered.is_empty() && handed_over.is_empty() { from.clone() } else { to }
     }
 
-    fn lingering(&self, from: &Memories, at: [u64; 2]) -> Memories {
-        if self.lingers.is_empty() {
-            return Memories::new();
-        }
-        let mut to = count::that_forgot(from, at, &self.rules);
-        for Lingering { at, command, then } in &self.lingers {
-            let mut before = to.clone();
-            before.extend(from.intersection(then));
-            to.extend(match self.wish(*command) {
-                Wish::Send { life } => count::may_have_sent(&before, *at, &self.rules, *life),
-                Wish::Check { .. } => count::may_have_checked(&before, *at, &self.rules, false),
-                Wish::Resume { .. } => Memories::new(),
-            });
-        }
-        to
-    }
-
     fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {
         let (rules, at) = (&self.rules, fact.at);
         let either = match &fact.what {
@@ -110,17 +92,8 @@ impl Watch {
             _ => from.clone(),
         };
         let from = &either;
-        if self.several_nodes && !fact.committed {
-            return match &fact.what {
-                What::Told(command, stage, _) if *stage != Stage::Direct => {
-                    self.count_in_doubt(from, at, *command, stage)
-                }
-                _ => from.clone(),
-            };
-        }
         match &fact.what {
             What::Asked(..) | What::Usable { .. } | What::Reloaded => from.clone(),
-            What::Arrived(memory) => from.iter().copied().chain([*memory]).collect(),
             What::MayBeDecided(command) => match self.wish(*command) {
                 Wish::Send { life } => count::may_have_sent(from, at, rules, *life),
                 Wish::Check { code: Some(_) } => count::may_be_counted(from, at, rules),
@@ -139,11 +112,11 @@ impl Watch {
                         CheckAnswer::Locked { .. } => true,
                         _ => false,
                     };
-                    if nothing_written { self.unwritten(from, fits, doubt) } else { fits }
+                    if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }
                 (Stage::Direct, Answer::Send(SendAnswer::Locked { remaining })) => {
                     let fits = count::refused_locked(from, at, rules, *remaining);
-                    self.unwritten(from, fits, doubt)
+                    Self::unwritten(from, fits, doubt)
                 }
                 // Withheld: its code was useless before its message could leave.
                 (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed) | Answer::Followed(_)) => {
@@ -161,7 +134,7 @@ impl Watch {
                         SendAnswer::Locked { .. } => true,
                         SendAnswer::NumberRefused => false,
                     };
-                    if nothing_written { self.unwritten(from, fits, doubt) } else { fits }
+                    if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }
                 (Stage::Sent { end, .. }, Answer::Followed(_))
                 | (Stage::Sent { end, .. }, Answer::Refused(Refusal::SendsOverloaded)) => {
@@ -170,7 +143,9 @@ impl Watch {
                 (Stage::Heard { until, result, .. }, Answer::Check(answer)) => {
                     count::settled(from, at, rules, (*until, *result), answer)
                 }
-                (_, Answer::Refused(Refusal::StoreUnavailable)) => {
+                (_, Answer::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
+                    if self.may_have_been_decided(*command, fact) =>
+                {
                     match (doubt, stage, self.wish(*command)) {
                         (Doubt::Counted, Stage::Direct, Wish::Check { .. }) => {
                             count::counted(from, at, rules)
@@ -183,13 +158,15 @@ impl Watch {
         }
     }
 
-    /// After an answer for which nothing is written. Of several nodes another one may still hold what this one has
-    /// not seen, because its own write failed, and write it when its time comes. And what a node holds because
-    /// a write failed may end before what is in its store, which a conflict or a start brings back: the
-    /// count is then higher than was told. What the node has in memory meanwhile is judged for itself.
-    fn unwritten(&self, from: &Memories, fits: Memories, doubt: Doubt) -> Memories {
-        let unsure = self.several_nodes || !self.blind || doubt == Doubt::EitherWay;
-        if unsure && !fits.is_empty() { from.union(&fits).copied().collect() } else { fits }
+    /// After an answer for which nothing is written. What the shard holds because a write failed may end before what is
+    /// on the disk, which a start brings back: the count is then higher than was told. What the shard has in memory
+    /// meanwhile is judged for itself.
+    fn unwritten(from: &Memories, fits: Memories, doubt: Doubt) -> Memories {
+        if doubt == Doubt::EitherWay && !fits.is_empty() {
+            from.union(&fits).copied().collect()
+        } else {
+            fits
+        }
     }
 
     fn count_in_doubt(&self, from: &Memories, at: [u64; 2], command: CommandId, stage: &Stage) -> Memories {

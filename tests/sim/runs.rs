@@ -41,10 +41,6 @@ pub struct Broken {
 impl Run {
     /// Runs a seed, or its first `steps` steps.
     pub fn of(seed: u64, steps: Option<usize>, logged: bool) -> Self {
-        // The store counts its time with tokio's, which stands still here.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        let runtime = runtime.expect("a runtime");
-        let _inside = runtime.enter();
         let mut world = World::new(seed, steps, logged);
         let ran = catch_unwind(AssertUnwindSafe(|| world.runs()));
         let ran = ran.unwrap_or_else(|panic| Err(format!("a panic: {}", message(&*panic))));
@@ -74,7 +70,7 @@ impl Run {
         let concerns = |line: &&Line| {
             fact.as_ref().is_none_or(|fact| {
                 let same = line.numbers.is_empty() || line.numbers.contains(&fact.number);
-                same && line.event <= fact.call.max(fact.effect)
+                same && line.event <= fact.call
             })
         };
         let lines: Vec<&Line> = self.log.iter().filter(concerns).collect();

@@ -4,29 +4,18 @@ use std::time::Duration;
 
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
 use onceward::engine::{Lockout, Policy, SendOptions, SendRules};
-use onceward::numbers::Policies;
-use onceward::numbers::command::NumberKey;
+use onceward::numbers::{NumberKey, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::checker::Terms;
 use crate::count::Rules;
 
-/// How the store treats the revision that a write expects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreKind {
-    /// As the embedded one: nobody else writes, so nothing is compared.
-    Blind,
-    /// As a cluster's: compared, and answered with a conflict.
-    Comparing,
-}
-
 /// One world.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub steps: usize,
-    pub nodes: usize,
-    pub store: StoreKind,
+    pub shards: usize,
     pub numbers: Vec<NumberKey>,
     policies: Vec<Policy>,
     pub send_budget: Duration,
@@ -36,6 +25,8 @@ pub struct Setup {
     pub faults: u32,
     /// Of 1,000 steps, how many are a crash.
     pub crashes: u32,
+    /// Of 1,000 steps, how many give slots up.
+    pub moves: u32,
     /// Of 1,000 steps, how many set the clock back.
     pub clock_backwards: u32,
     /// Of 100 messages, how many go through a gateway that makes and holds the code.
@@ -56,8 +47,7 @@ pub fn server_key() -> ServerKey {
 impl Setup {
     pub fn of(seed: u64) -> (Self, StdRng) {
         let mut rng = StdRng::seed_from_u64(seed);
-        let nodes = if rng.random_range(0..10) < 3 { 2 } else { 1 };
-        let blind = nodes == 1 && rng.random_range(0..3) < 2;
+        let shards = rng.random_range(1..=2);
         let policies: Vec<_> = (0..2).map(|_| policy(&mut rng)).collect();
         let many = rng.random_range(0..5) == 0;
         let count = if many { 20 } else { rng.random_range(1..=4_u64) };
@@ -70,8 +60,7 @@ impl Setup {
         let send_budget = Duration::from_secs(rng.random_range(2..20));
         let setup = Self {
             steps: rng.random_range(300..1_500),
-            nodes,
-            store: if blind { StoreKind::Blind } else { StoreKind::Comparing },
+            shards,
             numbers,
             policies,
             send_budget,
@@ -79,7 +68,8 @@ impl Setup {
             commands_per_number: [3, 8, 64][rng.random_range(0..3)],
             faults: [0, 5, 15, 40][rng.random_range(0..4)],
             crashes: [0, 5, 20, 60][rng.random_range(0..4)],
-            clock_backwards: if nodes == 1 { [0, 0, 10][rng.random_range(0..3)] } else { 0 },
+            moves: [0, 5, 20][rng.random_range(0..3)],
+            clock_backwards: [0, 0, 10][rng.random_range(0..3)],
             held: [0, 0, 30, 80][rng.random_range(0..4)],
             calm: false,
             right: [5, 20, 50][rng.random_range(0..3)],
@@ -105,7 +95,7 @@ impl Setup {
                 held: self.held > 0,
             }
         });
-        Terms { rules: rules.collect(), several_nodes: self.nodes > 1, blind: self.store == StoreKind::Blind }
+        Terms { rules: rules.collect() }
     }
 }
 

@@ -1,8 +1,14 @@
-//! Crashes, panics, the clock, and the sweep.
+//! Crashes, panics, slots that move, the clock, and the sweep.
 
+use std::sync::Arc;
+
+use onceward::domain::Timestamp;
+use onceward::shard::Slots;
 use rand::RngExt;
+use tokio::sync::Semaphore;
 
 use crate::facts::What;
+use crate::shard::{PLACES, Shard};
 use crate::world::World;
 
 /// Numbers that one step of a sweep looks at.
@@ -10,34 +16,89 @@ const SWEEP_STEP: usize = 4;
 
 impl World {
     /// The process dies, and starts again from the store.
-    pub fn crashes(&mut self, node: usize) -> Result<(), String> {
-        self.says(&[], || format!("[node {node}] the process dies"));
-        self.commit_dies(node);
-        if self.is_alone() {
-            self.disk.reopens();
+    pub fn crashes(&mut self) -> Result<(), String> {
+        self.says(&[], || "the process dies".to_owned());
+        for shard in 0..self.shards.len() {
+            self.commit_dies(shard);
         }
-        self.sends.retain(|send| send.node != node);
-        self.asks.retain(|ask| ask.node != node);
-        self.restarts(node, true)?;
-        let lost = self.commands.values().any(|open| open.node == node);
-        if lost { Err("a command outlived its process".to_owned()) } else { Ok(()) }
+        self.sends.clear();
+        self.asks.clear();
+        self.places = Arc::new(Semaphore::new(PLACES));
+        for shard in 0..self.shards.len() {
+            self.restarts(shard)?;
+        }
+        while !self.unowned.is_empty() {
+            self.slots_are_taken_over();
+        }
+        if self.commands.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
     }
 
-    /// The shard fails, and starts again from the store. What it asked of gateways goes on.
-    pub fn panics(&mut self, node: usize) -> Result<(), String> {
-        self.says(&[], || format!("[node {node}] the shard panics"));
+    /// A shard fails, and starts again from the store. What it asked of gateways goes on.
+    pub fn panics(&mut self) -> Result<(), String> {
+        let shard = self.any_shard();
+        self.says(&[], || format!("[shard {shard}] it panics"));
         self.tally.count("a shard panics");
-        self.commit_dies(node);
-        self.restarts(node, false)
+        self.commit_dies(shard);
+        self.restarts(shard)
     }
 
-    fn restarts(&mut self, node: usize, process: bool) -> Result<(), String> {
-        let table = self.disk.load();
-        self.nodes[node].restarts(&self.setup, table, &mut self.rng, process);
+    /// The core starts again from what is durable of the slots that it still owns.
+    fn restarts(&mut self, shard: usize) -> Result<(), String> {
+        let Shard { owned, life, ref mut losing, .. } = self.shards[shard];
+        self.unowned.append(losing);
+        let (records, bound) = (self.disk.load(&owned), self.setup.commands_per_number);
+        let next = Shard { life: life + 1, ..Shard::new(bound, owned, records, &mut self.rng) };
+        self.shards[shard] = next;
+        self.were_restored(shard, &owned);
+        self.comes_out(shard, None)
+    }
+
+    fn were_restored(&mut self, shard: usize, slots: &Slots) {
         for number in 0..self.setup.numbers.len() {
-            self.notes_now(node, number, What::Reloaded);
+            if slots.contains(self.slot(number)) {
+                self.notes_now(shard, number, What::Reloaded);
+            }
         }
-        self.comes_out(node, None)
+    }
+
+    /// A shard begins to give slots up: that of one number, or all of its own.
+    pub fn slots_move(&mut self) -> Result<(), String> {
+        let number = self.any_number();
+        let Some(from) = self.owner(number) else { return Ok(()) };
+        let slots =
+            if self.chance(70) { [self.slot(number)].into_iter().collect() } else { self.shards[from].owned };
+        let to = self.any_shard();
+        self.tally.count("slots given up");
+        self.says(&[], || {
+            format!("[shard {from}] it is to give up slots, that of number {number} among them")
+        });
+        let shard = &mut self.shards[from];
+        slots.iter().for_each(|slot| shard.owned.remove(slot));
+        shard.losing.push((slots, to));
+        shard.tick(self.clock);
+        self.comes_out(from, None)
+    }
+
+    /// What the actor of a shard does after everything that it hears.
+    pub fn gives_slots_up(&mut self, shard: usize) {
+        let Shard { core, losing, seen, .. } = &mut self.shards[shard];
+        let slots: Vec<Slots> = losing.iter().map(|(slots, _)| *slots).collect();
+        if !slots.is_empty() && core.give_up(&slots, Timestamp::from_millis(*seen)) {
+            self.unowned.append(losing);
+            self.says(&[], || format!("[shard {shard}] it has given the slots up"));
+        }
+    }
+
+    /// Slots without an owner get one, which reads their records from the store.
+    pub fn slots_are_taken_over(&mut self) {
+        let Some((slots, to)) = self.unowned.pop() else { return };
+        self.tally.count("slots taken over");
+        self.says(&[], || format!("[shard {to}] it takes slots over"));
+        let records = self.disk.load(&slots);
+        let shard = &mut self.shards[to];
+        shard.core.take_over(records);
+        slots.iter().for_each(|slot| shard.owned.insert(slot));
+        self.were_restored(to, &slots);
     }
 
     pub fn clock_goes_on(&mut self) {
@@ -66,14 +127,16 @@ impl World {
     }
 
     pub fn sweeps(&mut self) -> Result<(), String> {
-        let node = self.any_node();
+        let shard = self.any_shard();
         self.tally.count("sweep");
-        self.sweep(node)
+        self.sweep(shard)
     }
 
-    pub fn sweep(&mut self, node: usize) -> Result<(), String> {
-        let now = self.nodes[node].tick(self.clock);
-        self.nodes[node].core.sweep(SWEEP_STEP, now);
-        self.comes_out(node, None)
+    pub fn sweep(&mut self, shard: usize) -> Result<(), String> {
+        let now = self.shards[shard].tick(self.clock);
+        // Its commands are refused, and it stays in flight until the store answers.
+        let given_up = self.late_commit(shard);
+        self.shards[shard].core.sweep(SWEEP_STEP, now);
+        self.comes_out(shard, given_up.as_ref())
     }
 }

@@ -1,17 +1,20 @@
 //! The world around the shards: clients, gateways, disk and clock, all from one seed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use onceward::numbers::command::{Answer as Awaited, Dispatch, FollowedUp};
+use onceward::engine::NumberState;
+use onceward::numbers::command::{Answer as Awaited, Deps, Dispatch, FollowedUp};
 use onceward::numbers::{CheckAnswer, SendAnswer, Told};
-use onceward::store::Write;
+use onceward::shard::{Record as _, RecordKey, Slots};
 use rand::RngExt;
 use rand::rngs::StdRng;
+use tokio::sync::Semaphore;
 
 use crate::disk::Disk;
 use crate::facts::{CommandId, Fact, Salted, Stage, What, Wish};
-use crate::node::Node;
-use crate::setup::{Setup, StoreKind};
+use crate::setup::Setup;
+use crate::shard::{Captured, PLACES, Shard, deps};
 use crate::tally::Tally;
 use crate::wakes::Wakes;
 
@@ -22,7 +25,13 @@ pub struct World {
     /// The latest time from which the clock was set back.
     pub latest: u64,
     pub disk: Disk,
-    pub nodes: Vec<Node>,
+    pub shards: Vec<Shard>,
+    /// Slots without an owner, each with its next one.
+    pub unowned: Vec<(Slots, usize)>,
+    pub deps: Arc<Deps>,
+    pub captured: Arc<Captured>,
+    /// The places of the process's commands.
+    pub places: Arc<Semaphore>,
     pub facts: Vec<Fact>,
     pub tally: Tally,
     /// Everything that happened, in words; kept when somebody reads it.
@@ -44,14 +53,12 @@ pub struct World {
     pub salts: BTreeMap<usize, Vec<Salted>>,
     /// Codes that gateways hold, by verification.
     pub held: BTreeMap<Salted, HeldCode>,
-    /// Writes that were given up and are still under way.
-    pub late: Vec<Vec<Write>>,
 }
 
 /// A command without an answer.
 pub struct Open {
     pub number: usize,
-    pub node: usize,
+    pub shard: usize,
     pub wish: Wish,
     pub stage: Stage,
     /// When it last came to the shard, as a command or as a report about it.
@@ -68,14 +75,14 @@ pub enum AnswerEnd {
 }
 
 pub struct AtGateway {
-    pub node: usize,
+    pub shard: usize,
     pub life: u32,
     pub command: CommandId,
     pub dispatch: Dispatch,
 }
 
 pub struct Asking {
-    pub node: usize,
+    pub shard: usize,
     pub life: u32,
     pub command: CommandId,
     pub ask: onceward::numbers::command::Ask,
@@ -83,7 +90,6 @@ pub struct Asking {
 
 #[derive(Debug, Clone)]
 pub struct Plan {
-    pub node: usize,
     pub number: usize,
     pub salt: Salted,
     pub expires: u64,
@@ -111,22 +117,28 @@ impl World {
     pub fn new(seed: u64, steps: Option<usize>, logged: bool) -> Self {
         let (mut setup, mut rng) = Setup::of(seed);
         setup.steps = steps.unwrap_or(setup.steps);
-        let disk = Disk::new(setup.store);
-        let nodes = (0..setup.nodes).map(|_| Node::new(&setup, disk.load(), &mut rng)).collect();
+        let shards = (0..setup.shards)
+            .map(|shard| {
+                let owned = (0..=u8::MAX).filter(|slot| usize::from(*slot) % setup.shards == shard).collect();
+                Shard::new(setup.commands_per_number, owned, Vec::new(), &mut rng)
+            })
+            .collect();
+        let captured = Arc::<Captured>::default();
+        let deps = deps(setup.policies(), (setup.send_budget, setup.check_budget), &captured);
         let mut tally = Tally::default();
-        tally.count(match (setup.nodes, setup.store) {
-            (2.., _) => "world of two nodes",
-            (_, StoreKind::Blind) => "world blind",
-            (_, StoreKind::Comparing) => "world comparing",
-        });
+        tally.count(if setup.shards > 1 { "world of two shards" } else { "world of one shard" });
         let log = logged.then(Vec::new);
         Self {
             setup,
             rng,
             clock: BEGINNING,
             latest: BEGINNING,
-            disk,
-            nodes,
+            disk: Disk::default(),
+            shards,
+            unowned: Vec::new(),
+            deps,
+            captured,
+            places: Arc::new(Semaphore::new(PLACES)),
             facts: Vec::new(),
             tally,
             log,
@@ -140,7 +152,6 @@ impl World {
             inbox: BTreeMap::new(),
             salts: BTreeMap::new(),
             held: BTreeMap::new(),
-            late: Vec::new(),
         }
     }
 
@@ -156,12 +167,14 @@ impl World {
         let permille = self.rng.random_range(0..1_000_u32);
         let crashes = self.setup.crashes;
         if permille < crashes {
-            let node = self.any_node();
-            return if self.chance(60) { self.crashes(node) } else { self.panics(node) };
+            return if self.chance(60) { self.crashes() } else { self.panics() };
         }
         if permille < crashes + self.setup.clock_backwards {
             self.clock_goes_back();
             return Ok(());
+        }
+        if permille < crashes + self.setup.clock_backwards + self.setup.moves {
+            return self.slots_move();
         }
         match self.rng.random_range(0..100) {
             0..22 => self.client_asks(),
@@ -171,8 +184,8 @@ impl World {
             86..90 => self.planned_send(),
             90..92 => self.sweeps(),
             92..94 => self.somebody_asks_whether_it_is_usable(),
-            94..95 => {
-                self.late_write_arrives();
+            94..97 => {
+                self.slots_are_taken_over();
                 Ok(())
             }
             _ => {
@@ -186,8 +199,30 @@ impl World {
         self.rng.random_range(0..100) < percent
     }
 
-    pub fn any_node(&mut self) -> usize {
-        self.rng.random_range(0..self.nodes.len())
+    pub fn any_shard(&mut self) -> usize {
+        self.rng.random_range(0..self.shards.len())
+    }
+
+    /// The slot of a number.
+    pub fn slot(&self, number: usize) -> u8 {
+        self.deps.subject(&self.setup.numbers[number]).slot
+    }
+
+    /// The shard that owns a number.
+    pub fn owner(&self, number: usize) -> Option<usize> {
+        let slot = self.slot(number);
+        self.shards.iter().position(|shard| shard.owned.contains(slot))
+    }
+
+    /// The key of a number's record.
+    pub fn record_key(&self, number: usize) -> RecordKey {
+        let id = self.setup.numbers[number].id();
+        RecordKey { slot: self.slot(number), kind: NumberState::KIND, id }
+    }
+
+    /// The state that is durable for a number.
+    pub fn durable(&self, number: usize) -> NumberState {
+        self.disk.state(&self.record_key(number))
     }
 
     pub fn any_number(&mut self) -> usize {
@@ -211,17 +246,18 @@ impl World {
 
     pub fn notes(&mut self, fact: Fact) {
         self.says(&[fact.number], || {
-            let Fact { effect, number, node, at, what, .. } = &fact;
+            let Fact { number, shard, at, what, in_commit, .. } = &fact;
+            let in_commit = if *in_commit { ", in the commit" } else { "" };
             let at = at.map(|at| at.cast_signed() - BEGINNING.cast_signed());
-            format!("[node {node}] number {number}: {what:?}, effect {effect}, decided at {at:?}")
+            format!("[shard {shard}] number {number}: {what:?}{in_commit}, decided at {at:?}")
         });
         self.facts.push(fact);
     }
 
     /// A fact that concerns nobody's decision.
-    pub fn notes_now(&mut self, node: usize, number: usize, what: What) {
+    pub fn notes_now(&mut self, shard: usize, number: usize, what: What) {
         let event = self.event();
-        let now = self.nodes[node].seen;
-        self.notes(Fact { effect: event, call: event, number, node, at: [now; 2], committed: true, what });
+        let now = self.shards[shard].seen;
+        self.notes(Fact { call: event, number, shard, at: [now; 2], in_commit: false, what });
     }
 }

@@ -15,7 +15,7 @@ impl World {
     /// A message leaves: only for a code that the disk has, and that can be used.
     pub fn leaves(&mut self, dispatch: Dispatch) -> Judged {
         let (key, permit) = (dispatch.key, dispatch.permit);
-        let kept = self.disk.state(key).verification();
+        let kept = self.durable(key).verification();
         let now = Timestamp::from_millis(self.clock);
         if !kept.is_some_and(|v| v.salt == permit.salt && v.is_live(now)) {
             return Err(format!(

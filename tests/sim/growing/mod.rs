@@ -1,7 +1,7 @@
 //! A smaller world of its own: one process, services whose lockout grows, verifications that are asked for by themselves.
 //!
 //! The big world plays the contract, whose model is about numbers; here everything is about verifications and who
-//! names them. The store, its faults, crashes and the shard are the same.
+//! names them. The disk, its faults, crashes and the shard are the same.
 
 mod belief;
 mod judge;
@@ -16,9 +16,6 @@ const SEEDS: u64 = 300;
 
 #[test]
 fn where_a_lockout_grows_the_promises_hold_whatever_happens() {
-    // A store that hangs asks for a timer; no time passes by it.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let _inside = runtime.enter();
     let only = number_from("SIM_SEED");
     let first = only.or_else(|| number_from("SIM_FIRST")).unwrap_or(0);
     let seeds = if only.is_some() { 1 } else { number_from("SIM_SEEDS").unwrap_or(SEEDS) };

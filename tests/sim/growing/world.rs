@@ -6,15 +6,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
-use onceward::engine::{Ending, Lockout, Policy, SendOptions, SendResult, SendRules, VerificationName};
-use onceward::numbers::Policies;
+use onceward::engine::{
+    Ending, Lockout, NumberState, Policy, Salt, SendOptions, SendResult, SendRules, VerificationName,
+};
 use onceward::numbers::command::{
-    BeginWishes, CheckCommand, Command, CommandKind, Dispatch, EndCommand, NumberKey, Reply, SendCommand,
+    CheckCommand, CommandKind, Deps, Dispatch, EndCommand, NumberCommand, OwnOptions, Reply, SendCommand,
     SettleCommand,
 };
-use onceward::numbers::core::Core;
-use onceward::numbers::decide::Judge;
-use onceward::store::{Fault, StoreError, Write};
+use onceward::numbers::{NumberKey, Policies};
+use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
 use onceward::template::MessageStyle;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -22,10 +22,21 @@ use tokio::sync::Semaphore;
 
 use super::belief::{Belief, Judged};
 use super::told::{End, Open, Wish};
-use crate::disk::{Committed, Disk};
-use crate::setup::{StoreKind, server_key};
+use crate::disk::{Committed, Disk, Fault};
+use crate::setup::millis;
+use crate::shard::{COMMIT_TIMEOUT, Captured, core, deps};
 
 const SECOND: u64 = 1_000;
+
+/// More than a number may wait for.
+const COMMANDS: usize = 64;
+
+/// A batch between the core and the store.
+struct InFlight {
+    writes: Vec<Write>,
+    /// The store has it, and does nothing.
+    hangs: bool,
+}
 
 pub struct World {
     rng: StdRng,
@@ -34,10 +45,12 @@ pub struct World {
     pub numbers: Vec<NumberKey>,
     faults: u32,
     crashes: u32,
-    pub disk: Disk,
+    disk: Disk,
     core: Core,
     places: Arc<Semaphore>,
-    commit: Option<Vec<Write>>,
+    commit: Option<InFlight>,
+    deps: Arc<Deps>,
+    captured: Arc<Captured>,
     open: Vec<Open>,
     pub sends: Vec<Dispatch>,
     pub beliefs: BTreeMap<u64, Belief>,
@@ -68,8 +81,10 @@ impl World {
             number: PhoneNumber::from_u64(14_155_550_000 + n).expect("a number"),
         };
         let numbers = (0..rng.random_range(1..=3)).map(number).collect();
-        let disk = Disk::new(StoreKind::Blind);
-        let core = core(&disk, policy, &mut rng);
+        let captured = Arc::<Captured>::default();
+        let budgets = (Duration::from_secs(10), Duration::from_secs(12));
+        let deps = deps(Policies::new(policy), budgets, &captured);
+        let core = core(COMMANDS, Vec::new(), &mut rng);
         let (faults, crashes) = ([0, 10, 30][rng.random_range(0..3)], [0, 10, 40][rng.random_range(0..3)]);
         Self {
             rng,
@@ -78,8 +93,10 @@ impl World {
             numbers,
             faults,
             crashes,
-            disk,
+            disk: Disk::default(),
             core,
+            deps,
+            captured,
             places: Arc::new(Semaphore::new(10_000)),
             commit: None,
             open: Vec::new(),
@@ -119,10 +136,7 @@ impl World {
             },
             45..70 => self.commit_goes_on(),
             70..88 => self.send_ends(),
-            88..90 => {
-                self.core.sweep(4, Timestamp::from_millis(self.clock));
-                self.comes_out()
-            }
+            88..90 => self.sweeps(),
             _ => {
                 let longest = if self.rng.random_range(0..5) == 0 { 700 } else { 40 };
                 self.clock += self.rng.random_range(0..longest * SECOND);
@@ -143,10 +157,10 @@ impl World {
 
     fn begins(&mut self, number: usize) -> Judged {
         let (reply, answer) = Reply::new(self.place()?);
-        let begin = Some(BeginWishes::default());
+        let own = Some(OwnOptions::default());
         let (channel, style) = (Channel::Sms, MessageStyle::default());
         let kind =
-            CommandKind::Send(SendCommand { options: None, channel, style, begin, reply, decided: None });
+            CommandKind::Send(SendCommand { options: None, channel, style, own, reply, decided: None });
         self.submits(number, Wish::Begin, End::Begin(answer), kind)
     }
 
@@ -175,25 +189,40 @@ impl World {
     fn submits(&mut self, number: usize, wish: Wish, answer: End, kind: CommandKind) -> Judged {
         self.log.push(format!("{} number {number} {wish:x?}", self.clock));
         self.open.push(Open { number, wish, at: self.clock, answer });
-        self.core.submit(Command::new(self.numbers[number], kind), Timestamp::from_millis(self.clock));
+        self.hands_over(self.numbers[number], kind)
+    }
+
+    fn hands_over(&mut self, key: NumberKey, kind: CommandKind) -> Judged {
+        let command = NumberCommand::new(key, kind, Arc::clone(&self.deps));
+        self.core.submit(command, Timestamp::from_millis(self.clock));
+        self.comes_out()
+    }
+
+    fn sweeps(&mut self) -> Judged {
+        self.core.sweep(4, Timestamp::from_millis(self.clock));
         self.comes_out()
     }
 
     fn commit_goes_on(&mut self) -> Judged {
-        let Some(writes) = self.commit.take() else { return Ok(()) };
-        let fault =
-            (self.rng.random_range(0..100) < self.faults).then(|| match self.rng.random_range(0..5) {
-                0 => Fault::Unavailable,
-                1 => Fault::UnknownApplied,
-                2 => Fault::UnknownNotApplied,
-                3 => Fault::Torn(self.rng.random()),
-                _ => Fault::Hang,
-            });
+        let Some(InFlight { writes, hangs }) = self.commit.take() else { return Ok(()) };
+        let faulty = hangs || self.rng.random_range(0..100) < self.faults;
+        let fault = faulty.then(|| match self.rng.random_range(0..5) {
+            0 => Fault::Unavailable,
+            1 => Fault::UnknownApplied,
+            2 => Fault::UnknownNotApplied,
+            3 => Fault::Torn { whole: self.rng.random() },
+            _ => Fault::Hang,
+        });
+        // What hangs ends well at times.
+        let fault = fault.filter(|fault| !(hangs && *fault == Fault::Hang));
         self.log.push(format!("{} commit of {} meets {fault:?}", self.clock, writes.len()));
-        let committed: Committed = match self.disk.commit(writes, fault) {
-            Ok(committed) => committed,
-            Err(hanging) if self.rng.random_range(0..2) == 0 => self.disk.releases(hanging),
-            Err(_given_up) => Err(StoreError::Unknown("no answer in time".to_owned())),
+        let Some(committed): Option<Committed> = self.disk.commit(&writes, fault) else {
+            self.commit = Some(InFlight { writes, hangs: true });
+            // At times for so long that the core gives it up.
+            if self.rng.random_range(0..2) == 0 {
+                self.clock += millis(COMMIT_TIMEOUT);
+            }
+            return self.sweeps();
         };
         self.core.committed(committed, Timestamp::from_millis(self.clock));
         self.comes_out()
@@ -206,7 +235,7 @@ impl World {
         let Dispatch { key, permit, caller, .. } =
             self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
         let now = Timestamp::from_millis(self.clock);
-        let end = if self.core.is_usable(&key, &permit.salt, now) {
+        let end = if self.is_usable(key, permit.salt, now) {
             match self.rng.random_range(0..10) {
                 0..6 => SendResult::Accepted { message_id: "SM1".to_owned(), held: None },
                 6 => SendResult::Failed { may_have_been_sent: true, held: None },
@@ -225,36 +254,51 @@ impl World {
             self.beliefs.entry(permit.salt.track()).and_modify(Belief::doubted);
         }
         let settle = SettleCommand { permit, result: end, trouble: None, caller, decided: None };
-        self.core.submit(Command::new(key, CommandKind::Settle(settle)), now);
-        self.comes_out()
+        self.hands_over(key, CommandKind::Settle(settle))
+    }
+
+    fn is_usable(&self, key: NumberKey, salt: Salt, now: Timestamp) -> bool {
+        let state: Option<NumberState> = self.core.tables().get(&self.record_key(key), now);
+        let verification = state.and_then(|state| state.present(&self.policy, now).verification());
+        verification.is_some_and(|v| v.is_live(now) && v.salt == salt)
+    }
+
+    fn record_key(&self, key: NumberKey) -> RecordKey {
+        RecordKey { slot: self.deps.subject(&key).slot, kind: NumberState::KIND, id: key.id() }
+    }
+
+    /// The state that is durable for a number.
+    pub fn durable(&self, key: NumberKey) -> NumberState {
+        self.disk.state(&self.record_key(key))
     }
 
     fn crash(&mut self) -> Judged {
-        if let Some(writes) = self.commit.take() {
+        if let Some(InFlight { writes, .. }) = self.commit.take() {
             let fault = match self.rng.random_range(0..3) {
                 0 => None,
-                1 => Some(Fault::Torn(self.rng.random())),
+                1 => Some(Fault::Torn { whole: self.rng.random() }),
                 _ => Some(Fault::Unavailable),
             };
             self.log.push(format!("{} crash in a commit: {fault:?}", self.clock));
-            let _ = self.disk.commit(writes, fault);
+            self.disk.commit(&writes, fault);
         }
         self.log.push(format!("{} crash", self.clock));
-        self.disk.reopens();
         self.sends.clear();
-        self.core = core(&self.disk, self.policy, &mut self.rng);
+        self.core = core(COMMANDS, self.disk.load(&Slots::ALL), &mut self.rng);
         self.comes_out()?;
         if self.open.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
     }
 
     /// Takes everything that the shard has to say.
     fn comes_out(&mut self) -> Judged {
-        for dispatch in self.core.take_dispatches() {
+        for dispatch in self.captured.take_dispatches() {
             self.leaves(dispatch)?;
         }
-        self.core.take_notes();
         if let Some(writes) = self.core.take_commit() {
-            assert!(self.commit.replace(writes).is_none(), "a second commit while one is in flight");
+            assert!(
+                self.commit.replace(InFlight { writes, hangs: false }).is_none(),
+                "a second commit while one is in flight"
+            );
         }
         let mut answered = Vec::new();
         for mut open in std::mem::take(&mut self.open) {
@@ -270,7 +314,7 @@ impl World {
         }
         let now = self.clock;
         for (track, belief) in &self.beliefs {
-            belief.is_on(*track, &self.disk.state(self.numbers[belief.number]), now)?;
+            belief.is_on(*track, &self.durable(self.numbers[belief.number]), now)?;
         }
         Ok(())
     }
@@ -312,15 +356,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn core(disk: &Disk, policy: Policy, rng: &mut StdRng) -> Core {
-    let judge = Judge {
-        policies: Policies::new(policy),
-        key: server_key(),
-        rng: StdRng::seed_from_u64(rng.random()),
-        send_budget: Duration::from_secs(10),
-        check_budget: Duration::from_secs(12),
-    };
-    Core::new(disk.load(), judge, 64)
 }

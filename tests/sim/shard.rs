@@ -1,0 +1,129 @@
+//! One shard: a real core, the slots that it owns, and its commit in flight.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use onceward::domain::Timestamp;
+use onceward::engine::{NumberState, SlotHash};
+use onceward::numbers::command::{Ask, Deps, Dispatch, Effects};
+use onceward::numbers::table::NumberTable;
+use onceward::numbers::{Capacity, Policies};
+use onceward::shard::{Core, Kinds, Records, Settings, Slots, Tables, Write};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::disk::Committed;
+use crate::setup::server_key;
+
+/// More than a run has commands.
+pub const PLACES: usize = 10_000;
+
+/// How long a commit may take before its commands are refused.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub struct Shard {
+    pub core: Core,
+    /// Which start of the core this is. What gateways say to an earlier one still arrives, if the process lives.
+    pub life: u32,
+    /// The latest time that this life has seen. Kept apart from the core, which must come to the same.
+    pub seen: u64,
+    pub commit: Option<InFlight>,
+    pub owned: Slots,
+    /// Slots that are given up once no commit is in flight, each with its next owner.
+    pub losing: Vec<(Slots, usize)>,
+}
+
+/// A batch between the core and the store.
+pub struct InFlight {
+    pub writes: Vec<Write>,
+    pub numbers: Vec<usize>,
+    pub taken_at: u64,
+    /// When it was taken in the order of events: later commands are not in it.
+    pub taken: u64,
+    pub progress: Progress,
+    /// Whether a sweep has refused its commands.
+    pub given_up: bool,
+}
+
+pub enum Progress {
+    /// The store has not seen it yet.
+    Before,
+    /// The store has it, and does nothing.
+    Hanging,
+    /// The store has decided, and the core does not know of it.
+    Unanswered(Committed),
+}
+
+impl Shard {
+    pub fn new(commands_per_number: usize, owned: Slots, records: Records, rng: &mut StdRng) -> Self {
+        let core = core(commands_per_number, records, rng);
+        Self { core, life: 0, seen: 0, commit: None, owned, losing: Vec::new() }
+    }
+
+    /// What the core is told of the time; what it is to make of it is kept.
+    pub fn tick(&mut self, clock: u64) -> Timestamp {
+        self.seen = self.seen.max(clock);
+        Timestamp::from_millis(clock)
+    }
+}
+
+/// A core that has these records.
+pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> Core {
+    let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
+    let kinds = Kinds::none().with_table::<NumberState>(new_table);
+    let mut tables = Tables::new(&kinds);
+    for (key, stored) in records {
+        tables.set(key, Some(stored));
+    }
+    let settings = Settings { commands_per_subject: commands_per_number, commit_timeout: COMMIT_TIMEOUT };
+    Core::new(tables, kinds, StdRng::seed_from_u64(rng.random()), settings)
+}
+
+/// What shards handed on.
+#[derive(Default)]
+pub struct Captured {
+    dispatches: Mutex<Vec<Dispatch>>,
+    asks: Mutex<Vec<Ask>>,
+}
+
+impl Captured {
+    pub fn take_dispatches(&self) -> Vec<Dispatch> {
+        std::mem::take(&mut *locked(&self.dispatches))
+    }
+
+    pub fn take_asks(&self) -> Vec<Ask> {
+        std::mem::take(&mut *locked(&self.asks))
+    }
+}
+
+impl Effects for Captured {
+    fn deliver(&self, dispatch: Dispatch) {
+        locked(&self.dispatches).push(dispatch);
+    }
+
+    fn ask(&self, ask: Ask) {
+        locked(&self.asks).push(ask);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What decisions are made with.
+pub fn deps(
+    policies: Policies,
+    (send_budget, check_budget): (Duration, Duration),
+    effects: &Arc<Captured>,
+) -> Arc<Deps> {
+    Arc::new(Deps {
+        policies,
+        slots: SlotHash::new(&server_key()),
+        key: server_key(),
+        capacity: Capacity::new(usize::MAX),
+        send_budget,
+        check_budget,
+        effects: Arc::clone(effects) as _,
+        recorders: Vec::new(),
+    })
+}
