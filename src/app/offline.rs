@@ -49,7 +49,6 @@ impl Offline {
         let shards = shards::start(ShardPlan {
             store: Arc::clone(&store),
             clock,
-            slots: &SlotHash::new(&key),
             capacity: &Capacity::new(bounds.numbers),
             shards: 1,
             bounds: &bounds,

@@ -118,7 +118,6 @@ impl Running {
         let shards = shards::start(ShardPlan {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            slots: &slots,
             capacity: &capacity,
             shards,
             bounds: &bounds,

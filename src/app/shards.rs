@@ -8,15 +8,14 @@ use rand::rngs::StdRng;
 use crate::attempts::Track;
 use crate::clock::Clock;
 use crate::config::Bounds;
-use crate::domain::TrackKey;
-use crate::engine::{NumberState, SlotHash};
+use crate::engine::NumberState;
 use crate::limit::{Counter, KeyUse};
 use crate::numbers::Capacity;
 use crate::numbers::table::NumberTable;
-use crate::registry::{Credential, SLOT, SafeNumber, ServiceRecord};
-use crate::shard::{Kinds, Parts, Record, RecordKey, Settings, Shards, Slotless, StartError};
+use crate::registry::{Credential, SafeNumber, ServiceRecord};
+use crate::shard::{Kinds, Parts, Settings, Shards, StartError};
 use crate::store::Store;
-use crate::webhook::{self, EventRecord};
+use crate::webhook::EventRecord;
 
 /// Every kind of record. A new one is one more line.
 pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
@@ -32,14 +31,17 @@ pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
         .with::<EventRecord>()
 }
 
+/// The same for tools that only read and write records.
+pub fn every_kind() -> Kinds {
+    kinds(&Capacity::new(usize::MAX))
+}
+
 /// What the shards are started with.
 pub struct ShardPlan<'a> {
     /// Where records are durable.
     pub store: Arc<dyn Store>,
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
-    /// Which slot a subject is in.
-    pub slots: &'a SlotHash,
     /// What the number tables count in.
     pub capacity: &'a Arc<Capacity>,
     /// How many shards; at least 1.
@@ -61,18 +63,10 @@ pub fn seeds(seeder: StdRng) -> Box<dyn Fn() -> StdRng + Send + Sync> {
 /// # Errors
 /// When the store cannot be read, or a record in it makes no sense.
 pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
-    let ShardPlan { store, clock, slots, capacity, shards, bounds, seeds } = plan;
+    let ShardPlan { store, clock, capacity, shards, bounds, seeds } = plan;
     let commit_timeout = bounds.commit_timeout;
-    let slots = slots.clone();
-    let slot_of = move |key: &RecordKey, _bytes: &[u8]| match key.kind {
-        NumberState::KIND | Counter::KIND | KeyUse::KIND => slots.of(key.id),
-        Track::KIND => TrackKey::from_id(key.id).slot(),
-        EventRecord::KIND => webhook::slot_of(&key.id),
-        // The registry's.
-        _ => SLOT,
-    };
     Shards::start(Parts {
-        store: Arc::new(Slotless { store, slot_of: Arc::new(slot_of), commit_timeout }),
+        store,
         clock,
         shards,
         kinds: kinds(capacity),

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::TrackerSettings;
 use crate::delivery::{Attempt, Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason, SendStatus};
-use crate::domain::{Channel, GatewayName, PhoneNumber, Timestamp};
-use crate::engine::{Salt, SendPermit};
+use crate::domain::{Channel, GatewayName, PhoneNumber, Timestamp, TrackKey};
+use crate::engine::{Salt, SendPermit, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
-use crate::shard::Record;
+use crate::shard::{Id, Record};
 use crate::template::MessageStyle;
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record grow.
@@ -133,6 +133,10 @@ pub enum ReceiptOutcome {
 impl Record for Track {
     const KIND: u8 = 2;
     const PLURAL: &'static str = "delivery attempts";
+
+    fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
+        TrackKey::from_id(*id).slot()
+    }
 
     fn expires(&self) -> Timestamp {
         self.plan.as_ref().map_or(self.keep_until, |plan| self.keep_until.max(plan.expires))

@@ -1,11 +1,11 @@
 //! The lines of an export, and the sum that each ends with.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::moment::Moment;
-use super::number::NumberLine;
-use super::other::OtherLine;
-use super::sends::SendsLine;
 use crate::domain::Timestamp;
 
 /// What the first line says that it is.
@@ -25,11 +25,8 @@ pub(super) struct HeaderLine {
     pub(super) program: String,
     pub(super) exported_at: Moment,
     pub(super) key: String,
-    pub(super) numbers: u64,
-    pub(super) sends: u64,
-    /// Not in format 1.
-    #[serde(default)]
-    pub(super) others: u64,
+    /// How many records of each kind there are.
+    pub(super) records: BTreeMap<String, u64>,
 }
 
 /// What any version's first line says.
@@ -50,36 +47,51 @@ pub struct Header {
     pub exported_at: Timestamp,
     /// What tells the server key it was written with from others, in 32 hex digits.
     pub key: String,
-    /// How many states of numbers there are.
-    pub numbers: u64,
-    /// How many verifications whose sends are remembered.
-    pub sends: u64,
-    /// How many records of anything else: services, credentials, limits, events.
-    pub others: u64,
+    /// How many records of each kind there are.
+    pub records: BTreeMap<String, u64>,
 }
 
 /// Any line but the first.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(untagged)]
 pub(super) enum Line {
-    Number(Box<NumberLine>),
-    Sends(Box<SendsLine>),
-    Other(Box<OtherLine>),
+    Record(RecordLine),
     End(EndLine),
+}
+
+/// One record.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecordLine {
+    /// The kind's name, such as `numbers`.
+    pub(super) kind: String,
+    pub(super) service: u32,
+    /// E.164 for numbers, else 16 hexadecimal digits.
+    pub(super) subject: String,
+    pub(super) expires: Moment,
+    pub(super) record: Value,
 }
 
 /// The last line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndLine {
+    pub(super) kind: EndMark,
     pub(super) records: u64,
     pub(super) sha256: String,
 }
 
+/// What the last line has for a kind.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EndMark {
+    End,
+}
+
 impl From<HeaderLine> for Header {
     fn from(line: HeaderLine) -> Self {
-        let HeaderLine { is: _, format: _, program, exported_at, key, numbers, sends, others } = line;
-        Self { program, exported_at: exported_at.0, key, numbers, sends, others }
+        let HeaderLine { is: _, format: _, program, exported_at, key, records } = line;
+        Self { program, exported_at: exported_at.0, key, records }
     }
 }
 
@@ -91,9 +103,7 @@ impl From<&Header> for HeaderLine {
             program: header.program.clone(),
             exported_at: Moment(header.exported_at),
             key: header.key.clone(),
-            numbers: header.numbers,
-            sends: header.sends,
-            others: header.others,
+            records: header.records.clone(),
         }
     }
 }

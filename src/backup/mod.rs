@@ -1,153 +1,130 @@
-//! Exports: the whole state as lines of JSON, and back.
+//! Exports: every record as a line of JSON, and back.
 //!
-//! The types of the lines are their own, as those of records are, so that neither the engine's nor the
-//! record's change the format. `docs/backup.md` describes it field by field. Here is no I/O but reading and
-//! writing lines, and nothing that knows where a store is.
+//! A line is a record's own form in JSON, with what names it. `docs/backup.md` describes the format. Here is no I/O but
+//! reading and writing lines, and nothing that knows where a store is.
 
-mod check;
 mod line;
 mod moment;
-mod number;
-mod other;
 mod read;
-mod sends;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use check::{check, name};
 pub use line::Header;
 pub use moment::rfc3339;
-pub use other::{Other, OtherError};
 pub use read::{ImportError, Reader};
 pub use write::{ExportError, Writer};
 
 use crate::attempts::Track;
-use crate::domain::{PhoneNumber, ServiceId, Timestamp, TrackKey};
+use crate::domain::{PhoneNumber, Timestamp};
 use crate::engine::{NumberState, Verification};
-use crate::numbers::record;
-use crate::shard::{self, RecordError};
-use crate::store::{Entry, Key, Kind, Subject};
+use crate::numbers::NumberKey;
+use crate::registry;
+use crate::shard::{Id, Kinds, Record, RecordError, decode, encode};
+use crate::store::{Entry, Key};
 
-/// The format that is written. An older one is read, a newer one is refused.
-pub const FORMAT: u32 = 2;
+/// The format that is written and read.
+pub const FORMAT: u32 = 3;
 
-/// One record, read and understood.
+/// Whether a stored record can be read, and ends when it says.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub fn check(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
+    let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
+    let expires = kind.and_then(|kind| (kind.expires)(&entry.record)).map_err(|error| error.to_string())?;
+    if expires == entry.expires { Ok(()) } else { Err("it is not kept for as long as it says of itself".into()) }
+}
+
+/// What a record is about, as a message may say it: a number is masked.
+pub fn name(key: &Key, kinds: &Kinds) -> String {
+    let (service, subject) = split(&key.id);
+    match PhoneNumber::from_u64(subject).filter(|_| key.kind == NumberState::KIND) {
+        Some(number) => format!("number {number} in service {service}"),
+        None => {
+            let plural = kinds.get(key.kind).map_or("records", |kind| kind.plural);
+            format!("{subject:016x} of the {plural} in service {service}")
+        }
+    }
+}
+
+/// The two parts that every id is made of: the service, and the subject within it.
+fn split(id: &Id) -> (u32, u64) {
+    let (mut service, mut subject) = ([0; 4], [0; 8]);
+    service.copy_from_slice(&id[..4]);
+    subject.copy_from_slice(&id[4..]);
+    (u32::from_be_bytes(service), u64::from_be_bytes(subject))
+}
+
+fn joined(service: u32, subject: u64) -> Id {
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&service.to_be_bytes());
+    id[4..].copy_from_slice(&subject.to_be_bytes());
+    id
+}
+
+/// What is left of a record for a server with another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// From when on it no longer matters.
-    pub gc_after: Timestamp,
-    /// What it says.
-    pub content: Content,
+pub enum WithoutCodes {
+    /// The record, and whether a code or a planned message was dropped from it.
+    Kept(Entry, bool),
+    /// Nothing, and whether that was a code.
+    Dropped(bool),
 }
 
-/// What a record says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// The state of a number in a service.
-    Number(ServiceId, PhoneNumber, NumberState),
-    /// The sends of a verification.
-    Sends(TrackKey, Track),
-    /// Anything else.
-    Other(Other),
-}
-
-/// Why a stored record is not one.
-#[derive(Debug, thiserror::Error)]
-pub enum ContentError {
-    /// It is that of no number.
-    #[error("it is kept under {0}, which is no number")]
-    Number(u64),
-    /// A number's state, or the sends of a verification.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Anything else.
-    #[error(transparent)]
-    Other(#[from] OtherError),
-}
-
-/// Where the sends of a verification are kept.
-fn sends_key(key: TrackKey) -> Key {
-    Key { kind: Kind::Track, service: key.service, subject: Subject(key.track) }
-}
-
-impl Item {
-    /// Reads a stored record.
-    ///
-    /// # Errors
-    /// [`ContentError`] when it is damaged or of a newer program.
-    pub fn decode(entry: &Entry) -> Result<Self, ContentError> {
-        let (key, record) = (entry.key, &entry.record);
-        let content = match key.kind {
-            Kind::Number => {
-                let digits = key.subject.0;
-                let number = PhoneNumber::from_u64(digits).ok_or(ContentError::Number(digits))?;
-                Content::Number(key.service, number, record::decode(record)?)
-            }
-            Kind::Track => {
-                let track = TrackKey { service: key.service, track: key.subject.0 };
-                Content::Sends(track, shard::decode(record)?)
-            }
-            Kind::Service
-            | Kind::Credential
-            | Kind::Counter
-            | Kind::Event
-            | Kind::Answered
-            | Kind::SafeNumber => Content::Other(Other::decode(key, record)?),
-        };
-        Ok(Self { gc_after: entry.gc_after, content })
+/// The same for a server with another key, which cannot check the codes: without codes and planned messages. Counts,
+/// lockouts, services and keys stay. What only the old key could find, such as the counters of rate limits, goes.
+///
+/// # Errors
+/// [`RecordError`] when the record cannot be read.
+pub fn without_codes(entry: Entry) -> Result<WithoutCodes, RecordError> {
+    match entry.key.kind {
+        NumberState::KIND => {
+            let state = decode::<NumberState>(&entry.record)?;
+            let had_code = state.verification().is_some();
+            let Some(state) = without_code(state) else { return Ok(WithoutCodes::Dropped(had_code)) };
+            Ok(WithoutCodes::Kept(restored(entry, &state), had_code))
+        }
+        Track::KIND => {
+            let mut track = decode::<Track>(&entry.record)?;
+            let had_plan = track.plan.take().is_some();
+            Ok(WithoutCodes::Kept(restored(entry, &track), had_plan))
+        }
+        kind if registry::KINDS.contains(&kind) => Ok(WithoutCodes::Kept(entry, false)),
+        _ => Ok(WithoutCodes::Dropped(false)),
     }
+}
 
-    /// The record to store; `None` if there is nothing to keep.
-    ///
-    /// # Errors
-    /// [`ContentError`], which no export leads to.
-    pub fn encode(&self) -> Result<Option<Entry>, ContentError> {
-        let (key, record) = match &self.content {
-            Content::Number(service, number, state) => {
-                (record::key_of(*service, *number), record::encode(state))
-            }
-            Content::Sends(key, track) => (sends_key(*key), Some(shard::encode(track))),
-            Content::Other(other) => (other.key, Some(other.encode()?)),
-        };
-        Ok(record.map(|record| Entry { key, gc_after: self.gc_after, record }))
+fn restored<R: Record>(entry: Entry, record: &R) -> Entry {
+    Entry { key: entry.key, expires: record.expires(), record: encode(record) }
+}
+
+/// The state without its code; `None` if it then says nothing.
+fn without_code(state: NumberState) -> Option<NumberState> {
+    let NumberState::Open { failures, keep_until, tally, verification } = state else { return Some(state) };
+    let verification = verification.filter(|v| v.checking_until != Timestamp::EPOCH).map(|v| {
+        // The attempt that was being asked about is counted, and may lock the number when its time ends: what carries
+        // that time stays, as a code that has expired.
+        Verification { expires: Timestamp::EPOCH, held: None, ..v }
+    });
+    (failures > 0 || verification.is_some())
+        .then_some(NumberState::Open { failures, keep_until, tally, verification })
+}
+
+/// The id of a number, from the form it has in a line.
+fn subject_of(kind: u8, text: &str) -> Option<u64> {
+    if kind == NumberState::KIND {
+        let digits = text.strip_prefix('+')?.parse().ok()?;
+        return PhoneNumber::from_u64(digits).map(|number| number.as_u64());
     }
+    u64::from_str_radix(text, 16).ok().filter(|subject| format!("{subject:016x}") == text)
+}
 
-    /// Whether it no longer matters at `now`.
-    pub fn has_ended(&self, now: Timestamp) -> bool {
-        let ended = match &self.content {
-            Content::Number(_, _, state) => state.ends().is_none_or(|end| now >= end),
-            Content::Sends(..) | Content::Other(_) => false,
-        };
-        ended || now >= self.gc_after
-    }
-
-    /// The same for a server with another key, which cannot check the codes: without them, and without
-    /// what is still to be sent. Says as well whether there was such a code or message. Counts and lockouts
-    /// stay.
-    #[must_use]
-    pub fn without_codes(mut self) -> (Self, bool) {
-        let dropped = match &mut self.content {
-            Content::Number(_, _, NumberState::Open { failures, verification, .. }) => {
-                let had_one = verification.is_some();
-                *verification = verification.filter(|v| v.checking_until != Timestamp::EPOCH).map(|v| {
-                    // The attempt that was being asked about is counted, and may lock the number when its
-                    // time ends; so what carries that time stays, as a code that has expired.
-                    Verification { expires: Timestamp::EPOCH, held: None, ..v }
-                });
-                if *failures == 0 && verification.is_none() {
-                    self.content = match self.content {
-                        Content::Number(service, number, _) => {
-                            Content::Number(service, number, NumberState::Fresh)
-                        }
-                        other @ (Content::Sends(..) | Content::Other(_)) => other,
-                    };
-                }
-                had_one
-            }
-            Content::Number(..) | Content::Other(_) => false,
-            Content::Sends(_, track) => track.plan.take().is_some(),
-        };
-        (self, dropped)
+/// The other way round.
+fn subject_text(key: &Key) -> String {
+    let (_, subject) = split(&key.id);
+    match NumberKey::from_id(&key.id).filter(|_| key.kind == NumberState::KIND) {
+        Some(key) => key.number.e164(),
+        None => format!("{subject:016x}"),
     }
 }

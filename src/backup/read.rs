@@ -4,10 +4,11 @@ use std::io::{self, BufRead, Read};
 
 use sha2::{Digest, Sha256};
 
-use super::line::{self, AnyHeader, EndLine, Header, HeaderLine, Line, NAME};
-use super::{Content, FORMAT, Item};
-use crate::numbers::record;
-use crate::store::Key;
+use super::line::{self, AnyHeader, EndLine, Header, HeaderLine, Line, NAME, RecordLine};
+use super::{FORMAT, joined, subject_of};
+use crate::engine::SlotHash;
+use crate::shard::Kinds;
+use crate::store::{Entry, Key};
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
 const LONGEST_LINE: u64 = 1024 * 1024;
@@ -31,12 +32,12 @@ pub enum ImportError {
         "line 1 is no text but begins as gzip's files do: is it compressed? unpack it first: `zcat FILE | onceward import -`"
     )]
     Compressed,
-    /// A newer program wrote it.
+    /// Another version of the program wrote it.
     #[error(
-        "the export has format {found}, written by onceward {program}, and this program reads up to {FORMAT}; import it \
+        "the export has format {found}, written by onceward {program}, and this program reads format {FORMAT}; import it \
          with that version"
     )]
-    Newer {
+    OtherFormat {
         /// Its format.
         found: u32,
         /// Who wrote it.
@@ -67,7 +68,6 @@ pub struct Reader<R> {
     sum: Sha256,
     line: u64,
     records: u64,
-    last: Option<Key>,
     bytes: Vec<u8>,
     ended: bool,
 }
@@ -79,7 +79,7 @@ impl<R: BufRead> Reader<R> {
     /// [`ImportError`], when it is none or that of a newer format.
     pub fn begin(from: R) -> Result<(Header, Self), ImportError> {
         let (sum, bytes) = (Sha256::new(), Vec::new());
-        let mut reader = Self { from, sum, line: 0, records: 0, last: None, bytes, ended: false };
+        let mut reader = Self { from, sum, line: 0, records: 0, bytes, ended: false };
         let read = reader.next_line();
         // Whatever the packed bytes look like as lines.
         if reader.bytes.starts_with(&GZIP) {
@@ -93,10 +93,10 @@ impl<R: BufRead> Reader<R> {
         if any.is != NAME {
             return Err(ImportError::NoExport);
         }
-        if any.format > FORMAT {
+        if any.format != FORMAT {
             // It goes to a terminal, and anybody may have written it.
             let program = any.program.chars().filter(char::is_ascii_graphic).take(20).collect();
-            return Err(ImportError::Newer { found: any.format, program });
+            return Err(ImportError::OtherFormat { found: any.format, program });
         }
         let header: HeaderLine = reader.parsed()?;
         reader.sum.update(&reader.bytes);
@@ -108,43 +108,25 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// [`ImportError`]; what was read before it is then not to be used.
-    pub fn next_item(&mut self) -> Result<Option<Item>, ImportError> {
+    pub fn next_entry(
+        &mut self,
+        kinds: &Kinds,
+        slots: &SlotHash,
+    ) -> Result<Option<Entry>, ImportError> {
         if self.ended {
             return Ok(None);
         }
         if !self.next_line()? {
             return Err(ImportError::Cut { lines: self.line });
         }
-        let (gc_after, content) = match self.parsed()? {
+        let line = match self.parsed()? {
             Line::End(end) => return self.end(&end).map(|()| None),
-            Line::Number(line) => {
-                let gc_after = line.gc_after.0;
-                let (service, number, state) = line.read().map_err(|what| self.damaged(what))?;
-                (gc_after, Content::Number(service, number, state))
-            }
-            Line::Sends(line) => {
-                let gc_after = line.gc_after.0;
-                let (key, track) = line.read().map_err(|what| self.damaged(what))?;
-                (gc_after, Content::Sends(key, track))
-            }
-            Line::Other(line) => {
-                let gc_after = line.gc_after.0;
-                (gc_after, Content::Other(line.read().map_err(|what| self.damaged(what))?))
-            }
+            Line::Record(line) => line,
         };
         self.sum.update(&self.bytes);
         self.sum.update(b"\n");
         self.records += 1;
-        let key = match &content {
-            Content::Number(service, number, _) => record::key_of(*service, *number),
-            Content::Sends(key, _) => super::sends_key(*key),
-            Content::Other(other) => other.key,
-        };
-        match self.last.replace(key) {
-            Some(last) if last == key => Err(self.damaged("the record is there twice")),
-            Some(last) if last > key => Err(self.damaged("the record is out of order")),
-            _ => Ok(Some(Item { gc_after, content })),
-        }
+        entry(line, kinds, slots).map(Some).map_err(|what| self.damaged(what))
     }
 
     /// The number of the line that was read last.
@@ -193,4 +175,15 @@ impl<R: BufRead> Reader<R> {
     fn damaged(&self, what: impl Into<String>) -> ImportError {
         ImportError::Damaged { line: self.line, what: what.into() }
     }
+}
+
+fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<Entry, String> {
+    let RecordLine { kind: plural, service, subject, expires, record } = line;
+    let kind = kinds.iter().find(|kind| kind.plural == plural);
+    let kind = kind.ok_or_else(|| format!("`kind` is {plural:?}, which is nothing that is kept"))?;
+    let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not what names such a record")?;
+    let record = (kind.from_json)(record).map_err(|error| error.to_string())?;
+    let id = joined(service, subject);
+    let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
+    Ok(Entry { key: Key { slot, kind: kind.kind, id }, expires: expires.0, record })
 }

@@ -4,14 +4,11 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::line::{self, EndLine, Header, HeaderLine, Line};
+use super::line::{self, EndLine, EndMark, Header, HeaderLine, Line, RecordLine};
 use super::moment::Moment;
-use super::number::NumberLine;
-use super::other::OtherLine;
-use super::sends::SendsLine;
-use super::{Content, ContentError, Item};
-use crate::domain::PhoneNumber;
-use crate::store::{Entry, Kind};
+use super::{name, split, subject_text};
+use crate::shard::{Kinds, RecordError};
+use crate::store::Entry;
 
 /// Why an export is not complete.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +28,7 @@ pub enum ExportError {
         /// Whose, masked.
         what: String,
         /// Why.
-        error: ContentError,
+        error: RecordError,
     },
 }
 
@@ -59,17 +56,18 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// Those of writing, and [`ExportError::Record`].
-    pub fn write(&mut self, entry: &Entry) -> Result<(), ExportError> {
-        let item = Item::decode(entry).map_err(|error| ExportError::Record { what: name(entry), error })?;
-        let gc_after = Moment(item.gc_after);
-        let line = match &item.content {
-            Content::Number(service, number, state) => {
-                NumberLine::of(*service, *number, state, gc_after).map(|line| Line::Number(Box::new(line)))
-            }
-            Content::Sends(key, track) => Some(Line::Sends(Box::new(SendsLine::of(*key, track, gc_after)))),
-            Content::Other(other) => Some(Line::Other(Box::new(OtherLine::of(other, gc_after)))),
-        };
-        let Some(line) = line else { return Ok(()) };
+    pub fn write(&mut self, entry: &Entry, kinds: &Kinds) -> Result<(), ExportError> {
+        let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
+        let json = kind.and_then(|kind| Ok((kind, (kind.to_json)(&entry.record)?)));
+        let (kind, record) =
+            json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
+        let line = Line::Record(RecordLine {
+            kind: kind.plural.to_owned(),
+            service: split(&entry.key.id).0,
+            subject: subject_text(&entry.key),
+            expires: Moment(entry.expires),
+            record,
+        });
         line::encode(&mut self.buffer, &line)?;
         self.records += 1;
         self.flush_line()
@@ -81,7 +79,7 @@ impl<W: Write> Writer<W> {
     /// Those of writing.
     pub fn finish(mut self) -> Result<(W, u64), ExportError> {
         let sha256 = base16ct::lower::encode_string(&self.sum.finalize_reset());
-        line::encode(&mut self.buffer, &Line::End(EndLine { records: self.records, sha256 }))?;
+        line::encode(&mut self.buffer, &Line::End(EndLine { kind: EndMark::End, records: self.records, sha256 }))?;
         self.to.write_all(&self.buffer)?;
         self.to.flush()?;
         Ok((self.to, self.records))
@@ -92,18 +90,5 @@ impl<W: Write> Writer<W> {
         self.to.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
-    }
-}
-
-/// Whose record it is, as a message may say it.
-pub(super) fn name(entry: &Entry) -> String {
-    let (service, subject) = (entry.key.service.get(), entry.key.subject.0);
-    match entry.key.kind {
-        Kind::Number => match PhoneNumber::from_u64(subject) {
-            Some(number) => format!("number {number} in service {service}"),
-            None => format!("an impossible number in service {service}"),
-        },
-        Kind::Track => format!("verification {subject:016x} in service {service}"),
-        other => format!("{subject:016x} of the {} in service {service}", other.plural()),
     }
 }

@@ -34,8 +34,9 @@ pub fn ask_copy(data_dir: &Path, mut news: impl FnMut(CopyNews)) -> Result<CopyS
             }
         };
         let line = serde_json::from_value(line).map_err(|error| client::incomplete(&error))?;
+        let complete = matches!(line, CopyNews::Complete { .. });
         news(line);
-        if matches!(line, CopyNews::Complete { .. }) {
+        if complete {
             return Ok(CopyStream { answer, path, left: 0, ended: false });
         }
     }

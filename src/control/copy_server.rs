@@ -54,12 +54,7 @@ impl Copies {
             Ok(copied) => copied,
             Err(error) => return Ok(Reply::Error(error.to_string())),
         };
-        let complete = CopyNews::Complete {
-            numbers: counts.numbers,
-            sends: counts.tracks,
-            others: counts.others,
-            at: at.as_millis(),
-        };
+        let complete = CopyNews::Complete { records: counts.iter().collect(), at: at.as_millis() };
         write(to, &Reply::Line(serde_json::to_value(complete)?)).await?;
         let (mut file, mut chunk) = (tokio::fs::File::from_std(file), vec![0; CHUNK]);
         loop {

@@ -32,12 +32,8 @@ pub enum CopyNews {
     Copied(u64),
     /// It is complete, with so many records.
     Complete {
-        /// States of numbers.
-        numbers: u64,
-        /// Verifications whose sends are remembered.
-        sends: u64,
-        /// Services, credentials and all else.
-        others: u64,
+        /// How many records of each kind there are.
+        records: Vec<(u8, u64)>,
         /// By the server's time all of it was there at this moment, in milliseconds since 1970.
         at: u64,
     },

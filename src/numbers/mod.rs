@@ -11,7 +11,7 @@ mod follow_up;
 mod happened;
 mod policies;
 mod receipt;
-pub mod record;
+mod record;
 pub mod table;
 #[cfg(test)]
 mod tests;

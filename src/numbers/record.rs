@@ -2,9 +2,7 @@
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{NumberState, merge_pessimistic};
-use crate::shard::{self, Id, Record, RecordError};
-use crate::store::{Key, Kind, Subject};
-use bytes::Bytes;
+use crate::shard::{Id, Record};
 
 /// A number in a service: what state is kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,22 +46,4 @@ impl Record for NumberState {
         let merged = merge_pessimistic(state(before), state(after), now);
         (merged != Self::Fresh).then_some(merged)
     }
-}
-
-/// The key that a number's record is kept under.
-pub fn key_of(service: ServiceId, number: PhoneNumber) -> Key {
-    Key { kind: Kind::Number, service, subject: Subject(number.as_u64()) }
-}
-
-/// Encodes a state; `None` when there is nothing to keep.
-pub fn encode(state: &NumberState) -> Option<Bytes> {
-    (*state != NumberState::Fresh).then(|| shard::encode(state))
-}
-
-/// Reads a record back.
-///
-/// # Errors
-/// [`RecordError`] when it is none.
-pub fn decode(record: &[u8]) -> Result<NumberState, RecordError> {
-    shard::decode(record)
 }

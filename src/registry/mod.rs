@@ -45,7 +45,7 @@ pub use events::EventType;
 pub use fields::ServiceFields;
 pub use keys::{KEYS_PER_SERVICE, KeyWish};
 pub use rate_limits::BucketFields;
-pub use record::{SLOT, ServiceRecord};
+pub use record::{KINDS, SLOT, ServiceRecord};
 pub use safe_list::SafeNumber;
 pub use service::{
     Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, TestNumber,

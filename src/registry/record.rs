@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use super::{Credential, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::engine::SlotHash;
 use crate::shard::{Id, Record};
 
 /// The slot of every record of the registry.
 pub const SLOT: u8 = 0;
+
+/// The kinds of the registry's records.
+pub const KINDS: [u8; 3] = [ServiceRecord::KIND, Credential::KIND, SafeNumber::KIND];
 
 /// A revoked key is listed for this long: a program that goes on using it can be named.
 pub(super) const REVOKED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -46,6 +50,10 @@ impl Record for ServiceRecord {
     const KIND: u8 = 3;
     const PLURAL: &'static str = "services";
 
+    fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
+        SLOT
+    }
+
     fn expires(&self) -> Timestamp {
         Timestamp::MAX
     }
@@ -59,6 +67,10 @@ impl Record for ServiceRecord {
 impl Record for Credential {
     const KIND: u8 = 4;
     const PLURAL: &'static str = "credentials";
+
+    fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
+        SLOT
+    }
 
     fn expires(&self) -> Timestamp {
         match self {
@@ -77,6 +89,10 @@ impl Record for Credential {
 impl Record for SafeNumber {
     const KIND: u8 = 8;
     const PLURAL: &'static str = "numbers on the safe list";
+
+    fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
+        SLOT
+    }
 
     fn expires(&self) -> Timestamp {
         Timestamp::MAX

@@ -1,6 +1,6 @@
 //! The ractor actor around a [`Core`]: it feeds the core what arrives and does what comes out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -9,11 +9,10 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::command::{Command, Refusal};
 use super::core::Core;
-use super::slots::Slots;
 use super::table::{Index, Records, Tables};
 use crate::clock::Alarm;
 use crate::domain::Timestamp;
-use crate::store::StoreError;
+use crate::store::{Owner, Pushed, RecordStream, SLICE_RECORDS, Slots, StoreError};
 
 /// Records of each kind that one step of the sweep looks at.
 const SWEEP_STEP: usize = 1_000;
@@ -42,8 +41,107 @@ pub enum Message {
     Lose(Slots, oneshot::Sender<()>),
     /// An index follows the changes of a kind from now on.
     Follow(u8, Box<dyn Index>),
+    /// A checkpoint wants every record of the shard.
+    Stream(RecordStream),
+    /// The next slice of records for the checkpoint is due.
+    StreamOn,
     /// Write lazy changes now. The other end is told when that is done, or the store does not take them.
     Flush(oneshot::Sender<()>),
+}
+
+/// Time between two tries to hand a slice to a checkpoint that is busy.
+const STREAM_RETRY: Duration = Duration::from_millis(2);
+
+/// Whether a message is a step of a checkpoint: one slice of records for each, so that commands are decided in between.
+enum Step {
+    Stream,
+    Other,
+}
+
+/// The shard's part of a checkpoint: every record that is alive, kind by kind, from the last position to the first.
+struct Streaming {
+    to: Option<RecordStream>,
+    kinds: Vec<u8>,
+    position: usize,
+    at_end: bool,
+}
+
+/// How a checkpoint goes on.
+enum Advance {
+    /// With the next slice.
+    More,
+    /// With the same slice a little later.
+    Busy,
+    /// When every lazy change is committed.
+    Waiting,
+    /// Not at all.
+    Over,
+}
+
+impl Streaming {
+    fn new(to: RecordStream, tables: &Tables) -> Self {
+        let kinds: Vec<u8> = tables.kinds().collect();
+        let position = kinds.last().map_or(0, |kind| tables.len_of(*kind));
+        Self { to: Some(to), kinds, position, at_end: false }
+    }
+
+    const fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    fn advance(&mut self, core: &mut Core, now: Timestamp) -> Advance {
+        let Some(to) = &mut self.to else { return Advance::Over };
+        let Some(kind) = self.kinds.last() else {
+            if !self.at_end {
+                self.at_end = true;
+                core.settle();
+            }
+            if !core.is_settled() {
+                return Advance::Waiting;
+            }
+            if let Some(to) = self.to.take() {
+                to.finish();
+            }
+            return Advance::Over;
+        };
+        match to.ready() {
+            Pushed::Taken => {}
+            Pushed::Busy => return Advance::Busy,
+            Pushed::Over => return Advance::Over,
+        }
+        let (records, next) = core.tables().slice(*kind, self.position, SLICE_RECORDS);
+        let alive = records.into_iter().filter(|(_, stored)| now < stored.expires);
+        let slice: Vec<_> = alive.map(|(key, stored)| (key, stored.bytes, stored.expires)).collect();
+        match to.push(&slice) {
+            Pushed::Taken => {}
+            Pushed::Busy => return Advance::Busy,
+            Pushed::Over => return Advance::Over,
+        }
+        self.position = next;
+        if next == 0 {
+            self.kinds.pop();
+            self.position = self.kinds.last().map_or(0, |kind| core.tables().len_of(*kind));
+        }
+        Advance::More
+    }
+}
+
+/// A shard as the store's checkpoints know it.
+pub struct ShardOwner {
+    /// Where the shard lives now.
+    pub shared: Weak<Shared>,
+    /// Its index.
+    pub index: usize,
+}
+
+impl Owner for ShardOwner {
+    fn stream(&self, to: RecordStream) {
+        // A shard that is restarting drops the stream, which aborts the checkpoint.
+        let shard = self.shared.upgrade().and_then(|shared| shared.router.shard(self.index));
+        if let Some(shard) = shard {
+            let _ = shard.cast(Message::Stream(to));
+        }
+    }
 }
 
 /// The actor.
@@ -56,6 +154,7 @@ pub struct ShardState {
     /// Slots that are given up once no batch is in flight.
     losing: Vec<(Slots, oneshot::Sender<()>)>,
     flushing: Vec<oneshot::Sender<()>>,
+    streaming: Option<Streaming>,
     shared: Arc<Shared>,
     alarm: Option<Alarm>,
 }
@@ -76,7 +175,7 @@ impl Actor for ShardActor {
         if alarm.is_some() {
             core.may_gather();
         }
-        Ok(ShardState { core, owned, losing: Vec::new(), flushing: Vec::new(), shared, alarm })
+        Ok(ShardState { core, owned, losing: Vec::new(), flushing: Vec::new(), streaming: None, shared, alarm })
     }
 
     async fn handle(
@@ -87,6 +186,7 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.shared.clock.now();
         let core = &mut state.core;
+        let step = if matches!(message, Message::Stream(_) | Message::StreamOn) { Step::Stream } else { Step::Other };
         match message {
             Message::Command(command) if state.owned.contains(command.subject().slot) => {
                 core.submit(command, now);
@@ -106,6 +206,8 @@ impl Actor for ShardActor {
                 slots.iter().for_each(|slot| state.owned.remove(slot));
                 state.losing.push((slots, done));
             }
+            Message::Stream(to) => state.streaming = Some(Streaming::new(to, core.tables())),
+            Message::StreamOn => {}
             Message::Follow(kind, index) => core.follow(kind, index),
             Message::Flush(done) => state.flushing.push(done),
         }
@@ -119,6 +221,17 @@ impl Actor for ShardActor {
             state.flushing.drain(..).for_each(|done| {
                 let _ = done.send(());
             });
+        }
+        let is_step = matches!(step, Step::Stream) || state.streaming.as_ref().is_some_and(Streaming::is_at_end);
+        if let Some(streaming) = state.streaming.as_mut().filter(|_| is_step) {
+            match streaming.advance(core, now) {
+                Advance::More => {
+                    let _ = myself.cast(Message::StreamOn);
+                }
+                Advance::Busy => drop(myself.send_after(STREAM_RETRY, || Message::StreamOn)),
+                Advance::Waiting => {}
+                Advance::Over => state.streaming = None,
+            }
         }
         if let Some(writes) = core.take_commit() {
             let shard = myself.clone();

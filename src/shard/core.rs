@@ -7,18 +7,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
 use indexmap::IndexSet;
 use rand::rngs::StdRng;
 
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{Gathering, Loads, Parking};
 use super::record::{Id, Kinds, Record, RecordKey};
-use super::slots::Slots;
 use super::table::{Index, Records, Stored, Tables};
 use super::transaction::{Step, Steps, Transaction};
 use crate::domain::Timestamp;
-use crate::store::StoreError;
+use crate::store::{Slots, StoreError, Write};
 
 /// The most records that a batch carries besides those of its own commands: lazy changes, and what a failed commit left.
 const MOST_EXTRA: usize = 1_024;
@@ -29,17 +27,6 @@ const LOOKS_FOR_ROOM: usize = 32;
 
 /// After a failed commit, records without a command are written again no sooner than this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// One record for the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
-    /// Where.
-    pub key: RecordKey,
-    /// The record; `None` removes it.
-    pub put: Option<Bytes>,
-    /// From when on it no longer matters.
-    pub expires: Timestamp,
-}
 
 /// One shard's state.
 pub struct Core {
@@ -57,6 +44,8 @@ pub struct Core {
     unsettled: IndexSet<RecordKey>,
     /// Records with lazy changes that no commit has carried yet.
     lazy: IndexSet<RecordKey>,
+    /// Whether a checkpoint waits for every lazy change to be committed.
+    settling: Settling,
     retry_at: Timestamp,
     last_seen: Timestamp,
     commit: Option<Vec<Write>>,
@@ -69,6 +58,16 @@ pub struct Settings {
     pub commands_per_subject: usize,
     /// How long a commit may take before the commands in it are answered 503.
     pub commit_timeout: Duration,
+}
+
+/// How far the wait of a checkpoint for lazy changes has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settling {
+    NotWanted,
+    Wanted,
+    /// The batch in flight carries the last of them.
+    InFlight,
+    Done,
 }
 
 /// Commands whose decisions are on their way to the disk.
@@ -128,6 +127,7 @@ impl Core {
             parking: Parking::default(),
             unsettled: IndexSet::new(),
             lazy: IndexSet::new(),
+            settling: Settling::NotWanted,
             retry_at: Timestamp::EPOCH,
             last_seen: Timestamp::EPOCH,
             commit: None,
@@ -186,12 +186,20 @@ impl Core {
             for key in &extra {
                 self.unsettled.swap_remove(key);
             }
+            if self.settling == Settling::InFlight
+                || (self.settling == Settling::Wanted && self.lazy.is_empty())
+            {
+                self.settling = Settling::Done;
+            }
             self.tables.settled();
             self.gathering.after(commands.len());
             for command in commands {
                 self.leave(command, now);
             }
         } else {
+            if self.settling == Settling::InFlight {
+                self.settling = Settling::Wanted;
+            }
             self.keep_pessimistic(&steps, now);
             // Whatever is in memory of these has to be written again.
             self.lazy.extend(extra.into_iter().filter(|key| !self.unsettled.contains(key)));
@@ -277,6 +285,17 @@ impl Core {
         }
         self.commit_batch(Vec::new(), Steps::default(), now);
         false
+    }
+
+    /// From now on waits until every lazy change that is in memory now is committed: [`Core::is_settled`].
+    pub fn settle(&mut self) {
+        let is_clean = self.lazy.is_empty() && self.in_flight.as_ref().is_none_or(|batch| batch.extra.is_empty());
+        self.settling = if is_clean { Settling::Done } else { Settling::Wanted };
+    }
+
+    /// Whether that is so. A commit that is under way, or the next sweep, brings it about.
+    pub fn is_settled(&self) -> bool {
+        self.settling == Settling::Done
     }
 
     /// Gives slots up: refuses their commands, writes their lazy changes, and forgets their records once no batch is in
@@ -392,6 +411,9 @@ impl Core {
         let mut extra = Vec::new();
         let lazy = self.lazy.len().min(MOST_EXTRA);
         extra.extend(self.lazy.drain(..lazy).filter(|key| !steps.contains_key(key)));
+        if self.settling == Settling::Wanted && self.lazy.is_empty() {
+            self.settling = Settling::InFlight;
+        }
         let unsettled = self.unsettled.iter().filter(|key| !steps.contains_key(*key));
         extra.extend(unsettled.take(MOST_EXTRA));
         let present = extra.iter().map(|key| (key, self.tables.stored(key)));

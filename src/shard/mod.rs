@@ -14,8 +14,6 @@ mod queue;
 mod record;
 mod restore;
 mod router;
-mod slots;
-mod storage;
 mod supervisor;
 mod table;
 mod transaction;
@@ -29,21 +27,21 @@ use tokio::sync::oneshot;
 use self::actor::Message;
 use self::supervisor::Supervisor;
 use crate::clock::Clock;
+use crate::store::{Owner, Store};
 
+pub use crate::store::{Slots, Write};
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
-pub use self::core::{Core, Leaving, Settings, Write};
+pub use self::core::{Core, Leaving, Settings};
 pub use self::record::{Id, Kind, Kinds, Record, RecordError, RecordKey, decode, encode};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
-pub use self::slots::Slots;
-pub use self::storage::{Done, Slotless, Storage, Visitor};
 pub use self::table::{Index, Records, Stored, Table, Tables};
 pub use self::transaction::{Durability, Transaction};
 
 /// What all shards share.
 pub struct Shared {
     /// Where batches become durable.
-    pub store: Arc<dyn Storage>,
+    pub store: Arc<dyn Store>,
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
     /// Which shard owns a slot.
@@ -65,7 +63,7 @@ impl Shared {
 /// What shards are started with.
 pub struct Parts {
     /// Where batches become durable.
-    pub store: Arc<dyn Storage>,
+    pub store: Arc<dyn Store>,
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
     /// How many shards; at least 1.
@@ -105,6 +103,11 @@ impl Shards {
             SpawnErr::StartupFailed(why) => StartError(why.to_string()),
             other => StartError(other.to_string()),
         })?;
+        let owner = |index| {
+            let shared = Arc::downgrade(&shared);
+            Arc::new(actor::ShardOwner { shared, index }) as Arc<dyn Owner>
+        };
+        shared.store.attach((0..shared.router.shards()).map(owner).collect());
         Ok(Self { shared, supervisor })
     }
 

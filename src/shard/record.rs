@@ -5,30 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::table::{Map, Table};
 use crate::domain::Timestamp;
+use crate::engine::SlotHash;
 
-/// Names one record: the slot that it belongs to, its kind, and what it is about within its kind. Not printed beyond slot
-/// and kind: the rest can be personal data.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordKey {
-    /// The slot, from 0 to 255.
-    pub slot: u8,
-    /// [`Record::KIND`].
-    pub kind: u8,
-    /// What the record is about, as its kind packs it.
-    pub id: Id,
-}
+/// Names one record: its slot, its kind ([`Record::KIND`]), and what it is about within its kind.
+pub use crate::store::Key as RecordKey;
 
 /// What a record is about, within its kind and slot.
 pub type Id = [u8; 12];
-
-impl std::fmt::Debug for RecordKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RecordKey(slot {}, kind {})", self.slot, self.kind)
-    }
-}
 
 /// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching, durability,
 /// recovery, expiry and snapshots come with it.
@@ -42,6 +29,11 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
 
     /// From this moment on the record no longer counts: it reads as absent, and the sweep removes it.
     fn expires(&self) -> Timestamp;
+
+    /// The slot that it belongs to: the one of its number for everything about a number.
+    fn slot(&self, id: &Id, slots: &SlotHash) -> u8 {
+        slots.of(*id)
+    }
 
     /// What to assume when it is unknown whether the step from `before` to `after` reached the disk. Must be the stricter
     /// of both. By default a record that may be on the disk is kept: counts, marks and planned work are not lost.
@@ -114,6 +106,12 @@ pub struct Kind {
     pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
     /// [`Record::after_failure`] over every state of a failed batch, the first of which was durable before.
     pub after_failure: fn(&[Option<Bytes>], Timestamp) -> Option<Bytes>,
+    /// The slot of the record with these bytes, under this id.
+    pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
+    /// The record with these bytes as JSON, for exports.
+    pub to_json: fn(&[u8]) -> Result<Value, RecordError>,
+    /// The bytes of a record from its JSON.
+    pub from_json: fn(Value) -> Result<Bytes, RecordError>,
     /// An empty table for it.
     pub table: Arc<dyn Fn() -> Box<dyn Table> + Send + Sync>,
 }
@@ -146,6 +144,15 @@ impl Kinds {
             plural: R::PLURAL,
             expires: |bytes| decode::<R>(bytes).map(|record| record.expires()),
             after_failure: after_failure::<R>,
+            slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
+            to_json: |bytes| {
+                let contents = |error: serde_json::Error| contents::<R>(&error);
+                serde_json::to_value(decode::<R>(bytes)?).map_err(contents)
+            },
+            from_json: |value| {
+                let record: R = serde_json::from_value(value).map_err(|error| contents::<R>(&error))?;
+                Ok(encode(&record))
+            },
             table: Arc::new(table),
         });
         self
@@ -160,6 +167,10 @@ impl Kinds {
     pub fn get(&self, kind: u8) -> Option<&Kind> {
         self.0.iter().find(|known| known.kind == kind)
     }
+}
+
+fn contents<R: Record>(error: &serde_json::Error) -> RecordError {
+    RecordError::Contents { what: R::PLURAL, why: error.to_string() }
 }
 
 fn after_failure<R: Record>(states: &[Option<Bytes>], now: Timestamp) -> Option<Bytes> {

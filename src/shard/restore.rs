@@ -13,9 +13,8 @@ use tokio::task::spawn_blocking;
 
 use super::Shared;
 use super::record::{Kinds, RecordError, RecordKey};
-use super::slots::Slots;
 use super::table::{Stored, Tables};
-use crate::store::StoreError;
+use crate::store::{Slots, StoreError};
 
 /// Threads that fill tables. Reading takes longer than filling: more threads would wait.
 const FILLERS: usize = 8;
@@ -54,20 +53,22 @@ pub async fn restore(
     owners: Vec<Slots>,
 ) -> Result<Vec<Tables>, RestoreError> {
     let threads = owners.len().clamp(1, FILLERS);
+    let damage = Arc::new(Mutex::new(None));
     let (mut fillers, mut filled) = (Vec::new(), Vec::new());
     for filler in 0..threads {
         let tables: Vec<Tables> =
             owners.iter().skip(filler).step_by(threads).map(|_| Tables::new(kinds)).collect();
         let (to, from) = sync_channel(WAITING);
-        let thread = Builder::new().name("restore".to_owned()).spawn(move || fill_from(tables, &from));
+        let (kinds, damage) = (kinds.clone(), Arc::clone(&damage));
+        let fill = move || fill_from(tables, &kinds, &from, &damage);
+        let thread = Builder::new().name("restore".to_owned()).spawn(fill);
         filled.push(thread.map_err(RestoreError::Threads)?);
         fillers.push(Filler { to, waiting: Vec::with_capacity(BATCH) });
     }
-    let damage = Arc::new(Mutex::new(None));
-    let mut sorter =
-        Sorter { kinds: kinds.clone(), owners: owners.clone(), fillers, damage: Arc::clone(&damage) };
-    let all = kinds.iter().map(|kind| kind.kind).collect();
-    shared.store.restore(all, Box::new(move |key, bytes, _| sorter.take(key, bytes))).await?;
+    let all = owners.iter().flat_map(Slots::iter).collect();
+    let mut sorter = Sorter { owners: owners.clone(), fillers };
+    let visit = move |key, record: Option<&[u8]>, _| sorter.take(key, record.map(Bytes::copy_from_slice));
+    shared.store.restore(all, Box::new(visit)).await?;
     // The sorter is gone with the visit, and the threads learn that nothing more comes.
     let filled = spawn_blocking(move || filled.into_iter().map(JoinHandle::join).collect()).await;
     let filled: Vec<thread::Result<Vec<Tables>>> = filled.map_err(|_| RestoreError::Interrupted)?;
@@ -82,14 +83,25 @@ pub async fn restore(
     (0..owners.len()).map(next_of).collect::<Option<_>>().ok_or(RestoreError::Interrupted)
 }
 
-/// Records on their way, each with its table among those of one thread.
-type Sorted = Vec<(usize, RecordKey, Stored)>;
+/// Records on their way, each with its table among those of one thread. `None` for one that was removed.
+type Sorted = Vec<(usize, RecordKey, Option<Bytes>)>;
 
-fn fill_from(mut tables: Vec<Tables>, from: &Receiver<Sorted>) -> Vec<Tables> {
+fn fill_from(
+    mut tables: Vec<Tables>,
+    kinds: &Kinds,
+    from: &Receiver<Sorted>,
+    damage: &Mutex<Option<RecordError>>,
+) -> Vec<Tables> {
+    let read = |key: RecordKey, bytes: Bytes| {
+        let kind = kinds.get(key.kind).ok_or(RecordError::Kind(key.kind))?;
+        (kind.expires)(&bytes).map(|expires| Stored { bytes, expires })
+    };
     for records in from {
-        for (table, key, stored) in records {
-            if let Some(table) = tables.get_mut(table) {
-                table.set(key, Some(stored));
+        for (table, key, bytes) in records {
+            let Some(table) = tables.get_mut(table) else { continue };
+            match bytes.map(|bytes| read(key, bytes)).transpose() {
+                Ok(stored) => table.set(key, stored),
+                Err(error) => *damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
             }
         }
     }
@@ -98,24 +110,16 @@ fn fill_from(mut tables: Vec<Tables>, from: &Receiver<Sorted>) -> Vec<Tables> {
 
 /// Sends each record to its owner.
 struct Sorter {
-    kinds: Kinds,
     owners: Vec<Slots>,
     fillers: Vec<Filler>,
-    damage: Arc<Mutex<Option<RecordError>>>,
 }
 
 impl Sorter {
-    fn take(&mut self, key: RecordKey, bytes: Bytes) {
+    fn take(&mut self, key: RecordKey, bytes: Option<Bytes>) {
         let Some(owner) = self.owners.iter().position(|slots| slots.contains(key.slot)) else { return };
-        let kind = self.kinds.get(key.kind).ok_or(RecordError::Kind(key.kind));
-        match kind.and_then(|kind| (kind.expires)(&bytes)) {
-            Ok(expires) => {
-                let threads = self.fillers.len();
-                if let Some(filler) = self.fillers.get_mut(owner % threads) {
-                    filler.take((owner / threads, key, Stored { bytes, expires }));
-                }
-            }
-            Err(error) => *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+        let threads = self.fillers.len();
+        if let Some(filler) = self.fillers.get_mut(owner % threads) {
+            filler.take((owner / threads, key, bytes));
         }
     }
 }
@@ -127,7 +131,7 @@ struct Filler {
 }
 
 impl Filler {
-    fn take(&mut self, record: (usize, RecordKey, Stored)) {
+    fn take(&mut self, record: (usize, RecordKey, Option<Bytes>)) {
         self.waiting.push(record);
         if self.waiting.len() == BATCH {
             self.hand_over(Vec::with_capacity(BATCH));

@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 
 use super::actor::Message;
 use super::command::{Command, Refusal};
-use super::slots::Slots;
 use super::table::Tables;
 use crate::domain::Timestamp;
 use crate::engine::SLOTS;
+use crate::store::Slots;
 
 /// The address book of the shards.
 pub struct Router {

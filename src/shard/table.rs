@@ -160,6 +160,11 @@ impl Tables {
         self.by_kind.get(&key.kind).is_some_and(|table| table.contains(key))
     }
 
+    /// The kinds that are held.
+    pub fn kinds(&self) -> impl Iterator<Item = u8> {
+        self.by_kind.keys().copied()
+    }
+
     /// How many records of a kind are held, ended ones included.
     pub fn len_of(&self, kind: u8) -> usize {
         self.by_kind.get(&kind).map_or(0, |table| table.len())

@@ -10,7 +10,7 @@ use super::backoff::{self, LIFE};
 use super::transport::{AttemptError, Posted};
 use super::{About, Event, EventId, EventType};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::engine::VerificationName;
+use crate::engine::{SlotHash, VerificationName};
 use crate::shard::{Id, Record, RecordKey};
 
 /// How long a delivery is remembered after its end, counted from its event.
@@ -34,6 +34,10 @@ pub enum EventRecord {
 impl Record for EventRecord {
     const KIND: u8 = 6;
     const PLURAL: &'static str = "webhook events";
+
+    fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
+        slot_of(id)
+    }
 
     fn expires(&self) -> Timestamp {
         match self {
@@ -227,6 +231,10 @@ impl Delivery {
     pub(super) fn new(id: EventId, event: Event, webhook: Sid, now: Timestamp) -> Self {
         let state = DeliveryState::Pending;
         Self { id, event, webhook, state, due: now, since: now, tries: 0, attempts: Vec::new() }
+    }
+
+    fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
+        slot_of(id)
     }
 
     fn expires(&self) -> Timestamp {

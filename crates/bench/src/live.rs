@@ -66,7 +66,7 @@ type Object = Map<String, Value>;
 fn template(export: &str) -> Option<(Object, Object)> {
     let mut lines = export.lines().filter_map(|line| serde_json::from_str::<Object>(line).ok());
     let header = lines.next()?;
-    Some((header, lines.find(|line| line.get("kind").and_then(Value::as_str) == Some("number"))?))
+    Some((header, lines.find(|line| line.get("kind").and_then(Value::as_str) == Some("numbers"))?))
 }
 
 fn feed(
@@ -104,11 +104,7 @@ fn write_export(
     count: u64,
     progress: impl Fn(u64),
 ) -> io::Result<()> {
-    for (name, value) in &mut header {
-        if value.is_u64() && name != "format" {
-            *value = Value::from(if name == "numbers" { count } else { 0 });
-        }
-    }
+    header.insert("records".to_owned(), serde_json::json!({"numbers": count}));
     let mut sum = Sha256::new();
     let mut write = |out: &mut dyn Write, line: &[u8]| {
         sum.update(line);
@@ -116,8 +112,8 @@ fn write_export(
     };
     write(&mut out, sealed(header)?.as_bytes())?;
     // Written once, with places of fixed width: to serialise each line would take several times as long.
-    number.insert("number".to_owned(), Value::from(NUMBER_MARK));
-    if let Some(salt) = number.get_mut("verification").and_then(|verification| verification.get_mut("salt")) {
+    number.insert("subject".to_owned(), Value::from(NUMBER_MARK));
+    if let Some(salt) = number.get_mut("record").and_then(|record| record.pointer_mut("/open/verification/salt")) {
         *salt = Value::from(SALT_MARK);
     }
     let mut line = sealed(number)?.into_bytes();
@@ -172,8 +168,8 @@ fn sealed(mut line: Object) -> io::Result<String> {
 mod tests {
     use super::*;
 
-    const EXPORT: &str = r#"{"is":"onceward export","format":1,"key":"0f","numbers":1,"sends":1,"crc32c":"00000000"}
-{"kind":"number","number":"+12025550123","state":"open","verification":{"salt":"00112233445566778899aabbccddeeff"},"crc32c":"00000000"}
+    const EXPORT: &str = r#"{"is":"onceward export","format":3,"key":"0f","records":{"numbers":1,"sends":1},"crc32c":"00000000"}
+{"kind":"numbers","service":0,"subject":"+12025550123","record":{"open":{"verification":{"salt":"00112233445566778899aabbccddeeff"}}},"crc32c":"00000000"}
 {"kind":"sends","crc32c":"00000000"}
 {"kind":"end","records":2,"sha256":"","crc32c":"00000000"}
 "#;
@@ -185,10 +181,11 @@ mod tests {
         write_export(&mut written, header, number, 3, |_| {}).unwrap();
         let text = String::from_utf8(written).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!((lines.len(), &lines[0]["numbers"], &lines[0]["sends"]), (5, &3.into(), &0.into()));
-        let numbers: Vec<_> = lines[1..4].iter().map(|line| line["number"].as_str().unwrap()).collect();
+        assert_eq!((lines.len(), &lines[0]["records"]), (5, &serde_json::json!({"numbers": 3})));
+        let numbers: Vec<_> = lines[1..4].iter().map(|line| line["subject"].as_str().unwrap()).collect();
         assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.iter().all(|n| n.len() == 12), "{numbers:?}");
-        assert_ne!(lines[1]["verification"]["salt"], lines[2]["verification"]["salt"]);
+        let salt = |line: &Value| line.pointer("/record/open/verification/salt").cloned();
+        assert_ne!(salt(&lines[1]), salt(&lines[2]));
         assert_eq!(lines[4]["records"], 3);
         for line in text.lines() {
             let (covered, seal) = line.split_once(",\"crc32c\":\"").unwrap();

@@ -1,141 +1,121 @@
-//! Durability behind one trait.
+//! Durable records behind one trait.
 //!
-//! A store keeps opaque records under small keys and changes them by compare-and-swap, many in
-//! one call. `Ok` from [`Store::cas`] means durable: it survives `kill -9` and power loss.
-//! Nothing here knows what a record says.
+//! A store keeps opaque records under small keys. Their owners hold all of them in memory and are the only writers, so
+//! there are no conflicts and no reads while serving: an owner reads its records once, at start, and from then on
+//! commits batches. `Ok` for a batch means that it survives `kill -9` and power loss. Nothing here knows what a record
+//! says.
+#![expect(missing_docs, reason = "a name that says it all needs no comment")]
 
 pub mod copy;
 mod embedded;
 mod memory;
+mod owner;
 pub mod record;
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-
-use onceward_core::domain::{ServiceId, Timestamp};
+use onceward_core::domain::Timestamp;
 
 pub use futures_util::future::BoxFuture;
 
 pub use copy::{Copied, CopyProgress, CopyReader, Counts, Entry};
 pub use embedded::{
-    EmbeddedStore, Examined, Finding, Loading, NewStore, OpenError, OpenOptions, ReadOnly, advice,
-    append_frame, check_new, create_durably, key_fingerprint_in, reading,
+    EmbeddedStore, Examined, Finding, Judge, Loading, NewStore, OpenError, OpenOptions, ReadOnly, Settings,
+    advice, append_frame, check_new, create_durably, key_fingerprint_in, reading,
 };
 pub use memory::{Fault, Kept, MemoryStore};
+pub use owner::{Owner, Pushed, RecordStream, SLICE_RECORDS};
 pub use record::RecordError;
 
-/// What sort of thing a record describes. The discriminants are on disk: never reuse one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Kind {
-    /// The state of one number in one service.
-    Number = 1,
-    /// What became of the sends of one verification.
-    Track = 2,
-    /// A service, with everything that belongs to it.
-    Service = 3,
-    /// A credential: the account's own, or an API key.
-    Credential = 4,
-    /// How often a value of a rate limit was used.
-    Counter = 5,
-    /// An event that a webhook is told, with what became of that.
-    Event = 6,
-    /// What a request with an idempotency key was answered.
-    Answered = 7,
-    /// A number on the safe list.
-    SafeNumber = 8,
-}
+/// The longest record, in bytes.
+pub const LONGEST_RECORD: usize = 1024 * 1024;
 
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::Number,
-        Self::Track,
-        Self::Service,
-        Self::Credential,
-        Self::Counter,
-        Self::Event,
-        Self::Answered,
-        Self::SafeNumber,
-    ];
-
-    /// What records of this kind are, for people: `numbers`.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Number => "numbers",
-            Self::Track => "sends",
-            Self::Service => "services",
-            Self::Credential => "credentials",
-            Self::Counter => "rate limit counters",
-            Self::Event => "webhook events",
-            Self::Answered => "answers kept for idempotency keys",
-            Self::SafeNumber => "numbers on the safe list",
-        }
-    }
-
-    /// From the discriminant on disk.
-    pub fn from_u8(kind: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| *known as u8 == kind)
-    }
-}
+/// A part of all keys. One owner has all records of a slot.
+pub type Slot = u8;
 
 /// Names one record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// What the record describes.
-    pub kind: Kind,
-    /// The namespace it is counted in.
-    pub service: ServiceId,
-    /// The subject, such as a number's digits. Not printed: it is personal data.
-    pub subject: Subject,
+    pub slot: Slot,
+    /// What sort of record it is. The owners give out the numbers.
+    pub kind: u8,
+    /// The owner's name for it, for example a service and a number, packed.
+    pub id: [u8; 12],
 }
 
-/// What a record is about: an integer chosen by the kind, such as the digits of a number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Subject(pub u64);
-
-impl std::fmt::Debug for Subject {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Subject(***)")
+impl fmt::Debug for Key {
+    /// Leaves out the id, which is personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, {}, ***)", self.slot, self.kind)
     }
 }
 
-/// Which version of a record a decision was made on. Grows with every write of the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Revision(pub u64);
+/// A set of slots.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Slots([u128; 2]);
 
-impl Revision {
-    /// No record under this key.
-    pub const ABSENT: Self = Self(0);
-    /// Any version, or none: the writer's memory is the authority.
-    pub const ANY: Self = Self(u64::MAX);
+impl Slots {
+    /// No slot.
+    pub const fn none() -> Self {
+        Self([0; 2])
+    }
+
+    /// Every slot.
+    pub const fn all() -> Self {
+        Self([u128::MAX; 2])
+    }
+
+    pub fn one(slot: Slot) -> Self {
+        let mut slots = Self::none();
+        slots.insert(slot);
+        slots
+    }
+
+    pub const fn contains(&self, slot: Slot) -> bool {
+        self.0[(slot >> 7) as usize] >> (slot & 127) & 1 == 1
+    }
+
+    pub const fn insert(&mut self, slot: Slot) {
+        self.0[(slot >> 7) as usize] |= 1 << (slot & 127);
+    }
+
+    pub const fn remove(&mut self, slot: Slot) {
+        self.0[(slot >> 7) as usize] &= !(1 << (slot & 127));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Slot> + use<> {
+        let slots = *self;
+        (0..=Slot::MAX).filter(move |slot| slots.contains(*slot))
+    }
 }
 
-/// One record to write, if the key is still at the revision the decision was made on.
-#[derive(Debug, Clone)]
-pub struct Write {
-    /// Where.
-    pub key: Key,
-    /// The revision the decision was made on; [`Revision::ABSENT`] for a new key.
-    pub expect: Revision,
-    /// The new record, or `None` to remove it.
-    pub put: Option<Bytes>,
-    /// From when on the record no longer matters. Frees space only; nothing depends on its timing.
-    pub gc_after: Timestamp,
+impl FromIterator<Slot> for Slots {
+    fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
+        let mut all = Self::none();
+        slots.into_iter().for_each(|slot| all.insert(slot));
+        all
+    }
 }
 
-/// What became of one [`Write`].
+impl fmt::Debug for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// One record to write or to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is durable, and the key is at this revision ([`Revision::ABSENT`] after a removal).
-    Applied(Revision),
-    /// Somebody else wrote the key first; this is its present state.
-    Conflict(Option<(Revision, Bytes)>),
+pub struct Write {
+    pub key: Key,
+    /// The whole new record; `None` removes the key.
+    pub put: Option<Bytes>,
+    /// From then on the record no longer matters. Frees space only; nothing depends on its timing.
+    pub expires: Timestamp,
 }
 
-/// Why a store could not do what was asked.
+/// Why a store did not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Nothing of the batch was or will be applied.
@@ -146,57 +126,67 @@ pub enum StoreError {
     Unknown(String),
 }
 
-/// Receives what [`Store::scan`] finds, one record at a time.
-pub type Visitor = Box<dyn FnMut(Key, Revision, &[u8]) + Send>;
+/// Learns what became of a batch.
+pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// Durable records with compare-and-swap.
+/// Receives records. A later one under the same key replaces an earlier one, and `None` says that an earlier one was
+/// removed or has expired.
+pub type Visitor = Box<dyn FnMut(Key, Option<&[u8]>, Timestamp) + Send>;
+
+/// Durable records.
 pub trait Store: Send + Sync + 'static {
-    /// The present records under `keys`, in their order.
-    #[expect(clippy::type_complexity, reason = "said once, and plainer than a name for it")]
-    fn load<'a>(
-        &'a self,
-        keys: &'a [Key],
-        timeout: Duration,
-    ) -> BoxFuture<'a, Result<Vec<Option<(Revision, Bytes)>>, StoreError>>;
+    /// Appends the batch as one unit. Never blocks. Calls `done` exactly once, when the batch is durable or has failed:
+    /// on the store's own thread, or on the caller's once the store has ended. The calls for one caller come in the
+    /// order of its commits. There is no time-out: a batch is in flight until `done` is called.
+    fn commit(&self, writes: Vec<Write>, done: Done);
 
-    /// Applies each write on its own if its key is at the expected revision. Outcomes come in the
-    /// order of the writes; `Ok` means that every `Applied` among them is durable.
-    ///
-    /// Answers within `timeout`, with [`StoreError::Unknown`] when it cannot know more by then. Await
-    /// it to its end: dropping the future hides from the store that its answer was not heard.
-    fn cas(&self, writes: Vec<Write>, timeout: Duration) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>>;
+    /// Visits the records in `slots`, those of the snapshot first, then those of the journal in their order, in a state
+    /// that contains every batch that was acknowledged before the call. A visitor that keeps the latest under each key has
+    /// exactly what is alive. Used at start, for all slots at once, and when an owner restarts.
+    fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Visits every record of `kind` that is alive, in no order, in a state that contains every
-    /// batch acknowledged before the call. Used at start and when a shard restarts.
-    fn scan(&self, kind: Kind, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// From now on checkpoints ask these owners for their records, and no others. Together they hold every slot. Called
+    /// once all of them are restored.
+    fn attach(&self, owners: Vec<Arc<dyn Owner>>);
 
-    /// About how many records of `kind` a scan would visit, for whoever makes room for them. Nothing else may rest on it;
-    /// 0 when nobody knows.
-    fn about(&self, kind: Kind) -> u64 {
-        let _ = kind;
-        0
-    }
+    /// Makes a checkpoint now and waits for its end. Without a change since the last one there is nothing to do.
+    fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Copies every record that is alive, of every kind, as of one moment: every batch acknowledged
-    /// before the call is in the copy, and of every other batch all or nothing. The copy takes disk space,
-    /// no memory; once it is there, nothing waits for whoever reads it. Copies are made one after the other.
+    /// Copies every record that is alive into a file, as of one moment: every batch acknowledged before the call is in
+    /// it, and of every other batch all or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when another copy is being made, the disk is full, or the store is
-    /// none that can be copied.
-    fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
-        drop(progress);
-        Box::pin(async { Err(StoreError::Unavailable("this store cannot be copied".into())) })
-    }
-
-    /// Whether the caller's memory, once loaded, is the authority: nobody else writes, so what is
-    /// in memory need not be loaded again and conflicts cannot happen.
-    fn memory_is_authority(&self) -> bool;
+    /// [`StoreError::Unavailable`] when the copy was cancelled, another is being made, or the disk is full.
+    fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>>;
 
     /// `Ok` while writes can be expected to succeed, else what is wrong, for `/readyz`.
     fn health(&self) -> Result<(), String>;
 
-    /// Finishes what was begun and makes the shortest possible next start: flushes, closes.
-    /// Later writes answer [`StoreError::Unavailable`]. Idempotent.
+    /// The newest decision time that was found in the journal or the snapshot at open.
+    fn newest_time(&self) -> Timestamp;
+
+    /// Makes a checkpoint, for which the owners must still answer and may still commit, and ends the journal in order.
+    /// Later writes are refused with [`StoreError::Unavailable`]. Idempotent.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_slots_has_what_was_inserted() {
+        let slots: Slots = [0, 1, 127, 128, 255].into_iter().collect();
+        assert_eq!(slots.iter().collect::<Vec<_>>(), [0, 1, 127, 128, 255]);
+        assert!(!slots.contains(2) && !slots.contains(129));
+        assert_eq!(Slots::all().iter().count(), 256);
+        assert_eq!(Slots::one(200).iter().collect::<Vec<_>>(), [200]);
+        assert_eq!(Slots::none().iter().count(), 0);
+    }
+
+    #[test]
+    fn a_key_is_printed_without_its_id() {
+        let key = Key { slot: 7, kind: 3, id: *b"491711234567" };
+        assert_eq!(format!("{key:?}"), "Key(7, 3, ***)");
+    }
 }

@@ -9,8 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::attempts::{Plan, Row, VerifyStatus, receipt_from_name};
-use crate::delivery::{FollowUp, Reason, SendStatus};
+use crate::delivery::tracker::{FollowUp, Plan, Reason, Row, SendStatus, VerifyStatus, receipt_from_name};
 use crate::domain::{Channel, CodeLength, GatewayName, Held, Locale};
 use crate::engine::{Counted, Salt, Tally};
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
@@ -26,7 +25,6 @@ pub(super) fn items() -> impl Strategy<Value = Vec<Item>> {
         });
         let sends = sends.into_iter().map(|((service, track), (content, gc_after))| {
             let key = TrackKey { service: ServiceId::new(service), track };
-            let content = Track { keep_until: gc_after, ..content };
             Item { gc_after, content: Content::Sends(key, content) }
         });
         numbers.chain(sends).collect()
@@ -138,11 +136,8 @@ fn track() -> impl Strategy<Value = Track> {
     let verify = select(VerifyStatus::ALL.to_vec());
     (number, moment(), verify, moment(), vec(row(), 0..4), option::of(plan())).prop_map(
         |(number, created, verify, verify_at, rows, plan)| {
-            let mut rows: Vec<Row> = rows;
-            rows.sort_by_key(|row| row.attempt);
-            let next_attempt = rows.last().map_or(0, |row| row.attempt.saturating_add(1));
-            let (plan, keep_until) = (plan.map(Box::new), Timestamp::EPOCH);
-            Track { number, created, keep_until, verify, verify_at, next_attempt, rows, plan }
+            let plan = plan.map(|plan| Plan { number, ..plan });
+            Track { number, created, verify, verify_at, rows, plan }
         },
     )
 }
@@ -151,13 +146,8 @@ fn row() -> impl Strategy<Value = Row> {
     let receipt =
         option::of(select(vec!["queued", "sending", "sent", "answered", "failed", "delivered", "read"]));
     let status = select(SendStatus::ALL.to_vec());
-    let rest = (
-        any::<(u8, u8)>(),
-        any::<u32>(),
-        any::<bool>(),
-        option::of(any::<String>()),
-        option::of(any::<u32>()),
-    );
+    let rest =
+        (any::<u8>(), any::<u32>(), any::<bool>(), option::of(any::<String>()), option::of(any::<u32>()));
     (channel(), gateway(), status, moment(), receipt, rest).prop_map(
         |(
             channel,
@@ -165,9 +155,8 @@ fn row() -> impl Strategy<Value = Row> {
             status,
             at,
             receipt,
-            ((attempt, priority), retries, max_retries_reached, message_id, error_code),
+            (priority, retries, max_retries_reached, message_id, error_code),
         )| Row {
-            attempt,
             channel,
             gateway,
             priority,
@@ -203,7 +192,8 @@ fn plan() -> impl Strategy<Value = Plan> {
     (salt(), style, moment(), moment(), channel(), reason, any::<(u8, u8)>()).prop_map(
         |(salt, style, expires, due, channel, reason, (step, sent))| {
             let follow_up = FollowUp { due, channel, reason, step, sent };
-            Plan { salt, style, expires, follow_up }
+            let number = PhoneNumber::from_u64(1).expect("a number");
+            Plan { number, salt, style, expires, follow_up }
         },
     )
 }

@@ -19,7 +19,11 @@ use crate::cli::Answer;
 use crate::cli::args::CheckDataArgs;
 use crate::config::StorageSettings;
 use crate::control::ControlError;
-use crate::store::{Entry, Examined, Finding, Kind, OpenError};
+use crate::app::shards::every_kind;
+use crate::attempts::Track;
+use crate::engine::NumberState;
+use crate::shard::{Kinds, Record};
+use crate::store::{Counts, Entry, Examined, Finding, OpenError};
 
 #[derive(Debug, thiserror::Error)]
 enum CheckDataError {
@@ -56,7 +60,6 @@ struct Report {
     numbers: Option<u64>,
     sends: Option<u64>,
     others: Option<u64>,
-    ended: Option<u64>,
     key: Option<KeyFound>,
     versions: BTreeMap<String, u64>,
     journal: Option<JournalReport>,
@@ -67,7 +70,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct JournalReport {
     segments: u64,
-    change_sets: u64,
+    frames: u64,
     records: u64,
     oldest: Option<String>,
     newest: Option<String>,
@@ -126,8 +129,15 @@ fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Rep
     Ok(Report { ok: report.damage.is_empty(), data_dir, ..report })
 }
 
-fn judge(entry: &Entry) -> Result<(), String> {
-    check(entry).map_err(|what| format!("the record of {} is damaged: {what}", name(entry)))
+fn judge(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
+    check(entry, kinds)
+        .map_err(|what| format!("the record of {} is damaged: {what}", name(&entry.key, kinds)))
+}
+
+/// Numbers, sends, and records of every other kind.
+fn in_three(counts: &Counts) -> (u64, u64, u64) {
+    let (numbers, sends) = (counts.of(NumberState::KIND), counts.of(Track::KIND));
+    (numbers, sends, counts.total() - numbers - sends)
 }
 
 fn through_server(
@@ -138,16 +148,16 @@ fn through_server(
     let Source { mut records, counts, key, .. } = source;
     progress.expect(counts.total());
     let mut report = Report { through_server: true, ..Report::default() };
-    (report.numbers, report.sends) = (Some(counts.numbers), Some(counts.tracks));
-    report.others = Some(counts.others);
+    let (kinds, (numbers, sends, others)) = (every_kind(), in_three(&counts));
+    (report.numbers, report.sends, report.others) = (Some(numbers), Some(sends), Some(others));
     report.key = Some(key::look_beside_a_server(settings, &key, &mut report.damage)?);
     let mut seen = 0;
     while let Some(entry) = records.next_entry()? {
         seen += 1;
         progress.at(seen);
         let version = entry.record.first().copied().unwrap_or_default();
-        *report.versions.entry(version_of(entry.key.kind, version)).or_default() += 1;
-        if let Err(what) = judge(&entry) {
+        *report.versions.entry(version_of(&kinds, entry.key.kind, version)).or_default() += 1;
+        if let Err(what) = judge(&entry, &kinds) {
             let advice = "stop the server and check again: docs/data-directory.md says what can be done";
             report.damage.push(Damage { file: None, at: None, what, advice: advice.to_owned() });
         }
@@ -157,8 +167,9 @@ fn through_server(
 
 fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
     let directory = source::open(&settings.data_dir)?;
+    let kinds = every_kind();
     let mut damage = Vec::new();
-    let examined = directory.examine(&judge, &mut |found: Finding| {
+    let examined = directory.examine(&|entry: &Entry| judge(entry, &kinds), &mut |found: Finding| {
         damage.push(Damage::from(found));
     })?;
     // Before it is complete, nothing in it was written with a key.
@@ -166,14 +177,15 @@ fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
         Ok(false) => Some(key::look(settings, Some(directory.key_fingerprint()), &mut damage)?),
         _ => None,
     };
-    let Examined { alive, ended, versions, .. } = &examined;
-    let versions = versions.iter().map(|((kind, version), count)| (version_of(*kind, *version), *count));
+    let Examined { alive, versions, .. } = &examined;
+    let versions =
+        versions.iter().map(|((kind, version), count)| (version_of(&kinds, *kind, *version), *count));
+    let alive = alive.as_ref().map(in_three);
     Ok(Report {
         format: Some(examined.format),
-        numbers: alive.map(|alive| alive.numbers),
-        sends: alive.map(|alive| alive.tracks),
-        others: alive.map(|alive| alive.others),
-        ended: alive.map(|_| *ended),
+        numbers: alive.map(|(numbers, _, _)| numbers),
+        sends: alive.map(|(_, sends, _)| sends),
+        others: alive.map(|(_, _, others)| others),
         key,
         versions: versions.collect(),
         snapshot: Some(SnapshotReport { records: examined.snapshot_records, bytes: examined.snapshot_bytes }),
@@ -186,7 +198,7 @@ fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
 fn journal(examined: &Examined) -> JournalReport {
     JournalReport {
         segments: examined.segments,
-        change_sets: examined.change_sets,
+        frames: examined.frames,
         records: examined.journal_records,
         oldest: examined.oldest.map(|at| rfc3339(at).to_string()),
         newest: examined.newest.map(|at| rfc3339(at).to_string()),
@@ -200,6 +212,7 @@ fn journal(examined: &Examined) -> JournalReport {
     }
 }
 
-fn version_of(kind: Kind, version: u8) -> String {
-    format!("{}, version {version}", kind.plural())
+fn version_of(kinds: &Kinds, kind: u8, version: u8) -> String {
+    let plural = kinds.get(kind).map_or("unknown records", |kind| kind.plural);
+    format!("{plural}, version {version}")
 }

@@ -16,9 +16,13 @@ use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
-use crate::domain::Timestamp;
-use crate::engine::key_fingerprint;
-use crate::store::{NewStore, OpenError, check_new};
+use crate::app::shards::every_kind;
+use crate::attempts::Track;
+use crate::backup::{WithoutCodes, without_codes};
+use crate::domain::{ServerKey, Timestamp};
+use crate::engine::{NumberState, SlotHash, key_fingerprint};
+use crate::shard::{Record, RecordError};
+use crate::store::{Entry, NewStore, OpenError, check_new};
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -51,7 +55,7 @@ enum ImportCommandError {
     )]
     OtherKey(PathBuf),
     #[error(transparent)]
-    Record(#[from] crate::backup::ContentError),
+    Record(#[from] RecordError),
 }
 
 impl ImportCommandError {
@@ -163,17 +167,23 @@ fn import(
     // Before a long file is read, and before a key is made.
     check_new(data_dir)?;
     let (header, mut reader) = Reader::begin(open(&args.file)?)?;
-    let fingerprint = key(&header, data_dir, key_file, args.drop_codes)?;
-    progress.expect(header.numbers + header.sends + header.others);
+    let key = key(&header, data_dir, key_file, args.drop_codes)?;
+    let (slots, kinds) = (SlotHash::new(&key), every_kind());
+    progress.expect(header.records.values().sum());
     let now = SystemClock::start().now();
     let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
-    let mut store = NewStore::begin(data_dir, fingerprint, header.exported_at.max(now))?;
+    let mut store = NewStore::begin(data_dir, key_fingerprint(&key), header.exported_at.max(now))?;
     *begun = true;
-    while let Some(item) = reader.next_item()? {
+    while let Some(entry) = reader.next_entry(&kinds, &slots)? {
         progress.at(reader.line());
-        let (item, dropped) = if args.drop_codes { item.without_codes() } else { (item, false) };
-        imported.codes_dropped += u64::from(dropped);
-        take(&mut store, &item, now, &mut imported)?;
+        let kept = if args.drop_codes { without_codes(entry)? } else { WithoutCodes::Kept(entry, false) };
+        match kept {
+            WithoutCodes::Kept(entry, dropped) => {
+                imported.codes_dropped += u64::from(dropped);
+                take(&mut store, &entry, now, &mut imported)?;
+            }
+            WithoutCodes::Dropped(dropped) => imported.codes_dropped += u64::from(dropped),
+        }
     }
     progress.now("finishing");
     store.finish()?;
@@ -182,22 +192,20 @@ fn import(
 
 fn take(
     store: &mut NewStore,
-    item: &crate::backup::Item,
+    entry: &Entry,
     now: Timestamp,
     imported: &mut Imported,
 ) -> Result<(), ImportCommandError> {
-    // What says nothing without its code has no record.
-    let Some(entry) = item.encode() else { return Ok(()) };
-    if item.has_ended(now) {
+    if entry.expires <= now {
         imported.ended += 1;
         return Ok(());
     }
     match entry.key.kind {
-        crate::store::Kind::Number => imported.numbers += 1,
-        crate::store::Kind::Track => imported.sends += 1,
+        NumberState::KIND => imported.numbers += 1,
+        Track::KIND => imported.sends += 1,
         _ => imported.others += 1,
     }
-    Ok(store.add(entry.key, entry.gc_after, entry.record)?)
+    Ok(store.add(entry.key, entry.expires, &entry.record)?)
 }
 
 fn open(file: &Path) -> Result<Box<dyn BufRead>, ImportCommandError> {
@@ -209,20 +217,20 @@ fn open(file: &Path) -> Result<Box<dyn BufRead>, ImportCommandError> {
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, opened)))
 }
 
-/// The fingerprint of the key that the new data directory belongs to.
+/// The key that the new data directory belongs to.
 fn key(
     header: &Header,
     data_dir: &Path,
     key_file: Option<&Path>,
     drop_codes: bool,
-) -> Result<[u8; 16], ImportCommandError> {
+) -> Result<ServerKey, ImportCommandError> {
     let there = key_file.is_some() || data_dir.join("server.key").exists();
     if !there && !drop_codes {
         return Err(ImportCommandError::NoKey(data_dir.to_owned()));
     }
-    let fingerprint = key_fingerprint(&load_or_create(data_dir, key_file)?);
-    if base16ct::lower::encode_string(&fingerprint) != header.key && !drop_codes {
+    let key = load_or_create(data_dir, key_file)?;
+    if base16ct::lower::encode_string(&key_fingerprint(&key)) != header.key && !drop_codes {
         return Err(ImportCommandError::OtherKey(data_dir.to_owned()));
     }
-    Ok(fingerprint)
+    Ok(key)
 }

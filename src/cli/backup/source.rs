@@ -63,8 +63,8 @@ impl Source {
         let (mut counts, mut at) = (Counts::default(), Timestamp::EPOCH);
         let stream = ask_copy(data_dir, |news| match news {
             CopyNews::Copied(records) => progress.at(records),
-            CopyNews::Complete { numbers, sends, others, at: reached } => {
-                counts = Counts { numbers, tracks: sends, others };
+            CopyNews::Complete { records, at: reached } => {
+                counts = records.into_iter().collect();
                 // The server's time, by which all ends are to be read, and not the clock of this command.
                 at = Timestamp::from_millis(reached);
             }
@@ -92,7 +92,7 @@ impl Source {
 
 /// A data directory that no server uses.
 pub(super) fn open(data_dir: &Path) -> Result<ReadOnly, SourceError> {
-    ReadOnly::open(data_dir).map_err(|error| explained(data_dir, error))
+    ReadOnly::open(data_dir, None).map_err(|error| explained(data_dir, error))
 }
 
 /// What it means that a directory cannot be opened.

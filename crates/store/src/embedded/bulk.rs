@@ -7,23 +7,29 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use bytes::Bytes;
+use onceward_core::domain::Timestamp;
 
+use super::checkpoint::{Attempt, Checkpoint, Collector, Control, Part};
+use super::database::Sled;
 use super::directory::{Directory, Lock, State};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
+use super::replay::Covered;
 use super::segment::Segment;
-use super::snapshot::{Covered, Entry, LayerWriter, Snapshot};
-use crate::Key;
-use onceward_core::domain::Timestamp;
-
-/// The change set that imported records count as. The first one is never 0, and the journal goes on behind it.
-const SEQUENCE: u64 = 1;
+use super::snapshot::{self, Manifest, Snapshot};
+use crate::owner::{Pushed, SLICE_RECORDS};
+use crate::{Key, RecordStream};
 
 /// What may lie in a directory that counts as empty: the server key, and what file systems and this program
 /// put there by themselves.
 const NOT_DATA: [&str; 4] = ["server.key", "lock", "lost+found", "FORMAT.new"];
+
+/// How long to wait for room for the next records.
+const TURN: Duration = Duration::from_millis(1);
 
 /// A data directory that is being filled. Dropped before [`NewStore::finish`], it stays one that no server
 /// starts on.
@@ -31,7 +37,9 @@ pub struct NewStore {
     directory: Directory,
     key_fingerprint: [u8; 16],
     disk: Arc<dyn Disk>,
-    records: LayerWriter,
+    records: Vec<(Key, Vec<u8>, Timestamp)>,
+    stream: RecordStream,
+    writing: JoinHandle<Result<Manifest, String>>,
     _lock: Lock,
 }
 
@@ -72,7 +80,7 @@ pub fn check_new(dir: &Path) -> Result<(), OpenError> {
 
 impl NewStore {
     /// Takes the directory, which is made if it is not there, and marks it as one that is being filled. What
-    /// an interrupted import left in it is removed. Time in it goes on from `time`.
+    /// an interrupted import left in it is removed. `time` is the newest decision time of the records.
     ///
     /// # Errors
     /// [`OpenError`], when there is something in it, or the disk refuses.
@@ -81,40 +89,74 @@ impl NewStore {
         check_new(dir)?;
         let directory = Directory::at(dir)?;
         let lock = directory.lock()?;
-        // Somebody may have been faster.
+        // Another import may have been faster.
         check_new(dir)?;
         directory.write_state(State::Importing, key_fingerprint, &*disk)?;
         directory.clear(&*disk)?;
-        // Nothing of theirs is in the journal, which begins behind them.
-        let covered = Covered { segment: 0, sequence: SEQUENCE, time };
-        let records = Snapshot::begin(&directory.snapshot, &disk, covered, Timestamp::EPOCH);
-        let records = records.map_err(|error| OpenError::not_created(&directory.snapshot, &error))?;
-        Ok(Self { directory, key_fingerprint, disk, records, _lock: lock })
+        let control = Arc::new(Control::default());
+        let (to, parts) = mpsc::channel::<Part>();
+        let (new, copy) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
+        let attempt = Attempt {
+            engine: Arc::new(Sled),
+            disk: disk.clone(),
+            new,
+            copy,
+            pause: Duration::ZERO,
+            control: control.clone(),
+        };
+        let checkpoint =
+            Checkpoint { covered: Covered::default(), time, owners: 1, parts, control: control.clone() };
+        // The reader of the import may be as slow as it likes: it waits for a person or a network.
+        let run = move || attempt.run(&checkpoint, Duration::MAX);
+        let writing = thread::Builder::new().name("import".into()).spawn(run);
+        let writing = writing.map_err(OpenError::io("start a thread for", &directory.root))?;
+        let stream = RecordStream::new(Arc::new(Collector { to, control }));
+        Ok(Self { directory, key_fingerprint, disk, records: Vec::new(), stream, writing, _lock: lock })
     }
 
-    /// Adds one record. Keys have to grow.
+    /// Adds one record. Of two under the same key the later one is kept.
     ///
     /// # Errors
-    /// [`OpenError`], when the disk refuses or the key is not above the last one.
-    pub fn add(&mut self, key: Key, gc_after: Timestamp, record: Bytes) -> Result<(), OpenError> {
-        let entry = Entry { key, sequence: SEQUENCE, gc_after, put: Some(record) };
-        match self.records.add(&entry) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(OpenError::not_created(&self.directory.snapshot, &error)),
+    /// [`OpenError`], when the disk refuses.
+    pub fn add(&mut self, key: Key, expires: Timestamp, record: &[u8]) -> Result<(), OpenError> {
+        self.records.push((key, record.to_vec(), expires));
+        if self.records.len() < SLICE_RECORDS { Ok(()) } else { self.push() }
+    }
+
+    fn push(&mut self) -> Result<(), OpenError> {
+        loop {
+            match self.stream.push(&self.records) {
+                Pushed::Taken => break,
+                Pushed::Busy if !self.writing.is_finished() => thread::sleep(TURN),
+                Pushed::Busy | Pushed::Over => {
+                    let detail = "the records cannot be written; the log or the next attempt says why";
+                    return Err(OpenError::not_created(&self.directory.snapshot, detail));
+                }
+            }
         }
+        self.records.clear();
+        Ok(())
     }
 
     /// Makes everything durable, and then the directory one that a server starts on.
     ///
     /// # Errors
     /// [`OpenError`], when the disk refuses; the directory is then not usable.
-    pub fn finish(self) -> Result<(), OpenError> {
-        let Directory { journal, snapshot, .. } = &self.directory;
-        self.records.finish().map_err(|error| OpenError::not_created(snapshot, &error))?;
-        self.disk.sync_dir(snapshot).map_err(OpenError::io("sync", snapshot))?;
+    pub fn finish(mut self) -> Result<(), OpenError> {
+        let pushed = self.push();
+        let Self { directory, key_fingerprint, disk, stream, writing, .. } = self;
+        if pushed.is_ok() {
+            stream.finish();
+        } else {
+            drop(stream);
+        }
+        let not_created = |detail: String| OpenError::not_created(&directory.snapshot, detail);
+        let manifest = writing.join().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
+        let (new, _) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
+        Snapshot::seal(&*disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
         // Only to be there, so that a journal without any segment is always one that lost it.
-        Segment::create(&*self.disk, journal, 1, 0)
-            .map_err(OpenError::io("create the first segment in", journal))?;
-        self.directory.write_state(State::Complete, self.key_fingerprint, &*self.disk)
+        Segment::create(&*disk, &directory.journal, 1, 0)
+            .map_err(OpenError::io("create the first segment in", &directory.journal))?;
+        directory.write_state(State::Complete, key_fingerprint, &*disk)
     }
 }

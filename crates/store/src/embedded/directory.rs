@@ -9,11 +9,12 @@ use base16ct::lower::encode_string;
 
 use super::disk::Disk;
 use super::error::OpenError;
-use super::{segment, snapshot};
+use super::segment;
+use super::snapshot::{self, Listing};
 
-/// The format that this program writes and reads. 1 and 2 had the snapshot in another form, in no version that was
+/// The format that this program writes and reads. 1 to 3 had the snapshot in another form, in no version that was
 /// released.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 const FIRST_LINE: &str = "onceward data directory";
 
@@ -29,10 +30,10 @@ pub(super) struct Directory {
     pub(super) format: PathBuf,
 }
 
-/// Nobody else uses the directory while this is there.
+/// Keeps other processes from the directory.
 #[derive(Debug)]
 pub(super) struct Lock {
-    // Dropped first: whoever finds the file free finds the directory free.
+    // Dropped first: a process that finds the file free finds the directory free.
     _root: File,
     _named: File,
 }
@@ -73,7 +74,7 @@ impl State {
 impl Directory {
     /// Makes sure that the directory is there. One that is created is readable by its owner only.
     pub(super) fn at(root: &Path) -> Result<Self, OpenError> {
-        // Messages are read by somebody who does not know where the process was started.
+        // The reader of a message does not know where the process was started.
         let root = &std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         create_durably(root).map_err(OpenError::io("create the data directory", root))?;
         let directory = Self::existing(root);
@@ -94,7 +95,7 @@ impl Directory {
         let named = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let named = named.map_err(OpenError::io("open", &path))?;
         self.take(&named, &path)?;
-        // The file may be removed under a server, by somebody who takes it for a leftover; the directory may not.
+        // An operator may take the file for a leftover and remove it under a server, but not the directory.
         let root = File::open(&self.root).map_err(OpenError::io("open", &self.root))?;
         self.take(&root, &self.root)?;
         Ok(Lock { _root: root, _named: named })
@@ -110,11 +111,11 @@ impl Directory {
         }
     }
 
-    /// Makes sure that no server uses it at this moment. Keeps nobody from it.
+    /// Makes sure that no server uses it at this moment. A server may begin to use it at any time.
     pub(super) fn is_free(&self) -> Result<(), OpenError> {
         for path in [&self.root.join("lock"), &self.root] {
             match File::open(path) {
-                // Nobody uses a copy of a directory that lacks the file.
+                // A copy of a directory that lacks the file is not in use.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 file => self.take(&file.map_err(OpenError::io("open", path))?, path)?,
             }
@@ -161,23 +162,29 @@ impl Directory {
         Err(OpenError::FormatDamaged { path: self.format.clone(), detail })
     }
 
-    /// Whether the journal has more in it than the empty segment that the making of a directory leaves, or the snapshot
-    /// what came from a journal.
+    /// Whether the journal has more in it than the empty segment that the making of a directory leaves, or there is a
+    /// snapshot of a journal.
     fn was_used(&self) -> Result<bool, OpenError> {
         let written = |(name, bytes): &(String, u64)| {
             *bytes > 0 || segment::number_in(name).is_some_and(|number| number > 1)
         };
-        let of_a_journal =
-            |(name, _): &(String, u64)| snapshot::last_segment_in(name).is_some_and(|last| last > 0);
-        Ok(files(&self.journal)?.iter().any(written) || files(&self.snapshot)?.iter().any(of_a_journal))
+        let of_a_journal = self.sealed()?.last().is_some_and(|covered| *covered > 0);
+        Ok(of_a_journal || files(&self.journal)?.iter().any(written))
     }
 
-    /// Whether the snapshot has more than the empty layer that the making of a directory leaves.
+    /// Whether there is a snapshot with a database: not the one that the making of a directory leaves.
     fn has_records(&self) -> Result<bool, OpenError> {
-        let more = |(name, bytes): &(String, u64)| {
-            snapshot::last_segment_in(name).is_some() && *bytes > snapshot::EMPTY_LAYER_BYTES
-        };
-        Ok(files(&self.snapshot)?.iter().any(more))
+        let has_database =
+            |covered: &u64| snapshot::database_in(&snapshot::sealed_path(&self.snapshot, *covered)).exists();
+        Ok(self.sealed()?.iter().any(has_database))
+    }
+
+    fn sealed(&self) -> Result<Vec<u64>, OpenError> {
+        match Listing::of(&self.snapshot) {
+            Ok(listing) => Ok(listing.sealed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(OpenError::io("read", &self.snapshot)(error)),
+        }
     }
 
     /// What the directory says of itself, whatever its key is.

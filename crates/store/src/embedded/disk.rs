@@ -11,51 +11,54 @@ use rustix::io::Errno;
 
 use super::segment;
 
-/// How far a snapshot round has come, or what is done without one. A crash between any two of these must lose nothing.
+/// How far a checkpoint has come. A crash between any two of these must lose nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A copy is about to be made, before the round itself.
-    Copying,
-    /// A layer has been written, under another name.
+    /// The database has every record and is closed.
     Written,
-    /// It is on the disk.
-    WrittenAndSynced,
-    /// It has its name.
+    /// All of it is on the disk.
+    Synced,
+    /// A copy of it was opened and read.
+    Proved,
+    /// The manifest is on the disk.
+    ManifestSynced,
+    /// The snapshot has its name.
     Named,
     /// That is on the disk as well.
-    NamedAndSynced,
-    /// A layer that the new one replaces was removed.
-    LayerRemoved,
+    Sealed,
+    /// The older snapshot was removed.
+    SnapshotRemoved,
     /// One journal segment that is no longer needed was removed.
     SegmentRemoved,
-    /// The round is over.
-    Ended,
 }
 
-/// What the journal and the snapshot rounds ask of the file system.
+/// What the journal and the checkpoints ask of the file system.
 pub(super) trait Disk: Send + Sync + 'static {
     /// An empty file with `bytes` reserved for it, whose reservation is on the disk (the
-    /// entry in the directory is not, see [`Disk::sync_dir`]). A file that is there already is
+    /// entry in the directory is not, see [`Disk::sync_dir`]). A file that exists already is
     /// emptied first, unless it is a segment of the journal that was written to: that is an error.
     fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>>;
 
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Returns when the content of a file that somebody else wrote is on the disk.
+    /// Removes a directory with everything in it.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns when the content of a file is on the disk, through whatever handle it was written.
     fn sync_file(&self, path: &Path) -> io::Result<()>;
 
     /// Returns when the entries of a directory are on the disk.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Gives a file another name in its directory. What had that name before is gone.
+    /// Gives a file or a directory another name in its directory.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Called between the steps of a snapshot round.
+    /// Called between the steps of a checkpoint.
     fn reached(&self, _step: Step) {}
 }
 
-/// A file that is being written: a segment of the journal, or a layer of the snapshot.
+/// A file that is being written: a segment of the journal, or the manifest of a snapshot.
 pub(super) trait DiskFile: Send {
     /// Writes all of `bytes` at `offset`. When it fails, any part of them may be in the file.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
@@ -92,6 +95,10 @@ impl Disk for RealDisk {
         std::fs::remove_file(path)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir_all(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
     }
@@ -118,7 +125,7 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// How many names a file has. Nothing else is asked for: whoever asks for the time of the last change as well makes
+/// How many names a file has. Nothing else is asked for: asking for the time of the last change as well makes
 /// Linux note that time exactly at the next write, and ext4 write it down at each sync.
 #[cfg(target_os = "linux")]
 fn links(file: &File) -> io::Result<u64> {
@@ -146,7 +153,7 @@ impl DiskFile for RealFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()?;
-        // Into a file that was removed one can write for ever, and nobody will find it.
+        // Writes to a file that was removed succeed, and are lost.
         if links(&self.0)? == 0 {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed under the server"));
         }

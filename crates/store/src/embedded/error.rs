@@ -146,21 +146,17 @@ pub enum OpenError {
         /// What the system says.
         detail: String,
     },
-    /// What is read of the data is first written into a file, for which there was no place.
+    /// The snapshot is only ever read from a copy, for which there was no room.
     #[error(
-        "there is no place for the copy of the records: {} ({first}), and {} ({second}); free space on one \
-         of the two, or name a directory with room for it in the environment variable TMPDIR, and run the command again",
-        beside.display(), elsewhere.display()
+        "there is no room for the copy of the snapshot that is read, which takes {bytes} bytes: {}; free space there, or \
+         name a scratch directory on a file system with {bytes} bytes free, and start again",
+        refused.iter().map(|(path, why)| format!("{} ({why})", path.display())).collect::<Vec<_>>().join(", ")
     )]
-    NoPlaceToRead {
-        /// In the data directory.
-        beside: PathBuf,
-        /// What the system said to it.
-        first: String,
-        /// In the system's directory for temporary files.
-        elsewhere: PathBuf,
-        /// What the system said to it.
-        second: String,
+    NoRoom {
+        /// How many it takes.
+        bytes: u64,
+        /// Where that was tried, and what the system said.
+        refused: Vec<(PathBuf, String)>,
     },
     /// The snapshot, or a part of it, is damaged or gone.
     #[error(
@@ -183,17 +179,18 @@ impl OpenError {
         move |source| Self::Io { action, path, source }
     }
 
-    /// For a snapshot that was not opened, or could not be written to.
+    /// For a snapshot that was not opened.
     pub(super) fn snapshot(directory: &Path, error: SnapshotError) -> Self {
         match error {
             SnapshotError::Damaged { path, detail } => Self::SnapshotDamaged { path, detail },
             SnapshotError::Failed(detail) => Self::SnapshotRefused { path: directory.to_owned(), detail },
+            SnapshotError::NoRoom { bytes, refused } => Self::NoRoom { bytes, refused },
         }
     }
 
     /// For one that could not be made.
-    pub(super) fn not_created(directory: &Path, error: &SnapshotError) -> Self {
-        Self::NotCreated { path: directory.to_owned(), detail: error.to_string() }
+    pub(super) fn not_created(directory: &Path, detail: impl Into<String>) -> Self {
+        Self::NotCreated { path: directory.to_owned(), detail: detail.into() }
     }
 }
 
@@ -218,12 +215,7 @@ pub fn advice(said: &str) -> &'static str {
     REFUSALS.iter().find(|(words, _)| said.contains(words)).map_or("", |(_, advice)| advice)
 }
 
-/// The refusal that a longer text is about.
-pub(super) fn refusal_in(said: &str) -> Option<&'static str> {
-    REFUSALS.iter().find(|(words, _)| said.contains(words)).map(|(words, _)| *words)
-}
-
-/// Whether a refusal, as [`refusal_in`] found it, was for want of room.
-pub(super) fn is_of_a_full_disk(words: &str) -> bool {
-    matches!(words, "No space left" | "quota exceeded")
+/// Whether the system refused for want of room.
+pub(super) fn is_of_a_full_disk(said: &str) -> bool {
+    said.contains("No space left") || said.contains("quota exceeded")
 }

@@ -7,7 +7,7 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
 use super::frame::RECORD_OVERHEAD;
-use crate::copy::LONGEST_RECORD;
+use crate::LONGEST_RECORD;
 
 /// The most zeros that a frame can end with: those of its last record, of which even the length may be zero.
 const MOST_ZEROS: u64 = (RECORD_OVERHEAD + LONGEST_RECORD) as u64;

@@ -4,16 +4,18 @@
 //! magic 4 | checksum 4 | body length 4 | kind 1 | records 4 | sequence 8 | time 8 | body
 //! ```
 //! Integers are little-endian. The checksum is the CRC-32C of everything behind it. Sequences are
-//! consecutive over all segments. The body is the records, one after the other:
+//! consecutive over all segments. A frame may have no records: it says that there was an attempt to write, or what time
+//! it is. The body is the records, one after the other:
 //! ```text
-//! kind 1 | put (1) or remove (0) 1 | service 4 | subject 8 | gc after 8 | length 4 | bytes
+//! put (1) or remove (0) 1 | slot 1 | kind 1 | id 12 | expires 8 | length 4 | bytes
 //! ```
 
-use super::super::{Key, Kind, Subject, Write};
-use super::segment::LAST_NUMBER;
-use onceward_core::domain::{ServiceId, Timestamp};
+use onceward_core::domain::Timestamp;
 
-const MAGIC: [u8; 4] = *b"owF1";
+use super::segment::LAST_NUMBER;
+use crate::{Key, Write};
+
+const MAGIC: [u8; 4] = *b"owF2";
 
 /// Bytes of a frame before its body.
 pub(super) const FRAME_OVERHEAD: usize = 33;
@@ -22,7 +24,7 @@ pub(super) const FRAME_OVERHEAD: usize = 33;
 const CHECKED_FROM: usize = 8;
 
 /// Bytes of a record before its content.
-pub(super) const RECORD_OVERHEAD: usize = 26;
+pub(super) const RECORD_OVERHEAD: usize = 27;
 
 /// The most bytes one frame may have. Far more than any batch, far below what its fields can
 /// say.
@@ -91,12 +93,12 @@ pub(super) fn encode<'a>(
 fn encode_record(buffer: &mut Vec<u8>, write: &Write) {
     let content = write.put.as_deref().unwrap_or_default();
     let mut head = [0; RECORD_OVERHEAD];
-    head[0] = write.key.kind as u8;
-    head[1] = u8::from(write.put.is_some());
-    head[2..6].copy_from_slice(&write.key.service.get().to_le_bytes());
-    head[6..14].copy_from_slice(&write.key.subject.0.to_le_bytes());
-    head[14..22].copy_from_slice(&write.gc_after.as_millis().to_le_bytes());
-    head[22..26].copy_from_slice(&length_field(content.len()));
+    head[0] = u8::from(write.put.is_some());
+    head[1] = write.key.slot;
+    head[2] = write.key.kind;
+    head[3..15].copy_from_slice(&write.key.id);
+    head[15..23].copy_from_slice(&write.expires.as_millis().to_le_bytes());
+    head[23..27].copy_from_slice(&length_field(content.len()));
     buffer.extend_from_slice(&head);
     buffer.extend_from_slice(content);
 }
@@ -123,7 +125,7 @@ pub(super) struct Frame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordRef<'a> {
     pub(super) key: Key,
-    pub(super) gc_after: Timestamp,
+    pub(super) expires: Timestamp,
     pub(super) put: Option<&'a [u8]>,
 }
 
@@ -175,19 +177,17 @@ impl<'a> Frame<'a> {
 }
 
 fn record<'a>(rest: &mut Reader<'a>) -> Option<RecordRef<'a>> {
-    let [kind, put] = rest.array()?;
-    let service = ServiceId::new(u32::from_le_bytes(rest.array()?));
-    let subject = Subject(u64::from_le_bytes(rest.array()?));
-    let gc_after = Timestamp::from_millis(u64::from_le_bytes(rest.array()?));
+    let [put, slot, kind] = rest.array()?;
+    let key = Key { slot, kind, id: rest.array()? };
+    let expires = Timestamp::from_millis(u64::from_le_bytes(rest.array()?));
     let length = usize::try_from(u32::from_le_bytes(rest.array()?)).ok()?;
     let content = rest.slice(length)?;
-    let key = Key { kind: Kind::from_u8(kind)?, service, subject };
     let put = match put {
         1 => Some(content),
         0 if content.is_empty() => None,
         _ => return None,
     };
-    Some(RecordRef { key, gc_after, put })
+    Some(RecordRef { key, expires, put })
 }
 
 /// Takes fields off the front of bytes.
@@ -213,11 +213,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Revision;
 
     #[test]
     fn when_a_frame_lies_behind_garbage_it_is_found_with_its_offset() {
-        let mut bytes = b"owF1owowF1 not a frame".to_vec();
+        let mut bytes = b"owF2owowF2 not a frame".to_vec();
         let offset = bytes.len();
         encode(&mut bytes, FrameKind::Batch, 7, Timestamp::EPOCH, [write(1, Some(vec![1, 2]))].iter());
         let (found, frame) = find(&bytes, 0, 7).unwrap();
@@ -231,7 +230,7 @@ mod tests {
     fn when_the_checksum_is_right_but_the_body_is_not_records_there_are_none() {
         let mut bytes = Vec::new();
         encode(&mut bytes, FrameKind::Batch, 1, Timestamp::EPOCH, [write(1, None)].iter());
-        bytes[FRAME_OVERHEAD + 1] = 9;
+        bytes[FRAME_OVERHEAD] = 9;
         let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]).to_le_bytes();
         bytes[4..8].copy_from_slice(&checksum);
         assert!(decode(&bytes).unwrap().records().is_none());
@@ -240,8 +239,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_encoded_is_decoded(sequence in 0..=LAST_NUMBER, time: u64, puts: Vec<(u64, u64, Option<Vec<u8>>)>) {
-            let writes: Vec<Write> = puts.iter().map(|(subject, gc_after, put)| Write {
-                gc_after: Timestamp::from_millis(*gc_after), ..write(*subject, put.clone())
+            let writes: Vec<Write> = puts.iter().map(|(subject, expires, put)| Write {
+                expires: Timestamp::from_millis(*expires), ..write(*subject, put.clone())
             }).collect();
             let mut bytes = Vec::new();
             encode(&mut bytes, FrameKind::Batch, sequence, Timestamp::from_millis(time), writes.iter());
@@ -252,7 +251,7 @@ mod tests {
             let records = frame.records().unwrap();
             prop_assert_eq!(records.len(), writes.len());
             for (record, write) in records.iter().zip(&writes) {
-                prop_assert_eq!((record.key, record.gc_after), (write.key, write.gc_after));
+                prop_assert_eq!((record.key, record.expires), (write.key, write.expires));
                 prop_assert_eq!(record.put, write.put.as_deref());
             }
         }
@@ -283,7 +282,9 @@ mod tests {
     }
 
     fn write(subject: u64, put: Option<Vec<u8>>) -> Write {
-        let key = Key { kind: Kind::Number, service: ServiceId::new(3), subject: Subject(subject) };
-        Write { key, expect: Revision::ABSENT, put: put.map(Bytes::from), gc_after: Timestamp::EPOCH }
+        let mut id = [3; 12];
+        id[..8].copy_from_slice(&subject.to_be_bytes());
+        let key = Key { slot: id[7], kind: 1, id };
+        Write { key, put: put.map(Bytes::from), expires: Timestamp::EPOCH }
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong at the moment, for `/readyz` and for the log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
@@ -9,16 +9,16 @@ use onceward_core::domain::Timestamp;
 /// A write that takes longer than this is reported: the disk hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
 
-/// Failed snapshot rounds in a row until that is reported as a lack of health. The journal keeps
+/// Failed checkpoints in a row until that is reported as a lack of health. The journal keeps
 /// everything meanwhile, so one failure is no reason to turn traffic away.
-const REPORTED_AFTER_ROUNDS: u32 = 3;
+const REPORTED_AFTER_CHECKPOINTS: u32 = 3;
 
-/// Shared by the threads of a store, which report, and its handle, which is asked.
+/// Shared by the threads of a store, which report, and its handle.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     journal: Mutex<Option<String>>,
     reserve: Mutex<Option<String>>,
-    rounds: Mutex<Rounds>,
+    checkpoints: Mutex<Checkpoints>,
     /// The thread that ended although the store is in use.
     ended: OnceLock<&'static str>,
     /// When the write that is in progress began, in milliseconds of the clock; 0 for none.
@@ -29,7 +29,7 @@ pub(super) struct Health {
 }
 
 #[derive(Debug, Default)]
-struct Rounds {
+struct Checkpoints {
     failed_in_a_row: u32,
     trouble: Option<String>,
 }
@@ -68,21 +68,23 @@ impl Health {
         self.reserve.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// A snapshot round ended. Logged once per change.
-    pub(super) fn round(&self, trouble: Option<&str>) {
-        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
-        match (trouble, rounds.trouble.is_some()) {
+    /// A checkpoint ended. Logged once per change.
+    pub(super) fn checkpoint(&self, trouble: Option<&str>) {
+        let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        match (trouble, checkpoints.trouble.is_some()) {
             (Some(reason), false) => {
-                tracing::error!(
-                    reason,
-                    "a snapshot round failed and will be repeated; the journal keeps the data"
-                );
+                tracing::error!(reason, "checkpoint failed, will be repeated; the journal keeps the data");
             }
-            (None, true) => tracing::info!("a snapshot round succeeded again"),
+            (None, true) => tracing::info!("checkpoint succeeded again"),
             _ => {}
         }
-        rounds.failed_in_a_row = if trouble.is_some() { rounds.failed_in_a_row.saturating_add(1) } else { 0 };
-        rounds.trouble = trouble.map(str::to_owned);
+        let failed = if trouble.is_some() { checkpoints.failed_in_a_row.saturating_add(1) } else { 0 };
+        *checkpoints = Checkpoints { failed_in_a_row: failed, trouble: trouble.map(str::to_owned) };
+    }
+
+    /// Why the last checkpoint failed, if it did.
+    pub(super) fn checkpoint_trouble(&self) -> Option<String> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
     }
 
     /// A thread ended although the store is in use. Only a restart helps.
@@ -157,12 +159,41 @@ impl Health {
         if let Some(trouble) = &*self.journal.lock().unwrap_or_else(PoisonError::into_inner) {
             return Err(format!("the journal cannot be written: {trouble}"));
         }
-        let rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
-        match &rounds.trouble {
-            Some(trouble) if rounds.failed_in_a_row >= REPORTED_AFTER_ROUNDS => {
-                Err(format!("{} snapshot rounds in a row have failed: {trouble}", rounds.failed_in_a_row))
+        let checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        match &checkpoints.trouble {
+            Some(trouble) if checkpoints.failed_in_a_row >= REPORTED_AFTER_CHECKPOINTS => {
+                Err(format!("{} checkpoints in a row have failed: {trouble}", checkpoints.failed_in_a_row))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// Held by a thread while it runs. Dropped by a panic, it reports that: nothing else would, and the
+/// server would look ready.
+pub(super) struct ThreadWatch<F: FnOnce()> {
+    health: Arc<Health>,
+    thread: &'static str,
+    on_panic: Option<F>,
+}
+
+impl<F: FnOnce()> ThreadWatch<F> {
+    /// If the thread panics, `on_panic` is called, after health has changed.
+    pub(super) fn over(thread: &'static str, health: &Arc<Health>, on_panic: F) -> Self {
+        Self { health: health.clone(), thread, on_panic: Some(on_panic) }
+    }
+
+    /// The thread ends because the store does.
+    pub(super) fn ends_in_order(mut self) {
+        self.on_panic = None;
+    }
+}
+
+impl<F: FnOnce()> Drop for ThreadWatch<F> {
+    fn drop(&mut self) {
+        if let Some(on_panic) = self.on_panic.take() {
+            self.health.thread_ended(self.thread);
+            on_panic();
         }
     }
 }
@@ -191,12 +222,12 @@ mod tests {
                 for reason in ["first", "first", "second", "first"] {
                     health.journal(Some(reason));
                     health.reserve(Some(reason));
-                    health.round(Some(reason));
+                    health.checkpoint(Some(reason));
                 }
                 for _ in 0..3 {
                     health.journal(None);
                     health.reserve(None);
-                    health.round(None);
+                    health.checkpoint(None);
                 }
             }
         });

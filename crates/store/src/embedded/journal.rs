@@ -2,12 +2,16 @@
 //! behind it, and what to do when the disk refuses.
 
 use std::io;
-use std::sync::mpsc::Sender;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 
+use onceward_core::domain::Timestamp;
+
+use super::disk::Disk;
 use super::frame::{self, FrameKind};
 use super::segment::Segment;
 use crate::Write;
-use onceward_core::domain::Timestamp;
 
 /// A buffer larger than this is given back after the frame that needed it.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
@@ -84,19 +88,9 @@ impl Journal {
         }
     }
 
-    /// The number of the newest segment that is, or was, filled.
-    pub(super) fn newest(&self) -> u64 {
-        self.newest
-    }
-
     /// The sequence of the last frame.
     pub(super) fn last_sequence(&self) -> u64 {
         self.next_sequence - 1
-    }
-
-    /// The time of the last frame.
-    pub(super) fn last_time(&self) -> Timestamp {
-        self.last_time
     }
 
     /// Whether frames were written to the newest segment.
@@ -167,9 +161,14 @@ impl Journal {
         Ok(())
     }
 
+    /// The time of the last frame.
+    pub(super) fn last_time(&self) -> Timestamp {
+        self.last_time
+    }
+
     /// Sees to it that nothing more is written to the segments that have been written to; answers
     /// the last of them. `None` if the segment to go on in is not there.
-    pub(super) fn end_of_round(&mut self) -> Option<u64> {
+    pub(super) fn begin_segment(&mut self) -> Option<u64> {
         self.clean().ok()?;
         if self.newest_is_used() && !self.switch() {
             return None;
@@ -177,14 +176,14 @@ impl Journal {
         Some(self.newest - 1)
     }
 
-    /// Makes `writes` durable as one frame, in one write and one sync; answers its sequence.
+    /// Makes `writes` durable as one frame, in one write and one sync; answers how many bytes it took.
     /// There must be [`Room::Ready`] for it.
     pub(super) fn append<'a>(
         &mut self,
         kind: FrameKind,
         now: Timestamp,
         writes: impl Iterator<Item = &'a Write>,
-    ) -> Result<u64, AppendError> {
+    ) -> Result<usize, AppendError> {
         let Active::Ready(segment) = &mut self.active else {
             return Err(AppendError { taken_back: true, reason: "no segment is ready".into() });
         };
@@ -196,6 +195,7 @@ impl Journal {
         }
         frame::encode(&mut self.buffer, kind, sequence, time, writes);
         let appended = segment.append(&self.buffer);
+        let bytes = self.buffer.len();
         if self.buffer.capacity() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();
         }
@@ -203,7 +203,7 @@ impl Journal {
             Ok(()) => {
                 self.next_sequence += 1;
                 self.last_time = time;
-                Ok(sequence)
+                Ok(bytes)
             }
             Err(error) => Err(self.take_back(&error)),
         }
@@ -231,5 +231,25 @@ impl Journal {
             self.active = Active::Unclean(segment);
         }
         AppendError { taken_back: self.clean().is_ok(), reason: error.to_string() }
+    }
+}
+
+/// Reserves the next segment, on a thread of its own, before it is needed.
+pub(super) struct Preparer {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) journal: PathBuf,
+    pub(super) segment_bytes: u64,
+    /// The numbers of the segments that are wanted.
+    pub(super) wanted: Receiver<u64>,
+}
+
+impl Preparer {
+    /// Runs until the journal's writer ends.
+    pub(super) fn run(self, mut give: impl FnMut(io::Result<Segment>) -> bool) {
+        for number in self.wanted {
+            if !give(Segment::create(&*self.disk, &self.journal, number, self.segment_bytes)) {
+                break;
+            }
+        }
     }
 }

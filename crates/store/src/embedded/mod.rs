@@ -1,15 +1,14 @@
-//! The embedded store: a journal that makes changes durable, and a snapshot they rest in.
+//! The embedded store: a journal that makes batches durable, and snapshots that keep the journal short.
 //!
-//! Memory is the authority: whoever uses the store has loaded everything and is the only writer,
-//! so there are no conflicts and revisions are not compared. One thread joins the batches of all
-//! callers into one append to the journal and one `fdatasync`, and answers them. Every few seconds
-//! a second thread brings what has changed into the snapshot and removes the journal segments that
-//! carried it. `docs/data-directory.md` describes what is on the disk,
-//! `docs/decisions/0002-journal.md` and `0013-snapshot.md` why.
+//! Memory is the authority: the owners of the records have loaded everything and are the only writers. One thread joins
+//! the batches of all owners into one append to the journal and one `fdatasync`, and calls them back. When the journal
+//! has grown, the owners stream their records into a new snapshot, and the segments that it replaces go.
+//! `docs/data-directory.md` describes what is on the disk.
 
 mod bulk;
-mod changes;
-mod copy;
+mod checkpoint;
+mod chunk;
+mod database;
 mod directory;
 mod disk;
 mod error;
@@ -18,46 +17,39 @@ mod frame;
 mod health;
 mod inspect;
 mod journal;
-mod message;
+mod merge;
 mod open;
-mod prepare;
 mod progress;
 pub mod reading;
 mod replay;
-mod round;
 mod segment;
 mod snapshot;
 #[cfg(test)]
 mod tests;
-mod watch;
 mod writer;
 
-use std::sync::Arc;
-use std::sync::mpsc::TrySendError;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use tokio::sync::{OnceCell, oneshot};
-
-use self::changes::Change;
-use self::copy::CopyRequest;
-use self::health::Health;
-use self::message::{Batch, Message};
-use self::open::ToWriter;
-use self::progress::Progress;
-use self::snapshot::Snapshot;
-use super::copy::LONGEST_RECORD;
-use super::{
-    BoxFuture, Copied, CopyProgress, Key, Kind, Outcome, Revision, Store, StoreError, Visitor, Write,
-};
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
+use tokio::sync::{OnceCell, oneshot};
+
+use self::health::Health;
+use self::open::Copies;
+use self::progress::Progress;
+use self::replay::Strict;
+use self::snapshot::OpenCopy;
+use self::writer::{Batch, Message, Pinned};
+use crate::{BoxFuture, Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, Visitor, Write};
 
 pub use self::bulk::{NewStore, check_new};
 pub use self::directory::{create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
-pub use self::inspect::{Examined, Finding, ReadOnly};
-pub use self::open::OpenOptions;
+pub use self::inspect::{Examined, Finding, Judge, ReadOnly};
+pub use self::open::{OpenOptions, Settings};
 pub use self::progress::Loading;
 
 /// Appends to `buffer` the frame that a commit of `writes` adds to the journal: all that a commit costs before the
@@ -70,11 +62,19 @@ pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes
 /// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
 /// journal.
 pub struct EmbeddedStore {
-    writer: ToWriter,
-    snapshot: Arc<Snapshot>,
+    writer: Sender<Message>,
+    in_flight: Arc<AtomicUsize>,
     health: Arc<Health>,
     clock: Arc<dyn Clock>,
     loading: Arc<Loading>,
+    root: PathBuf,
+    journal: PathBuf,
+    copies: Copies,
+    /// What the start has opened, until the owners have everything.
+    start_copy: Mutex<Option<OpenCopy>>,
+    /// Whether a copy is being made.
+    copying: Arc<AtomicBool>,
+    attached: AtomicBool,
     newest_time: Timestamp,
     closed: OnceCell<Result<(), StoreError>>,
 }
@@ -86,120 +86,95 @@ impl std::fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// The newest time that the directory had when it was opened. Decisions must not be made by an earlier one.
-    pub fn newest_time(&self) -> Timestamp {
-        self.newest_time
-    }
-
     fn reader(&self) -> Reader {
         Reader {
             writer: self.writer.clone(),
-            snapshot: self.snapshot.clone(),
+            journal: self.journal.clone(),
+            copies: self.copies.clone(),
             clock: self.clock.clone(),
             loading: self.loading.clone(),
+            copy: None,
         }
     }
 
-    fn submit(&self, writes: Vec<Write>) -> Result<oneshot::Receiver<Answer>, StoreError> {
-        let longest = writes.iter().filter_map(|write| write.put.as_ref()).map(Bytes::len).max();
-        if let Some(bytes) = longest.filter(|bytes| *bytes > LONGEST_RECORD) {
-            return Err(StoreError::Unavailable(format!("a record of {bytes} bytes is too large")));
-        }
-        let bytes = frame::encoded_bytes(&writes);
-        if bytes > frame::MAX_FRAME_BYTES - frame::FRAME_OVERHEAD {
-            return Err(StoreError::Unavailable(format!("a batch of {bytes} bytes is too large")));
-        }
-        let (reply, answer) = oneshot::channel();
-        match self.writer.try_send(Message::Commit(Batch { writes, bytes, reply })) {
-            Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_)) => {
-                Err(StoreError::Unavailable("too many batches are waiting for the disk".into()))
-            }
-            Err(TrySendError::Disconnected(_)) => Err(closed()),
-        }
+    fn take_start_copy(&self) -> Option<OpenCopy> {
+        self.start_copy.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl Store for EmbeddedStore {
-    fn load<'a>(
-        &'a self,
-        keys: &'a [Key],
-        timeout: Duration,
-    ) -> BoxFuture<'a, Result<Vec<Option<(Revision, Bytes)>>, StoreError>> {
-        let (reader, keys) = (self.reader(), keys.to_vec());
+    fn commit(&self, writes: Vec<Write>, done: Done) {
+        let batch = Batch::new(writes, done, &self.in_flight);
+        if let Err(mpsc::SendError(Message::Commit(batch))) = self.writer.send(Message::Commit(batch)) {
+            batch.refuse("the store is closed");
+        }
+    }
+
+    fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        let mut reader = self.reader();
         Box::pin(async move {
-            let found = tokio::task::spawn_blocking(move || reader.load(keys));
-            match tokio::time::timeout(timeout, found).await {
-                Ok(found) => found.unwrap_or_else(|_| Err(interrupted())),
-                Err(_) => Err(StoreError::Unavailable(format!("nothing was read within {timeout:?}"))),
+            reader.copy = self.take_start_copy();
+            let is_in_parts = slots != Slots::all() && !self.attached.load(Ordering::Acquire);
+            let read = tokio::task::spawn_blocking(move || {
+                let result = reader.restore(slots, visit);
+                (result, reader.copy.take().filter(|_| is_in_parts))
+            });
+            let (result, copy) = read.await.map_err(|_| interrupted())?;
+            if let Some(copy) = copy {
+                // Other owners read the same.
+                self.start_copy.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(copy);
             }
+            result
         })
     }
 
-    fn cas(&self, writes: Vec<Write>, timeout: Duration) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
-        Box::pin(async move {
-            if writes.is_empty() {
-                return Ok(Vec::new());
-            }
-            let mut answer = self.submit(writes)?;
-            if let Ok(answer) = tokio::time::timeout(timeout, &mut answer).await {
-                return answer.unwrap_or_else(|_| Err(ended()));
-            }
-            // From here on the writer knows that nobody listens; what it said before counts.
-            answer.close();
-            answer.try_recv().unwrap_or_else(|_| {
-                // If the disk hangs the log is to say so, also when nobody asks for health.
-                let _ = self.health();
-                Err(unanswered(timeout))
-            })
-        })
+    fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
+        self.attached.store(true, Ordering::Release);
+        if let Some(copy) = self.take_start_copy() {
+            // Closing it takes a while, and the caller must not wait.
+            std::thread::spawn(move || drop(copy));
+        }
+        let _ = self.writer.send(Message::Attach(owners));
     }
 
-    fn scan(&self, kind: Kind, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let reader = self.reader();
+    fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let scanned = tokio::task::spawn_blocking(move || reader.scan(kind, visit));
-            scanned.await.unwrap_or_else(|_| Err(interrupted()))
+            let (reply, ended) = oneshot::channel();
+            self.writer.send(Message::Checkpoint(reply)).map_err(|_| closed())?;
+            ended.await.map_err(|_| closed())?.map_err(StoreError::Unavailable)
         })
-    }
-
-    fn about(&self, kind: Kind) -> u64 {
-        self.snapshot.about(kind)
     }
 
     fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
+        let reader = self.reader();
         Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            let (writer, request) = (self.writer.clone(), CopyRequest { progress, reply });
-            let sent = tokio::task::spawn_blocking(move || writer.send(Message::Copy(request)).is_ok());
-            if !sent.await.unwrap_or(false) {
-                return Err(closed());
+            if self.copying.swap(true, Ordering::AcqRel) {
+                let reason = "another copy is being made; try again when it is";
+                return Err(StoreError::Unavailable(reason.into()));
             }
-            answer
-                .await
-                .unwrap_or_else(|_| Err("the store is closed".into()))
-                .map_err(StoreError::Unavailable)
+            let (copying, root) = (Copying(self.copying.clone()), self.root.clone());
+            let made = tokio::task::spawn_blocking(move || {
+                let _copying = copying;
+                reader.copy_all(&root, &progress)
+            });
+            made.await.unwrap_or_else(|_| Err(interrupted()))
         })
-    }
-
-    fn memory_is_authority(&self) -> bool {
-        true
     }
 
     fn health(&self) -> Result<(), String> {
         self.health.check(self.clock.now())
     }
 
+    fn newest_time(&self) -> Timestamp {
+        self.newest_time
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let close = || async {
+                drop(self.take_start_copy());
                 let (reply, answer) = oneshot::channel();
-                let writer = self.writer.clone();
-                let sent =
-                    tokio::task::spawn_blocking(move || writer.send(Message::Close(reply)).is_ok()).await;
-                if !sent.unwrap_or(false) {
-                    return Err(ended());
-                }
+                self.writer.send(Message::Close(reply)).map_err(|_| ended())?;
                 answer.await.unwrap_or_else(|_| Err(ended()))
             };
             self.closed.get_or_init(close).await.clone()
@@ -209,81 +184,85 @@ impl Store for EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        if let Err(TrySendError::Full(message)) = self.writer.try_send(Message::Abandon) {
-            // Rare: wait for a place in the queue, but not here.
-            let writer = self.writer.clone();
-            std::thread::spawn(move || writer.send(message));
-        }
+        let _ = self.writer.send(Message::Abandon);
     }
 }
 
-type Answer = Result<Vec<Outcome>, StoreError>;
+/// Held while a copy is being made.
+struct Copying(Arc<AtomicBool>);
 
-/// Reads from the journal's writer and from the snapshot. Blocks.
+impl Drop for Copying {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Reads what the store has on the disk. Blocks.
 struct Reader {
-    writer: ToWriter,
-    snapshot: Arc<Snapshot>,
+    writer: Sender<Message>,
+    journal: PathBuf,
+    copies: Copies,
     clock: Arc<dyn Clock>,
     loading: Arc<Loading>,
+    /// A copy of a snapshot that is open already.
+    copy: Option<OpenCopy>,
 }
 
 impl Reader {
-    fn load(&self, keys: Vec<Key>) -> Result<Vec<Option<(Revision, Bytes)>>, StoreError> {
-        let now = self.clock.now();
-        let changes = self.ask(|reply| Message::Look(keys.clone(), reply))?;
-        let unchanged: Vec<Key> = keys
-            .into_iter()
-            .zip(&changes)
-            .filter(|(_, change)| change.is_none())
-            .map(|(key, _)| key)
-            .collect();
-        let mut found = self.snapshot.find(&unchanged).map_err(|error| unreadable(&error))?.into_iter();
-        let one = |change: Option<Change>| {
-            if let Some(change) = change {
-                return change.alive_at(now).map(|record| (Revision(change.sequence), record.clone()));
-            }
-            let entry = found.next().flatten()?;
-            entry.alive_at(now).map(|record| (Revision(entry.sequence), record.clone()))
-        };
-        Ok(changes.into_iter().map(one).collect())
+    fn pin(&self) -> Result<Pinned, StoreError> {
+        let (reply, pinned) = mpsc::sync_channel(1);
+        self.writer.send(Message::Pin(reply)).map_err(|_| closed())?;
+        pinned.recv().map_err(|_| closed())
     }
 
-    fn scan(&self, kind: Kind, mut visit: Visitor) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let overlay = self.ask(|reply| Message::Overlay(kind, reply))?;
-        for (key, change) in overlay.of_kind(kind) {
-            if let Some(record) = change.alive_at(now) {
-                visit(*key, Revision(change.sequence), record);
-            }
-        }
+    fn restore(&mut self, slots: Slots, mut visit: Visitor) -> Result<(), StoreError> {
+        let (pinned, now) = (self.pin()?, self.clock.now());
+        let manifest = &pinned.snapshot.manifest;
+        let mut progress = Progress::of("loading", manifest.records, &self.clock, &self.loading);
         let mut records = 0;
-        let what = match kind {
-            Kind::Number => "loading the numbers",
-            Kind::Track => "loading the list of sends",
-            Kind::Service | Kind::Credential => "loading the services and their keys",
-            Kind::Counter | Kind::SafeNumber => "loading the limits",
-            Kind::Event => "loading what webhooks are to be told",
-            Kind::Answered => "loading the answers kept for idempotency keys",
-        };
-        let mut progress = Progress::of(what, self.snapshot.about(kind), &self.clock, &self.loading);
-        let mut entries = self.snapshot.of_kind(kind).map_err(|error| unreadable(&error))?;
-        while let Some(entry) = entries.next_entry().map_err(|error| unreadable(&error))? {
+        let mut see = |key: crate::Key, expires, record: &[u8]| {
             records += 1;
             progress.at(records, records);
-            if let Some(record) = entry.alive_at(now)
-                && overlay.change_of(&entry.key).is_none()
-            {
-                visit(entry.key, Revision(entry.sequence), record);
+            if now < expires && slots.contains(key.slot) {
+                visit(key, Some(record), expires);
             }
+            Ok(())
+        };
+        // Records are whole, so those that were visited before a failure may come again.
+        if let Err(error) = self.read_snapshot(&pinned, &mut see) {
+            tracing::warn!(reason = ?error, "the snapshot cannot be read; it is read once more");
+            self.copy = None;
+            self.read_snapshot(&pinned, &mut see)
+                .map_err(|error| unreadable(&self.copies.directory, error))?;
         }
-        tracing::debug!(?kind, records, "the snapshot was read");
+        let mut see = Strict(|record: frame::RecordRef<'_>| {
+            if slots.contains(record.key.slot) {
+                visit(record.key, record.put.filter(|_| now < record.expires), record.expires);
+            }
+        });
+        replay::read(&self.journal, Some(manifest.covered), Some(pinned.until), &mut see)
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(())
     }
 
-    fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.writer.send(question(reply)).map_err(|_| closed())?;
-        answer.blocking_recv().map_err(|_| closed())
+    fn read_snapshot(
+        &mut self,
+        pinned: &Pinned,
+        see: chunk::VisitRecord<'_>,
+    ) -> Result<(), snapshot::SnapshotError> {
+        if self.copy.as_ref().is_none_or(|copy| !Arc::ptr_eq(&copy.snapshot, &pinned.snapshot)) {
+            self.copy = None;
+            self.copy = Some(self.copies.open(&pinned.snapshot)?);
+        }
+        self.copy.as_ref().map_or(Ok(()), |copy| copy.read(see))
+    }
+
+    fn copy_all(&self, root: &std::path::Path, progress: &CopyProgress) -> Result<Copied, StoreError> {
+        let (pinned, now) = (self.pin()?, self.clock.now());
+        let unreadable = |error| unreadable(&self.copies.directory, error);
+        let copy = self.copies.open(&pinned.snapshot).map_err(unreadable)?;
+        let merged = merge::Merge { copy: &copy, journal: &self.journal, until: Some(pinned.until), now };
+        merge::into_file(&merged, root, progress).map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 }
 
@@ -299,10 +278,6 @@ fn ended() -> StoreError {
     StoreError::Unknown("the journal's thread has ended".into())
 }
 
-fn unanswered(timeout: Duration) -> StoreError {
-    StoreError::Unknown(format!("the disk did not answer within {timeout:?}"))
-}
-
-fn unreadable(error: &snapshot::SnapshotError) -> StoreError {
-    StoreError::Unavailable(format!("the snapshot cannot be read: {error}"))
+fn unreadable(directory: &std::path::Path, error: snapshot::SnapshotError) -> StoreError {
+    StoreError::Unavailable(OpenError::snapshot(directory, error).to_string())
 }

@@ -1,45 +1,68 @@
 //! Opening a data directory: lock, format, snapshot, journal, threads. In this order, so that
 //! nothing is touched before it is certain that it is ours and that all of it can be read.
 
-use std::fs::OpenOptions as FileOptions;
+use std::fs::{self, OpenOptions as FileOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use onceward_core::clock::Clock;
+use onceward_core::domain::Timestamp;
 use tokio::sync::OnceCell;
 
 use super::EmbeddedStore;
-use super::directory::{Directory, Lock, State};
+use super::checkpoint::{Ended, Snapshots};
+use super::database::{Engine, Sled};
+use super::directory::{Directory, Lock, State, create_private};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
-use super::health::Health;
-use super::journal::{Journal, Start};
-use super::message::Message;
-use super::prepare::Preparer;
+use super::frame::RecordRef;
+use super::health::{Health, ThreadWatch};
+use super::journal::{Journal, Preparer, Start};
 use super::progress::{Loading, Progress};
-use super::replay::{self, Replayed};
-use super::round::{Job, Rounds};
+use super::replay::{self, Covered, Replayed, Strict};
 use super::segment::Segment;
-use super::snapshot::{self, Covered, Entry, Round, Snapshot, SnapshotError};
-use super::watch::Watch;
-use super::writer::{Ending, MAX_SEGMENTS, QUEUE, Settings, Writer};
-use onceward_core::clock::Clock;
-use onceward_core::domain::Timestamp;
+use super::snapshot::{self, Listing, Manifest, OpenCopy, Snapshot, SnapshotError};
+use super::writer::{Ending, Grown, Message, Parts, Writer};
 
-/// Bytes reserved for one journal segment unless told otherwise.
-const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Sizes and times that only tests change.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes reserved for one journal segment.
+    pub segment_bytes: u64,
+    /// A checkpoint begins when the journal has grown by so much, or by half the size of the last snapshot if that is
+    /// more.
+    pub checkpoint_bytes: u64,
+    /// How long writing a snapshot pauses after each MiB, so that commits do not wait for it.
+    pub pause: Duration,
+    /// How long sled may do nothing before it is taken to hang; and how long an owner may be silent during a checkpoint.
+    pub deadline: Duration,
+    /// How long until a failed checkpoint is repeated.
+    pub repeat_checkpoint_after: Duration,
+    /// How often the journal is tried while it is in trouble.
+    pub probe_every: Duration,
+    /// How often an idle store notes the time.
+    pub time_every: Duration,
+}
 
-/// The time between two snapshot rounds unless told otherwise.
-const ROUND_EVERY: Duration = Duration::from_secs(10);
-
-/// How often a journal in trouble is tried in the time between two rounds.
-const PROBES_PER_ROUND: u32 = 10;
-
-/// With so many segments left from crashes in a row, the start itself carries out a round.
-const SEGMENTS_LEFT: u64 = MAX_SEGMENTS / 2;
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 * 1024 * 1024,
+            checkpoint_bytes: 64 * 1024 * 1024,
+            pause: Duration::from_millis(2),
+            deadline: Duration::from_secs(120),
+            repeat_checkpoint_after: Duration::from_secs(10),
+            probe_every: Duration::from_secs(1),
+            time_every: Duration::from_secs(60),
+        }
+    }
+}
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -51,79 +74,174 @@ pub struct OpenOptions {
     pub key_fingerprint: [u8; 16],
     /// Says what time it is.
     pub clock: Arc<dyn Clock>,
-    /// Bytes reserved for one journal segment; a full segment begins a snapshot round.
-    pub segment_bytes: u64,
-    /// The time between two snapshot rounds.
-    pub round_every: Duration,
-    /// Told how far the reading has come, here and whenever the store is scanned.
+    /// Where the copy of the snapshot goes that is read at a start, if the data directory has no room for it.
+    pub scratch: Option<PathBuf>,
+    /// Shows how far the reading has come, here and in a restore.
     pub loading: Arc<Loading>,
+    pub settings: Settings,
 }
 
 impl OpenOptions {
-    /// With segments of 64 MiB and a round every 10 s.
     pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
-        let dir = dir.into();
-        let (segment_bytes, round_every) = (SEGMENT_BYTES, ROUND_EVERY);
-        Self { dir, key_fingerprint, clock, segment_bytes, round_every, loading: Arc::default() }
+        let (scratch, loading, settings) = (None, Arc::default(), Settings::default());
+        Self { dir: dir.into(), key_fingerprint, clock, scratch, loading, settings }
     }
 }
 
 impl EmbeddedStore {
-    /// Opens the data directory, or creates it. Reads the whole journal, so this blocks for as
+    /// Opens the data directory, or creates it. Copies the snapshot and reads the whole journal, so this blocks for as
     /// long as that takes: call it where blocking is allowed.
     ///
     /// # Errors
     /// [`OpenError`], which says what to do. The store never begins empty over data it cannot
     /// read.
-    #[expect(clippy::needless_pass_by_value, reason = "whoever opens a store has no further use for them")]
+    #[expect(clippy::needless_pass_by_value, reason = "the caller has no further use for them")]
     pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
-        Self::open_on(&options, Arc::new(RealDisk))
+        Self::open_on(&options, Arc::new(RealDisk), Arc::new(Sled))
     }
 
-    /// The same on a disk that may fail.
-    pub(super) fn open_on(options: &OpenOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+    /// The same on a disk, and with a sled, that may fail.
+    pub(super) fn open_on(
+        options: &OpenOptions,
+        disk: Arc<dyn Disk>,
+        engine: Arc<dyn Engine>,
+    ) -> Result<Self, OpenError> {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
-        let found = directory.state(options.key_fingerprint)?;
-        match found.state {
-            State::Creating => create(&directory, options, &disk)?,
+        match directory.state(options.key_fingerprint)?.state {
+            State::Creating => create(&directory, options, &*disk)?,
             State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
             State::Complete => {}
         }
-        let (clock, loading) = (&options.clock, &options.loading);
-        let all = snapshot::bytes_in(&directory.snapshot);
-        let mut progress = Progress::of("reading the snapshot", all, clock, loading);
-        let (mut entries, mut bytes) = (0, 0);
-        let mut see = |_: &Path, entry: &Entry| {
-            entries += 1;
-            bytes += entry.bytes();
-            progress.at(entries, bytes);
+        let copies = Copies {
+            engine: engine.clone(),
+            directory: directory.snapshot.clone(),
+            scratch: options.scratch.clone(),
+            prefix: scratch_prefix(&directory.root)?,
+            deadline: options.settings.deadline,
         };
-        let snapshot = Snapshot::open(&directory.snapshot, &disk, began, &mut see)
-            .map_err(|error| OpenError::snapshot(&directory.snapshot, error))?;
-        let (covered, snapshot) = (snapshot.covered(), Arc::new(snapshot));
-        let mut progress = Progress::of("reading the journal", 0, clock, loading);
-        let replayed = replay::replay(&directory.journal, covered, |records| progress.at(records, 0))?;
-        report(&replayed, snapshot.entries(), began, options.clock.now());
-        let rounds =
-            Rounds { snapshot, disk, journal: directory.journal.clone(), clock: options.clock.clone() };
-        start(&directory, options, rounds, covered.segment, replayed, lock)
+        remove_leftovers(&copies)?;
+        let mut progress = Progress::of("verifying the snapshot", 0, &options.clock, &options.loading);
+        progress.at(0, 0);
+        let copy = copies.open_newest(&directory)?;
+        let covered = copy.snapshot.manifest.covered;
+        let mut progress = Progress::of("reading the journal", 0, &options.clock, &options.loading);
+        let mut records = 0;
+        let mut count = Strict(|_: RecordRef<'_>| {
+            records += 1;
+            progress.at(records, 0);
+        });
+        let replayed = replay::read(&directory.journal, Some(covered), None, &mut count)?;
+        report(&replayed, copy.snapshot.manifest.records, began, options.clock.now());
+        tidy(&directory, &replayed, &*disk)?;
+        let snapshots = Snapshots {
+            engine,
+            disk,
+            journal: directory.journal.clone(),
+            directory: directory.snapshot.clone(),
+            pause: options.settings.pause,
+            deadline: options.settings.deadline,
+        };
+        start(&directory, options, snapshots, copies, copy, &replayed, lock)
     }
 }
 
 /// Makes a new data directory. Until the last step it says of itself that it is being created, and
-/// an interrupted creation begins again.
-fn create(directory: &Directory, options: &OpenOptions, disk: &Arc<dyn Disk>) -> Result<(), OpenError> {
-    directory.write_state(State::Creating, options.key_fingerprint, &**disk)?;
-    directory.clear(&**disk)?;
-    Snapshot::create(&directory.snapshot, disk, options.clock.now())
-        .map_err(|error| OpenError::not_created(&directory.snapshot, &error))?;
+/// an interrupted creation begins again. There is an empty snapshot from the beginning, so that a missing one is always
+/// one that was lost.
+fn create(directory: &Directory, options: &OpenOptions, disk: &dyn Disk) -> Result<(), OpenError> {
+    directory.write_state(State::Creating, options.key_fingerprint, disk)?;
+    directory.clear(disk)?;
+    let not_created = |detail: String| OpenError::not_created(&directory.snapshot, detail);
+    let (new, _) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
+    create_private(&new).map_err(|error| not_created(error.to_string()))?;
+    let manifest = Manifest::empty(Covered::default(), options.clock.now());
+    Snapshot::seal(disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
     // Only to be there, so that a journal without any segment is always one that lost it.
-    Segment::create(&**disk, &directory.journal, 1, 0)
+    Segment::create(disk, &directory.journal, 1, 0)
         .map_err(OpenError::io("create the first segment in", &directory.journal))?;
-    directory.write_state(State::Complete, options.key_fingerprint, &**disk)?;
+    directory.write_state(State::Complete, options.key_fingerprint, disk)?;
     tracing::info!(directory = %options.dir.display(), "made a new data directory");
+    Ok(())
+}
+
+/// Opens copies of the snapshots of a data directory.
+#[derive(Clone)]
+pub(super) struct Copies {
+    pub(super) engine: Arc<dyn Engine>,
+    /// Where the snapshots are.
+    pub(super) directory: PathBuf,
+    pub(super) scratch: Option<PathBuf>,
+    /// What the names of copies in the scratch directory begin with.
+    pub(super) prefix: String,
+    pub(super) deadline: Duration,
+}
+
+impl Copies {
+    pub(super) fn open(&self, snapshot: &Arc<Snapshot>) -> Result<OpenCopy, SnapshotError> {
+        let places = snapshot::copy_places(&self.directory, self.scratch.as_deref(), &self.prefix);
+        snapshot.open_copy(&self.engine, &places, self.deadline)
+    }
+
+    fn try_to_open(&self, segment: u64) -> Result<OpenCopy, SnapshotError> {
+        self.open(&Arc::new(Snapshot::load(&self.directory, segment)?))
+    }
+
+    /// Opens a copy of the newest snapshot, in a second attempt if the first one fails. An older one is used only
+    /// if the journal has every segment behind it.
+    pub(super) fn open_newest(&self, directory: &Directory) -> Result<OpenCopy, OpenError> {
+        let missing =
+            |detail: &str| OpenError::SnapshotDamaged { path: self.directory.clone(), detail: detail.into() };
+        let listing = Listing::of(&self.directory).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing("it is missing"),
+            _ => OpenError::io("read", &self.directory)(error),
+        })?;
+        let (newest, older) =
+            listing.sealed.split_last().ok_or_else(|| missing("there is no snapshot in it"))?;
+        let opened = self.try_to_open(*newest).or_else(|error| match error {
+            SnapshotError::NoRoom { .. } => Err(error),
+            _ => self.try_to_open(*newest),
+        });
+        let error = match opened {
+            Ok(copy) => return Ok(copy),
+            Err(error @ SnapshotError::NoRoom { .. }) => {
+                return Err(OpenError::snapshot(&self.directory, error));
+            }
+            Err(error) => error,
+        };
+        let segments = replay::numbers(&directory.journal).unwrap_or_default();
+        for segment in older.iter().rev() {
+            let is_whole = (segment + 1..=*newest).all(|number| segments.binary_search(&number).is_ok());
+            if let Some(copy) = is_whole.then(|| self.try_to_open(*segment).ok()).flatten() {
+                tracing::warn!(
+                    reason = ?error,
+                    "the newest snapshot cannot be used; the one before it is, with the journal behind it"
+                );
+                return Ok(copy);
+            }
+        }
+        Err(OpenError::snapshot(&self.directory, error))
+    }
+}
+
+fn scratch_prefix(root: &Path) -> Result<String, OpenError> {
+    let found = fs::metadata(root).map_err(OpenError::io("look at", root))?;
+    Ok(format!("onceward-{:x}-{:x}-", found.dev(), found.ino()))
+}
+
+/// Removes what checkpoints and starts left that were interrupted: first of all, because a full disk may need the room.
+fn remove_leftovers(copies: &Copies) -> Result<(), OpenError> {
+    // What is missing is for the reader to report.
+    let mut leftovers = Listing::of(&copies.directory).unwrap_or_default().leftovers;
+    if let Some(entries) = copies.scratch.as_ref().and_then(|scratch| fs::read_dir(scratch).ok()) {
+        let ours =
+            entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&copies.prefix));
+        leftovers.extend(ours.map(|entry| entry.path()));
+    }
+    for path in leftovers {
+        fs::remove_dir_all(&path).map_err(OpenError::io("remove", &path))?;
+    }
     Ok(())
 }
 
@@ -138,135 +256,13 @@ fn report(replayed: &Replayed, in_snapshot: u64, began: Timestamp, now: Timestam
     );
 }
 
-fn start(
-    directory: &Directory,
-    options: &OpenOptions,
-    rounds: Rounds,
-    mut covered: u64,
-    mut replayed: Replayed,
-    lock: Lock,
-) -> Result<EmbeddedStore, OpenError> {
-    let health = Arc::new(Health::default());
-    tidy(directory, &replayed, &rounds)?;
-    let reserve = |number| {
-        Segment::create(&*rounds.disk, &directory.journal, number, options.segment_bytes)
-            .map_err(OpenError::io("reserve a journal segment (64 MiB) in", &directory.journal))
-    };
-    let active = reserve(replayed.last_segment + 1)?;
-    let spare = reserve(replayed.last_segment + 2)?;
-    if replayed.segments >= SEGMENTS_LEFT {
-        let changes = Arc::new(std::mem::take(&mut replayed.changes));
-        let (segment, sequence) = (replayed.last_segment, replayed.last_sequence);
-        let to = Covered { segment, sequence, time: replayed.last_time };
-        let round = Round::new(changes, to, false);
-        match rounds.carry_out(&round) {
-            Ok(()) => covered = to.segment,
-            Err(reason) => {
-                // The journal has everything, and the rounds to come try again.
-                health.round(Some(&reason));
-                let failed = || OpenError::snapshot(&directory.snapshot, SnapshotError::Failed(reason));
-                replayed.changes = Arc::into_inner(round.changes).ok_or_else(failed)?;
-            }
-        }
-    }
-
-    let (to_writer, messages) = mpsc::sync_channel(QUEUE);
-    let (to_rounds, jobs) = mpsc::channel::<Job>();
-    let (to_preparer, wanted) = mpsc::channel();
-    let snapshot = rounds.snapshot.clone();
-    let preparer = Preparer {
-        disk: rounds.disk.clone(),
-        journal: directory.journal.clone(),
-        segment_bytes: options.segment_bytes,
-        wanted,
-        writer: to_writer.clone(),
-    };
-    let next =
-        Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: replayed.last_time };
-    let journal = Journal::new(next, to_preparer);
-    let settings = Settings {
-        segment_bytes: options.segment_bytes,
-        probe_every: options.round_every / PROBES_PER_ROUND,
-    };
-    let writer = Writer::new(
-        journal,
-        &settings,
-        replayed.changes,
-        covered,
-        to_rounds,
-        options.clock.clone(),
-        health.clone(),
-    );
-
-    let every = options.round_every;
-    let helpers = [
-        spawn("snapshot", &directory.root, snapshot_thread(rounds, jobs, to_writer.clone(), every, &health))?,
-        spawn("journal-reserve", &directory.root, reserve_thread(preparer, &health))?,
-    ];
-    let watched = health.clone();
-    spawn("journal", &directory.root, move || {
-        let watch = Watch::over("journal", &watched, || {});
-        let ending = writer.run(&messages);
-        watch.ends_in_order();
-        // Whoever still wants to tell or ask the writer something learns that it has ended.
-        drop(messages);
-        for helper in helpers {
-            let _ = helper.join();
-        }
-        drop(lock);
-        if let Ending::Closed(replies, result) = ending {
-            for reply in replies {
-                let _ = reply.send(result.clone());
-            }
-        }
-    })?;
-    Ok(EmbeddedStore {
-        writer: to_writer,
-        snapshot,
-        health,
-        clock: options.clock.clone(),
-        loading: options.loading.clone(),
-        newest_time: replayed.last_time,
-        closed: OnceCell::new(),
-    })
-}
-
-fn snapshot_thread(
-    rounds: Rounds,
-    jobs: Receiver<Job>,
-    writer: ToWriter,
-    every: Duration,
-    health: &Arc<Health>,
-) -> impl FnOnce() + Send + 'static {
-    let health = health.clone();
-    move || {
-        let failed = || Message::RoundEnded(Err("the snapshot thread has ended; restart the server".into()));
-        let watch = Watch::over("snapshot", &health, || drop(writer.send(failed())));
-        // Gone before the writer hears of it, so that it sends no further round.
-        let jobs = jobs;
-        rounds.run(&jobs, &writer, every);
-        watch.ends_in_order();
-    }
-}
-
-fn reserve_thread(preparer: Preparer, health: &Arc<Health>) -> impl FnOnce() + Send + 'static {
-    let (health, writer) = (health.clone(), preparer.writer.clone());
-    move || {
-        let failed = || Message::Prepared(Err(io::Error::other("its thread has ended; restart the server")));
-        let watch = Watch::over("journal-reserve", &health, || drop(writer.send(failed())));
-        preparer.run();
-        watch.ends_in_order();
-    }
-}
-
-/// Removes what a crash has left behind: a write that nobody was told of, and segments that the
-/// snapshot covers. A process that was killed may have left what was read here in the system's
-/// cache only, so all of it is synced before anything is built on it or removed because of it.
-fn tidy(directory: &Directory, replayed: &Replayed, rounds: &Rounds) -> Result<(), OpenError> {
-    if let Some((path, length)) = &replayed.torn {
+/// Cuts off what a crash has left behind the last whole frame. A process that was killed may have left what was read
+/// here in the system's cache only, so all of it is synced before anything is built on it or removed because of it.
+fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(), OpenError> {
+    if let Some((path, byte, _)) = &replayed.torn {
         tracing::warn!(
             file = %path.display(),
-            byte = length,
+            byte,
             "the journal ends with what looks like a write that was torn and never acknowledged; it is cut off"
         );
     }
@@ -281,13 +277,127 @@ fn tidy(directory: &Directory, replayed: &Replayed, rounds: &Rounds) -> Result<(
         cut().map_err(OpenError::io("cut off what is behind the end of", path))?;
     }
     for path in &replayed.used {
-        rounds.disk.sync_file(path).map_err(OpenError::io("sync", path))?;
+        disk.sync_file(path).map_err(OpenError::io("sync", path))?;
     }
-    rounds.snapshot.make_durable().map_err(|error| OpenError::snapshot(&directory.snapshot, error))?;
-    for path in &replayed.obsolete {
-        rounds.disk.remove(path).map_err(OpenError::io("remove", path))?;
+    // The snapshot's files were synced before it got its name, which may not have been.
+    disk.sync_dir(&directory.snapshot).map_err(OpenError::io("sync", &directory.snapshot))
+}
+
+fn start(
+    directory: &Directory,
+    options: &OpenOptions,
+    snapshots: Snapshots,
+    copies: Copies,
+    copy: OpenCopy,
+    replayed: &Replayed,
+    lock: Lock,
+) -> Result<EmbeddedStore, OpenError> {
+    let (health, settings) = (Arc::new(Health::default()), options.settings.clone());
+    let disk = snapshots.disk.clone();
+    let reserve = |number| {
+        let action = "reserve space for a journal segment in";
+        Segment::create(&*disk, &directory.journal, number, settings.segment_bytes)
+            .map_err(OpenError::io(action, &directory.journal))
+    };
+    let active = reserve(replayed.last_segment + 1)?;
+    let spare = reserve(replayed.last_segment + 2)?;
+    let (to_writer, messages) = mpsc::channel();
+    let (to_snapshots, jobs) = mpsc::channel();
+    let (to_preparer, wanted) = mpsc::channel();
+    let newest_time = copy.snapshot.manifest.time.max(replayed.newest.unwrap_or_default());
+    let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
+    let writer = Writer::new(Parts {
+        journal: Journal::new(next, to_preparer),
+        settings: settings.clone(),
+        snapshot: copy.snapshot.clone(),
+        grown: Grown { bytes: replayed.bytes, records: replayed.records },
+        jobs: to_snapshots,
+        itself: to_writer.clone(),
+        clock: options.clock.clone(),
+        health: health.clone(),
+    });
+    let preparer =
+        Preparer { disk, journal: directory.journal.clone(), segment_bytes: settings.segment_bytes, wanted };
+    let helpers = [
+        spawn("snapshot", &directory.root, snapshot_thread(snapshots, jobs, to_writer.clone(), &health))?,
+        spawn("journal-reserve", &directory.root, reserve_thread(preparer, to_writer.clone(), &health))?,
+    ];
+    spawn("journal", &directory.root, journal_thread(writer, messages, helpers, lock, &health))?;
+    Ok(EmbeddedStore {
+        writer: to_writer,
+        in_flight: Arc::new(AtomicUsize::new(0)),
+        health,
+        clock: options.clock.clone(),
+        loading: options.loading.clone(),
+        root: directory.root.clone(),
+        journal: directory.journal.clone(),
+        copies,
+        start_copy: Mutex::new(Some(copy)),
+        copying: Arc::default(),
+        attached: AtomicBool::new(false),
+        newest_time,
+        closed: OnceCell::new(),
+    })
+}
+
+fn journal_thread(
+    writer: Writer,
+    messages: Receiver<Message>,
+    helpers: [JoinHandle<()>; 2],
+    lock: Lock,
+    health: &Arc<Health>,
+) -> impl FnOnce() + Send + 'static {
+    let health = health.clone();
+    move || {
+        let watch = ThreadWatch::over("journal", &health, || {});
+        let ending = writer.run(&messages);
+        watch.ends_in_order();
+        // Those that still want to tell or ask the writer something learn that it has ended.
+        drop(messages);
+        for helper in helpers {
+            let _ = helper.join();
+        }
+        drop(lock);
+        if let Ending::Closed(replies, result) = ending {
+            for reply in replies {
+                let _ = reply.send(result.clone());
+            }
+        }
     }
-    Ok(())
+}
+
+fn snapshot_thread(
+    snapshots: Snapshots,
+    jobs: Receiver<super::checkpoint::Job>,
+    writer: Sender<Message>,
+    health: &Arc<Health>,
+) -> impl FnOnce() + Send + 'static {
+    let health = health.clone();
+    move || {
+        let failed = || "the snapshot thread has ended; restart the server".to_owned();
+        let watch = ThreadWatch::over("snapshot", &health, || {
+            let _ = writer.send(Message::Ended(Ended::Checkpoint(Err(failed()))));
+            let _ = writer.send(Message::Ended(Ended::Discard(Err(failed()))));
+        });
+        // Gone before the writer hears of it, so that it sends no further job.
+        let jobs = jobs;
+        snapshots.run(&jobs, |ended| drop(writer.send(Message::Ended(ended))));
+        watch.ends_in_order();
+    }
+}
+
+fn reserve_thread(
+    preparer: Preparer,
+    writer: Sender<Message>,
+    health: &Arc<Health>,
+) -> impl FnOnce() + Send + 'static {
+    let health = health.clone();
+    move || {
+        let failed = || Message::Prepared(Err(io::Error::other("its thread has ended; restart the server")));
+        let watch = ThreadWatch::over("journal-reserve", &health, || drop(writer.send(failed())));
+        preparer.run(|segment| writer.send(Message::Prepared(segment)).is_ok());
+        watch.ends_in_order();
+    }
 }
 
 fn spawn(
@@ -298,6 +408,3 @@ fn spawn(
     let thread = Builder::new().name(name.into()).spawn(run);
     thread.map_err(OpenError::io("start a thread for", directory))
 }
-
-/// Where the threads of a store are reached.
-pub(super) type ToWriter = SyncSender<Message>;

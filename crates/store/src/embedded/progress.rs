@@ -1,4 +1,4 @@
-//! Tells the log, and whoever asks, how far a long reading has come.
+//! Reports to the log, and to `/readyz`, how far a long reading has come.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Reading the clock costs as much as a small record does.
 const RECORDS_PER_LOOK: u64 = 256;
 
-/// How far the reading of a data directory has come, for whoever asks meanwhile. Printed for people.
+/// How far the reading of a data directory has come. Printed for people.
 #[derive(Debug, Default)]
 pub struct Loading(Mutex<Option<Step>>);
 
@@ -49,7 +49,7 @@ impl fmt::Display for Loading {
 /// Of one reading.
 pub(super) struct Progress {
     what: &'static str,
-    /// What all of it is, in the unit of [`Progress::at`]; 0 when nobody knows.
+    /// What all of it is, in the unit of [`Progress::at`]; 0 if that is not known.
     all: u64,
     clock: Arc<dyn Clock>,
     loading: Arc<Loading>,
@@ -120,7 +120,7 @@ mod tests {
         });
         assert_eq!(log.matches("reading the snapshot").count(), 5, "{log}");
         assert!(log.contains(&format!("records={}", 10 * RECORDS_PER_LOOK)), "{log}");
-        assert!(!log.contains("percent"), "nobody knows how much it is: {log}");
+        assert!(!log.contains("percent"), "it is not known how much it is: {log}");
     }
 
     #[test]

@@ -1,35 +1,33 @@
 //! What the files of a data directory say, without opening the store: for those who examine one.
 //!
-//! The same code reads them as at a start. Nothing is written, and nobody is kept from the files
-//! meanwhile.
+//! The same code reads them as at a start. Nothing is written.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
+use onceward_core::domain::Timestamp;
 
-use super::changes::Changes;
-use super::disk::{Disk, RealDisk};
+use super::chunk::{self, ChunkWriter};
+use super::database::{Database, VisitEntry};
 use super::error::OpenError;
 use super::frame;
-use super::replay::replay;
+use super::replay::{self, Covered, Strict};
 use super::segment::LAST_NUMBER;
-use super::snapshot::{Covered, Entry, Merged, Snapshot, SnapshotError};
-use crate::{Key, Revision};
-use onceward_core::domain::Timestamp;
+use super::snapshot::Manifest;
+use crate::{Entry, Key};
 
 /// What a journal says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalReading {
-    /// The latest that was written under each key, in the order of the keys; `None` if it was removed.
-    pub latest: Vec<(Key, Option<Bytes>)>,
-    /// How many records there were.
+    /// The latest that was written under each key; `None` if it was removed.
+    pub latest: BTreeMap<Key, Option<Bytes>>,
     pub records: u64,
     /// How many segments they were in.
     pub segments: u64,
     /// The sequence of the last frame.
     pub last_sequence: u64,
-    /// The time of the last frame.
+    /// The newest time in a frame.
     pub last_time: Timestamp,
     /// Whether the store was closed in order.
     pub closed: bool,
@@ -48,21 +46,24 @@ pub fn journal(
     covered_segment: u64,
     covered_sequence: u64,
 ) -> Result<JournalReading, OpenError> {
-    if covered_segment.max(covered_sequence) > LAST_NUMBER {
+    if covered_segment.max(covered_sequence) >= LAST_NUMBER {
         let detail = "it covers all that can be counted, so nothing can follow it".to_owned();
         return Err(OpenError::SnapshotDamaged { path: journal.to_owned(), detail });
     }
-    let covered = Covered { segment: covered_segment, sequence: covered_sequence, time: Timestamp::EPOCH };
-    let replayed = replay(journal, covered, |_| {})?;
-    let latest = replayed.changes.sorted().into_iter().map(|(key, change)| (*key, change.put.clone()));
+    let covered = Covered { segment: covered_segment, sequence: covered_sequence };
+    let mut latest = BTreeMap::new();
+    let mut see = Strict(|record: frame::RecordRef<'_>| {
+        latest.insert(record.key, record.put.map(Bytes::copy_from_slice));
+    });
+    let replayed = replay::read(journal, Some(covered), None, &mut see)?;
     Ok(JournalReading {
-        latest: latest.collect(),
+        latest,
         records: replayed.records,
         segments: replayed.segments,
         last_sequence: replayed.last_sequence,
-        last_time: replayed.last_time,
+        last_time: replayed.newest.unwrap_or_default(),
         closed: replayed.closed,
-        torn: replayed.torn,
+        torn: replayed.torn.map(|(path, at, _)| (path, at)),
     })
 }
 
@@ -74,65 +75,52 @@ pub fn frame(bytes: &[u8]) -> Option<(Vec<Key>, usize)> {
     Some((records.into_iter().map(|record| record.key).collect(), frame.bytes))
 }
 
-/// What a snapshot says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotReading {
-    /// The last segment of the journal whose changes it has.
-    pub covered_segment: u64,
-    /// The last sequence in it.
-    pub covered_sequence: u64,
-    /// The layers that have any entries, the oldest first: the file, and its entries in their order.
-    pub layers: Vec<(PathBuf, Vec<LayerEntry>)>,
-    /// The newest entry under each key, in the order of the keys.
-    pub latest: Vec<LayerEntry>,
-}
+/// What is in the database of a snapshot.
+pub type DatabaseEntries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What a layer of a snapshot has under a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerEntry {
-    /// The key.
-    pub key: Key,
-    /// The frame of the journal that it was written in.
-    pub revision: Revision,
-    /// From when on it no longer matters.
-    pub gc_after: Timestamp,
-    /// The record; `None` if it was removed.
-    pub put: Option<Bytes>,
-}
-
-impl From<Entry> for LayerEntry {
-    fn from(entry: Entry) -> Self {
-        let Entry { key, sequence, gc_after, put } = entry;
-        Self { key, revision: Revision(sequence), gc_after, put }
-    }
-}
-
-/// Reads the layers in the folder `snapshot`.
+/// The records of a snapshot, from the text of its manifest and the entries of its database.
 ///
 /// # Errors
-/// As at a start: damage, a missing layer, or what the file system says.
-pub fn snapshot(snapshot: &Path) -> Result<SnapshotReading, OpenError> {
-    let refused = |error| OpenError::snapshot(snapshot, error);
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let mut layers: Vec<(PathBuf, Vec<LayerEntry>)> = Vec::new();
-    let mut see = |path: &Path, entry: &Entry| {
-        if layers.last().is_none_or(|(last, _)| last != path) {
-            layers.push((path.to_owned(), Vec::new()));
-        }
-        if let Some((_, entries)) = layers.last_mut() {
-            entries.push(entry.clone().into());
-        }
-    };
-    let opened = Snapshot::open(snapshot, &disk, Timestamp::EPOCH, &mut see).map_err(refused)?;
-    let latest = opened.with(&Changes::default()).and_then(all).map_err(refused)?;
-    let Covered { segment, sequence, .. } = opened.covered();
-    Ok(SnapshotReading { covered_segment: segment, covered_sequence: sequence, layers, latest })
+/// What is wrong with it.
+pub fn snapshot(manifest: &str, entries: &DatabaseEntries) -> Result<Vec<Entry>, String> {
+    let manifest = Manifest::decode(manifest).ok_or("it is not a manifest, or not as it was written")?;
+    let mut records = Vec::new();
+    chunk::read(&Entries(entries.clone()), &manifest, &mut |key, expires, record| {
+        records.push(Entry { key, expires, record: Bytes::copy_from_slice(record) });
+        Ok(())
+    })?;
+    Ok(records)
 }
 
-fn all(mut entries: Merged<'_>) -> Result<Vec<LayerEntry>, SnapshotError> {
-    let mut all = Vec::new();
-    while let Some(entry) = entries.next_entry()? {
-        all.push(entry.into());
+/// The entries, and the text of the manifest, of a snapshot without files that has these records.
+///
+/// # Errors
+/// None for records that the store takes.
+pub fn write_snapshot(records: &[Entry]) -> Result<(String, DatabaseEntries), String> {
+    let mut writer = ChunkWriter::new(Covered::default(), Timestamp::EPOCH);
+    let (mut entries, mut encoded) = (Entries(BTreeMap::new()), Vec::new());
+    for entry in records {
+        crate::owner::encode(&mut encoded, entry.key, entry.expires, &entry.record);
     }
-    Ok(all)
+    writer.add(&mut entries, &encoded)?;
+    let manifest = writer.finish(&mut entries)?;
+    Ok((manifest.encode(), entries.0))
+}
+
+/// A database in memory.
+struct Entries(DatabaseEntries);
+
+impl Database for Entries {
+    fn insert(&mut self, key: [u8; 8], value: Vec<u8>) -> Result<(), String> {
+        self.0.insert(key.to_vec(), value);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn each(&self, visit: VisitEntry<'_>) -> Result<(), String> {
+        self.0.iter().try_for_each(|(key, value)| visit(key, value))
+    }
 }

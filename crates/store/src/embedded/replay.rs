@@ -1,93 +1,136 @@
-//! Reading the journal back at start: exactly what was acknowledged, or an error.
+//! Reading the journal back: exactly what was acknowledged, or an error.
 //!
 //! Only one frame is ever on its way to the disk, so only the very last can be torn: nothing but
-//! reserved space, or what is left of a write that nobody was told of, may follow the last whole
+//! reserved space, or what is left of a write that was never acknowledged, may follow the last whole
 //! frame. A whole frame behind a broken one, a gap in the sequences, or a broken end of a segment
-//! that a later one continues is damage, and damage is an error.
+//! that a later one continues is damage. The sink decides what damage means: a start ends with it, an
+//! examination notes it and the reader goes on as well as it can.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-
-use super::changes::Changes;
-use super::error::OpenError;
-use super::extent;
-use super::frame::{self, FrameKind};
-use super::segment::{self, HEADER_BYTES, Header};
-use super::snapshot::Covered;
-use crate::{Revision, Write};
 use onceward_core::domain::Timestamp;
 
-/// What the journal says.
-#[derive(Debug)]
+use super::error::OpenError;
+use super::extent;
+use super::frame::{self, Frame, FrameKind, RecordRef};
+use super::segment::{self, HEADER_BYTES, Header};
+
+/// How far a snapshot reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Covered {
+    /// The last segment of the journal whose records it has.
+    pub(super) segment: u64,
+    /// The last sequence in it.
+    pub(super) sequence: u64,
+}
+
+/// Receives what the journal says.
+pub(super) trait Sink {
+    /// One record, in the frame that begins at byte `at` of the file.
+    fn record(
+        &mut self,
+        path: &Path,
+        at: usize,
+        frame: &Frame<'_>,
+        record: RecordRef<'_>,
+    ) -> Result<(), OpenError>;
+
+    /// Something is damaged or missing. `Ok` reads on.
+    fn wrong(&mut self, error: OpenError) -> Result<(), OpenError> {
+        Err(error)
+    }
+}
+
+/// Ends at the first damage and gives each record to a closure.
+pub(super) struct Strict<F>(pub(super) F);
+
+impl<F: FnMut(RecordRef<'_>)> Sink for Strict<F> {
+    fn record(&mut self, _: &Path, _: usize, _: &Frame<'_>, record: RecordRef<'_>) -> Result<(), OpenError> {
+        (self.0)(record);
+        Ok(())
+    }
+}
+
+/// What the journal says, but for its records.
+#[derive(Debug, Default)]
 pub(super) struct Replayed {
-    /// What was written since the snapshot.
-    pub(super) changes: Changes,
     /// The last segment that was written to, or that the snapshot covers.
     pub(super) last_segment: u64,
     /// The last sequence in it.
     pub(super) last_sequence: u64,
-    /// The newest time of any frame, those that the snapshot covers included.
-    pub(super) last_time: Timestamp,
-    /// How many records were read.
+    /// When the first frame was written.
+    pub(super) oldest: Option<Timestamp>,
+    /// The newest time in any frame.
+    pub(super) newest: Option<Timestamp>,
+    pub(super) frames: u64,
     pub(super) records: u64,
     /// How many segments they were in.
     pub(super) segments: u64,
+    /// How many bytes of these were written.
+    pub(super) bytes: u64,
     /// Whether the store was closed in order.
     pub(super) closed: bool,
-    /// Where the last segment must be cut, because a write to it was torn.
-    pub(super) torn: Option<(PathBuf, u64)>,
-    /// The last segment that was written to, and where its last change set ends.
+    /// What is left of a write that was torn: where it begins and how long it is.
+    pub(super) torn: Option<(PathBuf, u64, u64)>,
+    /// The last segment that was written to, and where its last frame ends.
     pub(super) end: Option<(PathBuf, u64)>,
     /// The segments that were written to. What was read may be in the system's cache only.
     pub(super) used: Vec<PathBuf>,
-    /// Segments that the snapshot covers and that can go.
-    pub(super) obsolete: Vec<PathBuf>,
 }
 
-/// Reads the segments in `journal` behind what is `covered`. `progress` is told now and then
-/// how many records there were so far.
-pub(super) fn replay(
+/// Reads the segments in `journal` behind what is `covered`; all of them if that is not known. Ends behind the frame
+/// with the sequence `until`, if there is one: what follows it may be half written.
+pub(super) fn read(
     journal: &Path,
-    covered: Covered,
-    progress: impl FnMut(u64),
+    covered: Option<Covered>,
+    until: Option<u64>,
+    sink: &mut dyn Sink,
 ) -> Result<Replayed, OpenError> {
-    let numbers = numbers(journal)?;
-    let (obsolete, numbers): (Vec<u64>, Vec<u64>) =
-        numbers.into_iter().partition(|number| *number <= covered.segment);
-    let newest = numbers.last().copied().unwrap_or(0).max(covered.segment + 1);
-    let missing = (covered.segment + 1..=newest).find(|number| numbers.binary_search(number).is_err());
-    if let Some(number) = missing {
-        return Err(OpenError::SegmentMissing { path: segment::path(journal, number) });
-    }
-    let mut replay = Replay {
+    let mut numbers = numbers(journal)?;
+    numbers.retain(|number| covered.is_none_or(|covered| *number > covered.segment));
+    let start = covered.unwrap_or_default();
+    let mut reader = Reader {
         replayed: Replayed {
-            changes: Changes::default(),
-            last_segment: covered.segment,
-            last_sequence: covered.sequence,
-            last_time: covered.time,
-            records: 0,
-            segments: 0,
-            closed: false,
-            torn: None,
-            end: None,
-            used: Vec::new(),
-            obsolete: obsolete.into_iter().map(|number| segment::path(journal, number)).collect(),
+            last_segment: start.segment,
+            last_sequence: start.sequence,
+            ..Replayed::default()
         },
+        expected: covered.map(|covered| covered.sequence + 1),
+        until,
         unused: None,
-        progress,
+        sink,
     };
+    if reader.is_done() {
+        return Ok(reader.replayed);
+    }
+    // Without a snapshot, whatever is there is the first.
+    let first = numbers.first().copied().unwrap_or(1);
+    let mut next = covered.map_or(first, |covered| covered.segment + 1);
+    if numbers.is_empty() {
+        reader.sink.wrong(OpenError::SegmentMissing { path: segment::path(journal, next) })?;
+    }
     let mut bytes = Vec::new();
     for number in numbers {
+        if number > next {
+            reader.sink.wrong(OpenError::SegmentMissing { path: segment::path(journal, next) })?;
+        }
+        next = number + 1;
         let path = segment::path(journal, number);
         bytes.clear();
-        let read = File::open(&path).and_then(|mut file| extent::read_written_part(&mut file, &mut bytes));
-        read.map_err(OpenError::io("read", &path))?;
-        replay.segment(&path, number, &bytes)?;
+        match File::open(&path).and_then(|mut file| extent::read_written_part(&mut file, &mut bytes)) {
+            Ok(()) => reader.segment(&path, number, &bytes)?,
+            Err(error) => reader.sink.wrong(OpenError::io("read", &path)(error))?,
+        }
+        if reader.is_done() {
+            break;
+        }
     }
-    Ok(replay.replayed)
+    if let Some((path, left)) = reader.unused.filter(|(_, left)| *left > 0) {
+        reader.replayed.torn.get_or_insert((path, 0, left));
+    }
+    Ok(reader.replayed)
 }
 
 /// The numbers of the segments in `journal`, in order.
@@ -106,110 +149,125 @@ pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, OpenError> {
     Ok(numbers)
 }
 
-struct Replay<P> {
+struct Reader<'a> {
     replayed: Replayed,
-    /// A segment with something in it that is not worth anything, unless a later one was used.
-    unused: Option<PathBuf>,
-    progress: P,
+    /// The sequence that comes next; `None` before the first if that is not known.
+    expected: Option<u64>,
+    until: Option<u64>,
+    /// A segment with something in it that is not worth anything, unless a later one was used; and how many bytes.
+    unused: Option<(PathBuf, u64)>,
+    sink: &'a mut dyn Sink,
 }
 
-impl<P: FnMut(u64)> Replay<P> {
+impl Reader<'_> {
+    fn is_done(&self) -> bool {
+        self.until.is_some_and(|until| self.replayed.last_sequence >= until)
+    }
+
     fn segment(&mut self, path: &Path, number: u64, bytes: &[u8]) -> Result<(), OpenError> {
-        let Some(header) = Header::decode(bytes) else {
-            return self.without_header(path, bytes);
-        };
-        self.nothing_open_before()?;
+        let Some(header) = Header::decode(bytes) else { return self.without_header(path, bytes) };
+        self.nothing_torn_before()?;
         if header.number != number {
             let detail = format!("it is segment {} under the name of another", header.number);
-            return Err(damaged(path, 0, detail));
+            self.damaged(path, 0, detail)?;
         }
-        let expected = self.replayed.last_sequence + 1;
+        let expected = *self.expected.get_or_insert(header.first_sequence);
         if header.first_sequence != expected {
             let found = header.first_sequence;
-            let detail = format!("it begins with change set {found}, but {expected} is the next");
-            return Err(damaged(path, 0, detail));
+            let detail = format!("it begins with frame {found}, but {expected} is the next");
+            self.damaged(path, 0, detail)?;
+            self.expected = Some(found);
         }
         self.replayed.last_segment = number;
         self.replayed.used.push(path.to_owned());
         self.replayed.segments += 1;
-        self.frames(path, bytes)
+        self.frames(path, bytes, HEADER_BYTES)
     }
 
-    /// A segment is written to beginning with its header, so this one never was; or the header
-    /// is damaged.
+    /// A segment is written to beginning with its header, so this one never was; or the header is damaged.
     fn without_header(&mut self, path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
-        if let Some((offset, _)) = frame::find(bytes, 0, 0) {
-            let detail = format!("its header cannot be read, but there is a change set at byte {offset}");
-            return Err(damaged(path, 0, detail));
-        }
-        // An empty file is what remains of a first write that failed and was taken back.
-        if self.unused.is_none() && !bytes.is_empty() {
-            self.unused = Some(path.to_owned());
-        }
-        Ok(())
-    }
-
-    fn nothing_open_before(&self) -> Result<(), OpenError> {
-        if let Some((path, offset)) = &self.replayed.torn {
-            let detail = "a change set cannot be read, and a later segment goes on behind it".into();
-            return Err(damaged(path, *offset, detail));
-        }
-        match &self.unused {
-            Some(path) => {
-                Err(damaged(path, 0, "its header cannot be read, and a later segment was used".into()))
+        let Some((offset, frame)) = frame::find(bytes, 0, 0) else {
+            // An empty file is what remains of a first write that failed and was taken back.
+            if self.unused.is_none() && !bytes.is_empty() {
+                self.unused = Some((path.to_owned(), without_zeros_behind(bytes)));
             }
-            None => Ok(()),
-        }
+            return Ok(());
+        };
+        let detail = format!("its header cannot be read, but there is a frame at byte {offset}");
+        self.damaged(path, 0, detail)?;
+        self.expected.get_or_insert(frame.sequence);
+        self.frames(path, bytes, offset)
     }
 
-    fn frames(&mut self, path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
-        let mut at = HEADER_BYTES;
-        loop {
-            let expected = self.replayed.last_sequence + 1;
-            let next = frame::decode(&bytes[at..]).filter(|frame| frame.sequence == expected);
-            let Some(frame) = next else { return self.end(path, bytes, at, expected) };
-            self.apply(&frame).ok_or_else(|| {
-                damaged(
-                    path,
-                    at as u64,
-                    format!("change set {expected} has records that this program cannot read"),
-                )
-            })?;
-            at += frame.bytes;
+    fn nothing_torn_before(&mut self) -> Result<(), OpenError> {
+        if let Some((path, at, _)) = self.replayed.torn.take() {
+            let detail = "a frame cannot be read, and a later segment goes on behind it";
+            self.damaged(&path, at, detail.into())?;
         }
-    }
-
-    fn apply(&mut self, frame: &frame::Frame<'_>) -> Option<()> {
-        for record in frame.records()? {
-            let put = record.put.map(Bytes::copy_from_slice);
-            let (key, gc_after) = (record.key, record.gc_after);
-            let write = Write { key, expect: Revision::ABSENT, put, gc_after };
-            self.replayed.changes.apply(frame.sequence, write, true);
-            self.replayed.records += 1;
-        }
-        self.replayed.last_sequence = frame.sequence;
-        self.replayed.last_time = self.replayed.last_time.max(frame.time);
-        self.replayed.closed = frame.kind == FrameKind::Closed;
-        (self.progress)(self.replayed.records);
-        Some(())
-    }
-
-    fn end(&mut self, path: &Path, bytes: &[u8], at: usize, expected: u64) -> Result<(), OpenError> {
-        if let Some((offset, frame)) = frame::find(bytes, at, expected) {
-            let detail = format!(
-                "change set {expected} cannot be read, but change set {} is there at byte {offset}",
-                frame.sequence
-            );
-            return Err(damaged(path, at as u64, detail));
-        }
-        self.replayed.end = Some((path.to_owned(), at as u64));
-        if bytes[at..].iter().any(|byte| *byte != 0) {
-            self.replayed.torn = Some((path.to_owned(), at as u64));
+        if let Some((path, _)) = self.unused.take() {
+            self.damaged(&path, 0, "its header cannot be read, and a later segment was used".into())?;
         }
         Ok(())
+    }
+
+    fn frames(&mut self, path: &Path, bytes: &[u8], mut at: usize) -> Result<(), OpenError> {
+        loop {
+            let expected = self.expected.unwrap_or_default();
+            match frame::decode(&bytes[at..]).filter(|frame| frame.sequence == expected) {
+                Some(frame) => {
+                    self.frame(path, at, &frame)?;
+                    at += frame.bytes;
+                    if self.is_done() {
+                        break;
+                    }
+                }
+                None => match frame::find(bytes, at, expected) {
+                    Some((offset, frame)) => {
+                        let found = frame.sequence;
+                        let detail = format!(
+                            "frame {expected} cannot be read, but frame {found} is there at byte {offset}"
+                        );
+                        self.damaged(path, at as u64, detail)?;
+                        self.expected = Some(found);
+                        at = offset;
+                    }
+                    None => break,
+                },
+            }
+        }
+        self.replayed.bytes += at as u64;
+        self.replayed.end = Some((path.to_owned(), at as u64));
+        let left = if self.is_done() { 0 } else { without_zeros_behind(&bytes[at..]) };
+        if left > 0 {
+            self.replayed.torn = Some((path.to_owned(), at as u64, left));
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, path: &Path, at: usize, frame: &Frame<'_>) -> Result<(), OpenError> {
+        if let Some(records) = frame.records() {
+            self.replayed.records += records.len() as u64;
+            records.into_iter().try_for_each(|record| self.sink.record(path, at, frame, record))?;
+        } else {
+            let detail = format!("frame {} has records that this program cannot read", frame.sequence);
+            self.damaged(path, at as u64, detail)?;
+        }
+        let replayed = &mut self.replayed;
+        replayed.frames += 1;
+        replayed.last_sequence = frame.sequence;
+        replayed.oldest = Some(replayed.oldest.map_or(frame.time, |oldest| oldest.min(frame.time)));
+        replayed.newest = replayed.newest.max(Some(frame.time));
+        replayed.closed = frame.kind == FrameKind::Closed;
+        self.expected = Some(frame.sequence + 1);
+        Ok(())
+    }
+
+    fn damaged(&mut self, path: &Path, offset: u64, detail: String) -> Result<(), OpenError> {
+        self.sink.wrong(OpenError::JournalDamaged { path: path.to_owned(), offset, detail })
     }
 }
 
-fn damaged(path: &Path, offset: u64, detail: String) -> OpenError {
-    OpenError::JournalDamaged { path: path.to_owned(), offset, detail }
+/// How many bytes there are up to the last that is not zero.
+fn without_zeros_behind(bytes: &[u8]) -> u64 {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }

@@ -19,7 +19,7 @@ pub(super) const HEADER_BYTES: usize = 32;
 pub(super) const LAST_NUMBER: u64 = 1 << 62;
 
 const MAGIC: [u8; 8] = *b"owjournl";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How many zeros are written at once: those for some hundred commits, in one write that takes about as long as one of them.
 const WRITTEN_AHEAD: usize = 256 * 1024;

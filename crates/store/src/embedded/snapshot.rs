@@ -1,263 +1,426 @@
-//! The snapshot: where records rest that the journal no longer carries.
+//! A snapshot: a sealed sled database in a directory of its own, and a manifest that says what is in it.
 //!
-//! It is in no answer's path. It consists of layers: files that are written once, from the beginning to the end, and
-//! never changed. A round writes one, with what has changed since the last; often it takes in what the newest layers
-//! have, and now and then what all of them have, so that there are few and what has ended leaves the disk. Nothing
-//! is removed before what replaces it is on the disk under its name. So whatever fails, and whenever the power goes,
-//! the layers that there were are there.
+//! ```text
+//! snapshot/0000000041/MANIFEST     counts, what it covers, length and checksum of each file
+//! snapshot/0000000041/db/..        the database; never opened in place
+//! snapshot/0000000058-1.new/..     being written, and
+//! snapshot/0000000058-1.copy/..    a copy that is opened and read: both worthless after a crash
+//! ```
 
-mod apply;
-mod chain;
-mod endings;
-mod format;
-mod layer;
-mod merged;
-mod tidy;
-mod write;
-
-use std::io;
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
-use self::format::Header;
-use self::layer::{Entries, Layer};
-use self::merged::Run;
-use super::changes::{Change, Changes};
-use super::disk::{Disk, Step};
-use crate::{Key, Kind};
 use onceward_core::domain::Timestamp;
 
-pub(super) use self::apply::{PAUSE, Round};
-pub(super) use self::chain::{bytes_in, last_segment_in};
-pub(super) use self::format::{EMPTY_LAYER_BYTES, Entry};
-pub(super) use self::merged::Merged;
-pub(super) use self::write::LayerWriter;
+use super::chunk;
+use super::database::{Database, Engine};
+use super::disk::Disk;
+use super::replay::Covered;
+use super::segment::LAST_NUMBER;
 
-/// Why the snapshot could not be read or written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) const MANIFEST: &str = "MANIFEST";
+const DATABASE: &str = "db";
+const NEW: &str = "new";
+const COPY: &str = "copy";
+
+/// Copies are written, and databases synced, in pieces of so many bytes.
+pub(super) const SYNC_BYTES: usize = 1024 * 1024;
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SnapshotError {
-    /// It is there, but it is not what was written.
-    #[error("{} is damaged: {detail}", path.display())]
-    Damaged {
-        /// The file or directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// It could not be read or written this time.
-    #[error("{0}")]
+    /// What is in the file is not what was written.
+    Damaged { path: PathBuf, detail: String },
+    /// The system refused something; the snapshot may be undamaged.
     Failed(String),
+    /// There is no place for the copy that is opened: so many bytes are needed, and each of these directories refused.
+    NoRoom { bytes: u64, refused: Vec<(PathBuf, String)> },
 }
 
-/// For `map_err`: what was tried, and on what.
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
-    move |error| SnapshotError::Failed(format!("cannot {action} {}: {error}", path.display()))
+/// For `map_err`: what was tried with a file of the snapshot.
+pub(super) fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> String {
+    let what = format!("cannot {what} {}", path.display());
+    move |error| format!("{what}: {error}")
 }
 
-/// Up to where something has what the journal had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Covered {
-    /// The last segment.
-    pub(super) segment: u64,
-    /// The last sequence in it, so that the next one can be proved to follow it.
-    pub(super) sequence: u64,
-    /// The time of the last frame.
+/// What is in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Manifest {
+    pub(super) covered: Covered,
+    /// The decision time up to which it is.
     pub(super) time: Timestamp,
+    pub(super) records: u64,
+    pub(super) chunks: u64,
+    /// The CRC-32C of the checksums of all chunks.
+    checksum: u32,
+    files: Vec<FileSum>,
 }
 
-impl Covered {
-    pub(super) const NOTHING: Self = Self { segment: 0, sequence: 0, time: Timestamp::EPOCH };
+/// A file of a snapshot's database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileSum {
+    /// Within the database's directory.
+    name: String,
+    bytes: u64,
+    checksum: u32,
 }
 
-/// The snapshot of a data directory.
+impl Manifest {
+    /// Of a snapshot without a record.
+    pub(super) fn empty(covered: Covered, time: Timestamp) -> Self {
+        Self { covered, time, ..Self::default() }
+    }
+
+    /// What the database's files take, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    pub(super) fn without_files(&self) -> Self {
+        Self { files: Vec::new(), ..self.clone() }
+    }
+
+    pub(super) fn encode(&self) -> String {
+        let Covered { segment, sequence } = self.covered;
+        let mut text = format!(
+            "onceward snapshot\nsegment = {segment}\nsequence = {sequence}\ntime = {}\nrecords = {}\nchunks = {}\n\
+             chunk checksum = {:08x}\n",
+            self.time.as_millis(),
+            self.records,
+            self.chunks,
+            self.checksum
+        );
+        for FileSum { name, bytes, checksum } in &self.files {
+            let _ = writeln!(text, "file = {checksum:08x} {bytes} {name}");
+        }
+        let _ = writeln!(text, "checksum = {:08x}", crc32c::crc32c(text.as_bytes()));
+        text
+    }
+
+    /// `None` for anything but what [`Manifest::encode`] makes.
+    pub(super) fn decode(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        lines.next()?;
+        let mut number = |name: &str| -> Option<u64> {
+            lines.next()?.strip_prefix(name)?.strip_prefix(" = ")?.parse().ok()
+        };
+        let covered = Covered { segment: number("segment")?, sequence: number("sequence")? };
+        let time = Timestamp::from_millis(number("time")?);
+        let (records, chunks) = (number("records")?, number("chunks")?);
+        let checksum = u32::from_str_radix(lines.next()?.strip_prefix("chunk checksum = ")?, 16).ok()?;
+        let file = |line: &str| -> Option<FileSum> {
+            let mut fields = line.strip_prefix("file = ")?.splitn(3, ' ');
+            let checksum = u32::from_str_radix(fields.next()?, 16).ok()?;
+            let bytes = fields.next()?.parse().ok()?;
+            let name = fields.next()?.to_owned();
+            // Neither out of the directory nor into one that sled does not make.
+            let parts: Vec<&str> = name.split('/').collect();
+            let is_plain = parts.iter().all(|part| !part.is_empty() && *part != "." && *part != "..");
+            (parts.len() <= 2 && is_plain).then_some(FileSum { name, bytes, checksum })
+        };
+        let files = lines.map_while(file).collect();
+        let manifest = Self { covered, time, records, chunks, checksum, files };
+        let counts_on = covered.segment.max(covered.sequence) < LAST_NUMBER;
+        (counts_on && manifest.encode() == text).then_some(manifest)
+    }
+}
+
+impl Manifest {
+    /// Counts a chunk of the database.
+    pub(super) fn add_chunk(&mut self, records: u32, checksum: u32) {
+        self.chunks += 1;
+        self.records += u64::from(records);
+        self.checksum = crc32c::crc32c_append(self.checksum, &checksum.to_be_bytes());
+    }
+
+    /// Notes a file of the database.
+    pub(super) fn add_file(&mut self, name: String, bytes: u64, checksum: u32) {
+        self.files.push(FileSum { name, bytes, checksum });
+    }
+}
+
+/// A sealed snapshot.
+#[derive(Debug)]
 pub(super) struct Snapshot {
-    path: PathBuf,
-    disk: Arc<dyn Disk>,
-    /// The oldest first; there is always one. Who reads has handles of his own.
-    layers: Mutex<Vec<Arc<Layer>>>,
-    left: Mutex<Left>,
-    /// When it was opened, by whatever clock.
-    opened: Timestamp,
+    pub(super) path: PathBuf,
+    pub(super) manifest: Manifest,
 }
 
-/// What is left to do.
-struct Left {
-    /// Whether the names of layers may not be on the disk yet.
-    unsynced: bool,
-    /// Files that can go when they are.
-    obsolete: Vec<PathBuf>,
-    /// How many bytes of layers are merged at most, and until when: a larger merge had no room.
-    merges: Option<(u64, Timestamp)>,
+/// What lies in the directory of snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// The last segments that sealed snapshots cover, after which they are named, in order.
+    pub(super) sealed: Vec<u64>,
+    /// What checkpoints, copies and other programs left.
+    pub(super) leftovers: Vec<PathBuf>,
+}
+
+impl Listing {
+    pub(super) fn of(directory: &Path) -> io::Result<Self> {
+        let mut listing = Self::default();
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            match number_in(&path) {
+                Some(number) => listing.sealed.push(number),
+                None if path.extension().is_some_and(|ending| ending == NEW || ending == COPY) => {
+                    listing.leftovers.push(path);
+                }
+                None => {}
+            }
+        }
+        listing.sealed.sort_unstable();
+        Ok(listing)
+    }
+}
+
+/// Where the snapshot lies that covers the journal up to this segment.
+pub(super) fn sealed_path(directory: &Path, segment: u64) -> PathBuf {
+    directory.join(format!("{segment:010}"))
+}
+
+/// Where the attempt to make it writes, and the copy that proves it.
+pub(super) fn attempt_paths(directory: &Path, segment: u64, attempt: u64) -> (PathBuf, PathBuf) {
+    let name = |ending| directory.join(format!("{segment:010}-{attempt}.{ending}"));
+    (name(NEW), name(COPY))
+}
+
+/// The database in the directory of a snapshot.
+pub(super) fn database_in(snapshot: &Path) -> PathBuf {
+    snapshot.join(DATABASE)
+}
+
+fn number_in(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    let number = name.parse().ok()?;
+    (format!("{number:010}") == name).then_some(number)
 }
 
 impl Snapshot {
-    /// Makes a new, empty snapshot in the empty directory at `path`.
-    pub(super) fn create(path: &Path, disk: &Arc<dyn Disk>, now: Timestamp) -> Result<(), SnapshotError> {
-        Self::begin(path, disk, Covered::NOTHING, now)?.finish()?;
-        disk.sync_dir(path).map_err(failed("sync", path))
+    /// Reads the manifest of a sealed snapshot.
+    pub(super) fn load(directory: &Path, segment: u64) -> Result<Self, SnapshotError> {
+        let path = sealed_path(directory, segment);
+        let file = path.join(MANIFEST);
+        let damaged = |detail: &str| SnapshotError::Damaged { path: file.clone(), detail: detail.into() };
+        let text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged("it is missing")),
+            Err(error) => return Err(SnapshotError::Failed(failed("read", &file)(error))),
+        };
+        let manifest = std::str::from_utf8(&text).ok().and_then(Manifest::decode);
+        let manifest = manifest.ok_or_else(|| damaged("it is not a manifest, or not as it was written"))?;
+        if manifest.covered.segment != segment {
+            return Err(damaged("it is the manifest of another snapshot"));
+        }
+        Ok(Self { path, manifest })
     }
 
-    /// Begins the first layer of a new snapshot, in the empty directory at `path`. Whoever ends it syncs the directory.
-    pub(super) fn begin(
-        path: &Path,
-        disk: &Arc<dyn Disk>,
-        covered: Covered,
-        now: Timestamp,
-    ) -> Result<LayerWriter, SnapshotError> {
-        LayerWriter::begin(disk, path, Header { first: 0, covered }, now)
+    /// Writes the manifest into the directory of an attempt, gives that its name, and returns when all is on the disk.
+    pub(super) fn seal(
+        disk: &dyn Disk,
+        directory: &Path,
+        attempt: &Path,
+        manifest: Manifest,
+    ) -> Result<Self, String> {
+        use super::disk::Step;
+        let file = attempt.join(MANIFEST);
+        let write = || {
+            let mut to = disk.create(&file, 0)?;
+            to.write_at(manifest.encode().as_bytes(), 0)?;
+            to.sync()?;
+            disk.sync_dir(attempt)
+        };
+        write().map_err(failed("write", &file))?;
+        disk.reached(Step::ManifestSynced);
+        let path = sealed_path(directory, manifest.covered.segment);
+        if path.exists() {
+            // An earlier attempt that came so far, and of which the system said that it had not.
+            disk.remove_dir(&path).map_err(failed("remove", &path))?;
+            disk.sync_dir(directory).map_err(failed("sync", directory))?;
+        }
+        disk.rename(attempt, &path).map_err(failed("name", &path))?;
+        disk.reached(Step::Named);
+        disk.sync_dir(directory).map_err(failed("sync", directory))?;
+        disk.reached(Step::Sealed);
+        Ok(Self { path, manifest })
     }
 
-    /// The snapshot at `path`, which must be there, read from the beginning to the end. Changes nothing. `see` is shown
-    /// every entry of every layer, and which file it is in.
-    pub(super) fn open(
-        path: &Path,
-        disk: &Arc<dyn Disk>,
-        now: Timestamp,
-        see: &mut dyn FnMut(&Path, &Entry),
-    ) -> Result<Self, SnapshotError> {
-        let found = chain::look(path)?;
-        let layers = read(path, &found.layers, now, see).collect::<Result<_, _>>()?;
-        Ok(Self::of(path, disk, layers, found.left_over, now))
-    }
-
-    /// The same, and says all that is wrong.
-    pub(super) fn examine(
-        path: &Path,
-        disk: &Arc<dyn Disk>,
-        now: Timestamp,
-        see: &mut dyn FnMut(&Path, &Entry),
-    ) -> Result<Self, Vec<SnapshotError>> {
-        let found = chain::look(path).map_err(|error| vec![error])?;
-        let (mut layers, mut errors) = (Vec::new(), Vec::new());
-        for layer in read(path, &found.layers, now, see) {
-            match layer {
-                Ok(layer) => layers.push(layer),
-                Err(error) => errors.push(error),
+    /// Copies the database to the first of these directories that has room, verifies each file on the way, and opens
+    /// the copy. `places` are paths that do not exist yet.
+    pub(super) fn open_copy(
+        self: &Arc<Self>,
+        engine: &Arc<dyn Engine>,
+        places: &[PathBuf],
+        deadline: Duration,
+    ) -> Result<OpenCopy, SnapshotError> {
+        let mut refused = Vec::new();
+        for place in places {
+            let mut copy = OpenCopy { snapshot: self.clone(), database: None, directory: place.clone() };
+            if self.manifest.files.is_empty() {
+                return Ok(copy);
             }
-        }
-        if errors.is_empty() { Ok(Self::of(path, disk, layers, found.left_over, now)) } else { Err(errors) }
-    }
-
-    fn of(
-        path: &Path,
-        disk: &Arc<dyn Disk>,
-        layers: Vec<Arc<Layer>>,
-        left_over: Vec<PathBuf>,
-        opened: Timestamp,
-    ) -> Self {
-        // A process that was killed may have left their names in the system's cache only.
-        let left = Left { unsynced: true, obsolete: left_over, merges: None };
-        Self {
-            path: path.to_owned(),
-            disk: disk.clone(),
-            layers: Mutex::new(layers),
-            left: Mutex::new(left),
-            opened,
-        }
-    }
-
-    /// Up to where it has what the journal had.
-    pub(super) fn covered(&self) -> Covered {
-        self.layers().last().map_or(Covered::NOTHING, |layer| layer.covered())
-    }
-
-    /// How many entries it has, those included that newer ones replace.
-    pub(super) fn entries(&self) -> u64 {
-        self.layers().iter().map(|layer| layer.entries).sum()
-    }
-
-    /// How many keys of this kind it has: no more than that, and about so many if few of its entries are replaced.
-    pub(super) fn about(&self, kind: Kind) -> u64 {
-        self.layers().iter().map(|layer| layer.about(kind)).sum()
-    }
-
-    /// Returns when all of it is on the disk, and not in a cache only, and what it has no use for is gone.
-    pub(super) fn make_durable(&self) -> Result<(), SnapshotError> {
-        for layer in self.layers() {
-            self.disk.sync_file(&layer.path).map_err(failed("sync", &layer.path))?;
-        }
-        self.settle()
-    }
-
-    /// Returns when the names of its layers are on the disk, and what they replace is gone.
-    fn settle(&self) -> Result<(), SnapshotError> {
-        let mut left = self.lock_left();
-        if left.unsynced {
-            self.disk.sync_dir(&self.path).map_err(failed("sync", &self.path))?;
-            left.unsynced = false;
-            self.disk.reached(Step::NamedAndSynced);
-        }
-        while let Some(path) = left.obsolete.last() {
-            match self.disk.remove(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("remove", path)(error));
+            match self.copy_to(&database_in(place)) {
+                Ok(()) => {}
+                Err(CopyError::Write(error)) => {
+                    refused.push((place.clone(), error.to_string()));
+                    continue;
                 }
-                _ => drop(left.obsolete.pop()),
+                Err(CopyError::Snapshot(error)) => return Err(error),
             }
-            self.disk.reached(Step::LayerRemoved);
+            let opened = open_in_time(engine, place, deadline);
+            copy.database = Some(opened.map_err(|detail| self.damaged(detail))?);
+            return Ok(copy);
+        }
+        Err(SnapshotError::NoRoom { bytes: self.manifest.bytes(), refused })
+    }
+
+    fn copy_to(&self, directory: &Path) -> Result<(), CopyError> {
+        for file in &self.manifest.files {
+            let from = database_in(&self.path).join(&file.name);
+            let (bytes, checksum) = copy_file(&from, &directory.join(&file.name), &mut |_| Ok(()))?;
+            if (bytes, checksum) != (file.bytes, file.checksum) {
+                let detail = format!(
+                    "it has {bytes} bytes with the checksum {checksum:08x}, and was written with {} and {:08x}",
+                    file.bytes, file.checksum
+                );
+                return Err(CopyError::Snapshot(SnapshotError::Damaged { path: from, detail }));
+            }
         }
         Ok(())
     }
 
-    /// The newest entries under `keys`, removals and dead ones included, in their order.
-    pub(super) fn find(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, SnapshotError> {
-        let layers = self.layers();
-        let one = |key: &Key| {
-            let found = layers.iter().rev().map(|layer| layer.find(key)).find(|found| *found != Ok(None));
-            found.unwrap_or(Ok(None))
-        };
-        keys.iter().map(one).collect()
-    }
-
-    /// The newest entry under every key of `kind`.
-    pub(super) fn of_kind(&self, kind: Kind) -> Result<Merged<'static>, SnapshotError> {
-        Merged::of(newest_first(&self.layers(), Some(kind)).collect())
-    }
-
-    /// The newest entry under every key, with these changes made.
-    pub(super) fn with<'a>(&self, changes: &'a Changes) -> Result<Merged<'a>, SnapshotError> {
-        let layers = self.layers();
-        let sorted = changes.sorted().into_iter();
-        let changes: Run<'a> = Box::new(sorted.map(|(key, change)| Ok(entry_of(key, change))));
-        Merged::of(std::iter::once(changes).chain(newest_first(&layers, None)).collect())
-    }
-
-    fn layers(&self) -> Vec<Arc<Layer>> {
-        self.lock_layers().clone()
-    }
-
-    fn lock_left(&self) -> MutexGuard<'_, Left> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_layers(&self) -> MutexGuard<'_, Vec<Arc<Layer>>> {
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn damaged(&self, detail: String) -> SnapshotError {
+        SnapshotError::Damaged { path: database_in(&self.path), detail }
     }
 }
 
-/// Reads the layers of these segments.
-fn read(
-    path: &Path,
-    segments: &[(u64, u64)],
-    now: Timestamp,
-    see: &mut dyn FnMut(&Path, &Entry),
-) -> impl Iterator<Item = Result<Arc<Layer>, SnapshotError>> {
-    segments.iter().map(move |(first, last)| {
-        let path = path.join(chain::name(*first, *last));
-        let layer = Layer::open(&path, now, &mut |entry| see(&path, entry))?;
-        if (layer.header.first, layer.covered().segment) != (*first, *last) {
-            let detail = "it is another layer than its name says".into();
-            return Err(SnapshotError::Damaged { path, detail });
+/// A copy of a snapshot's database that is open. Dropping it removes the copy.
+pub(super) struct OpenCopy {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// None for a snapshot without a database, which has no records.
+    database: Option<Box<dyn Database>>,
+    directory: PathBuf,
+}
+
+impl OpenCopy {
+    /// Gives every record to `visit`.
+    pub(super) fn read(&self, visit: chunk::VisitRecord<'_>) -> Result<(), SnapshotError> {
+        let Some(database) = &self.database else { return Ok(()) };
+        chunk::read(&**database, &self.snapshot.manifest, visit)
+            .map_err(|detail| self.snapshot.damaged(detail))
+    }
+}
+
+impl Drop for OpenCopy {
+    fn drop(&mut self) {
+        drop(self.database.take());
+        // If it fails the next start removes it.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A new path for a copy in the directory of snapshots, and one in the scratch directory, where copies of this data
+/// directory have names with this prefix.
+pub(super) fn copy_places(directory: &Path, scratch: Option<&Path>, prefix: &str) -> Vec<PathBuf> {
+    static COPIES: AtomicU64 = AtomicU64::new(0);
+    let name = format!("{}-{}.{COPY}", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
+    let elsewhere = scratch.map(|scratch| scratch.join(format!("{prefix}{name}")));
+    [directory.join(name)].into_iter().chain(elsewhere).collect()
+}
+
+/// Opens the database of a copy on a thread that is left behind if that takes too long.
+fn open_in_time(
+    engine: &Arc<dyn Engine>,
+    directory: &Path,
+    deadline: Duration,
+) -> Result<Box<dyn Database>, String> {
+    let (to, opened) = mpsc::sync_channel(0);
+    let (engine, directory) = (engine.clone(), directory.to_owned());
+    let open = move || {
+        if to.send(engine.open(&database_in(&directory))).is_err() {
+            // It is too late. What sled has made by now goes as well.
+            let _ = fs::remove_dir_all(&directory);
         }
-        Ok(Arc::new(layer))
-    })
+    };
+    thread::Builder::new().name("snapshot-open".into()).spawn(open).map_err(|error| error.to_string())?;
+    match opened.recv_timeout(deadline) {
+        Ok(opened) => opened,
+        Err(RecvTimeoutError::Timeout) => Err(format!("sled did not open it within {deadline:?}")),
+        Err(RecvTimeoutError::Disconnected) => Err("sled panicked when it opened it".into()),
+    }
 }
 
-fn newest_first<'a>(layers: &[Arc<Layer>], kind: Option<Kind>) -> impl Iterator<Item = Run<'a>> {
-    layers.iter().rev().map(move |layer| -> Run<'a> { Box::new(Entries::of(layer, kind)) })
+/// Why a file was not copied.
+pub(super) enum CopyError {
+    /// The source cannot be read, or is not what it was.
+    Snapshot(SnapshotError),
+    /// The target cannot be written.
+    Write(io::Error),
 }
 
-/// A change, as a layer has it.
-fn entry_of(key: &Key, change: &Change) -> Entry {
-    Entry { key: *key, sequence: change.sequence, gc_after: change.gc_after, put: change.put.clone() }
+/// Copies a file, in pieces, into directories that are made if they are not there; answers its length and its
+/// checksum. `piece` is called with the target after each piece.
+pub(super) fn copy_file(
+    from: &Path,
+    to: &Path,
+    piece: &mut dyn FnMut(&File) -> io::Result<()>,
+) -> Result<(u64, u32), CopyError> {
+    let mut source = File::open(from).map_err(|error| {
+        CopyError::Snapshot(match error.kind() {
+            io::ErrorKind::NotFound => {
+                SnapshotError::Damaged { path: from.to_owned(), detail: "it is missing".into() }
+            }
+            _ => SnapshotError::Failed(failed("read", from)(error)),
+        })
+    })?;
+    let mut target = create(to).map_err(CopyError::Write)?;
+    let (mut bytes, mut checksum) = (0, 0);
+    let mut buffer = vec![0; SYNC_BYTES];
+    loop {
+        let read = match source.read(&mut buffer) {
+            Ok(0) => return Ok((bytes, checksum)),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                return Err(CopyError::Snapshot(SnapshotError::Failed(failed("read", from)(error))));
+            }
+        };
+        checksum = crc32c::crc32c_append(checksum, &buffer[..read]);
+        bytes += read as u64;
+        target.write_all(&buffer[..read]).and_then(|()| piece(&target)).map_err(CopyError::Write)?;
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// The files of a database and the directories they are in, the deepest first; names are within it.
+pub(super) fn database_files(directory: &Path) -> io::Result<(Vec<String>, Vec<PathBuf>)> {
+    let (mut files, mut directories) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_dir() {
+            for inner in fs::read_dir(entry.path())? {
+                files.push(format!("{name}/{}", inner?.file_name().to_string_lossy()));
+            }
+            directories.push(entry.path());
+        } else {
+            files.push(name);
+        }
+    }
+    files.sort_unstable();
+    directories.push(directory.to_owned());
+    Ok((files, directories))
 }

@@ -68,9 +68,6 @@ fn lines(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     if let (Some(numbers), Some(sends), Some(others)) = (report.numbers, report.sends, report.others) {
         writeln!(out, "records         {numbers} numbers, sends of {sends} verifications, {others} others")?;
-        if let Some(ended) = report.ended {
-            writeln!(out, "                and {ended} that have ended and are not removed yet")?;
-        }
         for (version, count) in &report.versions {
             writeln!(out, "                {count} {version}")?;
         }
@@ -96,10 +93,10 @@ fn lines(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn journal(out: &mut String, report: &Report, journal: &JournalReport) -> std::fmt::Result {
-    let JournalReport { segments, change_sets, records, bytes, .. } = journal;
+    let JournalReport { segments, frames, records, bytes, .. } = journal;
     writeln!(
         out,
-        "journal         {segments} segments, {change_sets} change sets, {records} records, {bytes} bytes"
+        "journal         {segments} segments, {frames} frames, {records} records, {bytes} bytes"
     )?;
     if let (Some(oldest), Some(newest)) = (&journal.oldest, &journal.newest) {
         writeln!(out, "                written from {oldest} to {newest}")?;

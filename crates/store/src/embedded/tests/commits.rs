@@ -1,8 +1,5 @@
-//! What a commit promises, and what readers see.
+//! What a commit promises, and what an owner reads.
 
-use std::task::Poll;
-
-use super::faulty::Operation;
 use super::*;
 
 #[test]
@@ -10,8 +7,7 @@ fn when_a_batch_is_acknowledged_it_survives_a_crash() {
     let mut world = World::new();
     world.batch(&[(1, Some("one")), (2, Some("two")), (3, Some("three"))]).unwrap();
     world.batch(&[(2, Some("two again")), (3, None)]).unwrap();
-    let copy = world.copy();
-    assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
+    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
     world.crash_and_open();
     world.assert_as_expected();
     world.put(4, "four");
@@ -24,15 +20,14 @@ fn when_batches_wait_for_a_sync_they_share_the_next_one() {
     const WAITING: u64 = 50;
     let world = World::new();
     world.disk.hold_syncs();
-    let submit =
-        |subject| world.store().submit(vec![write(subject, Revision::ABSENT, Some("text"))]).unwrap();
-    let first = submit(0);
+    let first = world.submit(&[(0, Some("text"))]);
     world.disk.wait_for(Operation::Sync, 1);
-    let waiting: Vec<_> = (1..=WAITING).map(submit).collect();
+    let waiting: Vec<_> = (1..=WAITING).map(|number| world.submit(&[(number, Some("text"))])).collect();
+    assert!(first.try_recv().is_err(), "it is answered before the sync");
     world.disk.release_syncs();
-    assert_eq!(first.blocking_recv().unwrap(), Ok(vec![Outcome::Applied(Revision(1))]));
+    assert_eq!(first.recv().unwrap(), Ok(()));
     for answer in waiting {
-        assert_eq!(answer.blocking_recv().unwrap(), Ok(vec![Outcome::Applied(Revision(2))]));
+        assert_eq!(answer.recv().unwrap(), Ok(()));
     }
     assert_eq!(world.disk.count(Operation::Sync), 2);
     // One for each of the two frames, and one of zeros behind the first.
@@ -41,121 +36,89 @@ fn when_batches_wait_for_a_sync_they_share_the_next_one() {
 }
 
 #[test]
-fn when_a_batch_waits_for_the_disk_nothing_is_answered_before_the_sync() {
+fn callbacks_come_in_the_order_of_the_commits_refused_ones_too() {
     let world = World::new();
     world.disk.hold_syncs();
-    let mut commit = world.store().cas(vec![write(1, Revision::ABSENT, Some("text"))], LONG);
-    world.runtime.block_on(async {
-        let first_poll = std::future::poll_fn(|context| Poll::Ready(commit.as_mut().poll(context))).await;
-        assert!(first_poll.is_pending());
-        world.disk.wait_for(Operation::Sync, 1);
-        let before_sync = std::future::poll_fn(|context| Poll::Ready(commit.as_mut().poll(context))).await;
-        assert!(before_sync.is_pending());
-        world.disk.release_syncs();
-        assert!(commit.await.is_ok());
-    });
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let too_long = "x".repeat(crate::LONGEST_RECORD + 1);
+    for number in 0..10 {
+        let order = order.clone();
+        let text = if number % 3 == 1 { &too_long } else { "text" };
+        let done = move |result: Result<(), StoreError>| order.lock().unwrap().push((number, result.is_ok()));
+        world.store().commit(vec![write(number, Some(text))], Box::new(done));
+    }
+    world.disk.release_syncs();
+    assert!(world.submit(&[(11, Some("text"))]).recv().unwrap().is_ok());
+    let expected: Vec<(u64, bool)> = (0..10).map(|number| (number, number % 3 != 1)).collect();
+    assert_eq!(*order.lock().unwrap(), expected);
 }
 
 #[test]
-fn when_a_key_is_written_its_revision_grows_and_lasts() {
-    let mut world = World::new();
-    world.put(1, "a");
-    world.put(2, "b");
-    let (first, second) = (world.revisions[&1], world.revisions[&2]);
-    assert!(second > first);
-    world.put(1, "c");
-    assert!(world.revisions[&1] > second);
-    let loaded =
-        |world: &World| world.runtime.block_on(world.store().load(&[key(1), key(9), key(2)], LONG)).unwrap();
-    let expected =
-        vec![Some((world.revisions[&1], Bytes::from("c"))), None, Some((second, Bytes::from("b")))];
-    assert_eq!(loaded(&world), expected);
-    world.round().unwrap();
-    assert_eq!(loaded(&world), expected, "from the snapshot");
-    world.crash_and_open();
-    assert_eq!(loaded(&world), expected, "after a restart");
-    world.put(3, "later");
-    assert!(world.revisions[&3] > world.revisions[&1]);
+fn when_more_batches_are_in_flight_than_are_taken_they_are_refused() {
+    let world = World::new();
+    world.disk.hold_syncs();
+    let first = world.submit(&[(0, Some("text"))]);
+    world.disk.wait_for(Operation::Sync, 1);
+    let answers: Vec<_> = (1..1100).map(|number| world.submit(&[(number, Some("text"))])).collect();
+    world.disk.release_syncs();
+    assert!(first.recv().unwrap().is_ok());
+    let refused = answers.iter().filter(|answer| answer.recv().unwrap().is_err()).count();
+    assert_eq!(refused, 1100 - 1024);
+    assert!(world.submit(&[(0, Some("text"))]).recv().unwrap().is_ok());
 }
 
 #[test]
-fn when_the_journal_and_the_snapshot_differ_readers_see_the_journal() {
+fn a_restore_ends_with_what_the_journal_has() {
     let mut world = World::new();
     world.batch(&[(1, Some("old")), (2, Some("old")), (3, Some("old"))]).unwrap();
-    world.round().unwrap();
+    world.checkpoint().unwrap();
     world.batch(&[(1, Some("new")), (2, None), (4, Some("new"))]).unwrap();
     world.assert_as_expected();
-    let loaded = world.runtime.block_on(world.store().load(&[key(2), key(1)], LONG)).unwrap();
-    assert_eq!(loaded, [None, Some((world.revisions[&1], Bytes::from("new")))]);
-}
-
-#[test]
-fn when_a_round_is_running_readers_see_every_acknowledged_batch() {
-    let mut world = World::new();
-    world.batch(&[(1, Some("a")), (2, Some("b"))]).unwrap();
-    let (reached, step) = std::sync::mpsc::channel();
-    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
-    world.disk.on_step(move |_| {
-        let _ = reached.send(());
-        let _ = may_go_on.recv();
-    });
-    world.tell(Message::Tick(None));
-    step.recv().unwrap();
-    world.batch(&[(2, None), (3, Some("c"))]).unwrap();
-    let loaded = world.runtime.block_on(world.store().load(&[key(2), key(3)], LONG));
-    // The snapshot is busy only while a batch goes in, so reading does not wait for the round.
-    assert_eq!(loaded.unwrap(), [None, Some((world.revisions[&3], Bytes::from("c")))]);
-    world.assert_as_expected();
-    drop(go_on);
-    drop(step);
-    world.disk.on_step(|_| {});
-    world.round().unwrap();
+    world.crash_and_open();
     world.assert_as_expected();
 }
 
 #[test]
-fn when_records_no_longer_matter_readers_do_not_see_them() {
+fn a_restore_of_some_slots_visits_these_only() {
     let mut world = World::new();
     world.batch(&[(1, Some("a")), (2, Some("b"))]).unwrap();
-    world.round().unwrap();
+    world.checkpoint().unwrap();
+    world.batch(&[(3, Some("c")), (258, Some("d"))]).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let visitor = seen.clone();
+    let visit = Box::new(move |key, _: Option<&[u8]>, _| visitor.lock().unwrap().push(number(key)));
+    let slots = [2, 3].into_iter().collect();
+    world.runtime.block_on(world.store().restore(slots, visit)).unwrap();
+    assert_eq!(*seen.lock().unwrap(), [2, 3, 258]);
+}
+
+#[test]
+fn records_that_have_expired_are_not_restored() {
+    let mut world = World::new();
+    world.batch(&[(1, Some("a")), (2, Some("b"))]).unwrap();
+    world.checkpoint().unwrap();
     world.put(3, "c");
     world.clock.advance(LONG);
     assert_eq!(world.contents(), Contents::new());
-    let loaded = world.runtime.block_on(world.store().load(&[key(1), key(3)], LONG)).unwrap();
-    assert_eq!(loaded, [None, None]);
 }
 
 #[test]
-fn when_a_caller_gives_up_the_answer_is_unknown_and_the_batch_may_be_applied() {
-    let world = World::new();
-    world.disk.hold_syncs();
-    let writes = vec![write(1, Revision::ABSENT, Some("text"))];
-    let given_up = world.runtime.block_on(world.store().cas(writes, Duration::ZERO));
-    assert!(matches!(given_up, Err(StoreError::Unknown(_))), "{given_up:?}");
-    world.disk.release_syncs();
-}
-
-#[test]
-fn when_a_caller_that_gave_up_creates_the_key_again_its_removal_still_reaches_the_snapshot() {
+fn when_a_newer_record_has_expired_an_older_one_does_not_come_back() {
     let mut world = World::new();
-    world.disk.hold_syncs();
-    let unanswered = world.store().submit(vec![write(1, Revision::ABSENT, Some("unheard"))]).unwrap();
-    world.disk.wait_for(Operation::Sync, 1);
-    drop(unanswered);
-    world.disk.release_syncs();
-    world.round().unwrap();
-    // The caller believes that there is nothing, creates the record, and uses it up.
-    world.put(1, "again");
-    world.remove(1);
-    world.round().unwrap();
-    world.crash_and_open();
-    world.assert_as_expected();
+    world.put(1, "old");
+    world.checkpoint().unwrap();
+    let (to, done) = mpsc::channel();
+    let short = Write { expires: START.plus(Duration::from_secs(1)), ..write(1, Some("new")) };
+    world.store().commit(vec![short], Box::new(move |result| to.send(result).unwrap()));
+    done.recv().unwrap().unwrap();
+    world.clock.advance(Duration::from_secs(2));
+    assert_eq!(world.contents(), Contents::new());
 }
 
 #[test]
 fn when_a_batch_is_empty_it_is_applied_without_the_disk() {
-    let world = World::new();
-    assert_eq!(world.runtime.block_on(world.store().cas(Vec::new(), LONG)), Ok(Vec::new()));
+    let mut world = World::new();
+    world.batch(&[]).unwrap();
     assert_eq!(world.disk.count(Operation::Sync), 0);
 }
 
@@ -171,23 +134,85 @@ fn when_a_batch_is_larger_than_a_segment_it_is_kept() {
 }
 
 #[test]
-fn when_the_store_is_closed_writes_are_refused_and_the_next_start_has_nothing_to_replay() {
+fn a_closed_store_refuses_writes_and_leaves_nothing_to_replay() {
     let mut world = World::new();
     world.batch(&[(1, Some("a")), (2, Some("b"))]).unwrap();
     world.runtime.block_on(async {
         let store = world.store.as_ref().unwrap();
         let (first, second) = tokio::join!(store.close(), store.close());
         assert_eq!((first, second, store.close().await), (Ok(()), Ok(()), Ok(())));
-        let refused = store.cas(vec![write(3, Revision::ABSENT, Some("c"))], LONG).await;
-        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-        let unreadable = store.load(&[key(1)], LONG).await;
-        assert!(matches!(unreadable, Err(StoreError::Unavailable(_))), "{unreadable:?}");
     });
-    // What was reserved is given back, and there are no changes to read.
+    assert_unavailable(&world.submit(&[(3, Some("c"))]).recv().unwrap());
+    assert!(world.try_contents_of(world.store()).is_err());
+    // What was reserved is given back, and there are no records to read.
     let journal = segments(&world.dir()).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
     assert!(journal < 100, "{journal} bytes");
     // The directory is free as soon as it is closed.
+    world.store = None;
     world.open();
     world.assert_as_expected();
-    assert_eq!(entries(&world), 2);
+    assert_eq!(snapshot_of(&world).manifest.records, 2);
+}
+
+#[test]
+fn owners_may_commit_until_the_last_checkpoint_has_ended() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.owner.is_silent.store(true, Ordering::Relaxed);
+    let store = world.store.take().unwrap();
+    let owner = world.owner.clone();
+    let (closed, lazy) = world.runtime.block_on(async {
+        let lazy = async {
+            while owner.kept.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            let (to, done) = tokio::sync::oneshot::channel();
+            store.commit(vec![write(2, Some("lazy"))], Box::new(move |result| to.send(result).unwrap()));
+            let lazy = done.await.unwrap();
+            let mut stream = owner.kept.lock().unwrap().pop().unwrap();
+            assert_eq!(stream.push(&[(key(1), "one", START.plus(LONG))]), Pushed::Taken);
+            stream.finish();
+            lazy
+        };
+        tokio::join!(store.close(), lazy)
+    });
+    assert_eq!((closed, lazy), (Ok(()), Ok(())));
+    drop(store);
+    world.expected.insert(2, "lazy".into());
+    world.open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn the_newest_time_is_that_of_the_journal_and_the_snapshot() {
+    let mut world = World::new();
+    world.clock.advance(Duration::from_secs(100));
+    world.put(1, "one");
+    world.clock.set(START);
+    world.crash_and_open();
+    assert_eq!(world.store().newest_time(), START.plus(Duration::from_secs(100)));
+    world.put(2, "two");
+    world.close().unwrap();
+    world.open();
+    assert_eq!(world.store().newest_time(), START.plus(Duration::from_secs(100)));
+}
+
+#[test]
+fn an_idle_store_notes_the_time() {
+    let mut world = World::new();
+    world.close().unwrap();
+    let mut options = world.options(&world.dir());
+    options.settings.time_every = Duration::from_millis(60);
+    world.open_with(&options).unwrap();
+    world.put(1, "one");
+    let in_an_hour = Duration::from_secs(3600);
+    let written = world.disk.count(Operation::Write);
+    world.clock.advance(in_an_hour);
+    world.disk.wait_for(Operation::Write, written + 1);
+    // Dropping the store waits for the frame.
+    world.abandon();
+    world.clock.set(START);
+    world.open();
+    assert_eq!(world.store().newest_time(), START.plus(in_an_hour));
+    world.assert_as_expected();
 }

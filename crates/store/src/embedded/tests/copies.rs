@@ -1,134 +1,67 @@
-//! Copies of the whole store: one moment, whatever goes on meanwhile.
+//! Copies of all records of a running server, and reading and filling directories that no server uses.
 
 use std::io::BufReader;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 
 use super::*;
-use crate::embedded::disk::Step;
-use crate::embedded::writer::MAX_SEGMENTS;
-use crate::{Copied, CopyProgress, CopyReader};
-use onceward_core::clock::Clock;
+use crate::{Copied, CopyReader, NewStore, ReadOnly};
 
 #[test]
-fn a_copy_has_what_the_snapshot_has_and_what_was_written_since_in_order() {
+fn a_copy_has_every_record_that_is_alive_once() {
     let mut world = World::new();
-    world.batch(&[(1, Some("one")), (2, Some("two")), (3, Some("three")), (9, Some("nine"))]).unwrap();
-    world.round().unwrap();
-    world.batch(&[(2, None), (3, Some("three again")), (5, Some("five")), (11, Some("eleven"))]).unwrap();
+    world.batch(&[(1, Some("one")), (2, Some("two")), (3, Some("three"))]).unwrap();
     assert_eq!(world.copied(), world.expected);
-    // Nothing has changed since, so there is no round to do.
+    world.checkpoint().unwrap();
+    world.batch(&[(2, Some("two again")), (3, None), (4, Some("four"))]).unwrap();
+    world.batch(&[(2, Some("two, a third time")), (5, Some("five"))]).unwrap();
+    world.remove(5);
     assert_eq!(world.copied(), world.expected);
-    world.crash_and_open();
-    assert_eq!(world.copied(), world.expected);
-    world.assert_as_expected();
-    assert!(!world.dir().join("copy.tmp").exists());
-}
-
-#[test]
-fn a_copy_of_an_empty_store_is_empty() {
-    assert_eq!(World::new().copied(), Contents::new());
-}
-
-#[test]
-fn what_no_longer_matters_is_in_no_copy() {
-    let mut world = World::new();
-    world.put(1, "short-lived");
-    world.round().unwrap();
-    world.put(2, "short-lived too");
-    world.clock.advance(LONG * 1_000_000);
+    world.clock.advance(LONG);
     assert_eq!(world.copied(), Contents::new());
 }
 
 #[test]
-fn every_acknowledged_batch_is_in_a_copy_and_no_batch_is_half_in_it() {
-    let world = World::with_segments_of(1024 * 1024);
-    let (stop, acknowledged) = (AtomicBool::new(false), Mutex::new([0_u64; 3]));
-    std::thread::scope(|scope| {
-        for writer in 0..3_usize {
-            let (world, stop, acknowledged) = (&world, &stop, &acknowledged);
-            scope.spawn(move || {
-                let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-                let mut expect = Revision::ABSENT;
-                for generation in 1.. {
-                    let text = generation.to_string();
-                    // Far apart, so that a copy meets them at different times.
-                    let keys = (0..40_u64).map(|part| part * 1000 + writer as u64);
-                    let writes = keys.map(|key| write(key, expect, Some(&text))).collect();
-                    let outcomes = runtime.block_on(world.store().cas(writes, LONG)).unwrap();
-                    let Outcome::Applied(revision) = outcomes[0] else { panic!("a conflict") };
-                    expect = revision;
-                    acknowledged.lock().unwrap()[writer] = generation;
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
+fn of_every_batch_a_copy_has_all_or_nothing() {
+    let world = World::new();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0.. {
+                let text = format!("{turn}");
+                let batch: Vec<_> = (0..20).map(|number| (number, Some(text.as_str()))).collect();
+                world.submit(&batch).recv().unwrap().unwrap();
+                if stop.load(Ordering::Relaxed) {
+                    break;
                 }
-            });
-        }
-        for _ in 0..25 {
-            let before = *acknowledged.lock().unwrap();
-            let copied = world.copied();
-            for (writer, told) in before.iter().enumerate() {
-                let texts: Vec<Option<&String>> =
-                    (0..40_u64).map(|part| copied.get(&(part * 1000 + writer as u64))).collect();
-                assert!(texts.iter().all(|text| *text == texts[0]), "a batch is half in the copy: {texts:?}");
-                let generation = texts[0].map_or(0, |text| text.parse().unwrap());
-                assert!(generation >= *told, "{told} was acknowledged, not {generation}");
             }
+        });
+        let mut last = 0;
+        for turn in 0..10 {
+            if turn == 5 {
+                // A runtime of its own: the world's is busy with the copies.
+                let runtime = Builder::new_current_thread().build().unwrap();
+                runtime.block_on(world.store().checkpoint()).unwrap();
+            }
+            let copied = world.copied();
+            let Some(first) = copied.get(&0) else { continue };
+            assert_eq!(copied.len(), 20);
+            assert!(copied.values().all(|text| text == first), "{copied:?}");
+            assert!(first.parse::<u64>().unwrap() >= last);
+            last = first.parse().unwrap();
         }
         stop.store(true, Ordering::Relaxed);
+        assert!(last > 0, "nothing went on beside the copies");
     });
-    let last = *acknowledged.lock().unwrap();
-    assert!(last.iter().all(|generation| *generation > 1), "nothing went on beside the copies: {last:?}");
 }
 
 #[test]
-fn a_copy_that_nobody_wants_any_more_is_stopped_and_the_store_goes_on() {
+fn a_copy_that_was_cancelled_is_none_and_the_store_goes_on() {
     let mut world = World::new();
-    let many: Vec<(u64, Option<&str>)> = (0..1000).map(|subject| (subject, Some("text"))).collect();
-    world.batch(&many).unwrap();
-    let progress = Arc::new(CopyProgress::default());
+    world.put(1, "one");
+    let progress = Arc::new(crate::CopyProgress::default());
     progress.cancel();
     let error = world.runtime.block_on(world.store().copy(progress)).unwrap_err();
-    assert!(error.to_string().contains("the copy was stopped"), "{error}");
-    world.round().unwrap();
+    assert!(error.to_string().contains("it was cancelled"), "{error}");
     assert_eq!(world.copied(), world.expected);
-}
-
-#[test]
-fn when_the_journal_fills_up_a_copy_gives_way_to_the_writes() {
-    let mut world = World::with_segments_of(4096);
-    let (to_go_on, go_on) = mpsc::channel::<()>();
-    let go_on = Mutex::new(go_on);
-    world.disk.on_step(move |step| {
-        if step == Step::Copying {
-            let _ = go_on.lock().unwrap().recv();
-        }
-    });
-    world.put(1, "one");
-    let (reply, copied) = oneshot::channel();
-    let progress = Arc::new(CopyProgress::default());
-    let watched = progress.clone();
-    world.tell(Message::Copy(crate::embedded::copy::CopyRequest { progress, reply }));
-    let text = "x".repeat(3000);
-    let (store, runtime) = (world.store.take().unwrap(), &world.runtime);
-    runtime.block_on(async {
-        let writes = async {
-            for subject in 2..3 * MAX_SEGMENTS {
-                store.cas(vec![write(subject, Revision::ABSENT, Some(&text))], LONG).await.unwrap();
-            }
-        };
-        let stopped = async {
-            while !watched.is_cancelled() {
-                tokio::task::yield_now().await;
-            }
-            drop(to_go_on);
-        };
-        tokio::time::timeout(HANGS_AFTER, async { tokio::join!(writes, stopped) }).await.expect("it hangs");
-    });
-    let error = runtime.block_on(copied).unwrap().unwrap_err();
-    assert!(error.contains("the journal filled up"), "{error}");
-    runtime.block_on(store.close()).unwrap();
 }
 
 #[test]
@@ -139,18 +72,127 @@ fn a_store_that_is_closed_is_not_copied() {
     assert!(matches!(copy, Err(StoreError::Unavailable(_))), "{copy:?}");
 }
 
+#[test]
+fn a_directory_without_a_server_is_read_as_a_start_would_find_it() {
+    let mut world = World::new();
+    world.batch(&[(1, Some("one")), (2, Some("two"))]).unwrap();
+    world.checkpoint().unwrap();
+    world.batch(&[(2, None), (3, Some("three"))]).unwrap();
+    let crash = world.copy();
+    let dir = crash.path().join("data");
+    let before = snapshots(&dir);
+    let offline = ReadOnly::open(&dir, None).unwrap();
+    assert_eq!(
+        contents_of(offline.copy(world.clock.now(), &crate::CopyProgress::default()).unwrap()),
+        world.expected
+    );
+    let mut seen = Contents::new();
+    let mut visit = |entry: crate::Entry| {
+        seen.insert(number(entry.key), String::from_utf8(entry.record.to_vec()).unwrap());
+        Ok(())
+    };
+    offline.read(world.clock.now(), &mut visit).unwrap();
+    assert_eq!(seen, world.expected);
+    assert_eq!(snapshots(&dir), before);
+    assert!(matches!(ReadOnly::open(&world.dir(), None), Err(OpenError::InUse { .. })));
+}
+
+#[test]
+fn what_was_read_beside_a_server_does_not_count() {
+    let mut world = World::new();
+    world.put(1, "one");
+    let crash = world.copy();
+    let offline = ReadOnly::open(&crash.path().join("data"), None).unwrap();
+    world.contents_after_crash(&crash).unwrap();
+    let read = offline.read(world.clock.now(), &mut |_| Ok(()));
+    assert!(matches!(read, Err(OpenError::InUse { .. })), "{read:?}");
+}
+
+#[test]
+fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
+    let mut world = World::new();
+    world.batch(&[(1, Some("one")), (2, Some("two"))]).unwrap();
+    world.checkpoint().unwrap();
+    world.batch(&[(2, None), (3, Some("three"))]).unwrap();
+    world.put(4, "four");
+    let (crash, now) = (world.copy(), world.clock.now());
+    let dir = crash.path().join("data");
+    let examine = |judge: crate::Judge<'_>| {
+        let mut found = Vec::new();
+        let offline = ReadOnly::open(&dir, None).unwrap();
+        let examined = offline.examine(now, judge, &mut |finding| found.push(finding)).unwrap();
+        (examined, found)
+    };
+    let (examined, found) = examine(&|_| Ok(()));
+    assert_eq!(found, []);
+    assert_eq!((examined.snapshot_records, examined.journal_records, examined.frames), (Some(2), 3, 2));
+    assert_eq!(examined.alive.unwrap().of(1), 3);
+    assert_eq!(examined.versions.values().sum::<u64>(), 3);
+    let (_, found) =
+        examine(&|entry| if entry.record == "three" { Err("it is three".into()) } else { Ok(()) });
+    assert_eq!(found.len(), 1);
+    assert!(found[0].what.contains("it is three") && found[0].at.is_some(), "{found:?}");
+    // Damage in the first frame does not hide what is behind it.
+    let path = segments(&dir)[0].clone();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[super::super::segment::HEADER_BYTES + 40] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let (examined, found) = examine(&|_| Ok(()));
+    assert_eq!((examined.frames, examined.alive, found.len()), (1, None, 1), "{found:?}");
+    // Without the snapshot the journal is examined all the same.
+    fs::remove_dir_all(dir.join("snapshot")).unwrap();
+    let (examined, found) = examine(&|_| Ok(()));
+    assert_eq!((examined.snapshot_records, found.len()), (None, 2), "{found:?}");
+}
+
+#[test]
+fn what_is_imported_is_there_at_the_next_start() {
+    let world = World::new();
+    let dir = world.home.path().join("imported");
+    let mut import = NewStore::begin(&dir, [7; 16], START).unwrap();
+    let expected: Contents = (0..1000).map(|number| (number, format!("text {number}"))).collect();
+    for (number, text) in &expected {
+        import.add(key(*number), START.plus(LONG), text.as_bytes()).unwrap();
+    }
+    let refused = EmbeddedStore::open(world.options(&dir)).unwrap_err();
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+    import.finish().unwrap();
+    assert!(matches!(NewStore::begin(&dir, [7; 16], START), Err(OpenError::NotEmpty { .. })));
+    let store = EmbeddedStore::open(world.options(&dir)).unwrap();
+    assert_eq!(world.contents_of(&store), expected);
+    assert_eq!(store.newest_time(), START);
+}
+
+#[test]
+fn an_import_that_was_interrupted_is_refused_and_can_begin_again() {
+    let world = World::new();
+    let dir = world.home.path().join("imported");
+    let mut import = NewStore::begin(&dir, [7; 16], START).unwrap();
+    import.add(key(1), START.plus(LONG), b"one").unwrap();
+    drop(import);
+    let refused = EmbeddedStore::open(world.options(&dir)).unwrap_err();
+    assert!(matches!(refused, OpenError::ImportInterrupted { .. }), "{refused}");
+    let mut import = NewStore::begin(&dir, [7; 16], START).unwrap();
+    import.add(key(2), START.plus(LONG), b"two").unwrap();
+    import.finish().unwrap();
+    let store = EmbeddedStore::open(world.options(&dir)).unwrap();
+    assert_eq!(world.contents_of(&store), Contents::from([(2, "two".to_owned())]));
+}
+
+fn contents_of(copied: Copied) -> Contents {
+    let mut reader = CopyReader::new(BufReader::new(copied.file));
+    let mut contents = Contents::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        let text = String::from_utf8(entry.record.to_vec()).unwrap();
+        assert_eq!(contents.insert(number(entry.key), text), None, "a record is there twice");
+    }
+    assert_eq!(copied.counts.of(1), contents.len() as u64);
+    contents
+}
+
 impl World {
     fn copied(&self) -> Contents {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        let Copied { file, counts, at } = runtime.block_on(self.store().copy(Arc::default())).unwrap();
-        assert_eq!(at, self.clock.now());
-        let mut reader = CopyReader::new(BufReader::new(file));
-        let mut contents = Contents::new();
-        while let Some(entry) = reader.next_entry().unwrap() {
-            let text = String::from_utf8(entry.record.to_vec()).unwrap();
-            contents.insert(entry.key.subject.0, text);
-        }
-        assert_eq!(counts.numbers, contents.len() as u64);
-        contents
+        contents_of(runtime.block_on(self.store().copy(Arc::default())).unwrap())
     }
 }

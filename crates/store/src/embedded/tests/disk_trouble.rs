@@ -1,9 +1,6 @@
 //! Disks that fail: nothing false is acknowledged, nothing acknowledged is lost, and when the disk
 //! works again so does the store, without a restart.
 
-use rustix::io::Errno;
-
-use super::faulty::Operation;
 use super::*;
 
 #[test]
@@ -46,7 +43,7 @@ fn when_a_sync_fails_the_batch_is_refused_and_never_comes_back() {
 }
 
 #[test]
-fn when_a_failed_write_cannot_be_taken_back_the_answer_is_unknown_and_nothing_is_built_on_it() {
+fn when_a_failed_write_cannot_be_taken_back_the_answer_is_unknown() {
     let mut world = World::new();
     world.put(1, "before");
     world.disk.fail(Operation::Sync, Errno::IO);
@@ -70,11 +67,11 @@ fn when_a_failed_write_cannot_be_taken_back_the_answer_is_unknown_and_nothing_is
 }
 
 #[test]
-fn when_no_segment_can_be_reserved_writing_goes_on_as_far_as_the_reserve_goes() {
+fn when_no_segment_can_be_reserved_the_reserve_is_used_up() {
     let mut world = World::with_segments_of(4096);
     let text = "x".repeat(1000);
     world.disk.fail(Operation::Create, Errno::NOSPC);
-    let taken = (0..100).take_while(|subject| world.batch(&[(*subject, Some(&text))]).is_ok()).count();
+    let taken = (0..100).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
     assert!((4..=8).contains(&taken), "{taken} batches went into two segments");
     for _ in 0..3 {
         assert_unavailable(&world.batch(&[(500, Some(&text))]));
@@ -82,9 +79,9 @@ fn when_no_segment_can_be_reserved_writing_goes_on_as_far_as_the_reserve_goes() 
     assert!(world.store().health().unwrap_err().contains("No space left on device"));
     assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
     world.disk.heal();
-    world.round().unwrap();
-    for subject in 200..220 {
-        world.put(subject, &text);
+    world.checkpoint().unwrap();
+    for number in 200..220 {
+        world.put(number, &text);
     }
     assert_eq!(world.store().health(), Ok(()));
     world.crash_and_open();
@@ -96,7 +93,7 @@ fn when_the_directory_cannot_be_synced_no_new_segment_is_written_to() {
     let mut world = World::with_segments_of(4096);
     world.disk.fail(Operation::SyncDir, Errno::IO);
     let text = "x".repeat(1000);
-    let taken = (0..100).take_while(|subject| world.batch(&[(*subject, Some(&text))]).is_ok()).count();
+    let taken = (0..100).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
     assert!((4..=8).contains(&taken), "{taken} batches went into two segments");
     world.disk.heal();
     world.put(200, &text);
@@ -105,49 +102,60 @@ fn when_the_directory_cannot_be_synced_no_new_segment_is_written_to() {
 }
 
 #[test]
-fn when_rounds_fail_writing_goes_on_and_health_says_so_after_a_while() {
-    use Operation::{Create, Remove, Rename, Sync, SyncDir, Write};
-    for operation in [Create, Write, Sync, Rename, SyncDir, Remove] {
+fn when_checkpoints_fail_writing_goes_on_and_health_reports_it_later() {
+    use Operation::{Create, Rename, Sync, SyncFile, Write};
+    for operation in [Create, Write, Sync, Rename, SyncFile] {
         let mut world = World::new();
         world.put(1, "one");
-        world.round().unwrap();
+        world.checkpoint().unwrap();
         for turn in 0..4 {
-            world.put(turn, "while rounds fail");
+            world.put(turn, "while checkpoints fail");
             world.disk.fail_snapshot(operation, Errno::IO);
-            assert!(world.round().is_err(), "{operation:?}");
+            assert!(world.checkpoint().is_err(), "{operation:?}");
             world.disk.heal();
             let health = world.store().health();
             assert_eq!(health.is_err(), turn >= 2, "{operation:?}: {health:?}");
             world.remove(turn);
-            world.put(turn + 10, "while rounds fail");
+            world.put(turn + 10, "while checkpoints fail");
             world.assert_as_expected();
             assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
         }
-        world.round().unwrap();
-        world.round().unwrap();
+        world.checkpoint().unwrap();
         assert_eq!(world.store().health(), Ok(()));
         assert!(segments(&world.dir()).len() <= 2);
+        assert_eq!(snapshots(&world.dir()).len(), 1, "{operation:?}: {:?}", snapshots(&world.dir()));
         world.crash_and_open();
         world.assert_as_expected();
     }
 }
 
 #[test]
-fn when_rounds_fail_until_the_journal_is_full_batches_are_refused_and_a_good_round_ends_that() {
-    let mut world = World::with_segments_of(4096);
-    let text = "x".repeat(1000);
-    world.put(1, &text);
-    world.disk.fail_snapshot(Operation::Sync, Errno::IO);
-    assert!(world.round().is_err());
-    let taken = (0..100).take_while(|subject| world.batch(&[(*subject, Some(&text))]).is_ok()).count();
-    assert!(taken < 40, "{taken} batches were taken although no round succeeds");
-    let trouble = world.store().health().unwrap_err();
-    assert!(trouble.contains("snapshot rounds fail"), "{trouble}");
+fn what_a_checkpoint_could_not_remove_or_sync_goes_with_the_next_one() {
+    for operation in [Operation::Remove, Operation::RemoveDir, Operation::SyncDir] {
+        let mut world = World::new();
+        world.put(1, "one");
+        world.disk.fail(operation, Errno::IO);
+        assert!(world.checkpoint().is_err(), "{operation:?}");
+        assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+        world.disk.heal();
+        world.checkpoint().unwrap();
+        assert_eq!((snapshots(&world.dir()).len(), segments(&world.dir()).len()), (1, 2), "{operation:?}");
+        world.crash_and_open();
+        world.assert_as_expected();
+    }
+}
+
+#[test]
+fn a_snapshot_whose_naming_failed_and_was_done_is_replaced() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.disk.rename_although_failing();
+    world.disk.fail_snapshot(Operation::Rename, Errno::IO);
+    assert!(world.checkpoint().is_err());
     assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
     world.disk.heal();
-    world.round().unwrap();
-    world.put(200, &text);
-    assert_eq!(world.store().health(), Ok(()));
+    world.checkpoint().unwrap();
+    assert_eq!(snapshots(&world.dir()).len(), 1);
     world.crash_and_open();
     world.assert_as_expected();
 }
@@ -156,36 +164,15 @@ fn when_rounds_fail_until_the_journal_is_full_batches_are_refused_and_a_good_rou
 fn when_the_disk_hangs_health_says_so() {
     let world = World::new();
     world.disk.hold_syncs();
-    let answer = world.store().submit(vec![write(1, Revision::ABSENT, Some("one"))]).unwrap();
+    let answer = world.submit(&[(1, Some("one"))]);
     world.disk.wait_for(Operation::Sync, 1);
     assert_eq!(world.store().health(), Ok(()));
     world.clock.advance(Duration::from_secs(6));
     let trouble = world.store().health().unwrap_err();
     assert!(trouble.contains("for 6 s"), "{trouble}");
     world.disk.release_syncs();
-    assert!(answer.blocking_recv().unwrap().is_ok());
+    assert!(answer.recv().unwrap().is_ok());
     assert_eq!(world.store().health(), Ok(()));
-}
-
-#[test]
-fn when_more_batches_wait_than_the_queue_takes_they_are_refused_at_once() {
-    let world = World::new();
-    world.disk.hold_syncs();
-    let submit = |subject| world.store().submit(vec![write(subject, Revision::ABSENT, Some("text"))]);
-    let mut answers = vec![submit(0).unwrap()];
-    world.disk.wait_for(Operation::Sync, 1);
-    let refused = (1..10_000).find_map(|subject| match submit(subject) {
-        Ok(answer) => {
-            answers.push(answer);
-            None
-        }
-        Err(error) => Some(error),
-    });
-    assert!(matches!(refused, Some(StoreError::Unavailable(_))), "{refused:?}");
-    world.disk.release_syncs();
-    for answer in answers {
-        assert!(answer.blocking_recv().unwrap().is_ok());
-    }
 }
 
 #[test]
@@ -205,10 +192,10 @@ fn when_the_disk_works_again_health_returns_without_a_write() {
         for _ in 0..3 {
             assert!(world.batch(&[(1, Some("lost"))]).is_err());
         }
-        let _ = world.round();
-        assert!(world.store().health().is_err(), "{operations:?}: a tick alone heals nothing");
+        let _ = world.checkpoint();
+        assert!(world.store().health().is_err(), "{operations:?}: a checkpoint alone heals nothing");
         world.disk.heal();
-        world.round().unwrap();
+        world.checkpoint().unwrap();
         assert_eq!(world.store().health(), Ok(()), "{operations:?}");
         world.put(2, "after");
         world.expected.insert(1, world.contents()[&1].clone());
@@ -225,39 +212,28 @@ fn when_space_is_freed_health_returns_without_a_write() {
     while world.batch(&[(1, Some(&text))]).is_ok() {}
     assert!(world.store().health().is_err());
     world.disk.heal();
-    world.round().unwrap();
+    world.checkpoint().unwrap();
     assert_eq!(world.store().health(), Ok(()));
     world.crash_and_open();
     world.assert_as_expected();
 }
 
 #[test]
-fn when_no_tick_comes_the_journal_is_tried_all_the_same() {
+fn while_the_journal_is_in_trouble_it_is_tried_without_a_request() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.round_every = Duration::from_millis(50);
-    world.store = Some(EmbeddedStore::open_on(&options, Arc::new(world.disk.clone())).unwrap());
-    // The thread that ticks is kept busy.
-    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
-    world.disk.on_step(move |_| {
-        let _ = may_go_on.recv();
-    });
-    world.put(1, "one");
-    world.tell(Message::Tick(None));
+    options.settings.probe_every = Duration::from_millis(5);
+    world.open_with(&options).unwrap();
     world.disk.fail(Operation::Write, Errno::IO);
     assert_unavailable(&world.batch(&[(1, Some("lost"))]));
     let tried = world.disk.count(Operation::Write);
     world.disk.wait_for(Operation::Write, tried + 2);
     assert!(world.store().health().is_err());
     world.disk.heal();
-    let tried = world.disk.count(Operation::Write);
-    // The second one comes when what the first one found is known, if it comes at all.
-    while world.store().health().is_err() && world.disk.count(Operation::Write) < tried + 3 {
-        std::thread::yield_now();
+    while world.store().health().is_err() {
+        thread::yield_now();
     }
-    assert_eq!(world.store().health(), Ok(()));
-    drop(go_on);
 }
 
 #[test]
@@ -274,14 +250,14 @@ fn when_the_journals_thread_dies_health_says_so() {
 }
 
 #[test]
-fn when_the_snapshots_thread_dies_health_says_so_and_the_store_can_be_closed() {
+fn when_the_thread_of_snapshots_dies_the_store_can_still_be_closed() {
     let mut world = World::new();
     world.put(1, "one");
     world.disk.panic_at(Operation::Remove);
-    assert!(world.round().unwrap_err().contains("has ended"));
+    assert!(world.checkpoint().unwrap_err().to_string().contains("has ended"));
     assert_thread_is_missed(&world, "snapshot");
     world.put(2, "two");
-    assert!(world.round().is_err());
+    assert!(world.checkpoint().is_err());
     let closed = world.close().unwrap_err();
     assert!(closed.to_string().contains("is in the journal"), "{closed}");
     world.open();
@@ -303,8 +279,4 @@ fn when_the_thread_that_reserves_dies_health_says_so() {
 fn assert_thread_is_missed(world: &World, name: &str) {
     let trouble = world.store().health().unwrap_err();
     assert_eq!(trouble, format!("the {name} thread has ended; restart the server"));
-}
-
-fn assert_unavailable(result: &Result<(), StoreError>) {
-    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
 }

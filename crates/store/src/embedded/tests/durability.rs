@@ -6,7 +6,7 @@ use super::*;
 use crate::embedded::disk::Step;
 
 #[test]
-fn when_a_killed_process_left_segments_they_are_synced_before_anything_follows_them() {
+fn segments_of_a_killed_process_are_synced_before_anything_follows() {
     let mut world = World::new();
     world.put(1, "one");
     world.crash_and_open();
@@ -37,61 +37,43 @@ fn when_replayed_segments_cannot_be_synced_the_start_is_refused() {
     let copy = world.copy();
     world.disk.fail(Operation::SyncFile, rustix::io::Errno::IO);
     let disk = Arc::new(world.disk.clone());
-    let refused = EmbeddedStore::open_on(&world.options(&copy.path().join("data")), disk).unwrap_err();
+    let refused =
+        EmbeddedStore::open_on(&world.options(&copy.path().join("data")), disk, Arc::new(world.sled.clone()))
+            .unwrap_err();
     assert!(matches!(refused, OpenError::Io { action: "sync", .. }), "{refused}");
 }
 
 #[test]
-fn when_a_killed_process_left_segments_that_the_snapshot_covers_it_is_synced_before_they_go() {
-    let mut world = World::new();
-    world.put(1, "one");
-    let (covered, dir) = (Arc::new(Mutex::new(None)), world.dir());
-    let taken = covered.clone();
-    world.disk.on_step(move |step| {
-        if step == Step::NamedAndSynced {
-            *taken.lock().unwrap() = Some(copy_of(&dir));
-        }
-    });
-    world.round().unwrap();
-    world.disk.on_step(|_| {});
-    let copy = covered.lock().unwrap().take().unwrap();
-    let disk = FaultyDisk::default();
-    let options = world.options(&copy.path().join("data"));
-    let store = EmbeddedStore::open_on(&options, Arc::new(disk.clone())).unwrap();
-    let events = disk.take_events();
-    let layer = name_of(layers(&copy.path().join("data")).last().unwrap());
-    let synced = position(&events, |event| *event == Event::Did(Operation::SyncFile, layer.clone()));
-    let named = position(&events, |event| *event == Event::Did(Operation::SyncDir, "snapshot".into()));
-    let removed = position(&events, |event| matches!(event, Event::Did(Operation::Remove, _)));
-    assert!(synced < named && named < removed, "{events:?}");
-    assert_eq!(world.contents_of(&store), world.expected);
-}
-
-#[test]
-fn a_layer_is_on_the_disk_before_it_has_its_name_and_its_name_is_before_anything_goes() {
+fn a_snapshot_is_on_the_disk_before_its_name_and_that_before_removals() {
     let mut world = World::new();
     world.put(1, "one");
     world.disk.take_events();
-    world.round().unwrap();
+    world.checkpoint().unwrap();
     let events = world.disk.take_events();
     let did = |operation, name: &str| {
         let wanted = Event::Did(operation, name.into());
-        position(&events, |event| *event == wanted)
+        events.iter().rposition(|event| *event == wanted).unwrap_or_else(|| panic!("{name}: {events:?}"))
     };
-    let (new, layer) = ("0000000000-0000000001.new", "0000000000-0000000001.layer");
-    let last_write = events.iter().rposition(|event| *event == Event::Did(Operation::Write, new.into()));
-    assert!(last_write.unwrap() < did(Operation::Sync, new), "{events:?}");
-    let named = did(Operation::Rename, layer);
-    assert!(did(Operation::Sync, new) < named, "{events:?}");
-    let name_synced = did(Operation::SyncDir, "snapshot");
-    assert!(named < name_synced, "{events:?}");
-    let removed = position(&events, |event| matches!(event, Event::Did(Operation::Remove, _)));
-    assert!(name_synced < removed, "{events:?}");
-    assert!(events[removed..].contains(&Event::Did(Operation::SyncDir, "journal".into())), "{events:?}");
+    let step = |step| position(&events, |event| *event == Event::Reached(step));
+    let named = did(Operation::Rename, "0000000001");
+    let files = [did(Operation::SyncFile, "conf"), did(Operation::SyncFile, "db")];
+    let directories = [did(Operation::SyncDir, "db"), did(Operation::SyncDir, "0000000001-1.new")];
+    assert!(files.iter().all(|synced| step(Step::Written) < *synced && *synced < step(Step::Synced)));
+    assert!(directories.iter().all(|synced| *synced < named), "{events:?}");
+    assert!(step(Step::Synced) < step(Step::Proved) && step(Step::Proved) < did(Operation::Sync, "MANIFEST"));
+    assert!(did(Operation::Sync, "MANIFEST") < directories[1] && directories[1] < named, "{events:?}");
+    let name_synced = named
+        + position(&events[named..], |event| *event == Event::Did(Operation::SyncDir, "snapshot".into()));
+    let older_gone = did(Operation::RemoveDir, "0000000000");
+    let segment_gone = position(&events, |event| matches!(event, Event::Did(Operation::Remove, _)));
+    assert!(name_synced < older_gone && older_gone < segment_gone, "{events:?}");
+    let older_synced = did(Operation::SyncDir, "snapshot");
+    assert!(older_gone < older_synced && older_synced < segment_gone, "{events:?}");
+    assert!(segment_gone < did(Operation::SyncDir, "journal"), "{events:?}");
 }
 
 #[test]
-fn when_a_directory_is_made_each_state_is_on_the_disk_before_what_comes_next() {
+fn each_state_of_a_new_directory_is_on_the_disk_before_the_next() {
     let home = TempDir::new().unwrap();
     let root = home.path().join("data");
     let world = World::new();
@@ -108,7 +90,7 @@ fn when_a_directory_is_made_each_state_is_on_the_disk_before_what_comes_next() {
             Operation::SyncDir if path == dir => state("FORMAT") + " named",
             Operation::SyncDir if path.ends_with("snapshot") => "snapshot".to_owned(),
             Operation::SyncDir if path.ends_with("journal") => "journal".to_owned(),
-            Operation::Sync if path.extension() == Some("seg".as_ref()) => "change set".to_owned(),
+            Operation::Sync if path.extension() == Some("seg".as_ref()) => "frame".to_owned(),
             _ => return,
         };
         let mut seen = log.lock().unwrap();
@@ -116,9 +98,11 @@ fn when_a_directory_is_made_each_state_is_on_the_disk_before_what_comes_next() {
             seen.push(what);
         }
     });
-    let store = EmbeddedStore::open_on(&world.options(&root), Arc::new(disk.clone())).unwrap();
-    let put = vec![write(1, Revision::ABSENT, Some("one"))];
-    world.runtime.block_on(store.cas(put, LONG)).unwrap();
+    let sled = Arc::new(world.sled.clone());
+    let store = EmbeddedStore::open_on(&world.options(&root), Arc::new(disk.clone()), sled).unwrap();
+    let (to, done) = mpsc::channel();
+    store.commit(vec![write(1, Some("one"))], Box::new(move |result| to.send(result).unwrap()));
+    done.recv().unwrap().unwrap();
     assert_eq!(
         *seen.lock().unwrap(),
         [
@@ -131,18 +115,18 @@ fn when_a_directory_is_made_each_state_is_on_the_disk_before_what_comes_next() {
             // Here it is opened as at every start.
             "snapshot",
             "journal",
-            "change set",
+            "frame",
         ]
     );
 }
 
 #[test]
-fn when_a_change_set_is_answered_the_segment_was_synced_after_the_write() {
+fn when_a_batch_is_answered_the_segment_was_synced_after_the_write() {
     let mut world = World::with_segments_of(4096);
     world.disk.take_events();
     let text = "x".repeat(1000);
-    for subject in 0..10 {
-        world.put(subject, &text);
+    for number in 0..10 {
+        world.put(number, &text);
         let events = world.disk.take_events();
         let on_segments: Vec<&Event> = events
             .iter()

@@ -1,4 +1,4 @@
-//! The machine's disk with faults on request. Nothing is simulated but the faults: all files are
+//! The machine's disk, and sled, with faults on request. Nothing is simulated but the faults: all files are
 //! real.
 
 use std::collections::HashMap;
@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::embedded::database::{Database, Engine, Sled, VisitEntry};
 use crate::embedded::disk::{Disk, DiskFile, RealDisk, Step};
 
-/// The directory of the snapshot.
+/// The directory of the snapshots.
 const SNAPSHOT: &str = "snapshot";
 
 /// Long after a slow machine would have done it.
@@ -24,6 +25,7 @@ pub(super) enum Operation {
     Sync,
     Cut,
     Remove,
+    RemoveDir,
     SyncFile,
     SyncDir,
     Rename,
@@ -45,7 +47,7 @@ struct Shared {
 type OnStep = Box<dyn FnMut(Step) + Send>;
 type OnOperation = Box<dyn FnMut(Operation, &Path) + Send>;
 
-/// What was asked of the disk, or how far a round had come.
+/// What was asked of the disk, or how far a checkpoint had come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// This, on the file or directory of this name.
@@ -59,8 +61,6 @@ struct Fault {
     /// On a file or directory with this in its path.
     on: &'static str,
     with: Errno,
-    /// So often; `None` for always.
-    times: Option<u32>,
 }
 
 #[derive(Default)]
@@ -72,8 +72,6 @@ struct Script {
     counts: HashMap<(Operation, bool), u64>,
     syncs_held: bool,
     renamed_although_failing: bool,
-    /// How long a file of the snapshot may be: there is no room for more.
-    room: Option<u64>,
     panicking: Option<Operation>,
     events: Vec<Event>,
 }
@@ -81,21 +79,16 @@ struct Script {
 impl FaultyDisk {
     /// From now on every such operation fails.
     pub(super) fn fail(&self, operation: Operation, with: Errno) {
-        self.fault(operation, "", with, None);
+        self.fault(operation, "", with);
     }
 
     /// From now on every such operation fails that is about the snapshot.
     pub(super) fn fail_snapshot(&self, operation: Operation, with: Errno) {
-        self.fault(operation, SNAPSHOT, with, None);
+        self.fault(operation, SNAPSHOT, with);
     }
 
-    /// The next such operation fails that is about the snapshot.
-    pub(super) fn fail_snapshot_once(&self, operation: Operation, with: Errno) {
-        self.fault(operation, SNAPSHOT, with, Some(1));
-    }
-
-    fn fault(&self, operation: Operation, on: &'static str, with: Errno, times: Option<u32>) {
-        self.script().faults.push(Fault { operation, on, with, times });
+    fn fault(&self, operation: Operation, on: &'static str, with: Errno) {
+        self.script().faults.push(Fault { operation, on, with });
     }
 
     /// From now on every write fails after `bytes` bytes.
@@ -109,11 +102,6 @@ impl FaultyDisk {
         self.script().panicking = Some(operation);
     }
 
-    /// From now on there is room for files of the snapshot up to this length.
-    pub(super) fn room_for_layers_of(&self, bytes: u64) {
-        self.script().room = Some(bytes);
-    }
-
     /// Renames that fail are done all the same.
     pub(super) fn rename_although_failing(&self) {
         self.script().renamed_although_failing = true;
@@ -122,17 +110,11 @@ impl FaultyDisk {
     /// Everything works again.
     pub(super) fn heal(&self) {
         self.script().faults.clear();
-        self.script().room = None;
     }
 
     /// How many such operations were tried, but for those on the snapshot.
     pub(super) fn count(&self, operation: Operation) -> u64 {
         self.script().count(operation, false)
-    }
-
-    /// How many such operations were tried on the snapshot.
-    pub(super) fn count_snapshot(&self, operation: Operation) -> u64 {
-        self.script().count(operation, true)
     }
 
     /// From now on syncs of segments do not return.
@@ -155,7 +137,7 @@ impl FaultyDisk {
         }
     }
 
-    /// Calls `action` between the steps of snapshot rounds.
+    /// Calls `action` between the steps of checkpoints.
     pub(super) fn on_step(&self, action: impl FnMut(Step) + Send + 'static) {
         *self.shared.on_step.lock().unwrap() = Some(Box::new(action));
     }
@@ -165,7 +147,7 @@ impl FaultyDisk {
         *self.shared.on_operation.lock().unwrap() = Some(Box::new(action));
     }
 
-    /// What has succeeded, and the steps of rounds in between, since this was asked last.
+    /// What has succeeded, and the steps of checkpoints in between, since this was asked last.
     pub(super) fn take_events(&self) -> Vec<Event> {
         std::mem::take(&mut self.script().events)
     }
@@ -195,14 +177,9 @@ impl FaultyDisk {
             drop(script);
             panic!("{operation:?} panics on request");
         }
-        let is_meant = |fault: &&mut Fault| {
-            let on = fault.on.is_empty() || is_in(path, fault.on);
-            fault.operation == operation && on && fault.times != Some(0)
-        };
-        script.faults.iter_mut().find(is_meant).map_or(Ok(()), |fault| {
-            fault.times = fault.times.map(|times| times - 1);
-            Err(fault.with.into())
-        })
+        let is_meant =
+            |fault: &&Fault| fault.operation == operation && (fault.on.is_empty() || is_in(path, fault.on));
+        script.faults.iter().find(is_meant).map_or(Ok(()), |fault| Err(fault.with.into()))
     }
 }
 
@@ -228,6 +205,13 @@ impl Disk for FaultyDisk {
         self.attempt(Operation::Remove, path)?;
         RealDisk.remove(path)?;
         self.did(Operation::Remove, path);
+        Ok(())
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.attempt(Operation::RemoveDir, path)?;
+        RealDisk.remove_dir(path)?;
+        self.did(Operation::RemoveDir, path);
         Ok(())
     }
 
@@ -277,10 +261,6 @@ impl DiskFile for FaultyFile {
             self.file.write_at(&bytes[..written], offset)?;
             return Err(error);
         }
-        let room = self.disk.script().room.filter(|_| is_in(&self.path, SNAPSHOT)).unwrap_or(u64::MAX);
-        if offset + bytes.len() as u64 > room {
-            return Err(Errno::NOSPC.into());
-        }
         self.file.write_at(bytes, offset)?;
         self.disk.did(Operation::Write, &self.path);
         Ok(())
@@ -298,5 +278,134 @@ impl DiskFile for FaultyFile {
         self.file.cut(length)?;
         self.disk.did(Operation::Cut, &self.path);
         Ok(())
+    }
+}
+
+/// What goes wrong in sled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SledFault {
+    FailCreate,
+    FailInsert,
+    /// One of the entries is not there when it is read.
+    LoseEntry,
+    FailFlush,
+    PanicInFlush,
+    HangInFlush,
+    FailOpen,
+    PanicInOpen,
+    HangInOpen,
+    /// Reading ends with an error in the middle.
+    FailRead,
+}
+
+/// sled, with a fault on request.
+#[derive(Clone, Default)]
+pub(super) struct FaultySled {
+    shared: Arc<(Mutex<SledScript>, Condvar)>,
+}
+
+#[derive(Default)]
+struct SledScript {
+    fault: Option<SledFault>,
+    /// Counts releases of what hangs.
+    released: u64,
+}
+
+impl FaultySled {
+    /// From now on sled does this; `None` for nothing wrong.
+    pub(super) fn set(&self, fault: Option<SledFault>) {
+        self.script().fault = fault;
+    }
+
+    pub(super) fn is_well(&self) -> bool {
+        self.script().fault.is_none()
+    }
+
+    /// What hangs goes on.
+    pub(super) fn release(&self) {
+        self.script().released += 1;
+        self.shared.1.notify_all();
+    }
+
+    fn script(&self) -> MutexGuard<'_, SledScript> {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn meets(&self, fault: SledFault) -> bool {
+        self.script().fault == Some(fault)
+    }
+
+    fn hang(&self) {
+        let mut script = self.script();
+        let before = script.released;
+        while script.released == before {
+            script = self.shared.1.wait(script).unwrap();
+        }
+    }
+
+    fn wrap(&self, database: Box<dyn Database>) -> Box<dyn Database> {
+        Box::new(FaultyDatabase { database, sled: self.clone() })
+    }
+}
+
+impl Engine for FaultySled {
+    fn create(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
+        if self.meets(SledFault::FailCreate) {
+            return Err("no database on request".into());
+        }
+        Sled.create(directory).map(|database| self.wrap(database))
+    }
+
+    fn open(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
+        if self.meets(SledFault::FailOpen) {
+            return Err("not opened on request".into());
+        }
+        assert!(!self.meets(SledFault::PanicInOpen), "sled panics on request");
+        if self.meets(SledFault::HangInOpen) {
+            self.hang();
+        }
+        Sled.open(directory).map(|database| self.wrap(database))
+    }
+}
+
+struct FaultyDatabase {
+    database: Box<dyn Database>,
+    sled: FaultySled,
+}
+
+impl Database for FaultyDatabase {
+    fn insert(&mut self, key: [u8; 8], value: Vec<u8>) -> Result<(), String> {
+        if self.sled.meets(SledFault::FailInsert) {
+            return Err("no insert on request".into());
+        }
+        if key == [0; 8] && self.sled.meets(SledFault::LoseEntry) {
+            return Ok(());
+        }
+        self.database.insert(key, value)
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        if self.sled.meets(SledFault::FailFlush) {
+            return Err("no flush on request".into());
+        }
+        assert!(!self.sled.meets(SledFault::PanicInFlush), "sled panics on request");
+        if self.sled.meets(SledFault::HangInFlush) {
+            self.sled.hang();
+        }
+        self.database.flush()
+    }
+
+    fn each(&self, visit: VisitEntry<'_>) -> Result<(), String> {
+        if self.sled.meets(SledFault::FailRead) {
+            let mut left = 1;
+            return self.database.each(&mut |key, value| {
+                if left == 0 {
+                    return Err("no reading on request".into());
+                }
+                left -= 1;
+                visit(key, value)
+            });
+        }
+        self.database.each(visit)
     }
 }

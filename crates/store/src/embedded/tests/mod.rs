@@ -1,40 +1,38 @@
 //! Tests of the embedded store as a whole. Helpers first here, because the files beside this one
 //! share them.
 
+mod checkpoints;
 mod commits;
 mod copies;
 mod disk_trouble;
 mod durability;
-mod endings;
-mod first_round;
-mod layers;
-mod merging;
+mod faulty;
+pub(super) mod log;
 mod model;
-mod rounds;
+mod sled_trouble;
 mod start;
 mod torn;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use onceward_core::clock::{Clock as _, ManualClock};
+use onceward_core::domain::Timestamp;
+use rustix::io::Errno;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
 
-use super::super::{Key, Kind, Outcome, Revision, Store, StoreError, Subject, Write};
-use super::message::Message;
+use super::snapshot::Snapshot;
 use super::{EmbeddedStore, OpenError, OpenOptions};
-use onceward_core::clock::ManualClock;
-use onceward_core::domain::{ServiceId, Timestamp};
-
-mod faulty;
-pub(super) mod log;
-
-use faulty::{FaultyDisk, HANGS_AFTER};
+use crate::{Key, Owner, Pushed, RecordStream, Slots, Store, StoreError, Write};
+use faulty::{FaultyDisk, FaultySled, HANGS_AFTER, Operation, SledFault};
 
 /// Long enough that no test waits for it, unless something hangs.
 const LONG: Duration = Duration::from_secs(600);
@@ -42,19 +40,21 @@ const LONG: Duration = Duration::from_secs(600);
 /// When the tests' clock begins.
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-/// What a store contains: the text under each subject.
+/// What a store contains: the text under each number.
 type Contents = BTreeMap<u64, String>;
 
-/// One store in a directory of its own, and the contents it must have.
+/// One store in a directory of its own, an owner of its records, and the contents it must have.
 struct World {
     runtime: Runtime,
     clock: Arc<ManualClock>,
     disk: FaultyDisk,
+    sled: FaultySled,
     segment_bytes: u64,
+    checkpoint_bytes: u64,
     home: TempDir,
     store: Option<EmbeddedStore>,
+    owner: Arc<TestOwner>,
     expected: Contents,
-    revisions: BTreeMap<u64, Revision>,
 }
 
 impl World {
@@ -63,15 +63,22 @@ impl World {
     }
 
     fn with_segments_of(segment_bytes: u64) -> Self {
+        Self::with_sizes(segment_bytes, 1024 * 1024)
+    }
+
+    /// With segments of this size, and a checkpoint after so many bytes.
+    fn with_sizes(segment_bytes: u64, checkpoint_bytes: u64) -> Self {
         let mut world = Self {
             runtime: Builder::new_current_thread().enable_time().build().unwrap(),
             clock: Arc::new(ManualClock::starting_at(START)),
             disk: FaultyDisk::default(),
+            sled: FaultySled::default(),
             segment_bytes,
+            checkpoint_bytes,
             home: TempDir::new().unwrap(),
             store: None,
+            owner: Arc::default(),
             expected: Contents::new(),
-            revisions: BTreeMap::new(),
         };
         world.open();
         world
@@ -84,66 +91,71 @@ impl World {
 
     fn options(&self, dir: &Path) -> OpenOptions {
         let mut options = OpenOptions::new(dir, [7; 16], self.clock.clone());
-        options.segment_bytes = self.segment_bytes;
-        // Rounds happen when a test asks for one.
-        options.round_every = LONG;
+        options.settings.segment_bytes = self.segment_bytes;
+        options.settings.checkpoint_bytes = self.checkpoint_bytes;
+        options.settings.pause = Duration::ZERO;
+        options.settings.repeat_checkpoint_after = LONG;
+        options.settings.probe_every = LONG;
         options
     }
 
     fn open(&mut self) {
-        let disk = Arc::new(self.disk.clone());
-        self.store = Some(EmbeddedStore::open_on(&self.options(&self.dir()), disk).unwrap());
+        let options = self.options(&self.dir());
+        self.open_with(&options).unwrap();
+    }
+
+    /// Opens the store, has the owner restored, and attaches it.
+    fn open_with(&mut self, options: &OpenOptions) -> Result<(), OpenError> {
+        let (disk, sled) = (Arc::new(self.disk.clone()), Arc::new(self.sled.clone()));
+        let store = EmbeddedStore::open_on(options, disk, sled)?;
+        self.owner.set(&self.contents_of(&store));
+        store.attach(vec![self.owner.clone()]);
+        self.store = Some(store);
+        Ok(())
     }
 
     fn store(&self) -> &EmbeddedStore {
         self.store.as_ref().unwrap()
     }
 
+    /// Commits one batch; the answer comes later.
+    fn submit(&self, changes: &[(u64, Option<&str>)]) -> Receiver<Result<(), StoreError>> {
+        let writes: Vec<Write> = changes.iter().map(|(number, text)| write(*number, *text)).collect();
+        let (to, answer) = mpsc::channel();
+        let (owner, copy) = (self.owner.clone(), writes.clone());
+        let done = move |result: Result<(), StoreError>| {
+            if result.is_ok() {
+                owner.apply(&copy);
+            }
+            let _ = to.send(result);
+        };
+        self.store().commit(writes, Box::new(done));
+        answer
+    }
+
     /// One batch; on success the world expects it to last.
     fn batch(&mut self, changes: &[(u64, Option<&str>)]) -> Result<(), StoreError> {
-        let writes: Vec<Write> = changes.iter().map(|(subject, text)| self.write(*subject, *text)).collect();
-        let outcomes = self.runtime.block_on(self.store().cas(writes, LONG))?;
-        for ((subject, text), outcome) in changes.iter().zip(outcomes) {
-            let Outcome::Applied(revision) = outcome else { panic!("a conflict: {outcome:?}") };
-            self.acknowledged(*subject, *text, revision);
+        self.submit(changes).recv_timeout(HANGS_AFTER).expect("an answer")?;
+        for (number, text) in changes {
+            match text {
+                Some(text) => drop(self.expected.insert(*number, (*text).to_owned())),
+                None => drop(self.expected.remove(number)),
+            }
         }
         Ok(())
     }
 
-    fn acknowledged(&mut self, subject: u64, text: Option<&str>, revision: Revision) {
-        if let Some(text) = text {
-            self.expected.insert(subject, text.to_owned());
-            self.revisions.insert(subject, revision);
-        } else {
-            assert_eq!(revision, Revision::ABSENT);
-            self.expected.remove(&subject);
-            self.revisions.remove(&subject);
-        }
+    fn put(&mut self, number: u64, text: &str) {
+        self.batch(&[(number, Some(text))]).unwrap();
     }
 
-    fn write(&self, subject: u64, text: Option<&str>) -> Write {
-        let expect = self.revisions.get(&subject).copied().unwrap_or(Revision::ABSENT);
-        write(subject, expect, text)
+    fn remove(&mut self, number: u64) {
+        self.batch(&[(number, None)]).unwrap();
     }
 
-    fn put(&mut self, subject: u64, text: &str) {
-        self.batch(&[(subject, Some(text))]).unwrap();
-    }
-
-    fn remove(&mut self, subject: u64) {
-        self.batch(&[(subject, None)]).unwrap();
-    }
-
-    /// A snapshot round, from beginning to end, with everything written before.
-    fn round(&self) -> Result<(), String> {
-        let (reply, ended) = oneshot::channel();
-        self.tell(Message::Tick(Some(reply)));
-        let ended = async { tokio::time::timeout(HANGS_AFTER, ended).await.expect("the round hangs") };
-        self.runtime.block_on(ended).unwrap()
-    }
-
-    fn tell(&self, message: Message) {
-        assert!(self.store().writer.send(message).is_ok(), "the journal's thread has ended");
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        let ended = async { tokio::time::timeout(HANGS_AFTER, self.store().checkpoint()).await };
+        self.runtime.block_on(ended).expect("the checkpoint hangs")
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
@@ -154,18 +166,22 @@ impl World {
     /// The process ends at once, and begins again.
     fn crash_and_open(&mut self) {
         let copy = self.copy();
+        self.begin_with(&copy);
+    }
+
+    /// Goes on with the state that a crash left.
+    fn begin_with(&mut self, crashed: &TempDir) {
         self.abandon();
         fs::remove_dir_all(self.dir()).unwrap();
-        fs::rename(copy.path().join("data"), self.dir()).unwrap();
+        fs::rename(crashed.path().join("data"), self.dir()).unwrap();
         self.open();
     }
 
     /// Ends the threads of the store without closing it.
     fn abandon(&mut self) {
         drop(self.store.take());
-        // Whoever gets the lock knows that they have ended.
-        let lock = fs::File::open(self.dir().join("lock")).unwrap();
-        lock.lock().unwrap();
+        // The lock is free once they have ended.
+        fs::File::open(self.dir().join("lock")).unwrap().lock().unwrap();
     }
 
     /// The data directory as a crash at this moment would leave it.
@@ -184,13 +200,14 @@ impl World {
     fn try_contents_of(&self, store: &EmbeddedStore) -> Result<Contents, StoreError> {
         let seen = Arc::new(Mutex::new(Contents::new()));
         let visitor = seen.clone();
-        let visit = Box::new(move |key: Key, revision: Revision, record: &[u8]| {
-            assert_ne!(revision, Revision::ABSENT);
-            let text = String::from_utf8(record.to_vec()).unwrap();
-            let before = visitor.lock().unwrap().insert(key.subject.0, text);
-            assert_eq!(before, None, "a record was visited twice");
+        let visit = Box::new(move |key: Key, record: Option<&[u8]>, _| {
+            let mut seen = visitor.lock().unwrap();
+            match record {
+                Some(record) => drop(seen.insert(number(key), String::from_utf8(record.to_vec()).unwrap())),
+                None => drop(seen.remove(&number(key))),
+            }
         });
-        self.runtime.block_on(store.scan(Kind::Number, visit))?;
+        self.runtime.block_on(store.restore(Slots::all(), visit))?;
         let seen = seen.lock().unwrap();
         Ok(seen.clone())
     }
@@ -203,29 +220,78 @@ impl World {
         Ok(contents)
     }
 
-    /// Returns when that is so.
-    fn until(&self, otherwise: &str, is_so: impl Fn() -> bool) {
-        let polled = async {
-            while !is_so() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let in_time = async { tokio::time::timeout(HANGS_AFTER, polled).await };
-        assert!(self.runtime.block_on(in_time).is_ok(), "{otherwise}");
-    }
-
     fn assert_as_expected(&self) {
         assert_eq!(self.contents(), self.expected);
     }
 }
 
-fn key(subject: u64) -> Key {
-    Key { kind: Kind::Number, service: ServiceId::DEFAULT, subject: Subject(subject) }
+/// Owns all records of a world.
+#[derive(Default)]
+struct TestOwner {
+    records: Mutex<BTreeMap<Key, Bytes>>,
+    /// It goes away when it has given so many slices.
+    goes_away_after: Mutex<Option<usize>>,
+    /// It does nothing with its stream.
+    is_silent: AtomicBool,
+    kept: Mutex<Vec<RecordStream>>,
 }
 
-fn write(subject: u64, expect: Revision, text: Option<&str>) -> Write {
+impl TestOwner {
+    fn set(&self, contents: &Contents) {
+        let records = contents.iter().map(|(number, text)| (key(*number), Bytes::from(text.clone())));
+        *self.records.lock().unwrap() = records.collect();
+    }
+
+    fn apply(&self, writes: &[Write]) {
+        let mut records = self.records.lock().unwrap();
+        for write in writes {
+            match write.put.clone() {
+                Some(record) => drop(records.insert(write.key, record)),
+                None => drop(records.remove(&write.key)),
+            }
+        }
+    }
+}
+
+impl Owner for TestOwner {
+    fn stream(&self, mut to: RecordStream) {
+        if self.is_silent.load(Ordering::Relaxed) {
+            return self.kept.lock().unwrap().push(to);
+        }
+        let records: Vec<_> = self.records.lock().unwrap().clone().into_iter().collect();
+        let mut slices_left = *self.goes_away_after.lock().unwrap();
+        thread::spawn(move || {
+            for slice in records.chunks(100) {
+                let slice: Vec<_> =
+                    slice.iter().map(|(key, record)| (*key, record.clone(), START.plus(LONG))).collect();
+                if slices_left == Some(0) {
+                    return;
+                }
+                slices_left = slices_left.map(|left| left - 1);
+                while to.push(&slice) == Pushed::Busy {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+            if slices_left.is_none() {
+                to.finish();
+            }
+        });
+    }
+}
+
+fn key(number: u64) -> Key {
+    let mut id = [0; 12];
+    id[4..].copy_from_slice(&number.to_be_bytes());
+    Key { slot: number.to_le_bytes()[0], kind: 1, id }
+}
+
+fn number(key: Key) -> u64 {
+    u64::from_be_bytes(key.id[4..].try_into().unwrap())
+}
+
+fn write(number: u64, text: Option<&str>) -> Write {
     let put = text.map(|text| Bytes::copy_from_slice(text.as_bytes()));
-    Write { key: key(subject), expect, put, gc_after: START.plus(LONG) }
+    Write { key: key(number), put, expires: START.plus(LONG) }
 }
 
 /// A copy of a data directory, in `data` within a new directory.
@@ -237,13 +303,14 @@ fn copy_of(dir: &Path) -> TempDir {
 
 fn copy_into(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
+    // A checkpoint may remove anything at any time.
+    let Ok(entries) = fs::read_dir(from) else { return };
+    for entry in entries {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy_into(&entry.path(), &target);
         } else if entry.file_name() != "lock" {
-            // A round may remove a file at any time.
             match fs::copy(entry.path(), target) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 result => drop(result.unwrap()),
@@ -257,9 +324,10 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     sorted(&dir.join("journal"))
 }
 
-/// The layers of a data directory, oldest first.
-fn layers(dir: &Path) -> Vec<PathBuf> {
-    sorted(&dir.join("snapshot"))
+/// What is in the directory of snapshots, in order.
+fn snapshots(dir: &Path) -> Vec<String> {
+    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    sorted(&dir.join("snapshot")).iter().map(name).collect()
 }
 
 fn sorted(dir: &Path) -> Vec<PathBuf> {
@@ -268,7 +336,12 @@ fn sorted(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// How many entries the snapshot has.
-fn entries(world: &World) -> u64 {
-    world.store().snapshot.entries()
+/// The newest sealed snapshot.
+fn snapshot_of(world: &World) -> Snapshot {
+    let newest = snapshots(&world.dir()).pop().unwrap().parse().unwrap();
+    Snapshot::load(&world.dir().join("snapshot"), newest).unwrap()
+}
+
+fn assert_unavailable(result: &Result<(), StoreError>) {
+    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
 }

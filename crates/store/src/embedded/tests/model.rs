@@ -1,36 +1,36 @@
-//! Random histories of batches, rounds, crashes, restarts and disk faults, against a map.
+//! Random histories of batches, checkpoints, crashes, restarts and disk faults, against a map.
 
 use proptest::prelude::*;
-use rustix::io::Errno;
 
-use super::faulty::Operation;
 use super::*;
 
 /// Few, so that histories of a key are long.
-const SUBJECTS: u64 = 12;
+const NUMBERS: u64 = 12;
 
 #[derive(Debug, Clone)]
 enum Action {
-    /// One batch: which subjects, and what with each.
+    /// One batch: which numbers, and what with each.
     Batch(Vec<(u64, Option<String>)>),
-    Round,
+    Checkpoint,
     CrashAndOpen,
     CloseAndOpen,
-    /// The next round is interrupted by a crash after so many of its steps.
-    CrashInRound(usize),
+    /// The next checkpoint is interrupted by a crash after so many of its steps.
+    CrashInCheckpoint(usize),
     Fail(Operation, bool),
+    FailSled(SledFault),
     Heal,
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let change = (0..SUBJECTS, prop::option::weighted(0.6, "[a-z]{0,200}"));
+    let change = (0..NUMBERS, prop::option::weighted(0.6, "[a-z]{0,200}"));
     prop_oneof![
         12 => prop::collection::vec(change, 1..20).prop_map(Action::Batch),
-        3 => Just(Action::Round),
+        3 => Just(Action::Checkpoint),
         2 => Just(Action::CrashAndOpen),
         1 => Just(Action::CloseAndOpen),
-        2 => (0_usize..8).prop_map(Action::CrashInRound),
+        2 => (0_usize..8).prop_map(Action::CrashInCheckpoint),
         2 => (operation(), any::<bool>()).prop_map(|(operation, full)| Action::Fail(operation, full)),
+        1 => sled_fault().prop_map(Action::FailSled),
         2 => Just(Action::Heal),
     ]
 }
@@ -42,9 +42,23 @@ fn operation() -> impl Strategy<Value = Operation> {
         Operation::Sync,
         Operation::Cut,
         Operation::Remove,
+        Operation::RemoveDir,
         Operation::SyncFile,
         Operation::SyncDir,
         Operation::Rename,
+    ])
+}
+
+fn sled_fault() -> impl Strategy<Value = SledFault> {
+    use SledFault::{FailCreate, FailFlush, FailInsert, FailOpen, LoseEntry, PanicInFlush, PanicInOpen};
+    prop::sample::select(vec![
+        FailCreate,
+        FailFlush,
+        FailInsert,
+        FailOpen,
+        LoseEntry,
+        PanicInFlush,
+        PanicInOpen,
     ])
 }
 
@@ -56,7 +70,7 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_happens_the_store_has_exactly_what_was_acknowledged(
+    fn the_store_always_has_exactly_what_was_acknowledged(
         actions in prop::collection::vec(action(), 1..50),
     ) {
         let mut model = Model { world: World::with_segments_of(2048), in_doubt: None };
@@ -81,37 +95,38 @@ impl Model {
     fn take(&mut self, action: &Action) {
         match action {
             Action::Batch(changes) => self.batch(changes),
-            Action::Round => drop(self.world.round()),
+            Action::Checkpoint => drop(self.world.checkpoint()),
             Action::CrashAndOpen => {
-                self.world.disk.heal();
+                self.heal();
                 self.world.crash_and_open();
                 self.settle();
             }
             Action::CloseAndOpen => {
-                self.world.disk.heal();
+                self.heal();
                 self.world.close().unwrap();
                 self.world.open();
                 self.settle();
             }
-            Action::CrashInRound(steps) => self.crash_in_round(*steps),
+            Action::CrashInCheckpoint(steps) => self.crash_in_checkpoint(*steps),
             Action::Fail(operation, full) => {
                 self.world.disk.fail(*operation, if *full { Errno::NOSPC } else { Errno::IO });
             }
-            Action::Heal => self.world.disk.heal(),
+            Action::Heal => self.heal(),
+            Action::FailSled(fault) => self.world.sled.set(Some(*fault)),
         }
     }
 
     fn batch(&mut self, changes: &[(u64, Option<String>)]) {
         let mut changes: Vec<(u64, Option<&str>)> =
-            changes.iter().map(|(subject, text)| (*subject, text.as_deref())).collect();
-        // One write per key and batch, as the shards do it.
+            changes.iter().map(|(number, text)| (*number, text.as_deref())).collect();
+        // One write per key and batch, as the owners do it.
         changes.sort_unstable();
-        changes.dedup_by_key(|(subject, _)| *subject);
+        changes.dedup_by_key(|(number, _)| *number);
         if let Err(StoreError::Unknown(_)) = self.world.batch(&changes) {
             let mut perhaps = self.world.expected.clone();
-            for (subject, text) in changes {
-                perhaps.remove(&subject);
-                perhaps.extend(text.map(|text| (subject, text.to_owned())));
+            for (number, text) in changes {
+                perhaps.remove(&number);
+                perhaps.extend(text.map(|text| (number, text.to_owned())));
             }
             self.in_doubt = Some(perhaps);
         } else if self.world.store().health().is_ok() {
@@ -120,7 +135,7 @@ impl Model {
         }
     }
 
-    fn crash_in_round(&mut self, steps: usize) {
+    fn crash_in_checkpoint(&mut self, steps: usize) {
         let copy = Arc::new(Mutex::new(None));
         let (taken, dir, mut left) = (copy.clone(), self.world.dir(), steps);
         self.world.disk.on_step(move |_| {
@@ -129,33 +144,30 @@ impl Model {
             }
             left = left.saturating_sub(1);
         });
-        let _ = self.world.round();
+        let _ = self.world.checkpoint();
         self.world.disk.on_step(|_| {});
         let Some(crashed) = copy.lock().unwrap().take() else { return };
-        self.world.disk.heal();
-        self.world.abandon();
-        fs::remove_dir_all(self.world.dir()).unwrap();
-        fs::rename(crashed.path().join("data"), self.world.dir()).unwrap();
-        self.world.open();
+        self.heal();
+        self.world.begin_with(&crashed);
         self.settle();
     }
 
-    /// After a restart there is no doubt any more. Whoever loads learns the revisions, too.
+    /// After a restart there is no doubt any more.
     fn settle(&mut self) {
         let found = self.world.contents();
         if self.in_doubt.take().as_ref() == Some(&found) {
             self.world.expected = found;
         }
-        let keys: Vec<Key> = self.world.expected.keys().copied().map(key).collect();
-        let loaded = self.world.runtime.block_on(self.world.store().load(&keys, LONG)).unwrap();
-        self.world.revisions = keys
-            .iter()
-            .zip(loaded)
-            .map(|(key, found)| (key.subject.0, found.expect("an expected record is missing").0))
-            .collect();
+    }
+
+    fn heal(&self) {
+        self.world.disk.heal();
+        self.world.sled.set(None);
     }
 
     fn check(&self) {
-        self.world.assert_as_expected();
+        if self.world.sled.is_well() {
+            self.world.assert_as_expected();
+        }
     }
 }

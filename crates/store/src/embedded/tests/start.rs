@@ -4,16 +4,18 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::NewStore;
+use crate::embedded::database::Engine;
+use crate::embedded::snapshot::SnapshotError;
 
 #[test]
 fn when_a_directory_is_created_only_its_owner_can_look_into_it() {
     let world = World::new();
-    for path in [world.dir(), world.dir().join("journal"), world.dir().join("snapshot")] {
+    for path in ["", "journal", "snapshot"].map(|name| world.dir().join(name)) {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{}", path.display());
     }
-    let files = segments(&world.dir()).into_iter().chain(layers(&world.dir()));
-    for path in files.chain([world.dir().join("FORMAT")]) {
+    let manifest = world.dir().join("snapshot/0000000000/MANIFEST");
+    for path in segments(&world.dir()).into_iter().chain([manifest, world.dir().join("FORMAT")]) {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
     }
 }
@@ -61,11 +63,11 @@ fn when_format_is_of_another_version_or_damaged_the_start_is_refused() {
     let copy = world.copy();
     let path = copy.path().join("data/FORMAT");
     let right = fs::read_to_string(&path).unwrap();
-    for other in [2, 4] {
-        fs::write(&path, right.replace("format = 3", &format!("format = {other}"))).unwrap();
+    for other in [3, 5] {
+        fs::write(&path, right.replace("format = 4", &format!("format = {other}"))).unwrap();
         let refused = world.contents_after_crash(&copy);
         let is_named =
-            matches!(refused, Err(OpenError::FormatUnknown { found, known: 3, .. }) if found == other);
+            matches!(refused, Err(OpenError::FormatUnknown { found, known: 4, .. }) if found == other);
         assert!(is_named, "{refused:?}");
     }
     for length in 0..right.len() - 1 {
@@ -100,15 +102,16 @@ fn when_a_first_start_was_interrupted_the_next_one_begins_again() {
             fs::remove_dir_all(dir.join(name)).unwrap();
         }
         let store = EmbeddedStore::open(world.options(&dir)).unwrap();
-        let put = vec![write(1, Revision::ABSENT, Some("one"))];
-        world.runtime.block_on(store.cas(put, LONG)).unwrap();
+        let (to, done) = mpsc::channel();
+        store.commit(vec![write(1, Some("one"))], Box::new(move |result| to.send(result).unwrap()));
+        done.recv().unwrap().unwrap();
         world.runtime.block_on(store.close()).unwrap();
         assert_eq!(world.contents_after_crash(&copy).unwrap().len(), 1);
     }
 }
 
 #[test]
-fn when_format_is_from_the_first_start_but_there_is_data_nothing_is_removed() {
+fn a_format_file_of_the_first_start_removes_no_data() {
     let mut world = with_one_record();
     for closed in [false, true] {
         if closed {
@@ -130,11 +133,11 @@ fn when_format_is_from_the_first_start_but_there_is_data_nothing_is_removed() {
 }
 
 #[test]
-fn when_format_is_from_the_first_start_but_there_is_an_import_nothing_is_removed() {
+fn a_format_file_of_the_first_start_removes_no_import() {
     let world = World::new();
     let dir = world.home.path().join("imported");
     let mut store = NewStore::begin(&dir, [7; 16], START).unwrap();
-    store.add(key(1), START.plus(LONG), Bytes::from_static(b"one")).unwrap();
+    store.add(key(1), START.plus(LONG), b"one").unwrap();
     store.finish().unwrap();
     let path = dir.join("FORMAT");
     let right = fs::read_to_string(&path).unwrap();
@@ -154,7 +157,7 @@ fn when_the_lock_is_removed_under_a_server_there_is_no_second_one() {
         let error = EmbeddedStore::open(world.options(&world.dir())).unwrap_err();
         assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     }
-    let read = crate::ReadOnly::open(&world.dir()).unwrap_err();
+    let read = crate::ReadOnly::open(&world.dir(), None).unwrap_err();
     assert!(matches!(read, OpenError::InUse { .. }), "{read}");
     world.put(1, "the first one goes on");
     world.close().unwrap();
@@ -165,9 +168,9 @@ fn when_the_lock_is_removed_under_a_server_there_is_no_second_one() {
 #[test]
 fn when_the_journal_or_the_snapshot_is_gone_the_start_is_refused() {
     let mut world = with_one_record();
-    for round in [false, true] {
-        if round {
-            world.round().unwrap();
+    for checkpoint in [false, true] {
+        if checkpoint {
+            world.checkpoint().unwrap();
             world.put(2, "two");
         }
         let copy = world.copy();
@@ -189,10 +192,10 @@ fn when_the_journal_or_the_snapshot_is_gone_the_start_is_refused() {
 #[test]
 fn when_the_snapshot_is_replaced_by_an_older_one_the_start_is_refused() {
     let mut world = with_one_record();
-    world.round().unwrap();
+    world.checkpoint().unwrap();
     let older = world.copy();
     world.put(2, "two");
-    world.round().unwrap();
+    world.checkpoint().unwrap();
     let copy = world.copy();
     let dir = copy.path().join("data/snapshot");
     fs::remove_dir_all(&dir).unwrap();
@@ -213,14 +216,14 @@ fn when_the_system_refuses_the_error_names_the_path() {
 
 #[test]
 fn when_the_disk_is_full_or_access_is_denied_the_refusal_says_what_to_do() {
-    use rustix::io::Errno;
     let advices = [(Errno::NOSPC, "free space"), (Errno::ACCESS, "chown"), (Errno::ROFS, "writable")];
     for (errno, advice) in advices {
         let world = with_one_record();
         let open_copy = |copy: &TempDir, operation| {
             let disk = FaultyDisk::default();
             disk.fail(operation, errno);
-            EmbeddedStore::open_on(&world.options(&copy.path().join("data")), Arc::new(disk)).unwrap_err()
+            let (disk, sled) = (Arc::new(disk), Arc::new(world.sled.clone()));
+            EmbeddedStore::open_on(&world.options(&copy.path().join("data")), disk, sled).unwrap_err()
         };
         let copy = world.copy();
         let refused = open_copy(&copy, faulty::Operation::Create).to_string();
@@ -244,16 +247,120 @@ fn when_the_data_directory_is_relative_messages_name_all_of_its_path() {
 }
 
 #[test]
-fn when_reading_the_snapshot_takes_long_the_log_says_how_far_it_is_and_how_much_there_was() {
+fn when_reading_the_snapshot_takes_long_the_log_says_how_far_it_is() {
     let mut world = World::new();
-    let many: Vec<(u64, Option<&str>)> = (0..2_000).map(|subject| (subject, Some("record"))).collect();
+    let many: Vec<(u64, Option<&str>)> = (0..2_000).map(|number| (number, Some("record"))).collect();
     world.batch(&many).unwrap();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
     options.clock = Arc::new(Hurrying(world.clock.clone()));
-    let log = log::log_of(|| drop(EmbeddedStore::open(options).unwrap()));
-    assert!(log.matches("reading the snapshot").count() >= 3, "{log}");
+    let log = log::log_of(|| drop(EmbeddedStore::open(options.clone()).unwrap()));
     assert!(log.contains("the data directory is open") && log.contains("in_snapshot=2000"), "{log}");
+    fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
+    let store = EmbeddedStore::open(options.clone()).unwrap();
+    assert_eq!(world.contents_of(&store).len(), 2_000);
+    assert_eq!(options.loading.to_string(), "loading, 1792 records so far, 89 %, about 1 s more");
+}
+
+#[test]
+fn a_start_deletes_what_checkpoints_and_starts_left() {
+    let world = with_one_record();
+    let (copy, scratch) = (world.copy(), TempDir::new().unwrap());
+    let snapshot = copy.path().join("data/snapshot");
+    for name in ["0000000009-1.new", "0000000009-1.copy", "77-1.copy"] {
+        fs::create_dir_all(snapshot.join(name).join("db")).unwrap();
+        fs::write(snapshot.join(name).join("db/db"), "half a database").unwrap();
+    }
+    let mut options = world.options(&copy.path().join("data"));
+    options.scratch = Some(scratch.path().to_owned());
+    drop(EmbeddedStore::open(options).unwrap());
+    assert_eq!(snapshots(&copy.path().join("data")), ["0000000000"]);
+}
+
+#[test]
+fn when_any_byte_of_a_sealed_snapshot_flips_the_start_is_refused() {
+    let world = with_one_record();
+    world.checkpoint().unwrap();
+    let name = snapshots(&world.dir()).pop().unwrap();
+    for (file, step) in [("MANIFEST", 1), ("db/conf", 7), ("db/db", 40_009)] {
+        let copy = world.copy();
+        let path = copy.path().join("data/snapshot").join(&name).join(file);
+        let right = fs::read(&path).unwrap();
+        for at in (0..right.len()).step_by(step) {
+            let mut flipped = right.clone();
+            flipped[at] ^= 1;
+            fs::write(&path, flipped).unwrap();
+            match world.contents_after_crash(&copy) {
+                Err(OpenError::SnapshotDamaged { path: named, .. }) => assert_eq!(named, path),
+                other => panic!("byte {at} of {file}: {other:?}"),
+            }
+        }
+        fs::remove_file(&path).unwrap();
+        let refused = world.contents_after_crash(&copy);
+        assert!(matches!(refused, Err(OpenError::SnapshotDamaged { .. })), "{file}: {refused:?}");
+        fs::write(&path, right).unwrap();
+        assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
+    }
+}
+
+#[test]
+fn an_older_snapshot_is_used_only_with_all_later_segments() {
+    use crate::embedded::disk::Step;
+    let mut world = with_one_record();
+    world.checkpoint().unwrap();
+    world.put(2, "two");
+    let (crash, dir) = (Arc::new(Mutex::new(None)), world.dir());
+    let taken = crash.clone();
+    world.disk.on_step(move |step| {
+        if step == Step::Sealed {
+            *taken.lock().unwrap() = Some(copy_of(&dir));
+        }
+    });
+    world.checkpoint().unwrap();
+    let crash = crash.lock().unwrap().take().unwrap();
+    let dir = crash.path().join("data");
+    let both = snapshots(&dir);
+    assert_eq!(both.len(), 2);
+    fs::write(dir.join("snapshot").join(&both[1]).join("db/db"), "damaged").unwrap();
+    let without_segment = copy_of(&dir);
+    assert_eq!(world.contents_after_crash(&crash).unwrap(), world.expected);
+    fs::remove_file(&segments(&without_segment.path().join("data"))[0]).unwrap();
+    let refused = world.contents_after_crash(&without_segment);
+    let Err(OpenError::SnapshotDamaged { path, .. }) = refused else { panic!("{refused:?}") };
+    assert!(path.ends_with(format!("{}/db/db", both[1])), "{}", path.display());
+}
+
+#[test]
+fn where_there_is_no_room_for_the_copy_the_scratch_directory_is_used() {
+    let world = with_one_record();
+    world.checkpoint().unwrap();
+    let snapshot = Arc::new(snapshot_of(&world));
+    let (home, engine) = (TempDir::new().unwrap(), Arc::new(world.sled.clone()) as Arc<dyn Engine>);
+    // A file where the directory should be stands for a disk that refuses.
+    let full = home.path().join("full");
+    fs::write(&full, "").unwrap();
+    let places = [full.join("copy"), home.path().join("scratch")];
+    let copy = snapshot.open_copy(&engine, &places, LONG).unwrap();
+    let mut records = 0;
+    copy.read(&mut |_, _, _| {
+        records += 1;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(records, 1);
+    drop(copy);
+    assert!(!places[1].exists(), "the copy was not removed");
+    let refused = snapshot.open_copy(&engine, &places[..1], LONG).err().unwrap();
+    assert!(matches!(&refused, SnapshotError::NoRoom { refused, .. } if refused.len() == 1), "{refused:?}");
+}
+
+#[test]
+fn a_full_disk_at_a_start_names_the_bytes_that_are_needed() {
+    let refused = vec![(PathBuf::from("data"), "No space left on device (os error 28)".to_owned())];
+    let error = OpenError::snapshot(Path::new("data"), SnapshotError::NoRoom { bytes: 1234, refused });
+    let text = error.to_string();
+    assert!(text.contains("takes 1234 bytes: data (No space left on device"), "{text}");
+    assert!(text.contains("name a scratch directory on a file system with 1234 bytes free"), "{text}");
 }
 
 /// A clock that is half a second later whenever it is looked at.

@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::embedded::frame;
-use crate::embedded::replay;
+use crate::embedded::frame::RecordRef;
+use crate::embedded::replay::{self, Covered, Strict};
 use crate::embedded::segment::HEADER_BYTES;
-use crate::embedded::snapshot::Covered;
 
 /// What stands where a write was torn.
 #[derive(Debug, Clone, Copy)]
@@ -50,11 +50,13 @@ fn when_a_torn_journal_is_written_to_again_both_parts_last() {
         let copy = history.with_segment(&cut_at(&history.segment, cut, tail));
         let dir = copy.path().join("data");
         let mut expected = history.states[5].clone();
-        for subject in 100..103 {
+        for number in 100..103 {
             let store = EmbeddedStore::open(history.world.options(&dir)).unwrap();
-            let put = vec![write(subject, Revision::ABSENT, Some("later"))];
-            history.world.runtime.block_on(store.cas(put, LONG)).unwrap();
-            expected.insert(subject, "later".into());
+            let (to, done) = mpsc::channel();
+            let put = vec![write(number, Some("later"))];
+            store.commit(put, Box::new(move |result| to.send(result).unwrap()));
+            done.recv().unwrap().unwrap();
+            expected.insert(number, "later".into());
             let crashed = copy_of(&dir);
             let found = history.world.contents_after_crash(&crashed);
             assert_eq!(found.unwrap(), expected, "{tail:?}");
@@ -65,7 +67,7 @@ fn when_a_torn_journal_is_written_to_again_both_parts_last() {
 }
 
 #[test]
-fn when_any_bit_of_the_journal_flips_the_start_is_refused_or_nothing_is_missing() {
+fn when_any_bit_flips_the_start_is_refused_or_nothing_is_missing() {
     let history = History::of_six_commits();
     let (end, last) = (history.ends[6], history.ends[5]);
     let copy = history.copy();
@@ -89,7 +91,7 @@ fn when_any_bit_of_the_journal_flips_the_start_is_refused_or_nothing_is_missing(
 }
 
 #[test]
-fn when_a_byte_of_the_journal_flips_the_store_opens_with_what_was_acknowledged_or_not_at_all() {
+fn when_a_byte_of_the_journal_flips_no_loss_is_unnoticed() {
     let history = History::of_six_commits();
     // Beyond the last commit as well, where nothing was written.
     for at in (0..history.ends[6] + 40).step_by(7) {
@@ -113,12 +115,12 @@ fn when_a_byte_of_the_journal_flips_the_store_opens_with_what_was_acknowledged_o
 }
 
 #[test]
-fn when_a_change_set_ends_with_zeros_of_which_the_file_system_kept_nothing_it_is_whole() {
+fn a_frame_that_ends_with_zeros_in_a_hole_of_the_file_is_whole() {
     const PAGE: usize = 4096;
-    // The last change set ends four bytes behind a page, with the length of a removal, which is zero.
+    // The last frame ends four bytes behind a page, with the length of a removal, which is zero.
     let mut world = World::new();
     world.put(3, "three");
-    let filler = "x".repeat(PAGE - 177);
+    let filler = "x".repeat(PAGE - 179);
     world.batch(&[(2, Some(&filler)), (3, None)]).unwrap();
     let copy = world.copy();
     let path = segments(&copy.path().join("data"))[0].clone();
@@ -133,10 +135,10 @@ fn when_a_change_set_ends_with_zeros_of_which_the_file_system_kept_nothing_it_is
 }
 
 #[test]
-fn when_the_store_was_closed_in_order_damage_of_the_last_commit_is_found_too() {
+fn after_an_orderly_end_damage_of_the_last_commit_is_found_too() {
     let mut history = History::of_six_commits();
-    // The last round fails, so that the commits are still in the journal.
-    history.world.disk.fail_snapshot(faulty::Operation::Sync, rustix::io::Errno::IO);
+    // The last checkpoint fails, so that the commits are still in the journal.
+    history.world.sled.set(Some(SledFault::FailFlush));
     let closed = history.world.close().unwrap_err();
     assert!(closed.to_string().contains("is in the journal"), "{closed}");
     let dir = history.world.dir();
@@ -153,7 +155,7 @@ fn when_the_store_was_closed_in_order_damage_of_the_last_commit_is_found_too() {
 }
 
 #[test]
-fn when_the_store_was_closed_in_order_no_flipped_byte_of_its_journal_changes_anything() {
+fn after_an_orderly_end_no_flipped_byte_of_the_journal_changes_anything() {
     let mut history = History::of_six_commits();
     history.world.close().unwrap();
     let dir = history.world.dir();
@@ -196,7 +198,7 @@ fn when_the_end_of_an_older_segment_is_damaged_the_start_is_refused() {
 }
 
 #[test]
-fn when_commits_are_missing_before_a_segment_whose_own_are_torn_the_start_is_refused() {
+fn when_commits_are_missing_before_a_torn_segment_the_start_is_refused() {
     let history = History::of_two_segments();
     // The end of the first segment is clean, but not where it was.
     let copy = history.with_segment(&cut_at(&history.segment, history.ends[5], Tail::Zeros));
@@ -208,7 +210,7 @@ fn when_commits_are_missing_before_a_segment_whose_own_are_torn_the_start_is_ref
 }
 
 #[test]
-fn when_an_operator_gives_up_what_is_damaged_as_the_manual_says_the_rest_comes_back() {
+fn when_an_operator_cuts_off_the_damage_the_rest_comes_back() {
     let history = History::of_two_segments();
     let dir = |copy: &TempDir| copy.path().join("data");
     let mut flipped = history.segment.clone();
@@ -322,12 +324,15 @@ impl History {
     }
 }
 
-/// What replaying the journal of a copy gives. It has seen no snapshot round.
+/// What replaying the journal of a copy gives. It has seen no checkpoint.
 fn replayed(copy: &TempDir) -> Result<Contents, OpenError> {
-    let replayed = replay::replay(&copy.path().join("data/journal"), Covered::NOTHING, |_| {})?;
-    let sorted = replayed.changes.sorted();
-    let alive = sorted.into_iter().filter_map(|(key, change)| Some((key.subject.0, change.put.as_ref()?)));
-    Ok(alive.map(|(subject, record)| (subject, String::from_utf8(record.to_vec()).unwrap())).collect())
+    let mut contents = Contents::new();
+    let mut see = Strict(|record: RecordRef<'_>| match record.put {
+        Some(put) => drop(contents.insert(number(record.key), String::from_utf8(put.to_vec()).unwrap())),
+        None => drop(contents.remove(&number(record.key))),
+    });
+    replay::read(&copy.path().join("data/journal"), Some(Covered::default()), None, &mut see)?;
+    Ok(contents)
 }
 
 fn cut_at(segment: &[u8], cut: usize, tail: Tail) -> Vec<u8> {
@@ -336,7 +341,7 @@ fn cut_at(segment: &[u8], cut: usize, tail: Tail) -> Vec<u8> {
         Tail::Nothing => return bytes,
         Tail::Zeros => {}
         // Long enough to reach into what were later commits, and with the beginning of one.
-        Tail::Garbage => bytes.extend(b"\xFFowF1".iter().cycle().take(150)),
+        Tail::Garbage => bytes.extend(b"\xFFowF2".iter().cycle().take(150)),
     }
     bytes.resize(segment.len(), 0);
     bytes

@@ -1,176 +1,457 @@
-//! The journal's thread: joins what waits into one frame, makes it durable, answers.
+//! The journal's thread: joins the batches that wait into one frame, makes it durable, answers. It also begins the
+//! checkpoints, since only it knows which commits are older than one.
 
-mod closing;
-mod commit;
-mod rounds;
+mod checkpoints;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::Duration;
 
-use self::closing::Closing;
-use self::rounds::Running;
-use super::changes::{Change, Changes, Overlay};
-use super::copy::CopyRequest;
-use super::health::Health;
-use super::journal::Journal;
-use super::message::{Batch, CloseReply, Message, RoundReply};
-use super::round::Job;
-use crate::{Key, StoreError};
+use bytes::Bytes;
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
+use tokio::sync::oneshot;
 
-pub(super) use self::rounds::MAX_SEGMENTS;
+use super::checkpoint::{Control, Ended, Job};
+use super::frame::{self, FRAME_OVERHEAD, FrameKind};
+use super::health::Health;
+use super::journal::{AppendError, Journal, Room};
+use super::open::Settings;
+use super::segment::{HEADER_BYTES, Segment};
+use super::snapshot::Snapshot;
+use crate::{Done, LONGEST_RECORD, Owner, StoreError, Write};
 
-/// The most batches that wait, in the queue and behind it.
-pub(super) const QUEUE: usize = 1024;
+/// Batches are joined until a frame has this many bytes, or this part of a segment.
+const JOINED_BYTES: u64 = 4 * 1024 * 1024;
+const FRAMES_PER_SEGMENT: u64 = 4;
+
+/// Commits are refused once the journal has grown to so many times what begins a checkpoint.
+const MOST_TRIGGERS: u64 = 4;
+
+/// Batches in flight. One owner has one at a time.
+const MOST_BATCHES: usize = 1024;
+
+/// How often an idle journal looks at the time while it is to note it once.
+const LOOKS_PER_NOTE: u32 = 6;
+
+/// Receives the end of a checkpoint.
+pub(super) type CheckpointReply = oneshot::Sender<Result<(), String>>;
+
+/// Receives the end of the store.
+pub(super) type CloseReply = oneshot::Sender<Result<(), StoreError>>;
+
+/// One message to the journal's thread.
+pub(super) enum Message {
+    Commit(Batch),
+    Attach(Vec<Arc<dyn Owner>>),
+    Checkpoint(CheckpointReply),
+    /// The state that a restore or a copy reads, which is not removed meanwhile.
+    Pin(SyncSender<Pinned>),
+    /// A pin was dropped.
+    Unpinned,
+    /// The segment that was asked for.
+    Prepared(io::Result<Segment>),
+    Ended(Ended),
+    /// Checkpoint, and end in order.
+    Close(CloseReply),
+    /// End at once; the next start replays the journal.
+    Abandon,
+}
+
+/// Writes that one caller wants durable.
+pub(super) struct Batch {
+    writes: Vec<Write>,
+    /// How many bytes they take in a frame.
+    bytes: usize,
+    /// Why it is not written. It waits for its turn all the same, so that callbacks keep their order.
+    refused: Option<String>,
+    done: Option<Done>,
+    /// Counts the batches that are in flight.
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Batch {
+    /// Checks the limits. A batch that breaks one is refused when it is its turn.
+    pub(super) fn new(writes: Vec<Write>, done: Done, in_flight: &Arc<AtomicUsize>) -> Self {
+        let longest = writes.iter().filter_map(|write| write.put.as_ref()).map(Bytes::len).max();
+        let bytes = frame::encoded_bytes(&writes);
+        let in_flight_before = in_flight.fetch_add(1, Ordering::Relaxed);
+        let refused = if let Some(longest) = longest.filter(|bytes| *bytes > LONGEST_RECORD) {
+            Some(format!("a record of {longest} bytes is too large"))
+        } else if bytes > frame::MAX_FRAME_BYTES - FRAME_OVERHEAD {
+            Some(format!("a batch of {bytes} bytes is too large"))
+        } else if in_flight_before >= MOST_BATCHES {
+            Some("too many batches are waiting for the disk".into())
+        } else {
+            None
+        };
+        let (writes, bytes) = if refused.is_some() { (Vec::new(), 0) } else { (writes, bytes) };
+        Self { writes, bytes, refused, done: Some(done), in_flight: in_flight.clone() }
+    }
+
+    pub(super) fn answer(mut self, answer: Result<(), StoreError>) {
+        let refused = self.refused.take().map_or(answer, |reason| Err(StoreError::Unavailable(reason)));
+        if let Some(done) = self.done.take() {
+            done(refused);
+        }
+    }
+
+    /// Nothing of the batch is, or will be, on the disk.
+    pub(super) fn refuse(self, reason: &str) {
+        self.answer(Err(StoreError::Unavailable(reason.into())));
+    }
+}
+
+impl Drop for Batch {
+    /// Only the end of the thread drops a batch that was not answered.
+    fn drop(&mut self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(done) = self.done.take() {
+            done(Err(StoreError::Unknown("the journal's thread has ended".into())));
+        }
+    }
+}
+
+/// A state of the store: the snapshot, and the journal behind it up to a sequence. Nothing of that is removed before
+/// this is dropped.
+pub(super) struct Pinned {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) until: u64,
+    token: Option<Arc<()>>,
+    writer: Sender<Message>,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        self.token = None;
+        let _ = self.writer.send(Message::Unpinned);
+    }
+}
 
 /// How the thread ended.
 pub(super) enum Ending {
-    /// By [`Message::Close`]; these want to know that it has ended, and this is what to tell them.
+    /// By [`Message::Close`], with what to answer.
     Closed(Vec<CloseReply>, Result<(), StoreError>),
-    /// In any other way.
     Abandoned,
 }
 
-/// What is set once.
-pub(super) struct Settings {
-    /// Bytes reserved for one segment.
-    pub(super) segment_bytes: u64,
-    /// How often the journal is tried while it is in trouble.
-    pub(super) probe_every: Duration,
+/// What the thread begins with.
+pub(super) struct Parts {
+    pub(super) journal: Journal,
+    pub(super) settings: Settings,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// What the journal has behind the snapshot.
+    pub(super) grown: Grown,
+    pub(super) jobs: Sender<Job>,
+    /// Where the thread is reached.
+    pub(super) itself: Sender<Message>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) health: Arc<Health>,
+}
+
+/// What was written to the journal.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Grown {
+    pub(super) bytes: u64,
+    pub(super) records: u64,
+}
+
+/// The checkpoint that is being made.
+struct Running {
+    control: Arc<Control>,
+    replies: Vec<CheckpointReply>,
+    /// How far the journal had grown when it began.
+    grown: Grown,
+}
+
+#[derive(Default)]
+struct Closing {
+    replies: Vec<CloseReply>,
+    /// How often the last checkpoint was begun.
+    checkpoints: u8,
+    /// Whether what an earlier checkpoint could not remove was tried again.
+    discard_tried: bool,
+    /// Whether a segment to end the journal in was asked for.
+    room_asked_for: bool,
 }
 
 /// The state of the thread.
 pub(super) struct Writer {
-    journal: Journal,
-    /// How many bytes of batches are joined into one frame.
-    joined_bytes: usize,
-    jobs: Sender<Job>,
-    clock: Arc<dyn Clock>,
-    health: Arc<Health>,
-    /// Written since the running round began, or since the last one.
-    recent: Changes,
-    /// The round that is being carried out, or has to be repeated.
-    running: Option<Running>,
-    /// Whether it was time for a round that cannot begin before the next segment is reserved.
-    round_wanted: bool,
-    /// Who wants to know how the next round to begin ends.
-    next_round_replies: Vec<RoundReply>,
-    /// Who wants a copy as of the next round's beginning.
-    next_copy: Option<CopyRequest>,
-    /// Whether the thread of rounds was told, since the last one ended, that somebody waits.
-    hurried: bool,
-    /// The last segment that is no longer needed.
-    covered: u64,
+    parts: Parts,
     /// Batches that are not written yet, in order.
     waiting: VecDeque<Batch>,
-    /// Keys, and until when they matter, of written batches whose callers had stopped waiting for
-    /// the answer. Such a caller may take a key for absent that is not.
-    unanswered: HashMap<Key, Timestamp>,
+    owners: Vec<Arc<dyn Owner>>,
+    running: Option<Running>,
+    /// Callers that wait for the next checkpoint to begin.
+    wanted: Vec<CheckpointReply>,
+    /// Callers that wait until what a checkpoint replaces is gone.
+    discarding: Option<Vec<CheckpointReply>>,
+    /// Whether something is still to be removed.
+    discard_wanted: bool,
+    /// When the last checkpoint failed, if it did.
+    failed_at: Option<Timestamp>,
+    pins: Arc<()>,
     closing: Option<Closing>,
     /// Whether trying the journal has to wait for room.
     probe_wanted: bool,
-    /// How often the journal is tried while it is in trouble.
-    probe_every: Duration,
 }
 
 impl Writer {
-    pub(super) fn new(
-        journal: Journal,
-        settings: &Settings,
-        replayed: Changes,
-        covered: u64,
-        jobs: Sender<Job>,
-        clock: Arc<dyn Clock>,
-        health: Arc<Health>,
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
         Self {
-            journal,
-            joined_bytes: commit::joined_bytes(settings.segment_bytes),
-            jobs,
-            clock,
-            health,
-            recent: replayed,
-            running: None,
-            round_wanted: false,
-            next_round_replies: Vec::new(),
-            next_copy: None,
-            hurried: false,
-            covered,
+            parts,
             waiting: VecDeque::new(),
-            unanswered: HashMap::new(),
+            owners: Vec::new(),
+            running: None,
+            wanted: Vec::new(),
+            discarding: None,
+            discard_wanted: false,
+            failed_at: None,
+            pins: Arc::default(),
             closing: None,
             probe_wanted: false,
-            probe_every: settings.probe_every,
         }
     }
 
     /// Runs until the store is closed or abandoned.
     pub(super) fn run(mut self, messages: &Receiver<Message>) -> Ending {
         let mut deferred = None;
-        while let Some(message) = deferred.take().or_else(|| self.next_message(messages)) {
+        loop {
+            let message = match deferred.take() {
+                Some(message) => Ok(message),
+                None => messages.recv_timeout(self.turn()),
+            };
             match message {
-                Message::Abandon => return Ending::Abandoned,
-                Message::Commit(batch) => {
-                    self.accept(batch);
-                    deferred = self.accept_what_waits(messages);
+                Ok(Message::Abandon) | Err(RecvTimeoutError::Disconnected) => return self.abandon(),
+                Ok(Message::Commit(batch)) => {
+                    self.waiting.push_back(batch);
+                    deferred = self.take_waiting(messages);
                     self.write_waiting();
                 }
-                other => self.handle(other),
+                Ok(other) => self.handle(other),
+                Err(RecvTimeoutError::Timeout) => self.idle(),
             }
-            self.health.waits((!self.waiting.is_empty()).then(|| self.clock.now()));
+            let waits = (!self.waiting.is_empty()).then(|| self.parts.clock.now());
+            self.parts.health.waits(waits);
+            self.checkpoint_if_due();
             if let Some(ending) = self.proceed_closing() {
-                for message in messages.try_iter() {
+                for message in deferred.into_iter().chain(messages.try_iter()) {
                     if let Message::Commit(batch) = message {
-                        commit::refuse(batch, "the store is closed");
+                        batch.refuse("the store is closed");
                     }
                 }
                 return ending;
             }
         }
+    }
+
+    fn abandon(&mut self) -> Ending {
+        if let Some(running) = &self.running {
+            running.control.stop();
+        }
         Ending::Abandoned
     }
 
-    /// Waits for a message. Meanwhile a journal in trouble is tried now and then.
-    fn next_message(&mut self, messages: &Receiver<Message>) -> Option<Message> {
-        while self.health.journal_in_trouble() || self.health.reserve_in_trouble() {
-            match messages.recv_timeout(self.probe_every) {
-                Ok(message) => return Some(message),
-                Err(RecvTimeoutError::Timeout) => self.probe(),
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
-        }
-        messages.recv().ok()
+    fn turn(&self) -> Duration {
+        let health = &self.parts.health;
+        let trouble = health.journal_in_trouble() || health.reserve_in_trouble() || self.failed_at.is_some();
+        let Settings { probe_every, time_every, .. } = &self.parts.settings;
+        if trouble { *probe_every } else { *time_every / LOOKS_PER_NOTE }
     }
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Commit(batch) => self.accept(batch),
-            Message::Overlay(kind, reply) => {
-                let running = self.running.as_ref().map(|running| running.round.changes.clone());
-                let _ = reply.send(Overlay { recent: self.recent.copy_of_kind(kind), running });
+            Message::Commit(batch) => self.waiting.push_back(batch),
+            Message::Attach(owners) => {
+                self.owners = owners;
+                self.discard_wanted = true;
+                self.discard();
             }
-            Message::Look(keys, reply) => {
-                let _ = reply.send(keys.iter().map(|key| self.change_of(key).cloned()).collect());
+            Message::Checkpoint(reply) => {
+                self.probe();
+                self.wanted.push(reply);
+                self.begin_wanted();
             }
-            Message::Tick(reply) => self.tick(reply),
-            Message::Copy(request) => self.copy(request),
+            Message::Pin(reply) => {
+                let pinned = Pinned {
+                    snapshot: self.parts.snapshot.clone(),
+                    until: self.parts.journal.last_sequence(),
+                    token: Some(self.pins.clone()),
+                    writer: self.parts.itself.clone(),
+                };
+                let _ = reply.send(pinned);
+            }
+            Message::Unpinned => self.discard(),
             Message::Prepared(segment) => self.prepared(segment),
-            Message::RoundEnded(result) => self.round_ended(result),
-            Message::Close(reply) => {
-                self.closing.get_or_insert_default().replies.push(reply);
-                self.refuse_waiting("the store is closed");
-                self.next_copy = None;
-                self.stop_copying();
-            }
+            Message::Ended(Ended::Checkpoint(made)) => self.checkpoint_ended(made),
+            Message::Ended(Ended::Discard(result)) => self.discarded(&result),
+            Message::Close(reply) => self.closing.get_or_insert_default().replies.push(reply),
             Message::Abandon => {}
         }
     }
 
-    fn change_of(&self, key: &Key) -> Option<&Change> {
-        let running = || self.running.as_ref()?.round.changes.change_of(key);
-        self.recent.change_of(key).or_else(running)
+    /// Takes the batches that have come meanwhile, up to the first message that is none.
+    fn take_waiting(&mut self, messages: &Receiver<Message>) -> Option<Message> {
+        loop {
+            match messages.try_recv().ok()? {
+                Message::Commit(batch) => self.waiting.push_back(batch),
+                other => return Some(other),
+            }
+        }
+    }
+
+    /// Writes the batches that wait, in as few frames as possible.
+    fn write_waiting(&mut self) {
+        while let Some((batches, bytes)) = self.next_frame() {
+            if bytes == 0 {
+                // Batches without a write.
+                answer_all(batches, &Ok(()));
+                continue;
+            }
+            match self.make_room(HEADER_BYTES + FRAME_OVERHEAD + bytes) {
+                Room::Ready => self.write(batches),
+                Room::Refused(reason) => {
+                    self.parts.health.journal(Some(&reason));
+                    answer_all(batches, &Err(StoreError::Unavailable(reason)));
+                }
+                Room::Waiting | Room::Full => {
+                    batches.into_iter().rev().for_each(|batch| self.waiting.push_front(batch));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn next_frame(&mut self) -> Option<(Vec<Batch>, usize)> {
+        let joined = JOINED_BYTES.min(self.parts.settings.segment_bytes / FRAMES_PER_SEGMENT);
+        let joined = usize::try_from(joined).unwrap_or(usize::MAX);
+        let (mut batches, mut bytes) = (Vec::with_capacity(self.waiting.len().min(64)), 0);
+        while let Some(batch) = self.waiting.front() {
+            if !batches.is_empty() && bytes + batch.bytes > joined {
+                break;
+            }
+            bytes += batch.bytes;
+            batches.extend(self.waiting.pop_front());
+        }
+        (!batches.is_empty()).then_some((batches, bytes))
+    }
+
+    /// Makes room for a frame, as far as that can be done here and now.
+    fn make_room(&mut self, bytes: usize) -> Room {
+        if self.parts.grown.bytes + bytes as u64 > MOST_TRIGGERS * self.trigger() {
+            return self.too_long();
+        }
+        loop {
+            // Taking back what a failed write left is a write too.
+            self.parts.health.write_begins(self.parts.clock.now());
+            let room = self.parts.journal.room(bytes);
+            self.parts.health.write_ended();
+            match room {
+                Room::Full if self.parts.journal.switch() => {}
+                Room::Full => return self.parts.journal.no_room_yet(),
+                room => return room,
+            }
+        }
+    }
+
+    /// The answer when there is so much in the journal that the next start would take too long.
+    fn too_long(&mut self) -> Room {
+        if let Some(running) = &self.running {
+            running.control.hurry();
+        }
+        let why = self.parts.health.checkpoint_trouble();
+        let why = why.unwrap_or_else(|| "the next checkpoint is not finished yet".into());
+        Room::Refused(format!("the journal is full, because no checkpoint has emptied it: {why}"))
+    }
+
+    fn write(&mut self, batches: Vec<Batch>) {
+        let appended = self.append(&batches);
+        let answer = match appended {
+            Ok(()) => Ok(()),
+            Err(AppendError { taken_back: true, reason }) => Err(StoreError::Unavailable(reason)),
+            Err(AppendError { taken_back: false, reason }) => Err(StoreError::Unknown(reason)),
+        };
+        answer_all(batches, &answer);
+    }
+
+    fn append(&mut self, batches: &[Batch]) -> Result<(), AppendError> {
+        let Parts { journal, health, clock, grown, .. } = &mut self.parts;
+        let now = clock.now();
+        health.write_begins(now);
+        let writes = batches.iter().flat_map(|batch| &batch.writes);
+        let appended = journal.append(FrameKind::Batch, now, writes);
+        health.write_ended();
+        health.journal(appended.as_ref().err().map(|error| error.reason.as_str()));
+        let bytes = appended?;
+        grown.bytes += bytes as u64;
+        grown.records += batches.iter().map(|batch| batch.writes.len() as u64).sum::<u64>();
+        Ok(())
+    }
+
+    /// Nothing was asked for in a while: notes the time, so that the next start knows it, and tries what is in trouble.
+    fn idle(&mut self) {
+        self.probe();
+        self.discard();
+        let Parts { journal, clock, settings, .. } = &self.parts;
+        let is_due = clock.now().since(journal.last_time()) >= settings.time_every;
+        if is_due && self.closing.is_none() && self.make_room(HEADER_BYTES + FRAME_OVERHEAD) == Room::Ready {
+            let _ = self.append(&[]);
+        }
+    }
+
+    /// While the journal is in trouble: tries whether it can be written again. A load balancer that only asks for health
+    /// sends no writes until it is good, so writes alone would not find out.
+    fn probe(&mut self) {
+        let health = self.parts.health.clone();
+        if self.closing.is_some() {
+            return;
+        }
+        if health.reserve_in_trouble() {
+            self.parts.journal.ask_for_spare();
+        }
+        if !health.journal_in_trouble() {
+            return;
+        }
+        match self.make_room(HEADER_BYTES + FRAME_OVERHEAD) {
+            Room::Ready => drop(self.append(&[])),
+            Room::Refused(reason) => health.journal(Some(&reason)),
+            Room::Waiting | Room::Full => self.probe_wanted = true,
+        }
+    }
+
+    /// A segment that was asked for is there, or cannot be had.
+    fn prepared(&mut self, segment: io::Result<Segment>) {
+        match self.parts.journal.prepared(segment) {
+            Ok(()) => {
+                self.parts.health.reserve(None);
+                self.write_waiting();
+                // Only that one: a failed probe uses up a segment, and must not chase the next.
+                if std::mem::take(&mut self.probe_wanted) {
+                    self.probe();
+                }
+                if !self.wanted.is_empty() {
+                    self.begin_wanted();
+                }
+            }
+            Err(error) => {
+                let trouble = format!("cannot reserve a journal segment: {error}");
+                self.parts.health.reserve(Some(&trouble));
+                // What waited for this segment has waited long enough.
+                if !self.waiting.is_empty() {
+                    self.parts.health.journal(Some(&trouble));
+                }
+                self.waiting.drain(..).for_each(|batch| batch.refuse(&trouble));
+                self.answer_wanted(&Err(trouble));
+            }
+        }
+    }
+}
+
+fn answer_all(batches: Vec<Batch>, answer: &Result<(), StoreError>) {
+    for batch in batches {
+        batch.answer(answer.clone());
     }
 }

@@ -1,0 +1,397 @@
+//! Making a snapshot: the owners' records go into a new database, which is proved on a copy and only then sealed.
+//!
+//! Everything that calls sled runs on a thread that can be left behind: if sled hangs, panics, fails or loses
+//! something, the attempt is discarded, and the journal still has everything.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use onceward_core::domain::Timestamp;
+use rustix::fs::{Advice, fadvise};
+
+use super::chunk::{self, ChunkWriter};
+use super::database::{Database, Engine};
+use super::disk::{Disk, Step};
+use super::replay::{self, Covered};
+use super::segment;
+use super::snapshot::{
+    self, CopyError, Listing, Manifest, SYNC_BYTES, Snapshot, SnapshotError, database_in, failed,
+};
+use crate::owner::{Pushed, Sink};
+
+/// Slices of records that wait to be written.
+const WAITING_SLICES: u32 = 16;
+
+/// Attempts that hang and were left behind. With so many, no further one is made.
+const MOST_LEFT_BEHIND: usize = 3;
+
+/// What the thread of snapshots works with.
+pub(super) struct Snapshots {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) journal: PathBuf,
+    pub(super) directory: PathBuf,
+    pub(super) pause: Duration,
+    pub(super) deadline: Duration,
+}
+
+/// What the thread of snapshots is asked for.
+pub(super) enum Job {
+    Checkpoint(Checkpoint),
+    /// Removes the snapshots and the segments of the journal that this snapshot replaces.
+    Discard(u64),
+}
+
+/// A checkpoint that has begun.
+pub(super) struct Checkpoint {
+    pub(super) covered: Covered,
+    pub(super) time: Timestamp,
+    /// How many owners give records.
+    pub(super) owners: usize,
+    pub(super) parts: Receiver<Part>,
+    pub(super) control: Arc<Control>,
+}
+
+/// What the owners send.
+pub(super) enum Part {
+    /// So many bytes of encoded records.
+    Records(Vec<u8>),
+    Finished,
+    /// An owner went away.
+    Dropped,
+}
+
+/// Shared by the threads that have to do with one checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// Grows while the writing thread comes on.
+    beats: AtomicU64,
+    /// Slices that wait.
+    waiting: AtomicU32,
+    /// Set once the checkpoint is not needed.
+    stopped: AtomicBool,
+    /// Commits wait for the checkpoint, so there are no more pauses.
+    hurried: AtomicBool,
+}
+
+impl Control {
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Notes that something was done; an error once the checkpoint is not needed any more.
+    fn beat(&self) -> Result<(), String> {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+        if self.is_stopped() { Err("the checkpoint was stopped".into()) } else { Ok(()) }
+    }
+
+    fn pause(&self, pause: Duration) -> Result<(), String> {
+        if !self.hurried.load(Ordering::Relaxed) && !pause.is_zero() {
+            thread::sleep(pause);
+        }
+        self.beat()
+    }
+}
+
+/// Where the owners of one checkpoint give their records.
+pub(super) struct Collector {
+    pub(super) to: Sender<Part>,
+    pub(super) control: Arc<Control>,
+}
+
+impl Sink for Collector {
+    fn ready(&self) -> Pushed {
+        if self.control.is_stopped() {
+            Pushed::Over
+        } else if self.control.waiting.load(Ordering::Acquire) >= WAITING_SLICES {
+            Pushed::Busy
+        } else {
+            Pushed::Taken
+        }
+    }
+
+    fn push(&self, records: Vec<u8>) -> Pushed {
+        self.control.waiting.fetch_add(1, Ordering::AcqRel);
+        if self.to.send(Part::Records(records)).is_ok() { Pushed::Taken } else { Pushed::Over }
+    }
+
+    fn end(&self, finished: bool) {
+        let _ = self.to.send(if finished { Part::Finished } else { Part::Dropped });
+    }
+}
+
+impl Snapshots {
+    /// Carries out jobs until the writer of the journal ends. `report` tells it what a checkpoint, or the removal of
+    /// what one replaces, came to.
+    pub(super) fn run(self, jobs: &Receiver<Job>, mut report: impl FnMut(Ended)) {
+        let (mut attempts, mut left_behind) = (0, Vec::new());
+        for job in jobs {
+            match job {
+                Job::Checkpoint(checkpoint) => {
+                    attempts += 1;
+                    left_behind.retain(|thread: &JoinHandle<()>| !thread.is_finished());
+                    let control = checkpoint.control.clone();
+                    let made = self.make(checkpoint, attempts, &mut left_behind);
+                    // Owners that have not come to their end need not go on.
+                    control.stop();
+                    report(Ended::Checkpoint(made));
+                }
+                Job::Discard(below) => report(Ended::Discard(self.discard(below))),
+            }
+        }
+    }
+
+    fn make(
+        &self,
+        checkpoint: Checkpoint,
+        attempt: u64,
+        left_behind: &mut Vec<JoinHandle<()>>,
+    ) -> Result<Snapshot, String> {
+        if left_behind.len() >= MOST_LEFT_BEHIND {
+            return Err(format!("{} earlier attempts hang in sled; restart the server", left_behind.len()));
+        }
+        let (new, copy) = snapshot::attempt_paths(&self.directory, checkpoint.covered.segment, attempt);
+        let made = self.write_and_prove(checkpoint, &new, &copy, left_behind);
+        let sealed = made.and_then(|manifest| Snapshot::seal(&*self.disk, &self.directory, &new, manifest));
+        if sealed.is_err() {
+            // If that fails too, the next start does it.
+            let _ = self.disk.remove_dir(&new);
+        }
+        let _ = self.disk.remove_dir(&copy);
+        sealed
+    }
+
+    /// Has the database written and proved on a thread of its own, which is left behind if it does not come on.
+    fn write_and_prove(
+        &self,
+        checkpoint: Checkpoint,
+        new: &Path,
+        copy: &Path,
+        left_behind: &mut Vec<JoinHandle<()>>,
+    ) -> Result<Manifest, String> {
+        let control = checkpoint.control.clone();
+        let (to, proved) = mpsc::sync_channel(1);
+        let attempt = Attempt {
+            engine: self.engine.clone(),
+            disk: self.disk.clone(),
+            new: new.to_owned(),
+            copy: copy.to_owned(),
+            pause: self.pause,
+            control: control.clone(),
+        };
+        let deadline = self.deadline;
+        let run = move || drop(to.send(attempt.run(&checkpoint, deadline)));
+        let thread = thread::Builder::new().name("snapshot-write".into()).spawn(run);
+        let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
+        loop {
+            let before = control.beats.load(Ordering::Relaxed);
+            match proved.recv_timeout(self.deadline) {
+                Ok(proved) => {
+                    let _ = thread.join();
+                    return proved;
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let _ = thread.join();
+                    return Err("sled panicked".into());
+                }
+                Err(RecvTimeoutError::Timeout) if control.beats.load(Ordering::Relaxed) == before => {
+                    control.stop();
+                    left_behind.push(thread);
+                    return Err(format!("sled did nothing for {:?}", self.deadline));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Removes the older snapshots, and then the segments that the snapshot `newest` covers, the oldest first.
+    fn discard(&self, newest: u64) -> Result<(), String> {
+        let listing = Listing::of(&self.directory).map_err(failed("read", &self.directory))?;
+        let older: Vec<u64> = listing.sealed.into_iter().filter(|number| *number < newest).collect();
+        for number in &older {
+            let path = snapshot::sealed_path(&self.directory, *number);
+            self.disk.remove_dir(&path).map_err(failed("remove", &path))?;
+            self.disk.reached(Step::SnapshotRemoved);
+        }
+        if !older.is_empty() {
+            self.disk.sync_dir(&self.directory).map_err(failed("sync", &self.directory))?;
+        }
+        let numbers = replay::numbers(&self.journal).map_err(|error| error.to_string())?;
+        let mut removed = false;
+        for number in numbers.into_iter().filter(|number| *number <= newest) {
+            let path = segment::path(&self.journal, number);
+            self.disk.remove(&path).map_err(failed("remove", &path))?;
+            self.disk.reached(Step::SegmentRemoved);
+            removed = true;
+        }
+        if removed {
+            self.disk.sync_dir(&self.journal).map_err(failed("sync", &self.journal))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a job came to.
+pub(super) enum Ended {
+    Checkpoint(Result<Snapshot, String>),
+    Discard(Result<(), String>),
+}
+
+/// One attempt to write a snapshot.
+pub(super) struct Attempt {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) disk: Arc<dyn Disk>,
+    /// The directory of the snapshot, and that of the copy that proves it.
+    pub(super) new: PathBuf,
+    pub(super) copy: PathBuf,
+    pub(super) pause: Duration,
+    pub(super) control: Arc<Control>,
+}
+
+impl Attempt {
+    /// Writes what the owners give, and proves it. An owner may be silent for as long as `deadline`.
+    pub(super) fn run(&self, checkpoint: &Checkpoint, deadline: Duration) -> Result<Manifest, String> {
+        let mut writer = DatabaseWriter::begin(self, checkpoint.covered, checkpoint.time)?;
+        let (mut left, mut silent, turn) = (checkpoint.owners, Duration::ZERO, deadline / 10);
+        while left > 0 {
+            match checkpoint.parts.recv_timeout(turn) {
+                Ok(Part::Records(records)) => {
+                    self.control.waiting.fetch_sub(1, Ordering::AcqRel);
+                    writer.add(&records)?;
+                    silent = Duration::ZERO;
+                }
+                Ok(Part::Finished) => {
+                    left -= 1;
+                    silent = Duration::ZERO;
+                }
+                Ok(Part::Dropped) | Err(RecvTimeoutError::Disconnected) => {
+                    return Err("an owner of records went away before it had given all of them".into());
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    silent = silent.saturating_add(turn);
+                    if silent >= deadline {
+                        return Err(format!("the owners gave no record for {deadline:?}"));
+                    }
+                }
+            }
+            self.control.beat()?;
+        }
+        writer.finish()
+    }
+}
+
+/// A database that is being written.
+pub(super) struct DatabaseWriter<'a> {
+    attempt: &'a Attempt,
+    directory: PathBuf,
+    database: Box<dyn Database>,
+    chunks: ChunkWriter,
+    unsynced: usize,
+}
+
+impl<'a> DatabaseWriter<'a> {
+    pub(super) fn begin(attempt: &'a Attempt, covered: Covered, time: Timestamp) -> Result<Self, String> {
+        super::directory::create_private(&attempt.new).map_err(failed("create", &attempt.new))?;
+        let directory = database_in(&attempt.new);
+        let database = attempt.engine.create(&directory)?;
+        Ok(Self { attempt, directory, database, chunks: ChunkWriter::new(covered, time), unsynced: 0 })
+    }
+
+    /// Adds encoded records. What sled has written is synced now and then, because a sync of the journal waits for what
+    /// the file system has not written yet, also of other files.
+    pub(super) fn add(&mut self, records: &[u8]) -> Result<(), String> {
+        self.unsynced += self.chunks.add(&mut *self.database, records)?;
+        if self.unsynced >= SYNC_BYTES {
+            self.unsynced = 0;
+            let log = self.directory.join("db");
+            self.attempt.disk.sync_file(&log).map_err(failed("sync", &log))?;
+            self.attempt.control.pause(self.attempt.pause)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the database, brings it to the disk, and proves it.
+    pub(super) fn finish(self) -> Result<Manifest, String> {
+        let Self { attempt, directory, mut database, chunks, .. } = self;
+        let manifest = chunks.finish(&mut *database)?;
+        database.flush()?;
+        attempt.control.beat()?;
+        drop(database);
+        attempt.disk.reached(Step::Written);
+        let (files, directories) =
+            snapshot::database_files(&directory).map_err(failed("read", &directory))?;
+        for path in files.iter().map(|name| directory.join(name)) {
+            attempt.disk.sync_file(&path).map_err(failed("sync", &path))?;
+            attempt.control.beat()?;
+        }
+        for path in directories.iter().chain([&attempt.new]) {
+            attempt.disk.sync_dir(path).map_err(failed("sync", path))?;
+        }
+        attempt.disk.reached(Step::Synced);
+        let sealed = attempt.prove(&manifest, &directory, files)?;
+        attempt.disk.reached(Step::Proved);
+        Ok(sealed)
+    }
+}
+
+impl Attempt {
+    /// Reads all of the database from the disk, opens a copy, and reads every record of that. Answers the manifest with
+    /// the files in it.
+    fn prove(&self, manifest: &Manifest, directory: &Path, files: Vec<String>) -> Result<Manifest, String> {
+        let (mut sealed, copy) = (manifest.clone(), database_in(&self.copy));
+        for name in files {
+            let path = directory.join(&name);
+            forget_cached(&path).map_err(failed("read", &path))?;
+            let mut piece = |to: &File| {
+                to.sync_data()?;
+                self.control.pause(self.pause).map_err(std::io::Error::other)
+            };
+            match snapshot::copy_file(&path, &copy.join(&name), &mut piece) {
+                Ok((bytes, checksum)) => sealed.add_file(name, bytes, checksum),
+                Err(CopyError::Write(error)) => return Err(failed("write", &copy.join(name))(error)),
+                Err(CopyError::Snapshot(SnapshotError::Failed(detail))) => return Err(detail),
+                Err(CopyError::Snapshot(_)) => return Err(format!("{} has gone", path.display())),
+            }
+            // It is not read again before the next start.
+            forget_cached(&path).map_err(failed("read", &path))?;
+        }
+        let database = self.engine.open(&copy)?;
+        let mut records = 0_u64;
+        let read = chunk::read(&*database, manifest, &mut |_, _, _| {
+            records += 1;
+            if records.is_multiple_of(4096) {
+                self.control.beat()?;
+            }
+            Ok(())
+        });
+        read.map_err(|detail| format!("sled lost something: {detail}"))?;
+        drop(database);
+        self.control.beat()?;
+        std::fs::remove_dir_all(&self.copy).map_err(failed("remove", &self.copy))?;
+        Ok(sealed)
+    }
+}
+
+/// Has the next reader of a synced file read it from the disk.
+fn forget_cached(path: &Path) -> std::io::Result<()> {
+    match fadvise(File::open(path)?, 0, None, Advice::DontNeed) {
+        // Some file systems keep no cache, or cannot be told.
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+            Ok(())
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}

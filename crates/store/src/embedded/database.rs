@@ -1,0 +1,72 @@
+//! sled behind the few calls that snapshots need, so that tests can make each of them fail, hang or lie.
+//!
+//! sled is trusted with nothing: a database is written once, proved on a copy, and from then on only its copies are
+//! opened.
+
+use std::path::Path;
+
+/// Cached pages of an open database, in bytes. sled caches everything that is read until it is closed.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Makes and opens databases.
+pub(super) trait Engine: Send + Sync + 'static {
+    /// Makes a new database in a directory that is not there yet.
+    fn create(&self, directory: &Path) -> Result<Box<dyn Database>, String>;
+
+    /// Opens one, and may write to it.
+    fn open(&self, directory: &Path) -> Result<Box<dyn Database>, String>;
+}
+
+/// Receives entries in the order of their keys. An error ends the reading.
+pub(super) type VisitEntry<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>;
+
+/// An open database. Dropping it closes it.
+pub(super) trait Database: Send {
+    fn insert(&mut self, key: [u8; 8], value: Vec<u8>) -> Result<(), String>;
+    fn flush(&mut self) -> Result<(), String>;
+    fn each(&self, visit: VisitEntry<'_>) -> Result<(), String>;
+}
+
+/// The real one.
+pub(super) struct Sled;
+
+impl Engine for Sled {
+    fn create(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
+        open(&config().path(directory).create_new(true))
+    }
+
+    fn open(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
+        open(&config().path(directory))
+    }
+}
+
+fn config() -> sled::Config {
+    sled::Config::new().cache_capacity(CACHE_BYTES).flush_every_ms(None).mode(sled::Mode::HighThroughput)
+}
+
+fn open(config: &sled::Config) -> Result<Box<dyn Database>, String> {
+    match config.open() {
+        Ok(database) => Ok(Box::new(SledDatabase(database))),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+struct SledDatabase(sled::Db);
+
+impl Database for SledDatabase {
+    fn insert(&mut self, key: [u8; 8], value: Vec<u8>) -> Result<(), String> {
+        self.0.insert(key, value).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        self.0.flush().map(drop).map_err(|error| error.to_string())
+    }
+
+    fn each(&self, visit: VisitEntry<'_>) -> Result<(), String> {
+        for entry in self.0.iter() {
+            let (key, value) = entry.map_err(|error| error.to_string())?;
+            visit(&key, &value)?;
+        }
+        Ok(())
+    }
+}

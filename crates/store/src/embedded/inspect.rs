@@ -1,0 +1,428 @@
+//! Reading a data directory that no server uses, without a change to anything in it but for the copy of the snapshot
+//! that is read, which is removed again.
+//!
+//! The directory is not locked while it is read: a server that starts meanwhile, perhaps after a crash, must not
+//! be kept from it. If one did, what was read is thrown away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use onceward_core::domain::Timestamp;
+
+use super::database::Sled;
+use super::directory::{Directory, State};
+use super::error::{OpenError, is_of_a_full_disk};
+use super::frame::{Frame, RecordRef};
+use super::merge::{self, Merge, MergeError};
+use super::open::{Copies, Settings};
+use super::replay::{self, Sink};
+use super::snapshot::OpenCopy;
+use crate::copy::{Copied, CopyProgress};
+use crate::{Counts, Entry};
+
+/// A data directory that no server uses.
+pub struct ReadOnly {
+    directory: Directory,
+    state: State,
+    format: u32,
+    key_fingerprint: String,
+    copies: Copies,
+    /// The files as they were when no server used them.
+    before: Files,
+}
+
+impl std::fmt::Debug for ReadOnly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadOnly").field("root", &self.directory.root).finish_non_exhaustive()
+    }
+}
+
+impl ReadOnly {
+    /// Opens `dir`, which must be a data directory. The copy of the snapshot that is read goes there, or to `scratch`
+    /// if there is no room.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] while a server uses it; others when it is none, or one of a newer program.
+    pub fn open(dir: &Path, scratch: Option<&Path>) -> Result<Self, OpenError> {
+        let directory = Directory::existing(dir);
+        let found = directory.peek()?;
+        let key_fingerprint = directory.key_fingerprint()?;
+        directory.is_free()?;
+        let before = files_of(&directory)?;
+        let copies = Copies {
+            engine: Arc::new(Sled),
+            directory: directory.snapshot.clone(),
+            scratch: scratch.map(Path::to_owned),
+            prefix: "onceward-".into(),
+            deadline: Settings::default().deadline,
+        };
+        Ok(Self { directory, state: found.state, format: found.format, key_fingerprint, copies, before })
+    }
+
+    /// What tells the server key that the data was written with from others, in hex digits.
+    pub fn key_fingerprint(&self) -> &str {
+        &self.key_fingerprint
+    }
+
+    /// Whether it was made and never used.
+    ///
+    /// # Errors
+    /// [`OpenError::ImportInterrupted`].
+    pub fn is_new(&self) -> Result<bool, OpenError> {
+        match self.state {
+            State::Creating => Ok(true),
+            State::Importing => Err(OpenError::ImportInterrupted { directory: self.directory.root.clone() }),
+            State::Complete => Ok(false),
+        }
+    }
+
+    /// Gives every record that is alive at `now` to `visit`, as a server that starts on the directory would find them,
+    /// each once and in no order. What was visited counts only if this is `Ok`.
+    ///
+    /// # Errors
+    /// [`OpenError`], as a start would be refused, or the error of `visit`.
+    pub fn read(
+        &self,
+        now: Timestamp,
+        visit: &mut dyn FnMut(Entry) -> io::Result<()>,
+    ) -> Result<(), OpenError> {
+        let read = self.copies.open_newest(&self.directory).map_err(MergeError::Read).and_then(|copy| {
+            self.merge(&copy, now).each(&mut |key, expires, record| {
+                visit(Entry { key, expires, record: Bytes::copy_from_slice(record) })
+            })
+        });
+        // Before what was read is believed, and before it is called damaged.
+        self.undisturbed()?;
+        read.map_err(|error| self.error(error))
+    }
+
+    /// The same as [`ReadOnly::read`], into a file in the data directory, or in `scratch` if there is no room.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn copy(&self, now: Timestamp, progress: &CopyProgress) -> Result<Copied, OpenError> {
+        let opened = self.copies.open_newest(&self.directory).map_err(MergeError::Read);
+        let copied = opened.and_then(|copy| {
+            let merge = self.merge(&copy, now);
+            let first = merge::into_file(&merge, &self.directory.root, progress);
+            match (&first, &self.copies.scratch) {
+                (Err(MergeError::Visit(error)), Some(scratch)) if is_of_no_use(error) => {
+                    merge::into_file(&merge, scratch, progress)
+                }
+                _ => first,
+            }
+        });
+        self.undisturbed()?;
+        copied.map_err(|error| self.error(error))
+    }
+
+    fn merge<'a>(&'a self, copy: &'a OpenCopy, now: Timestamp) -> Merge<'a> {
+        Merge { copy, journal: &self.directory.journal, until: None, now }
+    }
+
+    fn error(&self, error: MergeError) -> OpenError {
+        match error {
+            MergeError::Read(error) => error,
+            MergeError::Visit(error) => OpenError::io("copy the records of", &self.directory.root)(error),
+        }
+    }
+
+    /// Makes sure that no server used the directory since it was opened here. A server that starts makes new
+    /// segments, whatever it does next.
+    fn undisturbed(&self) -> Result<(), OpenError> {
+        self.directory.is_free()?;
+        if files_of(&self.directory)? == self.before {
+            return Ok(());
+        }
+        Err(OpenError::InUse { directory: self.directory.root.clone() })
+    }
+}
+
+fn is_of_no_use(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+        || is_of_a_full_disk(&error.to_string())
+}
+
+/// What is in a data directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// The format it has.
+    pub format: u32,
+    /// Whether it was made and never used.
+    pub is_new: bool,
+    /// Whether the journal was looked at: not if it is gone.
+    pub journal_read: bool,
+    /// Journal segments that a start reads; all that are there if it is not known which the snapshot covers.
+    pub segments: u64,
+    /// Frames in them.
+    pub frames: u64,
+    /// Records and removals in these.
+    pub journal_records: u64,
+    /// When the oldest of these was written.
+    pub oldest: Option<Timestamp>,
+    /// When the newest was.
+    pub newest: Option<Timestamp>,
+    /// Whether the last server that used it ended in order.
+    pub closed_in_order: bool,
+    /// What looks like the remains of a write that was never acknowledged: where they begin, and how many bytes they
+    /// take. No damage, as far as can be told: the next start cuts them off.
+    pub torn: Option<(PathBuf, u64, u64)>,
+    /// Records in the snapshot; `None` if it cannot be read.
+    pub snapshot_records: Option<u64>,
+    /// Records that are alive, of the snapshot and the journal together. `None` if they
+    /// were not counted, because a start would be refused.
+    pub alive: Option<Counts>,
+    /// How many of these have which version of their encoding, by kind and version.
+    pub versions: BTreeMap<(u8, u8), u64>,
+    /// Bytes that the journal takes on the disk.
+    pub journal_bytes: u64,
+    /// Bytes that the snapshots take on the disk.
+    pub snapshot_bytes: u64,
+}
+
+/// Says what is wrong with a record.
+pub type Judge<'a> = &'a dyn Fn(&Entry) -> Result<(), String>;
+
+impl ReadOnly {
+    /// Looks at every record. `judge` says what is wrong with one; `found` receives each thing that is wrong.
+    /// A start would be refused if there is anything.
+    ///
+    /// # Errors
+    /// When the directory could not be looked at, or a server began to use it meanwhile: then what was found
+    /// means nothing.
+    pub fn examine(
+        &self,
+        now: Timestamp,
+        judge: Judge<'_>,
+        found: &mut dyn FnMut(Finding),
+    ) -> Result<Examined, OpenError> {
+        let examined = self.look(now, judge, found);
+        // A server that writes meanwhile looks like damage.
+        self.undisturbed()?;
+        examined
+    }
+
+    fn look(
+        &self,
+        now: Timestamp,
+        judge: Judge<'_>,
+        found: &mut dyn FnMut(Finding),
+    ) -> Result<Examined, OpenError> {
+        let mut examined = Examined { format: self.format, ..Examined::default() };
+        let directory = &self.directory;
+        match self.state {
+            State::Creating => {
+                examined.is_new = true;
+                examined.alive = Some(Counts::default());
+                return Ok(examined);
+            }
+            State::Importing => {
+                let what = "an import into it was interrupted";
+                found(Finding::new(&directory.root, what, "run `onceward import` again"));
+                return Ok(examined);
+            }
+            State::Complete => {}
+        }
+        examined.journal_bytes = size_of(&directory.journal)?;
+        examined.snapshot_bytes = size_of(&directory.snapshot)?;
+        let mut wrong = Vec::new();
+        let copy = match self.copies.open_newest(directory) {
+            Ok(copy) => Some(copy),
+            Err(error) => {
+                wrong.push(error.damage().ok_or(error)?);
+                None
+            }
+        };
+        if let Some(copy) = &copy {
+            let read = copy.read(&mut |key, expires, record| {
+                let entry = Entry { key, expires, record: Bytes::copy_from_slice(record) };
+                if let Err(what) = judge(&entry) {
+                    wrong.push(Finding::new(&copy.snapshot.path, what, RESTORE));
+                }
+                Ok(())
+            });
+            match read.map_err(|error| OpenError::snapshot(&directory.snapshot, error)) {
+                Ok(()) => examined.snapshot_records = Some(copy.snapshot.manifest.records),
+                Err(error) => wrong.push(error.damage().ok_or(error)?),
+            }
+        }
+        // Without the snapshot too: what the journal says may be all that is left.
+        let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
+        let mut collect = Collect { judge, wrong };
+        match replay::read(&directory.journal, covered, None, &mut collect) {
+            Ok(replayed) => {
+                examined.journal_read = true;
+                examined.segments = replayed.segments;
+                examined.frames = replayed.frames;
+                examined.journal_records = replayed.records;
+                (examined.oldest, examined.newest) = (replayed.oldest, replayed.newest);
+                examined.closed_in_order = replayed.closed;
+                examined.torn = replayed.torn;
+            }
+            Err(error) => collect.wrong(error)?,
+        }
+        if let Some(copy) = copy.filter(|_| collect.wrong.is_empty()) {
+            self.count(&copy, now, &mut examined).map_err(|error| self.error(error))?;
+        }
+        collect.wrong.into_iter().for_each(found);
+        Ok(examined)
+    }
+
+    /// Counts what a start would find.
+    fn count(&self, copy: &OpenCopy, now: Timestamp, examined: &mut Examined) -> Result<(), MergeError> {
+        let mut alive = Counts::default();
+        self.merge(copy, now).each(&mut |key, _, record| {
+            alive.add(key.kind);
+            let version = record.first().copied().unwrap_or_default();
+            *examined.versions.entry((key.kind, version)).or_default() += 1;
+            Ok(())
+        })?;
+        examined.alive = Some(alive);
+        Ok(())
+    }
+}
+
+/// Notes what is wrong with the journal, and reads on.
+struct Collect<'a> {
+    judge: Judge<'a>,
+    wrong: Vec<Finding>,
+}
+
+impl Sink for Collect<'_> {
+    fn record(
+        &mut self,
+        path: &Path,
+        at: usize,
+        frame: &Frame<'_>,
+        record: RecordRef<'_>,
+    ) -> Result<(), OpenError> {
+        let Some(put) = record.put else { return Ok(()) };
+        let entry = Entry { key: record.key, expires: record.expires, record: Bytes::copy_from_slice(put) };
+        if let Err(what) = (self.judge)(&entry) {
+            let what = format!("in frame {}, {what}", frame.sequence);
+            self.wrong.push(Finding { at: Some(at as u64), ..Finding::new(path, what, RESTORE) });
+        }
+        Ok(())
+    }
+
+    fn wrong(&mut self, error: OpenError) -> Result<(), OpenError> {
+        if let OpenError::Io { path, source, .. } = &error {
+            self.wrong.push(Finding::new(path, format!("it cannot be read: {source}"), RESTORE));
+        } else {
+            self.wrong.push(error.damage().ok_or(error)?);
+        }
+        Ok(())
+    }
+}
+
+/// What to do about a damaged snapshot or segment.
+const RESTORE: &str =
+    "restore the data directory from a backup, or see \"When a start is refused\" in docs/data-directory.md";
+
+/// What to do about a file that could be put back.
+const PUT_BACK: &str = "put it back, or restore the whole directory from a backup; see \"When a start is refused\" in \
+                        docs/data-directory.md";
+
+/// What to do when the journal does not go on where the snapshot ends.
+const TELL_APART: &str = "restore the whole directory from a backup, and move no later segments away: \"When a \
+                          start is refused\" in docs/data-directory.md says how to tell the two apart";
+
+/// One thing that is wrong with a data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// In which file or directory.
+    pub path: PathBuf,
+    /// Where in it, in bytes from its beginning.
+    pub at: Option<u64>,
+    pub what: String,
+    /// What to do.
+    pub advice: &'static str,
+}
+
+impl Finding {
+    fn new(path: &Path, what: impl Into<String>, advice: &'static str) -> Self {
+        Self { path: path.to_owned(), at: None, what: what.into(), advice }
+    }
+}
+
+impl OpenError {
+    /// What is damaged or lost, if that is why the directory was not opened; `None` when it may be well, or that is
+    /// not known.
+    pub fn damage(&self) -> Option<Finding> {
+        Some(match self {
+            Self::FormatMissing { path } => {
+                Finding::new(path, "it is missing, but there is data beside it", PUT_BACK)
+            }
+            Self::FormatDamaged { path, detail } => {
+                Finding::new(path, format!("it is damaged ({detail})"), PUT_BACK)
+            }
+            Self::JournalMissing { path } => {
+                Finding::new(path, "it is missing, and with it changes that were acknowledged", PUT_BACK)
+            }
+            Self::SegmentMissing { path } => {
+                let what = "it is missing, and with it changes that were acknowledged: it was removed, or the snapshot \
+                            beside it is older than it should be";
+                Finding::new(path, what, TELL_APART)
+            }
+            Self::JournalDamaged { path, offset, detail } => {
+                Finding { at: Some(*offset), ..Finding::new(path, detail.as_str(), RESTORE) }
+            }
+            Self::SnapshotDamaged { path, detail } => {
+                Finding::new(path, format!("it cannot be used: {detail}"), RESTORE)
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// What the files below `path` take on the disk, in bytes; nothing if it is not there.
+fn size_of(path: &Path) -> Result<u64, OpenError> {
+    let failed = || OpenError::io("look at", path);
+    let mut size = 0;
+    if !path.exists() {
+        return Ok(size);
+    }
+    for entry in fs::read_dir(path).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        let metadata = entry.metadata().map_err(failed())?;
+        // Blocks are counted in 512 bytes, whatever the file system's are (POSIX, stat).
+        size += if metadata.is_dir() { size_of(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(size)
+}
+
+/// Every file that holds data, with its length, the number of its inode and when it was changed last.
+type Files = BTreeSet<(PathBuf, u64, u64, i64, i64)>;
+
+fn files_of(directory: &Directory) -> Result<Files, OpenError> {
+    let mut files = Files::new();
+    for path in [&directory.journal, &directory.snapshot] {
+        // What is missing is for the reader to report.
+        if path.exists() {
+            add_files(path, &mut files).map_err(OpenError::io("look at", path))?;
+        }
+    }
+    Ok(files)
+}
+
+fn add_files(directory: &Path, files: &mut Files) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let found = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found?,
+        };
+        // Copies of the snapshot come and go.
+        if found.is_dir() && path.extension().is_none() {
+            add_files(&path, files)?;
+        } else if !found.is_dir() {
+            files.insert((path, found.len(), found.ino(), found.mtime(), found.mtime_nsec()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! Checkpoints: when they begin, what they contain, and crashes in the middle of them.
+
+use super::*;
+use crate::embedded::disk::Step;
+
+#[test]
+fn a_checkpoint_replaces_the_journal_and_the_older_snapshot() {
+    let mut world = World::new();
+    assert_eq!(snapshots(&world.dir()), ["0000000000"]);
+    for turn in 0..3 {
+        for number in 0..300 {
+            world.put(number, &format!("{turn}"));
+        }
+        world.remove(turn);
+        world.checkpoint().unwrap();
+        assert_eq!(snapshots(&world.dir()).len(), 1, "{:?}", snapshots(&world.dir()));
+        assert_eq!(segments(&world.dir()).len(), 2);
+        assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+        world.assert_as_expected();
+    }
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn without_a_change_a_checkpoint_does_nothing() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.checkpoint().unwrap();
+    let (before, creates) = (snapshots(&world.dir()), world.disk.count(Operation::Create));
+    world.checkpoint().unwrap();
+    world.close().unwrap();
+    world.open();
+    world.close().unwrap();
+    assert_eq!(snapshots(&world.dir()), before);
+    assert!(world.disk.count(Operation::Create) <= creates + 4);
+}
+
+#[test]
+fn when_the_journal_has_grown_a_checkpoint_begins_by_itself() {
+    let mut world = World::with_sizes(4096, 8 * 1024);
+    let text = "x".repeat(500);
+    let mut number = 0;
+    while snapshots(&world.dir()).contains(&"0000000000".to_owned()) {
+        // Commits are refused if the checkpoint is slower than they are.
+        let _ = world.batch(&[(number % 50, Some(&text))]);
+        number += 1;
+        assert!(number < 1_000_000, "no checkpoint begins");
+    }
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn while_a_checkpoint_runs_commits_go_on() {
+    let mut world = World::new();
+    let (reached, step) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    world.put(1, "one");
+    world.disk.on_step(move |_| {
+        let _ = reached.send(());
+        let _ = may_go_on.recv();
+    });
+    thread::scope(|scope| {
+        let store = world.store.as_ref().unwrap();
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let running = scope.spawn(move || runtime.block_on(store.checkpoint()));
+        step.recv().unwrap();
+        let (to, done) = mpsc::channel();
+        store.commit(vec![write(2, Some("beside"))], Box::new(move |result| to.send(result).unwrap()));
+        done.recv_timeout(HANGS_AFTER).unwrap().unwrap();
+        drop(go_on);
+        running.join().unwrap().unwrap();
+    });
+    world.expected.insert(2, "beside".into());
+    world.assert_as_expected();
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_a_crash_interrupts_a_checkpoint_at_any_step_nothing_is_lost() {
+    let mut world = World::with_segments_of(4096);
+    let text = "x".repeat(1000);
+    for turn in 0..2 {
+        for number in 0..20 {
+            world.put(number + turn, &text);
+        }
+        let crashes = Arc::new(Mutex::new(Vec::new()));
+        let (taken, dir) = (crashes.clone(), world.dir());
+        world.disk.on_step(move |step| taken.lock().unwrap().push((step, copy_of(&dir))));
+        world.remove(turn);
+        world.checkpoint().unwrap();
+        world.disk.on_step(|_| {});
+        let crashes = std::mem::take(&mut *crashes.lock().unwrap());
+        assert!(crashes.iter().any(|(step, _)| *step == Step::SegmentRemoved));
+        assert!(crashes.len() > 10, "{} steps", crashes.len());
+        for (step, crash) in crashes {
+            assert_eq!(world.contents_after_crash(&crash).unwrap(), world.expected, "{step:?}");
+            // The next start has no use for what is left, and has removed it.
+            assert!(
+                sealed(&crash.path().join("data")) == snapshots(&crash.path().join("data")).len(),
+                "{step:?}"
+            );
+            let mut again = World::with_segments_of(4096);
+            again.expected = world.expected.clone();
+            again.begin_with(&crash);
+            again.put(100, "after");
+            again.checkpoint().unwrap();
+            assert_eq!(snapshots(&again.dir()).len(), 1, "{step:?}");
+            again.crash_and_open();
+            again.assert_as_expected();
+        }
+    }
+}
+
+#[test]
+fn when_an_owner_goes_away_the_checkpoint_is_aborted_cleanly() {
+    let mut world = World::new();
+    let many: Vec<(u64, Option<&str>)> = (0..1000).map(|number| (number, Some("text"))).collect();
+    world.batch(&many).unwrap();
+    for slices in [0, 1, 5] {
+        *world.owner.goes_away_after.lock().unwrap() = Some(slices);
+        let error = world.checkpoint().unwrap_err().to_string();
+        assert!(error.contains("an owner of records went away"), "{error}");
+        assert_eq!(snapshots(&world.dir()), ["0000000000"]);
+        world.assert_as_expected();
+    }
+    assert!(world.store().health().unwrap_err().contains("3 checkpoints in a row have failed"));
+    *world.owner.goes_away_after.lock().unwrap() = None;
+    world.checkpoint().unwrap();
+    assert_eq!(world.store().health(), Ok(()));
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn when_an_owner_is_silent_the_checkpoint_is_given_up() {
+    let mut world = World::new();
+    world.close().unwrap();
+    let mut options = world.options(&world.dir());
+    options.settings.deadline = Duration::from_millis(100);
+    world.open_with(&options).unwrap();
+    world.put(1, "one");
+    world.owner.is_silent.store(true, Ordering::Relaxed);
+    let error = world.checkpoint().unwrap_err().to_string();
+    assert!(error.contains("the owners gave no record"), "{error}");
+    let mut stream = world.owner.kept.lock().unwrap().pop().unwrap();
+    assert_eq!(stream.push(&[(key(1), "one", START)]), Pushed::Over);
+    world.owner.is_silent.store(false, Ordering::Relaxed);
+    world.checkpoint().unwrap();
+}
+
+#[test]
+fn when_checkpoints_fail_until_the_journal_is_full_commits_are_refused() {
+    let mut world = World::with_sizes(4096, 16 * 1024);
+    let text = "x".repeat(1000);
+    world.sled.set(Some(SledFault::FailFlush));
+    let taken = (0..1000).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
+    assert!((55..64).contains(&taken), "{taken} batches were taken although no checkpoint succeeds");
+    let trouble = world.store().health().unwrap_err();
+    assert!(trouble.contains("no checkpoint has emptied it"), "{trouble}");
+    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+    world.sled.set(None);
+    world.checkpoint().unwrap();
+    world.put(2000, &text);
+    assert_eq!(world.store().health(), Ok(()));
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
+fn what_a_restore_reads_is_kept_until_it_has_ended() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.checkpoint().unwrap();
+    world.put(2, "two");
+    let expected = world.expected.clone();
+    let (reached, in_visit) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let seen = Arc::new(Mutex::new(Contents::new()));
+    let visitor = seen.clone();
+    let visit = Box::new(move |key: Key, record: Option<&[u8]>, _| {
+        reached.send(()).unwrap();
+        let _ = may_go_on.recv();
+        visitor.lock().unwrap().insert(number(key), String::from_utf8(record.unwrap().to_vec()).unwrap());
+    });
+    thread::scope(|scope| {
+        let (store, owner) = (world.store.as_ref().unwrap(), &world.owner);
+        let reading = scope.spawn(|| {
+            Builder::new_current_thread().build().unwrap().block_on(store.restore(Slots::all(), visit))
+        });
+        in_visit.recv().unwrap();
+        owner.apply(&[write(2, Some("two"))]);
+        let runtime = Builder::new_current_thread().build().unwrap();
+        runtime.block_on(store.checkpoint()).unwrap();
+        assert_eq!(sealed(&world.home.path().join("data")), 2, "what is read was removed");
+        drop(go_on);
+        reading.join().unwrap().unwrap();
+    });
+    assert_eq!(*seen.lock().unwrap(), expected);
+    world.checkpoint().unwrap();
+    assert_eq!(sealed(&world.dir()), 1);
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+fn sealed(dir: &Path) -> usize {
+    snapshots(dir).iter().filter(|name| !name.contains('.')).count()
+}

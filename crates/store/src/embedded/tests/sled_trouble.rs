@@ -1,0 +1,109 @@
+//! sled fails, hangs, panics and loses entries: no attempt is sealed, the journal has everything, and the next attempt
+//! uses new directories.
+
+use super::*;
+
+const FAULTS: [SledFault; 10] = [
+    SledFault::FailCreate,
+    SledFault::FailInsert,
+    SledFault::LoseEntry,
+    SledFault::FailFlush,
+    SledFault::PanicInFlush,
+    SledFault::HangInFlush,
+    SledFault::FailOpen,
+    SledFault::PanicInOpen,
+    SledFault::HangInOpen,
+    SledFault::FailRead,
+];
+
+/// A world in which sled is soon taken to hang.
+fn impatient() -> World {
+    let mut world = World::new();
+    world.close().unwrap();
+    let mut options = world.options(&world.dir());
+    options.settings.deadline = Duration::from_millis(500);
+    world.open_with(&options).unwrap();
+    world
+}
+
+#[test]
+fn when_sled_misbehaves_the_attempt_is_discarded_and_nothing_is_lost() {
+    for fault in FAULTS {
+        let mut world = impatient();
+        let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
+        world.batch(&many).unwrap();
+        world.sled.set(Some(fault));
+        for turn in 0..3 {
+            assert_eq!(world.store().health(), Ok(()), "{fault:?}");
+            assert!(world.checkpoint().is_err(), "{fault:?}");
+            assert_eq!(snapshots(&world.dir()), ["0000000000"], "{fault:?}");
+            world.put(turn, "goes on");
+        }
+        let trouble = world.store().health().unwrap_err();
+        assert!(trouble.contains("3 checkpoints in a row have failed"), "{fault:?}: {trouble}");
+        assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected, "{fault:?}");
+        world.sled.set(None);
+        world.sled.release();
+        // Those that were left behind go on, and must not get in the way.
+        while matches!(fault, SledFault::HangInFlush | SledFault::HangInOpen) && world.checkpoint().is_err() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        world.put(7, "after");
+        world.checkpoint().unwrap();
+        assert_eq!(world.store().health(), Ok(()), "{fault:?}");
+        world.crash_and_open();
+        world.assert_as_expected();
+        assert_eq!(snapshots(&world.dir()).len(), 1, "{fault:?}");
+    }
+}
+
+#[test]
+fn attempts_that_hang_are_bounded() {
+    let mut world = impatient();
+    world.put(1, "one");
+    world.sled.set(Some(SledFault::HangInFlush));
+    for _ in 0..3 {
+        let error = world.checkpoint().unwrap_err().to_string();
+        assert!(error.contains("sled did nothing for 500ms"), "{error}");
+    }
+    let error = world.checkpoint().unwrap_err().to_string();
+    assert!(error.contains("3 earlier attempts hang in sled; restart the server"), "{error}");
+    world.sled.release();
+}
+
+#[test]
+fn a_start_whose_copy_cannot_be_opened_is_refused_and_changes_nothing() {
+    use SledFault::{FailOpen, HangInOpen, PanicInOpen};
+    let mut world = World::new();
+    world.put(1, "one");
+    world.checkpoint().unwrap();
+    world.put(2, "two");
+    for fault in [FailOpen, PanicInOpen, HangInOpen] {
+        let copy = world.copy();
+        let dir = copy.path().join("data");
+        let (before, sled) = (snapshots(&dir), FaultySled::default());
+        sled.set(Some(fault));
+        let mut options = world.options(&dir);
+        options.settings.deadline = Duration::from_millis(100);
+        let disk = Arc::new(world.disk.clone());
+        let refused = EmbeddedStore::open_on(&options, disk, Arc::new(sled.clone())).unwrap_err();
+        let OpenError::SnapshotDamaged { path, .. } = &refused else { panic!("{fault:?}: {refused}") };
+        assert!(path.starts_with(dir.join("snapshot").join(&before[0])), "{fault:?}: {refused}");
+        assert_eq!(snapshots(&dir), before, "{fault:?}");
+        assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected, "{fault:?}");
+        sled.release();
+    }
+}
+
+#[test]
+fn when_reading_the_copy_fails_the_restore_fails() {
+    let mut world = World::new();
+    let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
+    world.batch(&many).unwrap();
+    world.checkpoint().unwrap();
+    world.sled.set(Some(SledFault::FailRead));
+    let refused = world.try_contents_of(world.store()).unwrap_err().to_string();
+    assert!(refused.contains("no reading on request"), "{refused}");
+    world.sled.set(None);
+    world.assert_as_expected();
+}

@@ -1,0 +1,237 @@
+//! Checkpoints, and the orderly end, as the journal's thread sees them.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use onceward_core::domain::Timestamp;
+
+use super::super::checkpoint::{Checkpoint, Collector, Control, Job};
+use super::super::frame::FRAME_OVERHEAD;
+use super::super::journal::Room;
+use super::super::replay::Covered;
+use super::super::segment::HEADER_BYTES;
+use super::super::snapshot::Snapshot;
+use super::{CheckpointReply, Ending, Grown, Running, Writer};
+use crate::{RecordStream, StoreError};
+
+impl Writer {
+    /// How far the journal grows before a checkpoint.
+    pub(super) fn trigger(&self) -> u64 {
+        self.parts.settings.checkpoint_bytes.max(self.parts.snapshot.manifest.bytes() / 2)
+    }
+
+    pub(super) fn checkpoint_if_due(&mut self) {
+        if self.owners.is_empty() || self.running.is_some() || self.closing.is_some() {
+            return;
+        }
+        let Grown { bytes, records } = self.parts.grown;
+        let is_to_repeat = self.failed_at.is_some() && records > 0;
+        if bytes < self.trigger() && !is_to_repeat {
+            return;
+        }
+        let now = self.parts.clock.now();
+        let may_repeat = |failed: Timestamp| {
+            now < failed || now.since(failed) >= self.parts.settings.repeat_checkpoint_after
+        };
+        if self.failed_at.is_none_or(may_repeat) {
+            self.begin_checkpoint();
+        }
+    }
+
+    /// Begins the checkpoint that callers wait for, unless one is running: then it follows that one.
+    pub(super) fn begin_wanted(&mut self) {
+        self.parts.journal.ask_for_spare();
+        if self.running.is_some() {
+            return;
+        }
+        if self.owners.is_empty() {
+            self.answer_wanted(&Err("no owner of records is attached".into()));
+        } else if self.parts.grown.records == 0 {
+            let wanted = std::mem::take(&mut self.wanted);
+            self.discard_for(wanted);
+        } else if !self.begin_checkpoint() && !self.parts.journal.is_preparing() {
+            self.answer_wanted(&Err("a failed write to the journal cannot be taken back".into()));
+        }
+    }
+
+    pub(super) fn answer_wanted(&mut self, answer: &Result<(), String>) {
+        for reply in self.wanted.drain(..) {
+            let _ = reply.send(answer.clone());
+        }
+    }
+
+    /// Begins a checkpoint of everything that was written so far, if the journal can go on in another segment. Every
+    /// older batch has been answered, so the owners hold it when they get their streams.
+    fn begin_checkpoint(&mut self) -> bool {
+        self.parts.journal.ask_for_spare();
+        let Some(segment) = self.parts.journal.begin_segment() else { return false };
+        let control = Arc::new(Control::default());
+        let (to, parts) = mpsc::channel();
+        let checkpoint = Checkpoint {
+            covered: Covered { segment, sequence: self.parts.journal.last_sequence() },
+            time: self.parts.journal.last_time(),
+            owners: self.owners.len(),
+            parts,
+            control: control.clone(),
+        };
+        if self.closing.is_some() {
+            control.hurry();
+        }
+        let replies = std::mem::take(&mut self.wanted);
+        self.running = Some(Running { control: control.clone(), replies, grown: self.parts.grown });
+        if self.parts.jobs.send(Job::Checkpoint(checkpoint)).is_err() {
+            self.checkpoint_ended(Err("the thread of snapshots has ended; restart the server".into()));
+            return true;
+        }
+        let sink = Arc::new(Collector { to, control });
+        for owner in &self.owners {
+            owner.stream(RecordStream::new(sink.clone()));
+        }
+        true
+    }
+
+    pub(super) fn checkpoint_ended(&mut self, made: Result<Snapshot, String>) {
+        let Some(running) = self.running.take() else { return };
+        match made {
+            Ok(snapshot) => {
+                self.parts.snapshot = Arc::new(snapshot);
+                self.parts.grown.bytes -= running.grown.bytes;
+                self.parts.grown.records -= running.grown.records;
+                self.discard_for(running.replies);
+            }
+            Err(reason) => {
+                self.checkpoint_failed(&reason);
+                for reply in running.replies {
+                    let _ = reply.send(Err(reason.clone()));
+                }
+                // Nor will there be another before the next attempt.
+                self.answer_wanted(&Err(reason));
+            }
+        }
+        if !self.wanted.is_empty() {
+            self.begin_wanted();
+        }
+        self.write_waiting();
+    }
+
+    fn checkpoint_failed(&mut self, reason: &str) {
+        self.parts.health.checkpoint(Some(reason));
+        self.failed_at = Some(self.parts.clock.now());
+    }
+
+    /// Has removed what the present snapshot replaces, if something is left of it and is not being read.
+    pub(super) fn discard(&mut self) {
+        if self.discard_wanted && self.discarding.is_none() && !self.is_pinned() {
+            self.begin_discard(Vec::new());
+        }
+    }
+
+    /// The same after a checkpoint, whose callers learn when that is done. What is still read goes later.
+    fn discard_for(&mut self, replies: Vec<CheckpointReply>) {
+        self.discard_wanted = true;
+        if let Some(discarding) = &mut self.discarding {
+            discarding.extend(replies);
+        } else if self.is_pinned() {
+            self.checkpoint_succeeded();
+            for reply in replies {
+                let _ = reply.send(Ok(()));
+            }
+        } else {
+            self.begin_discard(replies);
+        }
+    }
+
+    fn is_pinned(&self) -> bool {
+        Arc::strong_count(&self.pins) > 1
+    }
+
+    fn begin_discard(&mut self, replies: Vec<CheckpointReply>) {
+        self.discard_wanted = false;
+        self.discarding = Some(replies);
+        if self.parts.jobs.send(Job::Discard(self.parts.snapshot.manifest.covered.segment)).is_err() {
+            self.discarded(&Err("the thread of snapshots has ended; restart the server".into()));
+        }
+    }
+
+    fn checkpoint_succeeded(&mut self) {
+        self.parts.health.checkpoint(None);
+        self.failed_at = None;
+    }
+
+    pub(super) fn discarded(&mut self, result: &Result<(), String>) {
+        let replies = self.discarding.take().unwrap_or_default();
+        match result {
+            Ok(()) => self.checkpoint_succeeded(),
+            Err(reason) => {
+                self.discard_wanted = true;
+                self.checkpoint_failed(reason);
+            }
+        }
+        for reply in replies {
+            let _ = reply.send(result.clone());
+        }
+        if self.discard_wanted && result.is_ok() {
+            self.discard();
+        }
+    }
+}
+
+/// The orderly end.
+impl Writer {
+    /// Once closing was asked for: makes a last checkpoint, for which the owners may still commit, and then ends the
+    /// journal with a frame that says so.
+    pub(super) fn proceed_closing(&mut self) -> Option<Ending> {
+        loop {
+            let closing = self.closing.as_mut()?;
+            if !std::mem::replace(&mut closing.room_asked_for, true) {
+                self.parts.journal.ask_for_spare();
+            }
+            if let Some(running) = &self.running {
+                running.control.hurry();
+                return None;
+            }
+            if self.parts.journal.is_preparing() || self.discarding.is_some() {
+                return None;
+            }
+            // A checkpoint that failed gets another chance. What owners commit during it is left to the journal.
+            let is_first_or_failed = match closing.checkpoints {
+                0 => true,
+                1 => self.failed_at.is_some(),
+                _ => false,
+            };
+            if is_first_or_failed && !self.owners.is_empty() && self.parts.grown.records > 0 {
+                closing.checkpoints += 1;
+                if self.begin_checkpoint() {
+                    continue;
+                }
+            }
+            let Some(closing) = &mut self.closing else { return None };
+            if self.discard_wanted && !std::mem::replace(&mut closing.discard_tried, true) {
+                self.discard();
+                continue;
+            }
+            let replies = self.closing.take().map(|closing| closing.replies).unwrap_or_default();
+            self.waiting.drain(..).for_each(|batch| batch.refuse("the store is closed"));
+            return Some(Ending::Closed(replies, self.finish()));
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), StoreError> {
+        // Also in a journal that is too long: this frame is the last.
+        let mut room = self.parts.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
+        if room == Room::Full && self.parts.journal.switch() {
+            room = self.parts.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
+        }
+        if room != Room::Ready {
+            return Err(StoreError::Unavailable("the journal could not be closed in order".into()));
+        }
+        let closed = self.parts.journal.close(self.parts.clock.now());
+        closed.map_err(|error| StoreError::Unavailable(error.reason))?;
+        match self.parts.health.checkpoint_trouble() {
+            Some(reason) => Err(StoreError::Unavailable(format!(
+                "the snapshot is not up to date ({reason}); what it lacks is in the journal, which the next start replays"
+            ))),
+            None => Ok(()),
+        }
+    }
+}

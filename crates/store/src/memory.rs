@@ -1,0 +1,429 @@
+//! The store for tests and simulations: everything the trait promises, in memory, and everything
+//! that can go wrong with a real one, on request.
+//!
+//! A "restart" is [`MemoryStore::reopen`]: the new store has what was applied, and the old one, like
+//! a process that was killed, changes nothing any more, whatever it has in flight. `done` is called
+//! within [`Store::commit`], unless the commit is held or hangs: then within [`MemoryStore::release`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use onceward_core::domain::Timestamp;
+use tokio::sync::watch;
+
+use crate::owner::{self, Sink};
+use crate::{
+    BoxFuture, Copied, CopyProgress, Done, Key, Owner, Pushed, RecordStream, Slots, Store, StoreError,
+    Visitor, Write,
+};
+
+/// What goes wrong with one commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is refused, and nothing is applied.
+    Unavailable,
+    /// It is applied, but the caller does not learn that.
+    UnknownApplied,
+    /// It is not applied, but the caller does not learn that.
+    UnknownNotApplied,
+    /// Only the writes whose bit is set in the mask are applied, the first being the lowest bit; the caller
+    /// learns nothing. From the 65th on none is.
+    Torn(u64),
+    /// It waits for the next [`MemoryStore::release`], then goes on as if nothing had been. Later commits overtake it.
+    Hang,
+}
+
+/// One record as [`MemoryStore::snapshot`] shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub record: Bytes,
+    /// From then on it no longer matters. This store keeps it nevertheless.
+    pub expires: Timestamp,
+}
+
+/// A store in memory. Clones are handles on the same store.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    /// What survives a restart.
+    contents: Arc<Mutex<Contents>>,
+    /// Which start this handle belongs to. Older ones are fenced off.
+    generation: u64,
+    /// What does not survive one.
+    control: Arc<Control>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    records: BTreeMap<Key, Kept>,
+    generation: u64,
+    newest_time: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Control {
+    state: Mutex<State>,
+    /// How many commits wait.
+    waiting: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    faults: VecDeque<Fault>,
+    trouble: Option<String>,
+    commits: u64,
+    closed: bool,
+    held: bool,
+    waiting: VecDeque<(Vec<Write>, Option<Fault>, Done)>,
+    owners: Vec<Arc<dyn Owner>>,
+    checkpointed: Option<BTreeMap<Key, Kept>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("commits", &self.commits)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self { contents: Arc::default(), generation: 0, control: Arc::default() }
+    }
+
+    /// The next commits that arrive meet these faults, one each, in this order.
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state().faults.extend(faults);
+    }
+
+    /// From now on commits wait before they are applied.
+    pub fn hold(&self) {
+        self.state().held = true;
+    }
+
+    /// Lets every commit that waits go on, in the order in which they came, and those that come later pass.
+    pub fn release(&self) {
+        self.state().held = false;
+        loop {
+            let next = self.state().waiting.pop_front();
+            let Some((writes, fault, done)) = next else { break };
+            self.control.waiting.send_modify(|waiting| *waiting -= 1);
+            done(self.apply(&writes, fault));
+        }
+    }
+
+    /// Returns when at least `commits` commits are waiting, held or hanging.
+    pub async fn waiting(&self, commits: usize) {
+        let mut waiting = self.control.waiting.subscribe();
+        // The sender lives as long as `self`.
+        let _ = waiting.wait_for(|waiting| *waiting >= commits).await;
+    }
+
+    /// How many commits have been applied, whether or not their callers learned it.
+    pub fn commits(&self) -> u64 {
+        self.state().commits
+    }
+
+    /// Everything that is durable.
+    pub fn snapshot(&self) -> BTreeMap<Key, Kept> {
+        self.contents().records.clone()
+    }
+
+    /// What the owners gave to the last checkpoint that was completed.
+    pub fn checkpointed(&self) -> Option<BTreeMap<Key, Kept>> {
+        self.state().checkpointed.clone()
+    }
+
+    /// What [`Store::newest_time`] says after the next restart, and here.
+    pub fn set_newest_time(&self, newest: Timestamp) {
+        self.contents().newest_time = newest;
+    }
+
+    /// The store after a crash and a restart: the same contents, no faults, nothing held. Commits
+    /// of this handle and its clones that are not applied yet never will be.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        let generation = {
+            let mut contents = self.contents();
+            contents.generation += 1;
+            contents.generation
+        };
+        Self { contents: self.contents.clone(), generation, control: Arc::default() }
+    }
+
+    fn apply(&self, writes: &[Write], fault: Option<Fault>) -> Result<(), StoreError> {
+        let mut contents = self.contents();
+        let mut state = self.state();
+        if state.closed || contents.generation != self.generation {
+            return Err(unavailable("the store is closed"));
+        }
+        let unknown = || StoreError::Unknown("an injected fault".into());
+        let (applied, answer) = match fault {
+            Some(Fault::Unavailable) => (0, Err(unavailable("an injected fault"))),
+            Some(Fault::UnknownNotApplied) => (0, Err(unknown())),
+            Some(Fault::UnknownApplied) => (usize::MAX, Err(unknown())),
+            Some(Fault::Torn(_)) => (64, Err(unknown())),
+            Some(Fault::Hang) | None => (usize::MAX, Ok(())),
+        };
+        let mask = if let Some(Fault::Torn(mask)) = fault { mask } else { u64::MAX };
+        for (index, write) in writes.iter().take(applied).enumerate() {
+            if mask >> (index % 64) & 1 == 1 {
+                contents.apply(write);
+            }
+        }
+        state.commits += u64::from(applied > 0);
+        state.trouble = answer.as_ref().err().map(ToString::to_string);
+        answer
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Contents>, StoreError> {
+        let contents = self.contents();
+        if self.state().closed || contents.generation != self.generation {
+            return Err(unavailable("the store is closed"));
+        }
+        Ok(contents)
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.control.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn apply(&mut self, write: &Write) {
+        match write.put.clone() {
+            Some(record) => drop(self.records.insert(write.key, Kept { record, expires: write.expires })),
+            None => drop(self.records.remove(&write.key)),
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, writes: Vec<Write>, done: Done) {
+        let fault = {
+            let mut state = self.state();
+            let fault = state.faults.pop_front();
+            if state.held || fault == Some(Fault::Hang) {
+                state.waiting.push_back((writes, fault, done));
+                drop(state);
+                return self.control.waiting.send_modify(|waiting| *waiting += 1);
+            }
+            fault
+        };
+        done(self.apply(&writes, fault));
+    }
+
+    fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let records = self.open()?.records.clone();
+            for (key, kept) in records.iter().filter(|(key, _)| slots.contains(key.slot)) {
+                visit(*key, Some(&kept.record), kept.expires);
+            }
+            Ok(())
+        })
+    }
+
+    fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
+        self.state().owners = owners;
+    }
+
+    fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            drop(self.open()?);
+            let owners = self.state().owners.clone();
+            let sink = Arc::new(Collected::default());
+            let mut ended = sink.ended.subscribe();
+            for owner in &owners {
+                owner.stream(RecordStream::new(sink.clone()));
+            }
+            // The sender lives as long as `sink`.
+            let _ = ended.wait_for(|(finished, dropped)| *dropped > 0 || *finished == owners.len()).await;
+            if ended.borrow().1 > 0 {
+                return Err(unavailable("an owner dropped its part of the checkpoint"));
+            }
+            let records = std::mem::take(&mut *sink.records.lock().unwrap_or_else(PoisonError::into_inner));
+            self.state().checkpointed = Some(records);
+            Ok(())
+        })
+    }
+
+    fn copy(&self, _progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
+        Box::pin(async { Err(unavailable("a store in memory cannot be copied")) })
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.state().trouble.clone().map_or(Ok(()), Err)
+    }
+
+    fn newest_time(&self) -> Timestamp {
+        self.contents().newest_time
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.state().closed = true;
+            // The owners have no further part in it; and their handles may lead back to this store.
+            self.state().owners.clear();
+            Ok(())
+        })
+    }
+}
+
+/// What the owners gave to a checkpoint.
+#[derive(Default)]
+struct Collected {
+    records: Mutex<BTreeMap<Key, Kept>>,
+    /// How many owners have finished, and how many went away before.
+    ended: watch::Sender<(usize, usize)>,
+}
+
+impl Sink for Collected {
+    fn ready(&self) -> Pushed {
+        if self.ended.borrow().1 > 0 { Pushed::Over } else { Pushed::Taken }
+    }
+
+    fn push(&self, records: Vec<u8>) -> Pushed {
+        let mut kept = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = &records[..];
+        while let Some((key, expires, record)) = owner::decode(&mut rest) {
+            kept.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
+        }
+        Pushed::Taken
+    }
+
+    fn end(&self, finished: bool) {
+        self.ended.send_modify(|ended| if finished { ended.0 += 1 } else { ended.1 += 1 });
+    }
+}
+
+fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_faults_are_queued_the_next_commits_meet_them_in_order() {
+        let store = MemoryStore::new();
+        store.fail_next([Fault::Unavailable, Fault::UnknownNotApplied, Fault::UnknownApplied]);
+        assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unavailable(_)))));
+        assert!(store.health().is_err());
+        assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unknown(_)))));
+        assert_eq!((store.commits(), store.snapshot().len()), (0, 0));
+        assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unknown(_)))));
+        assert_eq!((store.commits(), store.snapshot().len()), (1, 1));
+        assert_eq!(commit(&store, [2]), Some(Ok(())));
+        assert_eq!((store.commits(), store.health()), (2, Ok(())));
+    }
+
+    #[test]
+    fn when_commits_are_held_they_are_applied_in_order_once_released() {
+        let store = MemoryStore::new();
+        store.hold();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for n in [1, 2] {
+            let order = order.clone();
+            store.commit(vec![put(1, n)], Box::new(move |done| order.lock().unwrap().push((n, done))));
+        }
+        assert!(store.snapshot().is_empty() && order.lock().unwrap().is_empty());
+        store.release();
+        assert_eq!(*order.lock().unwrap(), [(1, Ok(())), (2, Ok(()))]);
+        assert_eq!(store.snapshot()[&key(1)].record, Bytes::from("2"));
+    }
+
+    #[test]
+    fn when_a_commit_hangs_later_ones_overtake_it() {
+        let store = MemoryStore::new();
+        store.fail_next([Fault::Hang]);
+        assert_eq!(commit(&store, [1]), None);
+        assert_eq!(commit(&store, [2]), Some(Ok(())));
+        assert_eq!(store.snapshot().len(), 1);
+        store.release();
+        assert_eq!(store.snapshot().len(), 2);
+    }
+
+    #[test]
+    fn when_the_store_restarts_what_was_in_flight_is_never_applied() {
+        let store = MemoryStore::new();
+        commit(&store, [1]);
+        store.hold();
+        commit(&store, [2]);
+        let restarted = store.reopen();
+        store.release();
+        assert!(matches!(commit(&store, [3]), Some(Err(StoreError::Unavailable(_)))));
+        assert_eq!(restarted.snapshot().into_keys().collect::<Vec<_>>(), [key(1)]);
+        commit(&restarted, [2]);
+        assert_eq!(restarted.snapshot().len(), 2);
+    }
+
+    #[test]
+    fn when_a_commit_is_torn_some_writes_are_applied() {
+        let store = MemoryStore::new();
+        store.fail_next([Fault::Torn(0b101)]);
+        assert!(matches!(commit(&store, [1, 2, 3]), Some(Err(StoreError::Unknown(_)))));
+        assert_eq!(store.snapshot().into_keys().collect::<Vec<_>>(), [key(1), key(3)]);
+    }
+
+    #[tokio::test]
+    async fn a_restore_visits_the_records_of_its_slots_only() {
+        let store = MemoryStore::new();
+        commit(&store, [1, 2]);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let visitor = seen.clone();
+        let visit: Visitor = Box::new(move |key, _, _| visitor.lock().unwrap().push(key));
+        store.restore(Slots::one(2), visit).await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), [key(2)]);
+        store.close().await.unwrap();
+        assert!(matches!(commit(&store, [3]), Some(Err(StoreError::Unavailable(_)))));
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_has_what_the_owners_gave_and_needs_all_of_them() {
+        struct Gives(bool);
+        impl Owner for Gives {
+            fn stream(&self, mut to: RecordStream) {
+                assert_eq!(to.push(&[(key(1), b"one", Timestamp::EPOCH)]), Pushed::Taken);
+                if self.0 {
+                    to.finish();
+                }
+            }
+        }
+        let store = MemoryStore::new();
+        store.attach(vec![Arc::new(Gives(true))]);
+        store.checkpoint().await.unwrap();
+        assert_eq!(store.checkpointed().unwrap()[&key(1)].record, Bytes::from("one"));
+        store.attach(vec![Arc::new(Gives(true)), Arc::new(Gives(false))]);
+        assert!(store.checkpoint().await.is_err());
+    }
+
+    fn key(n: u8) -> Key {
+        Key { slot: n, kind: 1, id: [n; 12] }
+    }
+
+    fn put(n: u8, text: u8) -> Write {
+        Write { key: key(n), put: Some(Bytes::from(text.to_string())), expires: Timestamp::from_millis(1) }
+    }
+
+    /// What `done` was called with, if it was.
+    fn commit<const N: usize>(store: &MemoryStore, keys: [u8; N]) -> Option<Result<(), StoreError>> {
+        let (to, answer) = std::sync::mpsc::channel();
+        store.commit(keys.map(|n| put(n, n)).to_vec(), Box::new(move |done| drop(to.send(done))));
+        answer.try_recv().ok()
+    }
+}

@@ -1,0 +1,125 @@
+//! How the owners of records hand them to a checkpoint.
+
+use std::sync::Arc;
+
+use onceward_core::domain::Timestamp;
+
+use crate::Key;
+
+/// The most records in one call of [`RecordStream::push`].
+pub const SLICE_RECORDS: usize = 256;
+
+/// Holds the records of some slots in memory.
+pub trait Owner: Send + Sync {
+    /// A checkpoint begins. Called on the journal's thread, after `done` was called for every batch that is older than
+    /// the checkpoint and before it is called for any that is newer: it must only pass the stream on, to a mailbox, and
+    /// the owner gives its records from there on.
+    fn stream(&self, to: RecordStream);
+}
+
+/// What became of a slice of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    Taken,
+    /// The checkpoint is busy: the same slice again, after some milliseconds.
+    Busy,
+    /// The checkpoint was given up; nothing more is needed.
+    Over,
+}
+
+/// One owner's part of a checkpoint. Dropped before [`RecordStream::finish`], it aborts the checkpoint.
+pub struct RecordStream {
+    to: Arc<dyn Sink>,
+    finished: bool,
+}
+
+/// Where the records go.
+pub(crate) trait Sink: Send + Sync {
+    /// Whether there is room for another slice.
+    fn ready(&self) -> Pushed;
+    /// Takes a slice of records, as [`encode`] wrote them.
+    fn push(&self, records: Vec<u8>) -> Pushed;
+    /// One owner has come to its end, or was dropped before that.
+    fn end(&self, finished: bool);
+}
+
+impl RecordStream {
+    pub(crate) fn new(to: Arc<dyn Sink>) -> Self {
+        Self { to, finished: false }
+    }
+
+    /// Whether a slice would be taken now, before it is put together.
+    pub fn ready(&self) -> Pushed {
+        self.to.ready()
+    }
+
+    /// Gives at most [`SLICE_RECORDS`] records that are alive. Never blocks.
+    pub fn push<R: AsRef<[u8]>>(&mut self, records: &[(Key, R, Timestamp)]) -> Pushed {
+        debug_assert!(records.len() <= SLICE_RECORDS, "too many records in a slice");
+        match self.to.ready() {
+            Pushed::Taken => {}
+            other => return other,
+        }
+        let bytes = records.iter().map(|(_, record, _)| RECORD_HEAD + record.as_ref().len()).sum();
+        let mut encoded = Vec::with_capacity(bytes);
+        for (key, record, expires) in records {
+            encode(&mut encoded, *key, *expires, record.as_ref());
+        }
+        self.to.push(encoded)
+    }
+
+    /// All records of the owner were given, and every lazy change in them is committed.
+    pub fn finish(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for RecordStream {
+    fn drop(&mut self) {
+        self.to.end(self.finished);
+    }
+}
+
+impl std::fmt::Debug for RecordStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordStream").finish_non_exhaustive()
+    }
+}
+
+/// Bytes of a record before its content: slot 1, kind 1, id 12, expires 8, length 4, integers in big-endian order.
+pub(crate) const RECORD_HEAD: usize = 26;
+
+/// Appends a record as it is passed on here, kept in a snapshot, and written to a copy.
+pub(crate) fn encode(to: &mut Vec<u8>, key: Key, expires: Timestamp, record: &[u8]) {
+    let mut head = [0; RECORD_HEAD];
+    head[0] = key.slot;
+    head[1] = key.kind;
+    head[2..14].copy_from_slice(&key.id);
+    head[14..22].copy_from_slice(&expires.as_millis().to_be_bytes());
+    // A longer record would become one that no reader takes.
+    head[22..].copy_from_slice(&u32::try_from(record.len()).unwrap_or(u32::MAX).to_be_bytes());
+    to.extend_from_slice(&head);
+    to.extend_from_slice(record);
+}
+
+/// The head of a record: the key, from when on it does not matter, and the length of the record.
+pub(crate) fn decode_head(head: &[u8; RECORD_HEAD]) -> (Key, Timestamp, usize) {
+    let mut id = [0; 12];
+    id.copy_from_slice(&head[2..14]);
+    let mut expires = [0; 8];
+    expires.copy_from_slice(&head[14..22]);
+    let mut length = [0; 4];
+    length.copy_from_slice(&head[22..]);
+    let key = Key { slot: head[0], kind: head[1], id };
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    (key, Timestamp::from_millis(u64::from_be_bytes(expires)), length)
+}
+
+/// Takes the first record off `from`.
+pub(crate) fn decode<'a>(from: &mut &'a [u8]) -> Option<(Key, Timestamp, &'a [u8])> {
+    let (head, rest) = from.split_first_chunk::<RECORD_HEAD>()?;
+    let (key, expires, length) = decode_head(head);
+    let (record, rest) = rest.split_at_checked(length)?;
+    *from = rest;
+    Some((key, expires, record))
+}
