@@ -9,7 +9,7 @@ use super::shards::{self, ShardPlan, seeds};
 use super::{StartError, default_service, load_or_create};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
-use crate::engine::{SlotHash, key_fingerprint};
+use crate::engine::key_fingerprint;
 use crate::numbers::Capacity;
 use crate::registry::{Registry, RegistryParts};
 use crate::shard::Shards;
@@ -40,9 +40,9 @@ impl Offline {
                 OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&raised) as _);
             let store = EmbeddedStore::open(options)?;
             raised.at_least(store.newest_time());
-            Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
+            Ok::<_, StartError>(Arc::new(store) as Arc<dyn Store>)
         });
-        let (key, store) = opened.await.map_err(StartError::Interrupted)??;
+        let store = opened.await.map_err(StartError::Interrupted)??;
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
         let bounds = Bounds::default();
@@ -74,8 +74,10 @@ impl Offline {
     /// When it could not be closed in an orderly way; what was answered is in the journal.
     pub async fn close(self) -> Result<(), StoreError> {
         self.shards.flush().await;
+        // The last checkpoint needs the shards.
+        let closed = self.store.close().await;
         self.shards.stop();
-        self.store.close().await
+        closed
     }
 }
 

@@ -185,8 +185,10 @@ impl Running {
         self.verifier.stop().await;
         self.beside.close().await;
         self.shards.flush().await;
+        // The last checkpoint needs the shards.
+        let closed = self.store.close().await;
         self.shards.stop();
-        self.store.close().await
+        closed
     }
 }
 

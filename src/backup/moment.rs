@@ -14,18 +14,6 @@ const LAST_MS: u64 = 253_402_300_799_999;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment(pub(super) Timestamp);
 
-impl Moment {
-    /// Records have the beginning of time for "not set".
-    pub(super) fn unless_unset(at: Timestamp) -> Option<Self> {
-        (at != Timestamp::EPOCH).then_some(Self(at))
-    }
-
-    /// The other way round.
-    pub(super) fn or_unset(moment: Option<Self>) -> Timestamp {
-        moment.map_or(Timestamp::EPOCH, |Self(at)| at)
-    }
-}
-
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let ms = self.0.as_millis();

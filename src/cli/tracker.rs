@@ -10,8 +10,7 @@ use crate::attempts::{Listing, Track};
 use crate::config::StorageSettings;
 use crate::control::{ControlError, Request, SendLine, TrackerRequest, ask};
 use crate::domain::{PhoneNumber, TrackKey};
-use crate::shard::{self, RecordError};
-use crate::store::Kind;
+use crate::shard::{self, Record, RecordError};
 
 /// It is configured, but could not be done (`EX_SOFTWARE` of sysexits).
 const EXIT_FAILED: u8 = 70;
@@ -74,8 +73,8 @@ fn read_directory(
     let mut listing = Listing::of(request.query().map_err(ControlError::Refused)?);
     let mut source = Source::of_directory(&settings.data_dir, &mut Progress::of("reading", true))?;
     while let Some(entry) = source.records.next_entry().map_err(TrackerCommandError::Read)? {
-        if entry.key.kind == Kind::Track {
-            let key = TrackKey { service: entry.key.service, track: entry.key.subject.0 };
+        if entry.key.kind == Track::KIND {
+            let key = TrackKey::from_id(entry.key.id);
             listing.add(key, &shard::decode::<Track>(&entry.record)?);
         }
     }

@@ -25,7 +25,7 @@ pub enum Request {
 }
 
 /// How far a copy is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyNews {
     /// So many records were copied so far.

@@ -233,10 +233,6 @@ impl Delivery {
         Self { id, event, webhook, state, due: now, since: now, tries: 0, attempts: Vec::new() }
     }
 
-    fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
-        slot_of(id)
-    }
-
     fn expires(&self) -> Timestamp {
         match self.state {
             DeliveryState::Pending => self.since.plus(LIFE + KEPT_FOR),

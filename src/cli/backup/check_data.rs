@@ -21,6 +21,7 @@ use crate::config::StorageSettings;
 use crate::control::ControlError;
 use crate::app::shards::every_kind;
 use crate::attempts::Track;
+use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::shard::{Kinds, Record};
 use crate::store::{Counts, Entry, Examined, Finding, OpenError};
@@ -169,7 +170,7 @@ fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
     let directory = source::open(&settings.data_dir)?;
     let kinds = every_kind();
     let mut damage = Vec::new();
-    let examined = directory.examine(&|entry: &Entry| judge(entry, &kinds), &mut |found: Finding| {
+    let examined = directory.examine(Timestamp::EPOCH, &|entry: &Entry| judge(entry, &kinds), &mut |found: Finding| {
         damage.push(Damage::from(found));
     })?;
     // Before it is complete, nothing in it was written with a key.

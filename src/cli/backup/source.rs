@@ -83,7 +83,7 @@ impl Source {
             return Err(SourceError::NoData(data_dir.display().to_string()));
         }
         progress.now("reading the data directory");
-        let copied = directory.copy(&CopyProgress::default()).map_err(SourceError::Open)?;
+        let copied = directory.copy(Timestamp::EPOCH, &CopyProgress::default()).map_err(SourceError::Open)?;
         let key = directory.key_fingerprint().to_owned();
         let (records, counts) = (reader(Box::new(copied.file)), copied.counts);
         Ok(Self { records, counts, key, at: copied.at, served: false })

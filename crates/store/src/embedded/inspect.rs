@@ -20,7 +20,7 @@ use super::error::{OpenError, is_of_a_full_disk};
 use super::frame::{Frame, RecordRef};
 use super::merge::{self, Merge, MergeError};
 use super::open::{Copies, Settings};
-use super::replay::{self, Sink};
+use super::replay::{self, Sink, Strict};
 use super::snapshot::OpenCopy;
 use crate::copy::{Copied, CopyProgress};
 use crate::{Counts, Entry};
@@ -81,7 +81,7 @@ impl ReadOnly {
         }
     }
 
-    /// Gives every record that is alive at `now` to `visit`, as a server that starts on the directory would find them,
+    /// Gives every record that is alive at the later of `now` and the newest time in the directory to `visit`, as a server that starts on the directory would find them,
     /// each once and in no order. What was visited counts only if this is `Ok`.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl ReadOnly {
         visit: &mut dyn FnMut(Entry) -> io::Result<()>,
     ) -> Result<(), OpenError> {
         let read = self.copies.open_newest(&self.directory).map_err(MergeError::Read).and_then(|copy| {
-            self.merge(&copy, now).each(&mut |key, expires, record| {
+            self.merge(&copy, now)?.each(&mut |key, expires, record| {
                 visit(Entry { key, expires, record: Bytes::copy_from_slice(record) })
             })
         });
@@ -108,7 +108,7 @@ impl ReadOnly {
     pub fn copy(&self, now: Timestamp, progress: &CopyProgress) -> Result<Copied, OpenError> {
         let opened = self.copies.open_newest(&self.directory).map_err(MergeError::Read);
         let copied = opened.and_then(|copy| {
-            let merge = self.merge(&copy, now);
+            let merge = self.merge(&copy, now)?;
             let first = merge::into_file(&merge, &self.directory.root, progress);
             match (&first, &self.copies.scratch) {
                 (Err(MergeError::Visit(error)), Some(scratch)) if is_of_no_use(error) => {
@@ -121,8 +121,14 @@ impl ReadOnly {
         copied.map_err(|error| self.error(error))
     }
 
-    fn merge<'a>(&'a self, copy: &'a OpenCopy, now: Timestamp) -> Merge<'a> {
-        Merge { copy, journal: &self.directory.journal, until: None, now }
+    /// What is alive at `now`, or at the newest time in the directory if that is later: an own clock that is behind does
+    /// not revive what has ended.
+    fn merge<'a>(&'a self, copy: &'a OpenCopy, now: Timestamp) -> Result<Merge<'a>, MergeError> {
+        let manifest = &copy.snapshot.manifest;
+        let journal = &self.directory.journal;
+        let replayed = replay::read(journal, Some(manifest.covered), None, &mut Strict(|_: RecordRef<'_>| {}))?;
+        let newest = replayed.newest.map_or(manifest.time, |newest| newest.max(manifest.time));
+        Ok(Merge { copy, journal, until: None, now: now.max(newest) })
     }
 
     fn error(&self, error: MergeError) -> OpenError {
@@ -276,7 +282,7 @@ impl ReadOnly {
     /// Counts what a start would find.
     fn count(&self, copy: &OpenCopy, now: Timestamp, examined: &mut Examined) -> Result<(), MergeError> {
         let mut alive = Counts::default();
-        self.merge(copy, now).each(&mut |key, _, record| {
+        self.merge(copy, now)?.each(&mut |key, _, record| {
             alive.add(key.kind);
             let version = record.first().copied().unwrap_or_default();
             *examined.versions.entry((key.kind, version)).or_default() += 1;
