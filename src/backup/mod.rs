@@ -96,14 +96,14 @@ impl Item {
     /// The record to store; `None` if there is nothing to keep.
     ///
     /// # Errors
-    /// [`TrackRecordError`], which no export leads to.
-    pub fn encode(&self) -> Result<Option<Entry>, TrackRecordError> {
+    /// [`ContentError`], which no export leads to.
+    pub fn encode(&self) -> Result<Option<Entry>, ContentError> {
         let (key, record) = match &self.content {
             Content::Number(service, number, state) => {
                 (record::key_of(*service, *number), record::encode(state))
             }
             Content::Sends(key, track) => (tracker::key_of(*key), Some(tracker::encode(track)?)),
-            Content::Other(other) => (other.key, Some(other.encode())),
+            Content::Other(other) => (other.key, Some(other.encode()?)),
         };
         Ok(record.map(|record| Entry { key, gc_after: self.gc_after, record }))
     }

@@ -107,7 +107,7 @@ impl Outbox {
         let mut count = 0;
         let mut rest = wanted.as_slice();
         while !rest.is_empty() {
-            let room = inner.schedule.room(service, webhook).min(REPLAYED_AT_ONCE).min(rest.len());
+            let room = inner.schedule.room(service, webhook, 0).min(REPLAYED_AT_ONCE).min(rest.len());
             if room == 0 {
                 return Err(ReplayError::NoRoom(count));
             }

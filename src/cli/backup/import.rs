@@ -16,7 +16,6 @@ use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
-use crate::delivery::tracker::TrackRecordError;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::store::{NewStore, OpenError, check_new};
@@ -52,7 +51,7 @@ enum ImportCommandError {
     )]
     OtherKey(PathBuf),
     #[error(transparent)]
-    Record(#[from] TrackRecordError),
+    Record(#[from] crate::backup::ContentError),
 }
 
 impl ImportCommandError {
