@@ -160,11 +160,7 @@ impl Inner {
     }
 
     /// Reads deliveries of a service from their shards.
-    async fn read_each(
-        &self,
-        service: ServiceId,
-        seqs: &[Seq],
-    ) -> Result<HashMap<Seq, Delivery>, Refusal> {
+    async fn read_each(&self, service: ServiceId, seqs: &[Seq]) -> Result<HashMap<Seq, Delivery>, Refusal> {
         let router = self.shards.router();
         let mut by_shard: BTreeMap<usize, Vec<Seq>> = BTreeMap::new();
         for seq in seqs {

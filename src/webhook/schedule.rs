@@ -297,7 +297,8 @@ pub(super) enum Change {
 
 impl Index for Follower {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let read = |stored: Option<&Stored>| stored.and_then(|stored| decode::<EventRecord>(&stored.bytes).ok());
+        let read =
+            |stored: Option<&Stored>| stored.and_then(|stored| decode::<EventRecord>(&stored.bytes).ok());
         let change = if let Some(seq) = Seq::of(&key.id) {
             self.sequences.raise(key.slot, seq);
             let entry = match read(after) {

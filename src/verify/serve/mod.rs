@@ -18,8 +18,8 @@ use futures_util::future::BoxFuture;
 
 use self::rules::CurrentRules;
 use super::{
-    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, Status, Summary, Target, Verification,
-    Verifications,
+    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, Status, Summary, Target,
+    Verification, Verifications,
 };
 use crate::clock::Clock;
 use crate::delivery::Delivery;
@@ -129,7 +129,8 @@ impl Verifying {
         let inner = &self.0;
         let tracker = inner.delivery.tracker();
         let key = receipt.attempt.key;
-        let has_webhooks = inner.registry.rules(key.service).is_some_and(|service| !service.webhooks.is_empty());
+        let has_webhooks =
+            inner.registry.rules(key.service).is_some_and(|service| !service.webhooks.is_empty());
         if !has_webhooks {
             return tracker.note_receipt(receipt);
         }

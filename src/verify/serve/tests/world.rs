@@ -21,8 +21,8 @@ use crate::domain::{
 use crate::engine::{Lockout, Policy, Sealer, SendOptions, SendRules, SlotHash};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
-use crate::registry::{Registry, RegistryParts, Service, ServiceFields, WebhookFields};
 use crate::numbers::{Capacity, Parts, Policies, Verifier};
+use crate::registry::{Registry, RegistryParts, Service, ServiceFields, WebhookFields};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
