@@ -133,7 +133,8 @@ impl Lanes {
     /// The attempt under way has ended, and what came of it is decided.
     pub(super) fn finish(&mut self, key: LaneKey, verification: Sid, seq: Seq) {
         let Some(lane) = self.by_webhook.get_mut(&key) else { return };
-        let was_under_way = lane.change(verification, |chain| chain.under_way.take_if(|held| *held == seq)).is_some();
+        let was_under_way =
+            lane.change(verification, |chain| chain.under_way.take_if(|held| *held == seq)).is_some();
         lane.under_way -= usize::from(was_under_way);
         self.under_way -= usize::from(was_under_way);
         if lane.is_idle() {
@@ -142,7 +143,12 @@ impl Lanes {
     }
 
     /// What an attempt says of the webhook.
-    pub(super) fn report(&mut self, key: LaneKey, health: WebhookHealth, now: Timestamp) -> Option<HealthChange> {
+    pub(super) fn report(
+        &mut self,
+        key: LaneKey,
+        health: WebhookHealth,
+        now: Timestamp,
+    ) -> Option<HealthChange> {
         let lane = self.by_webhook.get_mut(&key)?;
         let before = lane.failures;
         match health {

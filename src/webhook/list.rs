@@ -107,7 +107,7 @@ impl Outbox {
         let mut count = 0;
         let mut rest = wanted.as_slice();
         while !rest.is_empty() {
-            let room = inner.schedule.room(service, webhook).min(REPLAYED_AT_ONCE).min(rest.len());
+            let room = inner.schedule.room(service, webhook, 0).min(REPLAYED_AT_ONCE).min(rest.len());
             if room == 0 {
                 return Err(ReplayError::NoRoom(count));
             }
@@ -160,11 +160,7 @@ impl Inner {
     }
 
     /// Reads deliveries of a service from their shards.
-    async fn read_each(
-        &self,
-        service: ServiceId,
-        seqs: &[Seq],
-    ) -> Result<HashMap<Seq, Delivery>, Refusal> {
+    async fn read_each(&self, service: ServiceId, seqs: &[Seq]) -> Result<HashMap<Seq, Delivery>, Refusal> {
         let router = self.shards.router();
         let mut by_shard: BTreeMap<usize, Vec<Seq>> = BTreeMap::new();
         for seq in seqs {

@@ -139,7 +139,8 @@ impl Outbox {
             let (schedule, sequences) = (Arc::clone(&followed), Arc::clone(&sequences));
             Box::new(Follower { schedule, sequences, changes: Vec::new() })
         }));
-        let inner = Inner { shards, slots, subscribers, transport, schedule: Arc::clone(&schedule), recorder };
+        let inner =
+            Inner { shards, slots, subscribers, transport, schedule: Arc::clone(&schedule), recorder };
         let inner = Arc::new(inner);
         tokio::spawn(dispatch::run(Arc::downgrade(&inner), schedule));
         Self { inner }

@@ -79,11 +79,13 @@ impl EventRecorder {
             return;
         }
         let (id, now) = (EventId::new(view.rng().random()), view.now());
+        let mut added = 0;
         for webhook in wanted {
-            if self.schedule.room(service.id, webhook.sid) == 0 {
+            if self.schedule.room(service.id, webhook.sid, added) == 0 {
                 self.schedule.drop_one();
                 continue;
             }
+            added += 1;
             let seq = self.sequences.next(view.slot(), now);
             let delivery = Delivery::new(id, event.clone(), webhook.sid, now);
             let record = EventRecord::Delivery(Box::new(delivery));

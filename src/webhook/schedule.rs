@@ -95,11 +95,12 @@ impl Schedule {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many more deliveries to a webhook may be pending.
-    pub(super) fn room(&self, service: ServiceId, webhook: Sid) -> usize {
+    /// How many more deliveries to a webhook may be pending, besides `added` to other webhooks. Those of the batch in flight
+    /// are not counted yet.
+    pub(super) fn room(&self, service: ServiceId, webhook: Sid, added: usize) -> usize {
         let state = self.state();
         let of_it = state.lanes.pending(LaneKey { service, webhook });
-        let room = self.bounds.pending.saturating_sub(state.lanes.pending_in_all());
+        let room = self.bounds.pending.saturating_sub(state.lanes.pending_in_all() + added);
         room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
 
@@ -296,7 +297,8 @@ pub(super) enum Change {
 
 impl Index for Follower {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let read = |stored: Option<&Stored>| stored.and_then(|stored| decode::<EventRecord>(&stored.bytes).ok());
+        let read =
+            |stored: Option<&Stored>| stored.and_then(|stored| decode::<EventRecord>(&stored.bytes).ok());
         let change = if let Some(seq) = Seq::of(&key.id) {
             self.sequences.raise(key.slot, seq);
             let entry = match read(after) {

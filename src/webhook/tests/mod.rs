@@ -19,9 +19,7 @@ use super::*;
 use crate::app::shards::ShardPlan;
 use crate::clock::ManualClock;
 use crate::config::Bounds;
-use crate::domain::{
-    Channel, CodeLength, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
-};
+use crate::domain::{Channel, CodeLength, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::numbers::Capacity;
 use crate::registry::{LockoutRule, Origin, Resend, Rules, Service, Webhook, WebhookStatus};
 use crate::store::{BoxFuture, MemoryStore};
