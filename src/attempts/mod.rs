@@ -9,7 +9,7 @@ mod index;
 mod list;
 mod status;
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;
 mod track;
 
 use std::collections::BTreeMap;
