@@ -3,8 +3,8 @@
 use onceward::attempts::Track;
 use onceward::engine::NumberState;
 use onceward::numbers::record::{StateRecordError, decode, encode};
-use onceward::store::RecordError;
 use onceward::shard;
+use onceward::store::RecordError;
 use onceward::store::record::{open, seal};
 
 /// No record of a number takes more, in bytes: 113 and the envelope.
