@@ -9,7 +9,7 @@ mod index;
 mod list;
 mod status;
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;
 mod track;
 
 use std::collections::BTreeMap;
@@ -98,6 +98,10 @@ impl Attempts {
         wanted: impl Fn(&TrackKey) -> bool,
         mut look: impl FnMut(Vec<(TrackKey, Track)>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
+        // An index that a shard was just given is complete when the shard answers.
+        for shard in 0..self.router.shards() {
+            self.router.read_shard(shard, |_, _| ()).await?;
+        }
         let mut before = None;
         loop {
             let page = self.indexes.newest(before, PAGE);

@@ -223,13 +223,12 @@ impl Track {
 
     fn add(&mut self, attempt: &Attempt) {
         let row = Row::of(attempt);
-        match self.rows.iter_mut().find(|row| row.attempt == attempt.number) {
-            Some(repeated) => *repeated = Row { retries: repeated.retries.saturating_add(1), ..row },
-            None => {
-                // What came last says more than the last of many failures.
-                self.rows.truncate(MOST_ROWS - 1);
-                self.rows.push(row);
-            }
+        if let Some(repeated) = self.rows.iter_mut().find(|row| row.attempt == attempt.number) {
+            *repeated = Row { retries: repeated.retries.saturating_add(1), ..row };
+        } else {
+            // What came last says more than the last of many failures.
+            self.rows.truncate(MOST_ROWS - 1);
+            self.rows.push(row);
         }
     }
 

@@ -120,7 +120,7 @@ async fn what_is_no_question_is_refused_with_a_reason() {
 #[tokio::test]
 async fn many_who_ask_at_once_are_answered_one_after_the_other() {
     let server = Server::start().await;
-    server.sent(1);
+    server.sent(1).await;
     // These connect and say nothing; they hold every place until they go.
     let silent: Vec<_> =
         (0..4).map(|_| UnixStream::connect(server.socket()).expect("a connection")).collect();

@@ -338,7 +338,8 @@ impl Command for NumberCommand {
     /// Refusals of a locked number, and checks of a number that never asked.
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
         match (view.get::<NumberState>(self.subject.id), &self.kind) {
-            (
+            (Some(NumberState::Open { .. }), _)
+            | (
                 _,
                 CommandKind::Resume(_)
                 | CommandKind::End(_)
@@ -464,8 +465,11 @@ fn keep_attempts(
         CommandKind::End(EndCommand { ending: Ending::Approved, decided: Some((_, true)), .. }) => {
             (before.map(|v| v.salt), VerifyStatus::Success)
         }
-        CommandKind::Send(_) | CommandKind::Resume(_) | CommandKind::Check(_) => return None,
-        CommandKind::SettleCheck(_) | CommandKind::End(_) => return None,
+        CommandKind::Send(_)
+        | CommandKind::Resume(_)
+        | CommandKind::Check(_)
+        | CommandKind::SettleCheck(_)
+        | CommandKind::End(_) => return None,
     };
     Attempts::new(view, key(&salt?), deps.tracker).check(status);
     None

@@ -61,7 +61,21 @@ pub enum Wording {
     Tutorial,
     /// This one, with `{code}` or `_CODE_` where the code goes, in the same form as the texts of the
     /// settings: [`Templates::check_custom`].
-    Custom(Arc<str>),
+    Custom(#[serde(with = "shared_text")] Arc<str>),
+}
+
+mod shared_text {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Arc::from)
+    }
 }
 
 /// The hash by which Android's SMS Retriever finds the app that a message is for: 11 characters

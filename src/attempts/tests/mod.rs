@@ -20,17 +20,17 @@ use crate::numbers::Capacity;
 use crate::store::{MemoryStore, Store};
 use crate::template::MessageStyle;
 
-pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// Shards over a store, with the handle on their attempts.
-pub struct World {
-    pub shards: Shards,
-    pub attempts: Attempts,
-    pub clock: Arc<ManualClock>,
+pub(crate) struct World {
+    pub(crate) shards: Shards,
+    pub(crate) attempts: Attempts,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl World {
-    pub async fn over(store: Arc<dyn Store>, settings: TrackerSettings) -> Self {
+    pub(crate) async fn over(store: Arc<dyn Store>, settings: TrackerSettings) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
         let (slots, capacity) = (SlotHash::new(&ServerKey::from_bytes([7; 32])), Capacity::new(100));
         let shards = shards::start(ShardPlan {
@@ -53,7 +53,7 @@ impl World {
     }
 
     /// Keeps a record, as a decision about its number would.
-    pub async fn keeps(&self, key: TrackKey, track: Track) {
+    pub(crate) async fn keeps(&self, key: TrackKey, track: Track) {
         let (done, kept) = oneshot::channel();
         self.shards.submit(Box::new(Keep { key, track, done }));
         kept.await.expect("kept");
@@ -89,12 +89,12 @@ impl Command for Keep {
     fn refuse(self: Box<Self>, _: Refusal) {}
 }
 
-pub fn key(track: u64) -> TrackKey {
+pub(crate) fn key(track: u64) -> TrackKey {
     TrackKey { service: ServiceId::DEFAULT, track }
 }
 
 /// One message to a number that ends with these digits, which a gateway took at a moment.
-pub fn sent(last_digits: u64, at: Timestamp) -> Track {
+pub(crate) fn sent(last_digits: u64, at: Timestamp) -> Track {
     let number = PhoneNumber::from_u64(14_155_550_100 + last_digits).expect("a number");
     let row = Row {
         attempt: 0,

@@ -11,6 +11,7 @@ use crate::attempts::tests::{START, World as Attempts, key, sent};
 use crate::clock::SystemClock;
 use crate::config::{self, Sources, StorageSettings, TrackerSettings};
 use crate::control::ControlSocket;
+use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::store::{EmbeddedStore, OpenOptions, Store};
 
@@ -118,7 +119,8 @@ impl World {
     async fn fill(&self) {
         let store = self.open();
         let attempts = Attempts::over(Arc::clone(&store), TrackerSettings::default()).await;
-        attempts.keeps(key(1), sent(1, START)).await;
+        let track = Track { keep_until: Timestamp::from_millis(u64::MAX), ..sent(1, START) };
+        attempts.keeps(key(1), track).await;
         attempts.shards.stop();
         store.close().await.expect("closed");
     }

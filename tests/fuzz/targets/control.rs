@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onceward::app::shards::{self, ShardPlan};
+use onceward::attempts::{Attempts, Row, Track};
 use onceward::clock::{Clock, ManualClock};
-use onceward::config::Bounds;
+use onceward::config::{Bounds, TrackerSettings};
 use onceward::control::{ControlSocket, Request, SendLine};
-use onceward::delivery::tracker::{Hop, Parcel, SendNote, SendStatus, Tracker};
+use onceward::delivery::SendStatus;
 use onceward::domain::{
     Channel, CodeLength, GatewayName, PhoneNumber, ServerKey, ServiceId, Timestamp, TrackKey,
 };
 use onceward::engine::{Salt, SlotHash};
 use onceward::numbers::Capacity;
 use onceward::registry::{DefaultService, Registry, RegistryParts, RegistrySettings};
+use onceward::shard::{Command, Decision, Durability, Leaving, Refusal, Subject, Transaction};
 use onceward::store::MemoryStore;
-use onceward::template::{MessageStyle, Templates};
+use onceward::template::Templates;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::Value;
@@ -26,7 +28,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
-/// Sends that the tracker knows.
+/// Sends that are recorded.
 const SENDS: u64 = 3;
 
 /// A question, as the bytes that a client writes.
@@ -78,13 +80,10 @@ impl Server {
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let home = tempfile::tempdir().expect("a folder");
-        let clock = ManualClock::starting_at(Timestamp::from_millis(10_000));
-        let tracker = Tracker::in_memory(Arc::new(clock));
-        (1..=SENDS).for_each(|track| sent(&tracker, track));
         runtime.block_on(async {
             let socket = ControlSocket::bind(home.path()).expect("a socket");
             let store = Arc::new(MemoryStore::new());
-            tokio::spawn(socket.serve(tracker, store.clone(), registry(store).await, pending()));
+            tokio::spawn(socket.serve(attempts().await, store.clone(), registry(store).await, pending()));
         });
         Self { runtime, home }
     }
@@ -138,23 +137,60 @@ async fn registry(store: Arc<MemoryStore>) -> Registry {
     Registry::open(parts).await.expect("a registry")
 }
 
-fn sent(tracker: &Tracker, track: u64) {
-    let at = Timestamp::from_millis(track * 1_000);
-    let hop = Hop {
-        at,
-        channel: Channel::Sms,
-        gateway: GatewayName::Simulator,
-        priority: 0,
-        status: SendStatus::Sent,
-        message_id: Some("SM1".into()),
-        error_code: None,
-    };
-    let about = Parcel {
-        key: TrackKey { service: ServiceId::DEFAULT, track },
-        number: PhoneNumber::from_u64(14_155_550_100 + track).expect("a number"),
-        salt: Salt([0; 16]),
-        style: MessageStyle::default(),
-        expires: at,
-    };
-    tracker.note_send(SendNote { about, hops: vec![hop], retry_of: None, next: None });
+async fn attempts() -> Attempts {
+    let (slots, capacity) = (SlotHash::new(&ServerKey::from_bytes([7; 32])), Capacity::new(100));
+    let shards = shards::start(ShardPlan {
+        store: Arc::new(MemoryStore::new()),
+        clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(10_000))),
+        slots: &slots,
+        capacity: &capacity,
+        shards: 1,
+        bounds: &Bounds::default(),
+        seeds: Box::new(|| StdRng::seed_from_u64(1)),
+    })
+    .await
+    .expect("shards");
+    let attempts = Attempts::new(&shards, TrackerSettings::default());
+    (1..=SENDS).for_each(|track| shards.submit(Box::new(Keep(track))));
+    attempts
+}
+
+/// Records one message that a gateway took.
+struct Keep(u64);
+
+impl Keep {
+    const fn key(&self) -> TrackKey {
+        TrackKey { service: ServiceId::DEFAULT, track: self.0 }
+    }
+}
+
+impl Command for Keep {
+    fn subject(&self) -> Subject {
+        Subject { slot: self.key().slot(), id: self.key().id() }
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        let at = Timestamp::from_millis(self.0 * 1_000);
+        let number = PhoneNumber::from_u64(14_155_550_100 + self.0).expect("a number");
+        let row = Row {
+            attempt: 0,
+            channel: Channel::Sms,
+            gateway: GatewayName::Simulator,
+            priority: 0,
+            status: SendStatus::Sent,
+            retries: 0,
+            max_retries_reached: false,
+            at,
+            message_id: Some("SM1".into()),
+            error_code: None,
+            receipt: None,
+        };
+        let track = Track { rows: vec![row], ..Track::new(number, at, TrackerSettings::default()) };
+        view.put(self.key().id(), Some(&track), Durability::Lazy);
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {}
+
+    fn refuse(self: Box<Self>, _: Refusal) {}
 }
