@@ -68,7 +68,6 @@ impl Beside {
             delivery: Arc::clone(delivery),
             limits: self.limits.clone(),
             answers: self.answers.clone(),
-            outbox: self.outbox.clone(),
             server_key,
             policies,
             clock,

@@ -345,8 +345,7 @@ impl Command for NumberCommand {
                 | CommandKind::End(_)
                 | CommandKind::Settle(_)
                 | CommandKind::SettleCheck(_),
-            )
-            | (Some(NumberState::Open { .. }), _) => false,
+            ) => false,
             (Some(NumberState::Locked { .. }), _) => true,
             (Some(NumberState::Fresh) | None, kind) => !matches!(kind, CommandKind::Send(_)),
         }

@@ -36,7 +36,6 @@ impl World {
         let shards = shards::start(ShardPlan {
             store,
             clock: clock.clone(),
-            slots: &slots,
             capacity: &capacity,
             shards: 3,
             bounds: &Bounds::default(),

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::{START, World, secs};
 use crate::domain::ServiceId;
-use crate::limit::{Answers, Begun, KeptAnswer, KeyRefusal, Ticket};
-use crate::store::Kind;
+use crate::limit::{Answers, Begun, KeptAnswer, KeyRefusal, KeyUse, Ticket};
+use crate::shard::Record as _;
 
 pub const ONE: ServiceId = ServiceId::new(1);
 pub const REQUEST: [u8; 32] = [1; 32];
@@ -252,7 +252,7 @@ async fn neither_a_record_nor_what_is_printed_shows_a_key() {
     ticket.finish(&json!({"a": 1})).await.expect("kept");
     let (at, kept) = world.store.snapshot().into_iter().next().expect("a record");
     assert!(!String::from_utf8_lossy(&kept.record).contains(key));
-    assert_eq!((at.kind, kept.gc_after), (Kind::Answered, START.plus(secs(86_400))));
+    assert_eq!((at.kind, kept.expires), (KeyUse::KIND, START.plus(secs(86_400))));
     let begun = answers.begin(ONE, key, REQUEST).await;
     assert_eq!(format!("{begun:?}"), "Ok(Again(KeptAnswer(***)))");
 }

@@ -1,8 +1,9 @@
 //! Counters through their handle.
 
 use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
-use crate::limit::{Charge, LimitRefusal, Taken};
-use crate::store::{Kind, Store as _};
+use crate::limit::{Charge, Counter, LimitRefusal, Taken};
+use crate::shard::Record as _;
+use crate::store::{Store as _, Write};
 
 #[tokio::test]
 async fn a_value_passes_as_often_as_its_bucket_allows_and_other_values_do_not_care() {
@@ -229,7 +230,7 @@ async fn neither_a_record_nor_what_is_printed_shows_a_value() {
     limits.take(vec![shown]).await.expect("room");
     let (key, kept) = world.store.snapshot().into_iter().next().expect("a record");
     assert!(!String::from_utf8_lossy(&kept.record).contains(address));
-    assert_eq!((key.kind, kept.gc_after), (Kind::Counter, START.plus(secs(60))));
+    assert_eq!((key.kind, kept.expires), (Counter::KIND, START.plus(secs(60))));
 }
 
 #[tokio::test]
@@ -239,8 +240,8 @@ async fn a_counter_of_a_newer_version_is_no_empty_start() {
     limits.take(vec![charge("a", &[bucket(1, 5, 60)])]).await.expect("room");
     let (key, kept) = world.store.snapshot().into_iter().next().expect("a record");
     let put = Some(bytes::Bytes::from_static(&[9]));
-    let write = crate::store::Write { key, expect: kept.revision, put, gc_after: kept.gc_after };
-    world.store.cas(vec![write], secs(1)).await.expect("written");
+    let write = Write { key, put, expires: kept.expires };
+    world.store.commit(vec![write], Box::new(|written| written.expect("written")));
     let error = world.start().await.err().expect("no start").to_string();
     assert!(error.contains("rate limit counters") && error.contains("version 9"), "{error}");
 }

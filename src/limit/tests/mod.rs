@@ -74,7 +74,6 @@ impl World {
         shards::start(ShardPlan {
             store: Arc::new(self.store.clone()),
             clock: Arc::clone(&self.clock) as _,
-            slots: &SlotHash::new(&key),
             capacity: &Capacity::new(10),
             shards: 2,
             bounds: &config::Bounds::default(),

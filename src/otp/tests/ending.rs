@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::world::{ANNA, Own, World, code, secs, wrong};
 use crate::app::load_or_create;
-use crate::domain::{ServiceId, Timestamp};
-use crate::engine::key_fingerprint;
+use crate::domain::Timestamp;
+use crate::engine::{NumberState, key_fingerprint};
 use crate::otp::{ErrorClass, GatewayName, Otp, OtpError, Refusal, RetrySettings, StartError, TrackQuery};
-use crate::store::{EmbeddedStore, Key, Kind, OpenOptions, Revision, Store as _, Subject, Write};
+use crate::shard::Record as _;
+use crate::store::{EmbeddedStore, Key, OpenOptions, Store as _, Write};
 
 const ALL: TrackQuery = TrackQuery { number: None, status: None, limit: 10 };
 
@@ -157,10 +158,11 @@ async fn write_nonsense(world: &World) {
     let key = load_or_create(directory, None).expect("a key");
     let options = OpenOptions::new(directory.to_owned(), key_fingerprint(&key), world.clock.clone());
     let store = EmbeddedStore::open(options).expect("a store");
-    let key = Key { kind: Kind::Number, service: ServiceId::DEFAULT, subject: Subject(14_155_550_123) };
-    let (put, gc_after) = (Some("nonsense".into()), Timestamp::from_millis(u64::MAX));
-    let write = Write { key, expect: Revision::ABSENT, put, gc_after };
-    store.cas(vec![write], secs(5)).await.expect("written");
+    let key = Key { slot: 0, kind: NumberState::KIND, id: [7; 12] };
+    let write = Write { key, put: Some("nonsense".into()), expires: Timestamp::MAX };
+    let (done, written) = oneshot::channel();
+    store.commit(vec![write], Box::new(|result| drop(done.send(result))));
+    written.await.expect("an answer").expect("written");
     store.close().await.expect("closed");
 }
 

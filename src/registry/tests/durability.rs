@@ -7,7 +7,8 @@ use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::{
     BucketFields, EventType, KeyWish, NewTestNumber, RegistryError, Scope, ServiceFields, WebhookFields,
 };
-use crate::store::{Fault, Key, Kind, Revision, Store as _, Subject, Write};
+use crate::registry::record::KINDS;
+use crate::store::{Fault, Key, Store as _, Write};
 
 #[tokio::test]
 async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
@@ -175,15 +176,14 @@ async fn a_record_that_cannot_be_read_stops_the_start() {
     let world = World::new();
     world.open().await;
     let write = |kind, bytes: &'static [u8]| Write {
-        key: Key { kind, service: ServiceId::new(9), subject: Subject(0) },
-        expect: Revision::ABSENT,
+        key: Key { slot: 0, kind, id: [9; 12] },
         put: Some(bytes.into()),
-        gc_after: Timestamp::MAX,
+        expires: Timestamp::MAX,
     };
-    for kind in [Kind::Service, Kind::Credential, Kind::SafeNumber] {
+    for kind in KINDS {
         for bytes in [&b""[..], b"\x01\x09", b"\x02"] {
             let world = World::over(&world.store.reopen());
-            world.store.cas(vec![write(kind, bytes)], Duration::from_secs(1)).await.expect("written");
+            world.store.commit(vec![write(kind, bytes)], Box::new(|written| written.expect("written")));
             let error = world.shards().await.err().expect("an error").to_string();
             assert!(error.contains("a record of "), "{error}");
         }

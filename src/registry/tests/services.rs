@@ -7,7 +7,9 @@ use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::{
     LockoutRule, Origin, RegistryError, Resend, Service, ServiceFields, ServiceRecord, template_sid,
 };
-use crate::store::{Key, Kind, Revision, Store as _, Subject, Write};
+use crate::registry::record::service_id;
+use crate::shard::Record as _;
+use crate::store::{Key, Store as _, Write};
 
 #[tokio::test]
 async fn a_new_service_has_the_rules_that_nobody_needs_to_state() {
@@ -198,10 +200,10 @@ async fn there_are_so_many_services_and_ids_and_no_more() {
             let (id, sid) = (ServiceId::new(id), Sid::new(SidKind::Service, sid));
             let service = Box::new(Service { id, sid, ..Service::clone(&sample) });
             let put = Some(crate::shard::encode(&ServiceRecord::Present(service)));
-            let key = Key { kind: Kind::Service, service: id, subject: Subject(0) };
-            Write { key, expect: Revision::ABSENT, put, gc_after: Timestamp::MAX }
+            let key = Key { slot: 0, kind: ServiceRecord::KIND, id: service_id(id) };
+            Write { key, put, expires: Timestamp::MAX }
         });
-        world.store.cas(writes.collect(), Duration::from_secs(60)).await.expect("written");
+        world.store.commit(writes.collect(), Box::new(|written| written.expect("written")));
         let registry = world.open().await;
         let answer = registry.create_service(named("Club")).await.map(|_| ());
         let refused = Err(RegistryError::TooMany { what: "services", limit: 10_000 });

@@ -112,7 +112,6 @@ pub(crate) async fn start(
     shards::start(ShardPlan {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
-        slots: &SlotHash::new(&ServerKey::from_bytes([7; 32])),
         capacity: &Capacity::new(bounds.numbers),
         shards: 1,
         bounds: &bounds,

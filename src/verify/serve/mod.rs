@@ -32,7 +32,6 @@ use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
 use crate::registry::{Registry, Service};
-use crate::webhook::Outbox;
 
 pub use self::rules::bring_up;
 
@@ -48,8 +47,6 @@ pub struct VerifyingParts {
     pub limits: Limits,
     /// Keeps answers for idempotency keys.
     pub answers: Answers,
-    /// Tells webhooks.
-    pub outbox: Outbox,
     /// What ids are sealed with.
     pub server_key: ServerKey,
     /// The rules that the shards decide by; brought up to the registry's.
@@ -68,7 +65,6 @@ struct Inner {
     delivery: Arc<Delivery>,
     limits: Limits,
     answers: Answers,
-    outbox: Outbox,
     sealer: Sealer,
     slots: SlotHash,
     server_key: ServerKey,
@@ -93,7 +89,6 @@ impl Verifying {
             delivery,
             limits,
             answers,
-            outbox,
             server_key,
             policies,
             clock,
@@ -107,7 +102,6 @@ impl Verifying {
             delivery,
             limits,
             answers,
-            outbox,
             sealer,
             slots,
             server_key,

@@ -122,7 +122,6 @@ async fn shards(store: &MemoryStore, clock: &Arc<dyn Clock>) -> (Shards, SlotHas
     let shards = crate::app::shards::start(ShardPlan {
         store: Arc::new(store.clone()),
         clock: clock.clone(),
-        slots: &slots,
         capacity: &Capacity::new(1_000),
         shards: 1,
         bounds: &Bounds::default(),

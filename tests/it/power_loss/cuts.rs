@@ -10,17 +10,17 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::checkpoints::Checkpoints;
 use super::disk::{Disk, Named};
-use super::layers::Rounds;
 use super::promises::{Possible, Promises};
 use super::shim::{Watched, scratch};
-use super::store_load::{contents, open, versions};
+use super::store_load::{contents, open};
 use super::trace::{self, Event, Place};
 
 /// How many cuts are looked at side by side. Opening a store waits more than it works.
 const LOOKERS: usize = 4;
 
-/// So many events are of a start, and of the first round behind it.
+/// So many events are of a start, and of what comes behind it.
 const A_START: usize = 80;
 
 /// How many cuts, and from which seed.
@@ -74,9 +74,9 @@ impl Cuts {
         let promises = Promises::read(&watched.promises());
         let mut rng = StdRng::seed_from_u64(self.seed);
         let places = places(&events, self.count, &mut rng);
-        let rounds = Rounds::in_trace(&events);
-        println!("{} events, {} cuts, {rounds}", events.len(), places.len());
-        rounds.are_worth_cutting(&places);
+        let checkpoints = Checkpoints::in_trace(&events);
+        println!("{} events, {} cuts, {checkpoints}", events.len(), places.len());
+        checkpoints.are_worth_cutting(&places);
         let mut disk = Disk::default();
         let mut happened = 0;
         let failures = Mutex::new(Vec::new());
@@ -167,8 +167,8 @@ pub fn notices_without_syncs_of(what: &str, named: Named, watched: &Watched, see
 }
 
 /// A quarter of the cuts anywhere, a quarter beside what changes names, lengths, or what is synced, a quarter soon
-/// behind a start, and a quarter where several layers become one: while that is written, around its name, and while
-/// the others go.
+/// behind a start, and a quarter in checkpoints: while a snapshot is written, around its name, and while what it
+/// replaces goes.
 pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<usize> {
     let starts: Vec<usize> =
         (0..events.len()).filter(|at| matches!(events[*at].1, Event::HasAll)).map(|at| at + 1).collect();
@@ -184,9 +184,9 @@ pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<
         .collect();
     let behind_starts: Vec<usize> =
         starts.iter().flat_map(|start| *start..(start + A_START).min(events.len() + 1)).collect();
-    let merging = Rounds::in_trace(events).places_in_merges(rng);
+    let in_checkpoints = Checkpoints::in_trace(events).places(rng);
     let mut places = Vec::new();
-    for some in [&special, &behind_starts, &merging] {
+    for some in [&special, &behind_starts, &in_checkpoints] {
         places.extend(some.sample(rng, count / 4));
     }
     places.extend((places.len()..count).map(|_| rng.random_range(first..=events.len())));
@@ -210,7 +210,7 @@ fn look(disk: &Disk, seed: u64, possible: &Possible) -> Result<(), String> {
     let store = open(&data_dir).map_err(|error| format!("the start is refused: {error}"))?;
     let found = runtime.block_on(contents(&store));
     release(store, &data_dir);
-    possible.allows(&versions(&found?))
+    possible.allows(&found?)
 }
 
 /// Returns when the threads of the store have ended.

@@ -101,9 +101,8 @@ impl Disk {
                 self.make(*parent, *ino, name, Object::Dir { synced: Entries::new(), changes: vec![] });
             }
             Event::Unlink { parent, name } => {
-                let removed =
-                    self.names.iter().filter(|(_, known)| *known == name).map(|(object, _)| *object);
-                self.gone.extend(removed);
+                // Every snapshot has files of the same names.
+                self.gone.extend(self.present(*parent).get(name));
                 self.rename_in(*parent, Naming::Unname(name.clone()));
             }
             Event::Link { parent, ino, name } => {

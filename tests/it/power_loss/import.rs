@@ -13,8 +13,8 @@ use super::trace::{self, Event, Place};
 use crate::backup::{export, json, lines_of, many, records};
 use crate::support::{Finished, Setup, World, soon};
 
-/// So many that its one layer is synced once before it is complete.
-const NUMBERS: u64 = 9_000;
+/// So many that its database is synced once before it is complete.
+const NUMBERS: u64 = 15_000;
 
 const IMPORT: [&str; 6] = ["import", "made-up.jsonl", "--data-dir", "data", "--key-file", "right.key"];
 const EXPORT: [&str; 5] = ["export", "--data-dir", "data", "--out", "found.jsonl"];
@@ -132,10 +132,12 @@ impl Expected {
     }
 }
 
-/// Whether the layer of an import has some of it.
-fn has_written(snapshot: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(snapshot) else { return false };
-    entries.flatten().any(|entry| entry.metadata().is_ok_and(|found| found.len() > 100_000))
+/// Whether the database of an import has some of it.
+fn has_written(directory: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(directory) else { return false };
+    entries.flatten().any(|entry| {
+        entry.metadata().is_ok_and(|found| found.len() > 600_000 || found.is_dir() && has_written(&entry.path()))
+    })
 }
 
 /// What the program makes of what is left.

@@ -8,11 +8,11 @@
 //! the line that repeats it on the trace that it was found in.
 
 mod binary;
+mod checkpoints;
 mod content;
 mod cuts;
 mod disk;
 mod import;
-mod layers;
 mod promises;
 mod shim;
 mod store_load;
@@ -21,7 +21,7 @@ mod trace;
 use self::cuts::{Cuts, everywhere, notices_without_syncs_of};
 use self::disk::Named;
 use self::shim::Watched;
-use self::store_load::{End, Load, Rounds};
+use self::store_load::{End, Load};
 
 #[test]
 fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
@@ -29,20 +29,20 @@ fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
     cuts.run(|seed| {
         let watched = Watched::new();
         let processes = [
-            (300, Rounds::Frequent, End::Killed),
-            (250, Rounds::Frequent, End::Closed),
-            // A large round that is killed, begun again, killed again, and at last carried out by the next start.
-            (600, Rounds::Large, End::KilledInRound),
-            (600, Rounds::Large, End::KilledInRound),
-            (200, Rounds::Frequent, End::Killed),
-            // Layers that have their names in the system's cache only, when the next start builds on them.
-            (900, Rounds::Frequent, End::KilledAtName),
-            (900, Rounds::Frequent, End::KilledAtName),
-            (150, Rounds::Frequent, End::Killed),
-            (150, Rounds::Frequent, End::Closed),
+            (300, End::Killed),
+            (250, End::Closed),
+            // A checkpoint that is killed, and another by the next process.
+            (600, End::KilledInCheckpoint),
+            (600, End::KilledInCheckpoint),
+            (200, End::Killed),
+            // A snapshot that has its name in the system's cache only, when the next start builds on it.
+            (900, End::KilledAtName),
+            (900, End::KilledAtName),
+            (150, End::Killed),
+            (150, End::Closed),
         ];
-        for (process, (commits, rounds, end)) in (1000..).step_by(1000).zip(processes) {
-            Load { seed: seed + process, commits, rounds, end }.run(&watched);
+        for (process, (commits, end)) in (1000..).step_by(1000).zip(processes) {
+            Load { seed: seed + process, commits, end }.run(&watched);
         }
         watched
     });
@@ -53,7 +53,7 @@ fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
 fn wherever_the_power_is_cut_at_the_first_starts_the_next_one_is_good() {
     let (cuts, watched) = (Cuts::from_environment(0), Watched::new());
     for (commits, end) in [(0, End::Killed), (2, End::Killed), (2, End::Closed)] {
-        Load { seed: 1, commits, rounds: Rounds::Large, end }.run(&watched);
+        Load { seed: 1, commits, end }.run(&watched);
     }
     everywhere(&watched, 4, cuts.seed());
 }
@@ -63,13 +63,15 @@ fn wherever_the_power_is_cut_at_the_first_starts_the_next_one_is_good() {
 fn a_disk_that_ignores_a_sync_loses_something_and_it_is_noticed() {
     let watched = Watched::new();
     for (seed, end) in [(1, End::Killed), (2, End::Closed)] {
-        Load { seed, commits: 250, rounds: Rounds::Frequent, end }.run(&watched);
+        Load { seed, commits: 250, end }.run(&watched);
     }
-    let ignored: [(&str, Named); 7] = [
+    let ignored: [(&str, Named); 9] = [
         ("segments", |name| name.contains(".seg")),
         ("the journal's directory", |name| name == "journal"),
-        ("new layers", |name| name.contains('-') && name.contains(".new")),
-        ("the snapshot's directory", |name| name == "snapshot"),
+        ("databases", |name| name == "db"),
+        ("manifests", |name| name == "MANIFEST"),
+        ("the directories of new snapshots", |name| name.contains('-') && name.contains(".new")),
+        ("the directory of snapshots", |name| name == "snapshot"),
         ("FORMAT", |name| name == "FORMAT.new"),
         ("the data directory", |name| name == "data"),
         ("what the data directory is in", str::is_empty),

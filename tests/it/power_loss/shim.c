@@ -5,9 +5,10 @@
  *
  *   POWER_ROOT   the directory
  *   POWER_TRACE  a directory for traces; each process makes the next file 0, 1, 2, ... in it
- *   POWER_KILL_AT_LAYER  a number: the process is killed when so many files were renamed to a name
- *                that ends with ".layer", before it can do anything else
- *   POWER_KILL_IN_LAYER  a number: it is killed when it has written to a layer behind so many bytes
+ *   POWER_KILL_AT_SNAPSHOT  a number: the process is killed when so many snapshots got their names, before
+ *                it can do anything else
+ *   POWER_KILL_IN_SNAPSHOT  a number: it is killed when it has written to the database of a snapshot behind
+ *                so many bytes
  *
  * What cannot be followed (shared writable mappings, copies made by the kernel) ends the program,
  * so that nothing goes unseen. System calls made without the C library are not seen; what they do
@@ -50,8 +51,8 @@ static int trace = -1;
 static dev_t device;
 static uint64_t watched[SLOTS];
 static uint64_t syncs;
-static long layers_to_name = -1;
-static uint64_t new_layer, killed_behind = UINT64_MAX;
+static long snapshots_to_name = -1;
+static uint64_t new_database, killed_behind = UINT64_MAX;
 
 static void give_up(const char *why) {
     dprintf(2, "power trace: %s: %s\n", why, strerror(errno));
@@ -148,9 +149,9 @@ __attribute__((constructor)) static void begin(void) {
         if (made < 0 && errno != EEXIST) give_up(path);
         trace = made;
     }
-    const char *kill_at = getenv("POWER_KILL_AT_LAYER");
-    if (kill_at) layers_to_name = atol(kill_at);
-    const char *kill_in = getenv("POWER_KILL_IN_LAYER");
+    const char *kill_at = getenv("POWER_KILL_AT_SNAPSHOT");
+    if (kill_at) snapshots_to_name = atol(kill_at);
+    const char *kill_in = getenv("POWER_KILL_IN_SNAPSHOT");
     if (kill_in) killed_behind = strtoull(kill_in, NULL, 10);
     device = found.st_dev;
     note_plain(HAS_DIR, 0, found.st_ino, 0, NULL);
@@ -224,7 +225,7 @@ static void opened(int fd, int dir_fd, const char *path, int flags, uint64_t bef
     if (!before) {
         watch(found.st_ino);
         note_plain(CREATE, parent, found.st_ino, 0, name);
-        if (strchr(name, '-') && strstr(name, ".new")) new_layer = found.st_ino;
+        if (!strcmp(name, "db")) new_database = found.st_ino;
     } else if (flags & O_TRUNC) {
         note_plain(SIZE, found.st_ino, 0, 0, NULL);
     }
@@ -275,7 +276,7 @@ static uint64_t present_place(int fd, uint64_t bytes) {
     if (!ino_) wrote_ = (call); \
     else wrote_ = IN_ORDER(ssize_t, (ino_of(fd, &before), at_ = (uint64_t)(at), call), \
         note(WRITE, ino_, at_, before, NULL, parts, count, (size_t)result_); \
-        if (ino_ == new_layer && at_ >= killed_behind) kill(getpid(), SIGKILL)); \
+        if (ino_ == new_database && at_ >= killed_behind) kill(getpid(), SIGKILL)); \
     wrote_; })
 
 ssize_t write(int fd, const void *buffer, size_t bytes) {
@@ -380,8 +381,7 @@ static void renamed(uint64_t parent, const char *name, int dir_fd, const char *t
     if (!new_parent) give_up("a file is moved out of the directory");
     snprintf(both, sizeof both, "%s/%s", name, new_name);
     note_plain(RENAME, parent, new_parent, 0, both);
-    size_t bytes = strlen(new_name);
-    if (bytes > 6 && !strcmp(new_name + bytes - 6, ".layer") && !--layers_to_name) kill(getpid(), SIGKILL);
+    if (strchr(name, '-') && strstr(name, ".new") && !--snapshots_to_name) kill(getpid(), SIGKILL);
 }
 int rename(const char *from, const char *to) {
     return AT_NAME(AT_FDCWD, from, REAL(rename)(from, to), renamed(parent, name, AT_FDCWD, to));

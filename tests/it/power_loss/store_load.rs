@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use onceward::clock::{Clock as _, SystemClock};
-use onceward::domain::{ServiceId, Timestamp};
+use onceward::domain::Timestamp;
 use onceward::store::{
-    EmbeddedStore, Key, Kind, OpenError, OpenOptions, Outcome, Revision, Store, Subject, Write,
+    EmbeddedStore, Key, OpenError, OpenOptions, Owner, Pushed, RecordStream, Slots, Store, Write,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -24,33 +24,26 @@ use super::trace::Place;
 
 const WRITERS: u64 = 6;
 const KEYS_PER_WRITER: u64 = 1500;
-const LONG: Duration = Duration::from_secs(60);
 
-/// A part of the versions ends that long after it was written, or up to eight times as long: some before a round has
-/// them, some in a layer.
+/// A part of the versions ends that long after it was written, or up to eight times as long: some before a checkpoint
+/// has them, some in a snapshot.
 const SHORTEST_LIFE: Duration = Duration::from_millis(15);
 
-/// A large round has come some way when so much of its layer is written.
-const LARGE_ROUND_BYTES: &str = "200000";
+/// A checkpoint has come some way when so much of its database is written.
+const CHECKPOINT_BYTES: &str = "400000";
+
+/// Commits between two checkpoints that a process asks for.
+const COMMITS_PER_CHECKPOINT: u64 = 70;
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Closed,
     Killed,
-    /// While a large layer is being written.
-    KilledInRound,
-    /// When the third layer has just got its name, and before anything is made of it.
+    /// While a snapshot is being written.
+    KilledInCheckpoint,
+    /// When the second snapshot has just got its name, and before anything is made of it.
     KilledAtName,
-}
-
-/// How rounds come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rounds {
-    /// As often as possible, with little each.
-    Frequent,
-    /// Seldom, with much.
-    Large,
 }
 
 /// One process: opens the store, notes what it shows, writes, ends.
@@ -58,7 +51,6 @@ pub enum Rounds {
 pub struct Load {
     pub seed: u64,
     pub commits: u64,
-    pub rounds: Rounds,
     pub end: End,
 }
 
@@ -68,12 +60,12 @@ impl Load {
         let status = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "power_loss::store_load::a_load_on_a_store", "--nocapture"])
             .envs(watched.environment())
-            .env("POWER_LOAD", format!("{} {} {:?} {:?}", self.seed, self.commits, self.rounds, self.end))
+            .env("POWER_LOAD", format!("{} {} {:?}", self.seed, self.commits, self.end))
             .env("POWER_NOTES", watched.promises())
             .envs(match self.end {
                 End::Closed | End::Killed => None,
-                End::KilledInRound => Some(("POWER_KILL_IN_LAYER", LARGE_ROUND_BYTES)),
-                End::KilledAtName => Some(("POWER_KILL_AT_LAYER", "3")),
+                End::KilledInCheckpoint => Some(("POWER_KILL_IN_SNAPSHOT", CHECKPOINT_BYTES)),
+                End::KilledAtName => Some(("POWER_KILL_AT_SNAPSHOT", "2")),
             })
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -87,35 +79,71 @@ impl Load {
     }
 }
 
-/// The store in this directory, with small segments and frequent rounds, so that much happens.
+/// The store in this directory, with small segments and frequent checkpoints, so that much happens.
 pub fn open(data_dir: &Path) -> Result<EmbeddedStore, OpenError> {
-    open_with(data_dir, Rounds::Frequent)
-}
-
-fn open_with(data_dir: &Path, rounds: Rounds) -> Result<EmbeddedStore, OpenError> {
     let mut options = OpenOptions::new(data_dir, [7; 16], Arc::new(SystemClock::start()));
-    (options.segment_bytes, options.round_every) = match rounds {
-        Rounds::Frequent => (48 * 1024, Duration::from_millis(40)),
-        Rounds::Large => (1024 * 1024, Duration::from_secs(3)),
-    };
+    options.settings.segment_bytes = 48 * 1024;
+    options.settings.checkpoint_bytes = 1024 * 1024;
     EmbeddedStore::open(options)
 }
 
-/// Everything that the store has, with the revisions.
-pub async fn contents(store: &EmbeddedStore) -> Result<Vec<(u64, u64, Revision)>, String> {
-    let found = Arc::new(Mutex::new(Vec::new()));
+/// Everything that the store has.
+pub async fn contents(store: &EmbeddedStore) -> Result<Vec<Version>, String> {
+    let found = Arc::new(Mutex::new(HashMap::new()));
     let seen = found.clone();
-    let visit = Box::new(move |key: Key, revision: Revision, value: &[u8]| {
-        seen.lock().unwrap().push((key.subject.0, version_in(key.subject.0, value), revision));
+    let visit = Box::new(move |key: Key, record: Option<&[u8]>, _| {
+        let (mut seen, name) = (seen.lock().unwrap(), number_in(key));
+        match record {
+            Some(record) => drop(seen.insert(name, Some(version_in(name, record)))),
+            None => drop(seen.remove(&name)),
+        }
     });
-    store.scan(Kind::Number, visit).await.map_err(|error| error.to_string())?;
+    store.restore(Slots::all(), visit).await.map_err(|error| error.to_string())?;
     let found = std::mem::take(&mut *found.lock().unwrap());
-    Ok(found)
+    Ok(found.into_iter().collect())
 }
 
-/// The same as the notes have it.
-pub fn versions(contents: &[(u64, u64, Revision)]) -> Vec<Version> {
-    contents.iter().map(|(key, version, _)| (*key, Some(*version))).collect()
+/// Holds all records, as the shards do.
+#[derive(Default)]
+struct Records(Mutex<HashMap<Key, (Bytes, Timestamp)>>);
+
+impl Records {
+    fn apply(&self, writes: Vec<Write>) {
+        let mut records = self.0.lock().unwrap();
+        for Write { key, put, expires } in writes {
+            match put {
+                Some(record) => drop(records.insert(key, (record, expires))),
+                None => drop(records.remove(&key)),
+            }
+        }
+    }
+}
+
+impl Owner for Records {
+    fn stream(&self, mut to: RecordStream) {
+        let records: Vec<_> = {
+            let records = self.0.lock().unwrap();
+            records.iter().map(|(key, (record, expires))| (*key, record.clone(), *expires)).collect()
+        };
+        std::thread::spawn(move || {
+            for slice in records.chunks(200) {
+                while to.push(slice) == Pushed::Busy {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            to.finish();
+        });
+    }
+}
+
+fn key_of(number: u64) -> Key {
+    let mut id = [0; 12];
+    id[4..].copy_from_slice(&number.to_be_bytes());
+    Key { slot: number.to_le_bytes()[0], kind: 1, id }
+}
+
+fn number_in(key: Key) -> u64 {
+    u64::from_be_bytes(key.id[4..].try_into().unwrap())
 }
 
 fn value(key: u64, version: u64) -> Bytes {
@@ -148,14 +176,13 @@ fn a_load_on_a_store() {
         notes: path("POWER_NOTES"),
         seed: words[0].parse().unwrap(),
         commits: words[1].parse().unwrap(),
-        rounds: if words[2] == "Large" { Rounds::Large } else { Rounds::Frequent },
-        killed: words[3] == "Killed",
+        killed: words[2] == "Killed",
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(writing.write());
-    // Those that are killed in a round do not come here.
-    assert!(["Closed", "Killed"].contains(&words[3]), "there was no such round");
+    // Those that are killed in a checkpoint do not come here.
+    assert!(["Closed", "Killed"].contains(&words[2]), "there was no such checkpoint");
 }
 
 struct Writing {
@@ -164,44 +191,51 @@ struct Writing {
     notes: PathBuf,
     seed: u64,
     commits: u64,
-    rounds: Rounds,
     /// By itself, when it has written everything.
     killed: bool,
 }
 
 impl Writing {
     async fn write(self) {
-        let Self { data_dir, traces, notes, seed, commits, rounds, killed } = self;
-        let store = Arc::new(open_with(&data_dir, rounds).expect("the store opens"));
+        let Self { data_dir, traces, notes, seed, commits, killed } = self;
+        let store = Arc::new(open(&data_dir).expect("the store opens"));
         let notes = Arc::new(Notes::append_to(&notes));
         let there = contents(&store).await.expect("the store can be read");
-        notes.shown(Place::now(&traces), &versions(&there));
-        let highest = there.iter().map(|(_, version, _)| *version).max().unwrap_or(0);
+        notes.shown(Place::now(&traces), &there);
+        let highest = there.iter().filter_map(|(_, version)| *version).max().unwrap_or(0);
+        let records = Arc::new(Records::default());
+        let forever = Timestamp::from_millis(u64::MAX / 2);
+        let restored = there.iter().filter_map(|(key, version)| {
+            Some(Write { key: key_of(*key), put: Some(value(*key, (*version)?)), expires: forever })
+        });
+        records.apply(restored.collect());
+        store.attach(vec![records.clone()]);
         // What was written under a higher one may have ended.
         let next = Arc::new(AtomicU64::new(highest + 10_000));
         let done = Arc::new(AtomicU64::new(0));
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
-            let mine = writer * 1_000_000..(writer + 1) * 1_000_000;
-            let revisions: HashMap<u64, Revision> = there
-                .iter()
-                .filter(|(key, ..)| mine.contains(key))
-                .map(|(key, _, revision)| (*key, *revision))
-                .collect();
             let mut writer = Writer {
-                keys: mine.start,
+                keys: writer * 1_000_000,
                 store: store.clone(),
                 notes: notes.clone(),
                 traces: traces.clone(),
                 rng: StdRng::seed_from_u64(seed ^ (writer + 1)),
                 next: next.clone(),
-                revisions,
+                records: records.clone(),
                 clock: SystemClock::start(),
             };
             let done = done.clone();
             writers.spawn(async move {
-                while done.fetch_add(1, Ordering::Relaxed) < commits {
+                loop {
+                    let number = done.fetch_add(1, Ordering::Relaxed);
+                    if number >= commits {
+                        break;
+                    }
                     writer.commit().await;
+                    if number % COMMITS_PER_CHECKPOINT == COMMITS_PER_CHECKPOINT - 1 {
+                        writer.store.checkpoint().await.expect("a checkpoint");
+                    }
                 }
                 if killed {
                     kill_process(getpid(), Signal::KILL).expect("the end");
@@ -222,7 +256,7 @@ struct Writer {
     rng: StdRng,
     /// Versions are never used twice.
     next: Arc<AtomicU64>,
-    revisions: HashMap<u64, Revision>,
+    records: Arc<Records>,
     clock: SystemClock,
 }
 
@@ -237,22 +271,27 @@ impl Writer {
         let versions: Vec<Version> =
             keys.iter().map(|key| (*key, (!self.rng.random_bool(0.15)).then_some(id))).collect();
         self.notes.asked(id, Place::now(&self.traces), &versions);
-        let writes = versions.iter().map(|(key, version)| self.write_of(*key, *version)).collect();
-        let outcomes = self.store.cas(writes, LONG).await.expect("written");
+        let writes: Vec<Write> =
+            versions.iter().map(|(key, version)| self.write_of(*key, *version)).collect();
+        let (to, done) = tokio::sync::oneshot::channel();
+        let (records, copy) = (self.records.clone(), writes.clone());
+        let answer = move |result: Result<(), _>| {
+            if result.is_ok() {
+                records.apply(copy);
+            }
+            let _ = to.send(result);
+        };
+        self.store.commit(writes, Box::new(answer));
+        done.await.expect("an answer").expect("written");
         self.notes.answered(id, Place::now(&self.traces));
-        for ((key, _), outcome) in versions.iter().zip(outcomes) {
-            let Outcome::Applied(revision) = outcome else { panic!("{outcome:?}") };
-            self.revisions.insert(*key, revision);
-        }
         tokio::task::yield_now().await;
     }
 
     fn write_of(&self, key: u64, version: Option<u64>) -> Write {
         Write {
-            key: Key { kind: Kind::Number, service: ServiceId::new(1), subject: Subject(key) },
-            expect: self.revisions.get(&key).copied().unwrap_or(Revision::ABSENT),
+            key: key_of(key),
             put: version.map(|version| value(key, version)),
-            gc_after: match version {
+            expires: match version {
                 Some(version) if ends(key, version) => {
                     let lives = SHORTEST_LIFE * u32::try_from(1 + key % 8).expect("a few");
                     self.clock.now().plus(lives)

@@ -10,7 +10,9 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 
 use super::fake::{Fake, THEN};
+use crate::app::shards::{self, ShardPlan};
 use crate::clock::{Clock, ManualClock};
+use crate::config::Bounds;
 use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
 use crate::domain::{ApiSecret, Channel, CodeLength, GatewayName, ServerKey, ServiceId, Sid, SidKind};
 use crate::engine::{Sealer, SlotHash};
@@ -18,6 +20,7 @@ use crate::http::tests::client::Reply;
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps};
 use crate::http::{Base, Deps, V2};
+use crate::numbers::Capacity;
 use crate::registry::tests::world::start;
 use crate::registry::{KeyWish, Registry, RegistryParts, Scope, Service, ServiceFields, gateway_sid};
 use crate::store::{BoxFuture, MemoryStore};
@@ -87,7 +90,6 @@ pub async fn outbox(registry: &Registry) -> Outbox {
     let shards = shards::start(ShardPlan {
         store: Arc::new(MemoryStore::new()),
         clock: Arc::new(ManualClock::starting_at(THEN)),
-        slots: &slots,
         capacity: &Capacity::new(1_000),
         shards: 1,
         bounds: &Bounds::default(),

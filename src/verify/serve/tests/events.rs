@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::world::{World, asking, number};
-use crate::delivery::tracker::{Receipt, ReceiptStatus};
-use crate::gateway::ErrorClass;
+use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::Record as _;
 use crate::verify::{Begin, Ending, Status, Target, Verifications as _};
 use crate::webhook::EventRecord;
@@ -129,6 +128,6 @@ async fn two_equal_reports_at_once_are_told_once() {
     let attempt = world.attempt_of(begun.attempts[0].sid);
     let (message_id, status) = ("m".to_owned(), ReceiptStatus::Delivered);
     let receipt = Receipt { attempt, message_id, status, code: None, class: None };
-    tokio::join!(world.verifying.heard(&receipt), world.verifying.heard(&receipt));
+    tokio::join!(world.verifying.receive(receipt.clone()), world.verifying.receive(receipt.clone()));
     assert_eq!(world.told(4).await[2..], ["message.delivered"]);
 }

@@ -156,6 +156,7 @@ struct Ground {
 
 pub struct World {
     pub verifying: Verifying,
+    pub outbox: Outbox,
     pub registry: Registry,
     pub store: MemoryStore,
     pub service: Arc<Service>,
@@ -176,18 +177,18 @@ impl World {
     pub async fn routing(routing: &'static str, fields: ServiceFields) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
         let ground = Ground { clock, desk: Desk::default(), hook: Hook::default(), routing };
-        let (registry, verifying, store) = open(MemoryStore::new(), &ground).await;
+        let (registry, verifying, outbox, store) = open(MemoryStore::new(), &ground).await;
         let name = fields.friendly_name.clone().unwrap_or_else(|| "Owl Bank".to_owned());
         let fields = ServiceFields { friendly_name: Some(name), ..fields };
         let service = registry.create_service(fields).await.expect("a service");
-        Self { verifying, registry, store, service, desk: ground.desk.clone(), ground }
+        Self { verifying, registry, outbox, store, service, desk: ground.desk.clone(), ground }
     }
 
     /// The program dies, and starts again from what was durable.
     pub async fn crashes(self) -> Self {
-        let (registry, verifying, store) = open(self.store.reopen(), &self.ground).await;
+        let (registry, verifying, outbox, store) = open(self.store.reopen(), &self.ground).await;
         let service = registry.service(&self.service.sid).expect("the service");
-        Self { verifying, registry, store, service, ..self }
+        Self { verifying, registry, outbox, store, service, ..self }
     }
 
     pub fn advance(&self, by: Duration) {
@@ -228,7 +229,7 @@ impl World {
 
     /// How many verifications the webhook will be told the end of.
     pub fn expected_ends(&self) -> usize {
-        self.verifying.0.outbox.counts().expected
+        self.outbox.counts().expected
     }
 
     /// What the webhook was told of the verifications' tags `order`.
@@ -284,7 +285,7 @@ pub fn asking_once(to: PhoneNumber, key: &str) -> Begin {
     }
 }
 
-async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, MemoryStore) {
+async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outbox, MemoryStore) {
     let Ground { clock, desk, hook, routing } = ground.clone();
     let clock: Arc<dyn Clock> = clock;
     let shared = Arc::new(store.clone());
@@ -309,7 +310,6 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
     let shards = shards::start(ShardPlan {
         store: shared.clone(),
         clock: clock.clone(),
-        slots: &slots,
         capacity: &capacity,
         shards: 1,
         bounds: &Bounds::default(),
@@ -382,12 +382,11 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Memo
         delivery,
         limits,
         answers,
-        outbox,
         server_key: key,
         policies,
         clock,
     });
-    (registry, verifying, store)
+    (registry, verifying, outbox, store)
 }
 
 /// The rules of the compatible routes.
