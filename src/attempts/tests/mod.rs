@@ -14,8 +14,8 @@ use crate::app::shards::{self, ShardPlan};
 use crate::clock::ManualClock;
 use crate::config::Bounds;
 use crate::delivery::{FollowUp, Reason, SendStatus};
-use crate::domain::{Channel, GatewayName, PhoneNumber, ServerKey, ServiceId};
-use crate::engine::{Salt, SlotHash};
+use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
+use crate::engine::Salt;
 use crate::numbers::Capacity;
 use crate::store::{MemoryStore, Store};
 use crate::template::MessageStyle;
@@ -32,7 +32,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn over(store: Arc<dyn Store>, settings: TrackerSettings) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
-        let (slots, capacity) = (SlotHash::new(&ServerKey::from_bytes([7; 32])), Capacity::new(100));
+        let capacity = Capacity::new(100);
         let shards = shards::start(ShardPlan {
             store,
             clock: clock.clone(),

@@ -18,7 +18,6 @@ use crate::app::shards::{self, ShardPlan};
 use crate::clock::ManualClock;
 use crate::config;
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
-use crate::engine::SlotHash;
 use crate::numbers::Capacity;
 use crate::shard::{Shards, StartError};
 use crate::store::{Fault, MemoryStore};
@@ -70,7 +69,6 @@ impl World {
 
     /// Starts the shards on what is durable. Two of them, so that the counters of a request have several owners.
     pub async fn start(&self) -> Result<Shards, StartError> {
-        let key = ServerKey::from_bytes([7; 32]);
         shards::start(ShardPlan {
             store: Arc::new(self.store.clone()),
             clock: Arc::clone(&self.clock) as _,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::world::{ANNA, Own, World, code, secs, wrong};
 use crate::app::load_or_create;
 use crate::domain::Timestamp;

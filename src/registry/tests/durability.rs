@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{START, TWILIOS, World, configured, named, number};
-use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::{
     BucketFields, EventType, KeyWish, NewTestNumber, RegistryError, Scope, ServiceFields, WebhookFields,
 };

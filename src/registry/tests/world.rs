@@ -11,9 +11,8 @@ use crate::clock::{Clock, ManualClock};
 use crate::config::Bounds;
 use crate::config::services::{AccountSettings, ServiceSettings, TemplateSetting};
 use crate::domain::{
-    ApiSecret, Channel, CodeLength, GatewayName, Locale, PhoneNumber, ServerKey, Sid, SidKind, Timestamp,
+    ApiSecret, Channel, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp,
 };
-use crate::engine::SlotHash;
 use crate::numbers::{Capacity, StartError};
 use crate::registry::{
     DefaultService, OpenError, Registry, RegistryError, RegistryParts, RegistrySettings, Service,

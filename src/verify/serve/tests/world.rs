@@ -290,7 +290,6 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
     let clock: Arc<dyn Clock> = clock;
     let shared = Arc::new(store.clone());
     let rng = |seed| StdRng::seed_from_u64(seed);
-    let commit_timeout = Duration::from_secs(5);
     let templates = Templates::new("OTP message is {code}", "Your code is {code}");
     let resolved = Routing::parse(routing).expect("a routing").resolve(|name| match name {
         ProviderName::Twilio => Ok(GatewayName::TwilioMessages),
