@@ -128,7 +128,7 @@ impl Running {
         let ground = Ground { shards: &shards, policy: &policy, templates: &templates, gateways: &gateways };
         let registry = registry::open(registry, ground).await?;
         bring_up(&registry, &policies);
-        let beside = Beside::open(verifying::Ground {
+        let beside = Beside::open(&verifying::Ground {
             shards: &shards,
             slots: &slots,
             server_key: &server_key,

@@ -35,8 +35,8 @@ pub struct Beside {
 
 impl Beside {
     /// Reads what the store has, and delivers what is pending.
-    pub(super) fn open(ground: Ground<'_>) -> Self {
-        let Ground { shards, slots, server_key, registry, bounds, private_webhooks } = ground;
+    pub(super) fn open(ground: &Ground<'_>) -> Self {
+        let Ground { shards, slots, server_key, registry, bounds, private_webhooks } = *ground;
         let limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
         Self {
             limits: Limits::new(shards, server_key, limits),

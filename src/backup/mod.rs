@@ -39,13 +39,11 @@ pub fn check(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
 /// What a record is about, as a message may say it: a number is masked.
 pub fn name(key: &Key, kinds: &Kinds) -> String {
     let (service, subject) = split(&key.id);
-    match PhoneNumber::from_u64(subject).filter(|_| key.kind == NumberState::KIND) {
-        Some(number) => format!("number {number} in service {service}"),
-        None => {
-            let plural = kinds.get(key.kind).map_or("records", |kind| kind.plural);
-            format!("{subject:016x} of the {plural} in service {service}")
-        }
+    if let Some(number) = PhoneNumber::from_u64(subject).filter(|_| key.kind == NumberState::KIND) {
+        return format!("number {number} in service {service}");
     }
+    let plural = kinds.get(key.kind).map_or("records", |kind| kind.plural);
+    format!("{subject:016x} of the {plural} in service {service}")
 }
 
 /// The two parts that every id is made of: the service, and the subject within it.
@@ -83,20 +81,20 @@ pub fn without_codes(entry: Entry) -> Result<WithoutCodes, RecordError> {
             let state = decode::<NumberState>(&entry.record)?;
             let had_code = state.verification().is_some();
             let Some(state) = without_code(state) else { return Ok(WithoutCodes::Dropped(had_code)) };
-            Ok(WithoutCodes::Kept(restored(entry, &state), had_code))
+            Ok(WithoutCodes::Kept(restored(entry.key, &state), had_code))
         }
         Track::KIND => {
             let mut track = decode::<Track>(&entry.record)?;
             let had_plan = track.plan.take().is_some();
-            Ok(WithoutCodes::Kept(restored(entry, &track), had_plan))
+            Ok(WithoutCodes::Kept(restored(entry.key, &track), had_plan))
         }
         kind if registry::KINDS.contains(&kind) => Ok(WithoutCodes::Kept(entry, false)),
         _ => Ok(WithoutCodes::Dropped(false)),
     }
 }
 
-fn restored<R: Record>(entry: Entry, record: &R) -> Entry {
-    Entry { key: entry.key, expires: record.expires(), record: encode(record) }
+fn restored<R: Record>(key: Key, record: &R) -> Entry {
+    Entry { key, expires: record.expires(), record: encode(record) }
 }
 
 /// The state without its code; `None` if it then says nothing.
@@ -115,7 +113,7 @@ fn without_code(state: NumberState) -> Option<NumberState> {
 fn subject_of(kind: u8, text: &str) -> Option<u64> {
     if kind == NumberState::KIND {
         let digits = text.strip_prefix('+')?.parse().ok()?;
-        return PhoneNumber::from_u64(digits).map(|number| number.as_u64());
+        return PhoneNumber::from_u64(digits).map(PhoneNumber::as_u64);
     }
     u64::from_str_radix(text, 16).ok().filter(|subject| format!("{subject:016x}") == text)
 }

@@ -1,4 +1,4 @@
-//! Arbitrary states of both kinds.
+//! Arbitrary states of numbers and their attempts, and a record of every kind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,43 +9,120 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::delivery::tracker::{FollowUp, Plan, Reason, Row, SendStatus, VerifyStatus, receipt_from_name};
-use crate::domain::{Channel, CodeLength, GatewayName, Held, Locale};
+use crate::attempts::{Plan, Row, VerifyStatus, receipt_from_name};
+use crate::delivery::{FollowUp, Reason, SendStatus};
+use crate::domain::{Channel, CodeLength, GatewayName, Held, Locale, ServiceId, Sid, SidKind, TrackKey};
 use crate::engine::{Counted, Salt, Tally};
+use crate::limit::{Answers, Begun, Bounds, BucketRule, Charge, Limits};
+use crate::registry::tests::world::{World, named, number};
+use crate::registry::{KeyWish, Scope};
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
+use crate::webhook::{About, Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.
-pub(super) fn items() -> impl Strategy<Value = Vec<Item>> {
-    let numbers = btree_map((0..3_u32, 1..999_999_999_999_999_u64), (state(), moment()), 0..12);
-    let sends = btree_map((0..3_u32, any::<u64>()), (track(), moment()), 0..6);
-    (numbers, sends).prop_map(|(numbers, sends)| {
-        let numbers = numbers.into_iter().map(|((service, digits), (state, gc_after))| {
-            let number = PhoneNumber::from_u64(digits).expect("a number");
-            Item { gc_after, content: Content::Number(ServiceId::new(service), number, state) }
-        });
-        let sends = sends.into_iter().map(|((service, track), (content, gc_after))| {
-            let key = TrackKey { service: ServiceId::new(service), track };
-            Item { gc_after, content: Content::Sends(key, content) }
-        });
-        numbers.chain(sends).collect()
+pub(super) fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    let numbers = btree_map((0..3_u32, 1..999_999_999_999_999_u64), state(), 0..12);
+    let tracks = btree_map((0..3_u32, any::<u64>()), track(), 0..6);
+    (numbers, tracks).prop_map(|(numbers, tracks)| {
+        let numbers =
+            numbers.into_iter().map(|((service, digits), state)| of_number(service, digits, &state));
+        let tracks = tracks.into_iter().map(|((service, track), content)| of_track(service, track, &content));
+        numbers.chain(tracks).collect()
     })
 }
 
 /// A number with three wrong codes, and a lockout.
-pub(super) fn some() -> Vec<Item> {
+pub(super) fn some() -> Vec<Entry> {
     let until = Timestamp::from_millis(1_700_000_000_000);
-    let states = BTreeMap::from([
-        (
-            14_155_552_671,
-            NumberState::Open { failures: 3, keep_until: until, tally: Tally::NONE, verification: None },
-        ),
-        (14_155_552_672, NumberState::Locked { until }),
-    ]);
-    let item = |(digits, state)| {
-        let number = PhoneNumber::from_u64(digits).expect("a number");
-        Item { gc_after: until, content: Content::Number(ServiceId::DEFAULT, number, state) }
+    let open = NumberState::Open { failures: 3, keep_until: until, tally: Tally::NONE, verification: None };
+    vec![of_number(0, 14_155_552_671, &open), of_number(0, 14_155_552_672, &NumberState::Locked { until })]
+}
+
+/// At least one record of every kind, as the program itself writes them, in the order of their keys.
+pub(super) async fn of_every_kind() -> Vec<Entry> {
+    let world = World::new();
+    let registry = world.open().await;
+    let shop = registry.create_service(named("Shop")).await.expect("a service");
+    registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.expect("a limit");
+    let wish = KeyWish { service: Some(shop.id), scopes: [Scope::Verify].into_iter().collect(), name: None };
+    registry.create_key(wish).await.expect("a key");
+    registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
+
+    let shards = world.shards().await.expect("shards");
+    let bucket = BucketRule { sid: Sid::new(SidKind::Bucket, [1; 16]), max: 5, interval: 60 };
+    let limit = Sid::new(SidKind::RateLimit, [1; 16]);
+    let charge = Charge { service: shop.id, limit, value: "203.0.113.7".to_owned(), buckets: vec![bucket] };
+    Limits::new(&shards, &key(), Bounds::default()).take(vec![charge]).await.expect("counted");
+    let begun = Answers::new(&shards, &key(), Bounds::default()).begin(shop.id, "once", [1; 32]).await;
+    let Begun::First(ticket) = begun.expect("room") else { panic!("the key was used before") };
+    ticket.finish(&serde_json::json!({"status": "pending"})).await.expect("kept");
+
+    let kept = world.store.snapshot().into_iter();
+    let mut all: Vec<Entry> =
+        kept.map(|(key, kept)| Entry { key, expires: kept.expires, record: kept.record }).collect();
+    all.extend(some());
+    all.push(of_track(0, 0x0123_4567_89ab_cd07, &planned()));
+    all.push(of(joined(shop.id.get(), 0x0123_4567_89ab_cd07), &delivery(shop.id)));
+    all.sort_by_key(|entry| entry.key);
+    all
+}
+
+/// The record under this id, with the slot and the end that it has by its kind.
+fn of<R: Record>(id: Id, record: &R) -> Entry {
+    let key = Key { slot: record.slot(&id, &SlotHash::new(&key())), kind: R::KIND, id };
+    Entry { key, expires: record.expires(), record: encode(record) }
+}
+
+pub(super) fn of_number(service: u32, digits: u64, state: &NumberState) -> Entry {
+    let number = PhoneNumber::from_u64(digits).expect("a number");
+    of(NumberKey { service: ServiceId::new(service), number }.id(), state)
+}
+
+fn of_track(service: u32, track: u64, content: &Track) -> Entry {
+    of(TrackKey { service: ServiceId::new(service), track }.id(), content)
+}
+
+/// A verification with a message that is still to be sent.
+fn planned() -> Track {
+    let at = Timestamp::from_millis(1_700_000_000_000);
+    let follow_up = FollowUp { due: at, channel: Channel::Call, reason: Reason::NextStep, step: 1, sent: 1 };
+    let (salt, style) = (Salt([7; 16]), MessageStyle::default());
+    Track {
+        number: number("+14155552671"),
+        created: at,
+        keep_until: at,
+        verify: VerifyStatus::New,
+        verify_at: at,
+        next_attempt: 4,
+        rows: Vec::new(),
+        plan: Some(Box::new(Plan { salt, style, expires: at.plus(MINUTE), follow_up })),
+    }
+}
+
+fn delivery(service: ServiceId) -> EventRecord {
+    let at = Timestamp::from_millis(1_700_000_000_000);
+    let about = About {
+        to: number("+14155552671"),
+        channel: Channel::Sms,
+        status: "pending".to_owned(),
+        message: None,
+        tags: BTreeMap::from([("order".to_owned(), "7".to_owned())]),
     };
-    states.into_iter().map(item).collect()
+    let verification = Sid::new(SidKind::Verification, [7; 16]);
+    let event = Event { kind: EventType::Created, service, verification, at, about };
+    let webhook = Sid::new(SidKind::Webhook, [8; 16]);
+    let (state, attempts) = (DeliveryState::Pending, Vec::new());
+    let id = EventId::new([9; 16]);
+    EventRecord::Delivery(Box::new(Delivery {
+        id,
+        event,
+        webhook,
+        state,
+        due: at,
+        since: at,
+        tries: 0,
+        attempts,
+    }))
 }
 
 fn moment() -> impl Strategy<Value = Timestamp> {
@@ -134,10 +211,17 @@ fn track() -> impl Strategy<Value = Track> {
     let number =
         (1..999_999_999_999_999_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
     let verify = select(VerifyStatus::ALL.to_vec());
-    (number, moment(), verify, moment(), vec(row(), 0..4), option::of(plan())).prop_map(
-        |(number, created, verify, verify_at, rows, plan)| {
-            let plan = plan.map(|plan| Plan { number, ..plan });
-            Track { number, created, verify, verify_at, rows, plan }
+    let times = (moment(), moment(), moment());
+    (number, times, verify, any::<u8>(), vec(row(), 0..4), option::of(plan())).prop_map(
+        |(number, (created, keep_until, verify_at), verify, next_attempt, rows, plan)| Track {
+            number,
+            created,
+            keep_until,
+            verify,
+            verify_at,
+            next_attempt,
+            rows,
+            plan: plan.map(Box::new),
         },
     )
 }
@@ -146,8 +230,13 @@ fn row() -> impl Strategy<Value = Row> {
     let receipt =
         option::of(select(vec!["queued", "sending", "sent", "answered", "failed", "delivered", "read"]));
     let status = select(SendStatus::ALL.to_vec());
-    let rest =
-        (any::<u8>(), any::<u32>(), any::<bool>(), option::of(any::<String>()), option::of(any::<u32>()));
+    let rest = (
+        any::<[u8; 2]>(),
+        any::<u32>(),
+        any::<bool>(),
+        option::of(any::<String>()),
+        option::of(any::<u32>()),
+    );
     (channel(), gateway(), status, moment(), receipt, rest).prop_map(
         |(
             channel,
@@ -155,18 +244,23 @@ fn row() -> impl Strategy<Value = Row> {
             status,
             at,
             receipt,
-            (priority, retries, max_retries_reached, message_id, error_code),
-        )| Row {
-            channel,
-            gateway,
-            priority,
-            status,
-            retries,
-            max_retries_reached,
-            at,
-            message_id,
-            error_code,
-            receipt: receipt.and_then(receipt_from_name),
+            (numbers, retries, max_retries_reached, message_id, error_code),
+        )| {
+            let [attempt, priority] = numbers;
+            let receipt = receipt.and_then(receipt_from_name);
+            Row {
+                attempt,
+                channel,
+                gateway,
+                priority,
+                status,
+                retries,
+                max_retries_reached,
+                at,
+                message_id,
+                error_code,
+                receipt,
+            }
         },
     )
 }
@@ -192,8 +286,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     (salt(), style, moment(), moment(), channel(), reason, any::<(u8, u8)>()).prop_map(
         |(salt, style, expires, due, channel, reason, (step, sent))| {
             let follow_up = FollowUp { due, channel, reason, step, sent };
-            let number = PhoneNumber::from_u64(1).expect("a number");
-            Plan { number, salt, style, expires, follow_up }
+            Plan { salt, style, expires, follow_up }
         },
     )
 }

@@ -38,6 +38,8 @@ pub struct Settings {
     /// A checkpoint begins when the journal has grown by so much, or by half the size of the last snapshot if that is
     /// more.
     pub checkpoint_bytes: u64,
+    /// A checkpoint begins when the last one is so old and the journal has grown, so that what has ended leaves the disk.
+    pub checkpoint_every: Duration,
     /// How long writing a snapshot pauses after each MiB, so that commits do not wait for it.
     pub pause: Duration,
     /// How long sled may do nothing before it is taken to hang; and how long an owner may be silent during a checkpoint.
@@ -55,6 +57,7 @@ impl Default for Settings {
         Self {
             segment_bytes: 64 * 1024 * 1024,
             checkpoint_bytes: 64 * 1024 * 1024,
+            checkpoint_every: Duration::from_secs(20 * 60),
             pause: Duration::from_millis(2),
             deadline: Duration::from_secs(120),
             repeat_checkpoint_after: Duration::from_secs(10),

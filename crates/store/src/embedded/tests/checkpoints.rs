@@ -52,6 +52,19 @@ fn when_the_journal_has_grown_a_checkpoint_begins_by_itself() {
 }
 
 #[test]
+fn what_has_changed_is_in_a_checkpoint_after_twenty_minutes() {
+    let mut world = World::new();
+    world.put(1, "one");
+    assert_eq!(snapshots(&world.dir()), ["0000000000"]);
+    world.clock.advance(Duration::from_secs(20 * 60));
+    world.remove(1);
+    while snapshots(&world.dir()).contains(&"0000000000".to_owned()) {
+        std::thread::yield_now();
+    }
+    world.assert_as_expected();
+}
+
+#[test]
 fn while_a_checkpoint_runs_commits_go_on() {
     let mut world = World::new();
     let (reached, step) = mpsc::channel();

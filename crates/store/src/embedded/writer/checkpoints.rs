@@ -25,11 +25,12 @@ impl Writer {
             return;
         }
         let Grown { bytes, records } = self.parts.grown;
-        let is_to_repeat = self.failed_at.is_some() && records > 0;
-        if bytes < self.trigger() && !is_to_repeat {
+        let now = self.parts.clock.now();
+        let is_old = now.since(self.parts.snapshot.manifest.time) >= self.parts.settings.checkpoint_every;
+        let is_wanted = (is_old || self.failed_at.is_some()) && records > 0;
+        if bytes < self.trigger() && !is_wanted {
             return;
         }
-        let now = self.parts.clock.now();
         let may_repeat = |failed: Timestamp| {
             now < failed || now.since(failed) >= self.parts.settings.repeat_checkpoint_after
         };
