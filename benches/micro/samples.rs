@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
-use onceward::engine::{Lockout, NumberState, Policy, Rules, Salt, SendOptions, SendRules, Verification};
-use onceward::numbers::record;
-use onceward::store::{Revision, Write};
+use onceward::engine::{
+    Lockout, NumberState, Policy, Rules, Salt, SendOptions, SendRules, SlotHash, Verification,
+};
+use onceward::numbers::NumberKey;
+use onceward::shard::{Record as _, RecordKey, encode};
+use onceward::store::Write;
 
 /// A moment in 2023.
 pub const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -78,12 +81,16 @@ pub fn locked() -> NumberState {
 
 /// So many records of numbers that wait for their codes, from the number `first` on.
 pub fn writes(first: u64, count: u64) -> Vec<Write> {
-    let record = record::encode(&open());
-    let write = |index| Write {
-        key: record::key_of(ServiceId::DEFAULT, number(index)),
-        expect: Revision::ABSENT,
-        put: record.clone(),
-        gc_after: NOW.plus(Duration::from_secs(400 * 24 * 3600)),
+    let (record, slots) = (open(), SlotHash::new(&key()));
+    let (bytes, expires) = (encode(&record), record.expires());
+    let write = |index| {
+        let of = NumberKey { service: ServiceId::DEFAULT, number: number(index) };
+        let slot = slots.of_number(of.service, of.number);
+        Write {
+            key: RecordKey { slot, kind: NumberState::KIND, id: of.id() },
+            put: Some(bytes.clone()),
+            expires,
+        }
     };
     (first..first + count).map(write).collect()
 }

@@ -6,19 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use onceward::app::shards::{self, ShardPlan};
+use onceward::attempts::Attempts;
 use onceward::clock::{Clock, SystemClock};
 use onceward::config::{Bounds, DeliverySettings, TrackerSettings};
-use onceward::delivery::tracker::Tracker;
 use onceward::delivery::{Delivery, DeliveryParts, Routed};
-use onceward::domain::{Channel, GatewayName, Routing, ServiceId};
-use onceward::engine::{NumberState, Policy, SlotHash};
+use onceward::domain::{Channel, GatewayName, Routing, ServiceId, Timestamp};
+use onceward::engine::{Policy, SlotHash};
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
-use onceward::numbers::table::NumberTable;
 use onceward::numbers::{
     Capacity, CheckAnswer, CheckRequest, Parts, Policies, SendAnswer, SendRequest, Verifier,
 };
-use onceward::shard::{self, Done, Kinds, Settings, Shards, Storage, Visitor, Write};
-use onceward::store::{MemoryStore, Store, StoreError};
+use onceward::store::{Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, Visitor, Write};
 use onceward::template::{MessageStyle, Templates};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -91,12 +90,8 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let bounds = Bounds::default();
-        let settings = TrackerSettings::default();
-        let opened =
-            Tracker::open(Arc::clone(&store), Arc::clone(&clock), settings, bounds.commit_timeout).await;
         let gateway: Arc<dyn Gateway> = Arc::new(AcceptsAtOnce);
         let delivery = Delivery::new(DeliveryParts {
             routing: Routing::only(gateway.name()),
@@ -104,33 +99,30 @@ impl World {
             settings: DeliverySettings::default(),
             services: None,
             templates: Templates::new("OTP message is {code}", "{code}"),
-            tracker: opened.expect("a tracker"),
             clock: Arc::clone(&clock),
             rng: StdRng::seed_from_u64(1),
             bounds: bounds.clone(),
         });
         let capacity = Capacity::new(bounds.numbers);
-        let counted = Arc::clone(&capacity);
-        let new_table = move || Box::new(NumberTable::new(Arc::clone(&counted))) as _;
-        let shards = Shards::start(shard::Parts {
+        let shards = shards::start(ShardPlan {
             store: Arc::new(NoDisk),
             clock,
+            capacity: &capacity,
             shards: std::thread::available_parallelism().map_or(2, usize::from),
-            kinds: Kinds::none().with_table::<NumberState>(new_table),
-            settings: Settings {
-                commands_per_subject: bounds.commands_per_number,
-                commit_timeout: bounds.commit_timeout,
-            },
+            bounds: &bounds,
             seeds: Box::new(|| StdRng::seed_from_u64(2)),
         });
+        let shards = shards.await.expect("shards");
         let verifier = Verifier::new(Parts {
-            shards: shards.await.expect("shards"),
+            attempts: Attempts::new(&shards, TrackerSettings::default()),
+            shards,
             slots: SlotHash::new(&key()),
             capacity,
             delivery: Arc::new(delivery),
             policies: Policies::new(Policy { max_attempts: u8::MAX, ..policy() }),
             server_key: key(),
             bounds,
+            recorders: Vec::new(),
         });
         Self { verifier, next: AtomicU64::new(0) }
     }
@@ -176,12 +168,34 @@ impl World {
 /// Every batch is durable at once.
 struct NoDisk;
 
-impl Storage for NoDisk {
+impl Store for NoDisk {
     fn commit(&self, _writes: Vec<Write>, done: Done) {
         done(Ok(()));
     }
 
-    fn restore(&self, _kinds: Vec<u8>, _visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn restore(&self, _slots: Slots, _visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn attach(&self, _owners: Vec<Arc<dyn Owner>>) {}
+
+    fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn copy(&self, _progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
+        Box::pin(async { Err(StoreError::Unavailable("it keeps nothing".to_owned())) })
+    }
+
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn newest_time(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 }

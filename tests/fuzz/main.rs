@@ -37,7 +37,7 @@ tests!(
     tracks,
     frames,
     journal,
-    layer,
+    snapshot,
     config_file,
     dotenv,
     variables,

@@ -287,11 +287,6 @@ impl Watch {
             (Stage::Sent { salt, end }, Answer::Refused(Refusal::SendsOverloaded)) => {
                 self.codes.told(salt, *end, now);
             }
-            (Stage::Direct, Answer::Followed(_)) => {
-                if let Wish::Resume { salt } = self.wish(command) {
-                    self.codes.said_usable(salt, false, now)?;
-                }
-            }
             _ => {}
         }
         Ok(())

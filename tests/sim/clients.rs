@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use onceward::delivery::tracker::{Due, FollowUp, Parcel, Reason};
-use onceward::domain::{Channel, Code, Timestamp};
-use onceward::engine::{Salt, SendOptions};
+use onceward::attempts::Track;
+use onceward::domain::{Channel, Code, Timestamp, TrackKey};
+use onceward::engine::SendOptions;
 use onceward::numbers::command::{
-    CheckCommand, CommandKind, NumberCommand, Reply, ResumeCommand, SendCommand, track_key,
+    CheckCommand, CommandKind, NumberCommand, Reply, ResumeCommand, SendCommand,
 };
 use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
@@ -18,7 +18,7 @@ use rand::RngExt;
 
 use crate::facts::{CommandId, Stage, What, Wish};
 use crate::setup::{WRONG_LENGTH, length, millis};
-use crate::world::{AnswerEnd, Open, Plan, World};
+use crate::world::{AnswerEnd, Open, Plan, World, track_record};
 
 impl World {
     pub fn client_asks(&mut self) -> Result<(), String> {
@@ -70,35 +70,40 @@ impl World {
         self.submits(number, Wish::Check { code }, AnswerEnd::Check(answer), CommandKind::Check(command))
     }
 
-    /// The time of a planned send has come. Its planner tries again while the store fails.
+    /// The time of a planned send has come. Its planner tries again while the store fails, and offers at times what has
+    /// begun already.
     pub fn planned_send(&mut self) -> Result<(), String> {
         if self.plans.is_empty() {
             return Ok(());
         }
         let place = self.rng.random_range(0..self.plans.len());
         let plan = if self.chance(50) { self.plans[place].clone() } else { self.plans.swap_remove(place) };
-        let Plan { number, salt, expires } = plan;
+        let Plan { number, salt, track, expires } = plan;
         if self.clock >= expires {
             self.plans.retain(|plan| plan.salt != salt);
             return Ok(());
         }
-        let key = self.setup.numbers[number];
-        let salted = Salt(salt.0);
-        let about = Parcel {
-            key: track_key(key.service, &salted),
-            number: key.number,
-            salt: salted,
-            style: self.style(),
-            expires: Timestamp::from_millis(expires),
-        };
-        let reason = Reason::Retry { attempt: 0, retries: 1 };
-        let now = Timestamp::from_millis(self.clock);
-        let follow_up = FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 };
         let (reply, answer) = Reply::new(self.place()?);
-        let command = ResumeCommand { due: Box::new(Due { about, follow_up }), reply, decided: None };
+        let command = ResumeCommand { track, reply, decided: None };
         self.tally.count("command resume");
+        let (shard, name) = (self.is_due(number, track), self.next_command);
         let wish = Wish::Resume { salt };
-        self.submits(number, wish, AnswerEnd::Resume(answer), CommandKind::Resume(command))
+        self.submits(number, wish, AnswerEnd::Resume(answer), CommandKind::Resume(command))?;
+        // It was decided at once, and alone in its batch.
+        if shard.is_some_and(|shard| self.shards[shard].commit.is_some()) {
+            self.alone.insert(name);
+        }
+        Ok(())
+    }
+
+    /// The shard that has a plan under this key whose time has come, if nothing waits in it.
+    fn is_due(&self, number: usize, track: TrackKey) -> Option<usize> {
+        let owner = self.owner(number)?;
+        let shard = &self.shards[owner];
+        let now = Timestamp::from_millis(shard.seen.max(self.clock));
+        let track: Track = shard.core.tables().get(&track_record(track), now)?;
+        let is_due = track.plan.is_some_and(|plan| plan.follow_up.due <= now);
+        (is_due && shard.commit.is_none() && !shard.gathers).then_some(owner)
     }
 
     /// Names the next command, so that it is known again where its message leaves.
@@ -182,7 +187,7 @@ impl AnswerEnd {
             Self::Check(end) => {
                 Pin::new(end).poll(context).map(|answer| told(answer, |told| Check(known(told))))
             }
-            Self::Resume(end) => Pin::new(end).poll(context).map(|answer| told(answer, Followed)),
+            Self::Resume(end) => Pin::new(end).poll(context).map(|answer| told(answer, |()| Followed)),
         }
     }
 }

@@ -109,7 +109,7 @@ impl World {
     fn hears_of_it(&mut self, shard: usize, commit: &InFlight, committed: Committed) -> Result<(), String> {
         if committed.is_ok() {
             self.tally.count("commit applied");
-            if commit.writes.len() > 1 {
+            if commit.numbers.len() > 1 {
                 self.tally.count("commit of several numbers");
             }
         }
@@ -126,7 +126,7 @@ impl World {
         for fact in &commit.refused {
             self.facts[*fact].at[1] = self.shards[shard].seen;
         }
-        self.shards[shard].core.committed(committed, now);
+        self.shards[shard].core.committed(&committed, now);
         self.comes_out(shard, Some(&heard))?;
         if applied {
             self.may_be_decided(shard, &heard);

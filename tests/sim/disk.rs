@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use onceward::attempts::Track;
+use onceward::domain::Timestamp;
 use onceward::engine::NumberState;
 use onceward::shard::{Record as _, RecordKey, Records, Slots, Stored, Write, decode};
 use onceward::store::StoreError;
@@ -52,7 +54,7 @@ impl Disk {
         for Write { key, put, expires } in writes {
             match put {
                 Some(bytes) => {
-                    assert_eq!(state_of(bytes).expires(), *expires, "a record and its end differ");
+                    assert_eq!(end_of(key, bytes), *expires, "a record and its end differ");
                     self.0.insert(*key, bytes.clone());
                 }
                 None => drop(self.0.remove(key)),
@@ -65,12 +67,31 @@ impl Disk {
         self.0.get(key).map_or(NumberState::Fresh, |bytes| state_of(bytes))
     }
 
+    /// The attempts that are durable under a key.
+    pub fn track(&self, key: &RecordKey) -> Option<Track> {
+        self.0.get(key).map(|bytes| track_of(bytes))
+    }
+
     /// The records of these slots, as a shard restores them.
     pub fn load(&self, slots: &Slots) -> Records {
         let of_slots = self.0.iter().filter(|(key, _)| slots.contains(key.slot));
-        let stored = |bytes: &Bytes| Stored { bytes: bytes.clone(), expires: state_of(bytes).expires() };
-        of_slots.map(|(key, bytes)| (*key, stored(bytes))).collect()
+        let stored = |(key, bytes): (&RecordKey, &Bytes)| {
+            (*key, Stored { bytes: bytes.clone(), expires: end_of(key, bytes) })
+        };
+        of_slots.map(stored).collect()
     }
+}
+
+fn end_of(key: &RecordKey, bytes: &[u8]) -> Timestamp {
+    match key.kind {
+        NumberState::KIND => state_of(bytes).expires(),
+        Track::KIND => track_of(bytes).expires(),
+        kind => panic!("a record of kind {kind}"),
+    }
+}
+
+pub fn track_of(bytes: &[u8]) -> Track {
+    decode(bytes).expect("a record")
 }
 
 fn state_of(bytes: &[u8]) -> NumberState {

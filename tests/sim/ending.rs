@@ -1,5 +1,6 @@
 //! The trouble ends: everything that waits has to come to an end, and the system has to answer again.
 
+use onceward::attempts::Track;
 use onceward::engine::NumberState;
 use onceward::numbers::{CheckAnswer, SendAnswer};
 use onceward::shard::Record as _;
@@ -102,12 +103,15 @@ impl World {
     fn all_is_freed(&mut self) -> Result<(), String> {
         self.clock = self.clock.max(self.latest) + 1_000_000_000;
         for shard in 0..self.shards.len() {
-            for _ in 0..self.setup.numbers.len() {
+            let tables = self.shards[shard].core.tables();
+            for _ in 0..tables.len_of(NumberState::KIND) + tables.len_of(Track::KIND) {
                 self.sweep(shard)?;
             }
-            let left = self.shards[shard].core.tables().len_of(NumberState::KIND);
-            if left > 0 {
-                return Err(format!("{left} numbers stay in the memory of shard {shard}"));
+            for (kind, what) in [(NumberState::KIND, "numbers"), (Track::KIND, "records of attempts")] {
+                let left = self.shards[shard].core.tables().len_of(kind);
+                if left > 0 {
+                    return Err(format!("{left} {what} stay in the memory of shard {shard}"));
+                }
             }
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! What happened, as somebody sees it who watches clients, gateways and the disk. The checker works on this alone.
 
 use onceward::engine::CheckResult;
-use onceward::numbers::command::FollowedUp;
 use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
 
 /// Names one command of one client.
@@ -96,7 +95,8 @@ pub enum End {
 pub enum Answer {
     Send(SendAnswer),
     Check(CheckAnswer),
-    Followed(FollowedUp),
+    /// Of a planned send: it was made, or there is nothing to send.
+    Followed,
     Refused(Refusal),
     /// The shard or the process died with it.
     Dropped,

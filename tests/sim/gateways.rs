@@ -1,5 +1,6 @@
 //! What gateways make of messages, and say of codes.
 
+use onceward::delivery::{Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, SendResult};
 use onceward::numbers::command::{Ask, CommandKind, Dispatch, SettleCheckCommand, SettleCommand};
@@ -20,16 +21,14 @@ impl World {
             drop(dispatch);
             return self.comes_out(shard, None);
         }
-        let Dispatch { permit, caller, .. } = dispatch;
+        let Dispatch { permit, style, purpose, track, first_attempt, caller, .. } = dispatch;
         let (salt, number) = (Salted(permit.salt.0), self.commands[&command].number);
         let unusable = self.chance(50) && self.is_usable(number, salt) == Some(false);
         let (end, sort) =
             if unusable { (SendResult::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
-        if matches!(sort, End::Ours | End::Held | End::Postponed | End::MaybeOurs) {
-            let plan = Plan { number, salt, expires: permit.expires.as_millis() };
-            if sort == End::Postponed || self.chance(30) {
-                self.plans.push(plan);
-            }
+        let plan = self.plan_after(sort, &end, &purpose);
+        if matches!(plan, PlanChange::Set(_)) {
+            self.plans.push(Plan { number, salt, track, expires: permit.expires.as_millis() });
         }
         self.tally.count("command settle");
         self.tally.count(format!("send ends {sort:?}"));
@@ -37,8 +36,33 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
-        let settle = SettleCommand { permit, result: end, trouble: None, caller, decided: None };
+        let delivered = Delivered { result: end, attempts: Vec::new(), plan, trouble: None };
+        let settle =
+            SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
         self.hands_over(owner, number, CommandKind::Settle(settle))
+    }
+
+    /// What is planned after a send: a postponed one is made later, and so is the next step after one that may have left.
+    fn plan_after(&mut self, sort: End, end: &SendResult, purpose: &Purpose) -> PlanChange {
+        let may_go_on = matches!(sort, End::Ours | End::Held | End::MaybeOurs);
+        if sort == End::Postponed || (may_go_on && self.chance(30)) {
+            self.planned += 1;
+            // Mostly in time, and at times when its code is over.
+            let wait = self.rng.random_range(0..4_000);
+            return PlanChange::Set(FollowUp {
+                due: Timestamp::from_millis(self.clock + wait),
+                channel: Channel::Call,
+                reason: Reason::Retry { attempt: 0, retries: self.planned },
+                step: 0,
+                sent: 0,
+            });
+        }
+        match (end, purpose) {
+            (SendResult::NoLongerUsable | SendResult::Overloaded, Purpose::Request) => PlanChange::Keep,
+            (SendResult::NoLongerUsable, Purpose::FollowUp(_)) => PlanChange::End(Some(Dropped::NotUsable)),
+            _ if sort == End::Nothing => PlanChange::End(Some(Dropped::Refused)),
+            _ => PlanChange::End(None),
+        }
     }
 
     /// A gateway that was asked about a code says something.

@@ -1,9 +1,9 @@
-//! The real engine and the real shard logic over the memory store, with everything that can go wrong, against an
+//! The real engine and the real shard logic over a disk with faults, with everything that can go wrong, against an
 //! independent model of the contract. `README.md` beside this file says how to read a failure.
 //!
 //! One seed decides a whole world: how many shards, what the services allow, what clients do, what gateways and the
 //! store answer, when the clock jumps and when a process dies. The world (`world` and what follows it) only
-//! notes what clients were told, what was handed to gateways, and where in the order of the store
+//! notes what clients were told, what was handed to gateways, and in which call of a shard
 //! that took effect. The checker (`checker`, `count`, `codes`) reads these facts and knows nothing of the engine.
 #![expect(clippy::expect_used, reason = "a simulation that cannot go on fails")]
 

@@ -2,11 +2,15 @@
 
 use std::task::{Context, Waker};
 
-use onceward::engine::{NumberState, derive_code};
-use onceward::numbers::command::{Ask, Dispatch, FollowedUp};
-use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
-use onceward::shard::RecordKey;
+use onceward::attempts::{Track, VerifyStatus};
+use onceward::delivery::{FollowUp, Purpose, Reason};
+use onceward::domain::TrackKey;
+use onceward::engine::{NumberState, Salt, derive_code};
+use onceward::numbers::command::{Ask, Dispatch, track_key};
+use onceward::numbers::{CheckAnswer, NumberKey, Refusal, SendAnswer};
+use onceward::shard::{Record as _, Write};
 
+use crate::disk::track_of;
 use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
 use crate::setup::{millis, server_key};
 use crate::shard::{InFlight, Progress};
@@ -46,18 +50,25 @@ impl World {
                 std::task::Poll::Pending => return Err(format!("command {command} was woken for nothing")),
             }
         }
+        let answered: Vec<usize> = answers.iter().map(|(_, open, _)| open.number).collect();
         let approved: Vec<usize> = answers
             .iter()
             .filter(|(_, _, answer)| *answer == Answer::Check(CheckAnswer::Approved))
             .map(|(_, open, _)| open.number)
             .collect();
+        let alone = |number: usize| answered.iter().filter(|other| **other == number).count() == 1;
         for (command, open, answer) in answers {
             self.tally.count(name(&answer));
             let Bearing { at, in_commit } = self.bearing(shard, open.number, open.since, heard);
             let what = What::Told(command, open.stage.clone(), answer.clone());
             self.notes(Fact { call, number: open.number, shard, at, in_commit, what });
+            self.is_not_sent(call, (command, &open, &answer), (shard, at));
             if !approved.contains(&open.number) || answer == Answer::Check(CheckAnswer::Approved) {
                 self.is_durable(&open, &answer, at)?;
+            }
+            // What else the batch decided may have ended the plan.
+            if alone(open.number) {
+                self.is_planned(&open, &answer)?;
             }
         }
         for dispatch in self.captured.take_dispatches() {
@@ -73,7 +84,9 @@ impl World {
             if self.shards[shard].commit.is_some() {
                 return Err("a second commit while one is in flight".to_owned());
             }
-            let numbers: Vec<usize> = writes.iter().map(|write| self.number_of(&write.key)).collect();
+            let mut numbers: Vec<usize> = writes.iter().filter_map(|write| self.number_of(write)).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
             self.says(&numbers, || format!("[shard {shard}] wants numbers {numbers:?} written"));
             let (taken_at, taken) = (self.shards[shard].seen, self.event());
             self.shards[shard].commit = Some(InFlight {
@@ -89,9 +102,16 @@ impl World {
         Ok(())
     }
 
-    pub fn number_of(&self, key: &RecordKey) -> usize {
+    /// Whose record a write is about. `None` for the removal of one that is not on the disk.
+    fn number_of(&self, write: &Write) -> Option<usize> {
+        let Write { key, put, .. } = write;
+        if key.kind == Track::KIND {
+            let track = put.as_deref().map(track_of).or_else(|| self.disk.track(key))?;
+            let owner = NumberKey { service: TrackKey::from_id(key.id).service, number: track.number };
+            return Some(self.setup.numbers.iter().position(|known| *known == owner).expect("a number"));
+        }
         let same = |number: &usize| self.record_key(*number) == *key;
-        (0..self.setup.numbers.len()).find(same).expect("a number of this world")
+        Some((0..self.setup.numbers.len()).find(same).expect("a number of this world"))
     }
 
     fn bearing(&self, shard: usize, number: usize, since: u64, heard: Option<&Heard>) -> Bearing {
@@ -109,7 +129,10 @@ impl World {
         dispatch: Dispatch,
         heard: Option<&Heard>,
     ) -> Result<(), String> {
-        let command = Self::command_of(&dispatch.style);
+        let command = match &dispatch.purpose {
+            Purpose::Request => Self::command_of(&dispatch.style),
+            Purpose::FollowUp(follow_up) => self.begins_plan(shard, &dispatch, follow_up)?,
+        };
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;
         if open.at_gateway || open.stage != Stage::Direct {
             return Err(format!("a second message left for command {command}"));
@@ -135,6 +158,76 @@ impl World {
         let life = self.shards[shard].life;
         self.sends.push(AtGateway { shard, life, command, dispatch });
         Ok(())
+    }
+
+    /// The command that offered a planned send, which leaves once, and is planned on the disk no more.
+    fn begins_plan(
+        &mut self,
+        shard: usize,
+        dispatch: &Dispatch,
+        follow_up: &FollowUp,
+    ) -> Result<CommandId, String> {
+        let Reason::Retry { retries: plan, .. } = follow_up.reason else {
+            return Err("a message was sent that nobody planned".to_owned());
+        };
+        if !self.made.insert(plan) {
+            return Err(format!("planned send {plan} left twice"));
+        }
+        self.tally.count("planned send made");
+        let planned = self.durable_track(dispatch.track).and_then(|track| track.plan);
+        if planned.is_some_and(|planned| planned.follow_up == *follow_up) {
+            return Err(format!("planned send {plan} left, and a start would send it again"));
+        }
+        // Of several that offer one plan the first that came is the one that gets it.
+        let salt = Salted(dispatch.permit.salt.0);
+        let is_this = |open: &Open| {
+            open.wish == Wish::Resume { salt }
+                && open.shard == shard
+                && open.stage == Stage::Direct
+                && !open.at_gateway
+        };
+        let found = self.commands.iter().find(|(_, open)| is_this(open));
+        found.map(|(command, _)| *command).ok_or(format!("planned send {plan} was offered by nobody"))
+    }
+
+    /// What was planned and due, and is not sent although it was decided alone, is of a code that cannot be used.
+    fn is_not_sent(
+        &mut self,
+        call: u64,
+        (command, open, answer): (CommandId, &Open, &Answer),
+        (shard, at): (usize, [u64; 2]),
+    ) {
+        let (Wish::Resume { salt }, Stage::Direct, Answer::Followed) = (&open.wish, &open.stage, answer)
+        else {
+            return;
+        };
+        if !self.alone.remove(&command) {
+            return self.tally.count("planned send without a plan");
+        }
+        self.tally.count("planned send not usable");
+        let what = What::Usable { salt: *salt, said: false };
+        self.notes(Fact { call, number: open.number, shard, at, in_commit: false, what });
+    }
+
+    /// A message that somebody was told is sent later: that is on the disk.
+    fn is_planned(&self, open: &Open, answer: &Answer) -> Result<(), String> {
+        let (Stage::Sent { salt, .. }, Answer::Send(SendAnswer::Sent { postponed: true, .. })) =
+            (&open.stage, answer)
+        else {
+            return Ok(());
+        };
+        // A planned send of the same verification may have been begun or dropped in the same batch.
+        let of_number =
+            |other: &Open| other.number == open.number && matches!(other.wish, Wish::Resume { .. });
+        if self.commands.values().any(of_number) {
+            return Ok(());
+        }
+        let service = self.setup.numbers[open.number].service;
+        let track = self.durable_track(track_key(service, &Salt(salt.0), self.slot(open.number)));
+        match track {
+            Some(track) if track.plan.is_some() || track.verify == VerifyStatus::Success => Ok(()),
+            track => Err(format!("told that a message is sent later, and the disk says {track:?}")),
+        }
     }
 
     fn consults(&mut self, shard: usize, call: u64, ask: Ask, heard: Option<&Heard>) -> Result<(), String> {
@@ -278,9 +371,7 @@ fn name(answer: &Answer) -> &'static str {
         Answer::Send(SendAnswer::Locked { .. }) => "answer Locked of a send",
         Answer::Send(SendAnswer::GatewayFailed) => "answer GatewayFailed of a send",
         Answer::Send(SendAnswer::NumberRefused) => "answer NumberRefused",
-        Answer::Followed(FollowedUp::Done) => "answer Done",
-        Answer::Followed(FollowedUp::NotUsable) => "answer NotUsable",
-        Answer::Followed(FollowedUp::NoRoom) => "answer NoRoom",
+        Answer::Followed => "answer Followed",
         Answer::Refused(Refusal::NumberBusy) => "refused NumberBusy",
         Answer::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
         Answer::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",

@@ -119,7 +119,7 @@ impl Watch {
                     Self::unwritten(from, fits, doubt)
                 }
                 // Withheld: its code was useless before its message could leave.
-                (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed) | Answer::Followed(_)) => {
+                (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed) | Answer::Followed) => {
                     count::may_have_ended(from, End::Nothing)
                 }
                 (Stage::Direct, Answer::Send(_)) => Memories::new(),
@@ -136,7 +136,7 @@ impl Watch {
                     };
                     if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }
-                (Stage::Sent { end, .. }, Answer::Followed(_))
+                (Stage::Sent { end, .. }, Answer::Followed)
                 | (Stage::Sent { end, .. }, Answer::Refused(Refusal::SendsOverloaded)) => {
                     count::may_have_ended(from, *end)
                 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use onceward::config::TrackerSettings;
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
 use onceward::engine::{Lockout, Policy, SendOptions, SendRules};
 use onceward::numbers::{NumberKey, Policies};
@@ -20,6 +21,8 @@ pub struct Setup {
     policies: Vec<Policy>,
     pub send_budget: Duration,
     pub check_budget: Duration,
+    /// What is kept of sends besides what is planned.
+    pub tracker: TrackerSettings,
     pub commands_per_number: usize,
     /// Whether batches wait for more commands.
     pub gathers: bool,
@@ -67,6 +70,10 @@ impl Setup {
             policies,
             send_budget,
             check_budget: send_budget + Duration::from_secs(rng.random_range(1..6)),
+            tracker: TrackerSettings {
+                keep_for: Duration::from_secs([60, 24 * 3_600][rng.random_range(0..2)]),
+                keep_at_most: [0, 1_000][rng.random_range(0..2)],
+            },
             commands_per_number: [3, 8, 64][rng.random_range(0..3)],
             gathers: rng.random_range(0..2) == 0,
             faults: [0, 5, 15, 40][rng.random_range(0..4)],

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use onceward::attempts::Track;
+use onceward::config::TrackerSettings;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
 use onceward::numbers::command::{Ask, Deps, Dispatch, Effects};
@@ -77,7 +79,7 @@ impl Shard {
 /// A core that has these records.
 pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> Core {
     let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
-    let kinds = Kinds::none().with_table::<NumberState>(new_table);
+    let kinds = Kinds::none().with_table::<NumberState>(new_table).with::<Track>();
     let mut tables = Tables::new(&kinds);
     for (key, stored) in records {
         tables.set(key, Some(stored));
@@ -121,6 +123,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn deps(
     policies: Policies,
     (send_budget, check_budget): (Duration, Duration),
+    tracker: TrackerSettings,
     effects: &Arc<Captured>,
 ) -> Arc<Deps> {
     Arc::new(Deps {
@@ -130,6 +133,7 @@ pub fn deps(
         capacity: Capacity::new(usize::MAX),
         send_budget,
         check_budget,
+        tracker,
         effects: Arc::clone(effects) as _,
         recorders: Vec::new(),
     })

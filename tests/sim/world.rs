@@ -1,10 +1,12 @@
 //! The world around the shards: clients, gateways, disk and clock, all from one seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use onceward::attempts::Track;
+use onceward::domain::TrackKey;
 use onceward::engine::NumberState;
-use onceward::numbers::command::{Answer as Awaited, Deps, Dispatch, FollowedUp};
+use onceward::numbers::command::{Answer as Awaited, Deps, Dispatch};
 use onceward::numbers::{CheckAnswer, SendAnswer, Told};
 use onceward::shard::{Record as _, RecordKey, Slots};
 use rand::RngExt;
@@ -47,6 +49,12 @@ pub struct World {
     pub asks: Vec<Asking>,
     /// What may be sent once more.
     pub plans: Vec<Plan>,
+    /// How many were planned: each has a number.
+    pub planned: u32,
+    /// Commands about what was planned and due, each decided alone.
+    pub alone: BTreeSet<CommandId>,
+    /// The planned sends that left, by number.
+    pub made: BTreeSet<u32>,
     /// Codes that somebody has, by number, the latest last.
     pub inbox: BTreeMap<usize, Vec<String>>,
     /// The verifications that messages left for, by number, the latest last.
@@ -71,7 +79,7 @@ pub struct Open {
 pub enum AnswerEnd {
     Send(Awaited<Told<SendAnswer>>),
     Check(Awaited<Told<CheckAnswer>>),
-    Resume(Awaited<FollowedUp>),
+    Resume(Awaited<()>),
 }
 
 pub struct AtGateway {
@@ -92,6 +100,7 @@ pub struct Asking {
 pub struct Plan {
     pub number: usize,
     pub salt: Salted,
+    pub track: TrackKey,
     pub expires: u64,
 }
 
@@ -124,7 +133,7 @@ impl World {
             })
             .collect();
         let captured = Arc::<Captured>::default();
-        let deps = deps(setup.policies(), (setup.send_budget, setup.check_budget), &captured);
+        let deps = deps(setup.policies(), (setup.send_budget, setup.check_budget), setup.tracker, &captured);
         let mut tally = Tally::default();
         tally.count(if setup.shards > 1 { "world of two shards" } else { "world of one shard" });
         let log = logged.then(Vec::new);
@@ -149,6 +158,9 @@ impl World {
             sends: Vec::new(),
             asks: Vec::new(),
             plans: Vec::new(),
+            planned: 0,
+            alone: BTreeSet::new(),
+            made: BTreeSet::new(),
             inbox: BTreeMap::new(),
             salts: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -227,6 +239,11 @@ impl World {
         self.disk.state(&self.record_key(number))
     }
 
+    /// The attempts that are durable under a key.
+    pub fn durable_track(&self, key: TrackKey) -> Option<Track> {
+        self.disk.track(&track_record(key))
+    }
+
     pub fn any_number(&mut self) -> usize {
         self.rng.random_range(0..self.setup.numbers.len())
     }
@@ -262,4 +279,9 @@ impl World {
         let now = self.shards[shard].seen;
         self.notes(Fact { call: event, number, shard, at: [now; 2], in_commit: false, what });
     }
+}
+
+/// The key of the record of a verification's attempts.
+pub fn track_record(key: TrackKey) -> RecordKey {
+    RecordKey { slot: key.slot(), kind: Track::KIND, id: key.id() }
 }

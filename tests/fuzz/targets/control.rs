@@ -12,9 +12,8 @@ use onceward::config::{Bounds, TrackerSettings};
 use onceward::control::{ControlSocket, Request, SendLine};
 use onceward::delivery::SendStatus;
 use onceward::domain::{
-    Channel, CodeLength, GatewayName, PhoneNumber, ServerKey, ServiceId, Timestamp, TrackKey,
+    Channel, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey,
 };
-use onceward::engine::{Salt, SlotHash};
 use onceward::numbers::Capacity;
 use onceward::registry::{DefaultService, Registry, RegistryParts, RegistrySettings};
 use onceward::shard::{Command, Decision, Durability, Leaving, Refusal, Subject, Transaction};
@@ -113,12 +112,10 @@ async fn registry(store: Arc<MemoryStore>) -> Registry {
         lockout: Duration::from_secs(60),
     };
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(Timestamp::from_millis(10_000)));
-    let key = ServerKey::from_bytes([7; 32]);
     let bounds = Bounds::default();
     let shards = shards::start(ShardPlan {
-        store: store,
+        store,
         clock,
-        slots: &SlotHash::new(&key),
         capacity: &Capacity::new(bounds.numbers),
         shards: 1,
         bounds: &bounds,
@@ -138,12 +135,10 @@ async fn registry(store: Arc<MemoryStore>) -> Registry {
 }
 
 async fn attempts() -> Attempts {
-    let (slots, capacity) = (SlotHash::new(&ServerKey::from_bytes([7; 32])), Capacity::new(100));
     let shards = shards::start(ShardPlan {
         store: Arc::new(MemoryStore::new()),
         clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(10_000))),
-        slots: &slots,
-        capacity: &capacity,
+        capacity: &Capacity::new(100),
         shards: 1,
         bounds: &Bounds::default(),
         seeds: Box::new(|| StdRng::seed_from_u64(1)),

@@ -13,9 +13,9 @@ use super::support::journal_writer::{FrameSpec, Journal, Segments, fixed_up, hea
 pub fn frames(input: &[u8]) {
     for bytes in [input.to_vec(), fixed_up(input)] {
         let Some((keys, taken)) = reading::frame(&bytes) else { continue };
-        // A record takes 26 bytes at least: their number is what is there, not what a field says.
+        // A record takes 27 bytes at least: their number is what is there, not what a field says.
         assert!(
-            taken <= bytes.len() && keys.len() * 26 + 33 <= taken,
+            taken <= bytes.len() && keys.len() * 27 + 33 <= taken,
             "{} keys in {taken} bytes",
             keys.len()
         );
@@ -56,7 +56,7 @@ fn damaged(input: &[u8]) {
     let Ok(damage) = <[u8; 8]>::try_from(damage) else { return };
     let Some((segments, hit)) = journal.damaged_by(damage) else { return };
     match read(&segments, 0, 0) {
-        // What nothing whole follows may be the end of a write that nobody was told of. Else it is noticed.
+        // What nothing whole follows may be the end of a write that was never acknowledged. Else it is noticed.
         Ok(found) => {
             let (first, last) = hit.unwrap_or((frames.len(), frames.len()));
             assert!(

@@ -7,11 +7,11 @@ mod control;
 mod http;
 mod ids;
 mod journal;
-mod layer;
 mod numbers;
 mod providers;
 mod records;
 mod settings;
+mod snapshot;
 mod templates;
 mod v2;
 
@@ -28,7 +28,7 @@ pub const ALL: [(&str, Target); 21] = [
     ("tracks", records::tracks),
     ("frames", journal::frames),
     ("journal", journal::journal),
-    ("layer", layer::layer),
+    ("snapshot", snapshot::snapshot),
     ("config_file", settings::config_file),
     ("dotenv", settings::dotenv),
     ("variables", settings::variables),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use onceward::config::TrackerSettings;
+use onceward::delivery::{Delivered, PlanChange};
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{
     Ending, Lockout, NumberState, Policy, Salt, SendOptions, SendResult, SendRules, VerificationName,
@@ -86,7 +88,8 @@ impl World {
         let numbers = (0..rng.random_range(1..=3)).map(number).collect();
         let captured = Arc::<Captured>::default();
         let budgets = (Duration::from_secs(10), Duration::from_secs(12));
-        let deps = deps(Policies::new(policy), budgets, &captured);
+        let tracker = TrackerSettings { keep_for: Duration::ZERO, keep_at_most: 0 };
+        let deps = deps(Policies::new(policy), budgets, tracker, &captured);
         let core = core(COMMANDS, Vec::new(), &mut rng);
         let (faults, crashes) = ([0, 10, 30][rng.random_range(0..3)], [0, 10, 40][rng.random_range(0..3)]);
         Self {
@@ -246,7 +249,7 @@ impl World {
         if self.sends.is_empty() {
             return Ok(());
         }
-        let Dispatch { key, permit, caller, style, .. } =
+        let Dispatch { key, permit, caller, style, purpose, first_attempt, .. } =
             self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
         let now = Timestamp::from_millis(self.clock);
         let end = if self.is_usable(key, permit.salt, now) {
@@ -271,7 +274,10 @@ impl World {
         if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
             self.beliefs.entry(permit.salt.track()).and_modify(Belief::doubted);
         }
-        let settle = SettleCommand { permit, result: end, trouble: None, caller, decided: None };
+        let (attempts, plan) = (Vec::new(), PlanChange::Keep);
+        let delivered = Delivered { result: end, attempts, plan, trouble: None };
+        let settle =
+            SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
         self.hands_over(key, CommandKind::Settle(settle))
     }
 
@@ -302,7 +308,7 @@ impl World {
         }
         self.log.push(format!("{} crash", self.clock));
         self.sends.clear();
-        self.core = core(COMMANDS, self.disk.load(&Slots::ALL), &mut self.rng);
+        self.core = core(COMMANDS, self.disk.load(&Slots::all()), &mut self.rng);
         self.comes_out()?;
         if self.open.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
     }

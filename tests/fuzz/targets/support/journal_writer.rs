@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use onceward::domain::ServiceId;
-use onceward::store::{Key, Kind, Subject};
+use onceward::store::Key;
 
 /// One frame with at most a few records.
 #[derive(Debug, Clone, Default)]
@@ -18,14 +17,13 @@ impl FrameSpec {
         let mut body = Vec::new();
         for (key, put) in &self.records {
             let content = put.as_deref().unwrap_or_default();
-            body.extend([key.kind as u8, u8::from(put.is_some())]);
-            body.extend(key.service.get().to_le_bytes());
-            body.extend(key.subject.0.to_le_bytes());
+            body.extend([u8::from(put.is_some()), key.slot, key.kind]);
+            body.extend(key.id);
             body.extend(u64::MAX.to_le_bytes());
             body.extend(u32::try_from(content.len()).expect("a small record").to_le_bytes());
             body.extend(content);
         }
-        let mut frame = b"owF1\0\0\0\0".to_vec();
+        let mut frame = b"owF2\0\0\0\0".to_vec();
         frame.extend(u32::try_from(body.len()).expect("a small body").to_le_bytes());
         frame.push(1);
         frame.extend(u32::try_from(self.records.len()).expect("few").to_le_bytes());
@@ -40,7 +38,7 @@ impl FrameSpec {
 pub fn fixed_up(bytes: &[u8]) -> Vec<u8> {
     let mut frame = bytes.to_vec();
     if let Some(body) = frame.len().checked_sub(33) {
-        frame[..4].copy_from_slice(b"owF1");
+        frame[..4].copy_from_slice(b"owF2");
         frame[8..12].copy_from_slice(&u32::try_from(body).expect("a small body").to_le_bytes());
         let checksum = crc32c::crc32c(&frame[8..]);
         frame[4..8].copy_from_slice(&checksum.to_le_bytes());
@@ -51,7 +49,7 @@ pub fn fixed_up(bytes: &[u8]) -> Vec<u8> {
 /// The beginning of a segment.
 pub fn header(number: u64, first_sequence: u64) -> Vec<u8> {
     let mut bytes = b"owjournl".to_vec();
-    bytes.extend(1_u32.to_le_bytes());
+    bytes.extend(2_u32.to_le_bytes());
     bytes.extend(number.to_le_bytes());
     bytes.extend(first_sequence.to_le_bytes());
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
@@ -59,9 +57,8 @@ pub fn header(number: u64, first_sequence: u64) -> Vec<u8> {
 }
 
 /// What is written last under each key.
-pub fn newest(frames: &[FrameSpec]) -> Vec<(Key, Option<Bytes>)> {
-    let records = frames.iter().flat_map(|frame| frame.records.iter().cloned());
-    records.collect::<BTreeMap<_, _>>().into_iter().collect()
+pub fn newest(frames: &[FrameSpec]) -> BTreeMap<Key, Option<Bytes>> {
+    frames.iter().flat_map(|frame| frame.records.iter().cloned()).collect()
 }
 
 /// A journal of some segments with some frames each.
@@ -96,10 +93,9 @@ impl Journal {
     }
 
     fn record(&mut self, byte: u8) {
-        let kind = if byte & 1 == 0 { Kind::Number } else { Kind::Track };
-        let key = Key { kind, service: ServiceId::DEFAULT, subject: Subject(u64::from(byte >> 1 & 7)) };
+        let key = Key { slot: byte >> 1 & 3, kind: 1 + (byte & 1), id: [byte >> 1 & 7; 12] };
         // A record may look like the beginning of a frame.
-        let put = (byte & 16 == 0).then(|| Bytes::from(b"owF1".repeat(usize::from(byte >> 5))));
+        let put = (byte & 16 == 0).then(|| Bytes::from(b"owF2".repeat(usize::from(byte >> 5))));
         self.frames.last_mut().expect("a frame").records.push((key, put));
     }
 

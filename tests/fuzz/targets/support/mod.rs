@@ -2,7 +2,6 @@
 
 pub mod front_end;
 pub mod journal_writer;
-pub mod layer_writer;
 pub mod provider;
 pub mod verifications;
 

@@ -186,12 +186,10 @@ impl V2FrontEnd {
 
 async fn registry() -> Registry {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(NOW));
-    let key = ServerKey::from_bytes([7; 32]);
     let bounds = Bounds::default();
     let shards = shards::start(ShardPlan {
         store: Arc::new(MemoryStore::new()),
         clock,
-        slots: &SlotHash::new(&key),
         capacity: &Capacity::new(bounds.numbers),
         shards: 1,
         bounds: &bounds,
@@ -241,7 +239,6 @@ async fn outbox(registry: &Registry) -> Outbox {
     let shards = shards::start(ShardPlan {
         store: Arc::new(MemoryStore::new()),
         clock: Arc::new(ManualClock::starting_at(NOW)),
-        slots: &slots,
         capacity: &Capacity::new(1_000),
         shards: 1,
         bounds: &Bounds::default(),
