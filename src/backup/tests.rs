@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::app::shards::every_kind;
 use crate::domain::ServerKey;
-use crate::engine::{SlotHash, Tally};
+use crate::engine::{Policy, SlotHash, Tally};
 use crate::store::{CopyProgress, CopyReader, NewStore, ReadOnly};
 use states::{entries, of_every_kind, of_number, some};
 
@@ -157,6 +157,33 @@ async fn for_another_key_codes_counters_answers_and_events_go_and_the_registry_s
 }
 
 #[test]
+fn for_another_key_wrong_codes_of_named_verifications_still_count() {
+    let tally = Tally { named: Policy::HARD_STOP, slow_until: Timestamp::EPOCH };
+    let stopped = NumberState::Open { failures: 0, keep_until: Timestamp::MAX, tally, verification: None };
+    let entry = of_number(0, 14_155_552_671, &stopped);
+    assert_eq!(without_codes(entry.clone()).expect("a record"), WithoutCodes::Kept(entry, false));
+}
+
+#[test]
+fn the_example_in_the_documentation_is_an_export() {
+    let documented = include_str!("../../docs/backup.md");
+    let begin = documented.find("{\"is\":").expect("an example");
+    let example = documented[begin..].split("```").next().expect("an example");
+    let (header, entries) = read_with_header(example.as_bytes()).expect("an export");
+    assert_eq!(header.records, BTreeMap::from([("numbers".to_owned(), entries.len() as u64)]));
+    let mut again = Writer::begin(Vec::new(), &header).expect("written");
+    for entry in &entries {
+        again.write(entry, &every_kind()).expect("written");
+    }
+    let again = String::from_utf8(again.finish().expect("written").0).expect("text");
+    let records = |text: &str| -> Vec<Value> {
+        let lines = text.lines().skip(1).take(entries.len());
+        lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON")["record"].take()).collect()
+    };
+    assert_eq!(records(&again), records(example));
+}
+
+#[test]
 fn another_format_is_refused_with_who_wrote_it() {
     for format in [1, 2, 4] {
         let line = json!({"is": "onceward export", "format": format, "program": "9.1.0", "colour": "blue"});
@@ -196,9 +223,9 @@ fn what_does_not_add_up_at_the_end_is_damage() {
 
 #[test]
 fn what_a_line_must_not_say_is_named_with_the_line() {
+    type Change = fn(&mut Value);
     let whole = read(&forged(&some(), 3, |_| ())).expect("only its sums were made again");
     assert_eq!(whole, some());
-    type Change = fn(&mut Value);
     let changes: [(Change, &str); 6] = [
         (|line| line["kind"] = json!("colours"), "`kind` is \"colours\", which is nothing that is kept"),
         (|line| line["subject"] = json!("14155552672"), "`subject` is not what names such a record"),
@@ -311,14 +338,19 @@ fn forged(entries: &[Entry], number: usize, change: impl Fn(&mut Value)) -> Vec<
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Entry>, ImportError> {
-    let (found, mut reader) = Reader::begin(bytes)?;
+    let (found, entries) = read_with_header(bytes)?;
     assert_eq!(found, header());
+    Ok(entries)
+}
+
+fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<Entry>), ImportError> {
+    let (header, mut reader) = Reader::begin(bytes)?;
     let (kinds, slots) = (every_kind(), SlotHash::new(&key()));
     let mut entries = Vec::new();
     while let Some(entry) = reader.next_entry(&kinds, &slots)? {
         entries.push(entry);
     }
-    Ok(entries)
+    Ok((header, entries))
 }
 
 /// Makes a data directory whose newest moment is [`AT`].

@@ -16,6 +16,8 @@ mod restore;
 mod router;
 mod supervisor;
 mod table;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -33,7 +33,7 @@ pub(super) fn entries() -> impl Strategy<Value = Vec<Entry>> {
 
 /// A number with three wrong codes, and a lockout.
 pub(super) fn some() -> Vec<Entry> {
-    let until = Timestamp::from_millis(1_700_000_000_000);
+    let until = AT.plus(MINUTE);
     let open = NumberState::Open { failures: 3, keep_until: until, tally: Tally::NONE, verification: None };
     vec![of_number(0, 14_155_552_671, &open), of_number(0, 14_155_552_672, &NumberState::Locked { until })]
 }
@@ -84,7 +84,7 @@ fn of_track(service: u32, track: u64, content: &Track) -> Entry {
 
 /// A verification with a message that is still to be sent.
 fn planned() -> Track {
-    let at = Timestamp::from_millis(1_700_000_000_000);
+    let at = AT;
     let follow_up = FollowUp { due: at, channel: Channel::Call, reason: Reason::NextStep, step: 1, sent: 1 };
     let (salt, style) = (Salt([7; 16]), MessageStyle::default());
     Track {
@@ -100,7 +100,7 @@ fn planned() -> Track {
 }
 
 fn delivery(service: ServiceId) -> EventRecord {
-    let at = Timestamp::from_millis(1_700_000_000_000);
+    let at = AT;
     let about = About {
         to: number("+14155552671"),
         channel: Channel::Sms,

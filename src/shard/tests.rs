@@ -1,0 +1,328 @@
+//! What a new kind of record costs: the two here are never served. They are vouchers, and how often each was asked about,
+//! on real shards over a store in memory and a clock that stands still.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::Timestamp;
+use crate::store::{Fault, MemoryStore};
+
+const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const LIFE: Duration = Duration::from_secs(3_600);
+const SECOND: Duration = Duration::from_secs(1);
+
+const ONE: Subject = Subject { slot: 5, id: [1; 12] };
+/// In another slot of the same shard.
+const TWO: Subject = Subject { slot: 7, id: [2; 12] };
+
+/// What is left of a voucher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Voucher {
+    left: u32,
+    ends: Timestamp,
+}
+
+impl Record for Voucher {
+    const KIND: u8 = 200;
+    const PLURAL: &'static str = "vouchers";
+
+    fn expires(&self) -> Timestamp {
+        self.ends
+    }
+
+    /// What was answered with an error was not spent.
+    fn after_failure(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
+        before
+    }
+}
+
+/// How often a voucher was asked about. A count that may be on the disk stays, which is the default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Uses {
+    count: u32,
+    ends: Timestamp,
+}
+
+impl Record for Uses {
+    const KIND: u8 = 201;
+    const PLURAL: &'static str = "uses";
+
+    fn expires(&self) -> Timestamp {
+        self.ends
+    }
+}
+
+fn kinds() -> Kinds {
+    Kinds::none().with::<Voucher>().with::<Uses>()
+}
+
+/// What is left afterwards; `None` if that was too little.
+type Answer = Result<Option<u32>, Refusal>;
+
+enum Wish {
+    Issue(u32),
+    Spend(u32),
+    /// Changes nothing but the count, which may be lost in a crash.
+    Show,
+}
+
+struct VoucherCommand {
+    subject: Subject,
+    wish: Wish,
+    left: Option<u32>,
+    reply: oneshot::Sender<Answer>,
+}
+
+impl Command for VoucherCommand {
+    fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        let (id, ends) = (self.subject.id, view.now().plus(LIFE));
+        let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends });
+        let count = view.get::<Uses>(id).map_or(0, |uses| uses.count) + 1;
+        let uses = Uses { count, ends };
+        self.left = match self.wish {
+            Wish::Issue(amount) => Some(amount),
+            Wish::Spend(amount) => voucher.left.checked_sub(amount),
+            Wish::Show => Some(voucher.left),
+        };
+        match (&self.wish, self.left) {
+            (Wish::Show, _) => view.put(id, Some(&uses), Durability::Lazy),
+            (Wish::Issue(_), Some(left)) => view.put(id, Some(&Voucher { left, ends }), Durability::Durable),
+            (Wish::Spend(_), Some(left)) => {
+                view.put(id, Some(&Voucher { left, ..voucher }), Durability::Durable);
+                view.put(id, Some(&uses), Durability::Durable);
+            }
+            (_, None) => {}
+        }
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+        let _ = self.reply.send(Ok(self.left));
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        let _ = self.reply.send(Err(refusal));
+    }
+}
+
+/// A store and a clock, and the two shards over them.
+struct World {
+    store: MemoryStore,
+    clock: Arc<ManualClock>,
+    shards: Shards,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (store, clock) = (MemoryStore::new(), Arc::new(ManualClock::starting_at(START)));
+        let shards = start(&store, &clock).await.expect("shards");
+        Self { store, clock, shards }
+    }
+
+    /// The program dies, and starts on what is durable.
+    async fn restarted(self) -> Self {
+        let Self { store, clock, shards } = self;
+        let store = store.reopen();
+        shards.stop();
+        let shards = start(&store, &clock).await.expect("shards");
+        Self { store, clock, shards }
+    }
+
+    fn ask(&self, subject: Subject, wish: Wish) -> oneshot::Receiver<Answer> {
+        let (reply, answer) = oneshot::channel();
+        self.shards.submit(Box::new(VoucherCommand { subject, wish, left: None, reply }));
+        answer
+    }
+
+    async fn told(&self, subject: Subject, wish: Wish) -> Answer {
+        self.ask(subject, wish).await.expect("an answer")
+    }
+
+    /// What is left of a voucher, and how often it was asked about, in the memory of the slot's owner.
+    async fn seen(&self, subject: Subject) -> (Option<u32>, Option<u32>) {
+        let owner = self.shards.router().owner(subject.slot).expect("an owner");
+        self.seen_in(owner, subject).await
+    }
+
+    async fn seen_in(&self, shard: usize, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
+        let look = move |tables: &Tables, now| {
+            let voucher = tables.get::<Voucher>(&RecordKey { slot, kind: Voucher::KIND, id }, now);
+            let uses = tables.get::<Uses>(&RecordKey { slot, kind: Uses::KIND, id }, now);
+            (voucher.map(|voucher| voucher.left), uses.map(|uses| uses.count))
+        };
+        self.shards.router().read_shard(shard, look).await.expect("the shard runs")
+    }
+
+    /// The same on the disk.
+    fn durable(&self, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
+        let records = self.store.snapshot();
+        let of = |kind| records.get(&RecordKey { slot, kind, id }).map(|kept| kept.record.clone());
+        let voucher = of(Voucher::KIND).map(|bytes| decode::<Voucher>(&bytes).expect("a voucher").left);
+        (voucher, of(Uses::KIND).map(|bytes| decode::<Uses>(&bytes).expect("uses").count))
+    }
+}
+
+async fn start(store: &MemoryStore, clock: &Arc<ManualClock>) -> Result<Shards, StartError> {
+    Shards::start(Parts {
+        store: Arc::new(store.clone()),
+        clock: Arc::clone(clock) as _,
+        shards: 2,
+        kinds: kinds(),
+        settings: Settings { commands_per_subject: 8, commit_timeout: 5 * SECOND },
+        seeds: Box::new(|| StdRng::seed_from_u64(1)),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_command_writes_is_durable_before_its_answer() {
+    let world = World::new().await;
+    world.store.hold();
+    let mut answer = world.ask(ONE, Wish::Issue(10));
+    world.store.waiting(1).await;
+    assert_eq!(world.seen(ONE).await, (None, None), "seen before it is durable");
+    assert!(answer.try_recv().is_err() && world.durable(ONE) == (None, None));
+    world.store.release();
+    assert_eq!(answer.await, Ok(Ok(Some(10))));
+    assert_eq!((world.durable(ONE), world.seen(ONE).await), ((Some(10), None), (Some(10), None)));
+}
+
+#[tokio::test]
+async fn a_record_is_there_again_after_a_restart() {
+    let world = World::new().await;
+    assert_eq!(world.told(ONE, Wish::Issue(10)).await, Ok(Some(10)));
+    assert_eq!(world.told(ONE, Wish::Spend(3)).await, Ok(Some(7)));
+    assert_eq!(world.told(TWO, Wish::Issue(20)).await, Ok(Some(20)));
+    let world = world.restarted().await;
+    assert_eq!((world.seen(ONE).await, world.seen(TWO).await), ((Some(7), Some(1)), (Some(20), None)));
+    assert_eq!(world.told(ONE, Wish::Spend(8)).await, Ok(None), "more than is left");
+    assert_eq!(world.told(ONE, Wish::Spend(7)).await, Ok(Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_absent_from_its_end_on_and_then_swept() {
+    struct Gone(UnboundedSender<RecordKey>);
+    impl Index for Gone {
+        fn changed(&mut self, key: &RecordKey, _: Option<&Stored>, after: Option<&Stored>) {
+            if after.is_none() {
+                let _ = self.0.send(*key);
+            }
+        }
+    }
+    let world = World::new().await;
+    let (to, mut gone) = unbounded_channel();
+    world.shards.follow::<Voucher>(Arc::new(move |_| Box::new(Gone(to.clone()))));
+    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.clock.set(START.plus(LIFE).minus(Duration::from_millis(1)));
+    world.told(TWO, Wish::Issue(20)).await.expect("issued");
+    assert_eq!(world.seen(ONE).await, (Some(10), None));
+    world.clock.set(START.plus(LIFE));
+    assert_eq!(world.told(ONE, Wish::Show).await, Ok(Some(0)));
+    let RecordKey { slot, id, .. } = gone.recv().await.expect("swept");
+    assert_eq!(Subject { slot, id }, ONE);
+    let count = |tables: &Tables, _| tables.len_of(Voucher::KIND);
+    assert_eq!(world.shards.router().read(ONE.slot, count).await, Ok(1));
+    assert_eq!(world.seen(TWO).await, (Some(20), None));
+}
+
+#[tokio::test]
+async fn a_slot_that_moves_to_another_shard_takes_its_records_along() {
+    let world = World::new().await;
+    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.told(TWO, Wish::Issue(20)).await.expect("issued");
+    // Not durable yet, and not lost.
+    world.told(ONE, Wish::Show).await.expect("shown");
+    let router = world.shards.router();
+    let (old, new) = (router.owner(ONE.slot).expect("an owner"), 0);
+    assert_eq!((old, router.owner(TWO.slot)), (1, Some(1)));
+    world.shards.move_slots(Slots::one(ONE.slot), new, &kinds()).await.expect("moved");
+    assert_eq!((router.owner(ONE.slot), router.owner(TWO.slot)), (Some(new), Some(old)));
+    assert_eq!(world.seen_in(new, ONE).await, (Some(10), Some(1)));
+    assert_eq!(world.seen_in(old, ONE).await, (None, None), "two owners");
+    assert_eq!(world.seen_in(old, TWO).await, (Some(20), None));
+    assert_eq!(world.told(ONE, Wish::Spend(4)).await, Ok(Some(6)));
+    assert_eq!(world.durable(ONE), (Some(6), Some(2)));
+}
+
+#[tokio::test]
+async fn after_a_failed_commit_memory_and_disk_are_as_the_kinds_say() {
+    for fault in [Fault::Unavailable, Fault::UnknownNotApplied, Fault::UnknownApplied, Fault::Torn(1)] {
+        let world = World::new().await;
+        world.told(ONE, Wish::Issue(10)).await.expect("issued");
+        world.store.fail_next([fault]);
+        let refused = world.told(ONE, Wish::Spend(3)).await;
+        assert_eq!(refused, Err(Refusal::StoreUnavailable), "{fault:?}");
+        assert_eq!(world.seen(ONE).await, (Some(10), Some(1)), "{fault:?}");
+        world.clock.advance(SECOND);
+        world.shards.flush().await;
+        assert_eq!(world.durable(ONE), (Some(10), Some(1)), "written again after {fault:?}");
+        assert_eq!(world.told(ONE, Wish::Spend(10)).await, Ok(Some(0)), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_kinds_in_one_decision_are_written_together_or_not_at_all() {
+    let world = World::new().await;
+    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let answer = world.ask(ONE, Wish::Spend(3));
+    world.store.waiting(1).await;
+    let world = world.restarted().await;
+    assert!(answer.await.is_err(), "an answer although the program died");
+    assert_eq!(world.seen(ONE).await, (Some(10), None));
+    let before = world.store.commits();
+    assert_eq!(world.told(ONE, Wish::Spend(3)).await, Ok(Some(7)));
+    assert_eq!((world.durable(ONE), world.store.commits()), ((Some(7), Some(1)), before + 1));
+}
+
+#[tokio::test]
+async fn a_checkpoint_has_every_record_that_is_alive() {
+    let world = World::new().await;
+    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.clock.advance(LIFE);
+    world.told(TWO, Wish::Issue(20)).await.expect("issued");
+    world.store.checkpoint().await.expect("a checkpoint");
+    let given: Vec<RecordKey> = world.store.checkpointed().expect("it").into_keys().collect();
+    assert_eq!(given, [RecordKey { slot: TWO.slot, kind: Voucher::KIND, id: TWO.id }]);
+}
+
+#[tokio::test]
+async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
+    let damaged: [(u8, &[u8], &str); 3] = [
+        (Voucher::KIND, b"\x09later", "a record of vouchers has version 9"),
+        (Voucher::KIND, b"\x01", "a record of vouchers cannot be decoded"),
+        (99, b"\x01\0", "a record has kind 99"),
+    ];
+    for (kind, bytes, says) in damaged {
+        let (store, clock) = (MemoryStore::new(), Arc::new(ManualClock::starting_at(START)));
+        let key = RecordKey { slot: ONE.slot, kind, id: ONE.id };
+        let (put, expires) = (Some(Bytes::from_static(bytes)), Timestamp::MAX);
+        store.commit(vec![Write { key, put, expires }], Box::new(|done| assert_eq!(done, Ok(()))));
+        let refused = start(&store, &clock).await.err().expect("refused").to_string();
+        assert!(refused.contains(says), "{refused}");
+    }
+}
+
+#[test]
+fn in_an_export_a_record_is_its_own_json() {
+    let voucher = Voucher { left: 7, ends: START };
+    let kind = kinds().get(Voucher::KIND).expect("it").clone();
+    let exported = (kind.to_json)(&encode(&voucher)).expect("JSON");
+    assert_eq!(exported, json!({"left": 7, "ends": "2023-11-14T22:13:20.000Z"}));
+    assert_eq!((kind.from_json)(exported).expect("a voucher"), encode(&voucher));
+    assert!((kind.from_json)(json!({"left": -1, "ends": 0})).is_err());
+}
