@@ -70,7 +70,7 @@ impl World {
             }
             Progress::Unanswered(committed) => {
                 commit.progress = Progress::Before;
-                self.hears_of_it(shard, &commit, committed)
+                self.hears_of_it(shard, &commit, &committed)
             }
         }
     }
@@ -106,7 +106,7 @@ impl World {
         progress
     }
 
-    fn hears_of_it(&mut self, shard: usize, commit: &InFlight, committed: Committed) -> Result<(), String> {
+    fn hears_of_it(&mut self, shard: usize, commit: &InFlight, committed: &Committed) -> Result<(), String> {
         if committed.is_ok() {
             self.tally.count("commit applied");
             if commit.numbers.len() > 1 {
@@ -126,7 +126,7 @@ impl World {
         for fact in &commit.refused {
             self.facts[*fact].at[1] = self.shards[shard].seen;
         }
-        self.shards[shard].core.committed(&committed, now);
+        self.shards[shard].core.committed(committed, now);
         self.comes_out(shard, Some(&heard))?;
         if applied {
             self.may_be_decided(shard, &heard);
