@@ -17,7 +17,7 @@ pub use write::{ExportError, Writer};
 
 use crate::attempts::Track;
 use crate::domain::{PhoneNumber, Timestamp};
-use crate::engine::{NumberState, Verification};
+use crate::engine::{NumberState, Tally, Verification};
 use crate::numbers::NumberKey;
 use crate::registry;
 use crate::shard::{Id, Kinds, Record, RecordError, decode, encode};
@@ -105,7 +105,7 @@ fn without_code(state: NumberState) -> Option<NumberState> {
         // that time stays, as a code that has expired.
         Verification { expires: Timestamp::EPOCH, held: None, ..v }
     });
-    (failures > 0 || verification.is_some())
+    (failures > 0 || tally != Tally::NONE || verification.is_some())
         .then_some(NumberState::Open { failures, keep_until, tally, verification })
 }
 

@@ -62,7 +62,7 @@ pub enum ImportError {
     },
 }
 
-/// Reads an export, record by record. It is whole only when [`Reader::next_item`] has said `None`.
+/// Reads an export, record by record. It is whole only when [`Reader::next_entry`] has said `None`.
 pub struct Reader<R> {
     from: R,
     sum: Sha256,

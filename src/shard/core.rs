@@ -496,10 +496,11 @@ impl Core {
         }
     }
 
-    /// A record that has ended in memory has ended on the disk too, whatever state of it is there.
+    /// A record that has ended in memory has ended on the disk too, whatever state of it is there. One that is not in memory
+    /// may still have to be removed from the disk.
     fn forget_ended(&mut self, now: Timestamp) {
         let Self { tables, unsettled, lazy, .. } = self;
-        unsettled.retain(|key| tables.stored(key).is_some_and(|stored| now < stored.expires));
+        unsettled.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
         lazy.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
     }
 

@@ -26,7 +26,6 @@ pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub(crate) struct World {
     pub(crate) shards: Shards,
     pub(crate) attempts: Attempts,
-    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl World {
@@ -35,7 +34,7 @@ impl World {
         let capacity = Capacity::new(100);
         let shards = shards::start(ShardPlan {
             store,
-            clock: clock.clone(),
+            clock,
             capacity: &capacity,
             shards: 3,
             bounds: &Bounds::default(),
@@ -44,7 +43,7 @@ impl World {
         .await
         .expect("shards");
         let attempts = Attempts::new(&shards, settings);
-        Self { shards, attempts, clock }
+        Self { shards, attempts }
     }
 
     async fn new() -> Self {

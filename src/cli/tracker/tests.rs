@@ -121,8 +121,8 @@ impl World {
         let attempts = Attempts::over(Arc::clone(&store), TrackerSettings::default()).await;
         let track = Track { keep_until: Timestamp::from_millis(u64::MAX), ..sent(1, START) };
         attempts.keeps(key(1), track).await;
-        attempts.shards.stop();
         store.close().await.expect("closed");
+        attempts.shards.stop();
     }
 
     async fn asks(&self, json: bool) -> Answer {

@@ -40,7 +40,13 @@ async fn when_the_store_hangs_the_answer_comes_within_the_commits_time() {
     let limits = world.limits().await;
     let rule = [bucket(1, 2, 60)];
     world.fails_next(Fault::Hang);
+    let (asking, charges) = (limits.clone(), vec![charge("a", &rule)]);
+    let first = tokio::spawn(async move { asking.take(charges).await });
+    world.store.waiting(1).await;
+    world.advance(5);
+    assert_eq!(first.await.expect("no panic"), Err(LimitRefusal::StoreUnavailable));
     assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
+    world.store.release();
     limits.take(vec![charge("a", &rule)]).await.expect("and then it goes on");
 }
 

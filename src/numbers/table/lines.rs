@@ -21,12 +21,6 @@ impl Lines {
         self.len
     }
 
-    /// How many there is memory for.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
-        self.pieces.len() * PIECE
-    }
-
     pub(super) fn get(&self, at: usize) -> Option<&Packed> {
         self.pieces.get(at / PIECE)?.get(at % PIECE)
     }

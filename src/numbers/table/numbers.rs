@@ -147,18 +147,6 @@ impl Numbers {
             *moved = place(to);
         }
     }
-
-    /// How many lines, and how many places in the index, there is memory for.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> (usize, usize) {
-        (self.lines.capacity(), self.places.iter().map(HashTable::capacity).sum())
-    }
-
-    /// How many no line can say.
-    #[cfg(test)]
-    pub(super) fn elsewhere(&self) -> usize {
-        self.elsewhere.len()
-    }
 }
 
 /// Which of the indexes. By the middle of the hash: a table goes by both of its ends.

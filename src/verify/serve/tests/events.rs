@@ -128,6 +128,7 @@ async fn two_equal_reports_at_once_are_told_once() {
     let attempt = world.attempt_of(begun.attempts[0].sid);
     let (message_id, status) = ("m".to_owned(), ReceiptStatus::Delivered);
     let receipt = Receipt { attempt, message_id, status, code: None, class: None };
-    tokio::join!(world.verifying.receive(receipt.clone()), world.verifying.receive(receipt.clone()));
+    let both = tokio::join!(world.verifying.receive(receipt.clone()), world.verifying.receive(receipt.clone()));
+    assert_eq!(both, (Ok(()), Ok(())));
     assert_eq!(world.told(4).await[2..], ["message.delivered"]);
 }
