@@ -33,7 +33,11 @@ pub const FORMAT: u32 = 3;
 pub fn check(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
     let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
     let expires = kind.and_then(|kind| (kind.expires)(&entry.record)).map_err(|error| error.to_string())?;
-    if expires == entry.expires { Ok(()) } else { Err("it is not kept for as long as it says of itself".into()) }
+    if expires == entry.expires {
+        Ok(())
+    } else {
+        Err("it is not kept for as long as it says of itself".into())
+    }
 }
 
 /// What a record is about, as a message may say it: a number is masked.
@@ -105,8 +109,12 @@ fn without_code(state: NumberState) -> Option<NumberState> {
         // that time stays, as a code that has expired.
         Verification { expires: Timestamp::EPOCH, held: None, ..v }
     });
-    (failures > 0 || tally != Tally::NONE || verification.is_some())
-        .then_some(NumberState::Open { failures, keep_until, tally, verification })
+    (failures > 0 || tally != Tally::NONE || verification.is_some()).then_some(NumberState::Open {
+        failures,
+        keep_until,
+        tally,
+        verification,
+    })
 }
 
 /// The id of a number, from the form it has in a line.

@@ -108,11 +108,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// [`ImportError`]; what was read before it is then not to be used.
-    pub fn next_entry(
-        &mut self,
-        kinds: &Kinds,
-        slots: &SlotHash,
-    ) -> Result<Option<Entry>, ImportError> {
+    pub fn next_entry(&mut self, kinds: &Kinds, slots: &SlotHash) -> Result<Option<Entry>, ImportError> {
         if self.ended {
             return Ok(None);
         }

@@ -79,7 +79,10 @@ impl<W: Write> Writer<W> {
     /// Those of writing.
     pub fn finish(mut self) -> Result<(W, u64), ExportError> {
         let sha256 = base16ct::lower::encode_string(&self.sum.finalize_reset());
-        line::encode(&mut self.buffer, &Line::End(EndLine { kind: EndMark::End, records: self.records, sha256 }))?;
+        line::encode(
+            &mut self.buffer,
+            &Line::End(EndLine { kind: EndMark::End, records: self.records, sha256 }),
+        )?;
         self.to.write_all(&self.buffer)?;
         self.to.flush()?;
         Ok((self.to, self.records))

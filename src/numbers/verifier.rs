@@ -134,7 +134,8 @@ pub struct Verifier {
 impl Verifier {
     /// Takes commands from here on, and makes what is planned. Needs a tokio runtime.
     pub fn new(parts: Parts) -> Self {
-        let Parts { shards, slots, capacity, attempts, delivery, policies, server_key, bounds, recorders } = parts;
+        let Parts { shards, slots, capacity, attempts, delivery, policies, server_key, bounds, recorders } =
+            parts;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let effects = Gateways::new(Arc::clone(&delivery));

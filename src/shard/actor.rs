@@ -175,7 +175,15 @@ impl Actor for ShardActor {
         if alarm.is_some() {
             core.may_gather();
         }
-        Ok(ShardState { core, owned, losing: Vec::new(), flushing: Vec::new(), streaming: None, shared, alarm })
+        Ok(ShardState {
+            core,
+            owned,
+            losing: Vec::new(),
+            flushing: Vec::new(),
+            streaming: None,
+            shared,
+            alarm,
+        })
     }
 
     async fn handle(
@@ -186,7 +194,11 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.shared.clock.now();
         let core = &mut state.core;
-        let step = if matches!(message, Message::Stream(_) | Message::StreamOn) { Step::Stream } else { Step::Other };
+        let step = if matches!(message, Message::Stream(_) | Message::StreamOn) {
+            Step::Stream
+        } else {
+            Step::Other
+        };
         match message {
             Message::Command(command) if state.owned.contains(command.subject().slot) => {
                 core.submit(command, now);
@@ -222,7 +234,8 @@ impl Actor for ShardActor {
                 let _ = done.send(());
             });
         }
-        let is_step = matches!(step, Step::Stream) || state.streaming.as_ref().is_some_and(Streaming::is_at_end);
+        let is_step =
+            matches!(step, Step::Stream) || state.streaming.as_ref().is_some_and(Streaming::is_at_end);
         if let Some(streaming) = state.streaming.as_mut().filter(|_| is_step) {
             match streaming.advance(core, now) {
                 Advance::More => {

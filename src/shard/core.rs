@@ -289,7 +289,8 @@ impl Core {
 
     /// From now on waits until every lazy change that is in memory now is committed: [`Core::is_settled`].
     pub fn settle(&mut self) {
-        let is_clean = self.lazy.is_empty() && self.in_flight.as_ref().is_none_or(|batch| batch.extra.is_empty());
+        let is_clean =
+            self.lazy.is_empty() && self.in_flight.as_ref().is_none_or(|batch| batch.extra.is_empty());
         self.settling = if is_clean { Settling::Done } else { Settling::Wanted };
     }
 

@@ -31,7 +31,6 @@ use self::supervisor::Supervisor;
 use crate::clock::Clock;
 use crate::store::{Owner, Store};
 
-pub use crate::store::{Slots, Write};
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, Leaving, Settings};
 pub use self::record::{Id, Kind, Kinds, Record, RecordError, RecordKey, decode, encode};
@@ -39,6 +38,7 @@ pub use self::restore::RestoreError;
 pub use self::router::Router;
 pub use self::table::{Index, Records, Stored, Table, Tables};
 pub use self::transaction::{Durability, Transaction};
+pub use crate::store::{Slots, Write};
 
 /// What all shards share.
 pub struct Shared {

@@ -14,13 +14,13 @@ use super::progress::Progress;
 use super::source::{self, Source, SourceError};
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
 use crate::app::KeyError;
+use crate::app::shards::every_kind;
+use crate::attempts::Track;
 use crate::backup::{check, name, rfc3339};
 use crate::cli::Answer;
 use crate::cli::args::CheckDataArgs;
 use crate::config::StorageSettings;
 use crate::control::ControlError;
-use crate::app::shards::every_kind;
-use crate::attempts::Track;
 use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::shard::{Kinds, Record};
@@ -170,9 +170,13 @@ fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
     let directory = source::open(&settings.data_dir)?;
     let kinds = every_kind();
     let mut damage = Vec::new();
-    let examined = directory.examine(Timestamp::EPOCH, &|entry: &Entry| judge(entry, &kinds), &mut |found: Finding| {
-        damage.push(Damage::from(found));
-    })?;
+    let examined = directory.examine(
+        Timestamp::EPOCH,
+        &|entry: &Entry| judge(entry, &kinds),
+        &mut |found: Finding| {
+            damage.push(Damage::from(found));
+        },
+    )?;
     // Before it is complete, nothing in it was written with a key.
     let key = match directory.is_new() {
         Ok(false) => Some(key::look(settings, Some(directory.key_fingerprint()), &mut damage)?),

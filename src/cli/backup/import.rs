@@ -10,15 +10,15 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
+use crate::app::shards::every_kind;
 use crate::app::{KeyError, load_or_create, server_key};
+use crate::attempts::Track;
 use crate::backup::{Header, ImportError, Reader};
+use crate::backup::{WithoutCodes, without_codes};
 use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
-use crate::app::shards::every_kind;
-use crate::attempts::Track;
-use crate::backup::{WithoutCodes, without_codes};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{NumberState, SlotHash, key_fingerprint};
 use crate::shard::{Record, RecordError};

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::world::{START, TWILIOS, World, configured, named, number};
 use crate::domain::{Sid, SidKind, Timestamp};
+use crate::registry::record::KINDS;
 use crate::registry::{
     BucketFields, EventType, KeyWish, NewTestNumber, RegistryError, Scope, ServiceFields, WebhookFields,
 };
-use crate::registry::record::KINDS;
 use crate::store::{Fault, Key, Store as _, Write};
 
 #[tokio::test]

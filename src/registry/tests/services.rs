@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::world::{World, named, refused_field};
 use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
+use crate::registry::record::service_id;
 use crate::registry::{
     LockoutRule, Origin, RegistryError, Resend, Service, ServiceFields, ServiceRecord, template_sid,
 };
-use crate::registry::record::service_id;
 use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
 

@@ -83,16 +83,8 @@ const EARLY_RECEIPTS: usize = 1_000;
 impl Verifying {
     /// From its parts. The shards decide by the registry's rules from here on. Needs a tokio runtime.
     pub fn new(parts: VerifyingParts) -> Self {
-        let VerifyingParts {
-            registry,
-            verifier,
-            delivery,
-            limits,
-            answers,
-            server_key,
-            policies,
-            clock,
-        } = parts;
+        let VerifyingParts { registry, verifier, delivery, limits, answers, server_key, policies, clock } =
+            parts;
         let rules = CurrentRules::new(&registry, policies);
         let (sealer, slots) = (Sealer::new(&server_key), SlotHash::new(&server_key));
         let mut changes = rules.changes();

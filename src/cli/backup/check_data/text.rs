@@ -94,10 +94,7 @@ fn lines(out: &mut String, report: &Report) -> std::fmt::Result {
 
 fn journal(out: &mut String, report: &Report, journal: &JournalReport) -> std::fmt::Result {
     let JournalReport { segments, frames, records, bytes, .. } = journal;
-    writeln!(
-        out,
-        "journal         {segments} segments, {frames} frames, {records} records, {bytes} bytes"
-    )?;
+    writeln!(out, "journal         {segments} segments, {frames} frames, {records} records, {bytes} bytes")?;
     if let (Some(oldest), Some(newest)) = (&journal.oldest, &journal.newest) {
         writeln!(out, "                written from {oldest} to {newest}")?;
     }

@@ -116,7 +116,7 @@ async fn without_a_webhook_nothing_is_kept() {
     let before = world.store.snapshot().len();
     world.begun(number(1)).await;
     assert_eq!(world.expected_ends(), 0);
-    let kept = world.store.snapshot().keys().filter(|key| key.kind as u8 == EventRecord::KIND).count();
+    let kept = world.store.snapshot().keys().filter(|key| key.kind == EventRecord::KIND).count();
     assert_eq!((kept, world.store.snapshot().len() > before), (0, true));
 }
 
@@ -128,7 +128,8 @@ async fn two_equal_reports_at_once_are_told_once() {
     let attempt = world.attempt_of(begun.attempts[0].sid);
     let (message_id, status) = ("m".to_owned(), ReceiptStatus::Delivered);
     let receipt = Receipt { attempt, message_id, status, code: None, class: None };
-    let both = tokio::join!(world.verifying.receive(receipt.clone()), world.verifying.receive(receipt.clone()));
+    let both =
+        tokio::join!(world.verifying.receive(receipt.clone()), world.verifying.receive(receipt.clone()));
     assert_eq!(both, (Ok(()), Ok(())));
     assert_eq!(world.told(4).await[2..], ["message.delivered"]);
 }

@@ -188,7 +188,7 @@ impl World {
     pub async fn crashes(self) -> Self {
         let (registry, verifying, outbox, store) = open(self.store.reopen(), &self.ground).await;
         let service = registry.service(&self.service.sid).expect("the service");
-        Self { verifying, registry, outbox, store, service, ..self }
+        Self { verifying, outbox, registry, store, service, ..self }
     }
 
     pub fn advance(&self, by: Duration) {
@@ -285,6 +285,13 @@ pub fn asking_once(to: PhoneNumber, key: &str) -> Begin {
     }
 }
 
+fn account() -> AccountSettings {
+    AccountSettings {
+        sid: Sid::new(SidKind::Account, [0xac; 16]),
+        token: ApiSecret::new("0123456789abcdef0123456789abcdef".to_owned()),
+    }
+}
+
 async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outbox, MemoryStore) {
     let Ground { clock, desk, hook, routing } = ground.clone();
     let clock: Arc<dyn Clock> = clock;
@@ -323,10 +330,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
         settings: RegistrySettings {
             services: Vec::new(),
             templates: Vec::new(),
-            account: Some(AccountSettings {
-                sid: Sid::new(SidKind::Account, [0xac; 16]),
-                token: ApiSecret::new("0123456789abcdef0123456789abcdef".to_owned()),
-            }),
+            account: Some(account()),
             unless_keys: None,
             loopback: true,
             allows_strangers: false,
