@@ -96,9 +96,12 @@ impl World {
         Ok(())
     }
 
-    /// The shard that has a plan under this key whose time has come, if nothing waits in it.
+    /// The shard that has a plan under this key whose time has come, if nothing waits in it, and nothing about the number.
     fn is_due(&self, number: usize, track: TrackKey) -> Option<usize> {
         let owner = self.owner(number)?;
+        if self.commands.values().any(|open| open.number == number && !open.at_gateway) {
+            return None;
+        }
         let shard = &self.shards[owner];
         let now = Timestamp::from_millis(shard.seen.max(self.clock));
         let track: Track = shard.core.tables().get(&track_record(track), now)?;
