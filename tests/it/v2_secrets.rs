@@ -4,6 +4,8 @@
 //! Two things that look like secrets are in the files by their nature, and are shown by the API too: what a webhook's
 //! events are signed with, and the code of test numbers, which is never sent to anybody.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -225,10 +227,14 @@ fn signing_secrets(export: &std::path::Path) -> Vec<String> {
     found
 }
 
+/// Secrets are bytes there; they are shown in Base64.
 fn collect(name: &str, value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
-            found.extend(members.get(name).and_then(Value::as_str).map(str::to_owned));
+            let bytes = |byte: &Value| u8::try_from(byte.as_u64()?).ok();
+            let secret = members.get(name).and_then(Value::as_array);
+            let secret = secret.and_then(|secret| secret.iter().map(bytes).collect::<Option<Vec<u8>>>());
+            found.extend(secret.map(|secret| STANDARD.encode(secret)));
             members.values().for_each(|member| collect(name, member, found));
         }
         Value::Array(members) => members.iter().for_each(|member| collect(name, member, found)),

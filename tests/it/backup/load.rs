@@ -36,11 +36,11 @@ async fn every_count_that_was_told_before_an_export_is_in_it() {
         let counts: BTreeMap<String, u64> = records(&lines)
             .iter()
             .map(|line| parsed(line))
-            .filter(|line| line["kind"] == "number")
+            .filter(|line| line["kind"] == "numbers")
             .map(|line| {
                 (
-                    line["number"].as_str().expect("a number").to_owned(),
-                    line["failures"].as_u64().unwrap_or(0),
+                    line["subject"].as_str().expect("a number").to_owned(),
+                    line["record"]["open"]["failures"].as_u64().unwrap_or(0),
                 )
             })
             .collect();

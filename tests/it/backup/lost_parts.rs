@@ -1,7 +1,7 @@
 //! What is said of a data directory that a part of is gone, or that does not belong to its key.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -13,24 +13,29 @@ use crate::support::{Finished, Setup, World};
 async fn without_its_snapshot_the_journal_is_looked_at_all_the_same_and_nothing_is_said_to_be_empty() {
     let setup = stopped(6).await;
     let (segment, mut bytes) = first_segment(&setup);
-    let (layer, mut damaged) = super::only_layer(&setup);
+    let manifest = super::only_snapshot(&setup).join("MANIFEST");
+    let mut damaged = fs::read(&manifest).expect("a manifest");
     for byte in &mut damaged {
         *byte ^= 0x55;
     }
-    fs::write(&layer, damaged).expect("damaged");
+    fs::write(&manifest, damaged).expect("damaged");
     let report = check(&setup, 65).await;
-    assert!(report["journal"]["change_sets"].as_u64().expect("a number") >= 6, "{report}");
+    assert!(report["journal"]["frames"].as_u64().expect("a number") >= 6, "{report}");
     for unknown in [&report["snapshot"]["records"], &report["numbers"], &report["sends"], &report["ended"]] {
         assert_eq!(unknown, &Value::Null, "{report}");
     }
-    assert_eq!(whats(&report), ["it cannot be used: there is no undamaged header at byte 0"], "{report}");
-    assert_eq!(report["damage"][0]["file"], json!(layer), "{report}");
+    assert_eq!(
+        whats(&report),
+        ["it cannot be used: it is not a manifest, or not as it was written"],
+        "{report}"
+    );
+    assert_eq!(report["damage"][0]["file"], json!(manifest), "{report}");
     let text = setup.command(["check-data", "--data-dir", "data"]).await;
     assert!(!text.output.contains(" 0 segments"), "{}", text.output);
     assert!(!text.output.contains(" 0 records"), "{}", text.output);
     assert!(!text.output.contains("panicked"), "{}", text.output);
     // What is damaged in the journal is found as well.
-    let at = bytes.windows(4).position(|four| four == b"owF1").expect("a change set");
+    let at = bytes.windows(4).position(|four| four == b"owF2").expect("a frame");
     bytes[at + 40] ^= 1;
     fs::write(&segment, bytes).expect("damaged");
     let report = check(&setup, 65).await;
@@ -38,8 +43,8 @@ async fn without_its_snapshot_the_journal_is_looked_at_all_the_same_and_nothing_
 }
 
 #[tokio::test]
-async fn however_a_layer_is_damaged_no_panic_is_printed() {
-    let setup = stopped(3).await.env("RUST_BACKTRACE", "1");
+async fn however_a_snapshot_is_damaged_no_panic_is_printed() {
+    let setup = closed(3).await.env("RUST_BACKTRACE", "1");
     let snapshot = setup.data_dir().join("snapshot");
     for (path, whole) in files(&snapshot) {
         for (at, length) in [(0, 40), (0, 4096), (40, 200), (whole.len() / 2, 64), (100, usize::MAX)] {
@@ -80,44 +85,58 @@ async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_of_a_layer_is_no_damage_and_a_start_removes_it() {
-    let setup = stopped(3).await;
-    let (layer, bytes) = super::only_layer(&setup);
-    let [torn, older] = ["0000000000-0000000009.new", "0000000000-0000000000.new"].map(|name| {
-        let path = layer.with_file_name(name);
-        fs::write(&path, &bytes[..bytes.len() - 1]).expect("left over");
+async fn what_a_crash_left_of_a_checkpoint_is_no_damage_and_a_start_removes_it() {
+    let setup = closed(3).await;
+    let snapshot = super::only_snapshot(&setup);
+    let left = ["0000000009-1.new", "0000000009-1.copy", "4711-0.copy"].map(|name| {
+        let path = snapshot.with_file_name(name);
+        copy_directory(&snapshot, &path);
+        fs::remove_file(path.join("MANIFEST")).expect("not written yet");
         path
     });
     assert_eq!(check(&setup, 0).await["numbers"], 3);
-    assert!(torn.exists() && older.exists(), "a check changes nothing");
+    assert!(left.iter().all(|path| path.exists()), "a check changes nothing");
     setup.start().await;
-    assert!(!torn.exists() && !older.exists(), "a start tidies up");
+    assert!(!left.iter().any(|path| path.exists()), "a start tidies up");
 }
 
 #[tokio::test]
-async fn each_layer_that_is_missing_is_named_and_refuses_a_start() {
-    let setup = with_layers().await;
-    let layers = files(&setup.data_dir().join("snapshot"));
-    let names: Vec<_> = layers.iter().map(|(path, _)| path.file_name().expect("a name").to_owned()).collect();
-    assert!(layers.len() >= 2, "{names:?}");
-    assert_eq!(check(&setup, 0).await["numbers"], MANY + 1);
-    for (path, bytes) in &layers[..layers.len() - 1] {
+async fn each_file_of_a_snapshot_that_is_missing_is_named_and_refuses_a_start() {
+    let setup = closed(3).await;
+    let snapshot = super::only_snapshot(&setup);
+    let parts = files(&snapshot);
+    assert!(parts.len() >= 2, "a manifest and a database");
+    for (path, bytes) in &parts {
         fs::remove_file(path).expect("lost");
-        is_damage(&setup, "snapshot", "is missing, though").await;
+        let part = path.strip_prefix(setup.data_dir()).expect("below").to_str().expect("text");
+        is_damage(&setup, part, "it cannot be used: it is missing").await;
         fs::write(path, bytes).expect("put back");
     }
-    // Without the last one it looks like an older snapshot; but the journal does not go on behind that.
-    let (last, bytes) = &layers[layers.len() - 1];
-    fs::remove_file(last).expect("lost");
+    // One under the name of another.
+    let renamed = snapshot.with_file_name("0000000099");
+    fs::rename(&snapshot, &renamed).expect("renamed");
+    let report = check(&setup, 65).await;
+    assert_eq!(whats(&report)[0], "it cannot be used: it is the manifest of another snapshot", "{report}");
+    assert_eq!(report["damage"][0]["file"], json!(renamed.join("MANIFEST")), "{report}");
+    fs::rename(&renamed, &snapshot).expect("put back");
+    check(&setup, 0).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_replaced_by_an_older_one_is_noticed_by_the_journal() {
+    let setup = closed(3).await;
+    let (back, older) = (super::only_snapshot(&setup), setup.home().join("older"));
+    copy_directory(&back, &older);
+    let server = setup.start().await;
+    // No gateway is there any more, which changes something as well.
+    server.client.send("+14155550100").await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await.status.code(), Some(0));
+    fs::remove_dir_all(super::only_snapshot(&setup)).expect("removed");
+    fs::rename(&older, &back).expect("the older one in its place");
     let report = check(&setup, 65).await;
     assert!(whats(&report)[0].contains("or the snapshot beside it is older than it should be"), "{report}");
     assert_eq!(setup.run().await.status.code(), Some(70));
-    fs::write(last, bytes).expect("put back");
-    // One under the name of another.
-    fs::copy(&layers[0].0, last).expect("replaced");
-    let report = check(&setup, 65).await;
-    assert_eq!(whats(&report), ["it cannot be used: it is another layer than its name says"], "{report}");
-    assert_eq!(report["damage"][0]["file"], json!(last), "{report}");
 }
 
 #[tokio::test]
@@ -203,28 +222,24 @@ async fn stopped(numbers: usize) -> Setup {
     world.setup
 }
 
-/// A closed directory whose snapshot has a large layer, of an import, and a small one above it.
-async fn with_layers() -> Setup {
-    let World { setup, server, twilio, .. } = World::new().await;
-    server.kill();
-    server.ended().await;
-    let key =
-        parsed(&super::export(&setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
-    super::many::make_up(&setup.home().join("made-up.jsonl"), MANY, &key);
-    let imported = super::import(&setup, "made-up.jsonl", "imported").await;
-    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
-    fs::rename(setup.data_dir(), setup.home().join("before")).expect("moved away");
-    fs::rename(setup.home().join("imported"), setup.data_dir()).expect("put in its place");
-    let server = setup.start().await;
-    assert_eq!(server.client.send("+14155550100").await.status(), 200);
-    drop(twilio);
-    server.signal(Signal::TERM);
-    assert_eq!(server.ended().await.status.code(), Some(0));
-    setup
+/// The same of one that was stopped: everything is in the snapshot.
+async fn closed(numbers: usize) -> Setup {
+    let world = World::new().await;
+    for _ in 0..numbers {
+        world.number_with_code().await;
+    }
+    world.server.signal(Signal::TERM);
+    assert_eq!(world.server.ended().await.status.code(), Some(0));
+    world.setup
 }
 
-/// So many numbers take more than a layer that is taken in by whatever comes above it.
-const MANY: u64 = 3_000;
+fn copy_directory(from: &Path, to: &Path) {
+    for (file, bytes) in files(from) {
+        let to = to.join(file.strip_prefix(from).expect("below"));
+        fs::create_dir_all(to.parent().expect("a parent")).expect("a directory");
+        fs::write(to, bytes).expect("copied");
+    }
+}
 
 async fn is_damage(setup: &Setup, part: &str, what: &str) {
     let report = check(setup, 65).await;

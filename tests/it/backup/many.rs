@@ -6,10 +6,14 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::time::Duration;
 
-use onceward::backup::{Content, Header, Item, Writer};
+use onceward::app::shards::every_kind;
+use onceward::backup::{Header, Writer};
 use onceward::clock::{Clock as _, SystemClock};
 use onceward::domain::{CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{NumberState, Salt, Verification};
+use onceward::numbers::NumberKey;
+use onceward::shard::{Record as _, encode};
+use onceward::store::{Entry, Key};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -62,12 +66,11 @@ pub fn make_up(path: &Path, numbers: u64, key: &str) {
         program: "0.1.0".into(),
         exported_at: now,
         key: key.to_owned(),
-        numbers,
-        sends: 0,
-        others: 0,
+        records: [(NumberState::PLURAL.to_owned(), numbers)].into(),
     };
     let file = BufWriter::new(File::create(path).expect("a file"));
     let mut writer = Writer::begin(file, &header).expect("written");
+    let kinds = every_kind();
     for i in 0..numbers {
         let number = PhoneNumber::from_u64(14_150_000_000 + i * 7).expect("a number");
         let later =
@@ -95,9 +98,11 @@ pub fn make_up(path: &Path, numbers: u64, key: &str) {
                 verification: Some(verification),
             }
         };
-        let item = Item { gc_after: end, content: Content::Number(ServiceId::DEFAULT, number, state) };
-        let entry = item.encode().expect("a record").expect("something to keep");
-        writer.write(&entry).expect("written");
+        // The slot is the business of whoever imports it.
+        let id = NumberKey { service: ServiceId::DEFAULT, number }.id();
+        let key = Key { slot: 0, kind: NumberState::KIND, id };
+        let entry = Entry { key, expires: state.expires(), record: encode(&state) };
+        writer.write(&entry, &kinds).expect("written");
     }
     writer.finish().expect("written");
 }

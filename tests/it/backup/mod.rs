@@ -64,9 +64,10 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// The layer of a snapshot that has one, with its bytes.
-fn only_layer(setup: &Setup) -> (PathBuf, Vec<u8>) {
-    let mut layers = files(&setup.data_dir().join("snapshot"));
-    assert_eq!(layers.len(), 1, "{:?}", layers.iter().map(|(path, _)| path).collect::<Vec<_>>());
-    layers.remove(0)
+/// The directory of the only snapshot.
+fn only_snapshot(setup: &Setup) -> PathBuf {
+    let snapshots = fs::read_dir(setup.data_dir().join("snapshot")).expect("a directory");
+    let mut paths: Vec<PathBuf> = snapshots.map(|entry| entry.expect("an entry").path()).collect();
+    assert_eq!(paths.len(), 1, "{paths:?}");
+    paths.remove(0)
 }

@@ -102,7 +102,11 @@ impl Disk {
             }
             Event::Unlink { parent, name } => {
                 // Every snapshot has files of the same names.
-                self.gone.extend(self.present(*parent).get(name));
+                let present = self.present(*parent);
+                // A file with another name, by a link, stays.
+                let last =
+                    present.get(name).filter(|gone| present.values().filter(|one| one == gone).count() == 1);
+                self.gone.extend(last);
                 self.rename_in(*parent, Naming::Unname(name.clone()));
             }
             Event::Link { parent, ino, name } => {

@@ -136,7 +136,9 @@ impl Expected {
 fn has_written(directory: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(directory) else { return false };
     entries.flatten().any(|entry| {
-        entry.metadata().is_ok_and(|found| found.len() > 600_000 || found.is_dir() && has_written(&entry.path()))
+        entry
+            .metadata()
+            .is_ok_and(|found| found.len() > 600_000 || found.is_dir() && has_written(&entry.path()))
     })
 }
 

@@ -10,9 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use onceward::clock::{Clock as _, SystemClock};
 use onceward::domain::Timestamp;
-use onceward::store::{
-    EmbeddedStore, Key, OpenError, OpenOptions, Owner, Pushed, RecordStream, Slots, Store, Write,
-};
+use onceward::store::{EmbeddedStore, Key, OpenError, OpenOptions, Slots, Store, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Signal, getpid, kill_process};
@@ -21,6 +19,7 @@ use tokio::task::JoinSet;
 use super::promises::{Notes, Version};
 use super::shim::Watched;
 use super::trace::Place;
+use crate::support::HeldRecords;
 
 const WRITERS: u64 = 6;
 const KEYS_PER_WRITER: u64 = 1500;
@@ -103,39 +102,6 @@ pub async fn contents(store: &EmbeddedStore) -> Result<Vec<Version>, String> {
     Ok(found.into_iter().collect())
 }
 
-/// Holds all records, as the shards do.
-#[derive(Default)]
-struct Records(Mutex<HashMap<Key, (Bytes, Timestamp)>>);
-
-impl Records {
-    fn apply(&self, writes: Vec<Write>) {
-        let mut records = self.0.lock().unwrap();
-        for Write { key, put, expires } in writes {
-            match put {
-                Some(record) => drop(records.insert(key, (record, expires))),
-                None => drop(records.remove(&key)),
-            }
-        }
-    }
-}
-
-impl Owner for Records {
-    fn stream(&self, mut to: RecordStream) {
-        let records: Vec<_> = {
-            let records = self.0.lock().unwrap();
-            records.iter().map(|(key, (record, expires))| (*key, record.clone(), *expires)).collect()
-        };
-        std::thread::spawn(move || {
-            for slice in records.chunks(200) {
-                while to.push(slice) == Pushed::Busy {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            }
-            to.finish();
-        });
-    }
-}
-
 fn key_of(number: u64) -> Key {
     let mut id = [0; 12];
     id[4..].copy_from_slice(&number.to_be_bytes());
@@ -203,13 +169,7 @@ impl Writing {
         let there = contents(&store).await.expect("the store can be read");
         notes.shown(Place::now(&traces), &there);
         let highest = there.iter().filter_map(|(_, version)| *version).max().unwrap_or(0);
-        let records = Arc::new(Records::default());
-        let forever = Timestamp::from_millis(u64::MAX / 2);
-        let restored = there.iter().filter_map(|(key, version)| {
-            Some(Write { key: key_of(*key), put: Some(value(*key, (*version)?)), expires: forever })
-        });
-        records.apply(restored.collect());
-        store.attach(vec![records.clone()]);
+        let records = HeldRecords::attached_to(&store).await.expect("the store can be read");
         // What was written under a higher one may have ended.
         let next = Arc::new(AtomicU64::new(highest + 10_000));
         let done = Arc::new(AtomicU64::new(0));
@@ -256,7 +216,7 @@ struct Writer {
     rng: StdRng,
     /// Versions are never used twice.
     next: Arc<AtomicU64>,
-    records: Arc<Records>,
+    records: Arc<HeldRecords>,
     clock: SystemClock,
 }
 

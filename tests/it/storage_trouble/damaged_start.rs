@@ -59,7 +59,7 @@ async fn whichever_file_cannot_be_read_the_start_is_refused_with_70_and_nothing_
     let (setup, old, new) = a_killed_server().await;
     let shim = Shim::over(&setup.data_dir());
     let under_shim = shim.under(setup.clone());
-    for part in ["FORMAT", "/lock", "server.key", ".seg", ".layer"] {
+    for part in ["FORMAT", "/lock", "server.key", ".seg", "MANIFEST", "/db"] {
         for (calls, error) in [
             (&[Call::Open, Call::Create][..], Errno::ACCESS),
             (&[Call::Read], Errno::IO),

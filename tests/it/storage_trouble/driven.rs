@@ -1,20 +1,23 @@
-//! The real store in a process of its own, so that its disk can fail and it can be killed, with rounds as often
-//! as a test needs them. The process is this test binary once more: it runs the one test below.
+//! The real store in a process of its own, so that its disk can fail and it can be killed, with checkpoints as
+//! often as a test needs them. The process is this test binary once more: it runs the one test below.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use onceward::clock::SystemClock;
-use onceward::domain::{ServiceId, Timestamp};
-use onceward::store::{EmbeddedStore, Key, Kind, OpenOptions, Revision, Store, Subject, Write};
+use onceward::domain::Timestamp;
+use onceward::store::{EmbeddedStore, Key, OpenOptions, Store, StoreError, Write};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use super::shim::Shim;
+use crate::support::HeldRecords;
 
 /// The directory of the store, for the process that is to run it.
 const DIRECTORY: &str = "ONCEWARD_TEST_STORE";
@@ -25,6 +28,12 @@ const MARK: &str = ">> ";
 /// Long after a slow machine would have answered.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
+/// How long a request waits for its answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// The time between two checkpoints.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(20);
+
 /// What the store has in it: the text under each subject.
 pub type Contents = BTreeMap<u64, String>;
 
@@ -34,20 +43,28 @@ fn a_store_that_another_process_drives() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let mut options = options(Path::new(&directory));
-    options.segment_bytes = 16 * 1024;
-    options.round_every = Duration::from_millis(20);
-    let store = match EmbeddedStore::open(options) {
-        Ok(store) => store,
+    options.settings.segment_bytes = 16 * 1024;
+    options.settings.checkpoint_bytes = 256 * 1024;
+    options.settings.pause = Duration::ZERO;
+    let store = EmbeddedStore::open(options).map_err(|error| error.to_string());
+    let opened = store.and_then(|store| {
+        let held = runtime.block_on(HeldRecords::attached_to(&store))?;
+        Ok((Arc::new(store), held))
+    });
+    let (store, held) = match opened {
+        Ok(opened) => opened,
         Err(error) => return println!("\n{MARK}refused {error}"),
     };
+    let checkpoints = runtime.spawn(checkpoints(store.clone()));
     println!("\n{MARK}open");
     for line in std::io::stdin().lines() {
         let line = line.expect("a line");
         let answer = match line.split(' ').collect::<Vec<_>>()[..] {
-            ["put", subject, text] => put(&runtime, &store, subject.parse().unwrap(), Some(text)),
-            ["remove", subject] => put(&runtime, &store, subject.parse().unwrap(), None),
+            ["put", subject, text] => put(&runtime, &store, &held, subject.parse().unwrap(), Some(text)),
+            ["remove", subject] => put(&runtime, &store, &held, subject.parse().unwrap(), None),
             ["health"] => store.health().err().unwrap_or_else(|| "well".to_owned()),
             ["close"] => {
+                checkpoints.abort();
                 runtime.block_on(store.close()).map_or_else(|e| e.to_string(), |()| "closed".to_owned())
             }
             _ => panic!("{line}"),
@@ -56,13 +73,45 @@ fn a_store_that_another_process_drives() {
     }
 }
 
-fn put(runtime: &tokio::runtime::Runtime, store: &EmbeddedStore, subject: u64, text: Option<&str>) -> String {
+/// One after the other, whether they fail or not.
+async fn checkpoints(store: Arc<EmbeddedStore>) {
+    loop {
+        tokio::time::sleep(CHECKPOINT_EVERY).await;
+        let _ = store.checkpoint().await;
+    }
+}
+
+fn put(
+    runtime: &Runtime,
+    store: &EmbeddedStore,
+    held: &Arc<HeldRecords>,
+    subject: u64,
+    text: Option<&str>,
+) -> String {
     let put = text.map(|text| Bytes::copy_from_slice(text.as_bytes()));
-    let key = Key { kind: Kind::Number, service: ServiceId::DEFAULT, subject: Subject(subject) };
-    // One that may be there, so that a removal reaches the snapshot.
-    let write = Write { key, expect: Revision(1), put, gc_after: Timestamp::from_millis(u64::MAX) };
-    let answer = runtime.block_on(store.cas(vec![write], Duration::from_secs(2)));
-    answer.map_or_else(|error| error.to_string(), |_| "durable".to_owned())
+    let write = Write { key: key_of(subject), put, expires: Timestamp::from_millis(u64::MAX) };
+    let (to, answer) = oneshot::channel();
+    let (held, durable) = (held.clone(), write.clone());
+    let done = move |result: Result<(), StoreError>| {
+        if result.is_ok() {
+            held.apply([durable]);
+        }
+        let _ = to.send(result);
+    };
+    store.commit(vec![write], Box::new(done));
+    let in_time = runtime.block_on(async { tokio::time::timeout(ANSWERS_WITHIN, answer).await });
+    match in_time {
+        Ok(Ok(Ok(()))) => "durable".to_owned(),
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(_)) => "the store never said".to_owned(),
+        Err(_) => format!("the store did not answer within {ANSWERS_WITHIN:?}"),
+    }
+}
+
+fn key_of(subject: u64) -> Key {
+    let mut id = [0; 12];
+    id[4..].copy_from_slice(&subject.to_be_bytes());
+    Key { slot: subject.to_be_bytes()[7], kind: 1, id }
 }
 
 fn options(directory: &Path) -> OpenOptions {
@@ -73,18 +122,17 @@ fn options(directory: &Path) -> OpenOptions {
 pub fn contents_of(directory: &Path) -> Result<Contents, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut options = options(directory);
-    // Space for one is laid out; that is all these few records need.
-    options.segment_bytes = 64 * 1024;
+    // Space for two is laid out; that is all these few records need.
+    options.settings.segment_bytes = 64 * 1024;
+    options.settings.pause = Duration::ZERO;
     let store = EmbeddedStore::open(options).map_err(|error| error.to_string())?;
-    let seen = Arc::new(Mutex::new(Contents::new()));
-    let visitor = seen.clone();
-    let visit = move |key: Key, _: Revision, record: &[u8]| {
-        visitor.lock().unwrap().insert(key.subject.0, String::from_utf8_lossy(record).into_owned());
-    };
-    let scanned = runtime.block_on(store.scan(Kind::Number, Box::new(visit)));
+    let held = runtime.block_on(HeldRecords::attached_to(&store));
     runtime.block_on(store.close()).map_err(|error| error.to_string())?;
-    scanned.map_err(|error| error.to_string())?;
-    Ok(seen.lock().unwrap().clone())
+    let text = |(key, record, _): &(Key, Bytes, Timestamp)| {
+        let subject = u64::from_be_bytes(key.id[4..].try_into().expect("8 bytes"));
+        (subject, String::from_utf8_lossy(record).into_owned())
+    };
+    Ok(held?.all().iter().map(text).collect())
 }
 
 /// Time for what must happen. Only a broken store takes that long.

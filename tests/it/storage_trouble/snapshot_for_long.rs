@@ -2,18 +2,22 @@
 //! full, then writes are refused with the reason; and when the files work again nothing is missing, without a restart
 //! and after one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use onceward::clock::SystemClock;
+use onceward::store::{EmbeddedStore, OpenOptions, Store as _, Write, key_fingerprint_in};
 use rustix::io::Errno;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use super::driven::{Contents, Driven, Patience, contents_of};
 use super::refusals::{locked_number, said, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
-use crate::support::{Setup, until};
+use crate::support::{HeldRecords, Setup, World, until};
 
-/// More than the layer of a round that is always taken in by the next.
+/// Longer than a chunk of the snapshot, and than a segment.
 const LARGE: usize = 50_000;
 
 #[test]
@@ -24,13 +28,16 @@ fn while_the_snapshot_cannot_be_written_the_journal_goes_on_until_it_is_full_and
         (&[Call::Rename], Errno::IO, true),
         (&[Call::Sync], Errno::IO, false),
         (&[Call::Create, Call::Unlink], Errno::ROFS, true),
+        // A snapshot that cannot be read is not relied on.
+        (&[Call::Read], Errno::IO, false),
     ] {
-        let mut store = Store::with_layers();
+        let mut store = Store::with_a_snapshot();
         store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
         let what = format!("{calls:?} {error:?}");
         let refused = store.put_until_refused(&what);
-        assert!(refused.contains("snapshot rounds fail"), "{what}: {refused}");
-        assert!(store.driven.said("health").contains("snapshot"), "{what}");
+        assert!(refused.contains("no checkpoint has emptied it"), "{what}: {refused}");
+        let health = store.driven.said("health");
+        assert!(health.contains("no checkpoint has emptied it"), "{what}: {health}");
         store.shim.end();
         store.recovers(&what);
         if once_more {
@@ -52,7 +59,7 @@ fn when_the_process_is_killed_while_the_snapshot_cannot_be_written_a_start_finds
         (&[Call::Rename], Errno::IO),
         (&[Call::Unlink], Errno::IO),
     ] {
-        let mut store = Store::with_layers();
+        let mut store = Store::with_a_snapshot();
         store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
         let what = format!("{calls:?} {error:?}");
         if calls == [Call::Unlink] {
@@ -64,35 +71,20 @@ fn when_the_process_is_killed_while_the_snapshot_cannot_be_written_a_start_finds
     }
 }
 
-/// What is there is not needed to write a layer: it is only not taken in.
-#[test]
-fn while_the_snapshot_cannot_be_read_rounds_go_on_without_taking_anything_in_and_later_nothing_is_missing() {
-    let mut store = Store::with_layers();
-    store.shim.begin(&Trouble::of(&[Call::Read], Errno::IO).on("/snapshot"));
-    let mut most = 0;
-    while most < 6 {
-        store.put_while_failing("reads");
-        most = most.max(layers_in(&store.directory));
-    }
-    // Until there are too many: then they have to be read.
-    let refused = store.put_until_refused("reads");
-    assert!(refused.contains("snapshot rounds fail"), "{refused}");
-    let layers = layers_in(&store.directory);
-    assert!((76..=86).contains(&layers), "{layers} layers");
-    store.shim.end();
-    store.recovers("reads");
-    store.until("they are taken in", |store| layers_in(&store.directory) < 8);
-    store.holds("reads");
-}
-
-/// The same over HTTP: whoever asks is served from the journal for as long as it has room, readiness says what is
-/// wrong, and comes back by itself.
+/// The same over HTTP: whoever asks is served from the journal, readiness says what is wrong, and comes back by itself.
+/// The journal is so long that the server wants a checkpoint from its start on.
 #[tokio::test]
 async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and_readiness_says_why() {
     let one = |calls: &'static [Call], error, says| async move {
         let (world, shim) = world_over_shim(Setup::new().config("log-level", "info")).await;
         let locked = locked_number(&world).await;
-        shim.begin(&Trouble::of(calls, error).on("/snapshot"));
+        world.server.kill();
+        let World { setup, server, twilio, numbers } = world;
+        server.ended().await;
+        lengthen_journal(setup.data_dir()).await;
+        // That is where checkpoints write.
+        shim.begin(&Trouble::of(calls, error).on(".new"));
+        let world = World { server: setup.start().await, setup, twilio, numbers };
         let (began, mut all) = (Patience::begins(), Vec::new());
         loop {
             let mut one = told(&world).await;
@@ -103,11 +95,11 @@ async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and
                 assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
                 break;
             }
-            assert!(began.lasts(), "{calls:?}: rounds never failed: {}", shim.first());
+            assert!(began.lasts(), "{calls:?}: checkpoints never failed: {}", shim.first());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         assert_eq!(world.get("/healthz").await.status(), 200);
-        said(&world, "a snapshot round failed", "ERROR", 1);
+        said(&world, "checkpoint failed", "ERROR", 1);
         shim.end();
         until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
         let world = if error == Errno::IO {
@@ -128,6 +120,27 @@ async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and
     );
 }
 
+/// Writes the records that are in this directory again and again, until the journal is as long as a checkpoint wants it.
+async fn lengthen_journal(directory: PathBuf) {
+    let mut key = [0; 16];
+    let hex = key_fingerprint_in(&directory).expect("a data directory");
+    base16ct::lower::decode(hex, &mut key).expect("32 digits");
+    let options = OpenOptions::new(&directory, key, Arc::new(SystemClock::start()));
+    let enough = options.settings.checkpoint_bytes;
+    let store = EmbeddedStore::open(options).expect("a store");
+    let held = HeldRecords::restored_from(&store).await.expect("its records");
+    let all = held.all();
+    let records = std::iter::repeat_n(&all, 2000).flatten().cloned();
+    let again: Vec<Write> =
+        records.map(|(key, put, expires)| Write { key, put: Some(put), expires }).collect();
+    let bytes: usize = again.iter().map(|write| write.put.as_ref().map_or(0, |put| put.len())).sum();
+    for _ in 0..=enough / bytes as u64 {
+        let (to, answer) = oneshot::channel();
+        store.commit(again.clone(), Box::new(move |result| drop(to.send(result))));
+        answer.await.expect("an answer").expect("written");
+    }
+}
+
 /// A store whose disk fails, and what it said was durable.
 struct Store {
     shim: Shim,
@@ -140,8 +153,8 @@ struct Store {
 }
 
 impl Store {
-    /// With a large layer and what came after it.
-    fn with_layers() -> Self {
+    /// With records in a snapshot, and some in the journal.
+    fn with_a_snapshot() -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let directory = home.path().join("data");
         let shim = Shim::over(&directory);
@@ -153,7 +166,7 @@ impl Store {
         }
         store.until("a snapshot", |store| {
             assert_eq!(store.put(10), "durable");
-            layers_in(&store.directory) >= 2 && store.waits_for_nothing()
+            !store.directory.join("snapshot/0000000000").exists() && store.waits_for_nothing()
         });
         store
     }
@@ -225,10 +238,6 @@ impl Store {
             assert_eq!(wrong, 0, "{what}: start {start}: of {} records", durable.len());
         }
     }
-}
-
-fn layers_in(directory: &Path) -> usize {
-    files_in(&directory.join("snapshot"), "layer")
 }
 
 fn files_in(directory: &Path, kind: &str) -> usize {

@@ -28,7 +28,7 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
         (changes, "", Errno::ROFS, "mount it writable"),
         (changes, "", Errno::IO, "dmesg"),
         (&[Call::Read], "/journal/", Errno::IO, "dmesg"),
-        (&[Call::Read], ".layer", Errno::IO, "dmesg"),
+        (&[Call::Read], "MANIFEST", Errno::IO, "dmesg"),
         (&[Call::Read], "FORMAT", Errno::IO, "dmesg"),
         (&[Call::Open, Call::Create], "", Errno::ACCESS, "chown"),
         (&[Call::Open, Call::Create], "", Errno::MFILE, "open files"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::driven::{Driven, Patience, contents_of};
 use super::mount::{SmallDisk, may_mount};
@@ -87,20 +88,19 @@ async fn without_file_descriptors_what_is_connected_is_served_and_nothing_is_los
     world.server.limit_files(Some(world.server.first_free_file()));
     guessed.guess(&connected).await;
     assert_eq!(guessed.guess(&connected).await.status(), 401, "the journal is open already");
-    // Nobody new gets in, and a round cannot sync its files: both are said once per change. A round that gives up
-    // gives files back, which may let somebody in for a moment.
+    // Nobody new gets in, which is said once.
     let _waits = world.connection().await;
-    let tried = |line: &serde_json::Value| {
-        line["message"].as_str().is_some_and(|m| m.starts_with("a snapshot round failed"))
+    let refused = |line: &serde_json::Value| {
+        line["message"].as_str().is_some_and(|m| m.starts_with("connections cannot be accepted"))
     };
-    crate::support::soon("a round", world.server.output().event(tried)).await;
-    let output = world.server.output().text();
-    let times = output.matches("connections cannot be accepted").count();
-    assert!((1..=4).contains(&times), "{output}");
+    crate::support::soon("the line", world.server.output().event(refused)).await;
     world.server.limit_files(None);
-    let mended = |line: &serde_json::Value| line["message"] == "a snapshot round succeeded again";
-    crate::support::soon("a good round", world.server.output().event(mended)).await;
-    said(&world, "a snapshot round failed", "ERROR", 1);
+    let place = || async {
+        let mut accepted = world.connection().await;
+        accepted.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.is_ok() && accepted.read_u8().await.is_ok()
+    };
+    until("a place", place, |got| *got).await;
+    said(&world, "connections cannot be accepted", "ERROR", 1);
     assert_eq!(world.get("/readyz").await.status(), 200);
     guessed.clone().still_holds(&world, true).await;
     let world = world.restart_after_kill().await;
@@ -127,22 +127,30 @@ async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
 }
 
 #[test]
-fn a_store_takes_its_threads_at_its_start_and_needs_none_later() {
+fn without_threads_there_is_no_checkpoint_but_the_journal_goes_on_and_later_there_is_one() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("data");
     let shim = Shim::over(&directory);
     let mut store = Driven::open(&directory, Some(&shim)).expect("a store");
     shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
     let (began, mut written) = (Patience::begins(), 0);
-    // Until a round has removed the first segment, and some of those behind it.
-    while directory.join("journal/0000000001.seg").exists() || written < 300 {
+    while shim.failed() < 5 || written < 300 {
         assert_eq!(store.said(&format!("put {written} text")), "durable");
         written += 1;
-        assert!(began.lasts(), "no round");
+        assert!(began.lasts(), "no checkpoint was tried");
     }
-    assert_eq!(store.said("health"), "well");
-    assert_eq!(shim.failed(), 0, "{}", shim.first());
+    let first = directory.join("journal/0000000001.seg");
+    assert!(first.exists(), "a checkpoint without a thread");
     shim.end();
+    while first.exists() {
+        assert_eq!(store.said(&format!("put {written} text")), "durable");
+        written += 1;
+        assert!(began.lasts(), "no checkpoint");
+    }
+    while store.said("health") != "well" {
+        assert!(began.lasts(), "not well again: {}", store.said("health"));
+        std::thread::sleep(Duration::from_millis(10));
+    }
     assert_eq!(store.said("close"), "closed");
     drop(store);
     let found = contents_of(&directory).expect("a good start");
@@ -172,7 +180,7 @@ fn on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_re
             assert!(began.lasts(), "never full");
         };
         assert!(refused.contains("No space left"), "{refused}");
-        // Well already, if a round has freed a segment meanwhile.
+        // Well already, if a checkpoint has freed a segment meanwhile.
         let health = store.said("health");
         assert!(health == "well" || health.contains("No space left"), "{health}");
         if turn % 3 == 0 {
@@ -205,27 +213,23 @@ async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
     let disk = SmallDisk::of_kib(140 * 1024, &setup.data_dir());
     let world = World::of(setup).await;
     let mut all = Vec::new();
-    // Rounds in vain, one in ten seconds, until readiness says that they fail.
-    let began = Patience::begins();
-    loop {
+    for _ in 0..50 {
         disk.fill();
         let mut one = told(&world).await;
         assert_eq!(one.guess(&world).await.status(), 401);
         all.push(one);
-        let readiness = world.get("/readyz").await;
-        if readiness.status() == 503 {
-            assert!(readiness.text().contains("No space left"), "{}", readiness.text());
-            break;
-        }
-        assert!(began.lasts(), "rounds never failed");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(world.get("/readyz").await.status(), 200);
     }
-    said(&world, "a snapshot round failed", "ERROR", 1);
+    // The last checkpoint has no room; the journal has everything.
+    world.server.signal(rustix::process::Signal::TERM);
+    let World { setup, server, .. } = world;
+    let finished = server.ended().await;
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.output);
+    assert!(finished.output.contains("No space left"), "{}", finished.output);
     disk.resize_to_kib(300 * 1024);
-    until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
-    let world = world.restart_after_kill().await;
-    for one in all.iter().rev().take(30) {
-        one.still_holds(&world, false).await;
+    let server = setup.start().await;
+    for one in &all {
+        one.still_holds(&server.client, false).await;
     }
 }
 

@@ -1,0 +1,91 @@
+//! What a trace shows of the checkpoints: which began, which were sealed, and what they took the place of.
+
+use std::fmt::{self, Display};
+use std::ops::Range;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::trace::{Event, Place};
+
+/// A checkpoint.
+#[derive(Debug)]
+struct Checkpoint {
+    /// From the creation of its directory to the event before the next of its kind.
+    events: Range<usize>,
+    /// When the snapshot got its name; never, if the process was killed before.
+    named: Option<usize>,
+    /// When the last of what it replaces went.
+    last_gone: usize,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Checkpoints(Vec<Checkpoint>);
+
+impl Checkpoints {
+    /// Those of a trace.
+    pub fn in_trace(events: &[(Place, Event)]) -> Self {
+        let mut checkpoints: Vec<Checkpoint> = Vec::new();
+        for (at, (_, event)) in events.iter().enumerate() {
+            match event {
+                Event::MakeDir { name, .. } if name.contains('-') && name.ends_with(".new") => {
+                    if let Some(last) = checkpoints.last_mut() {
+                        last.events.end = at;
+                    }
+                    checkpoints.push(Checkpoint { events: at..events.len(), named: None, last_gone: 0 });
+                }
+                Event::Rename { old, .. } if old.contains('-') && old.ends_with(".new") => {
+                    checkpoints.last_mut().expect("its directory").named = Some(at);
+                }
+                Event::Unlink { name, .. } if is_snapshot(name) || name.ends_with(".seg") => {
+                    if let Some(last) = checkpoints.last_mut().filter(|last| last.named.is_some()) {
+                        last.last_gone = at;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Self(checkpoints)
+    }
+
+    /// Those that replaced something.
+    fn sealed(&self) -> impl Iterator<Item = &Checkpoint> {
+        self.0.iter().filter(|checkpoint| checkpoint.last_gone > 0)
+    }
+
+    /// Places behind events while a snapshot is written, around its name, and while the older one and the segments go.
+    pub fn places(&self, rng: &mut StdRng) -> Vec<usize> {
+        let mut places = Vec::new();
+        for checkpoint in self.sealed() {
+            let named = checkpoint.named.expect("a snapshot that replaces others has its name");
+            places.extend((0..10).map(|_| rng.random_range(checkpoint.events.start + 1..=named)));
+            // Up to the event behind the last removal; between are the syncs of the directories.
+            places.extend(named..=checkpoint.last_gone + 1);
+        }
+        places
+    }
+
+    /// Whether there is what the cuts are about.
+    pub fn are_worth_cutting(&self, places: &[usize]) {
+        let is_within = |place: &&usize| {
+            self.sealed().any(|one| (one.events.start + 1..=one.last_gone + 1).contains(*place))
+        };
+        let (sealed, cuts) = (self.sealed().count(), places.iter().filter(is_within).count());
+        let interrupted = self.0.iter().filter(|checkpoint| checkpoint.named.is_none()).count();
+        assert!(sealed >= 5, "few checkpoints: {self}");
+        assert!(interrupted >= 2, "no checkpoint is interrupted: {self}");
+        assert!(cuts >= places.len().min(200) / 6, "{cuts} of {} cuts are in checkpoints", places.len());
+    }
+}
+
+impl Display for Checkpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = self.0.iter().filter(|checkpoint| checkpoint.named.is_some()).count();
+        write!(f, "{} checkpoints, {named} of them named", self.0.len())
+    }
+}
+
+fn is_snapshot(name: &str) -> bool {
+    name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit())
+}

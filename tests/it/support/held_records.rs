@@ -1,0 +1,66 @@
+//! Records in memory, as a store's checkpoints want them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use onceward::domain::Timestamp;
+use onceward::store::{EmbeddedStore, Key, Owner, Pushed, RecordStream, Slots, Store, Write};
+
+/// What a store was restored to, and what was committed since.
+#[derive(Default)]
+pub struct HeldRecords(Mutex<HashMap<Key, (Bytes, Timestamp)>>);
+
+impl HeldRecords {
+    /// The same as [`HeldRecords::restored_from`]; and from now on the store makes its checkpoints from it.
+    pub async fn attached_to(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
+        let held = Self::restored_from(store).await?;
+        store.attach(vec![held.clone()]);
+        Ok(held)
+    }
+
+    /// Everything that is alive in a store.
+    pub async fn restored_from(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
+        let held = Arc::new(Self::default());
+        let visited = held.clone();
+        let visit = Box::new(move |key: Key, record: Option<&[u8]>, expires| {
+            visited.apply([Write { key, put: record.map(Bytes::copy_from_slice), expires }]);
+        });
+        store.restore(Slots::all(), visit).await.map_err(|error| error.to_string())?;
+        Ok(held)
+    }
+
+    /// These are durable.
+    pub fn apply(&self, writes: impl IntoIterator<Item = Write>) {
+        let mut records = self.0.lock().unwrap();
+        for Write { key, put, expires } in writes {
+            match put {
+                Some(record) => drop(records.insert(key, (record, expires))),
+                None => drop(records.remove(&key)),
+            }
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<(Key, Bytes, Timestamp)> {
+        let records = self.0.lock().unwrap();
+        records.iter().map(|(key, (record, expires))| (*key, record.clone(), *expires)).collect()
+    }
+}
+
+impl Owner for HeldRecords {
+    fn stream(&self, mut to: RecordStream) {
+        let records = self.all();
+        let give = move || {
+            for slice in records.chunks(200) {
+                while to.push(slice) == Pushed::Busy {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            to.finish();
+        };
+        // Without a thread the stream is dropped, and with it the checkpoint.
+        let _ = std::thread::Builder::new().spawn(give);
+    }
+}
