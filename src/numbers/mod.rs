@@ -1,7 +1,7 @@
 //! Numbers: who may be sent a code, and whether a code is right.
 //!
 //! [`Verifier`] is the front door. Each request becomes a command to the shard of its number, which decides it with the
-//! engine; [`deliver`] carries out what was decided.
+//! engine; `deliver` carries out what was decided.
 
 mod answer;
 mod capacity;

@@ -5,7 +5,7 @@
 //! one commit, and only then does its answer leave. Batching, recovery, expiry, lazy changes and failed commits are
 //! handled here and nowhere else; no kind of record is known here.
 //!
-//! [`Core`](core::Core) is that logic without the actor, for the simulation.
+//! [`Core`] is that logic without the actor, for the simulation.
 
 mod actor;
 pub mod command;

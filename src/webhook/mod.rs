@@ -1,7 +1,7 @@
 //! Webhooks: an event for each thing that happens to a verification, posted in the form of Standard Webhooks.
 //!
 //! [`EventRecorder`] writes events within the decisions that they tell. Each shard keeps the deliveries of its numbers; one
-//! [`Schedule`](schedule::Schedule) of the process, derived from these records, says which delivery is tried next. An
+//! `Schedule` of the process, derived from these records, says which delivery is tried next. An
 //! event is delivered at least once, and those of a verification in order.
 
 mod backoff;

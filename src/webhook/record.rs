@@ -25,9 +25,9 @@ const ATTEMPTS_KEPT: usize = 24;
 /// One record for webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventRecord {
-    /// One event on its way to one webhook, under [`Seq`].
+    /// One event on its way to one webhook, under `Seq`.
     Delivery(Box<Delivery>),
-    /// A verification whose end is not told yet, under [`expected_id`].
+    /// A verification whose end is not told yet, under `expected_id`.
     Expected(Box<ExpectedEnd>),
 }
 

@@ -60,7 +60,7 @@ impl SendRules {
     pub const CONTRACT: Self = Self { max: None, keeps_code: false, cools_down: false };
 }
 
-/// The first wait of [`Policy::wait_after`], in seconds; each further one is twice as long.
+/// The first wait of `Policy::wait_after`, in seconds; each further one is twice as long.
 const FIRST_WAIT: u64 = 30;
 
 impl Policy {
@@ -73,7 +73,7 @@ impl Policy {
     /// Consecutive failures of a number after which no check is allowed (NIST SP 800-63B-4, 3.2.2: at most 100).
     pub const HARD_STOP: u8 = 100;
 
-    /// The longest of the waits in [`Policy::wait_after`].
+    /// The longest of the waits in `Policy::wait_after`.
     pub const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
     /// Whether `wrong` codes use up the attempts.
