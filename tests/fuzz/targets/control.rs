@@ -11,9 +11,7 @@ use onceward::clock::{Clock, ManualClock};
 use onceward::config::{Bounds, TrackerSettings};
 use onceward::control::{ControlSocket, Request, SendLine};
 use onceward::delivery::SendStatus;
-use onceward::domain::{
-    Channel, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey,
-};
+use onceward::domain::{Channel, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
 use onceward::numbers::Capacity;
 use onceward::registry::{DefaultService, Registry, RegistryParts, RegistrySettings};
 use onceward::shard::{Command, Decision, Durability, Leaving, Refusal, Subject, Transaction};
