@@ -10,7 +10,6 @@ pub mod copy;
 mod embedded;
 mod memory;
 mod owner;
-pub mod record;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +26,6 @@ pub use embedded::{
 };
 pub use memory::{Fault, Kept, MemoryStore};
 pub use owner::{Owner, Pushed, RecordStream, SLICE_RECORDS};
-pub use record::RecordError;
 
 /// The longest record, in bytes.
 pub const LONGEST_RECORD: usize = 1024 * 1024;
