@@ -11,8 +11,8 @@ use super::track::Track;
 use crate::domain::{PhoneNumber, Timestamp, TrackKey};
 use crate::shard::{self, RecordKey, Stored};
 
-/// A record by the second of its last attempt. Seconds of 32 bits end in 2106.
-pub(super) type Dated = (u32, TrackKey);
+/// A record by the time of its last attempt.
+pub(super) type Dated = (Timestamp, TrackKey);
 
 /// The indexes of all shards.
 pub(super) struct Indexes {
@@ -46,11 +46,6 @@ pub struct Due {
     pub key: TrackKey,
     /// Whom it goes to.
     pub number: PhoneNumber,
-}
-
-/// The second of a moment.
-fn second_of(moment: Timestamp) -> u32 {
-    u32::try_from(moment.as_millis() / 1_000).unwrap_or(u32::MAX)
 }
 
 impl Indexes {
@@ -154,7 +149,7 @@ impl shard::Index for Follower {
         let (before, after) = (read(before), read(after));
         let key = TrackKey::from_id(key.id);
         let ShardIndex { by_date, by_due, plans } = &mut *lock(index);
-        let dated = |track: &Track| (second_of(track.last_attempt_at()), key);
+        let dated = |track: &Track| (track.last_attempt_at(), key);
         let (was, is) = (before.as_ref().map(dated), after.as_ref().map(dated));
         if was != is {
             if was.is_some_and(|dated| by_date.remove(&dated)) {

@@ -89,7 +89,7 @@ impl Attempts {
     }
 
     /// Shows every record to `look`, that with the newest attempt first, page by page. `look` learns as well that no attempt
-    /// of a later page is as new as the given moment.
+    /// of a later page is newer than the given moment.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
@@ -120,9 +120,7 @@ impl Attempts {
                 });
                 found.append(&mut read.await?);
             }
-            let (second, _) = last;
-            let end_of_second = Timestamp::from_millis((u64::from(second) + 1) * 1_000);
-            if let Break(()) = look(found, end_of_second) {
+            if let Break(()) = look(found, last.0) {
                 return Ok(());
             }
         }
@@ -155,10 +153,10 @@ impl Attempts {
         most: usize,
     ) -> Result<Vec<Seen>, Refusal> {
         let mut rows: Vec<Seen> = Vec::new();
-        let take = |tracks: Vec<(TrackKey, Track)>, later_before: Timestamp| {
+        let take = |tracks: Vec<(TrackKey, Track)>, latest_to_come: Timestamp| {
             rows.extend(tracks.iter().flat_map(|(key, track)| seen(*key, track)).filter(&fits));
             list::keep_newest(&mut rows, most, |seen| &seen.row);
-            let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.row.at >= later_before);
+            let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.row.at > latest_to_come);
             if is_complete { Break(()) } else { Continue(()) }
         };
         self.walk(wanted, take).await?;
@@ -224,10 +222,7 @@ impl Retention {
         let too_many = before.saturating_sub(keep_at_most);
         let now = self.clock.now();
         // What was written while more was to be kept.
-        let is_too_old = |(second, _): &Dated| {
-            let last_attempt = Timestamp::from_millis(u64::from(*second) * 1_000);
-            now >= last_attempt.plus(keep_for).plus(Duration::from_secs(1))
-        };
+        let is_too_old = |(last_attempt, _): &Dated| now >= last_attempt.plus(keep_for);
         let oldest = indexes.oldest(FORGET_AT_ONCE).into_iter().enumerate();
         let forgotten = oldest.take_while(|(place, dated)| *place < too_many || is_too_old(dated));
         let answers: Vec<_> = forgotten.map(|(_, (_, key))| self.forget_one(key)).collect();

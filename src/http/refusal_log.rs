@@ -2,7 +2,7 @@
 //! `app` says in the same way which reports it refused.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tracing::warn;
@@ -40,6 +40,8 @@ struct Slot {
     unlogged: AtomicU64,
     // The second after the one of the last line; 0 before the first.
     next_second: AtomicU64,
+    /// Whether a task tells the rest.
+    is_followed: AtomicBool,
 }
 
 impl Slot {
@@ -50,13 +52,19 @@ impl Slot {
             .then(|| self.unlogged.swap(0, Ordering::Relaxed))
     }
 
-    /// Those that no line was about yet, if there are any; then this `second` has its line.
+    /// How many a line is to be about now, which no line was about yet: 0 if this `second` has its line; `None` if there
+    /// are none.
     fn rest(&self, second: u64) -> Option<u64> {
-        let rest = self.unlogged.swap(0, Ordering::Relaxed);
-        if rest > 0 {
-            self.next_second.store(second + 1, Ordering::Relaxed);
+        if self.unlogged.load(Ordering::Relaxed) == 0 {
+            return None;
         }
-        (rest > 0).then_some(rest)
+        let has_line = self.next_second.swap(second + 1, Ordering::Relaxed) == second + 1;
+        Some(if has_line { 0 } else { self.unlogged.swap(0, Ordering::Relaxed) })
+    }
+
+    /// Whether a task is to begin to tell the rest.
+    fn begins_to_be_followed(&self) -> bool {
+        !self.is_followed.swap(true, Ordering::SeqCst)
     }
 }
 
@@ -70,7 +78,10 @@ impl RefusalLog {
     pub fn note(&self, refusal: Refusal) {
         if let Some(count) = self.count(refusal, self.since_start.elapsed().as_secs()) {
             say(refusal, count);
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let runtime = tokio::runtime::Handle::try_current();
+            if let Ok(runtime) = runtime
+                && self.slots[place_of(refusal)].begins_to_be_followed()
+            {
                 runtime.spawn(say_the_rest(Arc::clone(&self.slots), self.since_start, refusal));
             }
         }
@@ -103,8 +114,17 @@ async fn say_the_rest(slots: Arc<[Slot; 6]>, since_start: Stopwatch, refusal: Re
     let slot = &slots[place_of(refusal)];
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let Some(count) = slot.rest(since_start.elapsed().as_secs()) else { return };
-        say(refusal, count);
+        match slot.rest(since_start.elapsed().as_secs()) {
+            Some(0) => {}
+            Some(count) => say(refusal, count),
+            None => {
+                slot.is_followed.store(false, Ordering::SeqCst);
+                // One may have come just before.
+                if slot.unlogged.load(Ordering::SeqCst) == 0 || !slot.begins_to_be_followed() {
+                    return;
+                }
+            }
+        }
     }
 }
 

@@ -209,6 +209,10 @@ impl Actor for ShardActor {
             Message::Gathered => core.gathered(now),
             Message::Sweep => {
                 core.sweep(SWEEP_STEP, now);
+                if core.is_late() {
+                    // Has the store say in the log what is wrong, also when nobody asks for health.
+                    let _ = state.shared.store.health();
+                }
             }
             Message::Gain(slots, records) => {
                 core.take_over(records);

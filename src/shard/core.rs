@@ -145,7 +145,7 @@ impl Core {
         if waits && alone && command.load() != Load::Report && self.decide_beside_batch(&mut command, now) {
             return self.leave(command, now);
         }
-        if self.in_flight.as_ref().is_some_and(|batch| batch.given_up) && command.load() != Load::Report {
+        if self.is_late() && command.load() != Load::Report {
             return self.refuse(command, Refusal::StoreUnavailable);
         }
         self.waiting.push(command);
@@ -323,6 +323,11 @@ impl Core {
         self.loads.forget_slots(given);
         (0..=u8::MAX).filter(|slot| given(*slot)).for_each(|slot| self.tables.forget_slot(slot));
         true
+    }
+
+    /// Whether the commit in flight has taken too long.
+    pub fn is_late(&self) -> bool {
+        self.in_flight.as_ref().is_some_and(|batch| batch.given_up)
     }
 
     /// Frees the memory of some records that have ended, decides commands whose wait for an answer from outside is over,

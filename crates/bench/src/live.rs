@@ -113,7 +113,9 @@ fn write_export(
     write(&mut out, sealed(header)?.as_bytes())?;
     // Written once, with places of fixed width: to serialise each line would take several times as long.
     number.insert("subject".to_owned(), Value::from(NUMBER_MARK));
-    if let Some(salt) = number.get_mut("record").and_then(|record| record.pointer_mut("/open/verification/salt")) {
+    if let Some(salt) =
+        number.get_mut("record").and_then(|record| record.pointer_mut("/open/verification/salt"))
+    {
         *salt = Value::from(SALT_MARK);
     }
     let mut line = sealed(number)?.into_bytes();

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::ops::Range;
+use std::path::Path;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -29,16 +30,16 @@ impl Checkpoints {
         let mut checkpoints: Vec<Checkpoint> = Vec::new();
         for (at, (_, event)) in events.iter().enumerate() {
             match event {
-                Event::MakeDir { name, .. } if name.contains('-') && name.ends_with(".new") => {
+                Event::MakeDir { name, .. } if is_unnamed(name) => {
                     if let Some(last) = checkpoints.last_mut() {
                         last.events.end = at;
                     }
                     checkpoints.push(Checkpoint { events: at..events.len(), named: None, last_gone: 0 });
                 }
-                Event::Rename { old, .. } if old.contains('-') && old.ends_with(".new") => {
+                Event::Rename { old, .. } if is_unnamed(old) => {
                     checkpoints.last_mut().expect("its directory").named = Some(at);
                 }
-                Event::Unlink { name, .. } if is_snapshot(name) || name.ends_with(".seg") => {
+                Event::Unlink { name, .. } if is_snapshot(name) || has_ending(name, "seg") => {
                     if let Some(last) = checkpoints.last_mut().filter(|last| last.named.is_some()) {
                         last.last_gone = at;
                     }
@@ -88,4 +89,13 @@ impl Display for Checkpoints {
 
 fn is_snapshot(name: &str) -> bool {
     name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether this is a snapshot that is not named yet.
+fn is_unnamed(name: &str) -> bool {
+    name.contains('-') && has_ending(name, "new")
+}
+
+fn has_ending(name: &str, ending: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == ending)
 }

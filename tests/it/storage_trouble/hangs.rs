@@ -19,8 +19,8 @@ async fn while_a_sync_hangs_requests_are_refused_in_time_and_the_reason_is_shown
     let locked = locked_number(&world).await;
     let number = world.number();
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
-    unavailable(&world.send(&number).await);
     unavailable(&guessed.guess(&world).await);
+    unavailable(&world.send(&number).await);
     unavailable(&given.give(&world).await);
     assert!(world.twilio.received_for(&number).is_empty(), "no message without a durable decision");
     assert_eq!(world.get("/healthz").await.status(), 200);

@@ -133,7 +133,7 @@ async fn lengthen_journal(directory: PathBuf) {
     let records = std::iter::repeat_n(&all, 2000).flatten().cloned();
     let again: Vec<Write> =
         records.map(|(key, put, expires)| Write { key, put: Some(put), expires }).collect();
-    let bytes: usize = again.iter().map(|write| write.put.as_ref().map_or(0, |put| put.len())).sum();
+    let bytes: usize = again.iter().map(|write| write.put.as_ref().map_or(0, bytes::Bytes::len)).sum();
     for _ in 0..=enough / bytes as u64 {
         let (to, answer) = oneshot::channel();
         store.commit(again.clone(), Box::new(move |result| drop(to.send(result))));

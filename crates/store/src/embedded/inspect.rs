@@ -126,7 +126,8 @@ impl ReadOnly {
     fn merge<'a>(&'a self, copy: &'a OpenCopy, now: Timestamp) -> Result<Merge<'a>, MergeError> {
         let manifest = &copy.snapshot.manifest;
         let journal = &self.directory.journal;
-        let replayed = replay::read(journal, Some(manifest.covered), None, &mut Strict(|_: RecordRef<'_>| {}))?;
+        let replayed =
+            replay::read(journal, Some(manifest.covered), None, &mut Strict(|_: RecordRef<'_>| {}))?;
         let newest = replayed.newest.map_or(manifest.time, |newest| newest.max(manifest.time));
         Ok(Merge { copy, journal, until: None, now: now.max(newest) })
     }
