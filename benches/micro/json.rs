@@ -4,9 +4,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use onceward::domain::PhoneNumber;
+use onceward::domain::{PhoneNumber, Timestamp};
 use onceward::http::measured::{read_check, read_send, write_check, write_send};
-use onceward::numbers::{CheckAnswer, SendAnswer};
+use onceward::numbers::{CheckOutcome, Reply, SendOutcome};
 
 use crate::samples::number;
 
@@ -43,16 +43,19 @@ fn requests(criterion: &mut Criterion) {
 
 fn answers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("json out");
-    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
+    let reply = |outcome| Reply::new(outcome, Timestamp::EPOCH, None);
+    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
+    let sent = Reply::new(sent, Timestamp::EPOCH, None);
     group.throughput(Throughput::Bytes(write_send(&sent, number(1)).len() as u64));
     group.bench_function("send-otp, sent", |b| b.iter(|| write_send(black_box(&sent), number(1))));
-    let remaining = Duration::from_secs(1800);
+    let until = Timestamp::EPOCH.plus(Duration::from_secs(1800));
     let cases = [
-        ("approved", CheckAnswer::Approved),
-        ("wrong", CheckAnswer::Wrong { attempts_left: 4, live: true }),
-        ("locked", CheckAnswer::Locked { remaining }),
+        ("approved", CheckOutcome::Approved),
+        ("wrong", CheckOutcome::Wrong { attempts_left: 4, live: true }),
+        ("locked", CheckOutcome::Locked { until }),
     ];
-    for (name, answer) in cases {
+    for (name, outcome) in cases {
+        let answer = reply(outcome);
         group.throughput(Throughput::Bytes(write_check(&answer, number(1)).len() as u64));
         group.bench_function(format!("verify-otp, {name}"), |b| {
             b.iter(|| write_check(black_box(&answer), number(1)));

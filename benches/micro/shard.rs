@@ -10,12 +10,12 @@ use onceward::app::shards::{self, ShardPlan};
 use onceward::attempts::Attempts;
 use onceward::clock::{Clock, SystemClock};
 use onceward::config::{Bounds, DeliverySettings, TrackerSettings};
-use onceward::delivery::{Delivery, DeliveryParts, Routed};
+use onceward::delivery::{Delivery, DeliveryDeps, Routed};
 use onceward::domain::{Channel, GatewayName, Routing, ServiceId, Timestamp};
 use onceward::engine::{Policy, SlotHash};
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
 use onceward::numbers::{
-    Capacity, CheckAnswer, CheckRequest, Parts, Policies, SendAnswer, SendRequest, Verifier,
+    Capacity, CheckOutcome, CheckRequest, Policies, Reply, SendOutcome, SendRequest, Verifier, VerifierDeps,
 };
 use onceward::store::{Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, Visitor, Write};
 use onceward::template::{MessageStyle, Templates};
@@ -93,7 +93,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let bounds = Bounds::default();
         let gateway: Arc<dyn Gateway> = Arc::new(AcceptsAtOnce);
-        let delivery = Delivery::new(DeliveryParts {
+        let delivery = Delivery::new(DeliveryDeps {
             routing: Routing::only(gateway.name()),
             gateways: vec![Routed { routed_as: gateway.name(), gateway }],
             settings: DeliverySettings::default(),
@@ -113,7 +113,7 @@ impl World {
             seeds: Box::new(|| StdRng::seed_from_u64(2)),
         });
         let shards = shards.await.expect("shards");
-        let verifier = Verifier::new(Parts {
+        let verifier = Verifier::new(VerifierDeps {
             attempts: Attempts::new(&shards, TrackerSettings::default()),
             shards,
             slots: SlotHash::new(&key()),
@@ -138,11 +138,11 @@ impl World {
         match task {
             Task::CheckUnknown => {
                 let answer = self.check(NUMBERS + index).await;
-                assert!(matches!(answer, CheckAnswer::Wrong { live: false, .. }), "{answer:?}");
+                assert!(matches!(answer.outcome, CheckOutcome::Wrong { live: false, .. }), "{answer:?}");
             }
             Task::CheckWrong => {
                 let answer = self.check(index).await;
-                assert!(matches!(answer, CheckAnswer::Wrong { live: true, .. }), "{answer:?}");
+                assert!(matches!(answer.outcome, CheckOutcome::Wrong { live: true, .. }), "{answer:?}");
             }
             Task::Send => {
                 let answer = self.verifier.send(SendRequest {
@@ -151,16 +151,18 @@ impl World {
                     options: None,
                     channel: None,
                     style: MessageStyle::default(),
+                    own: None,
                 });
                 let answer = answer.await.expect("no refusal");
-                assert!(matches!(answer, SendAnswer::Sent { .. }), "{answer:?}");
+                assert!(matches!(answer.outcome, SendOutcome::Sent { .. }), "{answer:?}");
             }
         }
     }
 
     /// What cannot be a code is wrong for sure.
-    async fn check(&self, index: u64) -> CheckAnswer {
-        let request = CheckRequest { service: ServiceId::DEFAULT, number: number(index), code: None };
+    async fn check(&self, index: u64) -> Reply<CheckOutcome> {
+        let (service, number) = (ServiceId::DEFAULT, number(index));
+        let request = CheckRequest { service, number, code: None, named: None, is_test: false };
         self.verifier.check(request).await.expect("no refusal")
     }
 }

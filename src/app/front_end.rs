@@ -12,7 +12,7 @@ use crate::delivery::GatewayState;
 use crate::domain::Channel;
 use crate::gateway::Simulator;
 use crate::http::{Base, Callbacks, Deps, GatewayHealth, InboxPages, Pages, V2, Verify};
-use crate::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
+use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::store::Loading;
 use crate::verify::Verifying;
 
@@ -45,11 +45,11 @@ impl Late {
 }
 
 impl Verify for Late {
-    async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
+    async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
         self.verifying()?.send_compatibly(request).await
     }
 
-    async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
+    async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         self.verifying()?.check_compatibly(request).await
     }
 }
@@ -96,7 +96,13 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
         listens_on: settings.listen.to_string().into(),
     };
     let verifications = Arc::new(running.verifying.clone());
-    V2::new(verifications, running.registry.clone(), running.outbox(), base, Arc::new(move || clock.now()))
+    V2::new(
+        verifications,
+        running.registry.clone(),
+        running.outbox.clone(),
+        base,
+        Arc::new(move || clock.now()),
+    )
 }
 
 /// The front end's parts.

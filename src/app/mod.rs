@@ -15,7 +15,6 @@ mod running;
 pub mod server_key;
 pub mod shards;
 mod tls;
-mod verifying;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

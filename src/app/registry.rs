@@ -38,24 +38,23 @@ pub fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
     }
 }
 
-/// What it stands on.
-pub(super) struct Ground<'a> {
-    pub(super) shards: &'a Shards,
-    pub(super) policy: &'a Policy,
-    pub(super) templates: &'a Templates,
-    pub(super) gateways: &'a [Routed],
-}
-
-/// Opens the registry. A server gets an account at its first start, and does not listen to strangers without a key.
-pub(super) async fn open(plan: RegistryPlan, ground: Ground<'_>) -> Result<Registry, StartError> {
+/// Opens the registry. A server gets an account at its first start. It does not start on an address that other machines
+/// reach without a key.
+pub(super) async fn open(
+    plan: RegistryPlan,
+    shards: &Shards,
+    policy: &Policy,
+    templates: &Templates,
+    gateways: &[Routed],
+) -> Result<Registry, StartError> {
     let RegistryPlan { settings, brand, twilio_messaging_service, serves } = plan;
     let unless_keys = settings.unless_keys.clone();
     let registry = Registry::open(RegistryParts {
-        shards: ground.shards.clone(),
+        shards: shards.clone(),
         settings,
-        default: default_service(brand, ground.policy),
-        templates: ground.templates.clone(),
-        gateways: names(ground.gateways),
+        default: default_service(brand, policy),
+        templates: templates.clone(),
+        gateways: names(gateways),
         twilio_messaging_service,
     })
     .await?;
@@ -71,7 +70,7 @@ pub(super) async fn open(plan: RegistryPlan, ground: Ground<'_>) -> Result<Regis
     Ok(registry)
 }
 
-/// Shows credentials that nobody can be shown again, so at a level that is logged.
+/// Shows credentials, of which the server keeps only a hash, at a level that is logged.
 fn show(made: &NewRoot) {
     const WHAT: &str = "credentials of this account, for /v2, shown once: keep them, for only a hash is kept here. \
                         `onceward keys root --new` makes a new auth token";

@@ -8,22 +8,24 @@ use std::time::Duration;
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
-use super::registry::{self, Ground, RegistryPlan};
+use super::registry::{self, RegistryPlan};
 use super::shards::{self, ShardPlan};
-use super::verifying::{self, Beside};
 use super::{StartError, load_or_create};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
-use crate::delivery::{Delivery, DeliveryParts, Routed};
+use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{Routing, Timestamp};
-use crate::engine::{Policy, SlotHash, key_fingerprint};
-use crate::numbers::{Capacity, Parts, Policies, Verifier};
+use crate::engine::{Policy, Sealer, SlotHash, key_fingerprint};
+use crate::gateway::Poster;
+use crate::limit::{self, Answers, Limits};
+use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
 use crate::registry::Registry;
 use crate::shard::Shards;
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
-use crate::verify::{Verifying, bring_up};
+use crate::verify::{Verifying, VerifyingDeps, bring_up};
+use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxParts};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
 /// of one machine before and after NTP has corrected it, differ a little.
@@ -35,11 +37,11 @@ pub struct Plan {
     pub data_dir: PathBuf,
     /// A key file to use instead of `server.key` in there.
     pub server_key_file: Option<PathBuf>,
-    /// What time it is. Brought up to the time of the data directory.
+    /// Brought up to the time of the data directory.
     pub clock: Arc<EngineClock>,
-    /// Who sends.
+    /// They send messages.
     pub gateways: Vec<Routed>,
-    /// In which order they are tried.
+    /// The order in which they are tried.
     pub routing: Routing,
     /// What happens when a send fails.
     pub delivery: DeliverySettings,
@@ -49,15 +51,15 @@ pub struct Plan {
     pub templates: Templates,
     /// Rules of the default service.
     pub policy: Policy,
-    /// Services and who may ask.
+    /// Services and credentials.
     pub registry: RegistryPlan,
     /// Whether webhooks may be on this machine and in private networks.
     pub private_webhooks: bool,
-    /// How many queues the numbers are spread over.
+    /// At least 1.
     pub shards: usize,
     /// The limit on everything.
     pub bounds: Bounds,
-    /// Told how far the store has been read.
+    /// Progress of reading the store, for `/readyz`.
     pub loading: Arc<Loading>,
 }
 
@@ -65,17 +67,18 @@ pub struct Plan {
 pub struct Running {
     /// The front door.
     pub verifier: Verifier,
-    /// Who decides.
+    /// They keep all records and decide.
     pub shards: Shards,
-    /// Who sends.
+    /// Sends messages.
     pub delivery: Arc<Delivery>,
-    /// Services and who may ask.
+    /// Services and credentials.
     pub registry: Registry,
-    /// Who serves verifications by themselves.
+    /// Serves verifications.
     pub verifying: Verifying,
-    /// Where all of it is kept.
+    /// The journal and the snapshots.
     pub store: Arc<dyn Store>,
-    beside: Beside,
+    /// Events for webhooks.
+    pub outbox: Outbox,
 }
 
 impl Running {
@@ -125,18 +128,18 @@ impl Running {
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
-        let ground = Ground { shards: &shards, policy: &policy, templates: &templates, gateways: &gateways };
-        let registry = registry::open(registry, ground).await?;
+        let registry = registry::open(registry, &shards, &policy, &templates, &gateways).await?;
         bring_up(&registry, &policies);
-        let beside = Beside::open(&verifying::Ground {
-            shards: &shards,
-            slots: &slots,
-            server_key: &server_key,
-            registry: &registry,
-            bounds: &bounds,
-            private_webhooks,
+        let outbox = Outbox::start(OutboxParts {
+            shards: shards.clone(),
+            slots: slots.clone(),
+            sealer: Sealer::new(&server_key),
+            subscribers: Arc::new(registry.clone()),
+            transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
+            bounds: OutboxBounds::default(),
         });
-        let delivery = Arc::new(Delivery::new(DeliveryParts {
+        let limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
+        let delivery = Arc::new(Delivery::new(DeliveryDeps {
             gateways,
             routing,
             settings: delivery,
@@ -146,7 +149,7 @@ impl Running {
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
         }));
-        let verifier = Verifier::new(Parts {
+        let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),
             slots,
             capacity,
@@ -155,16 +158,20 @@ impl Running {
             policies: policies.clone(),
             server_key: server_key.clone(),
             bounds,
-            recorders: vec![beside.outbox().recorder()],
+            recorders: vec![outbox.recorder()],
         });
-        let verifying = beside.serving(&registry, &verifier, &delivery, server_key, policies, clock);
+        let verifying = Verifying::new(VerifyingDeps {
+            registry: registry.clone(),
+            verifier: verifier.clone(),
+            delivery: Arc::clone(&delivery),
+            limits: Limits::new(&shards, &server_key, limits),
+            answers: Answers::new(&shards, &server_key, limits),
+            server_key,
+            policies,
+            clock,
+        });
         started.keep();
-        Ok(Self { verifier, shards, delivery, registry, verifying, store, beside })
-    }
-
-    /// What webhooks are told.
-    pub fn outbox(&self) -> crate::webhook::Outbox {
-        self.beside.outbox()
+        Ok(Self { verifier, shards, delivery, registry, verifying, store, outbox })
     }
 
     /// Why codes cannot be expected to be sent and checked just now; nothing when they can.
@@ -183,7 +190,7 @@ impl Running {
     /// When the store could not be closed.
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
-        self.beside.close().await;
+        self.outbox.close().await;
         self.shards.flush().await;
         // The last checkpoint needs the shards.
         let closed = self.store.close().await;

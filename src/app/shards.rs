@@ -13,7 +13,7 @@ use crate::limit::{Counter, KeyUse};
 use crate::numbers::Capacity;
 use crate::numbers::table::NumberTable;
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
-use crate::shard::{Kinds, Parts, Settings, Shards, StartError};
+use crate::shard::{Kinds, Settings, ShardDeps, Shards, StartError};
 use crate::store::Store;
 use crate::webhook::EventRecord;
 
@@ -36,19 +36,19 @@ pub fn every_kind() -> Kinds {
     kinds(&Capacity::new(usize::MAX))
 }
 
-/// What the shards are started with.
+/// The dependencies of shards that keep every kind of record.
 pub struct ShardPlan<'a> {
-    /// Where records are durable.
+    /// Makes batches durable.
     pub store: Arc<dyn Store>,
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
-    /// What the number tables count in.
+    /// The number tables count in it.
     pub capacity: &'a Arc<Capacity>,
     /// How many shards; at least 1.
     pub shards: usize,
-    /// The limit on everything.
+    /// Commands of one number, and the time of a commit.
     pub bounds: &'a Bounds,
-    /// Where each shard's random source comes from.
+    /// Makes the random source of each shard.
     pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
 }
 
@@ -65,7 +65,7 @@ pub fn seeds(seeder: StdRng) -> Box<dyn Fn() -> StdRng + Send + Sync> {
 pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
     let ShardPlan { store, clock, capacity, shards, bounds, seeds } = plan;
     let commit_timeout = bounds.commit_timeout;
-    Shards::start(Parts {
+    Shards::start(ShardDeps {
         store,
         clock,
         shards,

@@ -47,7 +47,7 @@ impl<O> DeliveryRun<'_, O> {
         let situation = Situation {
             retries: self.retries(),
             not_before: later.not_before,
-            expires: self.job.about.expires,
+            expires: self.job.expires,
             patience: self.workflow.patience(self.step),
             now: self.now(),
         };
@@ -67,7 +67,7 @@ impl<O> DeliveryRun<'_, O> {
 
     pub(super) fn accepted(&mut self, message_id: String, held: Option<Held>) -> Delivered {
         let sent = self.sent.saturating_add(1);
-        let next = self.workflow.plan(self.step, sent, self.now(), self.job.about.expires);
+        let next = self.workflow.plan(self.step, sent, self.now(), self.job.expires);
         let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
             PlanChange::Set(FollowUp { due, channel, reason: Reason::NextStep, step, sent })
         });
@@ -104,14 +104,14 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     fn postponed(&mut self, attempt: u8, follow_up: FollowUp, error: &DeliveryError) -> Delivered {
-        let (number, channel) = (self.job.about.number, self.channel.as_str());
+        let (number, channel) = (self.job.number, self.channel.as_str());
         debug!(%number, channel, %error, "message postponed: it is tried again in the background");
         let message_id = self.postponed_id(attempt);
         self.ended(SendResult::Postponed { message_id }, PlanChange::Set(follow_up), None)
     }
 
     fn postponed_id(&self, attempt: u8) -> String {
-        format!("postponed-{}", AttemptId { key: self.job.about.key, attempt })
+        format!("postponed-{}", AttemptId { key: self.job.track, attempt })
     }
 
     pub(super) fn failed(&mut self, error: &DeliveryError, held: Option<Held>) -> Delivered {
@@ -151,7 +151,7 @@ impl<O> DeliveryRun<'_, O> {
         gateway: &GuardedGateway,
         answer: Option<&Result<Accepted, GatewayError>>,
     ) {
-        let (number, channel) = (self.job.about.number, self.channel.as_str());
+        let (number, channel) = (self.job.number, self.channel.as_str());
         let gateway = gateway.name.as_str();
         match answer {
             Some(Ok(accepted)) => {
@@ -172,7 +172,7 @@ impl<O> DeliveryRun<'_, O> {
 
     /// Logs a failure whose reason was not logged with a gateway's answer, by the limiter or by the circuit breaker.
     fn log_failure(&self, error: &DeliveryError, dropped: Dropped) {
-        let (number, channel) = (self.job.about.number, self.channel.as_str());
+        let (number, channel) = (self.job.number, self.channel.as_str());
         if dropped == Dropped::MaxRetriesReached {
             warn!(%number, channel, "message is unsendable: it was tried as often as is allowed");
             return;

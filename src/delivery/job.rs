@@ -3,15 +3,22 @@
 use std::future::Future;
 
 use super::Trouble;
-use super::plan::{Dropped, FollowUp, Parcel, SendStatus};
-use crate::domain::{Channel, Code, GatewayName, Held, Timestamp};
+use super::plan::{Dropped, FollowUp, SendStatus};
+use crate::domain::{Channel, Code, GatewayName, Held, PhoneNumber, Timestamp, TrackKey};
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
+use crate::template::MessageStyle;
 
 /// One message to deliver. Has no `Debug`: it contains a code.
 pub struct Job {
-    /// The verification: its number, the wording of its messages, and when its code expires.
-    pub about: Parcel,
+    /// The record of the verification's attempts.
+    pub track: TrackKey,
+    /// The recipient.
+    pub number: PhoneNumber,
+    /// How the message is worded.
+    pub style: MessageStyle,
+    /// When the code expires: nothing is sent any more.
+    pub expires: Timestamp,
     /// The channel of a requested message. A follow-up has its own.
     pub channel: Channel,
     /// The code.

@@ -42,7 +42,7 @@ pub use breaker::Circuit;
 pub use checks::CheckError;
 pub use error::Trouble;
 pub use job::{Attempt, Delivered, Job, Owner, PlanChange, Purpose};
-pub use plan::{Dropped, FollowUp, Parcel, Reason, SendStatus};
+pub use plan::{Dropped, FollowUp, Reason, SendStatus};
 
 use budget::Budget;
 use guarded::{Eligible, GuardedGateway};
@@ -59,7 +59,7 @@ pub struct Routed {
 }
 
 /// What [`Delivery::new`] needs.
-pub struct DeliveryParts {
+pub struct DeliveryDeps {
     /// Every configured gateway, at most one of each name. One that the routing does not name sends nothing, and
     /// checks the codes that it still holds.
     pub gateways: Vec<Routed>,
@@ -123,8 +123,8 @@ pub struct GatewayState {
 
 impl Delivery {
     /// Delivers with these parts.
-    pub fn new(parts: DeliveryParts) -> Self {
-        let DeliveryParts { gateways, routing, settings, services, templates, clock, rng, bounds } = parts;
+    pub fn new(parts: DeliveryDeps) -> Self {
+        let DeliveryDeps { gateways, routing, settings, services, templates, clock, rng, bounds } = parts;
         let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker);
         let confirms = gateways.iter().any(|routed| routed.gateway.wants_confirmation());
         Self {
@@ -242,7 +242,7 @@ impl Delivery {
         channel: Channel,
     ) -> impl Iterator<Item = Candidate<'_>> {
         let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
-        let order = (0_u8..).zip(self.order_of(job.about.key.service, job.about.number));
+        let order = (0_u8..).zip(self.order_of(job.track.service, job.number));
         let found = order.flat_map(move |(priority, name)| {
             let named =
                 self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));

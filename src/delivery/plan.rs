@@ -1,22 +1,8 @@
-//! A verification's message, and what is to be sent later.
+//! Planned messages: what is to be sent later, and how far an attempt came.
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Channel, PhoneNumber, Timestamp, TrackKey};
-use crate::template::MessageStyle;
-
-/// A verification's message without its code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parcel {
-    /// The record of its attempts.
-    pub key: TrackKey,
-    /// Whom it goes to.
-    pub number: PhoneNumber,
-    /// How it is worded.
-    pub style: MessageStyle,
-    /// From this moment on nothing is sent any more.
-    pub expires: Timestamp,
-}
+use crate::domain::{Channel, Timestamp};
 
 /// How far an attempt came. Records contain the position in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -94,7 +94,7 @@ struct Admitted<'a> {
 
 impl<'a, O: Owner> DeliveryRun<'a, O> {
     fn new(delivery: &'a Delivery, job: &'a Job, owner: &'a O) -> Self {
-        let workflow = delivery.workflow_of(job.about.key.service);
+        let workflow = delivery.workflow_of(job.track.service);
         let (channel, step, sent, retried) = match &job.purpose {
             Purpose::Request => (job.channel, workflow.step_of(job.channel), 0, None),
             Purpose::FollowUp(FollowUp { channel, reason, step, sent, .. }) => {
@@ -385,19 +385,19 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// The message as it leaves now; `None` when the code has expired.
     fn message(&self) -> Option<OutgoingMessage> {
-        let about = &self.job.about;
-        let valid_for = about.expires.since(self.now());
+        let job = self.job;
+        let valid_for = job.expires.since(self.now());
         if valid_for.is_zero() {
             return None;
         }
-        let (to, channel, code) = (about.number, self.channel, self.job.code.clone());
+        let (to, channel, code) = (job.number, self.channel, job.code.clone());
         let Rendered { text, locale } =
-            self.delivery.templates.render(&about.style, channel, to, &code, valid_for);
-        let pressed = about.style.send_digits.as_ref().filter(|_| channel == Channel::Call);
+            self.delivery.templates.render(&job.style, channel, to, &code, valid_for);
+        let pressed = job.style.send_digits.as_ref().filter(|_| channel == Channel::Call);
         let send_digits = pressed.map(|digits| digits.as_str().into());
         let callback = self.delivery.settings.public_url.as_ref().map(|public_url| Callback {
             public_url: public_url.clone(),
-            attempt: AttemptId { key: about.key, attempt: self.number_of(self.attempts.len()) },
+            attempt: AttemptId { key: job.track, attempt: self.number_of(self.attempts.len()) },
         });
         Some(OutgoingMessage { to, channel, text, locale, code, send_digits, valid_for, callback })
     }

@@ -14,7 +14,9 @@ use super::v2::V2;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
 use crate::numbers::Usage;
-use crate::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest, Verifier};
+use crate::numbers::{
+    CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Verifier,
+};
 
 /// Whether the server can do its work now; else the reasons, for `/readyz`. Asked at each request
 /// of that route, so it must be cheap.
@@ -68,18 +70,24 @@ pub struct Deps<V = Verifier> {
 /// Who decides sends and checks: the [`Verifier`], or a script in tests.
 pub trait Verify: Send + Sync + 'static {
     /// As [`Verifier::send`].
-    fn send(&self, request: SendRequest) -> impl Future<Output = Result<SendAnswer, Refusal>> + Send;
+    fn send(&self, request: SendRequest) -> impl Future<Output = Result<Reply<SendOutcome>, Refusal>> + Send;
 
     /// As [`Verifier::check`].
-    fn check(&self, request: CheckRequest) -> impl Future<Output = Result<CheckAnswer, Refusal>> + Send;
+    fn check(
+        &self,
+        request: CheckRequest,
+    ) -> impl Future<Output = Result<Reply<CheckOutcome>, Refusal>> + Send;
 }
 
 impl Verify for Verifier {
-    fn send(&self, request: SendRequest) -> impl Future<Output = Result<SendAnswer, Refusal>> + Send {
+    fn send(&self, request: SendRequest) -> impl Future<Output = Result<Reply<SendOutcome>, Refusal>> + Send {
         Self::send(self, request)
     }
 
-    fn check(&self, request: CheckRequest) -> impl Future<Output = Result<CheckAnswer, Refusal>> + Send {
+    fn check(
+        &self,
+        request: CheckRequest,
+    ) -> impl Future<Output = Result<Reply<CheckOutcome>, Refusal>> + Send {
         Self::check(self, request)
     }
 }
@@ -115,7 +123,7 @@ pub struct GatewayHealth {
     /// Seconds until an open circuit lets a message through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try_in_seconds: Option<u64>,
-    /// What an operator must mend. Contains no secret and no number.
+    /// The reason, for an operator. Contains no secret and no number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }

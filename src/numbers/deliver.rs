@@ -1,5 +1,5 @@
-//! What was decided about a number, carried out: messages to gateways, questions to the gateways that hold codes. Each
-//! comes back as a command that settles it.
+//! Effects of decisions about numbers: messages to gateways, and submitted codes to the gateways that hold the code. Each
+//! result comes back as a command.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock, Weak};
@@ -7,19 +7,19 @@ use std::sync::{Arc, OnceLock, Weak};
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
-use super::command::{
-    Ask, CommandKind, Deps, Dispatch, Effects, NumberCommand, SettleCheckCommand, SettleCommand,
-};
+use super::check::GatewayCheck;
+use super::command::{CommandKind, Deps, Effects, NumberCommand};
 use super::record::NumberKey;
-use crate::delivery::{CheckError, Delivered, Delivery, Job, Owner, Parcel, PlanChange, Verdict};
+use super::send::Dispatch;
+use crate::delivery::{CheckError, Delivered, Delivery, Job, Owner, PlanChange, Verdict};
 use crate::domain::GatewayName;
 use crate::engine::{CheckResult, NumberState, Salt, SendResult, code_of};
 use crate::shard::{Record, RecordKey, Shards};
 
-/// The gateways, as decisions reach them. The shards are put in when they run.
+/// The gateways, as decisions reach them. They are connected to the shards when those run.
 pub struct Gateways {
     delivery: Arc<Delivery>,
-    /// The rules hold these gateways, so they are held weakly here.
+    /// Weak, because the dependencies of decisions hold these gateways.
     links: OnceLock<(Weak<Deps>, Shards)>,
 }
 
@@ -30,12 +30,12 @@ struct Links {
 }
 
 impl Gateways {
-    /// Over delivery.
+    /// Not yet connected.
     pub fn new(delivery: Arc<Delivery>) -> Arc<Self> {
         Arc::new(Self { delivery, links: OnceLock::new() })
     }
 
-    /// Results go to these shards.
+    /// Results go to these shards from now on.
     pub fn connect(&self, deps: &Arc<Deps>, shards: Shards) {
         let _ = self.links.set((Arc::downgrade(deps), shards));
     }
@@ -47,7 +47,8 @@ impl Gateways {
     }
 }
 
-/// Each in a task of its own: a caller that hangs up must not cancel a send half way, and the shard waits for no gateway.
+/// Each effect runs in a task of its own: a caller that hangs up cannot cancel a send half way, and no shard waits for a
+/// gateway.
 impl Effects for Gateways {
     fn deliver(&self, dispatch: Dispatch) {
         if let Some(links) = self.links() {
@@ -55,9 +56,9 @@ impl Effects for Gateways {
         }
     }
 
-    fn ask(&self, ask: Ask) {
+    fn check(&self, check: GatewayCheck) {
         if let Some(links) = self.links() {
-            tokio::spawn(links.ask(ask));
+            tokio::spawn(links.check(check));
         }
     }
 
@@ -71,38 +72,43 @@ impl Effects for Gateways {
 
 impl Links {
     async fn deliver(self, dispatch: Dispatch) {
-        let Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller } = dispatch;
         let Self { deps, shards, delivery } = &self;
+        let Dispatch { key, permit, .. } = dispatch;
         let offset = permit.offset();
-        let code = code_of(&deps.key, &permit.salt, key.number, key.service, permit.length, offset);
-        let about = Parcel { key: track, number: key.number, style, expires: permit.expires };
-        let (held, ours_only) = (permit.held, offset != 0);
-        let job = Job { about, channel, code, held, ours_only, first_attempt, purpose };
+        let job = Job {
+            track: dispatch.track,
+            number: key.number,
+            style: dispatch.style.clone(),
+            expires: permit.expires,
+            channel: dispatch.channel,
+            code: code_of(&deps.key, &permit.salt, key.number, key.service, permit.length, offset),
+            held: permit.held,
+            ours_only: offset != 0,
+            first_attempt: dispatch.first_attempt,
+            purpose: dispatch.purpose.clone(),
+        };
         let owner = NumberOwner { links: &self, key, salt: permit.salt };
-        // A send that is never settled would count against its number for ever.
+        // A send that is never settled would count against its number until it expires.
         let delivering = AssertUnwindSafe(delivery.deliver(&job, &owner)).catch_unwind().await;
         let delivered = delivering.unwrap_or_else(|_panic| {
             tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
             let result = SendResult::Failed { may_have_been_sent: true, held: None };
             Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, trouble: None }
         });
-        let Job { about: Parcel { style, .. }, purpose, .. } = job;
-        let settle =
-            SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
-        shards.router().send(NumberCommand::new(key, CommandKind::Settle(settle), Arc::clone(deps)));
+        let settle = CommandKind::Settle(dispatch.settled(delivered));
+        shards.submit(NumberCommand::new(key, settle, Arc::clone(deps)));
     }
 
-    async fn ask(self, ask: Ask) {
-        let Ask { key, permit, code, reply } = ask;
+    async fn check(self, check: GatewayCheck) {
+        let GatewayCheck { key, permit, .. } = check;
         let Self { deps, shards, delivery } = self;
         let asking = async {
-            // Delivery keeps the time; this is for a delivery that does not. A later answer is not believed, and the next
-            // code may be asked about then.
+            // The gateway has its own time limit; this one holds in any case. A later answer would not be believed.
             let left = permit.until.since(shards.clock().now());
             if left.is_zero() {
                 return CheckResult::NotAsked;
             }
-            match timeout(left, delivery.check(permit.held, key.number, &code)).await {
+            match timeout(left, delivery.check(permit.held, key.number, &check.code)).await {
                 Ok(Ok(Verdict::Approved)) => CheckResult::Approved,
                 Ok(Ok(Verdict::Wrong)) => CheckResult::Wrong,
                 Ok(Ok(Verdict::NotLive)) => CheckResult::NotLive,
@@ -115,8 +121,8 @@ impl Links {
             tracing::error!(number = %key.number, "check at a gateway panicked; the attempt counts");
             CheckResult::Unknown
         });
-        let settle = SettleCheckCommand { permit, result, reply, decided: None };
-        shards.router().send(NumberCommand::new(key, CommandKind::SettleCheck(settle), deps));
+        let settle = CommandKind::SettleCheck(check.settled(result));
+        shards.submit(NumberCommand::new(key, settle, deps));
     }
 }
 
@@ -132,7 +138,7 @@ async fn is_usable(shards: &Shards, deps: &Arc<Deps>, key: NumberKey, salt: Salt
     usable.await.is_ok_and(|live| live.is_some())
 }
 
-/// The shard that owns a number, as far as a delivery asks it.
+/// The shard that owns a number, asked by a delivery.
 struct NumberOwner<'a> {
     links: &'a Links,
     key: NumberKey,

@@ -1,5 +1,5 @@
-//! Makes what delivery planned when its time has come. The number's shard decides whether the code can still be used, and
-//! begins it durably before a gateway is asked.
+//! The scheduler of planned sends. When one is due, the number's shard decides whether the code can still be used, and
+//! records its beginning before a gateway is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,35 +7,35 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 use tokio::time::sleep;
 
-use super::command::{CommandKind, Deps, NumberCommand, Reply, ResumeCommand};
+use super::command::{CommandKind, Deps, NumberCommand, Responder};
 use super::record::NumberKey;
+use super::send::ResumeCommand;
 use crate::attempts::{Attempts, Due};
 use crate::shard::Shards;
 
-/// How often the plan is looked at while there is something in it. What is planned is due after half a
-/// second at the earliest.
+/// Time between two looks at the plans, while there are any. A planned send is due after half a second at the earliest.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The wait before a follow-up is tried again that found no room, or no store.
+/// The wait before a refused planned send is tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Follow-ups that are taken at once.
+/// Planned sends that one look takes.
 const DUE_AT_ONCE: usize = 256;
 
-/// What planned sends are made with.
+/// The scheduler's dependencies.
 pub struct FollowUps {
-    /// Where they come from.
+    /// The plans.
     pub attempts: Attempts,
     /// The shards that decide whether they are still to be made.
     pub shards: Shards,
-    /// What decisions are made with.
+    /// Goes with each command.
     pub deps: Arc<Deps>,
     /// The places of commands in flight: a planned send takes one, so that a stop waits for it.
     pub places: Arc<Semaphore>,
-    /// How many are made at once.
+    /// Sends in flight at once.
     pub at_once: usize,
 }
 
-/// Makes planned sends until `stop` is told to, or its other end is gone. What has begun by then goes
-/// on; what has not is due again after the next start.
+/// Makes planned sends until `stop` is true or its sender is dropped. Sends that have begun by then go on; the others are
+/// due again after the next start.
 pub async fn run(follow_ups: FollowUps, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(follow_ups.at_once.max(1)));
     let follow_ups = Arc::new(follow_ups);
@@ -58,7 +58,7 @@ pub async fn run(follow_ups: FollowUps, mut stop: watch::Receiver<bool>) {
 }
 
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    // An error says that the last handle is gone.
+    // An error means that the last handle is dropped.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
@@ -66,18 +66,18 @@ impl FollowUps {
     async fn follow(self: Arc<Self>, due: Due, _room: OwnedSemaphorePermit) {
         let is_refused = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => {
-                let (reply, answer) = Reply::new(place);
+                let (responder, pending) = Responder::new(place);
                 let number = NumberKey { service: due.key.service, number: due.number };
-                let resume = ResumeCommand { track: due.key, reply, decided: None };
+                let resume = ResumeCommand { track: due.key, responder, decided: None };
                 let command = NumberCommand::new(number, CommandKind::Resume(resume), Arc::clone(&self.deps));
-                self.shards.router().send(command);
-                // A shard that fails with it offers it again when it restarts, unless it had begun.
-                matches!(answer.await, Ok(Err(_)))
+                self.shards.submit(command);
+                // A shard that fails with it offers it again when it restarts, unless the send had begun.
+                matches!(pending.await, Ok(Err(_)))
             }
             Err(TryAcquireError::NoPermits) => true,
             Err(TryAcquireError::Closed) => false,
         };
-        // Nothing was sent, and the code may be good for a while yet.
+        // Nothing was sent, and the code may still be usable.
         if is_refused {
             self.attempts.put_back(due, self.shards.clock().now().plus(TRY_AGAIN_AFTER));
         }

@@ -27,7 +27,7 @@ pub enum Happened<'a> {
         /// Whether no message is sent.
         is_silent: bool,
         /// What the caller attached to the verification.
-        tags: &'a BTreeMap<String, String>,
+        tags: Option<&'a BTreeMap<String, String>>,
     },
     /// A send ended.
     Settled {

@@ -1,10 +1,10 @@
-//! Numbers: who may be sent a code, and whether a code is right.
+//! Numbers: may a code be sent, and is a submitted code right?
 //!
-//! [`Verifier`] is the front door. Each request becomes a command to the shard of its number, which decides it with the
-//! engine; `deliver` carries out what was decided.
+//! [`Verifier`] is the front door. Each request becomes a command to the shard of its number. `send` and `check` decide it
+//! with the engine; `deliver` carries out what was decided.
 
-mod answer;
 mod capacity;
+pub mod check;
 pub mod command;
 mod deliver;
 mod follow_up;
@@ -12,6 +12,8 @@ mod happened;
 mod policies;
 mod receipt;
 mod record;
+mod reply;
+pub mod send;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -20,9 +22,10 @@ mod verifier;
 pub use crate::delivery::Trouble;
 pub use crate::engine::SendOptions;
 pub use crate::shard::{Refusal, StartError};
-pub use answer::{CheckAnswer, Facts, Limit, SendAnswer, Told};
 pub use capacity::{Capacity, Usage};
 pub use happened::{Happened, Recorder};
 pub use policies::Policies;
 pub use record::NumberKey;
-pub use verifier::{BeginRequest, CheckRequest, EndRequest, NamedCheck, Parts, SendRequest, Verifier, known};
+pub use reply::{CheckOutcome, Facts, Reply, SendOutcome};
+pub use send::OwnOptions;
+pub use verifier::{CheckRequest, EndRequest, SendRequest, Verifier, VerifierDeps};

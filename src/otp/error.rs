@@ -26,7 +26,7 @@ pub enum StartError {
     /// `config.json` or the environment is wrong.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// The data directory belongs to somebody who runs: another process, or another handle of this one.
+    /// Another process, or another handle of this one, uses the data directory.
     #[error(
         "the data directory {} is in use by another process, or by another handle in this one; stop that one, or use \
          another directory", directory.display()
@@ -80,7 +80,7 @@ pub enum OtpError {
     /// No gateway in the order of the gateways serves this channel.
     #[error("no gateway sends by {}", .0.as_str())]
     NoGateway(Channel),
-    /// The text of the message cannot be used; the words say what to mend.
+    /// The text of the message cannot be used; the message says why.
     #[error("the text cannot be used: {0}")]
     Text(String),
     /// Nothing was decided: too much to do, the store in trouble, or stopping. Asking again later helps,

@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
-use crate::numbers::{CheckRequest, Refusal, SendAnswer, SendRequest};
+use crate::numbers::{CheckRequest, Refusal, SendOutcome, SendRequest};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
 
@@ -65,7 +65,7 @@ impl Drop for Engine {
         // Does nothing when the runtime has ended.
         self.runtime.spawn(async move {
             if let Err(error) = running.stop().await {
-                tracing::error!(%error, "an engine that nobody stopped did not end well");
+                tracing::error!(%error, "dropped engine did not stop cleanly");
             }
         });
     }
@@ -172,14 +172,19 @@ impl Otp {
             delivery.templates().check_custom(text).map_err(OtpError::Text)?;
         }
         let (service, number) = (ServiceId::DEFAULT, self.number(phone)?);
-        let request = SendRequest { service, number, options: None, channel, style };
-        match verifying.send_compatibly(request).await? {
-            SendAnswer::Sent { attempts_left, message_id, postponed } => {
+        let request = SendRequest { service, number, options: None, channel, style, own: None };
+        let reply = verifying.send_compatibly(request).await?;
+        match reply.outcome {
+            SendOutcome::Sent { attempts_left, message_id, postponed } => {
                 Ok(Sent { message_id, attempts_left, postponed })
             }
-            SendAnswer::Locked { remaining } => Err(OtpError::Locked { remaining }),
-            SendAnswer::NumberRefused => Err(OtpError::NumberRefused),
-            SendAnswer::GatewayFailed => Err(OtpError::Gateway),
+            SendOutcome::Locked { until } => Err(OtpError::Locked { remaining: until.since(reply.at) }),
+            SendOutcome::NoChecksLeft { .. }
+            | SendOutcome::NoSendsLeft { .. }
+            | SendOutcome::CoolingDown { .. }
+            | SendOutcome::StillSending { .. } => Err(OtpError::Refused(Refusal::NumberBusy)),
+            SendOutcome::NumberRefused => Err(OtpError::NumberRefused),
+            SendOutcome::GatewayFailed => Err(OtpError::Gateway),
         }
     }
 
@@ -190,7 +195,8 @@ impl Otp {
             Ok(number) => number,
             Err(error) => return Verified::failed(error),
         };
-        let request = CheckRequest { service: ServiceId::DEFAULT, number, code: Code::parse(code) };
+        let (service, code) = (ServiceId::DEFAULT, Code::parse(code));
+        let request = CheckRequest { service, number, code, named: None, is_test: false };
         self.engine.running.verifying.check_compatibly(request).await.into()
     }
 

@@ -1,9 +1,8 @@
 //! What a send and a check are answered.
 
-use std::time::Duration;
-
 use super::OtpError;
-use crate::numbers::{CheckAnswer, Refusal};
+use crate::domain::Timestamp;
+use crate::numbers::{CheckOutcome, Refusal, Reply};
 
 /// A message that a provider has taken, or that will be tried again in the background.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +30,7 @@ impl Sent {
     }
 }
 
-/// What became of a check: three answers in one value. Let somebody in on [`Verified::code_valid`] alone.
+/// What became of a check: three answers in one value. Only [`Verified::code_valid`] lets a person in.
 ///
 /// | | `request_valid` | `code_valid` | `error` |
 /// |---|---|---|---|
@@ -62,7 +61,7 @@ impl Sent {
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a check that nobody looks at lets everybody in"]
+#[must_use = "an unread result lets everyone in"]
 pub struct Verified {
     request_valid: bool,
     code_valid: bool,
@@ -97,26 +96,32 @@ impl Verified {
     }
 }
 
-impl From<Result<CheckAnswer, Refusal>> for Verified {
-    fn from(answer: Result<CheckAnswer, Refusal>) -> Self {
-        let locked = |live, remaining: Duration| Self {
-            request_valid: live,
-            ..Self::failed(OtpError::Locked { remaining })
+impl From<Result<Reply<CheckOutcome>, Refusal>> for Verified {
+    fn from(reply: Result<Reply<CheckOutcome>, Refusal>) -> Self {
+        let Reply { outcome, at, .. } = match reply {
+            Ok(reply) => reply,
+            Err(refusal) => return Self::failed(refusal.into()),
         };
-        match answer {
-            Ok(CheckAnswer::Approved) => {
+        let locked = |request_valid, until: Timestamp| Self {
+            request_valid,
+            ..Self::failed(OtpError::Locked { remaining: until.since(at) })
+        };
+        match outcome {
+            CheckOutcome::Approved => {
                 Self { request_valid: true, code_valid: true, attempts_left: None, error: None }
             }
-            Ok(CheckAnswer::Wrong { attempts_left, live }) => Self {
+            CheckOutcome::Wrong { attempts_left, live } => Self {
                 request_valid: live,
                 code_valid: false,
                 attempts_left: Some(attempts_left),
                 error: None,
             },
-            Ok(CheckAnswer::LockedNow { remaining, live }) => locked(live, remaining),
-            Ok(CheckAnswer::Locked { remaining }) => locked(false, remaining),
-            Ok(CheckAnswer::GatewayFailed) => Self { request_valid: true, ..Self::failed(OtpError::Gateway) },
-            Err(refusal) => Self::failed(refusal.into()),
+            CheckOutcome::LockedNow { until, live } => locked(live, until),
+            CheckOutcome::Locked { until } => locked(false, until),
+            CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => {
+                Self::failed(Refusal::NumberBusy.into())
+            }
+            CheckOutcome::GatewayFailed => Self { request_valid: true, ..Self::failed(OtpError::Gateway) },
         }
     }
 }

@@ -62,19 +62,19 @@ impl Shared {
     }
 }
 
-/// What shards are started with.
-pub struct Parts {
-    /// Where batches become durable.
+/// The dependencies of shards.
+pub struct ShardDeps {
+    /// Makes batches durable.
     pub store: Arc<dyn Store>,
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
     /// How many shards; at least 1.
     pub shards: usize,
-    /// What they keep.
+    /// The kinds of record that they keep.
     pub kinds: Kinds,
     /// Bounds.
     pub settings: Settings,
-    /// Where each shard's random source comes from.
+    /// Makes the random source of each shard.
     pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
 }
 
@@ -95,8 +95,8 @@ impl Shards {
     ///
     /// # Errors
     /// When the store cannot be read, or a record in it makes no sense.
-    pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { store, clock, shards, kinds, settings, seeds } = parts;
+    pub async fn start(deps: ShardDeps) -> Result<Self, StartError> {
+        let ShardDeps { store, clock, shards, kinds, settings, seeds } = deps;
         let (router, followers) = (Arc::new(Router::new(shards)), RwLock::default());
         let shared = Arc::new(Shared { store, clock, router, followers });
         let plan = supervisor::Plan { shared: Arc::clone(&shared), kinds, settings, seeds };

@@ -177,7 +177,7 @@ impl World {
 }
 
 async fn start(store: &MemoryStore, clock: &Arc<ManualClock>) -> Result<Shards, StartError> {
-    Shards::start(Parts {
+    Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock) as _,
         shards: 2,

@@ -9,7 +9,7 @@ mod serve;
 mod view;
 
 pub use request::{AttemptQuery, Begin, CheckCode, Ending, Target};
-pub use serve::{Verifying, VerifyingParts, bring_up};
+pub use serve::{Verifying, VerifyingDeps, bring_up};
 pub use view::{Attempt, AttemptPage, Refused, SendAttempt, Status, Summary, Verification};
 
 use futures_util::future::BoxFuture;

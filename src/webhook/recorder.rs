@@ -129,7 +129,7 @@ impl Recorder for EventRecorder {
             Happened::Permitted { verification, channel, is_silent, tags, .. } => {
                 let mut end = scene.expected().unwrap_or_else(|| scene.end(*channel));
                 (end.channel, end.expires) = (*channel, verification.expires);
-                if end.tags.is_empty() {
+                if let Some(tags) = tags.filter(|_| end.tags.is_empty()) {
                     end.tags.clone_from(tags);
                 }
                 if *is_silent {

@@ -15,9 +15,7 @@ use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
 };
 use crate::delivery::error::DeliveryError;
-use crate::delivery::{
-    Delivery, DeliveryParts, FollowUp, Job, Owner, Parcel, Purpose, Reason, Routed, Trouble,
-};
+use crate::delivery::{Delivery, DeliveryDeps, FollowUp, Job, Owner, Purpose, Reason, Routed, Trouble};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId, TrackKey,
 };
@@ -141,7 +139,7 @@ impl World {
             None => gateways.iter().map(|gateway| routed(gateway.clone())).collect(),
         };
         let track = Mutex::new(Track::new(number(), TokioClock::EPOCH, TrackerSettings::default()));
-        let delivery = Delivery::new(DeliveryParts {
+        let delivery = Delivery::new(DeliveryDeps {
             gateways: routed,
             routing,
             settings,
@@ -171,10 +169,12 @@ impl World {
 
     pub fn job(&self) -> Job {
         let style = MessageStyle { wording: Wording::Custom("{code}".into()), ..MessageStyle::default() };
-        let about = Parcel { key: KEY, number: number(), style, expires: TokioClock::EPOCH.plus(self.life) };
         let code = Code::parse("012345").expect("a code");
         Job {
-            about,
+            track: KEY,
+            number: number(),
+            style,
+            expires: TokioClock::EPOCH.plus(self.life),
             channel: self.delivery.first_channel(),
             code,
             held: None,
@@ -190,12 +190,12 @@ impl World {
         let permit = SendPermit {
             salt: Salt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
             length: CodeLength::SIX,
-            expires: job.about.expires,
+            expires: job.expires,
             held: None,
             replaced: None,
             counted: None,
         };
-        let Job { about: Parcel { style, .. }, purpose, first_attempt, .. } = &job;
+        let Job { style, purpose, first_attempt, .. } = &job;
         let ended = EndedSend {
             permit: &permit,
             style,
@@ -218,13 +218,13 @@ impl World {
     /// For worlds with one gateway that holds nothing and is never asked later.
     pub async fn delivers(&self, template: &str) -> Result<String, Ended> {
         let mut job = self.job();
-        job.about.style.wording = Wording::Custom(template.into());
+        job.style.wording = Wording::Custom(template.into());
         as_result(self.run(job).await)
     }
 
     pub async fn delivers_expiring_in(&self, life: Duration) -> Result<String, Ended> {
         let mut job = self.job();
-        job.about.expires = TokioClock::EPOCH.plus(life);
+        job.expires = TokioClock::EPOCH.plus(life);
         as_result(self.run(job).await)
     }
 

@@ -5,35 +5,41 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::{Data, Row, documented, minutes_down, minutes_up};
+use super::{Data, LIMITED, Row, documented, minutes_down, minutes_up};
 use crate::domain::PhoneNumber;
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::http::answer::{Answer, Shape};
+use crate::numbers::{CheckOutcome, Reply, SendOutcome};
 
 /// `/api/send-otp`.
-pub fn send(outcome: &SendAnswer, number: PhoneNumber) -> Row {
-    match *outcome {
-        SendAnswer::Sent { attempts_left, message_id: _, postponed: _ } => {
+pub fn send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Answer {
+    let row = match reply.outcome {
+        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
             Row::new(StatusCode::OK, "Successfully send OTP message")
                 .with(Data::Trials { user: number.into(), trials: attempts_left })
         }
-        SendAnswer::Locked { remaining } => locked(number, remaining),
-        SendAnswer::NumberRefused | SendAnswer::GatewayFailed => documented::send(outcome, number),
-    }
+        SendOutcome::Locked { until } => locked(number, until.since(reply.at)),
+        SendOutcome::NoChecksLeft { .. }
+        | SendOutcome::NoSendsLeft { .. }
+        | SendOutcome::CoolingDown { .. }
+        | SendOutcome::StillSending { .. } => return LIMITED.answer(Shape::Envelope),
+        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => return documented::send(reply, number),
+    };
+    row.into()
 }
 
 /// `/api/verify-otp`. The texts of the last trial name the configured `lockout`.
-pub fn check(outcome: &CheckAnswer, number: PhoneNumber, lockout: Duration) -> Row {
-    match *outcome {
-        CheckAnswer::Approved => {
+pub fn check(reply: &Reply<CheckOutcome>, number: PhoneNumber, lockout: Duration) -> Answer {
+    let row = match reply.outcome {
+        CheckOutcome::Approved => {
             Row::new(StatusCode::OK, "Successfully verified user").with(Data::Number(number.e164()))
         }
-        CheckAnswer::Wrong { attempts_left, live } => {
+        CheckOutcome::Wrong { attempts_left, live } => {
             let message = if live { "Incorrect OTP, Try Again" } else { "OTP Expired, Try Again" };
             Row::new(StatusCode::UNAUTHORIZED, message)
                 .with(Data::Trials { user: number.into(), trials: attempts_left })
                 .behind_a_500()
         }
-        CheckAnswer::LockedNow { remaining: _, live } => {
+        CheckOutcome::LockedNow { until: _, live } => {
             let minutes = minutes_up(lockout);
             let message = if live {
                 format!("Incorrect OTP and Max Limit Reached Try after {minutes} min")
@@ -44,9 +50,11 @@ pub fn check(outcome: &CheckAnswer, number: PhoneNumber, lockout: Duration) -> R
                 .with(Data::Ttl { user: number.into(), ttl: Some(minutes) })
                 .behind_a_500()
         }
-        CheckAnswer::Locked { remaining } => locked(number, remaining),
-        CheckAnswer::GatewayFailed => documented::check(outcome, number),
-    }
+        CheckOutcome::Locked { until } => locked(number, until.since(reply.at)),
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => return LIMITED.answer(Shape::Envelope),
+        CheckOutcome::GatewayFailed => return documented::check(reply, number),
+    };
+    row.into()
 }
 
 fn locked(number: PhoneNumber, remaining: Duration) -> Row {

@@ -4,42 +4,50 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::{Data, Row, minutes_up};
+use super::{Data, LIMITED, Row, minutes_up};
 use crate::domain::PhoneNumber;
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::http::answer::{Answer, Shape};
+use crate::numbers::{CheckOutcome, Reply, SendOutcome};
 
 /// `/api/send-otp`.
-pub fn send(outcome: &SendAnswer, number: PhoneNumber) -> Row {
-    match *outcome {
-        SendAnswer::Sent { attempts_left, message_id: _, postponed: _ } => {
+pub fn send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Answer {
+    let row = match reply.outcome {
+        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
             Row::new(StatusCode::OK, "OTP send successfully.")
                 .with(Data::Trials { user: number.into(), trials: attempts_left })
         }
-        SendAnswer::Locked { remaining } => locked(number, remaining),
-        SendAnswer::NumberRefused => Row::new(StatusCode::BAD_REQUEST, "Invalid request body"),
-        SendAnswer::GatewayFailed => {
+        SendOutcome::Locked { until } => locked(number, until.since(reply.at)),
+        SendOutcome::NoChecksLeft { .. }
+        | SendOutcome::NoSendsLeft { .. }
+        | SendOutcome::CoolingDown { .. }
+        | SendOutcome::StillSending { .. } => return LIMITED.answer(Shape::Envelope),
+        SendOutcome::NumberRefused => Row::new(StatusCode::BAD_REQUEST, "Invalid request body"),
+        SendOutcome::GatewayFailed => {
             Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
         }
-    }
+    };
+    row.into()
 }
 
 /// `/api/verify-otp`.
-pub fn check(outcome: &CheckAnswer, number: PhoneNumber) -> Row {
-    match *outcome {
-        CheckAnswer::Approved => {
+pub fn check(reply: &Reply<CheckOutcome>, number: PhoneNumber) -> Answer {
+    let row = match reply.outcome {
+        CheckOutcome::Approved => {
             Row::new(StatusCode::OK, "OTP verified successfully.").with(Data::Number(number.e164()))
         }
-        CheckAnswer::Wrong { attempts_left, live: _ } => {
+        CheckOutcome::Wrong { attempts_left, live: _ } => {
             Row::new(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired")
                 .with(Data::Trials { user: number.into(), trials: attempts_left })
         }
-        CheckAnswer::LockedNow { remaining, live: _ } | CheckAnswer::Locked { remaining } => {
-            locked(number, remaining)
+        CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
+            locked(number, until.since(reply.at))
         }
-        CheckAnswer::GatewayFailed => {
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => return LIMITED.answer(Shape::Envelope),
+        CheckOutcome::GatewayFailed => {
             Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
         }
-    }
+    };
+    row.into()
 }
 
 /// Both fields are the minutes until the number may ask again: the contract says so, whatever the

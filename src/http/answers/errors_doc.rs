@@ -11,7 +11,7 @@ use crate::http::answer::{Answer, Shape};
 use crate::http::bad_body::BadBody;
 use crate::http::problem::Problem;
 use crate::http::v2;
-use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
+use crate::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 use crate::verify::Refused;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
@@ -40,24 +40,26 @@ fn document() -> String {
         table(
             &mut doc,
             "POST /api/send-otp",
-            sends().iter().map(|outcome| (send_case(outcome), api_send(set, outcome, number()))),
+            sends().iter().map(|outcome| (send_case(outcome), api_send(set, &reply(outcome), number()))),
         );
         table(
             &mut doc,
             "POST /api/verify-otp",
-            checks().iter().map(|outcome| (check_case(outcome), api_check(set, outcome, number(), LOCKOUT))),
+            checks()
+                .iter()
+                .map(|outcome| (check_case(outcome), api_check(set, &reply(outcome), number(), LOCKOUT))),
         );
     }
     doc.push_str("\n## The tutorial's API\n");
     table(
         &mut doc,
         "POST /send-code",
-        sends().iter().map(|outcome| (send_case(outcome), tutorial_send(outcome))),
+        sends().iter().map(|outcome| (send_case(outcome), tutorial_send(&reply(outcome)))),
     );
     table(
         &mut doc,
         "POST /verify-code",
-        checks().iter().map(|outcome| (check_case(outcome), tutorial_check(outcome))),
+        checks().iter().map(|outcome| (check_case(outcome), tutorial_check(&reply(outcome)))),
     );
     doc.push_str(TWILIO);
     table(
@@ -140,67 +142,84 @@ const fn spelling(set: AnswerSet) -> &'static str {
     }
 }
 
+fn reply<O: Clone>(outcome: &O) -> Reply<O> {
+    Reply::new(outcome.clone(), Timestamp::EPOCH, None)
+}
+
 fn number() -> PhoneNumber {
     PhoneNumber::parse("+14155552671", None).expect("a number")
 }
 
-fn sends() -> [SendAnswer; 5] {
+fn sends() -> [SendOutcome; 6] {
     [
-        SendAnswer::Sent {
+        SendOutcome::Sent {
             attempts_left: 5,
             message_id: "SM5ef8732a3c49700934481addd5ce1659".to_owned(),
             postponed: false,
         },
-        SendAnswer::Locked { remaining: Duration::from_secs(29 * 60 + 10) },
-        SendAnswer::Locked { remaining: Duration::from_secs(59) },
-        SendAnswer::NumberRefused,
-        SendAnswer::GatewayFailed,
+        SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
+        SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
+        SendOutcome::NoSendsLeft { until: Timestamp::EPOCH },
+        SendOutcome::NumberRefused,
+        SendOutcome::GatewayFailed,
     ]
 }
 
-fn send_case(outcome: &SendAnswer) -> &'static str {
+const LIMITED_CASE: &str = "a limit of the verification that `/v2` began for this number";
+
+fn send_case(outcome: &SendOutcome) -> &'static str {
     match outcome {
-        SendAnswer::Sent { .. } => "the provider accepted the message",
-        SendAnswer::Locked { remaining } => locked_case(*remaining),
-        SendAnswer::NumberRefused => "the provider says: no such number, or it cannot take messages",
-        SendAnswer::GatewayFailed => "the provider refused otherwise, or did not answer in time",
+        SendOutcome::Sent { .. } => "the provider accepted the message",
+        SendOutcome::Locked { until } => locked_case(*until),
+        SendOutcome::NoChecksLeft { .. }
+        | SendOutcome::NoSendsLeft { .. }
+        | SendOutcome::CoolingDown { .. }
+        | SendOutcome::StillSending { .. } => LIMITED_CASE,
+        SendOutcome::NumberRefused => "the provider says: no such number, or it cannot take messages",
+        SendOutcome::GatewayFailed => "the provider refused otherwise, or did not answer in time",
     }
 }
 
-fn checks() -> [CheckAnswer; 9] {
+fn checks() -> [CheckOutcome; 10] {
     [
-        CheckAnswer::Approved,
-        CheckAnswer::Wrong { attempts_left: 4, live: true },
-        CheckAnswer::Wrong { attempts_left: 4, live: false },
-        CheckAnswer::Wrong { attempts_left: MAX_ATTEMPTS, live: false },
-        CheckAnswer::LockedNow { remaining: LOCKOUT, live: true },
-        CheckAnswer::LockedNow { remaining: LOCKOUT, live: false },
-        CheckAnswer::Locked { remaining: Duration::from_secs(29 * 60 + 10) },
-        CheckAnswer::Locked { remaining: Duration::from_secs(59) },
-        CheckAnswer::GatewayFailed,
+        CheckOutcome::Approved,
+        CheckOutcome::Wrong { attempts_left: 4, live: true },
+        CheckOutcome::Wrong { attempts_left: 4, live: false },
+        CheckOutcome::Wrong { attempts_left: MAX_ATTEMPTS, live: false },
+        CheckOutcome::LockedNow { until: Timestamp::EPOCH.plus(LOCKOUT), live: true },
+        CheckOutcome::LockedNow { until: Timestamp::EPOCH.plus(LOCKOUT), live: false },
+        CheckOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
+        CheckOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
+        CheckOutcome::NoChecksLeft { until: None },
+        CheckOutcome::GatewayFailed,
     ]
 }
 
-fn check_case(outcome: &CheckAnswer) -> &'static str {
+fn check_case(outcome: &CheckOutcome) -> &'static str {
     match outcome {
-        CheckAnswer::Approved => "the code is right",
-        CheckAnswer::Wrong { live: true, .. } => "wrong code",
-        CheckAnswer::Wrong { live: false, attempts_left: MAX_ATTEMPTS } => {
+        CheckOutcome::Approved => "the code is right",
+        CheckOutcome::Wrong { live: true, .. } => "wrong code",
+        CheckOutcome::Wrong { live: false, attempts_left: MAX_ATTEMPTS } => {
             "no live code: used, or never sent; nothing is counted"
         }
-        CheckAnswer::Wrong { live: false, .. } => "no live code: expired; it counts",
-        CheckAnswer::LockedNow { live: true, .. } => "wrong code that uses the last trial",
-        CheckAnswer::LockedNow { live: false, .. } => "last trial used without a live code",
-        CheckAnswer::Locked { remaining } => locked_case(*remaining),
-        CheckAnswer::GatewayFailed => {
+        CheckOutcome::Wrong { live: false, .. } => "no live code: expired; it counts",
+        CheckOutcome::LockedNow { live: true, .. } => "wrong code that uses the last trial",
+        CheckOutcome::LockedNow { live: false, .. } => "last trial used without a live code",
+        CheckOutcome::Locked { until } => locked_case(*until),
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED_CASE,
+        CheckOutcome::GatewayFailed => {
             "the provider that holds the code did not say whether it is right; it counts, unless the \
              provider surely did not look at it"
         }
     }
 }
 
-const fn locked_case(remaining: Duration) -> &'static str {
-    if remaining.as_secs() < 60 { "locked out, less than a minute left" } else { "locked out" }
+fn locked_case(until: Timestamp) -> &'static str {
+    if until.since(Timestamp::EPOCH).as_secs() < 60 {
+        "locked out, less than a minute left"
+    } else {
+        "locked out"
+    }
 }
 
 /// But for those that are refusals of every route.

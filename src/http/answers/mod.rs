@@ -18,23 +18,33 @@ use serde::Serialize;
 use super::answer::Answer;
 use crate::config::AnswerSet;
 use crate::domain::PhoneNumber;
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::http::problem::Problem;
+use crate::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 
 pub use tutorial::{check as tutorial_check, send as tutorial_send};
 
+/// What the compatible routes answer when a verification that `/v2` began for the same number has no message or no check
+/// left. They have no words for such limits.
+const LIMITED: Problem = Problem::Refused(Refusal::NumberBusy);
+
 /// The answer of `/api/send-otp`.
-pub fn api_send(set: AnswerSet, outcome: &SendAnswer, number: PhoneNumber) -> Answer {
+pub fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Answer {
     match set {
-        AnswerSet::Documented => documented::send(outcome, number).into(),
-        AnswerSet::AsBuilt => as_built::send(outcome, number).into(),
+        AnswerSet::Documented => documented::send(reply, number),
+        AnswerSet::AsBuilt => as_built::send(reply, number),
     }
 }
 
-/// The answer of `/api/verify-otp`. `lockout` is how long one lasts.
-pub fn api_check(set: AnswerSet, outcome: &CheckAnswer, number: PhoneNumber, lockout: Duration) -> Answer {
+/// The answer of `/api/verify-otp`. `lockout` is the length of a new one.
+pub fn api_check(
+    set: AnswerSet,
+    reply: &Reply<CheckOutcome>,
+    number: PhoneNumber,
+    lockout: Duration,
+) -> Answer {
     match set {
-        AnswerSet::Documented => documented::check(outcome, number).into(),
-        AnswerSet::AsBuilt => as_built::check(outcome, number, lockout).into(),
+        AnswerSet::Documented => documented::check(reply, number),
+        AnswerSet::AsBuilt => as_built::check(reply, number, lockout),
     }
 }
 

@@ -4,22 +4,26 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::minutes_up;
-use crate::http::answer::Answer;
-use crate::numbers::{CheckAnswer, SendAnswer};
+use super::{LIMITED, minutes_up};
+use crate::http::answer::{Answer, Shape};
+use crate::numbers::{CheckOutcome, Reply, SendOutcome};
 
 /// `/send-code`.
-pub fn send(outcome: &SendAnswer) -> Answer {
-    match outcome {
-        SendAnswer::Sent { attempts_left: _, message_id, postponed: _ } => {
+pub fn send(reply: &Reply<SendOutcome>) -> Answer {
+    match &reply.outcome {
+        SendOutcome::Sent { attempts_left: _, message_id, postponed: _ } => {
             Answer::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
         }
-        SendAnswer::Locked { remaining } => locked(*remaining),
-        SendAnswer::NumberRefused => Answer::message(
+        SendOutcome::Locked { until } => locked(until.since(reply.at)),
+        SendOutcome::NoChecksLeft { .. }
+        | SendOutcome::NoSendsLeft { .. }
+        | SendOutcome::CoolingDown { .. }
+        | SendOutcome::StillSending { .. } => LIMITED.answer(Shape::Message),
+        SendOutcome::NumberRefused => Answer::message(
             StatusCode::BAD_REQUEST,
             "The phone number does not exist or cannot receive messages.",
         ),
-        SendAnswer::GatewayFailed => Answer::message(
+        SendOutcome::GatewayFailed => Answer::message(
             StatusCode::BAD_GATEWAY,
             "The message may not have been sent: the provider refused it or did not answer in time.",
         ),
@@ -27,16 +31,17 @@ pub fn send(outcome: &SendAnswer) -> Answer {
 }
 
 /// `/verify-code`.
-pub fn check(outcome: &CheckAnswer) -> Answer {
-    match *outcome {
-        CheckAnswer::Approved => Answer::message(StatusCode::OK, "This is a valid match!"),
-        CheckAnswer::Wrong { attempts_left: _, live: _ } => {
+pub fn check(reply: &Reply<CheckOutcome>) -> Answer {
+    match reply.outcome {
+        CheckOutcome::Approved => Answer::message(StatusCode::OK, "This is a valid match!"),
+        CheckOutcome::Wrong { attempts_left: _, live: _ } => {
             Answer::message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.")
         }
-        CheckAnswer::LockedNow { remaining, live: _ } | CheckAnswer::Locked { remaining } => {
-            locked(remaining)
+        CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
+            locked(until.since(reply.at))
         }
-        CheckAnswer::GatewayFailed => Answer::message(
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED.answer(Shape::Message),
+        CheckOutcome::GatewayFailed => Answer::message(
             StatusCode::BAD_GATEWAY,
             "The code could not be checked: the provider that holds it did not answer in time.",
         ),

@@ -5,7 +5,7 @@ use tracing::{debug, info};
 use crate::domain::PhoneNumber;
 use crate::http::deps::{Deps, Verify};
 use crate::http::problem::Problem;
-use crate::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
+use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 
 /// One request at an endpoint.
 pub struct Call<'a, V> {
@@ -16,60 +16,69 @@ pub struct Call<'a, V> {
 }
 
 impl<V: Verify> Call<'_, V> {
-    /// Sends, and logs what became of it.
-    pub async fn send(&self, request: SendRequest) -> Result<SendAnswer, Problem> {
+    /// Sends, and logs the outcome.
+    pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
         let number = request.number;
-        let outcome = self.deps.verifier.send(request).await;
-        log_send(self.request_id, number, &outcome);
-        outcome.map_err(Problem::Refused)
+        let reply = self.deps.verifier.send(request).await;
+        log_send(self.request_id, number, reply.as_ref().map(|reply| &reply.outcome));
+        reply.map_err(Problem::Refused)
     }
 
-    /// Checks, and logs what became of it.
-    pub async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Problem> {
+    /// Checks, and logs the outcome.
+    pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Problem> {
         let number = request.number;
-        let outcome = self.deps.verifier.check(request).await;
-        log_check(self.request_id, number, &outcome);
-        outcome.map_err(Problem::Refused)
+        let reply = self.deps.verifier.check(request).await;
+        log_check(self.request_id, number, reply.as_ref().map(|reply| reply.outcome));
+        reply.map_err(Problem::Refused)
     }
 }
 
-/// A failed send is at info level, so that the id that a user reports leads to the number, and
-/// with it to the line about the provider. That one is written by a task that knows no request.
-fn log_send(request_id: &str, number: PhoneNumber, outcome: &Result<SendAnswer, Refusal>) {
+/// Logs a failed send at info level: the request id that a user reports leads to the number, and the number to the line
+/// about the gateway, which is written by a task that knows no request.
+fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome, &Refusal>) {
     match outcome {
-        Ok(SendAnswer::Sent { postponed: true, .. }) => {
+        Ok(SendOutcome::Sent { postponed: true, .. }) => {
             debug!(request_id, %number, outcome = "postponed", "no gateway took the message yet; it is tried again");
         }
-        Ok(SendAnswer::Sent { message_id, .. }) => {
+        Ok(SendOutcome::Sent { message_id, .. }) => {
             debug!(request_id, %number, outcome = "sent", message_id, "the provider accepted the message");
         }
-        Ok(SendAnswer::Locked { .. }) => {
+        Ok(SendOutcome::Locked { .. }) => {
             debug!(request_id, %number, outcome = "locked", "the code was not sent");
         }
-        Ok(SendAnswer::NumberRefused) => {
+        Ok(
+            SendOutcome::NoChecksLeft { .. }
+            | SendOutcome::NoSendsLeft { .. }
+            | SendOutcome::CoolingDown { .. }
+            | SendOutcome::StillSending { .. },
+        ) => debug!(request_id, %number, outcome = "limited", "the code was not sent"),
+        Ok(SendOutcome::NumberRefused) => {
             info!(request_id, %number, outcome = "number-refused", "the code was not sent");
         }
-        Ok(SendAnswer::GatewayFailed) => {
+        Ok(SendOutcome::GatewayFailed) => {
             info!(request_id, %number, outcome = "gateway-failed", "the code was not sent, as far as is known");
         }
         Err(refusal) => debug!(request_id, %number, outcome = %refusal, "the code was not sent"),
     }
 }
 
-/// A new lockout is at info level: many of them are what guessing looks like.
-fn log_check(request_id: &str, number: PhoneNumber, outcome: &Result<CheckAnswer, Refusal>) {
+/// Logs a new lockout at info level: many of them are a sign of guessing.
+fn log_check(request_id: &str, number: PhoneNumber, outcome: Result<CheckOutcome, &Refusal>) {
     match outcome {
-        Ok(CheckAnswer::Approved) => debug!(request_id, %number, outcome = "approved", "code checked"),
-        Ok(CheckAnswer::Wrong { attempts_left, live }) => {
+        Ok(CheckOutcome::Approved) => debug!(request_id, %number, outcome = "approved", "code checked"),
+        Ok(CheckOutcome::Wrong { attempts_left, live }) => {
             debug!(request_id, %number, outcome = "wrong", attempts_left, live, "code checked");
         }
-        Ok(CheckAnswer::LockedNow { live, .. }) => {
+        Ok(CheckOutcome::LockedNow { live, .. }) => {
             info!(request_id, %number, outcome = "locked-now", live, "locked out after too many wrong codes");
         }
-        Ok(CheckAnswer::Locked { .. }) => {
+        Ok(CheckOutcome::Locked { .. }) => {
             debug!(request_id, %number, outcome = "locked", "code not looked at");
         }
-        Ok(CheckAnswer::GatewayFailed) => {
+        Ok(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => {
+            debug!(request_id, %number, outcome = "limited", "code not looked at");
+        }
+        Ok(CheckOutcome::GatewayFailed) => {
             info!(request_id, %number, outcome = "gateway-failed", "the provider did not check the code");
         }
         Err(refusal) => debug!(request_id, %number, outcome = %refusal, "code not looked at"),

@@ -6,7 +6,7 @@ use super::{send_otp, verify_otp};
 use crate::config::AnswerSet;
 use crate::domain::{Channel, PhoneNumber};
 use crate::http::answers::{api_check, api_send};
-use crate::numbers::{CheckAnswer, CheckRequest, SendAnswer, SendRequest};
+use crate::numbers::{CheckOutcome, CheckRequest, Reply, SendOutcome, SendRequest};
 
 /// Reads the body of `POST /api/send-otp`; `None` for a bad one.
 pub fn read_send(body: &[u8]) -> Option<SendRequest> {
@@ -19,11 +19,11 @@ pub fn read_check(body: &[u8]) -> Option<CheckRequest> {
 }
 
 /// Writes the documented answer of `POST /api/send-otp`.
-pub fn write_send(outcome: &SendAnswer, number: PhoneNumber) -> Bytes {
-    api_send(AnswerSet::Documented, outcome, number).body
+pub fn write_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Bytes {
+    api_send(AnswerSet::Documented, reply, number).body
 }
 
 /// Writes the documented answer of `POST /api/verify-otp`.
-pub fn write_check(outcome: &CheckAnswer, number: PhoneNumber) -> Bytes {
-    api_check(AnswerSet::Documented, outcome, number, std::time::Duration::ZERO).body
+pub fn write_check(reply: &Reply<CheckOutcome>, number: PhoneNumber) -> Bytes {
+    api_check(AnswerSet::Documented, reply, number, std::time::Duration::ZERO).body
 }

@@ -35,13 +35,13 @@ pub fn read(body: &[u8], region: Option<Region>, channels: &[Channel]) -> Result
     let number = json::number(&phone_number, region)?;
     let wishes = Wishes { channel, locale, app_hash };
     let (channel, style) = wishes.read(channels, Wording::Api)?;
-    Ok(SendRequest { service: ServiceId::DEFAULT, number, options: None, channel, style })
+    Ok(SendRequest { service: ServiceId::DEFAULT, number, options: None, channel, style, own: None })
 }
 
 /// Sends a code and waits until the provider has taken it.
 pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
     let request = read(body, call.deps.default_region, &call.deps.channels)?;
     let number = request.number;
-    let outcome = call.send(request).await?;
-    Ok(api_send(call.deps.answers, &outcome, number))
+    let reply = call.send(request).await?;
+    Ok(api_send(call.deps.answers, &reply, number))
 }

@@ -28,7 +28,9 @@ pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer
         service: ServiceId::DEFAULT,
         number: json::number(&body.phone_number, call.deps.default_region)?,
         code: json::code(&body.sms_code)?,
+        named: None,
+        is_test: false,
     };
-    let outcome = call.check(request).await?;
-    Ok(tutorial_check(&outcome))
+    let reply = call.check(request).await?;
+    Ok(tutorial_check(&reply))
 }

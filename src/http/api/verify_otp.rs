@@ -32,13 +32,19 @@ struct User<'a> {
 pub fn read(body: &[u8], region: Option<Region>) -> Result<CheckRequest, Problem> {
     let Body { user: Object(user), code } = json::read(body)?;
     let number = json::number(&user.phone_number, region)?;
-    Ok(CheckRequest { service: ServiceId::DEFAULT, number, code: json::code(&code)? })
+    Ok(CheckRequest {
+        service: ServiceId::DEFAULT,
+        number,
+        code: json::code(&code)?,
+        named: None,
+        is_test: false,
+    })
 }
 
 /// Checks a code.
 pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
     let request = read(body, call.deps.default_region)?;
     let number = request.number;
-    let outcome = call.check(request).await?;
-    Ok(api_check(call.deps.answers, &outcome, number, call.deps.lockout))
+    let reply = call.check(request).await?;
+    Ok(api_check(call.deps.answers, &reply, number, call.deps.lockout))
 }

@@ -12,7 +12,7 @@ use crate::http::v2::view::{
     AttemptView, BucketView, CheckView, Frame, MessagingConfigurationView, RateLimitView, SafeNumberView,
     ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
 };
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckOutcome, Reply, SendOutcome};
 use crate::registry::{
     Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Template,
     TestNumber, Translation, Webhook, WebhookStatus,
@@ -234,30 +234,32 @@ pub fn test_number() -> String {
     viewed(|frame| TestNumberView::new(frame, sid(SidKind::Service), &number))
 }
 
-fn sent_answer() -> SendAnswer {
+fn sent_reply() -> Reply<SendOutcome> {
     let message_id = "SM5ef8732a3c49700934481addd5ce1659".to_owned();
-    SendAnswer::Sent { attempts_left: 5, message_id, postponed: false }
+    Reply::new(SendOutcome::Sent { attempts_left: 5, message_id, postponed: false }, THEN, None)
 }
+
+const APPROVED: Reply<CheckOutcome> = Reply::new(CheckOutcome::Approved, THEN, None);
 
 /// `/api/send-otp`.
 pub fn sent() -> String {
-    answered(&answers::api_send(AnswerSet::Documented, &sent_answer(), NUMBER))
+    answered(&answers::api_send(AnswerSet::Documented, &sent_reply(), NUMBER))
 }
 
 /// `/api/verify-otp`.
 pub fn verified() -> String {
     let lockout = std::time::Duration::ZERO;
-    answered(&answers::api_check(AnswerSet::Documented, &CheckAnswer::Approved, NUMBER, lockout))
+    answered(&answers::api_check(AnswerSet::Documented, &APPROVED, NUMBER, lockout))
 }
 
 /// `/send-code`.
 pub fn tutorial_sent() -> String {
-    answered(&answers::tutorial_send(&sent_answer()))
+    answered(&answers::tutorial_send(&sent_reply()))
 }
 
 /// `/verify-code`.
 pub fn tutorial_verified() -> String {
-    answered(&answers::tutorial_check(&CheckAnswer::Approved))
+    answered(&answers::tutorial_check(&APPROVED))
 }
 
 /// `/`, in part.

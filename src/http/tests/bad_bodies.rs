@@ -3,7 +3,7 @@
 use super::script::{Asked, Script};
 use super::world::{NUMBER, World, deps};
 use crate::domain::Region;
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckOutcome, SendOutcome};
 
 const ENVELOPE: &str = r#"{"code":400,"message":"Invalid request body"}"#;
 const MESSAGE: &str = r#"{"message":"Invalid request body"}"#;
@@ -112,7 +112,7 @@ async fn bytes_that_are_not_utf8_are_a_bad_body_even_where_nobody_looks() {
 
 #[tokio::test]
 async fn deep_nesting_is_a_bad_body_where_it_is_read_and_harmless_where_it_is_not() {
-    let script = Script::sends(SendAnswer::NumberRefused);
+    let script = Script::sends(SendOutcome::NumberRefused);
     let world = World::scripted(script.clone()).await;
     let deep = "[".repeat(15_000);
     world.post("/api/send-otp", &deep).await.is(400, ENVELOPE);
@@ -126,7 +126,7 @@ async fn deep_nesting_is_a_bad_body_where_it_is_read_and_harmless_where_it_is_no
 
 #[tokio::test]
 async fn unknown_fields_spaces_and_escapes_do_not_matter() {
-    let script = Script::sends(SendAnswer::NumberRefused);
+    let script = Script::sends(SendOutcome::NumberRefused);
     let world = World::scripted(script.clone()).await;
     for body in [
         r#"{"phoneNumber":"+14155552671","code":5,"user":[],"smsCode":null}"#,
@@ -148,7 +148,7 @@ async fn unknown_fields_spaces_and_escapes_do_not_matter() {
 
 #[tokio::test]
 async fn no_particular_content_type_is_needed() {
-    let script = Script::sends(SendAnswer::NumberRefused);
+    let script = Script::sends(SendOutcome::NumberRefused);
     let world = World::scripted(script.clone()).await;
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"]
     {
@@ -164,7 +164,7 @@ async fn no_particular_content_type_is_needed() {
 
 #[tokio::test]
 async fn a_code_that_cannot_be_one_is_a_wrong_code() {
-    let script = Script::checks(CheckAnswer::Wrong { attempts_left: 4, live: true });
+    let script = Script::checks(CheckOutcome::Wrong { attempts_left: 4, live: true });
     let world = World::scripted(script.clone()).await;
     for code in ["1", "12345678901", "12345a", "１２３４５６", " 123456", "-12345", "\\u0000", "x\\n"] {
         let reply = world.post("/api/verify-otp", &super::world::verify_body(code)).await;
@@ -180,7 +180,7 @@ async fn a_code_that_cannot_be_one_is_a_wrong_code() {
 
 #[tokio::test]
 async fn a_code_is_read_from_its_field_on_each_route() {
-    let script = Script::checks(CheckAnswer::Approved);
+    let script = Script::checks(CheckOutcome::Approved);
     let world = World::scripted(script.clone()).await;
     world.post("/api/verify-otp", &super::world::verify_body("012345")).await;
     world.post("/verify-code", &super::world::sms_code_body("654321")).await;
@@ -190,7 +190,7 @@ async fn a_code_is_read_from_its_field_on_each_route() {
 
 #[tokio::test]
 async fn answers_carry_the_one_spelling_of_a_number() {
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     let body = r#"{"user":{"phoneNumber":"+49 (0) 171 1234567"},"code":"123456"}"#;
     let reply = world.post("/api/verify-otp", body).await;
     reply.is(200, r#"{"code":200,"message":"OTP verified successfully.","data":"+491711234567"}"#);
@@ -198,7 +198,7 @@ async fn answers_carry_the_one_spelling_of_a_number() {
 
 #[tokio::test]
 async fn with_a_default_region_a_national_number_is_read() {
-    let script = Script::sends(SendAnswer::NumberRefused);
+    let script = Script::sends(SendOutcome::NumberRefused);
     let mut deps = deps(script.clone());
     deps.default_region = Region::parse("DE");
     World::with(deps).await.post("/api/send-otp", r#"{"phoneNumber":"0171 1234567"}"#).await;

@@ -17,7 +17,7 @@ use crate::clock::ManualClock;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
 use crate::http::InboxPages;
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckOutcome, SendOutcome};
 
 const FOREIGN: &str = r#"{"code":403,"message":"The inbox can be opened only by an IP address, localhost, or the configured host name."}"#;
 
@@ -38,7 +38,7 @@ async fn a_page_of_another_site_can_neither_send_nor_check() {
 
 #[tokio::test]
 async fn a_page_of_the_same_site_can() {
-    let world = World::scripted(Script::sends(sent()).or_checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::sends(sent()).or_checks(CheckOutcome::Approved)).await;
     for site in ["same-origin", "same-site", "none"] {
         for (path, body) in posts() {
             assert_eq!(world.ask(post_from(site, path, &body)).await.status, 200, "{site} {path}");
@@ -170,6 +170,6 @@ fn get_of(host: &str, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")
 }
 
-fn sent() -> SendAnswer {
-    SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
+fn sent() -> SendOutcome {
+    SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
 }

@@ -3,11 +3,11 @@
 use super::client::{Client, get, post};
 use super::script::{Gate, Script};
 use super::world::{World, bounds, deps, send_body, verify_body};
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckOutcome, SendOutcome};
 
 #[tokio::test]
 async fn a_connection_serves_many_requests() {
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     let mut client = world.client().await;
     for _ in 0..50 {
         client.send(post("/api/verify-otp", &verify_body("123456"))).await;
@@ -33,7 +33,7 @@ async fn a_small_body_that_nobody_reads_does_not_end_the_connection() {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     let mut client = world.client().await;
     let one = post("/api/verify-otp", &verify_body("123456"));
     let two = get("/hello-world");
@@ -48,7 +48,7 @@ async fn pipelined_requests_are_answered_in_order() {
 
 #[tokio::test]
 async fn a_body_may_come_in_chunks_and_byte_by_byte() {
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     let mut client = world.client().await;
     let head = "POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
     let body = verify_body("123456");
@@ -74,7 +74,7 @@ async fn a_broken_chunk_is_a_bad_body() {
 
 #[tokio::test]
 async fn when_a_client_expects_100_it_gets_it_before_it_sends_its_body() {
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     let mut client = world.client().await;
     let body = verify_body("123456");
     let length = body.len();
@@ -91,7 +91,7 @@ async fn when_a_client_expects_100_it_gets_it_before_it_sends_its_body() {
 #[tokio::test]
 async fn when_a_client_closes_its_side_it_still_gets_its_answer() {
     let gate = Gate::closed();
-    let world = World::scripted(Script::checks(CheckAnswer::Approved).behind(&gate)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved).behind(&gate)).await;
     let mut client = world.client().await;
     client.send(post("/api/verify-otp", &verify_body("123456"))).await;
     client.half_close().await;
@@ -219,7 +219,7 @@ async fn a_connection_beyond_the_limit_gets_503_and_a_freed_place_is_given_away(
 #[tokio::test]
 async fn clients_that_hang_up_do_not_disturb_the_others() {
     let gate = Gate::closed();
-    let script = Script::sends(SendAnswer::GatewayFailed).behind(&gate);
+    let script = Script::sends(SendOutcome::GatewayFailed).behind(&gate);
     let world = World::scripted(script.clone()).await;
     let mut kept = world.client().await;
     kept.send(post("/api/send-otp", &send_body())).await;

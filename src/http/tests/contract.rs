@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::script::{Asked, Script};
 use super::world::{EchoPages, NUMBER, World, deps, send_body, sms_code_body, tutorial_code, verify_body};
 use crate::config::AnswerSet;
+use crate::domain::Timestamp;
 use crate::http::GatewayHealth;
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckOutcome, SendOutcome};
 use crate::template::{MessageStyle, Wording};
 
 const MINUTES_30: Duration = Duration::from_secs(30 * 60);
@@ -26,7 +27,7 @@ async fn the_spellings_of_go_programs_without_field_tags_are_understood() {
         let world = World::scripted(Script::sends(sent())).await;
         let body = format!(r#"{{"{field}":"{NUMBER}"}}"#);
         assert_eq!(world.post("/api/send-otp", &body).await.status, 200, "{field}");
-        let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+        let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
         let body = format!(r#"{{"User":{{"{field}":"{NUMBER}"}},"Code":"123456"}}"#);
         assert_eq!(world.post("/api/verify-otp", &body).await.status, 200, "{field}");
     }
@@ -37,30 +38,30 @@ async fn when_a_locked_number_asks_for_a_code_it_is_403_with_the_minutes_left() 
     let message = "User locked out due to exceeding maximum attempts.";
     let body =
         format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30,"lockout_duration":30}}}}"#);
-    send(SendAnswer::Locked { remaining: MINUTES_30 }).await.is(403, &body);
+    send(SendOutcome::Locked { until: until(MINUTES_30) }).await.is(403, &body);
 }
 
 #[tokio::test]
 async fn when_seconds_are_left_of_a_lockout_it_is_one_minute() {
-    let reply = send(SendAnswer::Locked { remaining: Duration::from_millis(1) }).await;
+    let reply = send(SendOutcome::Locked { until: until(Duration::from_millis(1)) }).await;
     assert!(reply.body.ends_with(r#""ttl":1,"lockout_duration":1}}"#), "{}", reply.body);
 }
 
 #[tokio::test]
 async fn when_the_provider_says_that_a_number_cannot_be_it_is_a_bad_body() {
-    send(SendAnswer::NumberRefused).await.is(400, r#"{"code":400,"message":"Invalid request body"}"#);
+    send(SendOutcome::NumberRefused).await.is(400, r#"{"code":400,"message":"Invalid request body"}"#);
 }
 
 #[tokio::test]
 async fn when_the_provider_fails_it_is_500() {
     let body = r#"{"code":500,"message":"Internal server error occurred."}"#;
-    send(SendAnswer::GatewayFailed).await.is(500, body);
+    send(SendOutcome::GatewayFailed).await.is(500, body);
 }
 
 #[tokio::test]
 async fn when_a_code_is_right_it_is_200_with_the_number() {
     let body = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#;
-    check(CheckAnswer::Approved).await.is(200, body);
+    check(CheckOutcome::Approved).await.is(200, body);
 }
 
 #[tokio::test]
@@ -68,7 +69,7 @@ async fn when_a_code_is_wrong_or_late_it_is_401_with_the_trials_left() {
     let body =
         format!(r#"{{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{{{USER},"trials":4}}}}"#);
     for live in [true, false] {
-        check(CheckAnswer::Wrong { attempts_left: 4, live }).await.is(401, &body);
+        check(CheckOutcome::Wrong { attempts_left: 4, live }).await.is(401, &body);
     }
 }
 
@@ -78,9 +79,9 @@ async fn when_a_wrong_code_uses_the_last_trial_it_is_403_itself() {
     let body =
         format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30,"lockout_duration":30}}}}"#);
     for live in [true, false] {
-        check(CheckAnswer::LockedNow { remaining: MINUTES_30, live }).await.is(403, &body);
+        check(CheckOutcome::LockedNow { until: until(MINUTES_30), live }).await.is(403, &body);
     }
-    check(CheckAnswer::Locked { remaining: MINUTES_30 }).await.is(403, &body);
+    check(CheckOutcome::Locked { until: until(MINUTES_30) }).await.is(403, &body);
 }
 
 #[tokio::test]
@@ -95,53 +96,53 @@ async fn as_built_locked_is_403_with_minutes_rounded_down_on_either_route() {
     let message = "User is prohibted to make any OTP request, Try after 29 minutes";
     let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":29}}}}"#);
     let remaining = Duration::from_secs(30 * 60 - 1);
-    send_as_built(SendAnswer::Locked { remaining }).await.is(403, &body);
-    check_as_built(CheckAnswer::Locked { remaining }).await.is(403, &body);
+    send_as_built(SendOutcome::Locked { until: until(remaining) }).await.is(403, &body);
+    check_as_built(CheckOutcome::Locked { until: until(remaining) }).await.is(403, &body);
 }
 
 #[tokio::test]
 async fn as_built_ttl_is_left_out_when_it_is_0() {
     let message = "User is prohibted to make any OTP request, Try after 0 minutes";
     let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER}}}}}"#);
-    send_as_built(SendAnswer::Locked { remaining: SECONDS_59 }).await.is(403, &body);
-    check_as_built(CheckAnswer::Locked { remaining: SECONDS_59 }).await.is(403, &body);
+    send_as_built(SendOutcome::Locked { until: until(SECONDS_59) }).await.is(403, &body);
+    check_as_built(CheckOutcome::Locked { until: until(SECONDS_59) }).await.is(403, &body);
 }
 
 #[tokio::test]
 async fn as_built_verified_is_200() {
     let body = r#"{"code":200,"message":"Successfully verified user","data":"+14155552671"}"#;
-    check_as_built(CheckAnswer::Approved).await.is(200, body);
+    check_as_built(CheckOutcome::Approved).await.is(200, body);
 }
 
 #[tokio::test]
 async fn as_built_wrong_code_is_500_around_401() {
     let body = format!(r#"{{"code":401,"message":"Incorrect OTP, Try Again","data":{{{USER},"trials":4}}}}"#);
-    check_as_built(CheckAnswer::Wrong { attempts_left: 4, live: true }).await.is(500, &body);
+    check_as_built(CheckOutcome::Wrong { attempts_left: 4, live: true }).await.is(500, &body);
 }
 
 #[tokio::test]
 async fn as_built_no_live_code_is_500_around_401() {
     let body = format!(r#"{{"code":401,"message":"OTP Expired, Try Again","data":{{{USER},"trials":5}}}}"#);
-    check_as_built(CheckAnswer::Wrong { attempts_left: 5, live: false }).await.is(500, &body);
+    check_as_built(CheckOutcome::Wrong { attempts_left: 5, live: false }).await.is(500, &body);
 }
 
 #[tokio::test]
 async fn as_built_last_trial_wrong_is_500_around_403() {
     let message = "Incorrect OTP and Max Limit Reached Try after 30 min";
     let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30}}}}"#);
-    check_as_built(CheckAnswer::LockedNow { remaining: MINUTES_30, live: true }).await.is(500, &body);
+    check_as_built(CheckOutcome::LockedNow { until: until(MINUTES_30), live: true }).await.is(500, &body);
 }
 
 #[tokio::test]
 async fn as_built_last_trial_without_a_live_code_is_500_around_403() {
     let message = "OTP Expired and Max Limit Reached, Try after 30 min";
     let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":30}}}}"#);
-    check_as_built(CheckAnswer::LockedNow { remaining: MINUTES_30, live: false }).await.is(500, &body);
+    check_as_built(CheckOutcome::LockedNow { until: until(MINUTES_30), live: false }).await.is(500, &body);
 }
 
 #[tokio::test]
 async fn as_built_texts_of_the_last_trial_name_the_configured_lockout() {
-    let mut deps = deps(Script::checks(CheckAnswer::LockedNow { remaining: SECONDS_59, live: true }));
+    let mut deps = deps(Script::checks(CheckOutcome::LockedNow { until: until(SECONDS_59), live: true }));
     (deps.answers, deps.lockout) = (AnswerSet::AsBuilt, Duration::from_secs(90));
     let reply = World::with(deps).await.post("/api/verify-otp", &verify_body("123456")).await;
     let message = "Incorrect OTP and Max Limit Reached Try after 2 min";
@@ -151,9 +152,9 @@ async fn as_built_texts_of_the_last_trial_name_the_configured_lockout() {
 #[tokio::test]
 async fn as_built_provider_trouble_and_bad_bodies_are_answered_as_documented() {
     let body = r#"{"code":500,"message":"Internal server error occurred."}"#;
-    send_as_built(SendAnswer::GatewayFailed).await.is(500, body);
+    send_as_built(SendOutcome::GatewayFailed).await.is(500, body);
     let bad = r#"{"code":400,"message":"Invalid request body"}"#;
-    send_as_built(SendAnswer::NumberRefused).await.is(400, bad);
+    send_as_built(SendOutcome::NumberRefused).await.is(400, bad);
     let mut deps = deps(Script::panics());
     deps.answers = AnswerSet::AsBuilt;
     World::with(deps).await.post("/api/verify-otp", "{}").await.is(400, bad);
@@ -173,10 +174,10 @@ async fn the_tutorial_answers_a_send_with_the_providers_id() {
 
 #[tokio::test]
 async fn the_tutorial_answers_a_right_and_a_wrong_code() {
-    tutorial_check(CheckAnswer::Approved).await.is(200, r#"{"message":"This is a valid match!"}"#);
+    tutorial_check(CheckOutcome::Approved).await.is(200, r#"{"message":"This is a valid match!"}"#);
     let wrong = r#"{"message":"The phone number and the SMS code doesn't match."}"#;
-    tutorial_check(CheckAnswer::Wrong { attempts_left: 4, live: true }).await.is(400, wrong);
-    tutorial_check(CheckAnswer::Wrong { attempts_left: 5, live: false }).await.is(400, wrong);
+    tutorial_check(CheckOutcome::Wrong { attempts_left: 4, live: true }).await.is(400, wrong);
+    tutorial_check(CheckOutcome::Wrong { attempts_left: 5, live: false }).await.is(400, wrong);
 }
 
 #[tokio::test]
@@ -187,17 +188,19 @@ async fn the_tutorial_answers_a_lockout_with_403_and_says_so() {
         )
     };
     let remaining = MINUTES_30;
-    tutorial_send(SendAnswer::Locked { remaining }).await.is(403, &locked("30 minutes"));
-    tutorial_check(CheckAnswer::LockedNow { remaining, live: true }).await.is(403, &locked("30 minutes"));
-    tutorial_check(CheckAnswer::Locked { remaining: SECONDS_59 }).await.is(403, &locked("1 minute"));
+    tutorial_send(SendOutcome::Locked { until: until(remaining) }).await.is(403, &locked("30 minutes"));
+    tutorial_check(CheckOutcome::LockedNow { until: until(remaining), live: true })
+        .await
+        .is(403, &locked("30 minutes"));
+    tutorial_check(CheckOutcome::Locked { until: until(SECONDS_59) }).await.is(403, &locked("1 minute"));
 }
 
 #[tokio::test]
 async fn the_tutorial_answers_provider_trouble_with_502_and_a_bad_number_with_400() {
-    let reply = tutorial_send(SendAnswer::GatewayFailed).await;
+    let reply = tutorial_send(SendOutcome::GatewayFailed).await;
     assert_eq!(reply.status, 502);
     assert!(reply.body.starts_with(r#"{"message":"#) && reply.body.contains("provider"), "{}", reply.body);
-    let reply = tutorial_send(SendAnswer::NumberRefused).await;
+    let reply = tutorial_send(SendOutcome::NumberRefused).await;
     assert_eq!(reply.status, 400);
     assert!(reply.body.starts_with(r#"{"message":"#) && reply.body.contains("number"), "{}", reply.body);
 }
@@ -300,8 +303,8 @@ async fn the_inbox_pages_get_path_and_query_as_they_were_sent() {
     assert_eq!(world.post("/inbox", "").await.header("allow"), Some("GET, HEAD"));
 }
 
-fn sent() -> SendAnswer {
-    SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
+fn sent() -> SendOutcome {
+    SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
 }
 
 async fn with_pages() -> World {
@@ -310,19 +313,19 @@ async fn with_pages() -> World {
     World::with(deps).await
 }
 
-async fn send(answer: SendAnswer) -> super::client::Reply {
+async fn send(answer: SendOutcome) -> super::client::Reply {
     World::scripted(Script::sends(answer)).await.post("/api/send-otp", &send_body()).await
 }
 
-async fn check(answer: CheckAnswer) -> super::client::Reply {
+async fn check(answer: CheckOutcome) -> super::client::Reply {
     World::scripted(Script::checks(answer)).await.post("/api/verify-otp", &verify_body("123456")).await
 }
 
-async fn send_as_built(answer: SendAnswer) -> super::client::Reply {
+async fn send_as_built(answer: SendOutcome) -> super::client::Reply {
     as_built(Script::sends(answer)).await.post("/api/send-otp", &send_body()).await
 }
 
-async fn check_as_built(answer: CheckAnswer) -> super::client::Reply {
+async fn check_as_built(answer: CheckOutcome) -> super::client::Reply {
     as_built(Script::checks(answer)).await.post("/api/verify-otp", &verify_body("123456")).await
 }
 
@@ -332,10 +335,15 @@ async fn as_built(script: Script) -> World {
     World::with(deps).await
 }
 
-async fn tutorial_send(answer: SendAnswer) -> super::client::Reply {
+async fn tutorial_send(answer: SendOutcome) -> super::client::Reply {
     World::scripted(Script::sends(answer)).await.post("/send-code", &send_body()).await
 }
 
-async fn tutorial_check(answer: CheckAnswer) -> super::client::Reply {
+async fn tutorial_check(answer: CheckOutcome) -> super::client::Reply {
     World::scripted(Script::checks(answer)).await.post("/verify-code", &sms_code_body("123456")).await
+}
+
+/// The end of a lockout that lasts as long from the moment of the script's replies.
+fn until(remaining: Duration) -> Timestamp {
+    Timestamp::EPOCH.plus(remaining)
 }

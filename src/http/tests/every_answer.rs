@@ -3,7 +3,7 @@
 use super::client::{get, post};
 use super::script::Script;
 use super::world::{World, bounds, deps, send_body, sms_code_body, verify_body};
-use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
+use crate::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 const GETS: [&str; 4] = ["/", "/hello-world", "/healthz", "/readyz"];
 const POSTS: [&str; 4] = ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];
@@ -77,7 +77,7 @@ async fn a_refusal_is_503_and_a_busy_number_429_both_with_retry_after() {
 
 #[tokio::test]
 async fn a_body_as_large_as_the_limit_is_read() {
-    let world = World::scripted(Script::sends(SendAnswer::GatewayFailed)).await;
+    let world = World::scripted(Script::sends(SendOutcome::GatewayFailed)).await;
     let body = padded(16 * 1024);
     assert_eq!(world.post("/api/send-otp", &body).await.status, 500);
 }
@@ -129,7 +129,7 @@ async fn head_has_the_headers_of_get_and_no_body() {
 
 #[tokio::test]
 async fn every_answer_has_its_type_is_not_stored_and_has_an_id() {
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     for request in [
         get("/hello-world"),
         get("/nothing"),

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::client::{Client, post};
 use super::script::Script;
 use super::world::{World, send_body, verify_body};
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckOutcome, SendOutcome};
 
 const POSTS: [&str; 4] = ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];
 
@@ -66,7 +66,7 @@ fn a_request_with_bytes_changed_is_answered_and_never_with_5xx() {
 fn world() -> (Runtime, World) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let script = Script::sends(SendAnswer::NumberRefused).or_checks(CheckAnswer::Approved);
+    let script = Script::sends(SendOutcome::NumberRefused).or_checks(CheckOutcome::Approved);
     let world = runtime.block_on(World::scripted(script));
     (runtime, world)
 }

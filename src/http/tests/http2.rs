@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 use super::client::Client;
 use super::script::{Gate, Script};
 use super::world::{World, send_body, verify_body};
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckOutcome, SendOutcome};
 
 #[tokio::test]
 async fn requests_are_answered_on_one_connection() {
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     let (mut client, _connection) = connect(&world).await;
     for _ in 0..20 {
         let (status, body) = ask(&mut client, post("/api/verify-otp", verify_body("123456"))).await;
@@ -29,7 +29,7 @@ async fn requests_are_answered_on_one_connection() {
 #[tokio::test]
 async fn requests_wait_side_by_side_and_not_for_each_other() {
     let gate = Gate::closed();
-    let world = World::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate)).await;
+    let world = World::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate)).await;
     let (client, _connection) = connect(&world).await;
     let held: Vec<_> = (0..100)
         .map(|_| {
@@ -94,7 +94,7 @@ async fn when_a_handler_panics_it_is_500_and_the_connection_goes_on() {
 #[tokio::test]
 async fn when_a_client_hangs_up_its_request_is_dropped_and_others_go_on() {
     let gate = Gate::closed();
-    let world = World::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate)).await;
+    let world = World::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate)).await;
     let (mut client, connection) = connect(&world).await;
     let held = tokio::spawn(async move { client.send_request(post("/api/send-otp", send_body())).await });
     gate.arrival().await;
@@ -116,7 +116,7 @@ async fn frames_that_make_no_sense_end_the_connection_only() {
 #[tokio::test]
 async fn when_the_server_stops_the_held_request_is_answered_and_the_connection_ends() {
     let gate = Gate::closed();
-    let world = World::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate)).await;
+    let world = World::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate)).await;
     let (mut client, connection) = connect(&world).await;
     let held = tokio::spawn(async move { ask(&mut client, post("/api/send-otp", send_body())).await.0 });
     gate.arrival().await;

@@ -11,14 +11,15 @@ use super::callbacks::Receiver;
 use super::client::{Reply, get, post};
 use super::script::Script;
 use super::world::{World, deps, send_body, sms_code_body, verify_body};
+use crate::domain::Timestamp;
 use crate::http::CallbackAnswer;
-use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
+use crate::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 #[tokio::test]
 async fn at_trace_level_no_number_code_path_or_query_is_logged() {
     let log = Log::default();
     let _guard = log.capture(Level::TRACE);
-    let mut deps = deps(Script::checks(CheckAnswer::Approved));
+    let mut deps = deps(Script::checks(CheckOutcome::Approved));
     deps.callbacks = Some(Arc::new(Receiver::answering(CallbackAnswer::Unreadable)));
     let world = World::with(deps).await;
     for request in [
@@ -47,7 +48,7 @@ async fn at_trace_level_no_number_code_path_or_query_is_logged() {
 async fn at_debug_level_each_request_has_one_line_with_its_id() {
     let log = Log::default();
     let _guard = log.capture(Level::DEBUG);
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     let reply = world.post("/api/verify-otp", &verify_body("739104")).await;
     let id = reply.header("x-request-id").expect("an id");
     let lines = log.text();
@@ -62,7 +63,7 @@ async fn at_debug_level_each_request_has_one_line_with_its_id() {
 async fn at_info_level_a_refusal_is_one_line_and_a_good_answer_none() {
     let log = Log::default();
     let _guard = log.capture(Level::INFO);
-    let world = World::scripted(Script::checks(CheckAnswer::Approved)).await;
+    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
     world.post("/api/verify-otp", &verify_body("739104")).await;
     assert_eq!(log.text(), "");
     let world = World::scripted(Script::refuses(Refusal::StoreUnavailable)).await;
@@ -77,7 +78,7 @@ async fn at_info_level_a_lockout_is_one_line_with_the_masked_number_and_the_id_o
     let log = Log::default();
     let _guard = log.capture(Level::INFO);
     let world =
-        World::scripted(Script::checks(CheckAnswer::LockedNow { remaining: MINUTE, live: true })).await;
+        World::scripted(Script::checks(CheckOutcome::LockedNow { until: until(MINUTE), live: true })).await;
     for (path, body) in
         [("/api/verify-otp", verify_body("739104")), ("/verify-code", sms_code_body("739104"))]
     {
@@ -95,7 +96,7 @@ async fn at_info_level_a_failed_send_is_one_line_with_the_masked_number_and_the_
     let log = Log::default();
     let _guard = log.capture(Level::INFO);
     for (answer, outcome) in
-        [(SendAnswer::NumberRefused, "number-refused"), (SendAnswer::GatewayFailed, "gateway-failed")]
+        [(SendOutcome::NumberRefused, "number-refused"), (SendOutcome::GatewayFailed, "gateway-failed")]
     {
         let world = World::scripted(Script::sends(answer)).await;
         for path in ["/api/send-otp", "/send-code"] {
@@ -116,16 +117,16 @@ async fn at_debug_level_every_send_and_check_tells_its_outcome() {
     let log = Log::default();
     let _guard = log.capture(Level::DEBUG);
     let checks = [
-        (CheckAnswer::Approved, "approved"),
-        (CheckAnswer::Wrong { attempts_left: 3, live: true }, "wrong"),
-        (CheckAnswer::Locked { remaining: MINUTE }, "locked"),
+        (CheckOutcome::Approved, "approved"),
+        (CheckOutcome::Wrong { attempts_left: 3, live: true }, "wrong"),
+        (CheckOutcome::Locked { until: until(MINUTE) }, "locked"),
     ];
     for (answer, outcome) in checks {
         let world = World::scripted(Script::checks(answer)).await;
         log.tells(&world.post("/api/verify-otp", &verify_body("739104")).await, outcome);
     }
-    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false };
-    for (answer, outcome) in [(sent, "sent"), (SendAnswer::Locked { remaining: MINUTE }, "locked")] {
+    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false };
+    for (answer, outcome) in [(sent, "sent"), (SendOutcome::Locked { until: until(MINUTE) }, "locked")] {
         let world = World::scripted(Script::sends(answer)).await;
         log.tells(&world.post("/api/send-otp", &send_body()).await, outcome);
     }
@@ -254,4 +255,9 @@ impl Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The end of a lockout that lasts as long from the moment of the script's replies.
+fn until(remaining: Duration) -> Timestamp {
+    Timestamp::EPOCH.plus(remaining)
 }

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
-use crate::domain::Channel;
+use crate::domain::{Channel, Timestamp};
 use crate::engine::SendOptions;
 use crate::http::Verify;
-use crate::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendRequest};
+use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::template::MessageStyle;
 
 /// What the script was asked, with the secrets readable.
@@ -20,18 +20,18 @@ pub enum Asked {
 /// One answer for all sends and one for all checks. Without an answer it panics.
 #[derive(Clone, Default)]
 pub struct Script {
-    send: Option<Result<SendAnswer, Refusal>>,
-    check: Option<Result<CheckAnswer, Refusal>>,
+    send: Option<Result<SendOutcome, Refusal>>,
+    check: Option<Result<CheckOutcome, Refusal>>,
     gate: Option<Gate>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Script {
-    pub fn sends(answer: SendAnswer) -> Self {
+    pub fn sends(answer: SendOutcome) -> Self {
         Self { send: Some(Ok(answer)), ..Self::default() }
     }
 
-    pub fn checks(answer: CheckAnswer) -> Self {
+    pub fn checks(answer: CheckOutcome) -> Self {
         Self { check: Some(Ok(answer)), ..Self::default() }
     }
 
@@ -43,7 +43,7 @@ impl Script {
         Self::default()
     }
 
-    pub fn or_checks(self, answer: CheckAnswer) -> Self {
+    pub fn or_checks(self, answer: CheckOutcome) -> Self {
         Self { check: Some(Ok(answer)), ..self }
     }
 
@@ -67,16 +67,18 @@ impl Script {
 }
 
 impl Verify for Script {
-    async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
-        let SendRequest { service: _, number, options, channel, style } = request;
+    async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
+        let SendRequest { service: _, number, options, channel, style, own: _ } = request;
         self.note(Asked::Send { number: number.e164(), options, channel, style }).await;
-        self.send.clone().expect("no answer in the script")
+        let outcome = self.send.clone().expect("no answer in the script")?;
+        Ok(Reply::new(outcome, Timestamp::EPOCH, None))
     }
 
-    async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
+    async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         let code = request.code.map(|code| code.expose().to_owned());
         self.note(Asked::Check { number: request.number.e164(), code }).await;
-        self.check.clone().expect("no answer in the script")
+        let outcome = self.check.expect("no answer in the script")?;
+        Ok(Reply::new(outcome, Timestamp::EPOCH, None))
     }
 }
 

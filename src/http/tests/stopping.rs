@@ -5,12 +5,12 @@ use tokio::net::TcpStream;
 use super::client::{get, post};
 use super::script::{Gate, Script};
 use super::world::{World, send_body};
-use crate::numbers::SendAnswer;
+use crate::numbers::SendOutcome;
 
 #[tokio::test]
 async fn when_the_server_stops_a_held_request_is_answered_and_its_connection_closed() {
     let gate = Gate::closed();
-    let world = World::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate)).await;
+    let world = World::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate)).await;
     let mut client = world.client().await;
     client.send(post("/api/send-otp", &send_body())).await;
     gate.arrival().await;
@@ -49,7 +49,7 @@ async fn when_the_server_stops_nobody_is_accepted_any_more() {
 #[tokio::test]
 async fn when_the_server_is_dropped_everything_it_began_ends() {
     let gate = Gate::closed();
-    let script = Script::sends(SendAnswer::GatewayFailed).behind(&gate);
+    let script = Script::sends(SendOutcome::GatewayFailed).behind(&gate);
     let world = World::scripted(script).await;
     let mut client = world.client().await;
     client.send(post("/api/send-otp", &send_body())).await;

@@ -16,7 +16,7 @@ use super::client::{Client, get, post};
 use super::script::{Gate, Script};
 use super::world::{deps, send_body};
 use crate::http::connection::{self, Server};
-use crate::numbers::SendAnswer;
+use crate::numbers::SendOutcome;
 
 const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in time."}"#;
 
@@ -84,7 +84,7 @@ async fn an_idle_connection_is_closed_after_75_s() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_waits_for_an_answer_is_not_idle() {
     let gate = Gate::closed();
-    let server = Memory::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate));
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
     let mut client = server.client();
     client.send(post("/api/send-otp", &send_body())).await;
     gate.arrival().await;
@@ -171,7 +171,7 @@ async fn over_http2_a_connection_that_never_asks_is_closed_after_10_s() {
 #[tokio::test(start_paused = true)]
 async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
     let gate = Gate::closed();
-    let server = Memory::scripted(Script::sends(SendAnswer::GatewayFailed).behind(&gate));
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
     let (mut near, far) = duplex(64 * 1024);
     let connection = server.serve(far);
     near.write_all(HTTP2_BEGINNING).await.expect("room");

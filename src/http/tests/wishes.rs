@@ -3,7 +3,7 @@
 use super::script::{Asked, Script};
 use super::world::{NUMBER, World, tutorial_code};
 use crate::domain::{Channel, Locale};
-use crate::numbers::SendAnswer;
+use crate::numbers::SendOutcome;
 use crate::template::{AppHash, MessageStyle, Wording};
 
 const BAD_BODY: &str = r#""message":"Invalid request body"}"#;
@@ -92,7 +92,7 @@ async fn what_is_not_understood_or_not_served_is_a_bad_body() {
 
 /// What the shards are asked when such fields stand beside the number.
 async fn asked(path: &str, fields: &str) -> Vec<Asked> {
-    let script = Script::sends(SendAnswer::NumberRefused);
+    let script = Script::sends(SendOutcome::NumberRefused);
     World::scripted(script.clone()).await.post(path, &body(fields)).await;
     script.asked()
 }

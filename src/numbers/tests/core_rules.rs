@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
 use crate::engine::SendResult;
-use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
+use crate::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 #[test]
 fn nothing_is_answered_before_it_is_durable() {
@@ -60,8 +60,8 @@ fn commands_of_one_number_are_decided_in_order_and_written_once() {
     assert!(writes[0].put.is_none(), "a verified number leaves no record");
     assert_eq!(first.answer(), Ok(wrong(4)));
     assert_eq!(second.answer(), Ok(wrong(3)));
-    assert_eq!(right.answer(), Ok(CheckAnswer::Approved));
-    assert_eq!(again.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
+    assert_eq!(right.answer(), Ok(CheckOutcome::Approved));
+    assert_eq!(again.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn of_many_right_codes_at_once_one_is_approved() {
     answers.extend((1..COMMANDS_PER_NUMBER).map(|_| world.checks(number(1), Some(code.clone()))));
     world.applied(&writes);
     let approved = answers.into_iter().map(super::world::Awaited::answer);
-    assert_eq!(approved.filter(|a| *a == Ok(CheckAnswer::Approved)).count(), 1);
+    assert_eq!(approved.filter(|a| *a == Ok(CheckOutcome::Approved)).count(), 1);
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn a_locked_number_is_refused_at_once_while_another_commit_is_in_flight() {
     let mut world = World::with_locked(number(1));
     let mut other = world.sends(number(2));
     let writes = world.takes_commit();
-    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckAnswer::Locked { .. })));
-    assert!(matches!(world.sends(number(1)).answer(), Ok(SendAnswer::Locked { .. })));
+    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
+    assert!(matches!(world.sends(number(1)).answer(), Ok(SendOutcome::Locked { .. })));
     assert!(other.is_unanswered());
     world.applied(&writes);
 }
@@ -100,8 +100,8 @@ fn a_refusal_that_rests_on_a_lockout_in_flight_waits_for_it() {
     let mut refused = world.checks_wrong(number(1));
     assert!(refused.is_unanswered());
     world.applied(&writes);
-    assert!(matches!(last.answer(), Ok(CheckAnswer::LockedNow { live: true, .. })));
-    assert!(matches!(refused.answer(), Ok(CheckAnswer::Locked { .. })));
+    assert!(matches!(last.answer(), Ok(CheckOutcome::LockedNow { live: true, .. })));
+    assert!(matches!(refused.answer(), Ok(CheckOutcome::Locked { .. })));
     assert!(world.wants_no_commit(), "a refusal of a locked number costs no commit");
 }
 
@@ -110,7 +110,7 @@ fn a_check_of_a_number_that_never_asked_writes_nothing() {
     let mut world = World::new();
     let answer = world.checks_wrong(number(1));
     assert!(world.wants_no_commit());
-    assert_eq!(answer.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
+    assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
     assert_eq!(world.numbers(), 0);
 }
 
@@ -122,7 +122,7 @@ fn an_accepted_send_is_answered_without_a_second_commit() {
     let dispatch = world.dispatched();
     world.settles(dispatch, accepted());
     assert!(world.wants_no_commit());
-    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
+    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
     assert_eq!(answer.answer(), Ok(sent));
 }
 
@@ -136,15 +136,15 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
     assert!(answer.is_unanswered());
     let writes = world.commits();
     assert!(writes[0].put.is_none());
-    assert_eq!(answer.answer(), Ok(SendAnswer::GatewayFailed));
+    assert_eq!(answer.answer(), Ok(SendOutcome::GatewayFailed));
     assert_eq!(world.numbers(), 0);
 }
 
 #[test]
 fn how_a_send_ended_decides_its_answer() {
     for (end, expected) in [
-        (SendResult::NumberRefused, Ok(SendAnswer::NumberRefused)),
-        (SendResult::Failed { may_have_been_sent: true, held: None }, Ok(SendAnswer::GatewayFailed)),
+        (SendResult::NumberRefused, Ok(SendOutcome::NumberRefused)),
+        (SendResult::Failed { may_have_been_sent: true, held: None }, Ok(SendOutcome::GatewayFailed)),
         (SendResult::Overloaded, Err(Refusal::SendsOverloaded)),
     ] {
         let mut world = World::new();
@@ -180,7 +180,7 @@ fn a_success_whose_commit_failed_is_not_told_and_its_code_is_void() {
     assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
     let again = world.checks(number(1), Some(code));
     world.commits();
-    assert_eq!(again.answer(), Ok(CheckAnswer::Wrong { attempts_left: 4, live: false }));
+    assert_eq!(again.answer(), Ok(CheckOutcome::Wrong { attempts_left: 4, live: false }));
 }
 
 #[test]
@@ -198,10 +198,10 @@ fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
     assert_eq!(writes.len(), 1, "the lockout is written again");
     assert!(refused.is_unanswered());
     world.applied(&writes);
-    assert!(matches!(refused.answer(), Ok(CheckAnswer::Locked { .. })));
+    assert!(matches!(refused.answer(), Ok(CheckOutcome::Locked { .. })));
     let settled = world.checks_wrong(number(1));
     assert!(world.wants_no_commit());
-    assert!(matches!(settled.answer(), Ok(CheckAnswer::Locked { .. })));
+    assert!(matches!(settled.answer(), Ok(CheckOutcome::Locked { .. })));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn commands_for_one_number_are_bounded_and_others_are_not_held_up() {
     world.applied(&writes);
     world.commits();
     assert_eq!(
-        world.checks_wrong(number(1)).answer().map(|a| matches!(a, CheckAnswer::Locked { .. })),
+        world.checks_wrong(number(1)).answer().map(|a| matches!(a, CheckOutcome::Locked { .. })),
         Ok(true)
     );
 }
@@ -247,9 +247,9 @@ fn a_code_that_the_same_batch_makes_useless_is_not_sent() {
     assert_eq!(world.dispatched().key, number(2));
     world.commits();
     assert!(world.dispatches_nothing(), "the code was void before its message could leave");
-    assert!(matches!(locking.answer(), Ok(CheckAnswer::LockedNow { .. })));
-    assert!(matches!(send.answer(), Ok(SendAnswer::Locked { .. })));
-    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckAnswer::Locked { .. })));
+    assert!(matches!(locking.answer(), Ok(CheckOutcome::LockedNow { .. })));
+    assert!(matches!(send.answer(), Ok(SendOutcome::Locked { .. })));
+    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_record_that_has_ended_is_not_written_again_after_a_failure() {
     world.now = world.now.plus(Duration::from_secs(3600));
     let answer = world.checks_wrong(number(1));
     assert!(world.wants_no_commit());
-    assert_eq!(answer.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
+    assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn a_number_whose_write_failed_is_freed_when_its_record_has_ended() {
     assert_eq!(world.core.sweep(10, now), 1);
     let answer = world.checks_wrong(number(1));
     assert!(world.wants_no_commit(), "nothing of it is left to write again");
-    assert_eq!(answer.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
+    assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
 }
 
 #[test]
@@ -314,11 +314,11 @@ fn engine_time_never_runs_backwards() {
     world.now = world.now.plus(Duration::from_secs(31));
     let late = world.checks(number(1), Some(code.clone()));
     world.commits();
-    assert_eq!(late.answer(), Ok(CheckAnswer::Wrong { attempts_left: 4, live: false }));
+    assert_eq!(late.answer(), Ok(CheckOutcome::Wrong { attempts_left: 4, live: false }));
     world.now = crate::domain::Timestamp::from_millis(1_700_000_000_000);
     let later = world.checks(number(1), Some(code));
     world.commits();
-    assert_eq!(later.answer(), Ok(CheckAnswer::Wrong { attempts_left: 3, live: false }));
+    assert_eq!(later.answer(), Ok(CheckOutcome::Wrong { attempts_left: 3, live: false }));
 }
 
 #[test]
@@ -343,5 +343,5 @@ fn a_sweep_changes_no_answer() {
     assert_eq!(world.core.sweep(100, now), 1);
     assert_eq!(world.numbers(), 0);
     let answer = world.checks(number(1), Some(code));
-    assert_eq!(answer.answer(), Ok(CheckAnswer::Wrong { attempts_left: 5, live: false }));
+    assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
 }

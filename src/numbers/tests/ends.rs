@@ -1,8 +1,8 @@
-//! Ends that somebody else decides: when they are durable, and what stands behind them in the queue.
+//! Endings that an operator or a caller decides: when they are durable, and what becomes of the commands behind them.
 
 use super::world::{World, number, wrong};
 use crate::engine::Ending;
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckOutcome, SendOutcome};
 
 #[test]
 fn a_lockout_is_ended_durably_also_while_another_number_is_being_committed() {
@@ -15,9 +15,9 @@ fn a_lockout_is_ended_durably_also_while_another_number_is_being_committed() {
     world.applied(&writes);
     assert_eq!(other.answer(), Ok(wrong(4)));
     assert_eq!(world.commits().len(), 1, "the end of the lockout");
-    assert_eq!(ended.answer(), Ok(()));
+    assert_eq!(ended.reply(), Ok(None), "no verification was under way");
     let answer = world.checks_wrong(number(1));
-    assert!(!matches!(answer.answer(), Ok(CheckAnswer::Locked { .. })));
+    assert!(!matches!(answer.answer(), Ok(CheckOutcome::Locked { .. })));
 }
 
 #[test]
@@ -25,10 +25,10 @@ fn an_end_whose_commit_fails_is_none() {
     let mut world = World::with_locked(number(1));
     let ended = world.ends(number(1), Ending::Cleared);
     world.fails_to_commit();
-    assert!(ended.answer().is_err());
+    assert!(ended.reply().is_err());
     let answer = world.sends(number(1));
     world.commits_if_any();
-    assert!(matches!(answer.answer(), Ok(SendAnswer::Locked { .. })));
+    assert!(matches!(answer.answer(), Ok(SendOutcome::Locked { .. })));
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn a_code_that_was_canceled_in_the_same_batch_is_not_sent() {
     world.applied(&writes);
     drop(blocker);
     world.commits_if_any();
-    assert!(world.dispatches_nothing(), "nobody could use it");
+    assert!(world.dispatches_nothing(), "the code could not be used");
     world.commits_if_any();
-    assert_eq!(ended.answer(), Ok(()));
-    assert!(!matches!(sent.answer(), Ok(SendAnswer::Sent { .. })));
+    assert!(matches!(ended.reply(), Ok(Some(_))));
+    assert!(!matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
 }

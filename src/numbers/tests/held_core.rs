@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::world::{
-    Awaited, CHECK_BUDGET, COMMANDS_PER_NUMBER, FollowedUp, World, accepted, held, number, wrong,
-};
+use super::world::{Awaited, CHECK_BUDGET, COMMANDS_PER_NUMBER, World, accepted, held, number, wrong};
 use crate::engine::CheckResult;
-use crate::numbers::{CheckAnswer, Refusal, SendAnswer};
+use crate::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 
 #[test]
 fn nobody_is_asked_before_the_attempt_is_durably_counted() {
@@ -14,7 +12,7 @@ fn nobody_is_asked_before_the_attempt_is_durably_counted() {
     world.has_held_code(number(1));
     let mut answer = world.checks_held(number(1));
     let writes = world.takes_commit();
-    assert!(world.asks_nobody());
+    assert!(world.asks_no_gateway());
     world.applied(&writes);
     let ask = world.asked();
     assert!(answer.is_unanswered());
@@ -35,7 +33,7 @@ fn an_approval_is_told_when_it_is_durable() {
     assert!(answer.is_unanswered());
     world.applied(&writes);
     assert!(writes[0].put.is_none(), "a verified number leaves no record");
-    assert_eq!(answer.answer(), Ok(CheckAnswer::Approved));
+    assert_eq!(answer.answer(), Ok(CheckOutcome::Approved));
 }
 
 #[test]
@@ -48,7 +46,7 @@ fn a_code_that_a_holder_took_is_answered_when_its_name_is_durable() {
     let writes = world.takes_commit();
     assert!(answer.is_unanswered());
     world.applied(&writes);
-    assert!(matches!(answer.answer(), Ok(SendAnswer::Sent { .. })));
+    assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
     world.crashes();
     let _answer = world.checks_held(number(1));
     world.commits();
@@ -58,11 +56,11 @@ fn a_code_that_a_holder_took_is_answered_when_its_name_is_durable() {
 #[test]
 fn what_the_gateway_says_decides_the_answer() {
     for (result, answer) in [
-        (CheckResult::Approved, CheckAnswer::Approved),
+        (CheckResult::Approved, CheckOutcome::Approved),
         (CheckResult::Wrong, wrong(4)),
-        (CheckResult::NotLive, CheckAnswer::Wrong { attempts_left: 4, live: false }),
-        (CheckResult::NotAsked, CheckAnswer::GatewayFailed),
-        (CheckResult::Unknown, CheckAnswer::GatewayFailed),
+        (CheckResult::NotLive, CheckOutcome::Wrong { attempts_left: 4, live: false }),
+        (CheckResult::NotAsked, CheckOutcome::GatewayFailed),
+        (CheckResult::Unknown, CheckOutcome::GatewayFailed),
     ] {
         let mut world = World::new();
         world.has_held_code(number(1));
@@ -90,9 +88,9 @@ fn when_nobody_knows_about_the_last_attempt_the_number_is_locked_and_says_so() {
         world.checks_and_hears(number(1), CheckResult::Wrong).expect("an answer");
     }
     let last = world.checks_and_hears(number(1), CheckResult::Unknown);
-    assert!(matches!(last, Ok(CheckAnswer::LockedNow { live: true, .. })));
+    assert!(matches!(last, Ok(CheckOutcome::LockedNow { live: true, .. })));
     world.crashes();
-    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckAnswer::Locked { .. })));
+    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
 }
 
 #[test]
@@ -115,7 +113,7 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
     assert_eq!(world.commits().len(), 2, "the number, and the plan that is dropped, in one commit");
     assert_eq!(one.answer(), Ok(wrong(4)));
     assert_eq!(two.answer(), Ok(wrong(3)));
-    assert_eq!(resume.answer(), Ok(FollowedUp), "the send before it replaced the code");
+    assert_eq!(resume.reply(), Ok(()), "the send before it replaced the code");
     assert_ne!(world.dispatched().permit.salt, first.salt);
 }
 
@@ -123,7 +121,8 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
 fn checks_that_waited_are_asked_about_one_after_the_other() {
     let mut world = World::new();
     world.has_held_code(number(1));
-    let mut answers: Vec<Awaited<CheckAnswer>> = (0..5).map(|_| world.checks_held(number(1))).collect();
+    let mut answers: Vec<Awaited<Reply<CheckOutcome>>> =
+        (0..5).map(|_| world.checks_held(number(1))).collect();
     let after = world.checks_held(number(1));
     world.commits();
     for left in [4, 3, 2, 1] {
@@ -136,9 +135,9 @@ fn checks_that_waited_are_asked_about_one_after_the_other() {
     let ask = world.asked();
     world.hears(ask, CheckResult::Wrong);
     world.commits();
-    assert!(matches!(answers.remove(0).answer(), Ok(CheckAnswer::LockedNow { .. })));
-    assert!(matches!(after.answer(), Ok(CheckAnswer::Locked { .. })));
-    assert!(world.asks_nobody());
+    assert!(matches!(answers.remove(0).answer(), Ok(CheckOutcome::LockedNow { .. })));
+    assert!(matches!(after.answer(), Ok(CheckOutcome::Locked { .. })));
+    assert!(world.asks_no_gateway());
 }
 
 #[test]
@@ -150,10 +149,10 @@ fn of_many_right_codes_at_once_one_is_approved() {
     let ask = world.asked();
     world.hears(ask, CheckResult::Approved);
     world.commits();
-    assert!(world.asks_nobody());
+    assert!(world.asks_no_gateway());
     let answers: Vec<_> = answers.into_iter().map(Awaited::answer).collect();
-    assert_eq!(answers[0], Ok(CheckAnswer::Approved));
-    let late = Ok(CheckAnswer::Wrong { attempts_left: 5, live: false });
+    assert_eq!(answers[0], Ok(CheckOutcome::Approved));
+    let late = Ok(CheckOutcome::Wrong { attempts_left: 5, live: false });
     assert!(answers[1..].iter().all(|answer| *answer == late), "{answers:?}");
 }
 
@@ -240,7 +239,7 @@ fn after_a_crash_while_asking_the_last_time_the_number_is_locked() {
     let writes = world.takes_commit();
     assert!(refused.is_unanswered(), "the lockout is made durable first");
     world.applied(&writes);
-    assert!(matches!(refused.answer(), Ok(SendAnswer::Locked { .. })));
+    assert!(matches!(refused.answer(), Ok(SendOutcome::Locked { .. })));
 }
 
 #[test]
@@ -253,12 +252,12 @@ fn an_answer_that_comes_to_a_shard_that_started_again_settles_the_check() {
     world.crashes();
     world.hears(ask, CheckResult::Approved);
     world.commits();
-    assert_eq!(answer.answer(), Ok(CheckAnswer::Approved));
+    assert_eq!(answer.answer(), Ok(CheckOutcome::Approved));
     assert_eq!(world.numbers(), 0);
 }
 
 /// Two checks of one number that are decided in one batch, so that the second waits for the first.
-fn two_in_one_batch(world: &mut World) -> (Awaited<CheckAnswer>, Awaited<CheckAnswer>) {
+fn two_in_one_batch(world: &mut World) -> (Awaited<Reply<CheckOutcome>>, Awaited<Reply<CheckOutcome>>) {
     world.has_held_code(number(1));
     let _other = world.sends(number(2));
     let writes = world.takes_commit();
@@ -269,12 +268,12 @@ fn two_in_one_batch(world: &mut World) -> (Awaited<CheckAnswer>, Awaited<CheckAn
 }
 
 #[test]
-fn a_check_whose_commit_failed_asks_nobody_and_holds_up_nobody() {
+fn a_check_whose_commit_failed_asks_no_gateway_and_holds_up_nobody() {
     let mut world = World::new();
     let (first, behind) = two_in_one_batch(&mut world);
     world.fails_to_commit();
     assert_eq!(first.answer(), Err(Refusal::StoreUnavailable));
-    assert!(world.asks_nobody());
+    assert!(world.asks_no_gateway());
     world.commits();
     assert_eq!(behind.answer(), Ok(wrong(3)));
 }
@@ -305,8 +304,8 @@ fn an_approval_whose_commit_failed_is_not_told_and_the_code_is_void() {
     assert_eq!(behind.answer(), Err(Refusal::StoreUnavailable), "it was decided with the approval");
     let again = world.checks_held(number(1));
     world.commits();
-    assert!(world.asks_nobody());
-    assert_eq!(again.answer(), Ok(CheckAnswer::Wrong { attempts_left: 3, live: false }));
+    assert!(world.asks_no_gateway());
+    assert_eq!(again.answer(), Ok(CheckOutcome::Wrong { attempts_left: 3, live: false }));
 }
 
 #[test]
@@ -316,11 +315,11 @@ fn when_the_commit_takes_longer_than_the_asking_may_nobody_is_asked() {
     let answer = world.checks_held(number(1));
     world.now = world.now.plus(CHECK_BUDGET);
     world.commits();
-    assert!(world.asks_nobody());
+    assert!(world.asks_no_gateway());
     if let Some(writes) = world.core.take_commit() {
         world.applied(&writes);
     }
-    assert_eq!(answer.answer(), Ok(CheckAnswer::GatewayFailed));
+    assert_eq!(answer.answer(), Ok(CheckOutcome::GatewayFailed));
 }
 
 #[test]
@@ -338,10 +337,10 @@ fn a_send_that_is_settled_while_a_gateway_is_being_asked_is_answered() {
     world.commits();
     let ask = world.asked();
     world.settles(two, accepted());
-    assert!(matches!(second.answer(), Ok(SendAnswer::Sent { attempts_left: 4, .. })));
+    assert!(matches!(second.answer(), Ok(SendOutcome::Sent { attempts_left: 4, .. })));
     world.hears(ask, CheckResult::Approved);
     world.commits();
-    assert_eq!(check.answer(), Ok(CheckAnswer::Approved));
+    assert_eq!(check.answer(), Ok(CheckOutcome::Approved));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Planned sends: what a shard does with them, a sentence each.
 
-use super::world::{FollowedUp, World, accepted, held, number};
+use super::world::{World, accepted, held, number};
 use crate::delivery::Purpose;
 use crate::engine::{Salt, SendResult};
-use crate::numbers::{CheckAnswer, SendAnswer};
+use crate::numbers::{CheckOutcome, SendOutcome};
 
 #[test]
 fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like_any_other() {
@@ -13,7 +13,7 @@ fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like
     let dispatch = world.dispatched();
     let salt = dispatch.permit.salt;
     world.settles(dispatch, SendResult::Postponed { message_id: "later".to_owned() });
-    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
+    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
     assert_eq!(answer.answer(), Ok(sent));
     let mut followed = world.resumes(number(1), salt);
     let writes = world.takes_commit();
@@ -26,7 +26,7 @@ fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like
     assert!(followed.is_unanswered(), "it keeps its place until it is settled");
     world.settles(again, accepted());
     assert!(world.wants_no_commit());
-    assert_eq!(followed.answer(), Ok(FollowedUp));
+    assert_eq!(followed.reply(), Ok(()));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
     for salt in [salt, Salt([0; 16])] {
         let followed = world.resumes(number(1), salt);
         world.commits();
-        assert_eq!(followed.answer(), Ok(FollowedUp));
+        assert_eq!(followed.reply(), Ok(()));
         assert!(!world.has_plan(number(1), salt), "dropped");
     }
     assert!(world.dispatches_nothing() && world.wants_no_commit());
@@ -52,7 +52,7 @@ fn a_planned_send_whose_beginning_is_not_durable_is_still_planned() {
     let salt = world.live_salt(number(1)).expect("a live code");
     let refused = world.resumes(number(1), salt);
     world.fails_to_commit();
-    assert!(refused.answer().is_err());
+    assert!(refused.reply().is_err());
     assert!(world.dispatches_nothing() && world.has_plan(number(1), salt));
 }
 
@@ -77,7 +77,7 @@ fn a_planned_send_ends_for_its_scheduler_even_if_the_store_fails() {
             } else {
                 world.commits();
             }
-            assert_eq!(followed.answer(), Ok(FollowedUp), "{end:?}");
+            assert_eq!(followed.reply(), Ok(()), "{end:?}");
         }
     }
 }
@@ -95,5 +95,5 @@ fn a_planned_send_that_fails_after_the_shard_did_does_not_withdraw_a_code_that_w
     world.commits();
     let right = world.checks(number(1), Some(code));
     world.commits();
-    assert_eq!(right.answer(), Ok(CheckAnswer::Approved));
+    assert_eq!(right.answer(), Ok(CheckOutcome::Approved));
 }

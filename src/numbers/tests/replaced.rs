@@ -2,7 +2,7 @@
 
 use super::world::{World, number};
 use crate::engine::SendResult;
-use crate::numbers::CheckAnswer;
+use crate::numbers::CheckOutcome;
 
 #[test]
 fn when_a_resend_fails_the_code_that_was_told_sent_works() {
@@ -15,5 +15,5 @@ fn when_a_resend_fails_the_code_that_was_told_sent_works() {
     world.commits();
     let right = world.checks(number(1), Some(code));
     world.commits();
-    assert_eq!(right.answer(), Ok(CheckAnswer::Approved));
+    assert_eq!(right.answer(), Ok(CheckOutcome::Approved));
 }

@@ -18,12 +18,13 @@ use crate::engine::{
     CheckResult, Ending, Lockout, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult, SendRules,
     SlotHash, derive_code,
 };
+use crate::numbers::check::{CheckCommand, EndCommand, GatewayCheck};
 use crate::numbers::command::{
-    Ask, CheckCommand, CommandKind, Deps, Dispatch, Effects, EndCommand, NumberCommand, Reply, ResumeCommand,
-    SendCommand, SettleCheckCommand, SettleCommand, track_key,
+    CommandKind, Deps, Effects, NumberCommand, PendingReply, Responder, track_key,
 };
+use crate::numbers::send::{Dispatch, ResumeCommand, SendCommand};
 use crate::numbers::table::NumberTable;
-use crate::numbers::{Capacity, CheckAnswer, NumberKey, Policies, Refusal, SendAnswer, Told};
+use crate::numbers::{Capacity, CheckOutcome, Facts, NumberKey, Policies, Refusal, Reply, SendOutcome};
 use crate::shard::{
     Command, Core, Decision, Durability, Kinds, Leaving, Record, RecordKey, Settings, Stored, Subject,
     Tables, Transaction, Write, encode,
@@ -52,7 +53,7 @@ pub struct World {
 #[derive(Default)]
 struct Captured {
     dispatches: Mutex<Vec<Dispatch>>,
-    asks: Mutex<Vec<Ask>>,
+    checks: Mutex<Vec<GatewayCheck>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -64,51 +65,13 @@ impl Effects for Captured {
         locked(&self.dispatches).push(dispatch);
     }
 
-    fn ask(&self, ask: Ask) {
-        locked(&self.asks).push(ask);
+    fn check(&self, check: GatewayCheck) {
+        locked(&self.checks).push(check);
     }
 }
 
-/// Where the answer to a command will arrive.
-pub struct Awaited<A: Answered>(oneshot::Receiver<Result<A::Told, Refusal>>);
-
-/// An answer, and the form in which a shard gives it.
-pub trait Answered: Sized {
-    type Told;
-    fn of(told: Self::Told) -> Self;
-}
-
-impl Answered for SendAnswer {
-    type Told = Told<Self>;
-    fn of(told: Told<Self>) -> Self {
-        told.answer.expect("no limit of a service forbids it")
-    }
-}
-
-impl Answered for CheckAnswer {
-    type Told = Told<Self>;
-    fn of(told: Told<Self>) -> Self {
-        told.answer.expect("no limit of a service forbids it")
-    }
-}
-
-impl Answered for () {
-    type Told = Told<()>;
-    fn of(told: Told<()>) -> Self {
-        told.answer.expect("what is to be ended is under way");
-    }
-}
-
-/// A planned send has ended, or is not made.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FollowedUp;
-
-impl Answered for FollowedUp {
-    type Told = ();
-    fn of((): ()) -> Self {
-        Self
-    }
-}
+/// The reply to a command, once it arrives.
+pub struct Awaited<T>(PendingReply<T>);
 
 /// Plans a send.
 struct PlanCommand(Subject, Track);
@@ -128,13 +91,19 @@ impl Command for PlanCommand {
     fn refuse(self: Box<Self>, _: Refusal) {}
 }
 
-impl<A: Answered> Awaited<A> {
-    pub fn answer(mut self) -> Result<A, Refusal> {
-        self.0.try_recv().expect("an answer by now").map(A::of)
+impl<T> Awaited<T> {
+    pub fn reply(mut self) -> Result<T, Refusal> {
+        self.0.try_recv().expect("a reply by now")
     }
 
     pub fn is_unanswered(&mut self) -> bool {
         matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+}
+
+impl<O> Awaited<Reply<O>> {
+    pub fn answer(self) -> Result<O, Refusal> {
+        self.reply().map(|reply| reply.outcome)
     }
 }
 
@@ -211,34 +180,34 @@ impl World {
         RecordKey { slot: self.deps.subject(&key).slot, kind: NumberState::KIND, id: key.id() }
     }
 
-    fn place<A: Answered>(&self) -> (Reply<A::Told>, Awaited<A>) {
+    fn responder<T>(&self) -> (Responder<T>, Awaited<T>) {
         let place = Arc::clone(&self.places).try_acquire_owned().expect("a place");
-        let (reply, receiver) = Reply::new(place);
-        (reply, Awaited(receiver))
+        let (responder, pending) = Responder::new(place);
+        (responder, Awaited(pending))
     }
 
     fn submit(&mut self, key: NumberKey, kind: CommandKind) {
         self.core.submit(NumberCommand::new(key, kind, Arc::clone(&self.deps)), self.now);
     }
 
-    pub fn sends(&mut self, key: NumberKey) -> Awaited<SendAnswer> {
-        let (reply, awaited) = self.place();
+    pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
+        let (responder, awaited) = self.responder();
         let (channel, style) = (Channel::Sms, MessageStyle::default());
-        let send = SendCommand { options: None, channel, style, own: None, reply, decided: None };
+        let send = SendCommand { options: None, channel, style, own: None, responder, decided: None };
         self.submit(key, CommandKind::Send(send));
         awaited
     }
 
-    pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<CheckAnswer> {
-        let (reply, awaited) = self.place();
-        let check = CheckCommand { code, named: None, is_test: false, reply, decided: None };
+    pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
+        let (responder, awaited) = self.responder();
+        let check = CheckCommand { code, named: None, is_test: false, responder, decided: None };
         self.submit(key, CommandKind::Check(check));
         awaited
     }
 
-    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<()> {
-        let (reply, awaited) = self.place();
-        let end = EndCommand { ending, named: None, reply, decided: None };
+    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Option<Facts>> {
+        let (responder, awaited) = self.responder();
+        let end = EndCommand { ending, named: None, responder, decided: None };
         self.submit(key, CommandKind::End(end));
         awaited
     }
@@ -250,7 +219,7 @@ impl World {
         }
     }
 
-    pub fn checks_wrong(&mut self, key: NumberKey) -> Awaited<CheckAnswer> {
+    pub fn checks_wrong(&mut self, key: NumberKey) -> Awaited<Reply<CheckOutcome>> {
         self.checks(key, None)
     }
 
@@ -302,11 +271,9 @@ impl World {
     }
 
     pub fn settles(&mut self, dispatch: Dispatch, result: SendResult) {
-        let Dispatch { key, permit, style, purpose, first_attempt, caller, .. } = dispatch;
+        let key = dispatch.key;
         let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, trouble: None };
-        let settle =
-            SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
-        self.submit(key, CommandKind::Settle(settle));
+        self.submit(key, CommandKind::Settle(dispatch.settled(delivered)));
     }
 
     /// Sends a code that the gateway makes and holds.
@@ -317,39 +284,38 @@ impl World {
         let permit = dispatch.permit;
         self.settles(dispatch, held());
         self.commits();
-        assert!(matches!(answer.answer(), Ok(SendAnswer::Sent { .. })));
+        assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
         permit
     }
 
     /// Submits a code that only the gateway can judge.
-    pub fn checks_held(&mut self, key: NumberKey) -> Awaited<CheckAnswer> {
+    pub fn checks_held(&mut self, key: NumberKey) -> Awaited<Reply<CheckOutcome>> {
         self.checks(key, Some(Code::parse("0000000000").expect("a code")))
     }
 
-    /// The one question that is to be put to a gateway.
-    pub fn asked(&mut self) -> Ask {
-        let mut asks = std::mem::take(&mut *locked(&self.captured.asks));
-        assert_eq!(asks.len(), 1, "one question for a gateway");
-        asks.remove(0)
+    /// The one check that a gateway is asked for.
+    pub fn asked(&mut self) -> GatewayCheck {
+        let mut checks = std::mem::take(&mut *locked(&self.captured.checks));
+        assert_eq!(checks.len(), 1, "one check for a gateway");
+        checks.remove(0)
     }
 
-    pub fn asks_nobody(&mut self) -> bool {
-        locked(&self.captured.asks).is_empty()
+    pub fn asks_no_gateway(&mut self) -> bool {
+        locked(&self.captured.checks).is_empty()
     }
 
-    /// What the gateway says.
-    pub fn hears(&mut self, ask: Ask, result: CheckResult) {
-        let Ask { key, permit, reply, .. } = ask;
-        let settle = SettleCheckCommand { permit, result, reply, decided: None };
-        self.submit(key, CommandKind::SettleCheck(settle));
+    /// The gateway answers a check.
+    pub fn hears(&mut self, check: GatewayCheck, result: CheckResult) {
+        let key = check.key;
+        self.submit(key, CommandKind::SettleCheck(check.settled(result)));
     }
 
     /// A whole check that the gateway answers; commits what has to be.
-    pub fn checks_and_hears(&mut self, key: NumberKey, result: CheckResult) -> Result<CheckAnswer, Refusal> {
+    pub fn checks_and_hears(&mut self, key: NumberKey, result: CheckResult) -> Result<CheckOutcome, Refusal> {
         let answer = self.checks_held(key);
         self.commits();
-        let ask = self.asked();
-        self.hears(ask, result);
+        let check = self.asked();
+        self.hears(check, result);
         if let Some(writes) = self.core.take_commit() {
             self.applied(&writes);
         }
@@ -357,15 +323,15 @@ impl World {
     }
 
     /// The time for a planned send of the code of `salt` has come.
-    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<FollowedUp> {
+    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
         let slot = self.deps.subject(&key).slot;
         let track = track_key(key.service, &salt, slot);
         let mut record = Track::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
         record.plan = Some(Box::new(plan(salt, self.now)));
         let subject = Subject { slot, id: track.id() };
         self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
-        let (reply, awaited) = self.place();
-        let resume = ResumeCommand { track, reply, decided: None };
+        let (responder, awaited) = self.responder();
+        let resume = ResumeCommand { track, responder, decided: None };
         self.submit(key, CommandKind::Resume(resume));
         awaited
     }
@@ -410,7 +376,7 @@ impl World {
         let dispatch = self.dispatched();
         let permit = dispatch.permit;
         self.settles(dispatch, accepted());
-        assert!(matches!(answer.answer(), Ok(SendAnswer::Sent { .. })));
+        assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
         derive_code(&self.deps.key, &permit.salt, key.number, key.service, permit.length)
     }
 }
@@ -419,8 +385,8 @@ pub fn accepted() -> SendResult {
     SendResult::Accepted { message_id: "SM1".to_owned(), held: None }
 }
 
-pub const fn wrong(attempts_left: u8) -> CheckAnswer {
-    CheckAnswer::Wrong { attempts_left, live: true }
+pub const fn wrong(attempts_left: u8) -> CheckOutcome {
+    CheckOutcome::Wrong { attempts_left, live: true }
 }
 
 /// A gateway that holds the code took the message.

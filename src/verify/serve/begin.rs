@@ -1,4 +1,4 @@
-//! Beginnings and further messages of verifications.
+//! Beginnings of verifications, and their further messages.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::kept;
 use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with;
 use crate::limit::{BucketRule, Charge, LimitRefusal, Taken};
-use crate::numbers::{BeginRequest, Facts, Refusal, SendAnswer, SendRequest, Told, Trouble};
+use crate::numbers::{Facts, OwnOptions, Refusal, Reply, SendOutcome, SendRequest, Trouble};
 use crate::registry::{Service, TextWish};
 use crate::template::MessageStyle;
 use crate::verify::{Begin, Refused, Status, Target, Verification};
@@ -33,7 +33,7 @@ impl Inner {
         let ticket = match kept::begin(self, &service, &key, fingerprint).await? {
             kept::Begun::Answered(verification) => return Ok(*verification),
             kept::Begun::CarryOut(ticket) => ticket,
-            // Its first message may have been sent: whoever asks again wants to know, not a second one.
+            // Its first message may have been sent: the repetition reports it and sends none.
             kept::Begun::FindOut(ticket) => match self.fetch(service.id, Target::Number(begin.to)).await {
                 Ok(verification) => {
                     kept::finish(ticket, &verification).await;
@@ -69,28 +69,23 @@ impl Inner {
         if service.skip_sms_to_landlines && channel == Channel::Sms && !is_test && number.is_landline() {
             return Err(Refused::Landline.into());
         }
-        let request = BeginRequest {
-            send: SendRequest {
-                service: service.id,
-                number,
-                options: test.map(|test| self.options_of_test(service, test)),
-                channel: Some(channel),
-                style: self.style(service, &begin, channel)?,
-            },
-            brought,
-            is_test,
-            tags: begin.tags.clone(),
+        let request = SendRequest {
+            service: service.id,
+            number,
+            options: test.map(|test| self.options_of_test(service, test)),
+            channel: Some(channel),
+            style: self.style(service, &begin, channel)?,
+            own: Some(OwnOptions { brought, is_test, tags: begin.tags.clone() }),
         };
         let charges = charges(service, &begin)?;
         let taken = if is_test { Taken::default() } else { self.take(charges).await? };
         let brings_a_code = begin.code.is_some();
-        let told = self.verifier.begin(request).await;
-        let in_doubt = match &told {
-            Ok(told) => told.trouble == Some(Trouble::InDoubt),
+        let reply = self.verifier.send(request).await;
+        let in_doubt = match &reply {
+            Ok(reply) => reply.trouble == Some(Trouble::InDoubt),
             Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
         };
-        let answered = told.map_err(Refused::from).and_then(|told| self.understood(told, brings_a_code));
-        match answered {
+        match reply.map_err(Refused::from).and_then(|reply| begun(reply, brings_a_code)) {
             Ok(facts) => {
                 let shown = self.shown(service.id, number, &facts, Status::Pending).await;
                 // It was sent, whatever could not be read.
@@ -105,8 +100,8 @@ impl Inner {
         }
     }
 
-    /// What makes two requests the same. A code that they bring counts too, under a key: what is kept must not help to
-    /// find it.
+    /// Tells whether two requests are the same. A code that they bring is hashed with the server key: what is kept must not
+    /// help to find it.
     fn fingerprint(&self, begin: &Begin) -> [u8; 32] {
         match &begin.code {
             None => begin.fingerprint,
@@ -156,25 +151,25 @@ impl Inner {
             LimitRefusal::StoreUnavailable => Refused::Unavailable(Refusal::StoreUnavailable),
         })
     }
-
-    /// What the shard's answer means.
-    fn understood(&self, told: Told<SendAnswer>, brings_a_code: bool) -> Result<Facts, Refused> {
-        let Told { answer, facts, trouble } = told;
-        match answer {
-            Ok(SendAnswer::Sent { .. }) => facts.ok_or(Refused::GatewayFailed),
-            Ok(SendAnswer::Locked { remaining }) => {
-                Err(Refused::NoChecksLeft { until: Some(self.in_time(remaining)) })
-            }
-            Ok(SendAnswer::NumberRefused | SendAnswer::GatewayFailed) => {
-                Err(in_words(trouble, brings_a_code))
-            }
-            Err(limit) => Err(self.refusal(limit)),
-        }
-    }
 }
 
-/// What a gateway said, in the words of the API.
-fn in_words(trouble: Option<Trouble>, brings_a_code: bool) -> Refused {
+/// The verification that began, or the API's refusal.
+fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<Facts, Refused> {
+    let Reply { outcome, facts, trouble, at: _ } = reply;
+    Err(match outcome {
+        SendOutcome::Sent { .. } => return facts.ok_or(Refused::GatewayFailed),
+        SendOutcome::Locked { until } => Refused::NoChecksLeft { until: Some(until) },
+        SendOutcome::NoChecksLeft { until } => Refused::NoChecksLeft { until },
+        SendOutcome::NoSendsLeft { until } => Refused::NoSendsLeft { until },
+        SendOutcome::CoolingDown { until } | SendOutcome::StillSending { until } => {
+            Refused::TooMany { until }
+        }
+        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(trouble, brings_a_code),
+    })
+}
+
+/// The API's refusal for the reason that a gateway gave.
+fn refused_by_gateway(trouble: Option<Trouble>, brings_a_code: bool) -> Refused {
     let invalid = |why: &str| Refused::Invalid(why.to_owned());
     match trouble {
         Some(Trouble::BadNumber) => invalid("To: the provider says that there is no such number"),
@@ -194,7 +189,7 @@ fn in_words(trouble: Option<Trouble>, brings_a_code: bool) -> Refused {
     }
 }
 
-/// What the request is counted under.
+/// The counters of rate limits that the request is charged to.
 fn charges(service: &Service, begin: &Begin) -> Result<Vec<Charge>, Refused> {
     let charge = |(name, value): (&String, &String)| {
         let limit = service.rate_limits.iter().find(|limit| limit.unique_name == *name);

@@ -2,7 +2,7 @@
 
 use super::Inner;
 use crate::attempts::seen;
-use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, TrackKey};
+use crate::domain::{PhoneNumber, ServiceId, Sid, TrackKey};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
 use crate::numbers::Facts;
 use crate::registry::{Rules, Service, TestNumber};
@@ -97,10 +97,5 @@ impl Inner {
     pub(super) fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
         let Rules { code_life, code_length, .. } = service.rules;
         SendOptions { life: code_life.min(test.expires.since(self.clock.now())), length: code_length }
-    }
-
-    /// The moment in which a wait ends.
-    pub(super) fn in_time(&self, remaining: std::time::Duration) -> Timestamp {
-        self.clock.now().plus(remaining)
     }
 }

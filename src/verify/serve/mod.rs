@@ -35,23 +35,23 @@ use crate::registry::{Registry, Service};
 
 pub use self::rules::bring_up;
 
-/// What it is made of.
-pub struct VerifyingParts {
+/// The dependencies of [`Verifying`].
+pub struct VerifyingDeps {
     /// The services.
     pub registry: Registry,
-    /// Who counts and decides.
+    /// Counts and decides.
     pub verifier: Verifier,
-    /// Who sends, and remembers what was sent.
+    /// Sends messages.
     pub delivery: Arc<Delivery>,
     /// Counts the values of rate limits.
     pub limits: Limits,
     /// Keeps answers for idempotency keys.
     pub answers: Answers,
-    /// What ids are sealed with.
+    /// Ids are sealed with it.
     pub server_key: ServerKey,
-    /// The rules that the shards decide by; brought up to the registry's.
+    /// The rules that the shards decide by; kept equal to the registry's.
     pub policies: Policies,
-    /// What time it is.
+    /// The time of decisions.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -81,10 +81,10 @@ const EARLY_PAUSE: Duration = Duration::from_millis(250);
 const EARLY_RECEIPTS: usize = 1_000;
 
 impl Verifying {
-    /// From its parts. The shards decide by the registry's rules from here on. Needs a tokio runtime.
-    pub fn new(parts: VerifyingParts) -> Self {
-        let VerifyingParts { registry, verifier, delivery, limits, answers, server_key, policies, clock } =
-            parts;
+    /// The shards decide by the registry's rules from here on. Needs a tokio runtime.
+    pub fn new(deps: VerifyingDeps) -> Self {
+        let VerifyingDeps { registry, verifier, delivery, limits, answers, server_key, policies, clock } =
+            deps;
         let rules = CurrentRules::new(&registry, policies);
         let (sealer, slots) = (Sealer::new(&server_key), SlotHash::new(&server_key));
         let mut changes = rules.changes();
@@ -101,7 +101,7 @@ impl Verifying {
             clock,
             early_receipts: Arc::new(Semaphore::new(EARLY_RECEIPTS)),
         });
-        // Nobody asks on behalf of a service that was removed, and what was planned for it is not to be sent.
+        // A service that was removed gets no more requests, and its planned messages must not be sent.
         let weak = Arc::downgrade(&inner);
         tokio::spawn(async move {
             while changes.changed().await.is_ok() {
@@ -144,14 +144,14 @@ impl Verifying {
         Ok(())
     }
 
-    /// In a task of its own: whoever hangs up does not leave something half done.
+    /// Runs in a task of its own: a client that hangs up cannot stop the work half way.
     fn carried_out<T, W>(&self, work: impl FnOnce(Arc<Inner>) -> W) -> BoxFuture<'static, Result<T, Refused>>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, Refused>> + Send + 'static,
     {
         let task = tokio::spawn(work(Arc::clone(&self.0)));
-        // It panicked, or the runtime ends: nobody knows what became of it.
+        // The task panicked, or the runtime ends: the outcome is unknown.
         Box::pin(async { task.await.unwrap_or(Err(Refused::Unavailable(Refusal::Stopping))) })
     }
 }

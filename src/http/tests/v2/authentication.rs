@@ -7,7 +7,7 @@ use crate::domain::ServiceId;
 use crate::http::tests::client::{Reply, get, post};
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps, send_body, sms_code_body, verify_body};
-use crate::numbers::SendAnswer;
+use crate::numbers::SendOutcome;
 use crate::registry::{Scope, ServiceFields};
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_key_of_one_service_lists_that_one() {
 
 #[tokio::test]
 async fn the_compatible_routes_ask_for_a_key_once_there_is_one_for_them() {
-    let sent = SendAnswer::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
+    let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
     let world = V2World::with(Script::sends(sent), |_| {}).await;
     assert_eq!(world.world.post("/api/send-otp", &send_body()).await.status, 200);
     let verify = world.key(Some(ServiceId::DEFAULT), &[Scope::Verify]).await;

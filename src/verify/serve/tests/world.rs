@@ -13,7 +13,7 @@ use crate::attempts::Attempts;
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
 use crate::config::{Bounds, BreakerSettings, DeliverySettings, TrackerSettings};
-use crate::delivery::{Delivery, DeliveryParts, Routed};
+use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
     SidKind, Timestamp,
@@ -21,12 +21,12 @@ use crate::domain::{
 use crate::engine::{Lockout, Policy, Sealer, SendOptions, SendRules, SlotHash};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
-use crate::numbers::{Capacity, Parts, Policies, Verifier};
+use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
 use crate::registry::{Registry, RegistryParts, Service, ServiceFields, WebhookFields};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
-    Begin, CheckCode, Ending, Refused, Target, Verification, Verifications as _, Verifying, VerifyingParts,
+    Begin, CheckCode, Ending, Refused, Target, Verification, Verifications as _, Verifying, VerifyingDeps,
 };
 use crate::webhook::{Outbox, OutboxBounds, OutboxParts, Post, Posted, Transport};
 
@@ -349,7 +349,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
     .await
     .expect("a registry");
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-    let delivery = Arc::new(Delivery::new(DeliveryParts {
+    let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
         routing,
         settings: DeliverySettings { breaker, ..DeliverySettings::default() },
@@ -368,7 +368,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
         transport: Arc::new(hook),
         bounds: OutboxBounds::default(),
     });
-    let verifier = Verifier::new(Parts {
+    let verifier = Verifier::new(VerifierDeps {
         attempts: Attempts::new(&shards, TrackerSettings::default()),
         shards,
         slots,
@@ -379,7 +379,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
         bounds: Bounds::default(),
         recorders: vec![outbox.recorder()],
     });
-    let verifying = Verifying::new(VerifyingParts {
+    let verifying = Verifying::new(VerifyingDeps {
         registry: registry.clone(),
         verifier,
         delivery,

@@ -12,7 +12,7 @@ use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, InboxPages, V2, Verify, serve,
 };
-use onceward::numbers::{CheckAnswer, CheckRequest, Refusal, SendAnswer, SendOptions, SendRequest};
+use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -34,20 +34,21 @@ pub struct Asked {
 struct Notes(Arc<Mutex<Vec<Asked>>>);
 
 impl Verify for Notes {
-    async fn send(&self, request: SendRequest) -> Result<SendAnswer, Refusal> {
+    async fn send(&self, request: SendRequest) -> Result<numbers::Reply<SendOutcome>, Refusal> {
         let asked = Asked { is_check: false, number: request.number.e164(), code: None };
         self.0.lock().expect("not poisoned").push(asked);
-        Ok(SendAnswer::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false })
+        let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
+        Ok(numbers::Reply::new(sent, Timestamp::EPOCH, None))
     }
 
-    async fn check(&self, request: CheckRequest) -> Result<CheckAnswer, Refusal> {
+    async fn check(&self, request: CheckRequest) -> Result<numbers::Reply<CheckOutcome>, Refusal> {
         let code = request.code.map(|code| code.expose().to_owned());
         self.0.lock().expect("not poisoned").push(Asked {
             is_check: true,
             number: request.number.e164(),
             code,
         });
-        Ok(CheckAnswer::Approved)
+        Ok(numbers::Reply::new(CheckOutcome::Approved, Timestamp::EPOCH, None))
     }
 }
 

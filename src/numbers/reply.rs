@@ -1,0 +1,110 @@
+//! Replies to commands about numbers. A reply leaves the shard only when all that it says is durable.
+
+use crate::delivery::Trouble;
+use crate::domain::{Channel, Timestamp};
+use crate::engine::{Counted, Policy, SendPermit, Verification};
+
+pub use crate::engine::CheckOutcome;
+
+/// The outcome of a command, and the verification it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply<O> {
+    /// A [`SendOutcome`] or a [`CheckOutcome`].
+    pub outcome: O,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The verification, unless the outcome is a refusal.
+    pub facts: Option<Facts>,
+    /// The gateway's reason, where it sent no message or may not have.
+    pub trouble: Option<Trouble>,
+}
+
+impl<O> Reply<O> {
+    /// A reply that no gateway had a part in.
+    pub const fn new(outcome: O, at: Timestamp, facts: Option<Facts>) -> Self {
+        Self { outcome, at, facts, trouble: None }
+    }
+}
+
+/// The outcome of a send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// A gateway accepted the message, or it will be tried again until one does.
+    Sent {
+        /// Wrong codes still allowed.
+        attempts_left: u8,
+        /// The gateway's id of the message, or one of ours.
+        message_id: String,
+        /// Whether no gateway accepted the message yet: it is tried again in the background.
+        postponed: bool,
+    },
+    /// The number is locked out.
+    Locked {
+        /// End of the lockout.
+        until: Timestamp,
+    },
+    /// No check would be allowed, therefore no code was sent.
+    NoChecksLeft {
+        /// When checks are allowed again; `None` until an operator clears the number.
+        until: Option<Timestamp>,
+    },
+    /// The verification has used its messages.
+    NoSendsLeft {
+        /// End of the verification.
+        until: Timestamp,
+    },
+    /// The wait after the last message is not over.
+    CoolingDown {
+        /// End of the wait.
+        until: Timestamp,
+    },
+    /// A message with another code is on its way.
+    StillSending {
+        /// Latest end of that send.
+        until: Timestamp,
+    },
+    /// The gateway says that the number does not exist or cannot take messages.
+    NumberRefused,
+    /// Every gateway refused for another reason, or did not answer in time.
+    GatewayFailed,
+}
+
+/// A verification as its caller may know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Its name among those of its number: [`Salt::track`](crate::engine::Salt::track).
+    pub track: u64,
+    /// When it began.
+    pub begun: Timestamp,
+    /// When its last message was asked for.
+    pub last_send: Timestamp,
+    /// The channel of the last message.
+    pub channel: Channel,
+    /// Whether no further check of its code is allowed.
+    pub spent: bool,
+}
+
+impl Facts {
+    /// A verification that the compatible routes began has no counts: it began with its code, and had one message.
+    pub fn of(verification: &Verification, policy: &Policy) -> Self {
+        let Verification { salt, expires, counted, .. } = *verification;
+        Self::from_parts(salt.track(), expires, counted, policy)
+    }
+
+    /// The verification that a message was permitted for.
+    pub fn of_permit(permit: &SendPermit, policy: &Policy) -> Self {
+        let SendPermit { salt, expires, counted, .. } = *permit;
+        Self::from_parts(salt.track(), expires, counted, policy)
+    }
+
+    fn from_parts(track: u64, expires: Timestamp, counted: Option<Counted>, policy: &Policy) -> Self {
+        let begun = counted.map_or_else(|| expires.minus(policy.code.life), |counted| counted.begun);
+        Self {
+            track,
+            begun,
+            last_send: counted.map_or(begun, |counted| counted.last_send),
+            channel: counted.map_or(Channel::Sms, |counted| counted.channel),
+            spent: counted.is_some_and(|counted| counted.spent),
+        }
+    }
+}
