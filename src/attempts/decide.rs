@@ -8,13 +8,13 @@ use crate::gateway::Receipt;
 use crate::shard::{Durability, Transaction};
 
 /// One verification's record, as a decision sees it.
-pub struct Decided<'a, 'b> {
+pub struct TrackWriter<'a, 'b> {
     view: &'a mut Transaction<'b>,
     key: TrackKey,
     settings: TrackerSettings,
 }
 
-impl<'a, 'b> Decided<'a, 'b> {
+impl<'a, 'b> TrackWriter<'a, 'b> {
     /// The record under `key`, which is in the slot of the decision.
     pub const fn new(view: &'a mut Transaction<'b>, key: TrackKey, settings: TrackerSettings) -> Self {
         Self { view, key, settings }

@@ -1,7 +1,7 @@
 //! Delivery attempts: what became of each message, and what is still to be sent.
 //!
 //! One record for each verification, with a row for each attempt, in the slot of its number. It is written in the commit of
-//! the decision about the number: see [`Decided`]. What is planned is made by the scheduler in `numbers`, which takes it from
+//! the decision about the number: see [`TrackWriter`]. What is planned is made by the scheduler in `numbers`, which takes it from
 //! an index over the records. This module reads, lists and forgets.
 
 mod decide;
@@ -27,7 +27,7 @@ use crate::shard::{
     Command, Decision, Durability, Leaving, Record, RecordKey, Refusal, Router, Shards, Subject, Transaction,
 };
 
-pub use self::decide::Decided;
+pub use self::decide::TrackWriter;
 pub use self::index::Due;
 pub use self::list::{Listing, Seen, TrackQuery, TrackRow, seen};
 pub use self::status::{StatusFilter, receipt_from_name};

@@ -117,7 +117,7 @@ pub struct GatewayState {
     pub circuit: Circuit,
     /// How long until it is tried again, while the circuit is open.
     pub tries_again_in: Option<Duration>,
-    /// What the gateway itself says: `Ok`, or what an operator must mend.
+    /// What the gateway itself says: `Ok`, or what an operator must fix.
     pub readiness: Result<(), String>,
 }
 

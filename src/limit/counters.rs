@@ -17,7 +17,7 @@ const LONGEST_VALUE: usize = 256;
 /// Values that one request may be counted under.
 const MOST_CHARGES: usize = 10;
 
-/// One value that a request is counted under.
+/// One value of a limit that a request is counted under.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Charge {
     /// The service of the limit.
@@ -64,11 +64,11 @@ pub enum LimitRefusal {
     StoreUnavailable,
 }
 
-/// What was counted: for [`Limits::give_back`].
+/// The counters that a request was charged to, for [`Limits::give_back`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Taken(Vec<(Subject, Vec<Counted>)>);
+pub struct Charged(Vec<(Subject, Vec<Counted>)>);
 
-/// What is counted of one value.
+/// The record of one value of a limit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Counter {
     /// Tells the value from another with the same subject. Two such values, one pair among 10^19, are counted
@@ -123,7 +123,7 @@ impl Limits {
     ///
     /// # Errors
     /// [`LimitRefusal`].
-    pub async fn take(&self, charges: Vec<Charge>) -> Result<Taken, LimitRefusal> {
+    pub async fn take(&self, charges: Vec<Charge>) -> Result<Charged, LimitRefusal> {
         if charges.len() > MOST_CHARGES {
             return Err(LimitRefusal::TooManyCharges);
         }
@@ -143,14 +143,14 @@ impl Limits {
         counts.sort_by_key(|count| (count.subject.slot, count.subject.id));
         counts.dedup_by_key(|count| count.subject);
         if counts.is_empty() {
-            return Ok(Taken::default());
+            return Ok(Charged::default());
         }
         let seat = Arc::clone(&self.queue).try_acquire_owned();
         let _seat = seat.map_err(|_| LimitRefusal::Overloaded)?;
         if counts.len() > 1 {
             self.find_full(&counts).await?;
         }
-        let mut taken = Taken::default();
+        let mut taken = Charged::default();
         for count in counts {
             let subject = count.subject;
             match self.submit(count, Purpose::Take).await {
@@ -189,9 +189,9 @@ impl Limits {
         answer.await.unwrap_or(Err(LimitRefusal::StoreUnavailable))
     }
 
-    /// For a request that came to nothing: counts it no longer, as far as it is still counted. No caller waits for it. When
-    /// too much is under way, or the store fails, it stays counted.
-    pub fn give_back(&self, taken: Taken) {
+    /// Removes a request that had no effect from its counters, as far as it is still counted. Returns at once. The request
+    /// stays counted when the queue is full or the store fails.
+    pub fn give_back(&self, taken: Charged) {
         let Ok(seat) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
         for (subject, places) in taken.0 {
             let seat = Some(Arc::clone(&seat));

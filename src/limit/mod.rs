@@ -13,7 +13,7 @@ mod digest;
 mod tests;
 
 pub use answers::{Answers, Begun, KeptAnswer, KeyRefusal, KeyUse, Ticket};
-pub use counters::{Charge, Counter, LimitRefusal, Limits, Taken};
+pub use counters::{Charge, Charged, Counter, LimitRefusal, Limits};
 pub use decide::BucketRule;
 
 /// Bounds of each of the two kinds.

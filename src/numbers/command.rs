@@ -14,7 +14,7 @@ use super::happened::{Happened, Recorder};
 use super::policies::Policies;
 use super::record::NumberKey;
 use super::send::{Caller, Dispatch, ResumeCommand, SendCommand, SendDecision, SettleCommand};
-use crate::attempts::{Decided as Attempts, EndedSend, VerifyStatus};
+use crate::attempts::{EndedSend, Track, TrackWriter, VerifyStatus};
 use crate::config::TrackerSettings;
 use crate::domain::{GatewayName, ServerKey, ServiceId, TrackKey};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
@@ -177,7 +177,7 @@ impl Command for NumberCommand {
         let next = match kind {
             CommandKind::Send(send) => send.decide(*key, state, rules, view.rng(), now),
             CommandKind::Resume(resume) => {
-                let track = &mut Attempts::new(view, resume.track, deps.tracker);
+                let track = &mut TrackWriter::new(view, resume.track, deps.tracker);
                 resume.decide(track, deps.policies.serves(key.service), state, &rules, now)
             }
             CommandKind::Check(check) => check.decide(*key, state, rules, now),
@@ -248,7 +248,7 @@ impl Exit<'_, '_> {
     /// Tells the gateway whose message led to a verified number.
     pub(super) fn confirm(&self, track: u64) {
         let key = TrackKey::new(self.key.service, track, self.subject.slot);
-        let track = self.leaving.get::<crate::attempts::Track>(self.subject.slot, key.id());
+        let track = self.leaving.get::<Track>(self.subject.slot, key.id());
         if let Some((gateway, message_id)) = track.and_then(|track| track.accepted()) {
             self.deps.effects.confirm(gateway, message_id);
         }
@@ -278,15 +278,15 @@ fn write_attempts(
     let key = |salt: &Salt| track_key(service, salt, slot);
     let (salt, status) = match kind {
         CommandKind::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), .. }) => {
-            return Some(Attempts::new(view, key(&permit.salt), deps.tracker).permit(number));
+            return Some(TrackWriter::new(view, key(&permit.salt), deps.tracker).permit(number));
         }
         CommandKind::Resume(ResumeCommand { decided: Some((permit, _)), .. }) => {
-            return Some(Attempts::new(view, key(&permit.salt), deps.tracker).begin_follow_up());
+            return Some(TrackWriter::new(view, key(&permit.salt), deps.tracker).begin_follow_up());
         }
         CommandKind::Settle(SettleCommand { permit, style, purpose, first_attempt, delivered, .. }) => {
             let first_attempt = *first_attempt;
             let ended = EndedSend { permit, style, purpose, first_attempt, delivered };
-            Attempts::new(view, key(&permit.salt), deps.tracker).settle(number, ended);
+            TrackWriter::new(view, key(&permit.salt), deps.tracker).settle(number, ended);
             return None;
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(_, Some(status))), .. }) => {
@@ -306,7 +306,7 @@ fn write_attempts(
         | CommandKind::SettleCheck(_)
         | CommandKind::End(_) => return None,
     };
-    Attempts::new(view, key(&salt?), deps.tracker).check(status);
+    TrackWriter::new(view, key(&salt?), deps.tracker).check(status);
     None
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::command::Deps;
 use super::happened::Happened;
 use super::record::NumberKey;
-use crate::attempts::{Decided, ReceiptOutcome};
+use crate::attempts::{ReceiptOutcome, TrackWriter};
 use crate::gateway::Receipt;
 use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
 
@@ -39,7 +39,7 @@ impl Command for ReceiptCommand {
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
         let Self { receipt, deps, decided, .. } = self;
         let key = receipt.attempt.key;
-        let (outcome, track) = Decided::new(view, key, deps.tracker).receive(receipt);
+        let (outcome, track) = TrackWriter::new(view, key, deps.tracker).receive(receipt);
         if let (ReceiptOutcome::News(row), Some(track)) = (&outcome, &track) {
             let happened = Happened::Receipt { track: key, row, status: track.verify, receipt };
             let (number, now) = (NumberKey { service: key.service, number: track.number }, view.now());

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use super::command::{CommandKind, Exit, Next, Responder, track_key};
 use super::record::NumberKey;
 use super::reply::{Facts, Reply, SendOutcome};
-use crate::attempts::{Decided as Attempts, Plan};
+use crate::attempts::{Plan, TrackWriter};
 use crate::delivery::{Delivered, Dropped, PlanChange, Purpose};
 use crate::domain::{Channel, Code, Timestamp, TrackKey};
 use crate::engine::{
@@ -133,7 +133,7 @@ pub struct ResumeCommand {
 impl ResumeCommand {
     pub(super) fn decide(
         &mut self,
-        track: &mut Attempts<'_, '_>,
+        track: &mut TrackWriter<'_, '_>,
         serves: bool,
         state: NumberState,
         rules: &Rules<'_>,

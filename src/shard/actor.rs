@@ -210,7 +210,7 @@ impl Actor for ShardActor {
             Message::Sweep => {
                 core.sweep(SWEEP_STEP, now);
                 if core.is_late() {
-                    // Has the store say in the log what is wrong, also when nobody asks for health.
+                    // The store logs its trouble when its health is read; `/readyz` may not be polled.
                     let _ = state.shared.store.health();
                 }
             }

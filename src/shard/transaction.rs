@@ -11,9 +11,9 @@ use crate::domain::Timestamp;
 /// Whether the answer waits for a change to be durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// It does.
+    /// The answer waits.
     Durable,
-    /// Losing the change in a crash harms nobody: it is written with the next batch, within 250 ms.
+    /// The answer does not wait, and a crash may lose the change. It is written with the next batch, within 150 ms.
     Lazy,
 }
 

@@ -1,7 +1,7 @@
 //! Counters through their handle.
 
 use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
-use crate::limit::{Charge, Counter, LimitRefusal, Taken};
+use crate::limit::{Charge, Charged, Counter, LimitRefusal};
 use crate::shard::Record as _;
 use crate::store::{Store as _, Write};
 
@@ -54,8 +54,8 @@ async fn the_same_limit_and_value_twice_in_one_request_counts_once() {
 async fn what_has_no_bucket_has_no_limit_and_costs_no_commit() {
     let world = World::new();
     let limits = world.limits().await;
-    assert_eq!(limits.take(vec![charge("a", &[])]).await, Ok(Taken::default()));
-    assert_eq!(limits.take(Vec::new()).await, Ok(Taken::default()));
+    assert_eq!(limits.take(vec![charge("a", &[])]).await, Ok(Charged::default()));
+    assert_eq!(limits.take(Vec::new()).await, Ok(Charged::default()));
     assert_eq!(world.store.commits(), 0);
 }
 
@@ -171,7 +171,7 @@ async fn while_a_commit_is_under_way_nothing_is_told_that_rests_on_it() {
 fn spawn(
     limits: &crate::limit::Limits,
     charge: Charge,
-) -> tokio::task::JoinHandle<Result<Taken, LimitRefusal>> {
+) -> tokio::task::JoinHandle<Result<Charged, LimitRefusal>> {
     let limits = limits.clone();
     tokio::spawn(async move { limits.take(vec![charge]).await })
 }

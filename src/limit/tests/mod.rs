@@ -13,7 +13,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Answers, Bounds, BucketRule, Charge, LimitRefusal, Limits, Taken};
+use super::{Answers, Bounds, BucketRule, Charge, Charged, LimitRefusal, Limits};
 use crate::app::shards::{self, ShardPlan};
 use crate::clock::ManualClock;
 use crate::config;
@@ -46,7 +46,7 @@ pub fn charge_of(number: u8, value: &str, buckets: &[BucketRule]) -> Charge {
     Charge { service, limit: limit(number), value: value.to_owned(), buckets: buckets.to_vec() }
 }
 
-pub fn reached(until: Timestamp) -> Result<Taken, LimitRefusal> {
+pub fn reached(until: Timestamp) -> Result<Charged, LimitRefusal> {
     Err(LimitRefusal::Reached { limit: limit(1), until })
 }
 

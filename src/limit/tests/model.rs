@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{World, bucket, charge_of};
 use crate::domain::Timestamp;
-use crate::limit::{BucketRule, LimitRefusal, Taken};
+use crate::limit::{BucketRule, Charged, LimitRefusal};
 use crate::store::Fault;
 
 /// The limits of the model: one with one bucket, one with two, one so large that requests are counted together.
@@ -58,7 +58,7 @@ struct Model {
 
 /// A request that passed.
 struct Passed {
-    taken: Taken,
+    taken: Charged,
     /// Of which values, and at which place of each one's list.
     places: Vec<((u8, u8), usize)>,
 }

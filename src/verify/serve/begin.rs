@@ -6,7 +6,7 @@ use super::Inner;
 use super::kept;
 use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with;
-use crate::limit::{BucketRule, Charge, LimitRefusal, Taken};
+use crate::limit::{BucketRule, Charge, Charged, LimitRefusal};
 use crate::numbers::{Facts, OwnOptions, Refusal, Reply, SendOutcome, SendRequest, Trouble};
 use crate::registry::{Service, TextWish};
 use crate::template::MessageStyle;
@@ -78,7 +78,7 @@ impl Inner {
             own: Some(OwnOptions { brought, is_test, tags: begin.tags.clone() }),
         };
         let charges = charges(service, &begin)?;
-        let taken = if is_test { Taken::default() } else { self.take(charges).await? };
+        let taken = if is_test { Charged::default() } else { self.take(charges).await? };
         let brings_a_code = begin.code.is_some();
         let reply = self.verifier.send(request).await;
         let in_doubt = match &reply {
@@ -136,9 +136,9 @@ impl Inner {
         })
     }
 
-    async fn take(&self, charges: Vec<Charge>) -> Result<Taken, Refused> {
+    async fn take(&self, charges: Vec<Charge>) -> Result<Charged, Refused> {
         if charges.is_empty() {
-            return Ok(Taken::default());
+            return Ok(Charged::default());
         }
         self.limits.take(charges).await.map_err(|refusal| match refusal {
             LimitRefusal::Reached { until, .. } => Refused::TooMany { until },
