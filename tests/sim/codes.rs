@@ -224,6 +224,18 @@ impl Codes {
             });
     }
 
+    /// The results of sends of these codes may have come when a newer code had replaced them, whose message never left:
+    /// the last of them comes back as it was before.
+    pub fn may_have_missed(&mut self, salts: &[Salted]) {
+        for known in self.known.iter_mut().filter(|known| salts.contains(&known.salt)) {
+            known.in_doubt = true;
+            known.has_ghosts = true;
+            if known.void == Some(WITHDRAWN) {
+                known.void = None;
+            }
+        }
+    }
+
     /// A lockout may have voided it.
     pub fn may_be_locked(&mut self) {
         self.firm = None;

@@ -20,7 +20,8 @@ impl std::fmt::Debug for Salted {
 /// One thing that happened to one number. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
-    /// The call of a shard in which it was seen, which is its place in the order of events. Facts of one call may have been decided in any order.
+    /// The call of a shard in which it was seen. Facts are in the order of calls, and those of one call in the order in
+    /// which the shard decided them.
     pub call: u64,
     pub number: usize,
     pub shard: usize,
@@ -29,6 +30,13 @@ pub struct Fact {
     /// Whether the command was in a commit that ended, or was given up, in this call.
     pub in_commit: bool,
     pub what: What,
+}
+
+impl Fact {
+    /// Whether delivery or a gateway gets it, and no client.
+    pub const fn is_handed_over(&self) -> bool {
+        matches!(self.what, What::Dispatched { .. } | What::Consulted { .. })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

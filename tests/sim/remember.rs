@@ -20,8 +20,8 @@ pub enum Doubt {
 
 impl Watch {
     /// What the shard remembers after all this.
-    pub fn lives_on(&mut self, answered: &[&Fact], handed_over: &[&Fact]) -> Result<(), String> {
-        let starts = answered.iter().any(|fact| fact.what == What::Reloaded);
+    pub fn lives_on(&mut self, together: &[&Fact]) -> Result<(), String> {
+        let starts = together.iter().any(|fact| fact.what == What::Reloaded);
         if starts {
             self.lived = self.memories.clone();
             return Ok(());
@@ -29,7 +29,7 @@ impl Watch {
         // A check that an earlier commit may have counted, and whose gateway was not asked in time, counts once.
         // A right code among them begins the count anew, and so does a send that reached nobody if nothing was
         // counted: of that too nobody knows whether it is so.
-        let anew = answered.iter().any(|fact| match &fact.what {
+        let anew = together.iter().any(|fact| match &fact.what {
             What::Told(_, Stage::Sent { end: End::Nothing, .. }, _) => true,
             What::Told(_, Stage::Heard { result, .. }, Answer::Refused(_)) => {
                 *result == CheckResult::Approved
@@ -43,7 +43,7 @@ impl Watch {
             _ => false,
         });
         let doubt = if anew { Doubt::Anew } else { Doubt::Counted };
-        let after = self.in_any_order(&self.lived, answered, handed_over, doubt);
+        let after = self.after(&self.lived, together, doubt);
         if after.is_empty() {
             return Err(format!(
                 "a guess that was answered 503 was free: before it was one of {:?}",
@@ -54,33 +54,19 @@ impl Watch {
         Ok(())
     }
 
-    /// Answers are seen in the order in which they were decided, and so is what was handed over; but not which of
-    /// both came first.
-    pub fn in_any_order(
-        &self,
-        from: &Memories,
-        answered: &[&Fact],
-        handed_over: &[&Fact],
-        doubt: Doubt,
-    ) -> Memories {
-        if from.is_empty() {
-            return Memories::new();
-        }
-        let mut to = Memories::new();
-        if let [first, rest @ ..] = answered {
-            let mut before = from.clone();
-            for (at, life, _) in &self.between {
-                before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
+    /// What may be remembered after these facts, which are in the order in which they were decided.
+    pub fn after(&self, from: &Memories, together: &[&Fact], doubt: Doubt) -> Memories {
+        together.iter().fold(from.clone(), |mut before, fact| {
+            if !fact.is_handed_over() {
+                for (at, life, _) in &self.between {
+                    before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
+                }
+                for at in &self.withheld {
+                    before.extend(count::may_be_counted(&before, *at, &self.rules));
+                }
             }
-            for at in &self.withheld {
-                before.extend(count::may_be_counted(&before, *at, &self.rules));
-            }
-            to.extend(self.in_any_order(&self.count_after(&before, first, doubt), rest, handed_over, doubt));
-        }
-        if let [first, rest @ ..] = handed_over {
-            to.extend(self.in_any_order(&self.count_after(from, first, doubt), answered, rest, doubt));
-        }
-        if answered.is_empty() && handed_over.is_empty() { from.clone() } else { to }
+            self.count_after(&before, fact, doubt)
+        })
     }
 
     fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {

@@ -18,7 +18,6 @@ use crate::facts::{CommandId, Fact, Salted, Stage, What, Wish};
 use crate::setup::Setup;
 use crate::shard::{Captured, PLACES, Shard, deps};
 use crate::tally::Tally;
-use crate::wakes::Wakes;
 
 pub struct World {
     pub setup: Setup,
@@ -40,7 +39,6 @@ pub struct World {
     pub log: Option<Vec<Line>>,
     /// The place of the next event in their order.
     pub events: u64,
-    pub wakes: Wakes,
     pub commands: BTreeMap<CommandId, Open>,
     pub next_command: CommandId,
     /// Messages at gateways.
@@ -152,7 +150,6 @@ impl World {
             tally,
             log,
             events: 0,
-            wakes: Wakes::default(),
             commands: BTreeMap::new(),
             next_command: 0,
             sends: Vec::new(),

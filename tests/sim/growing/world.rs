@@ -26,7 +26,7 @@ use super::belief::{Belief, Judged};
 use super::told::{End, Open, Wish};
 use crate::disk::{Committed, Disk, Fault};
 use crate::setup::millis;
-use crate::shard::{COMMIT_TIMEOUT, Captured, core, deps};
+use crate::shard::{COMMIT_TIMEOUT, Captured, Left, core, deps};
 use crate::world::World as Big;
 
 const SECOND: u64 = 1_000;
@@ -315,8 +315,11 @@ impl World {
 
     /// Takes everything that the shard has to say.
     fn comes_out(&mut self) -> Judged {
-        for dispatch in self.captured.take_dispatches() {
-            self.leaves(dispatch)?;
+        for left in self.captured.take() {
+            let Left::Message(dispatch) = left else {
+                return Err("a gateway without codes is asked".to_owned());
+            };
+            self.leaves(*dispatch)?;
         }
         if let Some(writes) = self.core.take_commit() {
             assert!(
