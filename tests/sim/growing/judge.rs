@@ -6,9 +6,9 @@ use onceward::domain::Timestamp;
 use onceward::engine::code_of;
 use onceward::numbers::command::Dispatch;
 
+use super::World;
 use super::belief::{Belief, Judged, Over};
 use super::told::{Heard, Open, Wish};
-use super::world::World;
 use crate::setup::server_key;
 use crate::world::World as Big;
 
