@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::every_gateway::classes;
 use super::kinds::Kind;
 use crate::support::documented::{failed, incorrect, sent, verified};
-use crate::support::{Numbers, Server, Setup, Twilio, preload, soon, through, until};
+use crate::support::{Numbers, Server, Setup, Twilio, soon, through, until};
 
 const HANGS: &str = "provider.example";
 
@@ -77,7 +77,7 @@ impl Hung {
         let file = setup.home().join("look_ups");
         std::fs::write(&file, "").expect("write a file for the test");
         let path = file.to_str().expect("a path in UTF-8").to_owned();
-        (Self { file }, preload(setup, "resolver.c").env("HANG_NAME", HANGS).env("HANG_FILE", path))
+        (Self { file }, setup.preload("resolver.c").env("HANG_NAME", HANGS).env("HANG_FILE", path))
     }
 
     /// How many have begun to hang.

@@ -2,7 +2,6 @@
 
 mod certified;
 mod every_gateway;
-mod floods;
 mod held_checks;
 mod hung_resolver;
 mod keep_alive;

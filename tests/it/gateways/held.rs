@@ -1,10 +1,14 @@
 //! Gateways that hold the code themselves: what is true of each of them.
 
 use serde_json::json;
+use tokio::task::JoinSet;
 
-use super::crowd::{CROWD, crowd};
 use crate::support::documented::{failed, incorrect, locked, sent, verified};
-use crate::support::{Double, Provider, Reply, Several, wrong};
+use crate::support::{Answer, Client, Double, Provider, Reply, Several, wrong};
+
+/// Checks of one number at the same time: fewer than the commands that may wait for one number, so that none is refused
+/// for that.
+const CROWD: usize = 50;
 
 /// One such gateway.
 pub struct Holder<P> {
@@ -239,3 +243,15 @@ macro_rules! holds_the_code {
 }
 
 pub(crate) use holds_the_code;
+
+/// Submits a code as often as [`CROWD`] says, each on a connection of its own, opened before the
+/// first request leaves.
+async fn crowd(client: &Client, number: &str, code: &str) -> Vec<Answer> {
+    client.connect_to_have(CROWD).await;
+    let mut checks = JoinSet::new();
+    for _ in 0..CROWD {
+        let (client, number, code) = (client.clone(), number.to_owned(), code.to_owned());
+        checks.spawn(async move { client.verify(&number, &code).await });
+    }
+    checks.join_all().await
+}
