@@ -9,7 +9,7 @@ use crate::count::{Memories, Memory, Rules};
 use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
 use crate::remember::Doubt;
 
-/// What the checker has to know of the world that it judges.
+/// The rules of the world that the checker judges.
 pub struct Terms {
     /// By number.
     pub rules: Vec<Rules>,
@@ -41,7 +41,7 @@ pub fn check(facts: &[Fact], terms: &Terms) -> Result<(), Box<Finding>> {
 pub struct Watch {
     pub rules: Rules,
     pub memories: Memories,
-    /// What the shard alone may remember, since it started: there a wrong code counts even if its client was
+    /// The memories that the shard alone may have, since it started: there a wrong code counts even if its client was
     /// answered 503, for its memory is never less strict than the disk. Only where nothing else changes that
     /// memory, that is for a shard that is alone and whose store compares nothing.
     pub lived: Memories,
@@ -140,7 +140,7 @@ impl Watch {
         if told && self.sending.is_empty() {
             self.codes.must_work();
         }
-        // A lockout voids the code, also one that begins and ends while nobody is told anything.
+        // A lockout voids the code, also one that begins and ends while no client is told anything.
         let may_lock = |memory: &Memory| match memory {
             Memory::Nothing => false,
             Memory::Open { wrong, .. } => *wrong >= self.rules.attempts,
@@ -152,7 +152,7 @@ impl Watch {
         Ok(())
     }
 
-    /// A commit that took so long that nobody was asked any more may hold, in this order: what a gateway said of
+    /// A commit that took so long that no gateway was asked any more may hold, in this order: what a gateway said of
     /// one check, that the next one is counted, and an answer to a third command that tells this count. The
     /// client of the next one hears of it after a further decision. Where a gateway is asked
     /// after all, and of checks that are answered here, their own facts say what was counted.
@@ -217,7 +217,7 @@ impl Watch {
             What::Told(command, stage, answer) => {
                 let asked = self.sending.remove(command);
                 // A code that ended before its message could leave is not noted as withdrawn. If the clock is set
-                // back before a start, it is there again, with a send that nobody will settle.
+                // back before a start, it is there again, with a send that will never be settled.
                 if let (Wish::Send { life }, Stage::Direct, Answer::Send(SendAnswer::GatewayFailed)) =
                     (self.wish(*command), stage, answer)
                     && asked.as_ref().is_none_or(|asked| latest >= asked.since + life)
@@ -277,8 +277,8 @@ impl Watch {
                     self.codes.all_void("was locked");
                 }
             }
-            // One that follows from a question which nobody settled need not be on the disk: if the clock is set back
-            // before a start, the question is open again.
+            // A lockout that follows from a question without a settled answer need not be on the disk: if the clock is
+            // set back before a start, the question is open again.
             (_, Answer::Check(CheckAnswer::Locked { .. }) | Answer::Send(SendAnswer::Locked { .. })) => {
                 let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
                 if self.memories.iter().any(asked) {

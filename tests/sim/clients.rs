@@ -1,4 +1,4 @@
-//! What clients ask, and what delivery asks for them.
+//! Commands of clients, and of delivery on their behalf.
 
 use std::future::Future;
 use std::pin::Pin;

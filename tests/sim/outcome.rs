@@ -1,4 +1,4 @@
-//! What comes out of a shard after each call: answers, messages, questions, and the next commit.
+//! The output of a shard after each call: answers, messages, questions, and the next commit.
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
@@ -179,7 +179,7 @@ impl World {
         follow_up: &FollowUp,
     ) -> Result<CommandId, String> {
         let Reason::Retry { retries: plan, .. } = follow_up.reason else {
-            return Err("a message was sent that nobody planned".to_owned());
+            return Err("a message was sent without a plan".to_owned());
         };
         if !self.made.insert(plan) {
             return Err(format!("planned send {plan} left twice"));
@@ -198,10 +198,12 @@ impl World {
                 && !open.at_gateway
         };
         let found = self.commands.iter().find(|(_, open)| is_this(open));
-        found.map(|(command, _)| *command).ok_or(format!("planned send {plan} was offered by nobody"))
+        found
+            .map(|(command, _)| *command)
+            .ok_or(format!("planned send {plan} left, and no command offered it"))
     }
 
-    /// What was planned and due, and is not sent although it was decided alone, is of a code that cannot be used.
+    /// A planned send that was due, was decided alone and is not sent has a code that cannot be used.
     fn is_not_sent(
         &mut self,
         call: u64,
@@ -220,7 +222,7 @@ impl World {
         self.notes(Fact { call, number: open.number, shard, at, in_commit: false, what });
     }
 
-    /// A message that somebody was told is sent later: that is on the disk.
+    /// If a client was told that its message is sent later, the plan is on the disk.
     fn is_planned(&self, open: &Open, answer: &Answer) -> Result<(), String> {
         let (Stage::Sent { salt, .. }, Answer::Send(SendAnswer::Sent { postponed: true, .. })) =
             (&open.stage, answer)
@@ -253,7 +255,7 @@ impl World {
                 && !open.at_gateway
         };
         let found = self.commands.iter_mut().find(|(_, open)| is_this(open));
-        let (command, open) = found.ok_or("a gateway is asked about a code that nobody submitted")?;
+        let (command, open) = found.ok_or("a gateway is asked about a code that no client submitted")?;
         open.at_gateway = true;
         let (command, since, until) = (*command, open.since, ask.permit.until.as_millis());
         let Bearing { at, in_commit } = self.bearing(shard, number, since, heard);
@@ -348,7 +350,7 @@ impl World {
         }
     }
 
-    /// Commands that the batch in flight may have decided, and nobody will be told of.
+    /// Commands that the batch in flight may have decided, and that will never be answered.
     pub fn doubts(&mut self, shard: usize, commit: &InFlight) {
         let call = self.event();
         let in_it = |open: &&Open| {

@@ -1,4 +1,4 @@
-//! What one number may remember after each fact.
+//! The memories of one number after each fact.
 
 use onceward::engine::CheckResult;
 use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
@@ -7,7 +7,7 @@ use crate::checker::Watch;
 use crate::count::{self, Memories};
 use crate::facts::{Answer, CommandId, End, Fact, Stage, What, Wish};
 
-/// What to make of a check that was answered 503.
+/// How a check that was answered 503 counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
     /// On the disk it may be counted, or not.
@@ -19,7 +19,7 @@ pub enum Doubt {
 }
 
 impl Watch {
-    /// What the shard remembers after all this.
+    /// Follows the shard's own memory through these facts.
     pub fn lives_on(&mut self, together: &[&Fact]) -> Result<(), String> {
         let starts = together.iter().any(|fact| fact.what == What::Reloaded);
         if starts {
@@ -27,8 +27,8 @@ impl Watch {
             return Ok(());
         }
         // A check that an earlier commit may have counted, and whose gateway was not asked in time, counts once.
-        // A right code among them begins the count anew, and so does a send that reached nobody if nothing was
-        // counted: of that too nobody knows whether it is so.
+        // A right code among them begins the count anew, and so does a send that reached no person if nothing
+        // was counted: that too is unknown.
         let anew = together.iter().any(|fact| match &fact.what {
             What::Told(_, Stage::Sent { end: End::Nothing, .. }, _) => true,
             What::Told(_, Stage::Heard { result, .. }, Answer::Refused(_)) => {
@@ -54,7 +54,7 @@ impl Watch {
         Ok(())
     }
 
-    /// What may be remembered after these facts, which are in the order in which they were decided.
+    /// The memories that fit these facts, which are in the order in which they were decided.
     pub fn after(&self, from: &Memories, together: &[&Fact], doubt: Doubt) -> Memories {
         together.iter().fold(from.clone(), |mut before, fact| {
             if !fact.is_handed_over() {

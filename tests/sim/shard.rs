@@ -71,7 +71,7 @@ impl Shard {
         Self { core, gathers: false, life: 0, seen: 0, commit: None, owned, losing: Vec::new() }
     }
 
-    /// What the core is told of the time; what it is to make of it is kept.
+    /// The time that the core is told. `seen` keeps the time that the core should make of it.
     pub fn tick(&mut self, clock: u64) -> Timestamp {
         self.seen = self.seen.max(clock);
         Timestamp::from_millis(clock)
@@ -90,7 +90,7 @@ pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> C
     Core::new(tables, kinds, StdRng::seed_from_u64(rng.random()), settings)
 }
 
-/// What left the shards. A shard lets decisions leave in the order in which it made them.
+/// Answers, messages and questions that left the shards, in the order in which these decided them.
 #[derive(Default)]
 pub struct Captured(Mutex<Vec<Left>>);
 
@@ -138,7 +138,7 @@ impl Wake for Waiter {
     }
 }
 
-/// What decisions are made with.
+/// The dependencies of decisions.
 pub fn deps(
     policies: Policies,
     (send_budget, check_budget): (Duration, Duration),

@@ -208,7 +208,7 @@ impl World {
     }
 
     fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> Judged {
-        // Of one whose message never left nobody knows the code.
+        // The code of a verification whose message never left is unknown.
         let right = right.filter(|track| !self.beliefs[track].code.is_empty());
         let code = Code::parse(right.map_or("0000000", |track| &self.beliefs[&track].code));
         let (reply, answer) = Reply::new(self.place()?);
@@ -402,7 +402,7 @@ impl World {
                 return Err(format!("number {number} cannot be verified"));
             }
         }
-        if self.open.is_empty() { Ok(()) } else { Err("somebody got no answer".to_owned()) }
+        if self.open.is_empty() { Ok(()) } else { Err("a client got no answer".to_owned()) }
     }
 
     fn some_told(&self, number: usize) -> Option<u64> {
