@@ -8,7 +8,7 @@ use super::raw::{Act, Raw};
 use crate::support::documented::{failed, incorrect, sent};
 use crate::support::{Numbers, Server, Setup, until};
 
-/// In the log, for a message of which nobody knows whether it was sent.
+/// In the log, for a message that may have been sent.
 const NO_ANSWER: &str = "no answer in time";
 const AMBIGUOUS: &str = "Ambiguous";
 const CONFIGURATION: &str = "Configuration";
@@ -48,7 +48,7 @@ const TROUBLES: &[(Act, &str)] = &[
     (Act::Flood("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "x"), AMBIGUOUS),
     (Act::Flood("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "8\r\nxxxxxxxx\r\n"), AMBIGUOUS),
     (Act::Flood("HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n", "8\r\nxxxxxxxx\r\n"), AMBIGUOUS),
-    // A body that would be large if anybody unpacked it: nobody asked for it, so nobody does.
+    // A body that would be large if it were unpacked. The server did not ask for compression, and unpacks nothing.
     (Act::Flood("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", "\u{1f}\u{0}\u{0}"), AMBIGUOUS),
     // Lengths that are wrong.
     (Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"sid\":"), AMBIGUOUS),

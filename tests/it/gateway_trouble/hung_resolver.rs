@@ -1,4 +1,4 @@
-//! A system resolver that hangs: it keeps a thread for each name that is looked up, and nobody can end it.
+//! A system resolver that hangs: each look-up keeps a thread, and no program can end it.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ async fn while_the_resolver_hangs_sends_end_in_their_budget_and_codes_are_checke
     let lines = until("a line for each", || async { classes(&server) }, |said| said.len() >= SENDS).await;
     assert_eq!(lines.len(), SENDS);
     hung.ends();
-    // Whoever waits is told, and the threads are there for others.
+    // Sends that wait get an answer, and the threads are free for others.
     server.client.send(&numbers.next()).await.expects(failed());
     says(&server, "its name could not be resolved").await;
 }

@@ -128,12 +128,12 @@ impl<P: Provider> Holder<P> {
             let cut = tokio::spawn(async move { client.try_verify(&to, &guess).await });
             (self.double)(&world).asked_about(&number, asked).await;
             world = world.restart_after_kill().await;
-            assert!(cut.await.expect("it ends").is_err(), "nobody answered");
+            assert!(cut.await.expect("it ends").is_err(), "an answer came");
         }
         world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
     }
 
-    /// Nobody knows whether it looked at the code: it counts.
+    /// It is unknown whether the gateway looked at the code: the check counts.
     pub async fn counts_a_check_that_nobody_knows_the_end_of(&self) {
         let world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
         for trouble in [Reply::ServerError(500), Reply::Reset, Reply::Hang] {
@@ -179,7 +179,7 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &code).await.expects(verified(&number));
     }
 
-    /// Who sent a code says whether it is right, whoever else is there.
+    /// The gateway that sent a code says whether it is right, whatever other gateways there are.
     pub async fn shares_the_work_with_a_gateway_that_holds_nothing(&self) {
         let world = Several::routed(&format!("{};Http", self.name)).await;
         let double = (self.double)(&world);
