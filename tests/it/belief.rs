@@ -44,7 +44,7 @@ pub type Exchange = (Request, Option<Heard>);
 pub struct Belief(Vec<State>);
 
 impl Belief {
-    /// Of a number that nobody has asked about.
+    /// Of a number without requests so far.
     pub fn new() -> Self {
         Self(vec![State::Fresh])
     }

@@ -32,7 +32,7 @@ async fn refused_credentials_make_it_not_ready_but_alive() {
     not_ready(&world.get("/readyz").await);
     assert_eq!(world.get("/healthz").await.status(), 200);
 
-    // The operator mended it at Twilio's: the next send that works shows it.
+    // The operator repaired the account at Twilio: the next send that works shows it.
     assert_eq!(world.send(&number).await.status(), 200);
     assert_eq!(world.get("/readyz").await.status(), 200);
 }

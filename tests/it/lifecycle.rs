@@ -146,7 +146,7 @@ async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
         command.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).expect("an address").0;
     let client = Client::new(address.replace("localhost", "127.0.0.1").parse().expect("an address"));
     client.send("+14155550123").await.expects(sent("+14155550123", 5));
-    assert!(!text.contains('\u{1b}'), "no colours where nobody sees them: {text:?}");
+    assert!(!text.contains('\u{1b}'), "no colours where the output is no terminal: {text:?}");
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn a_log_that_nobody_reads_holds_up_nothing() {
             break event["address"].as_str().expect("an address").parse().expect("an address");
         }
     };
-    // From here on nobody reads. The pipe takes 64 KiB and the server keeps 8,192 lines; each request
+    // From here on the test does not read. The pipe takes 64 KiB and the server keeps 8,192 lines; each request
     // writes one.
     let client = Client::new(address);
     for _ in 0..10_000 {

@@ -66,7 +66,7 @@ async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
 }
 
 /// With the bound on commands for one number as it is by default, some of the crowd are told to
-/// come back; nobody gets a free guess.
+/// come back; no client gets a free guess.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_usual_bounds_a_crowd_gets_no_guess_more_than_allowed() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! Whoever knows a number, and not the id of its verification, cannot stop its owner; where a service has a fixed
-//! lockout, as the contract's has, they can.
+//! An attacker who knows a number, and not the id of its verification, cannot stop its owner. Where a service has a
+//! fixed lockout, as the contract's has, an attacker can.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -50,7 +50,7 @@ async fn guesses_over_hours_do_not_stop_the_owner_either() {
         guesses += guess_until_refused(&v2, &service, &number, &code).await;
         // In the end the owner has a code; until then there were only requests for one.
         if hour % 5 == 0 {
-            // Whoever guesses has to wait, and not for the owner.
+            // The attacker has to wait, and the owner has not.
             assert_eq!(told(&v2.checks_number(&service, &number, &code).await), (429, "60202".to_owned()));
             assert_eq!(told(&v2.checks(&service, &owners, &code).await), (200, "approved".to_owned()));
         }

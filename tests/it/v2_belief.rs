@@ -68,7 +68,7 @@ impl Known {
                 );
             }
             (404, _) => {
-                assert!(self.over != Over::No || at_once, "{number}: gone, and nobody said so");
+                assert!(self.over != Over::No || at_once, "{number}: gone, and no client was told so");
                 if self.over == Over::No {
                     self.over = Over::Perhaps;
                 }

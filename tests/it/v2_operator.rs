@@ -77,7 +77,7 @@ async fn numbers_for_tests_are_sent_nothing_and_are_ordinary_again_when_they_are
         assert_eq!(told(&v2.checks_number(&service, number, "000000").await), (200, "pending".to_owned()));
     }
     assert_eq!(told(&v2.checks_number(&service, number, "4711").await), (200, "approved".to_owned()));
-    assert!(world.twilio.received_for(number).is_empty(), "nobody was sent anything");
+    assert!(world.twilio.received_for(number).is_empty(), "no message was sent");
 
     let real = v2.post(&numbers, &[("Pattern", "+1415555267x"), ("Code", "4711")]).await;
     assert_eq!(told(&real), (400, "60200".to_owned()), "{}", real.text());
@@ -183,7 +183,7 @@ async fn a_test_number_of_the_default_service_is_one_for_the_compatible_routes_t
         world.send(number).await.expects(sent(number, 5));
     }
     world.verify(number, "471100").await.expects(verified(number));
-    assert!(world.twilio.received_for(number).is_empty(), "nobody was sent anything");
+    assert!(world.twilio.received_for(number).is_empty(), "no message was sent");
 }
 
 #[tokio::test]

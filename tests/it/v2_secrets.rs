@@ -2,7 +2,7 @@
 //! of a rate limit and no idempotency key in any file.
 //!
 //! Two things that look like secrets are in the files by their nature, and are shown by the API too: what a webhook's
-//! events are signed with, and the code of test numbers, which is never sent to anybody.
+//! events are signed with, and the code of test numbers, which no message ever carries.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -9,7 +9,7 @@ use crate::count::{Memories, Memory, Rules};
 use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
 use crate::remember::Doubt;
 
-/// What the checker has to know of the world that it judges.
+/// The rules of the world that the checker judges.
 pub struct Terms {
     /// By number.
     pub rules: Vec<Rules>,
@@ -41,14 +41,14 @@ pub fn check(facts: &[Fact], terms: &Terms) -> Result<(), Box<Finding>> {
 pub struct Watch {
     pub rules: Rules,
     pub memories: Memories,
-    /// What the shard alone may remember, since it started: there a wrong code counts even if its client was
+    /// The memories that the shard alone may have, since it started: there a wrong code counts even if its client was
     /// answered 503, for its memory is never less strict than the disk. Only where nothing else changes that
     /// memory, that is for a shard that is alone and whose store compares nothing.
     pub lived: Memories,
     pub codes: Codes,
     wishes: BTreeMap<CommandId, Wish>,
-    /// Sends whose clients wait, and since when.
-    sending: BTreeMap<CommandId, u64>,
+    /// Sends whose clients wait.
+    sending: BTreeMap<CommandId, Sending>,
     /// Sends that may have been decided between what is seen next, and their lives.
     pub between: Vec<([u64; 2], u64, CommandId)>,
     /// When checks were decided, and counted, of which the answer says, now or after a further decision, that no
@@ -60,6 +60,13 @@ pub struct Watch {
     pub counted_before: BTreeSet<CommandId>,
     /// Commands that a commit may hold.
     may_be_decided: BTreeSet<CommandId>,
+}
+
+/// A send whose client waits.
+struct Sending {
+    since: u64,
+    /// The codes of which clients were told meanwhile how a send of them ended.
+    results: Vec<Salted>,
 }
 
 impl Watch {
@@ -88,9 +95,8 @@ impl Watch {
                 _ => {}
             }
         }
-        let (handed_over, answered): (Vec<&Fact>, Vec<&Fact>) = together
-            .iter()
-            .partition(|fact| matches!(fact.what, What::Dispatched { .. } | What::Consulted { .. }));
+        let (handed_over, answered): (Vec<&Fact>, Vec<&Fact>) =
+            together.iter().partition(|fact| fact.is_handed_over());
         let withheld = |fact: &&&Fact| match &fact.what {
             What::Told(command, Stage::Direct, Answer::Check(answer)) => {
                 matches!(answer, CheckAnswer::Locked { .. } | CheckAnswer::GatewayFailed)
@@ -101,14 +107,14 @@ impl Watch {
         let may_be_withheld = answered.iter().filter(|_| self.rules.held);
         self.withheld = may_be_withheld.filter(withheld).map(|fact| fact.at).collect();
         self.withheld.extend(self.told_later(together));
-        let after = self.in_any_order(&self.memories, &answered, &handed_over, Doubt::EitherWay);
+        let after = self.after(&self.memories, together, Doubt::EitherWay);
         if after.is_empty() {
             let what = format!("no memory fits: before it was one of {:?}", self.memories);
             return Err(finding(together[0], what));
         }
         self.memories = after;
         self.withheld_messages(&handed_over);
-        self.lives_on(&answered, &handed_over).map_err(|what| finding(together[0], what))?;
+        self.lives_on(together).map_err(|what| finding(together[0], what))?;
         if !answered.iter().all(|fact| matches!(fact.what, What::MayBeDecided(_))) {
             self.between.clear();
             self.undecided.clear();
@@ -122,7 +128,8 @@ impl Watch {
         for (salt, _) in &longest {
             self.codes.leaves_too(salt);
         }
-        for fact in answered.iter().chain(&handed_over) {
+        // The result of a send counts for its code only if no newer code was decided before it.
+        for fact in together {
             self.codes_after(fact, &longest).map_err(|what| finding(fact, what))?;
         }
         self.codes.withdraw();
@@ -133,7 +140,7 @@ impl Watch {
         if told && self.sending.is_empty() {
             self.codes.must_work();
         }
-        // A lockout voids the code, also one that begins and ends while nobody is told anything.
+        // A lockout voids the code, also one that begins and ends while no client is told anything.
         let may_lock = |memory: &Memory| match memory {
             Memory::Nothing => false,
             Memory::Open { wrong, .. } => *wrong >= self.rules.attempts,
@@ -145,7 +152,7 @@ impl Watch {
         Ok(())
     }
 
-    /// A commit that took so long that nobody was asked any more may hold, in this order: what a gateway said of
+    /// A commit that took so long that no gateway was asked any more may hold, in this order: what a gateway said of
     /// one check, that the next one is counted, and an answer to a third command that tells this count. The
     /// client of the next one hears of it after a further decision. Where a gateway is asked
     /// after all, and of checks that are answered here, their own facts say what was counted.
@@ -186,7 +193,7 @@ impl Watch {
         self.codes.ended(latest);
         match &fact.what {
             What::Asked(command, Wish::Send { .. }) => {
-                self.sending.insert(*command, latest);
+                self.sending.insert(*command, Sending { since: latest, results: Vec::new() });
                 self.codes.firm = None;
             }
             What::MayBeDecided(command) => match *self.wish(*command) {
@@ -210,12 +217,17 @@ impl Watch {
             What::Told(command, stage, answer) => {
                 let asked = self.sending.remove(command);
                 // A code that ended before its message could leave is not noted as withdrawn. If the clock is set
-                // back before a start, it is there again, with a send that nobody will settle.
+                // back before a start, it is there again, with a send that will never be settled.
                 if let (Wish::Send { life }, Stage::Direct, Answer::Send(SendAnswer::GatewayFailed)) =
                     (self.wish(*command), stage, answer)
-                    && asked.is_none_or(|asked| latest >= asked + life)
+                    && asked.as_ref().is_none_or(|asked| latest >= asked.since + life)
                 {
                     self.codes.may_end(0);
+                    // The results that came meanwhile may have come after its code was decided, for codes that it
+                    // had replaced.
+                    if let Some(asked) = &asked {
+                        self.codes.may_have_missed(&asked.results);
+                    }
                     // Of two that never left the second names the first as the one before it: what was there before
                     // both does not come back.
                     if !self.sending.is_empty() {
@@ -265,8 +277,8 @@ impl Watch {
                     self.codes.all_void("was locked");
                 }
             }
-            // One that follows from a question which nobody settled need not be on the disk: if the clock is set back
-            // before a start, the question is open again.
+            // A lockout that follows from a question without a settled answer need not be on the disk: if the clock is
+            // set back before a start, the question is open again.
             (_, Answer::Check(CheckAnswer::Locked { .. }) | Answer::Send(SendAnswer::Locked { .. })) => {
                 let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
                 if self.memories.iter().any(asked) {
@@ -276,6 +288,7 @@ impl Watch {
                 }
             }
             (Stage::Sent { salt, end }, Answer::Send(answer)) => {
+                self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
                 self.codes.told(salt, *end, now);
                 if let SendAnswer::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
@@ -285,6 +298,7 @@ impl Watch {
                 }
             }
             (Stage::Sent { salt, end }, Answer::Refused(Refusal::SendsOverloaded)) => {
+                self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
                 self.codes.told(salt, *end, now);
             }
             _ => {}

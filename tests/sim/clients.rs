@@ -1,4 +1,4 @@
-//! What clients ask, and what delivery asks for them.
+//! Commands of clients, and of delivery on their behalf.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -143,7 +143,7 @@ impl World {
         let since = self.event();
         let (stage, at_gateway) = (Stage::Direct, false);
         let mut open = Open { number, shard, wish, stage, since, at_gateway, answer };
-        let waker = self.wakes.waker(command);
+        let waker = self.captured.waker(command);
         let waiting = open.answer.poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");
         self.commands.insert(command, open);

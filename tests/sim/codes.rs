@@ -1,4 +1,4 @@
-//! What is known of every code of one number: who may have it, and whether it may still be right.
+//! Every code of one number: who may have it, and whether it may still be right.
 
 use crate::facts::{End, Salted};
 
@@ -9,7 +9,7 @@ pub struct Known {
     pub salt: Salted,
     pub code: String,
     expires: u64,
-    /// When it ends if a send that nobody was told of became durable all the same.
+    /// When it ends if a send that was answered 503 became durable all the same.
     may_expire: u64,
     dispatches: u32,
     /// Those of them that are counted already and not looked at yet.
@@ -27,9 +27,9 @@ pub struct Known {
     told: Told,
     /// Why it must never be right again.
     void: Option<&'static str>,
-    /// Something happened since that nobody knows the end of.
+    /// Something happened since whose end is unknown.
     in_doubt: bool,
-    /// Sends of it may have been decided that never left, and that nobody will settle.
+    /// Sends of it may have been decided that never left, and that will never be settled.
     has_ghosts: bool,
 }
 
@@ -39,10 +39,10 @@ struct Told {
     held: bool,
 }
 
-/// What was withdrawn is no code any more.
+/// A withdrawn code is no code any more.
 const WITHDRAWN: &str = "was withdrawn";
 
-/// What a client was told that has to work: "sent", and nothing since that may have changed it.
+/// A code that has to work: a client was told "sent", and nothing since may have changed it.
 #[derive(Debug, Clone)]
 pub struct Firm {
     pub salt: Salted,
@@ -131,7 +131,7 @@ impl Codes {
             End::Nothing => {
                 known.came_to_nothing += 1;
                 // Of a record that has ended nothing is written, and a clock that is set back before a start
-                // brings it back, with a send that nobody will settle.
+                // brings it back, with a send that will never be settled.
                 let noted = now < known.expires && !later;
                 known.may_be_withdrawn = noted;
                 known.has_ghosts |= !noted;
@@ -169,7 +169,7 @@ impl Codes {
         }
     }
 
-    /// A further message may be decided whose code nobody was told yet.
+    /// A further message may be decided whose code is unknown yet.
     pub fn any_may_leave(&mut self) {
         for known in self.known.iter_mut().filter(|known| known.void.is_none()) {
             known.may_leave = true;
@@ -224,6 +224,18 @@ impl Codes {
             });
     }
 
+    /// The results of sends of these codes may have come when a newer code had replaced them, whose message never left:
+    /// the last of them comes back as it was before.
+    pub fn may_have_missed(&mut self, salts: &[Salted]) {
+        for known in self.known.iter_mut().filter(|known| salts.contains(&known.salt)) {
+            known.in_doubt = true;
+            known.has_ghosts = true;
+            if known.void == Some(WITHDRAWN) {
+                known.void = None;
+            }
+        }
+    }
+
     /// A lockout may have voided it.
     pub fn may_be_locked(&mut self) {
         self.firm = None;
@@ -232,7 +244,7 @@ impl Codes {
         }
     }
 
-    /// A send was decided of which nobody knows whether it is durable: it may have prolonged a code.
+    /// A send was decided and may be durable: it may have prolonged a code.
     pub fn may_end(&mut self, expires: u64) {
         for known in &mut self.known {
             known.may_expire = known.may_expire.max(expires);
@@ -241,8 +253,8 @@ impl Codes {
         self.ghost = true;
     }
 
-    /// What is on the disk holds now, whatever it is. What was heard of a code after it had been replaced is only
-    /// in memory.
+    /// The disk decides now, whatever it has. Results of a code that came after it had been replaced were only in
+    /// memory.
     pub fn reloaded(&mut self) {
         let last = self.known.iter().rposition(|known| known.void != Some(WITHDRAWN));
         for known in self.known.iter_mut().take(last.unwrap_or(0)) {
@@ -260,7 +272,7 @@ impl Codes {
         }
     }
 
-    /// Something was decided of which nobody knows whether it is durable.
+    /// A decision may be durable, or not.
     pub fn in_doubt(&mut self) {
         self.firm = None;
         for known in &mut self.known {
@@ -286,7 +298,7 @@ impl Codes {
                 Some(reason) => why = reason,
                 None if now >= known.expires => why = "had expired",
                 None if known.were_held == known.dispatches && !known.may_leave && !known.has_ghosts => {
-                    why = "nobody was ever sent";
+                    why = "no message carried";
                 }
                 None => fits = true,
             }

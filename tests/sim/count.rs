@@ -1,7 +1,7 @@
-//! What a number may remember: the count of wrong codes, the lockout, and until when. In the contract's words, and
+//! Memories of one number: the count of wrong codes, the lockout, and until when. In the contract's words, and
 //! without a line of the engine.
 //!
-//! What nobody was told is in doubt. So the model keeps every memory that fits what was seen, and each
+//! A decision that no client was told is in doubt. The model keeps every memory that fits the facts, and each
 //! answer strikes out those that do not fit it. When none is left, an answer was impossible.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use onceward::numbers::{CheckAnswer, SendAnswer};
 
 use crate::facts::End;
 
-/// What one service allows. Milliseconds.
+/// Limits of one service. Times are milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     pub attempts: u8,
@@ -43,7 +43,7 @@ use Memory::{Locked, Nothing, Open};
 pub type Memories = BTreeSet<Memory>;
 
 impl Memory {
-    /// What it comes to at `now` by itself.
+    /// The memory at `now`, if nothing happens until then.
     fn at(self, now: u64, rules: &Rules) -> Self {
         match self {
             Open { keep, .. } if now >= keep => Nothing,
@@ -59,8 +59,8 @@ impl Memory {
         }
     }
 
-    /// For an answer that changes nothing. What became of a question that nobody settled may be written along
-    /// with it; of a record that has merely ended nothing is.
+    /// For an answer that changes nothing. The end of a question that was never settled may be written along
+    /// with it; the end of a record is not.
     fn or_what_became_of_it(self, now: u64, rules: &Rules) -> impl Iterator<Item = Self> {
         let asked = matches!(self, Open { asking, .. } if asking > 0);
         std::iter::once(self).chain(asked.then(|| self.at(now, rules)))
@@ -117,8 +117,8 @@ pub fn that_forgot(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| (memory.at(now, rules) == Nothing).then_some(Nothing))
 }
 
-/// What became by itself of a question that nobody settled, or of a record that has ended, may be written with
-/// anything else about its number. A clock that is set back before a start then does not bring it back.
+/// The end of a question that was never settled, or of a record, may be written with anything else about its
+/// number. A clock that is set back before a start then does not bring it back.
 pub fn or_what_it_is_now(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| [memory, memory.at(now, rules)])
 }
@@ -150,7 +150,7 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswe
             }
             _ => {}
         }
-        // The commit took so long that nobody was asked any more: the attempt stays counted. Meanwhile another
+        // The commit took so long that no gateway was asked any more: the attempt stays counted. Meanwhile another
         // one may be asked about.
         if rules.held
             && *answer == CheckAnswer::GatewayFailed
@@ -179,7 +179,7 @@ pub fn may_have_checked(from: &Memories, at: [u64; 2], rules: &Rules, right: boo
     })
 }
 
-/// A check with a wrong code was decided, and nobody was told: in memory it counts.
+/// A check with a wrong code was decided, and its client was not told: in memory it counts.
 pub fn counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| {
         let Open { wrong, keep, asking: 0 } = memory.at(now, rules) else { return vec![memory] };
@@ -210,7 +210,7 @@ pub fn consulted(from: &Memories, at: [u64; 2], rules: &Rules, until: u64) -> Me
     each(from, at, |memory, now| memory.consulted(now, until, rules))
 }
 
-/// What a gateway said of a code may lead to, and whether the question was still open.
+/// The memory after a gateway's answer about a code, and whether the question was still open.
 fn heard(memory: Memory, now: u64, until: u64, result: CheckResult, rules: &Rules) -> (Memory, bool) {
     let now_is = memory.at(now, rules);
     let Open { wrong, keep, asking } = now_is else { return (now_is, false) };
@@ -273,7 +273,7 @@ pub fn settled(
     })
 }
 
-/// What a gateway said may have been decided.
+/// A gateway's answer may have been decided.
 pub fn may_have_settled(
     from: &Memories,
     at: [u64; 2],
@@ -325,7 +325,7 @@ pub fn send_told(from: &Memories, at: [u64; 2], rules: &Rules, end: End, answer:
     may_have_ended(&kept, end)
 }
 
-/// A send may have been noted as ended. One that reached nobody leaves nothing behind, if nothing was counted.
+/// A send may have been noted as ended. One that reached no person leaves nothing behind, if nothing was counted.
 pub fn may_have_ended(from: &Memories, end: End) -> Memories {
     let mut to = from.clone();
     if end == End::Nothing && from.iter().any(|memory| matches!(memory, Open { wrong: 0, .. })) {

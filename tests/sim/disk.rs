@@ -9,10 +9,10 @@ use onceward::engine::NumberState;
 use onceward::shard::{Record as _, RecordKey, Records, Slots, Stored, Write, decode};
 use onceward::store::StoreError;
 
-/// What a commit came to.
+/// The store's answer to a commit.
 pub type Committed = Result<(), StoreError>;
 
-/// What the store does wrong with one commit.
+/// A fault of the store in one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing is written, and the store says so.
@@ -27,7 +27,7 @@ pub enum Fault {
     Hang,
 }
 
-/// What is durable.
+/// The durable records.
 #[derive(Default)]
 pub struct Disk(BTreeMap<RecordKey, Bytes>);
 

@@ -1,4 +1,4 @@
-//! What happened, as somebody sees it who watches clients, gateways and the disk. The checker works on this alone.
+//! Facts: what an observer of clients, gateways and the disk sees. The checker works on these alone.
 
 use onceward::engine::CheckResult;
 use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
@@ -20,7 +20,8 @@ impl std::fmt::Debug for Salted {
 /// One thing that happened to one number. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
-    /// The call of a shard in which it was seen, which is its place in the order of events. Facts of one call may have been decided in any order.
+    /// The call of a shard in which it was seen. Facts are in the order of calls, and those of one call in the order in
+    /// which the shard decided them.
     pub call: u64,
     pub number: usize,
     pub shard: usize,
@@ -29,6 +30,13 @@ pub struct Fact {
     /// Whether the command was in a commit that ended, or was given up, in this call.
     pub in_commit: bool,
     pub what: What,
+}
+
+impl Fact {
+    /// Whether delivery or a gateway gets it, and no client.
+    pub const fn is_handed_over(&self) -> bool {
+        matches!(self.what, What::Dispatched { .. } | What::Consulted { .. })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +49,7 @@ pub enum What {
     Dispatched { command: CommandId, salt: Salted, code: String, expires: u64, planned: bool },
     /// A gateway that holds a code was asked about a submitted one.
     Consulted { until: u64 },
-    /// A decision may have become durable, and nobody was told of it.
+    /// A decision may have become durable, and its client was not told.
     Doubt(CommandId, Stage),
     /// A commit that may hold the decision about this command is durable. A message does not leave if a later
     /// command of the same commit made its code useless, and a gateway is not asked if the commit took too
@@ -66,7 +74,7 @@ pub enum Wish {
 /// How far a command had come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
-    /// Nobody outside was asked yet.
+    /// No gateway was asked yet.
     Direct,
     /// Its message was handed over, and this came of it.
     Sent { salt: Salted, end: End },

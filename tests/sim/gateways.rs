@@ -1,4 +1,4 @@
-//! What gateways make of messages, and say of codes.
+//! Gateways: how sends end, and answers about codes.
 
 use onceward::delivery::{Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
@@ -42,7 +42,7 @@ impl World {
         self.hands_over(owner, number, CommandKind::Settle(settle))
     }
 
-    /// What is planned after a send: a postponed one is made later, and so is the next step after one that may have left.
+    /// The plan after a send: a postponed one is made later, and so is the next step after one that may have left.
     fn plan_after(&mut self, sort: End, end: &SendResult, purpose: &Purpose) -> PlanChange {
         let may_go_on = matches!(sort, End::Ours | End::Held | End::MaybeOurs);
         if sort == End::Postponed || (may_go_on && self.chance(30)) {
@@ -100,7 +100,7 @@ impl World {
         lost
     }
 
-    /// What a gateway made of a command goes to the shard that owns its number now.
+    /// Addresses a gateway's result to the shard that owns the number now.
     fn reported(&mut self, command: u64, stage: Stage) -> Option<usize> {
         let since = self.event();
         let open = self.commands.get_mut(&command).expect("a command that waits");
@@ -148,7 +148,7 @@ impl World {
                     83..95 => CheckResult::Unknown,
                     _ => CheckResult::NotLive,
                 };
-                // When nobody knows, it may have been used up.
+                // After an unknown result the code may be used up.
                 held.used =
                     result == CheckResult::Approved || (result == CheckResult::Unknown && chance % 2 == 0);
                 result
@@ -169,7 +169,7 @@ impl World {
         self.is_usable(number, salt);
     }
 
-    /// What the shard says that owns the number, if one does.
+    /// The answer of the shard that owns the number, if one does.
     fn is_usable(&mut self, number: usize, salt: Salted) -> Option<bool> {
         let shard = self.owner(number)?;
         // A question about records is no input of the core: it does not note the time.

@@ -24,7 +24,6 @@ mod setup;
 mod shard;
 mod tally;
 mod trouble;
-mod wakes;
 mod world;
 
 use runs::{Run, number_from};

@@ -1,6 +1,7 @@
-//! What comes out of a shard after each call: answers, messages, questions, and the next commit.
+//! The output of a shard after each call: answers, messages, questions, and the next commit.
 
-use std::task::{Context, Waker};
+use std::collections::BTreeMap;
+use std::task::{Context, Poll, Waker};
 
 use onceward::attempts::{Track, VerifyStatus};
 use onceward::delivery::{FollowUp, Purpose, Reason};
@@ -13,7 +14,7 @@ use onceward::shard::{Record as _, Write};
 use crate::disk::track_of;
 use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
 use crate::setup::{millis, server_key};
-use crate::shard::{InFlight, Progress};
+use crate::shard::{InFlight, Left, Progress};
 use crate::world::{Asking, AtGateway, Open, World};
 
 /// The commit that a shard has just been told of, or gives up, as far as answers may rest on it.
@@ -42,40 +43,50 @@ impl World {
     pub fn comes_out(&mut self, shard: usize, heard: Option<&Heard>) -> Result<(), String> {
         self.gives_slots_up(shard);
         let call = self.event();
-        let mut answers = Vec::new();
-        for command in self.wakes.take() {
-            let mut open = self.commands.remove(&command).expect("a command that waits");
+        let left = self.captured.take();
+        let mut answers = BTreeMap::new();
+        for left in &left {
+            let Left::Answer(command) = left else { continue };
+            let mut open = self.commands.remove(command).expect("a command that waits");
             match open.answer.poll(&mut Context::from_waker(Waker::noop())) {
-                std::task::Poll::Ready(answer) => answers.push((command, open, answer)),
-                std::task::Poll::Pending => return Err(format!("command {command} was woken for nothing")),
+                Poll::Ready(answer) => drop(answers.insert(*command, (open, answer))),
+                Poll::Pending => return Err(format!("command {command} was woken for nothing")),
             }
         }
-        let answered: Vec<usize> = answers.iter().map(|(_, open, _)| open.number).collect();
+        let answered: Vec<usize> = answers.values().map(|(open, _)| open.number).collect();
         let approved: Vec<usize> = answers
-            .iter()
-            .filter(|(_, _, answer)| *answer == Answer::Check(CheckAnswer::Approved))
-            .map(|(_, open, _)| open.number)
+            .values()
+            .filter(|(_, answer)| *answer == Answer::Check(CheckAnswer::Approved))
+            .map(|(open, _)| open.number)
             .collect();
         let alone = |number: usize| answered.iter().filter(|other| **other == number).count() == 1;
-        for (command, open, answer) in answers {
+        for left in left {
+            let command = match left {
+                Left::Answer(command) => command,
+                Left::Message(dispatch) => {
+                    self.dispatches(shard, call, *dispatch, heard)?;
+                    continue;
+                }
+                Left::Question(ask) => {
+                    self.consults(shard, call, ask, heard)?;
+                    continue;
+                }
+            };
+            let (open, answer) = answers.remove(&command).expect("one answer to each command");
             self.tally.count(name(&answer));
             let Bearing { at, in_commit } = self.bearing(shard, open.number, open.since, heard);
             let what = What::Told(command, open.stage.clone(), answer.clone());
             self.notes(Fact { call, number: open.number, shard, at, in_commit, what });
             self.is_not_sent(call, (command, &open, &answer), (shard, at));
-            if !approved.contains(&open.number) || answer == Answer::Check(CheckAnswer::Approved) {
+            let is_current =
+                !approved.contains(&open.number) || answer == Answer::Check(CheckAnswer::Approved);
+            if is_current && !is_forgotten(&open, answers.values()) {
                 self.is_durable(&open, &answer, at)?;
             }
             // What else the batch decided may have ended the plan.
             if alone(open.number) {
                 self.is_planned(&open, &answer)?;
             }
-        }
-        for dispatch in self.captured.take_dispatches() {
-            self.dispatches(shard, call, dispatch, heard)?;
-        }
-        for ask in self.captured.take_asks() {
-            self.consults(shard, call, ask, heard)?;
         }
         if self.shards[shard].core.take_wait().is_some() {
             self.shards[shard].gathers = true;
@@ -168,7 +179,7 @@ impl World {
         follow_up: &FollowUp,
     ) -> Result<CommandId, String> {
         let Reason::Retry { retries: plan, .. } = follow_up.reason else {
-            return Err("a message was sent that nobody planned".to_owned());
+            return Err("a message was sent without a plan".to_owned());
         };
         if !self.made.insert(plan) {
             return Err(format!("planned send {plan} left twice"));
@@ -187,10 +198,12 @@ impl World {
                 && !open.at_gateway
         };
         let found = self.commands.iter().find(|(_, open)| is_this(open));
-        found.map(|(command, _)| *command).ok_or(format!("planned send {plan} was offered by nobody"))
+        found
+            .map(|(command, _)| *command)
+            .ok_or(format!("planned send {plan} left, and no command offered it"))
     }
 
-    /// What was planned and due, and is not sent although it was decided alone, is of a code that cannot be used.
+    /// A planned send that was due, was decided alone and is not sent has a code that cannot be used.
     fn is_not_sent(
         &mut self,
         call: u64,
@@ -209,7 +222,7 @@ impl World {
         self.notes(Fact { call, number: open.number, shard, at, in_commit: false, what });
     }
 
-    /// A message that somebody was told is sent later: that is on the disk.
+    /// If a client was told that its message is sent later, the plan is on the disk.
     fn is_planned(&self, open: &Open, answer: &Answer) -> Result<(), String> {
         let (Stage::Sent { salt, .. }, Answer::Send(SendAnswer::Sent { postponed: true, .. })) =
             (&open.stage, answer)
@@ -242,7 +255,7 @@ impl World {
                 && !open.at_gateway
         };
         let found = self.commands.iter_mut().find(|(_, open)| is_this(open));
-        let (command, open) = found.ok_or("a gateway is asked about a code that nobody submitted")?;
+        let (command, open) = found.ok_or("a gateway is asked about a code that no client submitted")?;
         open.at_gateway = true;
         let (command, since, until) = (*command, open.since, ask.permit.until.as_millis());
         let Bearing { at, in_commit } = self.bearing(shard, number, since, heard);
@@ -337,7 +350,7 @@ impl World {
         }
     }
 
-    /// Commands that the batch in flight may have decided, and nobody will be told of.
+    /// Commands that the batch in flight may have decided, and that will never be answered.
     pub fn doubts(&mut self, shard: usize, commit: &InFlight) {
         let call = self.event();
         let in_it = |open: &&Open| {
@@ -357,6 +370,20 @@ impl World {
             self.notes(Fact { call, number, shard, at, in_commit: true, what });
         }
     }
+}
+
+/// Whether the code that a gateway took was replaced by then, and comes back as it was when it was replaced: the same
+/// batch withdraws the newer code.
+fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Answer)>) -> bool {
+    let Stage::Sent { salt, end: End::Held } = open.stage else { return false };
+    later.any(|(other, answer)| {
+        let withdrawn = match other.stage {
+            Stage::Direct => *answer == Answer::Send(SendAnswer::GatewayFailed),
+            Stage::Sent { salt: newer, end } => newer != salt && end == End::Nothing,
+            Stage::Heard { .. } => false,
+        };
+        withdrawn && other.number == open.number
+    })
 }
 
 fn name(answer: &Answer) -> &'static str {

@@ -1,4 +1,4 @@
-//! What one number may remember after each fact.
+//! The memories of one number after each fact.
 
 use onceward::engine::CheckResult;
 use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
@@ -7,7 +7,7 @@ use crate::checker::Watch;
 use crate::count::{self, Memories};
 use crate::facts::{Answer, CommandId, End, Fact, Stage, What, Wish};
 
-/// What to make of a check that was answered 503.
+/// How a check that was answered 503 counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
     /// On the disk it may be counted, or not.
@@ -19,17 +19,17 @@ pub enum Doubt {
 }
 
 impl Watch {
-    /// What the shard remembers after all this.
-    pub fn lives_on(&mut self, answered: &[&Fact], handed_over: &[&Fact]) -> Result<(), String> {
-        let starts = answered.iter().any(|fact| fact.what == What::Reloaded);
+    /// Follows the shard's own memory through these facts.
+    pub fn lives_on(&mut self, together: &[&Fact]) -> Result<(), String> {
+        let starts = together.iter().any(|fact| fact.what == What::Reloaded);
         if starts {
             self.lived = self.memories.clone();
             return Ok(());
         }
         // A check that an earlier commit may have counted, and whose gateway was not asked in time, counts once.
-        // A right code among them begins the count anew, and so does a send that reached nobody if nothing was
-        // counted: of that too nobody knows whether it is so.
-        let anew = answered.iter().any(|fact| match &fact.what {
+        // A right code among them begins the count anew, and so does a send that reached no person if nothing
+        // was counted: that too is unknown.
+        let anew = together.iter().any(|fact| match &fact.what {
             What::Told(_, Stage::Sent { end: End::Nothing, .. }, _) => true,
             What::Told(_, Stage::Heard { result, .. }, Answer::Refused(_)) => {
                 *result == CheckResult::Approved
@@ -43,7 +43,7 @@ impl Watch {
             _ => false,
         });
         let doubt = if anew { Doubt::Anew } else { Doubt::Counted };
-        let after = self.in_any_order(&self.lived, answered, handed_over, doubt);
+        let after = self.after(&self.lived, together, doubt);
         if after.is_empty() {
             return Err(format!(
                 "a guess that was answered 503 was free: before it was one of {:?}",
@@ -54,33 +54,19 @@ impl Watch {
         Ok(())
     }
 
-    /// Answers are seen in the order in which they were decided, and so is what was handed over; but not which of
-    /// both came first.
-    pub fn in_any_order(
-        &self,
-        from: &Memories,
-        answered: &[&Fact],
-        handed_over: &[&Fact],
-        doubt: Doubt,
-    ) -> Memories {
-        if from.is_empty() {
-            return Memories::new();
-        }
-        let mut to = Memories::new();
-        if let [first, rest @ ..] = answered {
-            let mut before = from.clone();
-            for (at, life, _) in &self.between {
-                before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
+    /// The memories that fit these facts, which are in the order in which they were decided.
+    pub fn after(&self, from: &Memories, together: &[&Fact], doubt: Doubt) -> Memories {
+        together.iter().fold(from.clone(), |mut before, fact| {
+            if !fact.is_handed_over() {
+                for (at, life, _) in &self.between {
+                    before.extend(count::may_have_sent(&before, *at, &self.rules, *life));
+                }
+                for at in &self.withheld {
+                    before.extend(count::may_be_counted(&before, *at, &self.rules));
+                }
             }
-            for at in &self.withheld {
-                before.extend(count::may_be_counted(&before, *at, &self.rules));
-            }
-            to.extend(self.in_any_order(&self.count_after(&before, first, doubt), rest, handed_over, doubt));
-        }
-        if let [first, rest @ ..] = handed_over {
-            to.extend(self.in_any_order(&self.count_after(from, first, doubt), answered, rest, doubt));
-        }
-        if answered.is_empty() && handed_over.is_empty() { from.clone() } else { to }
+            self.count_after(&before, fact, doubt)
+        })
     }
 
     fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {

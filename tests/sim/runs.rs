@@ -23,7 +23,7 @@ pub fn number_from(name: &str) -> Option<u64> {
     Some(number)
 }
 
-/// What one seed came to.
+/// The outcome of one seed.
 pub struct Run {
     pub setup: Setup,
     pub log: Vec<Line>,
@@ -64,7 +64,7 @@ impl Run {
         self.log.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
     }
 
-    /// What led to what broke: of the one number that it is about, up to there.
+    /// The log up to the broken promise, of the number that it is about.
     pub fn story(&self, seed: u64) -> String {
         let Some(Broken { what, fact }) = &self.broken else { return format!("seed {seed} holds") };
         let concerns = |line: &&Line| {
@@ -124,7 +124,7 @@ pub fn all(seeds: Range<u64>) -> (Tally, Option<u64>) {
     (tally, (broken < u64::MAX).then_some(broken))
 }
 
-/// What broke, the end of the log of the shortest run of this seed that breaks, and how to see it again.
+/// The broken promise, the end of the log of a short run of this seed that breaks it, and how to see it again.
 pub fn explain(seed: u64) -> String {
     let whole = World::new(seed, None, false).setup.steps;
     // A run of fewer steps is the beginning of the same run. That a shorter one holds says little of a longer

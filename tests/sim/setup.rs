@@ -1,4 +1,4 @@
-//! What a seed decides about its world before anything happens.
+//! The settings of a world, which its seed decides first.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Setup {
     policies: Vec<Policy>,
     pub send_budget: Duration,
     pub check_budget: Duration,
-    /// What is kept of sends besides what is planned.
+    /// The settings of the list of sends.
     pub tracker: TrackerSettings,
     pub commands_per_number: usize,
     /// Whether batches wait for more commands.

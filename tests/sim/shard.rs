@@ -1,6 +1,7 @@
 //! One shard: a real core, the slots that it owns, and its commit in flight.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use onceward::attempts::Track;
@@ -15,6 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::disk::Committed;
+use crate::facts::CommandId;
 use crate::setup::{Setup, server_key};
 
 /// More than a run has commands.
@@ -69,7 +71,7 @@ impl Shard {
         Self { core, gathers: false, life: 0, seen: 0, commit: None, owned, losing: Vec::new() }
     }
 
-    /// What the core is told of the time; what it is to make of it is kept.
+    /// The time that the core is told. `seen` keeps the time that the core should make of it.
     pub fn tick(&mut self, clock: u64) -> Timestamp {
         self.seen = self.seen.max(clock);
         Timestamp::from_millis(clock)
@@ -88,38 +90,55 @@ pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> C
     Core::new(tables, kinds, StdRng::seed_from_u64(rng.random()), settings)
 }
 
-/// What shards handed on.
+/// Answers, messages and questions that left the shards, in the order in which these decided them.
 #[derive(Default)]
-pub struct Captured {
-    dispatches: Mutex<Vec<Dispatch>>,
-    asks: Mutex<Vec<Ask>>,
+pub struct Captured(Mutex<Vec<Left>>);
+
+/// One thing that left a shard.
+pub enum Left {
+    /// The answer to a command, or the news that there will be none.
+    Answer(CommandId),
+    Message(Box<Dispatch>),
+    Question(Ask),
 }
 
 impl Captured {
-    pub fn take_dispatches(&self) -> Vec<Dispatch> {
-        std::mem::take(&mut *locked(&self.dispatches))
+    pub fn take(&self) -> Vec<Left> {
+        std::mem::take(&mut *self.locked())
     }
 
-    pub fn take_asks(&self) -> Vec<Ask> {
-        std::mem::take(&mut *locked(&self.asks))
+    /// Notes when the answer to this command leaves.
+    pub fn waker(self: &Arc<Self>, command: CommandId) -> Waker {
+        Waker::from(Arc::new(Waiter { command, captured: Arc::clone(self) }))
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Left>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Effects for Captured {
     fn deliver(&self, dispatch: Dispatch) {
-        locked(&self.dispatches).push(dispatch);
+        self.locked().push(Left::Message(Box::new(dispatch)));
     }
 
     fn ask(&self, ask: Ask) {
-        locked(&self.asks).push(ask);
+        self.locked().push(Left::Question(ask));
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+struct Waiter {
+    command: CommandId,
+    captured: Arc<Captured>,
 }
 
-/// What decisions are made with.
+impl Wake for Waiter {
+    fn wake(self: Arc<Self>) {
+        self.captured.locked().push(Left::Answer(self.command));
+    }
+}
+
+/// The dependencies of decisions.
 pub fn deps(
     policies: Policies,
     (send_budget, check_budget): (Duration, Duration),

@@ -1,4 +1,4 @@
-//! What happened how often: a simulation that silently stops covering something fails.
+//! Counts of events: a simulation that silently stops covering one of them fails.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally(BTreeMap<String, u64>);
 
-/// What has to have happened in a run of some hundred seeds.
+/// Events that a run of some hundred seeds must have.
 const EXPECTED: &[&str] = &[
     "command send",
     "command check",
@@ -90,7 +90,7 @@ impl Tally {
         self.0.iter().filter(|(what, _)| what.starts_with("command ")).map(|(_, times)| times).sum()
     }
 
-    /// What should have happened and never did.
+    /// Expected events that never happened.
     pub fn missing(&self) -> Vec<&'static str> {
         EXPECTED.iter().copied().filter(|what| !self.0.contains_key(*what)).collect()
     }

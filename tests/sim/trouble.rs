@@ -79,7 +79,7 @@ impl World {
         self.comes_out(from, None)
     }
 
-    /// What the actor of a shard does after everything that it hears.
+    /// The step that a shard's actor takes after each input.
     pub fn gives_slots_up(&mut self, shard: usize) {
         let Shard { core, losing, seen, .. } = &mut self.shards[shard];
         let slots: Vec<Slots> = losing.iter().map(|(slots, _)| *slots).collect();

@@ -18,7 +18,6 @@ use crate::facts::{CommandId, Fact, Salted, Stage, What, Wish};
 use crate::setup::Setup;
 use crate::shard::{Captured, PLACES, Shard, deps};
 use crate::tally::Tally;
-use crate::wakes::Wakes;
 
 pub struct World {
     pub setup: Setup,
@@ -36,18 +35,17 @@ pub struct World {
     pub places: Arc<Semaphore>,
     pub facts: Vec<Fact>,
     pub tally: Tally,
-    /// Everything that happened, in words; kept when somebody reads it.
+    /// Everything that happened, in words; kept if it is printed.
     pub log: Option<Vec<Line>>,
     /// The place of the next event in their order.
     pub events: u64,
-    pub wakes: Wakes,
     pub commands: BTreeMap<CommandId, Open>,
     pub next_command: CommandId,
     /// Messages at gateways.
     pub sends: Vec<AtGateway>,
     /// Codes that a gateway is being asked about.
     pub asks: Vec<Asking>,
-    /// What may be sent once more.
+    /// Messages that may be sent once more.
     pub plans: Vec<Plan>,
     /// How many were planned: each has a number.
     pub planned: u32,
@@ -55,7 +53,7 @@ pub struct World {
     pub alone: BTreeSet<CommandId>,
     /// The planned sends that left, by number.
     pub made: BTreeSet<u32>,
-    /// Codes that somebody has, by number, the latest last.
+    /// Codes that messages carried, by number, the latest last.
     pub inbox: BTreeMap<usize, Vec<String>>,
     /// The verifications that messages left for, by number, the latest last.
     pub salts: BTreeMap<usize, Vec<Salted>>,
@@ -114,7 +112,7 @@ pub struct HeldCode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     pub event: u64,
-    /// Whom it is about; everybody, when this is empty.
+    /// The numbers that it is about; all of them if this is empty.
     pub numbers: Vec<usize>,
     pub text: String,
 }
@@ -152,7 +150,6 @@ impl World {
             tally,
             log,
             events: 0,
-            wakes: Wakes::default(),
             commands: BTreeMap::new(),
             next_command: 0,
             sends: Vec::new(),
@@ -273,7 +270,7 @@ impl World {
         self.facts.push(fact);
     }
 
-    /// A fact that concerns nobody's decision.
+    /// A fact that rests on no decision.
     pub fn notes_now(&mut self, shard: usize, number: usize, what: What) {
         let event = self.event();
         let now = self.shards[shard].seen;

@@ -102,7 +102,7 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
         }
         fs::remove_file(&file).expect("removed");
         is_damage_of(&check(&world.setup).await, &file);
-        fs::write(&file, whole).expect("mended");
+        fs::write(&file, whole).expect("restored");
     }
     assert_eq!(parsed(&check(&world.setup).await.output)["ok"], true);
 }

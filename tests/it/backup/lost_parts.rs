@@ -59,7 +59,7 @@ async fn however_a_snapshot_is_damaged_no_panic_is_printed() {
                 assert!(!finished.output.contains("stack backtrace"), "{}", finished.output);
             }
         }
-        fs::write(&path, whole).expect("mended");
+        fs::write(&path, whole).expect("restored");
     }
 }
 
@@ -80,7 +80,7 @@ async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
     let whole = fs::read(&format).expect("a file");
     fs::write(&format, "garbage").expect("damaged");
     is_damage(&setup, "FORMAT", "it is damaged").await;
-    fs::write(&format, whole).expect("mended");
+    fs::write(&format, whole).expect("restored");
     check(&setup, 0).await;
 }
 

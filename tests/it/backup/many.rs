@@ -98,7 +98,7 @@ pub fn make_up(path: &Path, numbers: u64, key: &str) {
                 verification: Some(verification),
             }
         };
-        // The slot is the business of whoever imports it.
+        // The import assigns the slot.
         let id = NumberKey { service: ServiceId::DEFAULT, number }.id();
         let key = Key { slot: 0, kind: NumberState::KIND, id };
         let entry = Entry { key, expires: state.expires(), record: encode(&state) };

@@ -46,7 +46,7 @@ async fn after_a_clock_that_was_set_forwards_lockouts_end_earlier_by_as_much_and
 #[tokio::test]
 async fn when_a_clock_that_was_ahead_is_put_right_nothing_is_locked_for_longer() {
     let mut wrong = Wrong::new().await;
-    // Linux lets nobody set a clock beyond the year 2232.
+    // Linux refuses to set a clock beyond the year 2232.
     for ahead in [9 * HOUR, 200 * YEAR] {
         wrong.clock.by(ahead);
         (wrong.world, _) = wrong.world.restart().await;

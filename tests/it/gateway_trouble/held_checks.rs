@@ -56,7 +56,7 @@ async fn checks_count(kind: Kind, started: &'static str, approved: &'static str)
         // What goes on for ever goes on without us.
         let over = |open: &usize| act.ends() || *open == 0;
         until(&format!("{act:?}: its end"), || async { raw.open() }, over).await;
-        // What cannot be a code counts and asks nobody: it tells what was counted before.
+        // A text that cannot be a code counts, and no gateway is asked: its answer tells the count before it.
         let left = if counts { 3 } else { 4 };
         server.client.verify(&number, "no code").await.expects(incorrect(&number, left));
         raw.act(Act::SayAndStay(approved));

@@ -1,4 +1,4 @@
-//! A system resolver that hangs: it keeps a thread for each name that is looked up, and nobody can end it.
+//! A system resolver that hangs: each look-up keeps a thread, and no program can end it.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::every_gateway::classes;
 use super::kinds::Kind;
 use crate::support::documented::{failed, incorrect, sent, verified};
-use crate::support::{Numbers, Server, Setup, Twilio, preload, soon, through, until};
+use crate::support::{Numbers, Server, Setup, Twilio, soon, through, until};
 
 const HANGS: &str = "provider.example";
 
@@ -52,7 +52,7 @@ async fn while_the_resolver_hangs_sends_end_in_their_budget_and_codes_are_checke
     let lines = until("a line for each", || async { classes(&server) }, |said| said.len() >= SENDS).await;
     assert_eq!(lines.len(), SENDS);
     hung.ends();
-    // Whoever waits is told, and the threads are there for others.
+    // Sends that wait get an answer, and the threads are free for others.
     server.client.send(&numbers.next()).await.expects(failed());
     says(&server, "its name could not be resolved").await;
 }
@@ -77,7 +77,7 @@ impl Hung {
         let file = setup.home().join("look_ups");
         std::fs::write(&file, "").expect("write a file for the test");
         let path = file.to_str().expect("a path in UTF-8").to_owned();
-        (Self { file }, preload(setup, "resolver.c").env("HANG_NAME", HANGS).env("HANG_FILE", path))
+        (Self { file }, setup.preload("resolver.c").env("HANG_NAME", HANGS).env("HANG_FILE", path))
     }
 
     /// How many have begun to hang.

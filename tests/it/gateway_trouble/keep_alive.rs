@@ -55,8 +55,8 @@ async fn a_kept_connection_that_ends_in_place_of_an_answer_has_its_request_not_r
     }
 }
 
-/// The provider closes at any moment around the next request: some sends fail, because nobody knows whether they
-/// arrived; none arrives twice, and what is said to be sent has arrived.
+/// The provider closes at any moment around the next request: some sends fail, because they may or may
+/// not have arrived. None arrives twice, and each that the server calls sent has arrived.
 #[tokio::test]
 async fn a_connection_that_is_closed_just_as_it_is_used_sends_nothing_twice() {
     let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());

@@ -2,7 +2,6 @@
 
 mod certified;
 mod every_gateway;
-mod floods;
 mod held_checks;
 mod hung_resolver;
 mod keep_alive;
@@ -51,7 +50,7 @@ async fn whatever_the_gateway_does_the_client_gets_an_answer_within_the_budget()
     let world = World::with([("send-budget", json!("1s"))]).await;
     for trouble in TROUBLES {
         let number = world.number();
-        // More often than anybody would try again.
+        // More often than any retry.
         world.twilio.plan(&number, [trouble; 64]);
         world.send(&number).await.expects(failed());
     }

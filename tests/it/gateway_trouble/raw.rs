@@ -108,7 +108,7 @@ impl Raw {
         self.desk.connections.load(Ordering::SeqCst)
     }
 
-    /// How many of them nobody has closed.
+    /// How many of them are open.
     pub fn open(&self) -> usize {
         self.desk.open.load(Ordering::SeqCst)
     }

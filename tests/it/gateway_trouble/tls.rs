@@ -50,7 +50,7 @@ async fn a_provider_with_a_certificate_of_the_private_authority_in_ssl_cert_file
             let number = numbers.next();
             kind.send(&server.client, &number).await.expects(sent(&number, 5));
         }
-        // Trust in an earlier certificate is not trust in whoever listens there later.
+        // Trust in an earlier certificate does not extend to another server that listens there later.
         for (greeting, why) in UNTRUSTWORTHY {
             is_told_nothing(kind, &provider, &server, &numbers.next(), greeting, why).await;
         }

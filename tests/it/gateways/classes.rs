@@ -71,7 +71,7 @@ async fn when_a_gateway_is_busy_the_next_one_is_asked_at_once() {
         Reply::Refuse { status: 400, code: 21_611 },
         Reply::Refuse { status: 400, code: 30_001 },
         Reply::Refuse { status: 429, code: 14_107 },
-        // Asks to be left alone, and is: nobody else of this test asks it any more.
+        // Asks to be left alone, and is: the rest of this test does not ask it any more.
         Reply::BusyFor(3_600),
     ] {
         let number = world.number();

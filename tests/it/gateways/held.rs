@@ -1,10 +1,14 @@
 //! Gateways that hold the code themselves: what is true of each of them.
 
 use serde_json::json;
+use tokio::task::JoinSet;
 
-use super::crowd::{CROWD, crowd};
 use crate::support::documented::{failed, incorrect, locked, sent, verified};
-use crate::support::{Double, Provider, Reply, Several, wrong};
+use crate::support::{Answer, Client, Double, Provider, Reply, Several, wrong};
+
+/// Checks of one number at the same time: fewer than the commands that may wait for one number, so that none is refused
+/// for that.
+const CROWD: usize = 50;
 
 /// One such gateway.
 pub struct Holder<P> {
@@ -124,12 +128,12 @@ impl<P: Provider> Holder<P> {
             let cut = tokio::spawn(async move { client.try_verify(&to, &guess).await });
             (self.double)(&world).asked_about(&number, asked).await;
             world = world.restart_after_kill().await;
-            assert!(cut.await.expect("it ends").is_err(), "nobody answered");
+            assert!(cut.await.expect("it ends").is_err(), "an answer came");
         }
         world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
     }
 
-    /// Nobody knows whether it looked at the code: it counts.
+    /// It is unknown whether the gateway looked at the code: the check counts.
     pub async fn counts_a_check_that_nobody_knows_the_end_of(&self) {
         let world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
         for trouble in [Reply::ServerError(500), Reply::Reset, Reply::Hang] {
@@ -175,7 +179,7 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &code).await.expects(verified(&number));
     }
 
-    /// Who sent a code says whether it is right, whoever else is there.
+    /// The gateway that sent a code says whether it is right, whatever other gateways there are.
     pub async fn shares_the_work_with_a_gateway_that_holds_nothing(&self) {
         let world = Several::routed(&format!("{};Http", self.name)).await;
         let double = (self.double)(&world);
@@ -239,3 +243,15 @@ macro_rules! holds_the_code {
 }
 
 pub(crate) use holds_the_code;
+
+/// Submits a code as often as [`CROWD`] says, each on a connection of its own, opened before the
+/// first request leaves.
+async fn crowd(client: &Client, number: &str, code: &str) -> Vec<Answer> {
+    client.connect_to_have(CROWD).await;
+    let mut checks = JoinSet::new();
+    for _ in 0..CROWD {
+        let (client, number, code) = (client.clone(), number.to_owned(), code.to_owned());
+        checks.spawn(async move { client.verify(&number, &code).await });
+    }
+    checks.join_all().await
+}

@@ -3,7 +3,6 @@
 mod breaker;
 mod carried_over;
 mod classes;
-mod crowd;
 mod held;
 mod http_gateway;
 mod mada;

@@ -53,7 +53,7 @@ async fn without_a_prefix_gateways_are_tried_in_the_order_written() {
     world.twilio().plan(&number, [Reply::Busy]);
     world.send(&number).await.expects(sent(&number, 5));
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 1, 1]);
-    // Whoever got it through: its code is the one that counts.
+    // The code of the gateway that accepted the message counts.
     let code = world.mada().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
 }

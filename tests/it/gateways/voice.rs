@@ -32,7 +32,7 @@ async fn a_landline_is_called_and_hears_the_digits_one_by_one_twice() {
         let code = twiml.code().expect("a code is read out");
         let speech = twiml.speech();
         assert_eq!(speech.matches(&one_by_one(&code)).count(), 2, "{speech}");
-        assert!(!speech.contains(&code), "nobody hears {code} as one number");
+        assert!(!speech.contains(&code), "the call reads {code} as one number");
         world.verify(&number, &code).await.expects(verified(&number));
     }
 }
@@ -112,7 +112,7 @@ async fn with_the_gate_nothing_is_read_out_before_a_key_is_pressed() {
     assert_eq!(heard.speech().matches(&one_by_one(&code)).count(), 2, "{}", heard.speech());
     world.verify(&number, &code).await.expects(verified(&number));
 
-    // The code is used: whoever presses a key now hears none.
+    // The code is used: a key that is pressed now repeats none.
     let answer = key.send(&world).await;
     assert!(!answer.text().contains(&one_by_one(&code)), "{}", answer.text());
 }

@@ -55,7 +55,7 @@ async fn ten_thousand_slow_connections_keep_no_good_client_out_and_are_dropped_i
     let allowed = before + 200 + limit as u64 * KIB_EACH / 1024;
     assert!(with_all < allowed, "{before} MiB became {with_all} MiB, at most {allowed} were allowed");
 
-    // Whoever comes when all are taken is told so or closed. None hangs.
+    // Connections beyond the limit are refused by name or closed. None hangs.
     slow.extend(open_slow(&world, BEYOND).await);
     let mut beyond = JoinSet::new();
     for _ in 0..BEYOND {

@@ -45,7 +45,7 @@ async fn while_a_gateway_says_nothing_all_sends_end_in_a_named_refusal_and_check
         crowd.spawn(async move { client.send(&number).await });
     }
     world.twilio.arrived(9).await;
-    // Those at the gateway and those who wait are 12; everybody else hears at once.
+    // 12 sends are at the gateway or wait; all others are answered at once.
     let mut refusals = 0;
     while refusals < 88 {
         let answer = crowd.join_next().await.expect("more answers").expect("an answer");

@@ -1,4 +1,4 @@
-//! HTTP/2 as nobody should speak it, frame by frame (RFC 9113).
+//! HTTP/2 as no client should speak it, frame by frame (RFC 9113).
 
 use std::collections::HashMap;
 

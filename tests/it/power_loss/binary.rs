@@ -77,7 +77,7 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     for event in places {
         events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
         happened = event;
-        // A home of its own, and gateways that nobody needs any more.
+        // A home of its own. No gateway is needed any more.
         let again = through("http://127.0.0.1:9", settings());
         disk.cut_into(again.home(), &mut StdRng::seed_from_u64(rng.random()));
         println!("cut behind event {event}");

@@ -100,7 +100,7 @@ impl Cuts {
                 }
                 events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
                 happened = event;
-                to_lookers.send((event, rng.random(), disk.clone())).expect("somebody looks");
+                to_lookers.send((event, rng.random(), disk.clone())).expect("a thread looks");
             }
             drop(to_lookers);
         });

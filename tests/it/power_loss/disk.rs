@@ -47,7 +47,7 @@ pub struct Disk {
     /// Which event each sync in progress began with.
     syncs: HashMap<u64, u64>,
     found: Option<Found>,
-    /// What is named like this is as if nobody had synced it.
+    /// Files with such a name are treated as never synced.
     deaf_to: Option<Named>,
     /// As they are called now; the root is called nothing.
     names: HashMap<usize, String>,

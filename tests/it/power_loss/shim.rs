@@ -53,7 +53,7 @@ impl Watched {
         self.place.path().join("traces")
     }
 
-    /// What was promised, noted by whoever made the load.
+    /// The promises that the load noted.
     pub fn promises(&self) -> PathBuf {
         self.place.path().join("promises")
     }

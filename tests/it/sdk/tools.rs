@@ -26,7 +26,7 @@ impl Tools {
     ///
     /// # Panics
     /// In CI it must be.
-    #[expect(clippy::print_stderr, reason = "whoever reads the output of a skipped test must see it")]
+    #[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
     pub fn find(tool: Tool) -> Option<Self> {
         let home = target().join("sdk").join(if tool == Tool::Node { "node" } else { "python" });
         // Written last, so that what was interrupted does not count.

@@ -59,7 +59,7 @@ pub fn files_in(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A copy of the whole directory, without what nobody needs.
+/// A copy of the whole directory, without the files that no test needs.
 pub fn copy(from: &Path, to: &Path) {
     for file in files_in(from) {
         let target = to.join(&file);

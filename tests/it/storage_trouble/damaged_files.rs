@@ -79,7 +79,11 @@ fn whichever_byte_of_a_snapshot_is_another_one_the_start_is_refused_and_names_it
                     says_what_to_do(&message, &format!("{damage:?}"));
                 }
                 Ok(found) => {
-                    panic!("{damage:?} {}: nobody noticed, {} records", part.display(), found.len())
+                    panic!(
+                        "{damage:?} {}: the damage went unnoticed, {} records",
+                        part.display(),
+                        found.len()
+                    )
                 }
             }
         }
@@ -189,7 +193,7 @@ impl Left {
                     }
                     Ok(found) if found == self.durable => {
                         let unchanged = matches!(damage, Damage::Older(_));
-                        assert!(!is_in_snapshot(&file) || unchanged, "{what}: nobody noticed");
+                        assert!(!is_in_snapshot(&file) || unchanged, "{what}: the damage went unnoticed");
                         complete += 1;
                     }
                     Ok(found) => {

@@ -228,7 +228,7 @@ impl Told {
         for (subject, text) in &found {
             let fits =
                 self.durable.get(subject) == Some(text) || self.perhaps.contains(&(*subject, text.clone()));
-            assert!(fits, "{what}: {subject} is {}, which nobody was told of", short(text));
+            assert!(fits, "{what}: {subject} is {}, which no client was told", short(text));
         }
     }
 }

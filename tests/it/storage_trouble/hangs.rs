@@ -1,4 +1,4 @@
-//! A disk that does not answer: whoever asks hears 503 in time, and when it answers again all is well.
+//! A disk that does not answer: clients get 503 in time, and the server recovers when the disk answers again.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ fn while_what_makes_room_in_the_journal_hangs_health_says_so_and_it_recovers() {
     let reserving = Trouble::hanging(&[Call::Create]).on(".seg");
     let snapshot = Trouble::hanging(&[Call::Sync]).on("/snapshot/");
     let removing = Trouble::hanging(&[Call::Unlink]).on(".seg");
-    // Whoever waits is told; whoever would wait for a checkpoint is refused at once.
+    // Commands that wait get an answer; commands that would wait for a checkpoint are refused at once.
     for (trouble, says) in [
         (reserving, "what makes room"),
         (snapshot, "the next checkpoint is not finished yet"),

@@ -71,7 +71,7 @@ fn when_the_process_is_killed_while_the_snapshot_cannot_be_written_a_start_finds
     }
 }
 
-/// The same over HTTP: whoever asks is served from the journal, readiness says what is wrong, and comes back by itself.
+/// The same over HTTP: the journal serves clients, readiness says what is wrong, and comes back by itself.
 /// The journal is so long that the server wants a checkpoint from its start on.
 #[tokio::test]
 async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and_readiness_says_why() {

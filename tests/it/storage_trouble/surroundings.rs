@@ -36,7 +36,7 @@ async fn when_the_data_directory_is_removed_under_the_server_nothing_is_acknowle
 #[tokio::test]
 async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
     let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("/dev/full"));
-    for (what, out, err) in [("full", full(), full()), ("nobody reads", Stdio::piped(), Stdio::piped())] {
+    for (what, out, err) in [("full", full(), full()), ("not read", Stdio::piped(), Stdio::piped())] {
         let home = tempfile::tempdir().expect("a directory");
         let mut server = Command::new(env!("CARGO_BIN_EXE_onceward"))
             .args(["--listen", "127.0.0.1:0", "--log-level", "debug"])
@@ -88,7 +88,7 @@ async fn without_file_descriptors_what_is_connected_is_served_and_nothing_is_los
     world.server.limit_files(Some(world.server.first_free_file()));
     guessed.guess(&connected).await;
     assert_eq!(guessed.guess(&connected).await.status(), 401, "the journal is open already");
-    // Nobody new gets in, which is said once.
+    // The server accepts no new connection, and logs that once.
     let _waits = world.connection().await;
     let refused = |line: &serde_json::Value| {
         line["message"].as_str().is_some_and(|m| m.starts_with("connections cannot be accepted"))

@@ -207,7 +207,7 @@ impl<P: Provider> Desk<P> {
         if received.about.wish == Wish::Send { self.provider.code_in(received) } else { None }
     }
 
-    /// Takes a request in. Whoever waits for it learns of it.
+    /// Takes a request in, and wakes the tests that wait for it.
     fn note(&self, mut received: Received) -> Result<Received, Complaint> {
         let about = self.provider.read(&received);
         {

@@ -86,7 +86,7 @@ impl Said {
         Self { retry_after: Some(seconds), ..self }
     }
 
-    /// The same status, and nothing that anybody can read.
+    /// The same status with a body that is not JSON.
     pub fn garbled(self) -> Self {
         Self { body: "{\"sid\": <queued>".to_owned(), ..self }
     }

@@ -82,6 +82,18 @@ impl Setup {
         self
     }
 
+    /// Has the program load one of `tests/it/support/shims` before anything else: a library that stands between it and the
+    /// system, built with the C compiler that Rust links with anyway.
+    pub fn preload(self, shim: &str) -> Self {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/shims").join(shim);
+        let library = self.home().join(shim).with_extension("so");
+        let built =
+            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output();
+        let built = built.expect("run cc, the C compiler, which Rust needs for linking");
+        assert!(built.status.success(), "cc: {}", String::from_utf8_lossy(&built.stderr));
+        self.env("LD_PRELOAD", library.to_str().expect("a path in UTF-8"))
+    }
+
     /// The working directory of the program.
     pub fn home(&self) -> &Path {
         self.home.path()
@@ -252,6 +264,38 @@ impl Drop for Server {
             println!("--- output of the program:\n{}", self.output.text());
         }
     }
+}
+
+/// The wall clock of a program, relative to that of this machine.
+pub struct Shifted {
+    home: PathBuf,
+}
+
+impl Shifted {
+    /// Has the program of this setup run under a clock of its own, which is right so far.
+    pub fn over(setup: Setup) -> (Self, Setup) {
+        let shifted = Self { home: setup.home().to_owned() };
+        shifted.by(0);
+        let setup = setup
+            .preload("clock.c")
+            .env("CLOCK_SHIFT_FILE", shifted.shift().to_str().expect("a path in UTF-8"));
+        (shifted, setup)
+    }
+
+    /// Sets the wall clock to so many seconds ahead of the machine's.
+    pub fn by(&self, seconds: i64) {
+        write_whole(&self.shift(), &seconds.to_string());
+    }
+
+    fn shift(&self) -> PathBuf {
+        self.home.join("clock_shift")
+    }
+}
+
+/// The program may be reading it.
+fn write_whole(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).expect("write a file for the test");
 }
 
 /// The address in the line that says so. Tests reach every name and every address of this machine

@@ -29,7 +29,7 @@ pub struct Several {
     pub setup: Setup,
     /// The running program.
     pub server: Server,
-    /// Numbers that nobody used yet.
+    /// Numbers that were not used yet.
     pub numbers: Numbers,
 }
 
@@ -54,7 +54,7 @@ impl Doubles {
         ]
     }
 
-    /// Every code that anybody was sent.
+    /// Every code that was sent.
     pub fn codes(&self) -> Vec<String> {
         [self.twilio.codes(), self.sinch.codes(), self.mada.codes(), self.plain.codes()].concat()
     }
@@ -98,7 +98,7 @@ impl Several {
         Self { doubles, setup, server, numbers: Numbers::default() }
     }
 
-    /// A number that nobody used yet.
+    /// A number that was not used yet.
     pub fn number(&self) -> String {
         self.numbers.next()
     }

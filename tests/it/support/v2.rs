@@ -108,12 +108,12 @@ impl V2 {
         self.post(&format!("{service}/Verifications"), &[("To", number), ("Channel", "sms")]).await
     }
 
-    /// Checks a code of somebody who knows the verification.
+    /// Checks a code and names the verification.
     pub async fn checks(&self, service: &str, sid: &str, code: &str) -> Answer {
         self.post(&format!("{service}/VerificationCheck"), &[("VerificationSid", sid), ("Code", code)]).await
     }
 
-    /// Checks a code of somebody who knows only the number.
+    /// Checks a code and names only the number.
     pub async fn checks_number(&self, service: &str, number: &str, code: &str) -> Answer {
         self.post(&format!("{service}/VerificationCheck"), &[("To", number), ("Code", code)]).await
     }

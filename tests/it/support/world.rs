@@ -14,7 +14,7 @@ pub struct World {
     pub setup: Setup,
     /// The running program.
     pub server: Server,
-    /// Numbers that nobody used yet.
+    /// Numbers that were not used yet.
     pub numbers: Numbers,
 }
 
@@ -38,7 +38,7 @@ impl World {
         Self { twilio, setup, server, numbers: Numbers::default() }
     }
 
-    /// A number that nobody used yet.
+    /// A number that was not used yet.
     pub fn number(&self) -> String {
         self.numbers.next()
     }

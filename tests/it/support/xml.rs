@@ -55,7 +55,7 @@ impl Element {
                     let text = match character {
                         Some(character) => character.to_string(),
                         None => resolve_predefined_entity(&reference.xml10_content())
-                            .ok_or("an entity that nobody defined")?
+                            .ok_or("an entity without a definition")?
                             .to_owned(),
                     };
                     open.last_mut().ok_or("nothing is open")?.say(&text);

@@ -161,7 +161,7 @@ async fn a_stop_says_goodbye_to_idle_connections_of_either_protocol() {
     assert_eq!(healthz(&mut sender).await, (Version::HTTP_2, 200));
     server.signal(Signal::TERM);
     for stream in [&mut asked, &mut silent] {
-        // Without close_notify this is an error: the end could be anybody's doing.
+        // Without close_notify this is an error: an attacker could have ended the stream.
         let mut sink = Vec::new();
         soon("the end", stream.read_to_end(&mut sink)).await.expect("an end that was said");
         let _ = stream.shutdown().await;

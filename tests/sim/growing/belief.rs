@@ -1,4 +1,4 @@
-//! What a client may believe of one verification, made from the promises and not from the engine.
+//! The beliefs of a client about one verification, made from the promises and not from the engine.
 
 use onceward::engine::NumberState;
 
@@ -25,7 +25,7 @@ pub struct Belief {
     pub over: Over,
 }
 
-/// What is said of one.
+/// The verdict on one step: an error names the broken promise.
 pub type Judged = Result<(), String>;
 
 impl Belief {

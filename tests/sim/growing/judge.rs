@@ -6,9 +6,9 @@ use onceward::domain::Timestamp;
 use onceward::engine::code_of;
 use onceward::numbers::command::Dispatch;
 
+use super::World;
 use super::belief::{Belief, Judged, Over};
 use super::told::{Heard, Open, Wish};
-use super::world::World;
 use crate::setup::server_key;
 use crate::world::World as Big;
 
@@ -28,7 +28,7 @@ impl World {
             code_of(&server_key(), &permit.salt, key.number, key.service, permit.length, permit.offset());
         let belief = of(&mut self.beliefs, number, permit.salt.track());
         code.expose().clone_into(&mut belief.code);
-        // A new code lives longer; should it reach nobody, the first one is good again, and for no longer than before.
+        // A new code lives longer. If it reaches no person, the first is good again, for no longer than before.
         if belief.messages == 0 {
             belief.expires = permit.expires.as_millis();
         }
@@ -86,7 +86,7 @@ impl World {
             (Wish::Check { named: Some(named), .. }, Heard::Refused) => {
                 let belief = of(beliefs, number, named);
                 if belief.is_known(now) && belief.wrong + belief.perhaps_wrong < checks {
-                    return Err("whoever names it was refused".to_owned());
+                    return Err("a client that names it was refused".to_owned());
                 }
             }
             (Wish::Check { named: Some(track), .. } | Wish::Cancel(track), Heard::NotFound) => {
@@ -116,7 +116,7 @@ impl World {
     }
 }
 
-/// One that somebody was told of. Its message may never have left: it came too late.
+/// A verification that a client was told of. Its message may never have left: it came too late.
 fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, track: u64) -> &mut Belief {
     beliefs.entry(track).or_insert_with(|| Belief {
         number,

@@ -6,10 +6,36 @@
 mod belief;
 mod judge;
 mod told;
-mod world;
 
-use self::world::World;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use onceward::config::TrackerSettings;
+use onceward::delivery::{Delivered, PlanChange};
+use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
+use onceward::engine::{
+    Ending, Lockout, NumberState, Policy, Salt, SendOptions, SendResult, SendRules, VerificationName,
+};
+use onceward::numbers::command::{
+    CheckCommand, CommandKind, Deps, Dispatch, EndCommand, NumberCommand, OwnOptions, Reply, SendCommand,
+    SettleCommand,
+};
+use onceward::numbers::{NumberKey, Policies};
+use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
+use onceward::template::{MessageStyle, Wording};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::Semaphore;
+
+use self::belief::{Belief, Judged};
+use self::told::{End, Open, Wish};
+use crate::disk::{Committed, Disk, Fault};
 use crate::runs::number_from;
+use crate::setup::millis;
+use crate::shard::{COMMIT_TIMEOUT, Captured, Left, core, deps};
+use crate::world::World as Big;
 
 /// Seeds of a normal run.
 const SEEDS: u64 = 300;
@@ -19,7 +45,7 @@ fn where_a_lockout_grows_the_promises_hold_whatever_happens() {
     let only = number_from("SIM_SEED");
     let first = only.or_else(|| number_from("SIM_FIRST")).unwrap_or(0);
     let seeds = if only.is_some() { 1 } else { number_from("SIM_SEEDS").unwrap_or(SEEDS) };
-    let mut tally = std::collections::BTreeMap::<&str, u64>::new();
+    let mut tally = BTreeMap::<&str, u64>::new();
     for seed in first..first + seeds {
         let mut world = World::new(seed);
         if let Err(broken) = world.runs() {
@@ -35,5 +61,361 @@ fn where_a_lockout_grows_the_promises_hold_whatever_happens() {
         ["approved", "wrong by name", "wrong by number", "used up", "canceled", "message", "503 or dropped"]
     {
         assert!(seeds < SEEDS || tally.contains_key(what), "this never happened: {what}");
+    }
+}
+
+const SECOND: u64 = 1_000;
+
+/// More than a number may wait for.
+const COMMANDS: usize = 64;
+
+/// A batch between the core and the store.
+struct InFlight {
+    writes: Vec<Write>,
+    /// The store has it, and does nothing.
+    hangs: bool,
+}
+
+pub struct World {
+    rng: StdRng,
+    pub clock: u64,
+    pub policy: Policy,
+    pub numbers: Vec<NumberKey>,
+    faults: u32,
+    crashes: u32,
+    disk: Disk,
+    core: Core,
+    places: Arc<Semaphore>,
+    commit: Option<InFlight>,
+    deps: Arc<Deps>,
+    captured: Arc<Captured>,
+    pub open: Vec<Open>,
+    /// The name of the next command.
+    next: u64,
+    pub sends: Vec<Dispatch>,
+    pub beliefs: BTreeMap<u64, Belief>,
+    pub tally: BTreeMap<&'static str, u64>,
+    pub log: Vec<String>,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let policy = Policy {
+            max_attempts: [1, 3, 5][rng.random_range(0..3)],
+            lockout: Duration::from_secs(24 * 3_600),
+            kind: Lockout::Growing,
+            // Ten digits, so that no two codes are equal by chance.
+            code: SendOptions {
+                life: Duration::from_secs(600),
+                length: CodeLength::new(10).expect("a length"),
+            },
+            sends: SendRules {
+                max: [None, Some(2), Some(5)][rng.random_range(0..3)],
+                keeps_code: rng.random_range(0..3) > 0,
+                cools_down: rng.random_range(0..4) == 0,
+            },
+        };
+        let number = |n: u64| NumberKey {
+            service: ServiceId::DEFAULT,
+            number: PhoneNumber::from_u64(14_155_550_000 + n).expect("a number"),
+        };
+        let numbers = (0..rng.random_range(1..=3)).map(number).collect();
+        let captured = Arc::<Captured>::default();
+        let budgets = (Duration::from_secs(10), Duration::from_secs(12));
+        let tracker = TrackerSettings { keep_for: Duration::ZERO, keep_at_most: 0 };
+        let deps = deps(Policies::new(policy), budgets, tracker, &captured);
+        let core = core(COMMANDS, Vec::new(), &mut rng);
+        let (faults, crashes) = ([0, 10, 30][rng.random_range(0..3)], [0, 10, 40][rng.random_range(0..3)]);
+        Self {
+            rng,
+            clock: 1_700_000_000_000,
+            policy,
+            numbers,
+            faults,
+            crashes,
+            disk: Disk::default(),
+            core,
+            deps,
+            captured,
+            places: Arc::new(Semaphore::new(10_000)),
+            commit: None,
+            open: Vec::new(),
+            next: 0,
+            sends: Vec::new(),
+            beliefs: BTreeMap::new(),
+            tally: BTreeMap::new(),
+            log: Vec::new(),
+        }
+    }
+
+    pub fn runs(&mut self) -> Judged {
+        for _ in 0..self.rng.random_range(200..800) {
+            self.step()?;
+        }
+        self.ends()
+    }
+
+    fn step(&mut self) -> Judged {
+        if self.rng.random_range(0..1_000) < self.crashes {
+            return self.crash();
+        }
+        let number = self.rng.random_range(0..self.numbers.len());
+        match self.rng.random_range(0..100) {
+            0..14 => self.begins(number),
+            14..24 => self.checks(number, None, None),
+            24..36 => {
+                let track = self.some(number);
+                self.checks(number, track, None)
+            }
+            36..42 => {
+                let (track, unnamed) = (self.some(number), self.rng.random_range(0..4) == 0);
+                self.checks(number, track.filter(|_| !unnamed), track)
+            }
+            42..45 => match self.some(number) {
+                Some(track) => self.cancels(number, track),
+                None => Ok(()),
+            },
+            45..70 => self.commit_goes_on(),
+            70..88 => self.send_ends(),
+            88..90 => self.sweeps(),
+            _ => {
+                let longest = if self.rng.random_range(0..5) == 0 { 700 } else { 40 };
+                self.clock += self.rng.random_range(0..longest * SECOND);
+                Ok(())
+            }
+        }
+    }
+
+    /// One of the number's verifications, mostly the last.
+    fn some(&mut self, number: usize) -> Option<u64> {
+        let of_number =
+            |(track, belief): (&u64, &Belief)| (belief.number == number).then_some((belief.expires, *track));
+        let mut tracks: Vec<_> = self.beliefs.iter().filter_map(of_number).collect();
+        tracks.sort_unstable();
+        let back = usize::from(self.rng.random_range(0..5) == 0);
+        tracks.into_iter().rev().nth(back).map(|(_, track)| track)
+    }
+
+    fn begins(&mut self, number: usize) -> Judged {
+        let (reply, answer) = Reply::new(self.place()?);
+        let own = Some(OwnOptions::default());
+        let wording = Wording::Custom(Arc::from(self.next.to_string()));
+        let (channel, style) = (Channel::Sms, MessageStyle { wording, ..MessageStyle::default() });
+        let kind =
+            CommandKind::Send(SendCommand { options: None, channel, style, own, reply, decided: None });
+        self.submits(number, Wish::Begin, End::Begin(answer), kind)
+    }
+
+    fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> Judged {
+        // The code of a verification whose message never left is unknown.
+        let right = right.filter(|track| !self.beliefs[track].code.is_empty());
+        let code = Code::parse(right.map_or("0000000", |track| &self.beliefs[&track].code));
+        let (reply, answer) = Reply::new(self.place()?);
+        let name = named.map(VerificationName::of_track);
+        let kind =
+            CommandKind::Check(CheckCommand { code, named: name, is_test: false, reply, decided: None });
+        self.submits(number, Wish::Check { named, right }, End::Check(answer), kind)
+    }
+
+    fn cancels(&mut self, number: usize, track: u64) -> Judged {
+        let (reply, answer) = Reply::new(self.place()?);
+        let named = Some(VerificationName::of_track(track));
+        let kind = CommandKind::End(EndCommand { ending: Ending::Canceled, named, reply, decided: None });
+        self.submits(number, Wish::Cancel(track), End::Cancel(answer), kind)
+    }
+
+    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, String> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| "the places ran out".to_owned())
+    }
+
+    fn submits(&mut self, number: usize, wish: Wish, answer: End, kind: CommandKind) -> Judged {
+        self.log.push(format!("{} number {number} {wish:x?}", self.clock));
+        self.open.push(Open {
+            number,
+            wish,
+            at: self.clock,
+            name: self.next,
+            left: false,
+            in_vain: None,
+            answer,
+        });
+        self.next += 1;
+        self.hands_over(self.numbers[number], kind)
+    }
+
+    fn hands_over(&mut self, key: NumberKey, kind: CommandKind) -> Judged {
+        let command = NumberCommand::new(key, kind, Arc::clone(&self.deps));
+        self.core.submit(command, Timestamp::from_millis(self.clock));
+        self.comes_out()
+    }
+
+    fn sweeps(&mut self) -> Judged {
+        self.core.sweep(4, Timestamp::from_millis(self.clock));
+        self.comes_out()
+    }
+
+    fn commit_goes_on(&mut self) -> Judged {
+        let Some(InFlight { writes, hangs }) = self.commit.take() else { return Ok(()) };
+        let faulty = hangs || self.rng.random_range(0..100) < self.faults;
+        let fault = faulty.then(|| match self.rng.random_range(0..5) {
+            0 => Fault::Unavailable,
+            1 => Fault::UnknownApplied,
+            2 => Fault::UnknownNotApplied,
+            3 => Fault::Torn { whole: self.rng.random() },
+            _ => Fault::Hang,
+        });
+        // What hangs ends well at times.
+        let fault = fault.filter(|fault| !(hangs && *fault == Fault::Hang));
+        self.log.push(format!("{} commit of {} meets {fault:?}", self.clock, writes.len()));
+        let Some(committed): Option<Committed> = self.disk.commit(&writes, fault) else {
+            self.commit = Some(InFlight { writes, hangs: true });
+            // At times for so long that the core gives it up.
+            if self.rng.random_range(0..2) == 0 {
+                self.clock += millis(COMMIT_TIMEOUT);
+            }
+            return self.sweeps();
+        };
+        self.core.committed(&committed, Timestamp::from_millis(self.clock));
+        self.comes_out()
+    }
+
+    fn send_ends(&mut self) -> Judged {
+        if self.sends.is_empty() {
+            return Ok(());
+        }
+        let Dispatch { key, permit, caller, style, purpose, first_attempt, .. } =
+            self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
+        let now = Timestamp::from_millis(self.clock);
+        let end = if self.is_usable(key, permit.salt, now) {
+            match self.rng.random_range(0..10) {
+                0..6 => SendResult::Accepted { message_id: "SM1".to_owned(), held: None },
+                6 => SendResult::Failed { may_have_been_sent: true, held: None },
+                7 => SendResult::NumberRefused,
+                _ => SendResult::Failed { may_have_been_sent: false, held: None },
+            }
+        } else {
+            SendResult::NoLongerUsable
+        };
+        self.log.push(format!("{} message of {:x} ends {end:?}", self.clock, permit.salt.track()));
+        let surely_not_sent =
+            !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: true, .. });
+        // Only the permit of the first message with a new code says which code it replaced. If a repetition of that
+        // message fails last, the code before does not come back, and the verification ends.
+        let name = Big::command_of(&style);
+        if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
+            open.in_vain = surely_not_sent.then(|| permit.salt.track());
+        }
+        if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
+            self.beliefs.entry(permit.salt.track()).and_modify(Belief::doubted);
+        }
+        let (attempts, plan) = (Vec::new(), PlanChange::Keep);
+        let delivered = Delivered { result: end, attempts, plan, trouble: None };
+        let settle =
+            SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
+        self.hands_over(key, CommandKind::Settle(settle))
+    }
+
+    fn is_usable(&self, key: NumberKey, salt: Salt, now: Timestamp) -> bool {
+        let state: Option<NumberState> = self.core.tables().get(&self.record_key(key), now);
+        let verification = state.and_then(|state| state.present(&self.policy, now).verification());
+        verification.is_some_and(|v| v.is_live(now) && v.salt == salt)
+    }
+
+    fn record_key(&self, key: NumberKey) -> RecordKey {
+        RecordKey { slot: self.deps.subject(&key).slot, kind: NumberState::KIND, id: key.id() }
+    }
+
+    /// The state that is durable for a number.
+    pub fn durable(&self, key: NumberKey) -> NumberState {
+        self.disk.state(&self.record_key(key))
+    }
+
+    fn crash(&mut self) -> Judged {
+        if let Some(InFlight { writes, .. }) = self.commit.take() {
+            let fault = match self.rng.random_range(0..3) {
+                0 => None,
+                1 => Some(Fault::Torn { whole: self.rng.random() }),
+                _ => Some(Fault::Unavailable),
+            };
+            self.log.push(format!("{} crash in a commit: {fault:?}", self.clock));
+            self.disk.commit(&writes, fault);
+        }
+        self.log.push(format!("{} crash", self.clock));
+        self.sends.clear();
+        self.core = core(COMMANDS, self.disk.load(&Slots::all()), &mut self.rng);
+        self.comes_out()?;
+        if self.open.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
+    }
+
+    /// Takes everything that the shard has to say.
+    fn comes_out(&mut self) -> Judged {
+        for left in self.captured.take() {
+            let Left::Message(dispatch) = left else {
+                return Err("a gateway without codes is asked".to_owned());
+            };
+            self.leaves(*dispatch)?;
+        }
+        if let Some(writes) = self.core.take_commit() {
+            assert!(
+                self.commit.replace(InFlight { writes, hangs: false }).is_none(),
+                "a second commit while one is in flight"
+            );
+        }
+        let mut answered = Vec::new();
+        for mut open in std::mem::take(&mut self.open) {
+            match open.answer.poll() {
+                Poll::Ready(heard) => answered.push((open, heard)),
+                Poll::Pending => self.open.push(open),
+            }
+        }
+        // What came at once happened in the order in which it was asked.
+        for (open, heard) in answered {
+            self.log.push(format!("{} number {} {:x?}: {heard:x?}", self.clock, open.number, open.wish));
+            self.judges(&open, &heard)?;
+        }
+        let now = self.clock;
+        for (track, belief) in &self.beliefs {
+            belief.is_on(*track, &self.durable(self.numbers[belief.number]), now)?;
+        }
+        Ok(())
+    }
+
+    /// The trouble is over: everything is answered, and every number can be verified.
+    fn ends(&mut self) -> Judged {
+        (self.faults, self.crashes) = (0, 0);
+        for number in 0..self.numbers.len() {
+            self.settles_down()?;
+            self.clock += 700 * SECOND;
+            let before = self.tally.get("approved").copied().unwrap_or_default();
+            // The gateway may fail.
+            for _ in 0..60 {
+                self.begins(number)?;
+                self.settles_down()?;
+                self.clock += 301 * SECOND;
+                let Some(track) = self.some_told(number) else { continue };
+                self.checks(number, Some(track), Some(track))?;
+                self.settles_down()?;
+                break;
+            }
+            if self.tally.get("approved").copied().unwrap_or_default() <= before {
+                return Err(format!("number {number} cannot be verified"));
+            }
+        }
+        if self.open.is_empty() { Ok(()) } else { Err("a client got no answer".to_owned()) }
+    }
+
+    fn some_told(&self, number: usize) -> Option<u64> {
+        let good =
+            |belief: &Belief| belief.number == number && belief.is_good(self.policy.max_attempts, self.clock);
+        self.beliefs.iter().find(|(_, belief)| good(belief)).map(|(track, _)| *track)
+    }
+
+    fn settles_down(&mut self) -> Judged {
+        while self.commit.is_some() || !self.sends.is_empty() {
+            self.commit_goes_on()?;
+            self.send_ends()?;
+        }
+        Ok(())
     }
 }

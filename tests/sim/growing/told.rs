@@ -1,4 +1,4 @@
-//! What is asked, and what somebody is told.
+//! Commands of clients, and their answers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ pub struct Open {
     pub wish: Wish,
     /// When it was asked.
     pub at: u64,
-    /// What its message is known by.
+    /// The name of its message.
     pub name: u64,
     /// Whether its message left.
     pub left: bool,
@@ -35,7 +35,7 @@ pub enum End {
     Cancel(Answer<Told<()>>),
 }
 
-/// What somebody was told, as far as it matters here.
+/// An answer to a client, as far as it matters here.
 #[derive(Debug)]
 pub enum Heard {
     Sent(u64),

@@ -1,4 +1,4 @@
-//! What a call says, as somebody on the telephone hears it.
+//! The words of a call, as a person on the telephone hears them.
 
 use super::super::xml::Element;
 
