@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
+use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::codes::Codes;
 use crate::count::{Memories, Memory, Rules};
@@ -99,7 +99,7 @@ impl Watch {
             together.iter().partition(|fact| fact.is_handed_over());
         let withheld = |fact: &&&Fact| match &fact.what {
             What::Told(command, Stage::Direct, Answer::Check(answer)) => {
-                matches!(answer, CheckAnswer::Locked { .. } | CheckAnswer::GatewayFailed)
+                matches!(answer, CheckOutcome::Locked { .. } | CheckOutcome::GatewayFailed)
                     && matches!(self.wish(*command), Wish::Check { code: Some(_) })
             }
             _ => false,
@@ -218,7 +218,7 @@ impl Watch {
                 let asked = self.sending.remove(command);
                 // A code that ended before its message could leave is not noted as withdrawn. If the clock is set
                 // back before a start, it is there again, with a send that will never be settled.
-                if let (Wish::Send { life }, Stage::Direct, Answer::Send(SendAnswer::GatewayFailed)) =
+                if let (Wish::Send { life }, Stage::Direct, Answer::Send(SendOutcome::GatewayFailed)) =
                     (self.wish(*command), stage, answer)
                     && asked.as_ref().is_none_or(|asked| latest >= asked.since + life)
                 {
@@ -259,27 +259,27 @@ impl Watch {
             {
                 self.in_doubt(command, stage, at);
             }
-            (Stage::Direct, Answer::Check(CheckAnswer::Approved)) => {
+            (Stage::Direct, Answer::Check(CheckOutcome::Approved)) => {
                 self.codes.approved_ours(code.as_deref(), earliest)?;
             }
-            (Stage::Heard { salt, .. }, Answer::Check(CheckAnswer::Approved)) => {
+            (Stage::Heard { salt, .. }, Answer::Check(CheckOutcome::Approved)) => {
                 self.codes.approved_held(salt)?;
             }
-            (_, Answer::Check(CheckAnswer::Wrong { .. } | CheckAnswer::LockedNow { .. })) => {
+            (_, Answer::Check(CheckOutcome::Wrong { .. } | CheckOutcome::LockedNow { .. })) => {
                 self.may_be_wrong(stage, code.as_deref(), now)?;
                 // As one that never asked: a clock that is set back does not make its codes good again.
-                if matches!(answer, Answer::Check(CheckAnswer::Wrong { attempts_left, .. })
+                if matches!(answer, Answer::Check(CheckOutcome::Wrong { attempts_left, .. })
                     if *attempts_left == self.rules.attempts)
                 {
                     self.codes.may_be_locked();
                 }
-                if matches!(answer, Answer::Check(CheckAnswer::LockedNow { .. })) {
+                if matches!(answer, Answer::Check(CheckOutcome::LockedNow { .. })) {
                     self.codes.all_void("was locked");
                 }
             }
             // A lockout that follows from a question without a settled answer need not be on the disk: if the clock is
             // set back before a start, the question is open again.
-            (_, Answer::Check(CheckAnswer::Locked { .. }) | Answer::Send(SendAnswer::Locked { .. })) => {
+            (_, Answer::Check(CheckOutcome::Locked { .. }) | Answer::Send(SendOutcome::Locked { .. })) => {
                 let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
                 if self.memories.iter().any(asked) {
                     self.codes.may_be_locked();
@@ -290,7 +290,7 @@ impl Watch {
             (Stage::Sent { salt, end }, Answer::Send(answer)) => {
                 self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
                 self.codes.told(salt, *end, now);
-                if let SendAnswer::Sent { .. } = answer {
+                if let SendOutcome::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
                     if matches!(end, End::Ours | End::Held) {
                         self.codes.told_sent(salt, *end == End::Held, now);

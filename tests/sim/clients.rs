@@ -9,9 +9,9 @@ use std::time::Duration;
 use onceward::attempts::Track;
 use onceward::domain::{Channel, Code, Timestamp, TrackKey};
 use onceward::engine::SendOptions;
-use onceward::numbers::command::{
-    CheckCommand, CommandKind, NumberCommand, Reply, ResumeCommand, SendCommand,
-};
+use onceward::numbers::check::CheckCommand;
+use onceward::numbers::command::{CommandKind, NumberCommand, Responder};
+use onceward::numbers::send::{ResumeCommand, SendCommand};
 use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
 use rand::RngExt;
@@ -55,8 +55,8 @@ impl World {
         let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
         let channel = Channel::ALL[self.rng.random_range(0..3)];
         let style = self.style();
-        let (reply, answer) = Reply::new(self.place()?);
-        let command = SendCommand { options, channel, style, own: None, reply, decided: None };
+        let (responder, answer) = Responder::new(self.place()?);
+        let command = SendCommand { options, channel, style, own: None, responder, decided: None };
         self.tally.count("command send");
         let wish = Wish::Send { life: millis(life) };
         self.submits(number, wish, AnswerEnd::Send(answer), CommandKind::Send(command))
@@ -64,8 +64,8 @@ impl World {
 
     pub fn checks(&mut self, number: usize, code: Option<String>) -> Result<(), String> {
         let parsed = code.as_deref().map(|code| Code::parse(code).expect("a code"));
-        let (reply, answer) = Reply::new(self.place()?);
-        let command = CheckCommand { code: parsed, named: None, is_test: false, reply, decided: None };
+        let (responder, answer) = Responder::new(self.place()?);
+        let command = CheckCommand { code: parsed, named: None, is_test: false, responder, decided: None };
         self.tally.count("command check");
         self.submits(number, Wish::Check { code }, AnswerEnd::Check(answer), CommandKind::Check(command))
     }
@@ -83,8 +83,8 @@ impl World {
             self.plans.retain(|plan| plan.salt != salt);
             return Ok(());
         }
-        let (reply, answer) = Reply::new(self.place()?);
-        let command = ResumeCommand { track, reply, decided: None };
+        let (responder, answer) = Responder::new(self.place()?);
+        let command = ResumeCommand { track, responder, decided: None };
         self.tally.count("command resume");
         let (shard, name) = (self.is_due(number, track), self.next_command);
         let wish = Wish::Resume { salt };
@@ -185,17 +185,12 @@ impl AnswerEnd {
         }
         match self {
             Self::Send(end) => {
-                Pin::new(end).poll(context).map(|answer| told(answer, |told| Send(known(told))))
+                Pin::new(end).poll(context).map(|answer| told(answer, |reply| Send(reply.outcome)))
             }
             Self::Check(end) => {
-                Pin::new(end).poll(context).map(|answer| told(answer, |told| Check(known(told))))
+                Pin::new(end).poll(context).map(|answer| told(answer, |reply| Check(reply.outcome)))
             }
             Self::Resume(end) => Pin::new(end).poll(context).map(|answer| told(answer, |()| Followed)),
         }
     }
-}
-
-/// The rules of these services refuse nothing by a limit of their own.
-fn known<A>(told: onceward::numbers::Told<A>) -> A {
-    told.answer.unwrap_or_else(|limit| panic!("{limit:?} by rules that have no limits"))
 }

@@ -5,10 +5,10 @@
 //! answer strikes out those that do not fit it. When none is left, an answer was impossible.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
+use onceward::domain::Timestamp;
 use onceward::engine::CheckResult;
-use onceward::numbers::{CheckAnswer, SendAnswer};
+use onceward::numbers::{CheckOutcome, SendOutcome};
 
 use crate::facts::End;
 
@@ -108,10 +108,6 @@ fn each<I: IntoIterator<Item = Memory>>(
     to
 }
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).expect("a span that fits")
-}
-
 /// Nothing, if that is what one of them comes to.
 pub fn that_forgot(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| (memory.at(now, rules) == Nothing).then_some(Nothing))
@@ -124,28 +120,28 @@ pub fn or_what_it_is_now(from: &Memories, at: [u64; 2], rules: &Rules) -> Memori
 }
 
 /// A check was answered without a gateway.
-pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswer) -> Memories {
+pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckOutcome) -> Memories {
     each(from, at, |memory, now| {
         let mut to = Vec::new();
         match (memory.at(now, rules), answer) {
-            (Open { asking: 0, .. }, CheckAnswer::Approved) => to.push(Nothing),
+            (Open { asking: 0, .. }, CheckOutcome::Approved) => to.push(Nothing),
             // Nothing is written for it, so what was remembered stays on the disk.
-            (Nothing, CheckAnswer::Wrong { attempts_left, live: false })
+            (Nothing, CheckOutcome::Wrong { attempts_left, live: false })
                 if *attempts_left == rules.attempts =>
             {
                 to.extend(memory.or_what_became_of_it(now, rules));
             }
-            (Open { wrong, keep, asking: 0 }, CheckAnswer::Wrong { attempts_left, .. })
+            (Open { wrong, keep, asking: 0 }, CheckOutcome::Wrong { attempts_left, .. })
                 if wrong + 1 + attempts_left == rules.attempts && *attempts_left > 0 =>
             {
                 to.push(Memory::counted(wrong, keep, now, rules));
             }
-            (Open { wrong, keep, asking: 0 }, CheckAnswer::LockedNow { remaining, .. })
-                if wrong + 1 >= rules.attempts && millis(*remaining) == rules.lockout =>
+            (Open { wrong, keep, asking: 0 }, CheckOutcome::LockedNow { until, .. })
+                if wrong + 1 >= rules.attempts && until.as_millis() == now + rules.lockout =>
             {
                 to.push(Memory::counted(wrong, keep, now, rules));
             }
-            (Locked { until }, CheckAnswer::Locked { remaining }) if until == now + millis(*remaining) => {
+            (Locked { until }, CheckOutcome::Locked { until: told }) if told.as_millis() == until => {
                 to.extend(memory.or_what_became_of_it(now, rules));
             }
             _ => {}
@@ -153,7 +149,7 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckAnswe
         // The commit took so long that no gateway was asked any more: the attempt stays counted. Meanwhile another
         // one may be asked about.
         if rules.held
-            && *answer == CheckAnswer::GatewayFailed
+            && *answer == CheckOutcome::GatewayFailed
             && matches!(memory.at(now, rules), Open { .. } | Nothing)
         {
             to.extend(memory.or_what_became_of_it(now, rules));
@@ -232,30 +228,28 @@ pub fn settled(
     at: [u64; 2],
     rules: &Rules,
     (until, result): (u64, CheckResult),
-    answer: &CheckAnswer,
+    answer: &CheckOutcome,
 ) -> Memories {
     each(from, at, |memory, now| {
         let (next, open) = heard(memory, now, until, result, rules);
         let fits = match (answer, next) {
-            (CheckAnswer::Approved, Nothing) => open && result == CheckResult::Approved,
-            (CheckAnswer::Wrong { attempts_left, .. }, Open { wrong, .. }) => {
+            (CheckOutcome::Approved, Nothing) => open && result == CheckResult::Approved,
+            (CheckOutcome::Wrong { attempts_left, .. }, Open { wrong, .. }) => {
                 matches!(result, CheckResult::Wrong | CheckResult::NotLive)
                     && attempts_left + wrong.min(rules.attempts) == rules.attempts
             }
-            (CheckAnswer::Wrong { attempts_left, .. }, Nothing) => {
+            (CheckOutcome::Wrong { attempts_left, .. }, Nothing) => {
                 !open && *attempts_left == rules.attempts && !matches!(result, CheckResult::Approved)
             }
-            (CheckAnswer::LockedNow { remaining, .. }, Locked { .. }) => {
-                open && millis(*remaining) == rules.lockout
+            (CheckOutcome::LockedNow { until: told, .. }, Locked { until }) => {
+                open && until == now + rules.lockout && told.as_millis() == until
             }
-            (CheckAnswer::Locked { remaining }, Locked { until }) => {
-                !open && until == now + millis(*remaining)
-            }
-            (CheckAnswer::GatewayFailed, Open { .. }) => {
+            (CheckOutcome::Locked { until: told }, Locked { until }) => !open && told.as_millis() == until,
+            (CheckOutcome::GatewayFailed, Open { .. }) => {
                 matches!(result, CheckResult::NotAsked | CheckResult::Unknown)
                     || (result == CheckResult::Approved && !open)
             }
-            (CheckAnswer::GatewayFailed, Nothing) => !open,
+            (CheckOutcome::GatewayFailed, Nothing) => !open,
             _ => false,
         };
         let mut to = Vec::new();
@@ -309,15 +303,15 @@ pub fn may_have_sent(from: &Memories, at: [u64; 2], rules: &Rules, life: u64) ->
 }
 
 /// The client of a send was told how it ended.
-pub fn send_told(from: &Memories, at: [u64; 2], rules: &Rules, end: End, answer: &SendAnswer) -> Memories {
+pub fn send_told(from: &Memories, at: [u64; 2], rules: &Rules, end: End, answer: &SendOutcome) -> Memories {
     let kept = each(from, at, |memory, now| {
         let fits = match (memory.at(now, rules), answer) {
-            (Open { wrong, .. }, SendAnswer::Sent { attempts_left, .. }) => {
+            (Open { wrong, .. }, SendOutcome::Sent { attempts_left, .. }) => {
                 rules.attempts.saturating_sub(wrong) == *attempts_left
             }
-            (Nothing, SendAnswer::Sent { attempts_left, .. }) => *attempts_left == rules.attempts,
-            (Locked { until }, SendAnswer::Locked { remaining }) => until == now + millis(*remaining),
-            (Open { .. } | Nothing, SendAnswer::GatewayFailed) | (_, SendAnswer::NumberRefused) => true,
+            (Nothing, SendOutcome::Sent { attempts_left, .. }) => *attempts_left == rules.attempts,
+            (Locked { until }, SendOutcome::Locked { until: told }) => told.as_millis() == until,
+            (Open { .. } | Nothing, SendOutcome::GatewayFailed) | (_, SendOutcome::NumberRefused) => true,
             _ => false,
         };
         fits.then(|| memory.or_what_became_of_it(now, rules)).into_iter().flatten()
@@ -335,9 +329,9 @@ pub fn may_have_ended(from: &Memories, end: End) -> Memories {
 }
 
 /// A send was refused because the number is locked.
-pub fn refused_locked(from: &Memories, at: [u64; 2], rules: &Rules, remaining: Duration) -> Memories {
+pub fn refused_locked(from: &Memories, at: [u64; 2], rules: &Rules, told: Timestamp) -> Memories {
     each(from, at, |memory, now| {
-        let fits = matches!(memory.at(now, rules), Locked { until } if until == now + millis(remaining));
+        let fits = matches!(memory.at(now, rules), Locked { until } if told.as_millis() == until);
         fits.then(|| memory.or_what_became_of_it(now, rules)).into_iter().flatten()
     })
 }

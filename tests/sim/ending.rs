@@ -2,7 +2,7 @@
 
 use onceward::attempts::Track;
 use onceward::engine::NumberState;
-use onceward::numbers::{CheckAnswer, SendAnswer};
+use onceward::numbers::{CheckOutcome, SendOutcome};
 use onceward::shard::Record as _;
 
 use crate::facts::{Answer, What};
@@ -35,7 +35,7 @@ impl World {
         for round in 0..ROUNDS {
             let idle = self.sends.is_empty()
                 && self.unowned.is_empty()
-                && self.asks.is_empty()
+                && self.checks.is_empty()
                 && self.shards.iter().all(|shard| shard.commit.is_none() && shard.losing.is_empty());
             if idle && self.commands.is_empty() {
                 return Ok(());
@@ -81,14 +81,14 @@ impl World {
             self.sends(number)?;
             self.comes_to_rest()?;
             let sent =
-                |answer: &Answer| matches!(answer, Answer::Send(SendAnswer::Sent { postponed: false, .. }));
+                |answer: &Answer| matches!(answer, Answer::Send(SendOutcome::Sent { postponed: false, .. }));
             if !self.told_since(first, sent) {
                 continue;
             }
             let code = self.inbox.get(&number).and_then(|codes| codes.last()).cloned();
             self.checks(number, code)?;
             self.comes_to_rest()?;
-            if self.told_since(first, |answer| *answer == Answer::Check(CheckAnswer::Approved)) {
+            if self.told_since(first, |answer| *answer == Answer::Check(CheckOutcome::Approved)) {
                 return Ok(());
             }
             return Err(format!("number {number} cannot be verified after the trouble"));

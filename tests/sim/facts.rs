@@ -1,7 +1,7 @@
 //! Facts: what an observer of clients, gateways and the disk sees. The checker works on these alone.
 
 use onceward::engine::CheckResult;
-use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
+use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 /// Names one command of one client.
 pub type CommandId = u64;
@@ -101,8 +101,8 @@ pub enum End {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    Send(SendAnswer),
-    Check(CheckAnswer),
+    Send(SendOutcome),
+    Check(CheckOutcome),
     /// Of a planned send: it was made, or there is nothing to send.
     Followed,
     Refused(Refusal),

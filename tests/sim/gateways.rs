@@ -3,7 +3,7 @@
 use onceward::delivery::{Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, SendResult};
-use onceward::numbers::command::{Ask, CommandKind, Dispatch, SettleCheckCommand, SettleCommand};
+use onceward::numbers::command::CommandKind;
 use rand::RngExt;
 
 use crate::facts::{End, Fact, Salted, Stage, What};
@@ -21,12 +21,12 @@ impl World {
             drop(dispatch);
             return self.comes_out(shard, None);
         }
-        let Dispatch { permit, style, purpose, track, first_attempt, caller, .. } = dispatch;
+        let (permit, track) = (dispatch.permit, dispatch.track);
         let (salt, number) = (Salted(permit.salt.0), self.commands[&command].number);
         let unusable = self.chance(50) && self.is_usable(number, salt) == Some(false);
         let (end, sort) =
             if unusable { (SendResult::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
-        let plan = self.plan_after(sort, &end, &purpose);
+        let plan = self.plan_after(sort, &end, &dispatch.purpose);
         if matches!(plan, PlanChange::Set(_)) {
             self.plans.push(Plan { number, salt, track, expires: permit.expires.as_millis() });
         }
@@ -37,9 +37,7 @@ impl World {
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
         let delivered = Delivered { result: end, attempts: Vec::new(), plan, trouble: None };
-        let settle =
-            SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
-        self.hands_over(owner, number, CommandKind::Settle(settle))
+        self.hands_over(owner, number, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
     /// The plan after a send: a postponed one is made later, and so is the next step after one that may have left.
@@ -67,17 +65,17 @@ impl World {
 
     /// A gateway that was asked about a code says something.
     pub fn gateway_says(&mut self) -> Result<(), String> {
-        if self.asks.is_empty() {
+        if self.checks.is_empty() {
             return Ok(());
         }
-        let place = self.rng.random_range(0..self.asks.len());
-        let Asking { shard, life, command, ask } = self.asks.swap_remove(place);
+        let place = self.rng.random_range(0..self.checks.len());
+        let Asking { shard, life, command, check } = self.checks.swap_remove(place);
         if self.is_lost(shard, life) {
-            drop(ask);
+            drop(check);
             return self.comes_out(shard, None);
         }
-        let Ask { permit, code, reply, .. } = ask;
-        let result = self.judges(Salted(permit.salt.0), code.expose());
+        let permit = check.permit;
+        let result = self.judges(Salted(permit.salt.0), check.code.expose());
         self.tally.count("command settle_check");
         self.tally.count(format!("gateway says {result:?}"));
         let number = self.commands[&command].number;
@@ -86,8 +84,7 @@ impl World {
         });
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
         let owner = self.reported(command, Stage::Heard { salt, until, result });
-        let settle = SettleCheckCommand { permit, result, reply, decided: None };
-        self.hands_over(owner, number, CommandKind::SettleCheck(settle))
+        self.hands_over(owner, number, CommandKind::SettleCheck(check.settled(result)))
     }
 
     /// Whether this reaches no shard: the one that it belongs to had failed, and none was in its place.

@@ -7,8 +7,10 @@ use onceward::attempts::{Track, VerifyStatus};
 use onceward::delivery::{FollowUp, Purpose, Reason};
 use onceward::domain::TrackKey;
 use onceward::engine::{NumberState, Salt, derive_code};
-use onceward::numbers::command::{Ask, Dispatch, track_key};
-use onceward::numbers::{CheckAnswer, NumberKey, Refusal, SendAnswer};
+use onceward::numbers::check::GatewayCheck;
+use onceward::numbers::command::track_key;
+use onceward::numbers::send::Dispatch;
+use onceward::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 use onceward::shard::{Record as _, Write};
 
 use crate::disk::track_of;
@@ -56,7 +58,7 @@ impl World {
         let answered: Vec<usize> = answers.values().map(|(open, _)| open.number).collect();
         let approved: Vec<usize> = answers
             .values()
-            .filter(|(_, answer)| *answer == Answer::Check(CheckAnswer::Approved))
+            .filter(|(_, answer)| *answer == Answer::Check(CheckOutcome::Approved))
             .map(|(open, _)| open.number)
             .collect();
         let alone = |number: usize| answered.iter().filter(|other| **other == number).count() == 1;
@@ -67,8 +69,8 @@ impl World {
                     self.dispatches(shard, call, *dispatch, heard)?;
                     continue;
                 }
-                Left::Question(ask) => {
-                    self.consults(shard, call, ask, heard)?;
+                Left::Check(check) => {
+                    self.consults(shard, call, check, heard)?;
                     continue;
                 }
             };
@@ -79,7 +81,7 @@ impl World {
             self.notes(Fact { call, number: open.number, shard, at, in_commit, what });
             self.is_not_sent(call, (command, &open, &answer), (shard, at));
             let is_current =
-                !approved.contains(&open.number) || answer == Answer::Check(CheckAnswer::Approved);
+                !approved.contains(&open.number) || answer == Answer::Check(CheckOutcome::Approved);
             if is_current && !is_forgotten(&open, answers.values()) {
                 self.is_durable(&open, &answer, at)?;
             }
@@ -224,7 +226,7 @@ impl World {
 
     /// If a client was told that its message is sent later, the plan is on the disk.
     fn is_planned(&self, open: &Open, answer: &Answer) -> Result<(), String> {
-        let (Stage::Sent { salt, .. }, Answer::Send(SendAnswer::Sent { postponed: true, .. })) =
+        let (Stage::Sent { salt, .. }, Answer::Send(SendOutcome::Sent { postponed: true, .. })) =
             (&open.stage, answer)
         else {
             return Ok(());
@@ -243,9 +245,15 @@ impl World {
         }
     }
 
-    fn consults(&mut self, shard: usize, call: u64, ask: Ask, heard: Option<&Heard>) -> Result<(), String> {
-        let number = self.setup.numbers.iter().position(|key| *key == ask.key).expect("a number");
-        let code = Some(ask.code.expose().to_owned());
+    fn consults(
+        &mut self,
+        shard: usize,
+        call: u64,
+        check: GatewayCheck,
+        heard: Option<&Heard>,
+    ) -> Result<(), String> {
+        let number = self.setup.numbers.iter().position(|key| *key == check.key).expect("a number");
+        let code = Some(check.code.expose().to_owned());
         // Of several checks with the same code the first that came is the first that is asked about.
         let is_this = |open: &Open| {
             let wish = matches!(&open.wish, Wish::Check { code: submitted } if *submitted == code);
@@ -257,7 +265,7 @@ impl World {
         let found = self.commands.iter_mut().find(|(_, open)| is_this(open));
         let (command, open) = found.ok_or("a gateway is asked about a code that no client submitted")?;
         open.at_gateway = true;
-        let (command, since, until) = (*command, open.since, ask.permit.until.as_millis());
+        let (command, since, until) = (*command, open.since, check.permit.until.as_millis());
         let Bearing { at, in_commit } = self.bearing(shard, number, since, heard);
         self.says(&[number], || {
             format!("[shard {shard}] number {number}: command {command} goes to a gateway")
@@ -271,7 +279,7 @@ impl World {
             );
         }
         let life = self.shards[shard].life;
-        self.asks.push(Asking { shard, life, command, ask });
+        self.checks.push(Asking { shard, life, command, check });
         Ok(())
     }
 
@@ -284,16 +292,16 @@ impl World {
         }
         let (key, policy) = (self.setup.numbers[open.number], self.setup.policy(open.number));
         let holds = match answer {
-            Answer::Check(CheckAnswer::Wrong { attempts_left, .. }) => match state {
+            Answer::Check(CheckOutcome::Wrong { attempts_left, .. }) => match state {
                 NumberState::Open { failures, .. } => failures >= policy.max_attempts - attempts_left,
                 NumberState::Locked { .. } => true,
                 NumberState::Fresh => *attempts_left == policy.max_attempts,
             },
-            Answer::Check(CheckAnswer::LockedNow { .. }) => {
+            Answer::Check(CheckOutcome::LockedNow { .. }) => {
                 let ends = at.map(|at| at + millis(policy.lockout));
                 matches!(state, NumberState::Locked { until } if ends.contains(&until.as_millis()))
             }
-            Answer::Check(CheckAnswer::Approved) => match (&open.stage, state.verification(), &open.wish) {
+            Answer::Check(CheckOutcome::Approved) => match (&open.stage, state.verification(), &open.wish) {
                 (Stage::Heard { salt, .. }, Some(v), _) => v.salt.0 != salt.0,
                 (_, Some(v), Wish::Check { code }) => {
                     let same = derive_code(&server_key(), &v.salt, key.number, key.service, v.length);
@@ -301,7 +309,7 @@ impl World {
                 }
                 _ => true,
             },
-            Answer::Send(SendAnswer::Sent { .. }) => match (&open.stage, state.verification()) {
+            Answer::Send(SendOutcome::Sent { .. }) => match (&open.stage, state.verification()) {
                 (Stage::Sent { salt, end: End::Held }, Some(v)) => {
                     // Of a code that has ended nothing has to be noted.
                     let ended = v.expires.as_millis() <= at[0].max(at[1]);
@@ -378,7 +386,7 @@ fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Answ
     let Stage::Sent { salt, end: End::Held } = open.stage else { return false };
     later.any(|(other, answer)| {
         let withdrawn = match other.stage {
-            Stage::Direct => *answer == Answer::Send(SendAnswer::GatewayFailed),
+            Stage::Direct => *answer == Answer::Send(SendOutcome::GatewayFailed),
             Stage::Sent { salt: newer, end } => newer != salt && end == End::Nothing,
             Stage::Heard { .. } => false,
         };
@@ -388,16 +396,23 @@ fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Answ
 
 fn name(answer: &Answer) -> &'static str {
     match answer {
-        Answer::Check(CheckAnswer::Approved) => "answer Approved",
-        Answer::Check(CheckAnswer::Wrong { .. }) => "answer Wrong",
-        Answer::Check(CheckAnswer::LockedNow { .. }) => "answer LockedNow",
-        Answer::Check(CheckAnswer::Locked { .. }) => "answer Locked",
-        Answer::Check(CheckAnswer::GatewayFailed) => "answer GatewayFailed of a check",
-        Answer::Send(SendAnswer::Sent { postponed: false, .. }) => "answer Sent",
-        Answer::Send(SendAnswer::Sent { postponed: true, .. }) => "answer Sent, postponed",
-        Answer::Send(SendAnswer::Locked { .. }) => "answer Locked of a send",
-        Answer::Send(SendAnswer::GatewayFailed) => "answer GatewayFailed of a send",
-        Answer::Send(SendAnswer::NumberRefused) => "answer NumberRefused",
+        Answer::Check(CheckOutcome::Approved) => "answer Approved",
+        Answer::Check(CheckOutcome::Wrong { .. }) => "answer Wrong",
+        Answer::Check(CheckOutcome::LockedNow { .. }) => "answer LockedNow",
+        Answer::Check(CheckOutcome::Locked { .. }) => "answer Locked",
+        Answer::Check(CheckOutcome::GatewayFailed) => "answer GatewayFailed of a check",
+        Answer::Send(SendOutcome::Sent { postponed: false, .. }) => "answer Sent",
+        Answer::Send(SendOutcome::Sent { postponed: true, .. }) => "answer Sent, postponed",
+        Answer::Send(SendOutcome::Locked { .. }) => "answer Locked of a send",
+        Answer::Send(SendOutcome::GatewayFailed) => "answer GatewayFailed of a send",
+        Answer::Send(SendOutcome::NumberRefused) => "answer NumberRefused",
+        Answer::Check(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound)
+        | Answer::Send(
+            SendOutcome::NoChecksLeft { .. }
+            | SendOutcome::NoSendsLeft { .. }
+            | SendOutcome::CoolingDown { .. }
+            | SendOutcome::StillSending { .. },
+        ) => panic!("{answer:?} by rules that have no limits"),
         Answer::Followed => "answer Followed",
         Answer::Refused(Refusal::NumberBusy) => "refused NumberBusy",
         Answer::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",

@@ -1,7 +1,7 @@
 //! The memories of one number after each fact.
 
 use onceward::engine::CheckResult;
-use onceward::numbers::{CheckAnswer, Refusal, SendAnswer};
+use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::checker::Watch;
 use crate::count::{self, Memories};
@@ -94,18 +94,20 @@ impl Watch {
                 (Stage::Direct, Answer::Check(answer)) => {
                     let fits = count::checked(from, at, rules, answer);
                     let nothing_written = match answer {
-                        CheckAnswer::Wrong { attempts_left, live: false } => *attempts_left == rules.attempts,
-                        CheckAnswer::Locked { .. } => true,
+                        CheckOutcome::Wrong { attempts_left, live: false } => {
+                            *attempts_left == rules.attempts
+                        }
+                        CheckOutcome::Locked { .. } => true,
                         _ => false,
                     };
                     if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }
-                (Stage::Direct, Answer::Send(SendAnswer::Locked { remaining })) => {
-                    let fits = count::refused_locked(from, at, rules, *remaining);
+                (Stage::Direct, Answer::Send(SendOutcome::Locked { until })) => {
+                    let fits = count::refused_locked(from, at, rules, *until);
                     Self::unwritten(from, fits, doubt)
                 }
                 // Withheld: its code was useless before its message could leave.
-                (Stage::Direct, Answer::Send(SendAnswer::GatewayFailed) | Answer::Followed) => {
+                (Stage::Direct, Answer::Send(SendOutcome::GatewayFailed) | Answer::Followed) => {
                     count::may_have_ended(from, End::Nothing)
                 }
                 (Stage::Direct, Answer::Send(_)) => Memories::new(),
@@ -113,12 +115,16 @@ impl Watch {
                     let fits = count::send_told(from, at, rules, *end, answer);
                     // Of a number that remembers nothing, nothing is noted.
                     let nothing_written = match answer {
-                        SendAnswer::Sent { attempts_left, .. } if *attempts_left < rules.attempts => false,
-                        SendAnswer::Sent { .. } | SendAnswer::GatewayFailed => {
+                        SendOutcome::Sent { attempts_left, .. } if *attempts_left < rules.attempts => false,
+                        SendOutcome::Sent { .. } | SendOutcome::GatewayFailed => {
                             !count::that_forgot(from, at, rules).is_empty()
                         }
-                        SendAnswer::Locked { .. } => true,
-                        SendAnswer::NumberRefused => false,
+                        SendOutcome::Locked { .. } => true,
+                        SendOutcome::NumberRefused
+                        | SendOutcome::NoChecksLeft { .. }
+                        | SendOutcome::NoSendsLeft { .. }
+                        | SendOutcome::CoolingDown { .. }
+                        | SendOutcome::StillSending { .. } => false,
                     };
                     if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }

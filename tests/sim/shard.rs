@@ -8,7 +8,9 @@ use onceward::attempts::Track;
 use onceward::config::TrackerSettings;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
-use onceward::numbers::command::{Ask, Deps, Dispatch, Effects};
+use onceward::numbers::check::GatewayCheck;
+use onceward::numbers::command::{Deps, Effects};
+use onceward::numbers::send::Dispatch;
 use onceward::numbers::table::NumberTable;
 use onceward::numbers::{Capacity, Policies};
 use onceward::shard::{Core, Kinds, Records, Settings, Slots, Tables, Write};
@@ -99,7 +101,7 @@ pub enum Left {
     /// The answer to a command, or the news that there will be none.
     Answer(CommandId),
     Message(Box<Dispatch>),
-    Question(Ask),
+    Check(GatewayCheck),
 }
 
 impl Captured {
@@ -122,8 +124,8 @@ impl Effects for Captured {
         self.locked().push(Left::Message(Box::new(dispatch)));
     }
 
-    fn ask(&self, ask: Ask) {
-        self.locked().push(Left::Question(ask));
+    fn check(&self, check: GatewayCheck) {
+        self.locked().push(Left::Check(check));
     }
 }
 

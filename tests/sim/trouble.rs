@@ -22,7 +22,7 @@ impl World {
             self.commit_dies(shard);
         }
         self.sends.clear();
-        self.asks.clear();
+        self.checks.clear();
         self.places = Arc::new(Semaphore::new(PLACES));
         for shard in 0..self.shards.len() {
             self.restarts(shard)?;

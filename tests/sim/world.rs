@@ -6,8 +6,10 @@ use std::sync::Arc;
 use onceward::attempts::Track;
 use onceward::domain::TrackKey;
 use onceward::engine::NumberState;
-use onceward::numbers::command::{Answer as Awaited, Deps, Dispatch};
-use onceward::numbers::{CheckAnswer, SendAnswer, Told};
+use onceward::numbers::check::GatewayCheck;
+use onceward::numbers::command::{Deps, PendingReply};
+use onceward::numbers::send::Dispatch;
+use onceward::numbers::{CheckOutcome, Reply, SendOutcome};
 use onceward::shard::{Record as _, RecordKey, Slots};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -44,7 +46,7 @@ pub struct World {
     /// Messages at gateways.
     pub sends: Vec<AtGateway>,
     /// Codes that a gateway is being asked about.
-    pub asks: Vec<Asking>,
+    pub checks: Vec<Asking>,
     /// Messages that may be sent once more.
     pub plans: Vec<Plan>,
     /// How many were planned: each has a number.
@@ -75,9 +77,9 @@ pub struct Open {
 }
 
 pub enum AnswerEnd {
-    Send(Awaited<Told<SendAnswer>>),
-    Check(Awaited<Told<CheckAnswer>>),
-    Resume(Awaited<()>),
+    Send(PendingReply<Reply<SendOutcome>>),
+    Check(PendingReply<Reply<CheckOutcome>>),
+    Resume(PendingReply<()>),
 }
 
 pub struct AtGateway {
@@ -91,7 +93,7 @@ pub struct Asking {
     pub shard: usize,
     pub life: u32,
     pub command: CommandId,
-    pub ask: onceward::numbers::command::Ask,
+    pub check: GatewayCheck,
 }
 
 #[derive(Debug, Clone)]
@@ -153,7 +155,7 @@ impl World {
             commands: BTreeMap::new(),
             next_command: 0,
             sends: Vec::new(),
-            asks: Vec::new(),
+            checks: Vec::new(),
             plans: Vec::new(),
             planned: 0,
             alone: BTreeSet::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use onceward::domain::Timestamp;
 use onceward::engine::code_of;
-use onceward::numbers::command::Dispatch;
+use onceward::numbers::send::Dispatch;
 
 use super::World;
 use super::belief::{Belief, Judged, Over};

@@ -18,11 +18,10 @@ use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timest
 use onceward::engine::{
     Ending, Lockout, NumberState, Policy, Salt, SendOptions, SendResult, SendRules, VerificationName,
 };
-use onceward::numbers::command::{
-    CheckCommand, CommandKind, Deps, Dispatch, EndCommand, NumberCommand, OwnOptions, Reply, SendCommand,
-    SettleCommand,
-};
-use onceward::numbers::{NumberKey, Policies};
+use onceward::numbers::check::{CheckCommand, EndCommand};
+use onceward::numbers::command::{CommandKind, Deps, NumberCommand, Responder};
+use onceward::numbers::send::{Dispatch, SendCommand};
+use onceward::numbers::{NumberKey, OwnOptions, Policies};
 use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
 use onceward::template::{MessageStyle, Wording};
 use rand::rngs::StdRng;
@@ -198,12 +197,12 @@ impl World {
     }
 
     fn begins(&mut self, number: usize) -> Judged {
-        let (reply, answer) = Reply::new(self.place()?);
+        let (responder, answer) = Responder::new(self.place()?);
         let own = Some(OwnOptions::default());
         let wording = Wording::Custom(Arc::from(self.next.to_string()));
         let (channel, style) = (Channel::Sms, MessageStyle { wording, ..MessageStyle::default() });
         let kind =
-            CommandKind::Send(SendCommand { options: None, channel, style, own, reply, decided: None });
+            CommandKind::Send(SendCommand { options: None, channel, style, own, responder, decided: None });
         self.submits(number, Wish::Begin, End::Begin(answer), kind)
     }
 
@@ -211,17 +210,17 @@ impl World {
         // The code of a verification whose message never left is unknown.
         let right = right.filter(|track| !self.beliefs[track].code.is_empty());
         let code = Code::parse(right.map_or("0000000", |track| &self.beliefs[&track].code));
-        let (reply, answer) = Reply::new(self.place()?);
+        let (responder, answer) = Responder::new(self.place()?);
         let name = named.map(VerificationName::of_track);
         let kind =
-            CommandKind::Check(CheckCommand { code, named: name, is_test: false, reply, decided: None });
+            CommandKind::Check(CheckCommand { code, named: name, is_test: false, responder, decided: None });
         self.submits(number, Wish::Check { named, right }, End::Check(answer), kind)
     }
 
     fn cancels(&mut self, number: usize, track: u64) -> Judged {
-        let (reply, answer) = Reply::new(self.place()?);
+        let (responder, answer) = Responder::new(self.place()?);
         let named = Some(VerificationName::of_track(track));
-        let kind = CommandKind::End(EndCommand { ending: Ending::Canceled, named, reply, decided: None });
+        let kind = CommandKind::End(EndCommand { ending: Ending::Canceled, named, responder, decided: None });
         self.submits(number, Wish::Cancel(track), End::Cancel(answer), kind)
     }
 
@@ -284,8 +283,8 @@ impl World {
         if self.sends.is_empty() {
             return Ok(());
         }
-        let Dispatch { key, permit, caller, style, purpose, first_attempt, .. } =
-            self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
+        let dispatch = self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
+        let Dispatch { key, permit, .. } = dispatch;
         let now = Timestamp::from_millis(self.clock);
         let end = if self.is_usable(key, permit.salt, now) {
             match self.rng.random_range(0..10) {
@@ -302,7 +301,7 @@ impl World {
             !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: true, .. });
         // Only the permit of the first message with a new code says which code it replaced. If a repetition of that
         // message fails last, the code before does not come back, and the verification ends.
-        let name = Big::command_of(&style);
+        let name = Big::command_of(&dispatch.style);
         if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
             open.in_vain = surely_not_sent.then(|| permit.salt.track());
         }
@@ -311,9 +310,7 @@ impl World {
         }
         let (attempts, plan) = (Vec::new(), PlanChange::Keep);
         let delivered = Delivered { result: end, attempts, plan, trouble: None };
-        let settle =
-            SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None };
-        self.hands_over(key, CommandKind::Settle(settle))
+        self.hands_over(key, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
     fn is_usable(&self, key: NumberKey, salt: Salt, now: Timestamp) -> bool {

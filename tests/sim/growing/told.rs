@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use onceward::numbers::command::Answer;
-use onceward::numbers::{CheckAnswer, Limit, Refusal, SendAnswer, Told};
+use onceward::numbers::command::PendingReply;
+use onceward::numbers::{CheckOutcome, Facts, Refusal, Reply, SendOutcome};
 
 /// A command without an answer.
 pub struct Open {
@@ -30,9 +30,9 @@ pub enum Wish {
 }
 
 pub enum End {
-    Begin(Answer<Told<SendAnswer>>),
-    Check(Answer<Told<CheckAnswer>>),
-    Cancel(Answer<Told<()>>),
+    Begin(PendingReply<Reply<SendOutcome>>),
+    Check(PendingReply<Reply<CheckOutcome>>),
+    Cancel(PendingReply<Option<Facts>>),
 }
 
 /// An answer to a client, as far as it matters here.
@@ -75,23 +75,23 @@ impl End {
         let context = &mut Context::from_waker(Waker::noop());
         match self {
             Self::Begin(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| match (told.answer, told.facts) {
-                    (Ok(SendAnswer::Sent { .. }), Some(facts)) => Heard::Sent(facts.track),
-                    (Ok(SendAnswer::GatewayFailed), Some(facts)) => Heard::Nothing(Some(facts.track)),
+                heard(told, |told| match (told.outcome, told.facts) {
+                    (SendOutcome::Sent { .. }, Some(facts)) => Heard::Sent(facts.track),
+                    (SendOutcome::GatewayFailed, Some(facts)) => Heard::Nothing(Some(facts.track)),
                     _ => Heard::Nothing(None),
                 })
             }),
             Self::Check(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| match (told.answer, told.facts) {
-                    (Ok(CheckAnswer::Approved), Some(facts)) => Heard::Approved(facts.track),
-                    (Ok(CheckAnswer::Wrong { live: true, .. }), Some(facts)) => Heard::Wrong(facts.track),
-                    (Err(Limit::NoChecksLeft { .. }), _) => Heard::Refused,
-                    (Err(Limit::NotFound), _) => Heard::NotFound,
+                heard(told, |told| match (told.outcome, told.facts) {
+                    (CheckOutcome::Approved, Some(facts)) => Heard::Approved(facts.track),
+                    (CheckOutcome::Wrong { live: true, .. }, Some(facts)) => Heard::Wrong(facts.track),
+                    (CheckOutcome::NoChecksLeft { .. }, _) => Heard::Refused,
+                    (CheckOutcome::NotFound, _) => Heard::NotFound,
                     (answer, facts) => panic!("{answer:?} of {facts:?}"),
                 })
             }),
             Self::Cancel(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| if told.answer.is_ok() { Heard::Canceled } else { Heard::NotFound })
+                heard(told, |ended| if ended.is_some() { Heard::Canceled } else { Heard::NotFound })
             }),
         }
     }
