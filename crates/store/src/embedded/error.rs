@@ -146,16 +146,16 @@ pub enum OpenError {
         /// What the system says.
         detail: String,
     },
-    /// The snapshot is only ever read from a copy, for which there was no room.
+    /// A snapshot is only ever read from a copy, for which there was no room.
     #[error(
-        "there is no room for the copy of the snapshot that is read, which takes {bytes} bytes: {}; free space there, or \
-         name a scratch directory on a file system with {bytes} bytes free, and start again",
+        "there is no room for a copy of the snapshot, which is needed to read it and takes {bytes} bytes: {}; free {bytes} \
+         bytes there, or set the environment variable TMPDIR to a directory with as much room, and try again",
         refused.iter().map(|(path, why)| format!("{} ({why})", path.display())).collect::<Vec<_>>().join(", ")
     )]
     NoRoom {
-        /// How many it takes.
+        /// The size of the copy.
         bytes: u64,
-        /// Where that was tried, and what the system said.
+        /// Each place that was tried, and what the system said.
         refused: Vec<(PathBuf, String)>,
     },
     /// The snapshot, or a part of it, is damaged or gone.
@@ -206,7 +206,7 @@ const REFUSALS: [(&str, &str); 6] = [
     ("Too many open files", "; raise the limit of open files (ulimit -n) and start again"),
     (
         "Input/output error",
-        "; the disk does not work, its errors are in the system's log (dmesg); mend it and start again",
+        "; the disk does not work, its errors are in the system's log (dmesg); replace it and start again",
     ),
 ];
 

@@ -102,7 +102,7 @@ fn whole_seconds(left: Duration) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::log::log_of;
+    use super::super::tests::log_of;
     use super::*;
     use onceward_core::clock::ManualClock;
 
