@@ -204,23 +204,20 @@ impl Tables {
         if let Some(index) = self.indexes.get_mut(&key.kind) {
             index.changed(&key, table.get(&key).as_ref(), record.as_ref());
         }
-        match record {
-            Some(stored) => {
-                let before = table.len();
-                table.set(key, stored);
-                self.came += table.len() - before;
-            }
-            None => {
-                let last = table.len().saturating_sub(1);
-                if self.walk.kind == key.kind
-                    && (1..=last).contains(&self.walk.position)
-                    && let Some((last, _)) = table.end_at(last)
-                {
-                    self.walk.moved.insert(last);
-                }
-                table.remove(&key);
-            }
+        if let Some(stored) = record {
+            let before = table.len();
+            table.set(key, stored);
+            self.came += table.len() - before;
+            return;
         }
+        let last = table.len().saturating_sub(1);
+        if self.walk.kind == key.kind
+            && (1..=last).contains(&self.walk.position)
+            && let Some((moved, _)) = table.end_at(last)
+        {
+            self.walk.moved.insert(moved);
+        }
+        table.remove(&key);
     }
 
     /// Every change of a batch has been applied.

@@ -121,8 +121,8 @@ async fn with_another_key_counts_and_lockouts_can_be_kept_without_the_codes() {
     let attempts = listed["attempts"].as_array().expect("a list");
     assert_eq!(attempts.len(), 2, "{listed}");
     for attempt in attempts {
-        let sid = attempt["verification_sid"].as_str().expect("an id");
-        let found = v2.get(&format!("/Attempts?VerificationSid={sid}")).await.json();
+        let verification = attempt["verification_sid"].as_str().expect("an id");
+        let found = v2.get(&format!("/Attempts?VerificationSid={verification}")).await.json();
         assert_eq!(found["attempts"], json!([attempt]), "{found}");
     }
     server.client.verify(&waiting, &code).await.expects(incorrect(&waiting, 5));
