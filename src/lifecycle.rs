@@ -145,7 +145,7 @@ async fn serve(settings: Settings) -> Result<u8, StartError> {
                 EXIT_OK
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "stopped; the last round failed, what was acknowledged since the one before is in the journal");
+                tracing::error!(%error, "stopped; the last checkpoint failed, what was acknowledged since the one before is in the journal");
                 EXIT_CUT_SHORT
             }
             Err(_) => {

@@ -1,11 +1,8 @@
 //! The lines of an export, and the sum that each ends with.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::moment::Moment;
 use crate::domain::Timestamp;
 
 /// What the first line says that it is.
@@ -23,13 +20,11 @@ pub(super) struct HeaderLine {
     pub(super) is: String,
     pub(super) format: u32,
     pub(super) program: String,
-    pub(super) exported_at: Moment,
+    pub(super) exported_at: Timestamp,
     pub(super) key: String,
-    /// How many records of each kind there are.
-    pub(super) records: BTreeMap<String, u64>,
 }
 
-/// What any version's first line says.
+/// The first line of any version.
 #[derive(Deserialize)]
 pub(super) struct AnyHeader {
     pub(super) is: String,
@@ -43,12 +38,10 @@ pub(super) struct AnyHeader {
 pub struct Header {
     /// The version of the program that wrote it.
     pub program: String,
-    /// The moment it shows.
+    /// The moment that the export shows.
     pub exported_at: Timestamp,
-    /// What tells the server key it was written with from others, in 32 hex digits.
+    /// Tells the server key that it was written with from others, in 32 hex digits.
     pub key: String,
-    /// How many records of each kind there are.
-    pub records: BTreeMap<String, u64>,
 }
 
 /// Any line but the first.
@@ -59,7 +52,7 @@ pub(super) enum Line {
     End(EndLine),
 }
 
-/// One record.
+/// One record. When it ends is said by the record itself.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordLine {
@@ -68,7 +61,6 @@ pub(super) struct RecordLine {
     pub(super) service: u32,
     /// E.164 for numbers, else 16 hexadecimal digits.
     pub(super) subject: String,
-    pub(super) expires: Moment,
     pub(super) record: Value,
 }
 
@@ -81,7 +73,7 @@ pub(super) struct EndLine {
     pub(super) sha256: String,
 }
 
-/// What the last line has for a kind.
+/// The kind of the last line.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum EndMark {
@@ -90,8 +82,8 @@ pub(super) enum EndMark {
 
 impl From<HeaderLine> for Header {
     fn from(line: HeaderLine) -> Self {
-        let HeaderLine { is: _, format: _, program, exported_at, key, records } = line;
-        Self { program, exported_at: exported_at.0, key, records }
+        let HeaderLine { is: _, format: _, program, exported_at, key } = line;
+        Self { program, exported_at, key }
     }
 }
 
@@ -101,9 +93,8 @@ impl From<&Header> for HeaderLine {
             is: NAME.to_owned(),
             format: super::FORMAT,
             program: header.program.clone(),
-            exported_at: Moment(header.exported_at),
+            exported_at: header.exported_at,
             key: header.key.clone(),
-            records: header.records.clone(),
         }
     }
 }
@@ -119,7 +110,7 @@ pub(super) fn encode(buffer: &mut Vec<u8>, line: &impl Serialize) -> Result<(), 
     Ok(())
 }
 
-/// The line without its sum, as JSON; `None` if the sum is missing or another.
+/// The line without its sum, as JSON; `None` if the sum is missing or another one.
 pub(super) fn checked(line: &[u8]) -> Option<Vec<u8>> {
     let rest = line.strip_suffix(AFTER_SUM.as_bytes())?;
     let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(SUM_DIGITS)?)?;

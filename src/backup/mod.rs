@@ -1,19 +1,17 @@
 //! Exports: every record as a line of JSON, and back.
 //!
-//! A line is a record's own form in JSON, with what names it. `docs/backup.md` describes the format. Here is no I/O but
-//! reading and writing lines, and nothing that knows where a store is.
+//! A line has a record in its own JSON, and its name. `docs/backup.md` describes the format. The commands in `cli::backup`
+//! know where the records come from and go.
 
+mod file;
 mod line;
-mod moment;
-mod read;
+#[cfg(test)]
+mod states;
 #[cfg(test)]
 mod tests;
-mod write;
 
+pub use file::{ExportError, ImportError, Reader, Writer};
 pub use line::Header;
-pub use moment::rfc3339;
-pub use read::{ImportError, Reader};
-pub use write::{ExportError, Writer};
 
 use crate::attempts::Track;
 use crate::domain::{PhoneNumber, Timestamp};
@@ -26,7 +24,7 @@ use crate::store::{Entry, Key};
 /// The format that is written and read.
 pub const FORMAT: u32 = 3;
 
-/// Whether a stored record can be read, and ends when it says.
+/// Whether a stored record can be read, and is kept until the end that it has in itself.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
@@ -40,7 +38,7 @@ pub fn check(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
     }
 }
 
-/// What a record is about, as a message may say it: a number is masked.
+/// The subject of a record for messages: a number is masked.
 pub fn name(key: &Key, kinds: &Kinds) -> String {
     let (service, subject) = split(&key.id);
     if let Some(number) = PhoneNumber::from_u64(subject).filter(|_| key.kind == NumberState::KIND) {
@@ -65,7 +63,7 @@ fn joined(service: u32, subject: u64) -> Id {
     id
 }
 
-/// What is left of a record for a server with another key.
+/// The rest of a record for a server with another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WithoutCodes {
     /// The record, and whether a code or a planned message was dropped from it.
@@ -74,8 +72,8 @@ pub enum WithoutCodes {
     Dropped(bool),
 }
 
-/// The same for a server with another key, which cannot check the codes: without codes and planned messages. Counts,
-/// lockouts, services and keys stay. What only the old key could find, such as the counters of rate limits, goes.
+/// The record for a server with another key, which cannot check the codes: without its code and planned message. Counts,
+/// lockouts, services and keys stay. A record that only the old key could find, such as the counter of a rate limit, goes.
 ///
 /// # Errors
 /// [`RecordError`] when the record cannot be read.
@@ -87,6 +85,8 @@ pub fn without_codes(entry: Entry) -> Result<WithoutCodes, RecordError> {
             let Some(state) = without_code(state) else { return Ok(WithoutCodes::Dropped(had_code)) };
             Ok(WithoutCodes::Kept(restored(entry.key, &state), had_code))
         }
+        // It keeps the slot that its number had under the old key, because receipts of messages that are on their way name
+        // it. Listings and receipts find it by its own key; a later send to the number begins another record.
         Track::KIND => {
             let mut track = decode::<Track>(&entry.record)?;
             let had_plan = track.plan.take().is_some();
@@ -101,12 +101,12 @@ fn restored<R: Record>(key: Key, record: &R) -> Entry {
     Entry { key, expires: record.expires(), record: encode(record) }
 }
 
-/// The state without its code; `None` if it then says nothing.
+/// The state without its code; `None` if that is the state of a fresh number.
 fn without_code(state: NumberState) -> Option<NumberState> {
     let NumberState::Open { failures, keep_until, tally, verification } = state else { return Some(state) };
     let verification = verification.filter(|v| v.checking_until != Timestamp::EPOCH).map(|v| {
-        // The attempt that was being asked about is counted, and may lock the number when its time ends: what carries
-        // that time stays, as a code that has expired.
+        // The gateway was being asked about a guess, which is counted, and may lock the number when its time ends: that time
+        // stays, in a code that has expired.
         Verification { expires: Timestamp::EPOCH, held: None, ..v }
     });
     (failures > 0 || tally != Tally::NONE || verification.is_some()).then_some(NumberState::Open {
@@ -117,7 +117,7 @@ fn without_code(state: NumberState) -> Option<NumberState> {
     })
 }
 
-/// The id of a number, from the form it has in a line.
+/// The subject, from the form that it has in a line.
 fn subject_of(kind: u8, text: &str) -> Option<u64> {
     if kind == NumberState::KIND {
         let digits = text.strip_prefix('+')?.parse().ok()?;
@@ -126,7 +126,7 @@ fn subject_of(kind: u8, text: &str) -> Option<u64> {
     u64::from_str_radix(text, 16).ok().filter(|subject| format!("{subject:016x}") == text)
 }
 
-/// The other way round.
+/// The subject in the form that it has in a line.
 fn subject_text(key: &Key) -> String {
     let (_, subject) = split(&key.id);
     match NumberKey::from_id(&key.id).filter(|_| key.kind == NumberState::KIND) {

@@ -1,8 +1,6 @@
-//! Whatever the records say: what was exported is what is imported, and nothing else is taken for it.
+//! Every state comes through an export and an import as it was, and nothing else is taken for an export.
 
-mod states;
-
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,17 +9,17 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::states::{entries, of_every_kind, of_number, some};
 use super::*;
 use crate::app::shards::every_kind;
 use crate::domain::ServerKey;
 use crate::engine::{Policy, SlotHash, Tally};
 use crate::store::{CopyProgress, CopyReader, NewStore, ReadOnly};
-use states::{entries, of_every_kind, of_number, some};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// The moment of every export here.
-const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub(super) const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 proptest! {
     #[test]
@@ -165,22 +163,15 @@ fn for_another_key_wrong_codes_of_named_verifications_still_count() {
 }
 
 #[test]
-fn the_example_in_the_documentation_is_an_export() {
+fn the_example_in_the_documentation_is_what_the_program_writes() {
     let documented = include_str!("../../docs/backup.md");
     let begin = documented.find("{\"is\":").expect("an example");
     let example = documented[begin..].split("```").next().expect("an example");
-    let (header, entries) = read_with_header(example.as_bytes()).expect("an export");
-    assert_eq!(header.records, BTreeMap::from([("numbers".to_owned(), entries.len() as u64)]));
-    let mut again = Writer::begin(Vec::new(), &header).expect("written");
-    for entry in &entries {
-        again.write(entry, &every_kind()).expect("written");
-    }
-    let again = String::from_utf8(again.finish().expect("written").0).expect("text");
-    let records = |text: &str| -> Vec<Value> {
-        let lines = text.lines().skip(1).take(entries.len());
-        lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON")["record"].take()).collect()
-    };
-    assert_eq!(records(&again), records(example));
+    let read = read_with_header(example.as_bytes());
+    let (header, entries) = read.expect("an export");
+    assert!(!entries.is_empty());
+    let again = String::from_utf8(written_with(&header, &entries)).expect("text");
+    assert_eq!(again, example);
 }
 
 #[test]
@@ -219,6 +210,25 @@ fn what_does_not_add_up_at_the_end_is_damage() {
         let error = read(&forged(&some(), 4, |end| end[field] = value.clone())).expect_err("refused");
         assert!(error.to_string().starts_with(says), "{error}");
     }
+}
+
+#[test]
+fn a_record_that_comes_twice_is_named_with_its_line() {
+    let [one, other] = <[Entry; 2]>::try_from(some()).expect("two");
+    let twice = written(&[one.clone(), other, one]);
+    let error = read(&twice).expect_err("refused").to_string();
+    let says = "line 4: number +1415*****71 in service 0 is in an earlier line as well";
+    assert!(error.starts_with(says), "{error}");
+}
+
+#[test]
+fn a_line_of_an_export_has_no_end_but_that_of_its_record() {
+    let [header, record, ..] = &text_lines(&some())[..] else { panic!("lines") };
+    assert!(header.get("records").is_none(), "{header}");
+    assert!(record.get("expires").is_none(), "{record}");
+    let claimed =
+        |line| read(&forged(&some(), line, |line| line["expires"] = json!(0))).expect_err("refused");
+    assert!(claimed(2).to_string().starts_with("line 2: "));
 }
 
 #[test]
@@ -278,7 +288,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     let unknown = Key { kind: 99, ..good.key };
     all.push(Entry { key: unknown, ..good });
     fill(&dir, &all);
-    let directory = ReadOnly::open(&dir, None).expect("a data directory");
+    let directory = ReadOnly::open(&dir).expect("a data directory");
     let mut found = Vec::new();
     let kinds = every_kind();
     let judge =
@@ -292,13 +302,13 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     assert!(found.iter().all(|finding| !finding.contains("1415555")), "a whole number: {found:?}");
 }
 
-fn key() -> ServerKey {
+pub(super) fn key() -> ServerKey {
     ServerKey::from_bytes([7; 32])
 }
 
 fn header() -> Header {
     let (program, key) = ("0.1.0".to_owned(), "07".repeat(16));
-    Header { program, exported_at: AT, key, records: BTreeMap::from([("numbers".to_owned(), 2)]) }
+    Header { program, exported_at: AT, key }
 }
 
 /// How often a code was wrong, and until when nothing is sent or checked.
@@ -311,7 +321,11 @@ fn counts(state: &NumberState) -> (u8, Tally, Option<Timestamp>) {
 }
 
 fn written(entries: &[Entry]) -> Vec<u8> {
-    let mut writer = Writer::begin(Vec::new(), &header()).expect("written");
+    written_with(&header(), entries)
+}
+
+fn written_with(header: &Header, entries: &[Entry]) -> Vec<u8> {
+    let mut writer = Writer::begin(Vec::new(), header).expect("written");
     for entry in entries {
         writer.write(entry, &every_kind()).expect("written");
     }
@@ -335,6 +349,11 @@ fn forged(entries: &[Entry], number: usize, change: impl Fn(&mut Value)) -> Vec<
         line::encode(&mut forged, &content).expect("a line");
     }
     forged
+}
+
+fn text_lines(entries: &[Entry]) -> Vec<Value> {
+    let text = String::from_utf8(written(entries)).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Entry>, ImportError> {
@@ -363,7 +382,7 @@ fn fill(dir: &Path, entries: &[Entry]) {
 }
 
 fn exported(dir: &Path) -> Vec<u8> {
-    let directory = ReadOnly::open(dir, None).expect("a data directory");
+    let directory = ReadOnly::open(dir).expect("a data directory");
     let copied = directory.copy(Timestamp::EPOCH, &CopyProgress::default()).expect("a copy");
     let mut records = CopyReader::new(copied.file);
     let mut entries = Vec::new();

@@ -135,7 +135,8 @@ impl From<&TrackRow> for SendLine {
 /// The last moment that RFC 3339 can spell, in milliseconds since the epoch.
 const LAST_MOMENT_MS: u64 = 253_402_300_799_999;
 
-pub(super) fn rfc3339(at: Timestamp) -> String {
+/// RFC 3339 in UTC with milliseconds. A later moment than that can spell is shown as the last one.
+pub fn rfc3339(at: Timestamp) -> String {
     let since_epoch = Duration::from_millis(at.as_millis().min(LAST_MOMENT_MS));
     humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
 }

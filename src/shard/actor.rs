@@ -58,11 +58,11 @@ enum Step {
     Other,
 }
 
-/// The shard's part of a checkpoint: every record that is alive, kind by kind, from the last position to the first.
+/// The shard's part of a checkpoint: every record that is alive, kind by kind, once.
 struct Streaming {
     to: Option<RecordStream>,
+    /// The kinds that were not given yet; the last of them is being walked.
     kinds: Vec<u8>,
-    position: usize,
     at_end: bool,
 }
 
@@ -79,10 +79,12 @@ enum Advance {
 }
 
 impl Streaming {
-    fn new(to: RecordStream, tables: &Tables) -> Self {
+    fn new(to: RecordStream, tables: &mut Tables) -> Self {
         let kinds: Vec<u8> = tables.kinds().collect();
-        let position = kinds.last().map_or(0, |kind| tables.len_of(*kind));
-        Self { to: Some(to), kinds, position, at_end: false }
+        if let Some(kind) = kinds.last() {
+            tables.begin_walk(*kind);
+        }
+        Self { to: Some(to), kinds, at_end: false }
     }
 
     const fn is_at_end(&self) -> bool {
@@ -91,7 +93,7 @@ impl Streaming {
 
     fn advance(&mut self, core: &mut Core, now: Timestamp) -> Advance {
         let Some(to) = &mut self.to else { return Advance::Over };
-        let Some(kind) = self.kinds.last() else {
+        if self.kinds.is_empty() {
             if !self.at_end {
                 self.at_end = true;
                 core.settle();
@@ -103,13 +105,13 @@ impl Streaming {
                 to.finish();
             }
             return Advance::Over;
-        };
+        }
         match to.ready() {
             Pushed::Taken => {}
             Pushed::Busy => return Advance::Busy,
             Pushed::Over => return Advance::Over,
         }
-        let (records, next) = core.tables().slice(*kind, self.position, SLICE_RECORDS);
+        let (records, next) = core.tables().next_slice(SLICE_RECORDS);
         let alive = records.into_iter().filter(|(_, stored)| now < stored.expires);
         let slice: Vec<_> = alive.map(|(key, stored)| (key, stored.bytes, stored.expires)).collect();
         match to.push(&slice) {
@@ -117,10 +119,12 @@ impl Streaming {
             Pushed::Busy => return Advance::Busy,
             Pushed::Over => return Advance::Over,
         }
-        self.position = next;
+        core.tables_mut().walk_on(next);
         if next == 0 {
             self.kinds.pop();
-            self.position = self.kinds.last().map_or(0, |kind| core.tables().len_of(*kind));
+            if let Some(kind) = self.kinds.last() {
+                core.tables_mut().begin_walk(*kind);
+            }
         }
         Advance::More
     }
@@ -222,7 +226,7 @@ impl Actor for ShardActor {
                 slots.iter().for_each(|slot| state.owned.remove(slot));
                 state.losing.push((slots, done));
             }
-            Message::Stream(to) => state.streaming = Some(Streaming::new(to, core.tables())),
+            Message::Stream(to) => state.streaming = Some(Streaming::new(to, core.tables_mut())),
             Message::StreamOn => {}
             Message::Follow(kind, index) => core.follow(kind, index),
             Message::Flush(done) => state.flushing.push(done),
@@ -247,7 +251,10 @@ impl Actor for ShardActor {
                 }
                 Advance::Busy => drop(myself.send_after(STREAM_RETRY, || Message::StreamOn)),
                 Advance::Waiting => {}
-                Advance::Over => state.streaming = None,
+                Advance::Over => {
+                    state.streaming = None;
+                    core.tables_mut().end_walk();
+                }
             }
         }
         if let Some(writes) = core.take_commit() {

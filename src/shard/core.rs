@@ -257,6 +257,11 @@ impl Core {
         &self.tables
     }
 
+    /// The same for a checkpoint's walk.
+    pub const fn tables_mut(&mut self) -> &mut Tables {
+        &mut self.tables
+    }
+
     /// Has an index follow the changes of a kind.
     pub fn follow(&mut self, kind: u8, index: Box<dyn Index>) {
         self.tables.follow(kind, index);

@@ -1,6 +1,6 @@
 //! The records that a shard holds in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -10,8 +10,8 @@ use crate::domain::Timestamp;
 
 /// Records of one kind, found by key and walked by position.
 ///
-/// A walk goes from the last position to the first. A removal may move the last record into the gap: the walk has seen it
-/// already, so a walk that is interleaved with changes visits every record that is there throughout.
+/// A walk goes from the last position to the first. A removal may move the last record into the gap: a walk that is
+/// interleaved with changes visits every record that is there throughout, and one that was moved a second time.
 pub trait Table: Send {
     /// How many records it holds.
     fn len(&self) -> usize;
@@ -106,6 +106,17 @@ pub struct Tables {
     sweep_at: BTreeMap<u8, usize>,
     /// Records that came since the last sweep.
     came: usize,
+    walk: Walk,
+}
+
+/// The walk of a checkpoint over the records of one kind. It gives no record twice.
+#[derive(Default)]
+struct Walk {
+    kind: u8,
+    /// The records from this position on were given, or came later.
+    position: usize,
+    /// Those of them that a removal may have moved to a lower position.
+    moved: HashSet<RecordKey>,
 }
 
 /// A sweep looks at so many more records for each one that came since the last: a flood of records that end cannot make a
@@ -123,6 +134,7 @@ impl Tables {
             indexes: BTreeMap::new(),
             sweep_at: BTreeMap::new(),
             came: 0,
+            walk: Walk::default(),
         }
     }
 
@@ -192,16 +204,20 @@ impl Tables {
         if let Some(index) = self.indexes.get_mut(&key.kind) {
             index.changed(&key, table.get(&key).as_ref(), record.as_ref());
         }
-        match record {
-            Some(stored) => {
-                let before = table.len();
-                table.set(key, stored);
-                self.came += table.len() - before;
-            }
-            None => {
-                table.remove(&key);
-            }
+        if let Some(stored) = record {
+            let before = table.len();
+            table.set(key, stored);
+            self.came += table.len() - before;
+            return;
         }
+        let last = table.len().saturating_sub(1);
+        if self.walk.kind == key.kind
+            && (1..=last).contains(&self.walk.position)
+            && let Some((moved, _)) = table.end_at(last)
+        {
+            self.walk.moved.insert(moved);
+        }
+        table.remove(&key);
     }
 
     /// Every change of a batch has been applied.
@@ -243,12 +259,29 @@ impl Tables {
         freed
     }
 
-    /// Up to `most` records of a kind for a snapshot, from position `from` downwards. Returns where to go on; 0 at the end.
-    pub fn slice(&self, kind: u8, from: usize, most: usize) -> (Records, usize) {
-        let Some(table) = self.by_kind.get(&kind) else { return (Vec::new(), 0) };
-        let from = from.min(table.len());
+    /// Begins the walk over a kind for a snapshot.
+    pub fn begin_walk(&mut self, kind: u8) {
+        self.walk = Walk { kind, position: self.len_of(kind), moved: HashSet::new() };
+    }
+
+    /// The next records of the walk, at most so many, and the position to which they take it; 0 at the end.
+    pub fn next_slice(&self, most: usize) -> (Records, usize) {
+        let Walk { kind, position, moved } = &self.walk;
+        let Some(table) = self.by_kind.get(kind) else { return (Vec::new(), 0) };
+        let from = (*position).min(table.len());
         let until = from.saturating_sub(most);
-        ((until..from).rev().filter_map(|position| table.at(position)).collect(), until)
+        let slice = (until..from).rev().filter_map(|position| table.at(position));
+        (slice.filter(|(key, _)| !moved.contains(key)).collect(), until)
+    }
+
+    /// The records down to this position were taken.
+    pub fn walk_on(&mut self, position: usize) {
+        self.walk.position = position;
+    }
+
+    /// The walk is complete, or given up.
+    pub fn end_walk(&mut self) {
+        self.walk = Walk::default();
     }
 
     /// Forgets every record of a slot that another owner has now.

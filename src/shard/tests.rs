@@ -1,12 +1,13 @@
 //! What a new kind of record costs: the two here are never served. They are vouchers, and how often each was asked about,
 //! on real shards over a store in memory and a clock that stands still.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -298,6 +299,43 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
     world.store.checkpoint().await.expect("a checkpoint");
     let given: Vec<RecordKey> = world.store.checkpointed().expect("it").into_keys().collect();
     assert_eq!(given, [RecordKey { slot: TWO.slot, kind: Voucher::KIND, id: TWO.id }]);
+}
+
+#[test]
+fn a_walk_between_changes_gives_every_record_that_stays_once() {
+    let key = |number: u64| {
+        let mut id = [0; 12];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        RecordKey { slot: ONE.slot, kind: Voucher::KIND, id }
+    };
+    let stored =
+        Stored { bytes: encode(&Voucher { left: 1, ends: Timestamp::MAX }), expires: Timestamp::MAX };
+    for seed in 0..100 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut tables = Tables::new(&kinds());
+        (0..200).for_each(|number| tables.set(key(number), Some(stored.clone())));
+        let (mut removed, mut given) = (BTreeSet::new(), Vec::new());
+        tables.begin_walk(Voucher::KIND);
+        loop {
+            let (records, next) = tables.next_slice(16);
+            given.extend(records.into_iter().map(|(key, _)| key));
+            tables.walk_on(next);
+            if next == 0 {
+                break;
+            }
+            for _ in 0..rng.random_range(0..8) {
+                let number = rng.random_range(0..200);
+                tables.set(key(number), None);
+                removed.insert(number);
+            }
+            tables.set(key(rng.random_range(200..300)), Some(stored.clone()));
+        }
+        let once: BTreeSet<RecordKey> = given.iter().copied().collect();
+        assert_eq!(once.len(), given.len(), "seed {seed}: a record was given twice");
+        let missing: Vec<u64> =
+            (0..200).filter(|number| !removed.contains(number) && !once.contains(&key(*number))).collect();
+        assert_eq!(missing, [0_u64; 0], "seed {seed}");
+    }
 }
 
 #[tokio::test]

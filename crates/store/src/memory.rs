@@ -58,7 +58,6 @@ pub struct MemoryStore {
 struct Contents {
     records: BTreeMap<Key, Kept>,
     generation: u64,
-    newest_time: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -142,11 +141,6 @@ impl MemoryStore {
     /// What the owners gave to the last checkpoint that was completed.
     pub fn checkpointed(&self) -> Option<BTreeMap<Key, Kept>> {
         self.state().checkpointed.clone()
-    }
-
-    /// What [`Store::newest_time`] says after the next restart, and here.
-    pub fn set_newest_time(&self, newest: Timestamp) {
-        self.contents().newest_time = newest;
     }
 
     /// The store after a crash and a restart: the same contents, no faults, nothing held. Commits
@@ -270,7 +264,7 @@ impl Store for MemoryStore {
     }
 
     fn newest_time(&self) -> Timestamp {
-        self.contents().newest_time
+        Timestamp::EPOCH
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -1,30 +1,29 @@
 //! `onceward check-data`: is every record what was written?
 
-mod key;
-mod text;
-
 use std::collections::BTreeMap;
-use std::io;
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind};
 
 use serde::Serialize;
 
-use self::key::KeyFound;
-use self::text::{Damage, text};
 use super::progress::Progress;
 use super::source::{self, Source, SourceError};
-use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
-use crate::app::KeyError;
+use super::{EXIT_DAMAGED, EXIT_FAILED, failed, in_three};
 use crate::app::shards::every_kind;
-use crate::attempts::Track;
-use crate::backup::{check, name, rfc3339};
+use crate::app::{KeyError, server_key};
+use crate::backup::{check, name};
 use crate::cli::Answer;
 use crate::cli::args::CheckDataArgs;
 use crate::config::StorageSettings;
-use crate::control::ControlError;
+use crate::control::{ControlError, rfc3339};
 use crate::domain::Timestamp;
-use crate::engine::NumberState;
-use crate::shard::{Kinds, Record};
-use crate::store::{Counts, Entry, Examined, Finding, OpenError};
+use crate::engine::key_fingerprint;
+use crate::shard::Kinds;
+use crate::store::{Entry, Examined, Finding, OpenError};
+
+/// What to do about a key that is not the right one.
+const PUT_BACK: &str = "put the server.key that it was written with back, or name it with ONCEWARD_KEY_FILE; see \"When a \
+                        start is refused\" in docs/data-directory.md";
 
 #[derive(Debug, thiserror::Error)]
 enum CheckDataError {
@@ -73,8 +72,8 @@ struct JournalReport {
     segments: u64,
     frames: u64,
     records: u64,
-    oldest: Option<String>,
-    newest: Option<String>,
+    oldest: Option<Timestamp>,
+    newest: Option<Timestamp>,
     closed_in_order: bool,
     torn: Option<TornReport>,
     bytes: u64,
@@ -93,7 +92,44 @@ struct SnapshotReport {
     bytes: u64,
 }
 
-/// Checks.
+/// One thing that is wrong.
+#[derive(Debug, Serialize)]
+struct Damage {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<u64>,
+    what: String,
+    advice: String,
+}
+
+impl From<Finding> for Damage {
+    fn from(found: Finding) -> Self {
+        Self {
+            file: Some(found.path.display().to_string()),
+            at: found.at,
+            what: found.what,
+            advice: found.advice.to_owned(),
+        }
+    }
+}
+
+/// What was found where a start looks for the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum KeyFound {
+    /// The right one.
+    Fits,
+    /// One, and it is not known which is the right one.
+    Present,
+    /// Another one.
+    Another,
+    /// Something that is no key.
+    Unreadable,
+    /// None.
+    Missing,
+}
+
 pub(super) fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Answer {
     let mut progress = Progress::of("checking", args.quiet);
     let checked = check_data(settings, &mut progress);
@@ -122,7 +158,7 @@ fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Rep
         // What cannot even be opened, because a part of it is gone.
         Err(error) => {
             let mut damage = vec![error.damage().ok_or(error)?.into()];
-            let key = Some(key::look(settings, None, &mut damage)?);
+            let key = Some(look_at_key(settings, None, &mut damage)?);
             Report { key, damage, ..Report::default() }
         }
     };
@@ -135,12 +171,6 @@ fn judge(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
         .map_err(|what| format!("the record of {} is damaged: {what}", name(&entry.key, kinds)))
 }
 
-/// Numbers, sends, and records of every other kind.
-fn in_three(counts: &Counts) -> (u64, u64, u64) {
-    let (numbers, sends) = (counts.of(NumberState::KIND), counts.of(Track::KIND));
-    (numbers, sends, counts.total() - numbers - sends)
-}
-
 fn through_server(
     source: Source,
     settings: &StorageSettings,
@@ -151,7 +181,7 @@ fn through_server(
     let mut report = Report { through_server: true, ..Report::default() };
     let (kinds, (numbers, sends, others)) = (every_kind(), in_three(&counts));
     (report.numbers, report.sends, report.others) = (Some(numbers), Some(sends), Some(others));
-    report.key = Some(key::look_beside_a_server(settings, &key, &mut report.damage)?);
+    report.key = Some(look_at_key_beside_a_server(settings, &key, &mut report.damage)?);
     let mut seen = 0;
     while let Some(entry) = records.next_entry()? {
         seen += 1;
@@ -179,7 +209,7 @@ fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
     )?;
     // Before it is complete, nothing in it was written with a key.
     let key = match directory.is_new() {
-        Ok(false) => Some(key::look(settings, Some(directory.key_fingerprint()), &mut damage)?),
+        Ok(false) => Some(look_at_key(settings, Some(directory.key_fingerprint()), &mut damage)?),
         _ => None,
     };
     let Examined { alive, versions, .. } = &examined;
@@ -205,8 +235,8 @@ fn journal(examined: &Examined) -> JournalReport {
         segments: examined.segments,
         frames: examined.frames,
         records: examined.journal_records,
-        oldest: examined.oldest.map(|at| rfc3339(at).to_string()),
-        newest: examined.newest.map(|at| rfc3339(at).to_string()),
+        oldest: examined.oldest,
+        newest: examined.newest,
         closed_in_order: examined.closed_in_order,
         torn: examined.torn.as_ref().map(|(path, at, bytes)| TornReport {
             file: path.display().to_string(),
@@ -220,4 +250,162 @@ fn journal(examined: &Examined) -> JournalReport {
 fn version_of(kinds: &Kinds, kind: u8, version: u8) -> String {
     let plural = kinds.get(kind).map_or("unknown records", |kind| kind.plural);
     format!("{plural}, version {version}")
+}
+
+/// Looks, and adds to `damage` what would have a start refused. `written_with` tells the right key from others; `None`
+/// if that is not known.
+///
+/// # Errors
+/// When there is a key that this user may not read.
+fn look_at_key(
+    settings: &StorageSettings,
+    written_with: Option<&str>,
+    damage: &mut Vec<Damage>,
+) -> Result<KeyFound, KeyError> {
+    let (key, what) = find_key(settings, written_with)?;
+    if let Some(what) = what {
+        let file = server_key::place(&settings.data_dir, settings.server_key_file.as_deref());
+        let file = Some(std::path::absolute(&file).unwrap_or(file).display().to_string());
+        damage.push(Damage { file, at: None, what: what.to_owned(), advice: PUT_BACK.to_owned() });
+    }
+    Ok(key)
+}
+
+/// The same while a server runs. That it found its key where this command does not look is no damage.
+///
+/// # Errors
+/// As [`look_at_key`].
+fn look_at_key_beside_a_server(
+    settings: &StorageSettings,
+    written_with: &str,
+    damage: &mut Vec<Damage>,
+) -> Result<KeyFound, KeyError> {
+    if settings.server_key_file.is_none() && matches!(server_key::find(&settings.data_dir, None), Ok(None)) {
+        return Ok(KeyFound::Missing);
+    }
+    look_at_key(settings, Some(written_with), damage)
+}
+
+fn find_key(
+    settings: &StorageSettings,
+    written_with: Option<&str>,
+) -> Result<(KeyFound, Option<&'static str>), KeyError> {
+    Ok(match server_key::find(&settings.data_dir, settings.server_key_file.as_deref()) {
+        Ok(Some(key)) => {
+            let fingerprint = base16ct::lower::encode_string(&key_fingerprint(&key));
+            match written_with {
+                None => (KeyFound::Present, None),
+                Some(right) if right == fingerprint => (KeyFound::Fits, None),
+                Some(_) => (
+                    KeyFound::Another,
+                    Some("the key here is not the one this data was written with: a start is refused"),
+                ),
+            }
+        }
+        Ok(None) => (KeyFound::Missing, Some("there is no server key here: a start is refused")),
+        Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            (KeyFound::Missing, Some("the key file that is named is missing: a start is refused"))
+        }
+        Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => UNREADABLE,
+        Err(KeyError::Unreadable(_)) => UNREADABLE,
+        Err(error) => return Err(error),
+    })
+}
+
+const UNREADABLE: (KeyFound, Option<&str>) =
+    (KeyFound::Unreadable, Some("it is not a server key, which has 64 hex digits: a start is refused"));
+
+/// The report in lines.
+fn text(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing to a text cannot fail.
+    let _ = lines(&mut out, report);
+    out
+}
+
+fn lines(out: &mut String, report: &Report) -> std::fmt::Result {
+    for Damage { file, at, what, advice } in &report.damage {
+        let place = match (file, at) {
+            (Some(file), Some(at)) => format!("{file}, byte {at}: "),
+            (Some(file), None) => format!("{file}: "),
+            (None, _) => String::new(),
+        };
+        writeln!(out, "DAMAGED: {place}{what}; {advice}")?;
+    }
+    writeln!(out, "data directory  {}", report.data_dir)?;
+    if report.through_server {
+        writeln!(
+            out,
+            "                a server runs on it: every record was checked through it, the files were not;"
+        )?;
+        writeln!(
+            out,
+            "                stop it to have them checked too, or check a copy that a file system snapshot made"
+        )?;
+    }
+    if let Some(format) = report.format {
+        writeln!(out, "format          {format}")?;
+    }
+    if report.key == Some(KeyFound::Missing) {
+        writeln!(
+            out,
+            "server key      none in the directory: a start needs it there, or named with ONCEWARD_KEY_FILE"
+        )?;
+    }
+    if let (Some(numbers), Some(sends), Some(others)) = (report.numbers, report.sends, report.others) {
+        writeln!(out, "records         {numbers} numbers, sends of {sends} verifications, {others} others")?;
+        for (version, count) in &report.versions {
+            writeln!(out, "                {count} {version}")?;
+        }
+    }
+    match &report.journal {
+        Some(found) => journal_lines(out, report, found)?,
+        None if report.snapshot.is_some() => writeln!(out, "journal         not looked at")?,
+        None => {}
+    }
+    match &report.snapshot {
+        Some(SnapshotReport { records: Some(records), bytes }) => {
+            writeln!(out, "snapshot        {records} records, {bytes} bytes")?;
+        }
+        Some(SnapshotReport { records: None, bytes }) => {
+            writeln!(out, "snapshot        {bytes} bytes, not looked at further")?;
+        }
+        None => {}
+    }
+    match report.damage.len() {
+        0 => writeln!(out, "no damage found"),
+        found => writeln!(out, "{found} damaged; keep a copy of the directory before anything else"),
+    }
+}
+
+fn journal_lines(out: &mut String, report: &Report, journal: &JournalReport) -> std::fmt::Result {
+    let JournalReport { segments, frames, records, bytes, .. } = journal;
+    writeln!(out, "journal         {segments} segments, {frames} frames, {records} records, {bytes} bytes")?;
+    if let (Some(oldest), Some(newest)) = (&journal.oldest, &journal.newest) {
+        let (oldest, newest) = (rfc3339(*oldest), rfc3339(*newest));
+        writeln!(out, "                written from {oldest} to {newest}")?;
+    }
+    if report.snapshot.as_ref().is_some_and(|snapshot| snapshot.records.is_none()) {
+        writeln!(out, "                all of it, for without the snapshot it is not known what it covers")?;
+    }
+    let end = match segments {
+        _ if !report.damage.is_empty() => "",
+        0 => "there is nothing in it to replay",
+        _ if journal.closed_in_order => "closed in order",
+        _ => "not closed in order: the next start replays it",
+    };
+    if !end.is_empty() {
+        writeln!(out, "                {end}")?;
+    }
+    if let Some(TornReport { file, at, bytes }) = &journal.torn {
+        writeln!(
+            out,
+            "                {bytes} bytes at byte {at} of {file} look like a write that was torn and never"
+        )?;
+        writeln!(
+            out,
+            "                acknowledged: the next start cuts them off; damage here cannot be told from that"
+        )?;
+    }
+    Ok(())
 }

@@ -1,21 +1,21 @@
 //! `onceward export`: everything as of one moment, as lines of JSON.
 
-use std::io::{self, BufWriter};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, Write, stdout};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::out::{Out, OutError};
 use super::progress::Progress;
 use super::source::{Source, SourceError};
-use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
+use super::{EXIT_DAMAGED, EXIT_FAILED, failed, in_three};
 use crate::app::shards::every_kind;
-use crate::attempts::Track;
 use crate::backup::{ExportError, Header, Writer};
 use crate::cli::Answer;
 use crate::cli::args::ExportArgs;
 use crate::config::StorageSettings;
-use crate::engine::NumberState;
-use crate::shard::Record;
+use crate::store::Counts;
 
 /// Bytes written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -32,7 +32,6 @@ enum ExportCommandError {
     Read(io::Error),
 }
 
-/// Exports.
 pub(super) fn run(args: &ExportArgs, settings: &StorageSettings) -> Answer {
     let out = match Out::open(args.out.as_deref()) {
         Ok(out) => out,
@@ -43,17 +42,15 @@ pub(super) fn run(args: &ExportArgs, settings: &StorageSettings) -> Answer {
     let exported = export(&out, settings, &mut progress);
     progress.end();
     let exported = match exported {
-        Ok(header) => out.complete().map(|()| header).map_err(Into::into),
+        Ok(exported) => out.complete().map(|()| exported).map_err(Into::into),
         Err(error) => {
             out.give_up();
             Err(error)
         }
     };
     match exported {
-        Ok((header, served)) => {
-            let of = |plural: &str| header.records.get(plural).copied().unwrap_or(0);
-            let (numbers, sends) = (of(NumberState::PLURAL), of(Track::PLURAL));
-            let others = header.records.values().sum::<u64>() - numbers - sends;
+        Ok((counts, served)) => {
+            let (numbers, sends, others) = in_three(&counts);
             let said = if args.json {
                 format!(
                     "{}\n",
@@ -80,20 +77,12 @@ fn export(
     out: &Out,
     settings: &StorageSettings,
     progress: &mut Progress,
-) -> Result<(Header, bool), ExportCommandError> {
+) -> Result<(Counts, bool), ExportCommandError> {
     let Source { mut records, counts, key, at, served } = Source::open(&settings.data_dir, progress)?;
     let kinds = every_kind();
     progress.now("exporting");
     progress.expect(counts.total());
-    let header = Header {
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        exported_at: at,
-        key,
-        records: counts
-            .iter()
-            .filter_map(|(kind, count)| Some((kinds.get(kind)?.plural.to_owned(), count)))
-            .collect(),
-    };
+    let header = Header { program: env!("CARGO_PKG_VERSION").to_owned(), exported_at: at, key };
     let to = out.writer().map_err(ExportError::from)?;
     let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, to), &header)?;
     let mut written = 0;
@@ -103,5 +92,89 @@ fn export(
         progress.at(written);
     }
     writer.finish()?;
-    Ok((header, served))
+    Ok((counts, served))
+}
+
+/// Where an export is written to. A file under its own name is always a whole export: it is written under another
+/// name, and renamed when it is complete and on the disk.
+enum Out {
+    Stdout,
+    /// Not a file, such as a named pipe: written as it comes.
+    Device(File),
+    File {
+        file: File,
+        unfinished: PathBuf,
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, thiserror::Error)]
+enum OutError {
+    #[error(
+        "an export has whole telephone numbers in it, which a terminal is no place for; name a file with --out FILE, or \
+         print them all the same with --out -"
+    )]
+    Terminal,
+    #[error("{action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl Out {
+    /// `-` is standard output. So is no name, unless standard output is a terminal.
+    fn open(name: Option<&Path>) -> Result<Self, OutError> {
+        let path = match name {
+            None if stdout().is_terminal() => return Err(OutError::Terminal),
+            None => return Ok(Self::Stdout),
+            Some(path) if path == Path::new("-") => return Ok(Self::Stdout),
+            // A link stays one.
+            Some(path) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        };
+        let failed = |action| {
+            let path = path.clone();
+            move |source| OutError::Io { action, path, source }
+        };
+        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            let file = OpenOptions::new().write(true).open(&path).map_err(failed("write to"))?;
+            return Ok(Self::Device(file));
+        }
+        let mut unfinished = path.file_name().unwrap_or_default().to_owned();
+        unfinished.push(format!(".{}.unfinished", std::process::id()));
+        let unfinished = path.with_file_name(unfinished);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
+        let file = file.map_err(failed("write a file beside"))?;
+        Ok(Self::File { file, unfinished, path })
+    }
+
+    fn writer(&self) -> io::Result<Box<dyn Write>> {
+        Ok(match self {
+            Self::Stdout => Box::new(stdout()),
+            Self::Device(file) | Self::File { file, .. } => Box::new(file.try_clone()?),
+        })
+    }
+
+    const fn is_stdout(&self) -> bool {
+        matches!(self, Self::Stdout)
+    }
+
+    /// Gives the file its name: the export is complete.
+    fn complete(self) -> Result<(), OutError> {
+        let Self::File { file, unfinished, path } = self else { return Ok(()) };
+        let finish = || {
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)?;
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        };
+        finish().map_err(|source| {
+            let _ = fs::remove_file(&unfinished);
+            OutError::Io { action: "finish", path: path.clone(), source }
+        })
+    }
+
+    /// Removes the file: the export is not complete.
+    fn give_up(self) {
+        if let Self::File { unfinished, .. } = self {
+            let _ = fs::remove_file(unfinished);
+        }
+    }
 }

@@ -13,8 +13,7 @@ use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
 use crate::app::shards::every_kind;
 use crate::app::{KeyError, load_or_create, server_key};
 use crate::attempts::Track;
-use crate::backup::{Header, ImportError, Reader};
-use crate::backup::{WithoutCodes, without_codes};
+use crate::backup::{Header, ImportError, Reader, WithoutCodes, without_codes};
 use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
 use crate::clock::{Clock, SystemClock};
@@ -42,15 +41,15 @@ enum ImportCommandError {
     Key(#[from] KeyError),
     #[error(
         "there is no server key in {}; put the server.key that the data was written with there, name it with --key-file or \
-         ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept then, and whoever waits for a code has to ask \
-         for a new one",
+         ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept then, and a person who waits for a code has to \
+         ask for a new one",
         .0.display()
     )]
     NoKey(PathBuf),
     #[error(
         "the export was written with another server key, so none of its codes could be checked; put the server.key that it \
          was written with into {}, name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts \
-         are kept then, and whoever waits for a code has to ask for a new one",
+         are kept then, and a person who waits for a code has to ask for a new one",
         .0.display()
     )]
     OtherKey(PathBuf),
@@ -79,7 +78,6 @@ struct Imported {
     behind: Duration,
 }
 
-/// Imports.
 pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
     let key_file = args.key_file.clone().or_else(|| settings.server_key_file.clone());
     let mut progress = Progress::of("importing", args.quiet);
@@ -169,7 +167,6 @@ fn import(
     let (header, mut reader) = Reader::begin(open(&args.file)?)?;
     let key = key(&header, data_dir, key_file, args.drop_codes)?;
     let (slots, kinds) = (SlotHash::new(&key), every_kind());
-    progress.expect(header.records.values().sum());
     let now = SystemClock::start().now();
     let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
     let mut store = NewStore::begin(data_dir, key_fingerprint(&key), header.exported_at.max(now))?;

@@ -3,13 +3,16 @@
 mod check_data;
 mod export;
 mod import;
-mod out;
 pub(super) mod progress;
 pub(super) mod source;
 
 use super::Answer;
 use super::args::{CheckDataArgs, ExportArgs, ImportArgs};
+use crate::attempts::Track;
 use crate::config::StorageSettings;
+use crate::engine::NumberState;
+use crate::shard::Record;
+use crate::store::Counts;
 
 /// The data is damaged, or the file is no export (`EX_DATAERR` of sysexits).
 const EXIT_DAMAGED: u8 = 65;
@@ -17,14 +20,12 @@ const EXIT_DAMAGED: u8 = 65;
 /// It could not be done (`EX_SOFTWARE` of sysexits).
 const EXIT_FAILED: u8 = 70;
 
-/// What is to be done.
 pub(super) enum Backup {
     Export(ExportArgs),
     Import(ImportArgs),
     CheckData(CheckDataArgs),
 }
 
-/// Does it, and says what to print.
 pub(super) fn run(what: &Backup, settings: &StorageSettings) -> Answer {
     match what {
         Backup::Export(args) => export::run(args, settings),
@@ -35,4 +36,10 @@ pub(super) fn run(what: &Backup, settings: &StorageSettings) -> Answer {
 
 fn failed(code: u8, error: &dyn std::fmt::Display) -> Answer {
     Answer { code, err: format!("error: {error}\n"), ..Answer::default() }
+}
+
+/// Numbers, sends, and records of every other kind.
+fn in_three(counts: &Counts) -> (u64, u64, u64) {
+    let (numbers, sends) = (counts.of(NumberState::KIND), counts.of(Track::KIND));
+    (numbers, sends, counts.total() - numbers - sends)
 }

@@ -1,4 +1,4 @@
-//! Tells whoever waits how far it is.
+//! Shows how far a command has come.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Looking at the clock costs as much as a small record does.
 const RECORDS_PER_LOOK: u64 = 1024;
 
-/// A bar on a terminal, lines elsewhere, nothing if nobody wants it.
+/// A bar on a terminal, lines elsewhere, nothing with `--quiet`.
 pub(in crate::cli) struct Progress {
     shown: Shown,
 }
@@ -32,11 +32,7 @@ impl Progress {
             Shown::Nothing
         } else if stderr().is_terminal() {
             let bar = ProgressBar::no_length().with_message(what);
-            // A template that is written here is one.
-            if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}")
-            {
-                bar.set_style(style);
-            }
+            set_style(&bar, "{msg} {human_pos} {spinner}");
             Shown::Bar(bar)
         } else {
             let clock = SystemClock::start();
@@ -48,7 +44,10 @@ impl Progress {
     /// How many there will be.
     pub(super) fn expect(&mut self, records: u64) {
         match &mut self.shown {
-            Shown::Bar(bar) => bar.set_length(records),
+            Shown::Bar(bar) => {
+                bar.set_length(records);
+                set_style(bar, "{msg} {wide_bar} {human_pos}/{human_len} {eta}");
+            }
             Shown::Lines { total, .. } => *total = Some(records),
             Shown::Nothing => {}
         }
@@ -68,7 +67,7 @@ impl Progress {
                 }
                 *said = clock.now();
                 let of = total.map_or_else(String::new, |total| format!(" of {total}"));
-                // Who closed it does not want to know.
+                // If standard error is closed, there is no reader.
                 let _ = writeln!(stderr(), "{what}: {records}{of} records");
             }
             Shown::Nothing => {}
@@ -89,5 +88,12 @@ impl Progress {
         if let Shown::Bar(bar) = self.shown {
             bar.finish_and_clear();
         }
+    }
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    // Only a template with a mistake in it is refused.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
     }
 }

@@ -92,7 +92,7 @@ impl Source {
 
 /// A data directory that no server uses.
 pub(super) fn open(data_dir: &Path) -> Result<ReadOnly, SourceError> {
-    ReadOnly::open(data_dir, None).map_err(|error| explained(data_dir, error))
+    ReadOnly::open(data_dir).map_err(|error| explained(data_dir, error))
 }
 
 /// What it means that a directory cannot be opened.

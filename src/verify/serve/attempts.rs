@@ -48,9 +48,7 @@ impl Inner {
     /// What is wanted; `None` for a verification whose id was never given out, which has no attempts.
     fn wanted(&self, query: &AttemptQuery) -> Option<Wanted> {
         let Some(sid) = query.verification else { return Some(Wanted { verification: None }) };
-        let address = self.sealer.open_verification(&sid)?;
-        let slot = self.slots.of_number(address.service, address.number);
-        Some(Wanted { verification: Some((address, slot)) })
+        Some(Wanted { verification: Some(self.sealer.open_verification(&sid)?) })
     }
 
     fn attempt_of(&self, seen: &Seen) -> Attempt {
@@ -81,15 +79,15 @@ impl Inner {
 
 /// Which records a query is about.
 struct Wanted {
-    /// The verification, and the slot of its number.
-    verification: Option<(VerificationAddress, u8)>,
+    verification: Option<VerificationAddress>,
 }
 
 impl Wanted {
-    /// Whether the record under this key may be wanted.
+    /// Whether the record under this key may be wanted. It may be in another slot than its number: after an import under
+    /// another server key.
     fn may_be(&self, key: TrackKey) -> bool {
-        self.verification.is_none_or(|(VerificationAddress { service, name, .. }, slot)| {
-            slot == key.slot() && service == key.service && name == VerificationName::of_track(key.track)
+        self.verification.is_none_or(|VerificationAddress { service, name, .. }| {
+            service == key.service && name == VerificationName::of_track(key.track)
         })
     }
 
@@ -105,7 +103,7 @@ impl Wanted {
                 .prefix
                 .as_ref()
                 .is_none_or(|prefix| row.number.as_u64().to_string().starts_with(prefix.as_str()))
-            && self.verification.is_none_or(|(address, _)| address.number == row.number)
+            && self.verification.is_none_or(|address| address.number == row.number)
             // Costs microseconds, so it comes last.
             && query.country.is_none_or(|country| row.number.region() == Some(country))
     }

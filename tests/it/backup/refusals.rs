@@ -18,11 +18,13 @@ async fn a_damaged_export_is_refused_with_its_line_and_leaves_no_usable_director
     let damaged = lines[at].replacen("\"failures\":0", "\"failures\":1", 1);
     let with = |line: &str| [&lines[..at], &[line.to_owned()], &lines[at + 1..]].concat().join("\n") + "\n";
     let twice = [&lines[..=at], &lines[at..]].concat().join("\n") + "\n";
+    let missing = [&lines[..at], &lines[at + 1..]].concat().join("\n") + "\n";
     let cut = lines[..lines.len() - 1].join("\n") + "\n";
     for (text, says) in [
         (with(&damaged), format!("line {}: the line is not as it was written", at + 1)),
         (with("nonsense"), format!("line {}: the line is not as it was written", at + 1)),
-        (twice, "records, and ".to_owned()),
+        (twice, format!("line {}: number ", at + 2)),
+        (missing, "records, and ".to_owned()),
         (cut, "without its last line".to_owned()),
     ] {
         let setup = world.setup.clone().file("damaged.jsonl", text);

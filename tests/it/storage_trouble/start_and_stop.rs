@@ -112,6 +112,35 @@ async fn a_read_only_mount_at_the_start_is_named_and_with_a_writable_one_the_sta
 }
 
 #[tokio::test]
+async fn a_read_only_data_directory_is_read_from_a_copy_in_tmpdir() {
+    if !may_mount("storage_trouble::start_and_stop::a_read_only_data_directory_is_read_from_a_copy_in_tmpdir")
+    {
+        return;
+    }
+    let setup = Setup::new();
+    let disk = SmallDisk::of_kib(300 * 1024, &setup.data_dir());
+    let world = World::of(setup).await;
+    let (number, _) = world.number_with_code().await;
+    world.server.signal(Signal::TERM);
+    let World { setup, server, .. } = world;
+    assert_eq!(server.ended().await.status.code(), Some(0));
+    disk.make_read_only();
+    let places = fs::read_dir(setup.home()).expect("a directory").count();
+    let without = setup.clone().env("TMPDIR", "");
+    let with = setup.clone().env("TMPDIR", setup.home().to_str().expect("a path"));
+    for command in [&["check-data"][..], &["export", "--out", "-"]] {
+        let command = || command.iter().copied().chain(["--data-dir", "data"]);
+        let refused = without.command(command()).await;
+        assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
+        assert!(refused.output.contains("set the environment variable TMPDIR"), "{}", refused.output);
+        let done = with.command(command()).await;
+        assert_eq!(done.status.code(), Some(0), "{}", done.output);
+        assert!(done.output.contains("no damage found") || done.output.contains(&number), "{}", done.output);
+    }
+    assert_eq!(fs::read_dir(setup.home()).expect("a directory").count(), places, "copies are removed");
+}
+
+#[tokio::test]
 async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
     for error in [Errno::NOSPC, Errno::IO] {
         for (calls, part) in [
@@ -130,7 +159,7 @@ async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
             shim.end();
             let finished = world.server.ended().await;
             assert_eq!(finished.status.code(), Some(1), "{calls:?} {part}: {}", finished.output);
-            assert!(finished.output.contains("the last round failed"), "{}", finished.output);
+            assert!(finished.output.contains("the last checkpoint failed"), "{}", finished.output);
             assert!(!finished.output.contains("panicked"), "{}", finished.output);
             let server = world.setup.start().await;
             guessed.still_holds(&server.client, false).await;

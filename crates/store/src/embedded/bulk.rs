@@ -114,7 +114,7 @@ impl NewStore {
         Ok(Self { directory, key_fingerprint, disk, records: Vec::new(), stream, writing, _lock: lock })
     }
 
-    /// Adds one record. Of two under the same key the later one is kept.
+    /// Adds one record. The caller gives each key once.
     ///
     /// # Errors
     /// [`OpenError`], when the disk refuses.

@@ -15,104 +15,64 @@ pub enum OpenError {
          its own",
         directory.display()
     )]
-    InUse {
-        /// The data directory.
-        directory: PathBuf,
-    },
+    InUse { directory: PathBuf },
     /// The file system refused something.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(&source.to_string()))]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: io::Error },
     /// There is data, but the file that says how it is stored is gone.
     #[error(
         "{} is missing, but there is data beside it; put the file back, or restore the whole directory from a backup",
         path.display()
     )]
-    FormatMissing {
-        /// Where the file should be.
-        path: PathBuf,
-    },
+    FormatMissing { path: PathBuf },
     /// The file that says how data is stored is not such a file.
     #[error(
         "{} is damaged ({detail}); put the file back, or restore the whole directory from a backup",
         path.display()
     )]
-    FormatDamaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
+    FormatDamaged { path: PathBuf, detail: String },
     /// The data was written by a program of another version.
     #[error(
         "{} says that the data has format {found}, and this program knows format {known} only; start the version of \
          the program that wrote it",
         path.display()
     )]
-    FormatUnknown {
-        /// The file.
-        path: PathBuf,
-        /// The format it names.
-        found: u32,
-        /// The format of this program.
-        known: u32,
-    },
+    FormatUnknown { path: PathBuf, found: u32, known: u32 },
     /// The data was written with another server key.
     #[error(
         "the server key is not the one that the data in {} was written with, so none of its codes could be checked; \
          put the right key back, or give this key a data directory of its own",
         directory.display()
     )]
-    WrongKey {
-        /// The data directory.
-        directory: PathBuf,
-    },
+    WrongKey { directory: PathBuf },
     /// The directory was to be filled from an export, and is not complete.
     #[error(
         "an import into {} is going on or was interrupted, so what is in it is not complete; run `onceward import` \
          again, or remove everything in it but server.key",
         directory.display()
     )]
-    ImportInterrupted {
-        /// The data directory.
-        directory: PathBuf,
-    },
+    ImportInterrupted { directory: PathBuf },
     /// An import would have to go into a directory with something in it.
     #[error(
         "{} is not empty; an import needs a directory of its own: name one that is new or empty (server.key may be in \
          it), or move what is in this one away",
         directory.display()
     )]
-    NotEmpty {
-        /// The directory.
-        directory: PathBuf,
-    },
+    NotEmpty { directory: PathBuf },
     /// A part of the journal is gone, or the snapshot went back to an older state.
     #[error(
         "{} is missing, and with it changes that were acknowledged: it was removed, or the snapshot beside it is older \
          than it should be; put right what was changed, or restore the whole directory from a backup",
         path.display()
     )]
-    SegmentMissing {
-        /// Where the file should be.
-        path: PathBuf,
-    },
+    SegmentMissing { path: PathBuf },
     /// The journal is gone.
     #[error(
         "{} is missing, and with it changes that were acknowledged; put it back, or restore the whole directory from a \
          backup (docs/data-directory.md says what can be done without one)",
         path.display()
     )]
-    JournalMissing {
-        /// Where the directory should be.
-        path: PathBuf,
-    },
+    JournalMissing { path: PathBuf },
     /// The journal is damaged.
     #[error(
         "{} is damaged at byte {offset}: {detail}; restore the data directory from a backup \
@@ -120,11 +80,9 @@ pub enum OpenError {
         path.display()
     )]
     JournalDamaged {
-        /// The file.
         path: PathBuf,
         /// Where in it, in bytes from its beginning.
         offset: u64,
-        /// What was found there.
         detail: String,
     },
     /// A new snapshot could not be made.
@@ -132,30 +90,20 @@ pub enum OpenError {
         "cannot create the snapshot in {}: {detail}; see that the disk works and has space{}",
         path.display(), advice(detail)
     )]
-    NotCreated {
-        /// Its directory.
-        path: PathBuf,
-        /// What went wrong.
-        detail: String,
-    },
+    NotCreated { path: PathBuf, detail: String },
     /// The system refused to read or write the snapshot, which may be undamaged.
     #[error("the snapshot in {} cannot be opened: {detail}{}", path.display(), advice(detail))]
-    SnapshotRefused {
-        /// Its directory.
-        path: PathBuf,
-        /// What the system says.
-        detail: String,
-    },
-    /// The snapshot is only ever read from a copy, for which there was no room.
+    SnapshotRefused { path: PathBuf, detail: String },
+    /// A snapshot is only ever read from a copy, for which there was no room.
     #[error(
-        "there is no room for the copy of the snapshot that is read, which takes {bytes} bytes: {}; free space there, or \
-         name a scratch directory on a file system with {bytes} bytes free, and start again",
+        "there is no room for a copy of the snapshot, which is needed to read it and takes {bytes} bytes: {}; free {bytes} \
+         bytes there, or set the environment variable TMPDIR to a directory with as much room, and try again",
         refused.iter().map(|(path, why)| format!("{} ({why})", path.display())).collect::<Vec<_>>().join(", ")
     )]
     NoRoom {
-        /// How many it takes.
+        /// The size of the copy.
         bytes: u64,
-        /// Where that was tried, and what the system said.
+        /// Each place that was tried, and what the system said.
         refused: Vec<(PathBuf, String)>,
     },
     /// The snapshot, or a part of it, is damaged or gone.
@@ -164,12 +112,7 @@ pub enum OpenError {
          (docs/data-directory.md says what can be done without one)",
         path.display()
     )]
-    SnapshotDamaged {
-        /// The file, or the directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
+    SnapshotDamaged { path: PathBuf, detail: String },
 }
 
 impl OpenError {
@@ -206,7 +149,7 @@ const REFUSALS: [(&str, &str); 6] = [
     ("Too many open files", "; raise the limit of open files (ulimit -n) and start again"),
     (
         "Input/output error",
-        "; the disk does not work, its errors are in the system's log (dmesg); mend it and start again",
+        "; the disk does not work, its errors are in the system's log (dmesg); replace it and start again",
     ),
 ];
 

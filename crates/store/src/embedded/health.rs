@@ -211,7 +211,7 @@ fn change(kept: &Mutex<Option<String>>, trouble: Option<&str>) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::log::log_of;
+    use super::super::tests::log_of;
     use super::*;
 
     #[test]

@@ -43,24 +43,18 @@ impl std::fmt::Debug for ReadOnly {
 }
 
 impl ReadOnly {
-    /// Opens `dir`, which must be a data directory. The copy of the snapshot that is read goes there, or to `scratch`
-    /// if there is no room.
+    /// Opens `dir`, which must be a data directory. The copy of the snapshot that is read goes there, or to `TMPDIR` if
+    /// there is no room.
     ///
     /// # Errors
     /// [`OpenError::InUse`] while a server uses it; others when it is none, or one of a newer program.
-    pub fn open(dir: &Path, scratch: Option<&Path>) -> Result<Self, OpenError> {
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let directory = Directory::existing(dir);
         let found = directory.peek()?;
         let key_fingerprint = directory.key_fingerprint()?;
         directory.is_free()?;
         let before = files_of(&directory)?;
-        let copies = Copies {
-            engine: Arc::new(Sled),
-            directory: directory.snapshot.clone(),
-            scratch: scratch.map(Path::to_owned),
-            prefix: "onceward-".into(),
-            deadline: Settings::default().deadline,
-        };
+        let copies = Copies::of(&directory, Arc::new(Sled), Settings::default().deadline)?;
         Ok(Self { directory, state: found.state, format: found.format, key_fingerprint, copies, before })
     }
 
@@ -81,30 +75,11 @@ impl ReadOnly {
         }
     }
 
-    /// Gives every record that is alive at the later of `now` and the newest time in the directory to `visit`, as a server that starts on the directory would find them,
-    /// each once and in no order. What was visited counts only if this is `Ok`.
+    /// Copies every record that is alive at the later of `now` and the newest time in the directory, as a start would find
+    /// them, into a file in the data directory, or in `TMPDIR` if there is no room.
     ///
     /// # Errors
-    /// [`OpenError`], as a start would be refused, or the error of `visit`.
-    pub fn read(
-        &self,
-        now: Timestamp,
-        visit: &mut dyn FnMut(Entry) -> io::Result<()>,
-    ) -> Result<(), OpenError> {
-        let read = self.copies.open_newest(&self.directory).map_err(MergeError::Read).and_then(|copy| {
-            self.merge(&copy, now)?.each(&mut |key, expires, record| {
-                visit(Entry { key, expires, record: Bytes::copy_from_slice(record) })
-            })
-        });
-        // Before what was read is believed, and before it is called damaged.
-        self.undisturbed()?;
-        read.map_err(|error| self.error(error))
-    }
-
-    /// The same as [`ReadOnly::read`], into a file in the data directory, or in `scratch` if there is no room.
-    ///
-    /// # Errors
-    /// As there.
+    /// [`OpenError`], as a start would be refused.
     pub fn copy(&self, now: Timestamp, progress: &CopyProgress) -> Result<Copied, OpenError> {
         let opened = self.copies.open_newest(&self.directory).map_err(MergeError::Read);
         let copied = opened.and_then(|copy| {
@@ -160,8 +135,6 @@ fn is_of_no_use(error: &io::Error) -> bool {
 pub struct Examined {
     /// The format it has.
     pub format: u32,
-    /// Whether it was made and never used.
-    pub is_new: bool,
     /// Whether the journal was looked at: not if it is gone.
     pub journal_read: bool,
     /// Journal segments that a start reads; all that are there if it is not known which the snapshot covers.
@@ -224,7 +197,6 @@ impl ReadOnly {
         let directory = &self.directory;
         match self.state {
             State::Creating => {
-                examined.is_new = true;
                 examined.alive = Some(Counts::default());
                 return Ok(examined);
             }

@@ -28,7 +28,7 @@ use super::progress::{Loading, Progress};
 use super::replay::{self, Covered, Replayed, Strict};
 use super::segment::Segment;
 use super::snapshot::{self, Listing, Manifest, OpenCopy, Snapshot, SnapshotError};
-use super::writer::{Ending, Grown, Message, Parts, Writer};
+use super::writer::{Deps, Ending, Grown, Message, Writer};
 
 /// Sizes and times that only tests change.
 #[derive(Debug, Clone)]
@@ -77,8 +77,6 @@ pub struct OpenOptions {
     pub key_fingerprint: [u8; 16],
     /// Says what time it is.
     pub clock: Arc<dyn Clock>,
-    /// Where the copy of the snapshot goes that is read at a start, if the data directory has no room for it.
-    pub scratch: Option<PathBuf>,
     /// Shows how far the reading has come, here and in a restore.
     pub loading: Arc<Loading>,
     pub settings: Settings,
@@ -86,8 +84,8 @@ pub struct OpenOptions {
 
 impl OpenOptions {
     pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
-        let (scratch, loading, settings) = (None, Arc::default(), Settings::default());
-        Self { dir: dir.into(), key_fingerprint, clock, scratch, loading, settings }
+        let (loading, settings) = (Arc::default(), Settings::default());
+        Self { dir: dir.into(), key_fingerprint, clock, loading, settings }
     }
 }
 
@@ -117,13 +115,7 @@ impl EmbeddedStore {
             State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
             State::Complete => {}
         }
-        let copies = Copies {
-            engine: engine.clone(),
-            directory: directory.snapshot.clone(),
-            scratch: options.scratch.clone(),
-            prefix: scratch_prefix(&directory.root)?,
-            deadline: options.settings.deadline,
-        };
+        let copies = Copies::of(&directory, engine.clone(), options.settings.deadline)?;
         remove_leftovers(&copies)?;
         let mut progress = Progress::of("verifying the snapshot", 0, &options.clock, &options.loading);
         progress.at(0, 0);
@@ -175,13 +167,29 @@ pub(super) struct Copies {
     pub(super) engine: Arc<dyn Engine>,
     /// Where the snapshots are.
     pub(super) directory: PathBuf,
+    /// Where copies go if there is no room in `directory`: what the environment variable `TMPDIR` names.
     pub(super) scratch: Option<PathBuf>,
-    /// What the names of copies in the scratch directory begin with.
-    pub(super) prefix: String,
-    pub(super) deadline: Duration,
+    /// The names of copies there begin with this.
+    prefix: String,
+    deadline: Duration,
 }
 
 impl Copies {
+    pub(super) fn of(
+        directory: &Directory,
+        engine: Arc<dyn Engine>,
+        deadline: Duration,
+    ) -> Result<Self, OpenError> {
+        let found = fs::metadata(&directory.root).map_err(OpenError::io("look at", &directory.root))?;
+        Ok(Self {
+            engine,
+            directory: directory.snapshot.clone(),
+            scratch: std::env::var_os("TMPDIR").filter(|name| !name.is_empty()).map(PathBuf::from),
+            prefix: format!("onceward-{:x}-{:x}-", found.dev(), found.ino()),
+            deadline,
+        })
+    }
+
     pub(super) fn open(&self, snapshot: &Arc<Snapshot>) -> Result<OpenCopy, SnapshotError> {
         let places = snapshot::copy_places(&self.directory, self.scratch.as_deref(), &self.prefix);
         snapshot.open_copy(&self.engine, &places, self.deadline)
@@ -228,12 +236,7 @@ impl Copies {
     }
 }
 
-fn scratch_prefix(root: &Path) -> Result<String, OpenError> {
-    let found = fs::metadata(root).map_err(OpenError::io("look at", root))?;
-    Ok(format!("onceward-{:x}-{:x}-", found.dev(), found.ino()))
-}
-
-/// Removes what checkpoints and starts left that were interrupted: first of all, because a full disk may need the room.
+/// Removes what interrupted checkpoints and starts left: first of all, because a full disk may need the room.
 fn remove_leftovers(copies: &Copies) -> Result<(), OpenError> {
     // What is missing is for the reader to report.
     let mut leftovers = Listing::of(&copies.directory).unwrap_or_default().leftovers;
@@ -309,16 +312,15 @@ fn start(
     let (to_preparer, wanted) = mpsc::channel();
     let newest_time = copy.snapshot.manifest.time.max(replayed.newest.unwrap_or_default());
     let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
-    let writer = Writer::new(Parts {
-        journal: Journal::new(next, to_preparer),
+    let deps = Deps {
         settings: settings.clone(),
-        snapshot: copy.snapshot.clone(),
-        grown: Grown { bytes: replayed.bytes, records: replayed.records },
         jobs: to_snapshots,
         itself: to_writer.clone(),
         clock: options.clock.clone(),
         health: health.clone(),
-    });
+    };
+    let grown = Grown { bytes: replayed.bytes, records: replayed.records };
+    let writer = Writer::new(Journal::new(next, to_preparer), copy.snapshot.clone(), grown, deps);
     let preparer =
         Preparer { disk, journal: directory.journal.clone(), segment_bytes: settings.segment_bytes, wanted };
     let helpers = [

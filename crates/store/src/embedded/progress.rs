@@ -7,8 +7,7 @@ use std::time::Duration;
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 
-/// The time between two messages.
-const EVERY: Duration = Duration::from_secs(1);
+const LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 /// Reading the clock costs as much as a small record does.
 const RECORDS_PER_LOOK: u64 = 256;
@@ -76,7 +75,7 @@ impl Progress {
         let now = self.clock.now();
         let part = self.part(done, now);
         self.loading.set(Step { what: self.what, records, part });
-        if now.since(self.said) >= EVERY {
+        if now.since(self.said) >= LOGGED_EVERY {
             self.said = now;
             if let Some((percent, left)) = part {
                 tracing::info!(records, percent, seconds_left = whole_seconds(left), "{}", self.what);
@@ -102,18 +101,18 @@ fn whole_seconds(left: Duration) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::log::log_of;
+    use super::super::tests::log_of;
     use super::*;
     use onceward_core::clock::ManualClock;
 
     #[test]
-    fn when_reading_takes_seconds_the_log_says_how_far_it_is_once_in_each() {
+    fn a_reading_that_takes_seconds_is_logged_once_in_each() {
         let (manual, clock) = clocks();
         let log = log_of(|| {
             let mut progress = Progress::of("reading the snapshot", 0, &clock, &Arc::default());
             for records in 1..=10 * RECORDS_PER_LOOK {
                 if records % RECORDS_PER_LOOK == 0 {
-                    manual.advance(EVERY / 2);
+                    manual.advance(LOGGED_EVERY / 2);
                 }
                 progress.at(records, records);
             }
@@ -124,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn when_it_is_known_how_much_there_is_the_log_and_whoever_asks_learn_how_long_it_takes() {
+    fn with_a_known_total_the_log_and_readyz_say_how_long_it_takes() {
         let (manual, clock) = clocks();
         let loading = Arc::default();
         let log = log_of(|| {
             let mut progress = Progress::of("loading", 10_000, &clock, &loading);
             assert_eq!(loading.to_string(), "loading, 0 records so far");
-            manual.advance(EVERY * 3);
+            manual.advance(LOGGED_EVERY * 3);
             progress.at(500, 2_500);
             assert_eq!(loading.to_string(), "loading, 500 records so far, 25 %, about 9 s more");
             progress.at(4_000, 20_000);

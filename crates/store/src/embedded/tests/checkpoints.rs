@@ -152,7 +152,7 @@ fn when_an_owner_is_silent_the_checkpoint_is_given_up() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.settings.deadline = Duration::from_millis(100);
+    options.settings.deadline = Duration::from_secs(1);
     world.open_with(&options).unwrap();
     world.put(1, "one");
     world.owner.is_silent.store(true, Ordering::Relaxed);

@@ -81,20 +81,13 @@ fn a_directory_without_a_server_is_read_as_a_start_would_find_it() {
     let crash = world.copy();
     let dir = crash.path().join("data");
     let before = snapshots(&dir);
-    let offline = ReadOnly::open(&dir, None).unwrap();
+    let offline = ReadOnly::open(&dir).unwrap();
     assert_eq!(
         contents_of(offline.copy(world.clock.now(), &crate::CopyProgress::default()).unwrap()),
         world.expected
     );
-    let mut seen = Contents::new();
-    let mut visit = |entry: crate::Entry| {
-        seen.insert(number(entry.key), String::from_utf8(entry.record.to_vec()).unwrap());
-        Ok(())
-    };
-    offline.read(world.clock.now(), &mut visit).unwrap();
-    assert_eq!(seen, world.expected);
     assert_eq!(snapshots(&dir), before);
-    assert!(matches!(ReadOnly::open(&world.dir(), None), Err(OpenError::InUse { .. })));
+    assert!(matches!(ReadOnly::open(&world.dir()), Err(OpenError::InUse { .. })));
 }
 
 #[test]
@@ -102,9 +95,9 @@ fn what_was_read_beside_a_server_does_not_count() {
     let mut world = World::new();
     world.put(1, "one");
     let crash = world.copy();
-    let offline = ReadOnly::open(&crash.path().join("data"), None).unwrap();
+    let offline = ReadOnly::open(&crash.path().join("data")).unwrap();
     world.contents_after_crash(&crash).unwrap();
-    let read = offline.read(world.clock.now(), &mut |_| Ok(()));
+    let read = offline.copy(world.clock.now(), &crate::CopyProgress::default());
     assert!(matches!(read, Err(OpenError::InUse { .. })), "{read:?}");
 }
 
@@ -119,7 +112,7 @@ fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
     let dir = crash.path().join("data");
     let examine = |judge: crate::Judge<'_>| {
         let mut found = Vec::new();
-        let offline = ReadOnly::open(&dir, None).unwrap();
+        let offline = ReadOnly::open(&dir).unwrap();
         let examined = offline.examine(now, judge, &mut |finding| found.push(finding)).unwrap();
         (examined, found)
     };

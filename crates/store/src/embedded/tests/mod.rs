@@ -7,7 +7,6 @@ mod copies;
 mod disk_trouble;
 mod durability;
 mod faulty;
-pub(super) mod log;
 mod model;
 mod sled_trouble;
 mod start;
@@ -15,6 +14,7 @@ mod torn;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -344,4 +344,31 @@ fn snapshot_of(world: &World) -> Snapshot {
 
 fn assert_unavailable(result: &Result<(), StoreError>) {
     assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+}
+
+/// The lines that `action` logs on this thread.
+pub(in crate::embedded) fn log_of(action: impl FnOnce()) -> String {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, action);
+    let bytes = log.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

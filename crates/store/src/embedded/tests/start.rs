@@ -157,7 +157,7 @@ fn when_the_lock_is_removed_under_a_server_there_is_no_second_one() {
         let error = EmbeddedStore::open(world.options(&world.dir())).unwrap_err();
         assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     }
-    let read = crate::ReadOnly::open(&world.dir(), None).unwrap_err();
+    let read = crate::ReadOnly::open(&world.dir()).unwrap_err();
     assert!(matches!(read, OpenError::InUse { .. }), "{read}");
     world.put(1, "the first one goes on");
     world.close().unwrap();
@@ -254,7 +254,7 @@ fn when_reading_the_snapshot_takes_long_the_log_says_how_far_it_is() {
     world.close().unwrap();
     let mut options = world.options(&world.dir());
     options.clock = Arc::new(Hurrying(world.clock.clone()));
-    let log = log::log_of(|| drop(EmbeddedStore::open(options.clone()).unwrap()));
+    let log = log_of(|| drop(EmbeddedStore::open(options.clone()).unwrap()));
     assert!(log.contains("the data directory is open") && log.contains("in_snapshot=2000"), "{log}");
     fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
     let store = EmbeddedStore::open(options.clone()).unwrap();
@@ -265,15 +265,13 @@ fn when_reading_the_snapshot_takes_long_the_log_says_how_far_it_is() {
 #[test]
 fn a_start_deletes_what_checkpoints_and_starts_left() {
     let world = with_one_record();
-    let (copy, scratch) = (world.copy(), TempDir::new().unwrap());
+    let copy = world.copy();
     let snapshot = copy.path().join("data/snapshot");
     for name in ["0000000009-1.new", "0000000009-1.copy", "77-1.copy"] {
         fs::create_dir_all(snapshot.join(name).join("db")).unwrap();
         fs::write(snapshot.join(name).join("db/db"), "half a database").unwrap();
     }
-    let mut options = world.options(&copy.path().join("data"));
-    options.scratch = Some(scratch.path().to_owned());
-    drop(EmbeddedStore::open(options).unwrap());
+    drop(EmbeddedStore::open(world.options(&copy.path().join("data"))).unwrap());
     assert_eq!(snapshots(&copy.path().join("data")), ["0000000000"]);
 }
 
@@ -360,7 +358,7 @@ fn a_full_disk_at_a_start_names_the_bytes_that_are_needed() {
     let error = OpenError::snapshot(Path::new("data"), SnapshotError::NoRoom { bytes: 1234, refused });
     let text = error.to_string();
     assert!(text.contains("takes 1234 bytes: data (No space left on device"), "{text}");
-    assert!(text.contains("name a scratch directory on a file system with 1234 bytes free"), "{text}");
+    assert!(text.contains("free 1234 bytes there, or set the environment variable TMPDIR"), "{text}");
 }
 
 /// A clock that is half a second later whenever it is looked at.

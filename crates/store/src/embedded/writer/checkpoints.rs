@@ -17,22 +17,22 @@ use crate::{RecordStream, StoreError};
 impl Writer {
     /// How far the journal grows before a checkpoint.
     pub(super) fn trigger(&self) -> u64 {
-        self.parts.settings.checkpoint_bytes.max(self.parts.snapshot.manifest.bytes() / 2)
+        self.deps.settings.checkpoint_bytes.max(self.snapshot.manifest.bytes() / 2)
     }
 
     pub(super) fn checkpoint_if_due(&mut self) {
         if self.owners.is_empty() || self.running.is_some() || self.closing.is_some() {
             return;
         }
-        let Grown { bytes, records } = self.parts.grown;
-        let now = self.parts.clock.now();
-        let is_old = now.since(self.parts.snapshot.manifest.time) >= self.parts.settings.checkpoint_every;
+        let Grown { bytes, records } = self.grown;
+        let now = self.deps.clock.now();
+        let is_old = now.since(self.snapshot.manifest.time) >= self.deps.settings.checkpoint_every;
         let is_wanted = (is_old || self.failed_at.is_some()) && records > 0;
         if bytes < self.trigger() && !is_wanted {
             return;
         }
         let may_repeat = |failed: Timestamp| {
-            now < failed || now.since(failed) >= self.parts.settings.repeat_checkpoint_after
+            now < failed || now.since(failed) >= self.deps.settings.repeat_checkpoint_after
         };
         if self.failed_at.is_none_or(may_repeat) {
             self.begin_checkpoint();
@@ -41,16 +41,16 @@ impl Writer {
 
     /// Begins the checkpoint that callers wait for, unless one is running: then it follows that one.
     pub(super) fn begin_wanted(&mut self) {
-        self.parts.journal.ask_for_spare();
+        self.journal.ask_for_spare();
         if self.running.is_some() {
             return;
         }
         if self.owners.is_empty() {
             self.answer_wanted(&Err("no owner of records is attached".into()));
-        } else if self.parts.grown.records == 0 {
+        } else if self.grown.records == 0 {
             let wanted = std::mem::take(&mut self.wanted);
             self.discard_for(wanted);
-        } else if !self.begin_checkpoint() && !self.parts.journal.is_preparing() {
+        } else if !self.begin_checkpoint() && !self.journal.is_preparing() {
             self.answer_wanted(&Err("a failed write to the journal cannot be taken back".into()));
         }
     }
@@ -64,13 +64,13 @@ impl Writer {
     /// Begins a checkpoint of everything that was written so far, if the journal can go on in another segment. Every
     /// older batch has been answered, so the owners hold it when they get their streams.
     fn begin_checkpoint(&mut self) -> bool {
-        self.parts.journal.ask_for_spare();
-        let Some(segment) = self.parts.journal.begin_segment() else { return false };
+        self.journal.ask_for_spare();
+        let Some(segment) = self.journal.begin_segment() else { return false };
         let control = Arc::new(Control::default());
         let (to, parts) = mpsc::channel();
         let checkpoint = Checkpoint {
-            covered: Covered { segment, sequence: self.parts.journal.last_sequence() },
-            time: self.parts.journal.last_time(),
+            covered: Covered { segment, sequence: self.journal.last_sequence() },
+            time: self.journal.last_time(),
             owners: self.owners.len(),
             parts,
             control: control.clone(),
@@ -79,8 +79,8 @@ impl Writer {
             control.hurry();
         }
         let replies = std::mem::take(&mut self.wanted);
-        self.running = Some(Running { control: control.clone(), replies, grown: self.parts.grown });
-        if self.parts.jobs.send(Job::Checkpoint(checkpoint)).is_err() {
+        self.running = Some(Running { control: control.clone(), replies, grown: self.grown });
+        if self.deps.jobs.send(Job::Checkpoint(checkpoint)).is_err() {
             self.checkpoint_ended(Err("the thread of snapshots has ended; restart the server".into()));
             return true;
         }
@@ -95,9 +95,9 @@ impl Writer {
         let Some(running) = self.running.take() else { return };
         match made {
             Ok(snapshot) => {
-                self.parts.snapshot = Arc::new(snapshot);
-                self.parts.grown.bytes -= running.grown.bytes;
-                self.parts.grown.records -= running.grown.records;
+                self.snapshot = Arc::new(snapshot);
+                self.grown.bytes -= running.grown.bytes;
+                self.grown.records -= running.grown.records;
                 self.discard_for(running.replies);
             }
             Err(reason) => {
@@ -116,8 +116,8 @@ impl Writer {
     }
 
     fn checkpoint_failed(&mut self, reason: &str) {
-        self.parts.health.checkpoint(Some(reason));
-        self.failed_at = Some(self.parts.clock.now());
+        self.deps.health.checkpoint(Some(reason));
+        self.failed_at = Some(self.deps.clock.now());
     }
 
     /// Has removed what the present snapshot replaces, if something is left of it and is not being read.
@@ -149,13 +149,13 @@ impl Writer {
     fn begin_discard(&mut self, replies: Vec<CheckpointReply>) {
         self.discard_wanted = false;
         self.discarding = Some(replies);
-        if self.parts.jobs.send(Job::Discard(self.parts.snapshot.manifest.covered.segment)).is_err() {
+        if self.deps.jobs.send(Job::Discard(self.snapshot.manifest.covered.segment)).is_err() {
             self.discarded(&Err("the thread of snapshots has ended; restart the server".into()));
         }
     }
 
     fn checkpoint_succeeded(&mut self) {
-        self.parts.health.checkpoint(None);
+        self.deps.health.checkpoint(None);
         self.failed_at = None;
     }
 
@@ -185,13 +185,13 @@ impl Writer {
         loop {
             let closing = self.closing.as_mut()?;
             if !std::mem::replace(&mut closing.room_asked_for, true) {
-                self.parts.journal.ask_for_spare();
+                self.journal.ask_for_spare();
             }
             if let Some(running) = &self.running {
                 running.control.hurry();
                 return None;
             }
-            if self.parts.journal.is_preparing() || self.discarding.is_some() {
+            if self.journal.is_preparing() || self.discarding.is_some() {
                 return None;
             }
             // A checkpoint that failed gets another chance. What owners commit during it is left to the journal.
@@ -200,7 +200,7 @@ impl Writer {
                 1 => self.failed_at.is_some(),
                 _ => false,
             };
-            if is_first_or_failed && !self.owners.is_empty() && self.parts.grown.records > 0 {
+            if is_first_or_failed && !self.owners.is_empty() && self.grown.records > 0 {
                 closing.checkpoints += 1;
                 if self.begin_checkpoint() {
                     continue;
@@ -219,16 +219,16 @@ impl Writer {
 
     fn finish(&mut self) -> Result<(), StoreError> {
         // Also in a journal that is too long: this frame is the last.
-        let mut room = self.parts.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
-        if room == Room::Full && self.parts.journal.switch() {
-            room = self.parts.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
+        let mut room = self.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
+        if room == Room::Full && self.journal.switch() {
+            room = self.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
         }
         if room != Room::Ready {
             return Err(StoreError::Unavailable("the journal could not be closed in order".into()));
         }
-        let closed = self.parts.journal.close(self.parts.clock.now());
+        let closed = self.journal.close(self.deps.clock.now());
         closed.map_err(|error| StoreError::Unavailable(error.reason))?;
-        match self.parts.health.checkpoint_trouble() {
+        match self.deps.health.checkpoint_trouble() {
             Some(reason) => Err(StoreError::Unavailable(format!(
                 "the snapshot is not up to date ({reason}); what it lacks is in the journal, which the next start replays"
             ))),

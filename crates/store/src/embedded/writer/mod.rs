@@ -138,15 +138,11 @@ pub(super) enum Ending {
     Abandoned,
 }
 
-/// What the thread begins with.
-pub(super) struct Parts {
-    pub(super) journal: Journal,
+/// What the thread uses.
+pub(super) struct Deps {
     pub(super) settings: Settings,
-    pub(super) snapshot: Arc<Snapshot>,
-    /// What the journal has behind the snapshot.
-    pub(super) grown: Grown,
     pub(super) jobs: Sender<Job>,
-    /// Where the thread is reached.
+    /// The thread's own mailbox.
     pub(super) itself: Sender<Message>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: Arc<Health>,
@@ -180,7 +176,11 @@ struct Closing {
 
 /// The state of the thread.
 pub(super) struct Writer {
-    parts: Parts,
+    journal: Journal,
+    snapshot: Arc<Snapshot>,
+    /// The part of the journal behind the snapshot.
+    grown: Grown,
+    deps: Deps,
     /// Batches that are not written yet, in order.
     waiting: VecDeque<Batch>,
     owners: Vec<Arc<dyn Owner>>,
@@ -200,9 +200,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(journal: Journal, snapshot: Arc<Snapshot>, grown: Grown, deps: Deps) -> Self {
         Self {
-            parts,
+            journal,
+            snapshot,
+            grown,
+            deps,
             waiting: VecDeque::new(),
             owners: Vec::new(),
             running: None,
@@ -234,8 +237,8 @@ impl Writer {
                 Ok(other) => self.handle(other),
                 Err(RecvTimeoutError::Timeout) => self.idle(),
             }
-            let waits = (!self.waiting.is_empty()).then(|| self.parts.clock.now());
-            self.parts.health.waits(waits);
+            let waits = (!self.waiting.is_empty()).then(|| self.deps.clock.now());
+            self.deps.health.waits(waits);
             self.checkpoint_if_due();
             if let Some(ending) = self.proceed_closing() {
                 for message in deferred.into_iter().chain(messages.try_iter()) {
@@ -256,9 +259,9 @@ impl Writer {
     }
 
     fn turn(&self) -> Duration {
-        let health = &self.parts.health;
+        let health = &self.deps.health;
         let trouble = health.journal_in_trouble() || health.reserve_in_trouble() || self.failed_at.is_some();
-        let Settings { probe_every, time_every, .. } = &self.parts.settings;
+        let Settings { probe_every, time_every, .. } = &self.deps.settings;
         if trouble { *probe_every } else { *time_every / LOOKS_PER_NOTE }
     }
 
@@ -277,10 +280,10 @@ impl Writer {
             }
             Message::Pin(reply) => {
                 let pinned = Pinned {
-                    snapshot: self.parts.snapshot.clone(),
-                    until: self.parts.journal.last_sequence(),
+                    snapshot: self.snapshot.clone(),
+                    until: self.journal.last_sequence(),
                     token: Some(self.pins.clone()),
-                    writer: self.parts.itself.clone(),
+                    writer: self.deps.itself.clone(),
                 };
                 let _ = reply.send(pinned);
             }
@@ -314,7 +317,7 @@ impl Writer {
             match self.make_room(HEADER_BYTES + FRAME_OVERHEAD + bytes) {
                 Room::Ready => self.write(batches),
                 Room::Refused(reason) => {
-                    self.parts.health.journal(Some(&reason));
+                    self.deps.health.journal(Some(&reason));
                     answer_all(batches, &Err(StoreError::Unavailable(reason)));
                 }
                 Room::Waiting | Room::Full => {
@@ -326,7 +329,7 @@ impl Writer {
     }
 
     fn next_frame(&mut self) -> Option<(Vec<Batch>, usize)> {
-        let joined = JOINED_BYTES.min(self.parts.settings.segment_bytes / FRAMES_PER_SEGMENT);
+        let joined = JOINED_BYTES.min(self.deps.settings.segment_bytes / FRAMES_PER_SEGMENT);
         let joined = usize::try_from(joined).unwrap_or(usize::MAX);
         let (mut batches, mut bytes) = (Vec::with_capacity(self.waiting.len().min(64)), 0);
         while let Some(batch) = self.waiting.front() {
@@ -341,17 +344,17 @@ impl Writer {
 
     /// Makes room for a frame, as far as that can be done here and now.
     fn make_room(&mut self, bytes: usize) -> Room {
-        if self.parts.grown.bytes + bytes as u64 > MOST_TRIGGERS * self.trigger() {
+        if self.grown.bytes + bytes as u64 > MOST_TRIGGERS * self.trigger() {
             return self.too_long();
         }
         loop {
             // Taking back what a failed write left is a write too.
-            self.parts.health.write_begins(self.parts.clock.now());
-            let room = self.parts.journal.room(bytes);
-            self.parts.health.write_ended();
+            self.deps.health.write_begins(self.deps.clock.now());
+            let room = self.journal.room(bytes);
+            self.deps.health.write_ended();
             match room {
-                Room::Full if self.parts.journal.switch() => {}
-                Room::Full => return self.parts.journal.no_room_yet(),
+                Room::Full if self.journal.switch() => {}
+                Room::Full => return self.journal.no_room_yet(),
                 room => return room,
             }
         }
@@ -362,7 +365,7 @@ impl Writer {
         if let Some(running) = &self.running {
             running.control.hurry();
         }
-        let why = self.parts.health.checkpoint_trouble();
+        let why = self.deps.health.checkpoint_trouble();
         let why = why.unwrap_or_else(|| "the next checkpoint is not finished yet".into());
         Room::Refused(format!("the journal is full, because no checkpoint has emptied it: {why}"))
     }
@@ -378,7 +381,7 @@ impl Writer {
     }
 
     fn append(&mut self, batches: &[Batch]) -> Result<(), AppendError> {
-        let Parts { journal, health, clock, grown, .. } = &mut self.parts;
+        let Self { journal, grown, deps: Deps { health, clock, .. }, .. } = self;
         let now = clock.now();
         health.write_begins(now);
         let writes = batches.iter().flat_map(|batch| &batch.writes);
@@ -395,8 +398,8 @@ impl Writer {
     fn idle(&mut self) {
         self.probe();
         self.discard();
-        let Parts { journal, clock, settings, .. } = &self.parts;
-        let is_due = clock.now().since(journal.last_time()) >= settings.time_every;
+        let Deps { clock, settings, .. } = &self.deps;
+        let is_due = clock.now().since(self.journal.last_time()) >= settings.time_every;
         if is_due && self.closing.is_none() && self.make_room(HEADER_BYTES + FRAME_OVERHEAD) == Room::Ready {
             let _ = self.append(&[]);
         }
@@ -405,12 +408,12 @@ impl Writer {
     /// While the journal is in trouble: tries whether it can be written again. A load balancer that only asks for health
     /// sends no writes until it is good, so writes alone would not find out.
     fn probe(&mut self) {
-        let health = self.parts.health.clone();
+        let health = self.deps.health.clone();
         if self.closing.is_some() {
             return;
         }
         if health.reserve_in_trouble() {
-            self.parts.journal.ask_for_spare();
+            self.journal.ask_for_spare();
         }
         if !health.journal_in_trouble() {
             return;
@@ -424,9 +427,9 @@ impl Writer {
 
     /// A segment that was asked for is there, or cannot be had.
     fn prepared(&mut self, segment: io::Result<Segment>) {
-        match self.parts.journal.prepared(segment) {
+        match self.journal.prepared(segment) {
             Ok(()) => {
-                self.parts.health.reserve(None);
+                self.deps.health.reserve(None);
                 self.write_waiting();
                 // Only that one: a failed probe uses up a segment, and must not chase the next.
                 if std::mem::take(&mut self.probe_wanted) {
@@ -438,10 +441,10 @@ impl Writer {
             }
             Err(error) => {
                 let trouble = format!("cannot reserve a journal segment: {error}");
-                self.parts.health.reserve(Some(&trouble));
+                self.deps.health.reserve(Some(&trouble));
                 // What waited for this segment has waited long enough.
                 if !self.waiting.is_empty() {
-                    self.parts.health.journal(Some(&trouble));
+                    self.deps.health.journal(Some(&trouble));
                 }
                 self.waiting.drain(..).for_each(|batch| batch.refuse(&trouble));
                 self.answer_wanted(&Err(trouble));

@@ -8,11 +8,12 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::tests::{AT, MINUTE, key};
 use super::*;
 use crate::attempts::{Plan, Row, VerifyStatus, receipt_from_name};
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{Channel, CodeLength, GatewayName, Held, Locale, ServiceId, Sid, SidKind, TrackKey};
-use crate::engine::{Counted, Salt, Tally};
+use crate::engine::{Counted, Salt, SlotHash, Tally};
 use crate::limit::{Answers, Begun, Bounds, BucketRule, Charge, Limits};
 use crate::registry::tests::world::{World, named, number};
 use crate::registry::{KeyWish, Scope};

@@ -1,13 +1,14 @@
-//! Reading an export back.
+//! Writing an export, and reading it back.
 
-use std::io::{self, BufRead, Read};
+use std::collections::HashSet;
+use std::io::{self, BufRead, Read, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::line::{self, AnyHeader, EndLine, Header, HeaderLine, Line, NAME, RecordLine};
-use super::{FORMAT, joined, subject_of};
+use super::line::{self, AnyHeader, EndLine, EndMark, Header, HeaderLine, Line, NAME, RecordLine};
+use super::{FORMAT, joined, name, split, subject_of, subject_text};
 use crate::engine::SlotHash;
-use crate::shard::Kinds;
+use crate::shard::{Kinds, RecordError};
 use crate::store::{Entry, Key};
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
@@ -15,6 +16,91 @@ const LONGEST_LINE: u64 = 1024 * 1024;
 
 /// What a file begins with that gzip has packed (RFC 1952, 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Why an export is not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// It could not be written.
+    #[error("write the export: {0}")]
+    Io(#[from] io::Error),
+    /// A line could not be made.
+    #[error("a record has no form in JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A record is damaged.
+    #[error(
+        "the record of {what} cannot be read: {error}; `onceward check-data` lists every record that is damaged, \
+         docs/data-directory.md says what can be done"
+    )]
+    Record {
+        /// Whose, masked.
+        what: String,
+        /// Why.
+        error: RecordError,
+    },
+}
+
+/// Writes an export, record by record.
+pub struct Writer<W> {
+    to: W,
+    sum: Sha256,
+    records: u64,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins with the first line. Writes small pieces: give it a buffered writer.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn begin(to: W, header: &Header) -> Result<Self, ExportError> {
+        let mut writer = Self { to, sum: Sha256::new(), records: 0, buffer: Vec::new() };
+        line::encode(&mut writer.buffer, &HeaderLine::from(header))?;
+        writer.flush_line()?;
+        Ok(writer)
+    }
+
+    /// Writes one record.
+    ///
+    /// # Errors
+    /// Those of writing, and [`ExportError::Record`].
+    pub fn write(&mut self, entry: &Entry, kinds: &Kinds) -> Result<(), ExportError> {
+        let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
+        let json = kind.and_then(|kind| Ok((kind, (kind.to_json)(&entry.record)?)));
+        let (kind, record) =
+            json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
+        let line = Line::Record(RecordLine {
+            kind: kind.plural.to_owned(),
+            service: split(&entry.key.id).0,
+            subject: subject_text(&entry.key),
+            record,
+        });
+        line::encode(&mut self.buffer, &line)?;
+        self.records += 1;
+        self.flush_line()
+    }
+
+    /// Writes the last line, and hands back what was written to. Says how many records there are.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn finish(mut self) -> Result<(W, u64), ExportError> {
+        let sha256 = base16ct::lower::encode_string(&self.sum.finalize_reset());
+        line::encode(
+            &mut self.buffer,
+            &Line::End(EndLine { kind: EndMark::End, records: self.records, sha256 }),
+        )?;
+        self.to.write_all(&self.buffer)?;
+        self.to.flush()?;
+        Ok((self.to, self.records))
+    }
+
+    fn flush_line(&mut self) -> Result<(), ExportError> {
+        self.sum.update(&self.buffer);
+        self.to.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
 
 /// Why a file is no export, or not a whole one. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +153,8 @@ pub struct Reader<R> {
     from: R,
     sum: Sha256,
     line: u64,
-    records: u64,
+    /// Records have no order, so it takes all keys to see that none comes twice: 15 to 35 bytes for each.
+    keys: HashSet<Key>,
     bytes: Vec<u8>,
     ended: bool,
 }
@@ -79,9 +166,9 @@ impl<R: BufRead> Reader<R> {
     /// [`ImportError`], when it is none or that of a newer format.
     pub fn begin(from: R) -> Result<(Header, Self), ImportError> {
         let (sum, bytes) = (Sha256::new(), Vec::new());
-        let mut reader = Self { from, sum, line: 0, records: 0, bytes, ended: false };
+        let mut reader = Self { from, sum, line: 0, keys: HashSet::new(), bytes, ended: false };
         let read = reader.next_line();
-        // Whatever the packed bytes look like as lines.
+        // Before anything else is said about it: packed bytes may look like lines.
         if reader.bytes.starts_with(&GZIP) {
             return Err(ImportError::Compressed);
         }
@@ -94,7 +181,7 @@ impl<R: BufRead> Reader<R> {
             return Err(ImportError::NoExport);
         }
         if any.format != FORMAT {
-            // It goes to a terminal, and anybody may have written it.
+            // The message goes to a terminal, and the file may be forged.
             let program = any.program.chars().filter(char::is_ascii_graphic).take(20).collect();
             return Err(ImportError::OtherFormat { found: any.format, program });
         }
@@ -121,8 +208,12 @@ impl<R: BufRead> Reader<R> {
         };
         self.sum.update(&self.bytes);
         self.sum.update(b"\n");
-        self.records += 1;
-        entry(line, kinds, slots).map(Some).map_err(|what| self.damaged(what))
+        let entry = entry(line, kinds, slots).map_err(|what| self.damaged(what))?;
+        if !self.keys.insert(entry.key) {
+            let what = format!("{} is in an earlier line as well", name(&entry.key, kinds));
+            return Err(self.damaged(what));
+        }
+        Ok(Some(entry))
     }
 
     /// The number of the line that was read last.
@@ -131,8 +222,9 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn end(&mut self, end: &EndLine) -> Result<(), ImportError> {
-        if end.records != self.records {
-            let what = format!("there are {} records, and {} were written", self.records, end.records);
+        let found = self.keys.len() as u64;
+        if end.records != found {
+            let what = format!("there are {found} records, and {} were written", end.records);
             return Err(self.damaged(what));
         }
         if end.sha256 != base16ct::lower::encode_string(&self.sum.finalize_reset()) {
@@ -174,12 +266,13 @@ impl<R: BufRead> Reader<R> {
 }
 
 fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<Entry, String> {
-    let RecordLine { kind: plural, service, subject, expires, record } = line;
+    let RecordLine { kind: plural, service, subject, record } = line;
     let kind = kinds.iter().find(|kind| kind.plural == plural);
     let kind = kind.ok_or_else(|| format!("`kind` is {plural:?}, which is nothing that is kept"))?;
     let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not what names such a record")?;
     let record = (kind.from_json)(record).map_err(|error| error.to_string())?;
     let id = joined(service, subject);
     let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
-    Ok(Entry { key: Key { slot, kind: kind.kind, id }, expires: expires.0, record })
+    let expires = (kind.expires)(&record).map_err(|error| error.to_string())?;
+    Ok(Entry { key: Key { slot, kind: kind.kind, id }, expires, record })
 }
