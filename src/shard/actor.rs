@@ -22,7 +22,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(150);
 /// A question about the records in memory.
 pub type Look = Box<dyn FnOnce(&Tables, Timestamp) + Send>;
 
-/// What a shard is told.
+/// The messages of a shard.
 pub enum Message {
     /// A command to decide.
     Command(Box<dyn Command>),
@@ -52,12 +52,6 @@ pub enum Message {
 /// Time between two tries to hand a slice to a checkpoint that is busy.
 const STREAM_RETRY: Duration = Duration::from_millis(2);
 
-/// Whether a message is a step of a checkpoint: one slice of records for each, so that commands are decided in between.
-enum Step {
-    Stream,
-    Other,
-}
-
 /// The shard's part of a checkpoint: every record that is alive, kind by kind, once.
 struct Streaming {
     to: Option<RecordStream>,
@@ -85,10 +79,6 @@ impl Streaming {
             tables.begin_walk(*kind);
         }
         Self { to: Some(to), kinds, at_end: false }
-    }
-
-    const fn is_at_end(&self) -> bool {
-        self.at_end
     }
 
     fn advance(&mut self, core: &mut Core, now: Timestamp) -> Advance {
@@ -198,11 +188,8 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.shared.clock.now();
         let core = &mut state.core;
-        let step = if matches!(message, Message::Stream(_) | Message::StreamOn) {
-            Step::Stream
-        } else {
-            Step::Other
-        };
+        // One slice of records for each message, so that commands are decided in between.
+        let gives_a_slice = matches!(message, Message::Stream(_) | Message::StreamOn);
         match message {
             Message::Command(command) if state.owned.contains(command.subject().slot) => {
                 core.submit(command, now);
@@ -242,9 +229,8 @@ impl Actor for ShardActor {
                 let _ = done.send(());
             });
         }
-        let is_step =
-            matches!(step, Step::Stream) || state.streaming.as_ref().is_some_and(Streaming::is_at_end);
-        if let Some(streaming) = state.streaming.as_mut().filter(|_| is_step) {
+        let goes_on = |streaming: &&mut Streaming| gives_a_slice || streaming.at_end;
+        if let Some(streaming) = state.streaming.as_mut().filter(goes_on) {
             match streaming.advance(core, now) {
                 Advance::More => {
                     let _ = myself.cast(Message::StreamOn);

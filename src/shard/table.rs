@@ -218,6 +218,10 @@ impl Tables {
             self.walk.moved.insert(moved);
         }
         table.remove(&key);
+        if self.walk.kind == key.kind {
+            // What is added behind a table that shrank came later.
+            self.walk.position = self.walk.position.min(table.len());
+        }
     }
 
     /// Every change of a batch has been applied.
