@@ -78,7 +78,7 @@ impl StopSignals {
     }
 }
 
-/// Answers SIGHUP, which would end the program if nobody did: the certificate is read again. Once a day it is looked
+/// Reads the certificate again at SIGHUP, which would end the program otherwise. Once a day it is looked
 /// at, so that the log warns before it expires.
 async fn look_after_certificate(mut hangup: Signal, certificates: Option<Certificates>) {
     let mut days = tokio::time::interval(DAY);

@@ -138,7 +138,7 @@ pub fn deps(
         pages: simulator
             .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
         host_name: Some(settings.listen.host.as_str().into()),
-        // Whoever has read the certificate puts it in.
+        // Set by the caller that reads the certificate.
         tls: None,
         request_id_prefix,
     }

@@ -28,7 +28,7 @@ pub fn build(settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Result<Gatew
         add(GatewayName::TwilioMessages, Arc::new(gateway));
     }
     if let Some(voice) = &settings.twilio_voice {
-        // Whoever is routed to Twilio for texts is called by Twilio too.
+        // Numbers that are routed to Twilio for texts are called by Twilio too.
         let named = settings.routing.names(GatewayName::TwilioVoice);
         let routed_as = if named { GatewayName::TwilioVoice } else { GatewayName::TwilioMessages };
         add(routed_as, Arc::new(TwilioVoice::new(voice, Arc::clone(clock))?));

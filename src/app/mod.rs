@@ -162,7 +162,7 @@ impl App {
             &running.verifying,
         );
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
-        // Before anything is decided, so that whoever needs a key is asked for it from the first request on.
+        // Before anything is decided, so that the routes ask for a key from the first request on.
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
         self.late.set(running);
         Ok(())

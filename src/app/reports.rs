@@ -18,7 +18,7 @@ use crate::template::MessageStyle;
 pub struct Reports {
     twilio: TwilioCallbacks,
     /// Whether a key must be pressed before a call reads the code: then that, and not the end of the
-    /// call, proves that somebody has heard it.
+    /// call, proves that a person heard it.
     gated: bool,
     refused: Refused,
 }
@@ -88,7 +88,7 @@ impl Reports {
         self.twilio.path_prefix()
     }
 
-    /// Takes one report. Whoever sent it is not known before its signature is checked.
+    /// Takes one report. Its sender is unknown until its signature is checked.
     pub async fn take(&self, report: Report<'_>, running: Option<&Running>) -> Reported {
         let Report { kind, path_and_query, content_type, signature, body } = report;
         let report = match self.twilio.read(kind, path_and_query, content_type, signature, body) {
@@ -108,7 +108,7 @@ impl Reports {
         }
     }
 
-    /// A gated call that ended without a key was held with a machine, as far as anybody knows. Where one
+    /// A gated call that ended without a key counts as answered by a machine. Where one
     /// was pressed, that is recorded already, and a status never moves backwards.
     fn weighed(&self, kind: CallbackKind, receipt: Receipt) -> Receipt {
         if self.gated && kind == CallbackKind::Call && receipt.status == ReceiptStatus::Delivered {

@@ -15,13 +15,13 @@ use super::server::write;
 use super::wire::{CopyNews, Reply};
 use crate::store::{Copied, CopyProgress, Store, StoreError};
 
-/// How often the client is told how far it is, so that it knows that somebody is there.
+/// Time between two progress messages, which show the client that the server is alive.
 const NEWS_EVERY: Duration = Duration::from_millis(250);
 
 /// A client that takes nothing for so long is cut off.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Nobody reads for longer: a copy is not to take disk space for ever.
+/// A copy that is read for longer is given up, because it takes disk space.
 const ALL_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Bytes sent at once.

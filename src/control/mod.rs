@@ -1,7 +1,7 @@
 //! The control socket: how the program on the command line asks the one that serves.
 //!
-//! Only one process may have the data directory open, so whoever wants to know something while a
-//! server runs has to ask it. It listens on a Unix domain socket in the data directory, which only
+//! Only one process may have the data directory open, so the command line asks a running
+//! server. The server listens on a Unix domain socket in the data directory, which only
 //! its own user may open. A request is one line of JSON; the answer is lines of JSON, and a last one
 //! that says that it is complete or what went wrong.
 

@@ -23,7 +23,7 @@ use crate::store::Store;
 /// Longest request that is read, in bytes.
 const LONGEST_REQUEST: u64 = 4096;
 
-/// Whoever connects sends the request at once.
+/// A client that connects sends its request at once.
 const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reading every record takes a second or so; the rest is for a slow reader.
@@ -118,7 +118,7 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Whatever is there is removed if it is a socket on which nobody answers.
+/// Removes a socket that no process listens on.
 fn remove_stale(path: &Path) -> Result<(), ControlError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

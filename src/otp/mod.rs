@@ -1,8 +1,7 @@
 //! Verification as a library: one handle, no HTTP server.
 //!
 //! [`Otp`] is the server without its front end: the same rules, the same durability, the same
-//! gateways. What a code costs, how often it may be guessed and how long a lockout lasts is decided
-//! once, on disk before it is told, whoever asks.
+//! gateways. Every count and lockout is on disk before a caller learns of it.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]

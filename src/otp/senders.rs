@@ -131,7 +131,7 @@ impl Senders {
         if entries.is_empty() { Routing::only(GatewayName::Simulator) } else { Routing::new(entries) }
     }
 
-    /// The gateway that a name of the routing stands for, or that nobody gave it.
+    /// The gateway that a name of the routing stands for, or an error if it was not given.
     fn stands_for(&self, provider: ProviderName) -> Result<GatewayName, String> {
         let name = match provider {
             ProviderName::Gateway(name) => name,
@@ -166,7 +166,7 @@ impl Senders {
     }
 }
 
-/// Nobody twice, and nobody in the order who is not there.
+/// Refuses a gateway that is given twice, and an order that names one that is not given.
 fn check_names(routed: &[Routed], routing: &Routing) -> Result<(), SettingError> {
     let mut names = BTreeSet::new();
     if let Some(twice) = routed.iter().map(|routed| routed.gateway.name()).find(|name| !names.insert(*name)) {
@@ -182,7 +182,7 @@ fn check_names(routed: &[Routed], routing: &Routing) -> Result<(), SettingError>
     Ok(())
 }
 
-/// The channels that somebody serves; an error when one is asked for that nobody does.
+/// The channels that the gateways serve; an error when a requested one has no gateway.
 fn channels(
     routed: &[Routed],
     routing: &Routing,

@@ -43,8 +43,8 @@ impl OtpBuilder {
     ///
     /// # Errors
     /// [`StartError::Setting`], [`StartError::Routing`] and [`StartError::Gateway`] name a value that cannot
-    /// be used; nothing was opened then. [`StartError::InUse`] says that somebody has the data directory
-    /// open, [`StartError::Engine`] that it cannot be read or written. After any error nothing is left
+    /// be used; nothing was opened then. [`StartError::InUse`] says that the data directory is open
+    /// elsewhere, [`StartError::Engine`] that it cannot be read or written. After any error nothing is left
     /// running.
     pub async fn start(self) -> Result<Otp, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;

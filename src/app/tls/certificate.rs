@@ -48,7 +48,7 @@ impl About {
         printed(self.ends)
     }
 
-    /// What an operator must mend: it has expired, will soon, or is not valid yet.
+    /// A problem that the operator must fix: it has expired, will soon, or is not valid yet.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
         let (begins, ends) = (printed(self.begins), printed(self.ends));
         if now > self.ends {
@@ -69,7 +69,7 @@ impl About {
         })
     }
 
-    /// What clients will not like, and time does not mend.
+    /// A property that clients may refuse, whatever the date.
     pub fn oddity(&self) -> Option<String> {
         self.names.is_empty().then(|| {
             "the certificate names no host (subjectAltName), so clients refuse it; have one made for the names that they use"

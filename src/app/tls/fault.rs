@@ -34,7 +34,7 @@ pub enum Fault {
     /// A directory, a pipe, a device.
     #[error("it is not a file; name the PEM file itself")]
     NotAFile,
-    /// Nobody's certificate is that long.
+    /// No certificate is that long.
     #[error("it is larger than {0} bytes, which no certificate or key is; name the right file")]
     TooLarge(u64),
     /// PEM that breaks off or holds something else than Base64.

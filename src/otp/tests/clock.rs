@@ -123,7 +123,7 @@ async fn an_absurd_clock_neither_unlocks_nor_locks_for_ever() {
         let otp = start(&world).await;
         let answer = otp.send_sms(ANNA).await;
         if (before.as_millis()..=year_9999).contains(&absurd) {
-            // Nobody can know that this is not a long time later. What begins now has its term too.
+            // The server cannot know that this is not a long time later. What begins now has its term too.
             answer.expect("sent");
             lock_out(&otp).await;
         } else {
@@ -219,7 +219,7 @@ async fn lock_out(otp: &Otp) {
     assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: TERM }));
 }
 
-/// Time is what somebody has seen of it; a server that runs looks many times a second.
+/// An engine learns the time when it is called; a server calls it many times a second.
 async fn look(otp: &Otp) {
     assert!(!otp.verify("+359888123456", "123456").await.code_valid());
 }

@@ -24,7 +24,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-/// Another engine, as soon as nobody has the directory any more.
+/// Another engine, as soon as the directory is free.
 async fn start_when_free(world: &World) -> Result<Otp, StartError> {
     let start = async {
         loop {

@@ -11,8 +11,8 @@ use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 use crate::numbers::Policies;
 use crate::registry::{LockoutRule, Registry, Resend, Rules};
 
-/// How long a number's count is kept after its last failure where a lockout grows: whoever guesses once an hour does not
-/// outlast it.
+/// How long a number's count is kept after its last failure where a lockout grows: one guess an hour does
+/// not outlast it.
 const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The policies of the shards, and the state of the registry that they were made of.
@@ -33,11 +33,11 @@ impl CurrentRules {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The same, if the registry has changed since: a service is decided by its rules from the moment at which somebody was
-    /// told that it exists.
+    /// The same, if the registry has changed since: a service has its rules from the moment at which a client
+    /// learns that it exists.
     pub(super) fn bring_up(&self, registry: &Registry) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        // While it is held nobody puts older rules in the place of these.
+        // While the lock is held no older rules replace these.
         if seen.has_changed().unwrap_or(true) {
             seen.mark_unchanged();
             self.policies.set(policies_of(registry));
