@@ -220,7 +220,7 @@ fn refusal(
     under_way: Option<Verification>,
     now: Timestamp,
 ) -> Option<BeginOutcome> {
-    if tally.named >= Policy::HARD_STOP && policy.max_attempts != Policy::NO_LIMIT {
+    if policy.is_stopped(tally.named) {
         return Some(BeginOutcome::NoChecksLeft { until: None });
     }
     let v = under_way?;

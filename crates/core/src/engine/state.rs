@@ -243,8 +243,8 @@ impl NumberState {
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
         }
-        if policy.kind == Lockout::Fixed && policy.is_spent(failures) {
-            return Self::Locked { until: v.checking_until.plus(policy.lockout) }.at(now);
+        if let Some(until) = policy.lockout_end(failures, v.checking_until) {
+            return Self::Locked { until }.at(now);
         }
         let verification = Some(Verification { checking_until: Timestamp::EPOCH, ..v });
         Self::Open { failures, keep_until, tally, verification }
