@@ -121,7 +121,7 @@ pub struct Check {
     pub code: String,
 }
 
-/// What a request comes to; each with its number.
+/// The result of a request, with its number.
 #[derive(Debug)]
 pub enum Outcome {
     Sent { number: String, trials: i64 },
@@ -182,7 +182,7 @@ impl Provider {
         Ok(Self { http, url, authorization: format!("Basic {credentials}") })
     }
 
-    /// Whether the provider took the message.
+    /// Returns `true` if the provider took the message.
     pub async fn send(&self, number: &str, code: &str) -> bool {
         let text = format!("OTP message is {code}");
         let form = form_urlencoded::Serializer::new(String::new())
