@@ -13,7 +13,7 @@ use crate::numbers::{Policies, Verifier};
 use crate::registry::Registry;
 use crate::shard::Shards;
 use crate::verify::{Verifying, VerifyingParts};
-use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxParts};
+use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
 
 /// What it stands on.
 pub(super) struct Ground<'a> {
@@ -41,7 +41,7 @@ impl Beside {
         Self {
             limits: Limits::new(shards, server_key, limits),
             answers: Answers::new(shards, server_key, limits),
-            outbox: Outbox::start(OutboxParts {
+            outbox: Outbox::start(OutboxDeps {
                 shards: shards.clone(),
                 slots: slots.clone(),
                 sealer: Sealer::new(server_key),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::template::Shelf;
+use super::template::TemplateCatalog;
 use super::{LockoutRule, RegistryError, Resend, Rules, Service};
 use crate::config::services::rules;
 use crate::domain::{CodeLength, Locale, Sid};
@@ -68,7 +68,7 @@ pub(super) const DEFAULT_RULES: Rules = Rules {
 
 impl ServiceFields {
     /// Sets them. After an error some may be set: it is for a copy.
-    pub(super) fn apply(self, service: &mut Service, templates: &Shelf) -> Result<(), RegistryError> {
+    pub(super) fn apply(self, service: &mut Service, templates: &TemplateCatalog) -> Result<(), RegistryError> {
         let invalid = RegistryError::invalid;
         if let Some(name) = self.friendly_name {
             service.friendly_name = rules::friendly_name(&name).map_err(invalid("friendly_name"))?;

@@ -32,6 +32,7 @@ use tokio::sync::watch;
 use self::authenticate::hash;
 use self::command::NEW;
 use self::snapshot::Published;
+use self::template::TemplateCatalog;
 use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, ServiceId, Sid};
 use crate::shard::Shards;
@@ -52,7 +53,7 @@ pub use service::{
     Webhook, WebhookStatus,
 };
 pub use sids::{gateway_sid, template_sid};
-pub use template::{Template, TextError, TextWish, Translation};
+pub use template::{Template, TextError, TextOptions, Translation};
 pub use test_numbers::NewTestNumber;
 pub use webhooks::WebhookFields;
 
@@ -65,7 +66,7 @@ struct Inner {
     published: Arc<Published>,
     /// The account's credentials, where the environment gives them.
     given_root: Option<Root>,
-    templates: template::Shelf,
+    templates: TemplateCatalog,
     /// Gateways that are configured, with the ids that messaging configurations name them by.
     gateways: Vec<(Sid, GatewayName)>,
     exposure: Exposure,
@@ -75,11 +76,11 @@ struct Inner {
 #[derive(Debug, Clone, Copy)]
 struct Exposure {
     loopback: bool,
-    allows_strangers: bool,
+    allows_unauthenticated: bool,
 }
 
 /// What a registry is made of.
-pub struct RegistryParts {
+pub struct RegistryDeps {
     /// Who keeps its records; they have [`ServiceRecord`], [`Credential`] and [`SafeNumber`] among their kinds.
     pub shards: Shards,
     /// What the configuration says.
@@ -100,8 +101,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn open(parts: RegistryParts) -> Result<Self, OpenError> {
-        let RegistryParts { shards, settings, default, templates, gateways: names, .. } = parts;
+    pub async fn open(parts: RegistryDeps) -> Result<Self, OpenError> {
+        let RegistryDeps { shards, settings, default, templates, gateways: names, .. } = parts;
         let now = shards.clock().wall();
         let services = configured::checked(&settings.services, now)?;
         let mut gateways: Vec<(Sid, GatewayName)> =
@@ -115,9 +116,12 @@ impl Registry {
             published: Published::follow(&shards, served, configured::unnamed_default(&default, now)),
             shards,
             given_root: settings.account.as_ref().map(root),
-            templates: template::Shelf::of(&settings.templates, templates, now),
+            templates: TemplateCatalog::new(&settings.templates, templates, now),
             gateways,
-            exposure: Exposure { loopback: settings.loopback, allows_strangers: settings.allows_strangers },
+            exposure: Exposure {
+                loopback: settings.loopback,
+                allows_unauthenticated: settings.allows_unauthenticated,
+            },
         }));
         // Decided after the shard has told the indexes what there is.
         let brought_up = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |view| {
@@ -174,8 +178,8 @@ impl Registry {
     /// may verify in the default service: where strangers reach the server and are not allowed to, and where there is a key
     /// for just that.
     pub fn compatible_routes_need_key(&self) -> bool {
-        let Exposure { loopback, allows_strangers } = self.0.exposure;
-        !allows_strangers
+        let Exposure { loopback, allows_unauthenticated } = self.0.exposure;
+        !allows_unauthenticated
             && (!loopback || self.0.published.credentials.load().has_key_of_the_default_service())
     }
 

@@ -80,7 +80,7 @@ impl Default for OutboxBounds {
 }
 
 /// What an outbox is made of.
-pub struct OutboxParts {
+pub struct OutboxDeps {
     /// Where events are kept; they keep [`EventRecord`].
     pub shards: Shards,
     /// Which slot a number is in.
@@ -125,8 +125,8 @@ struct Inner {
 
 impl Outbox {
     /// Delivers what is pending, until the last handle is gone or [`Outbox::close`]. Needs a tokio runtime.
-    pub fn start(parts: OutboxParts) -> Self {
-        let OutboxParts { shards, slots, sealer, subscribers, transport, bounds } = parts;
+    pub fn start(parts: OutboxDeps) -> Self {
+        let OutboxDeps { shards, slots, sealer, subscribers, transport, bounds } = parts;
         let (schedule, sequences) = (Arc::new(Schedule::new(bounds)), Arc::new(Sequences::new()));
         let recorder = Arc::new(EventRecorder::new(
             Arc::clone(&subscribers),

@@ -239,7 +239,7 @@ async fn the_compatible_routes_ask_for_a_key_where_strangers_come_or_one_was_mad
 
     world.settings.loopback = false;
     assert!(needs(&world).await, "where strangers come");
-    world.settings.allows_strangers = true;
+    world.settings.allows_unauthenticated = true;
     assert!(!needs(&world).await, "and may");
 }
 

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 use crate::numbers::{Capacity, StartError};
 use crate::registry::{
-    DefaultService, OpenError, Registry, RegistryError, RegistryParts, RegistrySettings, Service,
+    DefaultService, OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service,
     ServiceFields,
 };
 use crate::shard::Shards;
@@ -80,7 +80,7 @@ impl World {
     }
 
     pub(crate) async fn try_open(&self) -> Result<Registry, OpenError> {
-        Registry::open(RegistryParts {
+        Registry::open(RegistryDeps {
             shards: self.shards().await.expect("shards"),
             settings: self.settings.clone(),
             default: self.default.clone(),

@@ -139,7 +139,7 @@ fn open(
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,
 ) -> Outbox {
-    Outbox::start(OutboxParts {
+    Outbox::start(OutboxDeps {
         shards: shards.clone(),
         slots: slots.clone(),
         sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),

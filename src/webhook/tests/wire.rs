@@ -12,7 +12,7 @@ async fn an_event_arrives_over_http_with_its_signature() {
     let url = format!("{}/hooks", receiver.base_url());
     subscribers.hooks.lock().expect("the hooks").push(Webhook { url, ..hook(1) });
     let (shards, slots) = shards(&MemoryStore::new(), &(clock as Arc<dyn Clock>)).await;
-    let outbox = Outbox::start(OutboxParts {
+    let outbox = Outbox::start(OutboxDeps {
         shards,
         slots,
         sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
@@ -53,7 +53,7 @@ async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
     };
     let webhook = registry.create_webhook(service.sid, fields).await.expect("a webhook");
     let (shards, slots) = shards(&MemoryStore::new(), &(services.clock.clone() as Arc<dyn Clock>)).await;
-    let outbox = Outbox::start(OutboxParts {
+    let outbox = Outbox::start(OutboxDeps {
         shards,
         slots,
         sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
