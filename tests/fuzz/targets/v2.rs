@@ -48,7 +48,7 @@ pub fn v2(input: &[u8]) {
         }
         answered(&reply);
         about(&reply, &asked);
-        let (stranger, nothing) = it.ask_as_stranger(method, &path, content_type, body.as_bytes());
+        let (stranger, nothing) = it.ask_unauthenticated(method, &path, content_type, body.as_bytes());
         assert!(
             stranger.status >= 400 && nothing.is_empty(),
             "{stranger:?} to a stranger, who asked {nothing:?}"
