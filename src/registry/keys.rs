@@ -27,9 +27,9 @@ const NAME_LONGEST: usize = 64;
 pub struct KeyWish {
     /// The one service that it is for; `None` for all.
     pub service: Option<ServiceId>,
-    /// What it is for; at least one.
+    /// The routes that it may be used for; at least one.
     pub scopes: Scopes,
-    /// What people call it: 1 to 64 characters.
+    /// The name for people: 1 to 64 characters.
     pub name: Option<String>,
 }
 

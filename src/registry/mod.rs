@@ -1,7 +1,6 @@
 //! Services and what belongs to them: rules, limits, webhooks, keys, the safe list.
 //!
-//! What is made over the API or named in the configuration is kept as records in slot 0, one for each service, credential and
-//! safe number. A change is a command there. Readers share a snapshot, which has a change once it is durable.
+//! Slot 0 has one record for each service, credential and safe number, made over the API or by the configuration. A change is a command there. Readers share a snapshot, which has a change once it is durable.
 
 mod authenticate;
 mod command;
@@ -72,22 +71,22 @@ struct Inner {
     exposure: Exposure,
 }
 
-/// Who can reach the server.
+/// The clients that can reach the server.
 #[derive(Debug, Clone, Copy)]
 struct Exposure {
     loopback: bool,
     allows_unauthenticated: bool,
 }
 
-/// What a registry is made of.
+/// The dependencies of a [`Registry`].
 pub struct RegistryDeps {
-    /// Who keeps its records; they have [`ServiceRecord`], [`Credential`] and [`SafeNumber`] among their kinds.
+    /// The owners of its records; [`ServiceRecord`], [`Credential`] and [`SafeNumber`] are among their kinds.
     pub shards: Shards,
-    /// What the configuration says.
+    /// The configuration.
     pub settings: RegistrySettings,
-    /// What it says of the service of the compatible routes.
+    /// The configuration of the service of the compatible routes.
     pub default: DefaultService,
-    /// What texts of messages are checked with.
+    /// The checks of messages' texts.
     pub templates: Templates,
     /// The gateways that are configured.
     pub gateways: Vec<GatewayName>,
@@ -174,9 +173,9 @@ impl Registry {
         self.0.published.generation.subscribe()
     }
 
-    /// Whether the compatible routes (`/api/*`, `/send-code`, `/verify-code`) ask for the account's credentials or a key that
-    /// may verify in the default service: where strangers reach the server and are not allowed to, and where there is a key
-    /// for just that.
+    /// Returns `true` if the compatible routes (`/api/*`, `/send-code`, `/verify-code`) need the account's credentials or a key
+    /// that may verify in the default service: where unauthenticated clients reach the server and are not allowed to, and
+    /// where a key for just that exists.
     pub fn compatible_routes_need_key(&self) -> bool {
         let Exposure { loopback, allows_unauthenticated } = self.0.exposure;
         !allows_unauthenticated

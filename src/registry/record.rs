@@ -17,12 +17,12 @@ pub const KINDS: [u8; 3] = [ServiceRecord::KIND, Credential::KIND, SafeNumber::K
 /// A revoked key is listed for this long: a program that goes on using it can be named.
 pub(super) const REVOKED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// What is kept of a service. A removed one leaves its id, which is never given again.
+/// The record of a service. A removed service leaves its id, which is never reused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ServiceRecord {
     /// A service.
     Present(Box<Service>),
-    /// There was one.
+    /// The service was removed.
     Removed,
 }
 

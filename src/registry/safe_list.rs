@@ -27,7 +27,7 @@ pub struct SafeNumber {
 }
 
 impl Registry {
-    /// Whether a number is on the safe list.
+    /// Returns `true` if the number is on the safe list.
     pub fn is_safe(&self, number: PhoneNumber) -> bool {
         self.safe_number(number).is_ok()
     }

@@ -16,13 +16,13 @@ use crate::shard::{Command, Decision, Durability, Id, Leaving, Refusal, Subject,
 pub(super) struct EventCommand {
     subject: Subject,
     recorder: Arc<EventRecorder>,
-    kind: Kind,
+    request: Request,
     reply: oneshot::Sender<Result<Outcome, Refusal>>,
     outcome: Option<Outcome>,
 }
 
-/// What is asked.
-pub(super) enum Kind {
+/// The request to the shard.
+pub(super) enum Request {
     /// An event that no decision about a number leads to.
     Emit(Box<Event>),
     /// The time of an expected end has come.
@@ -35,7 +35,7 @@ pub(super) enum Kind {
     Forget,
 }
 
-/// What was decided.
+/// The decision of the shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The record was changed.
@@ -46,24 +46,24 @@ pub(super) enum Outcome {
     Concluded(EventId, DeliveryState, WebhookHealth),
 }
 
-/// Where the answer arrives.
-pub(super) type Answer = oneshot::Receiver<Result<Outcome, Refusal>>;
+/// Receives the reply of the shard.
+pub(super) type ReplyReceiver = oneshot::Receiver<Result<Outcome, Refusal>>;
 
 impl EventCommand {
     /// A command about the record with this id.
-    pub(super) fn new(id: Id, kind: Kind, recorder: &Arc<EventRecorder>) -> (Box<Self>, Answer) {
-        Self::in_slot(Subject { slot: slot_of(&id), id }, kind, recorder)
+    pub(super) fn new(id: Id, request: Request, recorder: &Arc<EventRecorder>) -> (Box<Self>, ReplyReceiver) {
+        Self::in_slot(Subject { slot: slot_of(&id), id }, request, recorder)
     }
 
     /// A command about a subject that has no record.
     pub(super) fn in_slot(
         subject: Subject,
-        kind: Kind,
+        request: Request,
         recorder: &Arc<EventRecorder>,
-    ) -> (Box<Self>, Answer) {
+    ) -> (Box<Self>, ReplyReceiver) {
         let (reply, answer) = oneshot::channel();
         let recorder = Arc::clone(recorder);
-        (Box::new(Self { subject, recorder, kind, reply, outcome: None }), answer)
+        (Box::new(Self { subject, recorder, request, reply, outcome: None }), answer)
     }
 
     fn delivery(&self, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
@@ -126,15 +126,15 @@ impl Command for EventCommand {
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let decided = match &self.kind {
-            Kind::Emit(event) => {
+        let decided = match &self.request {
+            Request::Emit(event) => {
                 self.emit(event, view);
                 Some(Outcome::Done)
             }
-            Kind::Expire => self.expire(view),
-            Kind::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
-            Kind::Replay => self.replay(view),
-            Kind::Forget => self.forget(view),
+            Request::Expire => self.expire(view),
+            Request::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
+            Request::Replay => self.replay(view),
+            Request::Forget => self.forget(view),
         };
         self.outcome = Some(decided.unwrap_or(Outcome::Nothing));
         Decision::Made

@@ -24,7 +24,7 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::command::{EventCommand, Kind};
+use self::command::{EventCommand, Request};
 use self::recorder::Sequences;
 use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
@@ -79,13 +79,13 @@ impl Default for OutboxBounds {
     }
 }
 
-/// What an outbox is made of.
+/// The dependencies of an [`Outbox`].
 pub struct OutboxDeps {
     /// Where events are kept; they keep [`EventRecord`].
     pub shards: Shards,
-    /// Which slot a number is in.
+    /// The slots of numbers.
     pub slots: SlotHash,
-    /// What the ids of verifications are sealed with.
+    /// Seals the ids of verifications.
     pub sealer: Sealer,
     /// The webhooks of each service.
     pub subscribers: Arc<dyn Subscribers>,
@@ -146,7 +146,7 @@ impl Outbox {
         Self { inner }
     }
 
-    /// What writes events within decisions about numbers.
+    /// The recorder that writes events within decisions about numbers.
     pub fn recorder(&self) -> Arc<dyn Recorder> {
         Arc::clone(&self.inner.recorder) as _
     }
@@ -162,7 +162,7 @@ impl Outbox {
         id[4] |= 0x40;
         let subject = Subject { slot: self.inner.slots.of_number(key.service, key.number), id };
         let (command, answer) =
-            EventCommand::in_slot(subject, Kind::Emit(Box::new(event)), &self.inner.recorder);
+            EventCommand::in_slot(subject, Request::Emit(Box::new(event)), &self.inner.recorder);
         self.inner.shards.submit(command);
         answer.await.unwrap_or(Err(Refusal::Stopping)).map(drop)
     }

@@ -1,5 +1,5 @@
-//! What is to be done when, for all shards together. Derived from their records, also after a restart; nothing in here has
-//! to survive one.
+//! The times of all deliveries, for all shards together. Derived from their records, also after a restart; nothing in here
+//! has to survive one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -37,7 +37,7 @@ struct State {
     is_dropping: bool,
 }
 
-/// What lists and lanes need to know of a delivery.
+/// The facts of a delivery that lists and lanes need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub lane: LaneKey,
@@ -104,7 +104,7 @@ impl Schedule {
         room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
 
-    /// Whether one more end may be expected.
+    /// Returns `true` if one more end may be expected.
     pub(super) fn has_room_for_end(&self) -> bool {
         self.state().ends.len() < self.bounds.expected
     }
@@ -209,7 +209,7 @@ impl Schedule {
         self.state().set(seq, None);
     }
 
-    /// Whether an attempt of this delivery is under way.
+    /// Returns `true` while an attempt of this delivery is under way.
     pub(super) fn is_under_way(&self, seq: Seq) -> bool {
         let state = self.state();
         let entry = state.entries.get(&seq);

@@ -15,8 +15,8 @@ pub trait Clock: Send + Sync + 'static {
     /// The time to decide by. It may step backwards, except that of an [`EngineClock`].
     fn now(&self) -> Timestamp;
 
-    /// What other machines take for the present: for signatures, certificates and times that people read. Never for
-    /// a decision, because an operator may set it at any moment.
+    /// The wall clock: for signatures, certificates and times that people read. Never for a decision, because an operator
+    /// may set it at any moment.
     fn wall(&self) -> Timestamp {
         self.now()
     }
@@ -35,7 +35,7 @@ pub struct EngineClock {
 struct Shown {
     /// The last reading of the source that could be believed.
     source: Option<Timestamp>,
-    /// What was shown then.
+    /// The time that was shown then.
     time: Timestamp,
 }
 

@@ -24,7 +24,7 @@ const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in 
 const BROKEN_OFF: &[u8] = &[0x16, 3, 1, 1, 0, 1];
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_shake_hands_is_closed_after_10_s_without_an_answer() {
+async fn a_peer_without_a_handshake_is_closed_after_10_s_without_an_answer() {
     let server = Memory::new();
     for beginning in [&b""[..], &BROKEN_OFF[..1], BROKEN_OFF] {
         let (mut near, far) = duplex(64 * 1024);
@@ -54,7 +54,7 @@ async fn the_time_for_the_first_head_runs_during_the_handshake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_asks_nothing_is_told_of_the_end_after_10_s_in_either_protocol() {
+async fn a_silent_peer_gets_close_notify_after_10_s_in_either_protocol() {
     let server = Memory::new();
     for protocol in ["http/1.1", "h2"] {
         let start = now();

@@ -119,7 +119,7 @@ async fn a_gateway_that_there_is_not_is_refused_with_those_there_are() {
 }
 
 #[tokio::test]
-async fn when_its_gateway_is_not_configured_any_more_the_servers_routing_decides() {
+async fn without_its_configured_gateway_the_servers_routing_decides() {
     let world = World::new();
     let registry = world.open().await;
     let shop = registry.made("Shop").await.sid;
@@ -218,7 +218,7 @@ async fn a_test_number_is_one_until_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_test_number_that_could_be_somebodys_has_to_be_forced() {
+async fn a_test_number_that_a_person_could_own_has_to_be_forced() {
     let registry = World::new().open().await;
     let shop = registry.made("Shop").await.sid;
     for pattern in ["+14155552671", "+4915112345678", "+49151xxxxxxxx"] {

@@ -1,4 +1,4 @@
-//! Who is asking, and what they may.
+//! Authentication of callers, and their scopes.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn when_a_new_token_cannot_be_kept_the_old_one_still_works() {
 }
 
 #[tokio::test]
-async fn credentials_of_the_environment_come_before_those_of_the_store_and_are_changed_there() {
+async fn the_environments_credentials_win_and_are_changed_there() {
     let world = World::new();
     let stored = world.open().await.ensure_root().await.expect("kept").expect("shown");
     let world = world.restarted().with_account(ACCOUNT, TOKEN);
@@ -101,11 +101,11 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
 }
 
 #[tokio::test]
-async fn before_there_is_an_account_nobody_is_it() {
+async fn without_an_account_no_credentials_authenticate() {
     let registry = World::new().open().await;
-    let nobody = registry.account_sid().to_string();
+    let unknown = registry.account_sid().to_string();
     for password in ["", "\0", "0"] {
-        assert!(registry.authenticate(&nobody, password).is_err());
+        assert!(registry.authenticate(&unknown, password).is_err());
     }
 }
 
@@ -224,7 +224,7 @@ async fn the_last_use_is_seen_at_once_and_written_later_and_to_the_minute() {
 }
 
 #[tokio::test]
-async fn the_compatible_routes_ask_for_a_key_where_strangers_come_or_one_was_made_for_them() {
+async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
     let mut world = World::new().with_service(configured("shop"));
     let needs = async |world: &World| world.open().await.compatible_routes_need_key();
     assert!(!needs(&world).await, "on loopback");

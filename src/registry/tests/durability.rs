@@ -1,4 +1,4 @@
-//! What was answered survives; what failed has changed nothing.
+//! Changes that were answered survive; changes that failed have no effect.
 
 use std::time::Duration;
 

@@ -52,7 +52,7 @@ async fn a_warning_is_added_to_text_messages_and_before_the_line_for_browsers() 
 }
 
 #[tokio::test]
-async fn a_template_is_in_the_language_that_was_asked_for_or_the_nearest_that_is_known() {
+async fn a_template_is_in_the_requested_language_or_the_nearest() {
     let login =
         template("login", &[("en", "{code} opens"), ("de", "{{code}} öffnet"), ("pt-BR", "{code} abre")]);
     let registry = World::new().with_template(login).open().await;

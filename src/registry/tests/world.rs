@@ -27,7 +27,7 @@ pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// Twilio's own id of a messaging service.
 pub(crate) const TWILIOS: &str = "MG0123456789abcdef0123456789abcdef";
 
-/// What a registry is opened with.
+/// The inputs of a registry.
 pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) clock: Arc<ManualClock>,
@@ -162,7 +162,7 @@ pub(crate) fn number(text: &str) -> PhoneNumber {
     PhoneNumber::parse(text, None).expect("a number")
 }
 
-/// What says nothing but a name.
+/// Fields with only a name.
 pub(crate) fn named(name: &str) -> ServiceFields {
     ServiceFields { friendly_name: Some(name.to_owned()), ..ServiceFields::default() }
 }

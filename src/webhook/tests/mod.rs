@@ -34,7 +34,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SERVICE: ServiceId = ServiceId::new(7);
 
 /// An outbox over a store in memory, a clock that stands still, and receivers that do what a test says. The runtime's
-/// time stands still too, and passes when everybody waits.
+/// time stands still too, and passes when all tasks wait.
 struct World {
     store: MemoryStore,
     clock: Arc<ManualClock>,
@@ -97,8 +97,8 @@ impl World {
         self.pass(SECOND).await;
     }
 
-    /// What receivers were asked since the last look.
-    fn asked(&self) -> Vec<Asked> {
+    /// The requests that receivers got since the last call.
+    fn asked(&self) -> Vec<ReceivedPost> {
         std::mem::take(&mut *self.receivers.asked.lock().expect("what was asked"))
     }
 
@@ -149,9 +149,9 @@ fn open(
     })
 }
 
-/// What a receiver was asked.
+/// A request that a receiver got.
 #[derive(Debug, Clone, PartialEq)]
-struct Asked {
+struct ReceivedPost {
     at: Timestamp,
     url: String,
     id: String,
@@ -162,9 +162,9 @@ struct Asked {
     bytes: bytes::Bytes,
 }
 
-/// What a receiver does.
+/// The behaviour of a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Does {
+enum Behaviour {
     Answer(u16),
     AskForTime(u16, u64),
     Refuse,
@@ -177,27 +177,27 @@ enum Does {
 /// All receivers. Without a script they take everything.
 #[derive(Default)]
 struct Receivers {
-    asked: Mutex<Vec<Asked>>,
+    asked: Mutex<Vec<ReceivedPost>>,
     /// By URL. The last one is for ever.
-    script: Mutex<BTreeMap<String, VecDeque<Does>>>,
+    script: Mutex<BTreeMap<String, VecDeque<Behaviour>>>,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
 }
 
 impl Receivers {
-    fn play(&self, webhook: u8, does: impl IntoIterator<Item = Does>) {
+    fn play(&self, webhook: u8, does: impl IntoIterator<Item = Behaviour>) {
         let script = does.into_iter().collect();
         self.script.lock().expect("the script").insert(hook(webhook).url, script);
     }
 
-    fn next(&self, url: &str) -> Does {
+    fn next(&self, url: &str) -> Behaviour {
         let mut script = self.script.lock().expect("the script");
         match script.get_mut(url) {
             Some(does) if does.len() > 1 => does.pop_front(),
             Some(does) => does.front().copied(),
             None => None,
         }
-        .unwrap_or(Does::Answer(200))
+        .unwrap_or(Behaviour::Answer(200))
     }
 }
 
@@ -208,7 +208,7 @@ impl Transport for Receivers {
             let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
             let header = |name| post.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
             let seconds: u64 = header("webhook-timestamp").expect("a time").parse().expect("seconds");
-            self.asked.lock().expect("what was asked").push(Asked {
+            self.asked.lock().expect("what was asked").push(ReceivedPost {
                 at: Timestamp::from_millis(seconds * 1000),
                 url: post.url.clone(),
                 id: header("webhook-id").expect("an id"),
@@ -221,16 +221,18 @@ impl Transport for Receivers {
             let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
             self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
             let posted = match self.next(&post.url) {
-                Does::Answer(status) => Posted::Answered { status, retry_after: None },
-                Does::AskForTime(status, secs) => {
+                Behaviour::Answer(status) => Posted::Answered { status, retry_after: None },
+                Behaviour::AskForTime(status, secs) => {
                     Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)) }
                 }
-                Does::Refuse => Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned()),
-                Does::AnswerAfter(secs) => {
+                Behaviour::Refuse => {
+                    Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned())
+                }
+                Behaviour::AnswerAfter(secs) => {
                     tokio::time::sleep(Duration::from_secs(secs)).await;
                     Posted::Answered { status: 200, retry_after: None }
                 }
-                Does::Hang(secs) => {
+                Behaviour::Hang(secs) => {
                     tokio::time::sleep(Duration::from_secs(secs)).await;
                     Posted::NotAnswered(AttemptError::TimedOut, "no answer in time".to_owned())
                 }
@@ -241,7 +243,7 @@ impl Transport for Receivers {
     }
 }
 
-/// Which webhooks there are.
+/// The webhooks of the service.
 #[derive(Default)]
 struct Directory {
     hooks: Mutex<Vec<Webhook>>,
@@ -343,6 +345,6 @@ fn about() -> About {
 }
 
 /// The kinds that were asked, in their order.
-fn kinds(asked: &[Asked]) -> Vec<&str> {
+fn kinds(asked: &[ReceivedPost]) -> Vec<&str> {
     asked.iter().map(|asked| asked.kind.as_str()).collect()
 }

@@ -1,4 +1,4 @@
-//! Who is told what.
+//! The contents of events, and their receivers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -82,9 +82,9 @@ async fn only_enabled_webhooks_that_want_such_events_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_attempt_is_signed_with_the_webhooks_own_secret_at_its_own_time_and_has_the_events_id() {
+async fn each_attempt_is_signed_at_its_time_with_the_webhooks_secret() {
     let world = World::with(OutboxBounds::default(), &[hook(1), hook(2)]).await;
-    world.receivers.play(1, [Does::Answer(500), Does::Answer(204)]);
+    world.receivers.play(1, [Behaviour::Answer(500), Behaviour::Answer(204)]);
     world.emit(1, EventType::Created);
     world.pass(10 * SECOND).await;
     let asked = world.asked();

@@ -94,7 +94,7 @@ impl fmt::Display for AttemptId {
     }
 }
 
-/// What an id names. Records have the number of the variant: a new kind comes last.
+/// The kind of thing that an id names. Records have the number of the variant: a new kind comes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SidKind {
     /// `AC`: the account, that is this installation.
@@ -179,7 +179,7 @@ impl Sid {
         (read.len() == 16).then_some(Self { kind, bytes })
     }
 
-    /// What it names.
+    /// The kind of thing that it names.
     pub const fn kind(&self) -> SidKind {
         self.kind
     }

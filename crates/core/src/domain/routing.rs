@@ -1,4 +1,4 @@
-//! Which gateways a number's message goes to, in which order: the setting `otp-sms-provider`.
+//! The gateways for a number's message, in order: the setting `otp-sms-provider`.
 //!
 //! `Twilio;Mada:+35987,+35988;Sinch`: a gateway with prefixes takes the numbers that begin with one
 //! of them; all others try the gateways without prefixes in the order written. The longest prefix
@@ -21,7 +21,7 @@ pub struct Routing {
 /// One gateway of the routing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutingEntry {
-    /// Who sends.
+    /// The gateway.
     pub gateway: GatewayName,
     /// The first digits, without `+`, of the numbers it takes; empty when it takes any.
     pub prefixes: Vec<String>,
@@ -57,12 +57,12 @@ impl Routing {
         &self.entries
     }
 
-    /// Whether a gateway is among them.
+    /// Returns `true` if a gateway is among them.
     pub fn names(&self, gateway: GatewayName) -> bool {
         self.entries.iter().any(|entry| entry.gateway == gateway)
     }
 
-    /// Whether every number has a gateway. Without one that has no prefixes, numbers with other
+    /// Returns `true` if every number has a gateway. Without one that has no prefixes, numbers with other
     /// prefixes get no message: an operator may want that, and should be told.
     pub fn takes_any_number(&self) -> bool {
         self.entries.iter().any(|entry| entry.prefixes.is_empty())
@@ -145,7 +145,7 @@ pub struct ParsedRouting {
 /// One provider of the setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParsedEntry {
-    /// Who.
+    /// The provider.
     pub name: ProviderName,
     /// The first digits, without `+`, of the numbers it takes; empty when it takes any.
     pub prefixes: Vec<String>,
@@ -301,7 +301,7 @@ pub struct RoutingError {
 }
 
 impl RoutingError {
-    /// What is wrong and what to write instead, in one line.
+    /// The mistake and its correction, in one line.
     pub fn words(&self) -> &str {
         &self.words
     }

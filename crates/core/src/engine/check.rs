@@ -1,4 +1,4 @@
-//! Is a submitted code right?
+//! Decides whether a submitted code is right.
 
 use super::lockout::GrowingCounts;
 use super::{Lockout, NumberState, Policy, Rules, Salt, Tally, Verification, VerificationName, code_of};
@@ -45,14 +45,14 @@ pub enum CheckOutcome {
     Wrong {
         /// Wrong codes still allowed after this one.
         attempts_left: u8,
-        /// Whether there was a live code to compare with.
+        /// There was a live code to compare with.
         live: bool,
     },
     /// Wrong, and the last one allowed: locked from now on.
     LockedNow {
         /// End of the lockout.
         until: Timestamp,
-        /// Whether there was a live code to compare with.
+        /// There was a live code to compare with.
         live: bool,
     },
     /// Locked already; the code was not looked at.
@@ -96,11 +96,11 @@ pub struct CheckPermit {
     /// When the permit ends, which also tells it from an earlier permit of the same verification. A later
     /// answer of the gateway is ignored.
     pub until: Timestamp,
-    /// Whether the caller named the verification.
+    /// The caller named the verification.
     pub is_named: bool,
 }
 
-/// What the gateway that holds a code said about a submitted one.
+/// The result of asking the gateway that holds a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckResult {
     /// The code is right, and the gateway accepts it no second time.

@@ -41,9 +41,9 @@ pub struct Policy {
 pub struct SendRules {
     /// Messages of one verification; `None` without a limit.
     pub max: Option<u8>,
-    /// Whether a further message carries the same code, whose end does not change; otherwise a new code with a new life.
+    /// A further message carries the same code, whose end does not change; otherwise a new code with a new life.
     pub keeps_code: bool,
-    /// Whether a further message has to wait after the last one: 30, 60, 120, then 300 s.
+    /// A further message has to wait after the last one: 30, 60, 120, then 300 s.
     pub cools_down: bool,
 }
 

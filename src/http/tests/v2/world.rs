@@ -148,7 +148,7 @@ pub fn json(reply: &Reply) -> Value {
     serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {}", reply.body))
 }
 
-/// Whether a reply is this error, in Twilio's form.
+/// Asserts that a reply is this error, in Twilio's form.
 #[track_caller]
 pub fn is_error(reply: &Reply, status: u16, code: u32) {
     let found = json(reply);

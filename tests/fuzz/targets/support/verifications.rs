@@ -26,7 +26,7 @@ const ROOT: &str =
 
 /// A call of [`Verifications`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Call {
     Begin { to: PhoneNumber, code: Option<String> },
     Check(Target),
     Fetch(Target),
@@ -35,10 +35,10 @@ pub enum Asked {
 }
 
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<Asked>>>);
+struct Notes(Arc<Mutex<Vec<Call>>>);
 
 impl Notes {
-    fn note<T: Send + 'static>(&self, asked: Asked, answer: T) -> BoxFuture<'_, T> {
+    fn note<T: Send + 'static>(&self, asked: Call, answer: T) -> BoxFuture<'_, T> {
         self.0.lock().expect("not poisoned").push(asked);
         Box::pin(async { answer })
     }
@@ -63,17 +63,17 @@ impl Verifications for Notes {
     fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>> {
         let code = begin.code.as_ref().map(|code| code.expose().to_owned());
         self.note(
-            Asked::Begin { to: begin.to, code },
+            Call::Begin { to: begin.to, code },
             shown(service, Target::Number(begin.to), Status::Pending),
         )
     }
 
     fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.note(Asked::Check(check.target), shown(service, check.target, Status::Pending))
+        self.note(Call::Check(check.target), shown(service, check.target, Status::Pending))
     }
 
     fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.note(Asked::Fetch(target), shown(service, target, Status::Pending))
+        self.note(Call::Fetch(target), shown(service, target, Status::Pending))
     }
 
     fn end(
@@ -83,12 +83,12 @@ impl Verifications for Notes {
         ending: Ending,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         let status = if ending == Ending::Approved { Status::Approved } else { Status::Canceled };
-        self.note(Asked::End(target), shown(service, target, status))
+        self.note(Call::End(target), shown(service, target, status))
     }
 
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {
         self.note(
-            Asked::Attempts { limit: query.limit },
+            Call::Attempts { limit: query.limit },
             Ok(AttemptPage { attempts: Vec::new(), has_more: true }),
         )
     }
@@ -158,7 +158,7 @@ impl V2FrontEnd {
         content_type: &str,
         key: Option<&str>,
         body: &[u8],
-    ) -> (Reply, Vec<Asked>) {
+    ) -> (Reply, Vec<Call>) {
         let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
         self.exchange(method, path, &format!("authorization: Basic {ROOT}\r\n{key}"), content_type, body)
     }
@@ -170,7 +170,7 @@ impl V2FrontEnd {
         path: &str,
         content_type: &str,
         body: &[u8],
-    ) -> (Reply, Vec<Asked>) {
+    ) -> (Reply, Vec<Call>) {
         self.exchange(method, path, "", content_type, body)
     }
 
@@ -181,7 +181,7 @@ impl V2FrontEnd {
         headers: &str,
         content_type: &str,
         body: &[u8],
-    ) -> (Reply, Vec<Asked>) {
+    ) -> (Reply, Vec<Call>) {
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
