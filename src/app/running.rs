@@ -130,7 +130,6 @@ impl Running {
         bring_up(&registry, &policies);
         let beside = Beside::open(&verifying::Ground {
             shards: &shards,
-            slots: &slots,
             server_key: &server_key,
             registry: &registry,
             bounds: &bounds,

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::ServerKey;
-use crate::engine::{Sealer, SlotHash};
+use crate::engine::Sealer;
 use crate::gateway::Poster;
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Policies, Verifier};
@@ -18,7 +18,6 @@ use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
 /// What it stands on.
 pub(super) struct Ground<'a> {
     pub(super) shards: &'a Shards,
-    pub(super) slots: &'a SlotHash,
     pub(super) server_key: &'a ServerKey,
     pub(super) registry: &'a Registry,
     pub(super) bounds: &'a Bounds,
@@ -36,14 +35,13 @@ pub struct Beside {
 impl Beside {
     /// Reads what the store has, and delivers what is pending.
     pub(super) fn open(ground: &Ground<'_>) -> Self {
-        let Ground { shards, slots, server_key, registry, bounds, private_webhooks } = *ground;
+        let Ground { shards, server_key, registry, bounds, private_webhooks } = *ground;
         let limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
         Self {
             limits: Limits::new(shards, server_key, limits),
             answers: Answers::new(shards, server_key, limits),
             outbox: Outbox::start(OutboxDeps {
                 shards: shards.clone(),
-                slots: slots.clone(),
                 sealer: Sealer::new(server_key),
                 subscribers: Arc::new(registry.clone()),
                 transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),

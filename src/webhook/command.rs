@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
 use super::recorder::EventRecorder;
 use super::transport::Posted;
-use super::{Event, EventId, EventType};
+use super::{EventId, EventType};
 use crate::domain::Timestamp;
 use crate::shard::{Command, Decision, Durability, Id, Leaving, Refusal, Subject, Transaction};
 
@@ -23,8 +23,6 @@ pub(super) struct EventCommand {
 
 /// The request to the shard.
 pub(super) enum Request {
-    /// An event that no decision about a number leads to.
-    Emit(Box<Event>),
     /// The time of an expected end has come.
     Expire,
     /// An attempt that began at this moment has ended.
@@ -52,15 +50,7 @@ pub(super) type ReplyReceiver = oneshot::Receiver<Result<Outcome, Refusal>>;
 impl EventCommand {
     /// A command about the record with this id.
     pub(super) fn new(id: Id, request: Request, recorder: &Arc<EventRecorder>) -> (Box<Self>, ReplyReceiver) {
-        Self::in_slot(Subject { slot: slot_of(&id), id }, request, recorder)
-    }
-
-    /// A command about a subject that has no record.
-    pub(super) fn in_slot(
-        subject: Subject,
-        request: Request,
-        recorder: &Arc<EventRecorder>,
-    ) -> (Box<Self>, ReplyReceiver) {
+        let subject = Subject { slot: slot_of(&id), id };
         let (reply, answer) = oneshot::channel();
         let recorder = Arc::clone(recorder);
         (Box::new(Self { subject, recorder, request, reply, outcome: None }), answer)
@@ -77,19 +67,16 @@ impl EventCommand {
         view.put(self.subject.id, Some(&EventRecord::Delivery(delivery)), durability);
     }
 
-    fn emit(&self, event: &Event, view: &mut Transaction<'_>) {
-        if let Some(service) = self.recorder.subscribed(event.service) {
-            self.recorder.emit_tagged(&service, event, view);
-        }
-    }
-
     fn expire(&self, view: &mut Transaction<'_>) -> Option<Outcome> {
         let EventRecord::Expected(end) = view.get::<EventRecord>(self.subject.id)? else { return None };
         if view.now() < end.due() {
             return None;
         }
-        if end.is_told {
-            self.emit(&end.event(EventType::Expired, "expired", end.expires), view);
+        let event = end.event(EventType::Expired, "expired", end.expires);
+        if end.is_told
+            && let Some(service) = self.recorder.subscribed(event.service)
+        {
+            self.recorder.emit_tagged(&service, &event, view);
         }
         view.put::<EventRecord>(self.subject.id, None, Durability::Durable);
         Some(Outcome::Done)
@@ -127,10 +114,6 @@ impl Command for EventCommand {
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
         let decided = match &self.request {
-            Request::Emit(event) => {
-                self.emit(event, view);
-                Some(Outcome::Done)
-            }
             Request::Expire => self.expire(view),
             Request::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
             Request::Replay => self.replay(view),

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::lanes::{HealthChange, LaneKey, Lanes};
 use super::record::{Delivery, DeliveryState, EventRecord, KEPT_FOR, Seq, WebhookHealth};
 use super::recorder::Sequences;
-use super::{EventId, EventType, OutboxBounds, OutboxCounts};
+use super::{EventId, EventType, OutboxBounds};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::shard::{Id, Index, RecordKey, Stored, decode};
 
@@ -119,9 +119,15 @@ impl Schedule {
         }
     }
 
-    pub(super) fn counts(&self) -> OutboxCounts {
+    /// Attempts under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.state().lanes.under_way()
+    }
+
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> super::tests::OutboxCounts {
         let state = self.state();
-        OutboxCounts {
+        super::tests::OutboxCounts {
             pending: state.lanes.pending_in_all(),
             under_way: state.lanes.under_way(),
             expected: state.ends.len(),

@@ -134,7 +134,7 @@ async fn the_snapshot_is_whole_after_a_shard_restarts() {
     shard.kill();
     registry.changes().wait_for(|now| *now > generation).await.expect("published again");
     assert_eq!((registry.count(), registry.service(&shop.sid).expect("it")), (2, shop));
-    assert!(registry.is_safe(number("+14155552671")));
+    assert!(registry.safe_number(number("+14155552671")).is_ok());
     while registry.create_service(named("Club")).await.is_err() {
         tokio::task::yield_now().await;
     }

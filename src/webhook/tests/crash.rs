@@ -73,6 +73,8 @@ async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {
 #[tokio::test(start_paused = true)]
 async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
     use rand::RngExt as _;
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
     for seed in 0..8_u64 {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut world = World::new().await;

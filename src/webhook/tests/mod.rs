@@ -12,16 +12,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
+use tokio::sync::oneshot;
 
 use super::*;
-use crate::app::shards::ShardPlan;
 use crate::clock::ManualClock;
-use crate::config::Bounds;
 use crate::domain::{Channel, CodeLength, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
-use crate::numbers::Capacity;
+use crate::engine::SlotHash;
+use crate::numbers::NumberKey;
+use crate::registry::tests::world::start;
 use crate::registry::{LockoutRule, Origin, Resend, Rules, Service, Webhook, WebhookStatus};
+use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
 use crate::store::{BoxFuture, MemoryStore};
 
 /// When the tests' clock begins.
@@ -57,8 +57,8 @@ impl World {
         *subscribers.hooks.lock().expect("the hooks") = hooks.to_vec();
         let receivers = Arc::new(Receivers::default());
         let store = MemoryStore::new();
-        let (shards, slots) = shards(&store, &(clock.clone() as Arc<dyn Clock>)).await;
-        let outbox = open(&shards, &slots, &subscribers, &receivers, &bounds);
+        let shards = shards(&store, &(clock.clone() as Arc<dyn Clock>)).await;
+        let outbox = open(&shards, &subscribers, &receivers, &bounds);
         Self { store, clock, subscribers, receivers, bounds, shards, outbox }
     }
 
@@ -67,8 +67,8 @@ impl World {
         self.shards.stop();
         self.store = self.store.reopen();
         self.receivers = Arc::new(Receivers { script: Mutex::default(), ..Receivers::default() });
-        let (shards, slots) = shards(&self.store, &(self.clock.clone() as Arc<dyn Clock>)).await;
-        self.outbox = open(&shards, &slots, &self.subscribers, &self.receivers, &self.bounds);
+        let shards = shards(&self.store, &(self.clock.clone() as Arc<dyn Clock>)).await;
+        self.outbox = open(&shards, &self.subscribers, &self.receivers, &self.bounds);
         self.shards = shards;
     }
 
@@ -117,36 +117,77 @@ impl World {
 }
 
 /// One shard over a store.
-async fn shards(store: &MemoryStore, clock: &Arc<dyn Clock>) -> (Shards, SlotHash) {
-    let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
-    let shards = crate::app::shards::start(ShardPlan {
-        store: Arc::new(store.clone()),
-        clock: clock.clone(),
-        capacity: &Capacity::new(1_000),
-        shards: 1,
-        bounds: &Bounds::default(),
-        seeds: Box::new(|| StdRng::seed_from_u64(42)),
-    })
-    .await
-    .expect("shards");
-    (shards, slots)
+async fn shards(store: &MemoryStore, clock: &Arc<dyn Clock>) -> Shards {
+    start(store, clock, 42).await.expect("shards")
 }
 
 fn open(
     shards: &Shards,
-    slots: &SlotHash,
     subscribers: &Arc<Directory>,
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,
 ) -> Outbox {
     Outbox::start(OutboxDeps {
         shards: shards.clone(),
-        slots: slots.clone(),
         sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
         subscribers: subscribers.clone(),
         transport: receivers.clone(),
         bounds: bounds.clone(),
     })
+}
+
+/// The load of the outbox.
+pub(crate) struct OutboxCounts {
+    /// Deliveries that are still to be made.
+    pub(crate) pending: usize,
+    /// Attempts under way.
+    pub(crate) under_way: usize,
+    /// Verifications whose end is still to be told.
+    pub(crate) expected: usize,
+    /// Events that were dropped since the start, for want of room.
+    pub(crate) dropped: u64,
+}
+
+impl Outbox {
+    pub(crate) fn counts(&self) -> OutboxCounts {
+        self.inner.schedule.counts()
+    }
+
+    /// Records an event as a decision about its number would. Durable when it returns.
+    pub(crate) async fn emit(&self, event: Event) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shards.submit(Box::new(Emit { event, recorder: Arc::clone(&self.inner.recorder), reply }));
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+}
+
+struct Emit {
+    event: Event,
+    recorder: Arc<EventRecorder>,
+    reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+impl Command for Emit {
+    fn subject(&self) -> Subject {
+        let key = NumberKey { service: self.event.service, number: self.event.about.to };
+        let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
+        Subject { slot: slots.of_number(key.service, key.number), id: key.id() }
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        if let Some(service) = self.recorder.subscribed(self.event.service) {
+            self.recorder.emit_tagged(&service, &self.event, view);
+        }
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+        let _ = self.reply.send(Ok(()));
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        let _ = self.reply.send(Err(refusal));
+    }
 }
 
 /// A request that a receiver got.

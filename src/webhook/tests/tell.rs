@@ -102,7 +102,6 @@ async fn each_attempt_is_signed_at_its_time_with_the_webhooks_secret() {
         let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
         assert!(a.headers.contains(&("webhook-signature", expected)), "{a:?}");
     }
-    assert_eq!(secret_text(&hook(1)), format!("whsec_{}", STANDARD.encode([1; 32])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,8 +109,8 @@ async fn signatures_have_the_wall_clocks_time_when_decisions_are_ahead() {
     let mut world = World::new().await;
     let decisions = Arc::new(EngineClock::over(world.clock.clone()));
     decisions.at_least(START.plus(HOUR));
-    let (shards, slots) = shards(&MemoryStore::new(), &(decisions as Arc<dyn Clock>)).await;
-    world.outbox = open(&shards, &slots, &world.subscribers, &world.receivers, &world.bounds);
+    let shards = shards(&MemoryStore::new(), &(decisions as Arc<dyn Clock>)).await;
+    world.outbox = open(&shards, &world.subscribers, &world.receivers, &world.bounds);
     world.shards = shards;
     world.emit(1, EventType::Approved);
     world.settle().await;

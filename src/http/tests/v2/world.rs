@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::fake::{Fake, THEN};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{Channel, GatewayName, ServerKey, ServiceId, Sid, SidKind};
-use crate::engine::{Sealer, SlotHash};
+use crate::engine::Sealer;
 use crate::http::tests::client::Reply;
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps};
@@ -62,7 +62,6 @@ pub async fn outbox(registry: &Registry) -> Outbox {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(THEN));
     Outbox::start(OutboxDeps {
         shards: start(&MemoryStore::new(), &clock, 21).await.expect("shards"),
-        slots: SlotHash::new(&key),
         sealer: Sealer::new(&key),
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(Silence),

@@ -362,7 +362,6 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
     let policies = Policies::new(contract());
     let outbox = Outbox::start(OutboxDeps {
         shards: shards.clone(),
-        slots: slots.clone(),
         sealer: Sealer::new(&key),
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(hook),

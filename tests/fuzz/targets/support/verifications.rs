@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use onceward::config::services::{AccountSettings, RegistrySettings};
 use onceward::domain::{ApiSecret, Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
-use onceward::engine::{Sealer, SlotHash};
+use onceward::engine::Sealer;
 use onceward::gateway::{BoxFuture, Poster};
 use onceward::http::{Base, V2};
 use onceward::registry::ServiceFields;
@@ -132,7 +132,6 @@ impl V2FrontEnd {
             // No event is emitted, therefore nothing is posted.
             let outbox = Outbox::start(OutboxDeps {
                 shards,
-                slots: SlotHash::new(&key),
                 sealer: Sealer::new(&key),
                 subscribers: Arc::new(registry.clone()),
                 transport: Arc::new(Poster::new(false, ATTEMPT_TIME)),
