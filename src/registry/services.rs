@@ -81,8 +81,8 @@ pub(super) fn next_id(view: &Transaction<'_>) -> Option<ServiceId> {
     (next <= LAST_SERVICE).then(|| ServiceId::new(next))
 }
 
-/// A service of which nothing more is said.
-pub(super) fn blank(id: ServiceId, sid: Sid, origin: Origin, rules: Rules, now: Timestamp) -> Service {
+/// A service with the default of every other field.
+pub(crate) fn blank(id: ServiceId, sid: Sid, origin: Origin, rules: Rules, now: Timestamp) -> Service {
     Service {
         id,
         sid,

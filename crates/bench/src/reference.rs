@@ -27,6 +27,9 @@ use crate::{ceiling, redis};
 /// The hidden command that runs a reference server.
 pub const COMMAND: &str = "reference";
 
+/// Wrong codes that the reference servers allow: the default of onceward's configuration.
+pub const MAX_TRIALS: i64 = 5;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Reference {
     Ceiling,

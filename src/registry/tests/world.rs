@@ -22,6 +22,8 @@ use crate::shard::Shards;
 use crate::store::MemoryStore;
 use crate::template::Templates;
 
+pub(crate) use crate::registry::services::blank;
+
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// Twilio's own id of a messaging service.

@@ -19,7 +19,7 @@ use crate::clock::ManualClock;
 use crate::domain::{Channel, CodeLength, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::SlotHash;
 use crate::numbers::NumberKey;
-use crate::registry::tests::world::start;
+use crate::registry::tests::world::{blank, start};
 use crate::registry::{LockoutRule, Origin, Resend, Rules, Service, Webhook, WebhookStatus};
 use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
 use crate::store::{BoxFuture, MemoryStore};
@@ -315,38 +315,18 @@ impl Subscribers for Directory {
 }
 
 fn service_with(webhooks: Vec<Webhook>) -> Service {
-    Service {
-        id: SERVICE,
-        sid: Sid::new(SidKind::Service, [0x5e; 16]),
-        origin: Origin::Api,
-        friendly_name: "Acme".to_owned(),
-        rules: Rules {
-            code_length: CodeLength::new(6).expect("a length"),
-            code_life: MINUTE,
-            max_checks: 5,
-            max_sends: None,
-            lockout: LockoutRule::Growing,
-            resend: Resend::Keep,
-            cooling_down: false,
-        },
-        custom_code_enabled: false,
-        do_not_share_warning_enabled: false,
-        skip_sms_to_landlines: false,
-        lookup_enabled: false,
-        dtmf_input_required: false,
-        tts_name: None,
-        psd2_enabled: false,
-        verify_event_subscription_enabled: false,
-        default_template: None,
-        locale: None,
-        workflow: None,
-        rate_limits: Vec::new(),
-        messaging: Vec::new(),
-        webhooks,
-        test_numbers: Vec::new(),
-        created: START,
-        updated: START,
-    }
+    let rules = Rules {
+        code_length: CodeLength::SIX,
+        code_life: MINUTE,
+        max_checks: 5,
+        max_sends: None,
+        lockout: LockoutRule::Growing,
+        resend: Resend::Keep,
+        cooling_down: false,
+    };
+    let sid = Sid::new(SidKind::Service, [0x5e; 16]);
+    let friendly_name = "Acme".to_owned();
+    Service { friendly_name, webhooks, ..blank(SERVICE, sid, Origin::Api, rules, START) }
 }
 
 /// A webhook that wants everything.

@@ -45,6 +45,7 @@ pub async fn registry() -> Registry {
     let mut world = RegistryWorld::new().with_account(&account().to_string(), TOKEN);
     world.clock = Arc::new(ManualClock::starting_at(THEN));
     world.gateways = vec![GatewayName::Simulator];
+    "onceward".clone_into(&mut world.default.friendly_name);
     world.open().await
 }
 
