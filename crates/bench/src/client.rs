@@ -377,7 +377,7 @@ mod tests {
 
     use super::*;
 
-    /// AnswerSet within a millisecond, but stands still in its third second.
+    /// Answers within a millisecond, but stands still in its third second.
     struct Stalls(Instant);
 
     const STALL: std::ops::Range<Duration> = Duration::from_secs(2)..Duration::from_secs(3);

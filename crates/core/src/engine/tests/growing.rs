@@ -43,11 +43,6 @@ impl Number {
     }
 }
 
-/// The name of this verification in a check.
-fn name(permit: &SendPermit) -> Option<VerificationName> {
-    Some(name_of(permit))
-}
-
 #[test]
 fn a_further_send_repeats_the_code_and_its_end() {
     let mut number = Number::of_a_new_service();
@@ -75,8 +70,8 @@ fn where_configured_a_further_send_has_a_new_code() {
     assert_ne!(second.salt, first.salt);
     assert_eq!(second.expires, first.expires.plus(mins(4)));
     let (old, new) = (number.code_of(&first), number.code_of(&second));
-    assert!(matches!(number.submits(Some(&old), name(&first)), Decided(CheckOutcome::Wrong { .. })));
-    assert_eq!(number.submits(Some(&new), name(&first)), Decided(CheckOutcome::Approved));
+    assert!(matches!(number.submits(Some(&old), Some(name_of(&first))), Decided(CheckOutcome::Wrong { .. })));
+    assert_eq!(number.submits(Some(&new), Some(name_of(&first))), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -112,19 +107,22 @@ fn five_wrong_codes_by_name_use_the_verification_up_and_not_the_number() {
     let permit = number.begins();
     for left in [4, 3, 2, 1, 0] {
         assert_eq!(
-            number.guesses(name(&permit)),
+            number.guesses(Some(name_of(&permit))),
             Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
         );
     }
     let code = number.code_of(&permit);
     let until = Some(permit.expires);
-    assert_eq!(number.submits(Some(&code), name(&permit)), Decided(CheckOutcome::NoChecksLeft { until }));
+    assert_eq!(
+        number.submits(Some(&code), Some(name_of(&permit))),
+        Decided(CheckOutcome::NoChecksLeft { until })
+    );
     assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NoChecksLeft { until }));
     assert_eq!(number.asks_for_a_code(), BeginOutcome::NoChecksLeft { until });
     assert!(matches!(number.ends(Ending::Canceled), EndOutcome::Ended(Some(_))));
     let permit = number.begins();
     let code = number.code_of(&permit);
-    assert_eq!(number.submits(Some(&code), name(&permit)), Decided(CheckOutcome::Approved));
+    assert_eq!(number.submits(Some(&code), Some(name_of(&permit))), Decided(CheckOutcome::Approved));
 }
 
 #[test]
@@ -137,7 +135,7 @@ fn an_attacker_who_knows_only_the_number_cannot_lock_its_owner_out() {
         let code = number.code_of(&permit);
         number.advance(mins(5));
         if round % 2 == 1 {
-            assert_eq!(number.submits(Some(&code), name(&permit)), Decided(CheckOutcome::Approved));
+            assert_eq!(number.submits(Some(&code), Some(name_of(&permit))), Decided(CheckOutcome::Approved));
         } else {
             number.advance(mins(5));
         }
@@ -165,7 +163,7 @@ fn a_hundred_wrong_codes_without_the_name_do_not_stop_its_owner() {
     let permit = number.begins();
     assert_eq!(number.guesses(None), Decided(CheckOutcome::NoChecksLeft { until: None }), "a year later");
     let code = number.code_of(&permit);
-    assert_eq!(number.submits(Some(&code), name(&permit)), Decided(CheckOutcome::Approved));
+    assert_eq!(number.submits(Some(&code), Some(name_of(&permit))), Decided(CheckOutcome::Approved));
     assert_eq!(number.state, NumberState::Fresh);
 }
 
@@ -197,7 +195,7 @@ fn a_hundred_wrong_codes_by_name_lock_until_an_operator_clears_them() {
     for _ in 0..20 {
         let permit = number.begins();
         for _ in 0..5 {
-            number.guesses(name(&permit));
+            number.guesses(Some(name_of(&permit)));
         }
         number.ends(Ending::Canceled);
     }
@@ -226,7 +224,7 @@ fn without_a_verification_under_way_there_is_nothing_to_guess() {
     number.advance(mins(10));
     let before = number.state;
     assert_eq!(number.guesses(None), Decided(CheckOutcome::NotFound));
-    assert_eq!(number.guesses(name(&permit)), Decided(CheckOutcome::NotFound));
+    assert_eq!(number.guesses(Some(name_of(&permit))), Decided(CheckOutcome::NotFound));
     assert_eq!(number.state, before);
 }
 
@@ -269,15 +267,18 @@ fn a_new_code_that_was_not_sent_gives_back_the_old_one_and_no_guess() {
     let first = number.begins();
     for left in [4, 3, 2, 1] {
         assert_eq!(
-            number.guesses(name(&first)),
+            number.guesses(Some(name_of(&first))),
             Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
         );
     }
     let BeginOutcome::Permitted(second) = number.asks_for_a_code() else { panic!("refused") };
-    assert_eq!(number.guesses(name(&first)), Decided(CheckOutcome::Wrong { attempts_left: 0, live: true }));
+    assert_eq!(
+        number.guesses(Some(name_of(&first))),
+        Decided(CheckOutcome::Wrong { attempts_left: 0, live: true })
+    );
     number.settles(&second, GatewayResult::Failed);
     let refused = Decided(CheckOutcome::NoChecksLeft { until: Some(first.expires) });
-    assert_eq!(number.guesses(name(&first)), refused);
+    assert_eq!(number.guesses(Some(name_of(&first))), refused);
 }
 
 #[test]
@@ -286,7 +287,7 @@ fn an_end_by_the_caller_is_the_end() {
     let permit = number.begins();
     let code = number.code_of(&permit);
     assert!(matches!(number.ends(Ending::Canceled), EndOutcome::Ended(Some(_))));
-    assert_eq!(number.submits(Some(&code), name(&permit)), Decided(CheckOutcome::NotFound));
+    assert_eq!(number.submits(Some(&code), Some(name_of(&permit))), Decided(CheckOutcome::NotFound));
     assert_eq!(number.ends(Ending::Approved), EndOutcome::NotFound);
     number.begins();
     number.guesses(None);
@@ -301,7 +302,7 @@ fn a_number_without_limits_is_never_refused() {
     let brought = Code::parse("123456").expect("a code");
     for _ in 0..300 {
         let BeginOutcome::Permitted(permit) = number.asks(Some(&brought), true) else { panic!("refused") };
-        assert!(matches!(number.guesses(name(&permit)), Decided(CheckOutcome::Wrong { .. })));
+        assert!(matches!(number.guesses(Some(name_of(&permit))), Decided(CheckOutcome::Wrong { .. })));
         assert!(matches!(number.guesses(None), Decided(CheckOutcome::Wrong { .. })));
     }
     assert_eq!(number.submits(Some(&brought), None), Decided(CheckOutcome::Approved));
@@ -315,10 +316,12 @@ fn only_an_attempt_that_a_gateway_did_not_look_at_is_given_back() {
         let held = Held { by: GatewayName::TwilioVerify, channel: Channel::Sms };
         number.settles(&permit, GatewayResult::Held(held));
         let code = Code::parse("000000").expect("a code");
-        let CheckStep::Ask(ask) = number.submits(Some(&code), name(&permit)) else { panic!("not asked") };
+        let CheckStep::Ask(ask) = number.submits(Some(&code), Some(name_of(&permit))) else {
+            panic!("not asked")
+        };
         number.hears(&ask, result);
         assert_eq!(
-            number.guesses(name(&permit)),
+            number.guesses(Some(name_of(&permit))),
             Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
         );
     }
