@@ -11,7 +11,7 @@ use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
 use crate::engine::key_fingerprint;
 use crate::numbers::Capacity;
-use crate::registry::{Registry, RegistryParts};
+use crate::registry::{Registry, RegistryDeps};
 use crate::shard::Shards;
 use crate::store::{EmbeddedStore, OpenError, OpenOptions, Store, StoreError};
 use crate::template::Templates;
@@ -55,7 +55,7 @@ impl Offline {
             seeds: seeds(StdRng::from_seed(seed)),
         })
         .await?;
-        let registry = Registry::open(RegistryParts {
+        let registry = Registry::open(RegistryDeps {
             shards: shards.clone(),
             settings: registry,
             default: default_service(brand, &policy),

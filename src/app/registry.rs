@@ -6,7 +6,7 @@ use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::engine::Policy;
 use crate::gateway::TwilioSender;
-use crate::registry::{DefaultService, NewRoot, Registry, RegistryParts};
+use crate::registry::{DefaultService, NewRoot, Registry, RegistryDeps};
 use crate::shard::Shards;
 use crate::template::Templates;
 
@@ -49,7 +49,7 @@ pub(super) async fn open(
 ) -> Result<Registry, StartError> {
     let RegistryPlan { settings, brand, twilio_messaging_service, serves } = plan;
     let unless_keys = settings.unless_keys.clone();
-    let registry = Registry::open(RegistryParts {
+    let registry = Registry::open(RegistryDeps {
         shards: shards.clone(),
         settings,
         default: default_service(brand, policy),

@@ -25,7 +25,7 @@ use crate::shard::Shards;
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 use crate::verify::{Verifying, VerifyingDeps, bring_up};
-use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxParts};
+use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
 /// of one machine before and after NTP has corrected it, differ a little.
@@ -130,9 +130,8 @@ impl Running {
         let started = StopUnlessStarted(Some(shards.clone()));
         let registry = registry::open(registry, &shards, &policy, &templates, &gateways).await?;
         bring_up(&registry, &policies);
-        let outbox = Outbox::start(OutboxParts {
+        let outbox = Outbox::start(OutboxDeps {
             shards: shards.clone(),
-            slots: slots.clone(),
             sealer: Sealer::new(&server_key),
             subscribers: Arc::new(registry.clone()),
             transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),

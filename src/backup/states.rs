@@ -12,17 +12,18 @@ use super::tests::{AT, MINUTE, key};
 use super::*;
 use crate::attempts::{Plan, Row, VerifyStatus, receipt_from_name};
 use crate::delivery::{FollowUp, Reason, SendStatus};
-use crate::domain::{Channel, CodeLength, GatewayName, Held, Locale, ServiceId, Sid, SidKind, TrackKey};
-use crate::engine::{Counted, Salt, SlotHash, Tally};
+use crate::domain::{Channel, GatewayName, Locale, ServiceId, Sid, SidKind, TrackKey};
+use crate::engine::{Salt, SlotHash, Tally};
 use crate::limit::{Answers, Begun, Bounds, BucketRule, Charge, Limits};
+use crate::numbers::table::tests::{kept_state, moment};
 use crate::registry::tests::world::{World, named, number};
-use crate::registry::{KeyWish, Scope};
+use crate::registry::{KeyOptions, Scope};
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::webhook::{About, Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.
 pub(super) fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    let numbers = btree_map((0..3_u32, 1..999_999_999_999_999_u64), state(), 0..12);
+    let numbers = btree_map((0..3_u32, 1..999_999_999_999_999_u64), kept_state(), 0..12);
     let tracks = btree_map((0..3_u32, any::<u64>()), track(), 0..6);
     (numbers, tracks).prop_map(|(numbers, tracks)| {
         let numbers =
@@ -45,7 +46,8 @@ pub(super) async fn of_every_kind() -> Vec<Entry> {
     let registry = world.open().await;
     let shop = registry.create_service(named("Shop")).await.expect("a service");
     registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.expect("a limit");
-    let wish = KeyWish { service: Some(shop.id), scopes: [Scope::Verify].into_iter().collect(), name: None };
+    let wish =
+        KeyOptions { service: Some(shop.id), scopes: [Scope::Verify].into_iter().collect(), name: None };
     registry.create_key(wish).await.expect("a key");
     registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
 
@@ -126,12 +128,6 @@ fn delivery(service: ServiceId) -> EventRecord {
     }))
 }
 
-fn moment() -> impl Strategy<Value = Timestamp> {
-    let around_now = 1_600_000_000_000..2_000_000_000_000_u64;
-    prop_oneof![1 => any::<u64>(), 8 => around_now, 1 => Just(0), 1 => Just(u64::MAX)]
-        .prop_map(Timestamp::from_millis)
-}
-
 fn channel() -> impl Strategy<Value = Channel> {
     select(Channel::ALL.to_vec())
 }
@@ -142,70 +138,6 @@ fn gateway() -> impl Strategy<Value = GatewayName> {
 
 fn salt() -> impl Strategy<Value = Salt> {
     any::<[u8; 16]>().prop_map(Salt)
-}
-
-fn state() -> impl Strategy<Value = NumberState> {
-    let open = (any::<u8>(), moment(), tally(), option::of(verification())).prop_map(
-        |(failures, keep_until, tally, verification)| NumberState::Open {
-            failures,
-            keep_until,
-            tally,
-            verification,
-        },
-    );
-    prop_oneof![3 => open, 1 => moment().prop_map(|until| NumberState::Locked { until })]
-}
-
-fn tally() -> impl Strategy<Value = Tally> {
-    let some = (any::<u8>(), moment()).prop_map(|(named, slow_until)| Tally { named, slow_until });
-    prop_oneof![Just(Tally::NONE), some]
-}
-
-fn counted() -> impl Strategy<Value = Counted> {
-    let counts = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>(), any::<u64>());
-    (moment(), moment(), channel(), counts).prop_map(
-        |(begun, last_send, channel, (sends, wrong, unnamed, spent, offset))| Counted {
-            begun,
-            last_send,
-            channel,
-            sends,
-            wrong,
-            unnamed,
-            spent,
-            offset,
-        },
-    )
-}
-
-fn verification() -> impl Strategy<Value = Verification> {
-    let length = (CodeLength::MIN..=CodeLength::MAX).prop_map(|n| CodeLength::new(n).expect("a length"));
-    let held = option::of((gateway(), channel()).prop_map(|(by, channel)| Held { by, channel }));
-    let marks = (held, option::of(counted()));
-    (salt(), length, moment(), any::<u8>(), moment(), any::<(bool, bool)>(), marks, moment()).prop_map(
-        |(
-            salt,
-            length,
-            expires,
-            sending,
-            sending_until,
-            (sent, postponed),
-            (held, counted),
-            checking_until,
-        )| {
-            Verification {
-                salt,
-                length,
-                expires,
-                sending,
-                sending_until,
-                sent,
-                postponed,
-                held,
-                checking_until,
-                counted,
-            }
-        },
-    )
 }
 
 fn track() -> impl Strategy<Value = Track> {

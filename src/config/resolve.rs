@@ -53,7 +53,7 @@ pub fn resolve(
 
     let production = r.take("production", take(&mut keys.production));
     let listen = listen_address(flags, &mut keys, production.as_ref(), r);
-    let allows_strangers = r.value("allow-unauthenticated", take(&mut keys.allow_unauthenticated)).0;
+    let allows_unauthenticated = r.value("allow-unauthenticated", take(&mut keys.allow_unauthenticated)).0;
     let tls = tls::files(&mut keys, directory, r);
     let asked = delivery::ask(&mut keys, r);
     let gateway_keys =
@@ -85,8 +85,8 @@ pub fn resolve(
 
     let (listen, gateways) = (listen?, gateways?);
     registry.loopback = listen.value.is_loopback();
-    registry.allows_strangers = allows_strangers;
-    if !allows_strangers && registry.account.is_none() {
+    registry.allows_unauthenticated = allows_unauthenticated;
+    if !allows_unauthenticated && registry.account.is_none() {
         registry.unless_keys = listen::unless_keys(&listen);
     }
     r.row("gateways", gateways.value.routing.to_string(), &gateways.origin);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::rfc3339;
 use crate::domain::{ServiceId, Sid, SidKind};
-use crate::registry::{ApiKey, KeyWish, Registry, RegistryError, Scope, Scopes};
+use crate::registry::{ApiKey, KeyOptions, Registry, RegistryError, Scope, Scopes};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ impl KeysRequest {
                 let service = service_of(registry, service)?;
                 let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
                 let scopes = scopes.ok_or("a scope is verify, admin or metrics")?;
-                let made = registry.create_key(KeyWish { service, scopes, name }).await;
+                let made = registry.create_key(KeyOptions { service, scopes, name }).await;
                 let made = made.map_err(|error| words(&error))?;
                 let secret = Some(made.secret.expose().to_owned());
                 vec![serde_json::to_value(KeyLine { secret, ..line(registry, &made.key) })]

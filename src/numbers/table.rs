@@ -1,11 +1,13 @@
 //! The numbers a shard owns, in memory.
 //!
-//! The state of one number takes 64 bytes: `packed` is that form, `lines` holds them, `numbers` finds them. A state that
-//! does not fit, such as one of a verification with an id of its own, is kept whole beside them.
+//! The state of one number takes 64 bytes: `packed` is that form, `chunked_vec` stores it, `numbers` indexes it. A state
+//! that does not fit, such as one of a verification with an id of its own, is kept whole in a map.
 
-mod lines;
+mod chunked_vec;
 mod numbers;
 mod packed;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

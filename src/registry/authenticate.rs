@@ -31,7 +31,7 @@ pub struct CallerKey(Arc<LiveKey>);
 pub struct Unauthenticated;
 
 impl Caller {
-    /// Whether the caller may do such things in this service.
+    /// Returns `true` if the caller has the scope in this service.
     pub fn may(&self, scope: Scope, service: ServiceId) -> bool {
         match self {
             Self::Root => true,
@@ -41,7 +41,7 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may do such things in every service, and with what belongs to none: the list of services,
+    /// Returns `true` if the caller has the scope in every service and for what belongs to none: the list of services,
     /// the safe list.
     pub fn may_everywhere(&self, scope: Scope) -> bool {
         match self {
@@ -76,13 +76,13 @@ impl std::fmt::Debug for Caller {
     }
 }
 
-/// What is kept of a secret.
+/// The form of a secret in records.
 pub(super) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
 impl Registry {
-    /// Who has these credentials: the account's sid and auth token, or a key's sid and secret. Takes as long whether or not
+    /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes as long whether or not
     /// there is such an id. Never waits: the use is noted with a lazy change.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ where
     }
 }
 
-/// What new things get: the time that is shown, ids and secrets.
+/// Time, ids and secrets for new records.
 pub(super) struct Fresh<'a> {
     /// The wall clock.
     pub(super) now: Timestamp,
@@ -68,7 +68,7 @@ impl Fresh<'_> {
     }
 }
 
-/// What a change without an id of its own waits for: others that make such records.
+/// The subject of changes that create records: they wait for each other.
 pub(super) const NEW: Id = [0xff; 12];
 
 impl Registry {
@@ -128,7 +128,7 @@ impl Registry {
         .await
     }
 
-    /// What the wall clock shows: what is displayed is dated by it.
+    /// The wall clock, which dates everything that is displayed.
     pub(super) fn wall(&self) -> Timestamp {
         self.0.shards.clock().wall()
     }

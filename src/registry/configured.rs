@@ -11,7 +11,7 @@ use crate::config::services::{ServiceSettings, TestNumberSettings};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::shard::{Durability, Transaction};
 
-/// What config.json says, without test numbers that have expired.
+/// The services of config.json, without test numbers that have expired.
 pub(super) fn checked(
     settings: &[ServiceSettings],
     now: Timestamp,
@@ -33,7 +33,7 @@ pub(super) fn checked(
     Ok(settings)
 }
 
-/// What stands for the default service until the store has been heard.
+/// Stands for the default service until the store has been read.
 pub(super) fn unnamed_default(default: &DefaultService, now: Timestamp) -> Service {
     let sid = Sid::new(SidKind::Service, [0; 16]);
     blank(ServiceId::DEFAULT, sid, Origin::Default, rules_of_default(default), now)
@@ -112,7 +112,7 @@ fn rules_of(settings: &ServiceSettings) -> Rules {
     }
 }
 
-/// What was made over the API (limits, gateways, webhooks) stays.
+/// Everything that was made over the API (limits, gateways, webhooks) stays.
 fn describe(service: &mut Service, settings: &ServiceSettings) {
     service.rules = rules_of(settings);
     service.friendly_name.clone_from(&settings.friendly_name);

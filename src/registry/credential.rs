@@ -1,4 +1,4 @@
-//! Who may ask: the account itself, and API keys.
+//! Credentials: the account itself, and API keys.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{ApiSecret, ServiceId, Sid, Timestamp};
 
-/// What a key is for.
+/// A group of routes that a key may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// To send and check codes.
@@ -54,7 +54,7 @@ impl Scopes {
         self.0 |= scope.bit();
     }
 
-    /// Whether it is among them.
+    /// Returns `true` if `scope` is in the set.
     pub const fn has(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }
@@ -80,9 +80,9 @@ pub struct ApiKey {
     pub sid: Sid,
     /// The one service that it is for; `None` for all.
     pub service: Option<ServiceId>,
-    /// What it is for.
+    /// The routes that it may be used for.
     pub scopes: Scopes,
-    /// What people call it.
+    /// The name for people.
     pub name: Option<String>,
     /// When it was made.
     pub created: Timestamp,
@@ -110,8 +110,8 @@ pub struct NewRoot {
     pub token: ApiSecret,
 }
 
-/// What the account's credentials and API keys are kept as. Never a secret, only its SHA-256: a slow hash is for secrets
-/// that people choose. These are at least 128 random bits.
+/// The record of the account's credentials or of an API key. It has the SHA-256 of a secret, never the secret. A slow hash
+/// is for secrets that people choose; these are at least 128 random bits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credential {
     /// The account's own.
@@ -171,7 +171,7 @@ impl LiveKey {
         self.used.load(Ordering::Relaxed) < minute && self.used.fetch_max(minute, Ordering::Relaxed) < minute
     }
 
-    /// Whether `other` differs in its last use only, which is then taken over.
+    /// Takes over the last use of `other`. Returns `true` if nothing else differs.
     pub(super) fn absorb(&self, other: &Self) -> bool {
         self.used.fetch_max(other.used.load(Ordering::Relaxed), Ordering::Relaxed);
         (&self.key, self.hash) == (&other.key, other.hash)

@@ -12,17 +12,17 @@ pub enum RegistryError {
     /// A value cannot be.
     #[error("{field} {why}")]
     Invalid {
-        /// Which, as the JSON of an answer spells it: `code_length`.
+        /// Its name in the JSON of an answer: `code_length`.
         field: &'static str,
-        /// What is accepted, as the end of a sentence that begins with the field.
+        /// The accepted values, as the end of a sentence that begins with the field.
         why: String,
     },
     /// There is one with this name already.
     #[error("there is a {what} with this {field} already")]
     Exists {
-        /// What there is.
+        /// The kind of thing that exists.
         what: &'static str,
-        /// What has to be different.
+        /// The field that has to be different.
         field: &'static str,
     },
     /// It comes from the configuration, and is changed there.
@@ -59,22 +59,22 @@ impl From<Refusal> for RegistryError {
 /// Why the registry cannot be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// What the configuration says could not be made durable.
+    /// The services of the configuration could not be made durable.
     #[error("write the services of the configuration: {0}; look for the cause in the log and start again")]
     Refused(#[from] Refusal),
     /// The configuration asks for what cannot be.
     #[error("{subject}: it {problem}\n    given by {origin}")]
     Settings {
-        /// What it is about: `services.shop.test-numbers`.
+        /// The setting: `services.shop.test-numbers`.
         subject: String,
-        /// What is wrong.
+        /// The problem, as the rest of a sentence.
         problem: String,
         /// Where it was given.
         origin: String,
     },
 }
 
-/// What an id of this kind names, for messages.
+/// The word for a kind of id in messages.
 pub(super) const fn thing(kind: SidKind) -> &'static str {
     match kind {
         SidKind::Account => "account",

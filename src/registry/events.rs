@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What happened.
+/// The type of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EventType {
     /// A verification began.
@@ -39,7 +39,7 @@ impl EventType {
         Self::MessageFailed,
     ];
 
-    /// What stands for all of them.
+    /// The name that stands for all types.
     pub const EVERY: &'static str = "*";
 
     /// Its name: `verification.created`.
@@ -64,7 +64,7 @@ impl EventType {
 }
 
 impl super::Webhook {
-    /// Whether it is told this.
+    /// Returns `true` if the webhook is enabled and subscribes to this type.
     pub fn wants(&self, event: EventType) -> bool {
         self.status == super::WebhookStatus::Enabled
             && self.event_types.iter().any(|name| name == EventType::EVERY || name == event.as_str())

@@ -1,8 +1,8 @@
-//! What a request may say about a service, and whether it may be so.
+//! The fields of a service in a request, and their validation.
 
 use std::time::Duration;
 
-use super::template::Shelf;
+use super::template::TemplateCatalog;
 use super::{LockoutRule, RegistryError, Resend, Rules, Service};
 use crate::config::services::rules;
 use crate::domain::{CodeLength, Locale, Sid};
@@ -11,11 +11,10 @@ use crate::engine::Policy;
 /// The name of an alternative voice, in characters.
 const TTS_NAME_LONGEST: usize = 64;
 
-/// What is to be set; `None` leaves a value as it is, or as it is by default. A value that may be missing is taken away by
-/// `Some(None)`.
+/// Values to set; `None` leaves a value as it is, or as it is by default. `Some(None)` removes an optional value.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServiceFields {
-    /// What its messages call it: 1 to 30 characters, with at most 4 digits.
+    /// The name in messages: 1 to 30 characters, with at most 4 digits.
     pub friendly_name: Option<String>,
     /// Digits of a code: 4 to 10.
     pub code_length: Option<u64>,
@@ -43,11 +42,11 @@ pub struct ServiceFields {
     pub max_checks: Option<u64>,
     /// Messages of one verification: 1 to 20.
     pub max_sends: Option<u64>,
-    /// What too many wrong codes lead to.
+    /// The consequence of too many wrong codes.
     pub lockout: Option<LockoutRule>,
-    /// What a further send does.
+    /// The code of a further send.
     pub resend: Option<Resend>,
-    /// Whether a further send has to wait.
+    /// A further send has to wait.
     pub cooling_down: Option<bool>,
     /// The language where nothing else leads to one.
     pub locale: Option<Option<Locale>>,
@@ -68,7 +67,11 @@ pub(super) const DEFAULT_RULES: Rules = Rules {
 
 impl ServiceFields {
     /// Sets them. After an error some may be set: it is for a copy.
-    pub(super) fn apply(self, service: &mut Service, templates: &Shelf) -> Result<(), RegistryError> {
+    pub(super) fn apply(
+        self,
+        service: &mut Service,
+        templates: &TemplateCatalog,
+    ) -> Result<(), RegistryError> {
         let invalid = RegistryError::invalid;
         if let Some(name) = self.friendly_name {
             service.friendly_name = rules::friendly_name(&name).map_err(invalid("friendly_name"))?;

@@ -24,12 +24,12 @@ const NAME_LONGEST: usize = 64;
 
 /// A key to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct KeyWish {
+pub struct KeyOptions {
     /// The one service that it is for; `None` for all.
     pub service: Option<ServiceId>,
-    /// What it is for; at least one.
+    /// The routes that it may be used for; at least one.
     pub scopes: Scopes,
-    /// What people call it: 1 to 64 characters.
+    /// The name for people: 1 to 64 characters.
     pub name: Option<String>,
 }
 
@@ -38,7 +38,7 @@ const ROOT: u64 = 0;
 
 impl Registry {
     /// Makes a key. Its secret is in the answer, and nowhere else.
-    pub async fn create_key(&self, wish: KeyWish) -> Result<NewApiKey, RegistryError> {
+    pub async fn create_key(&self, wish: KeyOptions) -> Result<NewApiKey, RegistryError> {
         let now = self.wall();
         self.decide::<Credential, _, _>(NEW, move |view| {
             let name = wish.name.map(|name| rules::note(&name, NAME_LONGEST)).transpose();

@@ -1,4 +1,4 @@
-//! Which gateway sends to which country.
+//! Messaging configurations: the gateway for a country.
 
 use super::{MessagingConfiguration, Registry, RegistryError, Service};
 use crate::domain::{GatewayName, Region, Sid};
@@ -90,7 +90,7 @@ impl Registry {
 }
 
 impl Service {
-    /// What it has for a country, in any case.
+    /// The configuration for a country, in capitals or not.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`].

@@ -1,7 +1,6 @@
 //! Services and what belongs to them: rules, limits, webhooks, keys, the safe list.
 //!
-//! What is made over the API or named in the configuration is kept as records in slot 0, one for each service, credential and
-//! safe number. A change is a command there. Readers share a snapshot, which has a change once it is durable.
+//! Slot 0 has one record for each service, credential and safe number, made over the API or by the configuration. A change is a command there. Readers share a snapshot, which has a change once it is durable.
 
 mod authenticate;
 mod command;
@@ -32,6 +31,7 @@ use tokio::sync::watch;
 use self::authenticate::hash;
 use self::command::NEW;
 use self::snapshot::Published;
+use self::template::TemplateCatalog;
 use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, ServiceId, Sid};
 use crate::shard::Shards;
@@ -43,7 +43,7 @@ pub use credential::{ApiKey, Credential, NewApiKey, NewRoot, Root, Scope, Scopes
 pub use error::{OpenError, RegistryError};
 pub use events::EventType;
 pub use fields::ServiceFields;
-pub use keys::{KEYS_PER_SERVICE, KeyWish};
+pub use keys::{KEYS_PER_SERVICE, KeyOptions};
 pub use rate_limits::BucketFields;
 pub use record::{KINDS, SLOT, ServiceRecord};
 pub use safe_list::SafeNumber;
@@ -52,7 +52,7 @@ pub use service::{
     Webhook, WebhookStatus,
 };
 pub use sids::{gateway_sid, template_sid};
-pub use template::{Template, TextError, TextWish, Translation};
+pub use template::{Template, TextError, TextOptions, Translation};
 pub use test_numbers::NewTestNumber;
 pub use webhooks::WebhookFields;
 
@@ -65,28 +65,28 @@ struct Inner {
     published: Arc<Published>,
     /// The account's credentials, where the environment gives them.
     given_root: Option<Root>,
-    templates: template::Shelf,
+    templates: TemplateCatalog,
     /// Gateways that are configured, with the ids that messaging configurations name them by.
     gateways: Vec<(Sid, GatewayName)>,
     exposure: Exposure,
 }
 
-/// Who can reach the server.
+/// The clients that can reach the server.
 #[derive(Debug, Clone, Copy)]
 struct Exposure {
     loopback: bool,
-    allows_strangers: bool,
+    allows_unauthenticated: bool,
 }
 
-/// What a registry is made of.
-pub struct RegistryParts {
-    /// Who keeps its records; they have [`ServiceRecord`], [`Credential`] and [`SafeNumber`] among their kinds.
+/// The dependencies of a [`Registry`].
+pub struct RegistryDeps {
+    /// The owners of its records; [`ServiceRecord`], [`Credential`] and [`SafeNumber`] are among their kinds.
     pub shards: Shards,
-    /// What the configuration says.
+    /// The configuration.
     pub settings: RegistrySettings,
-    /// What it says of the service of the compatible routes.
+    /// The configuration of the service of the compatible routes.
     pub default: DefaultService,
-    /// What texts of messages are checked with.
+    /// The checks of messages' texts.
     pub templates: Templates,
     /// The gateways that are configured.
     pub gateways: Vec<GatewayName>,
@@ -100,8 +100,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn open(parts: RegistryParts) -> Result<Self, OpenError> {
-        let RegistryParts { shards, settings, default, templates, gateways: names, .. } = parts;
+    pub async fn open(parts: RegistryDeps) -> Result<Self, OpenError> {
+        let RegistryDeps { shards, settings, default, templates, gateways: names, .. } = parts;
         let now = shards.clock().wall();
         let services = configured::checked(&settings.services, now)?;
         let mut gateways: Vec<(Sid, GatewayName)> =
@@ -115,9 +115,12 @@ impl Registry {
             published: Published::follow(&shards, served, configured::unnamed_default(&default, now)),
             shards,
             given_root: settings.account.as_ref().map(root),
-            templates: template::Shelf::of(&settings.templates, templates, now),
+            templates: TemplateCatalog::new(&settings.templates, templates, now),
             gateways,
-            exposure: Exposure { loopback: settings.loopback, allows_strangers: settings.allows_strangers },
+            exposure: Exposure {
+                loopback: settings.loopback,
+                allows_unauthenticated: settings.allows_unauthenticated,
+            },
         }));
         // Decided after the shard has told the indexes what there is.
         let brought_up = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |view| {
@@ -170,12 +173,12 @@ impl Registry {
         self.0.published.generation.subscribe()
     }
 
-    /// Whether the compatible routes (`/api/*`, `/send-code`, `/verify-code`) ask for the account's credentials or a key that
-    /// may verify in the default service: where strangers reach the server and are not allowed to, and where there is a key
-    /// for just that.
+    /// Returns `true` if the compatible routes (`/api/*`, `/send-code`, `/verify-code`) need the account's credentials or a key
+    /// that may verify in the default service: where unauthenticated clients reach the server and are not allowed to, and
+    /// where a key for just that exists.
     pub fn compatible_routes_need_key(&self) -> bool {
-        let Exposure { loopback, allows_strangers } = self.0.exposure;
-        !allows_strangers
+        let Exposure { loopback, allows_unauthenticated } = self.0.exposure;
+        !allows_unauthenticated
             && (!loopback || self.0.published.credentials.load().has_key_of_the_default_service())
     }
 

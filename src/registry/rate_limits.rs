@@ -22,7 +22,7 @@ const MAX_MOST: u64 = 1_000_000;
 /// Seconds of a bucket: a week.
 const INTERVAL_MOST: u64 = 604_800;
 
-/// What a request may say about a bucket.
+/// The fields of a bucket in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BucketFields {
     /// Requests: 1 to 1,000,000.

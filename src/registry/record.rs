@@ -17,12 +17,12 @@ pub const KINDS: [u8; 3] = [ServiceRecord::KIND, Credential::KIND, SafeNumber::K
 /// A revoked key is listed for this long: a program that goes on using it can be named.
 pub(super) const REVOKED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// What is kept of a service. A removed one leaves its id, which is never given again.
+/// The record of a service. A removed service leaves its id, which is never reused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ServiceRecord {
     /// A service.
     Present(Box<Service>),
-    /// There was one.
+    /// The service was removed.
     Removed,
 }
 
@@ -45,25 +45,32 @@ pub fn safe_number_id(number: PhoneNumber) -> Id {
     credential_id(number.as_u64())
 }
 
-/// A change that was answered with an error is written back: `before` holds.
-impl Record for ServiceRecord {
-    const KIND: u8 = 3;
-    const PLURAL: &'static str = "services";
+/// A record in slot 0 without an end. A change that was answered with an error is written back: `before` holds.
+macro_rules! permanent_record {
+    ($record:ty, $kind:literal, $plural:literal) => {
+        impl Record for $record {
+            const KIND: u8 = $kind;
+            const PLURAL: &'static str = $plural;
 
-    fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
-        SLOT
-    }
+            fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
+                SLOT
+            }
 
-    fn expires(&self) -> Timestamp {
-        Timestamp::MAX
-    }
+            fn expires(&self) -> Timestamp {
+                Timestamp::MAX
+            }
 
-    fn after_failure(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
-        before
-    }
+            fn after_failure(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
+                before
+            }
+        }
+    };
 }
 
-/// The same, but a revocation that may be on the disk holds.
+permanent_record!(ServiceRecord, 3, "services");
+permanent_record!(SafeNumber, 8, "numbers on the safe list");
+
+/// After a failed commit `before` holds, except that a revocation that may be on the disk holds.
 impl Record for Credential {
     const KIND: u8 = 4;
     const PLURAL: &'static str = "credentials";
@@ -82,23 +89,5 @@ impl Record for Credential {
     fn after_failure(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
         let is_revoked = |record: &Self| matches!(record, Self::Key { key, .. } if key.revoked.is_some());
         after.filter(is_revoked).filter(|_| before.is_some()).or(before)
-    }
-}
-
-/// As for services.
-impl Record for SafeNumber {
-    const KIND: u8 = 8;
-    const PLURAL: &'static str = "numbers on the safe list";
-
-    fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
-        SLOT
-    }
-
-    fn expires(&self) -> Timestamp {
-        Timestamp::MAX
-    }
-
-    fn after_failure(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
-        before
     }
 }

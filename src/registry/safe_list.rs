@@ -27,11 +27,6 @@ pub struct SafeNumber {
 }
 
 impl Registry {
-    /// Whether a number is on the safe list.
-    pub fn is_safe(&self, number: PhoneNumber) -> bool {
-        self.safe_number(number).is_ok()
-    }
-
     /// The entry of a number.
     ///
     /// # Errors

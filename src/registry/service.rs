@@ -10,23 +10,23 @@ use crate::domain::{CodeLength, Locale, PhoneNumber, ServiceId, Sid, Timestamp};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of its own in Twilio's API")]
 pub struct Service {
-    /// What its numbers' records are kept under. Never given twice.
+    /// The namespace of its numbers' records. Never reused.
     pub id: ServiceId,
     /// `VA`.
     pub sid: Sid,
-    /// Who made it.
+    /// The creator.
     pub origin: Origin,
-    /// What its messages call it; at most 30 characters.
+    /// The name in messages; at most 30 characters.
     pub friendly_name: String,
     /// How codes and attempts are counted.
     pub rules: Rules,
-    /// Whether a request may bring its own code.
+    /// A request may bring its own code.
     pub custom_code_enabled: bool,
-    /// Whether text messages warn that the code is not to be shared.
+    /// Text messages warn that the code is not to be shared.
     pub do_not_share_warning_enabled: bool,
-    /// Whether numbers known to be landlines are refused for text messages.
+    /// Text messages to numbers known to be landlines are refused.
     pub skip_sms_to_landlines: bool,
-    /// Kept and shown: what is known of a number without asking anybody is always there.
+    /// Stored and shown without effect: lookups that need no provider are always made.
     pub lookup_enabled: bool,
     /// Kept and shown: whether a key must be pressed in calls is the gateway's setting.
     pub dtmf_input_required: bool,
@@ -44,9 +44,9 @@ pub struct Service {
     pub workflow: Option<String>,
     /// Named limits on values that requests pass.
     pub rate_limits: Vec<RateLimit>,
-    /// Which gateway sends to which country.
+    /// The gateways for single countries.
     pub messaging: Vec<MessagingConfiguration>,
-    /// Who is told of events.
+    /// The receivers of its events.
     pub webhooks: Vec<Webhook>,
     /// Numbers that are never sent anything.
     pub test_numbers: Vec<TestNumber>,
@@ -56,7 +56,7 @@ pub struct Service {
     pub updated: Timestamp,
 }
 
-/// Who made a service.
+/// The creator of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// The service of the compatible routes: the top-level settings are its rules.
@@ -78,15 +78,15 @@ pub struct Rules {
     pub max_checks: u8,
     /// Messages of one verification; `None` without a limit.
     pub max_sends: Option<u8>,
-    /// What too many wrong codes lead to.
+    /// The consequence of too many wrong codes.
     pub lockout: LockoutRule,
-    /// What a further send of a live verification does.
+    /// The code of a further send of a live verification.
     pub resend: Resend,
-    /// Whether a further send has to wait: 30, 60, 120, then 300 s after the last.
+    /// A further send has to wait: 30, 60, 120, then 300 s after the last.
     pub cooling_down: bool,
 }
 
-/// What too many wrong codes of a number lead to.
+/// The consequence of too many wrong codes for a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LockoutRule {
     /// The number is locked for this long, for every client.
@@ -95,7 +95,7 @@ pub enum LockoutRule {
     Growing,
 }
 
-/// What a further send of a live verification does.
+/// The code of a further send of a live verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resend {
     /// It sends the same code, which ends when it would have.
@@ -109,9 +109,9 @@ pub enum Resend {
 pub struct RateLimit {
     /// `RK`.
     pub sid: Sid,
-    /// What requests call it.
+    /// The name in requests.
     pub unique_name: String,
-    /// What people call it.
+    /// The name for people.
     pub description: Option<String>,
     /// How often in which time.
     pub buckets: Vec<Bucket>,
@@ -136,7 +136,7 @@ pub struct Bucket {
     pub updated: Timestamp,
 }
 
-/// Which gateway sends to a country.
+/// The gateway for a country.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagingConfiguration {
     /// Two letters of ISO 3166-1, in capitals.
@@ -149,20 +149,20 @@ pub struct MessagingConfiguration {
     pub updated: Timestamp,
 }
 
-/// Who is told of events.
+/// A receiver of events.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
     /// `YW`.
     pub sid: Sid,
-    /// What people call it.
+    /// The name for people.
     pub friendly_name: String,
-    /// Which events: names, or `*` for all.
+    /// Names of events, or `*` for all.
     pub event_types: Vec<String>,
     /// Where they go: http or https.
     pub url: String,
-    /// Whether they go at all.
+    /// A disabled webhook receives nothing.
     pub status: WebhookStatus,
-    /// What events are signed with (Standard Webhooks): 24 to 64 random bytes.
+    /// The key of the signatures (Standard Webhooks): 24 to 64 random bytes.
     pub secret: Vec<u8>,
     /// When it was made.
     pub created: Timestamp,
@@ -176,7 +176,7 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-/// Whether a webhook is told events.
+/// A webhook receives events, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WebhookStatus {
     /// It is.
@@ -197,7 +197,7 @@ pub struct TestNumber {
 }
 
 impl TestNumber {
-    /// Whether `number` is one of them at `now`.
+    /// Returns `true` if `number` matches at `now`.
     pub fn is(&self, number: PhoneNumber, now: Timestamp) -> bool {
         let text = number.e164();
         now < self.expires

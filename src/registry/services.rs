@@ -8,13 +8,11 @@ use super::fields::{DEFAULT_RULES, ServiceFields};
 use super::record::{ServiceRecord, service_id};
 use super::{Origin, Registry, RegistryError, Rules, Service};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
+use crate::engine::LAST_SERVICE;
 use crate::shard::{Durability, RecordKey, Transaction};
 
 /// Services of one installation.
 pub(super) const MOST: usize = 10_000;
-
-/// Ids are kept in 24 bits of a verification's id.
-const LAST_ID: u32 = (1 << 24) - 1;
 
 impl Registry {
     /// Makes a service: 6 digits, 10 min, 5 checks and 5 sends, growing waits, the same code when it is sent again, unless
@@ -80,11 +78,11 @@ pub(super) fn next_id(view: &Transaction<'_>) -> Option<ServiceId> {
         u32::from_be_bytes([key.id[0], key.id[1], key.id[2], key.id[3]])
     };
     let next = view.iter().map(given).max().map_or(1, |last| last + 1);
-    (next <= LAST_ID).then(|| ServiceId::new(next))
+    (next <= LAST_SERVICE).then(|| ServiceId::new(next))
 }
 
-/// A service of which nothing more is said.
-pub(super) fn blank(id: ServiceId, sid: Sid, origin: Origin, rules: Rules, now: Timestamp) -> Service {
+/// A service with the default of every other field.
+pub(crate) fn blank(id: ServiceId, sid: Sid, origin: Origin, rules: Rules, now: Timestamp) -> Service {
     Service {
         id,
         sid,

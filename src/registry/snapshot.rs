@@ -1,4 +1,4 @@
-//! What readers share: published by indexes over the records of slot 0, when a change is durable.
+//! The snapshot that readers share. Indexes over the records of slot 0 publish it when a change is durable.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::take;
@@ -14,10 +14,10 @@ use super::{Credential, Origin, Root, SafeNumber, Scope, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
 use crate::shard::{Index, Record, RecordKey, Router, Shards, Stored, decode};
 
-/// What people call the service of the compatible routes.
+/// The name of the service of the compatible routes in requests.
 const DEFAULT_NAME: &str = "default";
 
-/// What is published.
+/// The latest snapshots.
 pub(super) struct Published {
     pub(super) services: ArcSwap<Services>,
     /// Grows with each change of a service.
@@ -209,7 +209,7 @@ impl Credentials {
         })
     }
 
-    /// Whether there is a key for the compatible routes and nothing else.
+    /// Returns `true` if a key exists that is for the compatible routes and nothing else.
     pub(super) fn has_key_of_the_default_service(&self) -> bool {
         self.keys.values().any(|live| {
             live.key.revoked.is_none()
@@ -254,7 +254,7 @@ impl Snapshot<Credential> for Credentials {
 
 /// Changes of the safe list: up to 100,000 numbers are not copied for one of them.
 struct SafeNumbers {
-    /// Whether the list is built anew, by a shard that has started.
+    /// The list is being rebuilt, by a shard that has started.
     anew: bool,
     changes: Vec<(Option<SafeNumber>, Option<SafeNumber>)>,
 }

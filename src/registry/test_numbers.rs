@@ -18,7 +18,7 @@ pub struct NewTestNumber {
     pub code: String,
     /// Until when it is one; at most a year ahead.
     pub expires: Timestamp,
-    /// Whether it may match numbers that subscribers could own.
+    /// Permits a pattern of numbers that subscribers could own.
     pub force: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Who is told of events.
+//! The receivers of events.
 
 use url::Url;
 
@@ -17,16 +17,16 @@ const URL_LONGEST: usize = 2_048;
 
 const WHAT: &str = "webhook";
 
-/// What a request may say about a webhook; `None` leaves a value as it is.
+/// The fields of a webhook in a request; `None` leaves a value as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WebhookFields {
-    /// What people call it: 1 to 64 characters.
+    /// The name for people: 1 to 64 characters.
     pub friendly_name: Option<String>,
     /// Names of [`EventType`], or `*`.
     pub event_types: Option<Vec<String>>,
     /// http or https, without a user name or password.
     pub url: Option<String>,
-    /// Whether it is told anything.
+    /// A disabled webhook receives nothing.
     pub status: Option<WebhookStatus>,
 }
 

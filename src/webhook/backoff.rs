@@ -46,7 +46,7 @@ pub(super) fn next_attempt(
     (!is_too_old(due, since)).then_some(due)
 }
 
-/// Whether a delivery has ended by `now`, though it was not tried as often as it could be.
+/// Returns `true` if a delivery has ended by `now`, even with attempts left.
 pub(super) fn is_too_old(now: Timestamp, since: Timestamp) -> bool {
     now.since(since) >= LIFE
 }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_waits_grow_from_seconds_to_a_day_with_a_fifth_of_chance_and_end_after_three_days() {
+    fn waits_grow_from_seconds_to_a_day_with_jitter_and_end_after_3_days() {
         let waits: Vec<_> = (1..=11).map(|tries| wait(tries, 0)).collect();
         let expected = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400].map(Some);
         assert_eq!(waits[..10], expected);

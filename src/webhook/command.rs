@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
 use super::recorder::EventRecorder;
 use super::transport::Posted;
-use super::{Event, EventId, EventType};
+use super::{EventId, EventType};
 use crate::domain::Timestamp;
 use crate::shard::{Command, Decision, Durability, Id, Leaving, Refusal, Subject, Transaction};
 
@@ -16,15 +16,13 @@ use crate::shard::{Command, Decision, Durability, Id, Leaving, Refusal, Subject,
 pub(super) struct EventCommand {
     subject: Subject,
     recorder: Arc<EventRecorder>,
-    kind: Kind,
+    request: Request,
     reply: oneshot::Sender<Result<Outcome, Refusal>>,
     outcome: Option<Outcome>,
 }
 
-/// What is asked.
-pub(super) enum Kind {
-    /// An event that no decision about a number leads to.
-    Emit(Box<Event>),
+/// The request to the shard.
+pub(super) enum Request {
     /// The time of an expected end has come.
     Expire,
     /// An attempt that began at this moment has ended.
@@ -35,7 +33,7 @@ pub(super) enum Kind {
     Forget,
 }
 
-/// What was decided.
+/// The decision of the shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The record was changed.
@@ -46,24 +44,16 @@ pub(super) enum Outcome {
     Concluded(EventId, DeliveryState, WebhookHealth),
 }
 
-/// Where the answer arrives.
-pub(super) type Answer = oneshot::Receiver<Result<Outcome, Refusal>>;
+/// Receives the reply of the shard.
+pub(super) type ReplyReceiver = oneshot::Receiver<Result<Outcome, Refusal>>;
 
 impl EventCommand {
     /// A command about the record with this id.
-    pub(super) fn new(id: Id, kind: Kind, recorder: &Arc<EventRecorder>) -> (Box<Self>, Answer) {
-        Self::in_slot(Subject { slot: slot_of(&id), id }, kind, recorder)
-    }
-
-    /// A command about a subject that has no record.
-    pub(super) fn in_slot(
-        subject: Subject,
-        kind: Kind,
-        recorder: &Arc<EventRecorder>,
-    ) -> (Box<Self>, Answer) {
+    pub(super) fn new(id: Id, request: Request, recorder: &Arc<EventRecorder>) -> (Box<Self>, ReplyReceiver) {
+        let subject = Subject { slot: slot_of(&id), id };
         let (reply, answer) = oneshot::channel();
         let recorder = Arc::clone(recorder);
-        (Box::new(Self { subject, recorder, kind, reply, outcome: None }), answer)
+        (Box::new(Self { subject, recorder, request, reply, outcome: None }), answer)
     }
 
     fn delivery(&self, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
@@ -77,19 +67,16 @@ impl EventCommand {
         view.put(self.subject.id, Some(&EventRecord::Delivery(delivery)), durability);
     }
 
-    fn emit(&self, event: &Event, view: &mut Transaction<'_>) {
-        if let Some(service) = self.recorder.subscribed(event.service) {
-            self.recorder.emit_tagged(&service, event, view);
-        }
-    }
-
     fn expire(&self, view: &mut Transaction<'_>) -> Option<Outcome> {
         let EventRecord::Expected(end) = view.get::<EventRecord>(self.subject.id)? else { return None };
         if view.now() < end.due() {
             return None;
         }
-        if end.is_told {
-            self.emit(&end.event(EventType::Expired, "expired", end.expires), view);
+        let event = end.event(EventType::Expired, "expired", end.expires);
+        if end.is_told
+            && let Some(service) = self.recorder.subscribed(event.service)
+        {
+            self.recorder.emit_tagged(&service, &event, view);
         }
         view.put::<EventRecord>(self.subject.id, None, Durability::Durable);
         Some(Outcome::Done)
@@ -126,15 +113,11 @@ impl Command for EventCommand {
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let decided = match &self.kind {
-            Kind::Emit(event) => {
-                self.emit(event, view);
-                Some(Outcome::Done)
-            }
-            Kind::Expire => self.expire(view),
-            Kind::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
-            Kind::Replay => self.replay(view),
-            Kind::Forget => self.forget(view),
+        let decided = match &self.request {
+            Request::Expire => self.expire(view),
+            Request::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
+            Request::Replay => self.replay(view),
+            Request::Forget => self.forget(view),
         };
         self.outcome = Some(decided.unwrap_or(Outcome::Nothing));
         Decision::Made

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Inner;
-use super::command::{EventCommand, Kind, Outcome};
+use super::command::{EventCommand, Outcome, Request};
 use super::lanes::HealthChange;
 use super::payload;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq, WebhookHealth};
@@ -18,7 +18,7 @@ use crate::shard::{Id, Refusal};
 /// The longest time without a look at the clock while something is to be done: it may have been set.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
 
-/// What is begun before other tasks have their turn.
+/// Deliveries that are begun before other tasks run.
 const AT_ONCE: usize = 256;
 
 /// The wait before a record is changed again, after the store or its shard has failed.
@@ -58,20 +58,20 @@ impl Inner {
     }
 
     /// Has the shard of a record decide.
-    pub(super) async fn ask(&self, id: Id, kind: Kind) -> Result<Outcome, Refusal> {
-        let (command, answer) = EventCommand::new(id, kind, &self.recorder);
+    pub(super) async fn ask(&self, id: Id, request: Request) -> Result<Outcome, Refusal> {
+        let (command, answer) = EventCommand::new(id, request, &self.recorder);
         self.shards.submit(command);
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
     async fn expire(self: Arc<Self>, id: Id) {
-        if self.ask(id, Kind::Expire).await.is_err() {
+        if self.ask(id, Request::Expire).await.is_err() {
             self.schedule.expire_again(self.clock().now().plus(RETRY), id);
         }
     }
 
     async fn forget(self: Arc<Self>, seq: Seq, service: ServiceId) {
-        if self.ask(seq.key(service).id, Kind::Forget).await.is_err() {
+        if self.ask(seq.key(service).id, Request::Forget).await.is_err() {
             tokio::time::sleep(RETRY).await;
             self.schedule.forget_again(seq);
         }
@@ -130,7 +130,7 @@ impl Inner {
         let id = seq.key(entry.lane.service).id;
         let mut inner = self;
         let outcome = loop {
-            match inner.ask(id, Kind::Conclude(at, posted.clone())).await {
+            match inner.ask(id, Request::Conclude(at, posted.clone())).await {
                 Ok(outcome) => break outcome,
                 Err(_) if inner.schedule.is_closing() => return,
                 Err(_) => {

@@ -1,4 +1,4 @@
-//! What webhooks are told.
+//! The events that webhooks receive.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,33 +8,33 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::registry::EventType;
 
-/// Something that happened to a verification.
+/// An event of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// What.
+    /// The type.
     pub kind: EventType,
-    /// In which service.
+    /// The service of the verification.
     pub service: ServiceId,
-    /// To which one (`VE`).
+    /// The id of the verification (`VE`).
     pub verification: Sid,
-    /// When.
+    /// The time of the event.
     pub at: Timestamp,
-    /// What else is to be told.
+    /// The verification at that moment.
     pub about: About,
 }
 
-/// What webhooks are told of a verification. Never a code.
+/// The description of a verification in an event. It never has the code.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// Whose it is.
+    /// The number.
     pub to: PhoneNumber,
-    /// How its code travels.
+    /// The channel of its code.
     pub channel: Channel,
-    /// How far it is, in Twilio's words: `pending`.
+    /// The status in Twilio's words: `pending`.
     pub status: String,
-    /// Which of its messages the event is about, if one of them.
+    /// The message that the event is about, if it is about one.
     pub message: Option<MessageAbout>,
-    /// What the caller wanted to find again.
+    /// The tags that the caller gave.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -56,7 +56,7 @@ impl fmt::Debug for About {
 pub struct MessageAbout {
     /// The attempt to deliver it (`VL`).
     pub attempt: Sid,
-    /// What the provider says of it: `delivered`.
+    /// The provider's status: `delivered`.
     pub status: String,
     /// The provider's error code.
     pub error_code: Option<u32>,

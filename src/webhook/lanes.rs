@@ -1,4 +1,4 @@
-//! Which delivery goes next. Decisions without I/O.
+//! The order of deliveries: pure decisions without I/O.
 //!
 //! Each webhook has a lane, and in it a chain for each verification: its deliveries go one after the other, and the next one
 //! not before the end of the one before it is durable. A crash repeats at most the one under way.
@@ -88,7 +88,7 @@ impl Lanes {
         }
     }
 
-    /// Whether an attempt of it is under way.
+    /// Returns `true` while an attempt of the delivery is under way.
     pub(super) fn is_under_way(&self, key: LaneKey, verification: Sid, seq: Seq) -> bool {
         let chain = self.by_webhook.get(&key).and_then(|lane| lane.chains.get(&verification));
         chain.is_some_and(|chain| chain.under_way == Some(seq))
@@ -142,7 +142,7 @@ impl Lanes {
         }
     }
 
-    /// What an attempt says of the webhook.
+    /// Takes over the result of an attempt.
     pub(super) fn report(
         &mut self,
         key: LaneKey,
@@ -193,7 +193,7 @@ impl Lane {
 }
 
 impl Chain {
-    /// What may go first, and when; nothing while an attempt is under way.
+    /// The delivery that may go first, and when; `None` while an attempt is under way.
     fn head(&self) -> Option<(Timestamp, Seq)> {
         let (seq, due) = self.waiting.first_key_value().filter(|_| self.under_way.is_none())?;
         Some((*due, *seq))

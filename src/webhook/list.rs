@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::command::{Kind, Outcome};
+use super::command::{Outcome, Request};
 use super::lanes::LaneKey;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::schedule::Entry;
@@ -10,7 +10,7 @@ use super::{EventId, EventType, Inner, Outbox};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::shard::Refusal;
 
-/// Which deliveries are wanted.
+/// The filter of a list of deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryQuery {
     /// In this state.
@@ -41,11 +41,11 @@ const REPLAYED_AT_ONCE: usize = 256;
 pub struct DeliveryPage {
     /// The newest event first.
     pub deliveries: Vec<Delivery>,
-    /// Whether there are more behind them.
+    /// More deliveries follow.
     pub has_more: bool,
 }
 
-/// What is to be delivered again.
+/// The deliveries to repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {
     /// This event. If it is still pending, it is tried now.
@@ -117,7 +117,7 @@ impl Outbox {
             let (trying, others): (Vec<Seq>, Vec<Seq>) =
                 part.iter().partition(|seq| inner.schedule.is_under_way(**seq));
             count += trying.len();
-            let asked = others.into_iter().map(|seq| inner.ask(seq.key(service).id, Kind::Replay));
+            let asked = others.into_iter().map(|seq| inner.ask(seq.key(service).id, Request::Replay));
             for outcome in futures_util::future::join_all(asked).await {
                 count += usize::from(outcome? == Outcome::Done);
             }

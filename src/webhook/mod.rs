@@ -24,19 +24,17 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::command::{EventCommand, Kind};
 use self::recorder::Sequences;
 use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
-use crate::engine::{Sealer, SlotHash};
-use crate::numbers::{NumberKey, Recorder};
-use crate::shard::{Refusal, Shards, Subject};
+use crate::engine::Sealer;
+use crate::numbers::Recorder;
+use crate::shard::Shards;
 
 pub use self::event::{About, Event, EventId, MessageAbout};
 pub use self::list::{DeliveryPage, DeliveryQuery, Replay, ReplayError};
-pub use self::record::{Attempt, Delivery, DeliveryState, EventRecord, slot_of};
+pub use self::record::{Attempt, Delivery, DeliveryState, EventRecord};
 pub use self::recorder::EventRecorder;
-pub use self::signature::secret_text;
 pub use self::subscribers::Subscribers;
 pub use self::transport::{AttemptError, Post, Posted, Transport};
 pub use self::view::{AttemptView, DeliveryView};
@@ -79,13 +77,11 @@ impl Default for OutboxBounds {
     }
 }
 
-/// What an outbox is made of.
-pub struct OutboxParts {
+/// The dependencies of an [`Outbox`].
+pub struct OutboxDeps {
     /// Where events are kept; they keep [`EventRecord`].
     pub shards: Shards,
-    /// Which slot a number is in.
-    pub slots: SlotHash,
-    /// What the ids of verifications are sealed with.
+    /// Seals the ids of verifications.
     pub sealer: Sealer,
     /// The webhooks of each service.
     pub subscribers: Arc<dyn Subscribers>,
@@ -101,22 +97,8 @@ pub struct Outbox {
     inner: Arc<Inner>,
 }
 
-/// How much the outbox has to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboxCounts {
-    /// Deliveries that are still to be made.
-    pub pending: usize,
-    /// Attempts under way.
-    pub under_way: usize,
-    /// Verifications whose end is still to be told.
-    pub expected: usize,
-    /// Events that were dropped since the start, for want of room.
-    pub dropped: u64,
-}
-
 struct Inner {
     shards: Shards,
-    slots: SlotHash,
     subscribers: Arc<dyn Subscribers>,
     transport: Arc<dyn Transport>,
     schedule: Arc<Schedule>,
@@ -125,8 +107,8 @@ struct Inner {
 
 impl Outbox {
     /// Delivers what is pending, until the last handle is gone or [`Outbox::close`]. Needs a tokio runtime.
-    pub fn start(parts: OutboxParts) -> Self {
-        let OutboxParts { shards, slots, sealer, subscribers, transport, bounds } = parts;
+    pub fn start(deps: OutboxDeps) -> Self {
+        let OutboxDeps { shards, sealer, subscribers, transport, bounds } = deps;
         let (schedule, sequences) = (Arc::new(Schedule::new(bounds)), Arc::new(Sequences::new()));
         let recorder = Arc::new(EventRecorder::new(
             Arc::clone(&subscribers),
@@ -139,37 +121,15 @@ impl Outbox {
             let (schedule, sequences) = (Arc::clone(&followed), Arc::clone(&sequences));
             Box::new(Follower { schedule, sequences, changes: Vec::new() })
         }));
-        let inner =
-            Inner { shards, slots, subscribers, transport, schedule: Arc::clone(&schedule), recorder };
+        let inner = Inner { shards, subscribers, transport, schedule: Arc::clone(&schedule), recorder };
         let inner = Arc::new(inner);
         tokio::spawn(dispatch::run(Arc::downgrade(&inner), schedule));
         Self { inner }
     }
 
-    /// What writes events within decisions about numbers.
+    /// The recorder that writes events within decisions about numbers.
     pub fn recorder(&self) -> Arc<dyn Recorder> {
         Arc::clone(&self.inner.recorder) as _
-    }
-
-    /// Keeps an event that no decision about a number leads to. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`Refusal`]: nothing was kept.
-    pub async fn emit(&self, event: Event) -> Result<(), Refusal> {
-        let key = NumberKey { service: event.service, number: event.about.to };
-        let mut id = key.id();
-        // The commands of the number itself are ordered under another subject.
-        id[4] |= 0x40;
-        let subject = Subject { slot: self.inner.slots.of_number(key.service, key.number), id };
-        let (command, answer) =
-            EventCommand::in_slot(subject, Kind::Emit(Box::new(event)), &self.inner.recorder);
-        self.inner.shards.submit(command);
-        answer.await.unwrap_or(Err(Refusal::Stopping)).map(drop)
-    }
-
-    /// How much there is to do.
-    pub fn counts(&self) -> OutboxCounts {
-        self.inner.schedule.counts()
     }
 
     /// Begins no attempt any more, and waits up to 3 s for those that are under way.
@@ -177,7 +137,7 @@ impl Outbox {
         let schedule = &self.inner.schedule;
         schedule.close();
         let at_rest = async {
-            while schedule.counts().under_way > 0 {
+            while schedule.under_way() > 0 {
                 schedule.idle.notified().await;
             }
         };

@@ -1,4 +1,4 @@
-//! What is posted: JSON in the form that Standard Webhooks recommends.
+//! The body of a request: JSON in the form that Standard Webhooks recommends.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! What shards keep for webhooks: one record for each delivery of an event to a webhook, and one for each verification
+//! The records of webhooks: one for each delivery of an event to a webhook, and one for each verification
 //! whose end is still to be told.
 
 use std::collections::BTreeMap;
@@ -132,7 +132,7 @@ pub struct ExpectedEnd {
     pub expires: Timestamp,
     /// Of the request that began it.
     pub tags: BTreeMap<String, String>,
-    /// Whether its beginning is told: a gateway took its first message.
+    /// Its beginning was recorded: a gateway took its first message.
     pub is_told: bool,
 }
 
@@ -214,7 +214,7 @@ pub struct Attempt {
     pub detail: Option<String>,
 }
 
-/// What an attempt says about its webhook.
+/// The state of a webhook after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WebhookHealth {
     /// It takes events.

@@ -1,5 +1,5 @@
-//! What is to be done when, for all shards together. Derived from their records, also after a restart; nothing in here has
-//! to survive one.
+//! The times of all deliveries, for all shards together. Derived from their records, also after a restart; nothing in here
+//! has to survive one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::lanes::{HealthChange, LaneKey, Lanes};
 use super::record::{Delivery, DeliveryState, EventRecord, KEPT_FOR, Seq, WebhookHealth};
 use super::recorder::Sequences;
-use super::{EventId, EventType, OutboxBounds, OutboxCounts};
+use super::{EventId, EventType, OutboxBounds};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::shard::{Id, Index, RecordKey, Stored, decode};
 
@@ -37,7 +37,7 @@ struct State {
     is_dropping: bool,
 }
 
-/// What lists and lanes need to know of a delivery.
+/// The facts of a delivery that lists and lanes need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub lane: LaneKey,
@@ -104,7 +104,7 @@ impl Schedule {
         room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
 
-    /// Whether one more end may be expected.
+    /// Returns `true` if one more end may be expected.
     pub(super) fn has_room_for_end(&self) -> bool {
         self.state().ends.len() < self.bounds.expected
     }
@@ -119,9 +119,15 @@ impl Schedule {
         }
     }
 
-    pub(super) fn counts(&self) -> OutboxCounts {
+    /// Attempts under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.state().lanes.under_way()
+    }
+
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> super::tests::OutboxCounts {
         let state = self.state();
-        OutboxCounts {
+        super::tests::OutboxCounts {
             pending: state.lanes.pending_in_all(),
             under_way: state.lanes.under_way(),
             expected: state.ends.len(),
@@ -209,7 +215,7 @@ impl Schedule {
         self.state().set(seq, None);
     }
 
-    /// Whether an attempt of this delivery is under way.
+    /// Returns `true` while an attempt of this delivery is under way.
     pub(super) fn is_under_way(&self, seq: Seq) -> bool {
         let state = self.state();
         let entry = state.entries.get(&seq);

@@ -7,12 +7,6 @@ use sha2::Sha256;
 
 use super::EventId;
 use crate::domain::Timestamp;
-use crate::registry::Webhook;
-
-/// The secret of a webhook as its owner needs it: `whsec_` and base64.
-pub fn secret_text(webhook: &Webhook) -> String {
-    format!("whsec_{}", STANDARD.encode(&webhook.secret))
-}
 
 /// The headers of one attempt. The moment is that of the attempt, not of the event: receivers refuse what is older than a
 /// few minutes.

@@ -39,7 +39,7 @@ impl Subscribers for Registry {
     }
 }
 
-/// Whether the service has an enabled webhook.
+/// Returns `true` if the service has an enabled webhook.
 pub(super) fn has_subscriber(service: &Service) -> bool {
     service.webhooks.iter().any(|webhook| webhook.status == WebhookStatus::Enabled)
 }

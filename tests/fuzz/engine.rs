@@ -1,4 +1,4 @@
-//! What `cargo test` does with a target: its corpus, then changed copies for a moment.
+//! Runs a target for `cargo test`: its corpus, then changed copies for a moment.
 //!
 //! * `FUZZ_INPUT=file` gives a target that file alone.
 //! * `FUZZ_SEED=number` makes the changes of an earlier run again.

@@ -9,7 +9,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use url::Url;
 
-use crate::contract::Answers;
+use crate::contract::AnswerSet;
 use crate::numbers::LIVE_AT_MOST;
 use crate::reference::{COMMAND, Reference};
 use crate::results::JSON_FIELDS;
@@ -67,7 +67,7 @@ docs/bench.md says what the figures mean and what not to believe.";
 
 /// Drives servers as clients would, plays Twilio for them, checks every answer and compares costs.
 ///
-/// On loopback. Needs no account and sends nothing to anyone; uses all the CPU that it gets.
+/// On loopback. Needs no account and sends no messages; uses all the CPU that it gets.
 #[derive(Debug, Parser)]
 #[command(name = "onceward-bench", version, after_help = format!("{MORE}\n\n{JSON_FIELDS}"), max_term_width = 110)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -90,7 +90,7 @@ pub enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// What the clients do, see below.
+    /// Requests of the clients, see below.
     #[arg(long, value_name = "NAME", value_enum, hide_possible_values = true, default_value = "send-verify")]
     workload: Workload,
 
@@ -110,7 +110,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
 
-    /// What numbers and choices are drawn from: the same seed, the same requests [default: random].
+    /// Seed of all numbers and choices: the same seed, the same requests [default: random].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
@@ -150,7 +150,7 @@ pub struct BenchArgs {
     pid: Option<u32>,
 
     /// Allow addresses that are not loopback. Driving a machine that is not yours is an attack, codes travel in the
-    /// clear, and anyone who reaches the mock of Twilio can give it texts.
+    /// clear, and every client that reaches the mock of Twilio can give it texts.
     #[arg(long, requires = "target", help_heading = "Servers")]
     anywhere: bool,
 
@@ -163,7 +163,7 @@ pub struct BenchArgs {
         default_value = "documented",
         help_heading = "Servers"
     )]
-    answers: Answers,
+    answers: AnswerSet,
 
     /// How long the mock of Twilio takes for each answer, such as 80ms; at most 9s.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Circumstances")]
@@ -206,7 +206,7 @@ struct MaybeReference(Option<Reference>);
 #[derive(Debug, Clone)]
 pub struct Options {
     pub workload: Workload,
-    pub answers: Answers,
+    pub answers: AnswerSet,
     pub connections: u32,
     pub rate: Option<u32>,
     pub gateway_delay: Duration,
@@ -246,7 +246,7 @@ impl BenchArgs {
             "--live-numbers fills the store of a server that the bench starts, and --target names another one",
         )?;
         refuse(
-            self.answers == Answers::AsBuilt && !beside.is_empty(),
+            self.answers == AnswerSet::AsBuilt && !beside.is_empty(),
             "--answers as-built goes with --beside none: reference servers answer as documented",
         )?;
         refuse(
@@ -266,7 +266,7 @@ impl BenchArgs {
             starts_onceward && name.starts_with("ONCEWARD_") && !GATEWAY_SETTINGS.contains(&name.as_str())
         };
         let mut environment: Vec<_> = environment.filter(ours).collect();
-        if self.answers == Answers::AsBuilt && starts_onceward {
+        if self.answers == AnswerSet::AsBuilt && starts_onceward {
             environment.retain(|(name, _)| name != ANSWERS_SETTING);
             environment.push((ANSWERS_SETTING.to_owned(), "as-built".to_owned()));
         }
@@ -305,7 +305,7 @@ impl BenchArgs {
 
     fn references(&self) -> Result<Vec<Reference>, String> {
         if self.beside.is_empty() {
-            let default = self.target.is_none() && self.answers == Answers::Documented;
+            let default = self.target.is_none() && self.answers == AnswerSet::Documented;
             return Ok(if default { vec![Reference::Ceiling] } else { Vec::new() });
         }
         let mut references = Vec::new();

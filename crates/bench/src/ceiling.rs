@@ -17,13 +17,10 @@ use hyper_util::server::conn::auto;
 
 use crate::error::BenchError;
 use crate::numbers::is_locked;
-use crate::reference::{Check, Outcome, Provider, User, listen};
+use crate::reference::{Check, MAX_TRIALS, Outcome, Provider, User, listen};
 use crate::script::trials_before;
 
 const CODE: &str = "123456";
-
-/// Wrong codes that are allowed: onceward's default.
-const TRIALS: i64 = 5;
 
 pub async fn serve(provider: Provider) -> Result<(), BenchError> {
     let (listener, provider) = (listen().await?, Arc::new(provider));
@@ -65,7 +62,7 @@ async fn send(provider: &Provider, number: String) -> Outcome {
         return Outcome::Locked { number, minutes: 30 };
     }
     if provider.send(&number, CODE).await {
-        Outcome::Sent { number, trials: TRIALS }
+        Outcome::Sent { number, trials: MAX_TRIALS }
     } else {
         Outcome::Failed
     }

@@ -32,7 +32,7 @@ pub struct Child {
     name: String,
     process: std::process::Child,
     address: Option<SocketAddr>,
-    /// Whether it ends when its standard input does.
+    /// It ends when its standard input ends.
     follows_stdin: bool,
     log: Arc<Mutex<Log>>,
 }

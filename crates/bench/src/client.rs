@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::connection::{Connection, Route, check_body, send_body};
-use crate::contract::{Answers, Expect, Verdict, judge, masked};
+use crate::contract::{AnswerSet, Expect, Verdict, classify_response, masked};
 use crate::error::BenchError;
 use crate::machine::Processes;
 use crate::mock::Mock;
 use crate::results::{self, Latency, Sample, float};
-use crate::schedule::{Pace, Schedule, WindowClock, now};
+use crate::schedule::{LoadModel, Schedule, WindowClock, now};
 use crate::script::{Kind, Script, Step, Workload, wrong_code};
 use crate::tally::{Tally, histogram};
 
@@ -48,11 +48,11 @@ struct Client {
     waits_for: AtomicUsize,
 }
 
-/// What all clients of a run have in common.
+/// The parameters that all clients of a run share.
 #[derive(Clone)]
 pub struct Setup {
     pub workload: Workload,
-    pub answers: Answers,
+    pub answers: AnswerSet,
     pub connections: u32,
     pub seed: u64,
     pub mock: Mock,
@@ -63,10 +63,10 @@ struct Session {
     connection: Option<Connection>,
     address: SocketAddr,
     mock: Mock,
-    answers: Answers,
+    answers: AnswerSet,
 }
 
-/// What one window saw.
+/// The observations of one window.
 pub struct Seen {
     pub lasted: Duration,
     pub kinds: Vec<results::Kind>,
@@ -105,10 +105,14 @@ impl Clients {
         let (status, body) = session.request_soon(Route::Send, send_body(FICTITIOUS)).await?;
         let said = format!("answered a send with {status} {}", masked(&String::from_utf8_lossy(&body)));
         let base = format!("its Twilio base URL must be {}", session.mock.base_url());
-        let sent =
-            |answers| matches!(judge(answers, Expect::Sent, FICTITIOUS, status, &body), Verdict::Expected(_));
+        let sent = |answers| {
+            matches!(
+                classify_response(answers, Expect::Sent, FICTITIOUS, status, &body),
+                Verdict::Expected(_)
+            )
+        };
         if !sent(session.answers) {
-            let other = [(Answers::Documented, "documented"), (Answers::AsBuilt, "as-built")];
+            let other = [(AnswerSet::Documented, "documented"), (AnswerSet::AsBuilt, "as-built")];
             return Err(match other.into_iter().find(|(answers, _)| sent(*answers)) {
                 Some((_, name)) => format!("{said}, which --answers {name} expects"),
                 None => format!("{said}; {base}"),
@@ -129,9 +133,10 @@ impl Clients {
         passed: impl Fn(Duration),
     ) -> Result<Seen, BenchError> {
         self.lock_numbers().await?;
-        let pace = rate.map_or(Pace::Closed(length), |rate| Pace::Open(Schedule::new(rate, length)));
+        let model =
+            rate.map_or(LoadModel::Closed(length), |rate| LoadModel::Open(Schedule::new(rate, length)));
         let end = if rate.is_some() { length * 2 } else { length } + PATIENCE;
-        let (pace, tally) = (Arc::new(pace), Arc::new(Tally::new()?));
+        let (model, tally) = (Arc::new(model), Arc::new(Tally::new()?));
         let mut sampler = Sampler::new(&tally, watched)?;
         let start = sampler.start;
         let mut busy = JoinSet::new();
@@ -139,10 +144,10 @@ impl Clients {
             let clock =
                 if rate.is_some() { WindowClock::with_timer(start) } else { Ok(WindowClock::new(start)) };
             let clock = clock.map_err(BenchError::io("set a timer"))?;
-            let (client, pace, tally) = (client.clone(), pace.clone(), tally.clone());
+            let (client, model, tally) = (client.clone(), model.clone(), tally.clone());
             busy.spawn(async move {
                 let (script, session) = &mut *client.state.lock().await;
-                drive(&pace, &clock, (index, &tally), script, session, &client.waits_for).await;
+                drive(&model, &clock, (index, &tally), script, session, &client.waits_for).await;
             });
         }
         loop {
@@ -161,9 +166,9 @@ impl Clients {
         passed(length);
         self.count_unanswered(&tally).await;
         let (kinds, latency) = tally.results(self.workload)?;
-        let (dropped, achieved) = match &*pace {
-            Pace::Open(schedule) => (schedule.dropped(), Some(schedule.achieved())),
-            Pace::Closed(_) => (0, None),
+        let (dropped, achieved) = match &*model {
+            LoadModel::Open(schedule) => (schedule.dropped(), Some(schedule.achieved())),
+            LoadModel::Closed(_) => (0, None),
         };
         let seconds = sampler.end();
         let (lateness, quotes) = (tally.lateness()?, tally.quotes());
@@ -207,13 +212,13 @@ impl Clients {
 
 /// Carries a client's requests. A trait, so that a test can be the server.
 trait Server: Send {
-    /// Asks and judges the answer; after a send also the code that arrived.
+    /// Sends the request and classifies the response; after a send also the code that arrived.
     fn ask(&mut self, step: &Step) -> impl Future<Output = (Verdict, Option<String>)> + Send;
 }
 
 /// Asks until the window is over.
 async fn drive(
-    pace: &Pace,
+    model: &LoadModel,
     clock: &WindowClock,
     (client, tally): (usize, &Tally),
     script: &mut Script,
@@ -222,10 +227,10 @@ async fn drive(
 ) {
     loop {
         let now = clock.now();
-        let due = match pace {
-            Pace::Closed(end) if now >= *end => return,
-            Pace::Closed(_) => now,
-            Pace::Open(schedule) => {
+        let due = match model {
+            LoadModel::Closed(end) if now >= *end => return,
+            LoadModel::Closed(_) => now,
+            LoadModel::Open(schedule) => {
                 let Some(due) = schedule.take(now) else { return };
                 if due > now {
                     clock.wait_until(due).await;
@@ -275,13 +280,14 @@ impl Session {
     /// Locks a number with as many wrong codes as it takes.
     async fn lock(&mut self, digits: u64) -> Result<(), String> {
         let answers = self.answers;
-        let judged = |expect, status, body: &Bytes| judge(answers, expect, digits, status, body);
+        let classified =
+            |expect, status, body: &Bytes| classify_response(answers, expect, digits, status, body);
         let said = |status: u16, body: &Bytes| format!("{status} {}", masked(&String::from_utf8_lossy(body)));
         let (status, body) = self.request_soon(Route::Send, send_body(digits)).await?;
-        if matches!(judged(Expect::Locked, status, &body), Verdict::Expected(_)) {
+        if matches!(classified(Expect::Locked, status, &body), Verdict::Expected(_)) {
             return Ok(());
         }
-        let Verdict::Expected(trials) = judged(Expect::Sent, status, &body) else {
+        let Verdict::Expected(trials) = classified(Expect::Sent, status, &body) else {
             return Err(format!("a send was answered {}", said(status, &body)));
         };
         let code = self.mock.take_code(digits).ok_or("no text arrived at the mock")?;
@@ -289,7 +295,7 @@ impl Session {
             let wrong = check_body(digits, &wrong_code(&code, left + 1));
             let (status, body) = self.request_soon(Route::Check, wrong).await?;
             let expect = if left == 0 { Expect::Locks } else { Expect::Wrong(left) };
-            if !matches!(judged(expect, status, &body), Verdict::Expected(_)) {
+            if !matches!(classified(expect, status, &body), Verdict::Expected(_)) {
                 return Err(format!("a wrong code was answered {}", said(status, &body)));
             }
         }
@@ -305,7 +311,7 @@ impl Server for Session {
             Ok(answer) => answer,
             Err(what) => return (Verdict::Unexpected(what), None),
         };
-        let verdict = judge(self.answers, *expect, *digits, status, &body);
+        let verdict = classify_response(self.answers, *expect, *digits, status, &body);
         if !matches!((kind, &verdict), (Kind::Send | Kind::SendAgain, Verdict::Expected(_))) {
             return (verdict, None);
         }
@@ -386,30 +392,30 @@ mod tests {
         }
     }
 
-    async fn driven(pace: Pace, clients: u32) -> (Latency, Arc<Pace>, Duration) {
+    async fn driven(model: LoadModel, clients: u32) -> (Latency, Arc<LoadModel>, Duration) {
         let start = now();
-        let (pace, tally) = (Arc::new(pace), Arc::new(Tally::new().unwrap()));
+        let (model, tally) = (Arc::new(model), Arc::new(Tally::new().unwrap()));
         let mut all = JoinSet::new();
         for client in 0..clients {
-            let (pace, tally) = (pace.clone(), tally.clone());
+            let (model, tally) = (model.clone(), tally.clone());
             all.spawn(async move {
                 let mut script = Script::new(Workload::SendVerify, 1, client, clients);
                 let (clock, waits) = (WindowClock::new(start), AtomicUsize::new(0));
                 let counted = (client as usize, &*tally);
-                drive(&pace, &clock, counted, &mut script, &mut Stalls(start), &waits).await;
+                drive(&model, &clock, counted, &mut script, &mut Stalls(start), &waits).await;
             });
         }
         while let Some(done) = all.join_next().await {
             done.unwrap();
         }
         let (_, latency) = tally.results(Workload::SendVerify).unwrap();
-        (latency, pace, tally.lateness().unwrap())
+        (latency, model, tally.lateness().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_open_loop_charges_a_stall_to_all_requests_due_in_it() {
         let schedule = Schedule::new(100, Duration::from_secs(10));
-        let (latency, _, lateness) = driven(Pace::Open(schedule), 4).await;
+        let (latency, _, lateness) = driven(LoadModel::Open(schedule), 4).await;
         assert_eq!(latency.count, 1_000, "none is left out");
         // 100 of the 1,000 were due in the second in which nothing was answered, evenly spread over it.
         let ms = |percentile| latency.at(percentile).unwrap() / 1e3;
@@ -423,7 +429,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_loop_hides_the_same_stall() {
-        let (latency, _, _) = driven(Pace::Closed(Duration::from_secs(10)), 4).await;
+        let (latency, _, _) = driven(LoadModel::Closed(Duration::from_secs(10)), 4).await;
         assert!(latency.at(99.9).unwrap() < 10_000.0, "{latency:?}");
     }
 
@@ -431,8 +437,8 @@ mod tests {
     async fn a_rate_beyond_the_server_ends_and_counts_the_dropped() {
         // Four clients that take a millisecond each carry 4,000 a second.
         let schedule = Schedule::new(20_000, Duration::from_secs(1));
-        let (latency, pace, _) = driven(Pace::Open(schedule), 4).await;
-        let Pace::Open(schedule) = &*pace else { panic!() };
+        let (latency, model, _) = driven(LoadModel::Open(schedule), 4).await;
+        let LoadModel::Open(schedule) = &*model else { panic!() };
         assert_eq!(latency.count + schedule.dropped(), 20_000);
         assert!(schedule.dropped() > 10_000);
         assert!((3_000.0..5_000.0).contains(&schedule.achieved()), "{}", schedule.achieved());
@@ -442,7 +448,7 @@ mod tests {
     async fn a_server_that_never_answers_is_given_up() {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mock = Mock::start("127.0.0.1:0".parse().unwrap(), Duration::ZERO).await.unwrap();
-        let (workload, answers) = (Workload::Locked, Answers::Documented);
+        let (workload, answers) = (Workload::Locked, AnswerSet::Documented);
         let setup = Setup { workload, answers, connections: 1, seed: 1, mock };
         let clients = Clients::connect(silent.local_addr().unwrap(), &setup).await.unwrap();
         assert_eq!(clients.probe().await.unwrap_err(), "gave no answer within 15 s");

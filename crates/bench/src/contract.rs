@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 /// Messages and statuses of the server: `redis-version-answers` of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Answers {
+pub enum AnswerSet {
     /// As the Redis version's documents say.
     Documented,
     /// As its code does.
@@ -38,18 +38,18 @@ pub enum Verdict {
 }
 
 /// Status, `code` in the body, and how the message begins.
-fn promised(answers: Answers, expect: Expect) -> (u16, u16, &'static str) {
+fn promised(answers: AnswerSet, expect: Expect) -> (u16, u16, &'static str) {
     const LOCKED: &str = "User locked out due to exceeding maximum attempts.";
     match (answers, expect) {
-        (Answers::Documented, Expect::Sent) => (200, 200, "OTP send successfully."),
-        (Answers::Documented, Expect::Verified) => (200, 200, "OTP verified successfully."),
-        (Answers::Documented, Expect::Wrong(_)) => (401, 401, "Incorrect OTP/ OTP Expired"),
-        (Answers::Documented, Expect::Locks | Expect::Locked) => (403, 403, LOCKED),
-        (Answers::AsBuilt, Expect::Sent) => (200, 200, "Successfully send OTP message"),
-        (Answers::AsBuilt, Expect::Verified) => (200, 200, "Successfully verified user"),
-        (Answers::AsBuilt, Expect::Wrong(_)) => (500, 401, "Incorrect OTP, Try Again"),
-        (Answers::AsBuilt, Expect::Locks) => (500, 403, "Incorrect OTP and Max Limit Reached"),
-        (Answers::AsBuilt, Expect::Locked) => (403, 403, "User is prohibted to make any OTP request"),
+        (AnswerSet::Documented, Expect::Sent) => (200, 200, "OTP send successfully."),
+        (AnswerSet::Documented, Expect::Verified) => (200, 200, "OTP verified successfully."),
+        (AnswerSet::Documented, Expect::Wrong(_)) => (401, 401, "Incorrect OTP/ OTP Expired"),
+        (AnswerSet::Documented, Expect::Locks | Expect::Locked) => (403, 403, LOCKED),
+        (AnswerSet::AsBuilt, Expect::Sent) => (200, 200, "Successfully send OTP message"),
+        (AnswerSet::AsBuilt, Expect::Verified) => (200, 200, "Successfully verified user"),
+        (AnswerSet::AsBuilt, Expect::Wrong(_)) => (500, 401, "Incorrect OTP, Try Again"),
+        (AnswerSet::AsBuilt, Expect::Locks) => (500, 403, "Incorrect OTP and Max Limit Reached"),
+        (AnswerSet::AsBuilt, Expect::Locked) => (403, 403, "User is prohibted to make any OTP request"),
     }
 }
 
@@ -76,7 +76,13 @@ struct User<'a> {
 }
 
 /// Compares an answer about the number `digits` with what is promised.
-pub fn judge(answers: Answers, expect: Expect, digits: u64, status: u16, body: &[u8]) -> Verdict {
+pub fn classify_response(
+    answers: AnswerSet,
+    expect: Expect,
+    digits: u64,
+    status: u16,
+    body: &[u8],
+) -> Verdict {
     if matches!(status, 429 | 503) {
         return Verdict::Refused;
     }
@@ -129,21 +135,21 @@ mod tests {
 
     const DIGITS: u64 = 14_155_552_671;
 
-    fn judged(expect: Expect, status: u16, body: &str) -> Verdict {
-        judge(Answers::Documented, expect, DIGITS, status, body.as_bytes())
+    fn classified(expect: Expect, status: u16, body: &str) -> Verdict {
+        classify_response(AnswerSet::Documented, expect, DIGITS, status, body.as_bytes())
     }
 
     #[test]
     fn the_answers_of_the_contract_are_the_expected_ones() {
         let sent = r#"{"code":200,"message":"OTP send successfully.","data":{"user":{"phoneNumber":"+14155552671"},"trials":5,"more":[1]}}"#;
-        assert_eq!(judged(Expect::Sent, 200, sent), Verdict::Expected(Some(5)));
+        assert_eq!(classified(Expect::Sent, 200, sent), Verdict::Expected(Some(5)));
         let verified = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#;
-        assert_eq!(judged(Expect::Verified, 200, verified), Verdict::Expected(None));
+        assert_eq!(classified(Expect::Verified, 200, verified), Verdict::Expected(None));
         let wrong = r#"{ "data":{"trials":4,"user":{"phoneNumber":"+14155552671"}}, "message":"Incorrect OTP/ OTP Expired","code":401}"#;
-        assert_eq!(judged(Expect::Wrong(4), 401, wrong), Verdict::Expected(Some(4)));
+        assert_eq!(classified(Expect::Wrong(4), 401, wrong), Verdict::Expected(Some(4)));
         let locked = r#"{"code":403,"message":"User locked out due to exceeding maximum attempts.","data":{"user":{"phoneNumber":"+14155552671"},"ttl":30,"lockout_duration":30}}"#;
-        assert_eq!(judged(Expect::Locks, 403, locked), Verdict::Expected(None));
-        assert_eq!(judged(Expect::Locked, 403, locked), Verdict::Expected(None));
+        assert_eq!(classified(Expect::Locks, 403, locked), Verdict::Expected(None));
+        assert_eq!(classified(Expect::Locked, 403, locked), Verdict::Expected(None));
     }
 
     #[test]
@@ -159,25 +165,30 @@ mod tests {
             (201, sent("+14155552671", r#","trials":5"#)),
             (200, r#"{"code":200,"message":"OTP send successfully."}"#.to_owned()),
         ] {
-            assert!(matches!(judged(Expect::Sent, status, &body), Verdict::Unexpected(_)), "{status} {body}");
+            assert!(
+                matches!(classified(Expect::Sent, status, &body), Verdict::Unexpected(_)),
+                "{status} {body}"
+            );
         }
         let wrong = r#"{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{"user":{"phoneNumber":"+14155552671"},"trials":4}}"#;
-        let Verdict::Unexpected(text) = judged(Expect::Wrong(3), 401, wrong) else { panic!() };
+        let Verdict::Unexpected(text) = classified(Expect::Wrong(3), 401, wrong) else { panic!() };
         assert!(text.contains("4 trials"), "{text}");
-        assert!(matches!(judged(Expect::Verified, 401, wrong), Verdict::Unexpected(_)));
+        assert!(matches!(classified(Expect::Verified, 401, wrong), Verdict::Unexpected(_)));
     }
 
     #[test]
     fn an_overloaded_server_is_a_refusal() {
         for status in [429, 503] {
-            assert_eq!(judged(Expect::Sent, status, r#"{"code":503,"message":"x"}"#), Verdict::Refused);
+            assert_eq!(classified(Expect::Sent, status, r#"{"code":503,"message":"x"}"#), Verdict::Refused);
         }
     }
 
     #[test]
     fn quotes_have_neither_codes_nor_whole_numbers() {
         assert_eq!(masked("403 +14155552671 and 123456\nttl 30"), "403 +... and ... ttl 30");
-        let Verdict::Unexpected(text) = judged(Expect::Sent, 500, "the number 14155552671") else { panic!() };
+        let Verdict::Unexpected(text) = classified(Expect::Sent, 500, "the number 14155552671") else {
+            panic!()
+        };
         assert_eq!(text, "500 the number ...");
     }
 }

@@ -1,4 +1,4 @@
-//! The results as a page that loads nothing, with plots.
+//! The HTML report: one file that loads nothing, with plots.
 
 use std::error::Error;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::table::{Section, machine, plan, sections, warnings};
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Page<'a> {
+struct Report<'a> {
     results: &'a Results,
     summary: &'a Summary,
     plan: String,
@@ -23,8 +23,8 @@ struct Page<'a> {
     plots: Vec<String>,
 }
 
-pub fn page(results: &Results, summary: &Summary) -> String {
-    let page = Page {
+pub fn report(results: &Results, summary: &Summary) -> String {
+    let report = Report {
         results,
         summary,
         plan: plan(results),
@@ -34,7 +34,7 @@ pub fn page(results: &Results, summary: &Summary) -> String {
         plots: plots(results),
     };
     // The template has nothing that could fail.
-    page.render().unwrap_or_default()
+    report.render().unwrap_or_default()
 }
 
 type Points = Vec<(f64, f64)>;
@@ -44,14 +44,14 @@ struct Plot {
     x_label: &'static str,
     x_shown: fn(f64) -> String,
     y_shown: fn(f64) -> String,
-    /// Whether the y axis begins at zero.
+    /// The y axis begins at zero.
     from_zero: bool,
 }
 
-/// What is plotted over time.
-type Course = (&'static str, fn(&Sample) -> Option<f64>, fn(f64) -> String);
+/// Title, value and label of a plot over time.
+type TimeSeries = (&'static str, fn(&Sample) -> Option<f64>, fn(f64) -> String);
 
-const COURSES: [Course; 5] = [
+const TIME_SERIES: [TimeSeries; 5] = [
     ("Throughput, requests/s", |sample| Some(sample.requests_per_s), rate),
     ("99th percentile of each second", |sample| sample.p99_us, time),
     ("Cores kept busy", |sample| sample.cores, |cores| format!("{cores:.2}")),
@@ -72,7 +72,7 @@ fn plots(results: &Results) -> Vec<String> {
         from_zero: false,
     };
     let mut plots: Vec<String> = draw(&percentiles, results, latency_points).into_iter().collect();
-    for (title, value, y_shown) in COURSES {
+    for (title, value, y_shown) in TIME_SERIES {
         let (x_label, x_shown): (_, fn(f64) -> String) = ("seconds in the windows of a server", rate);
         let plot = Plot { title, x_label, x_shown, y_shown, from_zero: true };
         plots.extend(draw(&plot, results, |server| over_time(server, value)));
@@ -162,18 +162,18 @@ mod tests {
     use crate::table::tests::sample_results;
 
     #[test]
-    fn the_page_has_figures_plots_and_no_markup_from_outside() {
+    fn the_report_has_figures_plots_and_no_markup_from_outside() {
         let results = sample_results(&["onceward", "<ceiling>"]);
-        let page = page(&results, &summary(&results));
-        assert_eq!(page.matches("<svg").count(), 5, "percentiles, throughput, p99, CPU and memory");
+        let report = report(&results, &summary(&results));
+        assert_eq!(report.matches("<svg").count(), 5, "percentiles, throughput, p99, CPU and memory");
         for part in
             ["send-verify", "Some Processor", "1,000", "onceward / &#60;ceiling&#62;", "that &#60;makes&#62;"]
         {
-            assert!(page.contains(part), "{part}:\n{page}");
+            assert!(report.contains(part), "{part}:\n{report}");
         }
-        assert!(!page.contains("<ceiling>") && !page.contains("<right>"), "{page}");
+        assert!(!report.contains("<ceiling>") && !report.contains("<right>"), "{report}");
         for loads in ["<script", "src=", "url(", "@import"] {
-            assert!(!page.contains(loads), "{loads}");
+            assert!(!report.contains(loads), "{loads}");
         }
     }
 

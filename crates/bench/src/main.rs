@@ -111,7 +111,7 @@ fn bench(args: &BenchArgs, options: &Options) -> Result<u8, BenchError> {
         write(path, &summary::json(&done.results, &summary))?;
     }
     if let Some(path) = &args.html {
-        write(path, &html::page(&done.results, &summary))?;
+        write(path, &html::report(&done.results, &summary))?;
     }
     let mut out = io::stdout();
     let table = table::table(&done.results, &summary, table::width());

@@ -52,7 +52,7 @@ impl Mock {
         Ok(mock)
     }
 
-    /// What `TWILIO_BASE_URL` must be.
+    /// The value for `TWILIO_BASE_URL`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -39,11 +39,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, InfoDict, RedisResult, cmd};
 
 use crate::error::BenchError;
-use crate::reference::{Check, Outcome, Provider, User, listen};
+use crate::reference::{Check, MAX_TRIALS, Outcome, Provider, User, listen};
 
 /// Defaults of the configuration that both have.
 const CODE_LIVES_S: u64 = 30;
-const MAX_TRIALS: i64 = 5;
 const LOCKOUT_S: u64 = 30 * 60;
 
 /// The default of the published service's client.

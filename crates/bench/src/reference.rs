@@ -27,6 +27,9 @@ use crate::{ceiling, redis};
 /// The hidden command that runs a reference server.
 pub const COMMAND: &str = "reference";
 
+/// Wrong codes that the reference servers allow: the default of onceward's configuration.
+pub const MAX_TRIALS: i64 = 5;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Reference {
     Ceiling,
@@ -121,7 +124,7 @@ pub struct Check {
     pub code: String,
 }
 
-/// What a request comes to; each with its number.
+/// The result of a request, with its number.
 #[derive(Debug)]
 pub enum Outcome {
     Sent { number: String, trials: i64 },
@@ -182,7 +185,7 @@ impl Provider {
         Ok(Self { http, url, authorization: format!("Basic {credentials}") })
     }
 
-    /// Whether the provider took the message.
+    /// Returns `true` if the provider took the message.
     pub async fn send(&self, number: &str, code: &str) -> bool {
         let text = format!("OTP message is {code}");
         let form = form_urlencoded::Serializer::new(String::new())

@@ -1,8 +1,8 @@
-//! What a run measured: the JSON that it writes, and what the reports read. Fields are added, never renamed.
+//! The measurements of a run: the JSON that it writes, and the input of the reports. Fields are added, never renamed.
 
 use serde::{Deserialize, Serialize};
 
-/// What `--help` says about the file.
+/// The description of the file in `--help`.
 pub const JSON_FIELDS: &str = "\
 JSON fields (--json; fields are added, never renamed; times end in their unit):
   form, program, began      version of this form, of the bench, RFC 3339 start
@@ -60,7 +60,7 @@ pub struct Plan {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Server {
     pub name: String,
-    /// What it is, in one line.
+    /// A description in one line.
     pub what: String,
     /// From the start of its process until it is ready.
     pub ready_ms: Option<f64>,

@@ -11,8 +11,9 @@ use rustix::time::{
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
+/// An open loop sends at fixed moments, a closed one waits for each answer.
 #[derive(Debug)]
-pub enum Pace {
+pub enum LoadModel {
     /// The next request leaves when the last was answered, until this time of the window.
     Closed(Duration),
     Open(Schedule),

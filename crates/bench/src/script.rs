@@ -1,4 +1,4 @@
-//! What a client asks next. Every choice is drawn from the seed: all servers of a run, and a run with the same seed,
+//! The next request of a client. Every choice is drawn from the seed: all servers of a run, and a run with the same seed,
 //! are asked the same.
 
 use clap::ValueEnum;
@@ -87,7 +87,7 @@ const AGAIN: u64 = 16;
 /// Numbers that are locked for each connection before a window.
 const LOCKED_EACH: u64 = 4;
 
-/// What happens to one number.
+/// The requests about one number.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     again: bool,
@@ -270,7 +270,7 @@ pub fn wrong_code(code: &str, trials: u32) -> String {
     format!("{}{other}", code.get(..code.len().saturating_sub(1)).unwrap_or_default())
 }
 
-/// What [`wrong_code`] told: `None` for the right code.
+/// The trials that [`wrong_code`] was made with; `None` for the right code.
 pub fn trials_before(right: &str, code: &str) -> Option<u32> {
     let last = |text: &str| text.bytes().next_back().map_or(0, |byte| u32::from(byte.wrapping_sub(b'0')));
     let distance = (last(code) + 10 - last(right) % 10) % 10;

@@ -1,4 +1,4 @@
-//! The lines of figures that the table and the page have in common, and the table for a terminal.
+//! The rows of figures that the table and the HTML report share, and the table for a terminal.
 
 use std::fmt::Write as _;
 
@@ -15,11 +15,11 @@ const ROUNDS_AGREE: f64 = 1.5;
 /// All answers, or one kind.
 pub struct Section {
     pub title: String,
-    pub lines: Vec<Line>,
+    pub rows: Vec<MetricRow>,
 }
 
 /// One metric of all servers; ratios of all but the first.
-pub struct Line {
+pub struct MetricRow {
     pub label: &'static str,
     pub figures: Vec<String>,
     pub ratios: Vec<String>,
@@ -66,26 +66,26 @@ fn section(results: &Results, summary: &Summary, kind: Option<&str>) -> Section 
     let shown = |figures: &Figures, name, shown: fn(f64) -> String| {
         figures.get(name).map_or_else(|| MISSING.to_owned(), |figure| shown(*figure))
     };
-    let mut lines = Vec::new();
+    let mut rows = Vec::new();
     for (name, label, words) in METRICS {
         // CPU and memory are not counted by kind.
         if kind.is_none() || parts.iter().any(|part| part.figures.contains_key(name)) {
             let figures = parts.iter().map(|part| shown(&part.figures, name, words)).collect();
             let of = |ratios| if name == "max_us" { String::new() } else { shown(ratios, name, ratio) };
-            lines.push(Line { label, figures, ratios: all_ratios.iter().map(of).collect() });
+            rows.push(MetricRow { label, figures, ratios: all_ratios.iter().map(of).collect() });
         }
     }
     let without_ratios =
-        |label, figures| Line { label, figures, ratios: vec![String::new(); all_ratios.len()] };
+        |label, figures| MetricRow { label, figures, ratios: vec![String::new(); all_ratios.len()] };
     if kind.is_none() {
         let of = |server: &Server| server.ready_ms.map_or_else(|| MISSING.to_owned(), |ms| time(ms * 1e3));
-        lines.push(without_ratios("start to ready", results.servers.iter().map(of).collect()));
+        rows.push(without_ratios("start to ready", results.servers.iter().map(of).collect()));
         let of = |server: &Server| {
             server
                 .idle_memory_bytes
                 .map_or_else(|| MISSING.to_owned(), |bytes| memory(crate::results::float(bytes)))
         };
-        lines.push(without_ratios("memory when ready", results.servers.iter().map(of).collect()));
+        rows.push(without_ratios("memory when ready", results.servers.iter().map(of).collect()));
     }
     let counts: [Count; 3] = [
         ("answers", |part| part.answers),
@@ -94,13 +94,13 @@ fn section(results: &Results, summary: &Summary, kind: Option<&str>) -> Section 
     ];
     for (label, of) in counts {
         if label == "answers" || parts.iter().any(|part| of(part) > 0) {
-            lines.push(without_ratios(label, parts.iter().map(|part| count(of(part))).collect()));
+            rows.push(without_ratios(label, parts.iter().map(|part| count(of(part))).collect()));
         }
     }
-    Section { title: kind.unwrap_or("all answers").to_owned(), lines }
+    Section { title: kind.unwrap_or("all answers").to_owned(), rows }
 }
 
-/// What was asked for, in words.
+/// The parameters of the run, in words.
 pub fn plan(results: &Results) -> String {
     let plan = &results.plan;
     let several = |number: u64, what: &str| {
@@ -128,7 +128,7 @@ pub fn plan(results: &Results) -> String {
     words.join(", ")
 }
 
-/// Where it ran, in words.
+/// The machine of the run, in words.
 pub fn machine(results: &Results) -> String {
     let machine = &results.machine;
     let processor = if machine.processor.is_empty() { "unknown processor" } else { &machine.processor };
@@ -139,7 +139,7 @@ pub fn machine(results: &Results) -> String {
     words
 }
 
-/// Those of the run, and rounds that differ.
+/// The warnings of the run, and one for each server whose rounds differ.
 pub fn warnings(results: &Results) -> Vec<String> {
     let mut warnings = results.warnings.clone();
     // In an open loop the rate is that of the load.
@@ -221,10 +221,10 @@ fn block(
         if sections.len() > 1 {
             table.add_row(vec![section.title.clone()]);
         }
-        for line in &section.lines {
-            let mut row = vec![format!("{indent}{}", line.label)];
-            row.extend(shown().map(|index| line.figures[index].clone()));
-            row.extend(others.iter().map(|index| line.ratios[index - 1].clone()));
+        for metric in &section.rows {
+            let mut row = vec![format!("{indent}{}", metric.label)];
+            row.extend(shown().map(|index| metric.figures[index].clone()));
+            row.extend(others.iter().map(|index| metric.ratios[index - 1].clone()));
             table.add_row(Row::from(row));
         }
     }

@@ -38,7 +38,7 @@ struct Share {
     quotes: Vec<String>,
 }
 
-/// What all clients of one server saw in one window.
+/// The counts of all clients of one server in one window.
 pub struct Tally {
     shares: Vec<Mutex<Share>>,
 }

@@ -1,4 +1,4 @@
-//! What makes the windows of a server doubtful, said once for all rounds in which it was so.
+//! Reasons to doubt the windows of a server, each said once for all rounds that it applies to.
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ pub struct RegistrySettings {
     /// Whether the listen address is one that only this machine can reach.
     pub loopback: bool,
     /// Whether strangers may be served without a key (`allow-unauthenticated`).
-    pub allows_strangers: bool,
+    pub allows_unauthenticated: bool,
 }
 
 /// The rules of the service behind the compatible routes, as far as the top-level keys say them.

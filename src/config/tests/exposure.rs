@@ -20,7 +20,7 @@ fn an_address_that_others_reach_needs_a_key_or_the_line_that_allows_it() {
         let allowed = format!("{{\"test-hostname\": {host:?}, \"allow-unauthenticated\": true}}");
         let settings = World::with_config(&allowed).settings();
         assert_eq!(settings.listen.host, host);
-        assert!(settings.registry.unless_keys.is_none() && settings.registry.allows_strangers);
+        assert!(settings.registry.unless_keys.is_none() && settings.registry.allows_unauthenticated);
     }
 }
 

@@ -1,6 +1,6 @@
-//! What is read from a body, and what is not.
+//! Bodies that are read, and bodies that are refused.
 
-use super::script::{Asked, Script};
+use super::script::{Call, Script};
 use super::world::{NUMBER, World, deps};
 use crate::domain::Region;
 use crate::numbers::{CheckOutcome, SendOutcome};
@@ -95,7 +95,7 @@ async fn what_is_not_a_number_and_a_code_is_a_bad_body_of_a_tutorial_check() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_utf8_are_a_bad_body_even_where_nobody_looks() {
+async fn bytes_that_are_not_utf8_are_a_bad_body_even_in_ignored_fields() {
     let world = World::scripted(Script::panics()).await;
     for body in [
         b"{\"phoneNumber\":\"+1415555\xff2671\"}".as_slice(),
@@ -111,7 +111,7 @@ async fn bytes_that_are_not_utf8_are_a_bad_body_even_where_nobody_looks() {
 }
 
 #[tokio::test]
-async fn deep_nesting_is_a_bad_body_where_it_is_read_and_harmless_where_it_is_not() {
+async fn deep_nesting_is_a_bad_body_if_it_is_read_and_harmless_if_not() {
     let script = Script::sends(SendOutcome::NumberRefused);
     let world = World::scripted(script.clone()).await;
     let deep = "[".repeat(15_000);
@@ -140,7 +140,7 @@ async fn unknown_fields_spaces_and_escapes_do_not_matter() {
         .asked()
         .into_iter()
         .map(|asked| match asked {
-            Asked::Send { number, .. } | Asked::Check { number, .. } => number,
+            Call::Send { number, .. } | Call::Check { number, .. } => number,
         })
         .collect();
     assert_eq!(numbers, [NUMBER; 4]);
@@ -173,7 +173,7 @@ async fn a_code_that_cannot_be_one_is_a_wrong_code() {
         assert_eq!(reply.status, 400, "{code:?}");
         assert!(reply.body.contains("doesn't match"), "{}", reply.body);
     }
-    let unreadable = Asked::Check { number: NUMBER.to_owned(), code: None };
+    let unreadable = Call::Check { number: NUMBER.to_owned(), code: None };
     assert!(script.asked().iter().all(|asked| *asked == unreadable));
     assert_eq!(script.asked().len(), 16);
 }
@@ -184,7 +184,7 @@ async fn a_code_is_read_from_its_field_on_each_route() {
     let world = World::scripted(script.clone()).await;
     world.post("/api/verify-otp", &super::world::verify_body("012345")).await;
     world.post("/verify-code", &super::world::sms_code_body("654321")).await;
-    let asked = |code: &str| Asked::Check { number: NUMBER.to_owned(), code: Some(code.to_owned()) };
+    let asked = |code: &str| Call::Check { number: NUMBER.to_owned(), code: Some(code.to_owned()) };
     assert_eq!(script.asked(), [asked("012345"), asked("654321")]);
 }
 
@@ -202,5 +202,5 @@ async fn with_a_default_region_a_national_number_is_read() {
     let mut deps = deps(script.clone());
     deps.default_region = Region::parse("DE");
     World::with(deps).await.post("/api/send-otp", r#"{"phoneNumber":"0171 1234567"}"#).await;
-    assert!(matches!(&script.asked()[..], [Asked::Send { number, .. }] if number == "+491711234567"));
+    assert!(matches!(&script.asked()[..], [Call::Send { number, .. }] if number == "+491711234567"));
 }

@@ -1,4 +1,4 @@
-//! What pages of other sites can have a browser do, and to whom the inbox is shown.
+//! Requests of browsers from pages of other sites, and access to the inbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ async fn a_link_on_another_site_may_lead_to_the_inbox() {
 }
 
 #[tokio::test]
-async fn the_inbox_is_shown_only_under_a_name_that_nobody_else_can_own() {
+async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
     let world = with_inbox(Some("codes.example")).await;
     for path in ["/inbox", "/inbox/messages", "/inbox/messages?to=%2B14155552671", "/inbox/absent"] {
         for host in ["localhost", "localhost:3000", "127.0.0.1:3000", "[::1]:3000", "Codes.example:3000"] {

@@ -1,4 +1,4 @@
-//! What Twilio reports, handed on as it came, and what Twilio is told.
+//! Callbacks of Twilio: handed on as they came, and answered.
 
 use std::sync::{Arc, Mutex};
 
@@ -60,7 +60,7 @@ async fn a_report_arrives_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_proxy_may_leave_the_path_of_the_public_address_in_front_of_reports_and_of_nothing_else() {
+async fn a_proxy_may_keep_the_public_path_in_front_of_callbacks_only() {
     let receiver = Receiver { path_prefix: "/otp", ..Receiver::answering(CallbackAnswer::NoContent) };
     let world = receiver.world().await;
     for (path, kind) in PATHS {

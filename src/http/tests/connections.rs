@@ -18,7 +18,7 @@ async fn a_connection_serves_many_requests() {
 }
 
 #[tokio::test]
-async fn a_small_body_that_nobody_reads_does_not_end_the_connection() {
+async fn an_unread_small_body_does_not_end_the_connection() {
     let world = World::scripted(Script::panics()).await;
     let mut client = world.client().await;
     for path in ["/nothing", "/healthz", "/nothing"] {

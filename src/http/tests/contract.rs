@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::script::{Asked, Script};
+use super::script::{Call, Script};
 use super::world::{EchoPages, NUMBER, World, deps, send_body, sms_code_body, tutorial_code, verify_body};
 use crate::config::AnswerSet;
 use crate::domain::Timestamp;
@@ -196,7 +196,7 @@ async fn the_tutorial_answers_a_lockout_with_403_and_says_so() {
 }
 
 #[tokio::test]
-async fn the_tutorial_answers_provider_trouble_with_502_and_a_bad_number_with_400() {
+async fn the_tutorial_answers_gateway_errors_with_502_and_bad_numbers_with_400() {
     let reply = tutorial_send(SendOutcome::GatewayFailed).await;
     assert_eq!(reply.status, 502);
     assert!(reply.body.starts_with(r#"{"message":"#) && reply.body.contains("provider"), "{}", reply.body);
@@ -209,7 +209,7 @@ async fn the_tutorial_answers_provider_trouble_with_502_and_a_bad_number_with_40
 async fn a_send_asks_for_the_services_own_code_and_text() {
     let script = Script::sends(sent());
     World::scripted(script.clone()).await.post("/api/send-otp", &send_body()).await;
-    let asked = Asked::Send {
+    let asked = Call::Send {
         number: NUMBER.to_owned(),
         options: None,
         channel: None,
@@ -222,7 +222,7 @@ async fn a_send_asks_for_the_services_own_code_and_text() {
 async fn a_send_of_the_tutorial_asks_for_its_code_and_text() {
     let script = Script::sends(sent());
     World::scripted(script.clone()).await.post("/send-code", &send_body()).await;
-    let asked = Asked::Send {
+    let asked = Call::Send {
         number: NUMBER.to_owned(),
         options: Some(tutorial_code()),
         channel: None,

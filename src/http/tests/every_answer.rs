@@ -1,4 +1,4 @@
-//! What holds on every route: unknown paths, methods, sizes, headers, refusals, panics.
+//! Rules of every route: unknown paths, methods, sizes, headers, refusals, panics.
 
 use super::client::{get, post};
 use super::script::Script;

@@ -1,4 +1,4 @@
-//! Requests that nobody thought of: each gets an answer in the documented shape.
+//! Generated requests: each gets an answer in the documented shape.
 
 use std::cell::RefCell;
 

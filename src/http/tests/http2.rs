@@ -71,7 +71,7 @@ async fn a_large_body_is_413_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_431_without_a_body_and_the_connection_goes_on() {
+async fn too_large_a_head_is_431_without_a_body_and_the_connection_goes_on() {
     let world = World::scripted(Script::panics()).await;
     let (mut client, _connection) = connect(&world).await;
     let mut large = request("GET", "/healthz", String::new());
@@ -114,7 +114,7 @@ async fn frames_that_make_no_sense_end_the_connection_only() {
 }
 
 #[tokio::test]
-async fn when_the_server_stops_the_held_request_is_answered_and_the_connection_ends() {
+async fn a_stop_answers_the_held_request_and_ends_the_connection() {
     let gate = Gate::closed();
     let world = World::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate)).await;
     let (mut client, connection) = connect(&world).await;

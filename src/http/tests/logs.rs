@@ -1,4 +1,4 @@
-//! What the front end logs, and what it never does.
+//! The log of the front end: its events, and the values that are never in it.
 
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -74,7 +74,7 @@ async fn at_info_level_a_refusal_is_one_line_and_a_good_answer_none() {
 }
 
 #[tokio::test]
-async fn at_info_level_a_lockout_is_one_line_with_the_masked_number_and_the_id_of_the_answer() {
+async fn info_logs_a_lockout_in_one_line_with_masked_number_and_request_id() {
     let log = Log::default();
     let _guard = log.capture(Level::INFO);
     let world =
@@ -92,7 +92,7 @@ async fn at_info_level_a_lockout_is_one_line_with_the_masked_number_and_the_id_o
 }
 
 #[tokio::test]
-async fn at_info_level_a_failed_send_is_one_line_with_the_masked_number_and_the_id_of_the_answer() {
+async fn info_logs_a_failed_send_in_one_line_with_masked_number_and_request_id() {
     let log = Log::default();
     let _guard = log.capture(Level::INFO);
     for (answer, outcome) in
@@ -175,7 +175,7 @@ async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
 }
 
 #[tokio::test]
-async fn at_debug_level_a_wish_that_is_not_understood_tells_why_and_repeats_none_of_it() {
+async fn debug_logs_the_reason_for_ignoring_an_option_and_not_its_value() {
     let log = Log::default();
     let _guard = log.capture(Level::DEBUG);
     let world = World::scripted(Script::panics()).await;

@@ -1,4 +1,4 @@
-//! The front end over real sockets, with a script in the place of the shards.
+//! The front end over real sockets, with a script in place of the shards.
 
 mod bad_bodies;
 mod browsers;
@@ -11,9 +11,9 @@ mod generated;
 mod http2;
 mod logs;
 mod script;
+mod send_options;
 mod stopping;
 mod time_limits;
 mod tls;
 mod v2;
-mod wishes;
 mod world;

@@ -1,4 +1,4 @@
-//! A verifier that answers what it was told to, and remembers what it was asked.
+//! A verifier with scripted answers that records its calls.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,9 +10,9 @@ use crate::http::Verify;
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::template::MessageStyle;
 
-/// What the script was asked, with the secrets readable.
+/// A call of the script, with the secrets readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Call {
     Send { number: String, options: Option<SendOptions>, channel: Option<Channel>, style: MessageStyle },
     Check { number: String, code: Option<String> },
 }
@@ -23,7 +23,7 @@ pub struct Script {
     send: Option<Result<SendOutcome, Refusal>>,
     check: Option<Result<CheckOutcome, Refusal>>,
     gate: Option<Gate>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Script {
@@ -52,11 +52,11 @@ impl Script {
         Self { gate: Some(gate.clone()), ..self }
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Call> {
         self.asked.lock().expect("not poisoned").clone()
     }
 
-    async fn note(&self, asked: Asked) {
+    async fn note(&self, asked: Call) {
         self.asked.lock().expect("not poisoned").push(asked);
         if let Some(gate) = &self.gate {
             gate.arrived.add_permits(1);
@@ -69,14 +69,14 @@ impl Script {
 impl Verify for Script {
     async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
         let SendRequest { service: _, number, options, channel, style, own: _ } = request;
-        self.note(Asked::Send { number: number.e164(), options, channel, style }).await;
+        self.note(Call::Send { number: number.e164(), options, channel, style }).await;
         let outcome = self.send.clone().expect("no answer in the script")?;
         Ok(Reply::new(outcome, Timestamp::EPOCH, None))
     }
 
     async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         let code = request.code.map(|code| code.expose().to_owned());
-        self.note(Asked::Check { number: request.number.e164(), code }).await;
+        self.note(Call::Check { number: request.number.e164(), code }).await;
         let outcome = self.check.expect("no answer in the script")?;
         Ok(Reply::new(outcome, Timestamp::EPOCH, None))
     }

@@ -8,7 +8,7 @@ use super::world::{World, send_body};
 use crate::numbers::SendOutcome;
 
 #[tokio::test]
-async fn when_the_server_stops_a_held_request_is_answered_and_its_connection_closed() {
+async fn a_stop_answers_a_held_request_and_closes_its_connection() {
     let gate = Gate::closed();
     let world = World::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate)).await;
     let mut client = world.client().await;
@@ -39,7 +39,7 @@ async fn when_the_server_stops_idle_and_silent_connections_end_at_once() {
 }
 
 #[tokio::test]
-async fn when_the_server_stops_nobody_is_accepted_any_more() {
+async fn a_stop_ends_the_accepting_of_connections() {
     let world = World::scripted(Script::panics()).await;
     let address = world.address;
     world.begin_stop().await.expect("no panic");

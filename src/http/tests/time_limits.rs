@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ use super::world::{deps, send_body};
 use crate::http::connection::{self, Server};
 use crate::numbers::SendOutcome;
 
-const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in time."}"#;
+pub const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in time."}"#;
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_stays_incomplete_is_408_after_10_s() {
@@ -56,10 +56,7 @@ async fn a_later_head_has_its_10_s_from_its_first_byte() {
         assert_eq!(client.reply().await.status, 200);
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
-    let start = now();
-    client.send("GET /healthz HT").await;
-    client.reply().await.is(408, LATE_HEAD);
-    assert_eq!(since(start), 10);
+    half_a_head_gets_408_after_10_s(&mut client).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,12 +241,19 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
 }
 
+pub async fn half_a_head_gets_408_after_10_s(client: &mut Client<impl AsyncRead + AsyncWrite + Unpin>) {
+    let start = now();
+    client.send("GET /healthz HT").await;
+    client.reply().await.is(408, LATE_HEAD);
+    assert_eq!(since(start), 10);
+}
+
 /// The present moment, in time that jumps.
-fn now() -> Instant {
+pub fn now() -> Instant {
     tokio::time::sleep(Duration::ZERO).deadline()
 }
 
 /// Whole seconds since then. Timers tick in milliseconds and may be one late.
-fn since(start: Instant) -> u64 {
+pub fn since(start: Instant) -> u64 {
     (now() - start + Duration::from_millis(500)).as_secs()
 }

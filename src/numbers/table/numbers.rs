@@ -1,35 +1,35 @@
 //! States by number, in little memory.
 //!
-//! The lines lie one behind the other, so that a sweep can walk them. An index by the number's hash holds their positions.
-//! It is split into many small ones, because an index that grows is rebuilt: for a million numbers at once that would
-//! delay answers.
+//! The packed numbers are in one vector, which a sweep can walk. An index by the number's hash holds their positions. It
+//! is split into many small parts, because an index that grows is rebuilt: for a million numbers at once that would delay
+//! answers.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::lines::Lines;
+use super::chunked_vec::ChunkedVec;
 use super::packed::Packed;
 use crate::engine::NumberState;
 use crate::numbers::record::NumberKey;
 
-/// How many indexes there are. With five million numbers in a shard each has five thousand, and is built anew in well
-/// under a millisecond.
+/// Parts of the index. With five million numbers in a shard each part has five thousand, and is rebuilt in well under a
+/// millisecond.
 const PARTS: usize = 1024;
 
-/// Smaller ones do not shrink.
+/// Parts of at most this capacity do not shrink.
 const SMALL: usize = 64;
 
-/// Where something lies in the lines.
-type Place = u32;
+/// An index into the packed numbers.
+type Position = u32;
 
 /// Entries by number, none of them fresh.
 #[derive(Debug)]
 pub(super) struct Numbers {
-    lines: Lines,
-    places: Box<[HashTable<Place>]>,
-    /// What no line can say.
+    packed: ChunkedVec,
+    index: Box<[HashTable<Position>]>,
+    /// States that do not fit into [`Packed`].
     elsewhere: HashMap<NumberKey, NumberState>,
     /// Keyed: a client cannot choose numbers that all collide.
     hasher: RandomState,
@@ -44,112 +44,119 @@ impl Default for Numbers {
 impl Numbers {
     fn empty() -> Self {
         Self {
-            lines: Lines::default(),
-            places: (0..PARTS).map(|_| HashTable::new()).collect(),
+            packed: ChunkedVec::default(),
+            index: (0..PARTS).map(|_| HashTable::new()).collect(),
             elsewhere: HashMap::new(),
             hasher: RandomState::new(),
         }
     }
 
-    /// How many there are.
     pub(super) const fn len(&self) -> usize {
-        self.lines.len()
+        self.packed.len()
     }
 
-    /// Whether this one is there.
     pub(super) fn contains(&self, key: &NumberKey) -> bool {
         self.find(key).is_some()
     }
 
-    /// What is known of this one.
     pub(super) fn get(&self, key: &NumberKey) -> Option<NumberState> {
         self.at(self.find(key)?).map(|(_, _, state)| state)
     }
 
-    /// What lies at this place, of [`Self::len`].
-    pub(super) fn at(&self, place: usize) -> Option<(u8, NumberKey, NumberState)> {
-        let line = self.lines.get(place)?;
-        let key = line.key();
-        let state = line.state().or_else(|| self.elsewhere.get(&key).copied())?;
-        Some((line.slot(), key, state))
+    /// The entry at a position below [`Self::len`].
+    pub(super) fn at(&self, position: usize) -> Option<(u8, NumberKey, NumberState)> {
+        let packed = self.packed.get(position)?;
+        let key = packed.key();
+        let state = packed.state().or_else(|| self.elsewhere.get(&key).copied())?;
+        Some((packed.slot(), key, state))
     }
 
-    /// Sets what is known. Whether the number is new.
+    /// Sets the state of a number. Returns `true` if the number is new.
     pub(super) fn insert(&mut self, slot: u8, key: NumberKey, state: NumberState) -> bool {
-        let line = Packed::of(slot, key, &state);
+        let packed = Packed::of(slot, key, &state);
         let found = self.find(&key);
-        if line.is_none() {
+        if packed.is_none() {
             self.elsewhere.insert(key, state);
         } else if found.is_some() && !self.elsewhere.is_empty() {
             self.elsewhere.remove(&key);
         }
-        let line = line.unwrap_or_else(|| Packed::elsewhere(slot, key));
-        if let Some(known) = found.and_then(|place| self.lines.get_mut(place)) {
-            *known = line;
+        let packed = packed.unwrap_or_else(|| Packed::elsewhere(slot, key));
+        if let Some(known) = found.and_then(|position| self.packed.get_mut(position)) {
+            *known = packed;
             return false;
         }
-        let (place, hash) = (place(self.lines.len()), self.hasher.hash_one(key));
-        self.lines.push(line);
-        let (lines, hasher) = (&self.lines, &self.hasher);
-        let rehash = |place: &Place| lines.get(*place as usize).map_or(0, |line| hasher.hash_one(line.key()));
-        if let Some(places) = self.places.get_mut(part(hash)) {
-            places.insert_unique(hash, place, rehash);
+        let (position, hash) = (position(self.packed.len()), self.hasher.hash_one(key));
+        self.packed.push(packed);
+        if let Some(index) = self.index.get_mut(part(hash)) {
+            index.insert_unique(hash, position, rehash(&self.packed, &self.hasher));
         }
         true
     }
 
-    /// Removes this one. Whether it was there.
+    /// Removes a number. Returns `true` if it was present.
     pub(super) fn remove(&mut self, key: &NumberKey) -> bool {
-        self.find(key).is_some_and(|place| self.remove_at(place).is_some())
+        self.find(key).is_some_and(|position| self.remove_at(position).is_some())
     }
 
-    /// Removes what lies at this place. What lay at the last one lies there from here on.
-    pub(super) fn remove_at(&mut self, at: usize) -> Option<NumberKey> {
-        let key = self.lines.get(at)?.key();
-        self.unplace(&key, at);
+    /// Removes the entry at a position. The last entry takes its place.
+    fn remove_at(&mut self, at: usize) -> Option<NumberKey> {
+        let key = self.packed.get(at)?.key();
+        self.unindex(&key, at);
         if !self.elsewhere.is_empty() {
             self.elsewhere.remove(&key);
         }
-        let last = self.lines.pop()?;
-        if let Some(freed) = self.lines.get_mut(at) {
+        let last = self.packed.pop()?;
+        if let Some(freed) = self.packed.get_mut(at) {
             *freed = last;
-            self.move_place(&last.key(), self.lines.len(), at);
+            self.reindex(&last.key(), self.packed.len(), at);
         }
         Some(key)
     }
 
     fn find(&self, key: &NumberKey) -> Option<usize> {
         let hash = self.hasher.hash_one(key);
-        let is_it = |place: &Place| self.lines.get(*place as usize).is_some_and(|line| line.key() == *key);
-        self.places.get(part(hash))?.find(hash, is_it).map(|place| *place as usize)
+        let is_it = |at: &Position| self.packed.get(*at as usize).is_some_and(|packed| packed.key() == *key);
+        self.index.get(part(hash))?.find(hash, is_it).map(|position| *position as usize)
     }
 
-    fn unplace(&mut self, key: &NumberKey, from: usize) {
+    fn unindex(&mut self, key: &NumberKey, from: usize) {
         let hash = self.hasher.hash_one(key);
-        let Some(places) = self.places.get_mut(part(hash)) else { return };
-        if let Ok(found) = places.find_entry(hash, |there| *there as usize == from) {
+        let Some(index) = self.index.get_mut(part(hash)) else { return };
+        if let Ok(found) = index.find_entry(hash, |position| *position as usize == from) {
             found.remove();
         }
         // After a flood the memory is given back, with room to grow into again.
-        if places.capacity() > SMALL && places.len() < places.capacity() / 8 {
-            let (lines, hasher) = (&self.lines, &self.hasher);
-            let rehash =
-                |place: &Place| lines.get(*place as usize).map_or(0, |line| hasher.hash_one(line.key()));
-            places.shrink_to(places.len() * 2, rehash);
+        if index.capacity() > SMALL && index.len() < index.capacity() / 8 {
+            index.shrink_to(index.len() * 2, rehash(&self.packed, &self.hasher));
         }
     }
 
-    fn move_place(&mut self, key: &NumberKey, from: usize, to: usize) {
+    fn reindex(&mut self, key: &NumberKey, from: usize, to: usize) {
         let hash = self.hasher.hash_one(key);
-        let places = self.places.get_mut(part(hash));
-        if let Some(moved) = places.and_then(|places| places.find_mut(hash, |there| *there as usize == from))
-        {
-            *moved = place(to);
+        let index = self.index.get_mut(part(hash));
+        if let Some(moved) = index.and_then(|index| index.find_mut(hash, |at| *at as usize == from)) {
+            *moved = position(to);
         }
+    }
+
+    /// Entries that the packed numbers, and the index, have memory for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> (usize, usize) {
+        (self.packed.capacity(), self.index.iter().map(HashTable::capacity).sum())
+    }
+
+    /// States that do not fit into [`Packed`].
+    #[cfg(test)]
+    pub(super) fn elsewhere(&self) -> usize {
+        self.elsewhere.len()
     }
 }
 
-/// Which of the indexes. By the middle of the hash: a table goes by both of its ends.
+fn rehash(packed: &ChunkedVec, hasher: &RandomState) -> impl Fn(&Position) -> u64 {
+    |position| packed.get(*position as usize).map_or(0, |packed| hasher.hash_one(packed.key()))
+}
+
+/// The part of the index for a hash: its middle bits, because a `HashTable` uses both ends.
 const fn part(hash: u64) -> usize {
     (hash >> 32) as usize % PARTS
 }
@@ -158,6 +165,6 @@ const fn part(hash: u64) -> usize {
     clippy::expect_used,
     reason = "a shard with so many numbers would take 300 GB, and max-numbers ends at a quarter"
 )]
-fn place(at: usize) -> Place {
-    Place::try_from(at).expect("fewer than four billion numbers")
+fn position(at: usize) -> Position {
+    Position::try_from(at).expect("fewer than four billion numbers")
 }

@@ -1,14 +1,13 @@
-//! What is known of a number in 64 bytes: one line of a processor's cache.
+//! The state of a number in 64 bytes: one line of a processor's cache.
 //!
-//! A number's state as the engine knows it takes twice as much, most of it the upper ends of moments that are
-//! thousands of years away. Here moments have six bytes. What does not fit is kept whole elsewhere, and
-//! the line says so: nothing is rounded.
+//! The engine's form of a state takes twice as much, most of it the upper bytes of moments that are thousands of years
+//! away. Here moments have six bytes. A state that does not fit is kept whole elsewhere and marked: nothing is rounded.
 
 use crate::domain::{CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{NumberState, Salt, Tally, Verification};
 use crate::numbers::record::NumberKey;
 
-/// One number. Aligned, so that a look at it never takes two lines.
+/// One number. Aligned, so that reading it never takes two cache lines.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Packed {
@@ -17,36 +16,36 @@ pub(super) struct Packed {
     slot: u8,
     shape: u8,
     /// When the record ends.
-    ends: Six,
+    ends: U48,
     failures: u8,
     salt: Salt,
     length: CodeLength,
-    expires: Six,
+    expires: U48,
     sending: u8,
-    sending_until: Six,
+    sending_until: U48,
     held: Option<Held>,
-    checking_until: Six,
+    checking_until: U48,
 }
 
 /// In `shape`: the state is kept elsewhere.
 const ELSEWHERE: u8 = 0;
-/// It is locked.
+/// The number is locked.
 const LOCKED: u8 = 1;
-/// It is open and has no code.
+/// The number is open and has no code.
 const OPEN: u8 = 2;
-/// It is open and has a code. The only one that may stand beside the two below.
+/// The number is open and has a code. Only this shape is combined with the two flags below.
 const WITH_CODE: u8 = 4;
-/// What is sent of the verification, and
+/// A flag: [`Verification::sent`].
 const SENT: u8 = 8;
-/// whether it is postponed.
+/// A flag: [`Verification::postponed`].
 const POSTPONED: u8 = 16;
 
 /// A `u64` below 2^48. That is enough for milliseconds until the year 10889, and for ten thousand writes a second for
 /// nine hundred years.
 #[derive(Clone, Copy)]
-struct Six([u8; 6]);
+struct U48([u8; 6]);
 
-impl Six {
+impl U48 {
     const ZERO: Self = Self([0; 6]);
 
     /// `None` when it is too large.
@@ -71,43 +70,43 @@ impl Six {
     }
 }
 
-impl std::fmt::Debug for Six {
+impl std::fmt::Debug for U48 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.get().fmt(f)
     }
 }
 
 impl Packed {
-    /// A line that says that the state of `key` is kept elsewhere.
+    /// Marks that the state of `key` is kept elsewhere.
     pub(super) const fn elsewhere(slot: u8, key: NumberKey) -> Self {
         Self {
             number: key.number,
             service: key.service,
             slot,
             shape: ELSEWHERE,
-            ends: Six::ZERO,
+            ends: U48::ZERO,
             failures: 0,
             salt: Salt([0; 16]),
             length: CodeLength::SIX,
-            expires: Six::ZERO,
+            expires: U48::ZERO,
             sending: 0,
-            sending_until: Six::ZERO,
+            sending_until: U48::ZERO,
             held: None,
-            checking_until: Six::ZERO,
+            checking_until: U48::ZERO,
         }
     }
 
-    /// The state of `key` as a line; `None` when it does not fit into one.
+    /// The state of `key`; `None` when it does not fit.
     pub(super) fn of(slot: u8, key: NumberKey, state: &NumberState) -> Option<Self> {
-        let line = Self::elsewhere(slot, key);
+        let empty = Self::elsewhere(slot, key);
         match *state {
             NumberState::Fresh => None,
-            NumberState::Locked { until } => Some(Self { shape: LOCKED, ends: Six::moment(until)?, ..line }),
+            NumberState::Locked { until } => Some(Self { shape: LOCKED, ends: U48::moment(until)?, ..empty }),
             NumberState::Open { failures, keep_until, tally, verification } => {
                 if tally != Tally::NONE {
                     return None;
                 }
-                let open = Self { shape: OPEN, ends: Six::moment(keep_until)?, failures, ..line };
+                let open = Self { shape: OPEN, ends: U48::moment(keep_until)?, failures, ..empty };
                 match verification {
                     None => Some(open),
                     Some(verification) => open.with(&verification),
@@ -132,16 +131,16 @@ impl Packed {
         if counted.is_some() {
             return None;
         }
-        let marks = if sent { SENT } else { 0 } | if postponed { POSTPONED } else { 0 };
+        let flags = if sent { SENT } else { 0 } | if postponed { POSTPONED } else { 0 };
         Some(Self {
-            shape: WITH_CODE | marks,
+            shape: WITH_CODE | flags,
             salt,
             length,
-            expires: Six::moment(expires)?,
+            expires: U48::moment(expires)?,
             sending,
-            sending_until: Six::moment(sending_until)?,
+            sending_until: U48::moment(sending_until)?,
             held,
-            checking_until: Six::moment(checking_until)?,
+            checking_until: U48::moment(checking_until)?,
             ..self
         })
     }
@@ -154,7 +153,7 @@ impl Packed {
         NumberKey { service: self.service, number: self.number }
     }
 
-    /// What it says; `None` when that is kept elsewhere.
+    /// `None` when the state is kept elsewhere.
     pub(super) fn state(&self) -> Option<NumberState> {
         let ends = self.ends.to_moment();
         let open = |verification| NumberState::Open {
@@ -192,17 +191,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_takes_64_bytes() {
+    fn a_packed_number_takes_64_bytes() {
         assert_eq!((size_of::<Packed>(), align_of::<Packed>()), (64, 64));
     }
 
     #[test]
-    fn six_bytes_hold_what_is_below_two_to_the_48_and_nothing_else() {
+    fn a_u48_holds_every_value_below_two_to_the_48_and_no_other() {
         for value in [0, 1, 0x0102_0304_0506, (1 << 48) - 1] {
-            assert_eq!(Six::of(value).map(Six::get), Some(value));
+            assert_eq!(U48::of(value).map(U48::get), Some(value));
         }
         for value in [1 << 48, 1 << 63, u64::MAX] {
-            assert_eq!(Six::of(value).map(Six::get), None);
+            assert_eq!(U48::of(value).map(U48::get), None);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Who is asking, and what they may.
+//! Authentication of callers, and their scopes.
 
 use std::time::Duration;
 
 use super::world::{START, World, configured, refused_field};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::registry::{
-    Caller, KEYS_PER_SERVICE, KeyWish, NewApiKey, Registry, RegistryError, Scope, Unauthenticated,
+    Caller, KEYS_PER_SERVICE, KeyOptions, NewApiKey, Registry, RegistryError, Scope, Unauthenticated,
 };
 use crate::store::Fault;
 
@@ -65,7 +65,7 @@ async fn when_a_new_token_cannot_be_kept_the_old_one_still_works() {
 }
 
 #[tokio::test]
-async fn credentials_of_the_environment_come_before_those_of_the_store_and_are_changed_there() {
+async fn the_environments_credentials_win_and_are_changed_there() {
     let world = World::new();
     let stored = world.open().await.ensure_root().await.expect("kept").expect("shown");
     let world = world.restarted().with_account(ACCOUNT, TOKEN);
@@ -101,11 +101,11 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
 }
 
 #[tokio::test]
-async fn before_there_is_an_account_nobody_is_it() {
+async fn without_an_account_no_credentials_authenticate() {
     let registry = World::new().open().await;
-    let nobody = registry.account_sid().to_string();
+    let unknown = registry.account_sid().to_string();
     for password in ["", "\0", "0"] {
-        assert!(registry.authenticate(&nobody, password).is_err());
+        assert!(registry.authenticate(&unknown, password).is_err());
     }
 }
 
@@ -125,7 +125,7 @@ async fn a_caller_may_what_the_key_is_for_and_where() {
     assert!(!one.may(Scope::Admin, shop) && !one.may(Scope::Metrics, shop));
     assert!(!one.may_everywhere(Scope::Verify));
     assert_eq!((one.service(), root.service()), (Some(shop), None));
-    let wish = KeyWish { scopes: [Scope::Admin].into_iter().collect(), ..KeyWish::default() };
+    let wish = KeyOptions { scopes: [Scope::Admin].into_iter().collect(), ..KeyOptions::default() };
     let all = caller(&registry.create_key(wish).await.expect("a key"));
     assert!(all.may(Scope::Admin, club) && all.may_everywhere(Scope::Admin));
     assert!(!all.may(Scope::Verify, club));
@@ -193,9 +193,9 @@ async fn a_key_of_a_service_that_is_gone_opens_nothing() {
 #[tokio::test]
 async fn what_a_key_may_not_be_is_refused_by_name() {
     let registry = World::new().open().await;
-    assert_eq!(refused_field(registry.create_key(KeyWish::default()).await), "scopes");
+    assert_eq!(refused_field(registry.create_key(KeyOptions::default()).await), "scopes");
     for name in ["", " ", "a\nb", &"x".repeat(65)] {
-        let wish = KeyWish { name: Some(name.to_owned()), ..wish_for(None) };
+        let wish = KeyOptions { name: Some(name.to_owned()), ..wish_for(None) };
         assert_eq!(refused_field(registry.create_key(wish).await), "name", "{name:?}");
     }
 }
@@ -224,7 +224,7 @@ async fn the_last_use_is_seen_at_once_and_written_later_and_to_the_minute() {
 }
 
 #[tokio::test]
-async fn the_compatible_routes_ask_for_a_key_where_strangers_come_or_one_was_made_for_them() {
+async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
     let mut world = World::new().with_service(configured("shop"));
     let needs = async |world: &World| world.open().await.compatible_routes_need_key();
     assert!(!needs(&world).await, "on loopback");
@@ -239,12 +239,12 @@ async fn the_compatible_routes_ask_for_a_key_where_strangers_come_or_one_was_mad
 
     world.settings.loopback = false;
     assert!(needs(&world).await, "where strangers come");
-    world.settings.allows_strangers = true;
+    world.settings.allows_unauthenticated = true;
     assert!(!needs(&world).await, "and may");
 }
 
-fn wish_for(service: Option<ServiceId>) -> KeyWish {
-    KeyWish { service, scopes: [Scope::Verify].into_iter().collect(), name: None }
+fn wish_for(service: Option<ServiceId>) -> KeyOptions {
+    KeyOptions { service, scopes: [Scope::Verify].into_iter().collect(), name: None }
 }
 
 async fn key_for(registry: &Registry, service: Option<ServiceId>) -> NewApiKey {

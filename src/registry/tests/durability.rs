@@ -1,4 +1,4 @@
-//! What was answered survives; what failed has changed nothing.
+//! Changes that were answered survive; changes that failed have no effect.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::world::{START, TWILIOS, World, configured, named, number};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::record::KINDS;
 use crate::registry::{
-    BucketFields, EventType, KeyWish, NewTestNumber, RegistryError, Scope, ServiceFields, WebhookFields,
+    BucketFields, EventType, KeyOptions, NewTestNumber, RegistryError, Scope, ServiceFields, WebhookFields,
 };
 use crate::store::{Fault, Key, Store as _, Write};
 
@@ -92,7 +92,7 @@ async fn after_a_failed_commit_nothing_has_changed() {
 async fn a_revocation_that_may_be_on_the_disk_holds() {
     let world = World::new();
     let registry = world.open().await;
-    let wish = KeyWish { scopes: [Scope::Verify].into_iter().collect(), ..KeyWish::default() };
+    let wish = KeyOptions { scopes: [Scope::Verify].into_iter().collect(), ..KeyOptions::default() };
     let made = registry.create_key(wish).await.expect("a key");
     world.store.fail_next([Fault::UnknownNotApplied]);
     assert!(matches!(registry.revoke_key(made.key.sid).await, Err(RegistryError::Store(_))));
@@ -134,7 +134,7 @@ async fn the_snapshot_is_whole_after_a_shard_restarts() {
     shard.kill();
     registry.changes().wait_for(|now| *now > generation).await.expect("published again");
     assert_eq!((registry.count(), registry.service(&shop.sid).expect("it")), (2, shop));
-    assert!(registry.is_safe(number("+14155552671")));
+    assert!(registry.safe_number(number("+14155552671")).is_ok());
     while registry.create_service(named("Club")).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -159,7 +159,7 @@ async fn changes_at_the_same_time_are_made_one_after_the_other() {
 async fn a_key_that_was_made_or_revoked_is_so_after_a_restart() {
     let world = World::new();
     let registry = world.open().await;
-    let wish = || KeyWish { scopes: [Scope::Verify].into_iter().collect(), ..KeyWish::default() };
+    let wish = || KeyOptions { scopes: [Scope::Verify].into_iter().collect(), ..KeyOptions::default() };
     let kept = registry.create_key(wish()).await.expect("a key");
     let revoked = registry.create_key(wish()).await.expect("a key");
     registry.revoke_key(revoked.key.sid).await.expect("revoked");

@@ -12,7 +12,7 @@ use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
 
 #[tokio::test]
-async fn a_new_service_has_the_rules_that_nobody_needs_to_state() {
+async fn a_new_service_has_the_default_rules() {
     let registry = World::new().open().await;
     let service = registry.made("Shop").await;
     assert_eq!((service.friendly_name.as_str(), &service.origin), ("Shop", &Origin::Api));
@@ -171,11 +171,11 @@ async fn a_person_finds_a_service_by_what_it_is_called() {
     }
     registry.made("Club").await;
     assert_eq!(refused_field(registry.find_service("Club")), "service");
-    assert_eq!(registry.find_service("nobody"), Err(RegistryError::NotFound("service")));
+    assert_eq!(registry.find_service("unknown"), Err(RegistryError::NotFound("service")));
 }
 
 #[tokio::test]
-async fn whoever_keeps_something_learns_of_each_change() {
+async fn a_cache_of_services_is_notified_of_each_change() {
     let registry = World::new().open().await;
     let mut changes = registry.changes();
     let service = registry.made("Shop").await;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::world::{World, locale, named, number, template};
 use crate::domain::{Channel, Sid, SidKind};
-use crate::registry::{Registry, RegistryError, Service, ServiceFields, TextError, TextWish, template_sid};
+use crate::registry::{
+    Registry, RegistryError, Service, ServiceFields, TextError, TextOptions, template_sid,
+};
 use crate::template::Wording;
 
 const US: &str = "+14155550123";
@@ -16,7 +18,7 @@ async fn without_a_template_the_message_names_the_service() {
     let shop = registry.made("Shop").await;
     assert_eq!(text(&registry, &shop, &wish(&BTreeMap::new())), "Your Shop verification code is: {code}");
     let none = BTreeMap::new();
-    let other = TextWish { friendly_name: Some("Club"), ..wish(&none) };
+    let other = TextOptions { friendly_name: Some("Club"), ..wish(&none) };
     assert_eq!(text(&registry, &shop, &other), "Your Club verification code is: {code}");
 }
 
@@ -26,7 +28,7 @@ async fn the_default_service_says_what_the_settings_say() {
     let default = registry.default_service();
     let none = BTreeMap::new();
     assert_eq!(registry.text(&default, &wish(&none)), Ok(Wording::Api));
-    let other = TextWish { friendly_name: Some("Club"), ..wish(&none) };
+    let other = TextOptions { friendly_name: Some("Club"), ..wish(&none) };
     assert_eq!(text(&registry, &default, &other), "Your Club verification code is: {code}");
 }
 
@@ -41,16 +43,16 @@ async fn a_warning_is_added_to_text_messages_and_before_the_line_for_browsers() 
         text(&registry, &shop, &wish(&none)),
         "Your Shop verification code is: {code}. Do not tell it to anybody. We never ask for it."
     );
-    let call = TextWish { channel: Channel::Call, ..wish(&none) };
+    let call = TextOptions { channel: Channel::Call, ..wish(&none) };
     assert_eq!(text(&registry, &shop, &call), "Your Shop verification code is: {code}");
     let sid = template_sid("login");
-    let chosen = TextWish { template: Some(&sid), ..wish(&none) };
+    let chosen = TextOptions { template: Some(&sid), ..wish(&none) };
     let words = "Code {code}! Do not tell it to anybody. We never ask for it.\n@example.com #{code}";
     assert_eq!(text(&registry, &shop, &chosen), words);
 }
 
 #[tokio::test]
-async fn a_template_is_in_the_language_that_was_asked_for_or_the_nearest_that_is_known() {
+async fn a_template_is_in_the_requested_language_or_the_nearest() {
     let login =
         template("login", &[("en", "{code} opens"), ("de", "{{code}} öffnet"), ("pt-BR", "{code} abre")]);
     let registry = World::new().with_template(login).open().await;
@@ -65,11 +67,11 @@ async fn a_template_is_in_the_language_that_was_asked_for_or_the_nearest_that_is
         (None, "+819012345678", "{code} abre"),
     ] {
         let wish =
-            TextWish { template: Some(&sid), locale: asked.map(locale), to: number(to), ..wish(&none) };
+            TextOptions { template: Some(&sid), locale: asked.map(locale), to: number(to), ..wish(&none) };
         assert_eq!(text(&registry, &shop, &wish), words, "{asked:?} {to}");
     }
     let club = registry.made("Club").await;
-    let japan = TextWish { template: Some(&sid), to: number("+819012345678"), ..wish(&none) };
+    let japan = TextOptions { template: Some(&sid), to: number("+819012345678"), ..wish(&none) };
     assert_eq!(text(&registry, &club, &japan), "{code} opens", "the template's own");
 }
 
@@ -83,10 +85,10 @@ async fn a_place_of_a_template_needs_a_value() {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
     let some = values(&[("who", "Ann"), ("device", "phone 7"), ("other", "unused")]);
-    let chosen = TextWish { template: Some(&sid), ..wish(&some) };
+    let chosen = TextOptions { template: Some(&sid), ..wish(&some) };
     assert_eq!(text(&registry, &shop, &chosen), "Shop: {code} for Ann on phone 7");
     let one = values(&[("who", "Ann")]);
-    let missing = registry.text(&shop, &TextWish { template: Some(&sid), ..wish(&one) });
+    let missing = registry.text(&shop, &TextOptions { template: Some(&sid), ..wish(&one) });
     assert_eq!(missing, Err(TextError::MissingSubstitution("device".to_owned())));
 }
 
@@ -102,7 +104,7 @@ async fn a_value_cannot_be_a_place_a_line_or_a_novel() {
     }
     let none = BTreeMap::new();
     for name in ["", "a\nb", "{code}", "Call 12345", &long] {
-        let refused = registry.text(&shop, &TextWish { friendly_name: Some(name), ..wish(&none) });
+        let refused = registry.text(&shop, &TextOptions { friendly_name: Some(name), ..wish(&none) });
         assert!(
             matches!(&refused, Err(TextError::BadValue { name, .. }) if name == "CustomFriendlyName"),
             "{name:?}"
@@ -121,7 +123,7 @@ async fn a_text_that_is_too_long_once_it_is_filled_in_is_refused() {
     let sid = template_sid("login");
     let refused = |length: usize| {
         let values = BTreeMap::from([("who".to_owned(), "y".repeat(length))]);
-        registry.text(&shop, &TextWish { template: Some(&sid), ..wish(&values) })
+        registry.text(&shop, &TextOptions { template: Some(&sid), ..wish(&values) })
     };
     assert!(refused(80).is_ok());
     assert!(matches!(refused(128), Err(TextError::Text(why)) if why.contains("1600")));
@@ -134,13 +136,13 @@ async fn a_template_is_for_its_channels() {
     let fields = ServiceFields { default_template: Some(Some(sid)), ..named("Shop") };
     let shop = registry.create_service(fields).await.expect("a service");
     let none = BTreeMap::new();
-    let call = TextWish { channel: Channel::Call, ..wish(&none) };
+    let call = TextOptions { channel: Channel::Call, ..wish(&none) };
     assert_eq!(text(&registry, &shop, &wish(&none)), "{code}", "the service's");
     assert_eq!(text(&registry, &shop, &call), "Your Shop verification code is: {code}", "where it fits");
-    let refused = registry.text(&shop, &TextWish { template: Some(&sid), ..call });
+    let refused = registry.text(&shop, &TextOptions { template: Some(&sid), ..call });
     assert_eq!(refused, Err(TextError::OtherChannel { template: sid, channel: Channel::Call }));
     let unknown = Sid::new(SidKind::Template, [9; 16]);
-    let refused = registry.text(&shop, &TextWish { template: Some(&unknown), ..wish(&none) });
+    let refused = registry.text(&shop, &TextOptions { template: Some(&unknown), ..wish(&none) });
     assert_eq!(refused, Err(TextError::UnknownTemplate(unknown)));
 }
 
@@ -155,7 +157,7 @@ async fn templates_are_listed_the_built_in_ones_first() {
     let shop = registry.made("Shop").await;
     let none = BTreeMap::new();
     for sid in &sids {
-        let made = text(&registry, &shop, &TextWish { template: Some(sid), ..wish(&none) });
+        let made = text(&registry, &shop, &TextOptions { template: Some(sid), ..wish(&none) });
         assert!(made.contains("{code}"), "{made}");
     }
 }
@@ -170,16 +172,16 @@ async fn values_cannot_make_a_place_or_a_line_for_browsers_together() {
         [("@evil.example #_CO", "DE_"), ("_CO", "DE_"), (" @evil.example", " #123456"), ("", "@x #1")]
     {
         let values = BTreeMap::from([("a".to_owned(), a.to_owned()), ("b".to_owned(), b.to_owned())]);
-        let refused = registry.text(&shop, &TextWish { template: Some(&sid), ..wish(&values) });
+        let refused = registry.text(&shop, &TextOptions { template: Some(&sid), ..wish(&values) });
         assert!(matches!(refused, Err(TextError::BadValue { .. })), "{a:?} and {b:?}: {refused:?}");
     }
     let values = BTreeMap::from([("a".to_owned(), "at".to_owned()), ("b".to_owned(), " noon".to_owned())]);
-    let good = TextWish { template: Some(&sid), ..wish(&values) };
+    let good = TextOptions { template: Some(&sid), ..wish(&values) };
     assert_eq!(text(&registry, &shop, &good), "Your code {code}\nat noon");
 }
 
-fn wish(substitutions: &BTreeMap<String, String>) -> TextWish<'_> {
-    TextWish {
+fn wish(substitutions: &BTreeMap<String, String>) -> TextOptions<'_> {
+    TextOptions {
         template: None,
         substitutions,
         friendly_name: None,
@@ -190,7 +192,7 @@ fn wish(substitutions: &BTreeMap<String, String>) -> TextWish<'_> {
 }
 
 #[track_caller]
-fn text(registry: &Registry, service: &Arc<Service>, wish: &TextWish<'_>) -> String {
+fn text(registry: &Registry, service: &Arc<Service>, wish: &TextOptions<'_>) -> String {
     match registry.text(service, wish) {
         Ok(Wording::Custom(text)) => text.to_string(),
         other => panic!("{other:?}"),

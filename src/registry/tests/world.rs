@@ -15,19 +15,21 @@ use crate::domain::{
 };
 use crate::numbers::{Capacity, StartError};
 use crate::registry::{
-    DefaultService, OpenError, Registry, RegistryError, RegistryParts, RegistrySettings, Service,
+    DefaultService, OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service,
     ServiceFields,
 };
 use crate::shard::Shards;
 use crate::store::MemoryStore;
 use crate::template::Templates;
 
+pub(crate) use crate::registry::services::blank;
+
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// Twilio's own id of a messaging service.
 pub(crate) const TWILIOS: &str = "MG0123456789abcdef0123456789abcdef";
 
-/// What a registry is opened with.
+/// The inputs of a registry.
 pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) clock: Arc<ManualClock>,
@@ -80,7 +82,7 @@ impl World {
     }
 
     pub(crate) async fn try_open(&self) -> Result<Registry, OpenError> {
-        Registry::open(RegistryParts {
+        Registry::open(RegistryDeps {
             shards: self.shards().await.expect("shards"),
             settings: self.settings.clone(),
             default: self.default.clone(),
@@ -162,7 +164,7 @@ pub(crate) fn number(text: &str) -> PhoneNumber {
     PhoneNumber::parse(text, None).expect("a number")
 }
 
-/// What says nothing but a name.
+/// Fields with only a name.
 pub(crate) fn named(name: &str) -> ServiceFields {
     ServiceFields { friendly_name: Some(name.to_owned()), ..ServiceFields::default() }
 }

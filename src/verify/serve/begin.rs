@@ -8,7 +8,7 @@ use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with;
 use crate::limit::{BucketRule, Charge, Charged, LimitRefusal};
 use crate::numbers::{Facts, OwnOptions, Refusal, Reply, SendOutcome, SendRequest, Trouble};
-use crate::registry::{Service, TextWish};
+use crate::registry::{Service, TextOptions};
 use crate::template::MessageStyle;
 use crate::verify::{Begin, Refused, Status, Target, Verification};
 
@@ -119,7 +119,7 @@ impl Inner {
     }
 
     fn style(&self, service: &Service, begin: &Begin, channel: Channel) -> Result<MessageStyle, Refused> {
-        let wish = TextWish {
+        let wish = TextOptions {
             template: begin.template.as_ref(),
             substitutions: &begin.substitutions,
             friendly_name: begin.friendly_name.as_deref(),

@@ -1,4 +1,4 @@
-//! What has no room.
+//! The bounds of the outbox.
 
 use super::*;
 
@@ -7,7 +7,7 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
     let bounds = OutboxBounds { pending: 5, pending_each: 3, ..OutboxBounds::default() };
     let world = World::with(bounds, &[hook(1), hook(2)]).await;
     for webhook in [1, 2] {
-        world.receivers.play(webhook, [Does::Refuse]);
+        world.receivers.play(webhook, [Behaviour::Refuse]);
     }
     for verification in 1..=4 {
         world.emit(verification, EventType::Created);
@@ -18,7 +18,7 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
     assert_eq!(kept(world.listed(2).await), [ve(1), ve(2)], "no more in all");
     assert_eq!((world.outbox.counts().pending, world.outbox.counts().dropped), (5, 3));
     for webhook in [1, 2] {
-        world.receivers.play(webhook, [Does::Answer(200)]);
+        world.receivers.play(webhook, [Behaviour::Answer(200)]);
     }
     world.pass(3 * MINUTE).await;
     world.emit(5, EventType::Created);
@@ -30,7 +30,7 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
 async fn what_is_old_or_too_much_is_forgotten_and_what_is_pending_is_not() {
     let bounds = OutboxBounds { kept: 4, ..OutboxBounds::default() };
     let world = World::with(bounds, &[hook(1), hook(2)]).await;
-    world.receivers.play(2, [Does::Refuse]);
+    world.receivers.play(2, [Behaviour::Refuse]);
     for verification in 0..10 {
         world.emit(verification, EventType::Created);
         world.settle().await;

@@ -4,12 +4,12 @@ use super::*;
 use crate::store::Fault;
 
 #[tokio::test(start_paused = true)]
-async fn after_a_crash_what_is_pending_goes_on_and_what_was_told_is_not_told_again() {
+async fn after_a_crash_pending_deliveries_go_on_and_made_ones_do_not_repeat() {
     let mut world = World::new().await;
     world.emit(1, EventType::Created);
     world.settle().await;
     let told = world.asked().remove(0).id;
-    world.receivers.play(1, [Does::Refuse]);
+    world.receivers.play(1, [Behaviour::Refuse]);
     world.emit(1, EventType::Sent);
     world.emit(1, EventType::Approved);
     world.settle().await;
@@ -24,11 +24,11 @@ async fn after_a_crash_what_is_pending_goes_on_and_what_was_told_is_not_told_aga
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_was_under_way_at_a_crash_is_made_again_and_nothing_before_it() {
+async fn an_attempt_under_way_at_a_crash_is_repeated_and_nothing_before_it() {
     let mut world = World::new().await;
     world.emit(1, EventType::Created);
     world.settle().await;
-    world.receivers.play(1, [Does::Hang(15)]);
+    world.receivers.play(1, [Behaviour::Hang(15)]);
     world.emit(1, EventType::Sent);
     world.settle().await;
     let before = world.asked();
@@ -45,7 +45,7 @@ async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {
     use Fault::{Hang, Torn, Unavailable, UnknownApplied, UnknownNotApplied};
     for seed in 0..20_u64 {
         let mut world = World::new().await;
-        world.receivers.play(1, [Does::AnswerAfter(2)]);
+        world.receivers.play(1, [Behaviour::AnswerAfter(2)]);
         for kind in [EventType::Created, EventType::Sent] {
             world.emit(1, kind);
             world.emit(2, kind);
@@ -59,7 +59,7 @@ async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {
         world.pass(MINUTE).await;
         let asked = world.asked();
         for verification in [1, 2] {
-            let of_it = |a: &&Asked| a.verification == ve(verification).to_string();
+            let of_it = |a: &&ReceivedPost| a.verification == ve(verification).to_string();
             let of_it: Vec<_> = asked.iter().filter(of_it).cloned().collect();
             assert_eq!(kinds(&of_it), ["verification.created", "verification.sent"], "seed {seed}");
         }
@@ -73,15 +73,17 @@ async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {
 #[tokio::test(start_paused = true)]
 async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
     use rand::RngExt as _;
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
     for seed in 0..8_u64 {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut world = World::new().await;
-        let mut told: Vec<Asked> = Vec::new();
+        let mut told: Vec<ReceivedPost> = Vec::new();
         let order = [EventType::Created, EventType::Sent, EventType::MessageDelivered, EventType::Approved];
-        let does = [Does::Answer(200), Does::Answer(500), Does::Hang(3), Does::Refuse];
+        let does = [Behaviour::Answer(200), Behaviour::Answer(500), Behaviour::Hang(3), Behaviour::Refuse];
         for kind in order {
-            let script: Vec<Does> = (0..20).map(|_| does[rng.random_range(0..4)]).collect();
-            world.receivers.play(1, script.into_iter().chain([Does::Answer(200)]));
+            let script: Vec<Behaviour> = (0..20).map(|_| does[rng.random_range(0..4)]).collect();
+            world.receivers.play(1, script.into_iter().chain([Behaviour::Answer(200)]));
             for verification in 0..5 {
                 world.emit(verification, kind);
             }
@@ -98,7 +100,8 @@ async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
         for verification in 0..5 {
             let of_it: Vec<_> =
                 told.iter().filter(|a| a.verification == ve(verification).to_string()).collect();
-            let place = |a: &Asked| order.iter().position(|kind| kind.as_str() == a.kind).expect("known");
+            let place =
+                |a: &ReceivedPost| order.iter().position(|kind| kind.as_str() == a.kind).expect("known");
             let places: Vec<_> = of_it.iter().map(|a| place(a)).collect();
             assert!(places.is_sorted(), "seed {seed}: {places:?}");
             assert_eq!(places.last(), Some(&3), "seed {seed}: all were told");
@@ -122,7 +125,7 @@ async fn an_event_that_was_kept_survives_a_crash_in_the_same_moment() {
 async fn an_orderly_end_waits_for_what_is_under_way_but_not_for_long() {
     for (secs, repeated) in [(2, 0), (14, 1)] {
         let mut world = World::new().await;
-        world.receivers.play(1, [Does::Hang(secs)]);
+        world.receivers.play(1, [Behaviour::Hang(secs)]);
         world.emit(1, EventType::Created);
         world.settle().await;
         world.outbox.close().await;

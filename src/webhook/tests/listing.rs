@@ -1,4 +1,4 @@
-//! What became of deliveries, and once more.
+//! Lists of deliveries, and repeated deliveries.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::Answer(200), Does::Answer(200), Does::Refuse]);
+    world.receivers.play(1, [Behaviour::Answer(200), Behaviour::Answer(200), Behaviour::Refuse]);
     for verification in 1..=3 {
         world.emit(verification, EventType::Created);
         world.settle().await;
@@ -40,7 +40,7 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
 #[tokio::test(start_paused = true)]
 async fn a_delivery_is_shown_with_its_attempts() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::Hang(15), Does::Answer(500)]);
+    world.receivers.play(1, [Behaviour::Hang(15), Behaviour::Answer(500)]);
     world.emit(1, EventType::Created);
     world.pass(25 * SECOND).await;
     let delivery = world.listed(1).await.remove(0);
@@ -96,18 +96,18 @@ async fn an_event_is_delivered_once_more_with_the_same_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_since_a_moment_is_delivered_again_in_its_order_also_after_a_crash() {
+async fn failures_since_a_moment_are_redelivered_in_order_despite_a_crash() {
     let mut world = World::new().await;
     world.emit(1, EventType::Created);
     world.settle().await;
     let since = world.clock.now();
-    world.receivers.play(1, [Does::Answer(410)]);
+    world.receivers.play(1, [Behaviour::Answer(410)]);
     world.subscribers.keeps_gone.store(true, Ordering::SeqCst);
     for kind in [EventType::Sent, EventType::Approved] {
         world.emit(1, kind);
         world.settle().await;
     }
-    world.receivers.play(1, [Does::Answer(200)]);
+    world.receivers.play(1, [Behaviour::Answer(200)]);
     world.emit(2, EventType::Created);
     world.settle().await;
     world.asked();
@@ -115,7 +115,7 @@ async fn what_failed_since_a_moment_is_delivered_again_in_its_order_also_after_a
     world.settle().await;
     assert_eq!(kinds(&world.asked()), ["verification.sent", "verification.approved"]);
     assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::FailedSince(since)).await, Ok(0));
-    world.receivers.play(1, [Does::Refuse]);
+    world.receivers.play(1, [Behaviour::Refuse]);
     assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::AllSince(since)).await, Ok(3));
     world.settle().await;
     world.crash().await;
@@ -128,7 +128,9 @@ async fn what_failed_since_a_moment_is_delivered_again_in_its_order_also_after_a
 #[tokio::test(start_paused = true)]
 async fn a_pending_event_that_is_asked_for_is_tried_now() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::Refuse, Does::Refuse, Does::Refuse, Does::Answer(200)]);
+    world
+        .receivers
+        .play(1, [Behaviour::Refuse, Behaviour::Refuse, Behaviour::Refuse, Behaviour::Answer(200)]);
     world.emit(1, EventType::Created);
     world.pass(50 * SECOND).await;
     assert_eq!(world.asked().len(), 3);
@@ -146,7 +148,7 @@ async fn more_than_there_is_room_for_is_not_delivered_again() {
         world.emit(verification, EventType::Created);
         world.settle().await;
     }
-    world.receivers.play(1, [Does::Refuse]);
+    world.receivers.play(1, [Behaviour::Refuse]);
     let replayed = world.outbox.replay(SERVICE, yw(1), Replay::AllSince(START)).await;
     assert_eq!(replayed, Err(ReplayError::NoRoom(3)));
 }

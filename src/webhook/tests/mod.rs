@@ -12,16 +12,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
+use tokio::sync::oneshot;
 
 use super::*;
-use crate::app::shards::ShardPlan;
 use crate::clock::ManualClock;
-use crate::config::Bounds;
 use crate::domain::{Channel, CodeLength, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
-use crate::numbers::Capacity;
+use crate::engine::SlotHash;
+use crate::numbers::NumberKey;
+use crate::registry::tests::world::{blank, start};
 use crate::registry::{LockoutRule, Origin, Resend, Rules, Service, Webhook, WebhookStatus};
+use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
 use crate::store::{BoxFuture, MemoryStore};
 
 /// When the tests' clock begins.
@@ -34,7 +34,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SERVICE: ServiceId = ServiceId::new(7);
 
 /// An outbox over a store in memory, a clock that stands still, and receivers that do what a test says. The runtime's
-/// time stands still too, and passes when everybody waits.
+/// time stands still too, and passes when all tasks wait.
 struct World {
     store: MemoryStore,
     clock: Arc<ManualClock>,
@@ -57,8 +57,8 @@ impl World {
         *subscribers.hooks.lock().expect("the hooks") = hooks.to_vec();
         let receivers = Arc::new(Receivers::default());
         let store = MemoryStore::new();
-        let (shards, slots) = shards(&store, &(clock.clone() as Arc<dyn Clock>)).await;
-        let outbox = open(&shards, &slots, &subscribers, &receivers, &bounds);
+        let shards = shards(&store, &(clock.clone() as Arc<dyn Clock>)).await;
+        let outbox = open(&shards, &subscribers, &receivers, &bounds);
         Self { store, clock, subscribers, receivers, bounds, shards, outbox }
     }
 
@@ -67,8 +67,8 @@ impl World {
         self.shards.stop();
         self.store = self.store.reopen();
         self.receivers = Arc::new(Receivers { script: Mutex::default(), ..Receivers::default() });
-        let (shards, slots) = shards(&self.store, &(self.clock.clone() as Arc<dyn Clock>)).await;
-        self.outbox = open(&shards, &slots, &self.subscribers, &self.receivers, &self.bounds);
+        let shards = shards(&self.store, &(self.clock.clone() as Arc<dyn Clock>)).await;
+        self.outbox = open(&shards, &self.subscribers, &self.receivers, &self.bounds);
         self.shards = shards;
     }
 
@@ -97,8 +97,8 @@ impl World {
         self.pass(SECOND).await;
     }
 
-    /// What receivers were asked since the last look.
-    fn asked(&self) -> Vec<Asked> {
+    /// The requests that receivers got since the last call.
+    fn asked(&self) -> Vec<ReceivedPost> {
         std::mem::take(&mut *self.receivers.asked.lock().expect("what was asked"))
     }
 
@@ -117,31 +117,18 @@ impl World {
 }
 
 /// One shard over a store.
-async fn shards(store: &MemoryStore, clock: &Arc<dyn Clock>) -> (Shards, SlotHash) {
-    let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
-    let shards = crate::app::shards::start(ShardPlan {
-        store: Arc::new(store.clone()),
-        clock: clock.clone(),
-        capacity: &Capacity::new(1_000),
-        shards: 1,
-        bounds: &Bounds::default(),
-        seeds: Box::new(|| StdRng::seed_from_u64(42)),
-    })
-    .await
-    .expect("shards");
-    (shards, slots)
+async fn shards(store: &MemoryStore, clock: &Arc<dyn Clock>) -> Shards {
+    start(store, clock, 42).await.expect("shards")
 }
 
 fn open(
     shards: &Shards,
-    slots: &SlotHash,
     subscribers: &Arc<Directory>,
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,
 ) -> Outbox {
-    Outbox::start(OutboxParts {
+    Outbox::start(OutboxDeps {
         shards: shards.clone(),
-        slots: slots.clone(),
         sealer: Sealer::new(&ServerKey::from_bytes([7; 32])),
         subscribers: subscribers.clone(),
         transport: receivers.clone(),
@@ -149,9 +136,63 @@ fn open(
     })
 }
 
-/// What a receiver was asked.
+/// The load of the outbox.
+pub(crate) struct OutboxCounts {
+    /// Deliveries that are still to be made.
+    pub(crate) pending: usize,
+    /// Attempts under way.
+    pub(crate) under_way: usize,
+    /// Verifications whose end is still to be told.
+    pub(crate) expected: usize,
+    /// Events that were dropped since the start, for want of room.
+    pub(crate) dropped: u64,
+}
+
+impl Outbox {
+    pub(crate) fn counts(&self) -> OutboxCounts {
+        self.inner.schedule.counts()
+    }
+
+    /// Records an event as a decision about its number would. Durable when it returns.
+    pub(crate) async fn emit(&self, event: Event) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shards.submit(Box::new(Emit { event, recorder: Arc::clone(&self.inner.recorder), reply }));
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+}
+
+struct Emit {
+    event: Event,
+    recorder: Arc<EventRecorder>,
+    reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+impl Command for Emit {
+    fn subject(&self) -> Subject {
+        let key = NumberKey { service: self.event.service, number: self.event.about.to };
+        let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
+        Subject { slot: slots.of_number(key.service, key.number), id: key.id() }
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        if let Some(service) = self.recorder.subscribed(self.event.service) {
+            self.recorder.emit_tagged(&service, &self.event, view);
+        }
+        Decision::Made
+    }
+
+    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+        let _ = self.reply.send(Ok(()));
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        let _ = self.reply.send(Err(refusal));
+    }
+}
+
+/// A request that a receiver got.
 #[derive(Debug, Clone, PartialEq)]
-struct Asked {
+struct ReceivedPost {
     at: Timestamp,
     url: String,
     id: String,
@@ -162,9 +203,9 @@ struct Asked {
     bytes: bytes::Bytes,
 }
 
-/// What a receiver does.
+/// The behaviour of a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Does {
+enum Behaviour {
     Answer(u16),
     AskForTime(u16, u64),
     Refuse,
@@ -177,27 +218,27 @@ enum Does {
 /// All receivers. Without a script they take everything.
 #[derive(Default)]
 struct Receivers {
-    asked: Mutex<Vec<Asked>>,
+    asked: Mutex<Vec<ReceivedPost>>,
     /// By URL. The last one is for ever.
-    script: Mutex<BTreeMap<String, VecDeque<Does>>>,
+    script: Mutex<BTreeMap<String, VecDeque<Behaviour>>>,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
 }
 
 impl Receivers {
-    fn play(&self, webhook: u8, does: impl IntoIterator<Item = Does>) {
+    fn play(&self, webhook: u8, does: impl IntoIterator<Item = Behaviour>) {
         let script = does.into_iter().collect();
         self.script.lock().expect("the script").insert(hook(webhook).url, script);
     }
 
-    fn next(&self, url: &str) -> Does {
+    fn next(&self, url: &str) -> Behaviour {
         let mut script = self.script.lock().expect("the script");
         match script.get_mut(url) {
             Some(does) if does.len() > 1 => does.pop_front(),
             Some(does) => does.front().copied(),
             None => None,
         }
-        .unwrap_or(Does::Answer(200))
+        .unwrap_or(Behaviour::Answer(200))
     }
 }
 
@@ -208,7 +249,7 @@ impl Transport for Receivers {
             let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
             let header = |name| post.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
             let seconds: u64 = header("webhook-timestamp").expect("a time").parse().expect("seconds");
-            self.asked.lock().expect("what was asked").push(Asked {
+            self.asked.lock().expect("what was asked").push(ReceivedPost {
                 at: Timestamp::from_millis(seconds * 1000),
                 url: post.url.clone(),
                 id: header("webhook-id").expect("an id"),
@@ -221,16 +262,18 @@ impl Transport for Receivers {
             let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
             self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
             let posted = match self.next(&post.url) {
-                Does::Answer(status) => Posted::Answered { status, retry_after: None },
-                Does::AskForTime(status, secs) => {
+                Behaviour::Answer(status) => Posted::Answered { status, retry_after: None },
+                Behaviour::AskForTime(status, secs) => {
                     Posted::Answered { status, retry_after: Some(Duration::from_secs(secs)) }
                 }
-                Does::Refuse => Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned()),
-                Does::AnswerAfter(secs) => {
+                Behaviour::Refuse => {
+                    Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned())
+                }
+                Behaviour::AnswerAfter(secs) => {
                     tokio::time::sleep(Duration::from_secs(secs)).await;
                     Posted::Answered { status: 200, retry_after: None }
                 }
-                Does::Hang(secs) => {
+                Behaviour::Hang(secs) => {
                     tokio::time::sleep(Duration::from_secs(secs)).await;
                     Posted::NotAnswered(AttemptError::TimedOut, "no answer in time".to_owned())
                 }
@@ -241,7 +284,7 @@ impl Transport for Receivers {
     }
 }
 
-/// Which webhooks there are.
+/// The webhooks of the service.
 #[derive(Default)]
 struct Directory {
     hooks: Mutex<Vec<Webhook>>,
@@ -272,38 +315,18 @@ impl Subscribers for Directory {
 }
 
 fn service_with(webhooks: Vec<Webhook>) -> Service {
-    Service {
-        id: SERVICE,
-        sid: Sid::new(SidKind::Service, [0x5e; 16]),
-        origin: Origin::Api,
-        friendly_name: "Acme".to_owned(),
-        rules: Rules {
-            code_length: CodeLength::new(6).expect("a length"),
-            code_life: MINUTE,
-            max_checks: 5,
-            max_sends: None,
-            lockout: LockoutRule::Growing,
-            resend: Resend::Keep,
-            cooling_down: false,
-        },
-        custom_code_enabled: false,
-        do_not_share_warning_enabled: false,
-        skip_sms_to_landlines: false,
-        lookup_enabled: false,
-        dtmf_input_required: false,
-        tts_name: None,
-        psd2_enabled: false,
-        verify_event_subscription_enabled: false,
-        default_template: None,
-        locale: None,
-        workflow: None,
-        rate_limits: Vec::new(),
-        messaging: Vec::new(),
-        webhooks,
-        test_numbers: Vec::new(),
-        created: START,
-        updated: START,
-    }
+    let rules = Rules {
+        code_length: CodeLength::SIX,
+        code_life: MINUTE,
+        max_checks: 5,
+        max_sends: None,
+        lockout: LockoutRule::Growing,
+        resend: Resend::Keep,
+        cooling_down: false,
+    };
+    let sid = Sid::new(SidKind::Service, [0x5e; 16]);
+    let friendly_name = "Acme".to_owned();
+    Service { friendly_name, webhooks, ..blank(SERVICE, sid, Origin::Api, rules, START) }
 }
 
 /// A webhook that wants everything.
@@ -343,6 +366,6 @@ fn about() -> About {
 }
 
 /// The kinds that were asked, in their order.
-fn kinds(asked: &[Asked]) -> Vec<&str> {
+fn kinds(asked: &[ReceivedPost]) -> Vec<&str> {
     asked.iter().map(|asked| asked.kind.as_str()).collect()
 }

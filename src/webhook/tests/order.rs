@@ -3,9 +3,11 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn events_of_one_verification_go_one_after_the_other_also_when_one_is_tried_again() {
+async fn events_of_one_verification_stay_in_order_while_one_is_retried() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::Answer(500), Does::Hang(15), Does::Refuse, Does::Answer(200)]);
+    world
+        .receivers
+        .play(1, [Behaviour::Answer(500), Behaviour::Hang(15), Behaviour::Refuse, Behaviour::Answer(200)]);
     for kind in [EventType::Created, EventType::Sent, EventType::Approved] {
         world.emit(1, kind);
     }
@@ -20,7 +22,7 @@ async fn events_of_one_verification_go_one_after_the_other_also_when_one_is_trie
 #[tokio::test(start_paused = true)]
 async fn what_comes_next_waits_until_the_end_of_what_was_before_is_on_the_disk() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::AnswerAfter(2)]);
+    world.receivers.play(1, [Behaviour::AnswerAfter(2)]);
     world.emit(1, EventType::Created);
     world.emit(1, EventType::Sent);
     world.settle().await;
@@ -35,14 +37,15 @@ async fn what_comes_next_waits_until_the_end_of_what_was_before_is_on_the_disk()
 #[tokio::test(start_paused = true)]
 async fn other_verifications_and_other_webhooks_do_not_wait() {
     let world = World::with(OutboxBounds::default(), &[hook(1), hook(2)]).await;
-    world.receivers.play(1, [Does::Hang(15)]);
+    world.receivers.play(1, [Behaviour::Hang(15)]);
     world.emit(1, EventType::Created);
     world.emit(2, EventType::Created);
     world.emit(1, EventType::Sent);
     world.settle().await;
     let asked = world.asked();
     let told = |webhook: u8, verification: u8| {
-        let is = |a: &&Asked| a.url == hook(webhook).url && a.verification == ve(verification).to_string();
+        let is =
+            |a: &&ReceivedPost| a.url == hook(webhook).url && a.verification == ve(verification).to_string();
         asked.iter().filter(is).count()
     };
     assert_eq!((told(1, 1), told(1, 2)), (1, 1));
@@ -54,7 +57,7 @@ async fn a_webhook_has_eight_places_and_all_have_sixty_four() {
     let hooks: Vec<Webhook> = (1..=20).map(hook).collect();
     let world = World::with(OutboxBounds::default(), &hooks[..1]).await;
     for webhook in 1..=20 {
-        world.receivers.play(webhook, [Does::AnswerAfter(5)]);
+        world.receivers.play(webhook, [Behaviour::AnswerAfter(5)]);
     }
     for verification in 0..100 {
         world.emit(verification, EventType::Created);
@@ -77,27 +80,28 @@ async fn dead_webhooks_do_not_slow_others_down() {
     let hooks: Vec<Webhook> = (1..=250).map(hook).collect();
     let world = World::with(OutboxBounds::default(), &hooks).await;
     for webhook in 2..=250 {
-        world.receivers.play(webhook, [Does::Hang(30)]);
+        world.receivers.play(webhook, [Behaviour::Hang(30)]);
     }
     for verification in 0..5 {
         world.emit(verification, EventType::Created);
     }
-    // At first nobody knows which are dead.
+    // At first the outbox does not know which are dead.
     world.pass(10 * MINUTE).await;
     for verification in 5..105 {
         world.asked();
         world.emit(verification, EventType::Created);
         world.settle().await;
-        let is_it =
-            |asked: &Asked| asked.url == hook(1).url && asked.verification == ve(verification).to_string();
+        let is_it = |asked: &ReceivedPost| {
+            asked.url == hook(1).url && asked.verification == ve(verification).to_string()
+        };
         assert!(world.asked().iter().any(is_it), "the {verification}th is told at once");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_webhook_is_asked_about_once_a_minute_and_gets_everything_soon_after_it_is_back() {
+async fn a_dead_webhook_is_probed_each_minute_and_catches_up_when_it_is_back() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::Refuse]);
+    world.receivers.play(1, [Behaviour::Refuse]);
     for verification in 0..200 {
         world.emit(verification, EventType::Created);
     }
@@ -106,7 +110,7 @@ async fn a_dead_webhook_is_asked_about_once_a_minute_and_gets_everything_soon_af
     world.pass(10 * MINUTE).await;
     let asked = world.asked().len();
     assert!((8..=12).contains(&asked), "{asked} attempts in ten minutes");
-    world.receivers.play(1, [Does::Answer(200)]);
+    world.receivers.play(1, [Behaviour::Answer(200)]);
     world.pass(2 * MINUTE).await;
     let delivered = world.states(1).await.iter().filter(|state| **state == DeliveryState::Delivered).count();
     assert!(delivered >= 150, "{delivered} of 200");

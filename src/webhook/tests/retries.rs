@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn waits(asked: &[Asked]) -> Vec<u64> {
+fn waits(asked: &[ReceivedPost]) -> Vec<u64> {
     asked.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs()).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_taken_is_tried_eleven_times_in_about_three_days_and_then_not_any_more() {
+async fn a_failing_delivery_is_tried_eleven_times_in_about_three_days() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::Answer(503)]);
+    world.receivers.play(1, [Behaviour::Answer(503)]);
     world.emit(1, EventType::Created);
     world.pass(3 * MINUTE).await;
     world.pass(8 * HOUR).await;
@@ -30,18 +30,18 @@ async fn what_is_not_taken_is_tried_eleven_times_in_about_three_days_and_then_no
 #[tokio::test(start_paused = true)]
 async fn when_one_has_failed_for_good_the_next_one_goes() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::Answer(400)]);
+    world.receivers.play(1, [Behaviour::Answer(400)]);
     world.emit(1, EventType::Created);
     world.emit(1, EventType::Approved);
     world.pass(90 * HOUR).await;
     assert_eq!(kinds(&world.asked()[..11]), ["verification.created"; 11]);
-    world.receivers.play(1, [Does::Answer(200)]);
+    world.receivers.play(1, [Behaviour::Answer(200)]);
     world.pass(30 * HOUR).await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered, DeliveryState::Failed]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redirect_is_a_failure_and_so_is_everything_but_a_status_of_two_hundred_and_some() {
+async fn every_status_but_2xx_is_a_failure_redirects_included() {
     for (status, state) in [
         (200, DeliveryState::Delivered),
         (204, DeliveryState::Delivered),
@@ -53,7 +53,7 @@ async fn a_redirect_is_a_failure_and_so_is_everything_but_a_status_of_two_hundre
         (500, DeliveryState::Pending),
     ] {
         let world = World::new().await;
-        world.receivers.play(1, [Does::Answer(status)]);
+        world.receivers.play(1, [Behaviour::Answer(status)]);
         world.emit(1, EventType::Created);
         world.settle().await;
         assert_eq!(world.states(1).await, [state], "{status}");
@@ -63,7 +63,7 @@ async fn a_redirect_is_a_failure_and_so_is_everything_but_a_status_of_two_hundre
 #[tokio::test(start_paused = true)]
 async fn a_receiver_can_ask_for_more_time() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::AskForTime(429, 40), Does::Answer(200)]);
+    world.receivers.play(1, [Behaviour::AskForTime(429, 40), Behaviour::Answer(200)]);
     world.emit(1, EventType::Created);
     world.pass(39 * SECOND).await;
     assert_eq!(world.asked().len(), 1);
@@ -76,7 +76,7 @@ async fn a_webhook_that_is_gone_is_disabled_and_told_nothing_more() {
     for keeps in [false, true] {
         let world = World::new().await;
         world.subscribers.keeps_gone.store(keeps, Ordering::SeqCst);
-        world.receivers.play(1, [Does::Answer(410)]);
+        world.receivers.play(1, [Behaviour::Answer(410)]);
         world.emit(1, EventType::Created);
         world.emit(1, EventType::Sent);
         world.settle().await;
@@ -92,11 +92,11 @@ async fn a_webhook_that_is_gone_is_disabled_and_told_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_webhook_that_is_disabled_or_removed_is_not_tried_any_more() {
+async fn deliveries_to_a_disabled_or_removed_webhook_are_not_tried() {
     let disabled = Webhook { status: WebhookStatus::Disabled, ..hook(1) };
     for (hooks, error) in [(vec![disabled], AttemptError::Disabled), (Vec::new(), AttemptError::Removed)] {
         let world = World::new().await;
-        world.receivers.play(1, [Does::Refuse]);
+        world.receivers.play(1, [Behaviour::Refuse]);
         world.emit(1, EventType::Created);
         world.settle().await;
         world.set_hooks(&hooks);
@@ -111,7 +111,7 @@ async fn what_waits_for_a_webhook_that_is_disabled_or_removed_is_not_tried_any_m
 #[tokio::test(start_paused = true)]
 async fn what_gets_no_turn_within_five_days_ends() {
     let world = World::new().await;
-    world.receivers.play(1, [Does::Refuse]);
+    world.receivers.play(1, [Behaviour::Refuse]);
     for _ in 0..20 {
         world.emit(1, EventType::Sent);
     }

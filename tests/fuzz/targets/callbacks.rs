@@ -1,4 +1,4 @@
-//! What Twilio reports, and whether it is Twilio: checked against a signer of our own.
+//! Callbacks of Twilio and their signatures, checked against a signer of our own.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::support::{first_line, text};
 
-const TOKEN: &str = "fuzz-token-of-nobody";
+const TOKEN: &str = "fuzz-token";
 const PUBLIC_URL: &str = "https://otp.example.com/base";
 
 /// Kind, path with query, content type and signature in a line each, and the body. A signature `signed` is made here;

@@ -5,25 +5,23 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::app::shards::{self, ShardPlan};
 use onceward::attempts::{Attempts, Row, Track};
-use onceward::clock::{Clock, ManualClock};
-use onceward::config::{Bounds, TrackerSettings};
+use onceward::config::TrackerSettings;
 use onceward::control::{ControlSocket, Request, SendLine};
 use onceward::delivery::SendStatus;
-use onceward::domain::{Channel, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
-use onceward::numbers::Capacity;
-use onceward::registry::{DefaultService, Registry, RegistryParts, RegistrySettings};
+use onceward::domain::{Channel, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
+use onceward::registry::RegistrySettings;
 use onceward::shard::{Command, Decision, Durability, Leaving, Refusal, Subject, Transaction};
 use onceward::store::MemoryStore;
-use onceward::template::Templates;
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+
+use super::support::registry::{registry, shards};
+
+const NOW: Timestamp = Timestamp::from_millis(10_000);
 
 /// Sends that are recorded.
 const SENDS: u64 = 3;
@@ -80,7 +78,8 @@ impl Server {
         runtime.block_on(async {
             let socket = ControlSocket::bind(home.path()).expect("a socket");
             let store = Arc::new(MemoryStore::new());
-            tokio::spawn(socket.serve(attempts().await, store.clone(), registry(store).await, pending()));
+            let registry = registry(shards(&store, NOW).await, RegistrySettings::default()).await;
+            tokio::spawn(socket.serve(attempts().await, store, registry, pending()));
         });
         Self { runtime, home }
     }
@@ -100,49 +99,8 @@ impl Server {
     }
 }
 
-/// Nothing but the default service.
-async fn registry(store: Arc<MemoryStore>) -> Registry {
-    let default = DefaultService {
-        friendly_name: "Acme".to_owned(),
-        code_length: CodeLength::SIX,
-        code_life: Duration::from_secs(30),
-        max_checks: 5,
-        lockout: Duration::from_secs(60),
-    };
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(Timestamp::from_millis(10_000)));
-    let bounds = Bounds::default();
-    let shards = shards::start(ShardPlan {
-        store,
-        clock,
-        capacity: &Capacity::new(bounds.numbers),
-        shards: 1,
-        bounds: &bounds,
-        seeds: shards::seeds(StdRng::seed_from_u64(1)),
-    })
-    .await
-    .expect("shards");
-    let parts = RegistryParts {
-        shards,
-        settings: RegistrySettings::default(),
-        default,
-        templates: Templates::new("{code}", "{code}"),
-        gateways: Vec::new(),
-        twilio_messaging_service: None,
-    };
-    Registry::open(parts).await.expect("a registry")
-}
-
 async fn attempts() -> Attempts {
-    let shards = shards::start(ShardPlan {
-        store: Arc::new(MemoryStore::new()),
-        clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(10_000))),
-        capacity: &Capacity::new(100),
-        shards: 1,
-        bounds: &Bounds::default(),
-        seeds: Box::new(|| StdRng::seed_from_u64(1)),
-    })
-    .await
-    .expect("shards");
+    let shards = shards(&Arc::new(MemoryStore::new()), NOW).await;
     let attempts = Attempts::new(&shards, TrackerSettings::default());
     (1..=SENDS).for_each(|track| shards.submit(Box::new(Keep(track))));
     attempts

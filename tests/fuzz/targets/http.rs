@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use onceward::domain::PhoneNumber;
 use serde_json::Value;
 
-use super::support::front_end::{Asked, FrontEnd, Reply, replies};
+use super::support::front_end::{Call, FrontEnd, Reply, replies};
 use super::support::text;
 
 /// Statuses that a request can meet when nothing is wrong with the server.
@@ -66,7 +66,7 @@ fn read_head(head: &str) -> Option<(&str, &str, Headers<'_>)> {
     (good && plain).then(|| (method, path, headers.collect()))
 }
 
-/// What every answer is like.
+/// The rules of every answer.
 fn answered(reply: &Reply, method: &str) {
     assert!(DOCUMENTED.contains(&reply.status), "{reply:?}");
     assert!(reply.header("x-request-id").is_some() && reply.header("cache-control").is_some(), "{reply:?}");
@@ -84,7 +84,7 @@ fn answered(reply: &Reply, method: &str) {
 }
 
 /// A request is asked about exactly when an independent reader of JSON finds in it what the contract wants.
-fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Asked]) {
+fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Call]) {
     let (number, code) = match endpoint {
         "/api/send-otp" | "/send-code" => ("/phoneNumber", None),
         "/api/verify-otp" => ("/user/phoneNumber", Some("/code")),
@@ -127,7 +127,7 @@ fn body_has(body: &[u8], name: &str) -> bool {
     body.contains(&name.to_ascii_lowercase()) || body.contains("\\u")
 }
 
-/// Whether some name could stand twice: then the body is ambiguous, and is refused.
+/// Returns `true` if a name could occur twice: then the body is ambiguous, and is refused.
 fn has_doubles(body: &[u8]) -> bool {
     let body = String::from_utf8_lossy(body).to_ascii_lowercase();
     body.contains("\\u")

@@ -1,4 +1,4 @@
-//! What a start reads of the journal: frames and segments.
+//! The journal as a start reads it: frames and segments.
 
 use std::cell::RefCell;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What providers answer, through the real gateways, HTTP client included; and a gateway described by its operator.
+//! Answers of providers, through the real gateways, HTTP client included; and a gateway described by its operator.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -88,11 +88,11 @@ fn pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What leaves is one request of the form that was described, whatever is put in.
+/// One request leaves, in the form that was described, for every input.
 fn described(world: &World, settings: &HttpGatewaySettings, gateway: &HttpGateway) {
     world.provider.answers(200, "", br#"{"status":0,"id":"a1"}"#);
     if let Err(error) = world.sends(gateway, Channel::Sms) {
-        judged(&error);
+        classified(&error);
     }
     let Some(request) = world.provider.received() else { return };
     let (head, body) = request.split_once("\r\n\r\n").expect("a head");
@@ -132,7 +132,7 @@ fn same_shape(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn judged(error: &GatewayError) {
+fn classified(error: &GatewayError) {
     let words = format!("{error} {}", error.detail);
     harmless(&words);
     // A number that the provider calls an error code is printed as one, whatever it is.
@@ -225,7 +225,7 @@ impl World {
 }
 
 fn refused(gateway: &dyn Gateway, error: &GatewayError, status: u16, body: &str) {
-    judged(error);
+    classified(error);
     if let Err(problem) = gateway.readiness() {
         harmless(&problem);
     }

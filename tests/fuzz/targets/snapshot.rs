@@ -1,4 +1,4 @@
-//! What a start reads of a snapshot: its manifest, and the chunks in its database.
+//! A snapshot as a start reads it: its manifest, and the chunks in its database.
 
 use bytes::Bytes;
 use onceward::domain::Timestamp;

@@ -48,7 +48,7 @@ pub fn templates(input: &[u8]) {
     }
 }
 
-/// A text of a caller that nobody checked: it is filled in as far as it can be, and does not explode.
+/// An unchecked text of a caller: it is filled in as far as it can be, and does not explode.
 fn unchecked(written: &str, style: &MessageStyle) {
     let style = MessageStyle { wording: Wording::Custom(written.into()), ..style.clone() };
     let templates = Templates::new("{code}", "{code}");
@@ -93,7 +93,7 @@ fn rendered(templates: &Templates, style: &MessageStyle, channel: Channel) -> St
     templates.render(style, channel, to, &code, Duration::from_secs(61)).text
 }
 
-/// What a voice is given, read by a real reader of XML: nothing of the text becomes markup.
+/// The text for a voice, read by a real reader of XML: nothing of the text becomes markup.
 fn spoken(message: &str, locale: Option<Locale>) -> String {
     let twiml = twiml::reading(message, locale);
     assert!(twiml.len() <= 14 * message.len() + 300, "{} bytes from {}", twiml.len(), message.len());

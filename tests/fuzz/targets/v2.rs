@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::support::front_end::Reply;
 use super::support::text;
-use super::support::verifications::{Asked, V2FrontEnd};
+use super::support::verifications::{Call, V2FrontEnd};
 
-/// Statuses that a request of somebody who may do everything can meet when nothing is wrong with the server.
+/// Statuses that a request with every scope can get while the server is healthy.
 const DOCUMENTED: [u16; 14] = [200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 414, 415, 422, 431];
 
 fn with_front_end<T>(run: impl FnOnce(&mut V2FrontEnd) -> T) -> T {
@@ -48,7 +48,7 @@ pub fn v2(input: &[u8]) {
         }
         answered(&reply);
         about(&reply, &asked);
-        let (stranger, nothing) = it.ask_as_stranger(method, &path, content_type, body.as_bytes());
+        let (stranger, nothing) = it.ask_unauthenticated(method, &path, content_type, body.as_bytes());
         assert!(
             stranger.status >= 400 && nothing.is_empty(),
             "{stranger:?} to a stranger, who asked {nothing:?}"
@@ -56,7 +56,7 @@ pub fn v2(input: &[u8]) {
     });
 }
 
-/// What every answer is like.
+/// The rules of every answer.
 fn answered(reply: &Reply) {
     assert!(DOCUMENTED.contains(&reply.status), "{reply:?}");
     assert!(reply.header("x-request-id").is_some(), "{reply:?}");
@@ -81,25 +81,25 @@ fn answered(reply: &Reply) {
 }
 
 /// At most one thing is asked for one request, and nothing for one that was refused unread.
-fn about(reply: &Reply, asked: &[Asked]) {
+fn about(reply: &Reply, asked: &[Call]) {
     assert!(asked.len() <= 2, "{asked:?}");
     if reply.status == 400 || reply.status == 405 || reply.status >= 413 {
-        assert!(asked.iter().all(|asked| matches!(asked, Asked::Fetch(_))), "{reply:?} after {asked:?}");
+        assert!(asked.iter().all(|asked| matches!(asked, Call::Fetch(_))), "{reply:?} after {asked:?}");
     }
     for asked in asked {
         let number = match asked {
-            Asked::Begin { to, code, .. } => {
+            Call::Begin { to, code, .. } => {
                 let is_code = |code: &String| {
                     (4..=10).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit())
                 };
                 assert!(code.as_ref().is_none_or(is_code), "{asked:?}");
                 Some(*to)
             }
-            Asked::Check(target) | Asked::Fetch(target) | Asked::End(target) => match target {
+            Call::Check(target) | Call::Fetch(target) | Call::End(target) => match target {
                 Target::Number(number) => Some(*number),
                 Target::Sid(_) => None,
             },
-            Asked::Attempts { limit } => {
+            Call::Attempts { limit } => {
                 assert!((1..=1_001).contains(limit), "{asked:?}");
                 None
             }

@@ -93,7 +93,7 @@ impl Code {
         digits.fold(0, |value, digit| value * 10 + u64::from(digit.wrapping_sub(b'0')))
     }
 
-    /// Whether both are the same code, in time that does not depend on where they differ.
+    /// Compares in time that does not depend on where the codes differ.
     pub fn matches(&self, other: &Self) -> bool {
         (self.digits.ct_eq(&other.digits) & self.len.ct_eq(&other.len)).into()
     }

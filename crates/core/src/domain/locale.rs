@@ -54,7 +54,7 @@ impl Locale {
         Self { language: self.language, script: None, region: None }
     }
 
-    /// Whether it is English of any kind.
+    /// Returns `true` for English of any kind.
     pub fn is_english(self) -> bool {
         self.language == language!("en")
     }

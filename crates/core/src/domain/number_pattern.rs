@@ -68,7 +68,7 @@ impl NumberPattern {
         &self.0
     }
 
-    /// Whether a person could own a number that it means: a numbering plan has it, and it is not set aside for fiction.
+    /// Returns `true` if a person could own a matching number: a numbering plan has it, and it is not set aside for fiction.
     pub fn could_be_real(&self) -> bool {
         if FICTION.iter().any(|range| self.is_within(range)) {
             return false;
@@ -77,14 +77,14 @@ impl NumberPattern {
         self.numbers().any(|number| !fiction.iter().any(|range| range.means(number)) && number.is_in_a_plan())
     }
 
-    /// Whether it means this number.
+    /// Returns `true` if it matches this number.
     pub fn means(&self, number: PhoneNumber) -> bool {
         let text = number.e164();
         text.len() == self.0.len()
             && self.0.bytes().zip(text.bytes()).all(|(p, digit)| p == b'x' || p == digit)
     }
 
-    /// Whether every number that it means is one of the range's.
+    /// Returns `true` if every number that it matches is in the range.
     fn is_within(&self, range: &str) -> bool {
         self.0.len() == range.len() && range.bytes().zip(self.0.bytes()).all(|(r, p)| r == b'x' || r == p)
     }

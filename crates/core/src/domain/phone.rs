@@ -54,7 +54,7 @@ impl PhoneNumber {
     /// Reads a number and folds its spellings (spaces, hyphens, a trunk zero after the country
     /// code) into one. Without a `default_region` the number must begin with `+`.
     ///
-    /// What comes out is read as itself. A second trunk zero would be folded only when that is read again,
+    /// The result is read as itself. A second trunk zero would be folded only when that is read again,
     /// so one line would have two numbers, and twice the attempts: such a text is refused.
     pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, NumberError> {
         let text = text.trim();
@@ -100,7 +100,7 @@ impl PhoneNumber {
         self.0
     }
 
-    /// Whether the numbering plan of its country has the number, that is, whether a person may own it. Costs some
+    /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it. Costs some
     /// microseconds.
     pub fn is_in_a_plan(self) -> bool {
         PHONE_NUMBER_UTIL.parse(self.e164(), None).is_ok_and(|parsed| parsed.is_valid())
@@ -115,7 +115,7 @@ impl PhoneNumber {
         exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)).map(Region)
     }
 
-    /// Whether its numbering plan has it among lines that take no text messages. Where a plan does not tell landlines
+    /// Returns `true` if its numbering plan has it among lines that take no text messages. Where a plan does not tell landlines
     /// from mobile numbers, as in North America, this is unknown and `false`. Costs some microseconds.
     pub fn is_landline(self) -> bool {
         let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None);

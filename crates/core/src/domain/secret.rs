@@ -52,7 +52,7 @@ impl fmt::Debug for GatewayCredential {
     }
 }
 
-/// What a caller proves with that it may ask: the account's auth token, or the secret of an API key.
+/// The secret of a caller's credentials: the account's auth token, or the secret of an API key.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ApiSecret(String);
 

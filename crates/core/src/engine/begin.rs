@@ -16,17 +16,17 @@ pub struct Begin<'a> {
     pub options: SendOptions,
     /// How the message is delivered.
     pub channel: Channel,
-    /// What makes the request one for a verification with limits and an id of its own. `None` for the contract's
+    /// Requests a verification with limits and an id of its own. `None` for the contract's
     /// routes: each of their messages replaces the code and nothing limits them.
     pub own: Option<OwnVerification<'a>>,
 }
 
-/// What a caller may ask for who begins a verification with an id of its own.
+/// The options of a verification with an id of its own.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OwnVerification<'a> {
     /// The code that the caller supplies.
     pub brought: Option<&'a Code>,
-    /// Whether no message is sent because the caller knows the code: a test number.
+    /// No message is sent because the caller knows the code: a test number.
     pub silent: bool,
 }
 
@@ -84,7 +84,7 @@ pub enum ResumeOutcome {
 /// The right to send one message with one code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendPermit {
-    /// What the code is derived from.
+    /// The random input of the code.
     pub salt: Salt,
     /// Number of digits.
     pub length: CodeLength,
@@ -220,7 +220,7 @@ fn refusal(
     under_way: Option<Verification>,
     now: Timestamp,
 ) -> Option<BeginOutcome> {
-    if tally.named >= Policy::HARD_STOP && policy.max_attempts != Policy::NO_LIMIT {
+    if policy.is_stopped(tally.named) {
         return Some(BeginOutcome::NoChecksLeft { until: None });
     }
     let v = under_way?;
@@ -265,7 +265,7 @@ pub fn resume(
     (next, ResumeOutcome::Permitted(SendPermit::of(&current, None)))
 }
 
-/// What becomes of a verification, or of a number's counts, by a request other than a check.
+/// An end of a verification, or of a number's counts, by a request other than a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The verification ends without success. The number's counts stay.

@@ -1,9 +1,8 @@
-//! Is a submitted code right?
+//! Decides whether a submitted code is right.
 
-use super::{
-    Counted, Lockout, NumberState, Policy, Rules, Salt, Tally, Verification, VerificationName, code_of,
-};
-use crate::domain::{Channel, Code, Held, PhoneNumber, ServiceId, Timestamp};
+use super::lockout::GrowingCounts;
+use super::{Lockout, NumberState, Policy, Rules, Salt, Tally, Verification, VerificationName, code_of};
+use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// A submitted code.
 #[derive(Debug, Clone, Copy)]
@@ -46,14 +45,14 @@ pub enum CheckOutcome {
     Wrong {
         /// Wrong codes still allowed after this one.
         attempts_left: u8,
-        /// Whether there was a live code to compare with.
+        /// There was a live code to compare with.
         live: bool,
     },
     /// Wrong, and the last one allowed: locked from now on.
     LockedNow {
         /// End of the lockout.
         until: Timestamp,
-        /// Whether there was a live code to compare with.
+        /// There was a live code to compare with.
         live: bool,
     },
     /// Locked already; the code was not looked at.
@@ -97,11 +96,11 @@ pub struct CheckPermit {
     /// When the permit ends, which also tells it from an earlier permit of the same verification. A later
     /// answer of the gateway is ignored.
     pub until: Timestamp,
-    /// Whether the caller named the verification.
+    /// The caller named the verification.
     pub is_named: bool,
 }
 
-/// What the gateway that holds a code said about a submitted one.
+/// The result of asking the gateway that holds a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckResult {
     /// The code is right, and the gateway accepts it no second time.
@@ -175,8 +174,7 @@ pub fn check(
         return (next, CheckStep::Ask(permit));
     }
     let live = live.is_some();
-    if policy.is_spent(failures) {
-        let until = now.plus(policy.lockout);
+    if let Some(until) = policy.lockout_end(failures, now) {
         return decided(NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
     let attempts_left = policy.max_attempts.saturating_sub(failures);
@@ -210,7 +208,12 @@ pub fn settle_check(
     };
     let verification = Verification { checking_until: Timestamp::EPOCH, ..open };
     if policy.kind == Lockout::Growing {
-        return settle_growing(Open { failures, keep_until, tally, verification }, policy, permit, result);
+        return settle_growing(
+            GrowingCounts { failures, keep_until, tally, verification },
+            policy,
+            permit,
+            result,
+        );
     }
     let open = |failures| NumberState::Open { failures, keep_until, tally, verification: Some(verification) };
     // A provider that knows of no code may say so of a wrong one too (Sinch does). Therefore the verification
@@ -222,8 +225,7 @@ pub fn settle_check(
         CheckResult::NotLive => verification.sent,
         CheckResult::NotAsked => return (open(failures.saturating_sub(1)), CheckOutcome::GatewayFailed),
     };
-    if policy.is_spent(failures) {
-        let until = now.plus(policy.lockout);
+    if let Some(until) = policy.lockout_end(failures, now) {
         return (NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
     let outcome = match result {
@@ -258,15 +260,15 @@ fn check_growing(
     if now >= v.expires || !submitted.is_about(&v) {
         return decided(state, CheckOutcome::NotFound);
     }
-    let open = Open { failures, keep_until, tally, verification: v };
+    let counts = GrowingCounts { failures, keep_until, tally, verification: v };
     let is_named = submitted.is_named();
-    if let Some(refusal) = open.refusal(is_named, policy, now) {
+    if let Some(refusal) = counts.refusal(is_named, policy, now) {
         return decided(state, refusal);
     }
     if submitted.is_our_code_of(&v, rules) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
-    let mut next = open.fail(is_named, policy, now);
+    let mut next = counts.fail(is_named, policy, now);
     if let Some(held) = v.held.filter(|_| submitted.code.is_some()) {
         let until = now.plus(rules.check_budget);
         // The record outlives the asking.
@@ -280,110 +282,18 @@ fn check_growing(
 
 /// Settles a check with [`Lockout::Growing`]: the attempt was counted against the verification or the number.
 fn settle_growing(
-    open: Open,
+    counts: GrowingCounts,
     policy: &Policy,
     permit: &CheckPermit,
     result: CheckResult,
 ) -> (NumberState, CheckOutcome) {
-    let attempts_left = open.attempts_left(permit.is_named, policy);
-    let wrong = |live| (open.state(), CheckOutcome::Wrong { attempts_left, live });
+    let attempts_left = counts.attempts_left(permit.is_named, policy);
+    let wrong = |live| (counts.state(), CheckOutcome::Wrong { attempts_left, live });
     match result {
         CheckResult::Approved => (NumberState::Fresh, CheckOutcome::Approved),
-        CheckResult::NotAsked => (open.give_back(permit.is_named).state(), CheckOutcome::GatewayFailed),
-        CheckResult::Unknown => (open.state(), CheckOutcome::GatewayFailed),
+        CheckResult::NotAsked => (counts.give_back(permit.is_named).state(), CheckOutcome::GatewayFailed),
+        CheckResult::Unknown => (counts.state(), CheckOutcome::GatewayFailed),
         CheckResult::Wrong => wrong(true),
-        CheckResult::NotLive => wrong(open.verification.sent),
-    }
-}
-
-/// The parts of an open state with a verification.
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    failures: u8,
-    keep_until: Timestamp,
-    tally: Tally,
-    verification: Verification,
-}
-
-impl Open {
-    /// Consecutive failures, named or not.
-    const fn in_a_row(&self) -> u8 {
-        self.failures.saturating_add(self.tally.named)
-    }
-
-    fn counted(&self) -> Counted {
-        self.verification
-            .counted
-            .unwrap_or(Counted { sends: 1, ..Counted::beginning(self.verification.expires, Channel::Sms) })
-    }
-
-    /// Counts a wrong code.
-    fn fail(mut self, is_named: bool, policy: &Policy, now: Timestamp) -> Self {
-        let mut counted = self.counted();
-        if is_named {
-            counted.wrong = counted.wrong.saturating_add(1);
-            counted.spent = policy.is_spent(counted.wrong);
-            self.tally.named = self.tally.named.saturating_add(1);
-        } else {
-            counted.unnamed = counted.unnamed.saturating_add(1);
-            self.failures = self.failures.saturating_add(1);
-            let wait = policy.wait_after(self.failures);
-            self.tally.slow_until = self.tally.slow_until.max(now.plus(wait));
-        }
-        self.keep_until = self.keep_until.max(now.plus(policy.lockout));
-        if self.in_a_row() >= Policy::HARD_STOP && policy.max_attempts != Policy::NO_LIMIT {
-            self.keep_until = Timestamp::MAX;
-        }
-        self.verification.counted = Some(counted);
-        self
-    }
-
-    /// The attempt was counted, and the gateway surely did not look at the code.
-    fn give_back(mut self, is_named: bool) -> Self {
-        let mut counted = self.counted();
-        if is_named {
-            counted.wrong = counted.wrong.saturating_sub(1);
-            counted.spent = false;
-            self.tally.named = self.tally.named.saturating_sub(1);
-        } else {
-            counted.unnamed = counted.unnamed.saturating_sub(1);
-            self.failures = self.failures.saturating_sub(1);
-        }
-        self.verification.counted = Some(counted);
-        self
-    }
-
-    /// Attempts that the same caller has left.
-    fn attempts_left(&self, is_named: bool, policy: &Policy) -> u8 {
-        let counted = self.counted();
-        policy.max_attempts.saturating_sub(if is_named { counted.wrong } else { counted.unnamed })
-    }
-
-    const fn state(self) -> NumberState {
-        let Self { failures, keep_until, tally, verification } = self;
-        NumberState::Open { failures, keep_until, tally, verification: Some(verification) }
-    }
-
-    /// Why this caller may not try now.
-    fn refusal(&self, is_named: bool, policy: &Policy, now: Timestamp) -> Option<CheckOutcome> {
-        let until = |until| Some(CheckOutcome::NoChecksLeft { until });
-        if policy.max_attempts == Policy::NO_LIMIT {
-            return None;
-        }
-        if self.verification.is_spent() {
-            return until(Some(self.verification.expires));
-        }
-        if is_named {
-            // Failures of callers who do not name the verification do not stop a caller who does.
-            return (self.tally.named >= Policy::HARD_STOP)
-                .then_some(CheckOutcome::NoChecksLeft { until: None });
-        }
-        if self.in_a_row() >= Policy::HARD_STOP {
-            return until(None);
-        }
-        if policy.is_spent(self.counted().unnamed) {
-            return until(Some(self.verification.expires.max(self.tally.slow_until)));
-        }
-        if now < self.tally.slow_until { until(Some(self.tally.slow_until)) } else { None }
+        CheckResult::NotLive => wrong(counts.verification.sent),
     }
 }

@@ -55,8 +55,8 @@ pub fn code_of(
     Code::from_value((derived.value() + offset % codes) % codes, length)
 }
 
-/// What has to be added to the derived code so that it becomes `code`. Derived codes are uniform, so it says nothing of
-/// the code without the key, as the pad of a one-time pad. Never zero, which stands for no such code.
+/// The number that turns the derived code into `code` when it is added. Derived codes are uniform, therefore it says
+/// nothing about the code without the key, like the pad of a one-time pad. Never zero, which stands for no such code.
 pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: ServiceId, code: &Code) -> u64 {
     let codes = 10_u64.pow(u32::from(code.length().get()));
     let derived = derive_code(key, salt, number, service, code.length()).value();
@@ -66,7 +66,7 @@ pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: Ser
     }
 }
 
-/// What tells a request that brings a code from one that brings another, kept without anything that helps to find the code.
+/// Tells a request that brings a code from one that brings another, and says nothing about the code without the key.
 pub fn fingerprint_with(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) -> [u8; 32] {
     let mut mac = keyed(key, REQUEST_PURPOSE);
     mac.update(fingerprint);
@@ -75,8 +75,8 @@ pub fn fingerprint_with(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) ->
     mac.finalize().into_bytes().into()
 }
 
-/// What a data directory remembers of the key it was written with: enough to notice a wrong key,
-/// and nothing that helps to find it.
+/// Names the key in the data directory that was written with it: a wrong key is noticed, and the fingerprint does not help
+/// to find the right one.
 pub fn key_fingerprint(key: &ServerKey) -> [u8; 16] {
     let block: [u8; 32] = keyed(key, FINGERPRINT_PURPOSE).finalize().into_bytes().into();
     let mut fingerprint = [0; 16];

@@ -2,10 +2,21 @@
 //!
 //! The engine contains no I/O and reads neither clock nor random source: both are parameters, therefore
 //! every decision can be repeated. One number's whole life is in [`NumberState`].
+//!
+//! | decision | module |
+//! |---|---|
+//! | may a message be sent, and with which code; the end of a verification | `begin` |
+//! | the result of a send | `settle` |
+//! | is a submitted code right | `check` |
+//! | the number of attempts, lockouts and waits | `lockout` |
+//! | limits on messages | `policy` |
+//! | a record whose time has come, a check without a result | `state` |
+//! | the state after a failed commit | `uncertain` |
 
 mod begin;
 mod check;
 mod derive;
+mod lockout;
 mod policy;
 mod sealed;
 mod settle;
@@ -20,7 +31,8 @@ pub use begin::{
 };
 pub use check::{CheckOutcome, CheckPermit, CheckResult, CheckStep, Submitted, check, settle_check};
 pub use derive::{code_of, derive_code, fingerprint_with, key_fingerprint, offset_of};
-pub use policy::{Lockout, Policy, Rules, SendOptions, SendRules};
+pub use lockout::Lockout;
+pub use policy::{Policy, Rules, SendOptions, SendRules};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};
 pub use settle::{SendResult, SettleOutcome, settle};
 pub use slots::{SLOTS, SlotHash};

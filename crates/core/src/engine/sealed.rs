@@ -11,7 +11,7 @@ use super::Verification;
 use super::derive::keyed;
 use crate::domain::{AttemptId, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, TrackKey};
 
-/// What keeps these keys apart from everything else the server key is used for.
+/// Keeps these keys apart from all other uses of the server key.
 const VERIFICATIONS: &[u8] = b"onceward/verification-ids/1";
 const ATTEMPTS: &[u8] = b"onceward/attempt-ids/1";
 
@@ -56,20 +56,20 @@ impl VerificationName {
         self.0
     }
 
-    /// Whether it names this verification.
+    /// Returns `true` if it names this verification.
     pub fn is_of(self, verification: &Verification) -> bool {
         self == Self::of_track(verification.salt.track())
     }
 }
 
-/// What the id of a verification means.
+/// The content of a verification's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerificationAddress {
     /// The service of the verification.
     pub service: ServiceId,
     /// The number that is verified.
     pub number: PhoneNumber,
-    /// Which of the number's verifications.
+    /// The verification.
     pub name: VerificationName,
 }
 
@@ -90,7 +90,7 @@ impl Sealer {
         Sid::new(SidKind::Verification, seal(&self.verifications, plain))
     }
 
-    /// What the id of a verification means. `None` if it is not one that was given out.
+    /// Opens the id of a verification. `None` if it was never issued.
     pub fn open_verification(&self, sid: &Sid) -> Option<VerificationAddress> {
         let plain = open(&self.verifications, sid, SidKind::Verification)?;
         let part = |value: u128| u64::try_from(value).ok();
@@ -111,7 +111,7 @@ impl Sealer {
         Sid::new(SidKind::Attempt, seal(&self.attempts, plain))
     }
 
-    /// What the id of an attempt means. `None` if it is not one that was given out.
+    /// Opens the id of an attempt. `None` if it was never issued.
     pub fn open_attempt(&self, sid: &Sid) -> Option<AttemptId> {
         let plain = open(&self.attempts, sid, SidKind::Attempt)?;
         let low = u32::try_from(plain & u128::from(u32::MAX)).ok()?;
@@ -120,7 +120,7 @@ impl Sealer {
                 service: ServiceId::new(u32::try_from(plain >> 32 & u128::from(u32::MAX)).ok()?),
                 track: u64::try_from(plain >> 64).ok()?,
             },
-            // 24 bits are zero in every id that was given out.
+            // 24 bits are zero in every id that was issued.
             attempt: u8::try_from(low).ok()?,
         })
     }

@@ -1,4 +1,4 @@
-//! The result of a send, and what it does to the number it was about.
+//! The result of a send, and its effect on the number.
 
 use super::{NumberState, Rules, SendPermit, Tally, Verification};
 use crate::domain::{Held, Timestamp};
@@ -22,7 +22,7 @@ pub enum SendResult {
     NumberRefused,
     /// Every gateway refused for another reason, or did not answer in time.
     Failed {
-        /// Whether a message with the code may arrive all the same.
+        /// A message with the code may arrive all the same.
         may_have_been_sent: bool,
         /// The gateway that holds the code in that case, if the code is not ours.
         held: Option<Held>,
@@ -33,7 +33,7 @@ pub enum SendResult {
     Overloaded,
 }
 
-/// What the client of an accepted send is told about the number.
+/// The state of the number in the reply to an accepted send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettleOutcome {
     /// Codes may be checked.

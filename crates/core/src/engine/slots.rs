@@ -1,4 +1,4 @@
-//! Which slot a subject belongs to.
+//! The slots of subjects.
 
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
@@ -7,7 +7,7 @@ use hmac::Mac;
 use super::derive::keyed;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId};
 
-/// How many slots there are.
+/// Number of slots.
 pub const SLOTS: usize = 256;
 
 /// Spreads subjects over the slots by a hash under the server key: a client cannot choose numbers that share a slot.

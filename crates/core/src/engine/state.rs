@@ -37,7 +37,7 @@ pub enum NumberState {
 /// One outstanding code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
-    /// What the code is derived from.
+    /// The random input of the code.
     pub salt: Salt,
     /// Number of digits.
     pub length: CodeLength,
@@ -47,9 +47,9 @@ pub struct Verification {
     pub sending: u8,
     /// By when those sends are certainly over, settled or not.
     pub sending_until: Timestamp,
-    /// Whether a gateway that carries our code accepted, or may have accepted, a message with it.
+    /// A gateway that carries our code accepted, or may have accepted, a message with it.
     pub sent: bool,
-    /// Whether a message is to be tried again later: the code stays although no gateway accepted it yet.
+    /// A message will be tried again later: the code stays although no gateway accepted it yet.
     pub postponed: bool,
     /// The gateway that made and holds a code of its own for this verification.
     pub held: Option<Held>,
@@ -75,9 +75,9 @@ pub struct Counted {
     pub wrong: u8,
     /// Wrong codes from callers who named only the number.
     pub unnamed: u8,
-    /// Whether callers who name it have used their last attempt.
+    /// Callers who name it have used their last attempt.
     pub spent: bool,
-    /// What is added to the derived code so that it becomes the one that the caller supplied; 0 for none. It says
+    /// The difference between the code that the caller supplied and the derived one; 0 for none. It says
     /// nothing without the server key.
     pub offset: u64,
 }
@@ -91,8 +91,8 @@ pub struct Tally {
     pub slow_until: Timestamp,
 }
 
-/// The random bytes that a code is derived from, together with the server key. Also what tells
-/// one code of a number from the next.
+/// The random bytes that a code is derived from, together with the server key. They also tell one code of a number from
+/// the next.
 ///
 /// In records 16 bytes, in readable formats 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl Verification {
         Self { expires: self.expires.max(expires), ..self }
     }
 
-    /// Whether the code can still succeed.
+    /// Returns `true` if the code can still succeed.
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires && !self.is_spent()
     }
@@ -176,17 +176,17 @@ impl Verification {
         self.counted.map_or(0, |counted| counted.offset)
     }
 
-    /// Whether its attempts are used up, although its time is not over.
+    /// Returns `true` if its attempts are used up, although its time is not over.
     pub fn is_spent(&self) -> bool {
         self.counted.is_some_and(|counted| counted.spent)
     }
 
-    /// Whether a person may have our own code. One that no gateway carried is never right: it can only be guessed.
+    /// Returns `true` if a person may have our own code. One that no gateway carried is never right: it can only be guessed.
     pub const fn ours_may_be_out(&self) -> bool {
         self.held.is_none() || self.sent || self.sending > 0
     }
 
-    /// Whether a message with a code of this verification was sent, or may still be sent.
+    /// Returns `true` if a message with a code of this verification was sent, or may still be sent.
     pub(super) const fn can_arrive(&self) -> bool {
         self.held.is_some() || self.sent || self.postponed || self.sending > 0
     }
@@ -209,12 +209,12 @@ impl Verification {
         }
     }
 
-    /// Whether the gateway that holds the code is being asked right now.
+    /// Returns `true` while the gateway that holds the code is being asked.
     pub fn is_checking(&self, now: Timestamp) -> bool {
         now < self.checking_until
     }
 
-    /// Whether a message with this code may be on its way to the gateway right now.
+    /// Returns `true` while a message with this code may be on its way to the gateway.
     pub fn is_sending(&self, now: Timestamp) -> bool {
         self.sending > 0 && now < self.sending_until
     }
@@ -228,7 +228,7 @@ impl Counted {
 }
 
 impl Tally {
-    /// Nothing was counted.
+    /// No wrong codes.
     pub const NONE: Self = Self { named: 0, slow_until: Timestamp::EPOCH };
 }
 
@@ -243,8 +243,8 @@ impl NumberState {
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
         }
-        if policy.kind == Lockout::Fixed && policy.is_spent(failures) {
-            return Self::Locked { until: v.checking_until.plus(policy.lockout) }.at(now);
+        if let Some(until) = policy.lockout_end(failures, v.checking_until) {
+            return Self::Locked { until }.at(now);
         }
         let verification = Some(Verification { checking_until: Timestamp::EPOCH, ..v });
         Self::Open { failures, keep_until, tally, verification }

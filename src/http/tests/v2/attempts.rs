@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::fake::{Asked, THEN, ve, vl};
+use super::fake::{Call, THEN, ve, vl};
 use super::world::{V2World, is_error, json, root};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::registry::Scope;
@@ -26,10 +26,10 @@ pub fn attempt(number: u8, service: ServiceId) -> Attempt {
     }
 }
 
-/// What the fake was asked for last.
+/// The last query that the fake got.
 fn asked(world: &V2World) -> AttemptQuery {
     match world.fake.asked().pop() {
-        Some(Asked::Attempts(query) | Asked::Summary(query)) => query,
+        Some(Call::Attempts(query) | Call::Summary(query)) => query,
         other => panic!("not asked for attempts: {other:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Who may ask for what.
+//! Authentication and scopes.
 
 use base64::Engine as _;
 

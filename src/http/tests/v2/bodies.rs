@@ -64,7 +64,7 @@ async fn truth_values_are_read_in_any_case() {
 }
 
 #[tokio::test]
-async fn a_repetition_has_one_fingerprint_in_a_form_and_in_json_and_no_code_in_it() {
+async fn a_repetition_has_one_fingerprint_in_form_and_json_without_the_code() {
     let world = V2World::new().await;
     let fields = crate::registry::ServiceFields { custom_code_enabled: Some(true), ..Default::default() };
     world.registry.update_service(world.service.sid, fields).await.expect("changed");

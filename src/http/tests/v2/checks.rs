@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::fake::{Asked, number, ve};
+use super::fake::{Call, number, ve};
 use super::world::{V2World, account, is_error, json};
 use crate::verify::{Refused, Status, Target};
 
@@ -32,22 +32,22 @@ async fn a_wrong_code_is_no_error() {
         let reply = world.post(&path, &[("VerificationSid", &ve().to_string()), ("Code", code)]).await;
         assert_eq!((reply.status, &json(&reply)["status"]), (200, &json!("pending")), "{code}");
         let as_code = Some(code.to_owned()).filter(|code| code.bytes().all(|byte| byte.is_ascii_digit()));
-        let asked = Asked::Check { target: Target::Sid(ve()), code: as_code };
+        let asked = Call::Check { target: Target::Sid(ve()), code: as_code };
         assert_eq!(world.fake.asked().pop(), Some(asked), "{code}");
     }
 }
 
 #[tokio::test]
-async fn with_an_id_and_a_number_the_number_must_be_the_ids_and_nothing_is_counted_else() {
+async fn a_number_that_is_not_that_of_the_id_is_refused_and_not_counted() {
     let world = V2World::new().await;
     let path = world.below("/VerificationCheck");
     let sid = ve().to_string();
     let form = |to| [("VerificationSid", sid.as_str()), ("To", to), ("Code", "123456")];
     assert_eq!(world.post(&path, &form("+14155552671")).await.status, 200);
-    let check = Asked::Check { target: Target::Sid(ve()), code: Some("123456".to_owned()) };
-    assert_eq!(world.fake.asked(), [Asked::Fetch(Target::Sid(ve())), check]);
+    let check = Call::Check { target: Target::Sid(ve()), code: Some("123456".to_owned()) };
+    assert_eq!(world.fake.asked(), [Call::Fetch(Target::Sid(ve())), check]);
     is_error(&world.post(&path, &form("+14155552672")).await, 404, 20404);
-    assert_eq!(world.fake.asked().pop(), Some(Asked::Fetch(Target::Sid(ve()))), "no check was made");
+    assert_eq!(world.fake.asked().pop(), Some(Call::Fetch(Target::Sid(ve()))), "no check was made");
     assert_eq!(number().e164(), "+14155552671");
 }
 

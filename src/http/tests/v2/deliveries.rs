@@ -1,4 +1,4 @@
-//! What became of events that webhooks are told, and once more.
+//! Deliveries of events to webhooks, and repeated deliveries.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::world::{V2World, is_error, json};
 use crate::domain::Channel;
 use crate::webhook::{About, Event, EventType};
 
-/// A webhook that wants everything, and one event that it is told. The path of the webhook.
+/// A webhook for all events, and one delivered event. Returns the path of the webhook.
 async fn told() -> (V2World, String) {
     let world = V2World::new().await;
     let form =

@@ -1,4 +1,4 @@
-//! Verifications that answer what they were told to, and remember what they were asked.
+//! Verifications with scripted answers that record their calls.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,9 +10,9 @@ use crate::verify::{
     Target, Verification, Verifications,
 };
 
-/// What the fake was asked, with the secrets readable.
+/// A call of the fake, with the secrets readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Call {
     Begin(Box<Begun>),
     Check { target: Target, code: Option<String> },
     Fetch(Target),
@@ -48,7 +48,7 @@ pub struct Fake {
     refusal: Arc<Mutex<Option<Refused>>>,
     status: Arc<Mutex<Option<Status>>>,
     attempts: Arc<Mutex<Vec<Attempt>>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<Call>>>,
 }
 
 pub fn number() -> PhoneNumber {
@@ -79,18 +79,18 @@ impl Fake {
         *self.attempts.lock().expect("not poisoned") = attempts;
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Call> {
         self.asked.lock().expect("not poisoned").clone()
     }
 
     pub fn begun(&self) -> Begun {
         match self.asked().pop() {
-            Some(Asked::Begin(begun)) => *begun,
+            Some(Call::Begin(begun)) => *begun,
             other => panic!("no verification was begun: {other:?}"),
         }
     }
 
-    fn note(&self, asked: Asked) {
+    fn note(&self, asked: Call) {
         self.asked.lock().expect("not poisoned").push(asked);
     }
 
@@ -119,7 +119,7 @@ impl Fake {
 
 impl Verifications for Fake {
     fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.note(Asked::Begin(Box::new(Begun {
+        self.note(Call::Begin(Box::new(Begun {
             to: begin.to.e164(),
             channel: begin.channel,
             locale: begin.locale.map(|locale| locale.to_string()),
@@ -141,12 +141,12 @@ impl Verifications for Fake {
 
     fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>> {
         let code = check.code.map(|code| code.expose().to_owned());
-        self.note(Asked::Check { target: check.target, code });
+        self.note(Call::Check { target: check.target, code });
         self.answer(self.verification(service))
     }
 
     fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.note(Asked::Fetch(target));
+        self.note(Call::Fetch(target));
         self.answer(self.verification(service))
     }
 
@@ -156,12 +156,12 @@ impl Verifications for Fake {
         target: Target,
         ending: Ending,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.note(Asked::End(target, ending));
+        self.note(Call::End(target, ending));
         self.answer(self.verification(service))
     }
 
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {
-        self.note(Asked::Attempts(query.clone()));
+        self.note(Call::Attempts(query.clone()));
         let all = self.attempts.lock().expect("not poisoned").clone();
         let has_more = all.len() > query.skip + query.limit;
         let attempts = all.into_iter().skip(query.skip).take(query.limit).collect();
@@ -169,13 +169,13 @@ impl Verifications for Fake {
     }
 
     fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>> {
-        self.note(Asked::Attempt(sid));
+        self.note(Call::Attempt(sid));
         let found = self.attempts.lock().expect("not poisoned").iter().find(|kept| kept.sid == sid).cloned();
         Box::pin(async move { found.ok_or(Refused::NotFound) })
     }
 
     fn summary(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>> {
-        self.note(Asked::Summary(query));
+        self.note(Call::Summary(query));
         self.answer(Summary { total: 11, converted: 9 })
     }
 }

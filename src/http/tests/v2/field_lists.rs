@@ -127,7 +127,7 @@ async fn a_template_has_twilios_fields_for_each_language() {
     assert!(
         found["templates"].as_array().is_some_and(|found| found.iter().all(|t| t["friendly_name"] == name))
     );
-    let none = json(&world.get("/v2/Templates?FriendlyName=nobody").await);
+    let none = json(&world.get("/v2/Templates?FriendlyName=unknown").await);
     assert_eq!(none["templates"], serde_json::json!([]));
 }
 
@@ -136,7 +136,7 @@ fn names(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-/// Whether a body has these fields in this order.
+/// Asserts that a body has these fields in this order.
 #[track_caller]
 fn has(reply: &Reply, fields: &str) {
     assert!((200..300).contains(&reply.status), "{} {}", reply.status, reply.body);

@@ -149,7 +149,7 @@ async fn a_number_is_put_on_the_safe_list_and_taken_off() {
     assert_eq!(world.delete_unanswered(path).await.status, 204);
     is_error(&world.get(path).await, 404, 20404);
     is_error(&world.delete(path).await, 404, 20404);
-    is_error(&world.get("/v2/SafeList/Numbers/nobody").await, 404, 20404);
+    is_error(&world.get("/v2/SafeList/Numbers/unknown").await, 404, 20404);
 }
 
 #[tokio::test]

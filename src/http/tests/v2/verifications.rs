@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::fake::{Asked, Begun, number, ve};
+use super::fake::{Begun, Call, number, ve};
 use super::world::{V2World, is_error, json};
 use crate::domain::{Channel, Sid, SidKind};
 use crate::registry::ServiceFields;
@@ -101,7 +101,7 @@ async fn auto_leaves_the_channel_to_the_service_and_a_plus_may_come_as_a_space()
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_60200_and_asks_nobody() {
+async fn an_invalid_parameter_is_60200_and_calls_no_verifier() {
     let world = V2World::new().await;
     let path = world.below("/Verifications");
     let long = "x".repeat(129);
@@ -179,17 +179,17 @@ async fn a_verification_is_fetched_and_ended_by_its_id_or_its_number() {
     ] {
         let path = world.below(&format!("/Verifications/{part}"));
         assert_eq!(world.get(&path).await.status, 200);
-        assert_eq!(world.fake.asked().pop(), Some(Asked::Fetch(target)));
+        assert_eq!(world.fake.asked().pop(), Some(Call::Fetch(target)));
         world.fake.with_status(Status::Canceled);
         let reply = world.post(&path, &[("Status", "canceled")]).await;
         assert_eq!((reply.status, &json(&reply)["status"]), (200, &json!("canceled")));
-        assert_eq!(world.fake.asked().pop(), Some(Asked::End(target, Ending::Canceled)));
+        assert_eq!(world.fake.asked().pop(), Some(Call::End(target, Ending::Canceled)));
         world.post(&path, &[("Status", "approved")]).await;
-        assert_eq!(world.fake.asked().pop(), Some(Asked::End(target, Ending::Approved)));
+        assert_eq!(world.fake.asked().pop(), Some(Call::End(target, Ending::Approved)));
         is_error(&world.post(&path, &[("Status", "expired")]).await, 400, 60200);
         is_error(&world.post(&path, &[]).await, 400, 60200);
     }
-    is_error(&world.get(&world.below("/Verifications/nobody")).await, 404, 20404);
+    is_error(&world.get(&world.below("/Verifications/unknown")).await, 404, 20404);
 }
 
 #[tokio::test]

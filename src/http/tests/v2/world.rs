@@ -1,31 +1,23 @@
 //! A running front end with services, keys and the fake.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 use serde_json::Value;
 
 use super::fake::{Fake, THEN};
-use crate::app::shards::{self, ShardPlan};
 use crate::clock::{Clock, ManualClock};
-use crate::config::Bounds;
-use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
-use crate::domain::{ApiSecret, Channel, CodeLength, GatewayName, ServerKey, ServiceId, Sid, SidKind};
-use crate::engine::{Sealer, SlotHash};
+use crate::domain::{Channel, GatewayName, ServerKey, ServiceId, Sid, SidKind};
+use crate::engine::Sealer;
 use crate::http::tests::client::Reply;
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps};
 use crate::http::{Base, Deps, V2};
-use crate::numbers::Capacity;
-use crate::registry::tests::world::start;
-use crate::registry::{KeyWish, Registry, RegistryParts, Scope, Service, ServiceFields, gateway_sid};
+use crate::registry::tests::world::{World as RegistryWorld, start};
+use crate::registry::{KeyOptions, Registry, Scope, Service, ServiceFields, gateway_sid};
 use crate::store::{BoxFuture, MemoryStore};
-use crate::template::Templates;
-use crate::webhook::{Outbox, OutboxBounds, OutboxParts, Post, Posted, Transport};
+use crate::webhook::{Outbox, OutboxBounds, OutboxDeps, Post, Posted, Transport};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -50,29 +42,11 @@ pub fn gateway() -> Sid {
 }
 
 pub async fn registry() -> Registry {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(THEN));
-    let parts = RegistryParts {
-        shards: start(&MemoryStore::new(), &clock, 20).await.expect("shards"),
-        settings: RegistrySettings {
-            services: Vec::new(),
-            templates: Vec::new(),
-            account: Some(AccountSettings { sid: account(), token: ApiSecret::new(TOKEN.to_owned()) }),
-            unless_keys: None,
-            loopback: true,
-            allows_strangers: false,
-        },
-        default: DefaultService {
-            friendly_name: "onceward".to_owned(),
-            code_length: CodeLength::SIX,
-            code_life: Duration::from_secs(30),
-            max_checks: 5,
-            lockout: Duration::from_secs(1_800),
-        },
-        templates: Templates::new("OTP message is {code}", "Your code is {code}"),
-        gateways: vec![GatewayName::Simulator],
-        twilio_messaging_service: None,
-    };
-    Registry::open(parts).await.expect("an empty store")
+    let mut world = RegistryWorld::new().with_account(&account().to_string(), TOKEN);
+    world.clock = Arc::new(ManualClock::starting_at(THEN));
+    world.gateways = vec![GatewayName::Simulator];
+    "onceward".clone_into(&mut world.default.friendly_name);
+    world.open().await
 }
 
 /// With receivers that never answer.
@@ -86,20 +60,9 @@ pub async fn outbox(registry: &Registry) -> Outbox {
     }
 
     let key = ServerKey::from_bytes([7; 32]);
-    let slots = SlotHash::new(&key);
-    let shards = shards::start(ShardPlan {
-        store: Arc::new(MemoryStore::new()),
-        clock: Arc::new(ManualClock::starting_at(THEN)),
-        capacity: &Capacity::new(1_000),
-        shards: 1,
-        bounds: &Bounds::default(),
-        seeds: Box::new(|| StdRng::seed_from_u64(21)),
-    })
-    .await
-    .expect("shards");
-    Outbox::start(OutboxParts {
-        shards,
-        slots,
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(THEN));
+    Outbox::start(OutboxDeps {
+        shards: start(&MemoryStore::new(), &clock, 21).await.expect("shards"),
         sealer: Sealer::new(&key),
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(Silence),
@@ -128,7 +91,7 @@ impl V2World {
 
     /// A key's sid and secret.
     pub async fn key(&self, service: Option<ServiceId>, scopes: &[Scope]) -> String {
-        let wish = KeyWish { service, scopes: scopes.iter().copied().collect(), name: None };
+        let wish = KeyOptions { service, scopes: scopes.iter().copied().collect(), name: None };
         let made = self.registry.create_key(wish).await.expect("a key");
         format!("{}:{}", made.key.sid, made.secret.expose())
     }
@@ -185,7 +148,7 @@ pub fn json(reply: &Reply) -> Value {
     serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {}", reply.body))
 }
 
-/// Whether a reply is this error, in Twilio's form.
+/// Asserts that a reply is this error, in Twilio's form.
 #[track_caller]
 pub fn is_error(reply: &Reply, status: u16, code: u32) {
     let found = json(reply);

@@ -22,13 +22,13 @@ use crate::engine::{Lockout, Policy, Sealer, SendOptions, SendRules, SlotHash};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
-use crate::registry::{Registry, RegistryParts, Service, ServiceFields, WebhookFields};
+use crate::registry::{Registry, RegistryDeps, Service, ServiceFields, WebhookFields};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
     Begin, CheckCode, Ending, Refused, Target, Verification, Verifications as _, Verifying, VerifyingDeps,
 };
-use crate::webhook::{Outbox, OutboxBounds, OutboxParts, Post, Posted, Transport};
+use crate::webhook::{Outbox, OutboxBounds, OutboxDeps, Post, Posted, Transport};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -325,7 +325,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
     .expect("shards");
     let limits = Limits::new(&shards, &key, limit::Bounds::default());
     let answers = Answers::new(&shards, &key, limit::Bounds::default());
-    let registry = Registry::open(RegistryParts {
+    let registry = Registry::open(RegistryDeps {
         shards: shards.clone(),
         settings: RegistrySettings {
             services: Vec::new(),
@@ -333,7 +333,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
             account: Some(account()),
             unless_keys: None,
             loopback: true,
-            allows_strangers: false,
+            allows_unauthenticated: false,
         },
         default: DefaultService {
             friendly_name: "onceward".to_owned(),
@@ -360,9 +360,8 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
         bounds: Bounds::default(),
     }));
     let policies = Policies::new(contract());
-    let outbox = Outbox::start(OutboxParts {
+    let outbox = Outbox::start(OutboxDeps {
         shards: shards.clone(),
-        slots: slots.clone(),
         sealer: Sealer::new(&key),
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(hook),

@@ -20,9 +20,9 @@ use tokio::runtime::Runtime;
 /// Longer than every time limit of the server.
 const HANG: Duration = Duration::from_secs(60);
 
-/// What the shards would have been asked.
+/// A request to the shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct Call {
     pub is_check: bool,
     /// In E.164 form.
     pub number: String,
@@ -31,11 +31,11 @@ pub struct Asked {
 }
 
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<Asked>>>);
+struct Notes(Arc<Mutex<Vec<Call>>>);
 
 impl Verify for Notes {
     async fn send(&self, request: SendRequest) -> Result<numbers::Reply<SendOutcome>, Refusal> {
-        let asked = Asked { is_check: false, number: request.number.e164(), code: None };
+        let asked = Call { is_check: false, number: request.number.e164(), code: None };
         self.0.lock().expect("not poisoned").push(asked);
         let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
         Ok(numbers::Reply::new(sent, Timestamp::EPOCH, None))
@@ -43,7 +43,7 @@ impl Verify for Notes {
 
     async fn check(&self, request: CheckRequest) -> Result<numbers::Reply<CheckOutcome>, Refusal> {
         let code = request.code.map(|code| code.expose().to_owned());
-        self.0.lock().expect("not poisoned").push(Asked {
+        self.0.lock().expect("not poisoned").push(Call {
             is_check: true,
             number: request.number.e164(),
             code,
@@ -52,10 +52,10 @@ impl Verify for Notes {
     }
 }
 
-/// Reports with a token that nobody has: read by the real reader.
-struct Reports(TwilioCallbacks);
+/// The real reader of callbacks, with a token of these tests alone.
+struct TwilioReader(TwilioCallbacks);
 
-impl Callbacks for Reports {
+impl Callbacks for TwilioReader {
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
         let kind = match request.kind {
             CallbackKind::Message => onceward::gateway::CallbackKind::Message,
@@ -92,7 +92,7 @@ impl FrontEnd {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let notes = Notes::default();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
-        let token = GatewayCredential::new("fuzz-token-of-nobody".to_owned());
+        let token = GatewayCredential::new("fuzz-token".to_owned());
         let v2 = Arc::<OnceLock<V2>>::default();
         let deps = Deps {
             v2: v2.clone(),
@@ -106,7 +106,7 @@ impl FrontEnd {
             numbers: Arc::new(|| None),
             gateways: Arc::new(Vec::new),
             channels: vec![Channel::Sms, Channel::WhatsApp],
-            callbacks: Some(Arc::new(Reports(TwilioCallbacks::new(
+            callbacks: Some(Arc::new(TwilioReader(TwilioCallbacks::new(
                 token,
                 "https://otp.example.com/base".into(),
             )))),
@@ -135,7 +135,7 @@ impl FrontEnd {
     }
 
     /// Sends one request, and returns its answer and what was asked for it.
-    pub fn ask(&mut self, request: &[u8], is_head: bool) -> (Reply, Vec<Asked>) {
+    pub fn ask(&mut self, request: &[u8], is_head: bool) -> (Reply, Vec<Call>) {
         let (address, kept) = (self.address, self.kept.take());
         let (reply, stream) = self.runtime.block_on(async {
             let exchange = async {
@@ -161,7 +161,7 @@ impl FrontEnd {
     }
 
     /// Says all of this on a connection of its own, and returns all that comes back.
-    pub fn say(&mut self, bytes: &[u8]) -> (Vec<u8>, Vec<Asked>) {
+    pub fn say(&mut self, bytes: &[u8]) -> (Vec<u8>, Vec<Call>) {
         let address = self.address;
         let answer = self.runtime.block_on(async {
             let exchange = async {

@@ -56,7 +56,7 @@ pub fn header(number: u64, first_sequence: u64) -> Vec<u8> {
     bytes
 }
 
-/// What is written last under each key.
+/// The last record of each key.
 pub fn newest(frames: &[FrameSpec]) -> BTreeMap<Key, Option<Bytes>> {
     frames.iter().flat_map(|frame| frame.records.iter().cloned()).collect()
 }

@@ -1,8 +1,9 @@
-//! What several targets need.
+//! Helpers of several targets.
 
 pub mod front_end;
 pub mod journal_writer;
 pub mod provider;
+pub mod registry;
 pub mod verifications;
 
 /// The input as text. Targets that read text are given nothing else by the code above them either.

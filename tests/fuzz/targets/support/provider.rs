@@ -36,7 +36,7 @@ impl Provider {
         format!("http://{}", self.address)
     }
 
-    /// What every request is answered with from now on. Header lines that would frame the body otherwise are left out,
+    /// Sets the answer to every request from now on. Header lines that would frame the body otherwise are left out,
     /// and so are those that HTTP cannot carry.
     pub fn answers(&self, status: u16, head: &str, body: &[u8]) {
         let body = if matches!(status, 204 | 304) { &[] } else { body };

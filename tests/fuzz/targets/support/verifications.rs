@@ -1,31 +1,22 @@
 //! The front end with services that are real and verifications that are only noted.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use onceward::app::shards::{self, ShardPlan};
-use onceward::clock::{Clock, ManualClock};
-use onceward::config::Bounds;
-use onceward::config::services::{AccountSettings, DefaultService, RegistrySettings};
-use onceward::domain::{
-    ApiSecret, Channel, CodeLength, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
-};
-use onceward::engine::{Sealer, SlotHash};
-use onceward::gateway::BoxFuture;
+use onceward::config::services::{AccountSettings, RegistrySettings};
+use onceward::domain::{ApiSecret, Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
+use onceward::engine::Sealer;
+use onceward::gateway::{BoxFuture, Poster};
 use onceward::http::{Base, V2};
-use onceward::numbers::Capacity;
-use onceward::registry::{Registry, RegistryParts, ServiceFields};
+use onceward::registry::ServiceFields;
 use onceward::store::MemoryStore;
-use onceward::template::Templates;
 use onceward::verify::{
     Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, SendAttempt, Status, Summary,
     Target, Verification, Verifications,
 };
-use onceward::webhook::{Outbox, OutboxBounds, OutboxParts, Post, Posted, Transport};
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
+use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
 
 use super::front_end::{FrontEnd, Reply};
+use super::registry::{registry, shards};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -33,9 +24,9 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const ROOT: &str =
     "QUNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhYzowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==";
 
-/// What is asked about verifications.
+/// A call of [`Verifications`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Call {
     Begin { to: PhoneNumber, code: Option<String> },
     Check(Target),
     Fetch(Target),
@@ -44,10 +35,10 @@ pub enum Asked {
 }
 
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<Asked>>>);
+struct Notes(Arc<Mutex<Vec<Call>>>);
 
 impl Notes {
-    fn note<T: Send + 'static>(&self, asked: Asked, answer: T) -> BoxFuture<'_, T> {
+    fn note<T: Send + 'static>(&self, asked: Call, answer: T) -> BoxFuture<'_, T> {
         self.0.lock().expect("not poisoned").push(asked);
         Box::pin(async { answer })
     }
@@ -72,17 +63,17 @@ impl Verifications for Notes {
     fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>> {
         let code = begin.code.as_ref().map(|code| code.expose().to_owned());
         self.note(
-            Asked::Begin { to: begin.to, code },
+            Call::Begin { to: begin.to, code },
             shown(service, Target::Number(begin.to), Status::Pending),
         )
     }
 
     fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.note(Asked::Check(check.target), shown(service, check.target, Status::Pending))
+        self.note(Call::Check(check.target), shown(service, check.target, Status::Pending))
     }
 
     fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.note(Asked::Fetch(target), shown(service, target, Status::Pending))
+        self.note(Call::Fetch(target), shown(service, target, Status::Pending))
     }
 
     fn end(
@@ -92,12 +83,12 @@ impl Verifications for Notes {
         ending: Ending,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         let status = if ending == Ending::Approved { Status::Approved } else { Status::Canceled };
-        self.note(Asked::End(target), shown(service, target, status))
+        self.note(Call::End(target), shown(service, target, status))
     }
 
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {
         self.note(
-            Asked::Attempts { limit: query.limit },
+            Call::Attempts { limit: query.limit },
             Ok(AttemptPage { attempts: Vec::new(), has_more: true }),
         )
     }
@@ -122,18 +113,33 @@ impl V2FrontEnd {
     pub fn start() -> Self {
         let notes = Notes::default();
         let front_end = FrontEnd::start();
-        let (registry, service) = front_end.block_on(async {
-            let registry = registry().await;
+        let (registry, outbox, service) = front_end.block_on(async {
+            let shards = shards(&Arc::new(MemoryStore::new()), NOW).await;
+            let account = AccountSettings {
+                sid: Sid::new(SidKind::Account, [0xac; 16]),
+                token: ApiSecret::new(TOKEN.to_owned()),
+            };
+            let settings =
+                RegistrySettings { account: Some(account), loopback: true, ..RegistrySettings::default() };
+            let registry = registry(shards.clone(), settings).await;
             let fields = ServiceFields {
                 friendly_name: Some("Owl Bank".to_owned()),
                 custom_code_enabled: Some(true),
                 ..ServiceFields::default()
             };
             let service = registry.create_service(fields).await.expect("a service");
-            (registry, service.sid.to_string())
+            let key = ServerKey::from_bytes([7; 32]);
+            // No event is emitted, therefore nothing is posted.
+            let outbox = Outbox::start(OutboxDeps {
+                shards,
+                sealer: Sealer::new(&key),
+                subscribers: Arc::new(registry.clone()),
+                transport: Arc::new(Poster::new(false, ATTEMPT_TIME)),
+                bounds: OutboxBounds::default(),
+            });
+            (registry, outbox, service.sid.to_string())
         });
         let base = Base { public_url: None, tls: false, listens_on: "127.0.0.1:3000".into() };
-        let outbox = front_end.block_on(outbox(&registry));
         front_end.serves_v2(V2::new(Arc::new(notes.clone()), registry, outbox, base, Arc::new(|| NOW)));
         Self { front_end, notes, service }
     }
@@ -151,19 +157,19 @@ impl V2FrontEnd {
         content_type: &str,
         key: Option<&str>,
         body: &[u8],
-    ) -> (Reply, Vec<Asked>) {
+    ) -> (Reply, Vec<Call>) {
         let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
         self.exchange(method, path, &format!("authorization: Basic {ROOT}\r\n{key}"), content_type, body)
     }
 
     /// Asks without a credential.
-    pub fn ask_as_stranger(
+    pub fn ask_unauthenticated(
         &mut self,
         method: &str,
         path: &str,
         content_type: &str,
         body: &[u8],
-    ) -> (Reply, Vec<Asked>) {
+    ) -> (Reply, Vec<Call>) {
         self.exchange(method, path, "", content_type, body)
     }
 
@@ -174,7 +180,7 @@ impl V2FrontEnd {
         headers: &str,
         content_type: &str,
         body: &[u8],
-    ) -> (Reply, Vec<Asked>) {
+    ) -> (Reply, Vec<Call>) {
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
@@ -182,76 +188,4 @@ impl V2FrontEnd {
         let (reply, _) = self.front_end.ask(&[head.as_bytes(), body].concat(), false);
         (reply, std::mem::take(&mut *self.notes.0.lock().expect("not poisoned")))
     }
-}
-
-async fn registry() -> Registry {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(NOW));
-    let bounds = Bounds::default();
-    let shards = shards::start(ShardPlan {
-        store: Arc::new(MemoryStore::new()),
-        clock,
-        capacity: &Capacity::new(bounds.numbers),
-        shards: 1,
-        bounds: &bounds,
-        seeds: shards::seeds(StdRng::seed_from_u64(20)),
-    })
-    .await
-    .expect("shards");
-    let parts = RegistryParts {
-        shards,
-        settings: RegistrySettings {
-            services: Vec::new(),
-            templates: Vec::new(),
-            account: Some(AccountSettings {
-                sid: Sid::new(SidKind::Account, [0xac; 16]),
-                token: ApiSecret::new(TOKEN.to_owned()),
-            }),
-            unless_keys: None,
-            loopback: true,
-            allows_strangers: false,
-        },
-        default: DefaultService {
-            friendly_name: "onceward".to_owned(),
-            code_length: CodeLength::SIX,
-            code_life: Duration::from_secs(30),
-            max_checks: 5,
-            lockout: Duration::from_secs(1_800),
-        },
-        templates: Templates::new("OTP message is {code}", "Your code is {code}"),
-        gateways: vec![GatewayName::Simulator],
-        twilio_messaging_service: None,
-    };
-    Registry::open(parts).await.expect("an empty store")
-}
-
-/// Whose receivers never answer.
-async fn outbox(registry: &Registry) -> Outbox {
-    struct Silence;
-
-    impl Transport for Silence {
-        fn post(&self, _: Post) -> BoxFuture<'_, Posted> {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    let key = ServerKey::from_bytes([7; 32]);
-    let slots = SlotHash::new(&key);
-    let shards = shards::start(ShardPlan {
-        store: Arc::new(MemoryStore::new()),
-        clock: Arc::new(ManualClock::starting_at(NOW)),
-        capacity: &Capacity::new(1_000),
-        shards: 1,
-        bounds: &Bounds::default(),
-        seeds: Box::new(|| StdRng::seed_from_u64(21)),
-    })
-    .await
-    .expect("shards");
-    Outbox::start(OutboxParts {
-        shards,
-        slots,
-        sealer: Sealer::new(&key),
-        subscribers: Arc::new(registry.clone()),
-        transport: Arc::new(Silence),
-        bounds: OutboxBounds::default(),
-    })
 }

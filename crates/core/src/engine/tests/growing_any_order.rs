@@ -59,7 +59,8 @@ impl Run {
         }
     }
 
-    /// Whether the step from `before` became durable, so that the client is told; if not the pessimistic side is kept.
+    /// Commits the step from `before`. Returns `true` if it is durable and the client gets a reply; otherwise the pessimistic
+    /// state is kept.
     fn commits(&mut self, before: NumberState) -> Result<bool, TestCaseError> {
         let Some(applied) = self.commit_fails.take() else {
             self.disk = self.number.state;
@@ -277,7 +278,7 @@ impl Run {
         (self.by_name, self.by_number) = (0, 0);
     }
 
-    /// What a client was told of is counted, here and on the disk.
+    /// Every count that a client was told is kept, in memory and on the disk.
     fn counts_hold(&mut self) -> Result<(), TestCaseError> {
         let (now, policy) = (self.number.now, self.number.policy);
         if self.number.state.present(&policy, now) == NumberState::Fresh {
@@ -302,7 +303,7 @@ impl Run {
     }
 }
 
-/// What memory keeps after a failed commit allows nothing that the state before did not allow, and forgets nothing
+/// The state after a failed commit allows nothing that the state before did not allow, and forgets nothing
 /// that was counted.
 fn is_not_looser(
     before: NumberState,

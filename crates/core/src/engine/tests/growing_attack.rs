@@ -12,9 +12,9 @@ use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep, EndOutcome, Ending, Policy, ResumeOutcome, SendPermit,
 };
 
-/// What the owner, and the service that acts for the owner, is told.
+/// A reply to the owner, or to the service that acts for the owner.
 #[derive(Debug, PartialEq)]
-enum Told {
+enum Reply {
     Begun(BeginOutcome),
     Checked(CheckStep),
     Heard(CheckOutcome),
@@ -28,7 +28,7 @@ enum Told {
 struct Life {
     number: Number,
     sent: Vec<SendPermit>,
-    told: Vec<Told>,
+    told: Vec<Reply>,
     guesses: u32,
 }
 
@@ -58,7 +58,7 @@ impl Life {
                         self.number.settles(&permit, result);
                     }
                 }
-                self.told.push(Told::Begun(without_attacker(outcome)));
+                self.told.push(Reply::Begun(without_attacker(outcome)));
             }
             Step::CheckRight { pick, by } if by != By::Number && !self.sent.is_empty() => {
                 let permit = self.sent[self.sent.len() - 1 - pick % self.sent.len()];
@@ -77,18 +77,18 @@ impl Life {
                 if let ResumeOutcome::Permitted(mut permit) = outcome {
                     self.number.settles(&permit, result);
                     permit.counted = None;
-                    self.told.push(Told::Resumed(ResumeOutcome::Permitted(permit)));
+                    self.told.push(Reply::Resumed(ResumeOutcome::Permitted(permit)));
                 } else {
-                    self.told.push(Told::Resumed(outcome));
+                    self.told.push(Reply::Resumed(outcome));
                 }
             }
             Step::End(ending) => {
                 self.told.push(match self.number.ends(ending) {
                     EndOutcome::Ended(v) => {
                         let counted = v.filter(|_| ending != Ending::Cleared).and_then(|v| v.counted);
-                        Told::EndedOne(counted.map(|counted| (counted.sends, counted.wrong)))
+                        Reply::EndedOne(counted.map(|counted| (counted.sends, counted.wrong)))
                     }
-                    other => Told::Ended(other),
+                    other => Reply::Ended(other),
                 });
             }
             _ => {}
@@ -97,9 +97,9 @@ impl Life {
 
     fn check(&mut self, code: Option<&Code>, by: By, says: CheckResult) {
         let outcome = self.number.submits(code, named(by, &self.sent));
-        self.told.push(Told::Checked(outcome));
+        self.told.push(Reply::Checked(outcome));
         if let CheckStep::Ask(permit) = outcome {
-            self.told.push(Told::Heard(self.number.hears(&permit, says)));
+            self.told.push(Reply::Heard(self.number.hears(&permit, says)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a number of a service whose lockout grows remembers: the documented rules once more, made without the engine.
+//! The model of a number whose lockout grows: the documented rules once more, written without the engine.
 
 use super::growing_steps::name_of;
 use super::world::GatewayResult;
@@ -9,7 +9,7 @@ use crate::engine::{
     Salt, SendPermit, VerificationName,
 };
 
-/// What is known of the verification under way.
+/// The verification under way.
 #[derive(Clone)]
 pub struct Known {
     pub salt: Salt,
@@ -26,7 +26,7 @@ pub struct Known {
     pub postponed: bool,
 }
 
-/// What a number remembers, in plain facts.
+/// The memory of a number, in plain facts.
 #[derive(Default, Clone)]
 pub struct Model {
     /// Consecutive wrong codes of those who did not name the verification.
@@ -122,7 +122,7 @@ impl Model {
         repeats
     }
 
-    /// What a gateway said of the code that is out; `before` is what it replaced.
+    /// Takes over the result of a send; `before` is the verification that it replaced.
     pub fn settled(&mut self, result: GatewayResult, before: Option<Known>) {
         let Some(known) = &mut self.current else { return };
         match result {
@@ -148,7 +148,7 @@ impl Model {
         }
     }
 
-    pub fn check(&mut self, policy: &Policy, now: Timestamp, asked: &Asked<'_>) -> CheckStep {
+    pub fn check(&mut self, policy: &Policy, now: Timestamp, asked: &Submission<'_>) -> CheckStep {
         self.at(now);
         if let Some(until) = self.asking_until {
             return CheckStep::Busy { until };
@@ -264,8 +264,8 @@ impl Model {
     }
 }
 
-/// What is submitted.
-pub struct Asked<'a> {
+/// A submitted code.
+pub struct Submission<'a> {
     pub code: Option<&'a str>,
     pub name: Option<VerificationName>,
 }

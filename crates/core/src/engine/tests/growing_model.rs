@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::growing_facts::{Asked, Model};
+use super::growing_facts::{Model, Submission};
 use super::growing_steps::{By, Number, Step, brought, named, policy, step};
 use super::held_steps::other_code;
 use super::world::GatewayResult;
@@ -133,7 +133,7 @@ impl Run {
 
     fn check(&mut self, code: Option<&Code>, by: By) -> Result<(), TestCaseError> {
         let name = named(by, &self.sent);
-        let asked = Asked { code: code.map(Code::expose), name };
+        let asked = Submission { code: code.map(Code::expose), name };
         let expected = self.model.check(&self.number.policy, self.number.now, &asked);
         let outcome = self.number.submits(code, name);
         if let CheckStep::Ask(permit) = outcome {

@@ -1,4 +1,4 @@
-//! A number of a service whose lockout grows, and what can happen to it, at random.
+//! A number of a service whose lockout grows, and random steps of it.
 
 use std::time::Duration;
 
@@ -53,13 +53,13 @@ pub enum Step {
     End(Ending),
     Wait(Duration),
     Crash,
-    /// And whether it was made durable all the same.
+    /// `applied`: the commit was durable all the same.
     NextCommitFails {
         applied: bool,
     },
 }
 
-/// Whether a check says which verification it is about.
+/// The way in which a check names its verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     Number,
@@ -205,7 +205,7 @@ pub fn brought(which: Option<usize>) -> Option<Code> {
     which.map(|which| Code::parse(BROUGHT[which]).expect("a code"))
 }
 
-/// What names the verification of a permit.
+/// The name of the verification of a permit.
 pub fn name_of(permit: &SendPermit) -> VerificationName {
     VerificationName::of_track(permit.salt.track())
 }

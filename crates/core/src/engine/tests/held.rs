@@ -1,4 +1,4 @@
-//! Codes that a gateway makes and holds: what is counted, when, and what its answer may change.
+//! Codes that a gateway makes and holds: the counts, and the effect of its answers.
 
 use super::world::GatewayResult;
 use super::world::{
@@ -346,6 +346,6 @@ fn after_a_failed_commit_of_an_approval_a_last_attempt_locks() {
 
 #[test]
 fn the_state_of_a_number_stays_small() {
-    // What lies in memory for each number is packed further: src/shard/table/packed.rs.
+    // The table in memory packs it further: src/numbers/table/packed.rs.
     assert!(size_of::<NumberState>() <= 112, "{}", size_of::<NumberState>());
 }

@@ -1,5 +1,5 @@
-//! Codes that a gateway holds, with everything in any order, crashes and failed commits: what has to
-//! hold all the same.
+//! Codes that a gateway holds, with everything in any order, crashes and failed commits: the promises
+//! that hold all the same.
 
 use std::collections::HashSet;
 
@@ -61,7 +61,7 @@ impl Run {
         }
     }
 
-    /// Whether the step from `before` became durable; on failure the strict side is kept.
+    /// Commits the step from `before`. Returns `false` after a failure, and keeps the pessimistic state.
     fn commits(&mut self, before: NumberState) -> bool {
         if std::mem::take(&mut self.commit_fails) {
             self.world.state = merge_pessimistic(before.at(self.world.now), self.world.state, self.world.now);

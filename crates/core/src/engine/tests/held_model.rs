@@ -12,7 +12,7 @@ use crate::engine::{
     SendPermit,
 };
 
-/// What was sent under one salt, as the contract sees it.
+/// The messages with one salt, by the contract.
 #[derive(Clone)]
 struct Outstanding {
     salt: [u8; 16],
@@ -23,7 +23,7 @@ struct Outstanding {
     ends: Timestamp,
 }
 
-/// What a number remembers, in plain facts.
+/// The memory of a number, in plain facts.
 #[derive(Default)]
 struct Model {
     counted: u8,
@@ -33,7 +33,7 @@ struct Model {
     asking_until: Option<Timestamp>,
 }
 
-/// What is submitted.
+/// A submitted code.
 enum Submitted<'a> {
     NoCode,
     Other,

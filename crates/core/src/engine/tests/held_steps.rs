@@ -1,4 +1,4 @@
-//! What can happen to a number whose codes a gateway may hold, at random.
+//! Random steps of a number whose codes a gateway may hold.
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ struct Sent {
     settled: bool,
 }
 
-/// What the contract says a number remembers.
+/// The memory of a number by the contract.
 #[derive(Default)]
 struct Model {
     wrong_codes: u8,
@@ -169,7 +169,7 @@ proptest! {
     }
 }
 
-/// What an outsider has seen of a number so far.
+/// The observations of a client.
 #[derive(Default)]
 struct Seen {
     sent: Vec<Sent>,

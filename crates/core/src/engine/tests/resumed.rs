@@ -1,4 +1,4 @@
-//! Planned sends of the same code: when they are allowed, and what they change.
+//! Planned sends of the same code: their conditions and effects.
 
 use super::world::GatewayResult;
 use super::world::{HOLDER, SEND_BUDGET, World, no_live_code, secs};

@@ -29,7 +29,7 @@ pub const fn mins(n: u64) -> Duration {
     Duration::from_secs(60 * n)
 }
 
-/// What a gateway did with a message, as far as the number's state cares.
+/// The result of a send, as far as it matters for the number's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewayResult {
     Accepted,
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// Whether a send would be permitted now.
+    /// Returns `true` if a send is permitted now.
     pub fn may_ask(&mut self) -> bool {
         matches!(self.ask(), BeginOutcome::Permitted(_))
     }
@@ -164,7 +164,7 @@ impl World {
         permit
     }
 
-    /// Submits a code that only the gateway can judge.
+    /// Submits a code that only the gateway can check.
     pub fn asks(&mut self) -> CheckPermit {
         let code = Code::parse("0000000000").expect("a code of another length than ours");
         match self.checks(&code) {
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// What the gateway said about a submitted code.
+    /// Settles a check with the gateway's result.
     pub fn hears(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
         let (next, outcome) = settle_check(self.state, &self.rules(), permit, result, self.now);
         self.state = next;

@@ -1,8 +1,8 @@
-//! The gateways, by the names that settings, logs and records use.
+//! Gateways and channels, by the names that settings, logs and records use.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 
-use super::named::Named;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Names one gateway. There is at most one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,8 +67,8 @@ impl GatewayName {
     }
 }
 
-impl std::fmt::Display for GatewayName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for GatewayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
@@ -104,7 +104,101 @@ pub struct Held {
     /// The gateway that keeps it.
     pub by: GatewayName,
     /// How it was sent, which some providers want to be told when they check.
-    pub channel: super::Channel,
+    pub channel: Channel,
+}
+
+/// How a code is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// A text message.
+    Sms,
+    /// A voice call that reads the code out.
+    Call,
+    /// A `WhatsApp` message.
+    WhatsApp,
+}
+
+impl Channel {
+    /// Every channel.
+    pub const ALL: [Self; 3] = [Self::Sms, Self::Call, Self::WhatsApp];
+
+    /// The name used on the wire and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sms => "sms",
+            Self::Call => "call",
+            Self::WhatsApp => "whatsapp",
+        }
+    }
+
+    /// Reads that name, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.as_str().eq_ignore_ascii_case(text))
+    }
+
+    /// The number kept in records. Never reuse one.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Sms => 0,
+            Self::Call => 1,
+            Self::WhatsApp => 2,
+        }
+    }
+
+    /// From the number kept in records.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.number() == number)
+    }
+}
+
+impl Named for Channel {
+    const KIND: &'static str = "channel";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn name(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn number(self) -> u8 {
+        self.number()
+    }
+}
+
+impl Serialize for Channel {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.write(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Channel {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::read(from)
+    }
+}
+
+/// A member of a closed set of names: a number in records, a text in readable formats.
+trait Named: Copy + 'static {
+    /// The word for a member in errors.
+    const KIND: &'static str;
+    const ALL: &'static [Self];
+
+    fn name(self) -> &'static str;
+    fn number(self) -> u8;
+
+    fn write<S: Serializer>(self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { self.name().serialize(to) } else { self.number().serialize(to) }
+    }
+
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let found = if from.is_human_readable() {
+            let name = String::deserialize(from)?;
+            Self::ALL.iter().find(|known| known.name() == name)
+        } else {
+            let number = u8::deserialize(from)?;
+            Self::ALL.iter().find(|known| known.number() == number)
+        };
+        found.copied().ok_or_else(|| de::Error::custom(format_args!("unknown {}", Self::KIND)))
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What a send may ask for beside the number.
+//! The options of a send.
 
-use super::script::{Asked, Script};
+use super::script::{Call, Script};
 use super::world::{NUMBER, World, tutorial_code};
 use crate::domain::{Channel, Locale};
 use crate::numbers::SendOutcome;
@@ -17,14 +17,14 @@ async fn a_send_can_ask_for_a_channel_a_language_and_an_app() {
         send_digits: None,
         wording: Wording::Api,
     };
-    let expected = Asked::Send {
+    let expected = Call::Send {
         number: NUMBER.to_owned(),
         options: None,
         channel: Some(Channel::WhatsApp),
         style: style.clone(),
     };
     assert_eq!(asked("/api/send-otp", fields).await, [expected]);
-    let expected = Asked::Send {
+    let expected = Call::Send {
         number: NUMBER.to_owned(),
         options: Some(tutorial_code()),
         channel: Some(Channel::WhatsApp),
@@ -46,18 +46,18 @@ async fn every_channel_can_be_asked_for_in_any_case_where_it_is_served() {
     for (spelling, channel) in [("sms", Channel::Sms), ("SMS", Channel::Sms), ("WhatsApp", Channel::WhatsApp)]
     {
         let asked = asked("/api/send-otp", &format!(r#""channel":"{spelling}""#)).await;
-        assert!(matches!(&asked[..], [Asked::Send { channel: Some(c), .. }] if *c == channel), "{spelling}");
+        assert!(matches!(&asked[..], [Call::Send { channel: Some(c), .. }] if *c == channel), "{spelling}");
     }
 }
 
 #[tokio::test]
-async fn the_spellings_of_go_programs_are_understood_where_they_are_for_the_number() {
+async fn spellings_of_go_programs_are_read_where_the_number_is() {
     for fields in [
         r#""Channel":"whatsapp","Locale":"de","AppHash":"FA+9qCX9VSu""#,
         r#""channel":"whatsapp","locale":"de","apphash":"FA+9qCX9VSu""#,
     ] {
         let asked = asked("/api/send-otp", fields).await;
-        let [Asked::Send { channel, style, .. }] = &asked[..] else { panic!("one send: {asked:?}") };
+        let [Call::Send { channel, style, .. }] = &asked[..] else { panic!("one send: {asked:?}") };
         assert_eq!(*channel, Some(Channel::WhatsApp));
         assert!(style.locale.is_some() && style.app_hash.is_some(), "{style:?}");
     }
@@ -90,8 +90,8 @@ async fn what_is_not_understood_or_not_served_is_a_bad_body() {
     }
 }
 
-/// What the shards are asked when such fields stand beside the number.
-async fn asked(path: &str, fields: &str) -> Vec<Asked> {
+/// The calls after a request with these fields and a number.
+async fn asked(path: &str, fields: &str) -> Vec<Call> {
     let script = Script::sends(SendOutcome::NumberRefused);
     World::scripted(script.clone()).await.post(path, &body(fields)).await;
     script.asked()

@@ -1,9 +1,26 @@
-//! The time that decisions are made with.
+//! Time as a parameter: the trait and the clocks that read no hardware. The machine's clock belongs to the server.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::{Clock, LATEST};
 use crate::domain::Timestamp;
+
+/// The last moment that is believed: the end of the year 9999. What lies behind it is a broken clock,
+/// and sums with the longest settings would come near the end of what a number can say.
+pub const LATEST: Timestamp = Timestamp::from_millis(253_402_300_799_999);
+
+/// A source of time.
+pub trait Clock: Send + Sync + 'static {
+    /// The time to decide by. It may step backwards, except that of an [`EngineClock`].
+    fn now(&self) -> Timestamp;
+
+    /// The wall clock: for signatures, certificates and times that people read. Never for a decision, because an operator
+    /// may set it at any moment.
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
+}
 
 /// Time that only runs forwards, over a clock that may do anything.
 ///
@@ -18,7 +35,7 @@ pub struct EngineClock {
 struct Shown {
     /// The last reading of the source that could be believed.
     source: Option<Timestamp>,
-    /// What was shown then.
+    /// The time that was shown then.
     time: Timestamp,
 }
 
@@ -62,11 +79,36 @@ impl Clock for EngineClock {
     }
 }
 
+/// A clock that stands still until it is told to move, for tests and simulations.
+#[derive(Debug)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    pub fn starting_at(start: Timestamp) -> Self {
+        Self(AtomicU64::new(start.as_millis()))
+    }
+
+    /// Moves forward.
+    pub fn advance(&self, by: Duration) {
+        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Jumps, forwards or backwards.
+    pub fn set(&self, to: Timestamp) {
+        self.0.store(to.as_millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::super::ManualClock;
     use super::*;
 
     const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);

@@ -1,0 +1,282 @@
+//! Texts of messages: templates that services choose by id, and the text of one message.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Origin, Registry, RegistryError, Service, template_sid};
+use crate::config::services::template::{Place, places};
+use crate::config::services::{BUILT_IN_TEMPLATES, TemplateSetting, rules};
+use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp};
+use crate::template::{CODE_PLACES, Templates, Wording};
+
+/// The text of a message without a template.
+const PLAIN: &str = "Your {friendly_name} verification code is: {code}";
+
+/// The sentence that a service with `do_not_share_warning_enabled` adds.
+const WARNING: &str = "Do not tell it to anybody. We never ask for it.";
+
+/// The longest value of a place, in characters.
+const VALUE_LONGEST: usize = 128;
+
+/// Values of one request.
+const VALUES_MOST: usize = 32;
+
+/// A text for some channels, in one or more languages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// `HJ`.
+    pub sid: Sid,
+    /// The name for people.
+    pub friendly_name: String,
+    /// The channels that the template may be sent by.
+    pub channels: Vec<Channel>,
+    /// One text for each language.
+    pub translations: Vec<Translation>,
+    /// The language where no other fits: one of the translations.
+    pub default_locale: Locale,
+    /// The start of the program.
+    pub created: Timestamp,
+}
+
+/// A text in one language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Translation {
+    /// The language.
+    pub locale: Locale,
+    /// The text, with its places.
+    pub text: String,
+}
+
+/// Every template: those that are built in, then those of config.json. They do not change while the program runs.
+pub(super) struct TemplateCatalog {
+    templates: Vec<Arc<Template>>,
+    /// The checks of finished texts.
+    checks: Templates,
+}
+
+impl TemplateCatalog {
+    pub(super) fn new(settings: &[TemplateSetting], checks: Templates, now: Timestamp) -> Self {
+        let built_in = BUILT_IN_TEMPLATES.iter().filter_map(|(name, friendly_name, text)| {
+            let english = Locale::parse("en")?;
+            Some(Template {
+                sid: template_sid(name),
+                friendly_name: (*friendly_name).to_owned(),
+                channels: Channel::ALL.to_vec(),
+                translations: vec![Translation { locale: english, text: (*text).to_owned() }],
+                default_locale: english,
+                created: now,
+            })
+        });
+        let configured = settings.iter().map(|setting| Template {
+            sid: template_sid(&setting.name),
+            friendly_name: setting.friendly_name.clone(),
+            channels: setting.channels.clone(),
+            translations: setting
+                .translations
+                .iter()
+                .map(|(locale, text)| Translation { locale: *locale, text: text.clone() })
+                .collect(),
+            default_locale: setting.default_locale,
+            created: now,
+        });
+        Self { templates: built_in.chain(configured).map(Arc::new).collect(), checks }
+    }
+
+    /// There are few templates, therefore a linear search is enough.
+    pub(super) fn get(&self, sid: &Sid) -> Option<&Arc<Template>> {
+        self.templates.iter().find(|template| template.sid == *sid)
+    }
+}
+
+impl Registry {
+    /// Every template: the built-in ones, then those of config.json in its order.
+    pub fn templates(&self) -> Vec<Arc<Template>> {
+        self.0.templates.templates.clone()
+    }
+
+    /// The template with this sid.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`].
+    pub fn template(&self, sid: &Sid) -> Result<Arc<Template>, RegistryError> {
+        self.0.templates.get(sid).cloned().ok_or(RegistryError::NotFound("template"))
+    }
+}
+
+/// The parameters of a request that decide the text of its message.
+#[derive(Debug, Clone, Copy)]
+pub struct TextOptions<'a> {
+    /// `None` for the service's template.
+    pub template: Option<&'a Sid>,
+    /// Values of the template's own places, by their names.
+    pub substitutions: &'a BTreeMap<String, String>,
+    /// Replaces the service's name in the message.
+    pub friendly_name: Option<&'a str>,
+    /// The requested language.
+    pub locale: Option<Locale>,
+    /// The channel of the message.
+    pub channel: Channel,
+    /// The recipient, whose country may decide the language.
+    pub to: PhoneNumber,
+}
+
+/// The reason why a message has no text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// There is no such template.
+    #[error("there is no template {0}")]
+    UnknownTemplate(Sid),
+    /// The template is for other channels.
+    #[error("the template {template} is not for the channel {:?}", channel.as_str())]
+    OtherChannel {
+        /// The template's sid.
+        template: Sid,
+        /// The requested channel.
+        channel: Channel,
+    },
+    /// The template has a place that nothing was given for.
+    #[error("the template's place {{{{{0}}}}} needs a value in TemplateCustomSubstitutions")]
+    MissingSubstitution(String),
+    /// A value cannot be put into a message.
+    #[error("the value for {name} {why}")]
+    BadValue {
+        /// The name of the value.
+        name: String,
+        /// The accepted values.
+        why: String,
+    },
+    /// More values than any template has places.
+    #[error("there are more than {VALUES_MOST} values")]
+    TooManyValues,
+    /// The text cannot be sent once everything is in it.
+    #[error("the text cannot be sent: {0}")]
+    Text(String),
+}
+
+impl Registry {
+    /// The text of a message, with `{code}` where the code goes; for the service of the compatible routes the texts of the
+    /// settings, unless the request asks for something else.
+    ///
+    /// # Errors
+    /// [`TextError`].
+    pub fn text(&self, service: &Service, options: &TextOptions<'_>) -> Result<Wording, TextError> {
+        let templates = &self.0.templates;
+        check_values(options)?;
+        let template = template(templates, service, options)?;
+        if template.is_none() && service.origin == Origin::Default && options.friendly_name.is_none() {
+            return Ok(Wording::Api);
+        }
+        let name = options.friendly_name.unwrap_or(&service.friendly_name);
+        let written = template.map_or(PLAIN, |template| choose(template, service, options));
+        let value = |own: &str| options.substitutions.get(own).map(String::as_str);
+        let mut text = filled(written, name, value)?;
+        // Values that are harmless by themselves must not be a place of the code together, or a line for browsers.
+        if forms(&text) != forms(&filled(written, "x", |_| Some("x"))?) {
+            let why = "must not make a code or a line for browsers together with others".to_owned();
+            return Err(TextError::BadValue { name: "TemplateCustomSubstitutions".to_owned(), why });
+        }
+        if service.do_not_share_warning_enabled && options.channel == Channel::Sms {
+            text = with_warning(&text);
+        }
+        templates.checks.check_custom(&text).map_err(TextError::Text)?;
+        Ok(Wording::Custom(Arc::from(text)))
+    }
+}
+
+/// The text with everything in its places but the code.
+fn filled<'v>(
+    written: &str,
+    name: &str,
+    value: impl Fn(&str) -> Option<&'v str>,
+) -> Result<String, TextError> {
+    let mut text = String::with_capacity(written.len() + 64);
+    for place in places(written) {
+        match place {
+            Place::Text(literal) => text.push_str(literal),
+            Place::Code => text.push_str("{code}"),
+            Place::FriendlyName => text.push_str(name),
+            Place::Own(own) => match value(own) {
+                Some(value) => text.push_str(value),
+                None => return Err(TextError::MissingSubstitution(own.to_owned())),
+            },
+        }
+    }
+    Ok(text)
+}
+
+/// Counts the places of the code in a text, and the lines that browsers would read.
+fn forms(text: &str) -> (usize, usize) {
+    let codes = CODE_PLACES.iter().map(|place| text.matches(place).count()).sum();
+    (codes, text.lines().filter(|line| line.trim_start().starts_with('@')).count())
+}
+
+/// The requested template, or that of the service if it is for the channel.
+fn template<'a>(
+    catalog: &'a TemplateCatalog,
+    service: &Service,
+    options: &TextOptions<'_>,
+) -> Result<Option<&'a Template>, TextError> {
+    let Some(sid) = options.template else {
+        let own = service.default_template.and_then(|sid| catalog.get(&sid));
+        return Ok(own
+            .map(|template| &**template)
+            .filter(|template| template.channels.contains(&options.channel)));
+    };
+    let template = catalog.get(sid).ok_or(TextError::UnknownTemplate(*sid))?;
+    if template.channels.contains(&options.channel) {
+        Ok(Some(template))
+    } else {
+        Err(TextError::OtherChannel { template: *sid, channel: options.channel })
+    }
+}
+
+/// The text in the first language that the template has: the requested one, that of the number's country, that of the
+/// service, that of the template.
+fn choose<'a>(template: &'a Template, service: &Service, options: &TextOptions<'_>) -> &'a str {
+    let in_locale = |locale: Locale| template.translations.iter().find(|text| text.locale == locale);
+    let nearest = |locale: Locale| locale.lookup().find_map(in_locale);
+    let chosen = options
+        .locale
+        .and_then(nearest)
+        // The country costs microseconds, and says nothing where there is one language.
+        .or_else(|| {
+            (template.translations.len() > 1).then(|| of_country(options.to)).flatten().and_then(nearest)
+        })
+        .or_else(|| service.locale.and_then(nearest))
+        .or_else(|| in_locale(template.default_locale))
+        .or_else(|| template.translations.first());
+    chosen.map_or(PLAIN, |translation| &translation.text)
+}
+
+fn of_country(number: PhoneNumber) -> Option<Locale> {
+    number.region().and_then(Locale::of_region)
+}
+
+/// Refuses values that would become a place, or a line, of their own in our text.
+fn check_values(options: &TextOptions<'_>) -> Result<(), TextError> {
+    if options.substitutions.len() > VALUES_MOST {
+        return Err(TextError::TooManyValues);
+    }
+    let bad = |name: &str, why| TextError::BadValue { name: name.to_owned(), why };
+    if let Some(name) = options.friendly_name {
+        rules::friendly_name(name).map_err(|why| bad("CustomFriendlyName", why))?;
+    }
+    for (name, value) in options.substitutions {
+        if value.chars().count() > VALUE_LONGEST {
+            return Err(bad(name, format!("must have at most {VALUE_LONGEST} characters")));
+        }
+        rules::line(value).map_err(|why| bad(name, why))?;
+    }
+    Ok(())
+}
+
+/// The warning comes behind the text, and before a line for browsers, which must be the last.
+fn with_warning(text: &str) -> String {
+    let (body, line) = match text.trim_end().rsplit_once('\n') {
+        Some((body, line)) if line.trim_start().starts_with('@') => (body.trim_end(), Some(line)),
+        _ => (text.trim_end(), None),
+    };
+    let stop = if body.ends_with(['.', '!', '?']) { "" } else { "." };
+    let line = line.map(|line| format!("\n{line}")).unwrap_or_default();
+    format!("{body}{stop} {WARNING}{line}")
+}

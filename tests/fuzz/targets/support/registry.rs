@@ -1,0 +1,52 @@
+//! Shards over a store in memory, and a registry that has only the default service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward::app::shards::{self, ShardPlan};
+use onceward::clock::ManualClock;
+use onceward::config::Bounds;
+use onceward::domain::{CodeLength, GatewayName, Timestamp};
+use onceward::engine::Policy;
+use onceward::numbers::Capacity;
+use onceward::registry::{DefaultService, Registry, RegistryDeps, RegistrySettings};
+use onceward::shard::Shards;
+use onceward::store::MemoryStore;
+use onceward::template::Templates;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+/// One shard whose clock stands still at `now`.
+pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
+    let bounds = Bounds::default();
+    shards::start(ShardPlan {
+        store: store.clone(),
+        clock: Arc::new(ManualClock::starting_at(now)),
+        capacity: &Capacity::new(bounds.numbers),
+        shards: 1,
+        bounds: &bounds,
+        seeds: shards::seeds(StdRng::seed_from_u64(1)),
+    })
+    .await
+    .expect("shards")
+}
+
+pub async fn registry(shards: Shards, settings: RegistrySettings) -> Registry {
+    let default = DefaultService {
+        friendly_name: "Acme".to_owned(),
+        code_length: CodeLength::SIX,
+        code_life: Duration::from_secs(30),
+        max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
+        lockout: Duration::from_secs(60),
+    };
+    Registry::open(RegistryDeps {
+        shards,
+        settings,
+        default,
+        templates: Templates::new("{code}", "{code}"),
+        gateways: vec![GatewayName::Simulator],
+        twilio_messaging_service: None,
+    })
+    .await
+    .expect("an empty store")
+}
