@@ -11,6 +11,7 @@ use super::super::journal::Room;
 use super::super::replay::Covered;
 use super::super::segment::HEADER_BYTES;
 use super::super::snapshot::Snapshot;
+use super::super::open::Settings;
 use super::{CheckpointReply, Ending, Grown, Running, Writer};
 use crate::{RecordStream, StoreError};
 
@@ -26,15 +27,16 @@ impl Writer {
         }
         let Grown { bytes, records } = self.grown;
         let now = self.deps.clock.now();
-        let is_old = now.since(self.snapshot.manifest.time) >= self.deps.settings.checkpoint_every;
-        let is_wanted = (is_old || self.failed_at.is_some()) && records > 0;
-        if bytes < self.trigger() && !is_wanted {
-            return;
+        let Settings { checkpoint_every, repeat_checkpoint_after, probe_every, .. } = self.deps.settings;
+        let waited = |wait| move |failed: Timestamp| now < failed || now.since(failed) >= wait;
+        // A removal that failed is repeated by itself: the snapshot is good.
+        if self.discard_wanted && self.failed_at.is_some_and(waited(probe_every)) {
+            self.discard();
         }
-        let may_repeat = |failed: Timestamp| {
-            now < failed || now.since(failed) >= self.deps.settings.repeat_checkpoint_after
-        };
-        if self.failed_at.is_none_or(may_repeat) {
+        let is_old = now.since(self.snapshot.manifest.time) >= checkpoint_every;
+        let has_failed = self.failed_at.is_some() && !self.discard_wanted && self.discarding.is_none();
+        let is_wanted = (is_old || has_failed) && records > 0;
+        if (bytes >= self.trigger() || is_wanted) && self.failed_at.is_none_or(waited(repeat_checkpoint_after)) {
             self.begin_checkpoint();
         }
     }
@@ -98,6 +100,7 @@ impl Writer {
                 self.snapshot = Arc::new(snapshot);
                 self.grown.bytes -= running.grown.bytes;
                 self.grown.records -= running.grown.records;
+                self.is_full = false;
                 self.discard_for(running.replies);
             }
             Err(reason) => {

@@ -197,6 +197,9 @@ pub(super) struct Writer {
     closing: Option<Closing>,
     /// Whether trying the journal has to wait for room.
     probe_wanted: bool,
+    /// Whether a batch was refused because the journal is too long. Smaller ones are refused too, until a checkpoint has
+    /// shortened it.
+    is_full: bool,
 }
 
 impl Writer {
@@ -216,6 +219,7 @@ impl Writer {
             pins: Arc::default(),
             closing: None,
             probe_wanted: false,
+            is_full: false,
         }
     }
 
@@ -344,7 +348,7 @@ impl Writer {
 
     /// Makes room for a frame, as far as that can be done here and now.
     fn make_room(&mut self, bytes: usize) -> Room {
-        if self.grown.bytes + bytes as u64 > MOST_TRIGGERS * self.trigger() {
+        if self.is_full || self.grown.bytes + bytes as u64 > MOST_TRIGGERS * self.trigger() {
             return self.too_long();
         }
         loop {
@@ -362,6 +366,7 @@ impl Writer {
 
     /// The answer when there is so much in the journal that the next start would take too long.
     fn too_long(&mut self) -> Room {
+        self.is_full = true;
         if let Some(running) = &self.running {
             running.control.hurry();
         }
