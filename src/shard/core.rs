@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{Gathering, Loads, Parking};
-use super::record::{Id, Kinds, Record, RecordKey};
+use super::record::{Hasher, Id, Kinds, Record, RecordKey};
 use super::table::{Index, Records, Stored, Tables};
 use super::transaction::{Step, Steps, Transaction};
 use crate::domain::Timestamp;
@@ -41,9 +41,9 @@ pub struct Core {
     parking: Parking,
     /// Records of failed commits: memory is at least as strict as the disk. They are written again before an answer that
     /// rests on them leaves.
-    unsettled: IndexSet<RecordKey>,
+    unsettled: IndexSet<RecordKey, Hasher>,
     /// Records with lazy changes that no commit has carried yet.
-    lazy: IndexSet<RecordKey>,
+    lazy: IndexSet<RecordKey, Hasher>,
     /// Whether a checkpoint waits for every lazy change to be committed.
     settling: Settling,
     retry_at: Timestamp,
@@ -125,8 +125,8 @@ impl Core {
             gathering: Gathering::default(),
             loads: Loads::default(),
             parking: Parking::default(),
-            unsettled: IndexSet::new(),
-            lazy: IndexSet::new(),
+            unsettled: IndexSet::default(),
+            lazy: IndexSet::default(),
             settling: Settling::NotWanted,
             retry_at: Timestamp::EPOCH,
             last_seen: Timestamp::EPOCH,
@@ -142,10 +142,18 @@ impl Core {
         }
         let alone = self.loads.add(&*command);
         let waits = self.in_flight.is_some() || self.gathering.is_on();
-        if waits && alone && command.load() != Load::Report && self.decide_beside_batch(&mut command, now) {
-            return self.leave(command, now);
+        let is_report = command.load() == Load::Report;
+        if waits && alone {
+            let is_decided = if is_report {
+                self.take_report_beside_batch(&mut command, now)
+            } else {
+                self.decide_beside_batch(&mut command, now)
+            };
+            if is_decided {
+                return self.leave(command, now);
+            }
         }
-        if self.is_late() && command.load() != Load::Report {
+        if self.is_late() && !is_report {
             return self.refuse(command, Refusal::StoreUnavailable);
         }
         self.waiting.push(command);
@@ -162,16 +170,48 @@ impl Core {
         if !command.changes_nothing(view) {
             return false;
         }
-        let is_open = |key: &RecordKey| {
-            self.unsettled.contains(key)
-                || self.in_flight.as_ref().is_some_and(|batch| batch.steps.contains_key(key))
-        };
-        if touched.iter().any(is_open) {
+        if self.is_open(&touched) {
             return false;
         }
         let Self { tables, rng, .. } = self;
         let view = &mut Transaction { tables, steps: &mut steps, touched: &mut touched, slot, now, rng };
         command.decide(view) == Decision::Made
+    }
+
+    /// Takes in a report whose changes are all lazy, and which rests on nothing in the batch in flight. Returns whether it
+    /// did; a later decision replaces one that does not count.
+    fn take_report_beside_batch(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
+        let subject = command.subject();
+        if self.is_late() || self.parking.holds(&subject) {
+            return false;
+        }
+        let mut steps = Steps::default();
+        let mut touched = Vec::new();
+        let Self { tables, rng, .. } = self;
+        let view = &mut Transaction {
+            tables,
+            steps: &mut steps,
+            touched: &mut touched,
+            slot: subject.slot,
+            now,
+            rng,
+        };
+        let is_made = command.decide(view) == Decision::Made;
+        if !is_made || steps.values().any(|step| step.durable) || self.is_open(&touched) {
+            return false;
+        }
+        for (key, step) in steps.iter().filter(|(_, step)| step.is_changed()) {
+            self.lazy.insert(*key);
+            self.tables.set(*key, step.after());
+        }
+        self.tables.settled();
+        true
+    }
+
+    /// Whether the present state of one of these records is not known to be on the disk, lazy changes aside.
+    fn is_open(&self, keys: &[RecordKey]) -> bool {
+        let in_flight = |key| self.in_flight.as_ref().is_some_and(|batch| batch.steps.contains_key(key));
+        keys.iter().any(|key| self.unsettled.contains(key) || in_flight(key))
     }
 
     /// The store's word on the batch in flight.
@@ -288,7 +328,7 @@ impl Core {
         if now < self.retry_at || (self.lazy.is_empty() && self.unsettled.is_empty()) {
             return true;
         }
-        self.commit_batch(Vec::new(), Steps::default(), now);
+        self.commit_batch(Vec::new(), Steps::default(), Vec::new(), now);
         false
     }
 
@@ -320,7 +360,7 @@ impl Core {
             return false;
         }
         if self.retry_at <= now && self.lazy.iter().any(|key| given(key.slot)) {
-            self.commit_batch(Vec::new(), Steps::default(), now);
+            self.commit_batch(Vec::new(), Steps::default(), Vec::new(), now);
             return false;
         }
         self.lazy.retain(|key| !given(key.slot));
@@ -353,7 +393,7 @@ impl Core {
             && self.retry_at <= now
             && !(self.lazy.is_empty() && self.unsettled.is_empty())
         {
-            self.commit_batch(Vec::new(), Steps::default(), now);
+            self.commit_batch(Vec::new(), Steps::default(), Vec::new(), now);
         }
         freed
     }
@@ -398,43 +438,59 @@ impl Core {
         while !self.waiting.is_empty() && self.in_flight.is_none() && !self.gathering.is_on() {
             let mut steps = Steps::default();
             let decided = self.decide_waiting(&mut steps, now);
-            let (durable, lazy): (Steps, Steps) = steps.into_iter().partition(|(_, step)| step.durable);
-            for (key, step) in lazy.into_iter().filter(|(_, step)| step.is_changed()) {
-                self.lazy.insert(key);
-                self.tables.set(key, step.after());
+            let commits = steps.values().any(|step| step.durable);
+            let mut along = Vec::new();
+            for (key, step) in steps.iter().filter(|(_, step)| !step.durable && step.is_changed()) {
+                let after = step.after();
+                if commits {
+                    self.lazy.swap_remove(key);
+                    along.push((*key, after.clone()));
+                } else {
+                    self.lazy.insert(*key);
+                }
+                self.tables.set(*key, after);
             }
             self.tables.settled();
+            steps.retain(|_, step| step.durable);
             let mut held = Vec::with_capacity(decided.len());
             for (command, touched) in decided {
-                if touched.iter().any(|key| durable.contains_key(key)) {
+                if touched.iter().any(|key| steps.contains_key(key)) {
                     held.push(command);
                 } else {
                     self.leave(command, now);
                 }
             }
-            if !durable.is_empty() {
-                self.commit_batch(held, durable, now);
+            if commits {
+                self.commit_batch(held, steps, along, now);
             }
         }
     }
 
-    fn commit_batch(&mut self, commands: Vec<Box<dyn Command>>, steps: Steps, now: Timestamp) {
-        let mut extra = Vec::new();
-        let lazy = self.lazy.len().min(MOST_EXTRA);
-        extra.extend(self.lazy.drain(..lazy).filter(|key| !steps.contains_key(key)));
+    /// Hands the changes of a batch to the store: those that answers wait for, the lazy ones that go along, lazy changes of
+    /// earlier batches, and records whose last commit failed.
+    fn commit_batch(
+        &mut self,
+        commands: Vec<Box<dyn Command>>,
+        steps: Steps,
+        mut along: Vec<(RecordKey, Option<Stored>)>,
+        now: Timestamp,
+    ) {
+        let Self { tables, lazy, unsettled, .. } = self;
+        let earlier = lazy.drain(..lazy.len().min(MOST_EXTRA)).filter(|key| !steps.contains_key(key));
+        along.extend(earlier.map(|key| (key, tables.stored(&key))));
+        let failed = unsettled.iter().filter(|key| !steps.contains_key(*key)).take(MOST_EXTRA);
+        along.extend(failed.map(|key| (*key, tables.stored(key))));
         if self.settling == Settling::Wanted && self.lazy.is_empty() {
             self.settling = Settling::InFlight;
         }
-        let unsettled = self.unsettled.iter().filter(|key| !steps.contains_key(*key));
-        extra.extend(unsettled.take(MOST_EXTRA));
-        let present = extra.iter().map(|key| (key, self.tables.stored(key)));
-        let write = |(key, stored): (&RecordKey, Option<Stored>)| Write {
-            key: *key,
+        let extra = along.iter().map(|(key, _)| *key).collect();
+        let changed = steps.iter().map(|(key, step)| (*key, step.after()));
+        let write = |(key, stored): (RecordKey, Option<Stored>)| Write {
+            key,
             expires: stored.as_ref().map_or(now, |stored| stored.expires),
             put: stored.map(|stored| stored.bytes),
         };
-        let changed = steps.iter().map(|(key, step)| (key, step.after()));
-        self.commit = Some(changed.chain(present).map(write).collect());
+        self.commit = Some(changed.chain(along).map(write).collect());
         self.in_flight = Some(Batch { commands, steps, extra, began: now, given_up: false });
     }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::command::{Command, Load, Subject};
+use super::record::Hasher;
 
 /// Commands that wait for an answer from outside, by subject, in the order in which they came. Bounded by the commands in
 /// flight.
 #[derive(Default)]
-pub struct Parking(IndexMap<Subject, VecDeque<Box<dyn Command>>>);
+pub struct Parking(IndexMap<Subject, VecDeque<Box<dyn Command>>, Hasher>);
 
 impl Parking {
     /// Whether a command of this subject waits here.
@@ -54,7 +55,7 @@ struct Counts {
 
 /// How many commands of each subject are under way.
 #[derive(Default)]
-pub struct Loads(HashMap<Subject, Counts>);
+pub struct Loads(HashMap<Subject, Counts, Hasher>);
 
 impl Loads {
     /// What counts against the bound for this command. Sends at a gateway that hangs fill their own measure, never that of

@@ -17,6 +17,10 @@ pub use crate::store::Key as RecordKey;
 /// What a record is about, within its kind and slot.
 pub type Id = [u8; 12];
 
+/// Seeded at random, and faster than the standard library's. The keys of large tables under it are random or keyed
+/// digests; the table of numbers, whose keys clients choose, has its own.
+pub type Hasher = hashbrown::DefaultHashBuilder;
+
 /// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching, durability,
 /// recovery, expiry and snapshots come with it.
 pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use indexmap::IndexMap;
 
-use super::record::{Kinds, Record, RecordKey, decode};
+use super::record::{Hasher, Kinds, Record, RecordKey, decode};
 use crate::domain::Timestamp;
 
 /// Records of one kind, found by key and walked by position.
@@ -47,7 +47,7 @@ pub type Records = Vec<(RecordKey, Stored)>;
 
 /// The general form of a table: an insertion-ordered map of encoded records.
 #[derive(Default)]
-pub struct Map(IndexMap<RecordKey, (Box<[u8]>, Timestamp)>);
+pub struct Map(IndexMap<RecordKey, (Box<[u8]>, Timestamp), Hasher>);
 
 impl Map {
     fn stored((bytes, expires): &(Box<[u8]>, Timestamp)) -> Stored {

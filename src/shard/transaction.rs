@@ -4,7 +4,7 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use rand::rngs::StdRng;
 
-use super::record::{Id, Record, RecordKey, decode, encode};
+use super::record::{Hasher, Id, Record, RecordKey, decode, encode};
 use super::table::{Stored, Tables};
 use crate::domain::Timestamp;
 
@@ -52,7 +52,7 @@ impl Step {
 }
 
 /// What a batch does, by record, in the order in which the records were first touched.
-pub(super) type Steps = IndexMap<RecordKey, Step>;
+pub(super) type Steps = IndexMap<RecordKey, Step, Hasher>;
 
 /// One decision's view.
 pub struct Transaction<'a> {
