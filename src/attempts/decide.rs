@@ -7,7 +7,7 @@ use crate::domain::{PhoneNumber, TrackKey};
 use crate::gateway::Receipt;
 use crate::shard::{Durability, Transaction};
 
-/// One verification's record, as a decision sees it.
+/// The record of one verification within a decision.
 pub struct TrackWriter<'a, 'b> {
     view: &'a mut Transaction<'b>,
     key: TrackKey,
@@ -30,7 +30,7 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         self.view.put(self.key.id(), Some(track), durability);
     }
 
-    /// A send is permitted: takes numbers for its attempts, and returns the first.
+    /// Reserves numbers for the attempts of a permitted send, and returns the first.
     pub fn permit(&mut self, number: PhoneNumber) -> u8 {
         let now = self.view.now();
         let Some(mut track) = self
@@ -44,7 +44,7 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         first
     }
 
-    /// A send has ended.
+    /// Records a send that ended.
     pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) {
         let now = self.view.now();
         let is_planned = matches!(ended.delivered.plan, PlanChange::Set(_));
@@ -59,7 +59,7 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         }
     }
 
-    /// A code was checked, or the verification was ended as approved.
+    /// Records a check, or an approval by the caller.
     pub fn check(&mut self, status: VerifyStatus) {
         if let Some(mut track) = self.track() {
             let plan_changed = track.check(status, self.view.now());
@@ -67,14 +67,14 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         }
     }
 
-    /// What is planned and due.
+    /// Returns the plan if it is due.
     pub fn due(&mut self) -> Option<Box<Plan>> {
         let now = self.view.now();
         self.track()?.plan.filter(|plan| plan.follow_up.due <= now)
     }
 
-    /// What is planned begins. Durable before a gateway is asked: after a crash it is not made again. Returns the first of
-    /// the numbers for its attempts.
+    /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat
+    /// the send. Returns the number of its first attempt.
     pub fn begin_follow_up(&mut self) -> u8 {
         let Some(mut track) = self.track() else { return 0 };
         let begun = track.begin_follow_up();
@@ -83,7 +83,7 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         first
     }
 
-    /// What is planned is not sent.
+    /// Drops the planned send.
     pub fn drop_follow_up(&mut self, why: Dropped) {
         if let Some(mut track) = self.track() {
             let plan_changed = track.drop_follow_up(why);
@@ -91,7 +91,7 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         }
     }
 
-    /// A provider has reported something. Returns the record too where that was news.
+    /// Records a provider's report. Also returns the record if the report changed it.
     pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<Track>) {
         let Some(mut track) = self.track() else { return (ReceiptOutcome::Unknown, None) };
         let (outcome, plan_changed) = track.receive(receipt, self.view.now());

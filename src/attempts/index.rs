@@ -1,5 +1,5 @@
-//! What is kept beside the records of all shards: which attempts are the newest, and which follow-ups are due. Derived from
-//! the records, also when a shard restarts.
+//! Indexes over the records of all shards: attempts by date, and planned sends by due time. Derived from the records,
+//! also when a shard restarts.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ pub(super) struct Indexes {
     shards: Box<[Mutex<ShardIndex>]>,
     records: AtomicUsize,
     keep_at_most: usize,
-    /// There are more records than are to be kept.
+    /// There are more than `keep_at_most` records.
     pub(super) too_many: Notify,
     /// A follow-up is planned.
     pub(super) planned: Notify,
@@ -44,7 +44,7 @@ struct Waiting {
 pub struct Due {
     /// The record that contains it.
     pub key: TrackKey,
-    /// Whom it goes to.
+    /// The recipient.
     pub number: PhoneNumber,
 }
 

@@ -24,15 +24,15 @@ pub struct TrackRow {
     pub attempt: AttemptId,
     /// How it was to be delivered.
     pub channel: Channel,
-    /// Whom it went to.
+    /// The recipient.
     pub number: PhoneNumber,
-    /// Who was asked.
+    /// The gateway.
     pub gateway: GatewayName,
     /// The gateway's place in the order for this number, from 0.
     pub priority: u8,
-    /// How far it came.
+    /// The status of the send.
     pub send_status: SendStatus,
-    /// What became of the verification.
+    /// The status of the verification.
     pub verify_status: VerifyStatus,
     /// How often it was tried again.
     pub retries: u32,
@@ -75,12 +75,12 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Of nothing so far.
+    /// An empty list.
     pub const fn of(query: TrackQuery) -> Self {
         Self { query, rows: Vec::new() }
     }
 
-    /// Takes what is wanted of one record.
+    /// Adds the wanted rows of one record.
     pub fn add(&mut self, key: TrackKey, track: &Track) {
         let rows = track.rows.iter().map(|row| listed(key, track, row));
         self.rows.extend(rows.filter(|row| self.query.fits(row)));

@@ -1,8 +1,8 @@
-//! Delivery attempts: what became of each message, and what is still to be sent.
+//! Delivery attempts: the status of each message, and planned messages.
 //!
-//! One record for each verification, with a row for each attempt, in the slot of its number. It is written in the commit of
-//! the decision about the number: see [`TrackWriter`]. What is planned is made by the scheduler in `numbers`, which takes it from
-//! an index over the records. This module reads, lists and forgets.
+//! One record for each verification, with a row for each attempt, in the slot of its number. It is written in the
+//! commit of the decision about the number: see [`TrackWriter`]. The scheduler in `numbers` makes the planned sends,
+//! which it takes from an index over the records. This module reads, lists and removes records.
 
 mod decide;
 mod index;
@@ -39,7 +39,7 @@ const PAGE: usize = 512;
 /// Records that are forgotten at once.
 const FORGET_AT_ONCE: usize = 256;
 
-/// How often records are looked for that are older than they are to be kept.
+/// Interval between removals of expired records.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// A cheap handle on the records of all shards.

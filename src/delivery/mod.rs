@@ -58,7 +58,7 @@ pub struct Routed {
     pub gateway: Arc<dyn Gateway>,
 }
 
-/// What [`Delivery::new`] needs.
+/// Dependencies of [`Delivery::new`].
 pub struct DeliveryDeps {
     /// Every configured gateway, at most one of each name. One that the routing does not name sends nothing, and
     /// checks the codes that it still holds.
@@ -122,7 +122,7 @@ pub struct GatewayState {
 }
 
 impl Delivery {
-    /// Delivers with these parts.
+    /// Creates a delivery service.
     pub fn new(parts: DeliveryDeps) -> Self {
         let DeliveryDeps { gateways, routing, settings, services, templates, clock, rng, bounds } = parts;
         let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker);

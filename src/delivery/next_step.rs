@@ -24,8 +24,8 @@ pub(super) const fn next_step(class: ErrorClass) -> NextStep {
     match class {
         ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused => NextStep::NextGateway,
         ErrorClass::NotReachableHere => NextStep::OtherChannel,
-        // Every gateway would say the same of the number and its owner's wish; a fraud must not be helped
-        // along; and nothing that may have been sent is sent again.
+        // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
+        // another gateway. A message that may have been sent must not be sent again.
         ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud | ErrorClass::Ambiguous => {
             NextStep::Stop
         }

@@ -20,12 +20,12 @@ use crate::shard::{Command, Decision, Durability, Leaving, Record, Refusal, Shar
 
 /// Bytes of an idempotency key.
 const LONGEST_KEY: usize = 255;
-/// Bytes of an answer as JSON: some times what the longest one takes.
+/// Maximum size of a kept answer as JSON, in bytes: several times the longest answer today.
 const LONGEST_ANSWER: usize = 16 << 10;
 /// How long an answer is kept, and how long a mark without one.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a request with an idempotency key is to do.
+/// The decision about a request with an idempotency key.
 #[derive(Debug)]
 pub enum Begun {
     /// The key is new, and marked durably: carry the request out.
@@ -36,8 +36,8 @@ pub enum Begun {
     OtherRequest,
     /// The first request with this key is being carried out.
     StillAnswering,
-    /// The first request was begun and then cut off, by a crash or a commit that failed: it may have had effects. Find out
-    /// what became of it, and finish with that, or carry it out.
+    /// The first request was begun and then cut off, by a crash or a commit that failed: it may have had effects. Find
+    /// its result and finish with that, or carry it out.
     Interrupted(Ticket),
 }
 
@@ -60,10 +60,10 @@ pub enum KeyRefusal {
     /// The answer is longer than 16 KiB as JSON. The key stays marked.
     #[error("an answer to keep has at most {LONGEST_ANSWER} bytes")]
     AnswerTooLong,
-    /// As many answers as may be are kept or being made, and none of them has ended. Keys that are known are answered.
+    /// The table of kept answers is full and none has expired. Known keys are still answered.
     #[error("too many answers are being kept")]
     TooManyAnswers,
-    /// As many requests as may be are waiting.
+    /// The queue of waiting requests is full.
     #[error("too many requests wait for their idempotency keys")]
     Overloaded,
     /// It could not be made durable, or not read.
@@ -81,12 +81,12 @@ pub struct KeyUse {
     answer: Option<String>,
 }
 
-/// What a key's record and its repetitions have to agree on.
+/// Identifies a request: its key and its content.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Identity {
     /// Tells the key from another with the same subject.
     tag: u64,
-    /// What makes two requests the same.
+    /// Equal for equal requests.
     fingerprint: [u8; 32],
 }
 
@@ -106,7 +106,7 @@ pub struct Answers {
     queue: Arc<Semaphore>,
 }
 
-/// What commands about keys need.
+/// Dependencies of commands about keys.
 struct Deps {
     shards: Shards,
     digester: Digester,
@@ -150,8 +150,8 @@ impl Answers {
         Self { deps, queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))) }
     }
 
-    /// A request came with this key. `fingerprint` is what makes two requests the same. Of several with one key at one
-    /// moment exactly one is [`Begun::First`].
+    /// Begins a request with an idempotency key. Two requests are equal if their fingerprints are. Of concurrent
+    /// requests with one key exactly one gets [`Begun::First`].
     ///
     /// # Errors
     /// [`KeyRefusal`]; then the request must have no effect.
@@ -231,7 +231,7 @@ impl Ticket {
     }
 }
 
-/// Asks what is to be done with a request, and marks its key if that is to carry it out.
+/// Decides whether to carry out a request, and marks its key if so.
 struct BeginCommand {
     key: Subject,
     identity: Identity,
@@ -321,7 +321,7 @@ impl Command for BeginCommand {
     }
 }
 
-/// A request has its answer, or came to nothing.
+/// Stores the answer of a request, or frees its key.
 struct EndCommand {
     key: Subject,
     identity: Identity,
@@ -359,7 +359,7 @@ impl Command for EndCommand {
 
 impl EndCommand {
     fn answer(mut self, result: Result<(), KeyRefusal>) {
-        // A client that is told may ask again at once.
+        // A client may repeat the request as soon as it has the answer.
         self.running = None;
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(result);

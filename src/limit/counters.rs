@@ -36,7 +36,7 @@ impl std::fmt::Debug for Charge {
     }
 }
 
-/// Why a request does not pass. It is not counted.
+/// Why a request does not pass. It is not counted, except perhaps after `StoreUnavailable`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitRefusal {
     /// A bucket is full.
@@ -53,13 +53,13 @@ pub enum LimitRefusal {
     /// More than ten limits at once.
     #[error("a request names more than {MOST_CHARGES} rate limits")]
     TooManyCharges,
-    /// As many values as may be are being counted already, and none of them has ended. Values that are known go on.
+    /// The table of counters is full and none has expired. Known values are still counted.
     #[error("too many values are being counted")]
     TooManyCounters,
-    /// As many requests as may be are waiting.
+    /// The queue of waiting requests is full.
     #[error("too many requests wait for their rate limits")]
     Overloaded,
-    /// The count could not be made durable. After a crash it may be there.
+    /// The count could not be made durable, but may have reached the disk.
     #[error("the count could not be made durable")]
     StoreUnavailable,
 }
@@ -278,7 +278,8 @@ impl Command for CountCommand {
 
     fn refuse(self: Box<Self>, refusal: Refusal) {
         if let Some(Ok(places)) = self.decided {
-            // The commit failed, and the count is kept in case it is on the disk. The client is told that it did not pass.
+            // The commit failed, and the count is kept in case it is on the disk. The client learns that its request
+            // did not pass.
             let subject = self.count.subject;
             self.shards.submit(Box::new(GiveBackCommand { subject, places, _seat: None }));
         }

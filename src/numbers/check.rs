@@ -1,4 +1,4 @@
-//! Checks and endings: what they ask for, how they are decided, and how they leave.
+//! Check and end commands: request, decision, settlement.
 
 use super::command::{CommandKind, Exit, Next, Responder};
 use super::record::NumberKey;
@@ -35,7 +35,7 @@ pub enum CheckDecision {
     Ask(CheckPermit),
 }
 
-/// A submitted code that the gateway which holds the verification's code has to check. The attempt is durably counted.
+/// A check for the gateway that holds the code. The attempt is already durable.
 #[derive(Debug)]
 pub struct GatewayCheck {
     /// The number of the code.
@@ -44,12 +44,12 @@ pub struct GatewayCheck {
     pub permit: CheckPermit,
     /// The submitted code.
     pub code: Code,
-    /// Replies in the end.
+    /// Replies to the check.
     pub responder: Responder<Reply<CheckOutcome>>,
 }
 
 impl GatewayCheck {
-    /// The command that takes in the gateway's answer.
+    /// The command that settles the check.
     pub fn settled(self, result: CheckResult) -> SettleCheckCommand {
         let Self { permit, responder, .. } = self;
         SettleCheckCommand { permit, result, responder, decided: None }
@@ -102,7 +102,8 @@ impl CheckCommand {
                 exit.deps.effects.check(GatewayCheck { key: exit.key, permit, code, responder });
             }
             (Some(CheckDecision::Ask(permit)), _) => {
-                // The commit took longer than the question may: an answer would not be believed.
+                // The commit took longer than the check budget. A gateway's answer would be ignored, therefore the
+                // gateway is not asked.
                 exit.leaving.went_to_gateway();
                 let result = CheckResult::NotAsked;
                 let settle = SettleCheckCommand { permit, result, responder, decided: None };
@@ -145,7 +146,7 @@ fn confirm_if_approved(reply: &Reply<CheckOutcome>, exit: &Exit<'_, '_>) {
     }
 }
 
-/// Takes in what the gateway that holds a code said about a submitted one.
+/// Settles a check with the answer of the gateway that holds the code.
 #[derive(Debug)]
 pub struct SettleCheckCommand {
     /// The permit that it was asked with.
@@ -177,8 +178,8 @@ impl SettleCheckCommand {
             }
         };
         self.decided = Some((reply(outcome, next, before, &rules.policy, now), status));
-        // The attempt was durably counted before the gateway was asked. If a crash loses the end of the question, its
-        // record ends by itself when its time has passed.
+        // The attempt was durably counted before the gateway was asked. If a crash loses the result, the check expires
+        // at its deadline.
         let durability = match outcome {
             CheckOutcome::Wrong { .. } => Durability::Lazy,
             CheckOutcome::GatewayFailed if self.result == CheckResult::Unknown => Durability::Lazy,

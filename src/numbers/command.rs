@@ -1,7 +1,7 @@
-//! Commands about one number: the shard decides them in order, and their replies leave when the decision is durable.
+//! Commands about one number. The shard decides them in order and replies when the decision is durable.
 //!
-//! What a command asks for, how it is decided and how it leaves is in [`send`](super::send) and
-//! [`check`](super::check). This module has what they share: the records that a decision writes beside the number's own.
+//! [`send`](super::send) and [`check`](super::check) contain the requests and their decisions. This module contains the
+//! shared part: routing, attempt records and events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,25 +20,25 @@ use crate::domain::{GatewayName, ServerKey, ServiceId, TrackKey};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::shard::{Command, Decision, Durability, Leaving, Load, Record, Refusal, Subject, Transaction};
 
-/// What decisions about numbers need besides state and time.
+/// Dependencies of decisions about numbers.
 pub struct Deps {
     /// The rules of every service.
     pub policies: Policies,
-    /// Codes are derived with it.
+    /// The key from which codes are derived.
     pub key: ServerKey,
     /// The slot of a number.
     pub slots: SlotHash,
-    /// How many numbers may be remembered.
+    /// The limit on stored numbers.
     pub capacity: Arc<Capacity>,
     /// How long delivery may take for one send, from its decision on.
     pub send_budget: Duration,
     /// How long a gateway that holds a code may take for one check, from its decision to the decision about its answer.
     pub check_budget: Duration,
-    /// How much is kept of delivery attempts.
+    /// The limits on attempt logs.
     pub tracker: TrackerSettings,
-    /// Carries out what was decided.
+    /// Carries out the decisions.
     pub effects: Arc<dyn Effects>,
-    /// They write records of decisions in the same commit.
+    /// Write event records in the commit of each decision.
     pub recorders: Vec<Arc<dyn Recorder>>,
 }
 
@@ -59,13 +59,13 @@ pub trait Effects: Send + Sync {
     fn deliver(&self, dispatch: Dispatch);
     /// Asks the gateway that holds a code.
     fn check(&self, check: GatewayCheck);
-    /// Tells a gateway that its message led to a verified number, if it wants to know.
+    /// Confirms to a gateway that its message led to a verified number, if it wants to know.
     fn confirm(&self, gateway: GatewayName, message_id: String) {
         let _ = (gateway, message_id);
     }
 }
 
-/// Sends the reply to a command, whose place among the commands in flight it holds until then.
+/// Sends the reply to a command. Until then it holds the command's permit.
 #[derive(Debug)]
 pub struct Responder<T> {
     sender: oneshot::Sender<Result<T, Refusal>>,
@@ -76,7 +76,7 @@ pub struct Responder<T> {
 pub type PendingReply<T> = oneshot::Receiver<Result<T, Refusal>>;
 
 impl<T> Responder<T> {
-    /// Both ends.
+    /// Creates the sender and the receiver of one reply.
     pub fn new(place: OwnedSemaphorePermit) -> (Self, PendingReply<T>) {
         let (sender, receiver) = oneshot::channel();
         (Self { sender, _place: place }, receiver)
@@ -92,7 +92,7 @@ impl<T> Responder<T> {
 pub struct NumberCommand {
     /// The number.
     pub key: NumberKey,
-    /// What to do.
+    /// The operation.
     pub kind: CommandKind,
     deps: Arc<Deps>,
     subject: Subject,
@@ -110,7 +110,7 @@ impl NumberCommand {
     }
 }
 
-/// What to do. Each kind carries its own decision.
+/// The operation. Each variant stores its own decision.
 #[derive(Debug)]
 pub enum CommandKind {
     /// Send a code.
@@ -121,9 +121,9 @@ pub enum CommandKind {
     Check(CheckCommand),
     /// End a verification, or clear the counts of a number.
     End(EndCommand),
-    /// Take in the result of a send.
+    /// Settle a send with its result.
     Settle(SettleCommand),
-    /// Take in what the gateway that holds a code said about a submitted one.
+    /// Settle a check with the answer of the gateway that holds the code.
     SettleCheck(SettleCheckCommand),
 }
 
@@ -146,7 +146,7 @@ impl Command for NumberCommand {
         state.and_then(|state| state.verification()).is_some_and(|v| v.is_checking(now))
     }
 
-    /// Refusals of a locked number, and checks of a number without a record.
+    /// Returns `true` for sends and checks of a locked number, and for checks of a number without a record.
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
         match (view.get::<NumberState>(self.subject.id), &self.kind) {
             (Some(NumberState::Open { .. }), _)
@@ -227,7 +227,7 @@ impl Command for NumberCommand {
 /// The next state, and whether the reply waits for it. `None`: a gateway is being asked about a code of the number.
 pub(super) type Next = Option<(NumberState, Durability)>;
 
-/// A durable decision on its way out.
+/// Context for answering a durable decision.
 pub(super) struct Exit<'a, 'b> {
     pub(super) key: NumberKey,
     pub(super) deps: &'a Arc<Deps>,
@@ -245,7 +245,7 @@ impl Exit<'_, '_> {
         self.deps.policies.of(self.key.service)
     }
 
-    /// Tells the gateway whose message led to a verified number.
+    /// Confirms success to the gateway that sent the code.
     pub(super) fn confirm(&self, track: u64) {
         let key = TrackKey::new(self.key.service, track, self.subject.slot);
         let track = self.leaving.get::<Track>(self.subject.slot, key.id());
@@ -254,7 +254,7 @@ impl Exit<'_, '_> {
         }
     }
 
-    /// Has a further command decided with the next batch.
+    /// Queues a further command for the next batch.
     pub(super) fn then(&mut self, kind: CommandKind) {
         self.leaving.then(NumberCommand::new(self.key, kind, Arc::clone(self.deps)));
     }
@@ -265,8 +265,7 @@ pub fn track_key(service: ServiceId, salt: &Salt, slot: u8) -> TrackKey {
     TrackKey::new(service, salt.track(), slot)
 }
 
-/// Writes what the decision means for the delivery attempts. Returns the number of the first attempt of a send that is
-/// permitted.
+/// Updates the attempt log of the verification. Returns the number of a permitted send's first attempt.
 fn write_attempts(
     view: &mut Transaction<'_>,
     deps: &Deps,
@@ -310,7 +309,7 @@ fn write_attempts(
     None
 }
 
-/// What the recorders are told, with the verification before and after the decision.
+/// Builds the event for the sinks from the verification before and after the decision.
 fn happened<'a>(
     kind: &'a CommandKind,
     before: Option<&'a Verification>,

@@ -16,7 +16,7 @@ use crate::domain::GatewayName;
 use crate::engine::{CheckResult, NumberState, Salt, SendResult, code_of};
 use crate::shard::{Record, RecordKey, Shards};
 
-/// The gateways, as decisions reach them. They are connected to the shards when those run.
+/// Implements [`Effects`] with [`Delivery`]. [`Gateways::connect`] must run before the first decision.
 pub struct Gateways {
     delivery: Arc<Delivery>,
     /// Weak, because the dependencies of decisions hold these gateways.
@@ -35,7 +35,7 @@ impl Gateways {
         Arc::new(Self { delivery, links: OnceLock::new() })
     }
 
-    /// Results go to these shards from now on.
+    /// Sends results to these shards from now on.
     pub fn connect(&self, deps: &Arc<Deps>, shards: Shards) {
         let _ = self.links.set((Arc::downgrade(deps), shards));
     }
@@ -103,7 +103,7 @@ impl Links {
         let GatewayCheck { key, permit, .. } = check;
         let Self { deps, shards, delivery } = self;
         let asking = async {
-            // The gateway has its own time limit; this one holds in any case. A later answer would not be believed.
+            // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
             let left = permit.until.since(shards.clock().now());
             if left.is_zero() {
                 return CheckResult::NotAsked;
@@ -138,7 +138,7 @@ async fn is_usable(shards: &Shards, deps: &Arc<Deps>, key: NumberKey, salt: Salt
     usable.await.is_ok_and(|live| live.is_some())
 }
 
-/// The shard that owns a number, asked by a delivery.
+/// Tells a delivery run whether its code is still live.
 struct NumberOwner<'a> {
     links: &'a Links,
     key: NumberKey,

@@ -1,7 +1,7 @@
-//! Numbers: may a code be sent, and is a submitted code right?
+//! Commands about numbers: send a code, check a code, end a verification.
 //!
-//! [`Verifier`] is the front door. Each request becomes a command to the shard of its number. `send` and `check` decide it
-//! with the engine; `deliver` carries out what was decided.
+//! [`Verifier`] is the handle for callers. It turns each request into a command to the shard of its number. `send` and
+//! `check` decide the command with the engine. `deliver` carries out the decision.
 
 mod capacity;
 pub mod check;

@@ -1,4 +1,4 @@
-//! What a provider reports about a message, as a command to the shard of its number.
+//! The command that records a provider's report.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
 /// Where the outcome arrives.
 pub type ReceiptAnswer = oneshot::Receiver<Result<ReceiptOutcome, Refusal>>;
 
-/// A provider has reported something.
+/// Records a provider's report in the shard of the number.
 pub struct ReceiptCommand {
     receipt: Receipt,
     deps: Arc<Deps>,
@@ -23,7 +23,7 @@ pub struct ReceiptCommand {
 }
 
 impl ReceiptCommand {
-    /// A command that has not been decided yet, and where its outcome arrives.
+    /// Creates the command and the receiver of its outcome.
     pub fn new(receipt: Receipt, deps: Arc<Deps>) -> (Box<Self>, ReceiptAnswer) {
         let (reply, answer) = oneshot::channel();
         (Box::new(Self { receipt, deps, reply, decided: None }), answer)

@@ -1,4 +1,4 @@
-//! Replies to commands about numbers. A reply leaves the shard only when all that it says is durable.
+//! Replies to commands about numbers. The shard sends a reply once every change that it reports is durable.
 
 use crate::delivery::Trouble;
 use crate::domain::{Channel, Timestamp};
@@ -15,12 +15,12 @@ pub struct Reply<O> {
     pub at: Timestamp,
     /// The verification, unless the outcome is a refusal.
     pub facts: Option<Facts>,
-    /// The gateway's reason, where it sent no message or may not have.
+    /// The reason why a gateway sent no message, or may have sent none.
     pub trouble: Option<Trouble>,
 }
 
 impl<O> Reply<O> {
-    /// A reply that no gateway had a part in.
+    /// A reply without a gateway's error.
     pub const fn new(outcome: O, at: Timestamp, facts: Option<Facts>) -> Self {
         Self { outcome, at, facts, trouble: None }
     }
@@ -69,7 +69,7 @@ pub enum SendOutcome {
     GatewayFailed,
 }
 
-/// A verification as its caller may know it.
+/// The public data of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// Its name among those of its number: [`Salt::track`](crate::engine::Salt::track).

@@ -1,4 +1,4 @@
-//! Sends: what they ask for, how they are decided, and how they leave.
+//! Send commands: request, decision, settlement.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub struct SendCommand {
     pub style: MessageStyle,
     /// Begins a verification with limits and an id of its own; `None` for the compatible routes.
     pub own: Option<OwnOptions>,
-    /// Replies when the gateway has answered too.
+    /// Replies when delivery has ended, or at once if the send is refused.
     pub responder: Responder<Reply<SendOutcome>>,
     /// The decision.
     pub decided: Option<SendDecision>,
@@ -149,8 +149,8 @@ impl ResumeCommand {
         match outcome {
             ResumeOutcome::Permitted(permit) => {
                 self.decided = Some((permit, plan));
-                // The results of earlier sends may not be durable yet. Without them this one alone would decide the code's
-                // fate after a crash: a failure would withdraw a code that a person has.
+                // The results of earlier sends may not be durable yet. If a crash lost them, a failure of this send
+                // would withdraw a code that a recipient already has.
                 Some((next, Durability::Durable))
             }
             ResumeOutcome::NotUsable => {
@@ -214,7 +214,7 @@ impl Dispatch {
         }
     }
 
-    /// The command that takes in the result.
+    /// The command that settles the send.
     pub fn settled(self, delivered: Delivered) -> SettleCommand {
         let Self { permit, style, purpose, first_attempt, caller, .. } = self;
         SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None }
@@ -231,8 +231,8 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Replies. A planned send must not be made again because the store failed, therefore its scheduler is told that it
-    /// ended, whatever became of the decision about it.
+    /// Replies to the caller. The scheduler of planned sends always learns that the send ended. Otherwise it would
+    /// repeat the send after a store failure.
     pub(super) fn reply(self, reply: Result<Reply<SendOutcome>, Refusal>) {
         match self {
             Self::Client(responder) => responder.send(reply),
@@ -241,7 +241,7 @@ impl Caller {
     }
 }
 
-/// Takes in the result of a send.
+/// Settles a send with its result.
 #[derive(Debug)]
 pub struct SettleCommand {
     /// The permit of the send.
@@ -270,7 +270,7 @@ impl SettleCommand {
         let Delivered { result, trouble, .. } = &self.delivered;
         let (next, outcome) = engine::settle(state, rules, &self.permit, result, now);
         let policy = &rules.policy;
-        // A send that was replaced or withdrawn meanwhile is described by its permit.
+        // The permit describes a send whose code was replaced or withdrawn meanwhile.
         let current = next.verification().filter(|v| v.salt == self.permit.salt);
         let facts = current.map_or_else(|| Facts::of_permit(&self.permit, policy), |v| Facts::of(&v, policy));
         let reply = |outcome| Reply { trouble: *trouble, ..Reply::new(outcome, now, Some(facts)) };
@@ -281,8 +281,8 @@ impl SettleCommand {
             SendResult::Accepted { held: None, .. }
             | SendResult::Failed { may_have_been_sent: true, held: None }
             | SendResult::Postponed { .. } => Durability::Lazy,
-            // A withdrawn code has to stay withdrawn. And without the holder's name the right code would be compared
-            // with one that no person has.
+            // A withdrawn code must stay withdrawn after a crash. If a crash lost the holder's name, the shard would
+            // compare the submitted code with our own code, which no message carried.
             _ => Durability::Durable,
         };
         (next, durability)

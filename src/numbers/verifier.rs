@@ -1,4 +1,4 @@
-//! The front door: one handle that the HTTP layer and library users call.
+//! The handle through which HTTP routes and library users submit commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,16 +73,16 @@ pub struct EndRequest {
     pub named: Option<VerificationName>,
 }
 
-/// One in so many of the commands in flight is reserved for checks.
+/// A quarter of the commands in flight is reserved for checks.
 const CHECKS_SHARE: usize = 4;
 
 /// The dependencies of a [`Verifier`].
 pub struct VerifierDeps {
-    /// They keep numbers ([`NumberTable`](super::table::NumberTable)) and decide.
+    /// The shards, which store numbers in a [`NumberTable`](super::table::NumberTable).
     pub shards: Shards,
     /// The slot of a number.
     pub slots: SlotHash,
-    /// How many numbers may be remembered; the number tables count in it.
+    /// The limit on stored numbers; the number tables count in it.
     pub capacity: Arc<Capacity>,
     /// The delivery attempts that the shards keep.
     pub attempts: Attempts,
@@ -90,11 +90,11 @@ pub struct VerifierDeps {
     pub delivery: Arc<Delivery>,
     /// The rules of every service.
     pub policies: Policies,
-    /// Codes are derived with it.
+    /// The key from which codes are derived.
     pub server_key: ServerKey,
     /// Commands, sends and times.
     pub bounds: Bounds,
-    /// They write records of decisions in the same commit.
+    /// Write event records in the commit of each decision.
     pub recorders: Vec<Arc<dyn Recorder>>,
 }
 
@@ -108,7 +108,7 @@ pub struct Verifier {
     /// One permit for each command in flight: ractor's mailboxes have no bound of their own.
     places: Arc<Semaphore>,
     bound: u32,
-    /// Places that sends cannot take, so that a slow gateway never keeps a check waiting.
+    /// Permits that sends cannot take. Therefore a slow gateway never takes the permits of checks.
     kept_for_checks: usize,
     /// Stops the scheduler of planned sends, as does the drop of the last handle.
     stop: watch::Sender<bool>,
@@ -168,11 +168,11 @@ impl Verifier {
     /// Sends a code and waits until a gateway has accepted it. The command is carried out even if the caller goes away.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
         let SendRequest { service, number, options, channel, style, own } = request;
         let channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(service));
-        // A refusal here costs no commit. Two threads that look at the same moment may both go on.
+        // A refusal here needs no commit. Concurrent sends may pass together and take a few of the reserved permits.
         if self.places.available_permits() <= self.kept_for_checks && !self.places.is_closed() {
             return Err(Refusal::Overloaded);
         }
@@ -190,7 +190,7 @@ impl Verifier {
     /// Checks a submitted code. The command is carried out even if the caller goes away.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         let CheckRequest { service, number, code, named, is_test } = request;
         let key = NumberKey { service, number };
@@ -204,7 +204,7 @@ impl Verifier {
     /// none.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn end(&self, request: EndRequest) -> Result<Option<Facts>, Refusal> {
         let EndRequest { service, number, ending, named } = request;
         let key = NumberKey { service, number };
@@ -212,10 +212,10 @@ impl Verifier {
             .await
     }
 
-    /// Records a provider's report about a message. Of two equal reports one is news.
+    /// Records a provider's report about a message. A repeated report changes nothing.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was recorded.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the report may have been recorded.
     pub async fn receive(&self, receipt: Receipt) -> Result<ReceiptOutcome, Refusal> {
         let (command, pending) = ReceiptCommand::new(receipt, Arc::clone(&self.deps));
         self.shards.submit(command);
@@ -252,12 +252,12 @@ impl Verifier {
         usize::try_from(self.bound).unwrap_or(usize::MAX).saturating_sub(self.places.available_permits())
     }
 
-    /// How many numbers are remembered, and how many may be, for `/readyz`.
+    /// The stored numbers and their limit, for `/readyz`.
     pub fn usage(&self) -> Usage {
         self.deps.capacity.usage()
     }
 
-    /// Whether every shard is running, for `/readyz`.
+    /// Returns `true` if every shard is running, for `/readyz`.
     pub fn is_ready(&self) -> bool {
         self.shards.router().is_complete()
     }
@@ -271,7 +271,7 @@ impl Verifier {
         drop(all);
     }
 
-    /// Has the number's shard decide a command, and waits for its reply.
+    /// Submits a command to the number's shard and waits for the reply.
     async fn decide<T>(
         &self,
         key: NumberKey,

@@ -1,4 +1,4 @@
-//! What is asked, read and understood.
+//! Parsed requests about verifications.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use crate::template::{AppHash, SendDigits};
 
 /// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
 pub struct Begin {
-    /// Whom the code goes to.
+    /// The recipient.
     pub to: PhoneNumber,
     /// How; `None` for `auto`, the way that the service begins with.
     pub channel: Option<Channel>,
@@ -32,17 +32,17 @@ pub struct Begin {
     pub tags: BTreeMap<String, String>,
     /// Keys that a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
-    /// Whether checks against fraud are to be left out for this one.
+    /// Whether the caller turns fraud checks off for this request.
     pub skips_risk_check: bool,
-    /// What tells a repetition of the same request.
+    /// Identifies repetitions of this request.
     pub idempotency_key: Option<String>,
-    /// What makes two requests the same: a SHA-256 over the fields as they were sent.
+    /// Equal for equal requests: a SHA-256 over the fields as they were sent.
     pub fingerprint: [u8; 32],
 }
 
 /// A submitted code.
 pub struct CheckCode {
-    /// Whose.
+    /// The verification.
     pub target: Target,
     /// What was submitted; `None` when it cannot be a code, which is a wrong one.
     pub code: Option<Code>,
@@ -60,7 +60,7 @@ pub enum Target {
 /// How a caller ends a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It comes to nothing.
+    /// The verification is canceled.
     Canceled,
     /// The caller has checked the code, or the person, in another way.
     Approved,

@@ -1,5 +1,5 @@
-//! From decisions about numbers to events. Runs within the decision: an event is durable with what it tells, and the order
-//! of a number's events is the order of its decisions.
+//! Writes events for decisions about numbers. It runs within the decision: the event and the decision become durable
+//! together. The events of a number have the order of its decisions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ pub struct EventRecorder {
     sequences: Arc<Sequences>,
 }
 
-/// The last [`Seq`] of each slot.
+/// The last [`Seq`] of each slot. A failed commit leaves a gap.
 pub(super) struct Sequences([AtomicU64; 256]);
 
 impl Sequences {
@@ -44,7 +44,7 @@ impl Sequences {
         next
     }
 
-    /// A restored one.
+    /// Raises the counter to a restored `Seq`.
     pub(super) fn raise(&self, slot: u8, seq: Seq) {
         if let Some(last) = self.0.get(usize::from(slot)) {
             last.fetch_max(seq.0, Ordering::Relaxed);
@@ -72,7 +72,8 @@ impl EventRecorder {
         Self { subscribers, sealer, schedule, sequences }
     }
 
-    /// Keeps one delivery of an event for each enabled webhook that wants it. Beyond the bounds it is dropped and counted.
+    /// Writes one delivery of an event for each enabled webhook that subscribes to it. Beyond the bounds it drops and
+    /// counts the event.
     pub(super) fn emit(&self, service: &Service, event: &Event, view: &mut Transaction<'_>) {
         let mut wanted = service.webhooks.iter().filter(|webhook| webhook.wants(event.kind)).peekable();
         if wanted.peek().is_none() {
@@ -141,7 +142,7 @@ impl Recorder for EventRecorder {
             Happened::Settled { is_follow_up: true, .. } => {}
             Happened::Settled { permit, verification, delivered, .. } => {
                 let result = &delivered.result;
-                // A verification that has ended meanwhile was told to its end.
+                // A verification that has ended already has its final event.
                 let Some(end) = scene.expected() else { return };
                 let is_sending = verification.is_some_and(|v| v.sending > 0);
                 match result {
@@ -163,7 +164,7 @@ impl Recorder for EventRecorder {
                     CheckOutcome::LockedNow { .. } if now < verification.expires => {
                         EventType::MaxAttemptsReached
                     }
-                    // It is told once: of later wrong codes nothing is left to expect.
+                    // The event is emitted once. Later wrong codes emit nothing.
                     CheckOutcome::Wrong { live: true, .. }
                         if *is_spent && (!verification.is_spent() || scene.expected().is_some()) =>
                     {
@@ -182,7 +183,7 @@ impl Recorder for EventRecorder {
                 let kind = match ending {
                     Ending::Approved => EventType::Approved,
                     Ending::Canceled => EventType::Canceled,
-                    // An operator's doing: the verification is told to have expired when its time is over.
+                    // An operator cleared the number. The verification emits its expiry event at its normal expiry.
                     Ending::Cleared => return,
                 };
                 scene.ended(kind, verification.counted.map(|counted| counted.channel), now);
@@ -273,8 +274,8 @@ impl Scene<'_, '_> {
         }
     }
 
-    /// The verification has ended. A code may be faster than its gateway's answer: what is told of the beginning comes
-    /// first.
+    /// The verification has ended. A check may be faster than the gateway's answer to the send: the events of the
+    /// beginning come first.
     fn ended(&mut self, kind: EventType, channel: Option<Channel>, now: Timestamp) {
         let expected = self.expected();
         if let Some(end) = expected.as_ref().filter(|end| !end.is_told) {

@@ -1,7 +1,7 @@
 //! The state of a number in 64 bytes: one line of a processor's cache.
 //!
 //! The engine's form of a state takes twice as much, most of it the upper bytes of moments that are thousands of years
-//! away. Here moments have six bytes. A state that does not fit is kept whole elsewhere and marked: nothing is rounded.
+//! away. Here moments have six bytes. A state that does not fit is kept whole in an overflow map: nothing is rounded.
 
 use crate::domain::{CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{NumberState, Salt, Tally, Verification};
@@ -27,7 +27,7 @@ pub(super) struct Packed {
     checking_until: U48,
 }
 
-/// In `shape`: the state is kept elsewhere.
+/// Shape: the state is in the overflow map.
 const ELSEWHERE: u8 = 0;
 /// The number is locked.
 const LOCKED: u8 = 1;
@@ -77,7 +77,7 @@ impl std::fmt::Debug for U48 {
 }
 
 impl Packed {
-    /// Marks that the state of `key` is kept elsewhere.
+    /// An entry whose state is in the overflow map.
     pub(super) const fn elsewhere(slot: u8, key: NumberKey) -> Self {
         Self {
             number: key.number,

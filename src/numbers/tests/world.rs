@@ -355,7 +355,7 @@ impl World {
         self.core.tables().len_of(NumberState::KIND)
     }
 
-    /// Whether a message with the code of `salt` is worth sending at `now`.
+    /// Returns `true` if the code of `salt` is live at `now`.
     pub fn is_usable(&self, key: NumberKey, salt: &Salt, now: Timestamp) -> bool {
         let policy = self.deps.policies.of(key.service);
         let verification = self.state(key).present(&policy, now).verification();

@@ -43,7 +43,8 @@ impl Inner {
                 Err(other) => return Err(other),
             },
         };
-        // Should this task die from here on, a message may have been sent: a repetition finds out.
+        // If this task dies after this line, a message may have been sent. A repetition of the request then reports the
+        // verification.
         let started = self.try_start(&service, begin).await;
         match &started {
             Ok(verification) => kept::finish(ticket, verification).await,
@@ -88,7 +89,7 @@ impl Inner {
         match reply.map_err(Refused::from).and_then(|reply| begun(reply, brings_a_code)) {
             Ok(facts) => {
                 let shown = self.shown(service.id, number, &facts, Status::Pending).await;
-                // It was sent, whatever could not be read.
+                // The message was sent, even if the record cannot be read.
                 shown.map_err(|refused| Unstarted { refused, in_doubt: true })
             }
             Err(refused) => {
@@ -100,8 +101,8 @@ impl Inner {
         }
     }
 
-    /// Tells whether two requests are the same. A code that they bring is hashed with the server key: what is kept must not
-    /// help to find it.
+    /// Equal for equal requests. A supplied code is hashed with the server key: the kept fingerprint must not help to
+    /// find it.
     fn fingerprint(&self, begin: &Begin) -> [u8; 32] {
         match &begin.code {
             None => begin.fingerprint,
@@ -109,7 +110,7 @@ impl Inner {
         }
     }
 
-    /// The code that the request brings, if it may.
+    /// The code that the caller supplies, if the service accepts it.
     fn brought(service: &Service, begin: &Begin) -> Result<Option<Code>, Refused> {
         if begin.code.is_some() && !service.custom_code_enabled {
             let why = "CustomCode: this service does not take codes of its callers; set CustomCodeEnabled=true first";

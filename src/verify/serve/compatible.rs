@@ -11,7 +11,7 @@ impl Verifying {
     /// As [`Verifier::send`](crate::numbers::Verifier::send).
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn send_compatibly(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
         let inner = &self.0;
         let default = inner.default_with_test_numbers();
@@ -31,7 +31,7 @@ impl Verifying {
     /// As [`Verifier::check`](crate::numbers::Verifier::check).
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn check_compatibly(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         let inner = &self.0;
         let default = inner.default_with_test_numbers();

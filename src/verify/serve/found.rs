@@ -1,4 +1,4 @@
-//! From what a caller names to a number, and from what a shard knows to what is shown.
+//! Resolves ids to numbers, and builds views of verifications.
 
 use super::Inner;
 use crate::attempts::seen;
@@ -8,7 +8,7 @@ use crate::numbers::Facts;
 use crate::registry::{Rules, Service, TestNumber};
 use crate::verify::{Refused, SendAttempt, Status, Target, Verification};
 
-/// Whose verification is meant, and which, if the caller said that.
+/// The number of a request, and the verification that it names, if any.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Meant {
     pub(super) number: PhoneNumber,
@@ -87,13 +87,13 @@ impl Inner {
         self.sealer.verification(&VerificationAddress { service, number, name })
     }
 
-    /// What it is, if it is one of the service's test numbers.
+    /// The test number of the service, if this number is one.
     pub(super) fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
         let now = self.clock.now();
         service.test_numbers.iter().find(|test| test.is(number, now))
     }
 
-    /// What its code is like: it ends with the test number, at the latest.
+    /// Options of the code of a test number. The code expires with the test number at the latest.
     pub(super) fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
         let Rules { code_life, code_length, .. } = service.rules;
         SendOptions { life: code_life.min(test.expires.since(self.clock.now())), length: code_length }

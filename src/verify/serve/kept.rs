@@ -1,4 +1,4 @@
-//! Answers kept for idempotency keys: what is kept of a verification, and what a key's second request gets.
+//! Answers kept for idempotency keys: their form, and the step that a repeated request takes.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use crate::numbers::Refusal;
 use crate::registry::Service;
 use crate::verify::{Refused, SendAttempt, Status, Verification};
 
-/// What a request with a key is to do.
+/// The next step of a request with a key.
 pub(super) enum Begun {
-    /// Give this answer.
+    /// Return the kept answer.
     Answered(Box<Verification>),
     /// Carry it out.
     CarryOut(Ticket),
-    /// Find out what became of the first one.
+    /// Find the result of the first request.
     FindOut(Ticket),
 }
 

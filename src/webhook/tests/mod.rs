@@ -142,7 +142,7 @@ pub(crate) struct OutboxCounts {
     pub(crate) pending: usize,
     /// Attempts under way.
     pub(crate) under_way: usize,
-    /// Verifications whose end is still to be told.
+    /// Verifications with an expected expiry event.
     pub(crate) expected: usize,
     /// Events that were dropped since the start, for want of room.
     pub(crate) dropped: u64,
