@@ -35,10 +35,6 @@ pub enum Status {
     Canceled,
     /// No check is left.
     MaxAttemptsReached,
-    /// Its time is over.
-    Expired,
-    /// No message could be sent.
-    Failed,
 }
 
 impl Status {
@@ -49,8 +45,6 @@ impl Status {
             Self::Approved => "approved",
             Self::Canceled => "canceled",
             Self::MaxAttemptsReached => "max_attempts_reached",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
         }
     }
 }
@@ -87,7 +81,7 @@ pub struct Attempt {
     pub to: PhoneNumber,
     /// Where that is.
     pub country: Option<Region>,
-    /// What the provider reported last, in its words: `delivered`.
+    /// The provider's latest report, in its words: `delivered`.
     pub message_status: Option<String>,
     /// The provider's error code.
     pub error_code: Option<u32>,

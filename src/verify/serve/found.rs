@@ -63,11 +63,7 @@ impl Inner {
         });
         let updated = match status {
             Status::Pending => heard.max(facts.last_send),
-            Status::Approved
-            | Status::Canceled
-            | Status::MaxAttemptsReached
-            | Status::Expired
-            | Status::Failed => now,
+            Status::Approved | Status::Canceled | Status::MaxAttemptsReached => now,
         };
         Ok(Verification {
             sid: self.sid_of(service, to, facts.track),
