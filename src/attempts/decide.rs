@@ -1,31 +1,31 @@
 //! Changes of the record within a decision about its number.
 
-use super::track::{EndedSend, Plan, ReceiptOutcome, Track, VerifyStatus};
+use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
 use crate::delivery::{Dropped, PlanChange};
-use crate::domain::{PhoneNumber, TrackKey};
+use crate::domain::{AttemptLogKey, PhoneNumber};
 use crate::gateway::Receipt;
 use crate::shard::{Durability, Transaction};
 
 /// The record of one verification within a decision.
-pub struct TrackWriter<'a, 'b> {
+pub struct AttemptLogWriter<'a, 'b> {
     view: &'a mut Transaction<'b>,
-    key: TrackKey,
+    key: AttemptLogKey,
     settings: TrackerSettings,
 }
 
-impl<'a, 'b> TrackWriter<'a, 'b> {
+impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     /// The record under `key`, which is in the slot of the decision.
-    pub const fn new(view: &'a mut Transaction<'b>, key: TrackKey, settings: TrackerSettings) -> Self {
+    pub const fn new(view: &'a mut Transaction<'b>, key: AttemptLogKey, settings: TrackerSettings) -> Self {
         Self { view, key, settings }
     }
 
-    fn track(&mut self) -> Option<Track> {
+    fn track(&mut self) -> Option<AttemptLog> {
         self.view.get(self.key.id())
     }
 
     /// Lazy unless the plan changed.
-    fn put(&mut self, track: &Track, plan_changed: bool) {
+    fn put(&mut self, track: &AttemptLog, plan_changed: bool) {
         let durability = if plan_changed { Durability::Durable } else { Durability::Lazy };
         self.view.put(self.key.id(), Some(track), durability);
     }
@@ -33,10 +33,9 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
     /// Reserves numbers for the attempts of a permitted send, and returns the first.
     pub fn permit(&mut self, number: PhoneNumber) -> u8 {
         let now = self.view.now();
-        let Some(mut track) = self
-            .track()
-            .or_else(|| (self.settings.keep_at_most > 0).then(|| Track::new(number, now, self.settings)))
-        else {
+        let Some(mut track) = self.track().or_else(|| {
+            (self.settings.keep_at_most > 0).then(|| AttemptLog::new(number, now, self.settings))
+        }) else {
             return 0;
         };
         let first = track.reserve();
@@ -51,7 +50,7 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         let track = self.track().or_else(|| {
             let is_kept =
                 is_planned || (self.settings.keep_at_most > 0 && !ended.delivered.attempts.is_empty());
-            is_kept.then(|| Track::new(number, now, self.settings))
+            is_kept.then(|| AttemptLog::new(number, now, self.settings))
         });
         if let Some(mut track) = track {
             let plan_changed = track.settle(ended);
@@ -68,7 +67,7 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
     }
 
     /// Returns the plan if it is due.
-    pub fn due(&mut self) -> Option<Box<Plan>> {
+    pub fn due(&mut self) -> Option<Box<PlannedSend>> {
         let now = self.view.now();
         self.track()?.plan.filter(|plan| plan.follow_up.due <= now)
     }
@@ -92,11 +91,11 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
     }
 
     /// Records a provider's report. Also returns the record if the report changed it.
-    pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<Track>) {
+    pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<AttemptLog>) {
         let Some(mut track) = self.track() else { return (ReceiptOutcome::Unknown, None) };
         let (outcome, plan_changed) = track.receive(receipt, self.view.now());
         match outcome {
-            ReceiptOutcome::News(_) => {
+            ReceiptOutcome::Recorded(_) => {
                 self.put(&track, plan_changed);
                 (outcome, Some(track))
             }

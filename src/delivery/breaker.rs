@@ -50,7 +50,7 @@ pub(super) enum Entry {
     Probe,
 }
 
-/// What an answer says about the gateway as a whole.
+/// The state of the whole gateway, as an answer shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
     /// It works, also when it refused one message.
@@ -61,7 +61,7 @@ pub(super) enum Health {
     OutFor(Duration),
 }
 
-/// What is worth a log line.
+/// A change for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// The gateway works again.
@@ -95,7 +95,7 @@ impl Circuit {
 }
 
 impl Health {
-    /// What an error says. A provider that asks for a pause of at least `open_for` gets it at once.
+    /// The state that an error shows. A provider that asks for a pause of at least `open_for` gets it at once.
     pub fn of(error: &GatewayError, open_for: Duration) -> Self {
         match error.class {
             _ if !error.whole_gateway => Self::Lives,

@@ -93,9 +93,9 @@ impl Delivery {
         match timeout_at(end, found.gateway.confirm(message_id)).await {
             Ok(Ok(())) => {}
             Ok(Err(GatewayError { class, code, detail, .. })) => {
-                debug!(gateway, %class, code, detail, "the gateway was not told of a success");
+                debug!(gateway, %class, code, detail, "success not confirmed to the gateway");
             }
-            Err(_) => debug!(gateway, "the gateway did not acknowledge a success in time"),
+            Err(_) => debug!(gateway, "success not confirmed to the gateway: no answer in time"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What comes after a gateway's error.
+//! The step after a gateway's error.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::gateway::ErrorClass;
 /// The wait before a gateway is asked once more when it did not ask for one.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// What comes next.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NextStep {
     /// Ask the next gateway.
@@ -19,7 +19,7 @@ pub(super) enum NextStep {
     Stop,
 }
 
-/// What comes after an error of this class.
+/// The step after an error of this class.
 pub(super) const fn next_step(class: ErrorClass) -> NextStep {
     match class {
         ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused => NextStep::NextGateway,

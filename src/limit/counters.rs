@@ -24,7 +24,7 @@ pub struct Charge {
     pub service: ServiceId,
     /// `RK`.
     pub limit: Sid,
-    /// What the request passed for it; at most 256 bytes. It can be personal data, and is not stored.
+    /// The value of the request; at most 256 bytes. It can be personal data, and is not stored.
     pub value: String,
     /// The limit's buckets. Without any there is no limit.
     pub buckets: Vec<BucketRule>,
@@ -145,8 +145,8 @@ impl Limits {
         if counts.is_empty() {
             return Ok(Charged::default());
         }
-        let seat = Arc::clone(&self.queue).try_acquire_owned();
-        let _seat = seat.map_err(|_| LimitRefusal::Overloaded)?;
+        let permit = Arc::clone(&self.queue).try_acquire_owned();
+        let _permit = permit.map_err(|_| LimitRefusal::Overloaded)?;
         if counts.len() > 1 {
             self.find_full(&counts).await?;
         }
@@ -192,10 +192,10 @@ impl Limits {
     /// Removes a request that had no effect from its counters, as far as it is still counted. Returns at once. The request
     /// stays counted when the queue is full or the store fails.
     pub fn give_back(&self, taken: Charged) {
-        let Ok(seat) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
+        let Ok(permit) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
         for (subject, places) in taken.0 {
-            let seat = Some(Arc::clone(&seat));
-            self.shards.submit(Box::new(GiveBackCommand { subject, places, _seat: seat }));
+            let permit = Some(Arc::clone(&permit));
+            self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: permit }));
         }
     }
 }
@@ -281,7 +281,7 @@ impl Command for CountCommand {
             // The commit failed, and the count is kept in case it is on the disk. The client learns that its request
             // did not pass.
             let subject = self.count.subject;
-            self.shards.submit(Box::new(GiveBackCommand { subject, places, _seat: None }));
+            self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: None }));
         }
         let _ = self.reply.send(Err(match refusal {
             Refusal::Overloaded => LimitRefusal::TooManyCounters,
@@ -295,7 +295,7 @@ struct GiveBackCommand {
     subject: Subject,
     places: Vec<Counted>,
     /// Held until it is decided.
-    _seat: Option<Arc<OwnedSemaphorePermit>>,
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Command for GiveBackCommand {

@@ -37,14 +37,14 @@ impl BucketRule {
     }
 }
 
-/// What is counted of one value of one limit.
+/// The counts of one value of one limit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// One for each bucket that remembers anything.
     pub tallies: Vec<Tally>,
 }
 
-/// What one bucket remembers.
+/// The requests that one bucket remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// The bucket.
@@ -71,7 +71,7 @@ pub struct Mark {
 pub enum Verdict {
     /// Every bucket lets it pass, and has counted it.
     Granted {
-        /// What the counts are now.
+        /// The counts after the request.
         counts: Counts,
         /// Where it was counted.
         places: Vec<Counted>,

@@ -12,7 +12,7 @@ mod digest;
 #[cfg(test)]
 mod tests;
 
-pub use answers::{Answers, Begun, KeptAnswer, KeyRefusal, KeyUse, Ticket};
+pub use answers::{Answers, KeptAnswer, KeyDecision, KeyRefusal, KeyUse, Ticket};
 pub use counters::{Charge, Charged, Counter, LimitRefusal, Limits};
 pub use decide::BucketRule;
 

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 pub struct Capacity {
     limit: usize,
     held: AtomicUsize,
-    /// What was logged last: a [`Level`].
+    /// The last logged [`Level`].
     logged: AtomicU8,
 }
 
@@ -86,8 +86,7 @@ impl Capacity {
             Level::Ample => {}
             Level::Scarce => warn!(
                 numbers = held,
-                limit,
-                "number capacity low: new numbers get 503 once max-numbers is reached"
+                limit, "number capacity low: new numbers get 503 once max-numbers is reached"
             ),
             Level::Full => warn!(
                 numbers = held,

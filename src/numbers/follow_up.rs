@@ -30,7 +30,7 @@ pub struct FollowUps {
     /// The dependencies of each command.
     pub deps: Arc<Deps>,
     /// The permits of commands in flight. A planned send takes one, therefore a stop waits for it.
-    pub places: Arc<Semaphore>,
+    pub in_flight: Arc<Semaphore>,
     /// Sends in flight at once.
     pub at_once: usize,
 }
@@ -65,9 +65,9 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
 
 impl FollowUps {
     async fn follow(self: Arc<Self>, due: Due, _room: OwnedSemaphorePermit) {
-        let is_refused = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => {
-                let (responder, pending) = Responder::new(place);
+        let is_refused = match Arc::clone(&self.in_flight).try_acquire_owned() {
+            Ok(permit) => {
+                let (responder, pending) = Responder::new(permit);
                 let number = NumberKey { service: due.key.service, number: due.number };
                 let resume = ResumeCommand { track: due.key, responder, decided: None };
                 let command = NumberCommand::new(number, CommandKind::Resume(resume), Arc::clone(&self.deps));

@@ -14,7 +14,7 @@ pub struct Begin {
     pub channel: Option<Channel>,
     /// In which language.
     pub locale: Option<Locale>,
-    /// What the message calls the sender in place of the service's name.
+    /// The sender's name in the message; `None` for the service's.
     pub friendly_name: Option<String>,
     /// The code, where the caller makes it.
     pub code: Option<Code>,
@@ -22,13 +22,13 @@ pub struct Begin {
     pub app_hash: Option<AppHash>,
     /// Which template (`HJ`); `None` for the service's.
     pub template: Option<Sid>,
-    /// What the template's own places are filled in with.
+    /// Values for the placeholders of the template.
     pub substitutions: BTreeMap<String, String>,
     /// Values for rate limits, by their unique names.
     pub rate_limits: BTreeMap<String, String>,
     /// Where the person is, as the caller knows.
     pub device_ip: Option<IpAddr>,
-    /// What the caller wants to find again in events.
+    /// Tags for the events of the verification.
     pub tags: BTreeMap<String, String>,
     /// Keys that a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
@@ -44,7 +44,7 @@ pub struct Begin {
 pub struct CheckCode {
     /// The verification.
     pub target: Target,
-    /// What was submitted; `None` when it cannot be a code, which is a wrong one.
+    /// The submitted code; `None` if the text cannot be a code, which counts as a wrong one.
     pub code: Option<Code>,
 }
 

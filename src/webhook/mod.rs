@@ -28,12 +28,12 @@ use self::recorder::Sequences;
 use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
 use crate::engine::Sealer;
-use crate::numbers::Recorder;
+use crate::numbers::EventSink;
 use crate::shard::Shards;
 
 pub use self::event::{About, Event, EventId, MessageAbout};
 pub use self::list::{DeliveryPage, DeliveryQuery, Replay, ReplayError};
-pub use self::record::{Attempt, Delivery, DeliveryState, EventRecord};
+pub use self::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt};
 pub use self::recorder::EventRecorder;
 pub use self::subscribers::Subscribers;
 pub use self::transport::{AttemptError, Post, Posted, Transport};
@@ -128,7 +128,7 @@ impl Outbox {
     }
 
     /// The recorder that writes events within decisions about numbers.
-    pub fn recorder(&self) -> Arc<dyn Recorder> {
+    pub fn recorder(&self) -> Arc<dyn EventSink> {
         Arc::clone(&self.inner.recorder) as _
     }
 

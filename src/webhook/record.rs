@@ -173,7 +173,7 @@ pub struct Delivery {
     /// Attempts since then.
     pub tries: u8,
     /// The latest attempts, the oldest first.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<WebhookAttempt>,
 }
 
 /// How far a delivery is.
@@ -201,7 +201,7 @@ impl DeliveryState {
 
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct WebhookAttempt {
     /// When it began.
     pub at: Timestamp,
     /// How long it took.
@@ -260,7 +260,7 @@ impl Delivery {
         if self.attempts.len() >= ATTEMPTS_KEPT {
             self.attempts.remove(0);
         }
-        self.attempts.push(Attempt { at, took: now.since(at), status, error, detail });
+        self.attempts.push(WebhookAttempt { at, took: now.since(at), status, error, detail });
         let health = match (status, error) {
             (Some(200..=299), _) => WebhookHealth::Up,
             (Some(410), _) => WebhookHealth::Gone,

@@ -28,7 +28,7 @@ pub(super) struct Packed {
 }
 
 /// Shape: the state is in the overflow map.
-const ELSEWHERE: u8 = 0;
+const OVERFLOW: u8 = 0;
 /// The number is locked.
 const LOCKED: u8 = 1;
 /// The number is open and has no code.
@@ -78,12 +78,12 @@ impl std::fmt::Debug for U48 {
 
 impl Packed {
     /// An entry whose state is in the overflow map.
-    pub(super) const fn elsewhere(slot: u8, key: NumberKey) -> Self {
+    pub(super) const fn overflow(slot: u8, key: NumberKey) -> Self {
         Self {
             number: key.number,
             service: key.service,
             slot,
-            shape: ELSEWHERE,
+            shape: OVERFLOW,
             ends: U48::ZERO,
             failures: 0,
             salt: Salt([0; 16]),
@@ -98,7 +98,7 @@ impl Packed {
 
     /// The state of `key`; `None` when it does not fit.
     pub(super) fn of(slot: u8, key: NumberKey, state: &NumberState) -> Option<Self> {
-        let empty = Self::elsewhere(slot, key);
+        let empty = Self::overflow(slot, key);
         match *state {
             NumberState::Fresh => None,
             NumberState::Locked { until } => Some(Self { shape: LOCKED, ends: U48::moment(until)?, ..empty }),
@@ -153,7 +153,7 @@ impl Packed {
         NumberKey { service: self.service, number: self.number }
     }
 
-    /// `None` when the state is kept elsewhere.
+    /// `None` if the state is in the overflow map.
     pub(super) fn state(&self) -> Option<NumberState> {
         let ends = self.ends.to_moment();
         let open = |verification| NumberState::Open {
@@ -163,7 +163,7 @@ impl Packed {
             verification,
         };
         Some(match self.shape {
-            ELSEWHERE => return None,
+            OVERFLOW => return None,
             LOCKED => NumberState::Locked { until: ends },
             OPEN => open(None),
             _ => open(Some(self.verification())),

@@ -33,7 +33,7 @@ use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
 use crate::registry::{Registry, Service};
 
-pub use self::rules::bring_up;
+pub use self::rules::sync_policies;
 
 /// The dependencies of [`Verifying`].
 pub struct VerifyingDeps {
@@ -106,7 +106,7 @@ impl Verifying {
         tokio::spawn(async move {
             while changes.changed().await.is_ok() {
                 let Some(inner) = weak.upgrade() else { return };
-                inner.rules.bring_up(&inner.registry);
+                inner.rules.sync_policies(&inner.registry);
             }
         });
         Self(inner)
@@ -164,7 +164,7 @@ impl Inner {
 
     /// The service, with the shards knowing its present rules.
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
-        self.rules.bring_up(&self.registry);
+        self.rules.sync_policies(&self.registry);
         self.registry.rules(id).ok_or(Refused::NotFound)
     }
 }

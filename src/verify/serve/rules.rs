@@ -35,7 +35,7 @@ impl CurrentRules {
 
     /// Sets the policies again if the registry has changed: a service has its rules from the moment at which a client
     /// learns that it exists.
-    pub(super) fn bring_up(&self, registry: &Registry) {
+    pub(super) fn sync_policies(&self, registry: &Registry) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // While the lock is held no older rules replace these.
         if seen.has_changed().unwrap_or(true) {
@@ -46,7 +46,7 @@ impl CurrentRules {
 }
 
 /// Sets the policies of the shards from the registry.
-pub fn bring_up(registry: &Registry, policies: &Policies) {
+pub fn sync_policies(registry: &Registry, policies: &Policies) {
     policies.set(policies_of(registry));
 }
 

@@ -1,11 +1,11 @@
 //! The outbox as its users see it. Helpers first here, because the files beside this one share them.
 
 mod bounds;
+mod content;
 mod crash;
 mod listing;
 mod order;
 mod retries;
-mod tell;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrackerSettings;
-use crate::delivery::{Attempt, Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason, SendStatus};
-use crate::domain::{Channel, GatewayName, PhoneNumber, Timestamp, TrackKey};
+use crate::delivery::{
+    Delivered, Dropped, FollowUp, GatewayAttempt, PlanChange, Purpose, Reason, SendStatus,
+};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Timestamp};
 use crate::engine::{Salt, SendPermit, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::{Id, Record};
@@ -28,7 +30,7 @@ const CALL: Duration = Duration::from_secs(60);
 
 /// One verification. A begun follow-up is not in it: after a crash it is never made again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Track {
+pub struct AttemptLog {
     /// The recipient.
     pub number: PhoneNumber,
     /// When its first message was permitted.
@@ -44,7 +46,7 @@ pub struct Track {
     /// Its attempts, at most [`MOST_ROWS`].
     pub rows: Vec<Row>,
     /// The planned message.
-    pub plan: Option<Box<Plan>>,
+    pub plan: Option<Box<PlannedSend>>,
 }
 
 /// One attempt.
@@ -70,14 +72,14 @@ pub struct Row {
     pub message_id: Option<String>,
     /// The provider's error code.
     pub error_code: Option<u32>,
-    /// What the provider reported.
+    /// The provider's latest report.
     pub receipt: Option<ReceiptStatus>,
 }
 
 /// A planned message with everything needed to send it. Removing the plan removes the salt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
-    /// What the code is derived from.
+pub struct PlannedSend {
+    /// The salt of the code.
     pub salt: Salt,
     /// How the message is worded.
     pub style: MessageStyle,
@@ -121,7 +123,7 @@ pub struct EndedSend<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiptOutcome {
     /// The attempt has come further, with its row now.
-    News(Box<Row>),
+    Recorded(Box<Row>),
     /// It changes nothing, because it came before, or late.
     Known,
     /// The send is still under way, and its attempts are not recorded yet.
@@ -130,12 +132,12 @@ pub enum ReceiptOutcome {
     Unknown,
 }
 
-impl Record for Track {
+impl Record for AttemptLog {
     const KIND: u8 = 2;
     const PLURAL: &'static str = "delivery attempts";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
-        TrackKey::from_id(*id).slot()
+        AttemptLogKey::from_id(*id).slot()
     }
 
     fn expires(&self) -> Timestamp {
@@ -157,7 +159,7 @@ impl Record for Track {
     }
 }
 
-impl Track {
+impl AttemptLog {
     /// A verification whose first message is permitted now.
     pub fn new(number: PhoneNumber, now: Timestamp, settings: TrackerSettings) -> Self {
         Self {
@@ -207,7 +209,7 @@ impl Track {
             PlanChange::Set(_) if self.verify == VerifyStatus::Success => self.plan.take().is_some(),
             PlanChange::Set(follow_up) => {
                 let (style, follow_up) = (style.clone(), follow_up.clone());
-                let plan = Plan { salt: permit.salt, style, expires: permit.expires, follow_up };
+                let plan = PlannedSend { salt: permit.salt, style, expires: permit.expires, follow_up };
                 self.plan = Some(Box::new(plan));
                 true
             }
@@ -221,7 +223,7 @@ impl Track {
         }
     }
 
-    fn add(&mut self, attempt: &Attempt) {
+    fn add(&mut self, attempt: &GatewayAttempt) {
         let row = Row::of(attempt);
         if let Some(repeated) = self.rows.iter_mut().find(|row| row.attempt == attempt.number) {
             *repeated = Row { retries: repeated.retries.saturating_add(1), ..row };
@@ -233,7 +235,7 @@ impl Track {
     }
 
     /// Begins the planned send and removes the plan.
-    pub fn begin_follow_up(&mut self) -> Option<Box<Plan>> {
+    pub fn begin_follow_up(&mut self) -> Option<Box<PlannedSend>> {
         self.plan.take()
     }
 
@@ -290,7 +292,7 @@ impl Track {
         row.error_code = receipt.code.or(row.error_code);
         let row = row.clone();
         let plan_changed = is_last && self.react(receipt, now);
-        (ReceiptOutcome::News(Box::new(row)), plan_changed)
+        (ReceiptOutcome::Recorded(Box::new(row)), plan_changed)
     }
 
     /// Updates a plan for the next step. A failed message makes it due, an answered call delays it. An arrived message,
@@ -352,7 +354,7 @@ const fn repeated_by(follow_up: &FollowUp) -> Option<u8> {
 }
 
 impl Row {
-    fn of(attempt: &Attempt) -> Self {
+    fn of(attempt: &GatewayAttempt) -> Self {
         Self {
             attempt: attempt.number,
             channel: attempt.channel,

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use super::record::NumberKey;
 use crate::attempts::{Row, VerifyStatus};
 use crate::delivery::Delivered;
-use crate::domain::{Channel, Timestamp, TrackKey};
+use crate::domain::{AttemptLogKey, Channel, Timestamp};
 use crate::engine::{CheckOutcome, Ending, SendPermit, Verification};
 use crate::gateway::Receipt;
 use crate::shard::Transaction;
 use crate::template::MessageStyle;
 
 /// A decision about a number, for event sinks.
-pub enum Happened<'a> {
+pub enum NumberEvent<'a> {
     /// A message is permitted.
     Permitted {
         /// The right to send it.
@@ -26,7 +26,7 @@ pub enum Happened<'a> {
         style: &'a MessageStyle,
         /// Whether no message is sent, because the number is a test number.
         is_silent: bool,
-        /// What the caller attached to the verification.
+        /// The tags that the caller attached to the verification.
         tags: Option<&'a BTreeMap<String, String>>,
     },
     /// A send ended.
@@ -62,8 +62,8 @@ pub enum Happened<'a> {
     },
     /// A provider reported progress of an attempt. A receipt that changes nothing is not recorded.
     Receipt {
-        /// The record of the verification's attempts; [`Track`](crate::attempts::Track) has it as it is now.
-        track: TrackKey,
+        /// The record of the verification's attempts; [`AttemptLog`](crate::attempts::AttemptLog) has it as it is now.
+        track: AttemptLogKey,
         /// The attempt as it is now.
         row: &'a Row,
         /// The status of the verification.
@@ -75,7 +75,7 @@ pub enum Happened<'a> {
 
 /// Writes event records for decisions about numbers. It must not block. Only records of the transaction survive a
 /// restart. If the commit fails, other changes, such as a drawn sequence number, stay.
-pub trait Recorder: Send + Sync {
+pub trait EventSink: Send + Sync {
     /// Records one decision about `key`, made at `now`.
-    fn record(&self, key: NumberKey, happened: &Happened<'_>, now: Timestamp, view: &mut Transaction<'_>);
+    fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>);
 }
