@@ -122,7 +122,7 @@ impl World {
             policies: Policies::new(Policy { max_attempts: u8::MAX, ..policy() }),
             server_key: key(),
             bounds,
-            recorders: Vec::new(),
+            event_sinks: Vec::new(),
         });
         Self { verifier, next: AtomicU64::new(0) }
     }
@@ -151,7 +151,7 @@ impl World {
                     options: None,
                     channel: None,
                     style: MessageStyle::default(),
-                    own: None,
+                    verification: None,
                 });
                 let answer = answer.await.expect("no refusal");
                 assert!(matches!(answer.outcome, SendOutcome::Sent { .. }), "{answer:?}");

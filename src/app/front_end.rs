@@ -46,11 +46,11 @@ impl Late {
 
 impl Verify for Late {
     async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
-        self.verifying()?.send_compatibly(request).await
+        self.verifying()?.send_for_default_service(request).await
     }
 
     async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
-        self.verifying()?.check_compatibly(request).await
+        self.verifying()?.check_for_default_service(request).await
     }
 }
 

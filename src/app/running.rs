@@ -24,7 +24,7 @@ use crate::registry::Registry;
 use crate::shard::Shards;
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
-use crate::verify::{Verifying, VerifyingDeps, bring_up};
+use crate::verify::{Verifying, VerifyingDeps, sync_policies};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
@@ -129,7 +129,7 @@ impl Running {
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
         let registry = registry::open(registry, &shards, &policy, &templates, &gateways).await?;
-        bring_up(&registry, &policies);
+        sync_policies(&registry, &policies);
         let outbox = Outbox::start(OutboxDeps {
             shards: shards.clone(),
             sealer: Sealer::new(&server_key),
@@ -157,7 +157,7 @@ impl Running {
             policies: policies.clone(),
             server_key: server_key.clone(),
             bounds,
-            recorders: vec![outbox.recorder()],
+            event_sinks: vec![outbox.recorder()],
         });
         let verifying = Verifying::new(VerifyingDeps {
             registry: registry.clone(),

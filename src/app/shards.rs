@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use crate::attempts::Track;
+use crate::attempts::AttemptLog;
 use crate::clock::Clock;
 use crate::config::Bounds;
 use crate::engine::NumberState;
@@ -27,7 +27,7 @@ pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
         .with::<SafeNumber>()
         .with::<Counter>()
         .with::<KeyUse>()
-        .with::<Track>()
+        .with::<AttemptLog>()
         .with::<EventRecord>()
 }
 

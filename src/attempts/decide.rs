@@ -1,42 +1,41 @@
 //! Changes of the record within a decision about its number.
 
-use super::track::{EndedSend, Plan, ReceiptOutcome, Track, VerifyStatus};
+use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
 use crate::delivery::{Dropped, PlanChange};
-use crate::domain::{PhoneNumber, TrackKey};
+use crate::domain::{AttemptLogKey, PhoneNumber};
 use crate::gateway::Receipt;
 use crate::shard::{Durability, Transaction};
 
-/// One verification's record, as a decision sees it.
-pub struct TrackWriter<'a, 'b> {
+/// The record of one verification within a decision.
+pub struct AttemptLogWriter<'a, 'b> {
     view: &'a mut Transaction<'b>,
-    key: TrackKey,
+    key: AttemptLogKey,
     settings: TrackerSettings,
 }
 
-impl<'a, 'b> TrackWriter<'a, 'b> {
+impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     /// The record under `key`, which is in the slot of the decision.
-    pub const fn new(view: &'a mut Transaction<'b>, key: TrackKey, settings: TrackerSettings) -> Self {
+    pub const fn new(view: &'a mut Transaction<'b>, key: AttemptLogKey, settings: TrackerSettings) -> Self {
         Self { view, key, settings }
     }
 
-    fn track(&mut self) -> Option<Track> {
+    fn track(&mut self) -> Option<AttemptLog> {
         self.view.get(self.key.id())
     }
 
     /// Lazy unless the plan changed.
-    fn put(&mut self, track: &Track, plan_changed: bool) {
+    fn put(&mut self, track: &AttemptLog, plan_changed: bool) {
         let durability = if plan_changed { Durability::Durable } else { Durability::Lazy };
         self.view.put(self.key.id(), Some(track), durability);
     }
 
-    /// A send is permitted: takes numbers for its attempts, and returns the first.
+    /// Reserves numbers for the attempts of a permitted send, and returns the first.
     pub fn permit(&mut self, number: PhoneNumber) -> u8 {
         let now = self.view.now();
-        let Some(mut track) = self
-            .track()
-            .or_else(|| (self.settings.keep_at_most > 0).then(|| Track::new(number, now, self.settings)))
-        else {
+        let Some(mut track) = self.track().or_else(|| {
+            (self.settings.keep_at_most > 0).then(|| AttemptLog::new(number, now, self.settings))
+        }) else {
             return 0;
         };
         let first = track.reserve();
@@ -44,14 +43,14 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         first
     }
 
-    /// A send has ended.
+    /// Records a send that ended.
     pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) {
         let now = self.view.now();
         let is_planned = matches!(ended.delivered.plan, PlanChange::Set(_));
         let track = self.track().or_else(|| {
             let is_kept =
                 is_planned || (self.settings.keep_at_most > 0 && !ended.delivered.attempts.is_empty());
-            is_kept.then(|| Track::new(number, now, self.settings))
+            is_kept.then(|| AttemptLog::new(number, now, self.settings))
         });
         if let Some(mut track) = track {
             let plan_changed = track.settle(ended);
@@ -59,7 +58,7 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         }
     }
 
-    /// A code was checked, or the verification was ended as approved.
+    /// Records a check, or an approval by the caller.
     pub fn check(&mut self, status: VerifyStatus) {
         if let Some(mut track) = self.track() {
             let plan_changed = track.check(status, self.view.now());
@@ -67,14 +66,14 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         }
     }
 
-    /// What is planned and due.
-    pub fn due(&mut self) -> Option<Box<Plan>> {
+    /// Returns the plan if it is due.
+    pub fn due(&mut self) -> Option<Box<PlannedSend>> {
         let now = self.view.now();
         self.track()?.plan.filter(|plan| plan.follow_up.due <= now)
     }
 
-    /// What is planned begins. Durable before a gateway is asked: after a crash it is not made again. Returns the first of
-    /// the numbers for its attempts.
+    /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat
+    /// the send. Returns the number of its first attempt.
     pub fn begin_follow_up(&mut self) -> u8 {
         let Some(mut track) = self.track() else { return 0 };
         let begun = track.begin_follow_up();
@@ -83,7 +82,7 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         first
     }
 
-    /// What is planned is not sent.
+    /// Drops the planned send.
     pub fn drop_follow_up(&mut self, why: Dropped) {
         if let Some(mut track) = self.track() {
             let plan_changed = track.drop_follow_up(why);
@@ -91,12 +90,12 @@ impl<'a, 'b> TrackWriter<'a, 'b> {
         }
     }
 
-    /// A provider has reported something. Returns the record too where that was news.
-    pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<Track>) {
+    /// Records a provider's report. Also returns the record if the report changed it.
+    pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<AttemptLog>) {
         let Some(mut track) = self.track() else { return (ReceiptOutcome::Unknown, None) };
         let (outcome, plan_changed) = track.receive(receipt, self.view.now());
         match outcome {
-            ReceiptOutcome::News(_) => {
+            ReceiptOutcome::Recorded(_) => {
                 self.put(&track, plan_changed);
                 (outcome, Some(track))
             }

@@ -1,5 +1,5 @@
-//! What is kept beside the records of all shards: which attempts are the newest, and which follow-ups are due. Derived from
-//! the records, also when a shard restarts.
+//! Indexes over the records of all shards: attempts by date, and planned sends by due time. Derived from the records,
+//! also when a shard restarts.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,19 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::track::Track;
-use crate::domain::{PhoneNumber, Timestamp, TrackKey};
+use super::log::AttemptLog;
+use crate::domain::{AttemptLogKey, PhoneNumber, Timestamp};
 use crate::shard::{self, RecordKey, Stored};
 
 /// A record by the time of its last attempt.
-pub(super) type Dated = (Timestamp, TrackKey);
+pub(super) type Dated = (Timestamp, AttemptLogKey);
 
 /// The indexes of all shards.
 pub(super) struct Indexes {
     shards: Box<[Mutex<ShardIndex>]>,
     records: AtomicUsize,
     keep_at_most: usize,
-    /// There are more records than are to be kept.
+    /// There are more than `keep_at_most` records.
     pub(super) too_many: Notify,
     /// A follow-up is planned.
     pub(super) planned: Notify,
@@ -28,8 +28,8 @@ pub(super) struct Indexes {
 #[derive(Default)]
 struct ShardIndex {
     by_date: BTreeSet<Dated>,
-    by_due: BTreeSet<(Timestamp, TrackKey)>,
-    plans: HashMap<TrackKey, Waiting>,
+    by_due: BTreeSet<(Timestamp, AttemptLogKey)>,
+    plans: HashMap<AttemptLogKey, Waiting>,
 }
 
 /// A follow-up that is planned.
@@ -43,8 +43,8 @@ struct Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// The record that contains it.
-    pub key: TrackKey,
-    /// Whom it goes to.
+    pub key: AttemptLogKey,
+    /// The recipient.
     pub number: PhoneNumber,
 }
 
@@ -55,7 +55,7 @@ impl Indexes {
         Self { shards, records: AtomicUsize::new(0), keep_at_most, too_many, planned }
     }
 
-    /// An empty index of a shard that is told of all its records now.
+    /// An empty index of a shard, which now passes all its records.
     pub(super) fn begin(self: &Arc<Self>, shard: usize) -> Follower {
         if let Some(index) = self.shards.get(shard) {
             let before = std::mem::take(&mut *lock(index));
@@ -122,7 +122,7 @@ impl Indexes {
     }
 
     /// A follow-up that was taken could not be made, and is due again then, if it is still planned.
-    pub(super) fn put_back(&self, shard: usize, key: TrackKey, until: Timestamp) {
+    pub(super) fn put_back(&self, shard: usize, key: AttemptLogKey, until: Timestamp) {
         let Some(index) = self.shards.get(shard) else { return };
         let ShardIndex { by_due, plans, .. } = &mut *lock(index);
         if let Some(waiting) = plans.get_mut(&key).filter(|waiting| waiting.until.is_none()) {
@@ -145,11 +145,11 @@ pub(super) struct Follower {
 impl shard::Index for Follower {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let Some(index) = self.indexes.shards.get(self.shard) else { return };
-        let read = |stored: Option<&Stored>| shard::decode::<Track>(&stored?.bytes).ok();
+        let read = |stored: Option<&Stored>| shard::decode::<AttemptLog>(&stored?.bytes).ok();
         let (before, after) = (read(before), read(after));
-        let key = TrackKey::from_id(key.id);
+        let key = AttemptLogKey::from_id(key.id);
         let ShardIndex { by_date, by_due, plans } = &mut *lock(index);
-        let dated = |track: &Track| (track.last_attempt_at(), key);
+        let dated = |track: &AttemptLog| (track.last_attempt_at(), key);
         let (was, is) = (before.as_ref().map(dated), after.as_ref().map(dated));
         if was != is {
             if was.is_some_and(|dated| by_date.remove(&dated)) {
@@ -162,7 +162,7 @@ impl shard::Index for Follower {
                 }
             }
         }
-        let planned = |track: Option<&Track>| {
+        let planned = |track: Option<&AttemptLog>| {
             track.and_then(|track| track.plan.as_ref()).map(|plan| plan.follow_up.due)
         };
         let (was, is) = (planned(before.as_ref()), planned(after.as_ref()));

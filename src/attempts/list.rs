@@ -1,9 +1,9 @@
 //! The list of attempts, for people and for programs.
 
+use super::log::{AttemptLog, Row, VerifyStatus};
 use super::status::StatusFilter;
-use super::track::{Row, Track, VerifyStatus};
 use crate::delivery::SendStatus;
-use crate::domain::{AttemptId, Channel, GatewayName, PhoneNumber, Timestamp, TrackKey};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, Timestamp};
 use crate::gateway::ReceiptStatus;
 
 /// Which sends are wanted.
@@ -24,15 +24,15 @@ pub struct TrackRow {
     pub attempt: AttemptId,
     /// How it was to be delivered.
     pub channel: Channel,
-    /// Whom it went to.
+    /// The recipient.
     pub number: PhoneNumber,
-    /// Who was asked.
+    /// The gateway.
     pub gateway: GatewayName,
     /// The gateway's place in the order for this number, from 0.
     pub priority: u8,
-    /// How far it came.
+    /// The status of the send.
     pub send_status: SendStatus,
-    /// What became of the verification.
+    /// The status of the verification.
     pub verify_status: VerifyStatus,
     /// How often it was tried again.
     pub retries: u32,
@@ -40,7 +40,7 @@ pub struct TrackRow {
     pub max_retries_reached: bool,
     /// When it was tried last.
     pub at: Timestamp,
-    /// What the provider reported about it.
+    /// The provider's latest report.
     pub receipt: Option<ReceiptStatus>,
     /// The provider's id of the message.
     pub message_id: Option<String>,
@@ -48,14 +48,15 @@ pub struct TrackRow {
     pub error_code: Option<u32>,
 }
 
-/// One attempt, with what is known of its verification.
+/// One attempt, with the state of its verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct ListedAttempt {
     /// The attempt.
     pub row: TrackRow,
-    /// When it changed last.
-    pub heard: Timestamp,
-    /// Whether it is the message that its number was verified with, as far as can be told: the last one that was sent.
+    /// Time of the last change.
+    pub updated: Timestamp,
+    /// Whether it is the message that its number was verified with, as far as the records show: the last one that was
+    /// sent.
     pub converted: bool,
 }
 
@@ -75,13 +76,13 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Of nothing so far.
+    /// An empty list.
     pub const fn of(query: TrackQuery) -> Self {
         Self { query, rows: Vec::new() }
     }
 
-    /// Takes what is wanted of one record.
-    pub fn add(&mut self, key: TrackKey, track: &Track) {
+    /// Adds the wanted rows of one record.
+    pub fn add(&mut self, key: AttemptLogKey, track: &AttemptLog) {
         let rows = track.rows.iter().map(|row| listed(key, track, row));
         self.rows.extend(rows.filter(|row| self.query.fits(row)));
         // Sorts seldom and never holds many more than are wanted.
@@ -107,17 +108,17 @@ pub(super) fn keep_newest<T>(rows: &mut Vec<T>, most: usize, row: impl Fn(&T) ->
 }
 
 /// The attempts of one verification.
-pub fn seen(key: TrackKey, track: &Track) -> Vec<Seen> {
+pub fn attempts_of(key: AttemptLogKey, track: &AttemptLog) -> Vec<ListedAttempt> {
     let last_sent = track.rows.iter().rposition(|row| row.status == SendStatus::Sent);
     let of_row = |(place, row): (usize, &Row)| {
         let converted = track.verify == VerifyStatus::Success && last_sent == Some(place);
-        let heard = if converted { row.at.max(track.verify_at) } else { row.at };
-        Seen { row: listed(key, track, row), heard, converted }
+        let updated = if converted { row.at.max(track.verify_at) } else { row.at };
+        ListedAttempt { row: listed(key, track, row), updated, converted }
     };
     track.rows.iter().enumerate().map(of_row).collect()
 }
 
-fn listed(key: TrackKey, track: &Track, row: &Row) -> TrackRow {
+fn listed(key: AttemptLogKey, track: &AttemptLog, row: &Row) -> TrackRow {
     TrackRow {
         attempt: AttemptId { key, attempt: row.attempt },
         channel: row.channel,

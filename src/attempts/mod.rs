@@ -1,16 +1,16 @@
-//! Delivery attempts: what became of each message, and what is still to be sent.
+//! Delivery attempts: the status of each message, and planned messages.
 //!
-//! One record for each verification, with a row for each attempt, in the slot of its number. It is written in the commit of
-//! the decision about the number: see [`TrackWriter`]. What is planned is made by the scheduler in `numbers`, which takes it from
-//! an index over the records. This module reads, lists and forgets.
+//! One record for each verification, with a row for each attempt, in the slot of its number. It is written in the
+//! commit of the decision about the number: see [`AttemptLogWriter`]. The scheduler in `numbers` makes the planned sends,
+//! which it takes from an index over the records. This module reads, lists and removes records.
 
 mod decide;
 mod index;
 mod list;
+mod log;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
-mod track;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -22,16 +22,16 @@ use tokio::sync::{oneshot, watch};
 use self::index::{Dated, Indexes};
 use crate::clock::Clock;
 use crate::config::TrackerSettings;
-use crate::domain::{Timestamp, TrackKey};
+use crate::domain::{AttemptLogKey, Timestamp};
 use crate::shard::{
     Command, Decision, Durability, Leaving, Record, RecordKey, Refusal, Router, Shards, Subject, Transaction,
 };
 
-pub use self::decide::TrackWriter;
+pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
-pub use self::list::{Listing, Seen, TrackQuery, TrackRow, seen};
+pub use self::list::{ListedAttempt, Listing, TrackQuery, TrackRow, attempts_of};
+pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, Row, VerifyStatus};
 pub use self::status::{StatusFilter, receipt_from_name};
-pub use self::track::{EndedSend, MOST_ROWS, Plan, ReceiptOutcome, Row, Track, VerifyStatus};
 
 /// Records that a walk reads at once. A shard decides nothing meanwhile, which takes half a millisecond.
 const PAGE: usize = 512;
@@ -39,7 +39,7 @@ const PAGE: usize = 512;
 /// Records that are forgotten at once.
 const FORGET_AT_ONCE: usize = 256;
 
-/// How often records are looked for that are older than they are to be kept.
+/// Interval between removals of expired records.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// A cheap handle on the records of all shards.
@@ -53,8 +53,8 @@ pub struct Attempts {
 }
 
 /// Where the record under a key is.
-fn record_key(key: TrackKey) -> RecordKey {
-    RecordKey { slot: key.slot(), kind: Track::KIND, id: key.id() }
+fn record_key(key: AttemptLogKey) -> RecordKey {
+    RecordKey { slot: key.slot(), kind: AttemptLog::KIND, id: key.id() }
 }
 
 impl Attempts {
@@ -63,7 +63,7 @@ impl Attempts {
         let router = Arc::clone(shards.router());
         let indexes = Arc::new(Indexes::new(router.shards(), settings.keep_at_most));
         let followed = Arc::clone(&indexes);
-        shards.follow::<Track>(Arc::new(move |shard| Box::new(followed.begin(shard))));
+        shards.follow::<AttemptLog>(Arc::new(move |shard| Box::new(followed.begin(shard))));
         let alive = Arc::new(watch::Sender::new(()));
         let retention = Retention {
             router: Arc::clone(&router),
@@ -75,7 +75,7 @@ impl Attempts {
         Self { router, indexes, settings, _alive: alive }
     }
 
-    /// What is kept, and for how long.
+    /// The limits on attempt logs.
     pub const fn settings(&self) -> TrackerSettings {
         self.settings
     }
@@ -84,7 +84,7 @@ impl Attempts {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while its shard cannot say.
-    pub async fn track(&self, key: TrackKey) -> Result<Option<Track>, Refusal> {
+    pub async fn track(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
         self.router.read(key.slot(), move |tables, now| tables.get(&record_key(key), now)).await
     }
 
@@ -95,8 +95,8 @@ impl Attempts {
     /// [`Refusal::Stopping`] while a shard cannot say.
     async fn walk(
         &self,
-        wanted: impl Fn(&TrackKey) -> bool,
-        mut look: impl FnMut(Vec<(TrackKey, Track)>, Timestamp) -> ControlFlow<()>,
+        wanted: impl Fn(&AttemptLogKey) -> bool,
+        mut look: impl FnMut(Vec<(AttemptLogKey, AttemptLog)>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
         // An index that a shard was just given is complete when the shard answers.
         for shard in 0..self.router.shards() {
@@ -107,7 +107,7 @@ impl Attempts {
             let page = self.indexes.newest(before, PAGE);
             let Some(last) = page.last().copied() else { return Ok(()) };
             before = Some(last);
-            let mut by_shard: BTreeMap<usize, Vec<TrackKey>> = BTreeMap::new();
+            let mut by_shard: BTreeMap<usize, Vec<AttemptLogKey>> = BTreeMap::new();
             for (_, key) in page.into_iter().filter(|(_, key)| wanted(key)) {
                 let owner = self.router.owner(key.slot()).ok_or(Refusal::Stopping)?;
                 by_shard.entry(owner).or_default().push(key);
@@ -115,7 +115,8 @@ impl Attempts {
             let mut found = Vec::new();
             for (shard, keys) in by_shard {
                 let read = self.router.read_shard(shard, move |tables, now| {
-                    let get = |key: TrackKey| Some((key, tables.get::<Track>(&record_key(key), now)?));
+                    let get =
+                        |key: AttemptLogKey| Some((key, tables.get::<AttemptLog>(&record_key(key), now)?));
                     keys.into_iter().filter_map(get).collect::<Vec<_>>()
                 });
                 found.append(&mut read.await?);
@@ -132,11 +133,11 @@ impl Attempts {
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn each(
         &self,
-        wanted: impl Fn(&TrackKey) -> bool,
-        mut look: impl FnMut(Seen),
+        wanted: impl Fn(&AttemptLogKey) -> bool,
+        mut look: impl FnMut(ListedAttempt),
     ) -> Result<(), Refusal> {
-        let each = |tracks: Vec<(TrackKey, Track)>, _| {
-            tracks.iter().flat_map(|(key, track)| seen(*key, track)).for_each(&mut look);
+        let each = |tracks: Vec<(AttemptLogKey, AttemptLog)>, _| {
+            tracks.iter().flat_map(|(key, track)| attempts_of(*key, track)).for_each(&mut look);
             Continue(())
         };
         self.walk(wanted, each).await
@@ -148,14 +149,14 @@ impl Attempts {
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn newest(
         &self,
-        wanted: impl Fn(&TrackKey) -> bool,
-        fits: impl Fn(&Seen) -> bool,
+        wanted: impl Fn(&AttemptLogKey) -> bool,
+        fits: impl Fn(&ListedAttempt) -> bool,
         most: usize,
-    ) -> Result<Vec<Seen>, Refusal> {
-        let mut rows: Vec<Seen> = Vec::new();
-        let take = |tracks: Vec<(TrackKey, Track)>, latest_to_come: Timestamp| {
-            rows.extend(tracks.iter().flat_map(|(key, track)| seen(*key, track)).filter(&fits));
-            list::keep_newest(&mut rows, most, |seen| &seen.row);
+    ) -> Result<Vec<ListedAttempt>, Refusal> {
+        let mut rows: Vec<ListedAttempt> = Vec::new();
+        let take = |tracks: Vec<(AttemptLogKey, AttemptLog)>, latest_to_come: Timestamp| {
+            rows.extend(tracks.iter().flat_map(|(key, track)| attempts_of(*key, track)).filter(&fits));
+            list::keep_newest(&mut rows, most, |listed| &listed.row);
             let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.row.at > latest_to_come);
             if is_complete { Break(()) } else { Continue(()) }
         };
@@ -168,8 +169,8 @@ impl Attempts {
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn list(&self, query: &TrackQuery) -> Result<Vec<TrackRow>, Refusal> {
-        let found = self.newest(|_| true, |seen| query.fits(&seen.row), query.limit).await?;
-        Ok(found.into_iter().map(|seen| seen.row).collect())
+        let found = self.newest(|_| true, |listed| query.fits(&listed.row), query.limit).await?;
+        Ok(found.into_iter().map(|listed| listed.row).collect())
     }
 
     /// Takes the follow-ups whose time has come, at most so many.
@@ -221,7 +222,7 @@ impl Retention {
         let before = indexes.len();
         let too_many = before.saturating_sub(keep_at_most);
         let now = self.clock.now();
-        // What was written while more was to be kept.
+        // Also records written under a longer `keep_for`.
         let is_too_old = |(last_attempt, _): &Dated| now >= last_attempt.plus(keep_for);
         let oldest = indexes.oldest(FORGET_AT_ONCE).into_iter().enumerate();
         let forgotten = oldest.take_while(|(place, dated)| *place < too_many || is_too_old(dated));
@@ -233,7 +234,7 @@ impl Retention {
         indexes.len() < before
     }
 
-    fn forget_one(&self, key: TrackKey) -> oneshot::Receiver<()> {
+    fn forget_one(&self, key: AttemptLogKey) -> oneshot::Receiver<()> {
         let (done, answer) = oneshot::channel();
         self.router.send(Box::new(Forget { key, done }));
         answer
@@ -242,7 +243,7 @@ impl Retention {
 
 /// Removes the record of a verification for which nothing is planned.
 struct Forget {
-    key: TrackKey,
+    key: AttemptLogKey,
     done: oneshot::Sender<()>,
 }
 
@@ -253,8 +254,8 @@ impl Command for Forget {
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
         let id = self.key.id();
-        if view.get::<Track>(id).is_none_or(|track| track.plan.is_none()) {
-            view.put::<Track>(id, None, Durability::Lazy);
+        if view.get::<AttemptLog>(id).is_none_or(|track| track.plan.is_none()) {
+            view.put::<AttemptLog>(id, None, Durability::Lazy);
         }
         Decision::Made
     }

@@ -1,7 +1,7 @@
 //! The names of statuses, and how a list is narrowed to one.
 
 use super::list::TrackRow;
-use super::track::VerifyStatus;
+use super::log::VerifyStatus;
 use crate::delivery::SendStatus;
 use crate::gateway::ReceiptStatus;
 

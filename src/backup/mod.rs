@@ -13,7 +13,7 @@ mod tests;
 pub use file::{ExportError, ImportError, Reader, Writer};
 pub use line::Header;
 
-use crate::attempts::Track;
+use crate::attempts::AttemptLog;
 use crate::domain::{PhoneNumber, Timestamp};
 use crate::engine::{NumberState, Tally, Verification};
 use crate::numbers::NumberKey;
@@ -87,8 +87,8 @@ pub fn without_codes(entry: Entry) -> Result<WithoutCodes, RecordError> {
         }
         // It keeps the slot that its number had under the old key, because receipts of messages that are on their way name
         // it. Listings and receipts find it by its own key; a later send to the number begins another record.
-        Track::KIND => {
-            let mut track = decode::<Track>(&entry.record)?;
+        AttemptLog::KIND => {
+            let mut track = decode::<AttemptLog>(&entry.record)?;
             let had_plan = track.plan.take().is_some();
             Ok(WithoutCodes::Kept(restored(entry.key, &track), had_plan))
         }

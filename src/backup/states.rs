@@ -10,11 +10,11 @@ use proptest::sample::select;
 
 use super::tests::{AT, MINUTE, key};
 use super::*;
-use crate::attempts::{Plan, Row, VerifyStatus, receipt_from_name};
+use crate::attempts::{PlannedSend, Row, VerifyStatus, receipt_from_name};
 use crate::delivery::{FollowUp, Reason, SendStatus};
-use crate::domain::{Channel, GatewayName, Locale, ServiceId, Sid, SidKind, TrackKey};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind};
 use crate::engine::{Salt, SlotHash, Tally};
-use crate::limit::{Answers, Begun, Bounds, BucketRule, Charge, Limits};
+use crate::limit::{Answers, Bounds, BucketRule, Charge, KeyDecision, Limits};
 use crate::numbers::table::tests::{kept_state, moment};
 use crate::registry::tests::world::{World, named, number};
 use crate::registry::{KeyOptions, Scope};
@@ -57,7 +57,7 @@ pub(super) async fn of_every_kind() -> Vec<Entry> {
     let charge = Charge { service: shop.id, limit, value: "203.0.113.7".to_owned(), buckets: vec![bucket] };
     Limits::new(&shards, &key(), Bounds::default()).take(vec![charge]).await.expect("counted");
     let begun = Answers::new(&shards, &key(), Bounds::default()).begin(shop.id, "once", [1; 32]).await;
-    let Begun::First(ticket) = begun.expect("room") else { panic!("the key was used before") };
+    let KeyDecision::First(ticket) = begun.expect("room") else { panic!("the key was used before") };
     ticket.finish(&serde_json::json!({"status": "pending"})).await.expect("kept");
 
     let kept = world.store.snapshot().into_iter();
@@ -81,16 +81,16 @@ pub(super) fn of_number(service: u32, digits: u64, state: &NumberState) -> Entry
     of(NumberKey { service: ServiceId::new(service), number }.id(), state)
 }
 
-fn of_track(service: u32, track: u64, content: &Track) -> Entry {
-    of(TrackKey { service: ServiceId::new(service), track }.id(), content)
+fn of_track(service: u32, track: u64, content: &AttemptLog) -> Entry {
+    of(AttemptLogKey { service: ServiceId::new(service), track }.id(), content)
 }
 
 /// A verification with a message that is still to be sent.
-fn planned() -> Track {
+fn planned() -> AttemptLog {
     let at = AT;
     let follow_up = FollowUp { due: at, channel: Channel::Call, reason: Reason::NextStep, step: 1, sent: 1 };
     let (salt, style) = (Salt([7; 16]), MessageStyle::default());
-    Track {
+    AttemptLog {
         number: number("+14155552671"),
         created: at,
         keep_until: at,
@@ -98,7 +98,7 @@ fn planned() -> Track {
         verify_at: at,
         next_attempt: 4,
         rows: Vec::new(),
-        plan: Some(Box::new(Plan { salt, style, expires: at.plus(MINUTE), follow_up })),
+        plan: Some(Box::new(PlannedSend { salt, style, expires: at.plus(MINUTE), follow_up })),
     }
 }
 
@@ -140,13 +140,13 @@ fn salt() -> impl Strategy<Value = Salt> {
     any::<[u8; 16]>().prop_map(Salt)
 }
 
-fn track() -> impl Strategy<Value = Track> {
+fn track() -> impl Strategy<Value = AttemptLog> {
     let number =
         (1..999_999_999_999_999_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
     let verify = select(VerifyStatus::ALL.to_vec());
     let times = (moment(), moment(), moment());
     (number, times, verify, any::<u8>(), vec(row(), 0..4), option::of(plan())).prop_map(
-        |(number, (created, keep_until, verify_at), verify, next_attempt, rows, plan)| Track {
+        |(number, (created, keep_until, verify_at), verify, next_attempt, rows, plan)| AttemptLog {
             number,
             created,
             keep_until,
@@ -198,7 +198,7 @@ fn row() -> impl Strategy<Value = Row> {
     )
 }
 
-fn plan() -> impl Strategy<Value = Plan> {
+fn plan() -> impl Strategy<Value = PlannedSend> {
     let wording = prop_oneof![
         Just(Wording::Api),
         Just(Wording::Tutorial),
@@ -219,7 +219,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     (salt(), style, moment(), moment(), channel(), reason, any::<(u8, u8)>()).prop_map(
         |(salt, style, expires, due, channel, reason, (step, sent))| {
             let follow_up = FollowUp { due, channel, reason, step, sent };
-            Plan { salt, style, expires, follow_up }
+            PlannedSend { salt, style, expires, follow_up }
         },
     )
 }

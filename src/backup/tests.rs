@@ -90,10 +90,10 @@ proptest! {
                 let usable = after.verification().filter(|v| v.is_live(Timestamp::from_millis(1)));
                 prop_assert!(usable.is_none());
             } else {
-                let before = decode::<Track>(&entry.record).expect("attempts");
-                let after = decode::<Track>(&kept.expect("attempts stay").record).expect("attempts");
+                let before = decode::<AttemptLog>(&entry.record).expect("attempts");
+                let after = decode::<AttemptLog>(&kept.expect("attempts stay").record).expect("attempts");
                 prop_assert_eq!(dropped, before.plan.is_some());
-                prop_assert_eq!(after, Track { plan: None, ..before });
+                prop_assert_eq!(after, AttemptLog { plan: None, ..before });
             }
         }
     }
@@ -142,7 +142,8 @@ async fn for_another_key_codes_counters_answers_and_events_go_and_the_registry_s
                 assert_eq!(left, WithoutCodes::Kept(entry, false), "{plural}");
             }
             "delivery attempts" => {
-                let track = Track { plan: None, ..decode::<Track>(&entry.record).expect("attempts") };
+                let track =
+                    AttemptLog { plan: None, ..decode::<AttemptLog>(&entry.record).expect("attempts") };
                 let kept = Entry { expires: track.keep_until, record: encode(&track), ..entry };
                 assert_eq!(left, WithoutCodes::Kept(kept, true));
             }

@@ -6,10 +6,10 @@ use super::args::TrackerArgs;
 use super::backup::progress::Progress;
 use super::backup::source::{Source, SourceError};
 use super::{Answer, EXIT_CONFIGURATION};
-use crate::attempts::{Listing, Track};
+use crate::attempts::{AttemptLog, Listing};
 use crate::config::StorageSettings;
 use crate::control::{ControlError, Request, SendLine, TrackerRequest, ask};
-use crate::domain::{PhoneNumber, TrackKey};
+use crate::domain::{AttemptLogKey, PhoneNumber};
 use crate::shard::{self, Record, RecordError};
 
 /// It is configured, but could not be done (`EX_SOFTWARE` of sysexits).
@@ -73,9 +73,9 @@ fn read_directory(
     let mut listing = Listing::of(request.query().map_err(ControlError::Refused)?);
     let mut source = Source::of_directory(&settings.data_dir, &mut Progress::of("reading", true))?;
     while let Some(entry) = source.records.next_entry().map_err(TrackerCommandError::Read)? {
-        if entry.key.kind == Track::KIND {
-            let key = TrackKey::from_id(entry.key.id);
-            listing.add(key, &shard::decode::<Track>(&entry.record)?);
+        if entry.key.kind == AttemptLog::KIND {
+            let key = AttemptLogKey::from_id(entry.key.id);
+            listing.add(key, &shard::decode::<AttemptLog>(&entry.record)?);
         }
     }
     Ok(listing.into_rows().iter().map(SendLine::from).collect())

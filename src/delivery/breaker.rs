@@ -1,5 +1,5 @@
-//! When a gateway counts as dead, and when it is asked again: a circuit breaker without clock and
-//! lock of its own.
+//! A circuit breaker: decides when a gateway is out of service and when to probe it. It contains neither clock nor
+//! lock.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ enum State {
     HalfOpen {
         /// Whether that message is at the gateway.
         probing: bool,
-        /// The span after which it came to this.
+        /// The open span that preceded this probe.
         span: Duration,
     },
 }
@@ -50,25 +50,25 @@ pub(super) enum Entry {
     Probe,
 }
 
-/// What an answer says about the gateway as a whole.
+/// The state of the whole gateway, as an answer shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
     /// It works, also when it refused one message.
     Lives,
-    /// Any other message would have fared the same.
+    /// The gateway is out of service: any message would have failed.
     Failed,
-    /// The same, and it says itself for how long.
+    /// The gateway is out of service and names the pause.
     OutFor(Duration),
 }
 
-/// What is worth a log line.
+/// A change for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It works again.
+    /// The gateway works again.
     Closed,
-    /// It does not work any more, and is not asked for this long.
+    /// The gateway is out of service for this long.
     Opened(Duration),
-    /// It still does not.
+    /// The gateway is still out of service.
     StillOpen(Duration),
 }
 
@@ -95,7 +95,7 @@ impl Circuit {
 }
 
 impl Health {
-    /// What an error says. A provider that asks for a pause of at least `open_for` gets it at once.
+    /// The state that an error shows. A provider that asks for a pause of at least `open_for` gets it at once.
     pub fn of(error: &GatewayError, open_for: Duration) -> Self {
         match error.class {
             _ if !error.whole_gateway => Self::Lives,

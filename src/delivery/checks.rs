@@ -1,5 +1,4 @@
-//! What gateways are asked about codes: whether a submitted one is right, for codes that a gateway holds, and to
-//! take note of a success.
+//! Requests to gateways about codes: checks of codes that a gateway holds, and confirmations of success.
 
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, warn};
@@ -47,12 +46,12 @@ impl Delivery {
             Some(Ok(verdict)) => return Ok(verdict),
             Some(Err(error)) => error,
             None => {
-                warn!(number = %to, gateway = name, "the gateway did not say within the send budget whether a code is right");
+                warn!(number = %to, gateway = name, "gateway check failed: no answer within the send budget");
                 return Err(CheckError { may_have_been_looked_at: true });
             }
         };
         let GatewayError { class, code, detail, .. } = &error;
-        warn!(number = %to, gateway = name, %class, code, detail, "the gateway did not say whether a code is right");
+        warn!(number = %to, gateway = name, %class, code, detail, "gateway check failed");
         Err(CheckError { may_have_been_looked_at: class.may_have_been_sent() })
     }
 
@@ -94,9 +93,9 @@ impl Delivery {
         match timeout_at(end, found.gateway.confirm(message_id)).await {
             Ok(Ok(())) => {}
             Ok(Err(GatewayError { class, code, detail, .. })) => {
-                debug!(gateway, %class, code, detail, "the gateway was not told of a success");
+                debug!(gateway, %class, code, detail, "success not confirmed to the gateway");
             }
-            Err(_) => debug!(gateway, "the gateway did not acknowledge a success in time"),
+            Err(_) => debug!(gateway, "success not confirmed to the gateway: no answer in time"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a delivery run ends: what is planned, what the caller is told, and what is logged.
+//! How a delivery run ends: the plan, the result for the caller, and the log line.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::error::{DeliveryError, Trouble};
 use super::guarded::GuardedGateway;
 use super::job::{Delivered, PlanChange, Purpose};
 use super::plan::{Dropped, FollowUp, Reason, SendStatus};
-use super::run::{DeliveryRun, Later};
+use super::run::{DeliveryRun, RetryLater};
 use crate::domain::{AttemptId, Channel, Held, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::{Accepted, ErrorClass, GatewayError};
@@ -36,13 +36,13 @@ impl<O> DeliveryRun<'_, O> {
     /// Retries made so far of the attempt that is retried on the present channel. This run counts if it asked a
     /// gateway: to find every circuit open is no retry.
     fn retries(&self) -> u32 {
-        let asked = self.attempts.len() > self.first_here;
+        let asked = self.attempts.len() > self.first_attempt_on_channel;
         self.retried.map_or(0, |(_, before)| before.saturating_add(u32::from(asked)))
     }
 
     /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
     /// are switched off.
-    pub(super) fn plan_retry(&self, later: Later) -> Result<Timestamp, Option<Dropped>> {
+    pub(super) fn plan_retry(&self, later: RetryLater) -> Result<Timestamp, Option<Dropped>> {
         let settings = self.delivery.settings.retry.ok_or(None)?;
         let situation = Situation {
             retries: self.retries(),
@@ -60,7 +60,7 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     pub(super) fn give_up(&mut self, attempt: Option<usize>) {
-        if let Some(attempt) = self.attempts.get_mut(attempt.unwrap_or(self.first_here)) {
+        if let Some(attempt) = self.attempts.get_mut(attempt.unwrap_or(self.first_attempt_on_channel)) {
             attempt.status = SendStatus::Unsendable;
         }
     }
@@ -78,13 +78,13 @@ impl<O> DeliveryRun<'_, O> {
     pub(super) fn postponed_until(
         &mut self,
         due: Timestamp,
-        later: Later,
+        later: RetryLater,
         error: &DeliveryError,
     ) -> Delivered {
         self.note_unasked(SendStatus::New);
         let attempt = match self.retried {
             Some((earlier, _)) => earlier,
-            None => self.number_of(later.attempt.unwrap_or(self.first_here)),
+            None => self.number_of(later.attempt.unwrap_or(self.first_attempt_on_channel)),
         };
         let reason = Reason::Retry { attempt, retries: self.retries() };
         let (channel, step, sent) = (self.channel, self.step, self.sent);

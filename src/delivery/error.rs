@@ -102,7 +102,7 @@ impl DeliveryError {
         }
     }
 
-    /// What the caller is told.
+    /// The reason for the caller.
     pub(super) fn trouble(&self) -> Trouble {
         match self {
             error if error.may_have_been_sent() => Trouble::InDoubt,

@@ -114,14 +114,14 @@ impl CircuitPermit<'_> {
         let gateway = self.circuit.gateway.as_str();
         match change {
             None => {}
-            Some(Change::Closed) => info!(gateway, "the gateway works again"),
+            Some(Change::Closed) => info!(gateway, "gateway available again"),
             Some(Change::Opened(span)) => warn!(
                 gateway,
                 seconds = span.as_secs(),
-                "the gateway is out of service: no message is sent through it until one message has tried it again"
+                "gateway unavailable, no messages until a probe succeeds"
             ),
             Some(Change::StillOpen(span)) => {
-                debug!(gateway, seconds = span.as_secs(), "the gateway is still out of service");
+                debug!(gateway, seconds = span.as_secs(), "gateway still unavailable");
             }
         }
     }

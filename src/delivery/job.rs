@@ -1,10 +1,10 @@
-//! What delivery is asked to do, and what it returns.
+//! The input and the output of a delivery run.
 
 use std::future::Future;
 
 use super::Trouble;
 use super::plan::{Dropped, FollowUp, SendStatus};
-use crate::domain::{Channel, Code, GatewayName, Held, PhoneNumber, Timestamp, TrackKey};
+use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
 use crate::template::MessageStyle;
@@ -12,7 +12,7 @@ use crate::template::MessageStyle;
 /// One message to deliver. Has no `Debug`: it contains a code.
 pub struct Job {
     /// The record of the verification's attempts.
-    pub track: TrackKey,
+    pub track: AttemptLogKey,
     /// The recipient.
     pub number: PhoneNumber,
     /// How the message is worded.
@@ -43,8 +43,8 @@ pub enum Purpose {
     FollowUp(FollowUp),
 }
 
-/// The owner of a verification's state. A run asks it before a gateway may get the message.
-pub trait Owner: Sync {
+/// Reports whether a code is still live. A run asks it before a gateway may get the message.
+pub trait CodeLiveness: Sync {
     /// Whether the code is still live: not used, replaced or locked since the send was decided. A run asks when
     /// time has passed: after a wait for a permit, and before every gateway but the first.
     fn still_usable(&self) -> impl Future<Output = bool> + Send;
@@ -54,11 +54,11 @@ pub trait Owner: Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "the attempts and the plan have to be recorded"]
 pub struct Delivered {
-    /// What the caller is told, once the plan is durable.
+    /// The result for the caller, once the plan is durable.
     pub result: SendResult,
     /// The gateways that were tried, in that order.
-    pub attempts: Vec<Attempt>,
-    /// What happens to the planned message of the verification.
+    pub attempts: Vec<GatewayAttempt>,
+    /// The change of the verification's planned message.
     pub plan: PlanChange,
     /// Why no gateway accepted the message; `None` if one did or if the message is postponed.
     pub trouble: Option<Trouble>,
@@ -67,7 +67,7 @@ pub struct Delivered {
 /// One gateway that was asked once. A message for which no gateway could be asked has one attempt too, so
 /// that an operator finds it in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct GatewayAttempt {
     /// The gateway.
     pub gateway: GatewayName,
     /// The channel.
@@ -90,12 +90,12 @@ pub struct Attempt {
     pub error_code: Option<u32>,
 }
 
-/// What a run does to the planned message of its verification.
+/// The change of a verification's planned message by a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanChange {
     /// The plan stays as it is: no gateway was asked. A planned message never ends so, since it begins by leaving the plan.
     Keep,
-    /// This message replaces the plan. It is durable before a caller is told that its message is postponed.
+    /// This message replaces the plan. It is durable before a caller learns that its message is postponed.
     Set(FollowUp),
     /// Nothing is planned any more. For a planned message that surely was not sent: the reason.
     End(Option<Dropped>),

@@ -1,5 +1,5 @@
 //! Delivers messages: which gateway is asked within the time budget, what an error means for the next step, what is
-//! retried later, and what the caller may be told.
+//! retried later, and what the caller learns.
 //!
 //! Gateways translate; this module decides, only by the class of their errors. It promises that no message leaves for
 //! a code that can no longer be used, that none is sent a second time that may have been sent, and that every
@@ -41,7 +41,7 @@ pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
 pub use checks::CheckError;
 pub use error::Trouble;
-pub use job::{Attempt, Delivered, Job, Owner, PlanChange, Purpose};
+pub use job::{CodeLiveness, Delivered, GatewayAttempt, Job, PlanChange, Purpose};
 pub use plan::{Dropped, FollowUp, Reason, SendStatus};
 
 use budget::Budget;
@@ -58,14 +58,14 @@ pub struct Routed {
     pub gateway: Arc<dyn Gateway>,
 }
 
-/// What [`Delivery::new`] needs.
+/// Dependencies of [`Delivery::new`].
 pub struct DeliveryDeps {
     /// Every configured gateway, at most one of each name. One that the routing does not name sends nothing, and
     /// checks the codes that it still holds.
     pub gateways: Vec<Routed>,
     /// The order in which gateways are tried.
     pub routing: Routing,
-    /// What happens when a send fails or a message does not arrive.
+    /// Retries, fallback and the workflow.
     pub settings: DeliverySettings,
     /// The services, which may have a gateway or a workflow of their own; `None` where only the default service
     /// sends.
@@ -117,12 +117,12 @@ pub struct GatewayState {
     pub circuit: Circuit,
     /// How long until it is tried again, while the circuit is open.
     pub tries_again_in: Option<Duration>,
-    /// What the gateway itself says: `Ok`, or what an operator must fix.
+    /// The gateway's own state: `Ok`, or the problem that an operator must fix.
     pub readiness: Result<(), String>,
 }
 
 impl Delivery {
-    /// Delivers with these parts.
+    /// Creates a delivery service.
     pub fn new(parts: DeliveryDeps) -> Self {
         let DeliveryDeps { gateways, routing, settings, services, templates, clock, rng, bounds } = parts;
         let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker);
@@ -254,7 +254,7 @@ impl Delivery {
     /// The gateways of a number in the order in which they are tried. A service's own gateway for the number's
     /// country comes first.
     fn order_of(&self, service: ServiceId, number: PhoneNumber) -> impl Iterator<Item = GatewayName> {
-        let own = self.services_beside_default(service).and_then(|services| {
+        let own = self.custom_services(service).and_then(|services| {
             let service = services.rules(service).filter(|service| !service.messaging.is_empty())?;
             services.gateway_for(&service, number.region()?)
         });
@@ -264,7 +264,7 @@ impl Delivery {
 
     /// The workflow of a service.
     fn workflow_of(&self, service: ServiceId) -> Cow<'_, Workflow> {
-        let own = self.services_beside_default(service).and_then(|services| {
+        let own = self.custom_services(service).and_then(|services| {
             let steps = services.rules(service)?.workflow.as_deref().and_then(workflow_steps)?;
             Some(Workflow::of(steps, self.settings.workflow_sends))
         });
@@ -272,7 +272,7 @@ impl Delivery {
     }
 
     /// The registry, unless the service is the default one, which follows the settings.
-    fn services_beside_default(&self, service: ServiceId) -> Option<&Registry> {
+    fn custom_services(&self, service: ServiceId) -> Option<&Registry> {
         self.services.as_ref().filter(|_| service != ServiceId::DEFAULT)
     }
 }

@@ -1,4 +1,4 @@
-//! What comes after a gateway's error.
+//! The step after a gateway's error.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::gateway::ErrorClass;
 /// The wait before a gateway is asked once more when it did not ask for one.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// What comes next.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NextStep {
     /// Ask the next gateway.
@@ -19,13 +19,13 @@ pub(super) enum NextStep {
     Stop,
 }
 
-/// What comes after an error of this class.
+/// The step after an error of this class.
 pub(super) const fn next_step(class: ErrorClass) -> NextStep {
     match class {
         ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused => NextStep::NextGateway,
         ErrorClass::NotReachableHere => NextStep::OtherChannel,
-        // Every gateway would say the same of the number and its owner's wish; a fraud must not be helped
-        // along; and nothing that may have been sent is sent again.
+        // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
+        // another gateway. A message that may have been sent must not be sent again.
         ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud | ErrorClass::Ambiguous => {
             NextStep::Stop
         }

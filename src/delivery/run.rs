@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::budget::Budget;
 use super::error::DeliveryError;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
-use super::job::{Attempt, Delivered, Job, Owner, Purpose};
+use super::job::{CodeLiveness, Delivered, GatewayAttempt, Job, Purpose};
 use super::limiter::GatewayPermit;
 use super::next_step::{NextStep, next_step, once_more, stand_in};
 use super::plan::{FollowUp, Reason, SendStatus};
@@ -30,8 +30,8 @@ impl Delivery {
     ///
     /// Failures are logged here. The caller records the attempts and the plan. Dropping the future abandons the message,
     /// whether it was sent or not.
-    pub async fn deliver(&self, job: &Job, owner: &impl Owner) -> Delivered {
-        DeliveryRun::new(self, job, owner).run().await
+    pub async fn deliver(&self, job: &Job, liveness: &impl CodeLiveness) -> Delivered {
+        DeliveryRun::new(self, job, liveness).run().await
     }
 }
 
@@ -39,7 +39,7 @@ impl Delivery {
 pub(super) struct DeliveryRun<'a, O> {
     pub(super) delivery: &'a Delivery,
     pub(super) job: &'a Job,
-    owner: &'a O,
+    liveness: &'a O,
     pub(super) workflow: Cow<'a, Workflow>,
     budget: Budget,
     /// The present channel.
@@ -48,9 +48,9 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) step: u8,
     /// Messages of the verification that gateways accepted before this run.
     pub(super) sent: u8,
-    pub(super) attempts: Vec<Attempt>,
+    pub(super) attempts: Vec<GatewayAttempt>,
     /// Where the attempts on the present channel begin.
-    pub(super) first_here: usize,
+    pub(super) first_attempt_on_channel: usize,
     /// The earlier attempt that the first attempt of this run repeats.
     pub(super) first_repeats: Option<u8>,
     /// The earlier attempt that is retried on the present channel, and how often it was retried before.
@@ -64,13 +64,13 @@ pub(super) struct DeliveryRun<'a, O> {
 
 /// Why the gateways of one channel have not accepted the message so far.
 #[derive(Default)]
-struct Missed {
+struct ChannelFailure {
     /// The last reason that a gateway gave, or its queue.
     error: Option<DeliveryError>,
     /// Why a gateway was not asked. Reported only if no gateway gave a reason.
     skipped: Option<DeliveryError>,
     /// When a gateway may accept the message, if that can be expected.
-    later: Option<Later>,
+    later: Option<RetryLater>,
     /// The gateway to ask once more, and the wait that it asked for: the shortest one.
     again: Option<(usize, Option<Duration>)>,
     /// Whether the number cannot be reached on this channel.
@@ -79,7 +79,7 @@ struct Missed {
 
 /// A gateway can be expected to accept the message later.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Later {
+pub(super) struct RetryLater {
     pub(super) not_before: Timestamp,
     /// The attempt to repeat; `None` if no gateway was asked.
     pub(super) attempt: Option<usize>,
@@ -92,8 +92,8 @@ struct Admitted<'a> {
     message: OutgoingMessage,
 }
 
-impl<'a, O: Owner> DeliveryRun<'a, O> {
-    fn new(delivery: &'a Delivery, job: &'a Job, owner: &'a O) -> Self {
+impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
+    fn new(delivery: &'a Delivery, job: &'a Job, liveness: &'a O) -> Self {
         let workflow = delivery.workflow_of(job.track.service);
         let (channel, step, sent, retried) = match &job.purpose {
             Purpose::Request => (job.channel, workflow.step_of(job.channel), 0, None),
@@ -108,7 +108,7 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
         Self {
             delivery,
             job,
-            owner,
+            liveness,
             workflow,
             budget: Budget::starting_now(delivery.send_budget),
             channel,
@@ -116,7 +116,7 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
             sent,
             // Most messages are accepted by the first gateway.
             attempts: Vec::with_capacity(1),
-            first_here: 0,
+            first_attempt_on_channel: 0,
             first_repeats: retried.map(|(attempt, _)| attempt),
             retried,
             time_has_passed: false,
@@ -130,19 +130,19 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
             return self.failed(&DeliveryError::TooManyMessages, None);
         }
         loop {
-            let missed = match self.try_channel().await {
+            let failure = match self.try_channel().await {
                 Break(delivered) => return delivered,
-                Continue(missed) => missed,
+                Continue(failure) => failure,
             };
-            if missed.unreachable
+            if failure.unreachable
                 && let Some(channel) = self.stand_in_channel()
             {
                 self.go_to(self.workflow.step_on(self.step, channel), channel);
                 continue;
             }
-            let error = missed.error.or(missed.skipped).unwrap_or(DeliveryError::NotServed(self.channel));
+            let error = failure.error.or(failure.skipped).unwrap_or(DeliveryError::NotServed(self.channel));
             let mut dropped = error.dropped();
-            if let Some(later) = missed.later {
+            if let Some(later) = failure.later {
                 match self.plan_retry(later) {
                     Ok(due) => return self.postponed_until(due, later, &error),
                     Err(reason) => {
@@ -168,41 +168,41 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
 
     /// Asks each gateway of the present channel once, in their order. If retries do not run in the background, asks
     /// one of those that may accept the message soon a second time. Breaks when the run is over.
-    async fn try_channel(&mut self) -> ControlFlow<Delivered, Missed> {
+    async fn try_channel(&mut self) -> ControlFlow<Delivered, ChannelFailure> {
         self.tried[usize::from(self.channel.number())] = true;
-        let mut missed = Missed::default();
+        let mut failure = ChannelFailure::default();
         let mut position = 0;
         while let Some(candidate) = self.candidate(position) {
             let budget = self.budget;
             // The next gateway in the order must have time left.
             let is_last = self.candidate(position + 1).is_none();
             let patience = if is_last { budget.end } else { budget.end - budget.left() / 2 };
-            self.try_gateway(candidate, patience, &mut missed).await?;
-            if missed.unreachable {
-                return Continue(missed);
+            self.try_gateway(candidate, patience, &mut failure).await?;
+            if failure.unreachable {
+                return Continue(failure);
             }
             position += 1;
         }
-        if let Some((position, wait)) = self.second_try(&missed) {
+        if let Some((position, wait)) = self.second_try(&failure) {
             sleep(wait).await;
             self.asked_once_more = true;
             if let Some(candidate) = self.candidate(position) {
-                self.try_gateway(candidate, self.budget.end, &mut missed).await?;
+                self.try_gateway(candidate, self.budget.end, &mut failure).await?;
             }
         }
-        Continue(missed)
+        Continue(failure)
     }
 
     /// Waits for a permit until `patience` at the longest, and asks one gateway. Breaks when the run is over, else
-    /// notes in `missed` why the gateway did not accept the message.
+    /// notes in `failure` why the gateway did not accept the message.
     async fn try_gateway(
         &mut self,
         candidate: Candidate<'a>,
         patience: Instant,
-        missed: &mut Missed,
+        failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
-        let Some(admitted) = self.admit(gateway, patience, missed).await? else { return Continue(()) };
+        let Some(admitted) = self.admit(gateway, patience, failure).await? else { return Continue(()) };
         let Admitted { mut permit, circuit, message } = admitted;
         let started = self.now();
         permit.ask();
@@ -211,7 +211,7 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
         let status = if let Some(Ok(_)) = &answer { SendStatus::Sent } else { SendStatus::GatewayError };
-        let mut attempt = Attempt { started, ..self.attempt(candidate, status) };
+        let mut attempt = GatewayAttempt { started, ..self.attempt(candidate, status) };
         match answer {
             Some(Ok(Accepted { message_id })) => {
                 attempt.message_id = Some(message_id.clone());
@@ -221,7 +221,7 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
             Some(Err(error)) => {
                 (attempt.class, attempt.error_code) = (Some(error.class), error.code);
                 self.attempts.push(attempt);
-                self.refused(error, candidate, missed)
+                self.refused(error, candidate, failure)
             }
             None => {
                 attempt.class = Some(ErrorClass::Ambiguous);
@@ -237,34 +237,34 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
         &mut self,
         gateway: &'a GuardedGateway,
         patience: Instant,
-        missed: &mut Missed,
+        failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered, Option<Admitted<'a>>> {
         let budget = self.budget;
         // Before the wait, so that an open circuit costs nothing.
         if gateway.circuit.keeps_out(self.now()) {
-            missed.out_of_service(gateway, self.now());
+            failure.out_of_service(gateway, self.now());
             return Continue(None);
         }
         if self.time_has_passed && budget.left() < budget.least {
-            missed.skipped = Some(DeliveryError::TimedOutWaiting);
-            missed.may_work_at(self.now(), None);
+            failure.skipped = Some(DeliveryError::TimedOutWaiting);
+            failure.may_work_at(self.now(), None);
             return Continue(None);
         }
         let permit = match gateway.limiter.acquire(patience, budget.end).await {
             // With too little time for an answer the message would leave, and its fate would be unknown.
             Ok(permit) if permit.waited && budget.left() < budget.least.max(permit.typical_time()) => {
-                self.no_permit(DeliveryError::TimedOutWaiting, missed);
+                self.no_permit(DeliveryError::TimedOutWaiting, failure);
                 return Continue(None);
             }
             Ok(permit) => permit,
             Err(error) => {
                 self.time_has_passed = true;
-                self.no_permit(error, missed);
+                self.no_permit(error, failure);
                 return Continue(None);
             }
         };
         if permit.waited || self.time_has_passed {
-            match timeout_at(budget.end, self.owner.still_usable()).await {
+            match timeout_at(budget.end, self.liveness.still_usable()).await {
                 Ok(true) => {}
                 Ok(false) => return Break(self.failed(&DeliveryError::NoLongerUsable, None)),
                 Err(_) => return Break(self.failed(&DeliveryError::TimedOutWaiting, None)),
@@ -274,17 +274,17 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
             return Break(self.failed(&DeliveryError::NoLongerUsable, None));
         };
         let Some(circuit) = gateway.circuit.enter(self.now()) else {
-            missed.out_of_service(gateway, self.now());
+            failure.out_of_service(gateway, self.now());
             return Continue(None);
         };
         Continue(Some(Admitted { permit, circuit, message }))
     }
 
-    fn no_permit(&self, error: DeliveryError, missed: &mut Missed) {
-        missed.error = Some(error);
-        // A waiting client is told of the overload. A follow-up has no client who would repeat it.
+    fn no_permit(&self, error: DeliveryError, failure: &mut ChannelFailure) {
+        failure.error = Some(error);
+        // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
         if self.is_follow_up() {
-            missed.may_work_at(self.now(), None);
+            failure.may_work_at(self.now(), None);
         }
     }
 
@@ -293,7 +293,7 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
         &mut self,
         error: GatewayError,
         candidate: Candidate<'a>,
-        missed: &mut Missed,
+        failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered> {
         let (class, gateway) = (error.class, candidate.gateway);
         match next_step(class) {
@@ -303,21 +303,21 @@ impl<'a, O: Owner> DeliveryRun<'a, O> {
                     // The answer itself may have opened the circuit.
                     let asked_again = gateway.circuit.asked_again_at(now);
                     let not_before = now.plus(after.unwrap_or_default()).max(asked_again);
-                    missed.may_work_at(not_before, self.attempts.len().checked_sub(1));
-                    let is_sooner = missed.again.is_none_or(|(_, other)| after < other);
+                    failure.may_work_at(not_before, self.attempts.len().checked_sub(1));
+                    let is_sooner = failure.again.is_none_or(|(_, other)| after < other);
                     if is_sooner && !gateway.circuit.keeps_out(now) {
-                        missed.again = Some((candidate.position, after));
+                        failure.again = Some((candidate.position, after));
                     }
                 }
-                missed.error = Some(DeliveryError::Gateway(error));
+                failure.error = Some(DeliveryError::Gateway(error));
                 Continue(())
             }
             // Another gateway would accept a text for a landline too, and charge for it.
             NextStep::OtherChannel => {
-                *missed = Missed {
+                *failure = ChannelFailure {
                     error: Some(DeliveryError::Gateway(error)),
                     unreachable: true,
-                    ..Missed::default()
+                    ..ChannelFailure::default()
                 };
                 Continue(())
             }
@@ -343,9 +343,9 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     /// The gateway to ask once more, and the wait before.
-    fn second_try(&self, missed: &Missed) -> Option<(usize, Duration)> {
+    fn second_try(&self, failure: &ChannelFailure) -> Option<(usize, Duration)> {
         let allowed = !self.retries_in_background() && !self.asked_once_more;
-        let (position, after) = missed.again.filter(|_| allowed)?;
+        let (position, after) = failure.again.filter(|_| allowed)?;
         once_more(after, self.budget.left(), self.budget.least).map(|wait| (position, wait))
     }
 
@@ -364,7 +364,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             self.first_repeats = None;
         }
         (self.step, self.channel, self.retried) = (step, channel, None);
-        self.first_here = self.attempts.len();
+        self.first_attempt_on_channel = self.attempts.len();
     }
 
     fn has_tried(&self, channel: Channel) -> bool {
@@ -402,9 +402,9 @@ impl<'a, O> DeliveryRun<'a, O> {
         Some(OutgoingMessage { to, channel, text, locale, code, send_digits, valid_for, callback })
     }
 
-    fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> Attempt {
+    fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> GatewayAttempt {
         let now = self.now();
-        Attempt {
+        GatewayAttempt {
             gateway: candidate.gateway.name,
             channel: self.channel,
             priority: candidate.priority,
@@ -421,7 +421,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     /// A message for which no gateway was asked gets an attempt all the same, so that an operator finds it in the
     /// list.
     pub(super) fn note_unasked(&mut self, status: SendStatus) {
-        let has_one = self.attempts.len() > self.first_here || self.retried.is_some();
+        let has_one = self.attempts.len() > self.first_attempt_on_channel || self.retried.is_some();
         if !has_one && let Some(candidate) = self.candidate(0) {
             let attempt = self.attempt(candidate, status);
             self.attempts.push(attempt);
@@ -429,7 +429,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 }
 
-impl Missed {
+impl ChannelFailure {
     fn out_of_service(&mut self, gateway: &GuardedGateway, now: Timestamp) {
         self.skipped.get_or_insert(DeliveryError::OutOfService);
         self.may_work_at(gateway.circuit.asked_again_at(now), None);
@@ -438,9 +438,9 @@ impl Missed {
     /// Keeps the earliest moment, and the first attempt.
     fn may_work_at(&mut self, moment: Timestamp, attempt: Option<usize>) {
         self.later = Some(match self.later {
-            None => Later { not_before: moment, attempt },
-            Some(Later { not_before, attempt: first }) => {
-                Later { not_before: not_before.min(moment), attempt: first.or(attempt) }
+            None => RetryLater { not_before: moment, attempt },
+            Some(RetryLater { not_before, attempt: first }) => {
+                RetryLater { not_before: not_before.min(moment), attempt: first.or(attempt) }
             }
         });
     }

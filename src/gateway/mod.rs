@@ -41,7 +41,7 @@ pub use wire::{PostAnswer, PostError, Poster};
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
 pub struct OutgoingMessage {
-    /// Whom it goes to.
+    /// The recipient.
     pub to: PhoneNumber,
     /// How it gets there.
     pub channel: Channel,

@@ -20,14 +20,14 @@ use crate::shard::{Command, Decision, Durability, Leaving, Record, Refusal, Shar
 
 /// Bytes of an idempotency key.
 const LONGEST_KEY: usize = 255;
-/// Bytes of an answer as JSON: some times what the longest one takes.
+/// Maximum size of a kept answer as JSON, in bytes: several times the longest answer today.
 const LONGEST_ANSWER: usize = 16 << 10;
 /// How long an answer is kept, and how long a mark without one.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a request with an idempotency key is to do.
+/// The decision about a request with an idempotency key.
 #[derive(Debug)]
-pub enum Begun {
+pub enum KeyDecision {
     /// The key is new, and marked durably: carry the request out.
     First(Ticket),
     /// It was answered before, with this.
@@ -36,8 +36,8 @@ pub enum Begun {
     OtherRequest,
     /// The first request with this key is being carried out.
     StillAnswering,
-    /// The first request was begun and then cut off, by a crash or a commit that failed: it may have had effects. Find out
-    /// what became of it, and finish with that, or carry it out.
+    /// The first request was begun and then cut off, by a crash or a commit that failed: it may have had effects. Find
+    /// its result and finish with that, or carry it out.
     Interrupted(Ticket),
 }
 
@@ -60,10 +60,10 @@ pub enum KeyRefusal {
     /// The answer is longer than 16 KiB as JSON. The key stays marked.
     #[error("an answer to keep has at most {LONGEST_ANSWER} bytes")]
     AnswerTooLong,
-    /// As many answers as may be are kept or being made, and none of them has ended. Keys that are known are answered.
+    /// The table of kept answers is full and none has expired. Known keys are still answered.
     #[error("too many answers are being kept")]
     TooManyAnswers,
-    /// As many requests as may be are waiting.
+    /// The queue of waiting requests is full.
     #[error("too many requests wait for their idempotency keys")]
     Overloaded,
     /// It could not be made durable, or not read.
@@ -81,12 +81,12 @@ pub struct KeyUse {
     answer: Option<String>,
 }
 
-/// What a key's record and its repetitions have to agree on.
+/// Identifies a request: its key and its content.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Identity {
     /// Tells the key from another with the same subject.
     tag: u64,
-    /// What makes two requests the same.
+    /// Equal for equal requests.
     fingerprint: [u8; 32],
 }
 
@@ -106,7 +106,7 @@ pub struct Answers {
     queue: Arc<Semaphore>,
 }
 
-/// What commands about keys need.
+/// Dependencies of commands about keys.
 struct Deps {
     shards: Shards,
     digester: Digester,
@@ -150,8 +150,8 @@ impl Answers {
         Self { deps, queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))) }
     }
 
-    /// A request came with this key. `fingerprint` is what makes two requests the same. Of several with one key at one
-    /// moment exactly one is [`Begun::First`].
+    /// Begins a request with an idempotency key. Two requests are equal if their fingerprints are. Of concurrent
+    /// requests with one key exactly one gets [`KeyDecision::First`].
     ///
     /// # Errors
     /// [`KeyRefusal`]; then the request must have no effect.
@@ -160,12 +160,12 @@ impl Answers {
         service: ServiceId,
         key: &str,
         fingerprint: [u8; 32],
-    ) -> Result<Begun, KeyRefusal> {
+    ) -> Result<KeyDecision, KeyRefusal> {
         if key.is_empty() || key.len() > LONGEST_KEY {
             return Err(KeyRefusal::KeyLength);
         }
         let Digest { subject, tag } = self.deps.digester.answer(service, key);
-        let seat = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| KeyRefusal::Overloaded)?;
+        let permit = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| KeyRefusal::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         self.deps.shards.submit(Box::new(BeginCommand {
             key: subject,
@@ -174,14 +174,14 @@ impl Answers {
             reservation: None,
             decided: None,
             reply,
-            _seat: seat,
+            _permit: permit,
         }));
         answer.await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
     }
 }
 
 /// The right and the duty to carry out the request of a marked key. Dropped before [`Ticket::finish`] or [`Ticket::free`]
-/// it leaves the mark: a repetition is [`Begun::Interrupted`].
+/// it leaves the mark: a repetition is [`KeyDecision::Interrupted`].
 #[must_use = "finish it with the answer, or free the key"]
 pub struct Ticket {
     running: Running,
@@ -199,7 +199,7 @@ impl Ticket {
     ///
     /// # Errors
     /// [`KeyRefusal`]. The request was carried out nevertheless: its caller is to be given the answer. A repetition gets
-    /// the same answer or is [`Begun::Interrupted`].
+    /// the same answer or is [`KeyDecision::Interrupted`].
     pub async fn finish(self, answer: &Value) -> Result<(), KeyRefusal> {
         let answer = answer.to_string();
         if answer.len() > LONGEST_ANSWER {
@@ -231,29 +231,29 @@ impl Ticket {
     }
 }
 
-/// Asks what is to be done with a request, and marks its key if that is to carry it out.
+/// Decides whether to carry out a request, and marks its key if so.
 struct BeginCommand {
     key: Subject,
     identity: Identity,
     deps: Arc<Deps>,
     /// Held until the new record is in its table.
     reservation: Option<Reservation>,
-    decided: Option<Result<Begun, KeyRefusal>>,
-    reply: oneshot::Sender<Result<Begun, KeyRefusal>>,
-    _seat: OwnedSemaphorePermit,
+    decided: Option<Result<KeyDecision, KeyRefusal>>,
+    reply: oneshot::Sender<Result<KeyDecision, KeyRefusal>>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl BeginCommand {
     /// The answer that changes nothing, if there is one.
-    fn known(&self, present: Option<&KeyUse>) -> Option<Result<Begun, KeyRefusal>> {
+    fn known(&self, present: Option<&KeyUse>) -> Option<Result<KeyDecision, KeyRefusal>> {
         if present.is_some_and(|present| present.identity != self.identity) {
-            return Some(Ok(Begun::OtherRequest));
+            return Some(Ok(KeyDecision::OtherRequest));
         }
         if let Some(answer) = present.and_then(|present| present.answer.as_ref()) {
             let value = serde_json::from_str(answer).map_err(|_| KeyRefusal::StoreUnavailable);
-            return Some(value.map(|value| Begun::Again(KeptAnswer(value))));
+            return Some(value.map(|value| KeyDecision::Again(KeptAnswer(value))));
         }
-        self.deps.running().contains(&self.key).then_some(Ok(Begun::StillAnswering))
+        self.deps.running().contains(&self.key).then_some(Ok(KeyDecision::StillAnswering))
     }
 }
 
@@ -285,7 +285,7 @@ impl Command for BeginCommand {
             }
         }
         let Some(running) = self.deps.run(self.key) else {
-            self.decided = Some(Ok(Begun::StillAnswering));
+            self.decided = Some(Ok(KeyDecision::StillAnswering));
             return Decision::Made;
         };
         let ticket = Ticket { running, identity: self.identity };
@@ -293,24 +293,24 @@ impl Command for BeginCommand {
         let mark = KeyUse { identity: self.identity, ends: view.now().plus(KEPT_FOR), answer: None };
         self.decided = Some(Ok(if present.is_some() {
             view.put(self.key.id, Some(&mark), Durability::Lazy);
-            Begun::Interrupted(ticket)
+            KeyDecision::Interrupted(ticket)
         } else {
             view.put(self.key.id, Some(&mark), Durability::Durable);
-            Begun::First(ticket)
+            KeyDecision::First(ticket)
         }));
         Decision::Made
     }
 
     fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
         let decided = self.decided.unwrap_or(Err(KeyRefusal::StoreUnavailable));
-        if let Err(Ok(Begun::First(ticket))) = self.reply.send(decided) {
+        if let Err(Ok(KeyDecision::First(ticket))) = self.reply.send(decided) {
             // The caller is gone.
             leaving.then(Box::new(ticket.ending(None, None)));
         }
     }
 
     fn refuse(self: Box<Self>, refusal: Refusal) {
-        if let Some(Ok(Begun::First(ticket))) = self.decided {
+        if let Some(Ok(KeyDecision::First(ticket))) = self.decided {
             // The commit failed, and the mark is kept in case it is on the disk. The request has no effect.
             self.deps.shards.submit(Box::new(ticket.ending(None, None)));
         }
@@ -321,7 +321,7 @@ impl Command for BeginCommand {
     }
 }
 
-/// A request has its answer, or came to nothing.
+/// Stores the answer of a request, or frees its key.
 struct EndCommand {
     key: Subject,
     identity: Identity,
@@ -359,7 +359,7 @@ impl Command for EndCommand {
 
 impl EndCommand {
     fn answer(mut self, result: Result<(), KeyRefusal>) {
-        // A client that is told may ask again at once.
+        // A client may repeat the request as soon as it has the answer.
         self.running = None;
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(result);

@@ -1,4 +1,4 @@
-//! How many records of a kind there may be, over all shards.
+//! The limit on records of a kind, over all shards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ impl Drop for Reservation {
     }
 }
 
-/// What one shard has counted. A shard that restarts counts anew.
+/// The counts of one shard. A shard that restarts counts anew.
 struct Share {
     capacity: Arc<Capacity>,
     records: usize,

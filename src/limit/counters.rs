@@ -24,7 +24,7 @@ pub struct Charge {
     pub service: ServiceId,
     /// `RK`.
     pub limit: Sid,
-    /// What the request passed for it; at most 256 bytes. It can be personal data, and is not stored.
+    /// The value of the request; at most 256 bytes. It can be personal data, and is not stored.
     pub value: String,
     /// The limit's buckets. Without any there is no limit.
     pub buckets: Vec<BucketRule>,
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Charge {
     }
 }
 
-/// Why a request does not pass. It is not counted.
+/// Why a request does not pass. It is not counted, except perhaps after `StoreUnavailable`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitRefusal {
     /// A bucket is full.
@@ -53,13 +53,13 @@ pub enum LimitRefusal {
     /// More than ten limits at once.
     #[error("a request names more than {MOST_CHARGES} rate limits")]
     TooManyCharges,
-    /// As many values as may be are being counted already, and none of them has ended. Values that are known go on.
+    /// The table of counters is full and none has expired. Known values are still counted.
     #[error("too many values are being counted")]
     TooManyCounters,
-    /// As many requests as may be are waiting.
+    /// The queue of waiting requests is full.
     #[error("too many requests wait for their rate limits")]
     Overloaded,
-    /// The count could not be made durable. After a crash it may be there.
+    /// The count could not be made durable, but may have reached the disk.
     #[error("the count could not be made durable")]
     StoreUnavailable,
 }
@@ -145,8 +145,8 @@ impl Limits {
         if counts.is_empty() {
             return Ok(Charged::default());
         }
-        let seat = Arc::clone(&self.queue).try_acquire_owned();
-        let _seat = seat.map_err(|_| LimitRefusal::Overloaded)?;
+        let permit = Arc::clone(&self.queue).try_acquire_owned();
+        let _permit = permit.map_err(|_| LimitRefusal::Overloaded)?;
         if counts.len() > 1 {
             self.find_full(&counts).await?;
         }
@@ -192,10 +192,10 @@ impl Limits {
     /// Removes a request that had no effect from its counters, as far as it is still counted. Returns at once. The request
     /// stays counted when the queue is full or the store fails.
     pub fn give_back(&self, taken: Charged) {
-        let Ok(seat) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
+        let Ok(permit) = Arc::clone(&self.queue).try_acquire_owned().map(Arc::new) else { return };
         for (subject, places) in taken.0 {
-            let seat = Some(Arc::clone(&seat));
-            self.shards.submit(Box::new(GiveBackCommand { subject, places, _seat: seat }));
+            let permit = Some(Arc::clone(&permit));
+            self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: permit }));
         }
     }
 }
@@ -278,9 +278,10 @@ impl Command for CountCommand {
 
     fn refuse(self: Box<Self>, refusal: Refusal) {
         if let Some(Ok(places)) = self.decided {
-            // The commit failed, and the count is kept in case it is on the disk. The client is told that it did not pass.
+            // The commit failed, and the count is kept in case it is on the disk. The client learns that its request
+            // did not pass.
             let subject = self.count.subject;
-            self.shards.submit(Box::new(GiveBackCommand { subject, places, _seat: None }));
+            self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: None }));
         }
         let _ = self.reply.send(Err(match refusal {
             Refusal::Overloaded => LimitRefusal::TooManyCounters,
@@ -294,7 +295,7 @@ struct GiveBackCommand {
     subject: Subject,
     places: Vec<Counted>,
     /// Held until it is decided.
-    _seat: Option<Arc<OwnedSemaphorePermit>>,
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Command for GiveBackCommand {

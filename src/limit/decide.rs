@@ -1,4 +1,4 @@
-//! Whether one more request with a value passes a bucket: a window that slides, in bounded memory.
+//! Decides whether a request passes a bucket: a sliding window in bounded memory.
 //!
 //! Pure: (counts, rules, now) in, counts and verdict out. A tally remembers when requests passed, oldest first. At most
 //! [`CELLS`] requests are remembered one by one; a bucket that allows more remembers those within a sixteenth of its
@@ -37,21 +37,21 @@ impl BucketRule {
     }
 }
 
-/// What is counted of one value of one limit.
+/// The counts of one value of one limit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// One for each bucket that remembers anything.
     pub tallies: Vec<Tally>,
 }
 
-/// What one bucket remembers.
+/// The requests that one bucket remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Whose.
+    /// The bucket.
     pub bucket: Sid,
     /// Requests that passed before this moment are not in here any more.
     pub since: Timestamp,
-    /// From this moment on it counts nothing, whatever the bucket's interval is then.
+    /// Expiry time, independent of later changes of the bucket's interval.
     pub ends: Timestamp,
     /// When how many passed, the oldest first.
     pub marks: Vec<Mark>,
@@ -66,12 +66,12 @@ pub struct Mark {
     pub count: u32,
 }
 
-/// What became of one request.
+/// The verdict about one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Every bucket lets it pass, and has counted it.
     Granted {
-        /// What the counts are now.
+        /// The counts after the request.
         counts: Counts,
         /// Where it was counted.
         places: Vec<Counted>,
@@ -104,7 +104,7 @@ pub fn take(counts: &Counts, rules: &[BucketRule], now: Timestamp) -> Verdict {
     Verdict::Granted { counts: next, places }
 }
 
-/// What to assume when either may be on the disk: of each bucket the tally that counts more.
+/// Merges two states after a failed commit: keeps the larger tally of each bucket.
 pub fn merge_pessimistic(before: Counts, after: Counts, now: Timestamp) -> Counts {
     let mut merged = after;
     for earlier in before.tallies.into_iter().filter(|tally| now < tally.ends) {

@@ -17,7 +17,7 @@ pub struct Digester {
     slots: SlotHash,
 }
 
-/// What a text is kept under, and what tells it from another text there.
+/// The record key of a text, and a tag against collisions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest {
     /// The service, and 64 bits of the digest.

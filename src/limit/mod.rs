@@ -1,4 +1,4 @@
-//! Rate limit counters and answers kept for idempotency keys, both durable before a client is told.
+//! Rate limit counters and answers kept for idempotency keys. Both are durable before a client gets its answer.
 //!
 //! Both are records of the shards ([`crate::shard`]): [`Limits`] counts, [`Answers`] keeps answers. Neither stores or
 //! prints the values and keys that it is given, which can be personal data, but keyed hashes of them. What is counted
@@ -12,7 +12,7 @@ mod digest;
 #[cfg(test)]
 mod tests;
 
-pub use answers::{Answers, Begun, KeptAnswer, KeyRefusal, KeyUse, Ticket};
+pub use answers::{Answers, KeptAnswer, KeyDecision, KeyRefusal, KeyUse, Ticket};
 pub use counters::{Charge, Charged, Counter, LimitRefusal, Limits};
 pub use decide::BucketRule;
 

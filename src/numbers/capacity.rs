@@ -1,21 +1,21 @@
-//! How many numbers may be remembered, over all shards together.
+//! The limit on stored numbers, over all shards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use tracing::{info, warn};
 
-/// Counts numbers against a limit that is never exceeded by new ones. Numbers that are restored count beyond it: a number
-/// that is known is never dropped for want of room.
+/// Counts numbers against a limit that is never exceeded by new ones. Restored numbers count beyond the limit, because
+/// the server never drops a known number.
 #[derive(Debug)]
 pub struct Capacity {
     limit: usize,
     held: AtomicUsize,
-    /// What was logged last: a [`Level`].
+    /// The last logged [`Level`].
     logged: AtomicU8,
 }
 
-/// How full it is, as far as an operator cares.
+/// Fill level for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
     Ample = 0,
@@ -23,12 +23,12 @@ enum Level {
     Full = 2,
 }
 
-/// How many numbers are remembered, and how many may be.
+/// The stored numbers and their limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Numbers that are remembered.
+    /// Stored numbers.
     pub held: usize,
-    /// From this many on no new ones are taken.
+    /// From this count on the server refuses new numbers.
     pub limit: usize,
 }
 
@@ -38,13 +38,13 @@ impl Capacity {
         Arc::new(Self { limit, held: AtomicUsize::new(0), logged: AtomicU8::new(Level::Ample as u8) })
     }
 
-    /// How full it is.
+    /// The present usage.
     pub fn usage(&self) -> Usage {
         Usage { held: self.held.load(Ordering::Relaxed), limit: self.limit }
     }
 
-    /// Reserves a place for a new number until the reservation is dropped, by when its table has counted it. `None` when
-    /// there is no place.
+    /// Counts a new number until the reservation is dropped, by when its table has counted it. `None` if the limit is
+    /// reached.
     pub fn reserve(self: &Arc<Self>) -> Option<Reservation> {
         let more = |held| (held < self.limit).then_some(held + 1);
         let Ok(before) = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) else {
@@ -55,18 +55,18 @@ impl Capacity {
         Some(Reservation(Arc::clone(self)))
     }
 
-    /// Counts a number that is in a table, whatever the limit is.
+    /// Counts a number that is in a table, also beyond the limit.
     pub(super) fn add(&self) {
         self.grew_to(self.held.fetch_add(1, Ordering::Relaxed) + 1);
     }
 
-    /// These numbers are no longer remembered.
+    /// Removes these numbers from the count.
     pub(super) fn remove(&self, numbers: usize) {
         let left = self.held.fetch_sub(numbers, Ordering::Relaxed).saturating_sub(numbers);
-        // Logged again only after real relief, not for each place that is freed and taken.
+        // Logged again only below 70 %, not for each number that expires and is replaced.
         if !exceeds_tenths(left, 7, self.limit) && self.logged.load(Ordering::Relaxed) != Level::Ample as u8 {
             self.logged.store(Level::Ample as u8, Ordering::Relaxed);
-            info!(numbers = left, limit = self.limit, "there is room for new numbers again");
+            info!(numbers = left, limit = self.limit, "number capacity available again");
         }
     }
 
@@ -76,7 +76,7 @@ impl Capacity {
         }
     }
 
-    /// Once for each level, until there is ample room again.
+    /// Logs each level once, until the usage falls below 70 %.
     fn log(&self, level: Level) {
         if self.logged.fetch_max(level as u8, Ordering::Relaxed) >= level as u8 {
             return;
@@ -86,13 +86,12 @@ impl Capacity {
             Level::Ample => {}
             Level::Scarce => warn!(
                 numbers = held,
-                limit,
-                "most of the room for numbers is taken; when all is, new numbers get 503 (max-numbers)"
+                limit, "number capacity low: new numbers get 503 once max-numbers is reached"
             ),
             Level::Full => warn!(
                 numbers = held,
                 limit,
-                "all room for numbers is taken: new numbers get 503, known ones are served (max-numbers)"
+                "number capacity exhausted: new numbers get 503, known numbers are served (max-numbers)"
             ),
         }
     }
@@ -103,7 +102,7 @@ const fn exceeds_tenths(held: usize, tenths: u128, limit: usize) -> bool {
     held as u128 * 10 > limit as u128 * tenths
 }
 
-/// A place for a new number.
+/// A counted place for a new number.
 #[derive(Debug)]
 pub struct Reservation(Arc<Capacity>);
 
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn each_level_is_logged_once_until_there_is_ample_room_again() {
+    fn each_level_is_logged_once_until_capacity_is_ample_again() {
         let capacity = Capacity::new(10);
         let logged = || capacity.logged.load(Ordering::Relaxed);
         (0..8).for_each(|_| capacity.add());

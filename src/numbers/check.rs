@@ -1,12 +1,12 @@
-//! Checks and endings: what they ask for, how they are decided, and how they leave.
+//! Check and end commands: request, decision, settlement.
 
-use super::command::{CommandKind, Exit, Next, Responder};
+use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responder};
 use super::record::NumberKey;
-use super::reply::{Facts, Reply};
+use super::reply::{Reply, VerificationSummary};
 use crate::attempts::VerifyStatus;
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
-    self, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Policy, Rules,
+    self, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Policy,
     Submitted, Verification, VerificationName,
 };
 use crate::shard::{Durability, Refusal};
@@ -32,10 +32,10 @@ pub enum CheckDecision {
     /// Reply. The status is for the list of attempts, if a code was looked at.
     Reply(Reply<CheckOutcome>, Option<VerifyStatus>),
     /// Ask the gateway that holds the code.
-    Ask(CheckPermit),
+    AskGateway(CheckPermit),
 }
 
-/// A submitted code that the gateway which holds the verification's code has to check. The attempt is durably counted.
+/// A check for the gateway that holds the code. The attempt is already durable.
 #[derive(Debug)]
 pub struct GatewayCheck {
     /// The number of the code.
@@ -44,12 +44,12 @@ pub struct GatewayCheck {
     pub permit: CheckPermit,
     /// The submitted code.
     pub code: Code,
-    /// Replies in the end.
+    /// Replies to the check.
     pub responder: Responder<Reply<CheckOutcome>>,
 }
 
 impl GatewayCheck {
-    /// The command that takes in the gateway's answer.
+    /// The command that settles the check.
     pub fn settled(self, result: CheckResult) -> SettleCheckCommand {
         let Self { permit, responder, .. } = self;
         SettleCheckCommand { permit, result, responder, decided: None }
@@ -59,10 +59,7 @@ impl GatewayCheck {
 impl CheckCommand {
     pub(super) fn decide(
         &mut self,
-        NumberKey { service, number }: NumberKey,
-        state: NumberState,
-        mut rules: Rules<'_>,
-        now: Timestamp,
+        DecisionInput { key: NumberKey { service, number }, state, mut rules, now }: DecisionInput<'_>,
     ) -> Next {
         if self.is_test {
             rules.policy = rules.policy.without_limits();
@@ -72,7 +69,7 @@ impl CheckCommand {
         let (next, step) = engine::check(state, &rules, submitted, now);
         self.decided = Some(match step {
             CheckStep::Busy { .. } => return None,
-            CheckStep::Ask(permit) => CheckDecision::Ask(permit),
+            CheckStep::Ask(permit) => CheckDecision::AskGateway(permit),
             CheckStep::Decided(outcome) => {
                 let status = match outcome {
                     CheckOutcome::Approved => Some(VerifyStatus::Success),
@@ -90,23 +87,24 @@ impl CheckCommand {
         Some((next, Durability::Durable))
     }
 
-    pub(super) fn leave(self, mut exit: Exit<'_, '_>) {
+    pub(super) fn answer(self, mut context: DecisionContext<'_, '_>) {
         let Self { code, responder, decided, named: _, is_test: _ } = self;
         match (decided, code) {
             (Some(CheckDecision::Reply(reply, _)), _) => {
-                confirm_if_approved(&reply, &exit);
+                confirm_if_approved(&reply, &context);
                 responder.send(Ok(reply));
             }
-            (Some(CheckDecision::Ask(permit)), Some(code)) if is_open(&permit, &exit) => {
-                exit.leaving.went_to_gateway();
-                exit.deps.effects.check(GatewayCheck { key: exit.key, permit, code, responder });
+            (Some(CheckDecision::AskGateway(permit)), Some(code)) if is_open(&permit, &context) => {
+                context.leaving.went_to_gateway();
+                context.deps.effects.check(GatewayCheck { key: context.key, permit, code, responder });
             }
-            (Some(CheckDecision::Ask(permit)), _) => {
-                // The commit took longer than the question may: an answer would not be believed.
-                exit.leaving.went_to_gateway();
+            (Some(CheckDecision::AskGateway(permit)), _) => {
+                // The commit took longer than the check budget. A gateway's answer would be ignored, therefore the
+                // gateway is not asked.
+                context.leaving.went_to_gateway();
                 let result = CheckResult::NotAsked;
                 let settle = SettleCheckCommand { permit, result, responder, decided: None };
-                exit.then(CommandKind::SettleCheck(settle));
+                context.enqueue(CommandKind::SettleCheck(settle));
             }
             (None, _) => responder.send(Err(Refusal::StoreUnavailable)),
         }
@@ -114,9 +112,10 @@ impl CheckCommand {
 }
 
 /// Whether the gateway may still be asked.
-fn is_open(permit: &CheckPermit, exit: &Exit<'_, '_>) -> bool {
-    let now = exit.leaving.now();
-    exit.state()
+fn is_open(permit: &CheckPermit, context: &DecisionContext<'_, '_>) -> bool {
+    let now = context.leaving.now();
+    context
+        .state()
         .and_then(|state| state.verification())
         .is_some_and(|v| v.salt == permit.salt && v.checking_until == permit.until && v.is_checking(now))
 }
@@ -129,23 +128,25 @@ fn reply(
     policy: &Policy,
     now: Timestamp,
 ) -> Reply<CheckOutcome> {
-    let facts = match outcome {
+    let summary = match outcome {
         CheckOutcome::Approved
         | CheckOutcome::Wrong { .. }
         | CheckOutcome::LockedNow { .. }
-        | CheckOutcome::GatewayFailed => next.verification().or(before).map(|v| Facts::of(&v, policy)),
+        | CheckOutcome::GatewayFailed => {
+            next.verification().or(before).map(|v| VerificationSummary::from_verification(&v, policy))
+        }
         CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => None,
     };
-    Reply::new(outcome, now, facts)
+    Reply::new(outcome, now, summary)
 }
 
-fn confirm_if_approved(reply: &Reply<CheckOutcome>, exit: &Exit<'_, '_>) {
-    if let (CheckOutcome::Approved, Some(facts)) = (reply.outcome, &reply.facts) {
-        exit.confirm(facts.track);
+fn confirm_if_approved(reply: &Reply<CheckOutcome>, context: &DecisionContext<'_, '_>) {
+    if let (CheckOutcome::Approved, Some(summary)) = (reply.outcome, &reply.verification) {
+        context.confirm(summary.track);
     }
 }
 
-/// Takes in what the gateway that holds a code said about a submitted one.
+/// Settles a check with the answer of the gateway that holds the code.
 #[derive(Debug)]
 pub struct SettleCheckCommand {
     /// The permit that it was asked with.
@@ -161,9 +162,7 @@ pub struct SettleCheckCommand {
 impl SettleCheckCommand {
     pub(super) fn decide(
         &mut self,
-        state: NumberState,
-        rules: &Rules<'_>,
-        now: Timestamp,
+        &DecisionInput { state, ref rules, now, .. }: &DecisionInput<'_>,
     ) -> (NumberState, Durability) {
         let before = state.present(&rules.policy, now).verification();
         let (next, outcome) = engine::settle_check(state, rules, &self.permit, self.result, now);
@@ -177,8 +176,8 @@ impl SettleCheckCommand {
             }
         };
         self.decided = Some((reply(outcome, next, before, &rules.policy, now), status));
-        // The attempt was durably counted before the gateway was asked. If a crash loses the end of the question, its
-        // record ends by itself when its time has passed.
+        // The attempt was durably counted before the gateway was asked. If a crash loses the result, the check expires
+        // at its deadline.
         let durability = match outcome {
             CheckOutcome::Wrong { .. } => Durability::Lazy,
             CheckOutcome::GatewayFailed if self.result == CheckResult::Unknown => Durability::Lazy,
@@ -187,11 +186,11 @@ impl SettleCheckCommand {
         (next, durability)
     }
 
-    pub(super) fn leave(self, exit: &Exit<'_, '_>) {
+    pub(super) fn answer(self, context: &DecisionContext<'_, '_>) {
         let Some((reply, _)) = self.decided else {
             return self.responder.send(Err(Refusal::StoreUnavailable));
         };
-        confirm_if_approved(&reply, exit);
+        confirm_if_approved(&reply, context);
         self.responder.send(Ok(reply));
     }
 }
@@ -204,13 +203,16 @@ pub struct EndCommand {
     /// The verification that the caller named; `None` for the one that is under way.
     pub named: Option<VerificationName>,
     /// Replies with the verification that ended; `None` if there was none.
-    pub responder: Responder<Option<Facts>>,
+    pub responder: Responder<Option<VerificationSummary>>,
     /// The decision.
     pub decided: Option<EndOutcome>,
 }
 
 impl EndCommand {
-    pub(super) fn decide(&mut self, state: NumberState, rules: &Rules<'_>, now: Timestamp) -> Next {
+    pub(super) fn decide(
+        &mut self,
+        &DecisionInput { state, ref rules, now, .. }: &DecisionInput<'_>,
+    ) -> Next {
         let (next, outcome) = engine::end(state, rules, self.ending, self.named, now);
         if let EndOutcome::Busy { .. } = outcome {
             return None;
@@ -219,16 +221,16 @@ impl EndCommand {
         Some((next, Durability::Durable))
     }
 
-    pub(super) fn leave(self, exit: &Exit<'_, '_>) {
+    pub(super) fn answer(self, context: &DecisionContext<'_, '_>) {
         let ended = match self.decided {
             Some(EndOutcome::Ended(verification)) => verification,
             Some(EndOutcome::NotFound | EndOutcome::Busy { .. }) => None,
             None => return self.responder.send(Err(Refusal::StoreUnavailable)),
         };
-        let facts = ended.map(|v| Facts::of(&v, &exit.policy()));
-        if let (Ending::Approved, Some(facts)) = (self.ending, &facts) {
-            exit.confirm(facts.track);
+        let summary = ended.map(|v| VerificationSummary::from_verification(&v, &context.policy()));
+        if let (Ending::Approved, Some(summary)) = (self.ending, &summary) {
+            context.confirm(summary.track);
         }
-        self.responder.send(Ok(facts));
+        self.responder.send(Ok(summary));
     }
 }

@@ -1,7 +1,7 @@
-//! Commands about one number: the shard decides them in order, and their replies leave when the decision is durable.
+//! Commands about one number. The shard decides them in order and replies when the decision is durable.
 //!
-//! What a command asks for, how it is decided and how it leaves is in [`send`](super::send) and
-//! [`check`](super::check). This module has what they share: the records that a decision writes beside the number's own.
+//! [`send`](super::send) and [`check`](super::check) contain the requests and their decisions. This module contains the
+//! shared part: routing, attempt records and events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,42 +10,62 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::capacity::{Capacity, Reservation};
 use super::check::{CheckCommand, CheckDecision, EndCommand, GatewayCheck, SettleCheckCommand};
-use super::happened::{Happened, Recorder};
+use super::event::{EventSink, NumberEvent};
 use super::policies::Policies;
 use super::record::NumberKey;
 use super::send::{Caller, Dispatch, ResumeCommand, SendCommand, SendDecision, SettleCommand};
-use crate::attempts::{EndedSend, Track, TrackWriter, VerifyStatus};
+use crate::attempts::{AttemptLog, AttemptLogWriter, EndedSend, VerifyStatus};
 use crate::config::TrackerSettings;
-use crate::domain::{GatewayName, ServerKey, ServiceId, TrackKey};
+use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
-use crate::shard::{Command, Decision, Durability, Leaving, Load, Record, Refusal, Subject, Transaction};
+use crate::shard::{
+    Command, Decision, Durability, Leaving, Load, Record, RecordKey, Refusal, Shards, Subject, Tables,
+    Transaction,
+};
 
-/// What decisions about numbers need besides state and time.
+/// Dependencies of decisions about numbers.
 pub struct Deps {
     /// The rules of every service.
     pub policies: Policies,
-    /// Codes are derived with it.
+    /// The key from which codes are derived.
     pub key: ServerKey,
     /// The slot of a number.
     pub slots: SlotHash,
-    /// How many numbers may be remembered.
+    /// The limit on stored numbers.
     pub capacity: Arc<Capacity>,
     /// How long delivery may take for one send, from its decision on.
     pub send_budget: Duration,
     /// How long a gateway that holds a code may take for one check, from its decision to the decision about its answer.
     pub check_budget: Duration,
-    /// How much is kept of delivery attempts.
+    /// The limits on attempt logs.
     pub tracker: TrackerSettings,
-    /// Carries out what was decided.
+    /// Carries out the decisions.
     pub effects: Arc<dyn Effects>,
-    /// They write records of decisions in the same commit.
-    pub recorders: Vec<Arc<dyn Recorder>>,
+    /// Write event records in the commit of each decision.
+    pub event_sinks: Vec<Arc<dyn EventSink>>,
 }
 
 impl Deps {
     /// The subject of a number's commands.
     pub fn subject(&self, key: &NumberKey) -> Subject {
         Subject { slot: self.slots.of_number(key.service, key.number), id: key.id() }
+    }
+
+    /// The verification of a number that has not expired, whether or not attempts are left. An error means that the shard
+    /// restarts.
+    pub(super) async fn verification(
+        &self,
+        shards: &Shards,
+        key: NumberKey,
+    ) -> Result<Option<Verification>, Refusal> {
+        let policy = self.policies.of(key.service);
+        let subject = self.subject(&key);
+        let record = RecordKey { slot: subject.slot, kind: NumberState::KIND, id: subject.id };
+        let read = move |tables: &Tables, now| {
+            let state = tables.get::<NumberState>(&record, now)?;
+            state.present(&policy, now).verification().filter(|v| now < v.expires)
+        };
+        shards.router().read(subject.slot, read).await
     }
 
     fn rules(&self, policy: Policy) -> Rules<'_> {
@@ -59,27 +79,27 @@ pub trait Effects: Send + Sync {
     fn deliver(&self, dispatch: Dispatch);
     /// Asks the gateway that holds a code.
     fn check(&self, check: GatewayCheck);
-    /// Tells a gateway that its message led to a verified number, if it wants to know.
+    /// Confirms to a gateway that its message led to a verified number, if it wants to know.
     fn confirm(&self, gateway: GatewayName, message_id: String) {
         let _ = (gateway, message_id);
     }
 }
 
-/// Sends the reply to a command, whose place among the commands in flight it holds until then.
+/// Sends the reply to a command. Until then it holds the command's permit.
 #[derive(Debug)]
 pub struct Responder<T> {
     sender: oneshot::Sender<Result<T, Refusal>>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Receives the reply. An error means that the shard dropped the command: it has failed and restarts.
 pub type PendingReply<T> = oneshot::Receiver<Result<T, Refusal>>;
 
 impl<T> Responder<T> {
-    /// Both ends.
-    pub fn new(place: OwnedSemaphorePermit) -> (Self, PendingReply<T>) {
+    /// Creates the sender and the receiver of one reply.
+    pub fn new(permit: OwnedSemaphorePermit) -> (Self, PendingReply<T>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { sender, _place: place }, receiver)
+        (Self { sender, _permit: permit }, receiver)
     }
 
     /// Replies. A caller that has gone away does not change what was decided.
@@ -92,11 +112,11 @@ impl<T> Responder<T> {
 pub struct NumberCommand {
     /// The number.
     pub key: NumberKey,
-    /// What to do.
+    /// The operation.
     pub kind: CommandKind,
     deps: Arc<Deps>,
     subject: Subject,
-    /// The place of a number that this command adds.
+    /// The reservation of a number that this command adds.
     reservation: Option<Reservation>,
     /// The number of the first attempt of the send that is permitted.
     first_attempt: u8,
@@ -110,7 +130,7 @@ impl NumberCommand {
     }
 }
 
-/// What to do. Each kind carries its own decision.
+/// The operation. Each variant stores its own decision.
 #[derive(Debug)]
 pub enum CommandKind {
     /// Send a code.
@@ -121,9 +141,9 @@ pub enum CommandKind {
     Check(CheckCommand),
     /// End a verification, or clear the counts of a number.
     End(EndCommand),
-    /// Take in the result of a send.
+    /// Settle a send with its result.
     Settle(SettleCommand),
-    /// Take in what the gateway that holds a code said about a submitted one.
+    /// Settle a check with the answer of the gateway that holds the code.
     SettleCheck(SettleCheckCommand),
 }
 
@@ -146,7 +166,7 @@ impl Command for NumberCommand {
         state.and_then(|state| state.verification()).is_some_and(|v| v.is_checking(now))
     }
 
-    /// Refusals of a locked number, and checks of a number without a record.
+    /// Returns `true` for sends and checks of a locked number, and for checks of a number without a record.
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
         match (view.get::<NumberState>(self.subject.id), &self.kind) {
             (Some(NumberState::Open { .. }), _)
@@ -174,16 +194,17 @@ impl Command for NumberCommand {
         }
         let state = before.unwrap_or(NumberState::Fresh);
         let rules = deps.rules(deps.policies.of(key.service));
+        let input = DecisionInput { key: *key, state, rules, now };
         let next = match kind {
-            CommandKind::Send(send) => send.decide(*key, state, rules, view.rng(), now),
+            CommandKind::Send(send) => send.decide(input, view.rng()),
             CommandKind::Resume(resume) => {
-                let track = &mut TrackWriter::new(view, resume.track, deps.tracker);
-                resume.decide(track, deps.policies.serves(key.service), state, &rules, now)
+                let track = &mut AttemptLogWriter::new(view, resume.track, deps.tracker);
+                resume.decide(input, track, deps.policies.serves(key.service))
             }
-            CommandKind::Check(check) => check.decide(*key, state, rules, now),
-            CommandKind::End(end) => end.decide(state, &rules, now),
-            CommandKind::Settle(settle) => Some(settle.decide(state, &rules, now)),
-            CommandKind::SettleCheck(settle) => Some(settle.decide(state, &rules, now)),
+            CommandKind::Check(check) => check.decide(input),
+            CommandKind::End(end) => end.decide(&input),
+            CommandKind::Settle(settle) => Some(settle.decide(&input)),
+            CommandKind::SettleCheck(settle) => Some(settle.decide(&input)),
         };
         let Some((next, durability)) = next else { return Decision::Wait };
         view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
@@ -191,9 +212,9 @@ impl Command for NumberCommand {
         if let Some(first) = write_attempts(view, deps, *key, kind, before.as_ref()) {
             *first_attempt = first;
         }
-        if let Some(happened) = happened(kind, before.as_ref(), next.verification().as_ref()) {
-            for recorder in &deps.recorders {
-                recorder.record(*key, &happened, now, view);
+        if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref()) {
+            for sink in &deps.event_sinks {
+                sink.record(*key, &event, now, view);
             }
         }
         Decision::Made
@@ -201,14 +222,14 @@ impl Command for NumberCommand {
 
     fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
         let Self { key, kind, deps, subject, reservation: _reservation, first_attempt } = *self;
-        let exit = Exit { key, deps: &deps, subject, leaving };
+        let context = DecisionContext { key, deps: &deps, subject, leaving };
         match kind {
-            CommandKind::Send(send) => send.leave(first_attempt, exit),
-            CommandKind::Resume(resume) => resume.leave(first_attempt, exit),
-            CommandKind::Check(check) => check.leave(exit),
-            CommandKind::End(end) => end.leave(&exit),
-            CommandKind::Settle(settle) => settle.leave(),
-            CommandKind::SettleCheck(settle) => settle.leave(&exit),
+            CommandKind::Send(send) => send.answer(first_attempt, context),
+            CommandKind::Resume(resume) => resume.answer(first_attempt, context),
+            CommandKind::Check(check) => check.answer(context),
+            CommandKind::End(end) => end.answer(&context),
+            CommandKind::Settle(settle) => settle.answer(),
+            CommandKind::SettleCheck(settle) => settle.answer(&context),
         }
     }
 
@@ -224,18 +245,26 @@ impl Command for NumberCommand {
     }
 }
 
+/// The input of every decision about a number.
+pub(super) struct DecisionInput<'a> {
+    pub(super) key: NumberKey,
+    pub(super) state: NumberState,
+    pub(super) rules: Rules<'a>,
+    pub(super) now: Timestamp,
+}
+
 /// The next state, and whether the reply waits for it. `None`: a gateway is being asked about a code of the number.
 pub(super) type Next = Option<(NumberState, Durability)>;
 
-/// A durable decision on its way out.
-pub(super) struct Exit<'a, 'b> {
+/// Context for answering a durable decision.
+pub(super) struct DecisionContext<'a, 'b> {
     pub(super) key: NumberKey,
     pub(super) deps: &'a Arc<Deps>,
     pub(super) subject: Subject,
     pub(super) leaving: &'a mut Leaving<'b>,
 }
 
-impl Exit<'_, '_> {
+impl DecisionContext<'_, '_> {
     /// The number's state, which later commands of the same batch may have changed.
     pub(super) fn state(&self) -> Option<NumberState> {
         self.leaving.get::<NumberState>(self.subject.slot, self.subject.id)
@@ -245,28 +274,27 @@ impl Exit<'_, '_> {
         self.deps.policies.of(self.key.service)
     }
 
-    /// Tells the gateway whose message led to a verified number.
+    /// Confirms success to the gateway that sent the code.
     pub(super) fn confirm(&self, track: u64) {
-        let key = TrackKey::new(self.key.service, track, self.subject.slot);
-        let track = self.leaving.get::<Track>(self.subject.slot, key.id());
+        let key = AttemptLogKey::new(self.key.service, track, self.subject.slot);
+        let track = self.leaving.get::<AttemptLog>(self.subject.slot, key.id());
         if let Some((gateway, message_id)) = track.and_then(|track| track.accepted()) {
             self.deps.effects.confirm(gateway, message_id);
         }
     }
 
-    /// Has a further command decided with the next batch.
-    pub(super) fn then(&mut self, kind: CommandKind) {
+    /// Queues a further command for the next batch.
+    pub(super) fn enqueue(&mut self, kind: CommandKind) {
         self.leaving.then(NumberCommand::new(self.key, kind, Arc::clone(self.deps)));
     }
 }
 
 /// The key of the record of a verification's attempts, which is in the slot of its number.
-pub fn track_key(service: ServiceId, salt: &Salt, slot: u8) -> TrackKey {
-    TrackKey::new(service, salt.track(), slot)
+pub fn track_key(service: ServiceId, salt: &Salt, slot: u8) -> AttemptLogKey {
+    AttemptLogKey::new(service, salt.track(), slot)
 }
 
-/// Writes what the decision means for the delivery attempts. Returns the number of the first attempt of a send that is
-/// permitted.
+/// Updates the attempt log of the verification. Returns the number of a permitted send's first attempt.
 fn write_attempts(
     view: &mut Transaction<'_>,
     deps: &Deps,
@@ -278,15 +306,15 @@ fn write_attempts(
     let key = |salt: &Salt| track_key(service, salt, slot);
     let (salt, status) = match kind {
         CommandKind::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), .. }) => {
-            return Some(TrackWriter::new(view, key(&permit.salt), deps.tracker).permit(number));
+            return Some(AttemptLogWriter::new(view, key(&permit.salt), deps.tracker).permit(number));
         }
         CommandKind::Resume(ResumeCommand { decided: Some((permit, _)), .. }) => {
-            return Some(TrackWriter::new(view, key(&permit.salt), deps.tracker).begin_follow_up());
+            return Some(AttemptLogWriter::new(view, key(&permit.salt), deps.tracker).begin_follow_up());
         }
         CommandKind::Settle(SettleCommand { permit, style, purpose, first_attempt, delivered, .. }) => {
             let first_attempt = *first_attempt;
             let ended = EndedSend { permit, style, purpose, first_attempt, delivered };
-            TrackWriter::new(view, key(&permit.salt), deps.tracker).settle(number, ended);
+            AttemptLogWriter::new(view, key(&permit.salt), deps.tracker).settle(number, ended);
             return None;
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(_, Some(status))), .. }) => {
@@ -306,46 +334,46 @@ fn write_attempts(
         | CommandKind::SettleCheck(_)
         | CommandKind::End(_) => return None,
     };
-    TrackWriter::new(view, key(&salt?), deps.tracker).check(status);
+    AttemptLogWriter::new(view, key(&salt?), deps.tracker).check(status);
     None
 }
 
-/// What the recorders are told, with the verification before and after the decision.
-fn happened<'a>(
+/// Builds the event for the sinks from the verification before and after the decision.
+fn event_of<'a>(
     kind: &'a CommandKind,
     before: Option<&'a Verification>,
     after: Option<&'a Verification>,
-) -> Option<Happened<'a>> {
+) -> Option<NumberEvent<'a>> {
     let is_spent = after.is_some_and(Verification::is_spent);
     match kind {
-        CommandKind::Send(SendCommand { decided, channel, style, own, .. }) => {
+        CommandKind::Send(SendCommand { decided, channel, style, verification: named, .. }) => {
             let (Some(SendDecision::Permitted(permit) | SendDecision::Silent(permit, _)), Some(verification)) =
                 (decided, after)
             else {
                 return None;
             };
-            let is_silent = own.as_ref().is_some_and(|own| own.is_test);
-            let tags = own.as_ref().map(|own| &own.tags);
-            Some(Happened::Permitted { permit, verification, channel: *channel, style, is_silent, tags })
+            let is_silent = named.as_ref().is_some_and(|named| named.is_test);
+            let tags = named.as_ref().map(|named| &named.tags);
+            Some(NumberEvent::Permitted { permit, verification, channel: *channel, style, is_silent, tags })
         }
         CommandKind::Settle(SettleCommand { permit, style, delivered, caller, .. }) => {
             let verification = after.filter(|v| v.salt == permit.salt);
             let is_follow_up = matches!(caller, Caller::FollowUp(_));
-            Some(Happened::Settled { permit, verification, style, delivered, is_follow_up })
+            Some(NumberEvent::Settled { permit, verification, style, delivered, is_follow_up })
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(reply, status)), .. }) => {
             let (outcome, status) = (reply.outcome, (*status)?);
-            Some(Happened::Checked { verification: before?, outcome, status, is_spent })
+            Some(NumberEvent::Checked { verification: before?, outcome, status, is_spent })
         }
         CommandKind::Check(_) | CommandKind::Resume(_) => None,
         CommandKind::SettleCheck(SettleCheckCommand { decided, permit, .. }) => {
             let (reply, status) = decided.as_ref()?;
             let verification = before.filter(|v| v.salt == permit.salt)?;
-            Some(Happened::Checked { verification, outcome: reply.outcome, status: *status, is_spent })
+            Some(NumberEvent::Checked { verification, outcome: reply.outcome, status: *status, is_spent })
         }
         CommandKind::End(EndCommand { ending, decided, .. }) => match decided {
             Some(EndOutcome::Ended(Some(verification))) => {
-                Some(Happened::Ended { verification, ending: *ending })
+                Some(NumberEvent::Ended { verification, ending: *ending })
             }
             Some(EndOutcome::Ended(None) | EndOutcome::NotFound | EndOutcome::Busy { .. }) | None => None,
         },

@@ -11,45 +11,45 @@ use super::check::GatewayCheck;
 use super::command::{CommandKind, Deps, Effects, NumberCommand};
 use super::record::NumberKey;
 use super::send::Dispatch;
-use crate::delivery::{CheckError, Delivered, Delivery, Job, Owner, PlanChange, Verdict};
+use crate::delivery::{CheckError, CodeLiveness, Delivered, Delivery, Job, PlanChange, Verdict};
 use crate::domain::GatewayName;
-use crate::engine::{CheckResult, NumberState, Salt, SendResult, code_of};
-use crate::shard::{Record, RecordKey, Shards};
+use crate::engine::{CheckResult, Salt, SendResult, code_of};
+use crate::shard::Shards;
 
-/// The gateways, as decisions reach them. They are connected to the shards when those run.
-pub struct Gateways {
+/// Implements [`Effects`] with [`Delivery`]. [`GatewayEffects::connect`] must run before the first decision.
+pub struct GatewayEffects {
     delivery: Arc<Delivery>,
     /// Weak, because the dependencies of decisions hold these gateways.
     links: OnceLock<(Weak<Deps>, Shards)>,
 }
 
-struct Links {
+struct ConnectedEffects {
     deps: Arc<Deps>,
     shards: Shards,
     delivery: Arc<Delivery>,
 }
 
-impl Gateways {
+impl GatewayEffects {
     /// Not yet connected.
     pub fn new(delivery: Arc<Delivery>) -> Arc<Self> {
         Arc::new(Self { delivery, links: OnceLock::new() })
     }
 
-    /// Results go to these shards from now on.
+    /// Sends results to these shards from now on.
     pub fn connect(&self, deps: &Arc<Deps>, shards: Shards) {
         let _ = self.links.set((Arc::downgrade(deps), shards));
     }
 
-    fn links(&self) -> Option<Links> {
+    fn links(&self) -> Option<ConnectedEffects> {
         let (deps, shards) = self.links.get()?;
         let (deps, shards) = (deps.upgrade()?, shards.clone());
-        Some(Links { deps, shards, delivery: Arc::clone(&self.delivery) })
+        Some(ConnectedEffects { deps, shards, delivery: Arc::clone(&self.delivery) })
     }
 }
 
 /// Each effect runs in a task of its own: a caller that hangs up cannot cancel a send half way, and no shard waits for a
 /// gateway.
-impl Effects for Gateways {
+impl Effects for GatewayEffects {
     fn deliver(&self, dispatch: Dispatch) {
         if let Some(links) = self.links() {
             tokio::spawn(links.deliver(dispatch));
@@ -70,7 +70,7 @@ impl Effects for Gateways {
     }
 }
 
-impl Links {
+impl ConnectedEffects {
     async fn deliver(self, dispatch: Dispatch) {
         let Self { deps, shards, delivery } = &self;
         let Dispatch { key, permit, .. } = dispatch;
@@ -87,9 +87,9 @@ impl Links {
             first_attempt: dispatch.first_attempt,
             purpose: dispatch.purpose.clone(),
         };
-        let owner = NumberOwner { links: &self, key, salt: permit.salt };
+        let liveness = NumberLiveness { links: &self, key, salt: permit.salt };
         // A send that is never settled would count against its number until it expires.
-        let delivering = AssertUnwindSafe(delivery.deliver(&job, &owner)).catch_unwind().await;
+        let delivering = AssertUnwindSafe(delivery.deliver(&job, &liveness)).catch_unwind().await;
         let delivered = delivering.unwrap_or_else(|_panic| {
             tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
             let result = SendResult::Failed { may_have_been_sent: true, held: None };
@@ -103,7 +103,7 @@ impl Links {
         let GatewayCheck { key, permit, .. } = check;
         let Self { deps, shards, delivery } = self;
         let asking = async {
-            // The gateway has its own time limit; this one holds in any case. A later answer would not be believed.
+            // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
             let left = permit.until.since(shards.clock().now());
             if left.is_zero() {
                 return CheckResult::NotAsked;
@@ -126,27 +126,18 @@ impl Links {
     }
 }
 
-/// Whether a message with the code of `salt` is still worth sending. A shard that cannot say says no.
-async fn is_usable(shards: &Shards, deps: &Arc<Deps>, key: NumberKey, salt: Salt) -> bool {
-    let subject = deps.subject(&key);
-    let policy = deps.policies.of(key.service);
-    let record = RecordKey { slot: subject.slot, kind: NumberState::KIND, id: subject.id };
-    let usable = shards.router().read(subject.slot, move |tables, now| {
-        let state = tables.get::<NumberState>(&record, now)?;
-        state.present(&policy, now).verification().filter(|v| v.is_live(now) && v.salt == salt)
-    });
-    usable.await.is_ok_and(|live| live.is_some())
-}
-
-/// The shard that owns a number, asked by a delivery.
-struct NumberOwner<'a> {
-    links: &'a Links,
+/// Tells a delivery run whether its code is still live.
+struct NumberLiveness<'a> {
+    links: &'a ConnectedEffects,
     key: NumberKey,
     salt: Salt,
 }
 
-impl Owner for NumberOwner<'_> {
+impl CodeLiveness for NumberLiveness<'_> {
+    /// `false` also if the shard does not answer.
     async fn still_usable(&self) -> bool {
-        is_usable(&self.links.shards, &self.links.deps, self.key, self.salt).await
+        let ConnectedEffects { deps, shards, .. } = self.links;
+        let verification = deps.verification(shards, self.key).await.ok().flatten();
+        verification.is_some_and(|v| v.salt == self.salt && v.is_live(shards.clock().now()))
     }
 }

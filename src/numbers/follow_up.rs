@@ -13,23 +13,24 @@ use super::send::ResumeCommand;
 use crate::attempts::{Attempts, Due};
 use crate::shard::Shards;
 
-/// Time between two looks at the plans, while there are any. A planned send is due after half a second at the earliest.
+/// Poll interval for due plans while at least one plan exists. A planned send is due after half a second at the
+/// earliest.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The wait before a refused planned send is tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Planned sends that one look takes.
+/// Planned sends that one poll takes.
 const DUE_AT_ONCE: usize = 256;
 
 /// The scheduler's dependencies.
 pub struct FollowUps {
     /// The plans.
     pub attempts: Attempts,
-    /// The shards that decide whether they are still to be made.
+    /// The shards that decide planned sends.
     pub shards: Shards,
-    /// Goes with each command.
+    /// The dependencies of each command.
     pub deps: Arc<Deps>,
-    /// The places of commands in flight: a planned send takes one, so that a stop waits for it.
-    pub places: Arc<Semaphore>,
+    /// The permits of commands in flight. A planned send takes one, therefore a stop waits for it.
+    pub in_flight: Arc<Semaphore>,
     /// Sends in flight at once.
     pub at_once: usize,
 }
@@ -64,14 +65,14 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
 
 impl FollowUps {
     async fn follow(self: Arc<Self>, due: Due, _room: OwnedSemaphorePermit) {
-        let is_refused = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => {
-                let (responder, pending) = Responder::new(place);
+        let is_refused = match Arc::clone(&self.in_flight).try_acquire_owned() {
+            Ok(permit) => {
+                let (responder, pending) = Responder::new(permit);
                 let number = NumberKey { service: due.key.service, number: due.number };
                 let resume = ResumeCommand { track: due.key, responder, decided: None };
                 let command = NumberCommand::new(number, CommandKind::Resume(resume), Arc::clone(&self.deps));
                 self.shards.submit(command);
-                // A shard that fails with it offers it again when it restarts, unless the send had begun.
+                // If the shard fails, its index offers the plan again after the restart, unless the send had begun.
                 matches!(pending.await, Ok(Err(_)))
             }
             Err(TryAcquireError::NoPermits) => true,

@@ -1,14 +1,14 @@
-//! Numbers: may a code be sent, and is a submitted code right?
+//! Commands about numbers: send a code, check a code, end a verification.
 //!
-//! [`Verifier`] is the front door. Each request becomes a command to the shard of its number. `send` and `check` decide it
-//! with the engine; `deliver` carries out what was decided.
+//! [`Verifier`] is the handle for callers. It turns each request into a command to the shard of its number. `send` and
+//! `check` decide the command with the engine. `deliver` carries out the decision.
 
 mod capacity;
 pub mod check;
 pub mod command;
 mod deliver;
+mod event;
 mod follow_up;
-mod happened;
 mod policies;
 mod receipt;
 mod record;
@@ -23,9 +23,9 @@ pub use crate::delivery::Trouble;
 pub use crate::engine::SendOptions;
 pub use crate::shard::{Refusal, StartError};
 pub use capacity::{Capacity, Usage};
-pub use happened::{Happened, Recorder};
+pub use event::{EventSink, NumberEvent};
 pub use policies::Policies;
 pub use record::NumberKey;
-pub use reply::{CheckOutcome, Facts, Reply, SendOutcome};
-pub use send::OwnOptions;
+pub use reply::{CheckOutcome, Reply, SendOutcome, VerificationSummary};
+pub use send::NamedVerification;
 pub use verifier::{CheckRequest, EndRequest, SendRequest, Verifier, VerifierDeps};

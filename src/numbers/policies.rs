@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::domain::ServiceId;
 use crate::engine::Policy;
 
-/// A cheap handle on them. A decision looks its rules up once, when it is made.
+/// A cheap handle on the rules of every service. Each decision looks its rules up once.
 #[derive(Debug, Clone)]
 pub struct Policies {
     default: Policy,
@@ -35,7 +35,7 @@ impl Policies {
         self.others.store(Arc::new(others));
     }
 
-    /// Whether there is such a service: of one that was removed nothing more is sent.
+    /// Returns `true` if the service exists. The server sends no messages for a removed service.
     pub fn serves(&self, service: ServiceId) -> bool {
         service == ServiceId::DEFAULT || self.others.load().contains_key(&service)
     }

@@ -1,20 +1,17 @@
-//! What a provider reports about a message, as a command to the shard of its number.
+//! The command that records a provider's report.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::command::Deps;
-use super::happened::Happened;
+use super::command::{Deps, PendingReply};
+use super::event::NumberEvent;
 use super::record::NumberKey;
-use crate::attempts::{ReceiptOutcome, TrackWriter};
+use crate::attempts::{AttemptLogWriter, ReceiptOutcome};
 use crate::gateway::Receipt;
 use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
 
-/// Where the outcome arrives.
-pub type ReceiptAnswer = oneshot::Receiver<Result<ReceiptOutcome, Refusal>>;
-
-/// A provider has reported something.
+/// Records a provider's report in the shard of the number.
 pub struct ReceiptCommand {
     receipt: Receipt,
     deps: Arc<Deps>,
@@ -23,8 +20,8 @@ pub struct ReceiptCommand {
 }
 
 impl ReceiptCommand {
-    /// A command that has not been decided yet, and where its outcome arrives.
-    pub fn new(receipt: Receipt, deps: Arc<Deps>) -> (Box<Self>, ReceiptAnswer) {
+    /// Creates the command and the receiver of its outcome.
+    pub fn new(receipt: Receipt, deps: Arc<Deps>) -> (Box<Self>, PendingReply<ReceiptOutcome>) {
         let (reply, answer) = oneshot::channel();
         (Box::new(Self { receipt, deps, reply, decided: None }), answer)
     }
@@ -39,12 +36,12 @@ impl Command for ReceiptCommand {
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
         let Self { receipt, deps, decided, .. } = self;
         let key = receipt.attempt.key;
-        let (outcome, track) = TrackWriter::new(view, key, deps.tracker).receive(receipt);
-        if let (ReceiptOutcome::News(row), Some(track)) = (&outcome, &track) {
-            let happened = Happened::Receipt { track: key, row, status: track.verify, receipt };
+        let (outcome, track) = AttemptLogWriter::new(view, key, deps.tracker).receive(receipt);
+        if let (ReceiptOutcome::Recorded(row), Some(track)) = (&outcome, &track) {
+            let event = NumberEvent::Receipt { track: key, row, status: track.verify, receipt };
             let (number, now) = (NumberKey { service: key.service, number: track.number }, view.now());
-            for recorder in &deps.recorders {
-                recorder.record(number, &happened, now, view);
+            for sink in &deps.event_sinks {
+                sink.record(number, &event, now, view);
             }
         }
         *decided = Some(outcome);

@@ -1,10 +1,10 @@
-//! A number's record, and what it is named by.
+//! The record of a number, and its key.
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{NumberState, merge_pessimistic};
 use crate::shard::{Id, Record};
 
-/// A number in a service: what state is kept for.
+/// A number in a service: the key of a [`NumberState`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NumberKey {
     /// The namespace.
@@ -22,7 +22,7 @@ impl NumberKey {
         id
     }
 
-    /// Back from there; `None` for digits that are no number.
+    /// Reverses [`NumberKey::id`]. `None` if the digits are not a number.
     pub fn from_id(id: &Id) -> Option<Self> {
         let (service, number) = id.split_first_chunk()?;
         Some(Self {

@@ -1,4 +1,4 @@
-//! Replies to commands about numbers. A reply leaves the shard only when all that it says is durable.
+//! Replies to commands about numbers. The shard sends a reply once every change that it reports is durable.
 
 use crate::delivery::Trouble;
 use crate::domain::{Channel, Timestamp};
@@ -14,15 +14,15 @@ pub struct Reply<O> {
     /// When it was decided.
     pub at: Timestamp,
     /// The verification, unless the outcome is a refusal.
-    pub facts: Option<Facts>,
-    /// The gateway's reason, where it sent no message or may not have.
+    pub verification: Option<VerificationSummary>,
+    /// The reason why a gateway sent no message, or may have sent none.
     pub trouble: Option<Trouble>,
 }
 
 impl<O> Reply<O> {
-    /// A reply that no gateway had a part in.
-    pub const fn new(outcome: O, at: Timestamp, facts: Option<Facts>) -> Self {
-        Self { outcome, at, facts, trouble: None }
+    /// A reply without a gateway's error.
+    pub const fn new(outcome: O, at: Timestamp, verification: Option<VerificationSummary>) -> Self {
+        Self { outcome, at, verification, trouble: None }
     }
 }
 
@@ -69,9 +69,9 @@ pub enum SendOutcome {
     GatewayFailed,
 }
 
-/// A verification as its caller may know it.
+/// The public data of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct VerificationSummary {
     /// Its name among those of its number: [`Salt::track`](crate::engine::Salt::track).
     pub track: u64,
     /// When it began.
@@ -84,15 +84,15 @@ pub struct Facts {
     pub spent: bool,
 }
 
-impl Facts {
+impl VerificationSummary {
     /// A verification that the compatible routes began has no counts: it began with its code, and had one message.
-    pub fn of(verification: &Verification, policy: &Policy) -> Self {
+    pub fn from_verification(verification: &Verification, policy: &Policy) -> Self {
         let Verification { salt, expires, counted, .. } = *verification;
         Self::from_parts(salt.track(), expires, counted, policy)
     }
 
     /// The verification that a message was permitted for.
-    pub fn of_permit(permit: &SendPermit, policy: &Policy) -> Self {
+    pub fn from_permit(permit: &SendPermit, policy: &Policy) -> Self {
         let SendPermit { salt, expires, counted, .. } = *permit;
         Self::from_parts(salt.track(), expires, counted, policy)
     }

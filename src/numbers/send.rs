@@ -1,19 +1,19 @@
-//! Sends: what they ask for, how they are decided, and how they leave.
+//! Send commands: request, decision, settlement.
 
 use std::collections::BTreeMap;
 
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::command::{CommandKind, Exit, Next, Responder, track_key};
+use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responder, track_key};
 use super::record::NumberKey;
-use super::reply::{Facts, Reply, SendOutcome};
-use crate::attempts::{Plan, TrackWriter};
+use super::reply::{Reply, SendOutcome, VerificationSummary};
+use crate::attempts::{AttemptLogWriter, PlannedSend};
 use crate::delivery::{Delivered, Dropped, PlanChange, Purpose};
-use crate::domain::{Channel, Code, Timestamp, TrackKey};
+use crate::domain::{AttemptLogKey, Channel, Code};
 use crate::engine::{
-    self, Begin, BeginOutcome, NumberState, OwnVerification, ResumeOutcome, Rules, Salt, SendOptions,
-    SendPermit, SendResult, SettleOutcome,
+    self, Begin, BeginOutcome, NumberState, OwnVerification, ResumeOutcome, Salt, SendOptions, SendPermit,
+    SendResult, SettleOutcome,
 };
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
@@ -27,22 +27,22 @@ pub struct SendCommand {
     pub channel: Channel,
     /// How the message is worded.
     pub style: MessageStyle,
-    /// Begins a verification with limits and an id of its own; `None` for the compatible routes.
-    pub own: Option<OwnOptions>,
-    /// Replies when the gateway has answered too.
+    /// Begins a verification with its own limits and id; `None` for the compatible routes.
+    pub verification: Option<NamedVerification>,
+    /// Replies when delivery has ended, or at once if the send is refused.
     pub responder: Responder<Reply<SendOutcome>>,
     /// The decision.
     pub decided: Option<SendDecision>,
 }
 
-/// Options of a verification with limits and an id of its own.
+/// Options of a verification with its own limits and id.
 #[derive(Debug, Clone, Default)]
-pub struct OwnOptions {
+pub struct NamedVerification {
     /// The code that the caller supplies.
-    pub brought: Option<Code>,
+    pub supplied_code: Option<Code>,
     /// For a test number: no message is sent, and nothing is limited.
     pub is_test: bool,
-    /// What the caller attaches to the verification, for its events.
+    /// Tags that the caller attaches to the verification, for its events.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -60,15 +60,12 @@ pub enum SendDecision {
 impl SendCommand {
     pub(super) fn decide(
         &mut self,
-        NumberKey { service, number }: NumberKey,
-        state: NumberState,
-        mut rules: Rules<'_>,
+        DecisionInput { key: NumberKey { service, number }, state, mut rules, now }: DecisionInput<'_>,
         rng: &mut StdRng,
-        now: Timestamp,
     ) -> Next {
         let mut salt = Salt([0; 16]);
         rng.fill_bytes(&mut salt.0);
-        let own = self.own.as_ref();
+        let own = self.verification.as_ref();
         let is_test = own.is_some_and(|own| own.is_test);
         if is_test {
             rules.policy = rules.policy.without_limits();
@@ -79,7 +76,7 @@ impl SendCommand {
             number,
             options: self.options.unwrap_or(policy.code),
             channel: self.channel,
-            own: own.map(|own| OwnVerification { brought: own.brought.as_ref(), silent: is_test }),
+            own: own.map(|own| OwnVerification { brought: own.supplied_code.as_ref(), silent: is_test }),
         };
         let (next, outcome) = engine::begin(state, &rules, request, salt, now);
         let refused = |outcome| SendDecision::Refused(Reply::new(outcome, now, None));
@@ -90,8 +87,8 @@ impl SendCommand {
                     message_id: format!("test-{:016x}", permit.salt.track()),
                     postponed: false,
                 };
-                let facts = Facts::of_permit(&permit, &policy);
-                SendDecision::Silent(permit, Reply::new(outcome, now, Some(facts)))
+                let summary = VerificationSummary::from_permit(&permit, &policy);
+                SendDecision::Silent(permit, Reply::new(outcome, now, Some(summary)))
             }
             BeginOutcome::Permitted(permit) => SendDecision::Permitted(permit),
             BeginOutcome::Locked { until } => refused(SendOutcome::Locked { until }),
@@ -104,14 +101,15 @@ impl SendCommand {
         Some((next, Durability::Durable))
     }
 
-    pub(super) fn leave(self, first_attempt: u8, exit: Exit<'_, '_>) {
-        let Self { channel, style, responder, decided, options: _, own: _ } = self;
+    pub(super) fn answer(self, first_attempt: u8, context: DecisionContext<'_, '_>) {
+        let Self { channel, style, responder, decided, options: _, verification: _ } = self;
         match decided {
             Some(SendDecision::Permitted(permit)) => {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(responder));
-                let track = track_key(exit.key.service, &permit.salt, exit.subject.slot);
-                let key = exit.key;
-                Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }.leave(exit);
+                let track = track_key(context.key.service, &permit.salt, context.subject.slot);
+                let key = context.key;
+                Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }
+                    .answer(context);
             }
             Some(SendDecision::Silent(_, reply) | SendDecision::Refused(reply)) => responder.send(Ok(reply)),
             None => responder.send(Err(Refusal::StoreUnavailable)),
@@ -123,21 +121,19 @@ impl SendCommand {
 #[derive(Debug)]
 pub struct ResumeCommand {
     /// The record that contains the plan.
-    pub track: TrackKey,
+    pub track: AttemptLogKey,
     /// Replies when delivery has ended, or when there is nothing to send.
     pub responder: Responder<()>,
     /// The decision; `None` when nothing is due, or the code cannot be used any more.
-    pub decided: Option<(SendPermit, Box<Plan>)>,
+    pub decided: Option<(SendPermit, Box<PlannedSend>)>,
 }
 
 impl ResumeCommand {
     pub(super) fn decide(
         &mut self,
-        track: &mut TrackWriter<'_, '_>,
+        DecisionInput { state, rules, now, .. }: DecisionInput<'_>,
+        track: &mut AttemptLogWriter<'_, '_>,
         serves: bool,
-        state: NumberState,
-        rules: &Rules<'_>,
-        now: Timestamp,
     ) -> Next {
         // The plan began, was put off or was dropped since it was due.
         let Some(plan) = track.due() else { return Some((state, Durability::Lazy)) };
@@ -145,12 +141,12 @@ impl ResumeCommand {
             track.drop_follow_up(Dropped::NotUsable);
             return Some((state, Durability::Lazy));
         }
-        let (next, outcome) = engine::resume(state, rules, plan.salt, now);
+        let (next, outcome) = engine::resume(state, &rules, plan.salt, now);
         match outcome {
             ResumeOutcome::Permitted(permit) => {
                 self.decided = Some((permit, plan));
-                // The results of earlier sends may not be durable yet. Without them this one alone would decide the code's
-                // fate after a crash: a failure would withdraw a code that a person has.
+                // The results of earlier sends may not be durable yet. If a crash lost them, a failure of this send
+                // would withdraw a code that a recipient already has.
                 Some((next, Durability::Durable))
             }
             ResumeOutcome::NotUsable => {
@@ -161,13 +157,13 @@ impl ResumeCommand {
         }
     }
 
-    pub(super) fn leave(self, first_attempt: u8, exit: Exit<'_, '_>) {
+    pub(super) fn answer(self, first_attempt: u8, context: DecisionContext<'_, '_>) {
         let Self { track, responder, decided } = self;
         let Some((permit, plan)) = decided else { return responder.send(Ok(())) };
-        let Plan { style, follow_up, .. } = *plan;
-        let (key, channel) = (exit.key, follow_up.channel);
+        let PlannedSend { style, follow_up, .. } = *plan;
+        let (key, channel) = (context.key, follow_up.channel);
         let (purpose, caller) = (Purpose::FollowUp(follow_up), Caller::FollowUp(responder));
-        Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }.leave(exit);
+        Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }.answer(context);
     }
 }
 
@@ -185,7 +181,7 @@ pub struct Dispatch {
     /// Why it is sent.
     pub purpose: Purpose,
     /// The record of its attempts.
-    pub track: TrackKey,
+    pub track: AttemptLogKey,
     /// The number of its first attempt.
     pub first_attempt: u8,
     /// Waits for the end of the send.
@@ -194,15 +190,15 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Hands the message to delivery, unless a later command of the same batch made its code useless.
-    fn leave(mut self, mut exit: Exit<'_, '_>) {
-        exit.leaving.went_to_gateway();
-        let now = exit.leaving.now();
-        let state = exit.state().map(|state| state.present(&exit.policy(), now));
+    fn answer(mut self, mut context: DecisionContext<'_, '_>) {
+        context.leaving.went_to_gateway();
+        let now = context.leaving.now();
+        let state = context.state().map(|state| state.present(&context.policy(), now));
         let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
         if let Some(live) = live.filter(|live| live.salt == self.permit.salt) {
             // A later command of the batch may have prolonged its life, and the message says how long it is.
             self.permit.expires = live.expires;
-            exit.deps.effects.deliver(self);
+            context.deps.effects.deliver(self);
         } else {
             let plan = match self.purpose {
                 Purpose::Request => PlanChange::Keep,
@@ -210,11 +206,11 @@ impl Dispatch {
             };
             let result = SendResult::NoLongerUsable;
             let delivered = Delivered { result, attempts: Vec::new(), plan, trouble: None };
-            exit.then(CommandKind::Settle(self.settled(delivered)));
+            context.enqueue(CommandKind::Settle(self.settled(delivered)));
         }
     }
 
-    /// The command that takes in the result.
+    /// The command that settles the send.
     pub fn settled(self, delivered: Delivered) -> SettleCommand {
         let Self { permit, style, purpose, first_attempt, caller, .. } = self;
         SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None }
@@ -231,8 +227,8 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Replies. A planned send must not be made again because the store failed, therefore its scheduler is told that it
-    /// ended, whatever became of the decision about it.
+    /// Replies to the caller. The scheduler of planned sends always learns that the send ended. Otherwise it would
+    /// repeat the send after a store failure.
     pub(super) fn reply(self, reply: Result<Reply<SendOutcome>, Refusal>) {
         match self {
             Self::Client(responder) => responder.send(reply),
@@ -241,7 +237,7 @@ impl Caller {
     }
 }
 
-/// Takes in the result of a send.
+/// Settles a send with its result.
 #[derive(Debug)]
 pub struct SettleCommand {
     /// The permit of the send.
@@ -263,17 +259,18 @@ pub struct SettleCommand {
 impl SettleCommand {
     pub(super) fn decide(
         &mut self,
-        state: NumberState,
-        rules: &Rules<'_>,
-        now: Timestamp,
+        &DecisionInput { state, ref rules, now, .. }: &DecisionInput<'_>,
     ) -> (NumberState, Durability) {
         let Delivered { result, trouble, .. } = &self.delivered;
         let (next, outcome) = engine::settle(state, rules, &self.permit, result, now);
         let policy = &rules.policy;
-        // A send that was replaced or withdrawn meanwhile is described by its permit.
+        // The permit describes a send whose code was replaced or withdrawn meanwhile.
         let current = next.verification().filter(|v| v.salt == self.permit.salt);
-        let facts = current.map_or_else(|| Facts::of_permit(&self.permit, policy), |v| Facts::of(&v, policy));
-        let reply = |outcome| Reply { trouble: *trouble, ..Reply::new(outcome, now, Some(facts)) };
+        let summary = current.map_or_else(
+            || VerificationSummary::from_permit(&self.permit, policy),
+            |v| VerificationSummary::from_verification(&v, policy),
+        );
+        let reply = |outcome| Reply { trouble: *trouble, ..Reply::new(outcome, now, Some(summary)) };
         self.decided = Some(send_outcome(result, outcome).map(reply));
         let durability = match result {
             // A code that stays needs no second record: a crash loses only that its message was accepted, and a send
@@ -281,14 +278,14 @@ impl SettleCommand {
             SendResult::Accepted { held: None, .. }
             | SendResult::Failed { may_have_been_sent: true, held: None }
             | SendResult::Postponed { .. } => Durability::Lazy,
-            // A withdrawn code has to stay withdrawn. And without the holder's name the right code would be compared
-            // with one that no person has.
+            // A withdrawn code must stay withdrawn after a crash. If a crash lost the holder's name, the shard would
+            // compare the submitted code with our own code, which no message carried.
             _ => Durability::Durable,
         };
         (next, durability)
     }
 
-    pub(super) fn leave(self) {
+    pub(super) fn answer(self) {
         self.caller.reply(self.decided.unwrap_or(Err(Refusal::StoreUnavailable)));
     }
 }

@@ -1,9 +1,8 @@
 //! The numbers a shard owns, in memory.
 //!
-//! The state of one number takes 64 bytes: `packed` is that form, `chunked_vec` stores it, `numbers` indexes it. A state
+//! The state of one number takes 64 bytes: `packed` is that form, `numbers` stores and indexes it. A state
 //! that does not fit, such as one of a verification with an id of its own, is kept whole in a map.
 
-mod chunked_vec;
 mod numbers;
 mod packed;
 #[cfg(test)]

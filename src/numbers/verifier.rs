@@ -1,4 +1,4 @@
-//! The front door: one handle that the HTTP layer and library users call.
+//! The handle through which HTTP routes and library users submit commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,23 +8,21 @@ use tokio::sync::{Semaphore, TryAcquireError, watch};
 use super::capacity::{Capacity, Usage};
 use super::check::{CheckCommand, EndCommand};
 use super::command::{CommandKind, Deps, NumberCommand, PendingReply, Responder, track_key};
-use super::deliver::Gateways;
+use super::deliver::GatewayEffects;
+use super::event::EventSink;
 use super::follow_up::{self, FollowUps};
-use super::happened::Recorder;
 use super::policies::Policies;
 use super::receipt::ReceiptCommand;
 use super::record::NumberKey;
-use super::reply::{Facts, Reply, SendOutcome};
-use super::send::{OwnOptions, SendCommand};
+use super::reply::{Reply, SendOutcome, VerificationSummary};
+use super::send::{NamedVerification, SendCommand};
 use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
-use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId, TrackKey};
-use crate::engine::{
-    CheckOutcome, Ending, NumberState, SendOptions, SlotHash, Verification, VerificationName, code_of,
-};
+use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId};
+use crate::engine::{CheckOutcome, Ending, SendOptions, SlotHash, Verification, VerificationName, code_of};
 use crate::gateway::Receipt;
-use crate::shard::{Record, RecordKey, Refusal, Shards, Tables};
+use crate::shard::{Refusal, Shards};
 use crate::template::MessageStyle;
 
 /// A request to send a code: the first one of a verification, or a repetition.
@@ -40,9 +38,9 @@ pub struct SendRequest {
     pub channel: Option<Channel>,
     /// How the message is worded.
     pub style: MessageStyle,
-    /// Begins a verification with limits and an id of its own. `None` for the compatible routes: each of their messages
+    /// Begins a verification with its own limits and id. `None` for the compatible routes: each of their messages
     /// replaces the code, and nothing limits them.
-    pub own: Option<OwnOptions>,
+    pub verification: Option<NamedVerification>,
 }
 
 /// A request to check a code.
@@ -73,16 +71,16 @@ pub struct EndRequest {
     pub named: Option<VerificationName>,
 }
 
-/// One in so many of the commands in flight is reserved for checks.
+/// A quarter of the commands in flight is reserved for checks.
 const CHECKS_SHARE: usize = 4;
 
 /// The dependencies of a [`Verifier`].
 pub struct VerifierDeps {
-    /// They keep numbers ([`NumberTable`](super::table::NumberTable)) and decide.
+    /// The shards, which store numbers in a [`NumberTable`](super::table::NumberTable).
     pub shards: Shards,
     /// The slot of a number.
     pub slots: SlotHash,
-    /// How many numbers may be remembered; the number tables count in it.
+    /// The limit on stored numbers; the number tables count in it.
     pub capacity: Arc<Capacity>,
     /// The delivery attempts that the shards keep.
     pub attempts: Attempts,
@@ -90,12 +88,12 @@ pub struct VerifierDeps {
     pub delivery: Arc<Delivery>,
     /// The rules of every service.
     pub policies: Policies,
-    /// Codes are derived with it.
+    /// The key from which codes are derived.
     pub server_key: ServerKey,
     /// Commands, sends and times.
     pub bounds: Bounds,
-    /// They write records of decisions in the same commit.
-    pub recorders: Vec<Arc<dyn Recorder>>,
+    /// Write event records in the commit of each decision.
+    pub event_sinks: Vec<Arc<dyn EventSink>>,
 }
 
 /// A cheap handle on all shards.
@@ -106,10 +104,10 @@ pub struct Verifier {
     attempts: Attempts,
     delivery: Arc<Delivery>,
     /// One permit for each command in flight: ractor's mailboxes have no bound of their own.
-    places: Arc<Semaphore>,
+    in_flight: Arc<Semaphore>,
     bound: u32,
-    /// Places that sends cannot take, so that a slow gateway never keeps a check waiting.
-    kept_for_checks: usize,
+    /// Permits that sends cannot take. Therefore a slow gateway never takes the permits of checks.
+    reserved_for_checks: usize,
     /// Stops the scheduler of planned sends, as does the drop of the last handle.
     stop: watch::Sender<bool>,
 }
@@ -126,11 +124,11 @@ impl Verifier {
             policies,
             server_key,
             bounds,
-            recorders,
+            event_sinks,
         } = deps;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
-        let effects = Gateways::new(Arc::clone(&delivery));
+        let effects = GatewayEffects::new(Arc::clone(&delivery));
         let deps = Arc::new(Deps {
             policies,
             key: server_key,
@@ -141,19 +139,19 @@ impl Verifier {
             check_budget: send_budget + bounds.commit_timeout,
             effects: Arc::clone(&effects) as _,
             tracker: attempts.settings(),
-            recorders,
+            event_sinks,
         });
         effects.connect(&deps, shards.clone());
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
-        let places = Arc::new(Semaphore::new(bounds.commands));
+        let in_flight = Arc::new(Semaphore::new(bounds.commands));
         let stop = watch::Sender::new(false);
-        let kept_for_checks = bounds.commands / CHECKS_SHARE;
-        let verifier = Self { shards, deps, attempts, delivery, places, bound, kept_for_checks, stop };
+        let reserved_for_checks = bounds.commands / CHECKS_SHARE;
+        let verifier = Self { shards, deps, attempts, delivery, in_flight, bound, reserved_for_checks, stop };
         let follow_ups = FollowUps {
             attempts: verifier.attempts.clone(),
             shards: verifier.shards.clone(),
             deps: Arc::clone(&verifier.deps),
-            places: Arc::clone(&verifier.places),
+            in_flight: Arc::clone(&verifier.in_flight),
             at_once: bounds.sends,
         };
         tokio::spawn(follow_up::run(follow_ups, verifier.stop.subscribe()));
@@ -168,21 +166,21 @@ impl Verifier {
     /// Sends a code and waits until a gateway has accepted it. The command is carried out even if the caller goes away.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
-        let SendRequest { service, number, options, channel, style, own } = request;
+        let SendRequest { service, number, options, channel, style, verification } = request;
         let channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(service));
-        // A refusal here costs no commit. Two threads that look at the same moment may both go on.
-        if self.places.available_permits() <= self.kept_for_checks && !self.places.is_closed() {
+        // A refusal here needs no commit. Concurrent sends may pass together and take a few of the reserved permits.
+        if self.in_flight.available_permits() <= self.reserved_for_checks && !self.in_flight.is_closed() {
             return Err(Refusal::Overloaded);
         }
-        let is_silent = own.as_ref().is_some_and(|own| own.is_test);
+        let is_silent = verification.as_ref().is_some_and(|named| named.is_test);
         if !is_silent && self.delivery.is_overloaded(service, number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
         let key = NumberKey { service, number };
         self.decide(key, |responder| {
-            CommandKind::Send(SendCommand { options, channel, style, own, responder, decided: None })
+            CommandKind::Send(SendCommand { options, channel, style, verification, responder, decided: None })
         })
         .await
     }
@@ -190,7 +188,7 @@ impl Verifier {
     /// Checks a submitted code. The command is carried out even if the caller goes away.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         let CheckRequest { service, number, code, named, is_test } = request;
         let key = NumberKey { service, number };
@@ -204,18 +202,18 @@ impl Verifier {
     /// none.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
-    pub async fn end(&self, request: EndRequest) -> Result<Option<Facts>, Refusal> {
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn end(&self, request: EndRequest) -> Result<Option<VerificationSummary>, Refusal> {
         let EndRequest { service, number, ending, named } = request;
         let key = NumberKey { service, number };
         self.decide(key, |responder| CommandKind::End(EndCommand { ending, named, responder, decided: None }))
             .await
     }
 
-    /// Records a provider's report about a message. Of two equal reports one is news.
+    /// Records a provider's report about a message. A repeated report changes nothing.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was recorded.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the report may have been recorded.
     pub async fn receive(&self, receipt: Receipt) -> Result<ReceiptOutcome, Refusal> {
         let (command, pending) = ReceiptCommand::new(receipt, Arc::clone(&self.deps));
         self.shards.submit(command);
@@ -226,17 +224,22 @@ impl Verifier {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while the number's shard restarts.
-    pub async fn facts(&self, service: ServiceId, number: PhoneNumber) -> Result<Option<Facts>, Refusal> {
+    pub async fn verification(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+    ) -> Result<Option<VerificationSummary>, Refusal> {
         let policy = self.deps.policies.of(service);
-        let verification = self.present(NumberKey { service, number }).await?;
-        Ok(verification.map(|v| Facts::of(&v, &policy)))
+        let verification = self.deps.verification(&self.shards, NumberKey { service, number }).await?;
+        Ok(verification.map(|v| VerificationSummary::from_verification(&v, &policy)))
     }
 
     /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is answered.
     /// `track` is the record of the verification's attempts.
-    pub async fn code_of(&self, number: PhoneNumber, track: TrackKey) -> Option<(Code, Duration)> {
+    pub async fn code_of(&self, number: PhoneNumber, track: AttemptLogKey) -> Option<(Code, Duration)> {
         let service = track.service;
-        let verification = self.present(NumberKey { service, number }).await.ok().flatten()?;
+        let verification =
+            self.deps.verification(&self.shards, NumberKey { service, number }).await.ok().flatten()?;
         let now = self.shards.clock().now();
         let slot = self.deps.subject(&NumberKey { service, number }).slot;
         if track_key(service, &verification.salt, slot) != track || !verification.is_live(now) {
@@ -249,15 +252,15 @@ impl Verifier {
 
     /// Commands accepted and not yet answered.
     pub fn commands_in_flight(&self) -> usize {
-        usize::try_from(self.bound).unwrap_or(usize::MAX).saturating_sub(self.places.available_permits())
+        usize::try_from(self.bound).unwrap_or(usize::MAX).saturating_sub(self.in_flight.available_permits())
     }
 
-    /// How many numbers are remembered, and how many may be, for `/readyz`.
+    /// The stored numbers and their limit, for `/readyz`.
     pub fn usage(&self) -> Usage {
         self.deps.capacity.usage()
     }
 
-    /// Whether every shard is running, for `/readyz`.
+    /// Returns `true` if every shard is running, for `/readyz`.
     pub fn is_ready(&self) -> bool {
         self.shards.router().is_complete()
     }
@@ -266,12 +269,12 @@ impl Verifier {
     /// the next start.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
-        let all = self.places.acquire_many(self.bound).await;
-        self.places.close();
+        let all = self.in_flight.acquire_many(self.bound).await;
+        self.in_flight.close();
         drop(all);
     }
 
-    /// Has the number's shard decide a command, and waits for its reply.
+    /// Submits a command to the number's shard and waits for the reply.
     async fn decide<T>(
         &self,
         key: NumberKey,
@@ -283,22 +286,10 @@ impl Verifier {
     }
 
     fn responder<T>(&self) -> Result<(Responder<T>, PendingReply<T>), Refusal> {
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => Ok(Responder::new(place)),
+        match Arc::clone(&self.in_flight).try_acquire_owned() {
+            Ok(permit) => Ok(Responder::new(permit)),
             Err(TryAcquireError::NoPermits) => Err(Refusal::Overloaded),
             Err(TryAcquireError::Closed) => Err(Refusal::Stopping),
         }
-    }
-
-    /// The verification that is under way, whether or not attempts are left.
-    async fn present(&self, key: NumberKey) -> Result<Option<Verification>, Refusal> {
-        let policy = self.deps.policies.of(key.service);
-        let subject = self.deps.subject(&key);
-        let record = RecordKey { slot: subject.slot, kind: NumberState::KIND, id: subject.id };
-        let look = move |tables: &Tables, now| {
-            let state = tables.get::<NumberState>(&record, now)?;
-            state.present(&policy, now).verification().filter(|v| now < v.expires)
-        };
-        self.shards.router().read(subject.slot, look).await
     }
 }

@@ -172,8 +172,8 @@ impl Otp {
             delivery.templates().check_custom(text).map_err(OtpError::Text)?;
         }
         let (service, number) = (ServiceId::DEFAULT, self.number(phone)?);
-        let request = SendRequest { service, number, options: None, channel, style, own: None };
-        let reply = verifying.send_compatibly(request).await?;
+        let request = SendRequest { service, number, options: None, channel, style, verification: None };
+        let reply = verifying.send_for_default_service(request).await?;
         match reply.outcome {
             SendOutcome::Sent { attempts_left, message_id, postponed } => {
                 Ok(Sent { message_id, attempts_left, postponed })
@@ -197,7 +197,7 @@ impl Otp {
         };
         let (service, code) = (ServiceId::DEFAULT, Code::parse(code));
         let request = CheckRequest { service, number, code, named: None, is_test: false };
-        self.engine.running.verifying.check_compatibly(request).await.into()
+        self.engine.running.verifying.check_for_default_service(request).await.into()
     }
 
     /// The code in the newest message of the simulator's inbox to `phone`, for tests and for trying things

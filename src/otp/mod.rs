@@ -129,8 +129,8 @@ pub use crate::config::{
 pub use crate::delivery::SendStatus;
 pub use crate::delivery::{Circuit, GatewayState};
 pub use crate::domain::{
-    AttemptId, Channel, Code, CodeLength, GatewayCredential, GatewayName, Locale, NumberError, PhoneNumber,
-    Region, Routing, RoutingEntry, RoutingError, ServiceId, Timestamp, TrackKey,
+    AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayCredential, GatewayName, Locale, NumberError,
+    PhoneNumber, Region, Routing, RoutingEntry, RoutingError, ServiceId, Timestamp,
 };
 pub use crate::gateway::{
     Accepted, BoxFuture, Callback, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError,

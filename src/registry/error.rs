@@ -1,15 +1,15 @@
-//! Why something was not done.
+//! Errors of the registry.
 
 use crate::domain::{Sid, SidKind};
 use crate::shard::Refusal;
 
-/// Why a change, or a question about one thing, came to nothing.
+/// Why the registry refused a change or a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
     /// There is no such thing.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// A value cannot be.
+    /// A value is invalid.
     #[error("{field} {why}")]
     Invalid {
         /// Its name in the JSON of an answer: `code_length`.
@@ -28,8 +28,8 @@ pub enum RegistryError {
     /// It comes from the configuration, and is changed there.
     #[error("{0}")]
     ReadOnly(String),
-    /// There are as many as there may be.
-    #[error("there are {limit} {what} already, and there may not be more")]
+    /// The limit is reached.
+    #[error("limit reached: at most {limit} {what}")]
     TooMany {
         /// Of what, in the plural.
         what: &'static str,

@@ -1,4 +1,4 @@
-//! The events that webhooks are told.
+//! The types of webhook events.
 
 use serde::{Deserialize, Serialize};
 

@@ -122,7 +122,7 @@ impl Registry {
                 allows_unauthenticated: settings.allows_unauthenticated,
             },
         }));
-        // Decided after the shard has told the indexes what there is.
+        // Decided after the shard has passed all records to the indexes.
         let brought_up = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |view| {
             configured::bring_up(view, &services, &default, now)
         });

@@ -1,4 +1,4 @@
-//! Numbers that are not suspected of anything, whatever they do.
+//! The safe list: numbers that are exempt from fraud checks.
 
 use std::sync::PoisonError;
 

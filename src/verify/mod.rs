@@ -1,22 +1,21 @@
-//! Verifications as Twilio Verify's API knows them: what a request may ask for beside the number, whether it may be
-//! served, and what became of it.
+//! Verifications as Twilio Verify's API knows them: requests, their rules, and views of the results.
 //!
-//! Above the shards, which count and decide, and below the HTTP front end, which speaks of statuses. One trait, so that the
-//! front end can be tried without the rest.
+//! This module is above the shards and below the HTTP front end. It knows no HTTP statuses. Tests of the front end
+//! replace the trait [`Verifications`].
 
 mod request;
 mod serve;
 mod view;
 
 pub use request::{AttemptQuery, Begin, CheckCode, Ending, Target};
-pub use serve::{Verifying, VerifyingDeps, bring_up};
+pub use serve::{Verifying, VerifyingDeps, sync_policies};
 pub use view::{Attempt, AttemptPage, Refused, SendAttempt, Status, Summary, Verification};
 
 use futures_util::future::BoxFuture;
 
 use crate::domain::{ServiceId, Sid};
 
-/// Who serves verifications.
+/// Serves verifications.
 pub trait Verifications: Send + Sync + 'static {
     /// Begins a verification, or sends its code again. The answer comes when the provider took the message, and
     /// everything it says is durable.

@@ -1,4 +1,4 @@
-//! What is asked, read and understood.
+//! Parsed requests about verifications.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,13 +8,13 @@ use crate::template::{AppHash, SendDigits};
 
 /// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
 pub struct Begin {
-    /// Whom the code goes to.
+    /// The recipient.
     pub to: PhoneNumber,
     /// How; `None` for `auto`, the way that the service begins with.
     pub channel: Option<Channel>,
     /// In which language.
     pub locale: Option<Locale>,
-    /// What the message calls the sender in place of the service's name.
+    /// The sender's name in the message; `None` for the service's.
     pub friendly_name: Option<String>,
     /// The code, where the caller makes it.
     pub code: Option<Code>,
@@ -22,29 +22,29 @@ pub struct Begin {
     pub app_hash: Option<AppHash>,
     /// Which template (`HJ`); `None` for the service's.
     pub template: Option<Sid>,
-    /// What the template's own places are filled in with.
+    /// Values for the placeholders of the template.
     pub substitutions: BTreeMap<String, String>,
     /// Values for rate limits, by their unique names.
     pub rate_limits: BTreeMap<String, String>,
     /// Where the person is, as the caller knows.
     pub device_ip: Option<IpAddr>,
-    /// What the caller wants to find again in events.
+    /// Tags for the events of the verification.
     pub tags: BTreeMap<String, String>,
     /// Keys that a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
-    /// Whether checks against fraud are to be left out for this one.
+    /// Whether the caller turns fraud checks off for this request.
     pub skips_risk_check: bool,
-    /// What tells a repetition of the same request.
+    /// Identifies repetitions of this request.
     pub idempotency_key: Option<String>,
-    /// What makes two requests the same: a SHA-256 over the fields as they were sent.
+    /// Equal for equal requests: a SHA-256 over the fields as they were sent.
     pub fingerprint: [u8; 32],
 }
 
 /// A submitted code.
 pub struct CheckCode {
-    /// Whose.
+    /// The verification.
     pub target: Target,
-    /// What was submitted; `None` when it cannot be a code, which is a wrong one.
+    /// The submitted code; `None` if the text cannot be a code, which counts as a wrong one.
     pub code: Option<Code>,
 }
 
@@ -60,7 +60,7 @@ pub enum Target {
 /// How a caller ends a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It comes to nothing.
+    /// The verification is canceled.
     Canceled,
     /// The caller has checked the code, or the person, in another way.
     Approved,

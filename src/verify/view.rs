@@ -1,4 +1,4 @@
-//! What the caller is shown.
+//! Views of verifications and attempts for callers.
 
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::numbers::Refusal;
@@ -10,7 +10,7 @@ pub struct Verification {
     pub sid: Sid,
     /// The namespace.
     pub service: ServiceId,
-    /// Whom the code goes to.
+    /// The recipient.
     pub to: PhoneNumber,
     /// How it was asked for last.
     pub channel: Channel,
@@ -18,7 +18,7 @@ pub struct Verification {
     pub status: Status,
     /// When it began.
     pub created: Timestamp,
-    /// When something happened to it last.
+    /// Time of its last change.
     pub updated: Timestamp,
     /// Its messages so far, the oldest first.
     pub attempts: Vec<SendAttempt>,
@@ -35,10 +35,6 @@ pub enum Status {
     Canceled,
     /// No check is left.
     MaxAttemptsReached,
-    /// Its time is over.
-    Expired,
-    /// No message could be sent.
-    Failed,
 }
 
 impl Status {
@@ -49,8 +45,6 @@ impl Status {
             Self::Approved => "approved",
             Self::Canceled => "canceled",
             Self::MaxAttemptsReached => "max_attempts_reached",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
         }
     }
 }
@@ -66,7 +60,7 @@ pub struct SendAttempt {
     pub channel: Channel,
 }
 
-/// One attempt to deliver a message, with what became of it.
+/// One attempt to deliver a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// `VL`.
@@ -77,17 +71,17 @@ pub struct Attempt {
     pub verification: Sid,
     /// When it was made first.
     pub created: Timestamp,
-    /// When something was heard of it last.
+    /// Time of its last change.
     pub updated: Timestamp,
     /// Whether the number was verified.
     pub converted: bool,
     /// How it was to be delivered.
     pub channel: Channel,
-    /// Whom it went to.
+    /// The recipient.
     pub to: PhoneNumber,
     /// Where that is.
     pub country: Option<Region>,
-    /// What the provider reported last, in its words: `delivered`.
+    /// The provider's latest report, in its words: `delivered`.
     pub message_status: Option<String>,
     /// The provider's error code.
     pub error_code: Option<u32>,
@@ -124,7 +118,7 @@ pub enum Refused {
     Invalid(String),
     /// No check is left. 60202.
     NoChecksLeft {
-        /// Until one may be tried; `None` until an operator says so.
+        /// Earliest next check; `None` until an operator clears the number.
         until: Option<Timestamp>,
     },
     /// No message is left. 60203.
@@ -145,12 +139,12 @@ pub enum Refused {
     Blocked,
     /// The country is not allowed. 60605.
     Country,
-    /// The idempotency key was used with another request. 60200 with 422? The front end decides.
+    /// The idempotency key was used with another request. 20422.
     OtherRequest,
     /// The first request with this idempotency key has no answer yet.
     StillAnswering,
     /// The provider refused or did not answer.
     GatewayFailed,
-    /// Nothing was decided.
+    /// The server refused the request. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     Unavailable(Refusal),
 }

@@ -25,7 +25,7 @@ const WAITS: [u64; 10] = [
 /// The longest wait that a receiver can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * HOUR);
 
-/// A delivery ends so long after its event or its last replay, whatever it waited for.
+/// Lifetime of a delivery, from its event or its last replay.
 pub(super) const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
 
 /// A webhook that fails again and again is asked at least this often while something waits for it.

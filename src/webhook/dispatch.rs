@@ -1,4 +1,4 @@
-//! Carries out what is due: attempts, ends of verifications, and what is beyond the bounds.
+//! Carries out due work: attempts, expiry events, and removal of old deliveries.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) async fn run(outbox: Weak<Inner>, schedule: Arc<Schedule>) {
 }
 
 impl Inner {
-    /// Begins what is due. Returns how long nothing will be.
+    /// Begins due work. Returns the time until more is due.
     fn begin_due(self: &Arc<Self>) -> Option<Duration> {
         for _ in 0..AT_ONCE {
             let now = self.clock().now();
@@ -57,7 +57,7 @@ impl Inner {
         Some(Duration::ZERO)
     }
 
-    /// Has the shard of a record decide.
+    /// Submits a command to the shard of a record.
     pub(super) async fn ask(&self, id: Id, request: Request) -> Result<Outcome, Refusal> {
         let (command, answer) = EventCommand::new(id, request, &self.recorder);
         self.shards.submit(command);
@@ -125,7 +125,7 @@ impl Inner {
         })
     }
 
-    /// Has the outcome of an attempt decided, until the store takes it. What comes next waits for that.
+    /// Submits the result of an attempt until it is durable. The next event waits for that.
     async fn conclude(self: Arc<Self>, seq: Seq, entry: Entry, at: Timestamp, posted: Posted) {
         let id = seq.key(entry.lane.service).id;
         let mut inner = self;
@@ -151,7 +151,7 @@ impl Inner {
         if health == WebhookHealth::Gone {
             // Before the next attempt begins.
             let disabled = inner.subscribers.gone(service, webhook).await;
-            tracing::warn!(%webhook, disabled, "webhook answered 410: it wants no more events");
+            tracing::warn!(%webhook, disabled, "webhook answered 410");
         }
         let change = inner.schedule.finish(seq, &entry, health, now);
         let said = said(&posted);

@@ -86,7 +86,7 @@ impl Outbox {
         let found: Vec<Seq> = wanted.by_ref().skip(query.skip).take(limit).collect();
         let has_more = found.len() == limit && wanted.next().is_some();
         let mut read = self.inner.read_each(service, &found).await?;
-        // What was forgotten meanwhile is left out.
+        // Records that expired meanwhile are left out.
         let deliveries = found.iter().filter_map(|seq| read.remove(seq)).collect();
         Ok(DeliveryPage { deliveries, has_more })
     }

@@ -1,8 +1,8 @@
 //! Webhooks: an event for each thing that happens to a verification, posted in the form of Standard Webhooks.
 //!
-//! [`EventRecorder`] writes events within the decisions that they tell. Each shard keeps the deliveries of its numbers; one
-//! `Schedule` of the process, derived from these records, says which delivery is tried next. An
-//! event is delivered at least once, and those of a verification in order.
+//! [`EventRecorder`] writes events in the commits of the decisions. Each shard stores the deliveries of its numbers.
+//! One `Schedule` of the process, derived from these records, selects the next attempt. An event is delivered at least
+//! once, and those of a verification in order.
 
 mod backoff;
 mod command;
@@ -28,12 +28,12 @@ use self::recorder::Sequences;
 use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
 use crate::engine::Sealer;
-use crate::numbers::Recorder;
+use crate::numbers::EventSink;
 use crate::shard::Shards;
 
 pub use self::event::{About, Event, EventId, MessageAbout};
 pub use self::list::{DeliveryPage, DeliveryQuery, Replay, ReplayError};
-pub use self::record::{Attempt, Delivery, DeliveryState, EventRecord};
+pub use self::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt};
 pub use self::recorder::EventRecorder;
 pub use self::subscribers::Subscribers;
 pub use self::transport::{AttemptError, Post, Posted, Transport};
@@ -53,7 +53,7 @@ pub struct OutboxBounds {
     pub pending: usize,
     /// The same for one webhook.
     pub pending_each: usize,
-    /// Verifications whose end is still to be told. Beyond it new ones are told nothing of.
+    /// Maximum number of verifications with an expected expiry event. Further verifications emit none.
     pub expected: usize,
     /// Deliveries that are remembered after their end; the oldest are forgotten first.
     pub kept: usize,
@@ -128,7 +128,7 @@ impl Outbox {
     }
 
     /// The recorder that writes events within decisions about numbers.
-    pub fn recorder(&self) -> Arc<dyn Recorder> {
+    pub fn recorder(&self) -> Arc<dyn EventSink> {
         Arc::clone(&self.inner.recorder) as _
     }
 

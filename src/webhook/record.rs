@@ -1,5 +1,5 @@
-//! The records of webhooks: one for each delivery of an event to a webhook, and one for each verification
-//! whose end is still to be told.
+//! The records of webhooks: one for each delivery of an event to a webhook, and one for each verification with an
+//! expected expiry event.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::shard::{Id, Record, RecordKey};
 /// How long a delivery is remembered after its end, counted from its event.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A verification is told to have expired so long after its end: a check that came in time is durable by then.
+/// Delay between a verification's expiry and its expiry event. A check that came in time is durable by then.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Attempts that are remembered of each delivery, the latest.
@@ -27,7 +27,7 @@ const ATTEMPTS_KEPT: usize = 24;
 pub enum EventRecord {
     /// One event on its way to one webhook, under `Seq`.
     Delivery(Box<Delivery>),
-    /// A verification whose end is not told yet, under `expected_id`.
+    /// A verification with an expected expiry event, under `expected_id`.
     Expected(Box<ExpectedEnd>),
 }
 
@@ -46,8 +46,8 @@ impl Record for EventRecord {
         }
     }
 
-    /// An event of a decision that was answered 503 is not told. A delivery stays pending until its end is durable, and
-    /// an end stays expected.
+    /// An event of a decision that was answered with 503 is not sent. A delivery stays pending until its result is
+    /// durable, and an expected end stays expected.
     fn after_failure(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(Self::Expected(before)), Some(Self::Expected(after))) => {
@@ -117,7 +117,7 @@ fn subject_of(id: &Id) -> u64 {
     id.iter().skip(4).fold(0, |subject, byte| subject << 8 | u64::from(*byte))
 }
 
-/// A verification that is told to have expired, unless it ends before.
+/// A verification that emits its expiry event, unless it ends before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedEnd {
     /// The service.
@@ -137,12 +137,12 @@ pub struct ExpectedEnd {
 }
 
 impl ExpectedEnd {
-    /// When it is told.
+    /// When the expiry event is due.
     pub(super) fn due(&self) -> Timestamp {
         self.expires.plus(GRACE)
     }
 
-    /// Something that happened to it.
+    /// An event of the verification.
     pub(super) fn event(&self, kind: EventType, status: &str, at: Timestamp) -> Event {
         let about = About {
             to: self.to,
@@ -155,7 +155,7 @@ impl ExpectedEnd {
     }
 }
 
-/// One event on its way to one webhook, with what became of it.
+/// One event for one webhook, with its attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// The event's id.
@@ -173,7 +173,7 @@ pub struct Delivery {
     /// Attempts since then.
     pub tries: u8,
     /// The latest attempts, the oldest first.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<WebhookAttempt>,
 }
 
 /// How far a delivery is.
@@ -201,7 +201,7 @@ impl DeliveryState {
 
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct WebhookAttempt {
     /// When it began.
     pub at: Timestamp,
     /// How long it took.
@@ -217,13 +217,13 @@ pub struct Attempt {
 /// The state of a webhook after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WebhookHealth {
-    /// It takes events.
+    /// The receiver takes events.
     Up,
-    /// It does not, and may have asked for a pause.
+    /// The receiver fails, and may have asked for a pause.
     Failing(Option<Duration>),
-    /// It wants no events any more.
+    /// The receiver answered 410.
     Gone,
-    /// Nothing: it was not asked.
+    /// Unknown: there was no request.
     NotAsked,
 }
 
@@ -245,7 +245,7 @@ impl Delivery {
         (self.state, self.due, self.since, self.tries) = (DeliveryState::Pending, now, now, 0);
     }
 
-    /// Takes in an attempt that began at `at` and has ended, or could not be made.
+    /// Records an attempt that began at `at` and has ended, or could not be made.
     pub(super) fn conclude(
         &mut self,
         at: Timestamp,
@@ -260,7 +260,7 @@ impl Delivery {
         if self.attempts.len() >= ATTEMPTS_KEPT {
             self.attempts.remove(0);
         }
-        self.attempts.push(Attempt { at, took: now.since(at), status, error, detail });
+        self.attempts.push(WebhookAttempt { at, took: now.since(at), status, error, detail });
         let health = match (status, error) {
             (Some(200..=299), _) => WebhookHealth::Up,
             (Some(410), _) => WebhookHealth::Gone,

@@ -1,5 +1,5 @@
-//! From decisions about numbers to events. Runs within the decision: an event is durable with what it tells, and the order
-//! of a number's events is the order of its decisions.
+//! Writes events for decisions about numbers. It runs within the decision: the event and the decision become durable
+//! together. The events of a number have the order of its decisions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use crate::engine::{
     CheckOutcome, Ending, Sealer, SendPermit, SendResult, VerificationAddress, VerificationName,
 };
 use crate::gateway::ReceiptStatus;
-use crate::numbers::{Happened, NumberKey, Recorder};
+use crate::numbers::{EventSink, NumberEvent, NumberKey};
 use crate::registry::Service;
 use crate::shard::{Durability, Id, Transaction};
 
@@ -28,7 +28,7 @@ pub struct EventRecorder {
     sequences: Arc<Sequences>,
 }
 
-/// The last [`Seq`] of each slot.
+/// The last [`Seq`] of each slot. A failed commit leaves a gap.
 pub(super) struct Sequences([AtomicU64; 256]);
 
 impl Sequences {
@@ -44,7 +44,7 @@ impl Sequences {
         next
     }
 
-    /// A restored one.
+    /// Raises the counter to a restored `Seq`.
     pub(super) fn raise(&self, slot: u8, seq: Seq) {
         if let Some(last) = self.0.get(usize::from(slot)) {
             last.fetch_max(seq.0, Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl Sequences {
 }
 
 /// One decision about one verification of a service with webhooks.
-struct Scene<'a, 'b> {
+struct EventContext<'a, 'b> {
     recorder: &'a EventRecorder,
     service: &'a Service,
     key: NumberKey,
@@ -72,7 +72,8 @@ impl EventRecorder {
         Self { subscribers, sealer, schedule, sequences }
     }
 
-    /// Keeps one delivery of an event for each enabled webhook that wants it. Beyond the bounds it is dropped and counted.
+    /// Writes one delivery of an event for each enabled webhook that subscribes to it. Beyond the bounds it drops and
+    /// counts the event.
     pub(super) fn emit(&self, service: &Service, event: &Event, view: &mut Transaction<'_>) {
         let mut wanted = service.webhooks.iter().filter(|webhook| webhook.wants(event.kind)).peekable();
         if wanted.peek().is_none() {
@@ -112,60 +113,62 @@ impl EventRecorder {
     }
 }
 
-impl Recorder for EventRecorder {
-    fn record(&self, key: NumberKey, happened: &Happened<'_>, now: Timestamp, view: &mut Transaction<'_>) {
+impl EventSink for EventRecorder {
+    fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>) {
         let Some(service) = self.subscribed(key.service) else { return };
-        let track = match happened {
-            Happened::Permitted { permit, .. } | Happened::Settled { permit, .. } => permit.salt.track(),
-            Happened::Checked { verification, .. } | Happened::Ended { verification, .. } => {
+        let track = match event {
+            NumberEvent::Permitted { permit, .. } | NumberEvent::Settled { permit, .. } => {
+                permit.salt.track()
+            }
+            NumberEvent::Checked { verification, .. } | NumberEvent::Ended { verification, .. } => {
                 verification.salt.track()
             }
-            Happened::Receipt { track, .. } => track.track,
+            NumberEvent::Receipt { track, .. } => track.track,
         };
         let name = VerificationName::of_track(track);
         let id = expected_id(key.service, name, view.slot());
-        let mut scene = Scene { recorder: self, service: &service, key, id, name, view };
-        match happened {
-            Happened::Permitted { verification, channel, is_silent, tags, .. } => {
-                let mut end = scene.expected().unwrap_or_else(|| scene.end(*channel));
+        let mut context = EventContext { recorder: self, service: &service, key, id, name, view };
+        match event {
+            NumberEvent::Permitted { verification, channel, is_silent, tags, .. } => {
+                let mut end = context.expected().unwrap_or_else(|| context.end(*channel));
                 (end.channel, end.expires) = (*channel, verification.expires);
                 if let Some(tags) = tags.filter(|_| end.tags.is_empty()) {
                     end.tags.clone_from(tags);
                 }
                 if *is_silent {
-                    scene.sent(end, now);
+                    context.sent(end, now);
                 } else {
-                    scene.expect(Some(end));
+                    context.expect(Some(end));
                 }
             }
-            Happened::Settled { is_follow_up: true, .. } => {}
-            Happened::Settled { permit, verification, delivered, .. } => {
+            NumberEvent::Settled { is_follow_up: true, .. } => {}
+            NumberEvent::Settled { permit, verification, delivered, .. } => {
                 let result = &delivered.result;
-                // A verification that has ended meanwhile was told to its end.
-                let Some(end) = scene.expected() else { return };
+                // A verification that has ended already has its final event.
+                let Some(end) = context.expected() else { return };
                 let is_sending = verification.is_some_and(|v| v.sending > 0);
                 match result {
-                    SendResult::Accepted { .. } | SendResult::Postponed { .. } => scene.sent(end, now),
+                    SendResult::Accepted { .. } | SendResult::Postponed { .. } => context.sent(end, now),
                     SendResult::NumberRefused
                     | SendResult::Failed { .. }
                     | SendResult::NoLongerUsable
                     | SendResult::Overloaded => {
                         // Another message with the same code may begin it yet.
                         if !is_sending {
-                            scene.not_sent(end, permit, *result == SendResult::Overloaded, now);
+                            context.not_sent(end, permit, *result == SendResult::Overloaded, now);
                         }
                     }
                 }
             }
-            Happened::Checked { verification, outcome, is_spent, .. } => {
+            NumberEvent::Checked { verification, outcome, is_spent, .. } => {
                 let kind = match outcome {
                     CheckOutcome::Approved => EventType::Approved,
                     CheckOutcome::LockedNow { .. } if now < verification.expires => {
                         EventType::MaxAttemptsReached
                     }
-                    // It is told once: of later wrong codes nothing is left to expect.
+                    // The event is emitted once. Later wrong codes emit nothing.
                     CheckOutcome::Wrong { live: true, .. }
-                        if *is_spent && (!verification.is_spent() || scene.expected().is_some()) =>
+                        if *is_spent && (!verification.is_spent() || context.expected().is_some()) =>
                     {
                         EventType::MaxAttemptsReached
                     }
@@ -176,18 +179,18 @@ impl Recorder for EventRecorder {
                     | CheckOutcome::NotFound
                     | CheckOutcome::GatewayFailed => return,
                 };
-                scene.ended(kind, verification.counted.map(|counted| counted.channel), now);
+                context.ended(kind, verification.counted.map(|counted| counted.channel), now);
             }
-            Happened::Ended { verification, ending } => {
+            NumberEvent::Ended { verification, ending } => {
                 let kind = match ending {
                     Ending::Approved => EventType::Approved,
                     Ending::Canceled => EventType::Canceled,
-                    // An operator's doing: the verification is told to have expired when its time is over.
+                    // An operator cleared the number. The verification emits its expiry event at its normal expiry.
                     Ending::Cleared => return,
                 };
-                scene.ended(kind, verification.counted.map(|counted| counted.channel), now);
+                context.ended(kind, verification.counted.map(|counted| counted.channel), now);
             }
-            Happened::Receipt { track, row, status, receipt } => {
+            NumberEvent::Receipt { track, row, status, receipt } => {
                 let kind = match receipt.status {
                     ReceiptStatus::Delivered => EventType::MessageDelivered,
                     ReceiptStatus::Failed => EventType::MessageFailed,
@@ -198,21 +201,21 @@ impl Recorder for EventRecorder {
                     | ReceiptStatus::Read => return,
                 };
                 let is_verified = *status == VerifyStatus::Success;
-                let end = scene.expected().unwrap_or_else(|| scene.end(row.channel));
-                let mut event = end.event(kind, if is_verified { "approved" } else { PENDING }, now);
-                event.about.channel = row.channel;
-                event.about.message = Some(MessageAbout {
+                let end = context.expected().unwrap_or_else(|| context.end(row.channel));
+                let mut report = end.event(kind, if is_verified { "approved" } else { PENDING }, now);
+                report.about.channel = row.channel;
+                report.about.message = Some(MessageAbout {
                     attempt: self.sealer.attempt(&AttemptId { key: *track, ..receipt.attempt }),
                     status: receipt.status.as_str().to_owned(),
                     error_code: receipt.code,
                 });
-                scene.emit(&event);
+                context.emit(&report);
             }
         }
     }
 }
 
-impl Scene<'_, '_> {
+impl EventContext<'_, '_> {
     /// The verification's expected end, if there is one.
     fn expected(&mut self) -> Option<ExpectedEnd> {
         match self.view.get::<EventRecord>(self.id)? {
@@ -273,8 +276,8 @@ impl Scene<'_, '_> {
         }
     }
 
-    /// The verification has ended. A code may be faster than its gateway's answer: what is told of the beginning comes
-    /// first.
+    /// The verification has ended. A check may be faster than the gateway's answer to the send: the events of the
+    /// beginning come first.
     fn ended(&mut self, kind: EventType, channel: Option<Channel>, now: Timestamp) {
         let expected = self.expected();
         if let Some(end) = expected.as_ref().filter(|end| !end.is_told) {

@@ -169,7 +169,7 @@ impl Schedule {
         Next::Wait([first_end, state.lanes.next_at()].into_iter().flatten().min())
     }
 
-    /// An end that could not be told is due again at `due`.
+    /// An expiry event that could not be written is due again at `due`.
     pub(super) fn expire_again(&self, due: Timestamp, id: Id) {
         self.state().ends.insert((due, id));
         self.wake.notify_one();

@@ -11,7 +11,7 @@ pub trait Subscribers: Send + Sync + 'static {
     /// The account (`AC`).
     fn account(&self) -> Sid;
 
-    /// A service, with its webhooks, whatever their status; `None` when there is none any more.
+    /// A service with its enabled and disabled webhooks; `None` if the service was removed.
     fn service(&self, service: ServiceId) -> Option<Arc<Service>>;
 
     /// A webhook has answered 410 Gone. Disables it, and says whether that is done.

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::{Attempt, Delivery, DeliveryState};
+use super::{Delivery, DeliveryState, WebhookAttempt};
 use crate::clock::LATEST;
 use crate::domain::{Sid, Timestamp};
 
@@ -68,7 +68,7 @@ impl DeliveryView {
 }
 
 impl AttemptView {
-    fn of(attempt: &Attempt) -> Self {
+    fn of(attempt: &WebhookAttempt) -> Self {
         Self {
             date: written(attempt.at),
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),

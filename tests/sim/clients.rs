@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use onceward::attempts::Track;
-use onceward::domain::{Channel, Code, Timestamp, TrackKey};
+use onceward::attempts::AttemptLog;
+use onceward::domain::{AttemptLogKey, Channel, Code, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::numbers::check::CheckCommand;
 use onceward::numbers::command::{CommandKind, NumberCommand, Responder};
@@ -56,7 +56,7 @@ impl World {
         let channel = Channel::ALL[self.rng.random_range(0..3)];
         let style = self.style();
         let (responder, answer) = Responder::new(self.place()?);
-        let command = SendCommand { options, channel, style, own: None, responder, decided: None };
+        let command = SendCommand { options, channel, style, verification: None, responder, decided: None };
         self.tally.count("command send");
         let wish = Wish::Send { life: millis(life) };
         self.submits(number, wish, AnswerEnd::Send(answer), CommandKind::Send(command))
@@ -97,14 +97,14 @@ impl World {
     }
 
     /// The shard that has a plan under this key whose time has come, if nothing waits in it, and nothing about the number.
-    fn is_due(&self, number: usize, track: TrackKey) -> Option<usize> {
+    fn is_due(&self, number: usize, track: AttemptLogKey) -> Option<usize> {
         let owner = self.owner(number)?;
         if self.commands.values().any(|open| open.number == number && !open.at_gateway) {
             return None;
         }
         let shard = &self.shards[owner];
         let now = Timestamp::from_millis(shard.seen.max(self.clock));
-        let track: Track = shard.core.tables().get(&track_record(track), now)?;
+        let track: AttemptLog = shard.core.tables().get(&track_record(track), now)?;
         let is_due = track.plan.is_some_and(|plan| plan.follow_up.due <= now);
         (is_due && shard.commit.is_none() && !shard.gathers).then_some(owner)
     }

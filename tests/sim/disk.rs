@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use onceward::attempts::Track;
+use onceward::attempts::AttemptLog;
 use onceward::domain::Timestamp;
 use onceward::engine::NumberState;
 use onceward::shard::{Record as _, RecordKey, Records, Slots, Stored, Write, decode};
@@ -68,7 +68,7 @@ impl Disk {
     }
 
     /// The attempts that are durable under a key.
-    pub fn track(&self, key: &RecordKey) -> Option<Track> {
+    pub fn track(&self, key: &RecordKey) -> Option<AttemptLog> {
         self.0.get(key).map(|bytes| track_of(bytes))
     }
 
@@ -85,12 +85,12 @@ impl Disk {
 fn end_of(key: &RecordKey, bytes: &[u8]) -> Timestamp {
     match key.kind {
         NumberState::KIND => state_of(bytes).expires(),
-        Track::KIND => track_of(bytes).expires(),
+        AttemptLog::KIND => track_of(bytes).expires(),
         kind => panic!("a record of kind {kind}"),
     }
 }
 
-pub fn track_of(bytes: &[u8]) -> Track {
+pub fn track_of(bytes: &[u8]) -> AttemptLog {
     decode(bytes).expect("a record")
 }
 

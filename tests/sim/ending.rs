@@ -1,6 +1,6 @@
 //! The trouble ends: everything that waits has to come to an end, and the system has to answer again.
 
-use onceward::attempts::Track;
+use onceward::attempts::AttemptLog;
 use onceward::engine::NumberState;
 use onceward::numbers::{CheckOutcome, SendOutcome};
 use onceward::shard::Record as _;
@@ -104,10 +104,10 @@ impl World {
         self.clock = self.clock.max(self.latest) + 1_000_000_000;
         for shard in 0..self.shards.len() {
             let tables = self.shards[shard].core.tables();
-            for _ in 0..tables.len_of(NumberState::KIND) + tables.len_of(Track::KIND) {
+            for _ in 0..tables.len_of(NumberState::KIND) + tables.len_of(AttemptLog::KIND) {
                 self.sweep(shard)?;
             }
-            for (kind, what) in [(NumberState::KIND, "numbers"), (Track::KIND, "records of attempts")] {
+            for (kind, what) in [(NumberState::KIND, "numbers"), (AttemptLog::KIND, "records of attempts")] {
                 let left = self.shards[shard].core.tables().len_of(kind);
                 if left > 0 {
                     return Err(format!("{left} {what} stay in the memory of shard {shard}"));

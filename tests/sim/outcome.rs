@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 
-use onceward::attempts::{Track, VerifyStatus};
+use onceward::attempts::{AttemptLog, VerifyStatus};
 use onceward::delivery::{FollowUp, Purpose, Reason};
-use onceward::domain::TrackKey;
+use onceward::domain::AttemptLogKey;
 use onceward::engine::{NumberState, Salt, derive_code};
 use onceward::numbers::check::GatewayCheck;
 use onceward::numbers::command::track_key;
@@ -118,9 +118,9 @@ impl World {
     /// Whose record a write is about. `None` for the removal of one that is not on the disk.
     fn number_of(&self, write: &Write) -> Option<usize> {
         let Write { key, put, .. } = write;
-        if key.kind == Track::KIND {
+        if key.kind == AttemptLog::KIND {
             let track = put.as_deref().map(track_of).or_else(|| self.disk.track(key))?;
-            let owner = NumberKey { service: TrackKey::from_id(key.id).service, number: track.number };
+            let owner = NumberKey { service: AttemptLogKey::from_id(key.id).service, number: track.number };
             return Some(self.setup.numbers.iter().position(|known| *known == owner).expect("a number"));
         }
         let same = |number: &usize| self.record_key(*number) == *key;

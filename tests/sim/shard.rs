@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use onceward::attempts::Track;
+use onceward::attempts::AttemptLog;
 use onceward::config::TrackerSettings;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
@@ -83,7 +83,7 @@ impl Shard {
 /// A core that has these records.
 pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> Core {
     let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
-    let kinds = Kinds::none().with_table::<NumberState>(new_table).with::<Track>();
+    let kinds = Kinds::none().with_table::<NumberState>(new_table).with::<AttemptLog>();
     let mut tables = Tables::new(&kinds);
     for (key, stored) in records {
         tables.set(key, Some(stored));
@@ -156,6 +156,6 @@ pub fn deps(
         check_budget,
         tracker,
         effects: Arc::clone(effects) as _,
-        recorders: Vec::new(),
+        event_sinks: Vec::new(),
     })
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use onceward::attempts::Track;
-use onceward::domain::TrackKey;
+use onceward::attempts::AttemptLog;
+use onceward::domain::AttemptLogKey;
 use onceward::engine::NumberState;
 use onceward::numbers::check::GatewayCheck;
 use onceward::numbers::command::{Deps, PendingReply};
@@ -100,7 +100,7 @@ pub struct Asking {
 pub struct Plan {
     pub number: usize,
     pub salt: Salted,
-    pub track: TrackKey,
+    pub track: AttemptLogKey,
     pub expires: u64,
 }
 
@@ -239,7 +239,7 @@ impl World {
     }
 
     /// The attempts that are durable under a key.
-    pub fn durable_track(&self, key: TrackKey) -> Option<Track> {
+    pub fn durable_track(&self, key: AttemptLogKey) -> Option<AttemptLog> {
         self.disk.track(&track_record(key))
     }
 
@@ -281,6 +281,6 @@ impl World {
 }
 
 /// The key of the record of a verification's attempts.
-pub fn track_record(key: TrackKey) -> RecordKey {
-    RecordKey { slot: key.slot(), kind: Track::KIND, id: key.id() }
+pub fn track_record(key: AttemptLogKey) -> RecordKey {
+    RecordKey { slot: key.slot(), kind: AttemptLog::KIND, id: key.id() }
 }

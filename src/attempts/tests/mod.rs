@@ -51,7 +51,7 @@ impl World {
     }
 
     /// Keeps a record, as a decision about its number would.
-    pub(crate) async fn keeps(&self, key: TrackKey, track: Track) {
+    pub(crate) async fn keeps(&self, key: AttemptLogKey, track: AttemptLog) {
         let (done, kept) = oneshot::channel();
         self.shards.submit(Box::new(Keep { key, track, done }));
         kept.await.expect("kept");
@@ -65,8 +65,8 @@ impl World {
 }
 
 struct Keep {
-    key: TrackKey,
-    track: Track,
+    key: AttemptLogKey,
+    track: AttemptLog,
     done: oneshot::Sender<()>,
 }
 
@@ -87,12 +87,12 @@ impl Command for Keep {
     fn refuse(self: Box<Self>, _: Refusal) {}
 }
 
-pub(crate) fn key(track: u64) -> TrackKey {
-    TrackKey { service: ServiceId::DEFAULT, track }
+pub(crate) fn key(track: u64) -> AttemptLogKey {
+    AttemptLogKey { service: ServiceId::DEFAULT, track }
 }
 
 /// One message to a number that ends with these digits, which a gateway took at a moment.
-pub(crate) fn sent(last_digits: u64, at: Timestamp) -> Track {
+pub(crate) fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
     let number = PhoneNumber::from_u64(14_155_550_100 + last_digits).expect("a number");
     let row = Row {
         attempt: 0,
@@ -107,14 +107,14 @@ pub(crate) fn sent(last_digits: u64, at: Timestamp) -> Track {
         error_code: None,
         receipt: None,
     };
-    Track { rows: vec![row], next_attempt: 1, ..Track::new(number, at, TrackerSettings::default()) }
+    AttemptLog { rows: vec![row], next_attempt: 1, ..AttemptLog::new(number, at, TrackerSettings::default()) }
 }
 
-fn planned(last_digits: u64, due: Timestamp) -> Track {
+fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
     let follow_up = FollowUp { due, channel: Channel::Call, reason: Reason::NextStep, step: 1, sent: 1 };
     let expires = due.plus(Duration::from_secs(600));
-    let plan = Plan { salt: Salt([1; 16]), style: MessageStyle::default(), expires, follow_up };
-    Track { plan: Some(Box::new(plan)), ..sent(last_digits, START) }
+    let plan = PlannedSend { salt: Salt([1; 16]), style: MessageStyle::default(), expires, follow_up };
+    AttemptLog { plan: Some(Box::new(plan)), ..sent(last_digits, START) }
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! What each event changes in a record.
 
 use super::{START, key, planned, sent};
-use crate::attempts::{EndedSend, ReceiptOutcome, Track, VerifyStatus};
+use crate::attempts::{AttemptLog, EndedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
-use crate::delivery::{Attempt, Delivered, Dropped, PlanChange, Purpose, SendStatus};
+use crate::delivery::{Delivered, Dropped, GatewayAttempt, PlanChange, Purpose, SendStatus};
 use crate::domain::{AttemptId, Channel, CodeLength, GatewayName, Timestamp};
 use crate::engine::{Salt, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
@@ -20,8 +20,8 @@ fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Rec
 }
 
 /// A send through so many gateways, the last of which took the message.
-fn settle(track: &mut Track, first_attempt: u8, attempts: u8) {
-    let attempt = |number: u8| Attempt {
+fn settle(track: &mut AttemptLog, first_attempt: u8, attempts: u8) {
+    let attempt = |number: u8| GatewayAttempt {
         gateway: GatewayName::Http,
         channel: Channel::Sms,
         priority: 0,
@@ -61,13 +61,13 @@ fn settle(track: &mut Track, first_attempt: u8, attempts: u8) {
     });
 }
 
-fn numbers(track: &Track) -> Vec<u8> {
+fn numbers(track: &AttemptLog) -> Vec<u8> {
     track.rows.iter().map(|row| row.attempt).collect()
 }
 
 #[test]
 fn attempts_of_sends_one_after_another_are_counted_on() {
-    let mut track = Track::new(sent(1, START).number, START, TrackerSettings::default());
+    let mut track = AttemptLog::new(sent(1, START).number, START, TrackerSettings::default());
     for _ in 0..3 {
         let first = track.reserve();
         settle(&mut track, first, 2);
@@ -77,7 +77,7 @@ fn attempts_of_sends_one_after_another_are_counted_on() {
 
 #[test]
 fn attempts_of_overlapping_sends_have_numbers_of_their_own() {
-    let mut track = Track::new(sent(1, START).number, START, TrackerSettings::default());
+    let mut track = AttemptLog::new(sent(1, START).number, START, TrackerSettings::default());
     let (first, second) = (track.reserve(), track.reserve());
     settle(&mut track, second, 2);
     settle(&mut track, first, 1);
@@ -108,7 +108,7 @@ fn of_two_equal_receipts_one_is_news_and_a_late_one_moves_nothing_back() {
         (ReceiptStatus::Failed, false),
     ] {
         let (outcome, _) = track.receive(&receipt(0, status, None), START);
-        assert_eq!(matches!(outcome, ReceiptOutcome::News(_)), is_news, "{status:?}");
+        assert_eq!(matches!(outcome, ReceiptOutcome::Recorded(_)), is_news, "{status:?}");
     }
     assert_eq!(track.rows[0].receipt, Some(ReceiptStatus::Delivered));
 }
@@ -123,7 +123,7 @@ fn a_receipt_is_early_while_its_send_is_under_way() {
 
 #[test]
 fn a_next_step_waits_for_what_the_provider_reports() {
-    let due = |track: &Track| track.plan.as_ref().map(|plan| plan.follow_up.due);
+    let due = |track: &AttemptLog| track.plan.as_ref().map(|plan| plan.follow_up.due);
     for (status, class, after) in [
         (ReceiptStatus::Delivered, None, None),
         (ReceiptStatus::Failed, Some(ErrorClass::BadNumber), None),
@@ -152,11 +152,14 @@ fn what_was_planned_before_a_failed_commit_is_still_planned() {
     let mut begun = before.clone();
     begun.begin_follow_up();
     begun.reserve();
-    let kept = Track::after_failure(Some(before.clone()), Some(begun), START).expect("a record");
+    let kept = AttemptLog::after_failure(Some(before.clone()), Some(begun), START).expect("a record");
     assert_eq!((kept.plan, kept.next_attempt), (before.plan.clone(), 5));
     let mut verified = before.clone();
     verified.check(VerifyStatus::Success, START);
-    assert_eq!(Track::after_failure(Some(before), Some(verified), START).and_then(|track| track.plan), None);
+    assert_eq!(
+        AttemptLog::after_failure(Some(before), Some(verified), START).and_then(|track| track.plan),
+        None
+    );
 }
 
 #[test]
@@ -175,5 +178,5 @@ fn a_record_is_read_as_it_was_written() {
         plan.style.locale = crate::domain::Locale::parse("pt-BR");
         plan.style.send_digits = crate::template::SendDigits::parse("ww12#");
     }
-    assert_eq!(decode::<Track>(&encode(&track)).expect("a record"), track);
+    assert_eq!(decode::<AttemptLog>(&encode(&track)).expect("a record"), track);
 }

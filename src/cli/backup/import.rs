@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
 use crate::app::shards::every_kind;
 use crate::app::{KeyError, load_or_create, server_key};
-use crate::attempts::Track;
+use crate::attempts::AttemptLog;
 use crate::backup::{Header, ImportError, Reader, WithoutCodes, without_codes};
 use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
@@ -199,7 +199,7 @@ fn take(
     }
     match entry.key.kind {
         NumberState::KIND => imported.numbers += 1,
-        Track::KIND => imported.sends += 1,
+        AttemptLog::KIND => imported.sends += 1,
         _ => imported.others += 1,
     }
     Ok(store.add(entry.key, entry.expires, &entry.record)?)

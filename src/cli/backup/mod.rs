@@ -8,7 +8,7 @@ pub(super) mod source;
 
 use super::Answer;
 use super::args::{CheckDataArgs, ExportArgs, ImportArgs};
-use crate::attempts::Track;
+use crate::attempts::AttemptLog;
 use crate::config::StorageSettings;
 use crate::engine::NumberState;
 use crate::shard::Record;
@@ -40,6 +40,6 @@ fn failed(code: u8, error: &dyn std::fmt::Display) -> Answer {
 
 /// Numbers, sends, and records of every other kind.
 fn in_three(counts: &Counts) -> (u64, u64, u64) {
-    let (numbers, sends) = (counts.of(NumberState::KIND), counts.of(Track::KIND));
+    let (numbers, sends) = (counts.of(NumberState::KIND), counts.of(AttemptLog::KIND));
     (numbers, sends, counts.total() - numbers - sends)
 }

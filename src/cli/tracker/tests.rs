@@ -119,7 +119,7 @@ impl World {
     async fn fill(&self) {
         let store = self.open();
         let attempts = Attempts::over(Arc::clone(&store), TrackerSettings::default()).await;
-        let track = Track { keep_until: Timestamp::from_millis(u64::MAX), ..sent(1, START) };
+        let track = AttemptLog { keep_until: Timestamp::from_millis(u64::MAX), ..sent(1, START) };
         attempts.keeps(key(1), track).await;
         store.close().await.expect("closed");
         attempts.shards.stop();

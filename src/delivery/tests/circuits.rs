@@ -139,10 +139,10 @@ async fn the_log_tells_each_change_once() {
     let lines = |level: &str, words: &str| {
         text.lines().filter(|line| line.contains(level) && line.contains(words)).count()
     };
-    assert_eq!(lines("WARN", "out of service"), 1, "{text}");
-    assert_eq!(lines("INFO", "works again"), 1, "{text}");
-    assert_eq!(lines("DEBUG", "still out of service"), 1, "{text}");
-    assert_eq!(lines("gateway=\"Mada\"", "out of service"), 2, "{text}");
+    assert_eq!(lines("WARN", "gateway unavailable"), 1, "{text}");
+    assert_eq!(lines("INFO", "gateway available again"), 1, "{text}");
+    assert_eq!(lines("DEBUG", "gateway still unavailable"), 1, "{text}");
+    assert_eq!(lines("gateway=\"Mada\"", "unavailable"), 2, "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use super::log_capture::LogCapture;
 use super::world::{World, failed, number};
 use crate::clock::ManualClock;
 use crate::delivery::error::DeliveryError;
-use crate::delivery::{Owner, PlanChange};
+use crate::delivery::{CodeLiveness, PlanChange};
 use crate::domain::{GatewayCredential, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::double::{Double, Reply};
@@ -294,10 +294,10 @@ async fn an_overload_is_logged_once_until_it_is_over() {
     }
 }
 
-/// An owner that does not answer.
+/// A shard that does not answer.
 struct Silent;
 
-impl Owner for Silent {
+impl CodeLiveness for Silent {
     async fn still_usable(&self) -> bool {
         std::future::pending().await
     }

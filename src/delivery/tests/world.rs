@@ -9,15 +9,18 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 
 use super::gateways::{Record, Scripted, ScriptedGateway, Sent, TokioClock};
-use crate::attempts::{EndedSend, Seen, Track, TrackRow, seen};
+use crate::attempts::{AttemptLog, EndedSend, ListedAttempt, TrackRow, attempts_of};
 use crate::clock::Clock as _;
 use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
 };
 use crate::delivery::error::DeliveryError;
-use crate::delivery::{Delivery, DeliveryDeps, FollowUp, Job, Owner, Purpose, Reason, Routed, Trouble};
+use crate::delivery::{
+    CodeLiveness, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason, Routed, Trouble,
+};
 use crate::domain::{
-    Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId, TrackKey,
+    AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ProviderName, Routing,
+    ServiceId,
 };
 use crate::engine::{Salt, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, Gateway, Verdict};
@@ -31,7 +34,7 @@ pub fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-pub const KEY: TrackKey = TrackKey { service: ServiceId::DEFAULT, track: 0x0102_0304_0506_0708 };
+pub const KEY: AttemptLogKey = AttemptLogKey { service: ServiceId::DEFAULT, track: 0x0102_0304_0506_0708 };
 
 /// What a world is made of.
 pub struct Setup {
@@ -90,7 +93,7 @@ pub struct World {
     gateways: Vec<Arc<ScriptedGateway>>,
     record: Record,
     /// The record of the attempts, as the number's shard keeps it.
-    track: Mutex<Track>,
+    track: Mutex<AttemptLog>,
     clock: Arc<TokioClock>,
     life: Duration,
     usable: AtomicBool,
@@ -138,7 +141,7 @@ impl World {
             Some(gateway) => vec![Routed { routed_as: GatewayName::Simulator, gateway }],
             None => gateways.iter().map(|gateway| routed(gateway.clone())).collect(),
         };
-        let track = Mutex::new(Track::new(number(), TokioClock::EPOCH, TrackerSettings::default()));
+        let track = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, TrackerSettings::default()));
         let delivery = Delivery::new(DeliveryDeps {
             gateways: routed,
             routing,
@@ -236,7 +239,8 @@ impl World {
     pub async fn follows_up_held(&self, held: Option<Held>) -> Ended {
         for _ in 0..100_000 {
             let now = self.clock.now();
-            let is_due = |track: &Track| track.plan.as_ref().is_some_and(|plan| plan.follow_up.due <= now);
+            let is_due =
+                |track: &AttemptLog| track.plan.as_ref().is_some_and(|plan| plan.follow_up.due <= now);
             if is_due(&self.track.lock().expect("the record"))
                 && let Some(follow_up) = self.takes_plan()
             {
@@ -255,8 +259,8 @@ impl World {
     }
 
     pub fn rows(&self) -> Vec<TrackRow> {
-        let seen = seen(KEY, &self.track.lock().expect("the record"));
-        let mut rows: Vec<_> = seen.into_iter().map(|Seen { row, .. }| row).collect();
+        let listed = attempts_of(KEY, &self.track.lock().expect("the record"));
+        let mut rows: Vec<_> = listed.into_iter().map(|ListedAttempt { row, .. }| row).collect();
         rows.sort_by_key(|row| row.attempt.attempt);
         rows
     }
@@ -306,7 +310,7 @@ impl World {
     }
 }
 
-impl Owner for World {
+impl CodeLiveness for World {
     async fn still_usable(&self) -> bool {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.usable.load(Ordering::SeqCst)

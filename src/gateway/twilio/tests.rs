@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::clock::ManualClock;
 use crate::domain::{
-    AttemptId, Channel, Code, CodeLength, GatewayCredential, PhoneNumber, ServiceId, Timestamp, TrackKey,
+    AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayCredential, PhoneNumber, ServiceId, Timestamp,
 };
 use crate::gateway::double::{Double, Reply};
 use crate::gateway::{
@@ -73,7 +73,7 @@ fn message(text: &str) -> OutgoingMessage {
 
 /// Attempt `0-00000000000000ff-3`, behind a public address with a path of its own.
 fn callback() -> Callback {
-    let key = TrackKey { service: ServiceId::new(0), track: 0xff };
+    let key = AttemptLogKey { service: ServiceId::new(0), track: 0xff };
     Callback { public_url: "https://example.com/otp".into(), attempt: AttemptId { key, attempt: 3 } }
 }
 

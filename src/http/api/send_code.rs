@@ -32,7 +32,8 @@ pub async fn answer<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer
     let wishes = Wishes { channel, locale, app_hash };
     let (channel, style) = wishes.read(&call.deps.channels, Wording::Tutorial)?;
     let options = Some(call.deps.tutorial_code);
-    let request = SendRequest { service: ServiceId::DEFAULT, number, options, channel, style, own: None };
+    let request =
+        SendRequest { service: ServiceId::DEFAULT, number, options, channel, style, verification: None };
     let reply = call.send(request).await?;
     Ok(tutorial_send(&reply))
 }

@@ -35,7 +35,7 @@ pub fn read(body: &[u8], region: Option<Region>, channels: &[Channel]) -> Result
     let number = json::number(&phone_number, region)?;
     let wishes = Wishes { channel, locale, app_hash };
     let (channel, style) = wishes.read(channels, Wording::Api)?;
-    Ok(SendRequest { service: ServiceId::DEFAULT, number, options: None, channel, style, own: None })
+    Ok(SendRequest { service: ServiceId::DEFAULT, number, options: None, channel, style, verification: None })
 }
 
 /// Sends a code and waits until the provider has taken it.

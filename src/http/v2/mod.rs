@@ -59,7 +59,7 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What `/v2` is served with.
 pub struct V2 {
-    /// Who serves verifications.
+    /// Serves verifications.
     pub verifications: Arc<dyn Verifications>,
     /// Services, what belongs to them, and who may ask.
     pub registry: Registry,

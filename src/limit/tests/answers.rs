@@ -1,10 +1,10 @@
-//! Idempotency keys: who is the first, and what the others are told.
+//! Idempotency keys: the first request, and its repetitions.
 
 use serde_json::json;
 
 use super::{START, World, secs};
 use crate::domain::ServiceId;
-use crate::limit::{Answers, Begun, KeptAnswer, KeyRefusal, KeyUse, Ticket};
+use crate::limit::{Answers, KeptAnswer, KeyDecision, KeyRefusal, KeyUse, Ticket};
 use crate::shard::Record as _;
 
 pub const ONE: ServiceId = ServiceId::new(1);
@@ -14,19 +14,19 @@ const OTHER: [u8; 32] = [2; 32];
 /// The ticket of a request that is to be carried out.
 pub async fn first(answers: &Answers, key: &str) -> Ticket {
     match answers.begin(ONE, key, REQUEST).await {
-        Ok(Begun::First(ticket)) => ticket,
+        Ok(KeyDecision::First(ticket)) => ticket,
         other => panic!("{other:?}"),
     }
 }
 
-/// What a repetition is told.
+/// The answer to a repetition.
 pub async fn again(answers: &Answers, key: &str) -> String {
     match answers.begin(ONE, key, REQUEST).await {
-        Ok(Begun::First(_)) => "first".to_owned(),
-        Ok(Begun::Again(KeptAnswer(value))) => value.to_string(),
-        Ok(Begun::OtherRequest) => "another request".to_owned(),
-        Ok(Begun::StillAnswering) => "still answering".to_owned(),
-        Ok(Begun::Interrupted(_)) => "interrupted".to_owned(),
+        Ok(KeyDecision::First(_)) => "first".to_owned(),
+        Ok(KeyDecision::Again(KeptAnswer(value))) => value.to_string(),
+        Ok(KeyDecision::OtherRequest) => "another request".to_owned(),
+        Ok(KeyDecision::StillAnswering) => "still answering".to_owned(),
+        Ok(KeyDecision::Interrupted(_)) => "interrupted".to_owned(),
         Err(refusal) => refusal.to_string(),
     }
 }
@@ -83,11 +83,14 @@ async fn a_key_with_another_request_is_refused_before_and_after_the_answer() {
     let world = World::new();
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
-    assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(Begun::OtherRequest)));
+    assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(KeyDecision::OtherRequest)));
     ticket.finish(&json!(1)).await.expect("kept");
-    assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(Begun::OtherRequest)));
+    assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(KeyDecision::OtherRequest)));
     let other = ServiceId::new(2);
-    assert!(matches!(answers.begin(other, "k", OTHER).await, Ok(Begun::First(_))), "services share no keys");
+    assert!(
+        matches!(answers.begin(other, "k", OTHER).await, Ok(KeyDecision::First(_))),
+        "services share no keys"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -100,7 +103,7 @@ async fn of_many_at_one_moment_exactly_one_is_the_first() {
             .map(|_| {
                 let (answers, key) = (answers.clone(), key.clone());
                 tokio::spawn(async move {
-                    let Ok(Begun::First(ticket)) = answers.begin(ONE, &key, REQUEST).await else {
+                    let Ok(KeyDecision::First(ticket)) = answers.begin(ONE, &key, REQUEST).await else {
                         return 0;
                     };
                     ticket.finish(&json!(7)).await.expect("kept");
@@ -195,8 +198,8 @@ async fn a_client_that_goes_away_leaves_no_key_running() {
     world.store.release();
     loop {
         match answers.begin(ONE, "k", REQUEST).await {
-            Ok(Begun::StillAnswering) => tokio::task::yield_now().await,
-            Ok(Begun::First(ticket)) => break ticket.free().await,
+            Ok(KeyDecision::StillAnswering) => tokio::task::yield_now().await,
+            Ok(KeyDecision::First(ticket)) => break ticket.free().await,
             other => panic!("{other:?}"),
         }
     }

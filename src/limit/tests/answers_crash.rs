@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::World;
 use super::answers::{ONE, REQUEST, again, first};
-use crate::limit::{Answers, Begun, KeyRefusal, Ticket};
+use crate::limit::{Answers, KeyDecision, KeyRefusal, Ticket};
 use crate::store::Fault;
 
-/// The ticket of whoever repeats what was cut off.
+/// The ticket of a repetition of an interrupted request.
 async fn interrupted(answers: &Answers, key: &str) -> Ticket {
     match answers.begin(ONE, key, REQUEST).await {
-        Ok(Begun::Interrupted(ticket)) => ticket,
+        Ok(KeyDecision::Interrupted(ticket)) => ticket,
         other => panic!("{other:?}"),
     }
 }
@@ -34,7 +34,7 @@ async fn an_answer_that_was_told_is_kept_over_a_crash() {
     world.crashes();
     let answers = world.answers().await;
     assert_eq!(again(&answers, "k").await, r#"{"n":1}"#);
-    assert!(matches!(answers.begin(ONE, "k", [9; 32]).await, Ok(Begun::OtherRequest)));
+    assert!(matches!(answers.begin(ONE, "k", [9; 32]).await, Ok(KeyDecision::OtherRequest)));
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_request_that_a_crash_cut_off_after_its_mark_is_interrupted_until_some
     let answers = world.answers().await;
     let ticket = interrupted(&answers, "k").await;
     assert_eq!(again(&answers, "k").await, "still answering", "one at a time finds out");
-    assert!(matches!(answers.begin(ONE, "k", [9; 32]).await, Ok(Begun::OtherRequest)));
+    assert!(matches!(answers.begin(ONE, "k", [9; 32]).await, Ok(KeyDecision::OtherRequest)));
     drop(ticket);
     let ticket = interrupted(&answers, "k").await;
     ticket.finish(&json!(5)).await.expect("kept");

@@ -47,7 +47,7 @@ impl Value {
 }
 
 #[test]
-fn as_many_requests_pass_as_the_bucket_allows_and_the_next_one_is_told_when_the_first_has_ended() {
+fn a_full_bucket_refuses_with_the_time_of_the_next_free_place() {
     let rule = [bucket(1, 3, 60)];
     let mut value = Value::fresh();
     value.passes(&rule, 1).advance(secs(10)).passes(&rule, 2).advance(secs(49));
@@ -108,7 +108,7 @@ fn what_is_given_back_makes_room_once_and_only_while_it_counts() {
 }
 
 #[test]
-fn what_made_way_for_a_later_request_gives_nobody_elses_place_away() {
+fn giving_back_a_replaced_request_frees_no_other_place() {
     let rule = [bucket(1, 2, 60)];
     let mut value = Value::fresh();
     let first = value.take(&rule).expect("room");

@@ -151,7 +151,7 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn whatever_fails_no_more_requests_are_told_that_they_pass_than_may(
+    fn after_any_failure_no_more_requests_pass_than_allowed(
         steps in prop::collection::vec(step(), 1..120),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

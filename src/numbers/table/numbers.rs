@@ -9,7 +9,6 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::chunked_vec::ChunkedVec;
 use super::packed::Packed;
 use crate::engine::NumberState;
 use crate::numbers::record::NumberKey;
@@ -30,7 +29,7 @@ pub(super) struct Numbers {
     packed: ChunkedVec,
     index: Box<[HashTable<Position>]>,
     /// States that do not fit into [`Packed`].
-    elsewhere: HashMap<NumberKey, NumberState>,
+    overflow: HashMap<NumberKey, NumberState>,
     /// Keyed: a client cannot choose numbers that all collide.
     hasher: RandomState,
 }
@@ -46,7 +45,7 @@ impl Numbers {
         Self {
             packed: ChunkedVec::default(),
             index: (0..PARTS).map(|_| HashTable::new()).collect(),
-            elsewhere: HashMap::new(),
+            overflow: HashMap::new(),
             hasher: RandomState::new(),
         }
     }
@@ -67,7 +66,7 @@ impl Numbers {
     pub(super) fn at(&self, position: usize) -> Option<(u8, NumberKey, NumberState)> {
         let packed = self.packed.get(position)?;
         let key = packed.key();
-        let state = packed.state().or_else(|| self.elsewhere.get(&key).copied())?;
+        let state = packed.state().or_else(|| self.overflow.get(&key).copied())?;
         Some((packed.slot(), key, state))
     }
 
@@ -76,11 +75,11 @@ impl Numbers {
         let packed = Packed::of(slot, key, &state);
         let found = self.find(&key);
         if packed.is_none() {
-            self.elsewhere.insert(key, state);
-        } else if found.is_some() && !self.elsewhere.is_empty() {
-            self.elsewhere.remove(&key);
+            self.overflow.insert(key, state);
+        } else if found.is_some() && !self.overflow.is_empty() {
+            self.overflow.remove(&key);
         }
-        let packed = packed.unwrap_or_else(|| Packed::elsewhere(slot, key));
+        let packed = packed.unwrap_or_else(|| Packed::overflow(slot, key));
         if let Some(known) = found.and_then(|position| self.packed.get_mut(position)) {
             *known = packed;
             return false;
@@ -102,8 +101,8 @@ impl Numbers {
     fn remove_at(&mut self, at: usize) -> Option<NumberKey> {
         let key = self.packed.get(at)?.key();
         self.unindex(&key, at);
-        if !self.elsewhere.is_empty() {
-            self.elsewhere.remove(&key);
+        if !self.overflow.is_empty() {
+            self.overflow.remove(&key);
         }
         let last = self.packed.pop()?;
         if let Some(freed) = self.packed.get_mut(at) {
@@ -147,8 +146,8 @@ impl Numbers {
 
     /// States that do not fit into [`Packed`].
     #[cfg(test)]
-    pub(super) fn elsewhere(&self) -> usize {
-        self.elsewhere.len()
+    pub(super) fn overflow(&self) -> usize {
+        self.overflow.len()
     }
 }
 
@@ -167,4 +166,60 @@ const fn part(hash: u64) -> usize {
 )]
 fn position(at: usize) -> Position {
     Position::try_from(at).expect("fewer than four billion numbers")
+}
+
+/// Entries of one chunk, 64 KiB: one chunk for each shard of a server that knows few numbers is cheap, and ten million
+/// numbers have ten thousand.
+pub(super) const CHUNK: usize = 1024;
+
+/// A vector of packed numbers in chunks of one size.
+///
+/// A vector that grows by doubling holds up to twice the memory that it needs, and three times while it moves. Here
+/// nothing moves, and at most a chunk and a half are empty.
+#[derive(Debug, Default)]
+struct ChunkedVec {
+    chunks: Vec<Vec<Packed>>,
+    len: usize,
+}
+
+impl ChunkedVec {
+    /// Entries that there is memory for.
+    #[cfg(test)]
+    const fn capacity(&self) -> usize {
+        self.chunks.len() * CHUNK
+    }
+
+    const fn len(&self) -> usize {
+        self.len
+    }
+
+    fn get(&self, at: usize) -> Option<&Packed> {
+        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+    }
+
+    fn get_mut(&mut self, at: usize) -> Option<&mut Packed> {
+        self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
+    }
+
+    fn push(&mut self, packed: Packed) {
+        if self.len == self.chunks.len() * CHUNK {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        if let Some(chunk) = self.chunks.get_mut(self.len / CHUNK) {
+            chunk.push(packed);
+            self.len += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<Packed> {
+        let last = self.len.checked_sub(1)?;
+        let packed = self.chunks.get_mut(last / CHUNK)?.pop()?;
+        self.len = last;
+        // An empty chunk stays until half of the one before it is empty too. Otherwise numbers that come and go at its
+        // start would allocate and free it each time.
+        if self.len + CHUNK / 2 < (self.chunks.len() - 1) * CHUNK {
+            self.chunks.pop();
+        }
+        Some(packed)
+    }
 }

@@ -1,7 +1,7 @@
 //! The state of a number in 64 bytes: one line of a processor's cache.
 //!
 //! The engine's form of a state takes twice as much, most of it the upper bytes of moments that are thousands of years
-//! away. Here moments have six bytes. A state that does not fit is kept whole elsewhere and marked: nothing is rounded.
+//! away. Here moments have six bytes. A state that does not fit is kept whole in an overflow map: nothing is rounded.
 
 use crate::domain::{CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::{NumberState, Salt, Tally, Verification};
@@ -27,8 +27,8 @@ pub(super) struct Packed {
     checking_until: U48,
 }
 
-/// In `shape`: the state is kept elsewhere.
-const ELSEWHERE: u8 = 0;
+/// Shape: the state is in the overflow map.
+const OVERFLOW: u8 = 0;
 /// The number is locked.
 const LOCKED: u8 = 1;
 /// The number is open and has no code.
@@ -77,13 +77,13 @@ impl std::fmt::Debug for U48 {
 }
 
 impl Packed {
-    /// Marks that the state of `key` is kept elsewhere.
-    pub(super) const fn elsewhere(slot: u8, key: NumberKey) -> Self {
+    /// An entry whose state is in the overflow map.
+    pub(super) const fn overflow(slot: u8, key: NumberKey) -> Self {
         Self {
             number: key.number,
             service: key.service,
             slot,
-            shape: ELSEWHERE,
+            shape: OVERFLOW,
             ends: U48::ZERO,
             failures: 0,
             salt: Salt([0; 16]),
@@ -98,7 +98,7 @@ impl Packed {
 
     /// The state of `key`; `None` when it does not fit.
     pub(super) fn of(slot: u8, key: NumberKey, state: &NumberState) -> Option<Self> {
-        let empty = Self::elsewhere(slot, key);
+        let empty = Self::overflow(slot, key);
         match *state {
             NumberState::Fresh => None,
             NumberState::Locked { until } => Some(Self { shape: LOCKED, ends: U48::moment(until)?, ..empty }),
@@ -153,7 +153,7 @@ impl Packed {
         NumberKey { service: self.service, number: self.number }
     }
 
-    /// `None` when the state is kept elsewhere.
+    /// `None` if the state is in the overflow map.
     pub(super) fn state(&self) -> Option<NumberState> {
         let ends = self.ends.to_moment();
         let open = |verification| NumberState::Open {
@@ -163,7 +163,7 @@ impl Packed {
             verification,
         };
         Some(match self.shape {
-            ELSEWHERE => return None,
+            OVERFLOW => return None,
             LOCKED => NumberState::Locked { until: ends },
             OPEN => open(None),
             _ => open(Some(self.verification())),

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::chunked_vec::CHUNK;
+use super::numbers::CHUNK;
 use super::*;
 use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId};
 use crate::engine::{Counted, Salt, Tally, Verification};
@@ -92,13 +92,13 @@ fn a_state_that_cannot_be_packed_is_kept_exactly() {
     let mut table = table();
     set(&mut table, key(1), &far);
     set(&mut table, key(3), &locked_until(3));
-    assert_eq!(table.numbers.elsewhere(), 1);
+    assert_eq!(table.numbers.overflow(), 1);
     assert_eq!(
         [1, 3].map(|i| table.get(&record(key(i)))),
         [Some(stored(&far)), Some(stored(&locked_until(3)))]
     );
     set(&mut table, key(1), &locked_until(1));
-    assert_eq!(table.numbers.elsewhere(), 0);
+    assert_eq!(table.numbers.overflow(), 0);
     assert_eq!(table.get(&record(key(1))), Some(stored(&locked_until(1))));
 }
 

@@ -1,10 +1,11 @@
-//! The rules of a shard, a sentence each.
+//! The rules of commands about numbers, one test each.
 
 use std::time::Duration;
 
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
-use crate::engine::SendResult;
-use crate::numbers::{CheckOutcome, Refusal, SendOutcome};
+use crate::engine::{Ending, SendResult};
+use crate::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
+use crate::shard::Id;
 
 #[test]
 fn nothing_is_answered_before_it_is_durable() {
@@ -106,7 +107,7 @@ fn a_refusal_that_rests_on_a_lockout_in_flight_waits_for_it() {
 }
 
 #[test]
-fn a_check_of_a_number_that_never_asked_writes_nothing() {
+fn a_check_of_a_number_without_a_record_writes_nothing() {
     let mut world = World::new();
     let answer = world.checks_wrong(number(1));
     assert!(world.wants_no_commit());
@@ -172,7 +173,7 @@ fn a_failed_commit_refuses_and_keeps_the_count_that_was_made() {
 }
 
 #[test]
-fn a_success_whose_commit_failed_is_not_told_and_its_code_is_void() {
+fn a_success_whose_commit_failed_gets_503_and_voids_its_code() {
     let mut world = World::new();
     let code = world.has_code(number(1));
     let answer = world.checks(number(1), Some(code.clone()));
@@ -344,4 +345,109 @@ fn a_sweep_changes_no_answer() {
     assert_eq!(world.numbers(), 0);
     let answer = world.checks(number(1), Some(code));
     assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
+}
+
+#[test]
+fn a_failed_resend_brings_the_earlier_code_back() {
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    let _answer = world.sends(number(1));
+    world.commits();
+    let resend = world.dispatched();
+    world.settles(resend, SendResult::Failed { may_have_been_sent: false, held: None });
+    world.commits();
+    let right = world.checks(number(1), Some(code));
+    world.commits();
+    assert_eq!(right.answer(), Ok(CheckOutcome::Approved));
+}
+
+#[test]
+fn a_lockout_is_ended_durably_also_while_another_number_is_being_committed() {
+    let mut world = World::with_locked(number(1));
+    world.has_code(number(2));
+    let other = world.checks_wrong(number(2));
+    let writes = world.takes_commit();
+    let mut ended = world.ends(number(1), Ending::Cleared);
+    assert!(ended.is_unanswered(), "not from memory: it changes what is known");
+    world.applied(&writes);
+    assert_eq!(other.answer(), Ok(wrong(4)));
+    assert_eq!(world.commits().len(), 1, "the end of the lockout");
+    assert_eq!(ended.reply(), Ok(None), "no verification was under way");
+    let answer = world.checks_wrong(number(1));
+    assert!(!matches!(answer.answer(), Ok(CheckOutcome::Locked { .. })));
+}
+
+#[test]
+fn an_end_whose_commit_failed_keeps_the_verification() {
+    let mut world = World::with_locked(number(1));
+    let ended = world.ends(number(1), Ending::Cleared);
+    world.fails_to_commit();
+    assert!(ended.reply().is_err());
+    let answer = world.sends(number(1));
+    world.commits_if_any();
+    assert!(matches!(answer.answer(), Ok(SendOutcome::Locked { .. })));
+}
+
+#[test]
+fn a_code_that_was_canceled_in_the_same_batch_is_not_sent() {
+    let mut world = World::new();
+    world.has_code(number(9));
+    let blocker = world.checks_wrong(number(9));
+    let writes = world.takes_commit();
+    let sent = world.sends(number(1));
+    let ended = world.ends(number(1), Ending::Canceled);
+    world.applied(&writes);
+    drop(blocker);
+    world.commits_if_any();
+    assert!(world.dispatches_nothing(), "the code could not be used");
+    world.commits_if_any();
+    assert!(matches!(ended.reply(), Ok(Some(_))));
+    assert!(!matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
+}
+
+#[test]
+fn a_message_that_leaves_late_says_how_long_its_code_is_good_by_then() {
+    let mut world = World::new();
+    let _first = world.sends(number(1));
+    let writes = world.takes_commit();
+    let _second = world.sends(number(1));
+    world.now = world.now.plus(Duration::from_secs(5));
+    let _third = world.sends(number(1));
+    world.applied(&writes);
+    let first = world.dispatched();
+    world.now = world.now.plus(Duration::from_secs(2));
+    let _fourth = world.sends(number(1));
+    world.commits();
+    let sends = world.take_dispatches();
+    assert_eq!(sends.len(), 2);
+    assert!(sends.iter().all(|send| send.permit.salt == first.permit.salt));
+    assert!(sends.iter().all(|send| send.permit.expires == sends[1].permit.expires));
+    world.commits();
+    assert!(world.dispatched().permit.expires > sends[1].permit.expires);
+}
+
+#[test]
+fn a_failed_commit_prolongs_no_code() {
+    let mut world = World::new();
+    let _answer = world.sends(number(1));
+    world.commits();
+    let salt = world.dispatched().permit.salt;
+    world.now = world.now.plus(Duration::from_secs(5));
+    let _again = world.sends(number(1));
+    world.fails_to_commit();
+    let now = world.now;
+    assert!(world.is_usable(number(1), &salt, now.plus(Duration::from_secs(24))));
+    assert!(!world.is_usable(number(1), &salt, now.plus(Duration::from_secs(25))));
+}
+
+#[test]
+fn numbers_are_written_in_the_order_in_which_they_came() {
+    let mut world = World::new();
+    let _first = world.sends(number(99));
+    let writes = world.takes_commit();
+    let _answers: Vec<_> = (1..=20).rev().map(|n| world.sends(number(n))).collect();
+    world.applied(&writes);
+    let digits = |id: &Id| NumberKey::from_id(id).expect("a number").number.as_u64() % 100;
+    let written: Vec<_> = world.takes_commit().iter().map(|write| digits(&write.key.id)).collect();
+    assert_eq!(written, (1..=20).rev().collect::<Vec<_>>());
 }

@@ -7,7 +7,7 @@ use crate::engine::CheckResult;
 use crate::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 
 #[test]
-fn nobody_is_asked_before_the_attempt_is_durably_counted() {
+fn no_gateway_is_asked_before_the_attempt_is_durable() {
     let mut world = World::new();
     world.has_held_code(number(1));
     let mut answer = world.checks_held(number(1));
@@ -22,7 +22,7 @@ fn nobody_is_asked_before_the_attempt_is_durably_counted() {
 }
 
 #[test]
-fn an_approval_is_told_when_it_is_durable() {
+fn an_approval_is_answered_when_it_is_durable() {
     let mut world = World::new();
     world.has_held_code(number(1));
     let mut answer = world.checks_held(number(1));
@@ -54,7 +54,7 @@ fn a_code_that_a_holder_took_is_answered_when_its_name_is_durable() {
 }
 
 #[test]
-fn what_the_gateway_says_decides_the_answer() {
+fn the_gateways_verdict_decides_the_answer() {
     for (result, answer) in [
         (CheckResult::Approved, CheckOutcome::Approved),
         (CheckResult::Wrong, wrong(4)),
@@ -69,7 +69,7 @@ fn what_the_gateway_says_decides_the_answer() {
 }
 
 #[test]
-fn an_attempt_that_nobody_looked_at_is_given_back_durably_and_any_other_is_not() {
+fn an_attempt_that_no_gateway_compared_is_uncounted_durably() {
     for (result, left) in [(CheckResult::NotAsked, 4), (CheckResult::Unknown, 3)] {
         let mut world = World::new();
         world.has_held_code(number(1));
@@ -81,7 +81,7 @@ fn an_attempt_that_nobody_looked_at_is_given_back_durably_and_any_other_is_not()
 }
 
 #[test]
-fn when_nobody_knows_about_the_last_attempt_the_number_is_locked_and_says_so() {
+fn an_unknown_result_of_the_last_attempt_locks_the_number() {
     let mut world = World::new();
     world.has_held_code(number(1));
     for _ in 0..4 {
@@ -268,7 +268,7 @@ fn two_in_one_batch(world: &mut World) -> (Awaited<Reply<CheckOutcome>>, Awaited
 }
 
 #[test]
-fn a_check_whose_commit_failed_asks_no_gateway_and_holds_up_nobody() {
+fn a_check_whose_commit_failed_asks_no_gateway_and_blocks_no_command() {
     let mut world = World::new();
     let (first, behind) = two_in_one_batch(&mut world);
     world.fails_to_commit();
@@ -291,7 +291,7 @@ fn a_command_that_comes_when_the_wait_is_over_does_not_overtake_those_that_waite
 }
 
 #[test]
-fn an_approval_whose_commit_failed_is_not_told_and_the_code_is_void() {
+fn an_approval_whose_commit_failed_gets_503_and_voids_the_code() {
     let mut world = World::new();
     world.has_held_code(number(1));
     let answer = world.checks_held(number(1));
@@ -309,7 +309,7 @@ fn an_approval_whose_commit_failed_is_not_told_and_the_code_is_void() {
 }
 
 #[test]
-fn when_the_commit_takes_longer_than_the_asking_may_nobody_is_asked() {
+fn a_commit_longer_than_the_check_budget_asks_no_gateway() {
     let mut world = World::new();
     world.has_held_code(number(1));
     let answer = world.checks_held(number(1));
@@ -344,7 +344,7 @@ fn a_send_that_is_settled_while_a_gateway_is_being_asked_is_answered() {
 }
 
 #[test]
-fn the_tracker_hears_of_checks_of_our_own_codes_and_only_where_there_is_a_verification() {
+fn a_check_of_our_own_code_is_recorded_only_with_a_verification() {
     let mut world = World::new();
     let code = world.has_code(number(1));
     let _wrong = world.checks_wrong(number(1));

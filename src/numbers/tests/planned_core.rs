@@ -83,7 +83,7 @@ fn a_planned_send_ends_for_its_scheduler_even_if_the_store_fails() {
 }
 
 #[test]
-fn a_planned_send_that_fails_after_the_shard_did_does_not_withdraw_a_code_that_was_told_sent() {
+fn a_planned_send_that_fails_after_a_restart_keeps_a_sent_code() {
     let mut world = World::new();
     let code = world.has_code(number(1));
     let salt = world.live_salt(number(1)).expect("a live code");

@@ -1,4 +1,4 @@
-//! One shard without its actor, a disk that commits when it is told to, and a clock.
+//! One shard without its actor, a disk that commits on demand, and a clock.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::attempts::{Plan, Track};
+use crate::attempts::{AttemptLog, PlannedSend};
 use crate::config::TrackerSettings;
 use crate::delivery::{Delivered, FollowUp, PlanChange, Reason};
 use crate::domain::{
@@ -24,7 +24,9 @@ use crate::numbers::command::{
 };
 use crate::numbers::send::{Dispatch, ResumeCommand, SendCommand};
 use crate::numbers::table::NumberTable;
-use crate::numbers::{Capacity, CheckOutcome, Facts, NumberKey, Policies, Refusal, Reply, SendOutcome};
+use crate::numbers::{
+    Capacity, CheckOutcome, NumberKey, Policies, Refusal, Reply, SendOutcome, VerificationSummary,
+};
 use crate::shard::{
     Command, Core, Decision, Durability, Kinds, Leaving, Record, RecordKey, Settings, Stored, Subject,
     Tables, Transaction, Write, encode,
@@ -42,7 +44,7 @@ const KEEPS_NO_ATTEMPTS: TrackerSettings =
 pub struct World {
     pub core: Core,
     pub now: Timestamp,
-    places: Arc<Semaphore>,
+    in_flight: Arc<Semaphore>,
     deps: Arc<Deps>,
     captured: Arc<Captured>,
     /// What a crash leaves.
@@ -74,7 +76,7 @@ impl Effects for Captured {
 pub struct Awaited<T>(PendingReply<T>);
 
 /// Plans a send.
-struct PlanCommand(Subject, Track);
+struct PlanCommand(Subject, AttemptLog);
 
 impl Command for PlanCommand {
     fn subject(&self) -> Subject {
@@ -126,13 +128,13 @@ fn deps(captured: &Arc<Captured>) -> Arc<Deps> {
         // Only of what is planned.
         tracker: KEEPS_NO_ATTEMPTS,
         effects: Arc::clone(captured) as _,
-        recorders: Vec::new(),
+        event_sinks: Vec::new(),
     })
 }
 
 fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
     let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
-    let kinds = Kinds::none().with_table::<NumberState>(new_table).with::<Track>();
+    let kinds = Kinds::none().with_table::<NumberState>(new_table).with::<AttemptLog>();
     let mut tables = Tables::new(&kinds);
     for (key, stored) in disk {
         tables.set(*key, Some(stored.clone()));
@@ -154,7 +156,7 @@ impl World {
         Self {
             core: core(&disk),
             now: Timestamp::from_millis(1_700_000_000_000),
-            places: Arc::new(Semaphore::new(1_000)),
+            in_flight: Arc::new(Semaphore::new(1_000)),
             deps: deps(&captured),
             captured,
             disk,
@@ -181,8 +183,8 @@ impl World {
     }
 
     fn responder<T>(&self) -> (Responder<T>, Awaited<T>) {
-        let place = Arc::clone(&self.places).try_acquire_owned().expect("a place");
-        let (responder, pending) = Responder::new(place);
+        let permit = Arc::clone(&self.in_flight).try_acquire_owned().expect("a permit");
+        let (responder, pending) = Responder::new(permit);
         (responder, Awaited(pending))
     }
 
@@ -193,7 +195,8 @@ impl World {
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
         let (channel, style) = (Channel::Sms, MessageStyle::default());
-        let send = SendCommand { options: None, channel, style, own: None, responder, decided: None };
+        let send =
+            SendCommand { options: None, channel, style, verification: None, responder, decided: None };
         self.submit(key, CommandKind::Send(send));
         awaited
     }
@@ -205,7 +208,7 @@ impl World {
         awaited
     }
 
-    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Option<Facts>> {
+    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Option<VerificationSummary>> {
         let (responder, awaited) = self.responder();
         let end = EndCommand { ending, named: None, responder, decided: None };
         self.submit(key, CommandKind::End(end));
@@ -326,7 +329,7 @@ impl World {
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
         let slot = self.deps.subject(&key).slot;
         let track = track_key(key.service, &salt, slot);
-        let mut record = Track::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
+        let mut record = AttemptLog::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
         record.plan = Some(Box::new(plan(salt, self.now)));
         let subject = Subject { slot, id: track.id() };
         self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
@@ -340,8 +343,8 @@ impl World {
     pub fn has_plan(&self, key: NumberKey, salt: Salt) -> bool {
         let slot = self.deps.subject(&key).slot;
         let id = track_key(key.service, &salt, slot).id();
-        let record = RecordKey { slot, kind: Track::KIND, id };
-        self.core.tables().get::<Track>(&record, self.now).is_some_and(|track| track.plan.is_some())
+        let record = RecordKey { slot, kind: AttemptLog::KIND, id };
+        self.core.tables().get::<AttemptLog>(&record, self.now).is_some_and(|track| track.plan.is_some())
     }
 
     /// The state in memory.
@@ -355,7 +358,7 @@ impl World {
         self.core.tables().len_of(NumberState::KIND)
     }
 
-    /// Whether a message with the code of `salt` is worth sending at `now`.
+    /// Returns `true` if the code of `salt` is live at `now`.
     pub fn is_usable(&self, key: NumberKey, salt: &Salt, now: Timestamp) -> bool {
         let policy = self.deps.policies.of(key.service);
         let verification = self.state(key).present(&policy, now).verification();
@@ -396,8 +399,13 @@ pub fn held() -> SendResult {
 }
 
 /// A planned send of the code of `salt`.
-fn plan(salt: Salt, now: Timestamp) -> Plan {
+fn plan(salt: Salt, now: Timestamp) -> PlannedSend {
     let reason = Reason::Retry { attempt: 0, retries: 1 };
     let follow_up = FollowUp { due: now, channel: Channel::Call, reason, step: 0, sent: 0 };
-    Plan { salt, style: MessageStyle::default(), expires: now.plus(Duration::from_secs(30)), follow_up }
+    PlannedSend {
+        salt,
+        style: MessageStyle::default(),
+        expires: now.plus(Duration::from_secs(30)),
+        follow_up,
+    }
 }

@@ -1,9 +1,9 @@
 //! The list of attempts, and how many of them led to a verified number.
 
 use super::Inner;
-use crate::attempts::{Seen, seen};
+use crate::attempts::{ListedAttempt, attempts_of};
 use crate::delivery::SendStatus;
-use crate::domain::{Sid, TrackKey};
+use crate::domain::{AttemptLogKey, Sid};
 use crate::engine::{VerificationAddress, VerificationName};
 use crate::verify::{Attempt, AttemptPage, AttemptQuery, Refused, Summary};
 
@@ -14,21 +14,21 @@ impl Inner {
         };
         let (skip, limit) = (query.skip, query.limit);
         let most = skip.saturating_add(limit).saturating_add(1);
-        let fits = |seen: &Seen| wanted.fits(&query, seen);
+        let fits = |listed: &ListedAttempt| wanted.fits(&query, listed);
         let rows = self.verifier.attempts().newest(|key| wanted.may_be(*key), fits, most).await;
         let rows = rows.map_err(Refused::Unavailable)?;
         let has_more = rows.len() == most;
         let shown = rows.iter().skip(skip).take(limit);
-        Ok(AttemptPage { attempts: shown.map(|seen| self.attempt_of(seen)).collect(), has_more })
+        Ok(AttemptPage { attempts: shown.map(|listed| self.attempt_of(listed)).collect(), has_more })
     }
 
     pub(super) async fn summary(&self, query: AttemptQuery) -> Result<Summary, Refused> {
         let (mut total, mut converted) = (0, 0);
         if let Some(wanted) = self.wanted(&query) {
-            let count = |seen: Seen| {
-                if wanted.fits(&query, &seen) {
+            let count = |listed: ListedAttempt| {
+                if wanted.fits(&query, &listed) {
                     total += 1;
-                    converted += u64::from(seen.converted);
+                    converted += u64::from(listed.converted);
                 }
             };
             let counted = self.verifier.attempts().each(|key| wanted.may_be(*key), count).await;
@@ -40,19 +40,19 @@ impl Inner {
     pub(super) async fn attempt(&self, sid: Sid) -> Result<Attempt, Refused> {
         let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
         let track = self.verifier.attempts().track(id.key).await.map_err(Refused::Unavailable)?;
-        let rows = track.as_ref().map(|track| seen(id.key, track)).unwrap_or_default();
-        let found = rows.iter().find(|seen| seen.row.attempt == id);
-        found.map(|seen| self.attempt_of(seen)).ok_or(Refused::NotFound)
+        let rows = track.as_ref().map(|track| attempts_of(id.key, track)).unwrap_or_default();
+        let found = rows.iter().find(|listed| listed.row.attempt == id);
+        found.map(|listed| self.attempt_of(listed)).ok_or(Refused::NotFound)
     }
 
-    /// What is wanted; `None` for a verification whose id was never given out, which has no attempts.
+    /// The filter of a query; `None` if no verification has the given id.
     fn wanted(&self, query: &AttemptQuery) -> Option<Wanted> {
         let Some(sid) = query.verification else { return Some(Wanted { verification: None }) };
         Some(Wanted { verification: Some(self.sealer.open_verification(&sid)?) })
     }
 
-    fn attempt_of(&self, seen: &Seen) -> Attempt {
-        let row = &seen.row;
+    fn attempt_of(&self, listed: &ListedAttempt) -> Attempt {
+        let row = &listed.row;
         let key = row.attempt.key;
         let sent = match row.send_status {
             SendStatus::Sent => "sent",
@@ -64,8 +64,8 @@ impl Inner {
             service: key.service,
             verification: self.sid_of(key.service, row.number, key.track),
             created: row.at,
-            updated: seen.heard,
-            converted: seen.converted,
+            updated: listed.updated,
+            converted: listed.converted,
             channel: row.channel,
             to: row.number,
             country: row.number.region(),
@@ -85,20 +85,20 @@ struct Wanted {
 impl Wanted {
     /// Whether the record under this key may be wanted. It may be in another slot than its number: after an import under
     /// another server key.
-    fn may_be(&self, key: TrackKey) -> bool {
+    fn may_be(&self, key: AttemptLogKey) -> bool {
         self.verification.is_none_or(|VerificationAddress { service, name, .. }| {
             service == key.service && name == VerificationName::of_track(key.track)
         })
     }
 
-    fn fits(&self, query: &AttemptQuery, seen: &Seen) -> bool {
-        let (row, key) = (&seen.row, seen.row.attempt.key);
+    fn fits(&self, query: &AttemptQuery, listed: &ListedAttempt) -> bool {
+        let (row, key) = (&listed.row, listed.row.attempt.key);
         query.services.as_ref().is_none_or(|services| services.contains(&key.service))
             && query.after.is_none_or(|after| row.at >= after)
             && query.before.is_none_or(|before| row.at < before)
             && query.to.is_none_or(|to| row.number == to)
             && query.channel.is_none_or(|channel| row.channel == channel)
-            && query.converted.is_none_or(|converted| seen.converted == converted)
+            && query.converted.is_none_or(|converted| listed.converted == converted)
             && query
                 .prefix
                 .as_ref()

@@ -7,7 +7,9 @@ use super::kept;
 use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with;
 use crate::limit::{BucketRule, Charge, Charged, LimitRefusal};
-use crate::numbers::{Facts, OwnOptions, Refusal, Reply, SendOutcome, SendRequest, Trouble};
+use crate::numbers::{
+    NamedVerification, Refusal, Reply, SendOutcome, SendRequest, Trouble, VerificationSummary,
+};
 use crate::registry::{Service, TextOptions};
 use crate::template::MessageStyle;
 use crate::verify::{Begin, Refused, Status, Target, Verification};
@@ -31,10 +33,11 @@ impl Inner {
         let Some(key) = begin.idempotency_key.clone() else { return self.start(&service, begin).await };
         let fingerprint = self.fingerprint(&begin);
         let ticket = match kept::begin(self, &service, &key, fingerprint).await? {
-            kept::Begun::Answered(verification) => return Ok(*verification),
-            kept::Begun::CarryOut(ticket) => ticket,
+            kept::KeyedBegin::Answered(verification) => return Ok(*verification),
+            kept::KeyedBegin::CarryOut(ticket) => ticket,
             // Its first message may have been sent: the repetition reports it and sends none.
-            kept::Begun::FindOut(ticket) => match self.fetch(service.id, Target::Number(begin.to)).await {
+            kept::KeyedBegin::FindOut(ticket) => match self.fetch(service.id, Target::Number(begin.to)).await
+            {
                 Ok(verification) => {
                     kept::finish(ticket, &verification).await;
                     return Ok(verification);
@@ -43,7 +46,8 @@ impl Inner {
                 Err(other) => return Err(other),
             },
         };
-        // Should this task die from here on, a message may have been sent: a repetition finds out.
+        // If this task dies after this line, a message may have been sent. A repetition of the request then reports the
+        // verification.
         let started = self.try_start(&service, begin).await;
         match &started {
             Ok(verification) => kept::finish(ticket, verification).await,
@@ -62,9 +66,9 @@ impl Inner {
         let channel = begin.channel.unwrap_or_else(|| self.delivery.first_channel_of(service.id));
         let test = self.test(service, number);
         let is_test = test.is_some();
-        let brought = match test {
+        let supplied_code = match test {
             Some(test) => Code::parse(&test.code),
-            None => Self::brought(service, &begin)?,
+            None => Self::supplied_code(service, &begin)?,
         };
         if service.skip_sms_to_landlines && channel == Channel::Sms && !is_test && number.is_landline() {
             return Err(Refused::Landline.into());
@@ -75,7 +79,7 @@ impl Inner {
             options: test.map(|test| self.options_of_test(service, test)),
             channel: Some(channel),
             style: self.style(service, &begin, channel)?,
-            own: Some(OwnOptions { brought, is_test, tags: begin.tags.clone() }),
+            verification: Some(NamedVerification { supplied_code, is_test, tags: begin.tags.clone() }),
         };
         let charges = charges(service, &begin)?;
         let taken = if is_test { Charged::default() } else { self.take(charges).await? };
@@ -86,9 +90,9 @@ impl Inner {
             Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
         };
         match reply.map_err(Refused::from).and_then(|reply| begun(reply, brings_a_code)) {
-            Ok(facts) => {
-                let shown = self.shown(service.id, number, &facts, Status::Pending).await;
-                // It was sent, whatever could not be read.
+            Ok(summary) => {
+                let shown = self.shown(service.id, number, &summary, Status::Pending).await;
+                // The message was sent, even if the record cannot be read.
                 shown.map_err(|refused| Unstarted { refused, in_doubt: true })
             }
             Err(refused) => {
@@ -100,8 +104,8 @@ impl Inner {
         }
     }
 
-    /// Tells whether two requests are the same. A code that they bring is hashed with the server key: what is kept must not
-    /// help to find it.
+    /// Equal for equal requests. A supplied code is hashed with the server key: the kept fingerprint must not help to
+    /// find it.
     fn fingerprint(&self, begin: &Begin) -> [u8; 32] {
         match &begin.code {
             None => begin.fingerprint,
@@ -109,8 +113,8 @@ impl Inner {
         }
     }
 
-    /// The code that the request brings, if it may.
-    fn brought(service: &Service, begin: &Begin) -> Result<Option<Code>, Refused> {
+    /// The code that the caller supplies, if the service accepts it.
+    fn supplied_code(service: &Service, begin: &Begin) -> Result<Option<Code>, Refused> {
         if begin.code.is_some() && !service.custom_code_enabled {
             let why = "CustomCode: this service does not take codes of its callers; set CustomCodeEnabled=true first";
             return Err(Refused::Invalid(why.to_owned()));
@@ -154,10 +158,10 @@ impl Inner {
 }
 
 /// The verification that began, or the API's refusal.
-fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<Facts, Refused> {
-    let Reply { outcome, facts, trouble, at: _ } = reply;
+fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationSummary, Refused> {
+    let Reply { outcome, verification, trouble, at: _ } = reply;
     Err(match outcome {
-        SendOutcome::Sent { .. } => return facts.ok_or(Refused::GatewayFailed),
+        SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),
         SendOutcome::Locked { until } => Refused::NoChecksLeft { until: Some(until) },
         SendOutcome::NoChecksLeft { until } => Refused::NoChecksLeft { until },
         SendOutcome::NoSendsLeft { until } => Refused::NoSendsLeft { until },

@@ -14,11 +14,11 @@ impl Inner {
         let is_test = self.test(&service, number).is_some();
         let request = CheckRequest { service: service.id, number, code: check.code, named, is_test };
         let reply = self.verifier.check(request).await.map_err(Refused::from)?;
-        let is_spent = reply.facts.as_ref().is_some_and(|facts| facts.spent);
+        let is_spent = reply.verification.as_ref().is_some_and(|summary| summary.spent);
         let status = status_after(reply.outcome, is_spent, named.is_some())?;
         // An outcome with a status is about a verification.
-        let facts = reply.facts.ok_or(Refused::NotFound)?;
-        self.shown(service.id, number, &facts, status).await
+        let summary = reply.verification.ok_or(Refused::NotFound)?;
+        self.shown(service.id, number, &summary, status).await
     }
 
     pub(super) async fn end(
@@ -34,8 +34,8 @@ impl Inner {
             Ending::Approved => (engine::Ending::Approved, Status::Approved),
         };
         let request = EndRequest { service: service.id, number, ending: decided, named };
-        let facts = self.verifier.end(request).await?.ok_or(Refused::NotFound)?;
-        self.shown(service.id, number, &facts, status).await
+        let summary = self.verifier.end(request).await?.ok_or(Refused::NotFound)?;
+        self.shown(service.id, number, &summary, status).await
     }
 }
 

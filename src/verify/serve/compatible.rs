@@ -4,22 +4,28 @@ use std::sync::Arc;
 
 use super::{Inner, Verifying};
 use crate::domain::{Code, ServiceId};
-use crate::numbers::{CheckOutcome, CheckRequest, OwnOptions, Refusal, Reply, SendOutcome, SendRequest};
+use crate::numbers::{
+    CheckOutcome, CheckRequest, NamedVerification, Refusal, Reply, SendOutcome, SendRequest,
+};
 use crate::registry::Service;
 
 impl Verifying {
     /// As [`Verifier::send`](crate::numbers::Verifier::send).
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
-    pub async fn send_compatibly(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn send_for_default_service(
+        &self,
+        request: SendRequest,
+    ) -> Result<Reply<SendOutcome>, Refusal> {
         let inner = &self.0;
         let default = inner.default_with_test_numbers();
         let test = default.as_ref().and_then(|default| Some((default, inner.test(default, request.number)?)));
         let Some((default, test)) = test else { return inner.verifier.send(request).await };
         let options = Some(inner.options_of_test(default, test));
-        let own = OwnOptions { brought: Code::parse(&test.code), is_test: true, ..OwnOptions::default() };
-        let request = SendRequest { options, own: Some(own), ..request };
+        let supplied_code = Code::parse(&test.code);
+        let verification = NamedVerification { supplied_code, is_test: true, ..NamedVerification::default() };
+        let request = SendRequest { options, verification: Some(verification), ..request };
         let mut reply = inner.verifier.send(request).await?;
         // A test number has no limit; the answer shows the one of the service.
         if let SendOutcome::Sent { attempts_left, .. } = &mut reply.outcome {
@@ -31,8 +37,11 @@ impl Verifying {
     /// As [`Verifier::check`](crate::numbers::Verifier::check).
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was decided.
-    pub async fn check_compatibly(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    pub async fn check_for_default_service(
+        &self,
+        request: CheckRequest,
+    ) -> Result<Reply<CheckOutcome>, Refusal> {
         let inner = &self.0;
         let default = inner.default_with_test_numbers();
         let Some(default) = default.filter(|default| inner.test(default, request.number).is_some()) else {

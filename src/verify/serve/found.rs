@@ -1,14 +1,14 @@
-//! From what a caller names to a number, and from what a shard knows to what is shown.
+//! Resolves ids to numbers, and builds views of verifications.
 
 use super::Inner;
-use crate::attempts::seen;
-use crate::domain::{PhoneNumber, ServiceId, Sid, TrackKey};
+use crate::attempts::attempts_of;
+use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
-use crate::numbers::Facts;
+use crate::numbers::VerificationSummary;
 use crate::registry::{Rules, Service, TestNumber};
 use crate::verify::{Refused, SendAttempt, Status, Target, Verification};
 
-/// Whose verification is meant, and which, if the caller said that.
+/// The number of a request, and the verification that it names, if any.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Meant {
     pub(super) number: PhoneNumber,
@@ -35,12 +35,13 @@ impl Inner {
     pub(super) async fn fetch(&self, service: ServiceId, target: Target) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let Meant { number, named } = self.meant(&service, target)?;
-        let facts = self.verifier.facts(service.id, number).await.map_err(Refused::Unavailable)?;
-        let is_meant =
-            |facts: &Facts| named.is_none_or(|name| name == VerificationName::of_track(facts.track));
-        let facts = facts.filter(is_meant).ok_or(Refused::NotFound)?;
-        let status = if facts.spent { Status::MaxAttemptsReached } else { Status::Pending };
-        self.shown(service.id, number, &facts, status).await
+        let summary = self.verifier.verification(service.id, number).await.map_err(Refused::Unavailable)?;
+        let is_meant = |summary: &VerificationSummary| {
+            named.is_none_or(|name| name == VerificationName::of_track(summary.track))
+        };
+        let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
+        let status = if summary.spent { Status::MaxAttemptsReached } else { Status::Pending };
+        self.shown(service.id, number, &summary, status).await
     }
 
     /// A verification as callers see it.
@@ -48,34 +49,30 @@ impl Inner {
         &self,
         service: ServiceId,
         to: PhoneNumber,
-        facts: &Facts,
+        summary: &VerificationSummary,
         status: Status,
     ) -> Result<Verification, Refused> {
-        let key = TrackKey::new(service, facts.track, self.slots.of_number(service, to));
+        let key = AttemptLogKey::new(service, summary.track, self.slots.of_number(service, to));
         let track = self.verifier.attempts().track(key).await.map_err(Refused::Unavailable)?;
-        let rows = track.as_ref().map(|track| seen(key, track)).unwrap_or_default();
-        let heard = rows.iter().map(|seen| seen.heard).max().unwrap_or(facts.last_send);
+        let rows = track.as_ref().map(|track| attempts_of(key, track)).unwrap_or_default();
+        let updated = rows.iter().map(|listed| listed.updated).max().unwrap_or(summary.last_send);
         let now = self.clock.now();
-        let attempts = rows.iter().map(|seen| SendAttempt {
-            sid: self.sealer.attempt(&seen.row.attempt),
-            time: seen.row.at,
-            channel: seen.row.channel,
+        let attempts = rows.iter().map(|listed| SendAttempt {
+            sid: self.sealer.attempt(&listed.row.attempt),
+            time: listed.row.at,
+            channel: listed.row.channel,
         });
         let updated = match status {
-            Status::Pending => heard.max(facts.last_send),
-            Status::Approved
-            | Status::Canceled
-            | Status::MaxAttemptsReached
-            | Status::Expired
-            | Status::Failed => now,
+            Status::Pending => updated.max(summary.last_send),
+            Status::Approved | Status::Canceled | Status::MaxAttemptsReached => now,
         };
         Ok(Verification {
-            sid: self.sid_of(service, to, facts.track),
+            sid: self.sid_of(service, to, summary.track),
             service,
             to,
-            channel: facts.channel,
+            channel: summary.channel,
             status,
-            created: facts.begun,
+            created: summary.begun,
             updated,
             attempts: attempts.collect(),
         })
@@ -87,13 +84,13 @@ impl Inner {
         self.sealer.verification(&VerificationAddress { service, number, name })
     }
 
-    /// What it is, if it is one of the service's test numbers.
+    /// The test number of the service, if this number is one.
     pub(super) fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
         let now = self.clock.now();
         service.test_numbers.iter().find(|test| test.is(number, now))
     }
 
-    /// What its code is like: it ends with the test number, at the latest.
+    /// Options of the code of a test number. The code expires with the test number at the latest.
     pub(super) fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
         let Rules { code_life, code_length, .. } = service.rules;
         SendOptions { life: code_life.min(test.expires.since(self.clock.now())), length: code_length }

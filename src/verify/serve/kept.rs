@@ -1,4 +1,4 @@
-//! Answers kept for idempotency keys: what is kept of a verification, and what a key's second request gets.
+//! Answers kept for idempotency keys: their form, and the step that a repeated request takes.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use crate::numbers::Refusal;
 use crate::registry::Service;
 use crate::verify::{Refused, SendAttempt, Status, Verification};
 
-/// What a request with a key is to do.
-pub(super) enum Begun {
-    /// Give this answer.
+/// The next step of a request with a key.
+pub(super) enum KeyedBegin {
+    /// Return the kept answer.
     Answered(Box<Verification>),
     /// Carry it out.
     CarryOut(Ticket),
-    /// Find out what became of the first one.
+    /// Find the result of the first request.
     FindOut(Ticket),
 }
 
@@ -24,16 +24,16 @@ pub(super) async fn begin(
     service: &Service,
     key: &str,
     fingerprint: [u8; 32],
-) -> Result<Begun, Refused> {
+) -> Result<KeyedBegin, Refused> {
     match inner.answers.begin(service.id, key, fingerprint).await.map_err(refused)? {
-        limit::Begun::First(ticket) => Ok(Begun::CarryOut(ticket)),
-        limit::Begun::Interrupted(ticket) => Ok(Begun::FindOut(ticket)),
-        limit::Begun::OtherRequest => Err(Refused::OtherRequest),
-        limit::Begun::StillAnswering => Err(Refused::StillAnswering),
-        limit::Begun::Again(limit::KeptAnswer(kept)) => {
+        limit::KeyDecision::First(ticket) => Ok(KeyedBegin::CarryOut(ticket)),
+        limit::KeyDecision::Interrupted(ticket) => Ok(KeyedBegin::FindOut(ticket)),
+        limit::KeyDecision::OtherRequest => Err(Refused::OtherRequest),
+        limit::KeyDecision::StillAnswering => Err(Refused::StillAnswering),
+        limit::KeyDecision::Again(limit::KeptAnswer(kept)) => {
             let read = serde_json::from_value::<Kept>(kept).ok().and_then(|kept| kept.read(service.id));
             // Written by a newer program: it is not known what was answered.
-            read.map(|read| Begun::Answered(Box::new(read)))
+            read.map(|read| KeyedBegin::Answered(Box::new(read)))
                 .ok_or(Refused::Unavailable(Refusal::StoreUnavailable))
         }
     }

@@ -33,7 +33,7 @@ use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
 use crate::registry::{Registry, Service};
 
-pub use self::rules::bring_up;
+pub use self::rules::sync_policies;
 
 /// The dependencies of [`Verifying`].
 pub struct VerifyingDeps {
@@ -106,26 +106,26 @@ impl Verifying {
         tokio::spawn(async move {
             while changes.changed().await.is_ok() {
                 let Some(inner) = weak.upgrade() else { return };
-                inner.rules.bring_up(&inner.registry);
+                inner.rules.sync_policies(&inner.registry);
             }
         });
         Self(inner)
     }
 
-    /// An operator ends a number's lockout and clears what was counted of it; a code that was out is void.
+    /// Clears a number for an operator: ends its lockout, resets its counts and voids its code.
     ///
     /// # Errors
-    /// [`Refusal`] when that is not durable.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<(), Refusal> {
         let request = EndRequest { service, number, ending: engine::Ending::Cleared, named: None };
         self.0.verifier.end(request).await.map(|_| ())
     }
 
-    /// Records what a provider reported about a message, and tells webhooks. A report that comes before its gateway has
+    /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has
     /// answered is recorded in the background when the send has ended.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was recorded.
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the report may have been recorded.
     pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
         let is_early = self.0.receive(receipt.clone()).await?;
         if let (true, Ok(place)) = (is_early, Arc::clone(&self.0.early_receipts).try_acquire_owned()) {
@@ -157,14 +157,14 @@ impl Verifying {
 }
 
 impl Inner {
-    /// Whether the report is to be recorded later, because its send is still under way.
+    /// Records a report. Returns `true` if its send has not ended, and the caller must try again.
     async fn receive(&self, receipt: Receipt) -> Result<bool, Refusal> {
         Ok(self.verifier.receive(receipt).await? == ReceiptOutcome::Early)
     }
 
     /// The service, with the shards knowing its present rules.
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
-        self.rules.bring_up(&self.registry);
+        self.rules.sync_policies(&self.registry);
         self.registry.rules(id).ok_or(Refused::NotFound)
     }
 }

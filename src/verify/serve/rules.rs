@@ -15,27 +15,27 @@ use crate::registry::{LockoutRule, Registry, Resend, Rules};
 /// not outlast it.
 const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The policies of the shards, and the state of the registry that they were made of.
+/// The policies of the shards, and the version of the registry that they come from.
 pub(super) struct CurrentRules {
     policies: Policies,
     seen: Mutex<watch::Receiver<u64>>,
 }
 
 impl CurrentRules {
-    /// Brings the policies up to the registry.
+    /// Sets the policies from the registry.
     pub(super) fn new(registry: &Registry, policies: Policies) -> Self {
         policies.set(policies_of(registry));
         Self { policies, seen: Mutex::new(registry.changes()) }
     }
 
-    /// What tells that the registry has changed.
+    /// Reports changes of the registry.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The same, if the registry has changed since: a service has its rules from the moment at which a client
+    /// Sets the policies again if the registry has changed: a service has its rules from the moment at which a client
     /// learns that it exists.
-    pub(super) fn bring_up(&self, registry: &Registry) {
+    pub(super) fn sync_policies(&self, registry: &Registry) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // While the lock is held no older rules replace these.
         if seen.has_changed().unwrap_or(true) {
@@ -45,8 +45,8 @@ impl CurrentRules {
     }
 }
 
-/// Lets the shards decide by the registry's rules as they are now.
-pub fn bring_up(registry: &Registry, policies: &Policies) {
+/// Sets the policies of the shards from the registry.
+pub fn sync_policies(registry: &Registry, policies: &Policies) {
     policies.set(policies_of(registry));
 }
 

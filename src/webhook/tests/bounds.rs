@@ -27,7 +27,7 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_old_or_too_much_is_forgotten_and_what_is_pending_is_not() {
+async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
     let bounds = OutboxBounds { kept: 4, ..OutboxBounds::default() };
     let world = World::with(bounds, &[hook(1), hook(2)]).await;
     world.receivers.play(2, [Behaviour::Refuse]);

@@ -1,11 +1,11 @@
 //! The outbox as its users see it. Helpers first here, because the files beside this one share them.
 
 mod bounds;
+mod content;
 mod crash;
 mod listing;
 mod order;
 mod retries;
-mod tell;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -142,7 +142,7 @@ pub(crate) struct OutboxCounts {
     pub(crate) pending: usize,
     /// Attempts under way.
     pub(crate) under_way: usize,
-    /// Verifications whose end is still to be told.
+    /// Verifications with an expected expiry event.
     pub(crate) expected: usize,
     /// Events that were dropped since the start, for want of room.
     pub(crate) dropped: u64,

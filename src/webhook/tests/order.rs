@@ -20,7 +20,7 @@ async fn events_of_one_verification_stay_in_order_while_one_is_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_next_waits_until_the_end_of_what_was_before_is_on_the_disk() {
+async fn the_next_event_waits_until_the_previous_result_is_durable() {
     let world = World::new().await;
     world.receivers.play(1, [Behaviour::AnswerAfter(2)]);
     world.emit(1, EventType::Created);

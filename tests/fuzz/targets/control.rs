@@ -5,11 +5,11 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::attempts::{Attempts, Row, Track};
+use onceward::attempts::{AttemptLog, Attempts, Row};
 use onceward::config::TrackerSettings;
 use onceward::control::{ControlSocket, Request, SendLine};
 use onceward::delivery::SendStatus;
-use onceward::domain::{Channel, GatewayName, PhoneNumber, ServiceId, Timestamp, TrackKey};
+use onceward::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use onceward::registry::RegistrySettings;
 use onceward::shard::{Command, Decision, Durability, Leaving, Refusal, Subject, Transaction};
 use onceward::store::MemoryStore;
@@ -110,8 +110,8 @@ async fn attempts() -> Attempts {
 struct Keep(u64);
 
 impl Keep {
-    const fn key(&self) -> TrackKey {
-        TrackKey { service: ServiceId::DEFAULT, track: self.0 }
+    const fn key(&self) -> AttemptLogKey {
+        AttemptLogKey { service: ServiceId::DEFAULT, track: self.0 }
     }
 }
 
@@ -136,7 +136,7 @@ impl Command for Keep {
             error_code: None,
             receipt: None,
         };
-        let track = Track { rows: vec![row], ..Track::new(number, at, TrackerSettings::default()) };
+        let track = AttemptLog { rows: vec![row], ..AttemptLog::new(number, at, TrackerSettings::default()) };
         view.put(self.key().id(), Some(&track), Durability::Lazy);
         Decision::Made
     }

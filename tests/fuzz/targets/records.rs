@@ -1,7 +1,7 @@
 //! Records of numbers and of sends.
 
 use bytes::Bytes;
-use onceward::attempts::Track;
+use onceward::attempts::AttemptLog;
 use onceward::domain::{PhoneNumber, ServiceId};
 use onceward::engine::NumberState;
 use onceward::numbers::table::NumberTable;
@@ -53,12 +53,12 @@ pub fn tracks(input: &[u8]) {
 }
 
 fn track(record: &[u8]) {
-    match decode::<Track>(record) {
+    match decode::<AttemptLog>(record) {
         Ok(track) => {
             let kept = encode(&track);
             // What is not understood is not kept, so it grows by nothing but longer spellings of languages.
             assert!(kept.len() <= record.len() + 16, "{} bytes from {}", kept.len(), record.len());
-            assert_eq!(decode::<Track>(&kept).expect("what was just written"), track);
+            assert_eq!(decode::<AttemptLog>(&kept).expect("what was just written"), track);
         }
         Err(RecordError::Version { found, .. }) => assert_ne!(found, 1),
         Err(error) => assert!(error.to_string().len() < 300),

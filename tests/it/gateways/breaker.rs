@@ -23,8 +23,8 @@ async fn circuit(world: &Several, gateway: &str) -> String {
 }
 
 /// What the log says when a circuit opens and when it closes.
-const OUT_OF_SERVICE: &str = "out of service";
-const WORKS_AGAIN: &str = "works again";
+const OUT_OF_SERVICE: &str = "gateway unavailable";
+const WORKS_AGAIN: &str = "gateway available again";
 
 fn says(event: &Value, words: &str) -> bool {
     let is_for_operators = event["level"] == "WARN" || event["level"] == "INFO";

@@ -30,8 +30,8 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     world.send(&new).await.expects(sent(&new, 5));
     refused(&world.send(number).await);
 
-    assert_eq!(lines(&world, "most of the room for numbers"), 1);
-    assert_eq!(lines(&world, "all room for numbers is taken"), 1);
+    assert_eq!(lines(&world, "number capacity low"), 1);
+    assert_eq!(lines(&world, "number capacity exhausted"), 1);
     let told: u64 = said(&world, "requests were refused").iter().filter_map(|e| e["count"].as_u64()).sum();
     assert!(told >= 1, "the refusals are counted in the log");
 }
@@ -68,7 +68,7 @@ async fn after_a_flood_the_room_comes_back_by_itself() {
     let empty = |data: &Value| data["held"] == 0;
     until("every number forgotten", || numbers(&world), empty).await;
     let said = world.server.output().event(|event| {
-        event["message"].as_str().is_some_and(|m| m.contains("there is room for new numbers again"))
+        event["message"].as_str().is_some_and(|m| m.contains("number capacity available again"))
     });
     said.await.expect("a line about it");
     let number = world.number();

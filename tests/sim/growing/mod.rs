@@ -21,7 +21,7 @@ use onceward::engine::{
 use onceward::numbers::check::{CheckCommand, EndCommand};
 use onceward::numbers::command::{CommandKind, Deps, NumberCommand, Responder};
 use onceward::numbers::send::{Dispatch, SendCommand};
-use onceward::numbers::{NumberKey, OwnOptions, Policies};
+use onceward::numbers::{NamedVerification, NumberKey, Policies};
 use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
 use onceward::template::{MessageStyle, Wording};
 use rand::rngs::StdRng;
@@ -198,11 +198,17 @@ impl World {
 
     fn begins(&mut self, number: usize) -> Judged {
         let (responder, answer) = Responder::new(self.place()?);
-        let own = Some(OwnOptions::default());
+        let verification = Some(NamedVerification::default());
         let wording = Wording::Custom(Arc::from(self.next.to_string()));
         let (channel, style) = (Channel::Sms, MessageStyle { wording, ..MessageStyle::default() });
-        let kind =
-            CommandKind::Send(SendCommand { options: None, channel, style, own, responder, decided: None });
+        let kind = CommandKind::Send(SendCommand {
+            options: None,
+            channel,
+            style,
+            verification,
+            responder,
+            decided: None,
+        });
         self.submits(number, Wish::Begin, End::Begin(answer), kind)
     }
 

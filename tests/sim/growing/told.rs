@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use onceward::numbers::command::PendingReply;
-use onceward::numbers::{CheckOutcome, Facts, Refusal, Reply, SendOutcome};
+use onceward::numbers::{CheckOutcome, Refusal, Reply, SendOutcome, VerificationSummary};
 
 /// A command without an answer.
 pub struct Open {
@@ -32,7 +32,7 @@ pub enum Wish {
 pub enum End {
     Begin(PendingReply<Reply<SendOutcome>>),
     Check(PendingReply<Reply<CheckOutcome>>),
-    Cancel(PendingReply<Option<Facts>>),
+    Cancel(PendingReply<Option<VerificationSummary>>),
 }
 
 /// An answer to a client, as far as it matters here.
@@ -75,19 +75,19 @@ impl End {
         let context = &mut Context::from_waker(Waker::noop());
         match self {
             Self::Begin(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| match (told.outcome, told.facts) {
+                heard(told, |told| match (told.outcome, told.verification) {
                     (SendOutcome::Sent { .. }, Some(facts)) => Heard::Sent(facts.track),
                     (SendOutcome::GatewayFailed, Some(facts)) => Heard::Nothing(Some(facts.track)),
                     _ => Heard::Nothing(None),
                 })
             }),
             Self::Check(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| match (told.outcome, told.facts) {
+                heard(told, |told| match (told.outcome, told.verification) {
                     (CheckOutcome::Approved, Some(facts)) => Heard::Approved(facts.track),
                     (CheckOutcome::Wrong { live: true, .. }, Some(facts)) => Heard::Wrong(facts.track),
                     (CheckOutcome::NoChecksLeft { .. }, _) => Heard::Refused,
                     (CheckOutcome::NotFound, _) => Heard::NotFound,
-                    (answer, facts) => panic!("{answer:?} of {facts:?}"),
+                    (answer, verification) => panic!("{answer:?} of {verification:?}"),
                 })
             }),
             Self::Cancel(end) => Pin::new(end).poll(context).map(|told| {

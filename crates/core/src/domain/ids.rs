@@ -27,14 +27,14 @@ impl ServiceId {
 
 /// The sends of one verification, as the tracker knows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TrackKey {
+pub struct AttemptLogKey {
     /// The namespace.
     pub service: ServiceId,
     /// 56 bits of the verification's salt, and the slot that its number is in.
     pub track: u64,
 }
 
-impl TrackKey {
+impl AttemptLogKey {
     /// From half of a verification's salt and the slot of its number. The slot takes the place of the lowest byte: the key
     /// leads to its slot wherever it goes.
     pub const fn new(service: ServiceId, salt: u64, slot: u8) -> Self {
@@ -65,7 +65,7 @@ impl TrackKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AttemptId {
     /// The verification.
-    pub key: TrackKey,
+    pub key: AttemptLogKey,
     /// Which of its attempts, counted from 0.
     pub attempt: u8,
 }
@@ -76,7 +76,7 @@ impl AttemptId {
         let mut parts = text.split('-');
         let (service, track, attempt) = (parts.next()?, parts.next()?, parts.next()?);
         let id = Self {
-            key: TrackKey {
+            key: AttemptLogKey {
                 service: ServiceId::new(u32::from_str_radix(service, 16).ok()?),
                 track: u64::from_str_radix(track, 16).ok()?,
             },
@@ -266,14 +266,14 @@ mod tests {
 
     #[test]
     fn a_key_leads_to_its_slot_and_to_its_record() {
-        let key = TrackKey::new(ServiceId::new(0x1f), 0x0123_4567_89ab_cdef, 0x42);
+        let key = AttemptLogKey::new(ServiceId::new(0x1f), 0x0123_4567_89ab_cdef, 0x42);
         assert_eq!((key.slot(), key.track), (0x42, 0x0123_4567_89ab_cd42));
-        assert_eq!(TrackKey::from_id(key.id()), key);
+        assert_eq!(AttemptLogKey::from_id(key.id()), key);
     }
 
     #[test]
     fn an_id_is_read_as_it_was_written_and_in_no_other_spelling() {
-        let key = TrackKey { service: ServiceId::new(0x1f), track: 0x00ab_cdef_0123_4567 };
+        let key = AttemptLogKey { service: ServiceId::new(0x1f), track: 0x00ab_cdef_0123_4567 };
         let id = AttemptId { key, attempt: 12 };
         assert_eq!(id.to_string(), "1f-00abcdef01234567-12");
         assert_eq!(AttemptId::parse(&id.to_string()), Some(id));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Verification;
 use super::derive::keyed;
-use crate::domain::{AttemptId, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, TrackKey};
+use crate::domain::{AttemptId, AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind};
 
 /// Keeps these keys apart from all other uses of the server key.
 const VERIFICATIONS: &[u8] = b"onceward/verification-ids/1";
@@ -106,7 +106,7 @@ impl Sealer {
 
     /// The id of an attempt to deliver a message (`VL`).
     pub fn attempt(&self, attempt: &AttemptId) -> Sid {
-        let AttemptId { key: TrackKey { service, track }, attempt } = *attempt;
+        let AttemptId { key: AttemptLogKey { service, track }, attempt } = *attempt;
         let plain = u128::from(track) << 64 | u128::from(service.get()) << 32 | u128::from(attempt);
         Sid::new(SidKind::Attempt, seal(&self.attempts, plain))
     }
@@ -116,7 +116,7 @@ impl Sealer {
         let plain = open(&self.attempts, sid, SidKind::Attempt)?;
         let low = u32::try_from(plain & u128::from(u32::MAX)).ok()?;
         Some(AttemptId {
-            key: TrackKey {
+            key: AttemptLogKey {
                 service: ServiceId::new(u32::try_from(plain >> 32 & u128::from(u32::MAX)).ok()?),
                 track: u64::try_from(plain >> 64).ok()?,
             },
@@ -167,7 +167,7 @@ mod tests {
             let address = VerificationAddress { service, number, name: VerificationName::of_track(track) };
             let sid = sealer().verification(&address);
             prop_assert_eq!(sealer().open_verification(&sid), Some(address));
-            let id = AttemptId { key: TrackKey { service, track }, attempt };
+            let id = AttemptId { key: AttemptLogKey { service, track }, attempt };
             let sid = sealer().attempt(&id);
             prop_assert_eq!(sealer().open_attempt(&sid), Some(id));
         }

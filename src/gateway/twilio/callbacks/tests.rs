@@ -1,7 +1,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
 use super::*;
-use crate::domain::{ServiceId, TrackKey};
+use crate::domain::{AttemptLogKey, ServiceId};
 use crate::gateway::ErrorClass;
 
 const PUBLIC_URL: &str = "https://example.com/otp";
@@ -246,7 +246,7 @@ fn callbacks() -> TwilioCallbacks {
 }
 
 fn attempt() -> AttemptId {
-    AttemptId { key: TrackKey { service: ServiceId::new(0), track: 0xff }, attempt: 3 }
+    AttemptId { key: AttemptLogKey { service: ServiceId::new(0), track: 0xff }, attempt: 3 }
 }
 
 fn receipt_of(

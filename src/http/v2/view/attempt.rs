@@ -27,7 +27,7 @@ pub struct AttemptView {
     /// When it was made.
     #[schema(format = DateTime)]
     date_created: String,
-    /// When something was heard of it last.
+    /// Time of its last change.
     #[schema(format = DateTime)]
     date_updated: String,
     /// Whether the number was verified.

@@ -101,8 +101,6 @@ enum StatusName {
     Approved,
     Canceled,
     MaxAttemptsReached,
-    Expired,
-    Failed,
 }
 
 impl From<Channel> for ChannelName {
@@ -132,8 +130,6 @@ impl From<Status> for StatusName {
             Status::Approved => Self::Approved,
             Status::Canceled => Self::Canceled,
             Status::MaxAttemptsReached => Self::MaxAttemptsReached,
-            Status::Expired => Self::Expired,
-            Status::Failed => Self::Failed,
         }
     }
 }

@@ -1,12 +1,14 @@
-//! The record of one verification's attempts, and how what happens changes it.
+//! The record of one verification's attempts, and its changes.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrackerSettings;
-use crate::delivery::{Attempt, Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason, SendStatus};
-use crate::domain::{Channel, GatewayName, PhoneNumber, Timestamp, TrackKey};
+use crate::delivery::{
+    Delivered, Dropped, FollowUp, GatewayAttempt, PlanChange, Purpose, Reason, SendStatus,
+};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Timestamp};
 use crate::engine::{Salt, SendPermit, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::{Id, Record};
@@ -28,14 +30,14 @@ const CALL: Duration = Duration::from_secs(60);
 
 /// One verification. A begun follow-up is not in it: after a crash it is never made again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Track {
-    /// Whom its messages go to.
+pub struct AttemptLog {
+    /// The recipient.
     pub number: PhoneNumber,
     /// When its first message was permitted.
     pub created: Timestamp,
-    /// When it is forgotten, if nothing is planned.
+    /// When the record expires, if no message is planned.
     pub keep_until: Timestamp,
-    /// What became of it.
+    /// The status of the verification.
     pub verify: VerifyStatus,
     /// When that was decided.
     pub verify_at: Timestamp,
@@ -43,8 +45,8 @@ pub struct Track {
     pub next_attempt: u8,
     /// Its attempts, at most [`MOST_ROWS`].
     pub rows: Vec<Row>,
-    /// What is still to be sent.
-    pub plan: Option<Box<Plan>>,
+    /// The planned message.
+    pub plan: Option<Box<PlannedSend>>,
 }
 
 /// One attempt.
@@ -58,7 +60,7 @@ pub struct Row {
     pub gateway: GatewayName,
     /// The gateway's place in the order for this number, from 0.
     pub priority: u8,
-    /// What came of it.
+    /// The status of the send.
     pub status: SendStatus,
     /// How often it was tried again.
     pub retries: u32,
@@ -70,24 +72,24 @@ pub struct Row {
     pub message_id: Option<String>,
     /// The provider's error code.
     pub error_code: Option<u32>,
-    /// What the provider reported.
+    /// The provider's latest report.
     pub receipt: Option<ReceiptStatus>,
 }
 
-/// A follow-up with all that it takes to send it. Gone with it is the salt.
+/// A planned message with everything needed to send it. Removing the plan removes the salt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
-    /// What the code is derived from.
+pub struct PlannedSend {
+    /// The salt of the code.
     pub salt: Salt,
     /// How the message is worded.
     pub style: MessageStyle,
-    /// From this moment on nothing is sent any more.
+    /// Expiry of the code. Nothing is sent after it.
     pub expires: Timestamp,
     /// When it is sent, how and why.
     pub follow_up: FollowUp,
 }
 
-/// What became of a verification. Records contain the position in this order.
+/// The status of a verification. Records contain the position in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VerifyStatus {
     /// No code was submitted yet.
@@ -105,7 +107,7 @@ pub enum VerifyStatus {
 /// A send that ended.
 #[derive(Debug, Clone, Copy)]
 pub struct EndedSend<'a> {
-    /// The right that it was made with.
+    /// The permit of the send.
     pub permit: &'a SendPermit,
     /// How its message is worded.
     pub style: &'a MessageStyle,
@@ -117,11 +119,11 @@ pub struct EndedSend<'a> {
     pub delivered: &'a Delivered,
 }
 
-/// What came of a receipt.
+/// The result of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiptOutcome {
-    /// The attempt has come further: this is its row now.
-    News(Box<Row>),
+    /// The attempt has come further, with its row now.
+    Recorded(Box<Row>),
     /// It changes nothing, because it came before, or late.
     Known,
     /// The send is still under way, and its attempts are not recorded yet.
@@ -130,20 +132,20 @@ pub enum ReceiptOutcome {
     Unknown,
 }
 
-impl Record for Track {
+impl Record for AttemptLog {
     const KIND: u8 = 2;
     const PLURAL: &'static str = "delivery attempts";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
-        TrackKey::from_id(*id).slot()
+        AttemptLogKey::from_id(*id).slot()
     }
 
     fn expires(&self) -> Timestamp {
         self.plan.as_ref().map_or(self.keep_until, |plan| self.keep_until.max(plan.expires))
     }
 
-    /// What was planned before a failed commit is still to be sent: no gateway was asked, because what was decided did not
-    /// leave the shard.
+    /// Keeps the plan of `before`, unless the verification succeeded. No gateway was asked, because the shard carries
+    /// out no decision of a failed commit.
     fn after_failure(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(before), Some(mut after)) => {
@@ -157,7 +159,7 @@ impl Record for Track {
     }
 }
 
-impl Track {
+impl AttemptLog {
     /// A verification whose first message is permitted now.
     pub fn new(number: PhoneNumber, now: Timestamp, settings: TrackerSettings) -> Self {
         Self {
@@ -189,7 +191,7 @@ impl Track {
         first
     }
 
-    /// Records the attempts of a send, and what is planned now. Returns whether the plan changed.
+    /// Records the attempts of a send, and its plan. Returns `true` if the plan changed.
     pub fn settle(&mut self, ended: EndedSend<'_>) -> bool {
         let EndedSend { permit, style, purpose, first_attempt, delivered } = ended;
         for attempt in &delivered.attempts {
@@ -207,7 +209,7 @@ impl Track {
             PlanChange::Set(_) if self.verify == VerifyStatus::Success => self.plan.take().is_some(),
             PlanChange::Set(follow_up) => {
                 let (style, follow_up) = (style.clone(), follow_up.clone());
-                let plan = Plan { salt: permit.salt, style, expires: permit.expires, follow_up };
+                let plan = PlannedSend { salt: permit.salt, style, expires: permit.expires, follow_up };
                 self.plan = Some(Box::new(plan));
                 true
             }
@@ -221,23 +223,23 @@ impl Track {
         }
     }
 
-    fn add(&mut self, attempt: &Attempt) {
+    fn add(&mut self, attempt: &GatewayAttempt) {
         let row = Row::of(attempt);
         if let Some(repeated) = self.rows.iter_mut().find(|row| row.attempt == attempt.number) {
             *repeated = Row { retries: repeated.retries.saturating_add(1), ..row };
         } else {
-            // What came last says more than the last of many failures.
+            // The newest attempt says more than the one before it.
             self.rows.truncate(MOST_ROWS - 1);
             self.rows.push(row);
         }
     }
 
-    /// What is planned begins now, and is not in the record any more.
-    pub fn begin_follow_up(&mut self) -> Option<Box<Plan>> {
+    /// Begins the planned send and removes the plan.
+    pub fn begin_follow_up(&mut self) -> Option<Box<PlannedSend>> {
         self.plan.take()
     }
 
-    /// What is planned is not sent. Returns whether anything was.
+    /// Drops the planned send. Returns `true` if there was one.
     pub fn drop_follow_up(&mut self, why: Dropped) -> bool {
         let Some(plan) = self.plan.take() else { return false };
         self.give_up(repeated_by(&plan.follow_up), why);
@@ -253,9 +255,9 @@ impl Track {
         }
     }
 
-    /// Records what became of a code that was submitted. Success ends what is planned. Returns whether that changed the plan.
+    /// Records the result of a check. Success drops the planned send. Returns `true` if the plan changed.
     pub fn check(&mut self, status: VerifyStatus, now: Timestamp) -> bool {
-        // What comes after the right code is about no code any more.
+        // A later result does not change a verified status.
         if self.verify == VerifyStatus::Success {
             return false;
         }
@@ -263,8 +265,8 @@ impl Track {
         status == VerifyStatus::Success && self.drop_follow_up(Dropped::NotUsable)
     }
 
-    /// Records what a provider reported, and returns whether that changed the plan. A report that came before changes
-    /// nothing, and one that comes late moves nothing back.
+    /// Records a provider's report. The flag is `true` if the plan changed. A repeated report changes nothing, and a
+    /// late one moves nothing back.
     pub fn receive(&mut self, receipt: &Receipt, now: Timestamp) -> (ReceiptOutcome, bool) {
         let number = receipt.attempt.attempt;
         let is_last = self.rows.last().is_some_and(|row| row.attempt == number);
@@ -290,11 +292,11 @@ impl Track {
         row.error_code = receipt.code.or(row.error_code);
         let row = row.clone();
         let plan_changed = is_last && self.react(receipt, now);
-        (ReceiptOutcome::News(Box::new(row)), plan_changed)
+        (ReceiptOutcome::Recorded(Box::new(row)), plan_changed)
     }
 
-    /// A next step that waits for a message to arrive becomes due when that has failed, and is dropped when it arrived, or
-    /// failed in a way after which nothing is tried again. Returns whether the plan changed.
+    /// Updates a plan for the next step. A failed message makes it due, an answered call delays it. An arrived message,
+    /// or a final failure, drops it. Returns `true` if the plan changed.
     fn react(&mut self, receipt: &Receipt, now: Timestamp) -> bool {
         let Some(plan) = self.plan.as_mut().filter(|plan| plan.follow_up.reason == Reason::NextStep) else {
             return false;
@@ -352,7 +354,7 @@ const fn repeated_by(follow_up: &FollowUp) -> Option<u8> {
 }
 
 impl Row {
-    fn of(attempt: &Attempt) -> Self {
+    fn of(attempt: &GatewayAttempt) -> Self {
         Self {
             attempt: attempt.number,
             channel: attempt.channel,

@@ -9,7 +9,7 @@ use super::*;
 use crate::clock::EngineClock;
 
 #[tokio::test(start_paused = true)]
-async fn a_webhook_is_told_what_happened_and_never_a_code() {
+async fn events_describe_the_verification_and_never_the_code() {
     let world = World::new().await;
     world.emit(1, EventType::Approved);
     world.settle().await;
@@ -34,7 +34,7 @@ async fn a_webhook_is_told_what_happened_and_never_a_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_told_of_a_message_names_the_attempt() {
+async fn message_events_name_the_attempt() {
     let world = World::new().await;
     let attempt = Sid::new(SidKind::Attempt, [0x11; 16]);
     let message = MessageAbout { attempt, status: "undelivered".to_owned(), error_code: Some(30_003) };
@@ -53,7 +53,7 @@ async fn what_is_told_of_a_message_names_the_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_enabled_webhooks_that_want_such_events_are_told() {
+async fn only_enabled_subscribed_webhooks_receive_events() {
     let disabled = Webhook { status: WebhookStatus::Disabled, ..hook(3) };
     let approvals = hook_for(2, &["verification.approved", "message.failed"]);
     let world = World::with(OutboxBounds::default(), &[hook(1), approvals, disabled]).await;

@@ -1,20 +1,20 @@
-//! What a decision about a number means for the records beside it, such as webhook events: they are written in the
-//! decision's own commit. The delivery attempts are written before the recorders are called.
+//! Events of decisions about numbers. Event sinks write their records, such as webhook events, in the commit of the
+//! decision, after its attempt log.
 
 use std::collections::BTreeMap;
 
 use super::record::NumberKey;
 use crate::attempts::{Row, VerifyStatus};
 use crate::delivery::Delivered;
-use crate::domain::{Channel, Timestamp, TrackKey};
+use crate::domain::{AttemptLogKey, Channel, Timestamp};
 use crate::engine::{CheckOutcome, Ending, SendPermit, Verification};
 use crate::gateway::Receipt;
 use crate::shard::Transaction;
 use crate::template::MessageStyle;
 
-/// A decision that others keep records of.
-pub enum Happened<'a> {
-    /// A message is permitted. `is_silent` for a test number, which is sent none.
+/// A decision about a number, for event sinks.
+pub enum NumberEvent<'a> {
+    /// A message is permitted.
     Permitted {
         /// The right to send it.
         permit: &'a SendPermit,
@@ -24,9 +24,9 @@ pub enum Happened<'a> {
         channel: Channel,
         /// How it is worded.
         style: &'a MessageStyle,
-        /// Whether no message is sent.
+        /// Whether no message is sent, because the number is a test number.
         is_silent: bool,
-        /// What the caller attached to the verification.
+        /// The tags that the caller attached to the verification.
         tags: Option<&'a BTreeMap<String, String>>,
     },
     /// A send ended.
@@ -39,16 +39,16 @@ pub enum Happened<'a> {
         style: &'a MessageStyle,
         /// How it ended.
         delivered: &'a Delivered,
-        /// Whether it was planned, not asked for by a client.
+        /// Whether it was planned, not requested by a client.
         is_follow_up: bool,
     },
     /// A code was checked.
     Checked {
-        /// The verification that was asked about, as it was before.
+        /// The verification before the check.
         verification: &'a Verification,
-        /// What came of it.
+        /// The outcome of the check.
         outcome: CheckOutcome,
-        /// The same for the list of attempts.
+        /// The status for the list of attempts.
         status: VerifyStatus,
         /// Whether callers who name the verification have no attempt left after it.
         is_spent: bool,
@@ -60,21 +60,22 @@ pub enum Happened<'a> {
         /// How.
         ending: Ending,
     },
-    /// A provider reported that an attempt came further. A receipt that changes nothing does not happen.
+    /// A provider reported progress of an attempt. A receipt that changes nothing is not recorded.
     Receipt {
-        /// The record of the verification's attempts; [`Track`](crate::attempts::Track) has it as it is now.
-        track: TrackKey,
+        /// The record of the verification's attempts; [`AttemptLog`](crate::attempts::AttemptLog) has it as it is now.
+        track: AttemptLogKey,
         /// The attempt as it is now.
         row: &'a Row,
-        /// What became of the verification so far.
+        /// The status of the verification.
         status: VerifyStatus,
         /// The report.
         receipt: &'a Receipt,
     },
 }
 
-/// Keeps records of what happens to numbers. Pure: it only changes records of the transaction.
-pub trait Recorder: Send + Sync {
-    /// Takes in one decision about `key`, made at `now`.
-    fn record(&self, key: NumberKey, happened: &Happened<'_>, now: Timestamp, view: &mut Transaction<'_>);
+/// Writes event records for decisions about numbers. It must not block. Only records of the transaction survive a
+/// restart. If the commit fails, other changes, such as a drawn sequence number, stay.
+pub trait EventSink: Send + Sync {
+    /// Records one decision about `key`, made at `now`.
+    fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>);
 }
