@@ -1,13 +1,13 @@
 //! As many connections as the system's limit on open files leaves room for.
 //!
-//! Every connection is an open file, and so is every journal segment and every call to a gateway.
-//! If connections could take them all, a crowd of idle ones would stop the store.
+//! Every connection is an open file, and so is every journal segment and every call to a gateway. Without this limit,
+//! idle connections could use all open files and stop the store.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Bounds;
 
-/// Open files that are neither connections nor sends: the store, its rounds, the log, the runtime.
+/// Open files that are neither connections nor sends: the store, its checkpoints, the log, the runtime.
 const RESERVE: u64 = 128;
 
 /// Raises the limit as far as an ordinary user may, and returns the number of connections that it

@@ -82,7 +82,7 @@ pub enum StartError {
     /// The account's credentials could not be kept.
     #[error("keep the account's credentials: {0}")]
     Account(#[from] crate::registry::RegistryError),
-    /// Strangers could reach the server, and there is no key that they would have to show.
+    /// Unauthenticated clients can reach the server, and no API key exists.
     #[error(transparent)]
     Exposed(ConfigErrors),
     /// The system has no randomness to give.
@@ -94,7 +94,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether it is the configuration that has to be changed.
+    /// Returns `true` if the operator must change the configuration.
     pub const fn is_about_the_configuration(&self) -> bool {
         use crate::registry::OpenError;
         matches!(self, Self::Exposed(_) | Self::Registry(OpenError::Settings { .. }))

@@ -32,7 +32,7 @@ pub enum ExportError {
          docs/data-directory.md says what can be done"
     )]
     Record {
-        /// Whose, masked.
+        /// The subject of the record, masked.
         what: String,
         /// Why.
         error: RecordError,
@@ -108,14 +108,14 @@ pub enum ImportError {
     /// It could not be read.
     #[error("read the export: {0}")]
     Io(#[from] io::Error),
-    /// It begins otherwise.
+    /// The first line is not that of an export.
     #[error(
         "line 1 is not the first line of an export of onceward; name a file that `onceward export` has written"
     )]
     NoExport,
     /// It was packed.
     #[error(
-        "line 1 is no text but begins as gzip's files do: is it compressed? unpack it first: `zcat FILE | onceward import -`"
+        "line 1 is gzip data; decompress it first: `zcat FILE | onceward import -`"
     )]
     Compressed,
     /// Another version of the program wrote it.
@@ -168,7 +168,7 @@ impl<R: BufRead> Reader<R> {
         let (sum, bytes) = (Sha256::new(), Vec::new());
         let mut reader = Self { from, sum, line: 0, keys: HashSet::new(), bytes, ended: false };
         let read = reader.next_line();
-        // Before anything else is said about it: packed bytes may look like lines.
+        // Checked first, because compressed bytes may contain line feeds.
         if reader.bytes.starts_with(&GZIP) {
             return Err(ImportError::Compressed);
         }
@@ -268,8 +268,8 @@ impl<R: BufRead> Reader<R> {
 fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<Entry, String> {
     let RecordLine { kind: plural, service, subject, record } = line;
     let kind = kinds.iter().find(|kind| kind.plural == plural);
-    let kind = kind.ok_or_else(|| format!("`kind` is {plural:?}, which is nothing that is kept"))?;
-    let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not what names such a record")?;
+    let kind = kind.ok_or_else(|| format!("unknown `kind` {plural:?}"))?;
+    let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not valid for this kind")?;
     let record = (kind.from_json)(record).map_err(|error| error.to_string())?;
     let id = joined(service, subject);
     let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;

@@ -24,7 +24,7 @@ use crate::store::{Entry, Key};
 /// The format that is written and read.
 pub const FORMAT: u32 = 3;
 
-/// Whether a stored record can be read, and is kept until the end that it has in itself.
+/// Checks that a stored record can be decoded and that its expiry matches its content.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
@@ -34,7 +34,7 @@ pub fn check(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
     if expires == entry.expires {
         Ok(())
     } else {
-        Err("it is not kept for as long as it says of itself".into())
+        Err("its expiry differs from the expiry in its content".into())
     }
 }
 
@@ -63,7 +63,7 @@ fn joined(service: u32, subject: u64) -> Id {
     id
 }
 
-/// The rest of a record for a server with another key.
+/// A record converted for a server with another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WithoutCodes {
     /// The record, and whether a code or a planned message was dropped from it.

@@ -237,9 +237,9 @@ fn what_a_line_must_not_say_is_named_with_the_line() {
     let whole = read(&forged(&some(), 3, |_| ())).expect("only its sums were made again");
     assert_eq!(whole, some());
     let changes: [(Change, &str); 6] = [
-        (|line| line["kind"] = json!("colours"), "`kind` is \"colours\", which is nothing that is kept"),
-        (|line| line["subject"] = json!("14155552672"), "`subject` is not what names such a record"),
-        (|line| line["subject"] = json!("+0"), "`subject` is not what names such a record"),
+        (|line| line["kind"] = json!("colours"), "unknown `kind` \"colours\""),
+        (|line| line["subject"] = json!("14155552672"), "`subject` is not valid for this kind"),
+        (|line| line["subject"] = json!("+0"), "`subject` is not valid for this kind"),
         (|line| line["record"]["locked"]["until"] = json!("soon"), "a record of numbers cannot be decoded"),
         (|line| line["record"] = json!("open"), "a record of numbers cannot be decoded"),
         (|line| line["colour"] = json!("blue"), ""),
@@ -296,7 +296,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     let examined = directory.examine(AT, &judge, &mut |finding| found.push(finding.what)).expect("examined");
     assert_eq!(examined.snapshot_records, Some(6));
     assert_eq!(found.len(), 4, "{found:?}");
-    for says in ["cannot be decoded", "version 9", "for as long as", "kind 99"] {
+    for says in ["cannot be decoded", "version 9", "its expiry differs", "kind 99"] {
         assert!(found.iter().any(|finding| finding.contains(says)), "{says}: {found:?}");
     }
     assert!(found.iter().all(|finding| !finding.contains("1415555")), "a whole number: {found:?}");

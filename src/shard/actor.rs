@@ -1,4 +1,4 @@
-//! The ractor actor around a [`Core`]: it feeds the core what arrives and does what comes out.
+//! The ractor actor of a shard: it passes messages to a [`Core`] and the core's commits to the store.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -30,14 +30,14 @@ pub enum Message {
     Committed(Result<(), StoreError>),
     /// A question about the records in memory.
     Read(Look),
-    /// The moment in which a batch waits for more commands is over.
+    /// The wait for more commands has ended.
     Gathered,
     /// Time for a step of the sweep.
     Sweep,
     /// These slots belong to this shard from now on, and these are their records.
     Gain(Slots, Records),
-    /// These slots belong to another shard from now on. The other end is told when the last change of theirs is durable or
-    /// has failed, and their records are forgotten.
+    /// Gives up these slots. The shard notifies the sender once the last change to them is durable or has failed and it
+    /// has dropped their records.
     Lose(Slots, oneshot::Sender<()>),
     /// An index follows the changes of a kind from now on.
     Follow(u8, Box<dyn Index>),
@@ -45,7 +45,7 @@ pub enum Message {
     Stream(RecordStream),
     /// The next slice of records for the checkpoint is due.
     StreamOn,
-    /// Write lazy changes now. The other end is told when that is done, or the store does not take them.
+    /// Commits lazy changes. The shard notifies the sender when it has finished or the store refuses them.
     Flush(oneshot::Sender<()>),
 }
 
@@ -60,15 +60,15 @@ struct Streaming {
     at_end: bool,
 }
 
-/// How a checkpoint goes on.
+/// The next step of a checkpoint.
 enum Advance {
-    /// With the next slice.
+    /// Send the next slice.
     More,
-    /// With the same slice a little later.
+    /// Send the same slice again after [`STREAM_RETRY`].
     Busy,
-    /// When every lazy change is committed.
+    /// Wait until every lazy change is committed.
     Waiting,
-    /// Not at all.
+    /// Stop: the checkpoint is complete or aborted.
     Over,
 }
 
@@ -120,7 +120,7 @@ impl Streaming {
     }
 }
 
-/// A shard as the store's checkpoints know it.
+/// Handle through which a checkpoint requests the records of a shard.
 pub struct ShardOwner {
     /// Where the shard lives now.
     pub shared: Weak<Shared>,
@@ -254,7 +254,7 @@ impl Actor for ShardActor {
         if let (Some(wait), Some(alarm)) = (core.take_wait(), &state.alarm) {
             let alarm = alarm.clone();
             tokio::spawn(async move {
-                // If it does not ring, the next batch is cut at once.
+                // If the alarm fails, the shard starts the next batch at once.
                 let _ = alarm.ring_in(wait).await;
                 let _ = myself.cast(Message::Gathered);
             });

@@ -1,8 +1,9 @@
-//! A shard without its actor: which command is decided when, and when its answer may leave.
+//! The state machine of a shard, without the actor. It orders commands, decides them in batches, and answers them once
+//! their changes are durable.
 //!
-//! Inputs are [`Core::submit`], [`Core::committed`] and [`Core::sweep`]; what is to be done comes out of
-//! [`Core::take_commit`] and of the commands themselves. There is no I/O and no clock in here, so the simulation drives
-//! the same code that serves.
+//! Inputs are [`Core::submit`], [`Core::committed`] and [`Core::sweep`]; the outputs are [`Core::take_commit`] and the
+//! commands' own replies and effects. The module contains no I/O and no clock. Therefore the simulation runs the same
+//! code as the server.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,14 +19,14 @@ use super::transaction::{Step, Steps, Transaction};
 use crate::domain::Timestamp;
 use crate::store::{Slots, StoreError, Write};
 
-/// The most records that a batch carries besides those of its own commands: lazy changes, and what a failed commit left.
+/// Maximum number of lazy and unsettled records in a batch, besides those that its commands changed.
 const MOST_EXTRA: usize = 1_024;
 
-/// Records that are looked at for one that has ended before a new one is refused: little work for a flood, and a full table
-/// of ended records comes free as fast as it is asked for.
+/// Records that the shard examines for expired ones before it refuses a new record. Few, because each command of a
+/// flood triggers this search.
 const LOOKS_FOR_ROOM: usize = 32;
 
-/// After a failed commit, records without a command are written again no sooner than this.
+/// Delay after a failed commit before the shard writes records that no command waits for.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One shard's state.
@@ -39,8 +40,8 @@ pub struct Core {
     gathering: Gathering,
     loads: Loads,
     parking: Parking,
-    /// Records of failed commits: memory is at least as strict as the disk. They are written again before an answer that
-    /// rests on them leaves.
+    /// Records whose last commit failed. Memory holds the pessimistic state of each. The shard writes them again before
+    /// it sends an answer that depends on them.
     unsettled: IndexSet<RecordKey>,
     /// Records with lazy changes that no commit has carried yet.
     lazy: IndexSet<RecordKey>,
@@ -51,7 +52,7 @@ pub struct Core {
     commit: Option<Vec<Write>>,
 }
 
-/// What is set once.
+/// Limits of a shard.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Commands of one subject that may wait.
@@ -60,7 +61,7 @@ pub struct Settings {
     pub commit_timeout: Duration,
 }
 
-/// How far the wait of a checkpoint for lazy changes has come.
+/// Progress of a checkpoint that waits for lazy changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Settling {
     NotWanted,
@@ -70,7 +71,7 @@ enum Settling {
     Done,
 }
 
-/// Commands whose decisions are on their way to the disk.
+/// The batch that the store is committing.
 struct Batch {
     commands: Vec<Box<dyn Command>>,
     /// The changes that answers wait for.
@@ -82,7 +83,7 @@ struct Batch {
     given_up: bool,
 }
 
-/// What a command may do when its decision leaves.
+/// Context of [`Command::answer`].
 pub struct Leaving<'a> {
     tables: &'a Tables,
     now: Timestamp,
@@ -101,12 +102,12 @@ impl Leaving<'_> {
         self.tables.get(&RecordKey { slot, kind: R::KIND, id }, self.now)
     }
 
-    /// Has one more command decided, before those that came later.
+    /// Queues a command ahead of all later commands.
     pub fn then(&mut self, command: Box<dyn Command>) {
         self.then.push(command);
     }
 
-    /// The command is not answered yet: a gateway has it.
+    /// Marks the command as waiting for a gateway.
     pub const fn went_to_gateway(&mut self) {
         self.at_gateway = true;
     }
@@ -134,7 +135,7 @@ impl Core {
         }
     }
 
-    /// Takes a command in. It is decided at once, or with the next batch.
+    /// Accepts a command. The shard decides it at once or with the next batch.
     pub fn submit(&mut self, mut command: Box<dyn Command>, clock: Timestamp) {
         let now = self.tick(clock);
         if self.loads.of(&*command) >= self.settings.commands_per_subject {
@@ -152,7 +153,8 @@ impl Core {
         self.begin_batch(now);
     }
 
-    /// Decides a command that changes nothing and rests on nothing in the batch in flight. Whether it is decided.
+    /// Decides a command that changes nothing and does not depend on the batch in flight. Returns `false` if the
+    /// command has to wait.
     fn decide_beside_batch(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
         let mut steps = Steps::default();
         let mut touched = Vec::new();
@@ -174,7 +176,7 @@ impl Core {
         command.decide(view) == Decision::Made
     }
 
-    /// The store's word on the batch in flight.
+    /// Handles the store's result for the batch in flight.
     pub fn committed(&mut self, result: &Result<(), StoreError>, clock: Timestamp) {
         let now = self.tick(clock);
         let Some(Batch { commands, steps, extra, given_up, .. }) = self.in_flight.take() else { return };
@@ -201,7 +203,7 @@ impl Core {
                 self.settling = Settling::Wanted;
             }
             self.keep_pessimistic(&steps, now);
-            // Whatever is in memory of these has to be written again.
+            // The shard writes the present states of these records again.
             self.lazy.extend(extra.into_iter().filter(|key| !self.unsettled.contains(key)));
             self.retry_at = now.plus(RETRY_AFTER);
             for command in commands {
@@ -212,7 +214,8 @@ impl Core {
         self.begin_batch(now);
     }
 
-    /// It is unknown which changes of a failed batch are on the disk: memory takes the stricter of all states.
+    /// Replaces each record of a failed batch by its most pessimistic state, because the shard does not know which
+    /// changes reached the disk.
     fn keep_pessimistic(&mut self, steps: &Steps, now: Timestamp) {
         for (key, step) in steps {
             let Some(kind) = self.kinds.get(key.kind) else { continue };
@@ -229,13 +232,13 @@ impl Core {
         self.tables.settled();
     }
 
-    /// From now on a batch may wait a moment for more commands. The caller asks [`Core::take_wait`] after each input, and
-    /// calls [`Core::gathered`] when that time is over.
+    /// Allows batches to wait for more commands. The caller must then call [`Core::take_wait`] after each input, and
+    /// [`Core::gathered`] when that time has passed.
     pub const fn may_gather(&mut self) {
         self.gathering.enable();
     }
 
-    /// How long the next batch is to wait.
+    /// Takes the wait before the next batch, if one was set since the last call.
     pub const fn take_wait(&mut self) -> Option<Duration> {
         self.gathering.take()
     }
@@ -257,7 +260,7 @@ impl Core {
         &self.tables
     }
 
-    /// The same for a checkpoint's walk.
+    /// The records in memory, for the scan of a checkpoint.
     pub const fn tables_mut(&mut self) -> &mut Tables {
         &mut self.tables
     }
@@ -275,8 +278,7 @@ impl Core {
         self.tables.settled();
     }
 
-    /// Writes lazy changes, and what a failed commit left. Returns whether nothing is left to write, or the store does not
-    /// take it.
+    /// Commits lazy and unsettled records. Returns `true` if nothing is left to write or the store refuses writes.
     pub fn flush(&mut self, clock: Timestamp) -> bool {
         let now = self.tick(clock);
         // Commands that wait for others to share a batch may add lazy changes.
@@ -292,20 +294,21 @@ impl Core {
         false
     }
 
-    /// From now on waits until every lazy change that is in memory now is committed: [`Core::is_settled`].
+    /// Starts to wait for the commit of all present lazy changes. [`Core::is_settled`] tells when it is done.
     pub fn settle(&mut self) {
         let is_clean =
             self.lazy.is_empty() && self.in_flight.as_ref().is_none_or(|batch| batch.extra.is_empty());
         self.settling = if is_clean { Settling::Done } else { Settling::Wanted };
     }
 
-    /// Whether that is so. A commit that is under way, or the next sweep, brings it about.
+    /// Returns `true` once the lazy changes of [`Core::settle`] are committed. The commit in flight or the next sweep
+    /// commits them.
     pub fn is_settled(&self) -> bool {
         self.settling == Settling::Done
     }
 
-    /// Gives slots up: refuses their commands, writes their lazy changes, and forgets their records once no batch is in
-    /// flight. Returns whether that is done.
+    /// Gives slots up: refuses their commands, commits their lazy changes, and drops their records once no batch is in
+    /// flight. Returns `true` when done.
     pub fn give_up(&mut self, slots: &[Slots], clock: Timestamp) -> bool {
         let now = self.tick(clock);
         let given = |slot: u8| slots.iter().any(|slots| slots.contains(slot));
@@ -346,7 +349,7 @@ impl Core {
         self.tables.settled();
         self.give_up_late_commit(now);
         self.call_up(now);
-        // No batch waits for longer than this, should the caller have missed `gathered`.
+        // Ends the wait even if the caller never called `gathered`.
         self.gathering.end();
         self.begin_batch(now);
         if self.in_flight.is_none()
@@ -373,7 +376,7 @@ impl Core {
         }
     }
 
-    /// Lets commands go on that need not wait any more, before those that came later.
+    /// Moves parked commands that can be decided now to the front of the queue.
     fn call_up(&mut self, now: Timestamp) {
         let Self { tables, rng, parking, .. } = self;
         let mut called = parking.take_ready(|command| {
@@ -392,8 +395,8 @@ impl Core {
         self.waiting = called;
     }
 
-    /// Decides what is waiting, and asks for a commit if anything has to be durable. Decisions that need none leave at
-    /// once; what they add to the queue is decided in the next round.
+    /// Decides the waiting commands and prepares a commit if a change must be durable. Answers the commands that need
+    /// no commit at once. The next iteration decides the commands that they added.
     fn begin_batch(&mut self, now: Timestamp) {
         while !self.waiting.is_empty() && self.in_flight.is_none() && !self.gathering.is_on() {
             let mut steps = Steps::default();
@@ -507,8 +510,8 @@ impl Core {
         }
     }
 
-    /// A record that has ended in memory has ended on the disk too, whatever state of it is there. One that is not in memory
-    /// may still have to be removed from the disk.
+    /// A record that has expired in memory has also expired on the disk. A record that memory no longer holds may still
+    /// need its removal on the disk.
     fn forget_ended(&mut self, now: Timestamp) {
         let Self { tables, unsettled, lazy, .. } = self;
         unsettled.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
@@ -532,7 +535,7 @@ impl Core {
         command.refuse(refusal);
     }
 
-    /// Time never runs backwards in here, whatever the clock does.
+    /// Returns the later of `clock` and the last time seen.
     fn tick(&mut self, clock: Timestamp) -> Timestamp {
         self.last_seen = self.last_seen.max(clock);
         self.last_seen

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 
 use super::command::{Command, Load, Subject};
 
-/// Commands that wait for an answer from outside, by subject, in the order in which they came. Bounded by the commands in
-/// flight.
+/// Commands that wait for a gateway's answer, by subject, in arrival order. The limit on commands in flight bounds
+/// them.
 #[derive(Default)]
 pub struct Parking(IndexMap<Subject, VecDeque<Box<dyn Command>>>);
 
@@ -18,7 +18,7 @@ impl Parking {
         self.0.contains_key(subject)
     }
 
-    /// Behind the other commands of its subject.
+    /// Appends a command to those of its subject.
     pub fn park(&mut self, command: Box<dyn Command>) {
         self.0.entry(command.subject()).or_default().push_back(command);
     }
@@ -57,8 +57,8 @@ struct Counts {
 pub struct Loads(HashMap<Subject, Counts>);
 
 impl Loads {
-    /// What counts against the bound for this command. Sends at a gateway that hangs fill their own measure, never that of
-    /// checks.
+    /// The number of commands that count against this command's limit. A send at a gateway does not count against
+    /// checks: a hanging gateway blocks no check.
     pub fn of(&self, command: &dyn Command) -> usize {
         let counts = || self.0.get(&command.subject()).copied().unwrap_or_default();
         match command.load() {
@@ -68,7 +68,7 @@ impl Loads {
         }
     }
 
-    /// Counts a command in. Whether it is the only one of its subject that waits.
+    /// Counts a command. Returns `true` if no other command of its subject waits.
     pub fn add(&mut self, command: &dyn Command) -> bool {
         let counts = self.0.entry(command.subject()).or_default();
         // A report is about a command that is counted already.
@@ -91,14 +91,14 @@ impl Loads {
         }
     }
 
-    /// Forgets the commands about slots that are `given` up: their gateways report to the next owner.
+    /// Drops the counts of slots that move to another shard. Gateways report to the next owner.
     pub fn forget_slots(&mut self, given: impl Fn(u8) -> bool) {
         self.0.retain(|subject, _| !given(subject.slot));
     }
 }
 
-/// Whether the next batch waits for more commands. A commit costs about as much processor time as two requests, whatever
-/// it carries, so a busy shard waits a moment before it cuts the next batch. A lone request is never delayed.
+/// Delays the next batch of a busy shard, so that it contains more commands. A commit costs about as much processor
+/// time as two requests, independent of its size. A lone request is never delayed.
 #[derive(Debug, Default)]
 pub struct Gathering {
     /// Whether the owner of the shard calls [`super::core::Core::gathered`] when the wait is over.
@@ -120,7 +120,7 @@ impl Gathering {
         self.enabled = true;
     }
 
-    /// A batch of so many commands was answered.
+    /// Sets the wait after a batch of `commands` commands.
     pub fn after(&mut self, commands: usize) {
         let commands = u32::try_from(commands).unwrap_or(u32::MAX);
         let wait = WAIT_PER_COMMAND.saturating_mul(commands).min(LONGEST_WAIT);
@@ -135,7 +135,7 @@ impl Gathering {
         self.waiting
     }
 
-    /// How long the owner of the shard is to wait before it calls back.
+    /// Takes the wait that the actor has to observe, if one was set.
     pub const fn take(&mut self) -> Option<Duration> {
         self.asked.take()
     }

@@ -24,10 +24,10 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
     const KIND: u8;
     /// The layout that is written today, in front of each record.
     const VERSION: u8 = 1;
-    /// What records of this kind are called in messages, such as `numbers`.
+    /// Plural name of the kind in messages and exports, such as `numbers`.
     const PLURAL: &'static str;
 
-    /// From this moment on the record no longer counts: it reads as absent, and the sweep removes it.
+    /// The expiry time. The record then reads as absent, and the sweep removes it.
     fn expires(&self) -> Timestamp;
 
     /// The slot that it belongs to: the one of its number for everything about a number.
@@ -35,15 +35,15 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
         slots.of(*id)
     }
 
-    /// What to assume when it is unknown whether the step from `before` to `after` reached the disk. Must be the stricter
-    /// of both. By default a record that may be on the disk is kept: counts, marks and planned work are not lost.
+    /// The state to keep when the shard does not know whether the change from `before` to `after` reached the disk. It
+    /// must be at least as pessimistic as both. The default keeps `after`, or `before` if `after` removes the record.
     fn after_failure(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
         let _ = now;
         after.or(before)
     }
 }
 
-/// Why a record in the store makes no sense.
+/// A stored record cannot be decoded.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecordError {
     /// Written by a newer version of the program.
@@ -81,7 +81,7 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// A record from its bytes. Never panics, whatever they are.
+/// Decodes a record. Never panics.
 ///
 /// # Errors
 /// [`RecordError`] when they are no record of this kind and version.
@@ -95,7 +95,7 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     postcard::from_bytes(body).map_err(|error| RecordError::Contents { what, why: error.to_string() })
 }
 
-/// What a shard must know of a kind without knowing its type.
+/// Type-erased functions of one kind of record.
 #[derive(Clone)]
 pub struct Kind {
     /// [`Record::KIND`].
@@ -174,7 +174,7 @@ fn contents<R: Record>(error: &serde_json::Error) -> RecordError {
 }
 
 fn after_failure<R: Record>(states: &[Option<Bytes>], now: Timestamp) -> Option<Bytes> {
-    // What is in memory was encoded or decoded by this program before, so it can be read.
+    // This program encoded or decoded every record in memory. Therefore decoding succeeds here.
     let read = |state: &Option<Bytes>| {
         state.as_ref().and_then(|bytes| decode::<R>(bytes).ok()).filter(|record| now < record.expires())
     };

@@ -1,7 +1,7 @@
-//! From the store into the tables, at the start and when a shard starts again.
+//! Loads records from the store into the tables, at start and when a shard restarts.
 //!
-//! One thread reads the store and a few others fill the tables, so that ten million records take seconds. What is on its
-//! way between them is bounded.
+//! One thread reads the store and a few others fill the tables, so that ten million records take seconds. Bounded
+//! channels connect them.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -35,7 +35,7 @@ pub enum RestoreError {
     #[error("{0}; restore the data directory from a backup, or use the version of onceward that wrote it")]
     Record(#[from] RecordError),
     /// The system gave no thread.
-    #[error("the system gave no threads to load the records with: {0}")]
+    #[error("cannot start a thread to load the records: {0}")]
     Threads(io::Error),
     /// A thread of the start died.
     #[error("the loading of the records was interrupted")]
@@ -45,8 +45,8 @@ pub enum RestoreError {
 /// Reads the store once and sorts its records by owner: one table for each set of slots, in their order.
 ///
 /// # Errors
-/// [`RestoreError`] when the store cannot be read or a record makes no sense: nothing begins empty over data that cannot
-/// be read.
+/// [`RestoreError`] if the store cannot be read or a record cannot be decoded. A shard never starts empty over
+/// unreadable data.
 pub async fn restore(
     shared: &Arc<Shared>,
     kinds: &Kinds,
@@ -69,7 +69,7 @@ pub async fn restore(
     let mut sorter = Sorter { owners: owners.clone(), fillers };
     let visit = move |key, record: Option<&[u8]>, _| sorter.take(key, record.map(Bytes::copy_from_slice));
     shared.store.restore(all, Box::new(visit)).await?;
-    // The sorter is gone with the visit, and the threads learn that nothing more comes.
+    // `restore` has dropped the sorter and thereby closed the channels of the threads.
     let filled = spawn_blocking(move || filled.into_iter().map(JoinHandle::join).collect()).await;
     let filled: Vec<thread::Result<Vec<Tables>>> = filled.map_err(|_| RestoreError::Interrupted)?;
     let mut tables = Vec::with_capacity(filled.len());

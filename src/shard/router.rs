@@ -14,7 +14,7 @@ use crate::domain::Timestamp;
 use crate::engine::SLOTS;
 use crate::store::Slots;
 
-/// The address book of the shards.
+/// Maps slots to shards, and shards to mailboxes.
 pub struct Router {
     shards: Box<[ArcSwapOption<ActorRef<Message>>]>,
     /// For each slot the shard that owns it; [`NOT_HERE`] while no shard of this process does.
@@ -61,7 +61,7 @@ impl Router {
         }
     }
 
-    /// Notes where a shard lives now; `None` while it restarts.
+    /// Sets the mailbox of a shard; `None` while it restarts.
     pub fn place(&self, index: usize, shard: Option<ActorRef<Message>>) {
         if let Some(place) = self.shards.get(index) {
             place.store(shard.map(Arc::new));
@@ -73,19 +73,19 @@ impl Router {
         self.shards.get(index).and_then(ArcSwapOption::load_full)
     }
 
-    /// Every shard that is there, with its index.
+    /// Every running shard with its index.
     pub fn running(&self) -> impl Iterator<Item = (usize, Arc<ActorRef<Message>>)> {
         (0..self.shards.len()).filter_map(|index| Some((index, self.shard(index)?)))
     }
 
-    /// Whether every shard is there and running.
+    /// Returns `true` if every shard is running.
     pub fn is_complete(&self) -> bool {
         let runs = |shard: &ActorRef<Message>| shard.get_status() == ActorStatus::Running;
         self.shards.iter().all(|place| place.load().as_deref().is_some_and(runs))
     }
 
-    /// Hands a command to the shard that owns its slot. While that shard restarts, the command is dropped, which the other
-    /// end of its reply notices.
+    /// Hands a command to the shard that owns its slot. If that shard fails meanwhile, the command is dropped and its
+    /// reply channel closes.
     pub fn send(&self, command: Box<dyn Command>) {
         let slot = command.subject().slot;
         match self.owner(slot).and_then(|owner| self.shard(owner)) {

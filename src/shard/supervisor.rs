@@ -16,22 +16,22 @@ use super::table::Tables;
 /// Wait before a shard that cannot be restored is tried again.
 const RETRY_RESTORE: Duration = Duration::from_secs(1);
 
-/// What the supervisor is told.
+/// A message to the supervisor.
 #[derive(Debug)]
 pub enum Message {
     /// Restore and start the shard of this index.
     Start(usize),
 }
 
-/// What the supervisor works with.
+/// Arguments of the supervisor.
 pub struct Plan {
     /// What all shards share.
     pub shared: Arc<Shared>,
-    /// What they keep.
+    /// The kinds of record that shards hold.
     pub kinds: Kinds,
     /// Bounds.
     pub settings: Settings,
-    /// Where each shard's random source comes from.
+    /// Creates the random source of each shard.
     pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
 }
 

@@ -17,7 +17,7 @@ pub enum Durability {
     Lazy,
 }
 
-/// What a batch does to one record.
+/// The states that one record has within a batch.
 #[derive(Default)]
 pub(super) struct Step {
     /// Every state it had, oldest first. The first is what memory had when the batch began; the last is the present one.
@@ -51,10 +51,10 @@ impl Step {
     }
 }
 
-/// What a batch does, by record, in the order in which the records were first touched.
+/// The changes of a batch by record, in the order of first access.
 pub(super) type Steps = IndexMap<RecordKey, Step>;
 
-/// One decision's view.
+/// Reads and writes the records of one decision.
 pub struct Transaction<'a> {
     pub(super) tables: &'a Tables,
     pub(super) steps: &'a mut Steps,
@@ -76,7 +76,7 @@ impl Transaction<'_> {
         self.slot
     }
 
-    /// Where randomness comes from.
+    /// The random source of the shard.
     pub const fn rng(&mut self) -> &mut StdRng {
         self.rng
     }
@@ -93,7 +93,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Changes the record about `id`; `None` removes it. A change to what is there already is none.
+    /// Writes the record under `id`; `None` removes it. A write that changes nothing is ignored.
     pub fn put<R: Record>(&mut self, id: Id, record: Option<&R>, durability: Durability) {
         let key = self.key::<R>(id);
         let record = record.map(|record| (encode(record), record.expires()));
@@ -121,8 +121,8 @@ impl Transaction<'_> {
         held + self.steps.iter().filter(is_new).count() < most
     }
 
-    /// The records of this kind that are alive in this shard, as the earlier changes of the batch left them. The answer does
-    /// not wait for the records that were only seen here.
+    /// Iterates over the live records of this kind, with the earlier changes of the batch. The answer does not wait for
+    /// records that the decision reads only through this method.
     pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
         let kept = self.tables.iter::<R>(self.now).filter(|(key, _)| !self.steps.contains_key(key));
         let changed = self.steps.iter().filter(|(key, _)| key.kind == R::KIND).filter_map(|(key, step)| {

@@ -1,5 +1,4 @@
-//! The store for tests and simulations: everything the trait promises, in memory, and everything
-//! that can go wrong with a real one, on request.
+//! An in-memory store for tests and simulations. It keeps all promises of the trait and injects faults on request.
 //!
 //! A "restart" is [`MemoryStore::reopen`]: the new store has what was applied, and the old one, like
 //! a process that was killed, changes nothing any more, whatever it has in flight. `done` is called
@@ -31,7 +30,7 @@ pub enum Fault {
     /// Only the writes whose bit is set in the mask are applied, the first being the lowest bit; the caller
     /// learns nothing. From the 65th on none is.
     Torn(u64),
-    /// It waits for the next [`MemoryStore::release`], then goes on as if nothing had been. Later commits overtake it.
+    /// It hangs until the next [`MemoryStore::release`] and then succeeds. Later commits overtake it.
     Hang,
 }
 
@@ -48,7 +47,7 @@ pub struct Kept {
 pub struct MemoryStore {
     /// What survives a restart.
     contents: Arc<Mutex<Contents>>,
-    /// Which start this handle belongs to. Older ones are fenced off.
+    /// Generation of this handle. Handles of older generations can no longer write.
     generation: u64,
     /// What does not survive one.
     control: Arc<Control>,

@@ -11,17 +11,17 @@ pub const SLICE_RECORDS: usize = 256;
 
 /// Holds the records of some slots in memory.
 pub trait Owner: Send + Sync {
-    /// A checkpoint begins. Called on the journal's thread, after `done` was called for every batch that is older than
-    /// the checkpoint and before it is called for any that is newer: it must only pass the stream on, to a mailbox, and
-    /// the owner gives its records from there on.
+    /// Starts a checkpoint. The journal's thread calls this after `done` of every older batch and before `done` of
+    /// every newer one. The implementation must only put the stream into the owner's mailbox. The owner then sends its
+    /// records from there.
     fn stream(&self, to: RecordStream);
 }
 
-/// What became of a slice of records.
+/// The result of [`RecordStream::push`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
     Taken,
-    /// The checkpoint is busy: the same slice again, after some milliseconds.
+    /// The checkpoint is busy. Push the same slice again after a few milliseconds.
     Busy,
     /// The checkpoint was given up; nothing more is needed.
     Over,
@@ -48,7 +48,7 @@ impl RecordStream {
         Self { to, finished: false }
     }
 
-    /// Whether a slice would be taken now, before it is put together.
+    /// Tells whether the checkpoint accepts a slice now. Call it before encoding one.
     pub fn ready(&self) -> Pushed {
         self.to.ready()
     }

@@ -81,12 +81,12 @@ pub enum Fault {
     CertificateForKey,
     /// A key with a password.
     #[error(
-        "the private key in it has a password, for which nobody is there to be asked; take it away with: openssl pkey -in FILE -out NEW.pem"
+        "the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem"
     )]
     Encrypted,
     /// More than one key.
     #[error(
-        "there are {0} private keys in it, and nobody can tell which is meant; leave the one of the certificate"
+        "the file contains {0} private keys; keep only the one of the certificate"
     )]
     SeveralKeys(usize),
     /// A kind of key that is not supported.
@@ -105,6 +105,6 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "let the user that runs onceward read it, and pass through the directories above it"
         }
-        _ => "mend that, or name another file",
+        _ => "correct the file, or configure another one",
     }
 }

@@ -1,4 +1,4 @@
-//! May a message with a code be sent now, and which code does it carry?
+//! Decides whether a message may be sent now and which code it carries.
 
 use super::{
     Counted, NumberState, Policy, Rules, Salt, SendOptions, Tally, Verification, VerificationName, offset_of,
@@ -16,8 +16,8 @@ pub struct Begin<'a> {
     pub options: SendOptions,
     /// How the message is delivered.
     pub channel: Channel,
-    /// Requests a verification with limits and an id of its own. `None` for the contract's
-    /// routes: each of their messages replaces the code and nothing limits them.
+    /// Options of a verification with limits and an id. `None` for the compatible routes: each of their messages
+    /// replaces the code, without limits.
     pub own: Option<OwnVerification<'a>>,
 }
 
@@ -30,7 +30,7 @@ pub struct OwnVerification<'a> {
     pub silent: bool,
 }
 
-/// The decision about a message. No message leaves before the state that comes with it is durable.
+/// The decision about a message. The caller must make the new state durable before it sends the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeginOutcome {
     /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
@@ -67,7 +67,7 @@ pub enum BeginOutcome {
     },
 }
 
-/// The decision about one more message with the live code, which a follow-up planned.
+/// The decision about a planned repetition of the live code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeOutcome {
     /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
@@ -93,8 +93,8 @@ pub struct SendPermit {
     /// The gateway that holds this verification's code because an earlier message was that gateway's own: no other
     /// gateway can repeat it.
     pub held: Option<Held>,
-    /// The code that this one replaced, as it was then; it comes back if this message surely was not sent. `None` for
-    /// a repetition.
+    /// The replaced code in its state at that time. [`settle`](fn@super::settle) restores it if this message was
+    /// certainly not sent. `None` for a repetition.
     pub replaced: Option<Verification>,
     /// The counts of a verification of its own.
     pub counted: Option<Counted>,
@@ -149,7 +149,7 @@ pub fn begin(
     let fresh = Verification::beginning(salt, &request.options, now);
     let live = current.filter(|v| v.is_live(now));
     let carried = match request.own {
-        // A message on its way says how long its code is good: a further message never shortens that.
+        // A message states the life of its code. Therefore a further message never shortens that life.
         None => live.filter(|v| v.is_sending(now)).map_or(fresh, |v| v.prolonged(fresh.expires)),
         Some(_) => match own_verification(rules, &request, fresh, live, now) {
             Ok(verification) => verification,
@@ -213,7 +213,7 @@ fn own_verification(
     Ok(Verification { counted: Some(counted), ..carried })
 }
 
-/// The rule that forbids a message of a verification of its own, if one does.
+/// Returns the refusal of a further message, if a rule forbids it.
 fn refusal(
     policy: &Policy,
     tally: Tally,
@@ -235,7 +235,7 @@ fn refusal(
     (policy.sends.cools_down && now < until).then_some(BeginOutcome::CoolingDown { until })
 }
 
-/// Decides whether the code of `salt` may be sent once more by a follow-up: only while it is the number's live one.
+/// Decides a planned repetition. It is permitted only while the code of `salt` is the number's live code.
 ///
 /// Nothing is prolonged. A message that the client asks for meanwhile repeats the code, as it does while
 /// any other message is on its way.
@@ -265,12 +265,12 @@ pub fn resume(
     (next, ResumeOutcome::Permitted(SendPermit::of(&current, None)))
 }
 
-/// An end of a verification, or of a number's counts, by a request other than a check.
+/// A request other than a check that ends a verification or clears the counts of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The verification ends without success. The number's counts stay.
     Canceled,
-    /// The caller verified the person in another way: as a right code.
+    /// The caller verified the person in another way. The effect is that of a right code.
     Approved,
     /// An operator clears all counts and lockouts of the number.
     Cleared,
@@ -290,7 +290,7 @@ pub enum EndOutcome {
     },
 }
 
-/// Ends the verification that is under way, if it is the one that is `named`. [`Ending::Cleared`] needs none.
+/// Ends the active verification if `named` is its name or `None`. [`Ending::Cleared`] also works without one.
 pub fn end(
     state: NumberState,
     rules: &Rules<'_>,

@@ -36,10 +36,10 @@ impl Submitted<'_> {
     }
 }
 
-/// The result of a check. No client is told before the state that comes with it is durable.
+/// The result of a check. The caller must make the new state durable before it answers the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckOutcome {
-    /// Right, and now used.
+    /// The code is right. It cannot be used again.
     Approved,
     /// Wrong, late, or no code was outstanding.
     Wrong {
@@ -55,20 +55,20 @@ pub enum CheckOutcome {
         /// There was a live code to compare with.
         live: bool,
     },
-    /// Locked already; the code was not looked at.
+    /// The number was locked before. The code was not compared.
     Locked {
         /// End of the lockout.
         until: Timestamp,
     },
-    /// This caller has no attempt left; the code was not looked at.
+    /// This caller has no attempt left. The code was not compared.
     NoChecksLeft {
         /// When attempts are allowed again; `None` until an operator clears the number.
         until: Option<Timestamp>,
     },
     /// The verification that the caller named is not under way, or none is.
     NotFound,
-    /// The gateway that holds the code did not say whether it is right, or said it too late. The attempt counts unless
-    /// the gateway surely did not look at the code.
+    /// The gateway that holds the code did not answer, or answered too late. The attempt counts unless the gateway
+    /// certainly did not compare the code.
     GatewayFailed,
 }
 
@@ -109,7 +109,7 @@ pub enum CheckResult {
     Wrong,
     /// The gateway has no code to compare with.
     NotLive,
-    /// The gateway surely did not look at the code.
+    /// The gateway certainly did not compare the code.
     NotAsked,
     /// It is unknown whether the gateway looked at the code.
     Unknown,
@@ -117,12 +117,12 @@ pub enum CheckResult {
 
 /// Decides a check.
 ///
-/// A right code works once, clears the count and makes the number fresh. A late code counts as a
-/// wrong one. A number that never asked learns nothing and leaves no state.
+/// A right code works once, clears the count and makes the number fresh. A late code counts as a wrong one. A check of
+/// a number without a record reveals nothing and stores nothing.
 ///
-/// A code that a gateway holds is compared with ours first, if ours may be out too. If that does not
-/// decide it, the attempt is counted before the gateway is asked, even if it is the last one: whatever
-/// happens to the answer, no guess is free.
+/// A code that a gateway holds is compared with ours first, if ours may be out too. If ours does not match, the engine
+/// counts the attempt before the gateway is asked, also the last attempt. Therefore each guess costs an attempt, even
+/// if the answer is lost.
 pub fn check(
     state: NumberState,
     rules: &Rules<'_>,
@@ -158,14 +158,14 @@ pub fn check(
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
     let failures = failures.saturating_add(1);
-    // A text that cannot be a code is wrong without asking.
+    // A text that cannot be a code is wrong. No gateway is asked.
     if let Some((v, held)) =
         live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.code.is_some())
     {
         let until = now.plus(rules.check_budget);
         let next = NumberState::Open {
             failures,
-            // The record outlives the asking, and then a lockout.
+            // The record must outlive the gateway's check and a lockout after it.
             keep_until: keep_until.max(until.plus(policy.lockout)),
             tally,
             verification: Some(Verification { checking_until: until, ..v }),
@@ -184,9 +184,9 @@ pub fn check(
 
 /// Settles a check permit.
 ///
-/// The attempt was counted when the permit was given; only a code that the gateway surely did not look at gives it
-/// back. An approval counts only while the permit is open, that is for the verification that it was
-/// given for, before its time has ended, and once: the first settlement closes it.
+/// The attempt was counted with the permit. It is uncounted only if the gateway certainly did not compare the code. An
+/// approval counts only while the permit is open, that is for the verification that it was given for, before its time
+/// has ended, and once: the first settlement closes it.
 pub fn settle_check(
     state: NumberState,
     rules: &Rules<'_>,
@@ -221,7 +221,7 @@ pub fn settle_check(
     let live = match result {
         CheckResult::Approved => return (NumberState::Fresh, CheckOutcome::Approved),
         CheckResult::Wrong | CheckResult::Unknown => true,
-        // Our code, if it is out, was compared before the gateway was asked.
+        // If a message may have carried our code, `check` compared it before the gateway was asked.
         CheckResult::NotLive => verification.sent,
         CheckResult::NotAsked => return (open(failures.saturating_sub(1)), CheckOutcome::GatewayFailed),
     };
@@ -271,7 +271,7 @@ fn check_growing(
     let mut next = counts.fail(is_named, policy, now);
     if let Some(held) = v.held.filter(|_| submitted.code.is_some()) {
         let until = now.plus(rules.check_budget);
-        // The record outlives the asking.
+        // The record must outlive the gateway's check.
         next.keep_until = next.keep_until.max(until.plus(policy.lockout));
         next.verification.checking_until = until;
         return (next.state(), CheckStep::Ask(CheckPermit { salt: v.salt, held, until, is_named }));

@@ -38,7 +38,7 @@ pub fn derive_code(
     }
 }
 
-/// The code of a verification that carries one the caller brought: the derived one and `offset` together.
+/// The code of a verification: the derived code plus `offset`, which is not 0 if the caller supplied the code.
 pub fn code_of(
     key: &ServerKey,
     salt: &Salt,
@@ -66,7 +66,7 @@ pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: Ser
     }
 }
 
-/// Tells a request that brings a code from one that brings another, and says nothing about the code without the key.
+/// Adds the supplied code to a request's fingerprint. Without the key the result reveals nothing about the code.
 pub fn fingerprint_with(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) -> [u8; 32] {
     let mut mac = keyed(key, REQUEST_PURPOSE);
     mac.update(fingerprint);
@@ -75,8 +75,8 @@ pub fn fingerprint_with(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) ->
     mac.finalize().into_bytes().into()
 }
 
-/// Names the key in the data directory that was written with it: a wrong key is noticed, and the fingerprint does not help
-/// to find the right one.
+/// Fingerprint of the key in the data directory. The start compares it to detect a wrong key. It does not help an
+/// attacker to find the key.
 pub fn key_fingerprint(key: &ServerKey) -> [u8; 16] {
     let block: [u8; 32] = keyed(key, FINGERPRINT_PURPOSE).finalize().into_bytes().into();
     let mut fingerprint = [0; 16];

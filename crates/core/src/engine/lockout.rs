@@ -25,7 +25,7 @@ const FIRST_WAIT: u64 = 30;
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 impl Policy {
-    /// Wrong codes that a service allows unless it is configured otherwise.
+    /// Default number of wrong codes that a service allows.
     pub const DEFAULT_MAX_ATTEMPTS: u8 = 5;
 
     /// `max_attempts` without a limit: wrong codes are not counted.
@@ -47,12 +47,12 @@ impl Policy {
         (self.kind == Lockout::Fixed && self.is_spent(failures)).then(|| at.plus(self.lockout))
     }
 
-    /// `wrong` codes use up the attempts.
+    /// Returns `true` if `wrong` wrong codes use up the attempts.
     pub(super) const fn is_spent(&self, wrong: u8) -> bool {
         wrong >= self.max_attempts && self.max_attempts != Self::NO_LIMIT
     }
 
-    /// `failures` consecutive wrong codes end all checks until an operator clears the number.
+    /// Returns `true` if `failures` consecutive wrong codes end all checks until an operator clears the number.
     pub(super) const fn is_stopped(&self, failures: u8) -> bool {
         failures >= Self::HARD_STOP && self.max_attempts != Self::NO_LIMIT
     }
@@ -110,7 +110,7 @@ impl GrowingCounts {
         self
     }
 
-    /// Takes an attempt back that was counted: the gateway surely did not look at the code.
+    /// Uncounts an attempt, because the gateway certainly did not compare the code.
     pub(super) fn give_back(mut self, is_named: bool) -> Self {
         let mut counted = self.counted();
         if is_named {
@@ -125,7 +125,7 @@ impl GrowingCounts {
         self
     }
 
-    /// Attempts that the same caller has left.
+    /// Attempts left for callers who name the verification (`is_named`), or for all others.
     pub(super) fn attempts_left(&self, is_named: bool, policy: &Policy) -> u8 {
         let counted = self.counted();
         policy.max_attempts.saturating_sub(if is_named { counted.wrong } else { counted.unnamed })
@@ -136,7 +136,7 @@ impl GrowingCounts {
         NumberState::Open { failures, keep_until, tally, verification: Some(verification) }
     }
 
-    /// The refusal of a caller who may not try now.
+    /// Returns the refusal if this caller may not check a code now.
     pub(super) fn refusal(&self, is_named: bool, policy: &Policy, now: Timestamp) -> Option<CheckOutcome> {
         let until = |until| Some(CheckOutcome::NoChecksLeft { until });
         if policy.max_attempts == Policy::NO_LIMIT {

@@ -74,12 +74,12 @@ pub struct VerificationAddress {
 }
 
 impl Sealer {
-    /// With keys of its own, made from the server key.
+    /// Derives its keys from the server key.
     pub fn new(key: &ServerKey) -> Self {
         Self { verifications: cipher(key, VERIFICATIONS), attempts: cipher(key, ATTEMPTS) }
     }
 
-    /// The id of a verification (`VE`). The service is one of those up to [`LAST_SERVICE`].
+    /// The id of a verification (`VE`). `address.service` must be at most [`LAST_SERVICE`].
     pub fn verification(&self, address: &VerificationAddress) -> Sid {
         let VerificationAddress { service, number, name } = *address;
         let service = u128::from(service.get() & LAST_SERVICE);

@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::{Lockout, Policy, SendOptions, SendResult};
 use crate::domain::{Channel, CodeLength, Held, Timestamp};
 
-/// The life of one number in one service. A number that never asked, one that was verified and
-/// one whose record has ended are all the same: [`NumberState::Fresh`].
+/// The state of one number in one service. A number without a record, a verified number and a number whose record has
+/// expired are all [`NumberState::Fresh`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NumberState {
-    /// Nothing is known of this number.
+    /// The number has no record.
     Fresh,
     /// Codes may be sent and checked.
     Open {
@@ -45,7 +45,7 @@ pub struct Verification {
     pub expires: Timestamp,
     /// Sends of this code that have not been settled yet.
     pub sending: u8,
-    /// By when those sends are certainly over, settled or not.
+    /// Latest end of those sends.
     pub sending_until: Timestamp,
     /// A gateway that carries our code accepted, or may have accepted, a message with it.
     pub sent: bool,
@@ -53,10 +53,10 @@ pub struct Verification {
     pub postponed: bool,
     /// The gateway that made and holds a code of its own for this verification.
     pub held: Option<Held>,
-    /// Until when that gateway may be busy with a submitted code; [`Timestamp::EPOCH`] when it is not being asked.
-    /// After a crash it stays on disk: the attempt is counted, and its result never arrives.
+    /// Latest end of that gateway's check of a submitted code; [`Timestamp::EPOCH`] if none is in progress. After a
+    /// crash it stays on the disk: the attempt counts, and no result arrives.
     pub checking_until: Timestamp,
-    /// The counts of a verification of its own; `None` if the contract's routes asked for it.
+    /// The counts of a verification with an id; `None` for the compatible routes.
     pub counted: Option<Counted>,
 }
 
@@ -87,7 +87,7 @@ pub struct Counted {
 pub struct Tally {
     /// Consecutive wrong codes from callers who named their verification.
     pub named: u8,
-    /// Until when callers who do not name it have to wait.
+    /// End of the wait for callers who do not name the verification.
     pub slow_until: Timestamp,
 }
 
@@ -181,7 +181,8 @@ impl Verification {
         self.counted.is_some_and(|counted| counted.spent)
     }
 
-    /// Returns `true` if a person may have our own code. One that no gateway carried is never right: it can only be guessed.
+    /// Returns `true` if a message may have carried our own code. A code that no message carried is never right,
+    /// because only a guess can match it.
     pub const fn ours_may_be_out(&self) -> bool {
         self.held.is_none() || self.sent || self.sending > 0
     }
@@ -233,9 +234,9 @@ impl Tally {
 }
 
 impl NumberState {
-    /// The state that every decision begins with, so that no answer depends on when a sweep ran: a
-    /// record whose time has come is fresh, and a check that was not settled in time is over. That
-    /// attempt stays counted, and if it was the last one it locks from the moment its time ended.
+    /// The state at `now`. Every decision starts with it, therefore no answer depends on the sweep. An expired record
+    /// is fresh. An unsettled check whose time has passed is over: its attempt counts, and the last attempt locks the
+    /// number from the end of that time.
     #[must_use]
     pub fn present(self, policy: &Policy, now: Timestamp) -> Self {
         let state = self.at(now).spent_by(policy);
@@ -285,7 +286,7 @@ impl NumberState {
         }
     }
 
-    /// The outstanding code, live or late.
+    /// The outstanding code. It may have expired.
     pub const fn verification(&self) -> Option<Verification> {
         match self {
             Self::Open { verification, .. } => *verification,

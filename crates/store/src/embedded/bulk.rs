@@ -154,7 +154,7 @@ impl NewStore {
         let manifest = writing.join().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
         let (new, _) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
         Snapshot::seal(&*disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
-        // Only to be there, so that a journal without any segment is always one that lost it.
+        // Creates an empty first segment. Therefore a journal without segments always means a loss.
         Segment::create(&*disk, &directory.journal, 1, 0)
             .map_err(OpenError::io("create the first segment in", &directory.journal))?;
         directory.write_state(State::Complete, key_fingerprint, &*disk)

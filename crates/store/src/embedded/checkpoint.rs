@@ -69,7 +69,7 @@ pub(super) enum Part {
 /// Shared by the threads that have to do with one checkpoint.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    /// Grows while the writing thread comes on.
+    /// Progress counter of the writing thread.
     beats: AtomicU64,
     /// Slices that wait.
     waiting: AtomicU32,
@@ -244,7 +244,7 @@ impl Snapshots {
     }
 }
 
-/// What a job came to.
+/// The result of a job.
 pub(super) enum Ended {
     Checkpoint(Result<Snapshot, String>),
     Discard(Result<(), String>),
@@ -377,7 +377,7 @@ impl Attempt {
             }
             Ok(())
         });
-        read.map_err(|detail| format!("sled lost something: {detail}"))?;
+        read.map_err(|detail| format!("sled lost records: {detail}"))?;
         drop(database);
         self.control.beat()?;
         std::fs::remove_dir_all(&self.copy).map_err(failed("remove", &self.copy))?;

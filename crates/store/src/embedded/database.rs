@@ -27,7 +27,7 @@ pub(super) trait Database: Send {
     fn each(&self, visit: VisitEntry<'_>) -> Result<(), String>;
 }
 
-/// The real one.
+/// The implementation with sled.
 pub(super) struct Sled;
 
 impl Engine for Sled {

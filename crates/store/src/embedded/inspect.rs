@@ -58,12 +58,12 @@ impl ReadOnly {
         Ok(Self { directory, state: found.state, format: found.format, key_fingerprint, copies, before })
     }
 
-    /// What tells the server key that the data was written with from others, in hex digits.
+    /// The fingerprint of the server key of the data, in hex digits.
     pub fn key_fingerprint(&self) -> &str {
         &self.key_fingerprint
     }
 
-    /// Whether it was made and never used.
+    /// Returns `true` if the directory was created and never used.
     ///
     /// # Errors
     /// [`OpenError::ImportInterrupted`].
@@ -169,8 +169,8 @@ pub struct Examined {
 pub type Judge<'a> = &'a dyn Fn(&Entry) -> Result<(), String>;
 
 impl ReadOnly {
-    /// Looks at every record. `judge` says what is wrong with one; `found` receives each thing that is wrong.
-    /// A start would be refused if there is anything.
+    /// Examines every record. `check_record` returns the defect of one record; `found` receives each defect. A start
+    /// is refused if there is any.
     ///
     /// # Errors
     /// When the directory could not be looked at, or a server began to use it meanwhile: then what was found

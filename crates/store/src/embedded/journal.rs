@@ -16,16 +16,16 @@ use crate::Write;
 /// A buffer larger than this is given back after the frame that needed it.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// Whether the next frame has a place.
+/// State of the journal for the next frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Room {
     /// It has.
     Ready,
     /// The segment is full: [`Journal::switch`] to the next.
     Full,
-    /// Not before the next segment is reserved, which has been asked for.
+    /// The journal waits for the next segment, which is being reserved.
     Waiting,
-    /// Not now, for this reason.
+    /// The journal cannot write, for this reason.
     Refused(String),
 }
 
@@ -166,8 +166,7 @@ impl Journal {
         self.last_time
     }
 
-    /// Sees to it that nothing more is written to the segments that have been written to; answers
-    /// the last of them. `None` if the segment to go on in is not there.
+    /// Closes the segments with frames and returns the last of them. `None` if no reserved segment is available.
     pub(super) fn begin_segment(&mut self) -> Option<u64> {
         self.clean().ok()?;
         if self.newest_is_used() && !self.switch() {
@@ -224,8 +223,7 @@ impl Journal {
         Ok(())
     }
 
-    /// After a failed append the segment is closed behind its last whole frame: what a failed
-    /// sync leaves in the system's cache is not to be built upon.
+    /// Truncates the segment after its last whole frame. After a failed sync the page cache cannot be trusted.
     fn take_back(&mut self, error: &io::Error) -> AppendError {
         if let Active::Ready(segment) = std::mem::replace(&mut self.active, Active::None) {
             self.active = Active::Unclean(segment);

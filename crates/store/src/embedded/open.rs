@@ -42,7 +42,7 @@ pub struct Settings {
     pub checkpoint_every: Duration,
     /// How long writing a snapshot pauses after each MiB, so that commits do not wait for it.
     pub pause: Duration,
-    /// How long sled may do nothing before it is taken to hang; and how long an owner may be silent during a checkpoint.
+    /// Time limit for progress of sled, and for records from an owner during a checkpoint.
     pub deadline: Duration,
     /// How long until a failed checkpoint is repeated.
     pub repeat_checkpoint_after: Duration,
@@ -75,7 +75,7 @@ pub struct OpenOptions {
     /// Tells one server key from another. Data that was written with another one is not opened:
     /// its codes could not be checked.
     pub key_fingerprint: [u8; 16],
-    /// Says what time it is.
+    /// The clock of decisions.
     pub clock: Arc<dyn Clock>,
     /// Shows how far the reading has come, here and in a restore.
     pub loading: Arc<Loading>,
@@ -153,11 +153,11 @@ fn create(directory: &Directory, options: &OpenOptions, disk: &dyn Disk) -> Resu
     create_private(&new).map_err(|error| not_created(error.to_string()))?;
     let manifest = Manifest::empty(Covered::default(), options.clock.now());
     Snapshot::seal(disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
-    // Only to be there, so that a journal without any segment is always one that lost it.
+    // Creates an empty first segment. Therefore a journal without segments always means a loss.
     Segment::create(disk, &directory.journal, 1, 0)
         .map_err(OpenError::io("create the first segment in", &directory.journal))?;
     directory.write_state(State::Complete, options.key_fingerprint, disk)?;
-    tracing::info!(directory = %options.dir.display(), "made a new data directory");
+    tracing::info!(directory = %options.dir.display(), "data directory created");
     Ok(())
 }
 
@@ -227,7 +227,7 @@ impl Copies {
             if let Some(copy) = is_whole.then(|| self.try_to_open(*segment).ok()).flatten() {
                 tracing::warn!(
                     reason = ?error,
-                    "the newest snapshot cannot be used; the one before it is, with the journal behind it"
+                    "newest snapshot unusable, using the older snapshot and the journal"
                 );
                 return Ok(copy);
             }
@@ -258,18 +258,18 @@ fn report(replayed: &Replayed, in_snapshot: u64, began: Timestamp, now: Timestam
         segments = replayed.segments,
         closed_in_order = replayed.closed,
         milliseconds = u64::try_from(now.since(began).as_millis()).unwrap_or(u64::MAX),
-        "the data directory is open"
+        "data directory opened"
     );
 }
 
-/// Cuts off what a crash has left behind the last whole frame. A process that was killed may have left what was read
-/// here in the system's cache only, so all of it is synced before anything is built on it or removed because of it.
+/// Truncates the journal after the last whole frame. A killed process may have left frames in the page cache only.
+/// Therefore this syncs all segments before the store appends to them or removes files.
 fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(), OpenError> {
     if let Some((path, byte, _)) = &replayed.torn {
         tracing::warn!(
             file = %path.display(),
             byte,
-            "the journal ends with what looks like a write that was torn and never acknowledged; it is cut off"
+            "journal has a torn end, truncated: the write was never acknowledged"
         );
     }
     if let Some((path, length)) = &replayed.end {

@@ -3,8 +3,8 @@
 //! ```text
 //! "owjournl" 8 | format 4 | number 8 | first sequence 8 | checksum of these 4 | frames
 //! ```
-//! The header is written together with the first frame, in one write that one sync makes durable.
-//! Until then the file holds nothing, and is worth nothing.
+//! The header is written together with the first frame, in one write that one sync makes durable. Until then the file
+//! contains no data.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ const WRITTEN_AHEAD: usize = 256 * 1024;
 
 static ZEROS: [u8; WRITTEN_AHEAD] = [0; WRITTEN_AHEAD];
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     /// Its place among the segments; also its name.

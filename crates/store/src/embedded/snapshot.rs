@@ -241,7 +241,7 @@ impl Snapshot {
         disk.reached(Step::ManifestSynced);
         let path = sealed_path(directory, manifest.covered.segment);
         if path.exists() {
-            // An earlier attempt that came so far, and of which the system said that it had not.
+            // An earlier attempt completed the rename, although the system reported an error.
             disk.remove_dir(&path).map_err(failed("remove", &path))?;
             disk.sync_dir(directory).map_err(failed("sync", directory))?;
         }
@@ -345,7 +345,7 @@ fn open_in_time(
     let (engine, directory) = (engine.clone(), directory.to_owned());
     let open = move || {
         if to.send(engine.open(&database_in(&directory))).is_err() {
-            // It is too late. What sled has made by now goes as well.
+            // The time limit has passed. Removes the files that sled created.
             let _ = fs::remove_dir_all(&directory);
         }
     };

@@ -255,7 +255,7 @@ fn when_reading_the_snapshot_takes_long_the_log_says_how_far_it_is() {
     let mut options = world.options(&world.dir());
     options.clock = Arc::new(Hurrying(world.clock.clone()));
     let log = log_of(|| drop(EmbeddedStore::open(options.clone()).unwrap()));
-    assert!(log.contains("the data directory is open") && log.contains("in_snapshot=2000"), "{log}");
+    assert!(log.contains("data directory opened") && log.contains("in_snapshot=2000"), "{log}");
     fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
     let store = EmbeddedStore::open(options.clone()).unwrap();
     assert_eq!(world.contents_of(&store).len(), 2_000);

@@ -364,7 +364,7 @@ impl Writer {
         }
     }
 
-    /// The answer when there is so much in the journal that the next start would take too long.
+    /// The refusal when the journal is too long for an acceptable start.
     fn too_long(&mut self) -> Room {
         self.is_full = true;
         if let Some(running) = &self.running {
@@ -399,7 +399,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Nothing was asked for in a while: notes the time, so that the next start knows it, and tries what is in trouble.
+    /// Handles an idle period: writes the time for the next start and probes a failed journal.
     fn idle(&mut self) {
         self.probe();
         self.discard();
@@ -447,7 +447,7 @@ impl Writer {
             Err(error) => {
                 let trouble = format!("cannot reserve a journal segment: {error}");
                 self.deps.health.reserve(Some(&trouble));
-                // What waited for this segment has waited long enough.
+                // Batches that waited for this segment are refused now.
                 if !self.waiting.is_empty() {
                     self.deps.health.journal(Some(&trouble));
                 }
