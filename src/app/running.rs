@@ -32,7 +32,7 @@ use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
 const TOLERANCE: Duration = Duration::from_secs(90);
 
 /// Arguments of [`Running::start`].
-pub struct Plan {
+pub struct StartOptions {
     /// Directory of the embedded store.
     pub data_dir: PathBuf,
     /// A key file to use instead of `server.key` in there.
@@ -83,8 +83,8 @@ pub struct Running {
 
 impl Running {
     /// Opens the store, loads what is in it, and starts the shards.
-    pub async fn start(plan: Plan) -> Result<Self, StartError> {
-        let Plan {
+    pub async fn start(options: StartOptions) -> Result<Self, StartError> {
+        let StartOptions {
             data_dir,
             server_key_file,
             clock,
@@ -99,7 +99,7 @@ impl Running {
             shards,
             bounds,
             loading,
-        } = plan;
+        } = options;
         let store_clock = Arc::clone(&clock);
         let opened = tokio::task::spawn_blocking(move || {
             let key = load_or_create(&data_dir, server_key_file.as_deref())?;

@@ -144,7 +144,7 @@ impl Record for Track {
 
     /// What was planned before a failed commit is still to be sent: no gateway was asked, because what was decided did not
     /// leave the shard.
-    fn after_failure(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(before), Some(mut after)) => {
                 if after.plan.is_none() && after.verify != VerifyStatus::Success {

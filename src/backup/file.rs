@@ -6,7 +6,8 @@ use std::io::{self, BufRead, Read, Write};
 use sha2::{Digest, Sha256};
 
 use super::line::{self, AnyHeader, EndLine, EndMark, Header, HeaderLine, Line, NAME, RecordLine};
-use super::{FORMAT, joined, name, split, subject_of, subject_text};
+use super::{FORMAT, name, subject_of, subject_text};
+use crate::domain::{ServiceId, record_id, record_id_parts};
 use crate::engine::SlotHash;
 use crate::shard::{Kinds, RecordError};
 use crate::store::{Entry, Key};
@@ -70,7 +71,7 @@ impl<W: Write> Writer<W> {
             json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
         let line = Line::Record(RecordLine {
             kind: kind.plural.to_owned(),
-            service: split(&entry.key.id).0,
+            service: record_id_parts(entry.key.id).0.get(),
             subject: subject_text(&entry.key),
             record,
         });
@@ -114,9 +115,7 @@ pub enum ImportError {
     )]
     NoExport,
     /// It was packed.
-    #[error(
-        "line 1 is gzip data; decompress it first: `zcat FILE | onceward import -`"
-    )]
+    #[error("line 1 is gzip data; decompress it first: `zcat FILE | onceward import -`")]
     Compressed,
     /// Another version of the program wrote it.
     #[error(
@@ -271,7 +270,7 @@ fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<Entry, Str
     let kind = kind.ok_or_else(|| format!("unknown `kind` {plural:?}"))?;
     let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not valid for this kind")?;
     let record = (kind.from_json)(record).map_err(|error| error.to_string())?;
-    let id = joined(service, subject);
+    let id = record_id(ServiceId::new(service), subject);
     let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
     let expires = (kind.expires)(&record).map_err(|error| error.to_string())?;
     Ok(Entry { key: Key { slot, kind: kind.kind, id }, expires, record })

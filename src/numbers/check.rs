@@ -67,12 +67,12 @@ impl CheckCommand {
         if self.is_test {
             rules.policy = rules.policy.without_limits();
         }
-        let before = state.present(&rules.policy, now).verification();
+        let before = state.at(&rules.policy, now).verification();
         let submitted = Submitted { code: self.code.as_ref(), number, service, named: self.named };
         let (next, step) = engine::check(state, &rules, submitted, now);
         self.decided = Some(match step {
             CheckStep::Busy { .. } => return None,
-            CheckStep::Ask(permit) => CheckDecision::Ask(permit),
+            CheckStep::AskGateway(permit) => CheckDecision::Ask(permit),
             CheckStep::Decided(outcome) => {
                 let status = match outcome {
                     CheckOutcome::Approved => Some(VerifyStatus::Success),
@@ -165,7 +165,7 @@ impl SettleCheckCommand {
         rules: &Rules<'_>,
         now: Timestamp,
     ) -> (NumberState, Durability) {
-        let before = state.present(&rules.policy, now).verification();
+        let before = state.at(&rules.policy, now).verification();
         let (next, outcome) = engine::settle_check(state, rules, &self.permit, self.result, now);
         let status = match (self.result, outcome) {
             (CheckResult::Approved, CheckOutcome::Approved) => VerifyStatus::Success,

@@ -18,7 +18,9 @@ use crate::attempts::{EndedSend, Track, TrackWriter, VerifyStatus};
 use crate::config::TrackerSettings;
 use crate::domain::{GatewayName, ServerKey, ServiceId, TrackKey};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
-use crate::shard::{Command, Decision, Durability, Leaving, Load, Record, Refusal, Subject, Transaction};
+use crate::shard::{
+    Command, Decision, Durability, Load, Record, Refusal, ReplyContext, Subject, Transaction,
+};
 
 /// What decisions about numbers need besides state and time.
 pub struct Deps {
@@ -187,7 +189,7 @@ impl Command for NumberCommand {
         };
         let Some((next, durability)) = next else { return Decision::Wait };
         view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
-        let before = state.present(&deps.policies.of(key.service), now).verification();
+        let before = state.at(&deps.policies.of(key.service), now).verification();
         if let Some(first) = write_attempts(view, deps, *key, kind, before.as_ref()) {
             *first_attempt = first;
         }
@@ -199,7 +201,7 @@ impl Command for NumberCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, leaving: &mut ReplyContext<'_>) {
         let Self { key, kind, deps, subject, reservation: _reservation, first_attempt } = *self;
         let exit = Exit { key, deps: &deps, subject, leaving };
         match kind {
@@ -232,7 +234,7 @@ pub(super) struct Exit<'a, 'b> {
     pub(super) key: NumberKey,
     pub(super) deps: &'a Arc<Deps>,
     pub(super) subject: Subject,
-    pub(super) leaving: &'a mut Leaving<'b>,
+    pub(super) leaving: &'a mut ReplyContext<'b>,
 }
 
 impl Exit<'_, '_> {
@@ -256,7 +258,7 @@ impl Exit<'_, '_> {
 
     /// Has a further command decided with the next batch.
     pub(super) fn then(&mut self, kind: CommandKind) {
-        self.leaving.then(NumberCommand::new(self.key, kind, Arc::clone(self.deps)));
+        self.leaving.enqueue(NumberCommand::new(self.key, kind, Arc::clone(self.deps)));
     }
 }
 

@@ -13,7 +13,7 @@ use super::record::NumberKey;
 use super::send::Dispatch;
 use crate::delivery::{CheckError, Delivered, Delivery, Job, Owner, PlanChange, Verdict};
 use crate::domain::GatewayName;
-use crate::engine::{CheckResult, NumberState, Salt, SendResult, code_of};
+use crate::engine::{CheckResult, NumberState, Salt, SendResult};
 use crate::shard::{Record, RecordKey, Shards};
 
 /// The gateways, as decisions reach them. They are connected to the shards when those run.
@@ -74,16 +74,15 @@ impl Links {
     async fn deliver(self, dispatch: Dispatch) {
         let Self { deps, shards, delivery } = &self;
         let Dispatch { key, permit, .. } = dispatch;
-        let offset = permit.offset();
         let job = Job {
             track: dispatch.track,
             number: key.number,
             style: dispatch.style.clone(),
             expires: permit.expires,
             channel: dispatch.channel,
-            code: code_of(&deps.key, &permit.salt, key.number, key.service, permit.length, offset),
+            code: permit.code_seed(key.service, key.number).code(&deps.key),
             held: permit.held,
-            ours_only: offset != 0,
+            ours_only: permit.offset() != 0,
             first_attempt: dispatch.first_attempt,
             purpose: dispatch.purpose.clone(),
         };
@@ -133,7 +132,7 @@ async fn is_usable(shards: &Shards, deps: &Arc<Deps>, key: NumberKey, salt: Salt
     let record = RecordKey { slot: subject.slot, kind: NumberState::KIND, id: subject.id };
     let usable = shards.router().read(subject.slot, move |tables, now| {
         let state = tables.get::<NumberState>(&record, now)?;
-        state.present(&policy, now).verification().filter(|v| v.is_live(now) && v.salt == salt)
+        state.at(&policy, now).verification().filter(|v| v.is_live(now) && v.salt == salt)
     });
     usable.await.is_ok_and(|live| live.is_some())
 }

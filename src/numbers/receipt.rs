@@ -9,7 +9,7 @@ use super::happened::Happened;
 use super::record::NumberKey;
 use crate::attempts::{ReceiptOutcome, TrackWriter};
 use crate::gateway::Receipt;
-use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
+use crate::shard::{Command, Decision, Refusal, ReplyContext, Subject, Transaction};
 
 /// Where the outcome arrives.
 pub type ReceiptAnswer = oneshot::Receiver<Result<ReceiptOutcome, Refusal>>;
@@ -51,7 +51,7 @@ impl Command for ReceiptCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         let Self { reply, decided, .. } = *self;
         let _ = reply.send(decided.ok_or(Refusal::StoreUnavailable));
     }

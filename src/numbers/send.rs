@@ -12,8 +12,8 @@ use crate::attempts::{Plan, TrackWriter};
 use crate::delivery::{Delivered, Dropped, PlanChange, Purpose};
 use crate::domain::{Channel, Code, Timestamp, TrackKey};
 use crate::engine::{
-    self, Begin, BeginOutcome, NumberState, OwnVerification, ResumeOutcome, Rules, Salt, SendOptions,
-    SendPermit, SendResult, SettleOutcome,
+    self, Begin, BeginOutcome, NumberState, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendResult,
+    SettleOutcome, VerificationOptions,
 };
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
@@ -79,7 +79,8 @@ impl SendCommand {
             number,
             options: self.options.unwrap_or(policy.code),
             channel: self.channel,
-            own: own.map(|own| OwnVerification { brought: own.brought.as_ref(), silent: is_test }),
+            verification: own
+                .map(|own| VerificationOptions { supplied_code: own.brought.as_ref(), silent: is_test }),
         };
         let (next, outcome) = engine::begin(state, &rules, request, salt, now);
         let refused = |outcome| SendDecision::Refused(Reply::new(outcome, now, None));
@@ -197,7 +198,7 @@ impl Dispatch {
     fn leave(mut self, mut exit: Exit<'_, '_>) {
         exit.leaving.went_to_gateway();
         let now = exit.leaving.now();
-        let state = exit.state().map(|state| state.present(&exit.policy(), now));
+        let state = exit.state().map(|state| state.at(&exit.policy(), now));
         let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
         if let Some(live) = live.filter(|live| live.salt == self.permit.salt) {
             // A later command of the batch may have prolonged its life, and the message says how long it is.

@@ -21,7 +21,7 @@ use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::{Channel, Code, PhoneNumber, ServerKey, ServiceId, TrackKey};
 use crate::engine::{
-    CheckOutcome, Ending, NumberState, SendOptions, SlotHash, Verification, VerificationName, code_of,
+    CheckOutcome, Ending, NumberState, SendOptions, SlotHash, Verification, VerificationName,
 };
 use crate::gateway::Receipt;
 use crate::shard::{Record, RecordKey, Refusal, Shards, Tables};
@@ -242,9 +242,8 @@ impl Verifier {
         if track_key(service, &verification.salt, slot) != track || !verification.is_live(now) {
             return None;
         }
-        let Verification { salt, length, expires, .. } = verification;
-        let code = code_of(&self.deps.key, &salt, number, service, length, verification.offset());
-        Some((code, expires.since(now)))
+        let code = verification.code_seed(service, number).code(&self.deps.key);
+        Some((code, verification.expires.since(now)))
     }
 
     /// Commands accepted and not yet answered.
@@ -297,7 +296,7 @@ impl Verifier {
         let record = RecordKey { slot: subject.slot, kind: NumberState::KIND, id: subject.id };
         let look = move |tables: &Tables, now| {
             let state = tables.get::<NumberState>(&record, now)?;
-            state.present(&policy, now).verification().filter(|v| now < v.expires)
+            state.at(&policy, now).verification().filter(|v| now < v.expires)
         };
         self.shards.router().read(subject.slot, look).await
     }

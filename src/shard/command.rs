@@ -1,6 +1,6 @@
 //! Commands: the requests that shards decide.
 
-use super::core::Leaving;
+use super::core::ReplyContext;
 use super::transaction::Transaction;
 
 /// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
@@ -16,7 +16,7 @@ pub struct Subject {
 /// A request to a shard. It stores its own decision. The shard answers it once every record that the decision read or
 /// changed is durable.
 pub trait Command: Send + 'static {
-    /// What it is about.
+    /// The subject of all records that it reads or changes.
     fn subject(&self) -> Subject;
 
     /// How it counts against the bound of its subject.
@@ -41,7 +41,7 @@ pub trait Command: Send + 'static {
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision;
 
     /// Answers the command. Every record that the decision read or changed is durable.
-    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>);
+    fn answer(self: Box<Self>, context: &mut ReplyContext<'_>);
 
     /// Answers that nothing was decided.
     fn refuse(self: Box<Self>, refusal: Refusal);
@@ -50,11 +50,11 @@ pub trait Command: Send + 'static {
 /// The result of [`Command::decide`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It is noted in the command.
+    /// The command stores the decision.
     Made,
     /// The command waits for a gateway's answer.
     Wait,
-    /// Not made, for this reason.
+    /// The shard refuses the command, for this reason.
     Refused(Refusal),
     /// The table of this kind is full. The shard decides once more if it can free expired records.
     Full(u8, Refusal),
@@ -65,7 +65,7 @@ pub enum Decision {
 pub enum Load {
     /// Not at all.
     Unbounded,
-    /// Until its decision leaves.
+    /// Until its decision is answered or its message goes to a gateway.
     UntilDecided,
     /// Until it is answered, also while a gateway has it.
     UntilAnswered,

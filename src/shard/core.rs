@@ -12,19 +12,19 @@ use indexmap::IndexSet;
 use rand::rngs::StdRng;
 
 use super::command::{Command, Decision, Load, Refusal};
-use super::queue::{Gathering, Loads, Parking};
+use super::queue::{BatchDelay, Loads, Parking};
 use super::record::{Id, Kinds, Record, RecordKey};
 use super::table::{Index, Records, Stored, Tables};
-use super::transaction::{Step, Steps, Transaction};
+use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::Timestamp;
 use crate::store::{Slots, StoreError, Write};
 
 /// Maximum number of lazy and unsettled records in a batch, besides those that its commands changed.
-const MOST_EXTRA: usize = 1_024;
+const MAX_EXTRA_RECORDS: usize = 1_024;
 
 /// Records that the shard examines for expired ones before it refuses a new record. Few, because each command of a
 /// flood triggers this search.
-const LOOKS_FOR_ROOM: usize = 32;
+const SWEEP_BEFORE_REFUSAL: usize = 32;
 
 /// Delay after a failed commit before the shard writes records that no command waits for.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub struct Core {
     settings: Settings,
     waiting: Vec<Box<dyn Command>>,
     in_flight: Option<Batch>,
-    gathering: Gathering,
+    batch_delay: BatchDelay,
     loads: Loads,
     parking: Parking,
     /// Records whose last commit failed. Memory holds the pessimistic state of each. The shard writes them again before
@@ -75,7 +75,7 @@ enum Settling {
 struct Batch {
     commands: Vec<Box<dyn Command>>,
     /// The changes that answers wait for.
-    steps: Steps,
+    changes: RecordChanges,
     /// Other records in the same commit.
     extra: Vec<RecordKey>,
     began: Timestamp,
@@ -84,14 +84,14 @@ struct Batch {
 }
 
 /// Context of [`Command::answer`].
-pub struct Leaving<'a> {
+pub struct ReplyContext<'a> {
     tables: &'a Tables,
     now: Timestamp,
-    then: Vec<Box<dyn Command>>,
+    queued: Vec<Box<dyn Command>>,
     at_gateway: bool,
 }
 
-impl Leaving<'_> {
+impl ReplyContext<'_> {
     /// The moment at which the decision leaves.
     pub const fn now(&self) -> Timestamp {
         self.now
@@ -103,8 +103,8 @@ impl Leaving<'_> {
     }
 
     /// Queues a command ahead of all later commands.
-    pub fn then(&mut self, command: Box<dyn Command>) {
-        self.then.push(command);
+    pub fn enqueue(&mut self, command: Box<dyn Command>) {
+        self.queued.push(command);
     }
 
     /// Marks the command as waiting for a gateway.
@@ -123,7 +123,7 @@ impl Core {
             settings,
             waiting: Vec::new(),
             in_flight: None,
-            gathering: Gathering::default(),
+            batch_delay: BatchDelay::default(),
             loads: Loads::default(),
             parking: Parking::default(),
             unsettled: IndexSet::new(),
@@ -142,9 +142,9 @@ impl Core {
             return command.refuse(Refusal::NumberBusy);
         }
         let alone = self.loads.add(&*command);
-        let waits = self.in_flight.is_some() || self.gathering.is_on();
-        if waits && alone && command.load() != Load::Report && self.decide_beside_batch(&mut command, now) {
-            return self.leave(command, now);
+        let waits = self.in_flight.is_some() || self.batch_delay.is_waiting();
+        if waits && alone && command.load() != Load::Report && self.decide_read_only(&mut command, now) {
+            return self.answer(command, now);
         }
         if self.is_late() && command.load() != Load::Report {
             return self.refuse(command, Refusal::StoreUnavailable);
@@ -155,35 +155,35 @@ impl Core {
 
     /// Decides a command that changes nothing and does not depend on the batch in flight. Returns `false` if the
     /// command has to wait.
-    fn decide_beside_batch(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
-        let mut steps = Steps::default();
+    fn decide_read_only(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
+        let mut changes = RecordChanges::default();
         let mut touched = Vec::new();
         let slot = command.subject().slot;
         let Self { tables, rng, .. } = self;
-        let view = &mut Transaction { tables, steps: &mut steps, touched: &mut touched, slot, now, rng };
+        let view = &mut Transaction { tables, changes: &mut changes, touched: &mut touched, slot, now, rng };
         if !command.changes_nothing(view) {
             return false;
         }
         let is_open = |key: &RecordKey| {
             self.unsettled.contains(key)
-                || self.in_flight.as_ref().is_some_and(|batch| batch.steps.contains_key(key))
+                || self.in_flight.as_ref().is_some_and(|batch| batch.changes.contains_key(key))
         };
         if touched.iter().any(is_open) {
             return false;
         }
         let Self { tables, rng, .. } = self;
-        let view = &mut Transaction { tables, steps: &mut steps, touched: &mut touched, slot, now, rng };
+        let view = &mut Transaction { tables, changes: &mut changes, touched: &mut touched, slot, now, rng };
         command.decide(view) == Decision::Made
     }
 
     /// Handles the store's result for the batch in flight.
     pub fn committed(&mut self, result: &Result<(), StoreError>, clock: Timestamp) {
         let now = self.tick(clock);
-        let Some(Batch { commands, steps, extra, given_up, .. }) = self.in_flight.take() else { return };
+        let Some(Batch { commands, changes, extra, given_up, .. }) = self.in_flight.take() else { return };
         if result.is_ok() && !given_up {
-            for (key, step) in &steps {
+            for (key, history) in &changes {
                 self.unsettled.swap_remove(key);
-                self.tables.set(*key, step.after());
+                self.tables.set(*key, history.after());
             }
             for key in &extra {
                 self.unsettled.swap_remove(key);
@@ -194,37 +194,37 @@ impl Core {
                 self.settling = Settling::Done;
             }
             self.tables.settled();
-            self.gathering.after(commands.len());
+            self.batch_delay.after(commands.len());
             for command in commands {
-                self.leave(command, now);
+                self.answer(command, now);
             }
         } else {
             if self.settling == Settling::InFlight {
                 self.settling = Settling::Wanted;
             }
-            self.keep_pessimistic(&steps, now);
+            self.merge_failed_batch(&changes, now);
             // The shard writes the present states of these records again.
             self.lazy.extend(extra.into_iter().filter(|key| !self.unsettled.contains(key)));
             self.retry_at = now.plus(RETRY_AFTER);
             for command in commands {
                 self.refuse(command, Refusal::StoreUnavailable);
             }
-            self.call_up(now);
+            self.requeue_ready(now);
         }
         self.begin_batch(now);
     }
 
     /// Replaces each record of a failed batch by its most pessimistic state, because the shard does not know which
     /// changes reached the disk.
-    fn keep_pessimistic(&mut self, steps: &Steps, now: Timestamp) {
-        for (key, step) in steps {
+    fn merge_failed_batch(&mut self, changes: &RecordChanges, now: Timestamp) {
+        for (key, history) in changes {
             let Some(kind) = self.kinds.get(key.kind) else { continue };
-            let bytes = (kind.after_failure)(step.states(), now);
+            let bytes = (kind.merge_pessimistic)(history.states(), now);
             let stored = bytes.and_then(|bytes| {
                 let expires = (kind.expires)(&bytes).ok()?;
                 Some(Stored { bytes, expires })
             });
-            if stored.is_some() || step.is_changed() {
+            if stored.is_some() || history.is_changed() {
                 self.unsettled.insert(*key);
             }
             self.tables.set(*key, stored);
@@ -233,20 +233,20 @@ impl Core {
     }
 
     /// Allows batches to wait for more commands. The caller must then call [`Core::take_wait`] after each input, and
-    /// [`Core::gathered`] when that time has passed.
-    pub const fn may_gather(&mut self) {
-        self.gathering.enable();
+    /// [`Core::batch_delay_ended`] when that time has passed.
+    pub const fn enable_batch_delay(&mut self) {
+        self.batch_delay.enable();
     }
 
     /// Takes the wait before the next batch, if one was set since the last call.
     pub const fn take_wait(&mut self) -> Option<Duration> {
-        self.gathering.take()
+        self.batch_delay.take()
     }
 
     /// The wait is over.
-    pub fn gathered(&mut self, clock: Timestamp) {
+    pub fn batch_delay_ended(&mut self, clock: Timestamp) {
         let now = self.tick(clock);
-        self.gathering.end();
+        self.batch_delay.end();
         self.begin_batch(now);
     }
 
@@ -265,7 +265,7 @@ impl Core {
         &mut self.tables
     }
 
-    /// Has an index follow the changes of a kind.
+    /// Attaches an index to a kind. The index first receives every present record.
     pub fn follow(&mut self, kind: u8, index: Box<dyn Index>) {
         self.tables.follow(kind, index);
     }
@@ -282,7 +282,7 @@ impl Core {
     pub fn flush(&mut self, clock: Timestamp) -> bool {
         let now = self.tick(clock);
         // Commands that wait for others to share a batch may add lazy changes.
-        self.gathering.end();
+        self.batch_delay.end();
         self.begin_batch(now);
         if self.in_flight.is_some() {
             return false;
@@ -290,7 +290,7 @@ impl Core {
         if now < self.retry_at || (self.lazy.is_empty() && self.unsettled.is_empty()) {
             return true;
         }
-        self.commit_batch(Vec::new(), Steps::default(), now);
+        self.commit_batch(Vec::new(), RecordChanges::default(), now);
         false
     }
 
@@ -323,7 +323,7 @@ impl Core {
             return false;
         }
         if self.retry_at <= now && self.lazy.iter().any(|key| given(key.slot)) {
-            self.commit_batch(Vec::new(), Steps::default(), now);
+            self.commit_batch(Vec::new(), RecordChanges::default(), now);
             return false;
         }
         self.lazy.retain(|key| !given(key.slot));
@@ -338,25 +338,26 @@ impl Core {
         self.in_flight.as_ref().is_some_and(|batch| batch.given_up)
     }
 
-    /// Frees the memory of some records that have ended, decides commands whose wait for an answer from outside is over,
-    /// writes lazy changes, and gives up on a commit that takes too long.
+    /// Frees some expired records, decides parked commands that no longer wait, commits lazy changes, and gives up on a
+    /// commit that takes too long. Returns the number of freed records.
     pub fn sweep(&mut self, looks: usize, clock: Timestamp) -> usize {
         let now = self.tick(clock);
         self.forget_ended(now);
         let Self { tables, in_flight, .. } = self;
-        let in_flight = in_flight.as_ref().map(|batch| &batch.steps);
-        let freed = tables.sweep(looks, now, |key| in_flight.is_some_and(|steps| steps.contains_key(key)));
+        let in_flight = in_flight.as_ref().map(|batch| &batch.changes);
+        let freed =
+            tables.sweep(looks, now, |key| in_flight.is_some_and(|changes| changes.contains_key(key)));
         self.tables.settled();
         self.give_up_late_commit(now);
-        self.call_up(now);
-        // Ends the wait even if the caller never called `gathered`.
-        self.gathering.end();
+        self.requeue_ready(now);
+        // Ends the wait even if the caller never called `batch_delay_ended`.
+        self.batch_delay.end();
         self.begin_batch(now);
         if self.in_flight.is_none()
             && self.retry_at <= now
             && !(self.lazy.is_empty() && self.unsettled.is_empty())
         {
-            self.commit_batch(Vec::new(), Steps::default(), now);
+            self.commit_batch(Vec::new(), RecordChanges::default(), now);
         }
         freed
     }
@@ -377,14 +378,14 @@ impl Core {
     }
 
     /// Moves parked commands that can be decided now to the front of the queue.
-    fn call_up(&mut self, now: Timestamp) {
+    fn requeue_ready(&mut self, now: Timestamp) {
         let Self { tables, rng, parking, .. } = self;
         let mut called = parking.take_ready(|command| {
-            let (mut steps, mut touched) = (Steps::default(), Vec::new());
+            let (mut changes, mut touched) = (RecordChanges::default(), Vec::new());
             let slot = command.subject().slot;
             command.must_wait(&mut Transaction {
                 tables,
-                steps: &mut steps,
+                changes: &mut changes,
                 touched: &mut touched,
                 slot,
                 now,
@@ -398,13 +399,14 @@ impl Core {
     /// Decides the waiting commands and prepares a commit if a change must be durable. Answers the commands that need
     /// no commit at once. The next iteration decides the commands that they added.
     fn begin_batch(&mut self, now: Timestamp) {
-        while !self.waiting.is_empty() && self.in_flight.is_none() && !self.gathering.is_on() {
-            let mut steps = Steps::default();
-            let decided = self.decide_waiting(&mut steps, now);
-            let (durable, lazy): (Steps, Steps) = steps.into_iter().partition(|(_, step)| step.durable);
-            for (key, step) in lazy.into_iter().filter(|(_, step)| step.is_changed()) {
+        while !self.waiting.is_empty() && self.in_flight.is_none() && !self.batch_delay.is_waiting() {
+            let mut changes = RecordChanges::default();
+            let decided = self.decide_waiting(&mut changes, now);
+            let (durable, lazy): (RecordChanges, RecordChanges) =
+                changes.into_iter().partition(|(_, history)| history.durable);
+            for (key, history) in lazy.into_iter().filter(|(_, history)| history.is_changed()) {
                 self.lazy.insert(key);
-                self.tables.set(key, step.after());
+                self.tables.set(key, history.after());
             }
             self.tables.settled();
             let mut held = Vec::with_capacity(decided.len());
@@ -412,7 +414,7 @@ impl Core {
                 if touched.iter().any(|key| durable.contains_key(key)) {
                     held.push(command);
                 } else {
-                    self.leave(command, now);
+                    self.answer(command, now);
                 }
             }
             if !durable.is_empty() {
@@ -421,30 +423,30 @@ impl Core {
         }
     }
 
-    fn commit_batch(&mut self, commands: Vec<Box<dyn Command>>, steps: Steps, now: Timestamp) {
+    fn commit_batch(&mut self, commands: Vec<Box<dyn Command>>, changes: RecordChanges, now: Timestamp) {
         let mut extra = Vec::new();
-        let lazy = self.lazy.len().min(MOST_EXTRA);
-        extra.extend(self.lazy.drain(..lazy).filter(|key| !steps.contains_key(key)));
+        let lazy = self.lazy.len().min(MAX_EXTRA_RECORDS);
+        extra.extend(self.lazy.drain(..lazy).filter(|key| !changes.contains_key(key)));
         if self.settling == Settling::Wanted && self.lazy.is_empty() {
             self.settling = Settling::InFlight;
         }
-        let unsettled = self.unsettled.iter().filter(|key| !steps.contains_key(*key));
-        extra.extend(unsettled.take(MOST_EXTRA));
+        let unsettled = self.unsettled.iter().filter(|key| !changes.contains_key(*key));
+        extra.extend(unsettled.take(MAX_EXTRA_RECORDS));
         let present = extra.iter().map(|key| (key, self.tables.stored(key)));
         let write = |(key, stored): (&RecordKey, Option<Stored>)| Write {
             key: *key,
             expires: stored.as_ref().map_or(now, |stored| stored.expires),
             put: stored.map(|stored| stored.bytes),
         };
-        let changed = steps.iter().map(|(key, step)| (key, step.after()));
-        self.commit = Some(changed.chain(present).map(write).collect());
-        self.in_flight = Some(Batch { commands, steps, extra, began: now, given_up: false });
+        let durable = changes.iter().map(|(key, history)| (key, history.after()));
+        self.commit = Some(durable.chain(present).map(write).collect());
+        self.in_flight = Some(Batch { commands, changes, extra, began: now, given_up: false });
     }
 
     /// The commands that were decided, in order, each with the records that its answer rests on.
     fn decide_waiting(
         &mut self,
-        steps: &mut Steps,
+        changes: &mut RecordChanges,
         now: Timestamp,
     ) -> Vec<(Box<dyn Command>, Vec<RecordKey>)> {
         let mut queue = VecDeque::from(std::mem::take(&mut self.waiting));
@@ -455,7 +457,7 @@ impl Core {
             let mut touched = Vec::with_capacity(4);
             let Self { tables, rng, parking, .. } = self;
             let slot = subject.slot;
-            let view = &mut Transaction { tables, steps, touched: &mut touched, slot, now, rng };
+            let view = &mut Transaction { tables, changes, touched: &mut touched, slot, now, rng };
             if !is_report && parking.holds(&subject) {
                 if command.must_wait(view) {
                     parking.park(command);
@@ -468,11 +470,13 @@ impl Core {
             let mut decision = command.decide(view);
             if let Decision::Full(kind, refusal) = decision {
                 decision = Decision::Refused(refusal);
-                if self.tables.sweep_kind(kind, LOOKS_FOR_ROOM, now, |key| steps.contains_key(key)) > 0 {
+                if self.tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key))
+                    > 0
+                {
                     let Self { tables, rng, .. } = self;
                     decision = command.decide(&mut Transaction {
                         tables,
-                        steps,
+                        changes,
                         touched: &mut touched,
                         slot,
                         now,
@@ -485,9 +489,9 @@ impl Core {
                 Decision::Refused(refusal) | Decision::Full(_, refusal) => self.refuse(command, refusal),
                 Decision::Made => {
                     let Self { tables, rng, parking, .. } = self;
-                    let view = &mut Transaction { tables, steps, touched: &mut touched, slot, now, rng };
+                    let view = &mut Transaction { tables, changes, touched: &mut touched, slot, now, rng };
                     let released = is_report && parking.holds(&subject) && !command.must_wait(view);
-                    self.require_settled(&touched, steps, now);
+                    self.require_settled(&touched, changes, now);
                     decided.push((command, touched));
                     if released {
                         put_first(&mut queue, self.parking.take(&subject));
@@ -499,14 +503,15 @@ impl Core {
     }
 
     /// An answer that rests on a record of a failed commit waits until that record is written again.
-    fn require_settled(&mut self, touched: &[RecordKey], steps: &mut Steps, now: Timestamp) {
+    fn require_settled(&mut self, touched: &[RecordKey], changes: &mut RecordChanges, now: Timestamp) {
         if self.unsettled.is_empty() {
             return;
         }
         self.forget_ended(now);
         for key in touched.iter().filter(|key| self.unsettled.contains(*key)) {
-            let step = steps.entry(*key).or_insert_with(|| Step::beginning(self.tables.stored(key)));
-            step.durable = true;
+            let history =
+                changes.entry(*key).or_insert_with(|| RecordHistory::beginning(self.tables.stored(key)));
+            history.durable = true;
         }
     }
 
@@ -518,13 +523,13 @@ impl Core {
         lazy.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
     }
 
-    fn leave(&mut self, command: Box<dyn Command>, now: Timestamp) {
+    fn answer(&mut self, command: Box<dyn Command>, now: Timestamp) {
         let subject = command.subject();
-        let mut leaving = Leaving { tables: &self.tables, now, then: Vec::new(), at_gateway: false };
-        command.leave(&mut leaving);
-        let Leaving { then, at_gateway, .. } = leaving;
+        let mut context = ReplyContext { tables: &self.tables, now, queued: Vec::new(), at_gateway: false };
+        command.answer(&mut context);
+        let ReplyContext { queued, at_gateway, .. } = context;
         self.loads.unqueue(&subject, !at_gateway);
-        for command in then {
+        for command in queued {
             self.loads.add(&*command);
             self.waiting.push(command);
         }

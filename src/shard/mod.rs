@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::store::{Owner, Store};
 
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
-pub use self::core::{Core, Leaving, Settings};
+pub use self::core::{Core, ReplyContext, Settings};
 pub use self::record::{Id, Kind, Kinds, Record, RecordError, RecordKey, decode, encode};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
@@ -99,8 +99,8 @@ impl Shards {
         let ShardDeps { store, clock, shards, kinds, settings, seeds } = deps;
         let (router, followers) = (Arc::new(Router::new(shards)), RwLock::default());
         let shared = Arc::new(Shared { store, clock, router, followers });
-        let plan = supervisor::Plan { shared: Arc::clone(&shared), kinds, settings, seeds };
-        let spawned = Supervisor::spawn(None, Supervisor, plan).await;
+        let args = supervisor::SupervisorArgs { shared: Arc::clone(&shared), kinds, settings, seeds };
+        let spawned = Supervisor::spawn(None, Supervisor, args).await;
         let (supervisor, _) = spawned.map_err(|error| match error {
             SpawnErr::StartupFailed(why) => StartError(why.to_string()),
             other => StartError(other.to_string()),
@@ -142,14 +142,14 @@ impl Shards {
     /// them from the store. Meanwhile the router refuses commands about these slots.
     ///
     /// # Errors
-    /// When the store cannot be read; the slots then have no owner.
+    /// [`RestoreError`] if the store cannot be read. The slots then have no owner.
     pub async fn move_slots(&self, slots: Slots, to: usize, kinds: &Kinds) -> Result<(), RestoreError> {
         let router = &self.shared.router;
         let present: Vec<_> = router.running().collect();
         router.assign(slots, None);
         for (_, shard) in present {
             let (done, lost) = oneshot::channel();
-            if shard.cast(Message::Lose(slots, done)).is_ok() {
+            if shard.cast(Message::ReleaseSlots(slots, done)).is_ok() {
                 // A shard that fails meanwhile restores only what it still owns.
                 let _ = lost.await;
             }
@@ -159,7 +159,7 @@ impl Shards {
         let records = tables.iter().flat_map(|tables| tables.all(now)).collect();
         router.assign(slots, Some(to));
         if let Some(shard) = router.shard(to) {
-            let _ = shard.cast(Message::Gain(slots, records));
+            let _ = shard.cast(Message::AcquireSlots(slots, records));
         }
         Ok(())
     }

@@ -100,11 +100,11 @@ impl Loads {
 /// Delays the next batch of a busy shard, so that it contains more commands. A commit costs about as much processor
 /// time as two requests, independent of its size. A lone request is never delayed.
 #[derive(Debug, Default)]
-pub struct Gathering {
-    /// Whether the owner of the shard calls [`super::core::Core::gathered`] when the wait is over.
+pub struct BatchDelay {
+    /// Whether the owner of the shard calls [`super::core::Core::batch_delay_ended`] when the wait is over.
     enabled: bool,
     waiting: bool,
-    asked: Option<Duration>,
+    pending_timer: Option<Duration>,
 }
 
 /// The wait for each command of the batch before.
@@ -114,7 +114,7 @@ const SHORTEST_WAIT: Duration = Duration::from_micros(40);
 /// A longer wait makes commits hardly any cheaper.
 const LONGEST_WAIT: Duration = Duration::from_micros(400);
 
-impl Gathering {
+impl BatchDelay {
     /// From now on batches may wait.
     pub const fn enable(&mut self) {
         self.enabled = true;
@@ -126,18 +126,18 @@ impl Gathering {
         let wait = WAIT_PER_COMMAND.saturating_mul(commands).min(LONGEST_WAIT);
         if self.enabled && wait >= SHORTEST_WAIT {
             self.waiting = true;
-            self.asked = Some(wait);
+            self.pending_timer = Some(wait);
         }
     }
 
     /// Whether the next batch waits.
-    pub const fn is_on(&self) -> bool {
+    pub const fn is_waiting(&self) -> bool {
         self.waiting
     }
 
     /// Takes the wait that the actor has to observe, if one was set.
     pub const fn take(&mut self) -> Option<Duration> {
-        self.asked.take()
+        self.pending_timer.take()
     }
 
     /// The wait is over.
@@ -153,10 +153,10 @@ mod tests {
     #[test]
     fn a_lone_request_is_never_delayed_and_a_busy_shard_waits_a_moment() {
         let wait_after = |commands| {
-            let mut gathering = Gathering::default();
-            gathering.enable();
-            gathering.after(commands);
-            gathering.take()
+            let mut delay = BatchDelay::default();
+            delay.enable();
+            delay.after(commands);
+            delay.take()
         };
         assert_eq!(wait_after(0), None);
         assert_eq!(wait_after(3), None);
@@ -167,8 +167,8 @@ mod tests {
 
     #[test]
     fn without_a_timer_no_batch_waits() {
-        let mut gathering = Gathering::default();
-        gathering.after(100);
-        assert!(!gathering.is_on() && gathering.take().is_none());
+        let mut delay = BatchDelay::default();
+        delay.after(100);
+        assert!(!delay.is_waiting() && delay.take().is_none());
     }
 }

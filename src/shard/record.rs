@@ -37,7 +37,7 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
 
     /// The state to keep when the shard does not know whether the change from `before` to `after` reached the disk. It
     /// must be at least as pessimistic as both. The default keeps `after`, or `before` if `after` removes the record.
-    fn after_failure(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
         let _ = now;
         after.or(before)
     }
@@ -104,8 +104,8 @@ pub struct Kind {
     pub plural: &'static str,
     /// When the record with these bytes ends.
     pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
-    /// [`Record::after_failure`] over every state of a failed batch, the first of which was durable before.
-    pub after_failure: fn(&[Option<Bytes>], Timestamp) -> Option<Bytes>,
+    /// [`Record::merge_pessimistic`] over every state of a failed batch, the first of which was durable before.
+    pub merge_pessimistic: fn(&[Option<Bytes>], Timestamp) -> Option<Bytes>,
     /// The slot of the record with these bytes, under this id.
     pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
     /// The record with these bytes as JSON, for exports.
@@ -143,7 +143,7 @@ impl Kinds {
             kind: R::KIND,
             plural: R::PLURAL,
             expires: |bytes| decode::<R>(bytes).map(|record| record.expires()),
-            after_failure: after_failure::<R>,
+            merge_pessimistic: merge_pessimistic::<R>,
             slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
             to_json: |bytes| {
                 let contents = |error: serde_json::Error| contents::<R>(&error);
@@ -173,12 +173,12 @@ fn contents<R: Record>(error: &serde_json::Error) -> RecordError {
     RecordError::Contents { what: R::PLURAL, why: error.to_string() }
 }
 
-fn after_failure<R: Record>(states: &[Option<Bytes>], now: Timestamp) -> Option<Bytes> {
+fn merge_pessimistic<R: Record>(states: &[Option<Bytes>], now: Timestamp) -> Option<Bytes> {
     // This program encoded or decoded every record in memory. Therefore decoding succeeds here.
     let read = |state: &Option<Bytes>| {
         state.as_ref().and_then(|bytes| decode::<R>(bytes).ok()).filter(|record| now < record.expires())
     };
     let mut states = states.iter().map(read);
     let first = states.next().flatten();
-    states.fold(first, |before, after| R::after_failure(before, after, now)).map(|record| encode(&record))
+    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).map(|record| encode(&record))
 }

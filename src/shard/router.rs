@@ -1,4 +1,4 @@
-//! Which shard owns a slot, and how to reach it while it may be restarting.
+//! The router from slots to shards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -17,12 +17,12 @@ use crate::store::Slots;
 /// Maps slots to shards, and shards to mailboxes.
 pub struct Router {
     shards: Box<[ArcSwapOption<ActorRef<Message>>]>,
-    /// For each slot the shard that owns it; [`NOT_HERE`] while no shard of this process does.
+    /// For each slot the shard that owns it; [`NO_OWNER`] while no shard of this process does.
     owners: Box<[AtomicU16]>,
 }
 
 /// No shard of this process owns the slot.
-const NOT_HERE: u16 = u16::MAX;
+const NO_OWNER: u16 = u16::MAX;
 
 impl Router {
     /// A router for `shards` shards, at least one and at most 256, none of which runs yet. Every slot is owned.
@@ -43,7 +43,7 @@ impl Router {
     /// The index of the shard that owns a slot.
     pub fn owner(&self, slot: u8) -> Option<usize> {
         let owner = self.owners.get(usize::from(slot))?.load(Ordering::Acquire);
-        (owner != NOT_HERE).then_some(usize::from(owner))
+        (owner != NO_OWNER).then_some(usize::from(owner))
     }
 
     /// The slots of a shard.
@@ -53,7 +53,7 @@ impl Router {
 
     /// Makes a shard the owner of these slots; `None` when no shard of this process is.
     pub fn assign(&self, slots: Slots, shard: Option<usize>) {
-        let shard = shard.and_then(|shard| u16::try_from(shard).ok()).unwrap_or(NOT_HERE);
+        let shard = shard.and_then(|shard| u16::try_from(shard).ok()).unwrap_or(NO_OWNER);
         for slot in slots.iter() {
             if let Some(owner) = self.owners.get(usize::from(slot)) {
                 owner.store(shard, Ordering::Release);
@@ -62,7 +62,7 @@ impl Router {
     }
 
     /// Sets the mailbox of a shard; `None` while it restarts.
-    pub fn place(&self, index: usize, shard: Option<ActorRef<Message>>) {
+    pub fn set_mailbox(&self, index: usize, shard: Option<ActorRef<Message>>) {
         if let Some(place) = self.shards.get(index) {
             place.store(shard.map(Arc::new));
         }
@@ -99,7 +99,7 @@ impl Router {
     /// Reads the records of the shard that owns a slot, as they are now.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while no shard can say.
+    /// [`Refusal::Stopping`] while no running shard owns the slot.
     pub async fn read<T: Send + 'static>(
         &self,
         slot: u8,
@@ -112,7 +112,7 @@ impl Router {
     /// The same for a shard by its index.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while the shard cannot say.
+    /// [`Refusal::Stopping`] while the shard does not run.
     pub async fn read_shard<T: Send + 'static>(
         &self,
         shard: usize,

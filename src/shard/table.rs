@@ -105,13 +105,13 @@ pub struct Tables {
     /// Where the sweep of each kind goes on.
     sweep_at: BTreeMap<u8, usize>,
     /// Records added since the last sweep.
-    came: usize,
-    walk: Walk,
+    added_since_sweep: usize,
+    scan: Scan,
 }
 
 /// The scan of a checkpoint over the records of one kind. It returns no record twice.
 #[derive(Default)]
-struct Walk {
+struct Scan {
     kind: u8,
     /// Records at or above this position were returned already, or were added after the scan began.
     position: usize,
@@ -123,7 +123,7 @@ struct Walk {
 /// with a flood of short-lived records: at most a quarter of the table is expired.
 const LOOKS_PER_NEW_RECORD: usize = 4;
 
-/// The most of these in one sweep, about a millisecond of work.
+/// Maximum number of these in one sweep, about a millisecond of work.
 const MOST_LOOKS: usize = 32 * 1024;
 
 impl Tables {
@@ -133,8 +133,8 @@ impl Tables {
             by_kind: kinds.iter().map(|kind| (kind.kind, (kind.table)())).collect(),
             indexes: BTreeMap::new(),
             sweep_at: BTreeMap::new(),
-            came: 0,
-            walk: Walk::default(),
+            added_since_sweep: 0,
+            scan: Scan::default(),
         }
     }
 
@@ -207,20 +207,20 @@ impl Tables {
         if let Some(stored) = record {
             let before = table.len();
             table.set(key, stored);
-            self.came += table.len() - before;
+            self.added_since_sweep += table.len() - before;
             return;
         }
         let last = table.len().saturating_sub(1);
-        if self.walk.kind == key.kind
-            && (1..=last).contains(&self.walk.position)
+        if self.scan.kind == key.kind
+            && (1..=last).contains(&self.scan.position)
             && let Some((moved, _)) = table.end_at(last)
         {
-            self.walk.moved.insert(moved);
+            self.scan.moved.insert(moved);
         }
         table.remove(&key);
-        if self.walk.kind == key.kind {
+        if self.scan.kind == key.kind {
             // Records that are added behind the new end are newer than the scan.
-            self.walk.position = self.walk.position.min(table.len());
+            self.scan.position = self.scan.position.min(table.len());
         }
     }
 
@@ -232,8 +232,8 @@ impl Tables {
     /// Frees expired records. Examines `looks` records of each kind, and more after a flood. Skips records for which
     /// `keep` is true. Returns the number of freed records.
     pub fn sweep(&mut self, looks: usize, now: Timestamp, keep: impl Fn(&RecordKey) -> bool) -> usize {
-        let looks = looks + (self.came * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
-        self.came = 0;
+        let looks = looks + (self.added_since_sweep * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
+        self.added_since_sweep = 0;
         let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
         kinds.into_iter().map(|kind| self.sweep_kind(kind, looks, now, &keep)).sum()
     }
@@ -263,14 +263,14 @@ impl Tables {
         freed
     }
 
-    /// Begins the walk over a kind for a snapshot.
-    pub fn begin_walk(&mut self, kind: u8) {
-        self.walk = Walk { kind, position: self.len_of(kind), moved: HashSet::new() };
+    /// Begins the scan of a kind for a checkpoint.
+    pub fn begin_scan(&mut self, kind: u8) {
+        self.scan = Scan { kind, position: self.len_of(kind), moved: HashSet::new() };
     }
 
     /// Returns up to `most` records of the scan and the next position; 0 at the end.
     pub fn next_slice(&self, most: usize) -> (Records, usize) {
-        let Walk { kind, position, moved } = &self.walk;
+        let Scan { kind, position, moved } = &self.scan;
         let Some(table) = self.by_kind.get(kind) else { return (Vec::new(), 0) };
         let from = (*position).min(table.len());
         let until = from.saturating_sub(most);
@@ -278,17 +278,17 @@ impl Tables {
         (slice.filter(|(key, _)| !moved.contains(key)).collect(), until)
     }
 
-    /// The records down to this position were taken.
-    pub fn walk_on(&mut self, position: usize) {
-        self.walk.position = position;
+    /// Continues the scan below this position.
+    pub fn advance_scan(&mut self, position: usize) {
+        self.scan.position = position;
     }
 
     /// Ends the scan.
-    pub fn end_walk(&mut self) {
-        self.walk = Walk::default();
+    pub fn end_scan(&mut self) {
+        self.scan = Scan::default();
     }
 
-    /// Forgets every record of a slot that another owner has now.
+    /// Drops every record of a slot that another shard owns now.
     pub fn forget_slot(&mut self, slot: u8) {
         let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
         for kind in kinds {

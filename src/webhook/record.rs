@@ -48,7 +48,7 @@ impl Record for EventRecord {
 
     /// An event of a decision that was answered 503 is not told. A delivery stays pending until its end is durable, and
     /// an end stays expected.
-    fn after_failure(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(Self::Expected(before)), Some(Self::Expected(after))) => {
                 let is_told = before.is_told && after.is_told;

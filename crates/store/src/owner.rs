@@ -20,11 +20,11 @@ pub trait Owner: Send + Sync {
 /// The result of [`RecordStream::push`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
-    Taken,
+    Accepted,
     /// The checkpoint is busy. Push the same slice again after a few milliseconds.
     Busy,
     /// The checkpoint was given up; nothing more is needed.
-    Over,
+    Aborted,
 }
 
 /// One owner's part of a checkpoint. Dropped before [`RecordStream::finish`], it aborts the checkpoint.
@@ -57,7 +57,7 @@ impl RecordStream {
     pub fn push<R: AsRef<[u8]>>(&mut self, records: &[(Key, R, Timestamp)]) -> Pushed {
         debug_assert!(records.len() <= SLICE_RECORDS, "too many records in a slice");
         match self.to.ready() {
-            Pushed::Taken => {}
+            Pushed::Accepted => {}
             other => return other,
         }
         let bytes = records.iter().map(|(_, record, _)| RECORD_HEAD + record.as_ref().len()).sum();

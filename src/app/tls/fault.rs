@@ -80,14 +80,10 @@ pub enum Fault {
     #[error("there is a certificate in it and no private key; are tls-cert and tls-key mixed up?")]
     CertificateForKey,
     /// A key with a password.
-    #[error(
-        "the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem"
-    )]
+    #[error("the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem")]
     Encrypted,
     /// More than one key.
-    #[error(
-        "the file contains {0} private keys; keep only the one of the certificate"
-    )]
+    #[error("the file contains {0} private keys; keep only the one of the certificate")]
     SeveralKeys(usize),
     /// A kind of key that is not supported.
     #[error(

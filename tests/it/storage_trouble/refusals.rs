@@ -64,8 +64,7 @@ async fn whatever_the_system_says_nothing_is_sent_or_approved_and_all_is_well_ag
         }
         said(&world, "journal unavailable", "ERROR", troubles);
         // Readiness comes a moment before the line.
-        let again =
-            || async { world.server.output().text().matches("journal available again").count() };
+        let again = || async { world.server.output().text().matches("journal available again").count() };
         until("the last line", again, |count| *count == troubles).await;
         let world = world.restart_after_kill().await;
         for told in &all {

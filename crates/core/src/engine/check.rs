@@ -1,7 +1,7 @@
 //! Decides whether a submitted code is right.
 
-use super::lockout::GrowingCounts;
-use super::{Lockout, NumberState, Policy, Rules, Salt, Tally, Verification, VerificationName, code_of};
+use super::lockout::GrowingLockout;
+use super::{Lockout, NumberCounts, NumberState, Policy, Rules, Salt, Verification, VerificationName};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// A submitted code.
@@ -28,11 +28,8 @@ impl Submitted<'_> {
 
     fn is_our_code_of(&self, verification: &Verification, rules: &Rules<'_>) -> bool {
         let Self { code, number, service, named: _ } = *self;
-        let Verification { salt, length, .. } = verification;
-        verification.ours_may_be_out()
-            && code.is_some_and(|code| {
-                code.matches(&code_of(rules.key, salt, number, service, *length, verification.offset()))
-            })
+        verification.our_code_may_be_known()
+            && code.is_some_and(|code| code.matches(&verification.code_seed(service, number).code(rules.key)))
     }
 }
 
@@ -78,7 +75,7 @@ pub enum CheckStep {
     /// The check is decided.
     Decided(CheckOutcome),
     /// The attempt is counted. Ask the gateway that holds the code, then [`settle_check`] the permit.
-    Ask(CheckPermit),
+    AskGateway(CheckPermit),
     /// A gateway is being asked about an earlier code: decide again when that check is settled.
     Busy {
         /// Latest end of that check.
@@ -130,7 +127,7 @@ pub fn check(
     now: Timestamp,
 ) -> (NumberState, CheckStep) {
     let policy = &rules.policy;
-    let state = state.present(policy, now);
+    let state = state.at(policy, now);
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
     let (failures, keep_until, tally, verification) = match state {
         NumberState::Locked { until } => return decided(state, CheckOutcome::Locked { until }),
@@ -171,7 +168,7 @@ pub fn check(
             verification: Some(Verification { checking_until: until, ..v }),
         };
         let permit = CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() };
-        return (next, CheckStep::Ask(permit));
+        return (next, CheckStep::AskGateway(permit));
     }
     let live = live.is_some();
     if let Some(until) = policy.lockout_end(failures, now) {
@@ -195,10 +192,10 @@ pub fn settle_check(
     now: Timestamp,
 ) -> (NumberState, CheckOutcome) {
     let policy = &rules.policy;
-    let state = state.present(policy, now);
+    let state = state.at(policy, now);
     let (failures, keep_until, tally, current) = match state {
         NumberState::Locked { until } => return (state, CheckOutcome::Locked { until }),
-        NumberState::Fresh => (0, Timestamp::EPOCH, Tally::NONE, None),
+        NumberState::Fresh => (0, Timestamp::EPOCH, NumberCounts::NONE, None),
         NumberState::Open { failures, keep_until, tally, verification } => {
             (failures, keep_until, tally, verification)
         }
@@ -209,7 +206,7 @@ pub fn settle_check(
     let verification = Verification { checking_until: Timestamp::EPOCH, ..open };
     if policy.kind == Lockout::Growing {
         return settle_growing(
-            GrowingCounts { failures, keep_until, tally, verification },
+            GrowingLockout { failures, keep_until, tally, verification },
             policy,
             permit,
             result,
@@ -260,7 +257,7 @@ fn check_growing(
     if now >= v.expires || !submitted.is_about(&v) {
         return decided(state, CheckOutcome::NotFound);
     }
-    let counts = GrowingCounts { failures, keep_until, tally, verification: v };
+    let counts = GrowingLockout { failures, keep_until, tally, verification: v };
     let is_named = submitted.is_named();
     if let Some(refusal) = counts.refusal(is_named, policy, now) {
         return decided(state, refusal);
@@ -274,7 +271,7 @@ fn check_growing(
         // The record must outlive the gateway's check.
         next.keep_until = next.keep_until.max(until.plus(policy.lockout));
         next.verification.checking_until = until;
-        return (next.state(), CheckStep::Ask(CheckPermit { salt: v.salt, held, until, is_named }));
+        return (next.state(), CheckStep::AskGateway(CheckPermit { salt: v.salt, held, until, is_named }));
     }
     let attempts_left = next.attempts_left(is_named, policy);
     decided(next.state(), CheckOutcome::Wrong { attempts_left, live: true })
@@ -282,7 +279,7 @@ fn check_growing(
 
 /// Settles a check with [`Lockout::Growing`]: the attempt was counted against the verification or the number.
 fn settle_growing(
-    counts: GrowingCounts,
+    counts: GrowingLockout,
     policy: &Policy,
     permit: &CheckPermit,
     result: CheckResult,

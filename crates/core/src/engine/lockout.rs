@@ -1,11 +1,11 @@
 //! The number of attempts, and the lockout after the last one.
 //!
 //! With [`Lockout::Fixed`] the number is locked: [`Policy::lockout_end`]. With [`Lockout::Growing`] the verification is
-//! spent and callers who do not name it have to wait: [`GrowingCounts`].
+//! spent and callers who do not name it have to wait: [`GrowingLockout`].
 
 use std::time::Duration;
 
-use super::{CheckOutcome, Counted, NumberState, Policy, SendRules, Tally, Verification};
+use super::{CheckOutcome, NumberCounts, NumberState, Policy, SendRules, Verification, VerificationCounts};
 use crate::domain::{Channel, Timestamp};
 
 /// The consequence of too many wrong codes.
@@ -70,23 +70,24 @@ impl Policy {
 
 /// The counts of [`Lockout::Growing`] in an open state with a verification.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct GrowingCounts {
+pub(super) struct GrowingLockout {
     pub failures: u8,
     pub keep_until: Timestamp,
-    pub tally: Tally,
+    pub tally: NumberCounts,
     pub verification: Verification,
 }
 
-impl GrowingCounts {
+impl GrowingLockout {
     /// Consecutive failures, named or not.
     const fn in_a_row(&self) -> u8 {
         self.failures.saturating_add(self.tally.named)
     }
 
-    fn counted(&self) -> Counted {
-        self.verification
-            .counted
-            .unwrap_or(Counted { sends: 1, ..Counted::beginning(self.verification.expires, Channel::Sms) })
+    fn counted(&self) -> VerificationCounts {
+        self.verification.counted.unwrap_or(VerificationCounts {
+            sends: 1,
+            ..VerificationCounts::beginning(self.verification.expires, Channel::Sms)
+        })
     }
 
     /// Counts a wrong code.

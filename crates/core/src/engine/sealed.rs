@@ -2,13 +2,11 @@
 //! kept, and an id cannot be guessed or forged.
 
 use aes::Aes128;
-use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
-use hmac::Mac;
-
+use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt};
 use serde::{Deserialize, Serialize};
 
 use super::Verification;
-use super::derive::keyed;
+use super::derive::cipher;
 use crate::domain::{AttemptId, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, TrackKey};
 
 /// Keeps these keys apart from all other uses of the server key.
@@ -124,13 +122,6 @@ impl Sealer {
             attempt: u8::try_from(low).ok()?,
         })
     }
-}
-
-fn cipher(key: &ServerKey, purpose: &[u8]) -> Aes128 {
-    let derived: [u8; 32] = keyed(key, purpose).finalize().into_bytes().into();
-    let mut key = [0; 16];
-    key.copy_from_slice(&derived[..16]);
-    Aes128::new(&Array(key))
 }
 
 fn seal(cipher: &Aes128, plain: u128) -> [u8; 16] {

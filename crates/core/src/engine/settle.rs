@@ -1,6 +1,6 @@
 //! The result of a send, and its effect on the number.
 
-use super::{NumberState, Rules, SendPermit, Tally, Verification};
+use super::{NumberCounts, NumberState, Rules, SendPermit, Verification};
 use crate::domain::{Held, Timestamp};
 
 /// How a send ended.
@@ -62,7 +62,7 @@ pub fn settle(
     now: Timestamp,
 ) -> (NumberState, SettleOutcome) {
     let policy = &rules.policy;
-    let state = state.present(policy, now);
+    let state = state.at(policy, now);
     let (failures, keep_until, tally, current) = match state {
         NumberState::Locked { until } => return (state, SettleOutcome::Locked { until }),
         NumberState::Fresh => {
@@ -81,7 +81,7 @@ pub fn settle(
         permit.replaced.filter(Verification::can_arrive).map(|earlier| with_counts_of(earlier, &settled))
     };
     let next = match verification {
-        None if failures == 0 && tally == Tally::NONE => NumberState::Fresh,
+        None if failures == 0 && tally == NumberCounts::NONE => NumberState::Fresh,
         verification => NumberState::Open { failures, keep_until, tally, verification },
     };
     (next, outcome)

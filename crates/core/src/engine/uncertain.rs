@@ -1,6 +1,6 @@
 //! States after a failed commit.
 
-use super::{Counted, NumberState, Tally, Verification};
+use super::{NumberCounts, NumberState, Verification, VerificationCounts};
 use crate::domain::Timestamp;
 
 /// Merges two states of one number when the store did not say whether the change from `before` to `after` is durable.
@@ -73,14 +73,14 @@ fn used_up(code: Verification, now: Timestamp) -> Option<Verification> {
     (checking_until != Timestamp::EPOCH).then_some(Verification { expires, checking_until, ..code })
 }
 
-impl Tally {
+impl NumberCounts {
     #[must_use]
     fn merge_pessimistic(self, other: Self) -> Self {
         Self { named: self.named.max(other.named), slow_until: self.slow_until.max(other.slow_until) }
     }
 }
 
-impl Counted {
+impl VerificationCounts {
     /// Both are about one verification.
     #[must_use]
     pub(super) fn merge_pessimistic(self, other: Self) -> Self {

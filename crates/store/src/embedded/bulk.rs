@@ -97,7 +97,7 @@ impl NewStore {
         let (to, parts) = mpsc::channel::<Part>();
         let (new, copy) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
         let attempt = Attempt {
-            engine: Arc::new(Sled),
+            backend: Arc::new(Sled),
             disk: disk.clone(),
             new,
             copy,
@@ -126,9 +126,9 @@ impl NewStore {
     fn push(&mut self) -> Result<(), OpenError> {
         loop {
             match self.stream.push(&self.records) {
-                Pushed::Taken => break,
+                Pushed::Accepted => break,
                 Pushed::Busy if !self.writing.is_finished() => thread::sleep(TURN),
-                Pushed::Busy | Pushed::Over => {
+                Pushed::Busy | Pushed::Aborted => {
                     let detail = "the records cannot be written; the log or the next attempt says why";
                     return Err(OpenError::not_created(&self.directory.snapshot, detail));
                 }

@@ -38,10 +38,7 @@ impl Health {
     /// A batch could not be written, or can be again. Logged once per change.
     pub(super) fn journal(&self, trouble: Option<&str>) {
         match change(&self.journal, trouble) {
-            Some(true) => tracing::error!(
-                reason = trouble,
-                "journal unavailable, writes refused"
-            ),
+            Some(true) => tracing::error!(reason = trouble, "journal unavailable, writes refused"),
             Some(false) => tracing::info!("journal available again"),
             None => {}
         }
@@ -215,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn when_trouble_lasts_the_log_says_so_once_and_once_when_it_ends() {
+    fn lasting_trouble_is_logged_once_and_once_when_it_ends() {
         let health = Health::default();
         let text = log_of(|| {
             for _ in 0..2 {

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::EmbeddedStore;
 use super::checkpoint::{Ended, Snapshots};
-use super::database::{Engine, Sled};
+use super::database::{Sled, SledBackend};
 use super::directory::{Directory, Lock, State, create_private};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
@@ -105,7 +105,7 @@ impl EmbeddedStore {
     pub(super) fn open_on(
         options: &OpenOptions,
         disk: Arc<dyn Disk>,
-        engine: Arc<dyn Engine>,
+        backend: Arc<dyn SledBackend>,
     ) -> Result<Self, OpenError> {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
@@ -115,7 +115,7 @@ impl EmbeddedStore {
             State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
             State::Complete => {}
         }
-        let copies = Copies::of(&directory, engine.clone(), options.settings.deadline)?;
+        let copies = Copies::of(&directory, backend.clone(), options.settings.deadline)?;
         remove_leftovers(&copies)?;
         let mut progress = Progress::of("verifying the snapshot", 0, &options.clock, &options.loading);
         progress.at(0, 0);
@@ -131,14 +131,14 @@ impl EmbeddedStore {
         report(&replayed, copy.snapshot.manifest.records, began, options.clock.now());
         tidy(&directory, &replayed, &*disk)?;
         let snapshots = Snapshots {
-            engine,
+            backend,
             disk,
             journal: directory.journal.clone(),
             directory: directory.snapshot.clone(),
             pause: options.settings.pause,
             deadline: options.settings.deadline,
         };
-        start(&directory, options, snapshots, copies, copy, &replayed, lock)
+        Opened { directory, snapshots, copies, copy, replayed, lock }.start(options)
     }
 }
 
@@ -164,7 +164,7 @@ fn create(directory: &Directory, options: &OpenOptions, disk: &dyn Disk) -> Resu
 /// Opens copies of the snapshots of a data directory.
 #[derive(Clone)]
 pub(super) struct Copies {
-    pub(super) engine: Arc<dyn Engine>,
+    pub(super) backend: Arc<dyn SledBackend>,
     /// Where the snapshots are.
     pub(super) directory: PathBuf,
     /// Where copies go if there is no room in `directory`: what the environment variable `TMPDIR` names.
@@ -177,12 +177,12 @@ pub(super) struct Copies {
 impl Copies {
     pub(super) fn of(
         directory: &Directory,
-        engine: Arc<dyn Engine>,
+        backend: Arc<dyn SledBackend>,
         deadline: Duration,
     ) -> Result<Self, OpenError> {
         let found = fs::metadata(&directory.root).map_err(OpenError::io("look at", &directory.root))?;
         Ok(Self {
-            engine,
+            backend,
             directory: directory.snapshot.clone(),
             scratch: std::env::var_os("TMPDIR").filter(|name| !name.is_empty()).map(PathBuf::from),
             prefix: format!("onceward-{:x}-{:x}-", found.dev(), found.ino()),
@@ -192,7 +192,7 @@ impl Copies {
 
     pub(super) fn open(&self, snapshot: &Arc<Snapshot>) -> Result<OpenCopy, SnapshotError> {
         let places = snapshot::copy_places(&self.directory, self.scratch.as_deref(), &self.prefix);
-        snapshot.open_copy(&self.engine, &places, self.deadline)
+        snapshot.open_copy(&self.backend, &places, self.deadline)
     }
 
     fn try_to_open(&self, segment: u64) -> Result<OpenCopy, SnapshotError> {
@@ -289,60 +289,69 @@ fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(
     disk.sync_dir(&directory.snapshot).map_err(OpenError::io("sync", &directory.snapshot))
 }
 
-fn start(
-    directory: &Directory,
-    options: &OpenOptions,
+/// A data directory that was read and verified, before its threads start.
+struct Opened {
+    directory: Directory,
     snapshots: Snapshots,
     copies: Copies,
     copy: OpenCopy,
-    replayed: &Replayed,
+    replayed: Replayed,
     lock: Lock,
-) -> Result<EmbeddedStore, OpenError> {
-    let (health, settings) = (Arc::new(Health::default()), options.settings.clone());
-    let disk = snapshots.disk.clone();
-    let reserve = |number| {
-        let action = "reserve space for a journal segment in";
-        Segment::create(&*disk, &directory.journal, number, settings.segment_bytes)
-            .map_err(OpenError::io(action, &directory.journal))
-    };
-    let active = reserve(replayed.last_segment + 1)?;
-    let spare = reserve(replayed.last_segment + 2)?;
-    let (to_writer, messages) = mpsc::channel();
-    let (to_snapshots, jobs) = mpsc::channel();
-    let (to_preparer, wanted) = mpsc::channel();
-    let newest_time = copy.snapshot.manifest.time.max(replayed.newest.unwrap_or_default());
-    let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
-    let deps = Deps {
-        settings: settings.clone(),
-        jobs: to_snapshots,
-        itself: to_writer.clone(),
-        clock: options.clock.clone(),
-        health: health.clone(),
-    };
-    let grown = Grown { bytes: replayed.bytes, records: replayed.records };
-    let writer = Writer::new(Journal::new(next, to_preparer), copy.snapshot.clone(), grown, deps);
-    let preparer =
-        Preparer { disk, journal: directory.journal.clone(), segment_bytes: settings.segment_bytes, wanted };
-    let helpers = [
-        spawn("snapshot", &directory.root, snapshot_thread(snapshots, jobs, to_writer.clone(), &health))?,
-        spawn("journal-reserve", &directory.root, reserve_thread(preparer, to_writer.clone(), &health))?,
-    ];
-    spawn("journal", &directory.root, journal_thread(writer, messages, helpers, lock, &health))?;
-    Ok(EmbeddedStore {
-        writer: to_writer,
-        in_flight: Arc::new(AtomicUsize::new(0)),
-        health,
-        clock: options.clock.clone(),
-        loading: options.loading.clone(),
-        root: directory.root.clone(),
-        journal: directory.journal.clone(),
-        copies,
-        start_copy: Mutex::new(Some(copy)),
-        copying: Arc::default(),
-        attached: AtomicBool::new(false),
-        newest_time,
-        closed: OnceCell::new(),
-    })
+}
+
+impl Opened {
+    fn start(self, options: &OpenOptions) -> Result<EmbeddedStore, OpenError> {
+        let Self { directory, snapshots, copies, copy, replayed, lock } = self;
+        let (health, settings) = (Arc::new(Health::default()), options.settings.clone());
+        let disk = snapshots.disk.clone();
+        let reserve = |number| {
+            let action = "reserve space for a journal segment in";
+            Segment::create(&*disk, &directory.journal, number, settings.segment_bytes)
+                .map_err(OpenError::io(action, &directory.journal))
+        };
+        let active = reserve(replayed.last_segment + 1)?;
+        let spare = reserve(replayed.last_segment + 2)?;
+        let (to_writer, messages) = mpsc::channel();
+        let (to_snapshots, jobs) = mpsc::channel();
+        let (to_preparer, wanted) = mpsc::channel();
+        let newest_time = copy.snapshot.manifest.time.max(replayed.newest.unwrap_or_default());
+        let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
+        let deps = Deps {
+            settings: settings.clone(),
+            jobs: to_snapshots,
+            itself: to_writer.clone(),
+            clock: options.clock.clone(),
+            health: health.clone(),
+        };
+        let grown = Grown { bytes: replayed.bytes, records: replayed.records };
+        let writer = Writer::new(Journal::new(next, to_preparer), copy.snapshot.clone(), grown, deps);
+        let preparer = Preparer {
+            disk,
+            journal: directory.journal.clone(),
+            segment_bytes: settings.segment_bytes,
+            wanted,
+        };
+        let helpers = [
+            spawn("snapshot", &directory.root, snapshot_thread(snapshots, jobs, to_writer.clone(), &health))?,
+            spawn("journal-reserve", &directory.root, reserve_thread(preparer, to_writer.clone(), &health))?,
+        ];
+        spawn("journal", &directory.root, journal_thread(writer, messages, helpers, lock, &health))?;
+        Ok(EmbeddedStore {
+            writer: to_writer,
+            in_flight: Arc::new(AtomicUsize::new(0)),
+            health,
+            clock: options.clock.clone(),
+            loading: options.loading.clone(),
+            root: directory.root.clone(),
+            journal: directory.journal.clone(),
+            copies,
+            start_copy: Mutex::new(Some(copy)),
+            copying: Arc::default(),
+            attached: AtomicBool::new(false),
+            newest_time,
+            closed: OnceCell::new(),
+        })
+    }
 }
 
 fn journal_thread(

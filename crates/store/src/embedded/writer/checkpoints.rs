@@ -7,11 +7,11 @@ use onceward_core::domain::Timestamp;
 
 use super::super::checkpoint::{Checkpoint, Collector, Control, Job};
 use super::super::frame::FRAME_OVERHEAD;
-use super::super::journal::Room;
+use super::super::journal::AppendState;
+use super::super::open::Settings;
 use super::super::replay::Covered;
 use super::super::segment::HEADER_BYTES;
 use super::super::snapshot::Snapshot;
-use super::super::open::Settings;
 use super::{CheckpointReply, Ending, Grown, Running, Writer};
 use crate::{RecordStream, StoreError};
 
@@ -36,7 +36,9 @@ impl Writer {
         let is_old = now.since(self.snapshot.manifest.time) >= checkpoint_every;
         let has_failed = self.failed_at.is_some() && !self.discard_wanted && self.discarding.is_none();
         let is_wanted = (is_old || has_failed) && records > 0;
-        if (bytes >= self.trigger() || is_wanted) && self.failed_at.is_none_or(waited(repeat_checkpoint_after)) {
+        if (bytes >= self.trigger() || is_wanted)
+            && self.failed_at.is_none_or(waited(repeat_checkpoint_after))
+        {
             self.begin_checkpoint();
         }
     }
@@ -222,11 +224,11 @@ impl Writer {
 
     fn finish(&mut self) -> Result<(), StoreError> {
         // Also in a journal that is too long: this frame is the last.
-        let mut room = self.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
-        if room == Room::Full && self.journal.switch() {
-            room = self.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
+        let mut state = self.journal.append_state(HEADER_BYTES + FRAME_OVERHEAD);
+        if state == AppendState::Full && self.journal.switch() {
+            state = self.journal.append_state(HEADER_BYTES + FRAME_OVERHEAD);
         }
-        if room != Room::Ready {
+        if state != AppendState::Ready {
             return Err(StoreError::Unavailable("the journal could not be closed in order".into()));
         }
         let closed = self.journal.close(self.deps.clock.now());
