@@ -16,9 +16,11 @@ pub use line::Header;
 use crate::attempts::Track;
 use crate::domain::{PhoneNumber, Timestamp, record_id_parts};
 use crate::engine::{NumberCounts, NumberState, Verification};
+use crate::limit::{Counter, KeyUse};
 use crate::registry;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
 use crate::store::{Entry, Key};
+use crate::webhook::EventRecord;
 
 /// The format that is written and read.
 pub const FORMAT: u32 = 3;
@@ -58,10 +60,11 @@ pub enum WithoutCodes {
 }
 
 /// Converts a record for a server with another key, which cannot check the old codes: removes its code and planned message.
-/// Counts, lockouts, services and keys are kept. Records that only the old key can find are dropped.
+/// Counts, lockouts, services and keys are kept. Records that only the old key can find are dropped. A new kind must be
+/// added here: an unknown one is an error, not a silent loss.
 ///
 /// # Errors
-/// [`RecordError`] if the record cannot be decoded.
+/// [`RecordError`] if the record cannot be decoded or its kind is unknown.
 pub fn without_codes(entry: Entry) -> Result<WithoutCodes, RecordError> {
     match entry.key.kind {
         NumberState::KIND => {
@@ -78,7 +81,10 @@ pub fn without_codes(entry: Entry) -> Result<WithoutCodes, RecordError> {
             Ok(WithoutCodes::Kept(restored(entry.key, &track), had_plan))
         }
         kind if registry::KINDS.contains(&kind) => Ok(WithoutCodes::Kept(entry, false)),
-        _ => Ok(WithoutCodes::Dropped(false)),
+        // Counters and idempotency keys are found by hashes under the old key, and events name verifications by ids that it
+        // sealed.
+        Counter::KIND | KeyUse::KIND | EventRecord::KIND => Ok(WithoutCodes::Dropped(false)),
+        unknown => Err(RecordError::Kind(unknown)),
     }
 }
 

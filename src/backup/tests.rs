@@ -155,6 +155,13 @@ async fn for_another_key_codes_counters_answers_and_events_go_and_the_registry_s
 }
 
 #[test]
+fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
+    let mut entry = some().remove(0);
+    entry.key.kind = 99;
+    assert!(matches!(without_codes(entry), Err(RecordError::Kind(99))));
+}
+
+#[test]
 fn for_another_key_wrong_codes_of_named_verifications_still_count() {
     let tally = NumberCounts { named: Policy::HARD_STOP, slow_until: Timestamp::EPOCH };
     let stopped = NumberState::Open { failures: 0, keep_until: Timestamp::MAX, tally, verification: None };
