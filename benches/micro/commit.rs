@@ -96,9 +96,9 @@ impl Owner for Holder {
                 let slice: Vec<_> = slice.iter().map(record).collect();
                 loop {
                     match to.push(&slice) {
-                        Pushed::Taken => break,
+                        Pushed::Accepted => break,
                         Pushed::Busy => std::thread::sleep(BUSY),
-                        Pushed::Over => return,
+                        Pushed::Aborted => return,
                     }
                 }
             }

@@ -29,7 +29,7 @@ fn sends(criterion: &mut Criterion) {
         number: number(1),
         options: rules.policy.code,
         channel: Channel::Sms,
-        own: None,
+        verification: None,
     };
     let mut group = criterion.benchmark_group("decision");
     let states =
@@ -70,7 +70,7 @@ fn checks(criterion: &mut Criterion) {
     let held = Some(Held { by: GatewayName::TwilioVerify, channel: Channel::Sms });
     let by_gateway = open_with(Verification { held, sent: false, ..verification() });
     let (asked, outcome) = check(by_gateway, &rules, submitted(&wrong), NOW);
-    let CheckStep::Ask(permit) = outcome else { panic!("the gateway that holds a code is asked") };
+    let CheckStep::AskGateway(permit) = outcome else { panic!("the gateway that holds a code is asked") };
     group.bench_function("check, ask the gateway", |b| {
         b.iter(|| check(black_box(by_gateway), &rules, submitted(&wrong), NOW));
     });

@@ -70,7 +70,7 @@ pub fn open_with(verification: Verification) -> NumberState {
     NumberState::Open {
         failures: 1,
         keep_until,
-        tally: onceward::engine::Tally::NONE,
+        tally: onceward::engine::NumberCounts::NONE,
         verification: Some(verification),
     }
 }

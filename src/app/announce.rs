@@ -39,7 +39,7 @@ impl App {
                 );
             }
             if !address.ip().is_loopback() {
-                tracing::warn!(%address, "whoever reaches this address can read every code in the inbox");
+                tracing::warn!(%address, "simulator inbox exposed: every client of this address can read its codes");
             }
             tracing::info!("try: curl {url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
         } else {

@@ -1,6 +1,6 @@
 //! What comes to the callback paths of the front end, handed on to [`Reports`].
 
-use super::front_end::Late;
+use super::front_end::LateBoundVerifier;
 use super::reports::{Report, Reported, Reports};
 use crate::config::Settings;
 use crate::gateway::{BoxFuture, CallbackKind as Kind};
@@ -9,12 +9,12 @@ use crate::http::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks};
 /// Takes the reports of Twilio, from when there is an engine.
 pub struct TwilioReports {
     reports: Reports,
-    late: Late,
+    late: LateBoundVerifier,
 }
 
 impl TwilioReports {
     /// `None` without a public address or without an account of Twilio's.
-    pub fn new(settings: &Settings, late: Late) -> Option<Self> {
+    pub fn new(settings: &Settings, late: LateBoundVerifier) -> Option<Self> {
         let reports = Reports::new(&settings.gateways, settings.delivery.public_url.as_ref())?;
         Some(Self { reports, late })
     }
@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test]
     async fn a_report_that_comes_before_the_store_is_loaded_is_asked_for_again_if_it_is_twilios() {
         let reports = Reports::new(&gateways(), Some(&"https://example.com".into())).expect("reports");
-        let callbacks = TwilioReports { reports, late: Late::default() };
+        let callbacks = TwilioReports { reports, late: LateBoundVerifier::default() };
         let mac = Hmac::<sha1::Sha1>::new_from_slice(b"s3cr3t").expect("a key");
         let mac = mac.chain_update(format!("https://example.com{PATH}MessageSidSM01MessageStatussent"));
         let signature = STANDARD.encode(mac.finalize().into_bytes());

@@ -50,7 +50,7 @@ impl Control {
     pub async fn stop(self) {
         let _ = self.stop.send(());
         if let Err(error) = self.answering.await {
-            tracing::error!(%error, "the control socket did not end well");
+            tracing::error!(%error, "control socket failed at shutdown");
         }
     }
 }
@@ -62,7 +62,7 @@ impl Operator for Operating {
     fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             self.0.clear(service, number).await.map_err(|refusal| refusal.to_string())?;
-            tracing::info!(%number, service = service.get(), "an operator: what was counted of a number is cleared");
+            tracing::info!(%number, service = service.get(), "number cleared by operator");
             Ok(())
         })
     }

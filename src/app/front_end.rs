@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::callbacks::TwilioReports;
-use super::file_limit;
+use super::process;
 use super::running::Running;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings};
@@ -18,12 +18,12 @@ use crate::verify::Verifying;
 
 /// What arrives when the store is loaded. Until then every command is refused.
 #[derive(Clone, Default)]
-pub struct Late {
+pub struct LateBoundVerifier {
     running: Arc<OnceLock<Running>>,
     loading: Arc<Loading>,
 }
 
-impl Late {
+impl LateBoundVerifier {
     /// It has arrived.
     pub fn set(&self, running: Running) {
         let _ = self.running.set(running);
@@ -44,7 +44,7 @@ impl Late {
     }
 }
 
-impl Verify for Late {
+impl Verify for LateBoundVerifier {
     async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
         self.verifying()?.send_for_default_service(request).await
     }
@@ -55,7 +55,7 @@ impl Verify for Late {
 }
 
 /// Collects every reason for not being ready.
-fn reasons_against(late: &Late, stopping: &AtomicBool) -> Vec<String> {
+fn reasons_against(late: &LateBoundVerifier, stopping: &AtomicBool) -> Vec<String> {
     let mut reasons = Vec::new();
     if stopping.load(Ordering::Relaxed) {
         reasons.push("the server is stopping".to_owned());
@@ -108,18 +108,18 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
 /// The front end's parts.
 pub fn deps(
     settings: &Settings,
-    late: &Late,
+    late: &LateBoundVerifier,
     stopping: &Arc<AtomicBool>,
     simulator: Option<Arc<Simulator>>,
     request_id_prefix: u32,
-) -> Deps<Late> {
+) -> Deps<LateBoundVerifier> {
     let (for_readiness, for_gateways, for_numbers) = (late.clone(), late.clone(), late.clone());
     let stopping = Arc::clone(stopping);
     let reports = TwilioReports::new(settings, late.clone());
     Deps {
         verifier: late.clone(),
         answers: settings.answers,
-        bounds: Bounds { connections: file_limit::connections(&settings.bounds), ..settings.bounds.clone() },
+        bounds: Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() },
         default_region: settings.default_region,
         lockout: settings.policy.lockout,
         tutorial_code: settings.tutorial_code,

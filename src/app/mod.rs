@@ -4,7 +4,6 @@ mod announce;
 mod bind;
 mod callbacks;
 mod control;
-mod file_limit;
 mod front_end;
 mod gateways;
 mod offline;
@@ -32,12 +31,12 @@ use crate::store::{OpenError, StoreError};
 use control::Control;
 
 pub use bind::bind;
-pub use front_end::Late;
+pub use front_end::LateBoundVerifier;
 pub use gateways::{Gateways, build as build_gateways};
 pub use offline::Offline;
 pub use registry::{RegistryPlan, default_service, messaging_service};
 pub use reports::{Report, Reported, Reports};
-pub use running::{Plan, Running};
+pub use running::{Running, StartOptions};
 pub use server_key::{KeyError, load_or_create};
 pub use tls::{Certificates, TlsError};
 
@@ -82,7 +81,7 @@ pub enum StartError {
     /// The account's credentials could not be kept.
     #[error("keep the account's credentials: {0}")]
     Account(#[from] crate::registry::RegistryError),
-    /// Strangers could reach the server, and there is no key that they would have to show.
+    /// Unauthenticated clients can reach the server, and no API key exists.
     #[error(transparent)]
     Exposed(ConfigErrors),
     /// The system has no randomness to give.
@@ -94,7 +93,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether it is the configuration that has to be changed.
+    /// Returns `true` if the operator must change the configuration.
     pub const fn is_about_the_configuration(&self) -> bool {
         use crate::registry::OpenError;
         matches!(self, Self::Exposed(_) | Self::Registry(OpenError::Settings { .. }))
@@ -107,10 +106,10 @@ pub struct App {
     clock: Arc<EngineClock>,
     gateways: Vec<Routed>,
     certificates: Option<Certificates>,
-    late: Late,
+    late: LateBoundVerifier,
     control: Arc<Mutex<Option<Control>>>,
     stopping: Arc<AtomicBool>,
-    deps: Arc<Deps<Late>>,
+    deps: Arc<Deps<LateBoundVerifier>>,
 }
 
 impl App {
@@ -122,7 +121,7 @@ impl App {
         let machine = Arc::new(SystemClock::start()) as Arc<dyn Clock>;
         let certificates =
             settings.tls.as_ref().map(|files| Certificates::open(files, machine)).transpose()?;
-        let (late, stopping) = (Late::default(), Arc::new(AtomicBool::new(false)));
+        let (late, stopping) = (LateBoundVerifier::default(), Arc::new(AtomicBool::new(false)));
         let prefix = SysRng.try_next_u32().map_err(StartError::NoRandomness)?;
         let mut deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
         deps.tls = certificates.as_ref().map(Certificates::tls);
@@ -133,7 +132,7 @@ impl App {
     /// Opens the store, loads every number and starts the shards. From then on requests are
     /// decided.
     pub async fn start(&self, settings: &Settings) -> Result<(), StartError> {
-        let running = Running::start(Plan {
+        let running = Running::start(StartOptions {
             data_dir: settings.data_dir.clone(),
             server_key_file: settings.server_key_file.clone(),
             clock: Arc::clone(&self.clock),
@@ -169,7 +168,7 @@ impl App {
     }
 
     /// What the front end serves with.
-    pub fn front_end(&self) -> Arc<Deps<Late>> {
+    pub fn front_end(&self) -> Arc<Deps<LateBoundVerifier>> {
         Arc::clone(&self.deps)
     }
 

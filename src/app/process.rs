@@ -1,8 +1,15 @@
-//! What the process has to offer: its environment and its processors.
+//! The limits of the process: its processors, its open files and its environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::thread::available_parallelism;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Bounds;
+
+/// Open files that are neither connections nor sends: the store, its checkpoints, the log, the runtime.
+const RESERVE: u64 = 128;
 
 /// How many threads can run at once.
 pub fn parallelism() -> usize {
@@ -19,4 +26,53 @@ pub fn serving_threads() -> usize {
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// Raises the limit on open files as far as an ordinary user may, and returns the number of connections that it leaves
+/// room for, at most [`Bounds::connections`].
+///
+/// Every connection is an open file, and so is every journal segment and every call to a gateway. Without this limit,
+/// idle connections could use all open files and stop the store.
+pub fn connections(bounds: &Bounds) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let files = if raised.is_ok() { maximum } else { current };
+    let connections = fitting(bounds, files);
+    if connections < bounds.connections {
+        tracing::warn!(
+            open_files = files,
+            wanted = bounds.connections,
+            connections,
+            "the limit on open files allows fewer connections than max-connections; raise it (ulimit -n, LimitNOFILE)"
+        );
+    }
+    connections
+}
+
+/// `None` as the number of files means that there is no limit.
+fn fitting(bounds: &Bounds, files: Option<u64>) -> usize {
+    let Some(files) = files else { return bounds.connections };
+    let sends = u64::try_from(bounds.sends).unwrap_or(u64::MAX);
+    // Where files are so scarce, sends share them with connections half and half.
+    let left = files.saturating_sub(RESERVE).saturating_sub(sends).max(files / 2);
+    bounds.connections.min(usize::try_from(left).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_the_store_and_the_gateway() {
+        let bounds = Bounds { connections: 10_000, sends: 512, ..Bounds::default() };
+        for (files, connections) in [
+            (None, 10_000),
+            (Some(1 << 20), 10_000),
+            (Some(4_096), 3_456),
+            (Some(1_024), 512),
+            (Some(256), 128),
+        ] {
+            assert_eq!(fitting(&bounds, files), connections, "{files:?}");
+        }
+    }
 }

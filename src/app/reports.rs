@@ -23,7 +23,7 @@ pub struct Reports {
     refused: Refused,
 }
 
-/// Anybody may send reports that are refused, as many as they like: they must not fill the log.
+/// Unauthenticated clients can send any number of invalid reports. A rate limit keeps them from filling the log.
 struct Refused {
     unsigned: OncePerSecond,
     unreadable: OncePerSecond,

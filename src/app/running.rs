@@ -1,5 +1,5 @@
-//! What runs once the store is open: delivery and shards. The server and the library
-//! start it in the same way.
+//! The services that need the open store: shards, delivery, registry, webhooks. The server and the library start them
+//! in the same way.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,8 +31,8 @@ use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
 /// of one machine before and after NTP has corrected it, differ a little.
 const TOLERANCE: Duration = Duration::from_secs(90);
 
-/// What is needed to start.
-pub struct Plan {
+/// Arguments of [`Running::start`].
+pub struct StartOptions {
     /// Directory of the embedded store.
     pub data_dir: PathBuf,
     /// A key file to use instead of `server.key` in there.
@@ -57,17 +57,17 @@ pub struct Plan {
     pub private_webhooks: bool,
     /// At least 1.
     pub shards: usize,
-    /// The limit on everything.
+    /// All limits.
     pub bounds: Bounds,
     /// Progress of reading the store, for `/readyz`.
     pub loading: Arc<Loading>,
 }
 
-/// Everything that stops together.
+/// The running services.
 pub struct Running {
-    /// The front door.
+    /// The handle for commands about numbers.
     pub verifier: Verifier,
-    /// They keep all records and decide.
+    /// The shards.
     pub shards: Shards,
     /// Sends messages.
     pub delivery: Arc<Delivery>,
@@ -83,8 +83,8 @@ pub struct Running {
 
 impl Running {
     /// Opens the store, loads what is in it, and starts the shards.
-    pub async fn start(plan: Plan) -> Result<Self, StartError> {
-        let Plan {
+    pub async fn start(options: StartOptions) -> Result<Self, StartError> {
+        let StartOptions {
             data_dir,
             server_key_file,
             clock,
@@ -99,7 +99,7 @@ impl Running {
             shards,
             bounds,
             loading,
-        } = plan;
+        } = options;
         let store_clock = Arc::clone(&clock);
         let opened = tokio::task::spawn_blocking(move || {
             let key = load_or_create(&data_dir, server_key_file.as_deref())?;
@@ -173,7 +173,7 @@ impl Running {
         Ok(Self { verifier, shards, delivery, registry, verifying, store, outbox })
     }
 
-    /// Why codes cannot be expected to be sent and checked just now; nothing when they can.
+    /// Returns the reasons why the server is not ready; empty if it is.
     pub fn reasons_against(&self) -> Vec<String> {
         let mut reasons: Vec<String> = self.store.health().err().into_iter().collect();
         if !self.verifier.is_ready() {
@@ -223,8 +223,8 @@ fn go_on_from(newest: Timestamp, clock: &EngineClock) {
     if behind > TOLERANCE {
         tracing::warn!(
             seconds = behind.as_secs(),
-            "wall clock behind the data directory: codes and lockouts keep their terms, but the times of sends are ahead \
-             by as much until the clock has caught up. If the clock is wrong, set it and restart the server"
+            "wall clock behind the data directory: codes and lockouts are not affected; recorded times run ahead. If the \
+             clock is wrong, correct it and restart the server"
         );
     }
 }

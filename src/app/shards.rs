@@ -61,7 +61,7 @@ pub fn seeds(seeder: StdRng) -> Box<dyn Fn() -> StdRng + Send + Sync> {
 /// Restores every record and starts the shards.
 ///
 /// # Errors
-/// When the store cannot be read, or a record in it makes no sense.
+/// [`StartError`] if the store cannot be read or contains a record that this version cannot decode.
 pub async fn start(plan: ShardPlan<'_>) -> Result<Shards, StartError> {
     let ShardPlan { store, clock, capacity, shards, bounds, seeds } = plan;
     let commit_timeout = bounds.commit_timeout;

@@ -146,7 +146,7 @@ impl Record for AttemptLog {
 
     /// Keeps the plan of `before`, unless the verification succeeded. No gateway was asked, because the shard carries
     /// out no decision of a failed commit.
-    fn after_failure(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(before), Some(mut after)) => {
                 if after.plan.is_none() && after.verify != VerifyStatus::Success {

@@ -24,7 +24,8 @@ use crate::clock::Clock;
 use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, Timestamp};
 use crate::shard::{
-    Command, Decision, Durability, Leaving, Record, RecordKey, Refusal, Router, Shards, Subject, Transaction,
+    Command, Decision, Durability, Record, RecordKey, Refusal, ReplyContext, Router, Shards, Subject,
+    Transaction,
 };
 
 pub use self::decide::AttemptLogWriter;
@@ -260,7 +261,7 @@ impl Command for Forget {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         let _ = self.done.send(());
     }
 

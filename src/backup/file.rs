@@ -6,7 +6,8 @@ use std::io::{self, BufRead, Read, Write};
 use sha2::{Digest, Sha256};
 
 use super::line::{self, AnyHeader, EndLine, EndMark, Header, HeaderLine, Line, NAME, RecordLine};
-use super::{FORMAT, joined, name, split, subject_of, subject_text};
+use super::{FORMAT, name, subject_of, subject_text};
+use crate::domain::{ServiceId, record_id, record_id_parts};
 use crate::engine::SlotHash;
 use crate::shard::{Kinds, RecordError};
 use crate::store::{Entry, Key};
@@ -32,7 +33,7 @@ pub enum ExportError {
          docs/data-directory.md says what can be done"
     )]
     Record {
-        /// Whose, masked.
+        /// The subject of the record, masked.
         what: String,
         /// Why.
         error: RecordError,
@@ -70,7 +71,7 @@ impl<W: Write> Writer<W> {
             json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
         let line = Line::Record(RecordLine {
             kind: kind.plural.to_owned(),
-            service: split(&entry.key.id).0,
+            service: record_id_parts(entry.key.id).0.get(),
             subject: subject_text(&entry.key),
             record,
         });
@@ -108,15 +109,13 @@ pub enum ImportError {
     /// It could not be read.
     #[error("read the export: {0}")]
     Io(#[from] io::Error),
-    /// It begins otherwise.
+    /// The first line is not that of an export.
     #[error(
         "line 1 is not the first line of an export of onceward; name a file that `onceward export` has written"
     )]
     NoExport,
     /// It was packed.
-    #[error(
-        "line 1 is no text but begins as gzip's files do: is it compressed? unpack it first: `zcat FILE | onceward import -`"
-    )]
+    #[error("line 1 is gzip data; decompress it first: `zcat FILE | onceward import -`")]
     Compressed,
     /// Another version of the program wrote it.
     #[error(
@@ -168,7 +167,7 @@ impl<R: BufRead> Reader<R> {
         let (sum, bytes) = (Sha256::new(), Vec::new());
         let mut reader = Self { from, sum, line: 0, keys: HashSet::new(), bytes, ended: false };
         let read = reader.next_line();
-        // Before anything else is said about it: packed bytes may look like lines.
+        // Checked first, because compressed bytes may contain line feeds.
         if reader.bytes.starts_with(&GZIP) {
             return Err(ImportError::Compressed);
         }
@@ -268,10 +267,10 @@ impl<R: BufRead> Reader<R> {
 fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<Entry, String> {
     let RecordLine { kind: plural, service, subject, record } = line;
     let kind = kinds.iter().find(|kind| kind.plural == plural);
-    let kind = kind.ok_or_else(|| format!("`kind` is {plural:?}, which is nothing that is kept"))?;
-    let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not what names such a record")?;
+    let kind = kind.ok_or_else(|| format!("unknown `kind` {plural:?}"))?;
+    let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not valid for this kind")?;
     let record = (kind.from_json)(record).map_err(|error| error.to_string())?;
-    let id = joined(service, subject);
+    let id = record_id(ServiceId::new(service), subject);
     let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
     let expires = (kind.expires)(&record).map_err(|error| error.to_string())?;
     Ok(Entry { key: Key { slot, kind: kind.kind, id }, expires, record })

@@ -12,12 +12,14 @@ use super::tests::{AT, MINUTE, key};
 use super::*;
 use crate::attempts::{PlannedSend, Row, VerifyStatus, receipt_from_name};
 use crate::delivery::{FollowUp, Reason, SendStatus};
-use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind};
-use crate::engine::{Salt, SlotHash, Tally};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
+use crate::engine::{NumberCounts, Salt, SlotHash};
 use crate::limit::{Answers, Bounds, BucketRule, Charge, KeyDecision, Limits};
+use crate::numbers::NumberKey;
 use crate::numbers::table::tests::{kept_state, moment};
 use crate::registry::tests::world::{World, named, number};
 use crate::registry::{KeyOptions, Scope};
+use crate::shard::Id;
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::webhook::{About, Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
 
@@ -36,7 +38,8 @@ pub(super) fn entries() -> impl Strategy<Value = Vec<Entry>> {
 /// A number with three wrong codes, and a lockout.
 pub(super) fn some() -> Vec<Entry> {
     let until = AT.plus(MINUTE);
-    let open = NumberState::Open { failures: 3, keep_until: until, tally: Tally::NONE, verification: None };
+    let open =
+        NumberState::Open { failures: 3, keep_until: until, tally: NumberCounts::NONE, verification: None };
     vec![of_number(0, 14_155_552_671, &open), of_number(0, 14_155_552_672, &NumberState::Locked { until })]
 }
 
@@ -65,7 +68,7 @@ pub(super) async fn of_every_kind() -> Vec<Entry> {
         kept.map(|(key, kept)| Entry { key, expires: kept.expires, record: kept.record }).collect();
     all.extend(some());
     all.push(of_track(0, 0x0123_4567_89ab_cd07, &planned()));
-    all.push(of(joined(shop.id.get(), 0x0123_4567_89ab_cd07), &delivery(shop.id)));
+    all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &delivery(shop.id)));
     all.sort_by_key(|entry| entry.key);
     all
 }

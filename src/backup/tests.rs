@@ -13,7 +13,7 @@ use super::states::{entries, of_every_kind, of_number, some};
 use super::*;
 use crate::app::shards::every_kind;
 use crate::domain::ServerKey;
-use crate::engine::{Policy, SlotHash, Tally};
+use crate::engine::{NumberCounts, Policy, SlotHash};
 use crate::store::{CopyProgress, CopyReader, NewStore, ReadOnly};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -156,8 +156,15 @@ async fn for_another_key_codes_counters_answers_and_events_go_and_the_registry_s
 }
 
 #[test]
+fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
+    let mut entry = some().remove(0);
+    entry.key.kind = 99;
+    assert!(matches!(without_codes(entry), Err(RecordError::Kind(99))));
+}
+
+#[test]
 fn for_another_key_wrong_codes_of_named_verifications_still_count() {
-    let tally = Tally { named: Policy::HARD_STOP, slow_until: Timestamp::EPOCH };
+    let tally = NumberCounts { named: Policy::HARD_STOP, slow_until: Timestamp::EPOCH };
     let stopped = NumberState::Open { failures: 0, keep_until: Timestamp::MAX, tally, verification: None };
     let entry = of_number(0, 14_155_552_671, &stopped);
     assert_eq!(without_codes(entry.clone()).expect("a record"), WithoutCodes::Kept(entry, false));
@@ -238,9 +245,9 @@ fn what_a_line_must_not_say_is_named_with_the_line() {
     let whole = read(&forged(&some(), 3, |_| ())).expect("only its sums were made again");
     assert_eq!(whole, some());
     let changes: [(Change, &str); 6] = [
-        (|line| line["kind"] = json!("colours"), "`kind` is \"colours\", which is nothing that is kept"),
-        (|line| line["subject"] = json!("14155552672"), "`subject` is not what names such a record"),
-        (|line| line["subject"] = json!("+0"), "`subject` is not what names such a record"),
+        (|line| line["kind"] = json!("colours"), "unknown `kind` \"colours\""),
+        (|line| line["subject"] = json!("14155552672"), "`subject` is not valid for this kind"),
+        (|line| line["subject"] = json!("+0"), "`subject` is not valid for this kind"),
         (|line| line["record"]["locked"]["until"] = json!("soon"), "a record of numbers cannot be decoded"),
         (|line| line["record"] = json!("open"), "a record of numbers cannot be decoded"),
         (|line| line["colour"] = json!("blue"), ""),
@@ -292,12 +299,13 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     let directory = ReadOnly::open(&dir).expect("a data directory");
     let mut found = Vec::new();
     let kinds = every_kind();
-    let judge =
+    let check_record =
         |entry: &Entry| check(entry, &kinds).map_err(|what| format!("{}: {what}", name(&entry.key, &kinds)));
-    let examined = directory.examine(AT, &judge, &mut |finding| found.push(finding.what)).expect("examined");
+    let examined =
+        directory.examine(AT, &check_record, &mut |finding| found.push(finding.what)).expect("examined");
     assert_eq!(examined.snapshot_records, Some(6));
     assert_eq!(found.len(), 4, "{found:?}");
-    for says in ["cannot be decoded", "version 9", "for as long as", "kind 99"] {
+    for says in ["cannot be decoded", "version 9", "its expiry differs", "kind 99"] {
         assert!(found.iter().any(|finding| finding.contains(says)), "{says}: {found:?}");
     }
     assert!(found.iter().all(|finding| !finding.contains("1415555")), "a whole number: {found:?}");
@@ -313,11 +321,11 @@ fn header() -> Header {
 }
 
 /// How often a code was wrong, and until when nothing is sent or checked.
-fn counts(state: &NumberState) -> (u8, Tally, Option<Timestamp>) {
+fn counts(state: &NumberState) -> (u8, NumberCounts, Option<Timestamp>) {
     match *state {
-        NumberState::Fresh => (0, Tally::NONE, None),
+        NumberState::Fresh => (0, NumberCounts::NONE, None),
         NumberState::Open { failures, tally, .. } => (failures, tally, None),
-        NumberState::Locked { until } => (0, Tally::NONE, Some(until)),
+        NumberState::Locked { until } => (0, NumberCounts::NONE, Some(until)),
     }
 }
 

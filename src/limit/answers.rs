@@ -16,7 +16,9 @@ use super::Bounds;
 use super::capacity::{Capacity, Reservation};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Timestamp};
-use crate::shard::{Command, Decision, Durability, Leaving, Record, Refusal, Shards, Subject, Transaction};
+use crate::shard::{
+    Command, Decision, Durability, Record, Refusal, ReplyContext, Shards, Subject, Transaction,
+};
 
 /// Bytes of an idempotency key.
 const LONGEST_KEY: usize = 255;
@@ -71,7 +73,7 @@ pub enum KeyRefusal {
     StoreUnavailable,
 }
 
-/// The record of an idempotency key. By default of [`Record::after_failure`] a mark or an answer that may be on the disk
+/// The record of an idempotency key. By default of [`Record::merge_pessimistic`] a mark or an answer that may be on the disk
 /// stays.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyUse {
@@ -301,11 +303,11 @@ impl Command for BeginCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, leaving: &mut ReplyContext<'_>) {
         let decided = self.decided.unwrap_or(Err(KeyRefusal::StoreUnavailable));
         if let Err(Ok(KeyDecision::First(ticket))) = self.reply.send(decided) {
             // The caller is gone.
-            leaving.then(Box::new(ticket.ending(None, None)));
+            leaving.enqueue(Box::new(ticket.ending(None, None)));
         }
     }
 
@@ -348,17 +350,17 @@ impl Command for EndCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _leaving: &mut Leaving<'_>) {
-        self.answer(Ok(()));
+    fn answer(self: Box<Self>, _leaving: &mut ReplyContext<'_>) {
+        self.reply_with(Ok(()));
     }
 
     fn refuse(self: Box<Self>, _refusal: Refusal) {
-        self.answer(Err(KeyRefusal::StoreUnavailable));
+        self.reply_with(Err(KeyRefusal::StoreUnavailable));
     }
 }
 
 impl EndCommand {
-    fn answer(mut self, result: Result<(), KeyRefusal>) {
+    fn reply_with(mut self, result: Result<(), KeyRefusal>) {
         // A client may repeat the request as soon as it has the answer.
         self.running = None;
         if let Some(reply) = self.reply.take() {

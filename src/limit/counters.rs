@@ -10,7 +10,9 @@ use super::capacity::{Capacity, Reservation};
 use super::decide::{self, BucketRule, Counted, Counts, Verdict};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
-use crate::shard::{Command, Decision, Durability, Leaving, Record, Refusal, Shards, Subject, Transaction};
+use crate::shard::{
+    Command, Decision, Durability, Record, Refusal, ReplyContext, Shards, Subject, Transaction,
+};
 
 /// Bytes of a value.
 const LONGEST_VALUE: usize = 256;
@@ -85,7 +87,7 @@ impl Record for Counter {
         self.counts.ends()
     }
 
-    fn after_failure(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(Self { tag, counts }), Some(after)) => {
                 Some(Self { tag, counts: decide::merge_pessimistic(counts, after.counts, now) })
@@ -271,7 +273,7 @@ impl Command for CountCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _leaving: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, _leaving: &mut ReplyContext<'_>) {
         // If the caller is gone, it stays counted.
         let _ = self.reply.send(self.decided.unwrap_or(Err(LimitRefusal::StoreUnavailable)));
     }
@@ -313,7 +315,7 @@ impl Command for GiveBackCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _leaving: &mut Leaving<'_>) {}
+    fn answer(self: Box<Self>, _leaving: &mut ReplyContext<'_>) {}
 
     fn refuse(self: Box<Self>, _stays_counted: Refusal) {}
 }

@@ -64,12 +64,12 @@ impl CheckCommand {
         if self.is_test {
             rules.policy = rules.policy.without_limits();
         }
-        let before = state.present(&rules.policy, now).verification();
+        let before = state.at(&rules.policy, now).verification();
         let submitted = Submitted { code: self.code.as_ref(), number, service, named: self.named };
         let (next, step) = engine::check(state, &rules, submitted, now);
         self.decided = Some(match step {
             CheckStep::Busy { .. } => return None,
-            CheckStep::Ask(permit) => CheckDecision::AskGateway(permit),
+            CheckStep::AskGateway(permit) => CheckDecision::AskGateway(permit),
             CheckStep::Decided(outcome) => {
                 let status = match outcome {
                     CheckOutcome::Approved => Some(VerifyStatus::Success),
@@ -164,7 +164,7 @@ impl SettleCheckCommand {
         &mut self,
         &DecisionInput { state, ref rules, now, .. }: &DecisionInput<'_>,
     ) -> (NumberState, Durability) {
-        let before = state.present(&rules.policy, now).verification();
+        let before = state.at(&rules.policy, now).verification();
         let (next, outcome) = engine::settle_check(state, rules, &self.permit, self.result, now);
         let status = match (self.result, outcome) {
             (CheckResult::Approved, CheckOutcome::Approved) => VerifyStatus::Success,

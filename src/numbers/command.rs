@@ -19,7 +19,7 @@ use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::shard::{
-    Command, Decision, Durability, Leaving, Load, Record, RecordKey, Refusal, Shards, Subject, Tables,
+    Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Shards, Subject, Tables,
     Transaction,
 };
 
@@ -63,7 +63,7 @@ impl Deps {
         let record = RecordKey { slot: subject.slot, kind: NumberState::KIND, id: subject.id };
         let read = move |tables: &Tables, now| {
             let state = tables.get::<NumberState>(&record, now)?;
-            state.present(&policy, now).verification().filter(|v| now < v.expires)
+            state.at(&policy, now).verification().filter(|v| now < v.expires)
         };
         shards.router().read(subject.slot, read).await
     }
@@ -208,7 +208,7 @@ impl Command for NumberCommand {
         };
         let Some((next, durability)) = next else { return Decision::Wait };
         view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
-        let before = state.present(&deps.policies.of(key.service), now).verification();
+        let before = state.at(&deps.policies.of(key.service), now).verification();
         if let Some(first) = write_attempts(view, deps, *key, kind, before.as_ref()) {
             *first_attempt = first;
         }
@@ -220,7 +220,7 @@ impl Command for NumberCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, leaving: &mut ReplyContext<'_>) {
         let Self { key, kind, deps, subject, reservation: _reservation, first_attempt } = *self;
         let context = DecisionContext { key, deps: &deps, subject, leaving };
         match kind {
@@ -261,7 +261,7 @@ pub(super) struct DecisionContext<'a, 'b> {
     pub(super) key: NumberKey,
     pub(super) deps: &'a Arc<Deps>,
     pub(super) subject: Subject,
-    pub(super) leaving: &'a mut Leaving<'b>,
+    pub(super) leaving: &'a mut ReplyContext<'b>,
 }
 
 impl DecisionContext<'_, '_> {
@@ -285,7 +285,7 @@ impl DecisionContext<'_, '_> {
 
     /// Queues a further command for the next batch.
     pub(super) fn enqueue(&mut self, kind: CommandKind) {
-        self.leaving.then(NumberCommand::new(self.key, kind, Arc::clone(self.deps)));
+        self.leaving.enqueue(NumberCommand::new(self.key, kind, Arc::clone(self.deps)));
     }
 }
 

@@ -13,7 +13,7 @@ use super::record::NumberKey;
 use super::send::Dispatch;
 use crate::delivery::{CheckError, CodeLiveness, Delivered, Delivery, Job, PlanChange, Verdict};
 use crate::domain::GatewayName;
-use crate::engine::{CheckResult, Salt, SendResult, code_of};
+use crate::engine::{CheckResult, Salt, SendResult};
 use crate::shard::Shards;
 
 /// Implements [`Effects`] with [`Delivery`]. [`GatewayEffects::connect`] must run before the first decision.
@@ -74,16 +74,15 @@ impl ConnectedEffects {
     async fn deliver(self, dispatch: Dispatch) {
         let Self { deps, shards, delivery } = &self;
         let Dispatch { key, permit, .. } = dispatch;
-        let offset = permit.offset();
         let job = Job {
             track: dispatch.track,
             number: key.number,
             style: dispatch.style.clone(),
             expires: permit.expires,
             channel: dispatch.channel,
-            code: code_of(&deps.key, &permit.salt, key.number, key.service, permit.length, offset),
+            code: permit.code_seed(key.service, key.number).code(&deps.key),
             held: permit.held,
-            ours_only: offset != 0,
+            ours_only: permit.offset() != 0,
             first_attempt: dispatch.first_attempt,
             purpose: dispatch.purpose.clone(),
         };

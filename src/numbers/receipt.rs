@@ -9,7 +9,7 @@ use super::event::NumberEvent;
 use super::record::NumberKey;
 use crate::attempts::{AttemptLogWriter, ReceiptOutcome};
 use crate::gateway::Receipt;
-use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
+use crate::shard::{Command, Decision, Refusal, ReplyContext, Subject, Transaction};
 
 /// Records a provider's report in the shard of the number.
 pub struct ReceiptCommand {
@@ -48,7 +48,7 @@ impl Command for ReceiptCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         let Self { reply, decided, .. } = *self;
         let _ = reply.send(decided.ok_or(Refusal::StoreUnavailable));
     }

@@ -41,7 +41,7 @@ impl Record for NumberState {
         self.ends().unwrap_or(Timestamp::EPOCH)
     }
 
-    fn after_failure(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
         let state = |record: Option<Self>| record.unwrap_or(Self::Fresh);
         let merged = merge_pessimistic(state(before), state(after), now);
         (merged != Self::Fresh).then_some(merged)

@@ -2,7 +2,7 @@
 
 use crate::delivery::Trouble;
 use crate::domain::{Channel, Timestamp};
-use crate::engine::{Counted, Policy, SendPermit, Verification};
+use crate::engine::{Policy, SendPermit, Verification, VerificationCounts};
 
 pub use crate::engine::CheckOutcome;
 
@@ -97,7 +97,12 @@ impl VerificationSummary {
         Self::from_parts(salt.track(), expires, counted, policy)
     }
 
-    fn from_parts(track: u64, expires: Timestamp, counted: Option<Counted>, policy: &Policy) -> Self {
+    fn from_parts(
+        track: u64,
+        expires: Timestamp,
+        counted: Option<VerificationCounts>,
+        policy: &Policy,
+    ) -> Self {
         let begun = counted.map_or_else(|| expires.minus(policy.code.life), |counted| counted.begun);
         Self {
             track,

@@ -12,8 +12,8 @@ use crate::attempts::{AttemptLogWriter, PlannedSend};
 use crate::delivery::{Delivered, Dropped, PlanChange, Purpose};
 use crate::domain::{AttemptLogKey, Channel, Code};
 use crate::engine::{
-    self, Begin, BeginOutcome, NumberState, OwnVerification, ResumeOutcome, Salt, SendOptions, SendPermit,
-    SendResult, SettleOutcome,
+    self, Begin, BeginOutcome, NumberState, ResumeOutcome, Salt, SendOptions, SendPermit, SendResult,
+    SettleOutcome, VerificationOptions,
 };
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
@@ -76,7 +76,10 @@ impl SendCommand {
             number,
             options: self.options.unwrap_or(policy.code),
             channel: self.channel,
-            own: own.map(|own| OwnVerification { brought: own.supplied_code.as_ref(), silent: is_test }),
+            verification: own.map(|own| VerificationOptions {
+                supplied_code: own.supplied_code.as_ref(),
+                silent: is_test,
+            }),
         };
         let (next, outcome) = engine::begin(state, &rules, request, salt, now);
         let refused = |outcome| SendDecision::Refused(Reply::new(outcome, now, None));
@@ -193,7 +196,7 @@ impl Dispatch {
     fn answer(mut self, mut context: DecisionContext<'_, '_>) {
         context.leaving.went_to_gateway();
         let now = context.leaving.now();
-        let state = context.state().map(|state| state.present(&context.policy(), now));
+        let state = context.state().map(|state| state.at(&context.policy(), now));
         let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
         if let Some(live) = live.filter(|live| live.salt == self.permit.salt) {
             // A later command of the batch may have prolonged its life, and the message says how long it is.

@@ -20,7 +20,7 @@ use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId};
-use crate::engine::{CheckOutcome, Ending, SendOptions, SlotHash, Verification, VerificationName, code_of};
+use crate::engine::{CheckOutcome, Ending, SendOptions, SlotHash, VerificationName};
 use crate::gateway::Receipt;
 use crate::shard::{Refusal, Shards};
 use crate::template::MessageStyle;
@@ -245,9 +245,8 @@ impl Verifier {
         if track_key(service, &verification.salt, slot) != track || !verification.is_live(now) {
             return None;
         }
-        let Verification { salt, length, expires, .. } = verification;
-        let code = code_of(&self.deps.key, &salt, number, service, length, verification.offset());
-        Some((code, expires.since(now)))
+        let code = verification.code_seed(service, number).code(&self.deps.key);
+        Some((code, verification.expires.since(now)))
     }
 
     /// Commands accepted and not yet answered.

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::handle::Engine;
 use super::senders::Assembled;
 use super::{Otp, OtpBuilder, StartError, sources};
-use crate::app::{Plan, RegistryPlan, Reports, Running, messaging_service};
+use crate::app::{RegistryPlan, Reports, Running, StartOptions, messaging_service};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{self, SettingError, Sources, limits};
 
@@ -72,7 +72,7 @@ impl OtpBuilder {
             twilio_messaging_service: messaging_service(&settings),
             serves: false,
         };
-        let running = Running::start(Plan {
+        let running = Running::start(StartOptions {
             data_dir,
             server_key_file,
             clock,

@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 use super::record::{SLOT, ServiceRecord, service_id};
 use super::{Registry, RegistryError, Service};
 use crate::domain::{Sid, SidKind, Timestamp};
-use crate::shard::{Command, Decision, Durability, Id, Leaving, Load, Record, Refusal, Subject, Transaction};
+use crate::shard::{
+    Command, Decision, Durability, Id, Load, Record, Refusal, ReplyContext, Subject, Transaction,
+};
 
 /// One change. It is made whole or not at all, also when the caller does not wait for the answer.
 struct Change<D, T, E> {
@@ -36,7 +38,7 @@ where
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         let Self { decided, reply, .. } = *self;
         // The caller may be gone.
         let _ = decided.map(|decided| reply.send(decided));

@@ -60,7 +60,7 @@ macro_rules! permanent_record {
                 Timestamp::MAX
             }
 
-            fn after_failure(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
+            fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
                 before
             }
         }
@@ -86,7 +86,7 @@ impl Record for Credential {
         }
     }
 
-    fn after_failure(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
         let is_revoked = |record: &Self| matches!(record, Self::Key { key, .. } if key.revoked.is_some());
         after.filter(is_revoked).filter(|_| before.is_some()).or(before)
     }

@@ -1,4 +1,4 @@
-//! The ractor actor around a [`Core`]: it feeds the core what arrives and does what comes out.
+//! The ractor actor of a shard: it passes messages to a [`Core`] and the core's commits to the store.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -20,32 +20,32 @@ const SWEEP_STEP: usize = 1_000;
 const SWEEP_EVERY: Duration = Duration::from_millis(150);
 
 /// A question about the records in memory.
-pub type Look = Box<dyn FnOnce(&Tables, Timestamp) + Send>;
+pub type ReadFn = Box<dyn FnOnce(&Tables, Timestamp) + Send>;
 
 /// The messages of a shard.
 pub enum Message {
     /// A command to decide.
     Command(Box<dyn Command>),
-    /// How the commit in flight ended.
+    /// The result of the commit in flight.
     Committed(Result<(), StoreError>),
     /// A question about the records in memory.
-    Read(Look),
-    /// The moment in which a batch waits for more commands is over.
-    Gathered,
+    Read(ReadFn),
+    /// The wait for more commands has ended.
+    BatchDelayEnded,
     /// Time for a step of the sweep.
     Sweep,
-    /// These slots belong to this shard from now on, and these are their records.
-    Gain(Slots, Records),
-    /// These slots belong to another shard from now on. The other end is told when the last change of theirs is durable or
-    /// has failed, and their records are forgotten.
-    Lose(Slots, oneshot::Sender<()>),
-    /// An index follows the changes of a kind from now on.
+    /// Takes over these slots with their records.
+    AcquireSlots(Slots, Records),
+    /// Gives up these slots. The shard notifies the sender once the last change to them is durable or has failed and it
+    /// has dropped their records.
+    ReleaseSlots(Slots, oneshot::Sender<()>),
+    /// Attaches an index to a kind.
     Follow(u8, Box<dyn Index>),
     /// A checkpoint wants every record of the shard.
     Stream(RecordStream),
     /// The next slice of records for the checkpoint is due.
-    StreamOn,
-    /// Write lazy changes now. The other end is told when that is done, or the store does not take them.
+    StreamNext,
+    /// Commits lazy changes. The shard notifies the sender when it has finished or the store refuses them.
     Flush(oneshot::Sender<()>),
 }
 
@@ -60,15 +60,15 @@ struct Streaming {
     at_end: bool,
 }
 
-/// How a checkpoint goes on.
-enum Advance {
-    /// With the next slice.
+/// The next step of a checkpoint.
+enum StreamStep {
+    /// Send the next slice.
     More,
-    /// With the same slice a little later.
+    /// Send the same slice again after [`STREAM_RETRY`].
     Busy,
-    /// When every lazy change is committed.
+    /// Wait until every lazy change is committed.
     Waiting,
-    /// Not at all.
+    /// Stop: the checkpoint is complete or aborted.
     Over,
 }
 
@@ -76,51 +76,51 @@ impl Streaming {
     fn new(to: RecordStream, tables: &mut Tables) -> Self {
         let kinds: Vec<u8> = tables.kinds().collect();
         if let Some(kind) = kinds.last() {
-            tables.begin_walk(*kind);
+            tables.begin_scan(*kind);
         }
         Self { to: Some(to), kinds, at_end: false }
     }
 
-    fn advance(&mut self, core: &mut Core, now: Timestamp) -> Advance {
-        let Some(to) = &mut self.to else { return Advance::Over };
+    fn advance(&mut self, core: &mut Core, now: Timestamp) -> StreamStep {
+        let Some(to) = &mut self.to else { return StreamStep::Over };
         if self.kinds.is_empty() {
             if !self.at_end {
                 self.at_end = true;
                 core.settle();
             }
             if !core.is_settled() {
-                return Advance::Waiting;
+                return StreamStep::Waiting;
             }
             if let Some(to) = self.to.take() {
                 to.finish();
             }
-            return Advance::Over;
+            return StreamStep::Over;
         }
         match to.ready() {
-            Pushed::Taken => {}
-            Pushed::Busy => return Advance::Busy,
-            Pushed::Over => return Advance::Over,
+            Pushed::Accepted => {}
+            Pushed::Busy => return StreamStep::Busy,
+            Pushed::Aborted => return StreamStep::Over,
         }
         let (records, next) = core.tables().next_slice(SLICE_RECORDS);
         let alive = records.into_iter().filter(|(_, stored)| now < stored.expires);
         let slice: Vec<_> = alive.map(|(key, stored)| (key, stored.bytes, stored.expires)).collect();
         match to.push(&slice) {
-            Pushed::Taken => {}
-            Pushed::Busy => return Advance::Busy,
-            Pushed::Over => return Advance::Over,
+            Pushed::Accepted => {}
+            Pushed::Busy => return StreamStep::Busy,
+            Pushed::Aborted => return StreamStep::Over,
         }
-        core.tables_mut().walk_on(next);
+        core.tables_mut().advance_scan(next);
         if next == 0 {
             self.kinds.pop();
             if let Some(kind) = self.kinds.last() {
-                core.tables_mut().begin_walk(*kind);
+                core.tables_mut().begin_scan(*kind);
             }
         }
-        Advance::More
+        StreamStep::More
     }
 }
 
-/// A shard as the store's checkpoints know it.
+/// Handle through which a checkpoint requests the records of a shard.
 pub struct ShardOwner {
     /// Where the shard lives now.
     pub shared: Weak<Shared>,
@@ -145,8 +145,8 @@ pub struct ShardActor;
 pub struct ShardState {
     core: Core,
     owned: Slots,
-    /// Slots that are given up once no batch is in flight.
-    losing: Vec<(Slots, oneshot::Sender<()>)>,
+    /// Slots to give up once no batch is in flight.
+    releasing: Vec<(Slots, oneshot::Sender<()>)>,
     flushing: Vec<oneshot::Sender<()>>,
     streaming: Option<Streaming>,
     shared: Arc<Shared>,
@@ -167,12 +167,12 @@ impl Actor for ShardActor {
         // Without a timer no batch waits for more commands, which costs a little more processor time.
         let alarm = Alarm::new().inspect_err(|error| tracing::debug!(%error, "no timer for a shard")).ok();
         if alarm.is_some() {
-            core.may_gather();
+            core.enable_batch_delay();
         }
         Ok(ShardState {
             core,
             owned,
-            losing: Vec::new(),
+            releasing: Vec::new(),
             flushing: Vec::new(),
             streaming: None,
             shared,
@@ -189,7 +189,7 @@ impl Actor for ShardActor {
         let now = state.shared.clock.now();
         let core = &mut state.core;
         // One slice of records for each message, so that commands are decided in between.
-        let gives_a_slice = matches!(message, Message::Stream(_) | Message::StreamOn);
+        let gives_a_slice = matches!(message, Message::Stream(_) | Message::StreamNext);
         match message {
             Message::Command(command) if state.owned.contains(command.subject().slot) => {
                 core.submit(command, now);
@@ -197,7 +197,7 @@ impl Actor for ShardActor {
             Message::Command(command) => command.refuse(Refusal::Stopping),
             Message::Committed(result) => core.committed(&result, now),
             Message::Read(look) => look(core.tables(), now),
-            Message::Gathered => core.gathered(now),
+            Message::BatchDelayEnded => core.batch_delay_ended(now),
             Message::Sweep => {
                 core.sweep(SWEEP_STEP, now);
                 if core.is_late() {
@@ -205,22 +205,22 @@ impl Actor for ShardActor {
                     let _ = state.shared.store.health();
                 }
             }
-            Message::Gain(slots, records) => {
+            Message::AcquireSlots(slots, records) => {
                 core.take_over(records);
                 slots.iter().for_each(|slot| state.owned.insert(slot));
             }
-            Message::Lose(slots, done) => {
+            Message::ReleaseSlots(slots, done) => {
                 slots.iter().for_each(|slot| state.owned.remove(slot));
-                state.losing.push((slots, done));
+                state.releasing.push((slots, done));
             }
             Message::Stream(to) => state.streaming = Some(Streaming::new(to, core.tables_mut())),
-            Message::StreamOn => {}
+            Message::StreamNext => {}
             Message::Follow(kind, index) => core.follow(kind, index),
             Message::Flush(done) => state.flushing.push(done),
         }
-        let losing: Vec<Slots> = state.losing.iter().map(|(slots, _)| *slots).collect();
-        if !losing.is_empty() && core.give_up(&losing, now) {
-            state.losing.drain(..).for_each(|(_, done)| {
+        let releasing: Vec<Slots> = state.releasing.iter().map(|(slots, _)| *slots).collect();
+        if !releasing.is_empty() && core.give_up(&releasing, now) {
+            state.releasing.drain(..).for_each(|(_, done)| {
                 let _ = done.send(());
             });
         }
@@ -232,14 +232,14 @@ impl Actor for ShardActor {
         let goes_on = |streaming: &&mut Streaming| gives_a_slice || streaming.at_end;
         if let Some(streaming) = state.streaming.as_mut().filter(goes_on) {
             match streaming.advance(core, now) {
-                Advance::More => {
-                    let _ = myself.cast(Message::StreamOn);
+                StreamStep::More => {
+                    let _ = myself.cast(Message::StreamNext);
                 }
-                Advance::Busy => drop(myself.send_after(STREAM_RETRY, || Message::StreamOn)),
-                Advance::Waiting => {}
-                Advance::Over => {
+                StreamStep::Busy => drop(myself.send_after(STREAM_RETRY, || Message::StreamNext)),
+                StreamStep::Waiting => {}
+                StreamStep::Over => {
                     state.streaming = None;
-                    core.tables_mut().end_walk();
+                    core.tables_mut().end_scan();
                 }
             }
         }
@@ -254,9 +254,9 @@ impl Actor for ShardActor {
         if let (Some(wait), Some(alarm)) = (core.take_wait(), &state.alarm) {
             let alarm = alarm.clone();
             tokio::spawn(async move {
-                // If it does not ring, the next batch is cut at once.
+                // If the alarm fails, the shard starts the next batch at once.
                 let _ = alarm.ring_in(wait).await;
-                let _ = myself.cast(Message::Gathered);
+                let _ = myself.cast(Message::BatchDelayEnded);
             });
         }
         Ok(())

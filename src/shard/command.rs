@@ -1,9 +1,10 @@
-//! What a shard is asked to decide.
+//! Commands: the requests that shards decide.
 
-use super::core::Leaving;
+use super::core::ReplyContext;
 use super::transaction::Transaction;
 
-/// What a command is about: its commands are decided in the order in which they came, and at most so many of them wait.
+/// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
+/// order, and limits how many of them wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// The slot of every record that the command may read or change.
@@ -12,9 +13,10 @@ pub struct Subject {
     pub id: super::record::Id,
 }
 
-/// One command. It carries its own decision, which leaves only when everything that it rests on is durable.
+/// A request to a shard. It stores its own decision. The shard answers it once every record that the decision read or
+/// changed is durable.
 pub trait Command: Send + 'static {
-    /// What it is about.
+    /// The subject of all records that it reads or changes.
     fn subject(&self) -> Subject;
 
     /// How it counts against the bound of its subject.
@@ -22,39 +24,39 @@ pub trait Command: Send + 'static {
         Load::Unbounded
     }
 
-    /// Whether an answer from outside has to come before this command can be decided. It waits in order; what reports that
-    /// answer ([`Load::Report`]) does not.
+    /// Returns `true` while the command must wait for a gateway's answer. Waiting commands keep their order. The
+    /// command that delivers the answer ([`Load::Report`]) never waits.
     fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
         let _ = view;
         false
     }
 
-    /// Whether deciding it now is certain to change nothing, so that its answer need not wait for the batch in flight.
+    /// Returns `true` if the decision certainly changes nothing. The answer then need not wait for the batch in flight.
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
         let _ = view;
         false
     }
 
-    /// Decides, and notes the decision in itself.
+    /// Decides the command and stores the decision in it.
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision;
 
-    /// Answers: all that the decision rests on is durable.
-    fn leave(self: Box<Self>, leaving: &mut Leaving<'_>);
+    /// Answers the command. Every record that the decision read or changed is durable.
+    fn answer(self: Box<Self>, context: &mut ReplyContext<'_>);
 
     /// Answers that nothing was decided.
     fn refuse(self: Box<Self>, refusal: Refusal);
 }
 
-/// What came of deciding.
+/// The result of [`Command::decide`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It is noted in the command.
+    /// The command stores the decision.
     Made,
-    /// Not made: an answer from outside has to come first.
+    /// The command waits for a gateway's answer.
     Wait,
-    /// Not made, for this reason.
+    /// The shard refuses the command, for this reason.
     Refused(Refusal),
-    /// Not made, because there is no room for a new record of this kind. Tried once more if ended ones can be freed.
+    /// The table of this kind is full. The shard decides once more if it can free expired records.
     Full(u8, Refusal),
 }
 
@@ -63,15 +65,16 @@ pub enum Decision {
 pub enum Load {
     /// Not at all.
     Unbounded,
-    /// Until its decision leaves.
+    /// Until its decision is answered or its message goes to a gateway.
     UntilDecided,
     /// Until it is answered, also while a gateway has it.
     UntilAnswered,
-    /// It reports how an earlier command ended: it is never refused for want of room and never waits.
+    /// Delivers the result of an earlier command. It has no limit and never waits.
     Report,
 }
 
-/// Why a command was not decided. Nothing was guessed and nothing was sent.
+/// The reason why a client gets no decision. After `StoreUnavailable` or `Stopping` a message may have been sent and an
+/// attempt may count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Too many commands are waiting for an answer.
@@ -83,7 +86,7 @@ pub enum Refusal {
     /// The messages waiting for the gateway have filled their queue.
     #[error("too many messages are waiting for the gateway")]
     SendsOverloaded,
-    /// As many numbers are remembered as may be, and this one is not among them.
+    /// The number is new, and `max-numbers` numbers are stored already.
     #[error("too many numbers are remembered already")]
     TooManyNumbers,
     /// The decision could not be made durable.

@@ -1,8 +1,9 @@
-//! A shard without its actor: which command is decided when, and when its answer may leave.
+//! The state machine of a shard, without the actor. It orders commands, decides them in batches, and answers them once
+//! their changes are durable.
 //!
-//! Inputs are [`Core::submit`], [`Core::committed`] and [`Core::sweep`]; what is to be done comes out of
-//! [`Core::take_commit`] and of the commands themselves. There is no I/O and no clock in here, so the simulation drives
-//! the same code that serves.
+//! Inputs are [`Core::submit`], [`Core::committed`] and [`Core::sweep`]; the outputs are [`Core::take_commit`] and the
+//! commands' own replies and effects. The module contains no I/O and no clock. Therefore the simulation runs the same
+//! code as the server.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,21 +12,21 @@ use indexmap::IndexSet;
 use rand::rngs::StdRng;
 
 use super::command::{Command, Decision, Load, Refusal};
-use super::queue::{Gathering, Loads, Parking};
+use super::queue::{BatchDelay, Loads, Parking};
 use super::record::{Hasher, Id, Kinds, Record, RecordKey};
 use super::table::{Index, Records, Stored, Tables};
-use super::transaction::{Step, Steps, Transaction};
+use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::Timestamp;
 use crate::store::{Slots, StoreError, Write};
 
-/// The most records that a batch carries besides those of its own commands: lazy changes, and what a failed commit left.
-const MOST_EXTRA: usize = 1_024;
+/// Maximum number of lazy and unsettled records in a batch, besides those that its commands changed.
+const MAX_EXTRA_RECORDS: usize = 1_024;
 
-/// Records that are looked at for one that has ended before a new one is refused: little work for a flood, and a full table
-/// of ended records comes free as fast as it is asked for.
-const LOOKS_FOR_ROOM: usize = 32;
+/// Records that the shard examines for expired ones before it refuses a new record. Few, because each command of a
+/// flood triggers this search.
+const SWEEP_BEFORE_REFUSAL: usize = 32;
 
-/// After a failed commit, records without a command are written again no sooner than this.
+/// Delay after a failed commit before the shard writes records that no command waits for.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One shard's state.
@@ -36,11 +37,11 @@ pub struct Core {
     settings: Settings,
     waiting: Vec<Box<dyn Command>>,
     in_flight: Option<Batch>,
-    gathering: Gathering,
+    batch_delay: BatchDelay,
     loads: Loads,
     parking: Parking,
-    /// Records of failed commits: memory is at least as strict as the disk. They are written again before an answer that
-    /// rests on them leaves.
+    /// Records whose last commit failed. Memory holds the pessimistic state of each. The shard writes them again before
+    /// it sends an answer that depends on them.
     unsettled: IndexSet<RecordKey, Hasher>,
     /// Records with lazy changes that no commit has carried yet.
     lazy: IndexSet<RecordKey, Hasher>,
@@ -51,7 +52,7 @@ pub struct Core {
     commit: Option<Vec<Write>>,
 }
 
-/// What is set once.
+/// Limits of a shard.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Commands of one subject that may wait.
@@ -60,7 +61,7 @@ pub struct Settings {
     pub commit_timeout: Duration,
 }
 
-/// How far the wait of a checkpoint for lazy changes has come.
+/// Progress of a checkpoint that waits for lazy changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Settling {
     NotWanted,
@@ -70,11 +71,11 @@ enum Settling {
     Done,
 }
 
-/// Commands whose decisions are on their way to the disk.
+/// The batch that the store is committing.
 struct Batch {
     commands: Vec<Box<dyn Command>>,
     /// The changes that answers wait for.
-    steps: Steps,
+    changes: RecordChanges,
     /// Other records in the same commit.
     extra: Vec<RecordKey>,
     began: Timestamp,
@@ -82,15 +83,15 @@ struct Batch {
     given_up: bool,
 }
 
-/// What a command may do when its decision leaves.
-pub struct Leaving<'a> {
+/// Context of [`Command::answer`].
+pub struct ReplyContext<'a> {
     tables: &'a Tables,
     now: Timestamp,
-    then: Vec<Box<dyn Command>>,
+    queued: Vec<Box<dyn Command>>,
     at_gateway: bool,
 }
 
-impl Leaving<'_> {
+impl ReplyContext<'_> {
     /// The moment at which the decision leaves.
     pub const fn now(&self) -> Timestamp {
         self.now
@@ -101,12 +102,12 @@ impl Leaving<'_> {
         self.tables.get(&RecordKey { slot, kind: R::KIND, id }, self.now)
     }
 
-    /// Has one more command decided, before those that came later.
-    pub fn then(&mut self, command: Box<dyn Command>) {
-        self.then.push(command);
+    /// Queues a command ahead of all later commands.
+    pub fn enqueue(&mut self, command: Box<dyn Command>) {
+        self.queued.push(command);
     }
 
-    /// The command is not answered yet: a gateway has it.
+    /// Marks the command as waiting for a gateway.
     pub const fn went_to_gateway(&mut self) {
         self.at_gateway = true;
     }
@@ -122,7 +123,7 @@ impl Core {
             settings,
             waiting: Vec::new(),
             in_flight: None,
-            gathering: Gathering::default(),
+            batch_delay: BatchDelay::default(),
             loads: Loads::default(),
             parking: Parking::default(),
             unsettled: IndexSet::default(),
@@ -134,23 +135,23 @@ impl Core {
         }
     }
 
-    /// Takes a command in. It is decided at once, or with the next batch.
+    /// Accepts a command. The shard decides it at once or with the next batch.
     pub fn submit(&mut self, mut command: Box<dyn Command>, clock: Timestamp) {
         let now = self.tick(clock);
         if self.loads.of(&*command) >= self.settings.commands_per_subject {
             return command.refuse(Refusal::NumberBusy);
         }
         let alone = self.loads.add(&*command);
-        let waits = self.in_flight.is_some() || self.gathering.is_on();
+        let waits = self.in_flight.is_some() || self.batch_delay.is_waiting();
         let is_report = command.load() == Load::Report;
         if waits && alone {
             let is_decided = if is_report {
-                self.take_report_beside_batch(&mut command, now)
+                self.decide_lazy_report(&mut command, now)
             } else {
-                self.decide_beside_batch(&mut command, now)
+                self.decide_read_only(&mut command, now)
             };
             if is_decided {
-                return self.leave(command, now);
+                return self.answer(command, now);
             }
         }
         if self.is_late() && !is_report {
@@ -160,13 +161,14 @@ impl Core {
         self.begin_batch(now);
     }
 
-    /// Decides a command that changes nothing and rests on nothing in the batch in flight. Whether it is decided.
-    fn decide_beside_batch(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
-        let mut steps = Steps::default();
+    /// Decides a command that changes nothing and does not depend on the batch in flight. Returns `false` if the
+    /// command has to wait.
+    fn decide_read_only(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
+        let mut changes = RecordChanges::default();
         let mut touched = Vec::new();
         let slot = command.subject().slot;
         let Self { tables, rng, .. } = self;
-        let view = &mut Transaction { tables, steps: &mut steps, touched: &mut touched, slot, now, rng };
+        let view = &mut Transaction { tables, changes: &mut changes, touched: &mut touched, slot, now, rng };
         if !command.changes_nothing(view) {
             return false;
         }
@@ -174,54 +176,46 @@ impl Core {
             return false;
         }
         let Self { tables, rng, .. } = self;
-        let view = &mut Transaction { tables, steps: &mut steps, touched: &mut touched, slot, now, rng };
+        let view = &mut Transaction { tables, changes: &mut changes, touched: &mut touched, slot, now, rng };
         command.decide(view) == Decision::Made
     }
 
-    /// Takes in a report whose changes are all lazy, and which rests on nothing in the batch in flight. Returns whether it
-    /// did; a later decision replaces one that does not count.
-    fn take_report_beside_batch(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
+    /// Decides a report whose changes are all lazy and whose records are not in the batch in flight. Returns whether it did:
+    /// otherwise a later decision replaces this one.
+    fn decide_lazy_report(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
         let subject = command.subject();
         if self.is_late() || self.parking.holds(&subject) {
             return false;
         }
-        let mut steps = Steps::default();
-        let mut touched = Vec::new();
+        let (mut changes, mut touched, slot) = (RecordChanges::default(), Vec::new(), subject.slot);
         let Self { tables, rng, .. } = self;
-        let view = &mut Transaction {
-            tables,
-            steps: &mut steps,
-            touched: &mut touched,
-            slot: subject.slot,
-            now,
-            rng,
-        };
+        let view = &mut Transaction { tables, changes: &mut changes, touched: &mut touched, slot, now, rng };
         let is_made = command.decide(view) == Decision::Made;
-        if !is_made || steps.values().any(|step| step.durable) || self.is_open(&touched) {
+        if !is_made || changes.values().any(|history| history.durable) || self.is_open(&touched) {
             return false;
         }
-        for (key, step) in steps.iter().filter(|(_, step)| step.is_changed()) {
+        for (key, history) in changes.iter().filter(|(_, history)| history.is_changed()) {
             self.lazy.insert(*key);
-            self.tables.set(*key, step.after());
+            self.tables.set(*key, history.after());
         }
         self.tables.settled();
         true
     }
 
-    /// Whether the present state of one of these records is not known to be on the disk, lazy changes aside.
+    /// Whether the batch in flight or a failed commit leaves open what the disk has of one of these records.
     fn is_open(&self, keys: &[RecordKey]) -> bool {
-        let in_flight = |key| self.in_flight.as_ref().is_some_and(|batch| batch.steps.contains_key(key));
+        let in_flight = |key| self.in_flight.as_ref().is_some_and(|batch| batch.changes.contains_key(key));
         keys.iter().any(|key| self.unsettled.contains(key) || in_flight(key))
     }
 
-    /// The store's word on the batch in flight.
+    /// Handles the store's result for the batch in flight.
     pub fn committed(&mut self, result: &Result<(), StoreError>, clock: Timestamp) {
         let now = self.tick(clock);
-        let Some(Batch { commands, steps, extra, given_up, .. }) = self.in_flight.take() else { return };
+        let Some(Batch { commands, changes, extra, given_up, .. }) = self.in_flight.take() else { return };
         if result.is_ok() && !given_up {
-            for (key, step) in &steps {
+            for (key, history) in &changes {
                 self.unsettled.swap_remove(key);
-                self.tables.set(*key, step.after());
+                self.tables.set(*key, history.after());
             }
             for key in &extra {
                 self.unsettled.swap_remove(key);
@@ -232,36 +226,37 @@ impl Core {
                 self.settling = Settling::Done;
             }
             self.tables.settled();
-            self.gathering.after(commands.len());
+            self.batch_delay.after(commands.len());
             for command in commands {
-                self.leave(command, now);
+                self.answer(command, now);
             }
         } else {
             if self.settling == Settling::InFlight {
                 self.settling = Settling::Wanted;
             }
-            self.keep_pessimistic(&steps, now);
-            // Whatever is in memory of these has to be written again.
+            self.merge_failed_batch(&changes, now);
+            // The shard writes the present states of these records again.
             self.lazy.extend(extra.into_iter().filter(|key| !self.unsettled.contains(key)));
             self.retry_at = now.plus(RETRY_AFTER);
             for command in commands {
                 self.refuse(command, Refusal::StoreUnavailable);
             }
-            self.call_up(now);
+            self.requeue_ready(now);
         }
         self.begin_batch(now);
     }
 
-    /// It is unknown which changes of a failed batch are on the disk: memory takes the stricter of all states.
-    fn keep_pessimistic(&mut self, steps: &Steps, now: Timestamp) {
-        for (key, step) in steps {
+    /// Replaces each record of a failed batch by its most pessimistic state, because the shard does not know which
+    /// changes reached the disk.
+    fn merge_failed_batch(&mut self, changes: &RecordChanges, now: Timestamp) {
+        for (key, history) in changes {
             let Some(kind) = self.kinds.get(key.kind) else { continue };
-            let bytes = (kind.after_failure)(step.states(), now);
+            let bytes = (kind.merge_pessimistic)(history.states(), now);
             let stored = bytes.and_then(|bytes| {
                 let expires = (kind.expires)(&bytes).ok()?;
                 Some(Stored { bytes, expires })
             });
-            if stored.is_some() || step.is_changed() {
+            if stored.is_some() || history.is_changed() {
                 self.unsettled.insert(*key);
             }
             self.tables.set(*key, stored);
@@ -269,21 +264,21 @@ impl Core {
         self.tables.settled();
     }
 
-    /// From now on a batch may wait a moment for more commands. The caller asks [`Core::take_wait`] after each input, and
-    /// calls [`Core::gathered`] when that time is over.
-    pub const fn may_gather(&mut self) {
-        self.gathering.enable();
+    /// Allows batches to wait for more commands. The caller must then call [`Core::take_wait`] after each input, and
+    /// [`Core::batch_delay_ended`] when that time has passed.
+    pub const fn enable_batch_delay(&mut self) {
+        self.batch_delay.enable();
     }
 
-    /// How long the next batch is to wait.
+    /// Takes the wait before the next batch, if one was set since the last call.
     pub const fn take_wait(&mut self) -> Option<Duration> {
-        self.gathering.take()
+        self.batch_delay.take()
     }
 
     /// The wait is over.
-    pub fn gathered(&mut self, clock: Timestamp) {
+    pub fn batch_delay_ended(&mut self, clock: Timestamp) {
         let now = self.tick(clock);
-        self.gathering.end();
+        self.batch_delay.end();
         self.begin_batch(now);
     }
 
@@ -297,12 +292,12 @@ impl Core {
         &self.tables
     }
 
-    /// The same for a checkpoint's walk.
+    /// The records in memory, for the scan of a checkpoint.
     pub const fn tables_mut(&mut self) -> &mut Tables {
         &mut self.tables
     }
 
-    /// Has an index follow the changes of a kind.
+    /// Attaches an index to a kind. The index first receives every present record.
     pub fn follow(&mut self, kind: u8, index: Box<dyn Index>) {
         self.tables.follow(kind, index);
     }
@@ -315,12 +310,11 @@ impl Core {
         self.tables.settled();
     }
 
-    /// Writes lazy changes, and what a failed commit left. Returns whether nothing is left to write, or the store does not
-    /// take it.
+    /// Commits lazy and unsettled records. Returns `true` if nothing is left to write or the store refuses writes.
     pub fn flush(&mut self, clock: Timestamp) -> bool {
         let now = self.tick(clock);
         // Commands that wait for others to share a batch may add lazy changes.
-        self.gathering.end();
+        self.batch_delay.end();
         self.begin_batch(now);
         if self.in_flight.is_some() {
             return false;
@@ -328,24 +322,25 @@ impl Core {
         if now < self.retry_at || (self.lazy.is_empty() && self.unsettled.is_empty()) {
             return true;
         }
-        self.commit_batch(Vec::new(), Steps::default(), Vec::new(), now);
+        self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
         false
     }
 
-    /// From now on waits until every lazy change that is in memory now is committed: [`Core::is_settled`].
+    /// Starts to wait for the commit of all present lazy changes. [`Core::is_settled`] tells when it is done.
     pub fn settle(&mut self) {
         let is_clean =
             self.lazy.is_empty() && self.in_flight.as_ref().is_none_or(|batch| batch.extra.is_empty());
         self.settling = if is_clean { Settling::Done } else { Settling::Wanted };
     }
 
-    /// Whether that is so. A commit that is under way, or the next sweep, brings it about.
+    /// Returns `true` once the lazy changes of [`Core::settle`] are committed. The commit in flight or the next sweep
+    /// commits them.
     pub fn is_settled(&self) -> bool {
         self.settling == Settling::Done
     }
 
-    /// Gives slots up: refuses their commands, writes their lazy changes, and forgets their records once no batch is in
-    /// flight. Returns whether that is done.
+    /// Gives slots up: refuses their commands, commits their lazy changes, and drops their records once no batch is in
+    /// flight. Returns `true` when done.
     pub fn give_up(&mut self, slots: &[Slots], clock: Timestamp) -> bool {
         let now = self.tick(clock);
         let given = |slot: u8| slots.iter().any(|slots| slots.contains(slot));
@@ -360,7 +355,7 @@ impl Core {
             return false;
         }
         if self.retry_at <= now && self.lazy.iter().any(|key| given(key.slot)) {
-            self.commit_batch(Vec::new(), Steps::default(), Vec::new(), now);
+            self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
             return false;
         }
         self.lazy.retain(|key| !given(key.slot));
@@ -375,25 +370,26 @@ impl Core {
         self.in_flight.as_ref().is_some_and(|batch| batch.given_up)
     }
 
-    /// Frees the memory of some records that have ended, decides commands whose wait for an answer from outside is over,
-    /// writes lazy changes, and gives up on a commit that takes too long.
+    /// Frees some expired records, decides parked commands that no longer wait, commits lazy changes, and gives up on a
+    /// commit that takes too long. Returns the number of freed records.
     pub fn sweep(&mut self, looks: usize, clock: Timestamp) -> usize {
         let now = self.tick(clock);
         self.forget_ended(now);
         let Self { tables, in_flight, .. } = self;
-        let in_flight = in_flight.as_ref().map(|batch| &batch.steps);
-        let freed = tables.sweep(looks, now, |key| in_flight.is_some_and(|steps| steps.contains_key(key)));
+        let in_flight = in_flight.as_ref().map(|batch| &batch.changes);
+        let freed =
+            tables.sweep(looks, now, |key| in_flight.is_some_and(|changes| changes.contains_key(key)));
         self.tables.settled();
         self.give_up_late_commit(now);
-        self.call_up(now);
-        // No batch waits for longer than this, should the caller have missed `gathered`.
-        self.gathering.end();
+        self.requeue_ready(now);
+        // Ends the wait even if the caller never called `batch_delay_ended`.
+        self.batch_delay.end();
         self.begin_batch(now);
         if self.in_flight.is_none()
             && self.retry_at <= now
             && !(self.lazy.is_empty() && self.unsettled.is_empty())
         {
-            self.commit_batch(Vec::new(), Steps::default(), Vec::new(), now);
+            self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
         }
         freed
     }
@@ -413,15 +409,15 @@ impl Core {
         }
     }
 
-    /// Lets commands go on that need not wait any more, before those that came later.
-    fn call_up(&mut self, now: Timestamp) {
+    /// Moves parked commands that can be decided now to the front of the queue.
+    fn requeue_ready(&mut self, now: Timestamp) {
         let Self { tables, rng, parking, .. } = self;
         let mut called = parking.take_ready(|command| {
-            let (mut steps, mut touched) = (Steps::default(), Vec::new());
+            let (mut changes, mut touched) = (RecordChanges::default(), Vec::new());
             let slot = command.subject().slot;
             command.must_wait(&mut Transaction {
                 tables,
-                steps: &mut steps,
+                changes: &mut changes,
                 touched: &mut touched,
                 slot,
                 now,
@@ -432,72 +428,72 @@ impl Core {
         self.waiting = called;
     }
 
-    /// Decides what is waiting, and asks for a commit if anything has to be durable. Decisions that need none leave at
-    /// once; what they add to the queue is decided in the next round.
+    /// Decides the waiting commands and prepares a commit if a change must be durable. Answers the commands that need
+    /// no commit at once. The next iteration decides the commands that they added.
     fn begin_batch(&mut self, now: Timestamp) {
-        while !self.waiting.is_empty() && self.in_flight.is_none() && !self.gathering.is_on() {
-            let mut steps = Steps::default();
-            let decided = self.decide_waiting(&mut steps, now);
-            let commits = steps.values().any(|step| step.durable);
-            let mut along = Vec::new();
-            for (key, step) in steps.iter().filter(|(_, step)| !step.durable && step.is_changed()) {
-                let after = step.after();
+        while !self.waiting.is_empty() && self.in_flight.is_none() && !self.batch_delay.is_waiting() {
+            let mut changes = RecordChanges::default();
+            let decided = self.decide_waiting(&mut changes, now);
+            let commits = changes.values().any(|history| history.durable);
+            // Lazy changes apply at once; the commit of their batch carries them.
+            let mut carried = Vec::new();
+            for (key, history) in changes.iter().filter(|(_, h)| !h.durable && h.is_changed()) {
+                let after = history.after();
                 if commits {
                     self.lazy.swap_remove(key);
-                    along.push((*key, after.clone()));
+                    carried.push((*key, after.clone()));
                 } else {
                     self.lazy.insert(*key);
                 }
                 self.tables.set(*key, after);
             }
             self.tables.settled();
-            steps.retain(|_, step| step.durable);
+            changes.retain(|_, history| history.durable);
             let mut held = Vec::with_capacity(decided.len());
             for (command, touched) in decided {
-                if touched.iter().any(|key| steps.contains_key(key)) {
+                if touched.iter().any(|key| changes.contains_key(key)) {
                     held.push(command);
                 } else {
-                    self.leave(command, now);
+                    self.answer(command, now);
                 }
             }
             if commits {
-                self.commit_batch(held, steps, along, now);
+                self.commit_batch(held, changes, carried, now);
             }
         }
     }
 
-    /// Hands the changes of a batch to the store: those that answers wait for, the lazy ones that go along, lazy changes of
-    /// earlier batches, and records whose last commit failed.
     fn commit_batch(
         &mut self,
         commands: Vec<Box<dyn Command>>,
-        steps: Steps,
-        mut along: Vec<(RecordKey, Option<Stored>)>,
+        changes: RecordChanges,
+        mut carried: Vec<(RecordKey, Option<Stored>)>,
         now: Timestamp,
     ) {
         let Self { tables, lazy, unsettled, .. } = self;
-        let earlier = lazy.drain(..lazy.len().min(MOST_EXTRA)).filter(|key| !steps.contains_key(key));
-        along.extend(earlier.map(|key| (key, tables.stored(&key))));
-        let failed = unsettled.iter().filter(|key| !steps.contains_key(*key)).take(MOST_EXTRA);
-        along.extend(failed.map(|key| (*key, tables.stored(key))));
+        let earlier =
+            lazy.drain(..lazy.len().min(MAX_EXTRA_RECORDS)).filter(|key| !changes.contains_key(key));
+        carried.extend(earlier.map(|key| (key, tables.stored(&key))));
+        let failed = unsettled.iter().filter(|key| !changes.contains_key(*key)).take(MAX_EXTRA_RECORDS);
+        carried.extend(failed.map(|key| (*key, tables.stored(key))));
         if self.settling == Settling::Wanted && self.lazy.is_empty() {
             self.settling = Settling::InFlight;
         }
-        let extra = along.iter().map(|(key, _)| *key).collect();
-        let changed = steps.iter().map(|(key, step)| (*key, step.after()));
+        let extra = carried.iter().map(|(key, _)| *key).collect();
+        let durable = changes.iter().map(|(key, history)| (*key, history.after()));
         let write = |(key, stored): (RecordKey, Option<Stored>)| Write {
             key,
             expires: stored.as_ref().map_or(now, |stored| stored.expires),
             put: stored.map(|stored| stored.bytes),
         };
-        self.commit = Some(changed.chain(along).map(write).collect());
-        self.in_flight = Some(Batch { commands, steps, extra, began: now, given_up: false });
+        self.commit = Some(durable.chain(carried).map(write).collect());
+        self.in_flight = Some(Batch { commands, changes, extra, began: now, given_up: false });
     }
 
     /// The commands that were decided, in order, each with the records that its answer rests on.
     fn decide_waiting(
         &mut self,
-        steps: &mut Steps,
+        changes: &mut RecordChanges,
         now: Timestamp,
     ) -> Vec<(Box<dyn Command>, Vec<RecordKey>)> {
         let mut queue = VecDeque::from(std::mem::take(&mut self.waiting));
@@ -508,7 +504,7 @@ impl Core {
             let mut touched = Vec::with_capacity(4);
             let Self { tables, rng, parking, .. } = self;
             let slot = subject.slot;
-            let view = &mut Transaction { tables, steps, touched: &mut touched, slot, now, rng };
+            let view = &mut Transaction { tables, changes, touched: &mut touched, slot, now, rng };
             if !is_report && parking.holds(&subject) {
                 if command.must_wait(view) {
                     parking.park(command);
@@ -521,11 +517,13 @@ impl Core {
             let mut decision = command.decide(view);
             if let Decision::Full(kind, refusal) = decision {
                 decision = Decision::Refused(refusal);
-                if self.tables.sweep_kind(kind, LOOKS_FOR_ROOM, now, |key| steps.contains_key(key)) > 0 {
+                if self.tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key))
+                    > 0
+                {
                     let Self { tables, rng, .. } = self;
                     decision = command.decide(&mut Transaction {
                         tables,
-                        steps,
+                        changes,
                         touched: &mut touched,
                         slot,
                         now,
@@ -538,9 +536,9 @@ impl Core {
                 Decision::Refused(refusal) | Decision::Full(_, refusal) => self.refuse(command, refusal),
                 Decision::Made => {
                     let Self { tables, rng, parking, .. } = self;
-                    let view = &mut Transaction { tables, steps, touched: &mut touched, slot, now, rng };
+                    let view = &mut Transaction { tables, changes, touched: &mut touched, slot, now, rng };
                     let released = is_report && parking.holds(&subject) && !command.must_wait(view);
-                    self.require_settled(&touched, steps, now);
+                    self.require_settled(&touched, changes, now);
                     decided.push((command, touched));
                     if released {
                         put_first(&mut queue, self.parking.take(&subject));
@@ -552,32 +550,33 @@ impl Core {
     }
 
     /// An answer that rests on a record of a failed commit waits until that record is written again.
-    fn require_settled(&mut self, touched: &[RecordKey], steps: &mut Steps, now: Timestamp) {
+    fn require_settled(&mut self, touched: &[RecordKey], changes: &mut RecordChanges, now: Timestamp) {
         if self.unsettled.is_empty() {
             return;
         }
         self.forget_ended(now);
         for key in touched.iter().filter(|key| self.unsettled.contains(*key)) {
-            let step = steps.entry(*key).or_insert_with(|| Step::beginning(self.tables.stored(key)));
-            step.durable = true;
+            let history =
+                changes.entry(*key).or_insert_with(|| RecordHistory::beginning(self.tables.stored(key)));
+            history.durable = true;
         }
     }
 
-    /// A record that has ended in memory has ended on the disk too, whatever state of it is there. One that is not in memory
-    /// may still have to be removed from the disk.
+    /// A record that has expired in memory has also expired on the disk. A record that memory no longer holds may still
+    /// need its removal on the disk.
     fn forget_ended(&mut self, now: Timestamp) {
         let Self { tables, unsettled, lazy, .. } = self;
         unsettled.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
         lazy.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
     }
 
-    fn leave(&mut self, command: Box<dyn Command>, now: Timestamp) {
+    fn answer(&mut self, command: Box<dyn Command>, now: Timestamp) {
         let subject = command.subject();
-        let mut leaving = Leaving { tables: &self.tables, now, then: Vec::new(), at_gateway: false };
-        command.leave(&mut leaving);
-        let Leaving { then, at_gateway, .. } = leaving;
+        let mut context = ReplyContext { tables: &self.tables, now, queued: Vec::new(), at_gateway: false };
+        command.answer(&mut context);
+        let ReplyContext { queued, at_gateway, .. } = context;
         self.loads.unqueue(&subject, !at_gateway);
-        for command in then {
+        for command in queued {
             self.loads.add(&*command);
             self.waiting.push(command);
         }
@@ -588,7 +587,7 @@ impl Core {
         command.refuse(refusal);
     }
 
-    /// Time never runs backwards in here, whatever the clock does.
+    /// Returns the later of `clock` and the last time seen.
     fn tick(&mut self, clock: Timestamp) -> Timestamp {
         self.last_seen = self.last_seen.max(clock);
         self.last_seen

@@ -1,9 +1,9 @@
 //! One durable owner for everything that survives a restart.
 //!
-//! A shard is an actor that owns a set of slots and holds every record of theirs in memory, whatever its kind. A command is
-//! decided by a pure function over these records. What it changes, possibly records of several kinds, becomes durable in
-//! one commit, and only then does its answer leave. Batching, recovery, expiry, lazy changes and failed commits are
-//! handled here and nowhere else; no kind of record is known here.
+//! A shard is an actor that owns a set of slots and holds all records of these slots in memory. A pure function decides
+//! each command over these records. The shard commits all changes of a decision together and then sends the answer.
+//! This module alone does batching, recovery, expiry, lazy changes and failed commits. It does not know any kind of
+//! record.
 //!
 //! [`Core`] is that logic without the actor, for the simulation.
 
@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::store::{Owner, Store};
 
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
-pub use self::core::{Core, Leaving, Settings};
+pub use self::core::{Core, ReplyContext, Settings};
 pub use self::record::{Id, Kind, Kinds, Record, RecordError, RecordKey, decode, encode};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
@@ -40,15 +40,15 @@ pub use self::table::{Index, Records, Stored, Table, Tables};
 pub use self::transaction::{Durability, Transaction};
 pub use crate::store::{Slots, Write};
 
-/// What all shards share.
+/// State that all shards share.
 pub struct Shared {
-    /// Where batches become durable.
+    /// Makes batches durable.
     pub store: Arc<dyn Store>,
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
     /// Which shard owns a slot.
     pub router: Arc<Router>,
-    /// What follows the changes of each kind, in every shard.
+    /// Factories of the indexes, by kind.
     followers: RwLock<Vec<(u8, IndexFactory)>>,
 }
 
@@ -78,7 +78,7 @@ pub struct ShardDeps {
     pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
 }
 
-/// Why the shards could not be started.
+/// The shards could not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(String);
@@ -94,13 +94,13 @@ impl Shards {
     /// Restores every record from the store and starts the shards.
     ///
     /// # Errors
-    /// When the store cannot be read, or a record in it makes no sense.
+    /// [`StartError`] if the store cannot be read or contains a record that this version cannot decode.
     pub async fn start(deps: ShardDeps) -> Result<Self, StartError> {
         let ShardDeps { store, clock, shards, kinds, settings, seeds } = deps;
         let (router, followers) = (Arc::new(Router::new(shards)), RwLock::default());
         let shared = Arc::new(Shared { store, clock, router, followers });
-        let plan = supervisor::Plan { shared: Arc::clone(&shared), kinds, settings, seeds };
-        let spawned = Supervisor::spawn(None, Supervisor, plan).await;
+        let args = supervisor::SupervisorArgs { shared: Arc::clone(&shared), kinds, settings, seeds };
+        let spawned = Supervisor::spawn(None, Supervisor, args).await;
         let (supervisor, _) = spawned.map_err(|error| match error {
             SpawnErr::StartupFailed(why) => StartError(why.to_string()),
             other => StartError(other.to_string()),
@@ -113,7 +113,7 @@ impl Shards {
         Ok(Self { shared, supervisor })
     }
 
-    /// Which shard owns a slot, and how to reach it.
+    /// The router from slots to shards.
     pub fn router(&self) -> &Arc<Router> {
         &self.shared.router
     }
@@ -128,8 +128,8 @@ impl Shards {
         self.shared.router.send(command);
     }
 
-    /// Has an index in every shard follow the changes of a kind, now and after a shard's restart. Each is told first of
-    /// every record that is there.
+    /// Attaches an index to a kind in every shard, also after a restart. Each index first receives all records of the
+    /// kind in its shard.
     pub fn follow<R: Record>(&self, factory: IndexFactory) {
         let mut followers = self.shared.followers.write().unwrap_or_else(PoisonError::into_inner);
         for (index, shard) in self.shared.router.running() {
@@ -138,18 +138,18 @@ impl Shards {
         followers.push((R::KIND, factory));
     }
 
-    /// Moves slots to another shard: their present owners finish what is in flight and forget them; the new owner restores
-    /// them from the store. Commands about them are refused meanwhile.
+    /// Moves slots to another shard. The present owners finish their batches and drop the slots. The new owner restores
+    /// them from the store. Meanwhile the router refuses commands about these slots.
     ///
     /// # Errors
-    /// When the store cannot be read; the slots then have no owner.
+    /// [`RestoreError`] if the store cannot be read. The slots then have no owner.
     pub async fn move_slots(&self, slots: Slots, to: usize, kinds: &Kinds) -> Result<(), RestoreError> {
         let router = &self.shared.router;
         let present: Vec<_> = router.running().collect();
         router.assign(slots, None);
         for (_, shard) in present {
             let (done, lost) = oneshot::channel();
-            if shard.cast(Message::Lose(slots, done)).is_ok() {
+            if shard.cast(Message::ReleaseSlots(slots, done)).is_ok() {
                 // A shard that fails meanwhile restores only what it still owns.
                 let _ = lost.await;
             }
@@ -159,12 +159,12 @@ impl Shards {
         let records = tables.iter().flat_map(|tables| tables.all(now)).collect();
         router.assign(slots, Some(to));
         if let Some(shard) = router.shard(to) {
-            let _ = shard.cast(Message::Gain(slots, records));
+            let _ = shard.cast(Message::AcquireSlots(slots, records));
         }
         Ok(())
     }
 
-    /// Has every shard write its lazy changes, as far as the store takes them.
+    /// Makes every shard commit its lazy changes. A refusal by the store is ignored.
     pub async fn flush(&self) {
         for (_, shard) in self.shared.router.running() {
             let (done, flushed) = oneshot::channel();
@@ -174,7 +174,7 @@ impl Shards {
         }
     }
 
-    /// Ends the shards. Everything in flight must have been answered before, and the store be closed.
+    /// Stops the shards. The caller must first wait for all commands in flight and close the store.
     pub fn stop(&self) {
         self.supervisor.stop(None);
     }

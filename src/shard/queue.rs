@@ -8,8 +8,8 @@ use indexmap::IndexMap;
 use super::command::{Command, Load, Subject};
 use super::record::Hasher;
 
-/// Commands that wait for an answer from outside, by subject, in the order in which they came. Bounded by the commands in
-/// flight.
+/// Commands that wait for a gateway's answer, by subject, in arrival order. The limit on commands in flight bounds
+/// them.
 #[derive(Default)]
 pub struct Parking(IndexMap<Subject, VecDeque<Box<dyn Command>>, Hasher>);
 
@@ -19,7 +19,7 @@ impl Parking {
         self.0.contains_key(subject)
     }
 
-    /// Behind the other commands of its subject.
+    /// Appends a command to those of its subject.
     pub fn park(&mut self, command: Box<dyn Command>) {
         self.0.entry(command.subject()).or_default().push_back(command);
     }
@@ -58,8 +58,8 @@ struct Counts {
 pub struct Loads(HashMap<Subject, Counts, Hasher>);
 
 impl Loads {
-    /// What counts against the bound for this command. Sends at a gateway that hangs fill their own measure, never that of
-    /// checks.
+    /// The number of commands that count against this command's limit. A send at a gateway does not count against
+    /// checks: a hanging gateway blocks no check.
     pub fn of(&self, command: &dyn Command) -> usize {
         let counts = || self.0.get(&command.subject()).copied().unwrap_or_default();
         match command.load() {
@@ -69,7 +69,7 @@ impl Loads {
         }
     }
 
-    /// Counts a command in. Whether it is the only one of its subject that waits.
+    /// Counts a command. Returns `true` if no other command of its subject waits.
     pub fn add(&mut self, command: &dyn Command) -> bool {
         let counts = self.0.entry(command.subject()).or_default();
         // A report is about a command that is counted already.
@@ -92,20 +92,20 @@ impl Loads {
         }
     }
 
-    /// Forgets the commands about slots that are `given` up: their gateways report to the next owner.
+    /// Drops the counts of slots that move to another shard. Gateways report to the next owner.
     pub fn forget_slots(&mut self, given: impl Fn(u8) -> bool) {
         self.0.retain(|subject, _| !given(subject.slot));
     }
 }
 
-/// Whether the next batch waits for more commands. A commit costs about as much processor time as two requests, whatever
-/// it carries, so a busy shard waits a moment before it cuts the next batch. A lone request is never delayed.
+/// Delays the next batch of a busy shard, so that it contains more commands. A commit costs about as much processor
+/// time as two requests, independent of its size. A lone request is never delayed.
 #[derive(Debug, Default)]
-pub struct Gathering {
-    /// Whether the owner of the shard calls [`super::core::Core::gathered`] when the wait is over.
+pub struct BatchDelay {
+    /// Whether the owner of the shard calls [`super::core::Core::batch_delay_ended`] when the wait is over.
     enabled: bool,
     waiting: bool,
-    asked: Option<Duration>,
+    pending_timer: Option<Duration>,
 }
 
 /// The wait for each command of the batch before.
@@ -115,30 +115,30 @@ const SHORTEST_WAIT: Duration = Duration::from_micros(40);
 /// A longer wait makes commits hardly any cheaper.
 const LONGEST_WAIT: Duration = Duration::from_micros(400);
 
-impl Gathering {
+impl BatchDelay {
     /// From now on batches may wait.
     pub const fn enable(&mut self) {
         self.enabled = true;
     }
 
-    /// A batch of so many commands was answered.
+    /// Sets the wait after a batch of `commands` commands.
     pub fn after(&mut self, commands: usize) {
         let commands = u32::try_from(commands).unwrap_or(u32::MAX);
         let wait = WAIT_PER_COMMAND.saturating_mul(commands).min(LONGEST_WAIT);
         if self.enabled && wait >= SHORTEST_WAIT {
             self.waiting = true;
-            self.asked = Some(wait);
+            self.pending_timer = Some(wait);
         }
     }
 
     /// Whether the next batch waits.
-    pub const fn is_on(&self) -> bool {
+    pub const fn is_waiting(&self) -> bool {
         self.waiting
     }
 
-    /// How long the owner of the shard is to wait before it calls back.
+    /// Takes the wait that the actor has to observe, if one was set.
     pub const fn take(&mut self) -> Option<Duration> {
-        self.asked.take()
+        self.pending_timer.take()
     }
 
     /// The wait is over.
@@ -154,10 +154,10 @@ mod tests {
     #[test]
     fn a_lone_request_is_never_delayed_and_a_busy_shard_waits_a_moment() {
         let wait_after = |commands| {
-            let mut gathering = Gathering::default();
-            gathering.enable();
-            gathering.after(commands);
-            gathering.take()
+            let mut delay = BatchDelay::default();
+            delay.enable();
+            delay.after(commands);
+            delay.take()
         };
         assert_eq!(wait_after(0), None);
         assert_eq!(wait_after(3), None);
@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn without_a_timer_no_batch_waits() {
-        let mut gathering = Gathering::default();
-        gathering.after(100);
-        assert!(!gathering.is_on() && gathering.take().is_none());
+        let mut delay = BatchDelay::default();
+        delay.after(100);
+        assert!(!delay.is_waiting() && delay.take().is_none());
     }
 }

@@ -28,10 +28,10 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
     const KIND: u8;
     /// The layout that is written today, in front of each record.
     const VERSION: u8 = 1;
-    /// What records of this kind are called in messages, such as `numbers`.
+    /// Plural name of the kind in messages and exports, such as `numbers`.
     const PLURAL: &'static str;
 
-    /// From this moment on the record no longer counts: it reads as absent, and the sweep removes it.
+    /// The expiry time. The record then reads as absent, and the sweep removes it.
     fn expires(&self) -> Timestamp;
 
     /// The slot that it belongs to: the one of its number for everything about a number.
@@ -39,15 +39,15 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
         slots.of(*id)
     }
 
-    /// What to assume when it is unknown whether the step from `before` to `after` reached the disk. Must be the stricter
-    /// of both. By default a record that may be on the disk is kept: counts, marks and planned work are not lost.
-    fn after_failure(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
+    /// The state to keep when the shard does not know whether the change from `before` to `after` reached the disk. It
+    /// must be at least as pessimistic as both. The default keeps `after`, or `before` if `after` removes the record.
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
         let _ = now;
         after.or(before)
     }
 }
 
-/// Why a record in the store makes no sense.
+/// A stored record cannot be decoded.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecordError {
     /// Written by a newer version of the program.
@@ -85,7 +85,7 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// A record from its bytes. Never panics, whatever they are.
+/// Decodes a record. Never panics.
 ///
 /// # Errors
 /// [`RecordError`] when they are no record of this kind and version.
@@ -99,7 +99,7 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     postcard::from_bytes(body).map_err(|error| RecordError::Contents { what, why: error.to_string() })
 }
 
-/// What a shard must know of a kind without knowing its type.
+/// Type-erased functions of one kind of record.
 #[derive(Clone)]
 pub struct Kind {
     /// [`Record::KIND`].
@@ -108,8 +108,8 @@ pub struct Kind {
     pub plural: &'static str,
     /// When the record with these bytes ends.
     pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
-    /// [`Record::after_failure`] over every state of a failed batch, the first of which was durable before.
-    pub after_failure: fn(&[Option<Bytes>], Timestamp) -> Option<Bytes>,
+    /// [`Record::merge_pessimistic`] over every state of a failed batch, the first of which was durable before.
+    pub merge_pessimistic: fn(&[Option<Bytes>], Timestamp) -> Option<Bytes>,
     /// The slot of the record with these bytes, under this id.
     pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
     /// The record with these bytes as JSON, for exports.
@@ -147,7 +147,7 @@ impl Kinds {
             kind: R::KIND,
             plural: R::PLURAL,
             expires: |bytes| decode::<R>(bytes).map(|record| record.expires()),
-            after_failure: after_failure::<R>,
+            merge_pessimistic: merge_pessimistic::<R>,
             slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
             to_json: |bytes| {
                 let contents = |error: serde_json::Error| contents::<R>(&error);
@@ -177,12 +177,12 @@ fn contents<R: Record>(error: &serde_json::Error) -> RecordError {
     RecordError::Contents { what: R::PLURAL, why: error.to_string() }
 }
 
-fn after_failure<R: Record>(states: &[Option<Bytes>], now: Timestamp) -> Option<Bytes> {
-    // What is in memory was encoded or decoded by this program before, so it can be read.
+fn merge_pessimistic<R: Record>(states: &[Option<Bytes>], now: Timestamp) -> Option<Bytes> {
+    // This program encoded or decoded every record in memory. Therefore decoding succeeds here.
     let read = |state: &Option<Bytes>| {
         state.as_ref().and_then(|bytes| decode::<R>(bytes).ok()).filter(|record| now < record.expires())
     };
     let mut states = states.iter().map(read);
     let first = states.next().flatten();
-    states.fold(first, |before, after| R::after_failure(before, after, now)).map(|record| encode(&record))
+    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).map(|record| encode(&record))
 }

@@ -1,7 +1,7 @@
-//! From the store into the tables, at the start and when a shard starts again.
+//! Loads records from the store into the tables, at start and when a shard restarts.
 //!
-//! One thread reads the store and a few others fill the tables, so that ten million records take seconds. What is on its
-//! way between them is bounded.
+//! One thread reads the store and a few others fill the tables, so that ten million records take seconds. Bounded
+//! channels connect them.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,7 +17,7 @@ use super::table::{Stored, Tables};
 use crate::store::{Slots, StoreError};
 
 /// Threads that fill tables. Reading takes longer than filling: more threads would wait.
-const FILLERS: usize = 8;
+const LOADERS: usize = 8;
 
 /// Records that are handed over at once.
 const BATCH: usize = 1024;
@@ -25,17 +25,17 @@ const BATCH: usize = 1024;
 /// Batches that may wait for a thread.
 const WAITING: usize = 4;
 
-/// Why shards could not be restored.
+/// The shards could not be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The store failed.
     #[error("the records could not be loaded from the store: {0}")]
     Store(#[from] StoreError),
-    /// A record makes no sense.
+    /// A record cannot be decoded.
     #[error("{0}; restore the data directory from a backup, or use the version of onceward that wrote it")]
     Record(#[from] RecordError),
-    /// The system gave no thread.
-    #[error("the system gave no threads to load the records with: {0}")]
+    /// A thread could not start.
+    #[error("cannot start a thread to load the records: {0}")]
     Threads(io::Error),
     /// A thread of the start died.
     #[error("the loading of the records was interrupted")]
@@ -45,31 +45,31 @@ pub enum RestoreError {
 /// Reads the store once and sorts its records by owner: one table for each set of slots, in their order.
 ///
 /// # Errors
-/// [`RestoreError`] when the store cannot be read or a record makes no sense: nothing begins empty over data that cannot
-/// be read.
+/// [`RestoreError`] if the store cannot be read or a record cannot be decoded. A shard never starts empty over
+/// unreadable data.
 pub async fn restore(
     shared: &Arc<Shared>,
     kinds: &Kinds,
     owners: Vec<Slots>,
 ) -> Result<Vec<Tables>, RestoreError> {
-    let threads = owners.len().clamp(1, FILLERS);
+    let threads = owners.len().clamp(1, LOADERS);
     let damage = Arc::new(Mutex::new(None));
-    let (mut fillers, mut filled) = (Vec::new(), Vec::new());
-    for filler in 0..threads {
+    let (mut loaders, mut filled) = (Vec::new(), Vec::new());
+    for loader in 0..threads {
         let tables: Vec<Tables> =
-            owners.iter().skip(filler).step_by(threads).map(|_| Tables::new(kinds)).collect();
+            owners.iter().skip(loader).step_by(threads).map(|_| Tables::new(kinds)).collect();
         let (to, from) = sync_channel(WAITING);
         let (kinds, damage) = (kinds.clone(), Arc::clone(&damage));
         let fill = move || fill_from(tables, &kinds, &from, &damage);
         let thread = Builder::new().name("restore".to_owned()).spawn(fill);
         filled.push(thread.map_err(RestoreError::Threads)?);
-        fillers.push(Filler { to, waiting: Vec::with_capacity(BATCH) });
+        loaders.push(TableLoader { to, waiting: Vec::with_capacity(BATCH) });
     }
     let all = owners.iter().flat_map(Slots::iter).collect();
-    let mut sorter = Sorter { owners: owners.clone(), fillers };
+    let mut sorter = SlotSorter { owners: owners.clone(), loaders };
     let visit = move |key, record: Option<&[u8]>, _| sorter.take(key, record.map(Bytes::copy_from_slice));
     shared.store.restore(all, Box::new(visit)).await?;
-    // The sorter is gone with the visit, and the threads learn that nothing more comes.
+    // `restore` has dropped the sorter and thereby closed the channels of the threads.
     let filled = spawn_blocking(move || filled.into_iter().map(JoinHandle::join).collect()).await;
     let filled: Vec<thread::Result<Vec<Tables>>> = filled.map_err(|_| RestoreError::Interrupted)?;
     let mut tables = Vec::with_capacity(filled.len());
@@ -109,28 +109,28 @@ fn fill_from(
 }
 
 /// Sends each record to its owner.
-struct Sorter {
+struct SlotSorter {
     owners: Vec<Slots>,
-    fillers: Vec<Filler>,
+    loaders: Vec<TableLoader>,
 }
 
-impl Sorter {
+impl SlotSorter {
     fn take(&mut self, key: RecordKey, bytes: Option<Bytes>) {
         let Some(owner) = self.owners.iter().position(|slots| slots.contains(key.slot)) else { return };
-        let threads = self.fillers.len();
-        if let Some(filler) = self.fillers.get_mut(owner % threads) {
-            filler.take((owner / threads, key, bytes));
+        let threads = self.loaders.len();
+        if let Some(loader) = self.loaders.get_mut(owner % threads) {
+            loader.take((owner / threads, key, bytes));
         }
     }
 }
 
 /// A thread that fills tables.
-struct Filler {
+struct TableLoader {
     to: SyncSender<Sorted>,
     waiting: Sorted,
 }
 
-impl Filler {
+impl TableLoader {
     fn take(&mut self, record: (usize, RecordKey, Option<Bytes>)) {
         self.waiting.push(record);
         if self.waiting.len() == BATCH {
@@ -144,7 +144,7 @@ impl Filler {
     }
 }
 
-impl Drop for Filler {
+impl Drop for TableLoader {
     fn drop(&mut self) {
         self.hand_over(Vec::new());
     }

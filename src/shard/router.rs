@@ -1,4 +1,4 @@
-//! Which shard owns a slot, and how to reach it while it may be restarting.
+//! The router from slots to shards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -14,15 +14,15 @@ use crate::domain::Timestamp;
 use crate::engine::SLOTS;
 use crate::store::Slots;
 
-/// The address book of the shards.
+/// Maps slots to shards, and shards to mailboxes.
 pub struct Router {
     shards: Box<[ArcSwapOption<ActorRef<Message>>]>,
-    /// For each slot the shard that owns it; [`NOT_HERE`] while no shard of this process does.
+    /// For each slot the shard that owns it; [`NO_OWNER`] while no shard of this process does.
     owners: Box<[AtomicU16]>,
 }
 
 /// No shard of this process owns the slot.
-const NOT_HERE: u16 = u16::MAX;
+const NO_OWNER: u16 = u16::MAX;
 
 impl Router {
     /// A router for `shards` shards, at least one and at most 256, none of which runs yet. Every slot is owned.
@@ -43,7 +43,7 @@ impl Router {
     /// The index of the shard that owns a slot.
     pub fn owner(&self, slot: u8) -> Option<usize> {
         let owner = self.owners.get(usize::from(slot))?.load(Ordering::Acquire);
-        (owner != NOT_HERE).then_some(usize::from(owner))
+        (owner != NO_OWNER).then_some(usize::from(owner))
     }
 
     /// The slots of a shard.
@@ -53,7 +53,7 @@ impl Router {
 
     /// Makes a shard the owner of these slots; `None` when no shard of this process is.
     pub fn assign(&self, slots: Slots, shard: Option<usize>) {
-        let shard = shard.and_then(|shard| u16::try_from(shard).ok()).unwrap_or(NOT_HERE);
+        let shard = shard.and_then(|shard| u16::try_from(shard).ok()).unwrap_or(NO_OWNER);
         for slot in slots.iter() {
             if let Some(owner) = self.owners.get(usize::from(slot)) {
                 owner.store(shard, Ordering::Release);
@@ -61,8 +61,8 @@ impl Router {
         }
     }
 
-    /// Notes where a shard lives now; `None` while it restarts.
-    pub fn place(&self, index: usize, shard: Option<ActorRef<Message>>) {
+    /// Sets the mailbox of a shard; `None` while it restarts.
+    pub fn set_mailbox(&self, index: usize, shard: Option<ActorRef<Message>>) {
         if let Some(place) = self.shards.get(index) {
             place.store(shard.map(Arc::new));
         }
@@ -73,19 +73,19 @@ impl Router {
         self.shards.get(index).and_then(ArcSwapOption::load_full)
     }
 
-    /// Every shard that is there, with its index.
+    /// Every running shard with its index.
     pub fn running(&self) -> impl Iterator<Item = (usize, Arc<ActorRef<Message>>)> {
         (0..self.shards.len()).filter_map(|index| Some((index, self.shard(index)?)))
     }
 
-    /// Whether every shard is there and running.
+    /// Returns `true` if every shard is running.
     pub fn is_complete(&self) -> bool {
         let runs = |shard: &ActorRef<Message>| shard.get_status() == ActorStatus::Running;
         self.shards.iter().all(|place| place.load().as_deref().is_some_and(runs))
     }
 
-    /// Hands a command to the shard that owns its slot. While that shard restarts, the command is dropped, which the other
-    /// end of its reply notices.
+    /// Hands a command to the shard that owns its slot. If that shard fails meanwhile, the command is dropped and its
+    /// reply channel closes.
     pub fn send(&self, command: Box<dyn Command>) {
         let slot = command.subject().slot;
         match self.owner(slot).and_then(|owner| self.shard(owner)) {
@@ -99,7 +99,7 @@ impl Router {
     /// Reads the records of the shard that owns a slot, as they are now.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while no shard can say.
+    /// [`Refusal::Stopping`] while no running shard owns the slot.
     pub async fn read<T: Send + 'static>(
         &self,
         slot: u8,
@@ -112,7 +112,7 @@ impl Router {
     /// The same for a shard by its index.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while the shard cannot say.
+    /// [`Refusal::Stopping`] while the shard does not run.
     pub async fn read_shard<T: Send + 'static>(
         &self,
         shard: usize,

@@ -16,22 +16,22 @@ use super::table::Tables;
 /// Wait before a shard that cannot be restored is tried again.
 const RETRY_RESTORE: Duration = Duration::from_secs(1);
 
-/// What the supervisor is told.
+/// A message to the supervisor.
 #[derive(Debug)]
 pub enum Message {
     /// Restore and start the shard of this index.
     Start(usize),
 }
 
-/// What the supervisor works with.
-pub struct Plan {
-    /// What all shards share.
+/// Arguments of the supervisor.
+pub struct SupervisorArgs {
+    /// State that all shards share.
     pub shared: Arc<Shared>,
-    /// What they keep.
+    /// The kinds of record that shards hold.
     pub kinds: Kinds,
     /// Bounds.
     pub settings: Settings,
-    /// Where each shard's random source comes from.
+    /// Creates the random source of each shard.
     pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
 }
 
@@ -40,28 +40,28 @@ pub struct Supervisor;
 
 /// The actor's state.
 pub struct SupervisorState {
-    plan: Plan,
+    args: SupervisorArgs,
     shards: Vec<Option<ActorId>>,
 }
 
 impl Actor for Supervisor {
     type Msg = Message;
     type State = SupervisorState;
-    type Arguments = Plan;
+    type Arguments = SupervisorArgs;
 
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
-        plan: Plan,
+        args: SupervisorArgs,
     ) -> Result<SupervisorState, ActorProcessingErr> {
-        let router = &plan.shared.router;
+        let router = &args.shared.router;
         let owners = (0..router.shards()).map(|shard| router.slots_of(shard)).collect();
-        let tables = restore(&plan.shared, &plan.kinds, owners).await?;
+        let tables = restore(&args.shared, &args.kinds, owners).await?;
         let mut shards = Vec::with_capacity(tables.len());
         for (index, tables) in tables.into_iter().enumerate() {
-            shards.push(Some(start(&myself, &plan, index, tables).await?));
+            shards.push(Some(start(&myself, &args, index, tables).await?));
         }
-        Ok(SupervisorState { plan, shards })
+        Ok(SupervisorState { args, shards })
     }
 
     async fn handle(
@@ -70,13 +70,13 @@ impl Actor for Supervisor {
         Message::Start(index): Message,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        let SupervisorState { plan, shards } = state;
-        let owner = plan.shared.router.slots_of(index);
-        let started = match restore(&plan.shared, &plan.kinds, vec![owner])
+        let SupervisorState { args, shards } = state;
+        let owner = args.shared.router.slots_of(index);
+        let started = match restore(&args.shared, &args.kinds, vec![owner])
             .await
             .map(|mut tables| tables.pop())
         {
-            Ok(Some(tables)) => start(&myself, plan, index, tables).await.map_err(|error| error.to_string()),
+            Ok(Some(tables)) => start(&myself, args, index, tables).await.map_err(|error| error.to_string()),
             Ok(None) => Err("no such shard".to_owned()),
             Err(error) => Err(error.to_string()),
         };
@@ -113,7 +113,7 @@ impl Actor for Supervisor {
             *place = None;
         }
         tracing::error!(shard = index, why, "shard failed, restarting from the store");
-        state.plan.shared.router.place(index, None);
+        state.args.shared.router.set_mailbox(index, None);
         myself.cast(Message::Start(index))?;
         Ok(())
     }
@@ -121,17 +121,17 @@ impl Actor for Supervisor {
 
 async fn start(
     supervisor: &ActorRef<Message>,
-    plan: &Plan,
+    args: &SupervisorArgs,
     index: usize,
     mut tables: Tables,
 ) -> Result<ActorId, ActorProcessingErr> {
-    for (kind, follower) in plan.shared.indexes_of(index) {
+    for (kind, follower) in args.shared.indexes_of(index) {
         tables.follow(kind, follower);
     }
-    let core = Core::new(tables, plan.kinds.clone(), (plan.seeds)(), plan.settings);
-    let arguments = (core, plan.shared.router.slots_of(index), Arc::clone(&plan.shared));
+    let core = Core::new(tables, args.kinds.clone(), (args.seeds)(), args.settings);
+    let arguments = (core, args.shared.router.slots_of(index), Arc::clone(&args.shared));
     let (shard, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;
     let id = shard.get_id();
-    plan.shared.router.place(index, Some(shard));
+    args.shared.router.set_mailbox(index, Some(shard));
     Ok(id)
 }

@@ -8,10 +8,10 @@ use indexmap::IndexMap;
 use super::record::{Hasher, Kinds, Record, RecordKey, decode};
 use crate::domain::Timestamp;
 
-/// Records of one kind, found by key and walked by position.
+/// Records of one kind, by key and by position.
 ///
-/// A walk goes from the last position to the first. A removal may move the last record into the gap: a walk that is
-/// interleaved with changes visits every record that is there throughout, and one that was moved a second time.
+/// A scan goes from the last position to the first. A removal may move the last record into the gap. A scan between
+/// changes visits every record that exists during the whole scan, and may visit a moved record twice.
 pub trait Table: Send {
     /// How many records it holds.
     fn len(&self) -> usize;
@@ -27,9 +27,9 @@ pub trait Table: Send {
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)>;
     /// The key and the end of the record at a position, without the record.
     fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)>;
-    /// Keeps a record in place of whatever was under its key.
+    /// Inserts a record or replaces the one under its key.
     fn set(&mut self, key: RecordKey, record: Stored);
-    /// Removes the record under a key; whether there was one.
+    /// Removes the record under a key. Returns `true` if it existed.
     fn remove(&mut self, key: &RecordKey) -> bool;
 }
 
@@ -38,7 +38,7 @@ pub trait Table: Send {
 pub struct Stored {
     /// Its encoding.
     pub bytes: Bytes,
-    /// From when on it no longer counts.
+    /// Its expiry time.
     pub expires: Timestamp,
 }
 
@@ -82,7 +82,7 @@ impl Table for Map {
 
     fn remove(&mut self, key: &RecordKey) -> bool {
         let removed = self.0.swap_remove(key).is_some();
-        // A flood that has ended gives its memory back.
+        // Frees memory after a flood of records.
         if self.0.len() < self.0.capacity() / 4 && self.0.capacity() > 1_024 {
             self.0.shrink_to(self.0.len() * 2);
         }
@@ -92,9 +92,9 @@ impl Table for Map {
 
 /// Follows the durable changes of one kind: a secondary index, a schedule, a snapshot for readers.
 pub trait Index: Send {
-    /// A record changed, and the change is applied. `None` for absent. Also called for each record of a restore.
+    /// Called for each change that the shard applies, and for each record of a restore. `None` means absent.
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>);
-    /// Every change of a batch has been told.
+    /// Called after the last change of a batch.
     fn settled(&mut self) {}
 }
 
@@ -104,26 +104,26 @@ pub struct Tables {
     indexes: BTreeMap<u8, Box<dyn Index>>,
     /// Where the sweep of each kind goes on.
     sweep_at: BTreeMap<u8, usize>,
-    /// Records that came since the last sweep.
-    came: usize,
-    walk: Walk,
+    /// Records added since the last sweep.
+    added_since_sweep: usize,
+    scan: Scan,
 }
 
-/// The walk of a checkpoint over the records of one kind. It gives no record twice.
+/// The scan of a checkpoint over the records of one kind. It returns no record twice.
 #[derive(Default)]
-struct Walk {
+struct Scan {
     kind: u8,
-    /// The records from this position on were given, or came later.
+    /// Records at or above this position were returned already, or were added after the scan began.
     position: usize,
     /// Those of them that a removal may have moved to a lower position.
     moved: HashSet<RecordKey>,
 }
 
-/// A sweep looks at so many more records for each one that came since the last: a flood of records that end cannot make a
-/// table grow faster than the sweep walks. At most a quarter of a table under such a load has ended.
+/// Additional records that a sweep examines for each record added since the last sweep. Therefore the sweep keeps up
+/// with a flood of short-lived records: at most a quarter of the table is expired.
 const LOOKS_PER_NEW_RECORD: usize = 4;
 
-/// The most of these in one sweep, about a millisecond of work.
+/// Maximum number of these in one sweep, about a millisecond of work.
 const MOST_LOOKS: usize = 32 * 1024;
 
 impl Tables {
@@ -133,12 +133,12 @@ impl Tables {
             by_kind: kinds.iter().map(|kind| (kind.kind, (kind.table)())).collect(),
             indexes: BTreeMap::new(),
             sweep_at: BTreeMap::new(),
-            came: 0,
-            walk: Walk::default(),
+            added_since_sweep: 0,
+            scan: Scan::default(),
         }
     }
 
-    /// Has an index follow the changes of a kind from now on. It is told of every record that is there.
+    /// Attaches an index to a kind. The index first receives every present record.
     pub fn follow(&mut self, kind: u8, mut index: Box<dyn Index>) {
         if let Some(table) = self.by_kind.get(&kind) {
             for (key, stored) in (0..table.len()).filter_map(|position| table.at(position)) {
@@ -198,7 +198,7 @@ impl Tables {
         all.filter(move |(_, stored)| now < stored.expires)
     }
 
-    /// Applies a change. What `record` was before is told to the kind's index.
+    /// Applies a change, and passes the old and the new record to the kind's index.
     pub fn set(&mut self, key: RecordKey, record: Option<Stored>) {
         let Some(table) = self.by_kind.get_mut(&key.kind) else { return };
         if let Some(index) = self.indexes.get_mut(&key.kind) {
@@ -207,20 +207,20 @@ impl Tables {
         if let Some(stored) = record {
             let before = table.len();
             table.set(key, stored);
-            self.came += table.len() - before;
+            self.added_since_sweep += table.len() - before;
             return;
         }
         let last = table.len().saturating_sub(1);
-        if self.walk.kind == key.kind
-            && (1..=last).contains(&self.walk.position)
+        if self.scan.kind == key.kind
+            && (1..=last).contains(&self.scan.position)
             && let Some((moved, _)) = table.end_at(last)
         {
-            self.walk.moved.insert(moved);
+            self.scan.moved.insert(moved);
         }
         table.remove(&key);
-        if self.walk.kind == key.kind {
-            // What is added behind a table that shrank came later.
-            self.walk.position = self.walk.position.min(table.len());
+        if self.scan.kind == key.kind {
+            // Records that are added behind the new end are newer than the scan.
+            self.scan.position = self.scan.position.min(table.len());
         }
     }
 
@@ -229,11 +229,11 @@ impl Tables {
         self.indexes.values_mut().for_each(|index| index.settled());
     }
 
-    /// Frees some records that have ended by `now`: looks at `looks` of each kind, and more after a flood. `keep` says
-    /// which have to stay. Returns the number of records freed.
+    /// Frees expired records. Examines `looks` records of each kind, and more after a flood. Skips records for which
+    /// `keep` is true. Returns the number of freed records.
     pub fn sweep(&mut self, looks: usize, now: Timestamp, keep: impl Fn(&RecordKey) -> bool) -> usize {
-        let looks = looks + (self.came * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
-        self.came = 0;
+        let looks = looks + (self.added_since_sweep * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
+        self.added_since_sweep = 0;
         let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
         kinds.into_iter().map(|kind| self.sweep_kind(kind, looks, now, &keep)).sum()
     }
@@ -263,14 +263,14 @@ impl Tables {
         freed
     }
 
-    /// Begins the walk over a kind for a snapshot.
-    pub fn begin_walk(&mut self, kind: u8) {
-        self.walk = Walk { kind, position: self.len_of(kind), moved: HashSet::new() };
+    /// Begins the scan of a kind for a checkpoint.
+    pub fn begin_scan(&mut self, kind: u8) {
+        self.scan = Scan { kind, position: self.len_of(kind), moved: HashSet::new() };
     }
 
-    /// The next records of the walk, at most so many, and the position to which they take it; 0 at the end.
+    /// Returns up to `most` records of the scan and the next position; 0 at the end.
     pub fn next_slice(&self, most: usize) -> (Records, usize) {
-        let Walk { kind, position, moved } = &self.walk;
+        let Scan { kind, position, moved } = &self.scan;
         let Some(table) = self.by_kind.get(kind) else { return (Vec::new(), 0) };
         let from = (*position).min(table.len());
         let until = from.saturating_sub(most);
@@ -278,17 +278,17 @@ impl Tables {
         (slice.filter(|(key, _)| !moved.contains(key)).collect(), until)
     }
 
-    /// The records down to this position were taken.
-    pub fn walk_on(&mut self, position: usize) {
-        self.walk.position = position;
+    /// Continues the scan below this position.
+    pub fn advance_scan(&mut self, position: usize) {
+        self.scan.position = position;
     }
 
-    /// The walk is complete, or given up.
-    pub fn end_walk(&mut self) {
-        self.walk = Walk::default();
+    /// Ends the scan.
+    pub fn end_scan(&mut self) {
+        self.scan = Scan::default();
     }
 
-    /// Forgets every record of a slot that another owner has now.
+    /// Drops every record of a slot that another shard owns now.
     pub fn forget_slot(&mut self, slot: u8) {
         let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
         for kind in kinds {

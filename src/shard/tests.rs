@@ -42,7 +42,7 @@ impl Record for Voucher {
     }
 
     /// What was answered with an error was not spent.
-    fn after_failure(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
+    fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
         before
     }
 }
@@ -111,7 +111,7 @@ impl Command for VoucherCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         let _ = self.reply.send(Ok(self.left));
     }
 
@@ -315,11 +315,11 @@ fn a_walk_between_changes_gives_every_record_that_stays_once() {
         let mut tables = Tables::new(&kinds());
         (0..200).for_each(|number| tables.set(key(number), Some(stored.clone())));
         let (mut removed, mut given) = (BTreeSet::new(), Vec::new());
-        tables.begin_walk(Voucher::KIND);
+        tables.begin_scan(Voucher::KIND);
         loop {
             let (records, next) = tables.next_slice(16);
             given.extend(records.into_iter().map(|(key, _)| key));
-            tables.walk_on(next);
+            tables.advance_scan(next);
             if next == 0 {
                 break;
             }

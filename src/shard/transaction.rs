@@ -17,9 +17,9 @@ pub enum Durability {
     Lazy,
 }
 
-/// What a batch does to one record.
+/// The states that one record has within a batch.
 #[derive(Default)]
-pub(super) struct Step {
+pub(super) struct RecordHistory {
     /// Every state it had, oldest first. The first is what memory had when the batch began; the last is the present one.
     states: Vec<Option<Bytes>>,
     /// When the present state ends.
@@ -28,7 +28,7 @@ pub(super) struct Step {
     pub(super) durable: bool,
 }
 
-impl Step {
+impl RecordHistory {
     pub(super) fn beginning(stored: Option<Stored>) -> Self {
         let (bytes, expires) = stored.map_or((None, Timestamp::EPOCH), |s| (Some(s.bytes), s.expires));
         Self { states: vec![bytes], expires, durable: false }
@@ -40,7 +40,7 @@ impl Step {
         Some(Stored { bytes, expires: self.expires })
     }
 
-    /// Every state, for [`super::record::Kind::after_failure`].
+    /// Every state, for [`super::record::Kind::merge_pessimistic`].
     pub(super) fn states(&self) -> &[Option<Bytes>] {
         &self.states
     }
@@ -51,13 +51,13 @@ impl Step {
     }
 }
 
-/// What a batch does, by record, in the order in which the records were first touched.
-pub(super) type Steps = IndexMap<RecordKey, Step, Hasher>;
+/// The changes of a batch by record, in the order of first access.
+pub(super) type RecordChanges = IndexMap<RecordKey, RecordHistory, Hasher>;
 
-/// One decision's view.
+/// Reads and writes the records of one decision.
 pub struct Transaction<'a> {
     pub(super) tables: &'a Tables,
-    pub(super) steps: &'a mut Steps,
+    pub(super) changes: &'a mut RecordChanges,
     /// The records that the decision read or changed: its answer rests on them.
     pub(super) touched: &'a mut Vec<RecordKey>,
     pub(super) slot: u8,
@@ -76,7 +76,7 @@ impl Transaction<'_> {
         self.slot
     }
 
-    /// Where randomness comes from.
+    /// The random source of the shard.
     pub const fn rng(&mut self) -> &mut StdRng {
         self.rng
     }
@@ -84,51 +84,55 @@ impl Transaction<'_> {
     /// The record of this kind about `id`; `None` if there is none or it has ended.
     pub fn get<R: Record>(&mut self, id: Id) -> Option<R> {
         let key = self.key::<R>(id);
-        match self.steps.get(&key) {
-            Some(step) => {
-                let stored = step.after().filter(|stored| self.now < stored.expires)?;
+        match self.changes.get(&key) {
+            Some(history) => {
+                let stored = history.after().filter(|stored| self.now < stored.expires)?;
                 decode(&stored.bytes).ok()
             }
             None => self.tables.get(&key, self.now),
         }
     }
 
-    /// Changes the record about `id`; `None` removes it. A change to what is there already is none.
+    /// Writes the record under `id`; `None` removes it. A write that changes nothing is ignored.
     pub fn put<R: Record>(&mut self, id: Id, record: Option<&R>, durability: Durability) {
         let key = self.key::<R>(id);
         let record = record.map(|record| (encode(record), record.expires()));
-        let step = self.steps.entry(key).or_insert_with(|| Step::beginning(self.tables.stored(&key)));
+        let history =
+            self.changes.entry(key).or_insert_with(|| RecordHistory::beginning(self.tables.stored(&key)));
         let bytes = record.as_ref().map(|(bytes, _)| bytes);
-        let present = step.states.last().and_then(Option::as_ref);
-        let is_gone = bytes.is_none() && step.expires <= self.now;
+        let present = history.states.last().and_then(Option::as_ref);
+        let is_gone = bytes.is_none() && history.expires <= self.now;
         if present == bytes || is_gone {
             return;
         }
-        step.expires = record.as_ref().map_or(Timestamp::EPOCH, |(_, expires)| *expires);
-        step.states.push(record.map(|(bytes, _)| bytes));
-        step.durable |= durability == Durability::Durable;
+        history.expires = record.as_ref().map_or(Timestamp::EPOCH, |(_, expires)| *expires);
+        history.states.push(record.map(|(bytes, _)| bytes));
+        history.durable |= durability == Durability::Durable;
     }
 
     /// Whether this shard holds fewer than `most` records of this kind, those that the batch adds included.
     pub fn has_room<R: Record>(&self, most: usize) -> bool {
         let held = self.tables.len_of(R::KIND);
-        if held + self.steps.len() < most {
+        if held + self.changes.len() < most {
             return true;
         }
-        let is_new = |(key, step): &(&RecordKey, &Step)| {
-            key.kind == R::KIND && step.states.first().is_some_and(Option::is_none) && step.after().is_some()
+        let is_new = |(key, history): &(&RecordKey, &RecordHistory)| {
+            key.kind == R::KIND
+                && history.states.first().is_some_and(Option::is_none)
+                && history.after().is_some()
         };
-        held + self.steps.iter().filter(is_new).count() < most
+        held + self.changes.iter().filter(is_new).count() < most
     }
 
-    /// The records of this kind that are alive in this shard, as the earlier changes of the batch left them. The answer does
-    /// not wait for the records that were only seen here.
+    /// Iterates over the live records of this kind, with the earlier changes of the batch. The answer does not wait for
+    /// records that the decision reads only through this method.
     pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
-        let kept = self.tables.iter::<R>(self.now).filter(|(key, _)| !self.steps.contains_key(key));
-        let changed = self.steps.iter().filter(|(key, _)| key.kind == R::KIND).filter_map(|(key, step)| {
-            let stored = step.after().filter(|stored| self.now < stored.expires)?;
-            Some((*key, decode(&stored.bytes).ok()?))
-        });
+        let kept = self.tables.iter::<R>(self.now).filter(|(key, _)| !self.changes.contains_key(key));
+        let changed =
+            self.changes.iter().filter(|(key, _)| key.kind == R::KIND).filter_map(|(key, history)| {
+                let stored = history.after().filter(|stored| self.now < stored.expires)?;
+                Some((*key, decode(&stored.bytes).ok()?))
+            });
         kept.chain(changed)
     }
 

@@ -10,7 +10,7 @@ use super::recorder::EventRecorder;
 use super::transport::Posted;
 use super::{EventId, EventType};
 use crate::domain::Timestamp;
-use crate::shard::{Command, Decision, Durability, Id, Leaving, Refusal, Subject, Transaction};
+use crate::shard::{Command, Decision, Durability, Id, Refusal, ReplyContext, Subject, Transaction};
 
 /// A command with its reply.
 pub(super) struct EventCommand {
@@ -123,7 +123,7 @@ impl Command for EventCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _leaving: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, _leaving: &mut ReplyContext<'_>) {
         let _ = self.reply.send(self.outcome.ok_or(Refusal::StoreUnavailable));
     }
 

@@ -48,7 +48,7 @@ impl Record for EventRecord {
 
     /// An event of a decision that was answered with 503 is not sent. A delivery stays pending until its result is
     /// durable, and an expected end stays expected.
-    fn after_failure(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(Self::Expected(before)), Some(Self::Expected(after))) => {
                 let is_told = before.is_told && after.is_told;

@@ -212,7 +212,7 @@ impl Watch {
                 self.codes.dispatched(*salt, code, expires, fact.at[1])?;
             }
             What::Reloaded => self.codes.reloaded(),
-            What::Doubt(command, stage) => self.in_doubt(*command, stage, fact.at),
+            What::Uncertain(command, stage) => self.in_doubt(*command, stage, fact.at),
             What::Usable { salt, said } => self.codes.said_usable(salt, *said, latest)?,
             What::Told(command, stage, answer) => {
                 let asked = self.sending.remove(command);

@@ -82,7 +82,7 @@ impl World {
         }
         self.tally.count("a batch waits for more commands");
         let now = self.shards[shard].tick(self.clock);
-        self.shards[shard].core.gathered(now);
+        self.shards[shard].core.batch_delay_ended(now);
         self.comes_out(shard, None)
     }
 

@@ -50,7 +50,7 @@ pub enum What {
     /// A gateway that holds a code was asked about a submitted one.
     Consulted { until: u64 },
     /// A decision may have become durable, and its client was not told.
-    Doubt(CommandId, Stage),
+    Uncertain(CommandId, Stage),
     /// A commit that may hold the decision about this command is durable. A message does not leave if a later
     /// command of the same commit made its code useless, and a gateway is not asked if the commit took too
     /// long; the client is told so after a further decision.

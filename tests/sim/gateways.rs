@@ -175,7 +175,7 @@ impl World {
         let now = Timestamp::from_millis(now);
         let (key, policy) = (self.record_key(number), self.setup.policy(number));
         let state: Option<NumberState> = self.shards[shard].core.tables().get(&key, now);
-        let verification = state.and_then(|state| state.present(policy, now).verification());
+        let verification = state.and_then(|state| state.at(policy, now).verification());
         let said = verification.is_some_and(|v| v.is_live(now) && v.salt.0 == salt.0);
         self.tally.count(if said { "usable yes" } else { "usable no" });
         let (call, what) = (self.event(), What::Usable { salt, said });

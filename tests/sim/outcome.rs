@@ -374,7 +374,7 @@ impl World {
             .map(|(command, open)| (*command, open.number, open.stage.clone()))
             .collect();
         for (command, number, stage) in doubtful {
-            let (at, what) = ([commit.taken_at; 2], What::Doubt(command, stage));
+            let (at, what) = ([commit.taken_at; 2], What::Uncertain(command, stage));
             self.notes(Fact { call, number, shard, at, in_commit: true, what });
         }
     }

@@ -72,7 +72,7 @@ impl Watch {
     fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {
         let (rules, at) = (&self.rules, fact.at);
         let either = match &fact.what {
-            What::Told(..) | What::MayBeDecided(_) | What::Doubt(..) => {
+            What::Told(..) | What::MayBeDecided(_) | What::Uncertain(..) => {
                 count::or_what_it_is_now(from, at, rules)
             }
             _ => from.clone(),
@@ -89,7 +89,7 @@ impl Watch {
                 count::dispatched(from, at, rules, *expires, *planned)
             }
             What::Consulted { until } => count::consulted(from, at, rules, *until),
-            What::Doubt(command, stage) => self.count_in_doubt(from, at, *command, stage),
+            What::Uncertain(command, stage) => self.count_in_doubt(from, at, *command, stage),
             What::Told(command, stage, answer) => match (stage, answer) {
                 (Stage::Direct, Answer::Check(answer)) => {
                     let fits = count::checked(from, at, rules, answer);

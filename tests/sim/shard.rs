@@ -68,7 +68,7 @@ impl Shard {
     pub fn new(setup: &Setup, owned: Slots, records: Records, rng: &mut StdRng) -> Self {
         let mut core = core(setup.commands_per_number, records, rng);
         if setup.gathers {
-            core.may_gather();
+            core.enable_batch_delay();
         }
         Self { core, gathers: false, life: 0, seen: 0, commit: None, owned, losing: Vec::new() }
     }

@@ -43,9 +43,9 @@ impl Owner for Made {
                     (first..records.min(first + 256)).map(|n| (key(n), RECORD, EXPIRES)).collect();
                 loop {
                     match to.push(&slice) {
-                        Pushed::Taken => break,
+                        Pushed::Accepted => break,
                         Pushed::Busy => std::thread::sleep(std::time::Duration::from_micros(200)),
-                        Pushed::Over => return,
+                        Pushed::Aborted => return,
                     }
                 }
             }

@@ -21,8 +21,8 @@ pub use futures_util::future::BoxFuture;
 
 pub use copy::{Copied, CopyProgress, CopyReader, Counts, Entry};
 pub use embedded::{
-    EmbeddedStore, Examined, Finding, Judge, Loading, NewStore, OpenError, OpenOptions, ReadOnly, Settings,
-    advice, append_frame, check_new, create_durably, key_fingerprint_in, reading,
+    CheckRecord, EmbeddedStore, Examined, Finding, Loading, NewStore, OpenError, OpenOptions, ReadOnly,
+    Settings, advice, append_frame, check_new, create_durably, key_fingerprint_in, reading,
 };
 pub use memory::{Fault, Kept, MemoryStore};
 pub use owner::{Owner, Pushed, RecordStream, SLICE_RECORDS};
@@ -37,7 +37,7 @@ pub type Slot = u8;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub slot: Slot,
-    /// What sort of record it is. The owners give out the numbers.
+    /// The kind of the record. The owners define the numbers.
     pub kind: u8,
     /// The owner's name for it, for example a service and a number, packed.
     pub id: [u8; 12],
@@ -109,11 +109,11 @@ pub struct Write {
     pub key: Key,
     /// The whole new record; `None` removes the key.
     pub put: Option<Bytes>,
-    /// From then on the record no longer matters. Frees space only; nothing depends on its timing.
+    /// Expiry time. The store uses it only to free space.
     pub expires: Timestamp,
 }
 
-/// Why a store did not do what it was asked for.
+/// A store refused or lost an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Nothing of the batch was or will be applied.
@@ -124,7 +124,7 @@ pub enum StoreError {
     Unknown(String),
 }
 
-/// Learns what became of a batch.
+/// Callback with the result of a batch.
 pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Receives records. A later one under the same key replaces an earlier one, and `None` says that an earlier one was
@@ -139,8 +139,8 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, writes: Vec<Write>, done: Done);
 
     /// Visits the records in `slots`, those of the snapshot first, then those of the journal in their order, in a state
-    /// that contains every batch that was acknowledged before the call. A visitor that keeps the latest under each key has
-    /// exactly what is alive. Used at start, for all slots at once, and when an owner restarts.
+    /// that contains every batch that was acknowledged before the call. A visitor that keeps the last record of each
+    /// key obtains exactly the live records. Used at start, for all slots at once, and when an owner restarts.
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// From now on checkpoints ask these owners for their records, and no others. Together they hold every slot. Called
@@ -157,7 +157,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Unavailable`] when the copy was cancelled, another is being made, or the disk is full.
     fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>>;
 
-    /// `Ok` while writes can be expected to succeed, else what is wrong, for `/readyz`.
+    /// `Ok` while the store accepts writes, else the reason, for `/readyz`.
     fn health(&self) -> Result<(), String>;
 
     /// The newest decision time that was found in the journal or the snapshot at open.

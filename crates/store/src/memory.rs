@@ -1,5 +1,4 @@
-//! The store for tests and simulations: everything the trait promises, in memory, and everything
-//! that can go wrong with a real one, on request.
+//! An in-memory store for tests and simulations. It keeps all promises of the trait and injects faults on request.
 //!
 //! A "restart" is [`MemoryStore::reopen`]: the new store has what was applied, and the old one, like
 //! a process that was killed, changes nothing any more, whatever it has in flight. `done` is called
@@ -31,7 +30,7 @@ pub enum Fault {
     /// Only the writes whose bit is set in the mask are applied, the first being the lowest bit; the caller
     /// learns nothing. From the 65th on none is.
     Torn(u64),
-    /// It waits for the next [`MemoryStore::release`], then goes on as if nothing had been. Later commits overtake it.
+    /// It hangs until the next [`MemoryStore::release`] and then succeeds. Later commits overtake it.
     Hang,
 }
 
@@ -48,7 +47,7 @@ pub struct Kept {
 pub struct MemoryStore {
     /// What survives a restart.
     contents: Arc<Mutex<Contents>>,
-    /// Which start this handle belongs to. Older ones are fenced off.
+    /// Generation of this handle. Handles of older generations can no longer write.
     generation: u64,
     /// What does not survive one.
     control: Arc<Control>,
@@ -287,7 +286,7 @@ struct Collected {
 
 impl Sink for Collected {
     fn ready(&self) -> Pushed {
-        if self.ended.borrow().1 > 0 { Pushed::Over } else { Pushed::Taken }
+        if self.ended.borrow().1 > 0 { Pushed::Aborted } else { Pushed::Accepted }
     }
 
     fn push(&self, records: Vec<u8>) -> Pushed {
@@ -296,7 +295,7 @@ impl Sink for Collected {
         while let Some((key, expires, record)) = owner::decode(&mut rest) {
             kept.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
         }
-        Pushed::Taken
+        Pushed::Accepted
     }
 
     fn end(&self, finished: bool) {
@@ -313,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn when_faults_are_queued_the_next_commits_meet_them_in_order() {
+    fn queued_faults_meet_the_next_commits_in_order() {
         let store = MemoryStore::new();
         store.fail_next([Fault::Unavailable, Fault::UnknownNotApplied, Fault::UnknownApplied]);
         assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unavailable(_)))));
@@ -327,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn when_commits_are_held_they_are_applied_in_order_once_released() {
+    fn held_commits_are_applied_in_order_once_released() {
         let store = MemoryStore::new();
         store.hold();
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn when_a_commit_hangs_later_ones_overtake_it() {
+    fn later_commits_overtake_a_hanging_one() {
         let store = MemoryStore::new();
         store.fail_next([Fault::Hang]);
         assert_eq!(commit(&store, [1]), None);
@@ -353,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn when_the_store_restarts_what_was_in_flight_is_never_applied() {
+    fn commits_in_flight_at_a_restart_are_never_applied() {
         let store = MemoryStore::new();
         commit(&store, [1]);
         store.hold();
@@ -367,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn when_a_commit_is_torn_some_writes_are_applied() {
+    fn a_torn_commit_applies_some_writes() {
         let store = MemoryStore::new();
         store.fail_next([Fault::Torn(0b101)]);
         assert!(matches!(commit(&store, [1, 2, 3]), Some(Err(StoreError::Unknown(_)))));
@@ -392,7 +391,7 @@ mod tests {
         struct Gives(bool);
         impl Owner for Gives {
             fn stream(&self, mut to: RecordStream) {
-                assert_eq!(to.push(&[(key(1), b"one", Timestamp::EPOCH)]), Pushed::Taken);
+                assert_eq!(to.push(&[(key(1), b"one", Timestamp::EPOCH)]), Pushed::Accepted);
                 if self.0 {
                     to.finish();
                 }

@@ -11,20 +11,20 @@ pub const SLICE_RECORDS: usize = 256;
 
 /// Holds the records of some slots in memory.
 pub trait Owner: Send + Sync {
-    /// A checkpoint begins. Called on the journal's thread, after `done` was called for every batch that is older than
-    /// the checkpoint and before it is called for any that is newer: it must only pass the stream on, to a mailbox, and
-    /// the owner gives its records from there on.
+    /// Starts a checkpoint. The journal's thread calls this after `done` of every older batch and before `done` of
+    /// every newer one. The implementation must only put the stream into the owner's mailbox. The owner then sends its
+    /// records from there.
     fn stream(&self, to: RecordStream);
 }
 
-/// What became of a slice of records.
+/// The result of [`RecordStream::push`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
-    Taken,
-    /// The checkpoint is busy: the same slice again, after some milliseconds.
+    Accepted,
+    /// The checkpoint is busy. Push the same slice again after a few milliseconds.
     Busy,
     /// The checkpoint was given up; nothing more is needed.
-    Over,
+    Aborted,
 }
 
 /// One owner's part of a checkpoint. Dropped before [`RecordStream::finish`], it aborts the checkpoint.
@@ -48,7 +48,7 @@ impl RecordStream {
         Self { to, finished: false }
     }
 
-    /// Whether a slice would be taken now, before it is put together.
+    /// Tells whether the checkpoint accepts a slice now. Call it before encoding one.
     pub fn ready(&self) -> Pushed {
         self.to.ready()
     }
@@ -57,7 +57,7 @@ impl RecordStream {
     pub fn push<R: AsRef<[u8]>>(&mut self, records: &[(Key, R, Timestamp)]) -> Pushed {
         debug_assert!(records.len() <= SLICE_RECORDS, "too many records in a slice");
         match self.to.ready() {
-            Pushed::Taken => {}
+            Pushed::Accepted => {}
             other => return other,
         }
         let bytes = records.iter().map(|(_, record, _)| RECORD_HEAD + record.as_ref().len()).sum();

@@ -80,14 +80,10 @@ pub enum Fault {
     #[error("there is a certificate in it and no private key; are tls-cert and tls-key mixed up?")]
     CertificateForKey,
     /// A key with a password.
-    #[error(
-        "the private key in it has a password, for which nobody is there to be asked; take it away with: openssl pkey -in FILE -out NEW.pem"
-    )]
+    #[error("the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem")]
     Encrypted,
     /// More than one key.
-    #[error(
-        "there are {0} private keys in it, and nobody can tell which is meant; leave the one of the certificate"
-    )]
+    #[error("the file contains {0} private keys; keep only the one of the certificate")]
     SeveralKeys(usize),
     /// A kind of key that is not supported.
     #[error(
@@ -105,6 +101,6 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "let the user that runs onceward read it, and pass through the directories above it"
         }
-        _ => "mend that, or name another file",
+        _ => "correct the file, or configure another one",
     }
 }

@@ -64,8 +64,8 @@ fn what_cannot_be_used_is_refused_with_the_setting_the_file_and_what_to_do() {
         (&chain, "", ["tls-key", "no private key in it"]),
         (&chain, &chain, ["tls-key", "mixed up"]),
         (&chain, no_key, ["tls-key", "cannot be used"]),
-        (&chain, locked, ["tls-key", "has a password"]),
-        (&chain, older, ["tls-key", "has a password"]),
+        (&chain, locked, ["tls-key", "is encrypted"]),
+        (&chain, older, ["tls-key", "is encrypted"]),
         (&chain, cut, ["tls-key", "damaged"]),
     ] {
         let files = Files::new(chain, key);

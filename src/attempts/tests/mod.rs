@@ -80,7 +80,7 @@ impl Command for Keep {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         let _ = self.done.send(());
     }
 

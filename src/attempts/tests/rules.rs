@@ -152,12 +152,12 @@ fn what_was_planned_before_a_failed_commit_is_still_planned() {
     let mut begun = before.clone();
     begun.begin_follow_up();
     begun.reserve();
-    let kept = AttemptLog::after_failure(Some(before.clone()), Some(begun), START).expect("a record");
+    let kept = AttemptLog::merge_pessimistic(Some(before.clone()), Some(begun), START).expect("a record");
     assert_eq!((kept.plan, kept.next_attempt), (before.plan.clone(), 5));
     let mut verified = before.clone();
     verified.check(VerifyStatus::Success, START);
     assert_eq!(
-        AttemptLog::after_failure(Some(before), Some(verified), START).and_then(|track| track.plan),
+        AttemptLog::merge_pessimistic(Some(before), Some(verified), START).and_then(|track| track.plan),
         None
     );
 }

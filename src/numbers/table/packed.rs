@@ -4,7 +4,7 @@
 //! away. Here moments have six bytes. A state that does not fit is kept whole in an overflow map: nothing is rounded.
 
 use crate::domain::{CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
-use crate::engine::{NumberState, Salt, Tally, Verification};
+use crate::engine::{NumberCounts, NumberState, Salt, Verification};
 use crate::numbers::record::NumberKey;
 
 /// One number. Aligned, so that reading it never takes two cache lines.
@@ -103,7 +103,7 @@ impl Packed {
             NumberState::Fresh => None,
             NumberState::Locked { until } => Some(Self { shape: LOCKED, ends: U48::moment(until)?, ..empty }),
             NumberState::Open { failures, keep_until, tally, verification } => {
-                if tally != Tally::NONE {
+                if tally != NumberCounts::NONE {
                     return None;
                 }
                 let open = Self { shape: OPEN, ends: U48::moment(keep_until)?, failures, ..empty };
@@ -159,7 +159,7 @@ impl Packed {
         let open = |verification| NumberState::Open {
             failures: self.failures,
             keep_until: ends,
-            tally: Tally::NONE,
+            tally: NumberCounts::NONE,
             verification,
         };
         Some(match self.shape {

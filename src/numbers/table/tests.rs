@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::numbers::CHUNK;
 use super::*;
 use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId};
-use crate::engine::{Counted, Salt, Tally, Verification};
+use crate::engine::{NumberCounts, Salt, Verification, VerificationCounts};
 use crate::shard::{Kinds, Tables};
 
 fn key(digits: u64) -> NumberKey {
@@ -121,10 +121,10 @@ pub(crate) fn moment() -> impl Strategy<Value = Timestamp> {
     millis.prop_map(Timestamp::from_millis)
 }
 
-fn counted() -> impl Strategy<Value = Counted> {
+fn counted() -> impl Strategy<Value = VerificationCounts> {
     let counts = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>(), any::<u64>());
     (moment(), moment(), proptest::sample::select(&Channel::ALL), counts).prop_map(
-        |(begun, last_send, channel, (sends, wrong, unnamed, spent, offset))| Counted {
+        |(begun, last_send, channel, (sends, wrong, unnamed, spent, offset))| VerificationCounts {
             begun,
             last_send,
             channel,
@@ -137,9 +137,9 @@ fn counted() -> impl Strategy<Value = Counted> {
     )
 }
 
-fn tally() -> impl Strategy<Value = Tally> {
-    let some = (any::<u8>(), moment()).prop_map(|(named, slow_until)| Tally { named, slow_until });
-    prop_oneof![Just(Tally::NONE), some]
+fn tally() -> impl Strategy<Value = NumberCounts> {
+    let some = (any::<u8>(), moment()).prop_map(|(named, slow_until)| NumberCounts { named, slow_until });
+    prop_oneof![Just(NumberCounts::NONE), some]
 }
 
 fn verification() -> impl Strategy<Value = Verification> {

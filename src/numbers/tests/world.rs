@@ -28,7 +28,7 @@ use crate::numbers::{
     Capacity, CheckOutcome, NumberKey, Policies, Refusal, Reply, SendOutcome, VerificationSummary,
 };
 use crate::shard::{
-    Command, Core, Decision, Durability, Kinds, Leaving, Record, RecordKey, Settings, Stored, Subject,
+    Command, Core, Decision, Durability, Kinds, Record, RecordKey, ReplyContext, Settings, Stored, Subject,
     Tables, Transaction, Write, encode,
 };
 use crate::store::StoreError;
@@ -88,7 +88,7 @@ impl Command for PlanCommand {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {}
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {}
 
     fn refuse(self: Box<Self>, _: Refusal) {}
 }
@@ -361,14 +361,14 @@ impl World {
     /// Returns `true` if the code of `salt` is live at `now`.
     pub fn is_usable(&self, key: NumberKey, salt: &Salt, now: Timestamp) -> bool {
         let policy = self.deps.policies.of(key.service);
-        let verification = self.state(key).present(&policy, now).verification();
+        let verification = self.state(key).at(&policy, now).verification();
         verification.is_some_and(|v| v.is_live(now) && v.salt == *salt)
     }
 
     /// What the number's live code is made from.
     pub fn live_salt(&mut self, key: NumberKey) -> Option<Salt> {
         let policy = self.deps.policies.of(key.service);
-        let verification = self.state(key).present(&policy, self.now).verification();
+        let verification = self.state(key).at(&policy, self.now).verification();
         verification.filter(|v| v.is_live(self.now)).map(|v| v.salt)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::kept;
 use crate::domain::{Channel, Code, ServiceId};
-use crate::engine::fingerprint_with;
+use crate::engine::fingerprint_with_code;
 use crate::limit::{BucketRule, Charge, Charged, LimitRefusal};
 use crate::numbers::{
     NamedVerification, Refusal, Reply, SendOutcome, SendRequest, Trouble, VerificationSummary,
@@ -109,7 +109,7 @@ impl Inner {
     fn fingerprint(&self, begin: &Begin) -> [u8; 32] {
         match &begin.code {
             None => begin.fingerprint,
-            Some(code) => fingerprint_with(&self.server_key, &begin.fingerprint, code),
+            Some(code) => fingerprint_with_code(&self.server_key, &begin.fingerprint, code),
         }
     }
 

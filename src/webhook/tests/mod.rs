@@ -21,7 +21,7 @@ use crate::engine::SlotHash;
 use crate::numbers::NumberKey;
 use crate::registry::tests::world::{blank, start};
 use crate::registry::{LockoutRule, Origin, Resend, Rules, Service, Webhook, WebhookStatus};
-use crate::shard::{Command, Decision, Leaving, Refusal, Subject, Transaction};
+use crate::shard::{Command, Decision, Refusal, ReplyContext, Subject, Transaction};
 use crate::store::{BoxFuture, MemoryStore};
 
 /// When the tests' clock begins.
@@ -181,7 +181,7 @@ impl Command for Emit {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         let _ = self.reply.send(Ok(()));
     }
 

@@ -11,7 +11,7 @@ use onceward::control::{ControlSocket, Request, SendLine};
 use onceward::delivery::SendStatus;
 use onceward::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use onceward::registry::RegistrySettings;
-use onceward::shard::{Command, Decision, Durability, Leaving, Refusal, Subject, Transaction};
+use onceward::shard::{Command, Decision, Durability, Refusal, ReplyContext, Subject, Transaction};
 use onceward::store::MemoryStore;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -141,7 +141,7 @@ impl Command for Keep {
         Decision::Made
     }
 
-    fn leave(self: Box<Self>, _: &mut Leaving<'_>) {}
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {}
 
     fn refuse(self: Box<Self>, _: Refusal) {}
 }

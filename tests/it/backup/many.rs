@@ -89,7 +89,7 @@ pub fn make_up(path: &Path, numbers: u64, key: &str) {
             NumberState::Open {
                 failures: rng.random_range(0..5),
                 keep_until: end,
-                tally: onceward::engine::Tally::NONE,
+                tally: onceward::engine::NumberCounts::NONE,
                 verification: Some(verification),
             }
         };

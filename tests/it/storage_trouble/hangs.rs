@@ -31,8 +31,8 @@ async fn while_a_sync_hangs_requests_are_refused_in_time_and_the_reason_is_shown
     shim.end();
     until("readiness", || world.get("/readyz"), |answer| answer.status() == 200).await;
     world.send(&number).await.expects(sent(&number, 5));
-    said(&world, "the disk hangs", "ERROR", 1);
-    said(&world, "the disk answers again", "INFO", 1);
+    said(&world, "disk not responding", "ERROR", 1);
+    said(&world, "disk responding again", "INFO", 1);
     guessed.clone().still_holds(&world, true).await;
     let world = world.restart_after_kill().await;
     given.still_holds(&world, false).await;
@@ -57,7 +57,7 @@ async fn a_hang_that_nobody_asks_health_about_is_in_the_log_all_the_same() {
     let number = world.number();
     shim.begin(&Trouble::hanging(&[Call::Write]).on(".seg"));
     let refused = || world.send(&number);
-    let hang = |line: &Value| line["message"].as_str().is_some_and(|m| m.starts_with("the disk hangs"));
+    let hang = |line: &Value| line["message"].as_str().is_some_and(|m| m.starts_with("disk not responding"));
     let output = || async {
         refused().await;
         world.server.output().events()

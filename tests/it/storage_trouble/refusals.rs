@@ -62,10 +62,9 @@ async fn whatever_the_system_says_nothing_is_sent_or_approved_and_all_is_well_ag
                 all.push(given);
             }
         }
-        said(&world, "the journal cannot be written", "ERROR", troubles);
+        said(&world, "journal unavailable", "ERROR", troubles);
         // Readiness comes a moment before the line.
-        let again =
-            || async { world.server.output().text().matches("the journal can be written again").count() };
+        let again = || async { world.server.output().text().matches("journal available again").count() };
         until("the last line", again, |count| *count == troubles).await;
         let world = world.restart_after_kill().await;
         for told in &all {
@@ -136,7 +135,7 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     assert!(refused.count() <= 2 * (seconds + 2), "a line a second and kind: {lines:#?}");
     let others = lines.iter().filter(|line| line["message"] != "requests were refused");
     assert!(others.count() < 10, "{lines:#?}");
-    said(&world, "the journal cannot be written", "ERROR", 1);
+    said(&world, "journal unavailable", "ERROR", 1);
 }
 
 /// How many seconds the lines are from, as they say.

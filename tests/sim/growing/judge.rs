@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use onceward::domain::Timestamp;
-use onceward::engine::code_of;
 use onceward::numbers::send::Dispatch;
 
 use super::World;
@@ -24,8 +23,7 @@ impl World {
             ));
         }
         let number = self.numbers.iter().position(|known| *known == key).expect("a number of this world");
-        let code =
-            code_of(&server_key(), &permit.salt, key.number, key.service, permit.length, permit.offset());
+        let code = permit.code_seed(key.service, key.number).code(&server_key());
         let belief = of(&mut self.beliefs, number, permit.salt.track());
         code.expose().clone_into(&mut belief.code);
         // A new code lives longer. If it reaches no person, the first is good again, for no longer than before.

@@ -321,7 +321,7 @@ impl World {
 
     fn is_usable(&self, key: NumberKey, salt: Salt, now: Timestamp) -> bool {
         let state: Option<NumberState> = self.core.tables().get(&self.record_key(key), now);
-        let verification = state.and_then(|state| state.present(&self.policy, now).verification());
+        let verification = state.and_then(|state| state.at(&self.policy, now).verification());
         verification.is_some_and(|v| v.is_live(now) && v.salt == salt)
     }
 

@@ -25,6 +25,20 @@ impl ServiceId {
     }
 }
 
+/// The id of a record: the service in four bytes and the subject within it in eight, big-endian.
+pub fn record_id(service: ServiceId, subject: u64) -> [u8; 12] {
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&service.get().to_be_bytes());
+    id[4..].copy_from_slice(&subject.to_be_bytes());
+    id
+}
+
+/// The service and the subject of a [`record_id`].
+pub const fn record_id_parts(id: [u8; 12]) -> (ServiceId, u64) {
+    let [a, b, c, d, subject @ ..] = id;
+    (ServiceId::new(u32::from_be_bytes([a, b, c, d])), u64::from_be_bytes(subject))
+}
+
 /// The sends of one verification, as the tracker knows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptLogKey {
@@ -46,18 +60,15 @@ impl AttemptLogKey {
         self.track.to_be_bytes()[7]
     }
 
-    /// The service in four bytes and the track in eight, big-endian.
+    /// The [`record_id`] of the service and the track.
     pub fn id(&self) -> [u8; 12] {
-        let mut id = [0; 12];
-        id[..4].copy_from_slice(&self.service.get().to_be_bytes());
-        id[4..].copy_from_slice(&self.track.to_be_bytes());
-        id
+        record_id(self.service, self.track)
     }
 
-    /// Back from there.
+    /// The inverse of [`AttemptLogKey::id`].
     pub fn from_id(id: [u8; 12]) -> Self {
-        let [a, b, c, d, track @ ..] = id;
-        Self { service: ServiceId::new(u32::from_be_bytes([a, b, c, d])), track: u64::from_be_bytes(track) }
+        let (service, track) = record_id_parts(id);
+        Self { service, track }
     }
 }
 

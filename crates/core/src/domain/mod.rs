@@ -15,7 +15,7 @@ mod time;
 
 pub use code::{Code, CodeLength};
 pub use gateway::{Channel, GatewayName, Held};
-pub use ids::{AttemptId, AttemptLogKey, ServiceId, Sid, SidKind};
+pub use ids::{AttemptId, AttemptLogKey, ServiceId, Sid, SidKind, record_id, record_id_parts};
 pub use locale::Locale;
 pub use number_pattern::{NumberPattern, PatternError};
 pub use phone::{NumberError, PhoneNumber, Region};

@@ -1,7 +1,8 @@
-//! May a message with a code be sent now, and which code does it carry?
+//! Decides whether a message may be sent now and which code it carries.
 
 use super::{
-    Counted, NumberState, Policy, Rules, Salt, SendOptions, Tally, Verification, VerificationName, offset_of,
+    CodeSeed, NumberCounts, NumberState, Policy, Rules, Salt, SendOptions, Verification, VerificationCounts,
+    VerificationName, offset_of,
 };
 use crate::domain::{Channel, Code, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
@@ -16,21 +17,21 @@ pub struct Begin<'a> {
     pub options: SendOptions,
     /// How the message is delivered.
     pub channel: Channel,
-    /// Requests a verification with limits and an id of its own. `None` for the contract's
-    /// routes: each of their messages replaces the code and nothing limits them.
-    pub own: Option<OwnVerification<'a>>,
+    /// Options of a verification with limits and an id. `None` for the compatible routes: each of their messages
+    /// replaces the code, without limits.
+    pub verification: Option<VerificationOptions<'a>>,
 }
 
-/// The options of a verification with an id of its own.
+/// The options of a verification with limits and an id.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct OwnVerification<'a> {
+pub struct VerificationOptions<'a> {
     /// The code that the caller supplies.
-    pub brought: Option<&'a Code>,
+    pub supplied_code: Option<&'a Code>,
     /// No message is sent because the caller knows the code: a test number.
     pub silent: bool,
 }
 
-/// The decision about a message. No message leaves before the state that comes with it is durable.
+/// The decision about a message. The caller must make the new state durable before it sends the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeginOutcome {
     /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
@@ -67,7 +68,7 @@ pub enum BeginOutcome {
     },
 }
 
-/// The decision about one more message with the live code, which a follow-up planned.
+/// The decision about a planned repetition of the live code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeOutcome {
     /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
@@ -93,17 +94,22 @@ pub struct SendPermit {
     /// The gateway that holds this verification's code because an earlier message was that gateway's own: no other
     /// gateway can repeat it.
     pub held: Option<Held>,
-    /// The code that this one replaced, as it was then; it comes back if this message surely was not sent. `None` for
-    /// a repetition.
+    /// The replaced code in its state at that time. [`settle`](fn@super::settle) restores it if this message was
+    /// certainly not sent. `None` for a repetition.
     pub replaced: Option<Verification>,
-    /// The counts of a verification of its own.
-    pub counted: Option<Counted>,
+    /// The counts of a verification with an id.
+    pub counted: Option<VerificationCounts>,
 }
 
 impl SendPermit {
-    /// See [`Counted::offset`].
+    /// See [`VerificationCounts::offset`].
     pub fn offset(&self) -> u64 {
         self.counted.map_or(0, |counted| counted.offset)
+    }
+
+    /// The inputs of the message's code.
+    pub fn code_seed(&self, service: ServiceId, number: PhoneNumber) -> CodeSeed {
+        CodeSeed { service, number, salt: self.salt, length: self.length, offset: self.offset() }
     }
 
     const fn of(verification: &Verification, replaced: Option<Verification>) -> Self {
@@ -114,8 +120,8 @@ impl SendPermit {
 
 /// Decides a message: the first of a verification, or a further one.
 ///
-/// By the contract's routes each message replaces the code and restarts its life. A verification of its own keeps its
-/// id and its counts until it is approved, ended or expired; whether a further message repeats its code is in
+/// By the compatible routes each message replaces the code and restarts its life. A verification with an id keeps it
+/// and its counts until it is approved, ended or expired; whether a further message repeats its code is in
 /// [`SendRules::keeps_code`](super::SendRules).
 ///
 /// One exception holds for both: while a message with the present code may be on its way, a further message repeats
@@ -130,10 +136,10 @@ pub fn begin(
     now: Timestamp,
 ) -> (NumberState, BeginOutcome) {
     let policy = &rules.policy;
-    let state = state.present(policy, now);
+    let state = state.at(policy, now);
     let (failures, kept, tally, current) = match state {
         NumberState::Locked { until } => return (state, BeginOutcome::Locked { until }),
-        NumberState::Fresh => (0, Timestamp::EPOCH, Tally::NONE, None),
+        NumberState::Fresh => (0, Timestamp::EPOCH, NumberCounts::NONE, None),
         NumberState::Open { failures, keep_until, tally, verification } => {
             (failures, keep_until, tally, verification)
         }
@@ -141,22 +147,22 @@ pub fn begin(
     if let Some(checking) = current.filter(|v| v.is_checking(now)) {
         return (state, BeginOutcome::Busy { until: checking.checking_until });
     }
-    if request.own.is_some()
+    if request.verification.is_some()
         && let Some(refusal) = refusal(policy, tally, current.filter(|v| now < v.expires), now)
     {
         return (state, refusal);
     }
     let fresh = Verification::beginning(salt, &request.options, now);
     let live = current.filter(|v| v.is_live(now));
-    let carried = match request.own {
-        // A message on its way says how long its code is good: a further message never shortens that.
+    let carried = match request.verification {
+        // A message states the life of its code. Therefore a further message never shortens that life.
         None => live.filter(|v| v.is_sending(now)).map_or(fresh, |v| v.prolonged(fresh.expires)),
-        Some(_) => match own_verification(rules, &request, fresh, live, now) {
+        Some(_) => match named_verification(rules, &request, fresh, live, now) {
             Ok(verification) => verification,
             Err(until) => return (state, BeginOutcome::StillSending { until }),
         },
     };
-    let silent = request.own.is_some_and(|own| own.silent);
+    let silent = request.verification.is_some_and(|options| options.silent);
     let verification = Verification {
         sending: carried.sending.saturating_add(u8::from(!silent)),
         sending_until: now.plus(rules.send_budget),
@@ -177,21 +183,21 @@ pub fn begin(
 ///
 /// # Errors
 /// The latest end of a send of another code than the one that the caller supplies.
-fn own_verification(
+fn named_verification(
     rules: &Rules<'_>,
     request: &Begin<'_>,
     fresh: Verification,
     live: Option<Verification>,
     now: Timestamp,
 ) -> Result<Verification, Timestamp> {
-    let brought = request.own.and_then(|own| own.brought);
-    let length = brought.map_or(fresh.length, Code::length);
+    let supplied = request.verification.and_then(|options| options.supplied_code);
+    let length = supplied.map_or(fresh.length, Code::length);
     let offset = |salt: &Salt| {
-        brought.map_or(0, |code| offset_of(rules.key, salt, request.number, request.service, code))
+        supplied.map_or(0, |code| offset_of(rules.key, salt, request.number, request.service, code))
     };
     // The caller may supply another code than the last.
     let is_same =
-        |v: &Verification| brought.is_none() || (v.length == length && offset(&v.salt) == v.offset());
+        |v: &Verification| supplied.is_none() || (v.length == length && offset(&v.salt) == v.offset());
     let on_its_way = live.filter(|v| v.is_sending(now));
     if let Some(v) = on_its_way.filter(|v| !is_same(v)) {
         return Err(v.sending_until);
@@ -201,7 +207,7 @@ fn own_verification(
         _ => on_its_way.map(|v| v.prolonged(fresh.expires)),
     };
     let before = live.and_then(|v| v.counted.map(|counted| (v.salt, counted)));
-    let counted = before.map_or(Counted::beginning(now, request.channel), |(_, counted)| counted);
+    let counted = before.map_or(VerificationCounts::beginning(now, request.channel), |(_, counted)| counted);
     let carried = repeated.unwrap_or_else(|| {
         // A new code of the same verification keeps the half of the salt that is its name.
         let salt = before.map_or(fresh.salt, |(salt, _)| salt.renewed(&fresh.salt));
@@ -209,14 +215,14 @@ fn own_verification(
     });
     let offset = repeated.map_or_else(|| offset(&carried.salt), |v| v.offset());
     let (channel, sends) = (request.channel, counted.sends.saturating_add(1));
-    let counted = Counted { last_send: now, channel, sends, offset, ..counted };
+    let counted = VerificationCounts { last_send: now, channel, sends, offset, ..counted };
     Ok(Verification { counted: Some(counted), ..carried })
 }
 
-/// The rule that forbids a message of a verification of its own, if one does.
+/// Returns the refusal of a further message, if a rule forbids it.
 fn refusal(
     policy: &Policy,
-    tally: Tally,
+    tally: NumberCounts,
     under_way: Option<Verification>,
     now: Timestamp,
 ) -> Option<BeginOutcome> {
@@ -235,7 +241,7 @@ fn refusal(
     (policy.sends.cools_down && now < until).then_some(BeginOutcome::CoolingDown { until })
 }
 
-/// Decides whether the code of `salt` may be sent once more by a follow-up: only while it is the number's live one.
+/// Decides a planned repetition. It is permitted only while the code of `salt` is the number's live code.
 ///
 /// Nothing is prolonged. A message that the client asks for meanwhile repeats the code, as it does while
 /// any other message is on its way.
@@ -245,7 +251,7 @@ pub fn resume(
     salt: Salt,
     now: Timestamp,
 ) -> (NumberState, ResumeOutcome) {
-    let state = state.present(&rules.policy, now);
+    let state = state.at(&rules.policy, now);
     let NumberState::Open { failures, keep_until, tally, verification: Some(current) } = state else {
         return (state, ResumeOutcome::NotUsable);
     };
@@ -265,12 +271,12 @@ pub fn resume(
     (next, ResumeOutcome::Permitted(SendPermit::of(&current, None)))
 }
 
-/// An end of a verification, or of a number's counts, by a request other than a check.
+/// A request other than a check that ends a verification or clears the counts of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The verification ends without success. The number's counts stay.
     Canceled,
-    /// The caller verified the person in another way: as a right code.
+    /// The caller verified the person in another way. The effect is that of a right code.
     Approved,
     /// An operator clears all counts and lockouts of the number.
     Cleared,
@@ -279,9 +285,9 @@ pub enum Ending {
 /// The decision about an ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndOutcome {
-    /// The verification, if one was under way, has ended.
+    /// The verification, if one was active, has ended.
     Ended(Option<Verification>),
-    /// No such verification is under way.
+    /// No such verification is active.
     NotFound,
     /// A gateway is being asked about a submitted code: decide again when that check is settled.
     Busy {
@@ -290,7 +296,7 @@ pub enum EndOutcome {
     },
 }
 
-/// Ends the verification that is under way, if it is the one that is `named`. [`Ending::Cleared`] needs none.
+/// Ends the active verification if `named` is its name or `None`. [`Ending::Cleared`] also works without one.
 pub fn end(
     state: NumberState,
     rules: &Rules<'_>,
@@ -298,7 +304,7 @@ pub fn end(
     named: Option<VerificationName>,
     now: Timestamp,
 ) -> (NumberState, EndOutcome) {
-    let state = state.present(&rules.policy, now);
+    let state = state.at(&rules.policy, now);
     if let Some(checking) = state.verification().filter(|v| v.is_checking(now)) {
         return (state, EndOutcome::Busy { until: checking.checking_until });
     }
@@ -315,7 +321,7 @@ pub fn end(
 
 fn without_verification(state: NumberState) -> NumberState {
     match state {
-        NumberState::Open { failures: 0, tally: Tally::NONE, .. } => NumberState::Fresh,
+        NumberState::Open { failures: 0, tally: NumberCounts::NONE, .. } => NumberState::Fresh,
         NumberState::Open { failures, keep_until, tally, verification: _ } => {
             NumberState::Open { failures, keep_until, tally, verification: None }
         }

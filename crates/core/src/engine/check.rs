@@ -1,7 +1,7 @@
 //! Decides whether a submitted code is right.
 
-use super::lockout::GrowingCounts;
-use super::{Lockout, NumberState, Policy, Rules, Salt, Tally, Verification, VerificationName, code_of};
+use super::lockout::GrowingLockout;
+use super::{Lockout, NumberCounts, NumberState, Policy, Rules, Salt, Verification, VerificationName};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// A submitted code.
@@ -28,18 +28,15 @@ impl Submitted<'_> {
 
     fn is_our_code_of(&self, verification: &Verification, rules: &Rules<'_>) -> bool {
         let Self { code, number, service, named: _ } = *self;
-        let Verification { salt, length, .. } = verification;
-        verification.ours_may_be_out()
-            && code.is_some_and(|code| {
-                code.matches(&code_of(rules.key, salt, number, service, *length, verification.offset()))
-            })
+        verification.our_code_may_be_known()
+            && code.is_some_and(|code| code.matches(&verification.code_seed(service, number).code(rules.key)))
     }
 }
 
-/// The result of a check. No client is told before the state that comes with it is durable.
+/// The result of a check. The caller must make the new state durable before it answers the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckOutcome {
-    /// Right, and now used.
+    /// The code is right. It cannot be used again.
     Approved,
     /// Wrong, late, or no code was outstanding.
     Wrong {
@@ -55,20 +52,20 @@ pub enum CheckOutcome {
         /// There was a live code to compare with.
         live: bool,
     },
-    /// Locked already; the code was not looked at.
+    /// The number was locked before. The code was not compared.
     Locked {
         /// End of the lockout.
         until: Timestamp,
     },
-    /// This caller has no attempt left; the code was not looked at.
+    /// This caller has no attempt left. The code was not compared.
     NoChecksLeft {
         /// When attempts are allowed again; `None` until an operator clears the number.
         until: Option<Timestamp>,
     },
     /// The verification that the caller named is not under way, or none is.
     NotFound,
-    /// The gateway that holds the code did not say whether it is right, or said it too late. The attempt counts unless
-    /// the gateway surely did not look at the code.
+    /// The gateway that holds the code did not answer, or answered too late. The attempt counts unless the gateway
+    /// certainly did not compare the code.
     GatewayFailed,
 }
 
@@ -78,7 +75,7 @@ pub enum CheckStep {
     /// The check is decided.
     Decided(CheckOutcome),
     /// The attempt is counted. Ask the gateway that holds the code, then [`settle_check`] the permit.
-    Ask(CheckPermit),
+    AskGateway(CheckPermit),
     /// A gateway is being asked about an earlier code: decide again when that check is settled.
     Busy {
         /// Latest end of that check.
@@ -109,7 +106,7 @@ pub enum CheckResult {
     Wrong,
     /// The gateway has no code to compare with.
     NotLive,
-    /// The gateway surely did not look at the code.
+    /// The gateway certainly did not compare the code.
     NotAsked,
     /// It is unknown whether the gateway looked at the code.
     Unknown,
@@ -117,12 +114,12 @@ pub enum CheckResult {
 
 /// Decides a check.
 ///
-/// A right code works once, clears the count and makes the number fresh. A late code counts as a
-/// wrong one. A number that never asked learns nothing and leaves no state.
+/// A right code works once, clears the count and makes the number fresh. A late code counts as a wrong one. A check of
+/// a number without a record reveals nothing and stores nothing.
 ///
-/// A code that a gateway holds is compared with ours first, if ours may be out too. If that does not
-/// decide it, the attempt is counted before the gateway is asked, even if it is the last one: whatever
-/// happens to the answer, no guess is free.
+/// A code that a gateway holds is compared with ours first, if ours may be out too. If ours does not match, the engine
+/// counts the attempt before the gateway is asked, also the last attempt. Therefore each guess costs an attempt, even
+/// if the answer is lost.
 pub fn check(
     state: NumberState,
     rules: &Rules<'_>,
@@ -130,7 +127,7 @@ pub fn check(
     now: Timestamp,
 ) -> (NumberState, CheckStep) {
     let policy = &rules.policy;
-    let state = state.present(policy, now);
+    let state = state.at(policy, now);
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
     let (failures, keep_until, tally, verification) = match state {
         NumberState::Locked { until } => return decided(state, CheckOutcome::Locked { until }),
@@ -158,20 +155,20 @@ pub fn check(
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
     let failures = failures.saturating_add(1);
-    // A text that cannot be a code is wrong without asking.
+    // A text that cannot be a code is wrong. No gateway is asked.
     if let Some((v, held)) =
         live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.code.is_some())
     {
         let until = now.plus(rules.check_budget);
         let next = NumberState::Open {
             failures,
-            // The record outlives the asking, and then a lockout.
+            // The record must outlive the gateway's check and a lockout after it.
             keep_until: keep_until.max(until.plus(policy.lockout)),
             tally,
             verification: Some(Verification { checking_until: until, ..v }),
         };
         let permit = CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() };
-        return (next, CheckStep::Ask(permit));
+        return (next, CheckStep::AskGateway(permit));
     }
     let live = live.is_some();
     if let Some(until) = policy.lockout_end(failures, now) {
@@ -184,9 +181,9 @@ pub fn check(
 
 /// Settles a check permit.
 ///
-/// The attempt was counted when the permit was given; only a code that the gateway surely did not look at gives it
-/// back. An approval counts only while the permit is open, that is for the verification that it was
-/// given for, before its time has ended, and once: the first settlement closes it.
+/// The attempt was counted with the permit. It is uncounted only if the gateway certainly did not compare the code. An
+/// approval counts only while the permit is open, that is for the verification that it was given for, before its time
+/// has ended, and once: the first settlement closes it.
 pub fn settle_check(
     state: NumberState,
     rules: &Rules<'_>,
@@ -195,10 +192,10 @@ pub fn settle_check(
     now: Timestamp,
 ) -> (NumberState, CheckOutcome) {
     let policy = &rules.policy;
-    let state = state.present(policy, now);
+    let state = state.at(policy, now);
     let (failures, keep_until, tally, current) = match state {
         NumberState::Locked { until } => return (state, CheckOutcome::Locked { until }),
-        NumberState::Fresh => (0, Timestamp::EPOCH, Tally::NONE, None),
+        NumberState::Fresh => (0, Timestamp::EPOCH, NumberCounts::NONE, None),
         NumberState::Open { failures, keep_until, tally, verification } => {
             (failures, keep_until, tally, verification)
         }
@@ -209,7 +206,7 @@ pub fn settle_check(
     let verification = Verification { checking_until: Timestamp::EPOCH, ..open };
     if policy.kind == Lockout::Growing {
         return settle_growing(
-            GrowingCounts { failures, keep_until, tally, verification },
+            GrowingLockout { failures, keep_until, tally, verification },
             policy,
             permit,
             result,
@@ -221,7 +218,7 @@ pub fn settle_check(
     let live = match result {
         CheckResult::Approved => return (NumberState::Fresh, CheckOutcome::Approved),
         CheckResult::Wrong | CheckResult::Unknown => true,
-        // Our code, if it is out, was compared before the gateway was asked.
+        // If a message may have carried our code, `check` compared it before the gateway was asked.
         CheckResult::NotLive => verification.sent,
         CheckResult::NotAsked => return (open(failures.saturating_sub(1)), CheckOutcome::GatewayFailed),
     };
@@ -260,7 +257,7 @@ fn check_growing(
     if now >= v.expires || !submitted.is_about(&v) {
         return decided(state, CheckOutcome::NotFound);
     }
-    let counts = GrowingCounts { failures, keep_until, tally, verification: v };
+    let counts = GrowingLockout { failures, keep_until, tally, verification: v };
     let is_named = submitted.is_named();
     if let Some(refusal) = counts.refusal(is_named, policy, now) {
         return decided(state, refusal);
@@ -271,10 +268,10 @@ fn check_growing(
     let mut next = counts.fail(is_named, policy, now);
     if let Some(held) = v.held.filter(|_| submitted.code.is_some()) {
         let until = now.plus(rules.check_budget);
-        // The record outlives the asking.
+        // The record must outlive the gateway's check.
         next.keep_until = next.keep_until.max(until.plus(policy.lockout));
         next.verification.checking_until = until;
-        return (next.state(), CheckStep::Ask(CheckPermit { salt: v.salt, held, until, is_named }));
+        return (next.state(), CheckStep::AskGateway(CheckPermit { salt: v.salt, held, until, is_named }));
     }
     let attempts_left = next.attempts_left(is_named, policy);
     decided(next.state(), CheckOutcome::Wrong { attempts_left, live: true })
@@ -282,7 +279,7 @@ fn check_growing(
 
 /// Settles a check with [`Lockout::Growing`]: the attempt was counted against the verification or the number.
 fn settle_growing(
-    counts: GrowingCounts,
+    counts: GrowingLockout,
     policy: &Policy,
     permit: &CheckPermit,
     result: CheckResult,

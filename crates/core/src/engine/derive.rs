@@ -1,5 +1,7 @@
 //! Codes are derived, not stored.
 
+use aes::Aes128;
+use aes::cipher::Array;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -24,9 +26,9 @@ pub fn derive_code(
     let codes = 10_u64.pow(u32::from(length.get()));
     // The largest multiple of `codes` that fits: a value above it would favour low codes.
     let fair_values = u64::MAX - u64::MAX % codes;
-    let mut round: u32 = 0;
+    let mut counter: u32 = 0;
     loop {
-        let block = keyed_block(key, salt, number, service, round);
+        let block = keyed_block(key, salt, number, service, counter);
         for chunk in block.chunks_exact(8) {
             let value = chunk.iter().fold(0_u64, |acc, byte| acc << 8 | u64::from(*byte));
             if value < fair_values {
@@ -34,25 +36,36 @@ pub fn derive_code(
             }
         }
         // Even with ten digits a chunk is rejected less than once in 10^9, and a block has four.
-        round = round.wrapping_add(1);
+        counter = counter.wrapping_add(1);
     }
 }
 
-/// The code of a verification that carries one the caller brought: the derived one and `offset` together.
-pub fn code_of(
-    key: &ServerKey,
-    salt: &Salt,
-    number: PhoneNumber,
-    service: ServiceId,
-    length: CodeLength,
-    offset: u64,
-) -> Code {
-    let derived = derive_code(key, salt, number, service, length);
-    if offset == 0 {
-        return derived;
+/// The inputs of a verification's code, apart from the server key.
+#[derive(Debug, Clone, Copy)]
+pub struct CodeSeed {
+    /// The service that the number is counted in.
+    pub service: ServiceId,
+    /// The recipient.
+    pub number: PhoneNumber,
+    /// The random input.
+    pub salt: Salt,
+    /// Number of digits.
+    pub length: CodeLength,
+    /// See [`VerificationCounts::offset`](super::VerificationCounts::offset).
+    pub offset: u64,
+}
+
+impl CodeSeed {
+    /// The derived code plus the offset, which is not 0 if the caller supplied the code.
+    pub fn code(&self, key: &ServerKey) -> Code {
+        let Self { service, number, ref salt, length, offset } = *self;
+        let derived = derive_code(key, salt, number, service, length);
+        if offset == 0 {
+            return derived;
+        }
+        let codes = 10_u64.pow(u32::from(length.get()));
+        Code::from_value((derived.value() + offset % codes) % codes, length)
     }
-    let codes = 10_u64.pow(u32::from(length.get()));
-    Code::from_value((derived.value() + offset % codes) % codes, length)
 }
 
 /// The number that turns the derived code into `code` when it is added. Derived codes are uniform, therefore it says
@@ -66,8 +79,8 @@ pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: Ser
     }
 }
 
-/// Tells a request that brings a code from one that brings another, and says nothing about the code without the key.
-pub fn fingerprint_with(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) -> [u8; 32] {
+/// Adds the supplied code to a request's fingerprint. Without the key the result reveals nothing about the code.
+pub fn fingerprint_with_code(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) -> [u8; 32] {
     let mut mac = keyed(key, REQUEST_PURPOSE);
     mac.update(fingerprint);
     mac.update(&[code.length().get()]);
@@ -75,8 +88,8 @@ pub fn fingerprint_with(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) ->
     mac.finalize().into_bytes().into()
 }
 
-/// Names the key in the data directory that was written with it: a wrong key is noticed, and the fingerprint does not help
-/// to find the right one.
+/// Fingerprint of the key in the data directory. The start compares it to detect a wrong key. It does not help an
+/// attacker to find the key.
 pub fn key_fingerprint(key: &ServerKey) -> [u8; 16] {
     let block: [u8; 32] = keyed(key, FINGERPRINT_PURPOSE).finalize().into_bytes().into();
     let mut fingerprint = [0; 16];
@@ -84,8 +97,16 @@ pub fn key_fingerprint(key: &ServerKey) -> [u8; 16] {
     fingerprint
 }
 
+/// AES-128 under a key that is derived from the server key for one purpose.
+pub(super) fn cipher(key: &ServerKey, purpose: &[u8]) -> Aes128 {
+    let derived: [u8; 32] = keyed(key, purpose).finalize().into_bytes().into();
+    let mut key = [0; 16];
+    key.copy_from_slice(&derived[..16]);
+    Aes128::new(&Array(key))
+}
+
 /// HMAC-SHA-256 under the server key, for one purpose and no other.
-pub(super) fn keyed(key: &ServerKey, purpose: &[u8]) -> Hmac<Sha256> {
+fn keyed(key: &ServerKey, purpose: &[u8]) -> Hmac<Sha256> {
     #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
     mac.update(purpose);
@@ -97,13 +118,13 @@ fn keyed_block(
     salt: &Salt,
     number: PhoneNumber,
     service: ServiceId,
-    round: u32,
+    counter: u32,
 ) -> [u8; 32] {
     let mut mac = keyed(key, PURPOSE);
     mac.update(&salt.0);
     mac.update(&number.as_u64().to_be_bytes());
     mac.update(&service.get().to_be_bytes());
-    mac.update(&round.to_be_bytes());
+    mac.update(&counter.to_be_bytes());
     mac.finalize().into_bytes().into()
 }
 

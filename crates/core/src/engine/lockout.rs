@@ -1,11 +1,11 @@
 //! The number of attempts, and the lockout after the last one.
 //!
 //! With [`Lockout::Fixed`] the number is locked: [`Policy::lockout_end`]. With [`Lockout::Growing`] the verification is
-//! spent and callers who do not name it have to wait: [`GrowingCounts`].
+//! spent and callers who do not name it have to wait: [`GrowingLockout`].
 
 use std::time::Duration;
 
-use super::{CheckOutcome, Counted, NumberState, Policy, SendRules, Tally, Verification};
+use super::{CheckOutcome, NumberCounts, NumberState, Policy, SendRules, Verification, VerificationCounts};
 use crate::domain::{Channel, Timestamp};
 
 /// The consequence of too many wrong codes.
@@ -25,7 +25,7 @@ const FIRST_WAIT: u64 = 30;
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 impl Policy {
-    /// Wrong codes that a service allows unless it is configured otherwise.
+    /// Default number of wrong codes that a service allows.
     pub const DEFAULT_MAX_ATTEMPTS: u8 = 5;
 
     /// `max_attempts` without a limit: wrong codes are not counted.
@@ -47,12 +47,12 @@ impl Policy {
         (self.kind == Lockout::Fixed && self.is_spent(failures)).then(|| at.plus(self.lockout))
     }
 
-    /// `wrong` codes use up the attempts.
+    /// Returns `true` if `wrong` wrong codes use up the attempts.
     pub(super) const fn is_spent(&self, wrong: u8) -> bool {
         wrong >= self.max_attempts && self.max_attempts != Self::NO_LIMIT
     }
 
-    /// `failures` consecutive wrong codes end all checks until an operator clears the number.
+    /// Returns `true` if `failures` consecutive wrong codes end all checks until an operator clears the number.
     pub(super) const fn is_stopped(&self, failures: u8) -> bool {
         failures >= Self::HARD_STOP && self.max_attempts != Self::NO_LIMIT
     }
@@ -70,23 +70,24 @@ impl Policy {
 
 /// The counts of [`Lockout::Growing`] in an open state with a verification.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct GrowingCounts {
+pub(super) struct GrowingLockout {
     pub failures: u8,
     pub keep_until: Timestamp,
-    pub tally: Tally,
+    pub tally: NumberCounts,
     pub verification: Verification,
 }
 
-impl GrowingCounts {
+impl GrowingLockout {
     /// Consecutive failures, named or not.
     const fn in_a_row(&self) -> u8 {
         self.failures.saturating_add(self.tally.named)
     }
 
-    fn counted(&self) -> Counted {
-        self.verification
-            .counted
-            .unwrap_or(Counted { sends: 1, ..Counted::beginning(self.verification.expires, Channel::Sms) })
+    fn counted(&self) -> VerificationCounts {
+        self.verification.counted.unwrap_or(VerificationCounts {
+            sends: 1,
+            ..VerificationCounts::beginning(self.verification.expires, Channel::Sms)
+        })
     }
 
     /// Counts a wrong code.
@@ -110,7 +111,7 @@ impl GrowingCounts {
         self
     }
 
-    /// Takes an attempt back that was counted: the gateway surely did not look at the code.
+    /// Uncounts an attempt, because the gateway certainly did not compare the code.
     pub(super) fn give_back(mut self, is_named: bool) -> Self {
         let mut counted = self.counted();
         if is_named {
@@ -125,7 +126,7 @@ impl GrowingCounts {
         self
     }
 
-    /// Attempts that the same caller has left.
+    /// Attempts left for callers who name the verification (`is_named`), or for all others.
     pub(super) fn attempts_left(&self, is_named: bool, policy: &Policy) -> u8 {
         let counted = self.counted();
         policy.max_attempts.saturating_sub(if is_named { counted.wrong } else { counted.unnamed })
@@ -136,7 +137,7 @@ impl GrowingCounts {
         NumberState::Open { failures, keep_until, tally, verification: Some(verification) }
     }
 
-    /// The refusal of a caller who may not try now.
+    /// Returns the refusal if this caller may not check a code now.
     pub(super) fn refusal(&self, is_named: bool, policy: &Policy, now: Timestamp) -> Option<CheckOutcome> {
         let until = |until| Some(CheckOutcome::NoChecksLeft { until });
         if policy.max_attempts == Policy::NO_LIMIT {

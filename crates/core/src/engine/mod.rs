@@ -27,14 +27,15 @@ mod tests;
 mod uncertain;
 
 pub use begin::{
-    Begin, BeginOutcome, EndOutcome, Ending, OwnVerification, ResumeOutcome, SendPermit, begin, end, resume,
+    Begin, BeginOutcome, EndOutcome, Ending, ResumeOutcome, SendPermit, VerificationOptions, begin, end,
+    resume,
 };
 pub use check::{CheckOutcome, CheckPermit, CheckResult, CheckStep, Submitted, check, settle_check};
-pub use derive::{code_of, derive_code, fingerprint_with, key_fingerprint, offset_of};
+pub use derive::{CodeSeed, derive_code, fingerprint_with_code, key_fingerprint, offset_of};
 pub use lockout::Lockout;
 pub use policy::{Policy, Rules, SendOptions, SendRules};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};
 pub use settle::{SendResult, SettleOutcome, settle};
 pub use slots::{SLOTS, SlotHash};
-pub use state::{Counted, NumberState, Salt, Tally, Verification};
+pub use state::{NumberCounts, NumberState, Salt, Verification, VerificationCounts};
 pub use uncertain::merge_pessimistic;

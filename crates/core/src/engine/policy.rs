@@ -1,4 +1,4 @@
-//! The rules that decisions are made by.
+//! Rules of decisions.
 
 use std::time::Duration;
 
@@ -39,16 +39,16 @@ pub struct Policy {
 /// Rules for further messages of a live verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendRules {
-    /// Messages of one verification; `None` without a limit.
+    /// Maximum number of messages of one verification; `None` for no limit.
     pub max: Option<u8>,
     /// A further message carries the same code, whose end does not change; otherwise a new code with a new life.
     pub keeps_code: bool,
-    /// A further message has to wait after the last one: 30, 60, 120, then 300 s.
+    /// The caller has to wait between messages: 30, 60, 120, then 300 s.
     pub cools_down: bool,
 }
 
 impl SendRules {
-    /// Those of the contract's routes: no limit, and each message has a new code.
+    /// The rules of the compatible routes: no limit, and each message has a new code.
     pub const CONTRACT: Self = Self { max: None, keeps_code: false, cools_down: false };
 }
 

@@ -2,13 +2,11 @@
 //! kept, and an id cannot be guessed or forged.
 
 use aes::Aes128;
-use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
-use hmac::Mac;
-
+use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt};
 use serde::{Deserialize, Serialize};
 
 use super::Verification;
-use super::derive::keyed;
+use super::derive::cipher;
 use crate::domain::{AttemptId, AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind};
 
 /// Keeps these keys apart from all other uses of the server key.
@@ -74,12 +72,12 @@ pub struct VerificationAddress {
 }
 
 impl Sealer {
-    /// With keys of its own, made from the server key.
+    /// Derives its keys from the server key.
     pub fn new(key: &ServerKey) -> Self {
         Self { verifications: cipher(key, VERIFICATIONS), attempts: cipher(key, ATTEMPTS) }
     }
 
-    /// The id of a verification (`VE`). The service is one of those up to [`LAST_SERVICE`].
+    /// The id of a verification (`VE`). `address.service` must be at most [`LAST_SERVICE`].
     pub fn verification(&self, address: &VerificationAddress) -> Sid {
         let VerificationAddress { service, number, name } = *address;
         let service = u128::from(service.get() & LAST_SERVICE);
@@ -124,13 +122,6 @@ impl Sealer {
             attempt: u8::try_from(low).ok()?,
         })
     }
-}
-
-fn cipher(key: &ServerKey, purpose: &[u8]) -> Aes128 {
-    let derived: [u8; 32] = keyed(key, purpose).finalize().into_bytes().into();
-    let mut key = [0; 16];
-    key.copy_from_slice(&derived[..16]);
-    Aes128::new(&Array(key))
 }
 
 fn seal(cipher: &Aes128, plain: u128) -> [u8; 16] {

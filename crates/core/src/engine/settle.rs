@@ -1,6 +1,6 @@
 //! The result of a send, and its effect on the number.
 
-use super::{NumberState, Rules, SendPermit, Tally, Verification};
+use super::{NumberCounts, NumberState, Rules, SendPermit, Verification};
 use crate::domain::{Held, Timestamp};
 
 /// How a send ended.
@@ -27,7 +27,7 @@ pub enum SendResult {
         /// The gateway that holds the code in that case, if the code is not ours.
         held: Option<Held>,
     },
-    /// The code became useless before its message could leave.
+    /// The code was used, replaced, locked or expired before its message was sent.
     NoLongerUsable,
     /// Too many messages were waiting; nothing was sent.
     Overloaded,
@@ -50,10 +50,10 @@ pub enum SettleOutcome {
 
 /// Settles a send permit.
 ///
-/// The count of wrong codes stays as it is, whatever the result. A code whose messages surely were not sent is
-/// withdrawn, and the code that it replaced is good again for the rest of its life, as it was when it was replaced. A
-/// code that may arrive stays good. A result about a code that was replaced or used changes nothing. A check that is
-/// being asked meanwhile goes on.
+/// The count of wrong codes stays as it is, whatever the result. If no message with the code was sent, the code is
+/// withdrawn. The code that it replaced becomes valid again, in its state at the replacement and until its own expiry.
+/// A code that may arrive stays good. A result about a code that was replaced or used changes nothing. A check at a
+/// gateway goes on.
 pub fn settle(
     state: NumberState,
     rules: &Rules<'_>,
@@ -62,7 +62,7 @@ pub fn settle(
     now: Timestamp,
 ) -> (NumberState, SettleOutcome) {
     let policy = &rules.policy;
-    let state = state.present(policy, now);
+    let state = state.at(policy, now);
     let (failures, keep_until, tally, current) = match state {
         NumberState::Locked { until } => return (state, SettleOutcome::Locked { until }),
         NumberState::Fresh => {
@@ -81,14 +81,14 @@ pub fn settle(
         permit.replaced.filter(Verification::can_arrive).map(|earlier| with_counts_of(earlier, &settled))
     };
     let next = match verification {
-        None if failures == 0 && tally == Tally::NONE => NumberState::Fresh,
+        None if failures == 0 && tally == NumberCounts::NONE => NumberState::Fresh,
         verification => NumberState::Open { failures, keep_until, tally, verification },
     };
     (next, outcome)
 }
 
-/// A code that comes back. If the one that failed was a later code of the same verification, wrong codes that were
-/// counted meanwhile stay counted: otherwise every message that fails would be worth a guess.
+/// Restores the `earlier` code. If both belong to one verification, it keeps the wrong codes counted for `failed`.
+/// Otherwise each failed message would grant another guess.
 fn with_counts_of(earlier: Verification, failed: &Verification) -> Verification {
     let counted = match (failed.counted, earlier.counted) {
         (Some(since), Some(then)) if earlier.salt.track() == failed.salt.track() => {

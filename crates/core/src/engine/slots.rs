@@ -1,11 +1,10 @@
 //! The slots of subjects.
 
 use aes::Aes128;
-use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
-use hmac::Mac;
+use aes::cipher::{Array, BlockCipherEncrypt};
 
-use super::derive::keyed;
-use crate::domain::{PhoneNumber, ServerKey, ServiceId};
+use super::derive::cipher;
+use crate::domain::{PhoneNumber, ServerKey, ServiceId, record_id};
 
 /// Number of slots.
 pub const SLOTS: usize = 256;
@@ -19,18 +18,12 @@ pub struct SlotHash(Aes128);
 impl SlotHash {
     /// The mapping of one server key.
     pub fn new(key: &ServerKey) -> Self {
-        let derived: [u8; 32] = keyed(key, b"onceward/slot/1").finalize().into_bytes().into();
-        let mut key = [0; 16];
-        key.copy_from_slice(&derived[..16]);
-        Self(Aes128::new(&Array(key)))
+        Self(cipher(key, b"onceward/slot/1"))
     }
 
     /// The slot of a number in a service, and of everything about it.
     pub fn of_number(&self, service: ServiceId, number: PhoneNumber) -> u8 {
-        let mut subject = [0; 12];
-        subject[..4].copy_from_slice(&service.get().to_be_bytes());
-        subject[4..].copy_from_slice(&number.as_u64().to_be_bytes());
-        self.of(subject)
+        self.of(record_id(service, number.as_u64()))
     }
 
     /// The slot of any other subject of 12 bytes, such as a digest.

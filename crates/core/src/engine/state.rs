@@ -4,15 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Lockout, Policy, SendOptions, SendResult};
-use crate::domain::{Channel, CodeLength, Held, Timestamp};
+use super::{CodeSeed, Lockout, Policy, SendOptions, SendResult};
+use crate::domain::{Channel, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
-/// The life of one number in one service. A number that never asked, one that was verified and
-/// one whose record has ended are all the same: [`NumberState::Fresh`].
+/// The state of one number in one service. A number without a record, a verified number and a number whose record has
+/// expired are all [`NumberState::Fresh`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NumberState {
-    /// Nothing is known of this number.
+    /// The number has no record.
     Fresh,
     /// Codes may be sent and checked.
     Open {
@@ -23,7 +23,7 @@ pub enum NumberState {
         /// When this record ends and the number is fresh again; [`Timestamp::MAX`] for never.
         keep_until: Timestamp,
         /// Further counts with [`Lockout::Growing`].
-        tally: Tally,
+        tally: NumberCounts,
         /// The outstanding code, if there is one. It may have expired.
         verification: Option<Verification>,
     },
@@ -45,7 +45,7 @@ pub struct Verification {
     pub expires: Timestamp,
     /// Sends of this code that have not been settled yet.
     pub sending: u8,
-    /// By when those sends are certainly over, settled or not.
+    /// Latest end of those sends.
     pub sending_until: Timestamp,
     /// A gateway that carries our code accepted, or may have accepted, a message with it.
     pub sent: bool,
@@ -53,16 +53,16 @@ pub struct Verification {
     pub postponed: bool,
     /// The gateway that made and holds a code of its own for this verification.
     pub held: Option<Held>,
-    /// Until when that gateway may be busy with a submitted code; [`Timestamp::EPOCH`] when it is not being asked.
-    /// After a crash it stays on disk: the attempt is counted, and its result never arrives.
+    /// Latest end of that gateway's check of a submitted code; [`Timestamp::EPOCH`] if none is in progress. After a
+    /// crash it stays on the disk: the attempt counts, and no result arrives.
     pub checking_until: Timestamp,
-    /// The counts of a verification of its own; `None` if the contract's routes asked for it.
-    pub counted: Option<Counted>,
+    /// The counts of a verification with an id; `None` for the compatible routes.
+    pub counted: Option<VerificationCounts>,
 }
 
 /// The counts of one verification with an id of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct VerificationCounts {
     /// When it began.
     pub begun: Timestamp,
     /// When its last message was asked for.
@@ -84,10 +84,10 @@ pub struct Counted {
 
 /// The counts of a number with [`Lockout::Growing`] beside its `failures`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Tally {
+pub struct NumberCounts {
     /// Consecutive wrong codes from callers who named their verification.
     pub named: u8,
-    /// Until when callers who do not name it have to wait.
+    /// End of the wait for callers who do not name the verification.
     pub slow_until: Timestamp,
 }
 
@@ -171,9 +171,14 @@ impl Verification {
         now < self.expires && !self.is_spent()
     }
 
-    /// See [`Counted::offset`].
+    /// See [`VerificationCounts::offset`].
     pub fn offset(&self) -> u64 {
         self.counted.map_or(0, |counted| counted.offset)
+    }
+
+    /// The inputs of its code.
+    pub fn code_seed(&self, service: ServiceId, number: PhoneNumber) -> CodeSeed {
+        CodeSeed { service, number, salt: self.salt, length: self.length, offset: self.offset() }
     }
 
     /// Returns `true` if its attempts are used up, although its time is not over.
@@ -181,8 +186,9 @@ impl Verification {
         self.counted.is_some_and(|counted| counted.spent)
     }
 
-    /// Returns `true` if a person may have our own code. One that no gateway carried is never right: it can only be guessed.
-    pub const fn ours_may_be_out(&self) -> bool {
+    /// Returns `true` if a message may have carried our own code. A code that no message carried is never right,
+    /// because only a guess can match it.
+    pub const fn our_code_may_be_known(&self) -> bool {
         self.held.is_none() || self.sent || self.sending > 0
     }
 
@@ -220,31 +226,31 @@ impl Verification {
     }
 }
 
-impl Counted {
+impl VerificationCounts {
     /// The counts of a verification that begins, before its first message.
     pub const fn beginning(at: Timestamp, channel: Channel) -> Self {
         Self { begun: at, last_send: at, channel, sends: 0, wrong: 0, unnamed: 0, spent: false, offset: 0 }
     }
 }
 
-impl Tally {
+impl NumberCounts {
     /// No wrong codes.
     pub const NONE: Self = Self { named: 0, slow_until: Timestamp::EPOCH };
 }
 
 impl NumberState {
-    /// The state that every decision begins with, so that no answer depends on when a sweep ran: a
-    /// record whose time has come is fresh, and a check that was not settled in time is over. That
-    /// attempt stays counted, and if it was the last one it locks from the moment its time ended.
+    /// The state at `now`. Every decision starts with it, therefore no answer depends on the sweep. An expired record
+    /// is fresh. An unsettled check whose time has passed is over: its attempt counts, and the last attempt locks the
+    /// number from the end of that time.
     #[must_use]
-    pub fn present(self, policy: &Policy, now: Timestamp) -> Self {
-        let state = self.at(now).spent_by(policy);
+    pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
+        let state = self.unless_expired(now).spent_by(policy);
         let Self::Open { failures, keep_until, tally, verification: Some(v) } = state else { return state };
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
         }
         if let Some(until) = policy.lockout_end(failures, v.checking_until) {
-            return Self::Locked { until }.at(now);
+            return Self::Locked { until }.unless_expired(now);
         }
         let verification = Some(Verification { checking_until: Timestamp::EPOCH, ..v });
         Self::Open { failures, keep_until, tally, verification }
@@ -261,7 +267,7 @@ impl NumberState {
 
     /// The state at `now`: a record whose time has come is fresh, whether or not a sweep has removed it.
     #[must_use]
-    pub fn at(self, now: Timestamp) -> Self {
+    pub fn unless_expired(self, now: Timestamp) -> Self {
         match self.ends() {
             Some(end) if now >= end => Self::Fresh,
             _ => self,
@@ -285,7 +291,7 @@ impl NumberState {
         }
     }
 
-    /// The outstanding code, live or late.
+    /// The outstanding code. It may have expired.
     pub const fn verification(&self) -> Option<Verification> {
         match self {
             Self::Open { verification, .. } => *verification,

@@ -1,12 +1,11 @@
-//! States that rest on a commit that failed.
+//! States after a failed commit.
 
-use super::{Counted, NumberState, Tally, Verification};
+use super::{NumberCounts, NumberState, Verification, VerificationCounts};
 use crate::domain::Timestamp;
 
-/// The more pessimistic of two states of one number: what to assume when it is unknown whether the step
-/// from `before` to `after` became durable. A count once made stays, a lockout stays, and a code
-/// that may be used up is void. The effects of the command, a message or a question to the gateway that holds
-/// the code, do not happen; `now` is when that is decided.
+/// Merges two states of one number when the store did not say whether the change from `before` to `after` is durable.
+/// The result keeps each count and each lockout, and voids a code that may be used up. The caller does not carry out
+/// the effects of the change. `now` is the time of the merge.
 pub fn merge_pessimistic(before: NumberState, after: NumberState, now: Timestamp) -> NumberState {
     match (before, after) {
         (NumberState::Locked { until: a }, NumberState::Locked { until: b }) => {
@@ -44,7 +43,7 @@ pub fn merge_pessimistic(before: NumberState, after: NumberState, now: Timestamp
     }
 }
 
-/// Both are about one code: what is known about its messages stays known.
+/// Merges two states of one code. The results of its messages are kept.
 fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verification {
     Verification {
         // Its life was not prolonged if a further send of it was not committed.
@@ -52,8 +51,8 @@ fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verificati
         // A further message that was not committed never left; one that was settled has its result.
         sending: old.sending.min(new.sending),
         postponed: old.postponed || new.postponed,
-        // A check that was not committed did not reach the gateway: it is over, and counts. One that was committed
-        // before goes on.
+        // A check whose commit failed never reached the gateway: it is over, and its attempt counts. An earlier check
+        // goes on.
         checking_until: if old.checking_until == new.checking_until {
             old.checking_until
         } else {
@@ -67,21 +66,21 @@ fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verificati
     }
 }
 
-/// A code that must not be used any more. If a gateway was being asked about it, that attempt stays known as not
-/// settled: it may have been the last one, which locks.
+/// Voids a code. If a gateway is checking it, the result keeps the end of that check: the attempt may have been the
+/// last, and then locks the number.
 fn used_up(code: Verification, now: Timestamp) -> Option<Verification> {
     let (expires, checking_until) = (code.expires.min(now), code.checking_until.min(now));
     (checking_until != Timestamp::EPOCH).then_some(Verification { expires, checking_until, ..code })
 }
 
-impl Tally {
+impl NumberCounts {
     #[must_use]
     fn merge_pessimistic(self, other: Self) -> Self {
         Self { named: self.named.max(other.named), slow_until: self.slow_until.max(other.slow_until) }
     }
 }
 
-impl Counted {
+impl VerificationCounts {
     /// Both are about one verification.
     #[must_use]
     pub(super) fn merge_pessimistic(self, other: Self) -> Self {

@@ -97,7 +97,7 @@ impl NewStore {
         let (to, parts) = mpsc::channel::<Part>();
         let (new, copy) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
         let attempt = Attempt {
-            engine: Arc::new(Sled),
+            backend: Arc::new(Sled),
             disk: disk.clone(),
             new,
             copy,
@@ -126,9 +126,9 @@ impl NewStore {
     fn push(&mut self) -> Result<(), OpenError> {
         loop {
             match self.stream.push(&self.records) {
-                Pushed::Taken => break,
+                Pushed::Accepted => break,
                 Pushed::Busy if !self.writing.is_finished() => thread::sleep(TURN),
-                Pushed::Busy | Pushed::Over => {
+                Pushed::Busy | Pushed::Aborted => {
                     let detail = "the records cannot be written; the log or the next attempt says why";
                     return Err(OpenError::not_created(&self.directory.snapshot, detail));
                 }
@@ -154,7 +154,7 @@ impl NewStore {
         let manifest = writing.join().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
         let (new, _) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
         Snapshot::seal(&*disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
-        // Only to be there, so that a journal without any segment is always one that lost it.
+        // Creates an empty first segment. Therefore a journal without segments always means a loss.
         Segment::create(&*disk, &directory.journal, 1, 0)
             .map_err(OpenError::io("create the first segment in", &directory.journal))?;
         directory.write_state(State::Complete, key_fingerprint, &*disk)

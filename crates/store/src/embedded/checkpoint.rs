@@ -15,7 +15,7 @@ use onceward_core::domain::Timestamp;
 use rustix::fs::{Advice, fadvise};
 
 use super::chunk::{self, ChunkWriter};
-use super::database::{Database, Engine};
+use super::database::{Database, SledBackend};
 use super::disk::{Disk, Step};
 use super::replay::{self, Covered};
 use super::segment;
@@ -32,7 +32,7 @@ const MOST_LEFT_BEHIND: usize = 3;
 
 /// What the thread of snapshots works with.
 pub(super) struct Snapshots {
-    pub(super) engine: Arc<dyn Engine>,
+    pub(super) backend: Arc<dyn SledBackend>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) journal: PathBuf,
     pub(super) directory: PathBuf,
@@ -69,7 +69,7 @@ pub(super) enum Part {
 /// Shared by the threads that have to do with one checkpoint.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    /// Grows while the writing thread comes on.
+    /// Progress counter of the writing thread.
     beats: AtomicU64,
     /// Slices that wait.
     waiting: AtomicU32,
@@ -115,17 +115,17 @@ pub(super) struct Collector {
 impl Sink for Collector {
     fn ready(&self) -> Pushed {
         if self.control.is_stopped() {
-            Pushed::Over
+            Pushed::Aborted
         } else if self.control.waiting.load(Ordering::Acquire) >= WAITING_SLICES {
             Pushed::Busy
         } else {
-            Pushed::Taken
+            Pushed::Accepted
         }
     }
 
     fn push(&self, records: Vec<u8>) -> Pushed {
         self.control.waiting.fetch_add(1, Ordering::AcqRel);
-        if self.to.send(Part::Records(records)).is_ok() { Pushed::Taken } else { Pushed::Over }
+        if self.to.send(Part::Records(records)).is_ok() { Pushed::Accepted } else { Pushed::Aborted }
     }
 
     fn end(&self, finished: bool) {
@@ -185,7 +185,7 @@ impl Snapshots {
         let control = checkpoint.control.clone();
         let (to, proved) = mpsc::sync_channel(1);
         let attempt = Attempt {
-            engine: self.engine.clone(),
+            backend: self.backend.clone(),
             disk: self.disk.clone(),
             new: new.to_owned(),
             copy: copy.to_owned(),
@@ -244,7 +244,7 @@ impl Snapshots {
     }
 }
 
-/// What a job came to.
+/// The result of a job.
 pub(super) enum Ended {
     Checkpoint(Result<Snapshot, String>),
     Discard(Result<(), String>),
@@ -252,7 +252,7 @@ pub(super) enum Ended {
 
 /// One attempt to write a snapshot.
 pub(super) struct Attempt {
-    pub(super) engine: Arc<dyn Engine>,
+    pub(super) backend: Arc<dyn SledBackend>,
     pub(super) disk: Arc<dyn Disk>,
     /// The directory of the snapshot, and that of the copy that proves it.
     pub(super) new: PathBuf,
@@ -306,7 +306,7 @@ impl<'a> DatabaseWriter<'a> {
     pub(super) fn begin(attempt: &'a Attempt, covered: Covered, time: Timestamp) -> Result<Self, String> {
         super::directory::create_private(&attempt.new).map_err(failed("create", &attempt.new))?;
         let directory = database_in(&attempt.new);
-        let database = attempt.engine.create(&directory)?;
+        let database = attempt.backend.create(&directory)?;
         Ok(Self { attempt, directory, database, chunks: ChunkWriter::new(covered, time), unsynced: 0 })
     }
 
@@ -368,7 +368,7 @@ impl Attempt {
             // It is not read again before the next start.
             forget_cached(&path).map_err(failed("read", &path))?;
         }
-        let database = self.engine.open(&copy)?;
+        let database = self.backend.open(&copy)?;
         let mut records = 0_u64;
         let read = chunk::read(&*database, manifest, &mut |_, _, _| {
             records += 1;
@@ -377,7 +377,7 @@ impl Attempt {
             }
             Ok(())
         });
-        read.map_err(|detail| format!("sled lost something: {detail}"))?;
+        read.map_err(|detail| format!("sled lost records: {detail}"))?;
         drop(database);
         self.control.beat()?;
         std::fs::remove_dir_all(&self.copy).map_err(failed("remove", &self.copy))?;

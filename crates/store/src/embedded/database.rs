@@ -9,7 +9,7 @@ use std::path::Path;
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Makes and opens databases.
-pub(super) trait Engine: Send + Sync + 'static {
+pub(super) trait SledBackend: Send + Sync + 'static {
     /// Makes a new database in a directory that is not there yet.
     fn create(&self, directory: &Path) -> Result<Box<dyn Database>, String>;
 
@@ -27,10 +27,10 @@ pub(super) trait Database: Send {
     fn each(&self, visit: VisitEntry<'_>) -> Result<(), String>;
 }
 
-/// The real one.
+/// The implementation with sled.
 pub(super) struct Sled;
 
-impl Engine for Sled {
+impl SledBackend for Sled {
     fn create(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
         open(&config().path(directory).create_new(true))
     }

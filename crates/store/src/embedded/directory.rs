@@ -1,4 +1,4 @@
-//! The data directory: what lies where, who may use it, and what it says of itself.
+//! The data directory: its paths, its lock and the file `FORMAT`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -18,7 +18,7 @@ const FORMAT: u32 = 4;
 
 const FIRST_LINE: &str = "onceward data directory";
 
-/// More than `FORMAT` ever has; so that a wrong file is not read whole.
+/// Maximum length read of `FORMAT`, in bytes.
 const LONGEST_FORMAT_FILE: u64 = 4096;
 
 /// The paths within one data directory.
@@ -187,7 +187,7 @@ impl Directory {
         }
     }
 
-    /// What the directory says of itself, whatever its key is.
+    /// Reads `FORMAT` without a check of the key.
     pub(super) fn peek(&self) -> Result<Found, OpenError> {
         let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
         let (found, _) = self.parse(&text)?;
@@ -195,7 +195,7 @@ impl Directory {
         Ok(found)
     }
 
-    /// What tells the server key that the data was written with from others, in hex digits.
+    /// The fingerprint of the server key of the data, in hex digits.
     pub(super) fn key_fingerprint(&self) -> Result<String, OpenError> {
         let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
         self.parse(&text).map(|(_, fingerprint)| fingerprint.to_owned())
@@ -273,7 +273,7 @@ impl Directory {
         if metadata.permissions().mode() & 0o077 != 0 {
             tracing::warn!(
                 directory = %self.root.display(),
-                "other users of this machine can look into the data directory; run chmod 700 on it"
+                "data directory readable by other users; run chmod 700 on it"
             );
         }
         let user = rustix::process::geteuid().as_raw();
@@ -289,8 +289,7 @@ impl Directory {
     }
 }
 
-/// What tells the server key that the data in `dir` was written with from others, in 32 hex digits. Can
-/// be read while a server runs.
+/// The fingerprint of the server key of the data in `dir`, in 32 hex digits. Can be read while a server runs.
 ///
 /// # Errors
 /// [`OpenError`], when `dir` is no data directory.

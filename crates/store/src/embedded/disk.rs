@@ -80,7 +80,7 @@ impl Disk for RealDisk {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut head = [0; segment::HEADER_BYTES];
         if file.read_exact(&mut head).is_ok() && segment::Header::decode(&head).is_some() {
-            // Numbers only grow, so this cannot be; if it is, not one byte of it may be lost.
+            // Segment numbers only grow, so the file should not exist. If it does, it must not be overwritten.
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the segment is already in use"));
         }
         file.set_len(0)?;

@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn when_a_frame_lies_behind_garbage_it_is_found_with_its_offset() {
+    fn a_frame_behind_garbage_is_found_with_its_offset() {
         let mut bytes = b"owF2owowF2 not a frame".to_vec();
         let offset = bytes.len();
         encode(&mut bytes, FrameKind::Batch, 7, Timestamp::EPOCH, [write(1, Some(vec![1, 2]))].iter());
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn when_the_checksum_is_right_but_the_body_is_not_records_there_are_none() {
+    fn a_body_without_records_has_none_despite_a_right_checksum() {
         let mut bytes = Vec::new();
         encode(&mut bytes, FrameKind::Batch, 1, Timestamp::EPOCH, [write(1, None)].iter());
         bytes[FRAME_OVERHEAD] = 9;

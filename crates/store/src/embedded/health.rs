@@ -38,11 +38,8 @@ impl Health {
     /// A batch could not be written, or can be again. Logged once per change.
     pub(super) fn journal(&self, trouble: Option<&str>) {
         match change(&self.journal, trouble) {
-            Some(true) => tracing::error!(
-                reason = trouble,
-                "the journal cannot be written; nothing is acknowledged until it can"
-            ),
-            Some(false) => tracing::info!("the journal can be written again"),
+            Some(true) => tracing::error!(reason = trouble, "journal unavailable, writes refused"),
+            Some(false) => tracing::info!("journal available again"),
             None => {}
         }
     }
@@ -51,9 +48,9 @@ impl Health {
     pub(super) fn reserve(&self, trouble: Option<&str>) {
         match change(&self.reserve, trouble) {
             Some(true) => {
-                tracing::warn!(reason = trouble, "no space could be reserved for the next journal segment");
+                tracing::warn!(reason = trouble, "journal segment not reserved");
             }
-            Some(false) => tracing::info!("space for the next journal segment is reserved again"),
+            Some(false) => tracing::info!("journal segment reserved again"),
             None => {}
         }
     }
@@ -124,9 +121,9 @@ impl Health {
     fn hang(&self, trouble: Option<&str>) {
         match change(&self.hang, trouble) {
             Some(true) => {
-                tracing::error!(reason = trouble, "the disk hangs; nothing is acknowledged until it answers");
+                tracing::error!(reason = trouble, "disk not responding, no write acknowledged");
             }
-            Some(false) => tracing::info!("the disk answers again"),
+            Some(false) => tracing::info!("disk responding again"),
             None => {}
         }
     }
@@ -215,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn when_trouble_lasts_the_log_says_so_once_and_once_when_it_ends() {
+    fn lasting_trouble_is_logged_once_and_once_when_it_ends() {
         let health = Health::default();
         let text = log_of(|| {
             for _ in 0..2 {
@@ -232,7 +229,7 @@ mod tests {
             }
         });
         assert_eq!(text.lines().count(), 12, "{text}");
-        assert_eq!(text.matches("the journal cannot be written").count(), 2, "{text}");
-        assert_eq!(text.matches("the journal can be written again").count(), 2, "{text}");
+        assert_eq!(text.matches("journal unavailable").count(), 2, "{text}");
+        assert_eq!(text.matches("journal available again").count(), 2, "{text}");
     }
 }

@@ -58,12 +58,12 @@ impl ReadOnly {
         Ok(Self { directory, state: found.state, format: found.format, key_fingerprint, copies, before })
     }
 
-    /// What tells the server key that the data was written with from others, in hex digits.
+    /// The fingerprint of the server key of the data, in hex digits.
     pub fn key_fingerprint(&self) -> &str {
         &self.key_fingerprint
     }
 
-    /// Whether it was made and never used.
+    /// Returns `true` if the directory was created and never used.
     ///
     /// # Errors
     /// [`OpenError::ImportInterrupted`].
@@ -166,11 +166,11 @@ pub struct Examined {
 }
 
 /// Says what is wrong with a record.
-pub type Judge<'a> = &'a dyn Fn(&Entry) -> Result<(), String>;
+pub type CheckRecord<'a> = &'a dyn Fn(&Entry) -> Result<(), String>;
 
 impl ReadOnly {
-    /// Looks at every record. `judge` says what is wrong with one; `found` receives each thing that is wrong.
-    /// A start would be refused if there is anything.
+    /// Examines every record. `check_record` returns the defect of one record; `found` receives each defect. A start
+    /// is refused if there is any.
     ///
     /// # Errors
     /// When the directory could not be looked at, or a server began to use it meanwhile: then what was found
@@ -178,10 +178,10 @@ impl ReadOnly {
     pub fn examine(
         &self,
         now: Timestamp,
-        judge: Judge<'_>,
+        check_record: CheckRecord<'_>,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Examined, OpenError> {
-        let examined = self.look(now, judge, found);
+        let examined = self.look(now, check_record, found);
         // A server that writes meanwhile looks like damage.
         self.undisturbed()?;
         examined
@@ -190,7 +190,7 @@ impl ReadOnly {
     fn look(
         &self,
         now: Timestamp,
-        judge: Judge<'_>,
+        check_record: CheckRecord<'_>,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Examined, OpenError> {
         let mut examined = Examined { format: self.format, ..Examined::default() };
@@ -220,7 +220,7 @@ impl ReadOnly {
         if let Some(copy) = &copy {
             let read = copy.read(&mut |key, expires, record| {
                 let entry = Entry { key, expires, record: Bytes::copy_from_slice(record) };
-                if let Err(what) = judge(&entry) {
+                if let Err(what) = check_record(&entry) {
                     wrong.push(Finding::new(&copy.snapshot.path, what, RESTORE));
                 }
                 Ok(())
@@ -232,7 +232,7 @@ impl ReadOnly {
         }
         // Without the snapshot too: what the journal says may be all that is left.
         let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
-        let mut collect = Collect { judge, wrong };
+        let mut collect = Collect { check_record, wrong };
         match replay::read(&directory.journal, covered, None, &mut collect) {
             Ok(replayed) => {
                 examined.journal_read = true;
@@ -268,7 +268,7 @@ impl ReadOnly {
 
 /// Notes what is wrong with the journal, and reads on.
 struct Collect<'a> {
-    judge: Judge<'a>,
+    check_record: CheckRecord<'a>,
     wrong: Vec<Finding>,
 }
 
@@ -282,7 +282,7 @@ impl Sink for Collect<'_> {
     ) -> Result<(), OpenError> {
         let Some(put) = record.put else { return Ok(()) };
         let entry = Entry { key: record.key, expires: record.expires, record: Bytes::copy_from_slice(put) };
-        if let Err(what) = (self.judge)(&entry) {
+        if let Err(what) = (self.check_record)(&entry) {
             let what = format!("in frame {}, {what}", frame.sequence);
             self.wrong.push(Finding { at: Some(at as u64), ..Finding::new(path, what, RESTORE) });
         }

@@ -16,16 +16,16 @@ use crate::Write;
 /// A buffer larger than this is given back after the frame that needed it.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// Whether the next frame has a place.
+/// State of the journal for the next frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum AppendState {
     /// It has.
     Ready,
     /// The segment is full: [`Journal::switch`] to the next.
     Full,
-    /// Not before the next segment is reserved, which has been asked for.
+    /// The journal waits for the next segment, which is being reserved.
     Waiting,
-    /// Not now, for this reason.
+    /// The journal cannot write, for this reason.
     Refused(String),
 }
 
@@ -100,25 +100,25 @@ impl Journal {
 
     /// Makes room for a frame of `bytes`, as far as that can be done here and now; after a
     /// failure this is the attempt to go on.
-    pub(super) fn room(&mut self, bytes: usize) -> Room {
+    pub(super) fn append_state(&mut self, bytes: usize) -> AppendState {
         if let Err(error) = self.clean() {
-            return Room::Refused(format!("a failed write cannot be taken back: {error}"));
+            return AppendState::Refused(format!("a failed write cannot be taken back: {error}"));
         }
         if matches!(self.active, Active::None) && !self.switch() {
-            return self.no_room_yet();
+            return self.no_segment_yet();
         }
         match &self.active {
-            Active::Ready(segment) if segment.fits(bytes) => Room::Ready,
-            _ => Room::Full,
+            Active::Ready(segment) if segment.fits(bytes) => AppendState::Ready,
+            _ => AppendState::Full,
         }
     }
 
     /// The answer when there is no reserved segment to go on in.
-    pub(super) fn no_room_yet(&self) -> Room {
+    pub(super) fn no_segment_yet(&self) -> AppendState {
         if self.preparing {
-            return Room::Waiting;
+            return AppendState::Waiting;
         }
-        Room::Refused("the thread that reserves journal segments has ended; restart the server".into())
+        AppendState::Refused("the thread that reserves journal segments has ended; restart the server".into())
     }
 
     fn clean(&mut self) -> io::Result<()> {
@@ -166,8 +166,7 @@ impl Journal {
         self.last_time
     }
 
-    /// Sees to it that nothing more is written to the segments that have been written to; answers
-    /// the last of them. `None` if the segment to go on in is not there.
+    /// Closes the segments with frames and returns the last of them. `None` if no reserved segment is available.
     pub(super) fn begin_segment(&mut self) -> Option<u64> {
         self.clean().ok()?;
         if self.newest_is_used() && !self.switch() {
@@ -177,7 +176,7 @@ impl Journal {
     }
 
     /// Makes `writes` durable as one frame, in one write and one sync; answers how many bytes it took.
-    /// There must be [`Room::Ready`] for it.
+    /// There must be [`AppendState::Ready`] for it.
     pub(super) fn append<'a>(
         &mut self,
         kind: FrameKind,
@@ -210,7 +209,7 @@ impl Journal {
     }
 
     /// Ends the journal with a frame that says so, and gives back the space that was reserved.
-    /// There must be [`Room::Ready`] for it.
+    /// There must be [`AppendState::Ready`] for it.
     pub(super) fn close(&mut self, now: Timestamp) -> Result<(), AppendError> {
         self.append(FrameKind::Closed, now, std::iter::empty())?;
         let active = match &mut self.active {
@@ -224,8 +223,7 @@ impl Journal {
         Ok(())
     }
 
-    /// After a failed append the segment is closed behind its last whole frame: what a failed
-    /// sync leaves in the system's cache is not to be built upon.
+    /// Truncates the segment after its last whole frame. After a failed sync the page cache cannot be trusted.
     fn take_back(&mut self, error: &io::Error) -> AppendError {
         if let Active::Ready(segment) = std::mem::replace(&mut self.active, Active::None) {
             self.active = Active::Unclean(segment);

@@ -48,7 +48,7 @@ use crate::{BoxFuture, Copied, CopyProgress, Done, Owner, Slots, Store, StoreErr
 pub use self::bulk::{NewStore, check_new};
 pub use self::directory::{create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
-pub use self::inspect::{Examined, Finding, Judge, ReadOnly};
+pub use self::inspect::{CheckRecord, Examined, Finding, ReadOnly};
 pub use self::open::{OpenOptions, Settings};
 pub use self::progress::Loading;
 

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::EmbeddedStore;
 use super::checkpoint::{Ended, Snapshots};
-use super::database::{Engine, Sled};
+use super::database::{Sled, SledBackend};
 use super::directory::{Directory, Lock, State, create_private};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
@@ -42,7 +42,7 @@ pub struct Settings {
     pub checkpoint_every: Duration,
     /// How long writing a snapshot pauses after each MiB, so that commits do not wait for it.
     pub pause: Duration,
-    /// How long sled may do nothing before it is taken to hang; and how long an owner may be silent during a checkpoint.
+    /// Time limit for progress of sled, and for records from an owner during a checkpoint.
     pub deadline: Duration,
     /// How long until a failed checkpoint is repeated.
     pub repeat_checkpoint_after: Duration,
@@ -75,7 +75,7 @@ pub struct OpenOptions {
     /// Tells one server key from another. Data that was written with another one is not opened:
     /// its codes could not be checked.
     pub key_fingerprint: [u8; 16],
-    /// Says what time it is.
+    /// The clock of decisions.
     pub clock: Arc<dyn Clock>,
     /// Shows how far the reading has come, here and in a restore.
     pub loading: Arc<Loading>,
@@ -105,7 +105,7 @@ impl EmbeddedStore {
     pub(super) fn open_on(
         options: &OpenOptions,
         disk: Arc<dyn Disk>,
-        engine: Arc<dyn Engine>,
+        backend: Arc<dyn SledBackend>,
     ) -> Result<Self, OpenError> {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
@@ -115,7 +115,7 @@ impl EmbeddedStore {
             State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
             State::Complete => {}
         }
-        let copies = Copies::of(&directory, engine.clone(), options.settings.deadline)?;
+        let copies = Copies::of(&directory, backend.clone(), options.settings.deadline)?;
         remove_leftovers(&copies)?;
         let mut progress = Progress::of("verifying the snapshot", 0, &options.clock, &options.loading);
         progress.at(0, 0);
@@ -131,14 +131,14 @@ impl EmbeddedStore {
         report(&replayed, copy.snapshot.manifest.records, began, options.clock.now());
         tidy(&directory, &replayed, &*disk)?;
         let snapshots = Snapshots {
-            engine,
+            backend,
             disk,
             journal: directory.journal.clone(),
             directory: directory.snapshot.clone(),
             pause: options.settings.pause,
             deadline: options.settings.deadline,
         };
-        start(&directory, options, snapshots, copies, copy, &replayed, lock)
+        Opened { directory, snapshots, copies, copy, replayed, lock }.start(options)
     }
 }
 
@@ -153,18 +153,18 @@ fn create(directory: &Directory, options: &OpenOptions, disk: &dyn Disk) -> Resu
     create_private(&new).map_err(|error| not_created(error.to_string()))?;
     let manifest = Manifest::empty(Covered::default(), options.clock.now());
     Snapshot::seal(disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
-    // Only to be there, so that a journal without any segment is always one that lost it.
+    // Creates an empty first segment. Therefore a journal without segments always means a loss.
     Segment::create(disk, &directory.journal, 1, 0)
         .map_err(OpenError::io("create the first segment in", &directory.journal))?;
     directory.write_state(State::Complete, options.key_fingerprint, disk)?;
-    tracing::info!(directory = %options.dir.display(), "made a new data directory");
+    tracing::info!(directory = %options.dir.display(), "data directory created");
     Ok(())
 }
 
 /// Opens copies of the snapshots of a data directory.
 #[derive(Clone)]
 pub(super) struct Copies {
-    pub(super) engine: Arc<dyn Engine>,
+    pub(super) backend: Arc<dyn SledBackend>,
     /// Where the snapshots are.
     pub(super) directory: PathBuf,
     /// Where copies go if there is no room in `directory`: what the environment variable `TMPDIR` names.
@@ -177,12 +177,12 @@ pub(super) struct Copies {
 impl Copies {
     pub(super) fn of(
         directory: &Directory,
-        engine: Arc<dyn Engine>,
+        backend: Arc<dyn SledBackend>,
         deadline: Duration,
     ) -> Result<Self, OpenError> {
         let found = fs::metadata(&directory.root).map_err(OpenError::io("look at", &directory.root))?;
         Ok(Self {
-            engine,
+            backend,
             directory: directory.snapshot.clone(),
             scratch: std::env::var_os("TMPDIR").filter(|name| !name.is_empty()).map(PathBuf::from),
             prefix: format!("onceward-{:x}-{:x}-", found.dev(), found.ino()),
@@ -192,7 +192,7 @@ impl Copies {
 
     pub(super) fn open(&self, snapshot: &Arc<Snapshot>) -> Result<OpenCopy, SnapshotError> {
         let places = snapshot::copy_places(&self.directory, self.scratch.as_deref(), &self.prefix);
-        snapshot.open_copy(&self.engine, &places, self.deadline)
+        snapshot.open_copy(&self.backend, &places, self.deadline)
     }
 
     fn try_to_open(&self, segment: u64) -> Result<OpenCopy, SnapshotError> {
@@ -227,7 +227,7 @@ impl Copies {
             if let Some(copy) = is_whole.then(|| self.try_to_open(*segment).ok()).flatten() {
                 tracing::warn!(
                     reason = ?error,
-                    "the newest snapshot cannot be used; the one before it is, with the journal behind it"
+                    "newest snapshot unusable, using the older snapshot and the journal"
                 );
                 return Ok(copy);
             }
@@ -258,18 +258,18 @@ fn report(replayed: &Replayed, in_snapshot: u64, began: Timestamp, now: Timestam
         segments = replayed.segments,
         closed_in_order = replayed.closed,
         milliseconds = u64::try_from(now.since(began).as_millis()).unwrap_or(u64::MAX),
-        "the data directory is open"
+        "data directory opened"
     );
 }
 
-/// Cuts off what a crash has left behind the last whole frame. A process that was killed may have left what was read
-/// here in the system's cache only, so all of it is synced before anything is built on it or removed because of it.
+/// Truncates the journal after the last whole frame. A killed process may have left frames in the page cache only.
+/// Therefore this syncs all segments before the store appends to them or removes files.
 fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(), OpenError> {
     if let Some((path, byte, _)) = &replayed.torn {
         tracing::warn!(
             file = %path.display(),
             byte,
-            "the journal ends with what looks like a write that was torn and never acknowledged; it is cut off"
+            "journal has a torn end, truncated: the write was never acknowledged"
         );
     }
     if let Some((path, length)) = &replayed.end {
@@ -289,60 +289,69 @@ fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(
     disk.sync_dir(&directory.snapshot).map_err(OpenError::io("sync", &directory.snapshot))
 }
 
-fn start(
-    directory: &Directory,
-    options: &OpenOptions,
+/// A data directory that was read and verified, before its threads start.
+struct Opened {
+    directory: Directory,
     snapshots: Snapshots,
     copies: Copies,
     copy: OpenCopy,
-    replayed: &Replayed,
+    replayed: Replayed,
     lock: Lock,
-) -> Result<EmbeddedStore, OpenError> {
-    let (health, settings) = (Arc::new(Health::default()), options.settings.clone());
-    let disk = snapshots.disk.clone();
-    let reserve = |number| {
-        let action = "reserve space for a journal segment in";
-        Segment::create(&*disk, &directory.journal, number, settings.segment_bytes)
-            .map_err(OpenError::io(action, &directory.journal))
-    };
-    let active = reserve(replayed.last_segment + 1)?;
-    let spare = reserve(replayed.last_segment + 2)?;
-    let (to_writer, messages) = mpsc::channel();
-    let (to_snapshots, jobs) = mpsc::channel();
-    let (to_preparer, wanted) = mpsc::channel();
-    let newest_time = copy.snapshot.manifest.time.max(replayed.newest.unwrap_or_default());
-    let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
-    let deps = Deps {
-        settings: settings.clone(),
-        jobs: to_snapshots,
-        itself: to_writer.clone(),
-        clock: options.clock.clone(),
-        health: health.clone(),
-    };
-    let grown = Grown { bytes: replayed.bytes, records: replayed.records };
-    let writer = Writer::new(Journal::new(next, to_preparer), copy.snapshot.clone(), grown, deps);
-    let preparer =
-        Preparer { disk, journal: directory.journal.clone(), segment_bytes: settings.segment_bytes, wanted };
-    let helpers = [
-        spawn("snapshot", &directory.root, snapshot_thread(snapshots, jobs, to_writer.clone(), &health))?,
-        spawn("journal-reserve", &directory.root, reserve_thread(preparer, to_writer.clone(), &health))?,
-    ];
-    spawn("journal", &directory.root, journal_thread(writer, messages, helpers, lock, &health))?;
-    Ok(EmbeddedStore {
-        writer: to_writer,
-        in_flight: Arc::new(AtomicUsize::new(0)),
-        health,
-        clock: options.clock.clone(),
-        loading: options.loading.clone(),
-        root: directory.root.clone(),
-        journal: directory.journal.clone(),
-        copies,
-        start_copy: Mutex::new(Some(copy)),
-        copying: Arc::default(),
-        attached: AtomicBool::new(false),
-        newest_time,
-        closed: OnceCell::new(),
-    })
+}
+
+impl Opened {
+    fn start(self, options: &OpenOptions) -> Result<EmbeddedStore, OpenError> {
+        let Self { directory, snapshots, copies, copy, replayed, lock } = self;
+        let (health, settings) = (Arc::new(Health::default()), options.settings.clone());
+        let disk = snapshots.disk.clone();
+        let reserve = |number| {
+            let action = "reserve space for a journal segment in";
+            Segment::create(&*disk, &directory.journal, number, settings.segment_bytes)
+                .map_err(OpenError::io(action, &directory.journal))
+        };
+        let active = reserve(replayed.last_segment + 1)?;
+        let spare = reserve(replayed.last_segment + 2)?;
+        let (to_writer, messages) = mpsc::channel();
+        let (to_snapshots, jobs) = mpsc::channel();
+        let (to_preparer, wanted) = mpsc::channel();
+        let newest_time = copy.snapshot.manifest.time.max(replayed.newest.unwrap_or_default());
+        let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
+        let deps = Deps {
+            settings: settings.clone(),
+            jobs: to_snapshots,
+            itself: to_writer.clone(),
+            clock: options.clock.clone(),
+            health: health.clone(),
+        };
+        let grown = Grown { bytes: replayed.bytes, records: replayed.records };
+        let writer = Writer::new(Journal::new(next, to_preparer), copy.snapshot.clone(), grown, deps);
+        let preparer = Preparer {
+            disk,
+            journal: directory.journal.clone(),
+            segment_bytes: settings.segment_bytes,
+            wanted,
+        };
+        let helpers = [
+            spawn("snapshot", &directory.root, snapshot_thread(snapshots, jobs, to_writer.clone(), &health))?,
+            spawn("journal-reserve", &directory.root, reserve_thread(preparer, to_writer.clone(), &health))?,
+        ];
+        spawn("journal", &directory.root, journal_thread(writer, messages, helpers, lock, &health))?;
+        Ok(EmbeddedStore {
+            writer: to_writer,
+            in_flight: Arc::new(AtomicUsize::new(0)),
+            health,
+            clock: options.clock.clone(),
+            loading: options.loading.clone(),
+            root: directory.root.clone(),
+            journal: directory.journal.clone(),
+            copies,
+            start_copy: Mutex::new(Some(copy)),
+            copying: Arc::default(),
+            attached: AtomicBool::new(false),
+            newest_time,
+            closed: OnceCell::new(),
+        })
+    }
 }
 
 fn journal_thread(

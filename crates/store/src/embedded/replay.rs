@@ -37,7 +37,7 @@ pub(super) trait Sink {
         record: RecordRef<'_>,
     ) -> Result<(), OpenError>;
 
-    /// Something is damaged or missing. `Ok` reads on.
+    /// Reports damage or a missing file. On `Ok` the reader continues.
     fn wrong(&mut self, error: OpenError) -> Result<(), OpenError> {
         Err(error)
     }
@@ -53,7 +53,7 @@ impl<F: FnMut(RecordRef<'_>)> Sink for Strict<F> {
     }
 }
 
-/// What the journal says, but for its records.
+/// Summary of the journal without its records.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
     /// The last segment that was written to, or that the snapshot covers.
@@ -154,7 +154,7 @@ struct Reader<'a> {
     /// The sequence that comes next; `None` before the first if that is not known.
     expected: Option<u64>,
     until: Option<u64>,
-    /// A segment with something in it that is not worth anything, unless a later one was used; and how many bytes.
+    /// Path and length of a segment whose content is invalid. This is damage if a later segment was used.
     unused: Option<(PathBuf, u64)>,
     sink: &'a mut dyn Sink,
 }

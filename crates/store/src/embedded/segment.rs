@@ -3,8 +3,8 @@
 //! ```text
 //! "owjournl" 8 | format 4 | number 8 | first sequence 8 | checksum of these 4 | frames
 //! ```
-//! The header is written together with the first frame, in one write that one sync makes durable.
-//! Until then the file holds nothing, and is worth nothing.
+//! The header is written together with the first frame, in one write that one sync makes durable. Until then the file
+//! contains no data.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ const WRITTEN_AHEAD: usize = 256 * 1024;
 
 static ZEROS: [u8; WRITTEN_AHEAD] = [0; WRITTEN_AHEAD];
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     /// Its place among the segments; also its name.
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn when_any_bit_of_a_header_flips_it_is_refused() {
+    fn a_header_with_a_flipped_bit_is_refused() {
         let header = Header { number: 12, first_sequence: 3_456 };
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Some(header));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn when_a_file_is_not_named_like_a_segment_it_is_none() {
+    fn a_file_with_another_name_is_no_segment() {
         assert_eq!(number_in("0000000012.seg"), Some(12));
         assert_eq!(number_in("12345678901.seg"), Some(12_345_678_901));
         for name in

@@ -21,7 +21,7 @@ use std::time::Duration;
 use onceward_core::domain::Timestamp;
 
 use super::chunk;
-use super::database::{Database, Engine};
+use super::database::{Database, SledBackend};
 use super::disk::Disk;
 use super::replay::Covered;
 use super::segment::LAST_NUMBER;
@@ -241,7 +241,7 @@ impl Snapshot {
         disk.reached(Step::ManifestSynced);
         let path = sealed_path(directory, manifest.covered.segment);
         if path.exists() {
-            // An earlier attempt that came so far, and of which the system said that it had not.
+            // An earlier attempt completed the rename, although the system reported an error.
             disk.remove_dir(&path).map_err(failed("remove", &path))?;
             disk.sync_dir(directory).map_err(failed("sync", directory))?;
         }
@@ -256,7 +256,7 @@ impl Snapshot {
     /// the copy. `places` are paths that do not exist yet.
     pub(super) fn open_copy(
         self: &Arc<Self>,
-        engine: &Arc<dyn Engine>,
+        backend: &Arc<dyn SledBackend>,
         places: &[PathBuf],
         deadline: Duration,
     ) -> Result<OpenCopy, SnapshotError> {
@@ -274,7 +274,7 @@ impl Snapshot {
                 }
                 Err(CopyError::Snapshot(error)) => return Err(error),
             }
-            let opened = open_in_time(engine, place, deadline);
+            let opened = open_in_time(backend, place, deadline);
             copy.database = Some(opened.map_err(|detail| self.damaged(detail))?);
             return Ok(copy);
         }
@@ -337,15 +337,15 @@ pub(super) fn copy_places(directory: &Path, scratch: Option<&Path>, prefix: &str
 
 /// Opens the database of a copy on a thread that is left behind if that takes too long.
 fn open_in_time(
-    engine: &Arc<dyn Engine>,
+    backend: &Arc<dyn SledBackend>,
     directory: &Path,
     deadline: Duration,
 ) -> Result<Box<dyn Database>, String> {
     let (to, opened) = mpsc::sync_channel(0);
-    let (engine, directory) = (engine.clone(), directory.to_owned());
+    let (backend, directory) = (backend.clone(), directory.to_owned());
     let open = move || {
-        if to.send(engine.open(&database_in(&directory))).is_err() {
-            // It is too late. What sled has made by now goes as well.
+        if to.send(backend.open(&database_in(&directory))).is_err() {
+            // The time limit has passed. Removes the files that sled created.
             let _ = fs::remove_dir_all(&directory);
         }
     };

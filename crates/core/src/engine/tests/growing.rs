@@ -316,7 +316,7 @@ fn only_an_attempt_that_a_gateway_did_not_look_at_is_given_back() {
         let held = Held { by: GatewayName::TwilioVerify, channel: Channel::Sms };
         number.settles(&permit, GatewayResult::Held(held));
         let code = Code::parse("000000").expect("a code");
-        let CheckStep::Ask(ask) = number.submits(Some(&code), Some(name_of(&permit))) else {
+        let CheckStep::AskGateway(ask) = number.submits(Some(&code), Some(name_of(&permit))) else {
             panic!("not asked")
         };
         number.hears(&ask, result);

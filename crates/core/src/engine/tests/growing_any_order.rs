@@ -67,7 +67,7 @@ impl Run {
             return Ok(true);
         };
         let (now, after) = (self.number.now, self.number.state);
-        let before = before.at(now);
+        let before = before.unless_expired(now);
         let kept = merge_pessimistic(before, after, now);
         is_not_looser(before, after, kept, now)?;
         self.number.state = kept;
@@ -109,7 +109,7 @@ impl Run {
             }
             Step::Hear { pick, result } => self.hear(pick, result, before)?,
             Step::End(ending) => {
-                let under_way = before.at(self.number.now).verification().map(|v| v.salt.track());
+                let under_way = before.unless_expired(self.number.now).verification().map(|v| v.salt.track());
                 if let EndOutcome::Ended(ended) = self.number.ends(ending)
                     && self.commits(before)?
                 {
@@ -134,7 +134,7 @@ impl Run {
         before: NumberState,
     ) -> Result<(), TestCaseError> {
         let now = self.number.now;
-        let current = before.at(now).verification().filter(|v| v.is_live(now));
+        let current = before.unless_expired(now).verification().filter(|v| v.is_live(now));
         let on_its_way = self.sent.iter().rev().find(|sent| {
             let is_current = current.is_some_and(|v| v.salt == sent.permit.salt && v.is_sending(now));
             !sent.settled && is_current && now < sent.at.plus(SEND_BUDGET)
@@ -185,7 +185,7 @@ impl Run {
         let (before, now) = (self.number.state, self.number.now);
         let permits: Vec<SendPermit> = self.sent.iter().map(|sent| sent.permit).collect();
         let name = named(by, &permits);
-        let under_way = before.at(now).verification().map(|v| v.salt.track());
+        let under_way = before.unless_expired(now).verification().map(|v| v.salt.track());
         let outcome = self.number.submits(code, name);
         match outcome {
             Decided(CheckOutcome::Approved) => {
@@ -200,7 +200,7 @@ impl Run {
                     self.counted(under_way.expect("there is one"), name.is_some())?;
                 }
             }
-            CheckStep::Ask(permit) => {
+            CheckStep::AskGateway(permit) => {
                 prop_assert!(self.asked.iter().all(|permit| permit.until <= now), "two are asked at once");
                 if self.commits(before)? {
                     self.counted(under_way.expect("there is one"), name.is_some())?;
@@ -254,8 +254,10 @@ impl Run {
         }
         let permit = self.asked.swap_remove(pick % self.asked.len());
         let track = permit.salt.track();
-        let was_open =
-            before.at(self.number.now).verification().is_some_and(|v| v.checking_until == permit.until);
+        let was_open = before
+            .unless_expired(self.number.now)
+            .verification()
+            .is_some_and(|v| v.checking_until == permit.until);
         let outcome = self.number.hears(&permit, result);
         let told = self.commits(before)?;
         if result == CheckResult::NotAsked && was_open {
@@ -281,10 +283,10 @@ impl Run {
     /// Every count that a client was told is kept, in memory and on the disk.
     fn counts_hold(&mut self) -> Result<(), TestCaseError> {
         let (now, policy) = (self.number.now, self.number.policy);
-        if self.number.state.present(&policy, now) == NumberState::Fresh {
+        if self.number.state.at(&policy, now) == NumberState::Fresh {
             self.is_fresh();
         }
-        for state in [self.number.state, self.disk].map(|state| state.present(&policy, now)) {
+        for state in [self.number.state, self.disk].map(|state| state.at(&policy, now)) {
             let NumberState::Open { failures, tally, verification, .. } = state else { continue };
             prop_assert!(failures >= self.by_number, "{failures} counted, {} told", self.by_number);
             prop_assert!(

@@ -40,7 +40,7 @@ impl Life {
     /// A code that is wrong, of a caller who does not name the verification. A gateway that holds the code is asked
     /// about it at once: meanwhile the shard lets every caller wait, which is no refusal.
     fn guess(&mut self, code: Option<&Code>, says: CheckResult) {
-        if let CheckStep::Ask(permit) = self.number.submits(code, None) {
+        if let CheckStep::AskGateway(permit) = self.number.submits(code, None) {
             self.number.hears(&permit, says);
         }
         self.guesses += 1;
@@ -98,7 +98,7 @@ impl Life {
     fn check(&mut self, code: Option<&Code>, by: By, says: CheckResult) {
         let outcome = self.number.submits(code, named(by, &self.sent));
         self.told.push(Reply::Checked(outcome));
-        if let CheckStep::Ask(permit) = outcome {
+        if let CheckStep::AskGateway(permit) = outcome {
             self.told.push(Reply::Heard(self.number.hears(&permit, says)));
         }
     }

@@ -181,7 +181,7 @@ impl Model {
             self.asking_until = Some(until);
             self.remember(until.plus(policy.lockout));
             let held = HOLDER;
-            return CheckStep::Ask(CheckPermit { salt: known.salt, held, until, is_named: by_name });
+            return CheckStep::AskGateway(CheckPermit { salt: known.salt, held, until, is_named: by_name });
         }
         Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
     }

@@ -136,7 +136,7 @@ impl Run {
         let asked = Submission { code: code.map(Code::expose), name };
         let expected = self.model.check(&self.number.policy, self.number.now, &asked);
         let outcome = self.number.submits(code, name);
-        if let CheckStep::Ask(permit) = outcome {
+        if let CheckStep::AskGateway(permit) = outcome {
             self.asked.push(permit);
         }
         prop_assert_eq!(outcome, expected);

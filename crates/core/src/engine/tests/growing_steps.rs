@@ -11,8 +11,8 @@ use super::world::rules;
 use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{
     Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, Lockout,
-    NumberState, OwnVerification, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendRules,
-    Submitted, VerificationName, begin, check, code_of, end, resume, settle, settle_check,
+    NumberState, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendRules, Submitted,
+    VerificationName, VerificationOptions, begin, check, end, resume, settle, settle_check,
 };
 
 const SERVICE: ServiceId = ServiceId::new(7);
@@ -159,7 +159,7 @@ impl Number {
             number: self.phone,
             options: self.policy.code,
             channel: Channel::Sms,
-            own: Some(OwnVerification { brought, silent }),
+            verification: Some(VerificationOptions { supplied_code: brought, silent }),
         };
         let (next, outcome) = begin(self.state, &self.rules(), request, salt, self.now);
         self.state = next;
@@ -196,7 +196,7 @@ impl Number {
     }
 
     pub fn code_of(&self, permit: &SendPermit) -> Code {
-        code_of(&self.key, &permit.salt, self.phone, SERVICE, permit.length, permit.offset())
+        permit.code_seed(SERVICE, self.phone).code(&self.key)
     }
 }
 

@@ -97,7 +97,7 @@ fn a_code_that_was_asked_about_in_time_is_approved_after_its_end() {
 fn a_code_of_ours_that_no_gateway_carried_is_never_right() {
     let mut world = World::new();
     let permit = world.sends_held();
-    assert!(matches!(world.checks(&world.code_of(&permit)), CheckStep::Ask(_)));
+    assert!(matches!(world.checks(&world.code_of(&permit)), CheckStep::AskGateway(_)));
 }
 
 #[test]

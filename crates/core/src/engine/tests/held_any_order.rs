@@ -18,7 +18,7 @@ proptest! {
 
     /// Everything in any order; a crash goes back to what was durable, and a commit may fail.
     #[test]
-    fn whatever_happens_in_whatever_order_the_promises_hold(
+    fn the_promises_hold_for_gateway_checks_in_any_order(
         steps in proptest::collection::vec((step(), any::<bool>()), 1..100)
     ) {
         let mut run = Run::new();
@@ -64,7 +64,8 @@ impl Run {
     /// Commits the step from `before`. Returns `false` after a failure, and keeps the pessimistic state.
     fn commits(&mut self, before: NumberState) -> bool {
         if std::mem::take(&mut self.commit_fails) {
-            self.world.state = merge_pessimistic(before.at(self.world.now), self.world.state, self.world.now);
+            self.world.state =
+                merge_pessimistic(before.unless_expired(self.world.now), self.world.state, self.world.now);
             return false;
         }
         self.disk = self.world.state;
@@ -149,7 +150,7 @@ impl Run {
         before: NumberState,
     ) -> Result<(), TestCaseError> {
         let now = self.world.now;
-        if let CheckStep::Ask(_) = outcome {
+        if let CheckStep::AskGateway(_) = outcome {
             prop_assert!(self.asked.iter().all(|permit| permit.until <= now), "two are asked at once");
         }
         if matches!(outcome, CheckStep::Busy { .. }) {
@@ -171,7 +172,7 @@ impl Run {
             {
                 self.evaluated += 1;
             }
-            CheckStep::Ask(permit) if told => {
+            CheckStep::AskGateway(permit) if told => {
                 self.evaluated += 1;
                 self.asked.push(permit);
             }
@@ -191,8 +192,10 @@ impl Run {
             return Ok(());
         }
         let permit = self.asked.swap_remove(pick % self.asked.len());
-        let was_open =
-            before.at(self.world.now).verification().is_some_and(|v| v.checking_until == permit.until);
+        let was_open = before
+            .unless_expired(self.world.now)
+            .verification()
+            .is_some_and(|v| v.checking_until == permit.until);
         let outcome = self.world.hears(&permit, result);
         let may_be_lazy = match outcome {
             CheckOutcome::Wrong { .. } => true,
@@ -214,7 +217,7 @@ impl Run {
     fn holds(&mut self) -> Result<(), TestCaseError> {
         let (now, limit) = (self.world.now, self.world.policy.max_attempts);
         for state in [self.world.state, self.disk] {
-            match state.present(&self.world.policy, now) {
+            match state.at(&self.world.policy, now) {
                 NumberState::Open { failures, .. } => {
                     prop_assert!(
                         failures >= self.evaluated,
@@ -224,7 +227,7 @@ impl Run {
                 }
                 NumberState::Locked { .. } => {}
                 NumberState::Fresh => {
-                    if self.world.state.present(&self.world.policy, now) == NumberState::Fresh {
+                    if self.world.state.at(&self.world.policy, now) == NumberState::Fresh {
                         self.evaluated = 0;
                     }
                 }

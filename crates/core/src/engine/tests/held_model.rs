@@ -182,7 +182,7 @@ impl From<CheckStep> for Expected {
     fn from(step: CheckStep) -> Self {
         match step {
             Decided(outcome) => outcome.into(),
-            CheckStep::Ask(_) => Self::Ask,
+            CheckStep::AskGateway(_) => Self::Ask,
             CheckStep::Busy { .. } => Self::Busy,
         }
     }
@@ -208,7 +208,7 @@ proptest! {
 
     /// Sends are settled at once here; what a gateway says of a code comes late, in any order, or never.
     #[test]
-    fn every_answer_is_the_one_that_the_contract_says(steps in proptest::collection::vec(step(), 1..80)) {
+    fn every_gateway_check_matches_the_contract(steps in proptest::collection::vec(step(), 1..80)) {
         let mut world = World::new();
         let mut model = Model::default();
         let mut sent: Vec<SendPermit> = Vec::new();
@@ -234,7 +234,7 @@ proptest! {
                         Submitted::Other => world.checks(&other_code()),
                         Submitted::Ours(code) => world.checks(&Code::parse(code).expect("a code")),
                     };
-                    if let CheckStep::Ask(permit) = outcome {
+                    if let CheckStep::AskGateway(permit) = outcome {
                         asked.push(permit);
                     }
                     prop_assert_eq!(Expected::from(outcome), expected);

@@ -94,7 +94,7 @@ proptest! {
 
     /// Sends are settled before the next step here, so that the contract's words are enough.
     #[test]
-    fn every_answer_is_the_one_that_the_contract_says(steps in proptest::collection::vec(step(), 1..60)) {
+    fn every_answer_matches_the_contract(steps in proptest::collection::vec(step(), 1..60)) {
         let mut world = World::new();
         let mut model = Model::default();
         let mut sent: Vec<Sent> = Vec::new();
@@ -141,14 +141,14 @@ proptest! {
 
     /// Gateways answer in any order and as late as they like: what must hold all the same.
     #[test]
-    fn whatever_order_gateways_answer_in_the_promises_hold(steps in proptest::collection::vec(step(), 1..80)) {
+    fn the_promises_hold_for_gateway_answers_in_any_order(steps in proptest::collection::vec(step(), 1..80)) {
         let mut world = World::new();
         let mut seen = Seen::default();
         for step in steps {
             match step {
                 Step::Wait(by) => {
                     world.advance(by);
-                    if world.state.at(world.now) == NumberState::Fresh {
+                    if world.state.unless_expired(world.now) == NumberState::Fresh {
                         seen.wrong_in_a_row = 0;
                     }
                 }
@@ -179,7 +179,8 @@ struct Seen {
 
 impl Seen {
     fn send(&mut self, world: &mut World) -> Result<(), TestCaseError> {
-        let good_before = world.state.at(world.now).verification().filter(|v| v.is_live(world.now));
+        let good_before =
+            world.state.unless_expired(world.now).verification().filter(|v| v.is_live(world.now));
         let on_its_way = |sent: &&Sent| {
             let asked_at = sent.permit.expires.as_millis() - millis(world.policy.code.life);
             !sent.settled && world.now.as_millis() < asked_at + millis(SEND_BUDGET)
@@ -202,7 +203,7 @@ impl Seen {
             return Ok(());
         }
         let sent = &mut self.sent[open[pick % open.len()]];
-        let failures = world.state.at(world.now).failures();
+        let failures = world.state.unless_expired(world.now).failures();
         world.settles(&sent.permit, result);
         sent.settled = true;
         prop_assert_eq!(world.state.failures(), failures, "a gateway's answer changed the count");
@@ -237,7 +238,7 @@ impl Seen {
                 self.wrong_in_a_row = 0;
             }
             Decided(CheckOutcome::Locked { .. }) => {}
-            outcome @ (CheckStep::Ask(_)
+            outcome @ (CheckStep::AskGateway(_)
             | CheckStep::Busy { .. }
             | Decided(
                 CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound | CheckOutcome::GatewayFailed,

@@ -20,7 +20,7 @@ fn the_live_code_is_sent_once_more_and_nothing_is_prolonged() {
 }
 
 #[test]
-fn a_code_that_was_used_replaced_locked_or_has_expired_is_not() {
+fn a_used_replaced_locked_or_expired_code_is_not_sent_again() {
     for end in ["used", "replaced", "expired", "locked"] {
         let mut world = World::new();
         let first = world.permit();
@@ -37,7 +37,7 @@ fn a_code_that_was_used_replaced_locked_or_has_expired_is_not() {
         }
         let before = world.state;
         assert_eq!(world.resumes(first.salt), ResumeOutcome::NotUsable, "{end}");
-        assert_eq!(world.state, before.at(world.now), "{end}");
+        assert_eq!(world.state, before.unless_expired(world.now), "{end}");
     }
     assert_eq!(World::new().resumes(Salt([1; 16])), ResumeOutcome::NotUsable);
 }
@@ -79,7 +79,7 @@ fn a_code_that_was_postponed_and_then_sent_by_a_holder_is_the_holders() {
     world.settles(&first, GatewayResult::Postponed);
     let again = world.resumed(first.salt);
     world.settles(&again, GatewayResult::Held(HOLDER));
-    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::Ask(_)));
+    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::AskGateway(_)));
 }
 
 #[test]
@@ -102,5 +102,5 @@ fn after_a_failed_commit_a_further_send_never_left() {
     let before = world.state;
     world.resumed(first.salt);
     world.state = merge_pessimistic(before, world.state, world.now);
-    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::Ask(_)));
+    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::AskGateway(_)));
 }

@@ -159,7 +159,7 @@ fn the_count_is_kept_for_a_lockouts_length_beyond_the_codes_end() {
 }
 
 #[test]
-fn a_number_that_never_asked_gets_every_attempt_and_leaves_no_state() {
+fn a_check_without_a_record_shows_all_attempts_and_stores_nothing() {
     let mut world = World::new();
     for _ in 0..10 {
         assert_eq!(world.checks_wrong(), no_live_code(5));

@@ -101,7 +101,7 @@ impl World {
             number: self.number,
             options: self.policy.code,
             channel: Channel::Sms,
-            own: None,
+            verification: None,
         };
         let (next, outcome) = begin(self.state, &self.rules(), request, salt, self.now);
         self.state = next;
@@ -168,7 +168,7 @@ impl World {
     pub fn asks(&mut self) -> CheckPermit {
         let code = Code::parse("0000000000").expect("a code of another length than ours");
         match self.checks(&code) {
-            CheckStep::Ask(permit) => permit,
+            CheckStep::AskGateway(permit) => permit,
             other => panic!("{other:?}"),
         }
     }

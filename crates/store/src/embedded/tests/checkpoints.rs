@@ -37,7 +37,7 @@ fn without_a_change_a_checkpoint_does_nothing() {
 }
 
 #[test]
-fn when_the_journal_has_grown_a_checkpoint_begins_by_itself() {
+fn a_grown_journal_starts_a_checkpoint() {
     let mut world = World::with_sizes(4096, 8 * 1024);
     let text = "x".repeat(500);
     let mut number = 0;
@@ -92,7 +92,7 @@ fn while_a_checkpoint_runs_commits_go_on() {
 }
 
 #[test]
-fn when_a_crash_interrupts_a_checkpoint_at_any_step_nothing_is_lost() {
+fn a_crash_at_any_step_of_a_checkpoint_loses_nothing() {
     let mut world = World::with_segments_of(4096);
     let text = "x".repeat(1000);
     for turn in 0..2 {
@@ -128,7 +128,7 @@ fn when_a_crash_interrupts_a_checkpoint_at_any_step_nothing_is_lost() {
 }
 
 #[test]
-fn when_an_owner_goes_away_the_checkpoint_is_aborted_cleanly() {
+fn an_owner_that_goes_away_aborts_the_checkpoint_cleanly() {
     let mut world = World::new();
     let many: Vec<(u64, Option<&str>)> = (0..1000).map(|number| (number, Some("text"))).collect();
     world.batch(&many).unwrap();
@@ -148,7 +148,7 @@ fn when_an_owner_goes_away_the_checkpoint_is_aborted_cleanly() {
 }
 
 #[test]
-fn when_an_owner_is_silent_the_checkpoint_is_given_up() {
+fn a_silent_owner_makes_the_checkpoint_give_up() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
@@ -159,13 +159,13 @@ fn when_an_owner_is_silent_the_checkpoint_is_given_up() {
     let error = world.checkpoint().unwrap_err().to_string();
     assert!(error.contains("the owners gave no record"), "{error}");
     let mut stream = world.owner.kept.lock().unwrap().pop().unwrap();
-    assert_eq!(stream.push(&[(key(1), "one", START)]), Pushed::Over);
+    assert_eq!(stream.push(&[(key(1), "one", START)]), Pushed::Aborted);
     world.owner.is_silent.store(false, Ordering::Relaxed);
     world.checkpoint().unwrap();
 }
 
 #[test]
-fn when_checkpoints_fail_until_the_journal_is_full_commits_are_refused() {
+fn a_journal_filled_by_failed_checkpoints_refuses_commits() {
     let mut world = World::with_sizes(4096, 16 * 1024);
     let text = "x".repeat(1000);
     world.sled.set(Some(SledFault::FailFlush));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn when_a_batch_is_acknowledged_it_survives_a_crash() {
+fn an_acknowledged_batch_survives_a_crash() {
     let mut world = World::new();
     world.batch(&[(1, Some("one")), (2, Some("two")), (3, Some("three"))]).unwrap();
     world.batch(&[(2, Some("two again")), (3, None)]).unwrap();
@@ -16,7 +16,7 @@ fn when_a_batch_is_acknowledged_it_survives_a_crash() {
 }
 
 #[test]
-fn when_batches_wait_for_a_sync_they_share_the_next_one() {
+fn waiting_batches_share_the_next_sync() {
     const WAITING: u64 = 50;
     let world = World::new();
     world.disk.hold_syncs();
@@ -54,7 +54,7 @@ fn callbacks_come_in_the_order_of_the_commits_refused_ones_too() {
 }
 
 #[test]
-fn when_more_batches_are_in_flight_than_are_taken_they_are_refused() {
+fn batches_beyond_the_limit_in_flight_are_refused() {
     let world = World::new();
     world.disk.hold_syncs();
     let first = world.submit(&[(0, Some("text"))]);
@@ -103,7 +103,7 @@ fn records_that_have_expired_are_not_restored() {
 }
 
 #[test]
-fn when_a_newer_record_has_expired_an_older_one_does_not_come_back() {
+fn an_expired_record_does_not_bring_back_an_older_one() {
     let mut world = World::new();
     world.put(1, "old");
     world.checkpoint().unwrap();
@@ -116,14 +116,14 @@ fn when_a_newer_record_has_expired_an_older_one_does_not_come_back() {
 }
 
 #[test]
-fn when_a_batch_is_empty_it_is_applied_without_the_disk() {
+fn an_empty_batch_is_applied_without_the_disk() {
     let mut world = World::new();
     world.batch(&[]).unwrap();
     assert_eq!(world.disk.count(Operation::Sync), 0);
 }
 
 #[test]
-fn when_a_batch_is_larger_than_a_segment_it_is_kept() {
+fn a_batch_larger_than_a_segment_is_kept() {
     let mut world = World::with_segments_of(4096);
     let long = "x".repeat(20_000);
     world.put(1, "before");
@@ -170,7 +170,7 @@ fn owners_may_commit_until_the_last_checkpoint_has_ended() {
             store.commit(vec![write(2, Some("lazy"))], Box::new(move |result| to.send(result).unwrap()));
             let lazy = done.await.unwrap();
             let mut stream = owner.kept.lock().unwrap().pop().unwrap();
-            assert_eq!(stream.push(&[(key(1), "one", START.plus(LONG))]), Pushed::Taken);
+            assert_eq!(stream.push(&[(key(1), "one", START.plus(LONG))]), Pushed::Accepted);
             stream.finish();
             lazy
         };

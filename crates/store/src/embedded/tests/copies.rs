@@ -110,10 +110,10 @@ fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
     world.put(4, "four");
     let (crash, now) = (world.copy(), world.clock.now());
     let dir = crash.path().join("data");
-    let examine = |judge: crate::Judge<'_>| {
+    let examine = |check_record: crate::CheckRecord<'_>| {
         let mut found = Vec::new();
         let offline = ReadOnly::open(&dir).unwrap();
-        let examined = offline.examine(now, judge, &mut |finding| found.push(finding)).unwrap();
+        let examined = offline.examine(now, check_record, &mut |finding| found.push(finding)).unwrap();
         (examined, found)
     };
     let (examined, found) = examine(&|_| Ok(()));

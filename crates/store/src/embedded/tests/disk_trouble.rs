@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn when_the_disk_is_full_batches_are_refused_until_there_is_space_again() {
+fn a_full_disk_refuses_batches_until_there_is_space_again() {
     for written in [0, 1, 40, 100, 10_000] {
         for first in [true, false] {
             let mut world = World::new();
@@ -29,7 +29,7 @@ fn when_the_disk_is_full_batches_are_refused_until_there_is_space_again() {
 }
 
 #[test]
-fn when_a_sync_fails_the_batch_is_refused_and_never_comes_back() {
+fn a_batch_whose_sync_failed_is_refused_and_never_restored() {
     let mut world = World::new();
     world.put(1, "before");
     world.disk.fail(Operation::Sync, Errno::IO);
@@ -43,7 +43,7 @@ fn when_a_sync_fails_the_batch_is_refused_and_never_comes_back() {
 }
 
 #[test]
-fn when_a_failed_write_cannot_be_taken_back_the_answer_is_unknown() {
+fn a_failed_write_that_cannot_be_truncated_answers_unknown() {
     let mut world = World::new();
     world.put(1, "before");
     world.disk.fail(Operation::Sync, Errno::IO);
@@ -67,7 +67,7 @@ fn when_a_failed_write_cannot_be_taken_back_the_answer_is_unknown() {
 }
 
 #[test]
-fn when_no_segment_can_be_reserved_the_reserve_is_used_up() {
+fn a_full_disk_first_uses_the_reserved_segments() {
     let mut world = World::with_segments_of(4096);
     let text = "x".repeat(1000);
     world.disk.fail(Operation::Create, Errno::NOSPC);
@@ -89,7 +89,7 @@ fn when_no_segment_can_be_reserved_the_reserve_is_used_up() {
 }
 
 #[test]
-fn when_the_directory_cannot_be_synced_no_new_segment_is_written_to() {
+fn a_directory_that_cannot_be_synced_gets_no_new_segment() {
     let mut world = World::with_segments_of(4096);
     world.disk.fail(Operation::SyncDir, Errno::IO);
     let text = "x".repeat(1000);
@@ -102,7 +102,7 @@ fn when_the_directory_cannot_be_synced_no_new_segment_is_written_to() {
 }
 
 #[test]
-fn when_checkpoints_fail_writing_goes_on_and_health_reports_it_later() {
+fn failed_checkpoints_stop_no_writes_and_are_reported_later() {
     use Operation::{Create, Rename, Sync, SyncFile, Write};
     for operation in [Create, Write, Sync, Rename, SyncFile] {
         let mut world = World::new();
@@ -161,7 +161,7 @@ fn a_snapshot_whose_naming_failed_and_was_done_is_replaced() {
 }
 
 #[test]
-fn when_the_disk_hangs_health_says_so() {
+fn health_reports_a_disk_that_does_not_respond() {
     let world = World::new();
     world.disk.hold_syncs();
     let answer = world.submit(&[(1, Some("one"))]);
@@ -176,7 +176,7 @@ fn when_the_disk_hangs_health_says_so() {
 }
 
 #[test]
-fn when_the_disk_works_again_health_returns_without_a_write() {
+fn health_recovers_with_the_disk_without_a_write() {
     let everything: [&[Operation]; 4] = [
         &[Operation::Write],
         &[Operation::Sync],
@@ -205,7 +205,7 @@ fn when_the_disk_works_again_health_returns_without_a_write() {
 }
 
 #[test]
-fn when_space_is_freed_health_returns_without_a_write() {
+fn health_recovers_with_free_space_without_a_write() {
     let mut world = World::with_segments_of(4096);
     let text = "x".repeat(1000);
     world.disk.fail(Operation::Create, Errno::NOSPC);
@@ -237,7 +237,7 @@ fn while_the_journal_is_in_trouble_it_is_tried_without_a_request() {
 }
 
 #[test]
-fn when_the_journals_thread_dies_health_says_so() {
+fn health_reports_a_dead_journal_thread() {
     let mut world = World::new();
     world.put(1, "one");
     world.disk.panic_at(Operation::Sync);
@@ -250,7 +250,7 @@ fn when_the_journals_thread_dies_health_says_so() {
 }
 
 #[test]
-fn when_the_thread_of_snapshots_dies_the_store_can_still_be_closed() {
+fn a_dead_snapshot_thread_does_not_prevent_closing() {
     let mut world = World::new();
     world.put(1, "one");
     world.disk.panic_at(Operation::Remove);
@@ -265,7 +265,7 @@ fn when_the_thread_of_snapshots_dies_the_store_can_still_be_closed() {
 }
 
 #[test]
-fn when_the_thread_that_reserves_dies_health_says_so() {
+fn health_reports_a_dead_reserve_thread() {
     let mut world = World::with_segments_of(4096);
     let text = "x".repeat(1000);
     world.disk.panic_at(Operation::Create);

@@ -31,7 +31,7 @@ fn segments_of_a_killed_process_are_synced_before_anything_follows() {
 }
 
 #[test]
-fn when_replayed_segments_cannot_be_synced_the_start_is_refused() {
+fn replayed_segments_that_cannot_be_synced_refuse_the_start() {
     let mut world = World::new();
     world.put(1, "one");
     let copy = world.copy();
@@ -121,7 +121,7 @@ fn each_state_of_a_new_directory_is_on_the_disk_before_the_next() {
 }
 
 #[test]
-fn when_a_batch_is_answered_the_segment_was_synced_after_the_write() {
+fn the_segment_is_synced_after_the_write_and_before_the_answer() {
     let mut world = World::with_segments_of(4096);
     world.disk.take_events();
     let text = "x".repeat(1000);

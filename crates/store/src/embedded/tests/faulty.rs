@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::embedded::database::{Database, Engine, Sled, VisitEntry};
+use crate::embedded::database::{Database, Sled, SledBackend, VisitEntry};
 use crate::embedded::disk::{Disk, DiskFile, RealDisk, Step};
 
 /// The directory of the snapshots.
@@ -348,7 +348,7 @@ impl FaultySled {
     }
 }
 
-impl Engine for FaultySled {
+impl SledBackend for FaultySled {
     fn create(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
         if self.meets(SledFault::FailCreate) {
             return Err("no database on request".into());

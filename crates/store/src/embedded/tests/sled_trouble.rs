@@ -27,7 +27,7 @@ fn impatient() -> World {
 }
 
 #[test]
-fn when_sled_misbehaves_the_attempt_is_discarded_and_nothing_is_lost() {
+fn a_failed_attempt_of_sled_is_discarded_and_loses_nothing() {
     for fault in FAULTS {
         let mut world = impatient();
         let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
@@ -96,7 +96,7 @@ fn a_start_whose_copy_cannot_be_opened_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn when_reading_the_copy_fails_the_restore_fails() {
+fn a_restore_from_an_unreadable_copy_fails() {
     let mut world = World::new();
     let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
     world.batch(&many).unwrap();

@@ -4,11 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::NewStore;
-use crate::embedded::database::Engine;
+use crate::embedded::database::SledBackend;
 use crate::embedded::snapshot::SnapshotError;
 
 #[test]
-fn when_a_directory_is_created_only_its_owner_can_look_into_it() {
+fn a_new_directory_is_readable_by_its_owner_only() {
     let world = World::new();
     for path in ["", "journal", "snapshot"].map(|name| world.dir().join(name)) {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -21,7 +21,7 @@ fn when_a_directory_is_created_only_its_owner_can_look_into_it() {
 }
 
 #[test]
-fn when_another_process_uses_the_directory_the_start_is_refused() {
+fn a_directory_in_use_by_another_process_refuses_the_start() {
     let mut world = World::new();
     let error = EmbeddedStore::open(world.options(&world.dir())).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
@@ -31,7 +31,7 @@ fn when_another_process_uses_the_directory_the_start_is_refused() {
 }
 
 #[test]
-fn when_the_server_key_is_another_one_the_start_is_refused() {
+fn another_server_key_refuses_the_start() {
     let mut world = World::new();
     world.put(1, "one");
     let copy = world.copy();
@@ -43,7 +43,7 @@ fn when_the_server_key_is_another_one_the_start_is_refused() {
 }
 
 #[test]
-fn when_format_is_missing_beside_data_the_start_is_refused() {
+fn data_without_format_refuses_the_start() {
     let world = with_one_record();
     for also_missing in ["", "journal", "snapshot"] {
         let copy = world.copy();
@@ -58,7 +58,7 @@ fn when_format_is_missing_beside_data_the_start_is_refused() {
 }
 
 #[test]
-fn when_format_is_of_another_version_or_damaged_the_start_is_refused() {
+fn a_damaged_format_or_another_version_refuses_the_start() {
     let world = with_one_record();
     let copy = world.copy();
     let path = copy.path().join("data/FORMAT");
@@ -87,7 +87,7 @@ fn when_format_is_of_another_version_or_damaged_the_start_is_refused() {
 }
 
 #[test]
-fn when_a_first_start_was_interrupted_the_next_one_begins_again() {
+fn an_interrupted_first_start_begins_again() {
     let world = World::new();
     let complete = fs::read_to_string(world.dir().join("FORMAT")).unwrap();
     for removed in [&[][..], &["journal"], &["snapshot"], &["journal", "snapshot"]] {
@@ -150,7 +150,7 @@ fn a_format_file_of_the_first_start_removes_no_import() {
 }
 
 #[test]
-fn when_the_lock_is_removed_under_a_server_there_is_no_second_one() {
+fn a_removed_lock_file_admits_no_second_server() {
     let mut world = World::new();
     fs::remove_file(world.dir().join("lock")).unwrap();
     for _ in 0..2 {
@@ -166,7 +166,7 @@ fn when_the_lock_is_removed_under_a_server_there_is_no_second_one() {
 }
 
 #[test]
-fn when_the_journal_or_the_snapshot_is_gone_the_start_is_refused() {
+fn a_missing_journal_or_snapshot_refuses_the_start() {
     let mut world = with_one_record();
     for checkpoint in [false, true] {
         if checkpoint {
@@ -190,7 +190,7 @@ fn when_the_journal_or_the_snapshot_is_gone_the_start_is_refused() {
 }
 
 #[test]
-fn when_the_snapshot_is_replaced_by_an_older_one_the_start_is_refused() {
+fn an_older_snapshot_in_place_of_the_newest_refuses_the_start() {
     let mut world = with_one_record();
     world.checkpoint().unwrap();
     let older = world.copy();
@@ -205,7 +205,7 @@ fn when_the_snapshot_is_replaced_by_an_older_one_the_start_is_refused() {
 }
 
 #[test]
-fn when_the_system_refuses_the_error_names_the_path() {
+fn an_error_of_the_system_names_the_path() {
     let world = World::new();
     let file = world.home.path().join("a file");
     fs::write(&file, "").unwrap();
@@ -215,7 +215,7 @@ fn when_the_system_refuses_the_error_names_the_path() {
 }
 
 #[test]
-fn when_the_disk_is_full_or_access_is_denied_the_refusal_says_what_to_do() {
+fn a_full_disk_or_denied_access_is_refused_with_advice() {
     let advices = [(Errno::NOSPC, "free space"), (Errno::ACCESS, "chown"), (Errno::ROFS, "writable")];
     for (errno, advice) in advices {
         let world = with_one_record();
@@ -236,7 +236,7 @@ fn when_the_disk_is_full_or_access_is_denied_the_refusal_says_what_to_do() {
 }
 
 #[test]
-fn when_the_data_directory_is_relative_messages_name_all_of_its_path() {
+fn messages_name_the_whole_path_of_a_relative_data_directory() {
     let world = World::new();
     let here = std::env::current_dir().unwrap();
     let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
@@ -247,7 +247,7 @@ fn when_the_data_directory_is_relative_messages_name_all_of_its_path() {
 }
 
 #[test]
-fn when_reading_the_snapshot_takes_long_the_log_says_how_far_it_is() {
+fn a_long_read_of_the_snapshot_logs_its_progress() {
     let mut world = World::new();
     let many: Vec<(u64, Option<&str>)> = (0..2_000).map(|number| (number, Some("record"))).collect();
     world.batch(&many).unwrap();
@@ -255,7 +255,7 @@ fn when_reading_the_snapshot_takes_long_the_log_says_how_far_it_is() {
     let mut options = world.options(&world.dir());
     options.clock = Arc::new(Hurrying(world.clock.clone()));
     let log = log_of(|| drop(EmbeddedStore::open(options.clone()).unwrap()));
-    assert!(log.contains("the data directory is open") && log.contains("in_snapshot=2000"), "{log}");
+    assert!(log.contains("data directory opened") && log.contains("in_snapshot=2000"), "{log}");
     fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
     let store = EmbeddedStore::open(options.clone()).unwrap();
     assert_eq!(world.contents_of(&store).len(), 2_000);
@@ -276,7 +276,7 @@ fn a_start_deletes_what_checkpoints_and_starts_left() {
 }
 
 #[test]
-fn when_any_byte_of_a_sealed_snapshot_flips_the_start_is_refused() {
+fn a_flipped_byte_in_a_sealed_snapshot_refuses_the_start() {
     let world = with_one_record();
     world.checkpoint().unwrap();
     let name = snapshots(&world.dir()).pop().unwrap();
@@ -333,12 +333,12 @@ fn where_there_is_no_room_for_the_copy_the_scratch_directory_is_used() {
     let world = with_one_record();
     world.checkpoint().unwrap();
     let snapshot = Arc::new(snapshot_of(&world));
-    let (home, engine) = (TempDir::new().unwrap(), Arc::new(world.sled.clone()) as Arc<dyn Engine>);
+    let (home, backend) = (TempDir::new().unwrap(), Arc::new(world.sled.clone()) as Arc<dyn SledBackend>);
     // A file where the directory should be stands for a disk that refuses.
     let full = home.path().join("full");
     fs::write(&full, "").unwrap();
     let places = [full.join("copy"), home.path().join("scratch")];
-    let copy = snapshot.open_copy(&engine, &places, LONG).unwrap();
+    let copy = snapshot.open_copy(&backend, &places, LONG).unwrap();
     let mut records = 0;
     copy.read(&mut |_, _, _| {
         records += 1;
@@ -348,7 +348,7 @@ fn where_there_is_no_room_for_the_copy_the_scratch_directory_is_used() {
     assert_eq!(records, 1);
     drop(copy);
     assert!(!places[1].exists(), "the copy was not removed");
-    let refused = snapshot.open_copy(&engine, &places[..1], LONG).err().unwrap();
+    let refused = snapshot.open_copy(&backend, &places[..1], LONG).err().unwrap();
     assert!(matches!(&refused, SnapshotError::NoRoom { refused, .. } if refused.len() == 1), "{refused:?}");
 }
 

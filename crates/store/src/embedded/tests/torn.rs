@@ -16,7 +16,7 @@ enum Tail {
 }
 
 #[test]
-fn when_the_journal_is_cut_at_any_byte_whole_commits_remain() {
+fn a_journal_cut_at_any_byte_keeps_whole_commits() {
     let history = History::of_six_commits();
     let copy = history.copy();
     for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
@@ -30,7 +30,7 @@ fn when_the_journal_is_cut_at_any_byte_whole_commits_remain() {
 }
 
 #[test]
-fn when_a_store_begins_with_a_cut_journal_whole_commits_remain() {
+fn a_store_on_a_cut_journal_keeps_whole_commits() {
     let history = History::of_six_commits();
     for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
         let around_each_end = history.ends.iter().flat_map(|end| [end - 1, *end, end + 1, end + 20]);
@@ -43,7 +43,7 @@ fn when_a_store_begins_with_a_cut_journal_whole_commits_remain() {
 }
 
 #[test]
-fn when_a_torn_journal_is_written_to_again_both_parts_last() {
+fn writes_before_and_after_a_torn_end_both_last() {
     let history = History::of_six_commits();
     for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
         let cut = history.ends[5] + 7;
@@ -67,7 +67,7 @@ fn when_a_torn_journal_is_written_to_again_both_parts_last() {
 }
 
 #[test]
-fn when_any_bit_flips_the_start_is_refused_or_nothing_is_missing() {
+fn a_flipped_bit_refuses_the_start_or_loses_nothing() {
     let history = History::of_six_commits();
     let (end, last) = (history.ends[6], history.ends[5]);
     let copy = history.copy();
@@ -91,7 +91,7 @@ fn when_any_bit_flips_the_start_is_refused_or_nothing_is_missing() {
 }
 
 #[test]
-fn when_a_byte_of_the_journal_flips_no_loss_is_unnoticed() {
+fn a_flipped_byte_of_the_journal_loses_nothing_unnoticed() {
     let history = History::of_six_commits();
     // Beyond the last commit as well, where nothing was written.
     for at in (0..history.ends[6] + 40).step_by(7) {
@@ -176,7 +176,7 @@ fn after_an_orderly_end_no_flipped_byte_of_the_journal_changes_anything() {
 }
 
 #[test]
-fn when_the_end_of_an_older_segment_is_damaged_the_start_is_refused() {
+fn a_damaged_end_of_an_older_segment_refuses_the_start() {
     let history = History::of_two_segments();
     let (last, end) = (history.ends[5], history.ends[6]);
     let copy = history.copy();
@@ -198,7 +198,7 @@ fn when_the_end_of_an_older_segment_is_damaged_the_start_is_refused() {
 }
 
 #[test]
-fn when_commits_are_missing_before_a_torn_segment_the_start_is_refused() {
+fn missing_commits_before_a_torn_segment_refuse_the_start() {
     let history = History::of_two_segments();
     // The end of the first segment is clean, but not where it was.
     let copy = history.with_segment(&cut_at(&history.segment, history.ends[5], Tail::Zeros));
@@ -210,7 +210,7 @@ fn when_commits_are_missing_before_a_torn_segment_the_start_is_refused() {
 }
 
 #[test]
-fn when_an_operator_cuts_off_the_damage_the_rest_comes_back() {
+fn the_rest_is_restored_after_an_operator_cuts_off_the_damage() {
     let history = History::of_two_segments();
     let dir = |copy: &TempDir| copy.path().join("data");
     let mut flipped = history.segment.clone();
@@ -237,7 +237,7 @@ fn when_an_operator_cuts_off_the_damage_the_rest_comes_back() {
 }
 
 #[test]
-fn when_segments_change_places_the_start_is_refused() {
+fn exchanged_segments_refuse_the_start() {
     let history = History::of_two_segments();
     let copy = history.with_segment(&history.segment);
     let paths = segments(&copy.path().join("data"));
@@ -249,7 +249,7 @@ fn when_segments_change_places_the_start_is_refused() {
 }
 
 #[test]
-fn when_a_segment_is_missing_the_start_is_refused() {
+fn a_missing_segment_refuses_the_start() {
     let history = History::of_two_segments();
     for index in 0..2 {
         let copy = copy_of(&history.world.dir());

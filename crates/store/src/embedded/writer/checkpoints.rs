@@ -7,7 +7,7 @@ use onceward_core::domain::Timestamp;
 
 use super::super::checkpoint::{Checkpoint, Collector, Control, Job};
 use super::super::frame::FRAME_OVERHEAD;
-use super::super::journal::Room;
+use super::super::journal::AppendState;
 use super::super::open::Settings;
 use super::super::replay::Covered;
 use super::super::segment::HEADER_BYTES;
@@ -224,11 +224,11 @@ impl Writer {
 
     fn finish(&mut self) -> Result<(), StoreError> {
         // Also in a journal that is too long: this frame is the last.
-        let mut room = self.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
-        if room == Room::Full && self.journal.switch() {
-            room = self.journal.room(HEADER_BYTES + FRAME_OVERHEAD);
+        let mut state = self.journal.append_state(HEADER_BYTES + FRAME_OVERHEAD);
+        if state == AppendState::Full && self.journal.switch() {
+            state = self.journal.append_state(HEADER_BYTES + FRAME_OVERHEAD);
         }
-        if room != Room::Ready {
+        if state != AppendState::Ready {
             return Err(StoreError::Unavailable("the journal could not be closed in order".into()));
         }
         let closed = self.journal.close(self.deps.clock.now());

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::checkpoint::{Control, Ended, Job};
 use super::frame::{self, FRAME_OVERHEAD, FrameKind};
 use super::health::Health;
-use super::journal::{AppendError, Journal, Room};
+use super::journal::{AppendError, AppendState, Journal};
 use super::open::Settings;
 use super::segment::{HEADER_BYTES, Segment};
 use super::snapshot::Snapshot;
@@ -318,13 +318,13 @@ impl Writer {
                 answer_all(batches, &Ok(()));
                 continue;
             }
-            match self.make_room(HEADER_BYTES + FRAME_OVERHEAD + bytes) {
-                Room::Ready => self.write(batches),
-                Room::Refused(reason) => {
+            match self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD + bytes) {
+                AppendState::Ready => self.write(batches),
+                AppendState::Refused(reason) => {
                     self.deps.health.journal(Some(&reason));
                     answer_all(batches, &Err(StoreError::Unavailable(reason)));
                 }
-                Room::Waiting | Room::Full => {
+                AppendState::Waiting | AppendState::Full => {
                     batches.into_iter().rev().for_each(|batch| self.waiting.push_front(batch));
                     return;
                 }
@@ -347,32 +347,32 @@ impl Writer {
     }
 
     /// Makes room for a frame, as far as that can be done here and now.
-    fn make_room(&mut self, bytes: usize) -> Room {
+    fn prepare_append(&mut self, bytes: usize) -> AppendState {
         if self.is_full || self.grown.bytes + bytes as u64 > MOST_TRIGGERS * self.trigger() {
             return self.too_long();
         }
         loop {
             // Taking back what a failed write left is a write too.
             self.deps.health.write_begins(self.deps.clock.now());
-            let room = self.journal.room(bytes);
+            let state = self.journal.append_state(bytes);
             self.deps.health.write_ended();
-            match room {
-                Room::Full if self.journal.switch() => {}
-                Room::Full => return self.journal.no_room_yet(),
-                room => return room,
+            match state {
+                AppendState::Full if self.journal.switch() => {}
+                AppendState::Full => return self.journal.no_segment_yet(),
+                state => return state,
             }
         }
     }
 
-    /// The answer when there is so much in the journal that the next start would take too long.
-    fn too_long(&mut self) -> Room {
+    /// The refusal when the journal is too long for an acceptable start.
+    fn too_long(&mut self) -> AppendState {
         self.is_full = true;
         if let Some(running) = &self.running {
             running.control.hurry();
         }
         let why = self.deps.health.checkpoint_trouble();
         let why = why.unwrap_or_else(|| "the next checkpoint is not finished yet".into());
-        Room::Refused(format!("the journal is full, because no checkpoint has emptied it: {why}"))
+        AppendState::Refused(format!("the journal is full, because no checkpoint has emptied it: {why}"))
     }
 
     fn write(&mut self, batches: Vec<Batch>) {
@@ -399,13 +399,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Nothing was asked for in a while: notes the time, so that the next start knows it, and tries what is in trouble.
+    /// Handles an idle period: writes the time for the next start and probes a failed journal.
     fn idle(&mut self) {
         self.probe();
         self.discard();
         let Deps { clock, settings, .. } = &self.deps;
         let is_due = clock.now().since(self.journal.last_time()) >= settings.time_every;
-        if is_due && self.closing.is_none() && self.make_room(HEADER_BYTES + FRAME_OVERHEAD) == Room::Ready {
+        if is_due
+            && self.closing.is_none()
+            && self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD) == AppendState::Ready
+        {
             let _ = self.append(&[]);
         }
     }
@@ -423,10 +426,10 @@ impl Writer {
         if !health.journal_in_trouble() {
             return;
         }
-        match self.make_room(HEADER_BYTES + FRAME_OVERHEAD) {
-            Room::Ready => drop(self.append(&[])),
-            Room::Refused(reason) => health.journal(Some(&reason)),
-            Room::Waiting | Room::Full => self.probe_wanted = true,
+        match self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD) {
+            AppendState::Ready => drop(self.append(&[])),
+            AppendState::Refused(reason) => health.journal(Some(&reason)),
+            AppendState::Waiting | AppendState::Full => self.probe_wanted = true,
         }
     }
 
@@ -447,7 +450,7 @@ impl Writer {
             Err(error) => {
                 let trouble = format!("cannot reserve a journal segment: {error}");
                 self.deps.health.reserve(Some(&trouble));
-                // What waited for this segment has waited long enough.
+                // Batches that waited for this segment are refused now.
                 if !self.waiting.is_empty() {
                     self.deps.health.journal(Some(&trouble));
                 }
