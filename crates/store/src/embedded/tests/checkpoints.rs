@@ -175,7 +175,8 @@ fn a_journal_filled_by_failed_checkpoints_refuses_commits() {
     assert!(trouble.contains("no checkpoint has emptied it"), "{trouble}");
     assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
     world.sled.set(None);
-    world.checkpoint().unwrap();
+    // The first request may join a checkpoint that has met the fault already.
+    world.checkpoint().or_else(|_| world.checkpoint()).unwrap();
     world.put(2000, &text);
     assert_eq!(world.store().health(), Ok(()));
     world.crash_and_open();
