@@ -34,7 +34,7 @@
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
-//! * [`shard`]: actors that own a number's state, in which order, until when.
+//! * [`numbers`]: may a code be sent, and is a submitted code right; [`numbers::Verifier`] is the front door.
 //! * [`attempts`]: what became of each message, and what is still to be sent.
 //! * [`backup`]: the whole state as lines of JSON, and back.
 //! * [`control`]: how the command line asks a server that runs.
@@ -45,6 +45,7 @@
 //! * [`gateway`]: one file per provider behind one trait.
 //! * [`template`]: texts of messages: which one, in which language, with what filled in.
 //! * [`store`]: durability behind one trait: journal and snapshot, or memory.
+//! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
 //! * [`config`], [`telemetry`], [`clock`]: settings with their provenance, logs, real time.
 //! * [`engine`], [`domain`]: pure decisions and the types they speak; no I/O, clock or randomness.
 

@@ -90,13 +90,14 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         }
     }
 
-    /// Records a provider's report. Also returns the record if the report changed it.
+    /// Records a provider's report, durably: a provider that gets an answer does not repeat the report. Also returns the
+    /// record if the report changed it.
     pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<AttemptLog>) {
         let Some(mut track) = self.track() else { return (ReceiptOutcome::Unknown, None) };
-        let (outcome, plan_changed) = track.receive(receipt, self.view.now());
+        let (outcome, _) = track.receive(receipt, self.view.now());
         match outcome {
             ReceiptOutcome::Recorded(_) => {
-                self.put(&track, plan_changed);
+                self.view.put(self.key.id(), Some(&track), Durability::Durable);
                 (outcome, Some(track))
             }
             ReceiptOutcome::Known | ReceiptOutcome::Early | ReceiptOutcome::Unknown => (outcome, None),

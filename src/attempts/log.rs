@@ -145,12 +145,17 @@ impl Record for AttemptLog {
     }
 
     /// Keeps the plan of `before`, unless the verification succeeded. No gateway was asked, because the shard carries
-    /// out no decision of a failed commit.
+    /// out no decision of a failed commit. Keeps the reports of `before`: the provider gets 503 and repeats a report, which
+    /// then makes its event again.
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(before), Some(mut after)) => {
                 if after.plan.is_none() && after.verify != VerifyStatus::Success {
                     after.plan = before.plan;
+                }
+                for row in &mut after.rows {
+                    let earlier = before.rows.iter().find(|earlier| earlier.attempt == row.attempt);
+                    row.receipt = earlier.map_or(row.receipt, |earlier| earlier.receipt);
                 }
                 Some(after)
             }

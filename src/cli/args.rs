@@ -97,7 +97,8 @@ pub enum Command {
 
     /// Write everything as lines of JSON: a backup, or to move to another machine.
     ///
-    /// Works while a server runs, and shows one moment of it. Contains whole numbers, and no codes.
+    /// Works while a server runs, and shows one moment of it. Contains whole phone numbers, webhook secrets and the codes of
+    /// test numbers, and no other codes.
     Export(ExportArgs),
 
     /// Make a data directory of an export.

@@ -52,7 +52,7 @@ pub async fn respond<V: Verify>(
     }
     if let Some(stopwatch) = stopwatch {
         let (method, status) = (method_name(&head.method), answer.status.as_u16());
-        let micros = stopwatch.elapsed().as_micros();
+        let micros = u64::try_from(stopwatch.elapsed().as_micros()).unwrap_or(u64::MAX);
         debug!(method, route = route.name(), status, micros, request_id, "answered");
     }
     let closes = body.is_left_over();

@@ -160,6 +160,12 @@ impl Command for NumberCommand {
         }
     }
 
+    /// An event is never lazy.
+    fn may_be_lazy(&self) -> bool {
+        let is_report = matches!(self.kind, CommandKind::Settle(_) | CommandKind::SettleCheck(_));
+        is_report && !self.deps.event_sinks.iter().any(|sink| sink.subscribes(self.key))
+    }
+
     fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
         let now = view.now();
         let state = view.get::<NumberState>(self.subject.id);

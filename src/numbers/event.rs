@@ -76,6 +76,9 @@ pub enum NumberEvent<'a> {
 /// Writes event records for decisions about numbers. It must not block. Only records of the transaction survive a
 /// restart. If the commit fails, other changes, such as a drawn sequence number, stay.
 pub trait EventSink: Send + Sync {
+    /// Whether decisions about `key` have events.
+    fn subscribes(&self, key: NumberKey) -> bool;
+
     /// Records one decision about `key`, made at `now`.
     fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>);
 }

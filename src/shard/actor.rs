@@ -206,10 +206,14 @@ impl Actor for ShardActor {
                 }
             }
             Message::AcquireSlots(slots, records) => {
+                // The scan of a checkpoint may be past the place of these records: dropping the stream aborts it.
+                state.streaming = None;
                 core.take_over(records);
                 slots.iter().for_each(|slot| state.owned.insert(slot));
             }
             Message::ReleaseSlots(slots, done) => {
+                // A checkpoint without these records must not be sealed.
+                state.streaming = None;
                 slots.iter().for_each(|slot| state.owned.remove(slot));
                 state.releasing.push((slots, done));
             }

@@ -24,6 +24,12 @@ pub trait Command: Send + 'static {
         Load::Unbounded
     }
 
+    /// Whether the changes of a report may all be lazy. If they are, the shard applies them beside the batch in flight;
+    /// otherwise it decides the report again with the next batch.
+    fn may_be_lazy(&self) -> bool {
+        false
+    }
+
     /// Returns `true` while the command must wait for a gateway's answer. Waiting commands keep their order. The
     /// command that delivers the answer ([`Load::Report`]) never waits.
     fn must_wait(&self, view: &mut Transaction<'_>) -> bool {

@@ -184,7 +184,7 @@ impl Core {
     /// otherwise a later decision replaces this one.
     fn decide_lazy_report(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
         let subject = command.subject();
-        if self.is_late() || self.parking.holds(&subject) {
+        if !command.may_be_lazy() || self.is_late() || self.parking.holds(&subject) {
             return false;
         }
         let (mut changes, mut touched, slot) = (RecordChanges::default(), Vec::new(), subject.slot);
@@ -390,6 +390,10 @@ impl Core {
             && !(self.lazy.is_empty() && self.unsettled.is_empty())
         {
             self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
+        }
+        // The last lazy changes may have expired instead.
+        if self.settling == Settling::Wanted && self.lazy.is_empty() && self.in_flight.is_none() {
+            self.settling = Settling::Done;
         }
         freed
     }

@@ -114,6 +114,10 @@ impl EventRecorder {
 }
 
 impl EventSink for EventRecorder {
+    fn subscribes(&self, key: NumberKey) -> bool {
+        self.subscribed(key.service).is_some()
+    }
+
     fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>) {
         let Some(service) = self.subscribed(key.service) else { return };
         let track = match event {

@@ -114,6 +114,16 @@ fn of_two_equal_receipts_one_is_news_and_a_late_one_moves_nothing_back() {
 }
 
 #[test]
+fn a_receipt_whose_commit_failed_is_news_when_the_provider_repeats_it() {
+    let before = sent(1, START);
+    let mut after = before.clone();
+    after.receive(&receipt(0, ReceiptStatus::Delivered, None), START);
+    let mut kept = AttemptLog::merge_pessimistic(Some(before), Some(after), START).expect("a record");
+    let (outcome, _) = kept.receive(&receipt(0, ReceiptStatus::Delivered, None), START);
+    assert!(matches!(outcome, ReceiptOutcome::Recorded(_)), "{outcome:?}");
+}
+
+#[test]
 fn a_receipt_is_early_while_its_send_is_under_way() {
     let mut track = sent(1, START);
     assert_eq!(track.receive(&receipt(1, ReceiptStatus::Sent, None), START).0, ReceiptOutcome::Unknown);

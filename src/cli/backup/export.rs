@@ -60,8 +60,8 @@ pub(super) fn run(args: &ExportArgs, settings: &StorageSettings) -> Answer {
                 String::new()
             } else {
                 format!(
-                    "exported {numbers} numbers, the sends of {sends} verifications and {others} other records\nkeep it secret: it has whole telephone numbers \
-                     in it, and no codes\n"
+                    "exported {numbers} numbers, the sends of {sends} verifications and {others} other records\nkeep it secret: it \
+                     contains whole phone numbers, webhook secrets and the codes of test numbers, and no other codes\n"
                 )
             };
             let (out, err) = if is_stdout { (String::new(), said) } else { (said, String::new()) };

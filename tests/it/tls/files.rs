@@ -24,7 +24,7 @@ async fn files_that_cannot_be_used_stop_the_start_and_say_what_to_do() {
         (Some(&String::new()), Some(&good.key), &["tls-cert", "no certificate in it"]),
         (Some(&good.key), Some(&good.pem), &["tls-cert", "mixed up"]),
         (Some(&good.pem), Some(&other.key), &["tls-key", "does not belong to the certificate", "tls.crt"]),
-        (Some(&good.pem), Some(&two_keys), &["tls-key", "2 private keys", "leave the one"]),
+        (Some(&good.pem), Some(&two_keys), &["tls-key", "2 private keys", "keep only the one"]),
         (Some(&in_wrong_order), Some(&good.key), &["tls-cert", "certificate 2", "must be the first"]),
     ] {
         let setup = good.configure(Setup::new());
