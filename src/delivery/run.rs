@@ -59,7 +59,7 @@ pub(super) struct DeliveryRun<'a, O> {
     time_has_passed: bool,
     /// Whether a gateway was asked a second time.
     asked_once_more: bool,
-    tried: [bool; Channel::ALL.len()],
+    tried: Vec<Channel>,
 }
 
 /// Why the gateways of one channel have not accepted the message so far.
@@ -121,7 +121,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             retried,
             time_has_passed: false,
             asked_once_more: false,
-            tried: [false; Channel::ALL.len()],
+            tried: Vec::new(),
         }
     }
 
@@ -155,7 +155,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 }
             }
             match self.workflow.after(self.step) {
-                Some((step, channel)) if !self.has_tried(channel) => {
+                Some((step, channel)) if !self.tried.contains(&channel) => {
                     if self.budget.left() < self.budget.least {
                         return self.postponed_to_step(step, channel, &error);
                     }
@@ -169,7 +169,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// Asks each gateway of the present channel once, in their order. If retries do not run in the background, asks
     /// one of those that may accept the message soon a second time. Breaks when the run is over.
     async fn try_channel(&mut self) -> ControlFlow<Delivered, ChannelFailure> {
-        self.tried[usize::from(self.channel.number())] = true;
+        self.tried.push(self.channel);
         let mut failure = ChannelFailure::default();
         let mut position = 0;
         while let Some(candidate) = self.candidate(position) {
@@ -353,7 +353,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     fn stand_in_channel(&self) -> Option<Channel> {
         let next = |channel: &Channel| stand_in(*channel, self.delivery.settings.voice_fallback);
         std::iter::successors(next(&self.channel), next).find(|channel| {
-            let is_new = !self.has_tried(*channel) && !self.workflow.came_before(self.step, *channel);
+            let is_new = !self.tried.contains(channel) && !self.workflow.came_before(self.step, *channel);
             is_new && self.delivery.candidates(self.job, self.eligible(), *channel).next().is_some()
         })
     }
@@ -365,10 +365,6 @@ impl<'a, O> DeliveryRun<'a, O> {
         }
         (self.step, self.channel, self.retried) = (step, channel, None);
         self.first_attempt_on_channel = self.attempts.len();
-    }
-
-    fn has_tried(&self, channel: Channel) -> bool {
-        self.tried[usize::from(channel.number())]
     }
 
     pub(super) const fn is_follow_up(&self) -> bool {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
-/// Names one gateway. There is at most one of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Names one gateway. There is at most one of each. Records contain the position in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum GatewayName {
     /// Messages stay on this machine, in an inbox page.
     Simulator,
@@ -47,54 +47,11 @@ impl GatewayName {
             Self::Http => "Http",
         }
     }
-
-    /// The number kept in records. Never reuse one.
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Simulator => 0,
-            Self::TwilioMessages => 1,
-            Self::TwilioVoice => 2,
-            Self::TwilioVerify => 3,
-            Self::Sinch => 4,
-            Self::Mada => 5,
-            Self::Http => 6,
-        }
-    }
-
-    /// From the number kept in records.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|name| name.number() == number)
-    }
 }
 
 impl fmt::Display for GatewayName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl Named for GatewayName {
-    const KIND: &'static str = "gateway";
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn name(self) -> &'static str {
-        self.as_str()
-    }
-
-    fn number(self) -> u8 {
-        self.number()
-    }
-}
-
-impl Serialize for GatewayName {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.write(to)
-    }
-}
-
-impl<'de> Deserialize<'de> for GatewayName {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::read(from)
     }
 }
 
@@ -107,8 +64,9 @@ pub struct Held {
     pub channel: Channel,
 }
 
-/// How a code is delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How a code is delivered. Records contain the position in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Channel {
     /// A text message.
     Sms,
@@ -135,70 +93,6 @@ impl Channel {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|channel| channel.as_str().eq_ignore_ascii_case(text))
     }
-
-    /// The number kept in records. Never reuse one.
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Sms => 0,
-            Self::Call => 1,
-            Self::WhatsApp => 2,
-        }
-    }
-
-    /// From the number kept in records.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|channel| channel.number() == number)
-    }
-}
-
-impl Named for Channel {
-    const KIND: &'static str = "channel";
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn name(self) -> &'static str {
-        self.as_str()
-    }
-
-    fn number(self) -> u8 {
-        self.number()
-    }
-}
-
-impl Serialize for Channel {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.write(to)
-    }
-}
-
-impl<'de> Deserialize<'de> for Channel {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::read(from)
-    }
-}
-
-/// A member of a closed set of names: a number in records, a text in readable formats.
-trait Named: Copy + 'static {
-    /// The word for a member in errors.
-    const KIND: &'static str;
-    const ALL: &'static [Self];
-
-    fn name(self) -> &'static str;
-    fn number(self) -> u8;
-
-    fn write<S: Serializer>(self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() { self.name().serialize(to) } else { self.number().serialize(to) }
-    }
-
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let found = if from.is_human_readable() {
-            let name = String::deserialize(from)?;
-            Self::ALL.iter().find(|known| known.name() == name)
-        } else {
-            let number = u8::deserialize(from)?;
-            Self::ALL.iter().find(|known| known.number() == number)
-        };
-        found.copied().ok_or_else(|| de::Error::custom(format_args!("unknown {}", Self::KIND)))
-    }
 }
 
 #[cfg(test)]
@@ -206,11 +100,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_gateway_has_a_name_and_a_number_of_its_own() {
-        for name in GatewayName::ALL {
-            assert_eq!(GatewayName::from_number(name.number()), Some(name));
-            assert_eq!(GatewayName::ALL.iter().filter(|other| other.as_str() == name.as_str()).count(), 1);
+    fn names_and_positions_in_records_are_those_of_earlier_versions() {
+        for (position, name) in GatewayName::ALL.into_iter().enumerate() {
+            assert_eq!(serde_json::to_value(name).expect("a name"), name.as_str());
+            assert_eq!(
+                postcard::to_allocvec(&name).expect("a position"),
+                [u8::try_from(position).expect("few")]
+            );
         }
-        assert_eq!(GatewayName::from_number(200), None);
+        for (position, channel) in Channel::ALL.into_iter().enumerate() {
+            assert_eq!(serde_json::to_value(channel).expect("a name"), channel.as_str());
+            assert_eq!(
+                postcard::to_allocvec(&channel).expect("a position"),
+                [u8::try_from(position).expect("few")]
+            );
+        }
     }
 }
