@@ -293,21 +293,18 @@ impl Command for BeginCommand {
         let ticket = Ticket { running, identity: self.identity };
         // The 24 hours begin anew also for a mark that was left: it must not end while its request is carried out.
         let mark = KeyUse { identity: self.identity, ends: view.now().plus(KEPT_FOR), answer: None };
-        self.decided = Some(Ok(if present.is_some() {
-            view.put(self.key.id, Some(&mark), Durability::Lazy);
-            KeyDecision::Interrupted(ticket)
-        } else {
-            view.put(self.key.id, Some(&mark), Durability::Durable);
-            KeyDecision::First(ticket)
-        }));
+        view.put(self.key.id, Some(&mark), Durability::Durable);
+        let is_left = present.is_some();
+        self.decided =
+            Some(Ok(if is_left { KeyDecision::Interrupted(ticket) } else { KeyDecision::First(ticket) }));
         Decision::Made
     }
 
-    fn answer(self: Box<Self>, leaving: &mut ReplyContext<'_>) {
+    fn answer(self: Box<Self>, reply: &mut ReplyContext<'_>) {
         let decided = self.decided.unwrap_or(Err(KeyRefusal::StoreUnavailable));
         if let Err(Ok(KeyDecision::First(ticket))) = self.reply.send(decided) {
             // The caller is gone.
-            leaving.enqueue(Box::new(ticket.ending(None, None)));
+            reply.enqueue(Box::new(ticket.ending(None, None)));
         }
     }
 
@@ -350,7 +347,7 @@ impl Command for EndCommand {
         Decision::Made
     }
 
-    fn answer(self: Box<Self>, _leaving: &mut ReplyContext<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         self.reply_with(Ok(()));
     }
 

@@ -1,10 +1,12 @@
 //! Views of verifications and attempts for callers.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::numbers::Refusal;
 
-/// A verification.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A verification, also as it is kept for an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
     /// `VE`.
     pub sid: Sid,
@@ -25,7 +27,7 @@ pub struct Verification {
 }
 
 /// How far a verification is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// The code can be checked.
     Pending,
@@ -50,7 +52,7 @@ impl Status {
 }
 
 /// One of a verification's messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendAttempt {
     /// `VL`.
     pub sid: Sid,
