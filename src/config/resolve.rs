@@ -24,12 +24,9 @@ use super::report::{ConfigError, Report};
 use super::services::{self, AccountKeys, RegistrySettings};
 use super::settings::{GatewaySettings, LogSettings, Settings, StorageSettings};
 use super::value::Given;
-use crate::domain::{CodeLength, GatewayName};
+use crate::domain::GatewayName;
 use crate::engine::SendOptions;
 use crate::template::Templates;
-
-/// What the code of the tutorial's `/send-code` is like: `docs/api.md`.
-const TUTORIAL_CODE: SendOptions = SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX };
 
 /// The settings and where each came from. `None` only after an error.
 pub fn resolve(
@@ -97,7 +94,7 @@ pub fn resolve(
         production: production?.value.0,
         log,
         policy,
-        tutorial_code: TUTORIAL_CODE,
+        tutorial_code: SendOptions::DEFAULT,
         answers,
         templates,
         brand: brand.0,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::template::TemplateCatalog;
 use super::{LockoutRule, RegistryError, Resend, Rules, Service};
 use crate::config::services::rules;
-use crate::domain::{CodeLength, Locale, Sid};
-use crate::engine::Policy;
+use crate::domain::{Locale, Sid};
+use crate::engine::{Policy, SendOptions, SendRules};
 
 /// The name of an alternative voice, in characters.
 const TTS_NAME_LONGEST: usize = 64;
@@ -56,10 +56,10 @@ pub struct ServiceFields {
 
 /// The rules of a service for which none are given.
 pub(super) const DEFAULT_RULES: Rules = Rules {
-    code_length: CodeLength::SIX,
-    code_life: Duration::from_secs(600),
+    code_length: SendOptions::DEFAULT.length,
+    code_life: SendOptions::DEFAULT.life,
     max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
-    max_sends: Some(5),
+    max_sends: Some(SendRules::DEFAULT_MAX),
     lockout: LockoutRule::Growing,
     resend: Resend::Keep,
     cooling_down: false,

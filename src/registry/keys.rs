@@ -93,7 +93,7 @@ impl Registry {
         .await
     }
 
-    /// Keeps the minute of a key's last use. A crash within a quarter of a second may lose it.
+    /// Keeps the minute of a key's last use. A crash within 150 ms may lose it.
     pub(super) fn note_use(&self, live: &LiveKey) {
         let (id, used) = (credential_id(live.number), live.shown().last_used);
         self.submit::<Credential, (), Refusal>(id, move |view| {

@@ -6,7 +6,6 @@ use super::super::keys::Keys;
 use super::super::reader::Reader;
 use super::super::report::Report;
 use super::super::settings::Bounds;
-use super::TUTORIAL_CODE;
 use crate::domain::CodeLength;
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 
@@ -53,7 +52,7 @@ pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, report: &mut Report) {
     if policy.code.length < CodeLength::SIX {
         report.warn("otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for");
     }
-    if policy.code.life > TUTORIAL_CODE.life {
+    if policy.code.life > SendOptions::DEFAULT.life {
         report.warn("otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows");
     }
     if bounds.graceful_stop < bounds.send_budget {

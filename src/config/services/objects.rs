@@ -10,6 +10,7 @@ use crate::config::object::object_of;
 use crate::config::ranges::{Attempts, Digits, Lockout, ServiceLife, Span, Whole, WorkflowSends};
 use crate::config::value::Setting;
 use crate::config::workflow::Workflow;
+use crate::engine::{Policy, SendOptions, SendRules};
 
 /// Services by their names, before they are read.
 pub struct ServicesObject(pub Map<String, Value>);
@@ -69,10 +70,10 @@ impl Setting for ServicesObject {
             "type": "object",
             "properties": {
                 "friendly-name": { "type": ["string", "number"], "maxLength": super::rules::NAME_LONGEST, "description": "What its messages call it. Without it, the service's name." },
-                "code-length": { "anyOf": [Whole::<Digits>::schema()], "default": 6, "description": "How many digits a code has." },
+                "code-length": { "anyOf": [Whole::<Digits>::schema()], "default": SendOptions::DEFAULT.length.get(), "description": "How many digits a code has." },
                 "code-life": { "anyOf": [Span::<ServiceLife>::schema()], "default": "10m", "description": "How long a code can be used. A bare number is seconds." },
-                "max-checks": { "anyOf": [Whole::<Attempts>::schema()], "default": 5, "description": "Wrong codes of a verification, or with a fixed lockout of a number." },
-                "max-sends": { "anyOf": [Whole::<WorkflowSends>::schema()], "default": 5, "description": "Messages of one verification." },
+                "max-checks": { "anyOf": [Whole::<Attempts>::schema()], "default": Policy::DEFAULT_MAX_ATTEMPTS, "description": "Wrong codes of a verification, or with a fixed lockout of a number." },
+                "max-sends": { "anyOf": [Whole::<WorkflowSends>::schema()], "default": SendRules::DEFAULT_MAX, "description": "Messages of one verification." },
                 "lockout": { "anyOf": [growing, Span::<Lockout>::schema()], "default": "growing", "description": "growing, or how long a number is locked. A bare number is minutes." },
                 "resend": { "enum": ["keep", "new"], "default": "keep", "description": "Whether a further message has the same code or a new one." },
                 "cooling-down": { "anyOf": [Flag::schema()], "default": false, "description": "Whether a further message has to wait: 30, 60, 120, then 300 s." },

@@ -16,6 +16,7 @@ use crate::config::report::Report;
 use crate::config::value::{Setting, quoted, shown_json};
 use crate::config::workflow::Workflow;
 use crate::domain::{CodeLength, Timestamp};
+use crate::engine::{Policy, SendOptions, SendRules};
 
 /// Services in one file: those beyond are better made over the API.
 const MOST: usize = 1_000;
@@ -101,11 +102,15 @@ fn service(
 ) -> Option<ServiceSettings> {
     let m = &mut members;
     let friendly_name = friendly_name(&name, m);
-    let digits = setting::<Whole<Digits>>(m, "code-length").map_or(6, |digits| digits.get());
-    let code_length = u8::try_from(digits).ok().and_then(CodeLength::new);
+    let digits = setting::<Whole<Digits>>(m, "code-length");
+    let code_length = digits.map_or(Some(SendOptions::DEFAULT.length), |digits| {
+        u8::try_from(digits.get()).ok().and_then(CodeLength::new)
+    });
     let life = setting::<Span<ServiceLife>>(m, "code-life");
-    let checks = setting::<Whole<Attempts>>(m, "max-checks").map_or(5, |checks| checks.get());
-    let sends = setting::<Whole<WorkflowSends>>(m, "max-sends").map_or(5, |sends| sends.get());
+    let checks = setting::<Whole<Attempts>>(m, "max-checks")
+        .map_or(Policy::DEFAULT_MAX_ATTEMPTS.into(), |checks| checks.get());
+    let sends = setting::<Whole<WorkflowSends>>(m, "max-sends")
+        .map_or(SendRules::DEFAULT_MAX.into(), |sends| sends.get());
     let lockout = setting::<LockoutChoice>(m, "lockout").and_then(|lockout| lockout.0);
     let resend = setting::<Choice<ResendChoice>>(m, "resend");
     let cooling_down = flag(m, "cooling-down");
@@ -119,7 +124,7 @@ fn service(
         name,
         friendly_name: friendly_name?,
         code_length: code_length?,
-        code_life: life.map_or(std::time::Duration::from_secs(600), |life| life.get()),
+        code_life: life.map_or(SendOptions::DEFAULT.life, |life| life.get()),
         max_checks: u8::try_from(checks).ok()?,
         max_sends: u8::try_from(sends).ok()?,
         lockout,

@@ -48,6 +48,9 @@ pub struct SendRules {
 }
 
 impl SendRules {
+    /// Default number of messages that a service allows for one verification.
+    pub const DEFAULT_MAX: u8 = 5;
+
     /// The rules of the compatible routes: no limit, and each message has a new code.
     pub const CONTRACT: Self = Self { max: None, keeps_code: false, cools_down: false };
 }
@@ -72,4 +75,9 @@ pub struct SendOptions {
     pub life: Duration,
     /// Number of digits.
     pub length: CodeLength,
+}
+
+impl SendOptions {
+    /// The defaults of a service: six digits for ten minutes.
+    pub const DEFAULT: Self = Self { life: Duration::from_secs(600), length: CodeLength::SIX };
 }
