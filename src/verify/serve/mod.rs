@@ -74,7 +74,8 @@ struct Inner {
     early_receipts: Arc<Semaphore>,
 }
 
-/// A receipt that comes before its gateway has answered is tried again so often, after so long: a send takes no longer.
+/// Tries to record a receipt that comes before its gateway has answered, and the wait between them. A send takes no
+/// longer.
 const EARLY_TRIES: u32 = 60;
 const EARLY_PAUSE: Duration = Duration::from_millis(250);
 /// Such receipts at once. They are rare.
@@ -122,26 +123,29 @@ impl Verifying {
     }
 
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has
-    /// answered is recorded in the background when the send has ended.
+    /// answered waits for the end of the send, also if the provider hangs up.
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the report may have been recorded.
     pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
-        let is_early = self.0.receive(receipt.clone()).await?;
-        if let (true, Ok(place)) = (is_early, Arc::clone(&self.0.early_receipts).try_acquire_owned()) {
-            let inner = Arc::downgrade(&self.0);
-            tokio::spawn(async move {
-                let _place = place;
-                for _ in 0..EARLY_TRIES {
-                    sleep(EARLY_PAUSE).await;
-                    let Some(inner) = inner.upgrade() else { return };
-                    if matches!(inner.receive(receipt.clone()).await, Ok(false)) {
-                        return;
-                    }
-                }
-            });
+        if !self.0.is_early(&receipt).await? {
+            return Ok(());
         }
-        Ok(())
+        let place =
+            Arc::clone(&self.0.early_receipts).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        let inner = Arc::downgrade(&self.0);
+        let waits = tokio::spawn(async move {
+            let _place = place;
+            for _ in 0..EARLY_TRIES {
+                sleep(EARLY_PAUSE).await;
+                let inner = inner.upgrade().ok_or(Refusal::Stopping)?;
+                if !inner.is_early(&receipt).await? {
+                    return Ok(());
+                }
+            }
+            Err(Refusal::NumberBusy)
+        });
+        waits.await.unwrap_or(Err(Refusal::Stopping))
     }
 
     /// Runs in a task of its own: a client that hangs up cannot stop the work half way.
@@ -157,9 +161,9 @@ impl Verifying {
 }
 
 impl Inner {
-    /// Records a report. Returns `true` if its send has not ended, and the caller must try again.
-    async fn receive(&self, receipt: Receipt) -> Result<bool, Refusal> {
-        Ok(self.verifier.receive(receipt).await? == ReceiptOutcome::Early)
+    /// Records a report, unless its send has not ended: then it returns `true`.
+    async fn is_early(&self, receipt: &Receipt) -> Result<bool, Refusal> {
+        Ok(self.verifier.receive(receipt.clone()).await? == ReceiptOutcome::Early)
     }
 
     /// The service, with the shards knowing its present rules.
