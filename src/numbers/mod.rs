@@ -26,6 +26,6 @@ pub use capacity::{Capacity, Usage};
 pub use event::{EventSink, NumberEvent};
 pub use policies::Policies;
 pub use record::NumberKey;
-pub use reply::{CheckOutcome, Reply, SendOutcome, VerificationSummary};
+pub use reply::{CheckOutcome, Reply, SendLimit, SendOutcome, VerificationSummary};
 pub use send::NamedVerification;
 pub use verifier::{CheckRequest, EndRequest, SendRequest, Verifier, VerifierDeps};

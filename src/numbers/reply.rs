@@ -4,7 +4,7 @@ use crate::delivery::Trouble;
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{Policy, SendPermit, Verification, VerificationCounts};
 
-pub use crate::engine::CheckOutcome;
+pub use crate::engine::{CheckOutcome, SendLimit};
 
 /// The outcome of a command, and the verification it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,26 +43,8 @@ pub enum SendOutcome {
         /// End of the lockout.
         until: Timestamp,
     },
-    /// No check would be allowed, therefore no code was sent.
-    NoChecksLeft {
-        /// When checks are allowed again; `None` until an operator clears the number.
-        until: Option<Timestamp>,
-    },
-    /// The verification has used its messages.
-    NoSendsLeft {
-        /// End of the verification.
-        until: Timestamp,
-    },
-    /// The wait after the last message is not over.
-    CoolingDown {
-        /// End of the wait.
-        until: Timestamp,
-    },
-    /// A message with another code is on its way.
-    StillSending {
-        /// Latest end of that send.
-        until: Timestamp,
-    },
+    /// A rule of the verification forbids the message now.
+    Limited(SendLimit),
     /// The gateway says that the number does not exist or cannot take messages.
     NumberRefused,
     /// Every gateway refused for another reason, or did not answer in time.

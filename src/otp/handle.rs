@@ -179,10 +179,7 @@ impl Otp {
                 Ok(Sent { message_id, attempts_left, postponed })
             }
             SendOutcome::Locked { until } => Err(OtpError::Locked { remaining: until.since(reply.at) }),
-            SendOutcome::NoChecksLeft { .. }
-            | SendOutcome::NoSendsLeft { .. }
-            | SendOutcome::CoolingDown { .. }
-            | SendOutcome::StillSending { .. } => Err(OtpError::Refused(Refusal::NumberBusy)),
+            SendOutcome::Limited(_) => Err(OtpError::Refused(Refusal::NumberBusy)),
             SendOutcome::NumberRefused => Err(OtpError::NumberRefused),
             SendOutcome::GatewayFailed => Err(OtpError::Gateway),
         }

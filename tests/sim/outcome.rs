@@ -407,12 +407,7 @@ fn name(answer: &Answer) -> &'static str {
         Answer::Send(SendOutcome::GatewayFailed) => "answer GatewayFailed of a send",
         Answer::Send(SendOutcome::NumberRefused) => "answer NumberRefused",
         Answer::Check(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound)
-        | Answer::Send(
-            SendOutcome::NoChecksLeft { .. }
-            | SendOutcome::NoSendsLeft { .. }
-            | SendOutcome::CoolingDown { .. }
-            | SendOutcome::StillSending { .. },
-        ) => panic!("{answer:?} by rules that have no limits"),
+        | Answer::Send(SendOutcome::Limited(_)) => panic!("{answer:?} by rules that have no limits"),
         Answer::Followed => "answer Followed",
         Answer::Refused(Refusal::NumberBusy) => "refused NumberBusy",
         Answer::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",

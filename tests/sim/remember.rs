@@ -120,11 +120,7 @@ impl Watch {
                             !count::that_forgot(from, at, rules).is_empty()
                         }
                         SendOutcome::Locked { .. } => true,
-                        SendOutcome::NumberRefused
-                        | SendOutcome::NoChecksLeft { .. }
-                        | SendOutcome::NoSendsLeft { .. }
-                        | SendOutcome::CoolingDown { .. }
-                        | SendOutcome::StillSending { .. } => false,
+                        SendOutcome::NumberRefused | SendOutcome::Limited(_) => false,
                     };
                     if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }

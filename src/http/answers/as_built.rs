@@ -18,10 +18,7 @@ pub fn send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Answer {
                 .with(Data::Trials { user: number.into(), trials: attempts_left })
         }
         SendOutcome::Locked { until } => locked(number, until.since(reply.at)),
-        SendOutcome::NoChecksLeft { .. }
-        | SendOutcome::NoSendsLeft { .. }
-        | SendOutcome::CoolingDown { .. }
-        | SendOutcome::StillSending { .. } => return LIMITED.answer(Shape::Envelope),
+        SendOutcome::Limited(_) => return LIMITED.answer(Shape::Envelope),
         SendOutcome::NumberRefused | SendOutcome::GatewayFailed => return documented::send(reply, number),
     };
     row.into()

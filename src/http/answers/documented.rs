@@ -17,10 +17,7 @@ pub fn send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Answer {
                 .with(Data::Trials { user: number.into(), trials: attempts_left })
         }
         SendOutcome::Locked { until } => locked(number, until.since(reply.at)),
-        SendOutcome::NoChecksLeft { .. }
-        | SendOutcome::NoSendsLeft { .. }
-        | SendOutcome::CoolingDown { .. }
-        | SendOutcome::StillSending { .. } => return LIMITED.answer(Shape::Envelope),
+        SendOutcome::Limited(_) => return LIMITED.answer(Shape::Envelope),
         SendOutcome::NumberRefused => Row::new(StatusCode::BAD_REQUEST, "Invalid request body"),
         SendOutcome::GatewayFailed => {
             Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")

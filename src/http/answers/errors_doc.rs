@@ -11,7 +11,7 @@ use crate::http::answer::{Answer, Shape};
 use crate::http::bad_body::BadBody;
 use crate::http::problem::Problem;
 use crate::http::v2;
-use crate::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
+use crate::numbers::{CheckOutcome, Refusal, Reply, SendLimit, SendOutcome};
 use crate::verify::Refused;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
@@ -159,7 +159,7 @@ fn sends() -> [SendOutcome; 6] {
         },
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
-        SendOutcome::NoSendsLeft { until: Timestamp::EPOCH },
+        SendOutcome::Limited(SendLimit::NoSendsLeft { until: Timestamp::EPOCH }),
         SendOutcome::NumberRefused,
         SendOutcome::GatewayFailed,
     ]
@@ -171,10 +171,7 @@ fn send_case(outcome: &SendOutcome) -> &'static str {
     match outcome {
         SendOutcome::Sent { .. } => "the provider accepted the message",
         SendOutcome::Locked { until } => locked_case(*until),
-        SendOutcome::NoChecksLeft { .. }
-        | SendOutcome::NoSendsLeft { .. }
-        | SendOutcome::CoolingDown { .. }
-        | SendOutcome::StillSending { .. } => LIMITED_CASE,
+        SendOutcome::Limited(_) => LIMITED_CASE,
         SendOutcome::NumberRefused => "the provider says: no such number, or it cannot take messages",
         SendOutcome::GatewayFailed => "the provider refused otherwise, or did not answer in time",
     }

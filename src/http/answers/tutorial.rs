@@ -15,10 +15,7 @@ pub fn send(reply: &Reply<SendOutcome>) -> Answer {
             Answer::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
         }
         SendOutcome::Locked { until } => locked(until.since(reply.at)),
-        SendOutcome::NoChecksLeft { .. }
-        | SendOutcome::NoSendsLeft { .. }
-        | SendOutcome::CoolingDown { .. }
-        | SendOutcome::StillSending { .. } => LIMITED.answer(Shape::Message),
+        SendOutcome::Limited(_) => LIMITED.answer(Shape::Message),
         SendOutcome::NumberRefused => Answer::message(
             StatusCode::BAD_REQUEST,
             "The phone number does not exist or cannot receive messages.",

@@ -46,12 +46,9 @@ fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome,
         Ok(SendOutcome::Locked { .. }) => {
             debug!(request_id, %number, outcome = "locked", "the code was not sent");
         }
-        Ok(
-            SendOutcome::NoChecksLeft { .. }
-            | SendOutcome::NoSendsLeft { .. }
-            | SendOutcome::CoolingDown { .. }
-            | SendOutcome::StillSending { .. },
-        ) => debug!(request_id, %number, outcome = "limited", "the code was not sent"),
+        Ok(SendOutcome::Limited(_)) => {
+            debug!(request_id, %number, outcome = "limited", "the code was not sent")
+        }
         Ok(SendOutcome::NumberRefused) => {
             info!(request_id, %number, outcome = "number-refused", "the code was not sent");
         }

@@ -8,7 +8,7 @@ use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with_code;
 use crate::limit::{BucketRule, Charge, Charged, LimitRefusal};
 use crate::numbers::{
-    NamedVerification, Refusal, Reply, SendOutcome, SendRequest, Trouble, VerificationSummary,
+    NamedVerification, Refusal, Reply, SendLimit, SendOutcome, SendRequest, Trouble, VerificationSummary,
 };
 use crate::registry::{Service, TextOptions};
 use crate::template::MessageStyle;
@@ -163,11 +163,13 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
     Err(match outcome {
         SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),
         SendOutcome::Locked { until } => Refused::NoChecksLeft { until: Some(until) },
-        SendOutcome::NoChecksLeft { until } => Refused::NoChecksLeft { until },
-        SendOutcome::NoSendsLeft { until } => Refused::NoSendsLeft { until },
-        SendOutcome::CoolingDown { until } | SendOutcome::StillSending { until } => {
-            Refused::TooMany { until }
-        }
+        SendOutcome::Limited(limit) => match limit {
+            SendLimit::NoChecksLeft { until } => Refused::NoChecksLeft { until },
+            SendLimit::NoSendsLeft { until } => Refused::NoSendsLeft { until },
+            SendLimit::CoolingDown { until } | SendLimit::StillSending { until } => {
+                Refused::TooMany { until }
+            }
+        },
         SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(trouble, brings_a_code),
     })
 }

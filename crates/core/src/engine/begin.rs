@@ -41,6 +41,18 @@ pub enum BeginOutcome {
         /// End of the lockout.
         until: Timestamp,
     },
+    /// A rule of the verification forbids the message now.
+    Limited(SendLimit),
+    /// A gateway is being asked about a submitted code: decide again when that check is settled.
+    Busy {
+        /// Latest end of that check.
+        until: Timestamp,
+    },
+}
+
+/// The rule that forbids a message of a verification with limits and an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendLimit {
     /// No check would be allowed, therefore no code is sent.
     NoChecksLeft {
         /// When checks are allowed again; `None` until an operator clears the number.
@@ -59,11 +71,6 @@ pub enum BeginOutcome {
     /// A message with another code than the one the caller supplies is on its way.
     StillSending {
         /// Latest end of that send.
-        until: Timestamp,
-    },
-    /// A gateway is being asked about a submitted code: decide again when that check is settled.
-    Busy {
-        /// Latest end of that check.
         until: Timestamp,
     },
 }
@@ -148,9 +155,9 @@ pub fn begin(
         return (state, BeginOutcome::Busy { until: checking.checking_until });
     }
     if request.verification.is_some()
-        && let Some(refusal) = refusal(policy, tally, current.filter(|v| now < v.expires), now)
+        && let Some(limit) = send_limit(policy, tally, current.filter(|v| now < v.expires), now)
     {
-        return (state, refusal);
+        return (state, BeginOutcome::Limited(limit));
     }
     let fresh = Verification::beginning(salt, &request.options, now);
     let live = current.filter(|v| v.is_live(now));
@@ -159,7 +166,7 @@ pub fn begin(
         None => live.filter(|v| v.is_sending(now)).map_or(fresh, |v| v.prolonged(fresh.expires)),
         Some(_) => match named_verification(rules, &request, fresh, live, now) {
             Ok(verification) => verification,
-            Err(until) => return (state, BeginOutcome::StillSending { until }),
+            Err(until) => return (state, BeginOutcome::Limited(SendLimit::StillSending { until })),
         },
     };
     let silent = request.verification.is_some_and(|options| options.silent);
@@ -219,26 +226,26 @@ fn named_verification(
     Ok(Verification { counted: Some(counted), ..carried })
 }
 
-/// Returns the refusal of a further message, if a rule forbids it.
-fn refusal(
+/// Returns the rule that forbids a further message, if there is one.
+fn send_limit(
     policy: &Policy,
     tally: NumberCounts,
     under_way: Option<Verification>,
     now: Timestamp,
-) -> Option<BeginOutcome> {
+) -> Option<SendLimit> {
     if policy.is_stopped(tally.named) {
-        return Some(BeginOutcome::NoChecksLeft { until: None });
+        return Some(SendLimit::NoChecksLeft { until: None });
     }
     let v = under_way?;
     if v.is_spent() {
-        return Some(BeginOutcome::NoChecksLeft { until: Some(v.expires) });
+        return Some(SendLimit::NoChecksLeft { until: Some(v.expires) });
     }
     let counted = v.counted?;
     if policy.sends.max.is_some_and(|max| counted.sends >= max) {
-        return Some(BeginOutcome::NoSendsLeft { until: v.expires });
+        return Some(SendLimit::NoSendsLeft { until: v.expires });
     }
     let until = counted.last_send.plus(Policy::wait_between_sends(counted.sends));
-    (policy.sends.cools_down && now < until).then_some(BeginOutcome::CoolingDown { until })
+    (policy.sends.cools_down && now < until).then_some(SendLimit::CoolingDown { until })
 }
 
 /// Decides a planned repetition. It is permitted only while the code of `salt` is the number's live code.

@@ -27,8 +27,8 @@ mod tests;
 mod uncertain;
 
 pub use begin::{
-    Begin, BeginOutcome, EndOutcome, Ending, ResumeOutcome, SendPermit, VerificationOptions, begin, end,
-    resume,
+    Begin, BeginOutcome, EndOutcome, Ending, ResumeOutcome, SendLimit, SendPermit, VerificationOptions,
+    begin, end, resume,
 };
 pub use check::{CheckOutcome, CheckPermit, CheckResult, CheckStep, Submitted, check, settle_check};
 pub use derive::{CodeSeed, derive_code, fingerprint_with_code, key_fingerprint, offset_of};

@@ -8,7 +8,7 @@ use super::world::{mins, secs};
 use crate::domain::{Channel, Code, CodeLength, GatewayName, Held, Timestamp};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending, Lockout,
-    NumberState, Policy, SendOptions, SendPermit, SendRules, VerificationName,
+    NumberState, Policy, SendLimit, SendOptions, SendPermit, SendRules, VerificationName,
 };
 
 impl Number {
@@ -81,7 +81,7 @@ fn after_five_messages_there_is_none_until_the_verification_is_over() {
     for _ in 0..4 {
         number.begins();
     }
-    assert_eq!(number.asks_for_a_code(), BeginOutcome::NoSendsLeft { until: expires });
+    assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoSendsLeft { until: expires }));
     number.advance(mins(10));
     number.begins();
 }
@@ -95,7 +95,7 @@ fn where_a_service_says_so_messages_cool_down_longer_each_time() {
     for wait in [30, 60, 120, 300, 300] {
         number.advance(secs(wait - 1));
         let until = number.now.plus(secs(1));
-        assert_eq!(number.asks_for_a_code(), BeginOutcome::CoolingDown { until });
+        assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::CoolingDown { until }));
         number.advance(secs(1));
         number.begins();
     }
@@ -118,7 +118,7 @@ fn five_wrong_codes_by_name_use_the_verification_up_and_not_the_number() {
         Decided(CheckOutcome::NoChecksLeft { until })
     );
     assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NoChecksLeft { until }));
-    assert_eq!(number.asks_for_a_code(), BeginOutcome::NoChecksLeft { until });
+    assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
     assert!(matches!(number.ends(Ending::Canceled), EndOutcome::Ended(Some(_))));
     let permit = number.begins();
     let code = number.code_of(&permit);
@@ -155,7 +155,7 @@ fn a_hundred_wrong_codes_without_the_name_do_not_stop_its_owner() {
             }
             other => panic!("{other:?} after {guesses}"),
         }
-        if matches!(number.asks_for_a_code(), BeginOutcome::NoSendsLeft { .. }) {
+        if matches!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoSendsLeft { .. })) {
             number.ends(Ending::Canceled);
         }
     }
@@ -200,7 +200,7 @@ fn a_hundred_wrong_codes_by_name_lock_until_an_operator_clears_them() {
         number.ends(Ending::Canceled);
     }
     number.advance(mins(60 * 24 * 365));
-    assert_eq!(number.asks_for_a_code(), BeginOutcome::NoChecksLeft { until: None });
+    assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until: None }));
     assert_eq!(number.ends(Ending::Cleared), EndOutcome::Ended(None));
     number.begins();
 }
@@ -244,7 +244,10 @@ fn another_supplied_code_waits_for_the_message_that_is_on_its_way() {
     let mut number = Number::of_a_new_service();
     let (first, second) = (Code::parse("111111").expect("a code"), Code::parse("222222").expect("a code"));
     let BeginOutcome::Permitted(permit) = number.asks(Some(&first), false) else { panic!("refused") };
-    assert!(matches!(number.asks(Some(&second), false), BeginOutcome::StillSending { .. }));
+    assert!(matches!(
+        number.asks(Some(&second), false),
+        BeginOutcome::Limited(SendLimit::StillSending { .. })
+    ));
     number.settles(&permit, GatewayResult::Accepted);
     let BeginOutcome::Permitted(again) = number.asks(Some(&second), false) else { panic!("refused") };
     assert_eq!(again.salt.track(), permit.salt.track());

@@ -6,7 +6,7 @@ use super::world::{CHECK_BUDGET, HOLDER, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Ending, Policy,
-    Salt, SendPermit, VerificationName,
+    Salt, SendLimit, SendPermit, VerificationName,
 };
 
 /// The verification under way.
@@ -68,14 +68,14 @@ impl Model {
             return Some(BeginOutcome::Busy { until });
         }
         if self.by_name >= 100 {
-            return Some(BeginOutcome::NoChecksLeft { until: None });
+            return Some(BeginOutcome::Limited(SendLimit::NoChecksLeft { until: None }));
         }
         let known = self.live(now)?;
         if known.wrong_by_name >= policy.max_attempts {
-            return Some(BeginOutcome::NoChecksLeft { until: Some(known.ends) });
+            return Some(BeginOutcome::Limited(SendLimit::NoChecksLeft { until: Some(known.ends) }));
         }
         if policy.sends.max.is_some_and(|max| known.messages >= max) {
-            return Some(BeginOutcome::NoSendsLeft { until: known.ends });
+            return Some(BeginOutcome::Limited(SendLimit::NoSendsLeft { until: known.ends }));
         }
         let wait = match known.messages {
             1 => 30,
@@ -85,7 +85,7 @@ impl Model {
         };
         let until = known.asked_last.plus(secs(wait));
         if policy.sends.cools_down && now < until {
-            return Some(BeginOutcome::CoolingDown { until });
+            return Some(BeginOutcome::Limited(SendLimit::CoolingDown { until }));
         }
         None
     }
