@@ -11,7 +11,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use onceward::clock::SystemClock;
 use onceward::engine::key_fingerprint;
 use onceward::store::{
-    EmbeddedStore, OpenOptions, Owner, Pushed, RecordStream, SLICE_RECORDS, Store as _, Write,
+    EmbeddedStore, OpenOptions, Owner, Pushed, RecordStream, SLICE_RECORDS, Slots, Store as _, Write,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -102,7 +102,7 @@ impl Owner for Holder {
                     }
                 }
             }
-            to.finish();
+            to.finish(Slots::all());
         });
     }
 }

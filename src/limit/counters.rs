@@ -273,7 +273,7 @@ impl Command for CountCommand {
         Decision::Made
     }
 
-    fn answer(self: Box<Self>, _leaving: &mut ReplyContext<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         // If the caller is gone, it stays counted.
         let _ = self.reply.send(self.decided.unwrap_or(Err(LimitRefusal::StoreUnavailable)));
     }
@@ -315,7 +315,7 @@ impl Command for GiveBackCommand {
         Decision::Made
     }
 
-    fn answer(self: Box<Self>, _leaving: &mut ReplyContext<'_>) {}
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {}
 
     fn refuse(self: Box<Self>, _stays_counted: Refusal) {}
 }

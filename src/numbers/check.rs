@@ -95,13 +95,13 @@ impl CheckCommand {
                 responder.send(Ok(reply));
             }
             (Some(CheckDecision::AskGateway(permit)), Some(code)) if is_open(&permit, &context) => {
-                context.leaving.went_to_gateway();
+                context.reply.went_to_gateway();
                 context.deps.effects.check(GatewayCheck { key: context.key, permit, code, responder });
             }
             (Some(CheckDecision::AskGateway(permit)), _) => {
                 // The commit took longer than the check budget. A gateway's answer would be ignored, therefore the
                 // gateway is not asked.
-                context.leaving.went_to_gateway();
+                context.reply.went_to_gateway();
                 let result = CheckResult::NotAsked;
                 let settle = SettleCheckCommand { permit, result, responder, decided: None };
                 context.enqueue(CommandKind::SettleCheck(settle));
@@ -113,7 +113,7 @@ impl CheckCommand {
 
 /// Whether the gateway may still be asked.
 fn is_open(permit: &CheckPermit, context: &DecisionContext<'_, '_>) -> bool {
-    let now = context.leaving.now();
+    let now = context.reply.now();
     context
         .state()
         .and_then(|state| state.verification())

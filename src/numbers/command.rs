@@ -199,8 +199,8 @@ impl Command for NumberCommand {
             }
         }
         let state = before.unwrap_or(NumberState::Fresh);
-        let rules = deps.rules(deps.policies.of(key.service));
-        let input = DecisionInput { key: *key, state, rules, now };
+        let policy = deps.policies.of(key.service);
+        let input = DecisionInput { key: *key, state, rules: deps.rules(policy), now };
         let next = match kind {
             CommandKind::Send(send) => send.decide(input, view.rng()),
             CommandKind::Resume(resume) => {
@@ -214,7 +214,7 @@ impl Command for NumberCommand {
         };
         let Some((next, durability)) = next else { return Decision::Wait };
         view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
-        let before = state.at(&deps.policies.of(key.service), now).verification();
+        let before = state.at(&policy, now).verification();
         if let Some(first) = write_attempts(view, deps, *key, kind, before.as_ref()) {
             *first_attempt = first;
         }
@@ -226,9 +226,9 @@ impl Command for NumberCommand {
         Decision::Made
     }
 
-    fn answer(self: Box<Self>, leaving: &mut ReplyContext<'_>) {
+    fn answer(self: Box<Self>, reply: &mut ReplyContext<'_>) {
         let Self { key, kind, deps, subject, reservation: _reservation, first_attempt } = *self;
-        let context = DecisionContext { key, deps: &deps, subject, leaving };
+        let context = DecisionContext { key, deps: &deps, subject, reply };
         match kind {
             CommandKind::Send(send) => send.answer(first_attempt, context),
             CommandKind::Resume(resume) => resume.answer(first_attempt, context),
@@ -267,13 +267,13 @@ pub(super) struct DecisionContext<'a, 'b> {
     pub(super) key: NumberKey,
     pub(super) deps: &'a Arc<Deps>,
     pub(super) subject: Subject,
-    pub(super) leaving: &'a mut ReplyContext<'b>,
+    pub(super) reply: &'a mut ReplyContext<'b>,
 }
 
 impl DecisionContext<'_, '_> {
     /// The number's state, which later commands of the same batch may have changed.
     pub(super) fn state(&self) -> Option<NumberState> {
-        self.leaving.get::<NumberState>(self.subject.slot, self.subject.id)
+        self.reply.get::<NumberState>(self.subject.slot, self.subject.id)
     }
 
     pub(super) fn policy(&self) -> Policy {
@@ -283,7 +283,7 @@ impl DecisionContext<'_, '_> {
     /// Confirms success to the gateway that sent the code.
     pub(super) fn confirm(&self, track: u64) {
         let key = AttemptLogKey::new(self.key.service, track, self.subject.slot);
-        let track = self.leaving.get::<AttemptLog>(self.subject.slot, key.id());
+        let track = self.reply.get::<AttemptLog>(self.subject.slot, key.id());
         if let Some((gateway, message_id)) = track.and_then(|track| track.accepted()) {
             self.deps.effects.confirm(gateway, message_id);
         }
@@ -291,7 +291,7 @@ impl DecisionContext<'_, '_> {
 
     /// Queues a further command for the next batch.
     pub(super) fn enqueue(&mut self, kind: CommandKind) {
-        self.leaving.enqueue(NumberCommand::new(self.key, kind, Arc::clone(self.deps)));
+        self.reply.enqueue(NumberCommand::new(self.key, kind, Arc::clone(self.deps)));
     }
 }
 

@@ -95,10 +95,7 @@ impl SendCommand {
             }
             BeginOutcome::Permitted(permit) => SendDecision::Permitted(permit),
             BeginOutcome::Locked { until } => refused(SendOutcome::Locked { until }),
-            BeginOutcome::NoChecksLeft { until } => refused(SendOutcome::NoChecksLeft { until }),
-            BeginOutcome::NoSendsLeft { until } => refused(SendOutcome::NoSendsLeft { until }),
-            BeginOutcome::CoolingDown { until } => refused(SendOutcome::CoolingDown { until }),
-            BeginOutcome::StillSending { until } => refused(SendOutcome::StillSending { until }),
+            BeginOutcome::Limited(limit) => refused(SendOutcome::Limited(limit)),
             BeginOutcome::Busy { .. } => return None,
         });
         Some((next, Durability::Durable))
@@ -194,8 +191,8 @@ pub struct Dispatch {
 impl Dispatch {
     /// Hands the message to delivery, unless a later command of the same batch made its code useless.
     fn answer(mut self, mut context: DecisionContext<'_, '_>) {
-        context.leaving.went_to_gateway();
-        let now = context.leaving.now();
+        context.reply.went_to_gateway();
+        let now = context.reply.now();
         let state = context.state().map(|state| state.at(&context.policy(), now));
         let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
         if let Some(live) = live.filter(|live| live.salt == self.permit.salt) {

@@ -36,8 +36,8 @@ pub enum Message {
     Sweep,
     /// Takes over these slots with their records.
     AcquireSlots(Slots, Records),
-    /// Gives up these slots. The shard notifies the sender once the last change to them is durable or has failed and it
-    /// has dropped their records.
+    /// Gives up these slots. The shard notifies the sender once the last change to them is durable and it has dropped
+    /// their records.
     ReleaseSlots(Slots, oneshot::Sender<()>),
     /// Attaches an index to a kind.
     Follow(u8, Box<dyn Index>),
@@ -55,7 +55,9 @@ const STREAM_RETRY: Duration = Duration::from_millis(2);
 /// The shard's part of a checkpoint: every record that is alive, kind by kind, once.
 struct Streaming {
     to: Option<RecordStream>,
-    /// The kinds that were not given yet; the last of them is being walked.
+    /// The slots whose records the stream contains. A change of them aborts it.
+    slots: Slots,
+    /// The kinds that were not given yet; the last of them is being scanned.
     kinds: Vec<u8>,
     at_end: bool,
 }
@@ -73,12 +75,12 @@ enum StreamStep {
 }
 
 impl Streaming {
-    fn new(to: RecordStream, tables: &mut Tables) -> Self {
+    fn new(to: RecordStream, slots: Slots, tables: &mut Tables) -> Self {
         let kinds: Vec<u8> = tables.kinds().collect();
         if let Some(kind) = kinds.last() {
             tables.begin_scan(*kind);
         }
-        Self { to: Some(to), kinds, at_end: false }
+        Self { to: Some(to), slots, kinds, at_end: false }
     }
 
     fn advance(&mut self, core: &mut Core, now: Timestamp) -> StreamStep {
@@ -92,7 +94,7 @@ impl Streaming {
                 return StreamStep::Waiting;
             }
             if let Some(to) = self.to.take() {
-                to.finish();
+                to.finish(self.slots);
             }
             return StreamStep::Over;
         }
@@ -145,7 +147,7 @@ pub struct ShardActor;
 pub struct ShardState {
     core: Core,
     owned: Slots,
-    /// Slots to give up once no batch is in flight.
+    /// Slots to give up once every change to them is durable.
     releasing: Vec<(Slots, oneshot::Sender<()>)>,
     flushing: Vec<oneshot::Sender<()>>,
     streaming: Option<Streaming>,
@@ -206,27 +208,24 @@ impl Actor for ShardActor {
                 }
             }
             Message::AcquireSlots(slots, records) => {
-                // The scan of a checkpoint may be past the place of these records: dropping the stream aborts it.
-                state.streaming = None;
+                end_streaming(&mut state.streaming, core);
                 core.take_over(records);
-                slots.iter().for_each(|slot| state.owned.insert(slot));
+                state.owned.extend(slots);
             }
             Message::ReleaseSlots(slots, done) => {
-                // A checkpoint without these records must not be sealed.
-                state.streaming = None;
+                end_streaming(&mut state.streaming, core);
                 slots.iter().for_each(|slot| state.owned.remove(slot));
                 state.releasing.push((slots, done));
             }
-            Message::Stream(to) => state.streaming = Some(Streaming::new(to, core.tables_mut())),
+            Message::Stream(to) => {
+                state.streaming = Some(Streaming::new(to, state.owned, core.tables_mut()));
+            }
             Message::StreamNext => {}
             Message::Follow(kind, index) => core.follow(kind, index),
             Message::Flush(done) => state.flushing.push(done),
         }
-        let releasing: Vec<Slots> = state.releasing.iter().map(|(slots, _)| *slots).collect();
-        if !releasing.is_empty() && core.give_up(&releasing, now) {
-            state.releasing.drain(..).for_each(|(_, done)| {
-                let _ = done.send(());
-            });
+        for (_, done) in state.releasing.extract_if(.., |(slots, _)| core.give_up(*slots, now)) {
+            let _ = done.send(());
         }
         if !state.flushing.is_empty() && core.flush(now) {
             state.flushing.drain(..).for_each(|done| {
@@ -241,10 +240,7 @@ impl Actor for ShardActor {
                 }
                 StreamStep::Busy => drop(myself.send_after(STREAM_RETRY, || Message::StreamNext)),
                 StreamStep::Waiting => {}
-                StreamStep::Over => {
-                    state.streaming = None;
-                    core.tables_mut().end_scan();
-                }
+                StreamStep::Over => end_streaming(&mut state.streaming, core),
             }
         }
         if let Some(writes) = core.take_commit() {
@@ -264,5 +260,12 @@ impl Actor for ShardActor {
             });
         }
         Ok(())
+    }
+}
+
+/// Ends the shard's part of a checkpoint, which aborts the checkpoint unless that part was finished.
+fn end_streaming(streaming: &mut Option<Streaming>, core: &mut Core) {
+    if streaming.take().is_some() {
+        core.tables_mut().end_scan();
     }
 }

@@ -92,7 +92,7 @@ pub struct ReplyContext<'a> {
 }
 
 impl ReplyContext<'_> {
-    /// The moment at which the decision leaves.
+    /// The moment of the answer.
     pub const fn now(&self) -> Timestamp {
         self.now
     }
@@ -164,20 +164,16 @@ impl Core {
     /// Decides a command that changes nothing and does not depend on the batch in flight. Returns `false` if the
     /// command has to wait.
     fn decide_read_only(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
-        let mut changes = RecordChanges::default();
-        let mut touched = Vec::new();
-        let slot = command.subject().slot;
+        let (mut changes, slot) = (RecordChanges::default(), command.subject().slot);
         let Self { tables, rng, .. } = self;
-        let view = &mut Transaction { tables, changes: &mut changes, touched: &mut touched, slot, now, rng };
-        if !command.changes_nothing(view) {
-            return false;
-        }
-        if self.is_open(&touched) {
+        let mut view = Transaction::new(tables, rng, &mut changes, slot, now);
+        let is_read_only = command.changes_nothing(&mut view);
+        let touched = view.into_touched();
+        if !is_read_only || self.is_open(&touched) {
             return false;
         }
         let Self { tables, rng, .. } = self;
-        let view = &mut Transaction { tables, changes: &mut changes, touched: &mut touched, slot, now, rng };
-        command.decide(view) == Decision::Made
+        command.decide(&mut Transaction::new(tables, rng, &mut changes, slot, now)) == Decision::Made
     }
 
     /// Decides a report whose changes are all lazy and whose records are not in the batch in flight. Returns whether it did:
@@ -187,10 +183,11 @@ impl Core {
         if !command.may_be_lazy() || self.is_late() || self.parking.holds(&subject) {
             return false;
         }
-        let (mut changes, mut touched, slot) = (RecordChanges::default(), Vec::new(), subject.slot);
+        let mut changes = RecordChanges::default();
         let Self { tables, rng, .. } = self;
-        let view = &mut Transaction { tables, changes: &mut changes, touched: &mut touched, slot, now, rng };
-        let is_made = command.decide(view) == Decision::Made;
+        let mut view = Transaction::new(tables, rng, &mut changes, subject.slot, now);
+        let is_made = command.decide(&mut view) == Decision::Made;
+        let touched = view.into_touched();
         if !is_made || changes.values().any(|history| history.durable) || self.is_open(&touched) {
             return false;
         }
@@ -322,7 +319,7 @@ impl Core {
         if now < self.retry_at || (self.lazy.is_empty() && self.unsettled.is_empty()) {
             return true;
         }
-        self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
+        self.commit_extra(now);
         false
     }
 
@@ -339,11 +336,11 @@ impl Core {
         self.settling == Settling::Done
     }
 
-    /// Gives slots up: refuses their commands, commits their lazy changes, and drops their records once no batch is in
-    /// flight. Returns `true` when done.
-    pub fn give_up(&mut self, slots: &[Slots], clock: Timestamp) -> bool {
+    /// Gives slots up: refuses their commands, and drops their records once every change to them is committed. Returns
+    /// `true` when done. While the store refuses writes it is not.
+    pub fn give_up(&mut self, slots: Slots, clock: Timestamp) -> bool {
         let now = self.tick(clock);
-        let given = |slot: u8| slots.iter().any(|slots| slots.contains(slot));
+        let given = |slot: u8| slots.contains(slot);
         let parked = self.parking.take_slots(given);
         let (refused, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|command| given(command.subject().slot));
@@ -351,15 +348,17 @@ impl Core {
         for command in refused.into_iter().chain(parked) {
             self.refuse(command, Refusal::Stopping);
         }
-        if self.in_flight.is_some() {
+        if let Some(batch) = &self.in_flight {
+            let mut keys = batch.changes.keys().chain(&batch.extra);
+            if keys.any(|key| given(key.slot)) || batch.commands.iter().any(|c| given(c.subject().slot)) {
+                return false;
+            }
+        }
+        self.forget_ended(now);
+        if self.lazy.iter().chain(&self.unsettled).any(|key| given(key.slot)) {
+            self.commit_extra(now);
             return false;
         }
-        if self.retry_at <= now && self.lazy.iter().any(|key| given(key.slot)) {
-            self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
-            return false;
-        }
-        self.lazy.retain(|key| !given(key.slot));
-        self.unsettled.retain(|key| !given(key.slot));
         self.loads.forget_slots(given);
         (0..=u8::MAX).filter(|slot| given(*slot)).for_each(|slot| self.tables.forget_slot(slot));
         true
@@ -385,12 +384,7 @@ impl Core {
         // Ends the wait even if the caller never called `batch_delay_ended`.
         self.batch_delay.end();
         self.begin_batch(now);
-        if self.in_flight.is_none()
-            && self.retry_at <= now
-            && !(self.lazy.is_empty() && self.unsettled.is_empty())
-        {
-            self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
-        }
+        self.commit_extra(now);
         // The last lazy changes may have expired instead.
         if self.settling == Settling::Wanted && self.lazy.is_empty() && self.in_flight.is_none() {
             self.settling = Settling::Done;
@@ -417,16 +411,8 @@ impl Core {
     fn requeue_ready(&mut self, now: Timestamp) {
         let Self { tables, rng, parking, .. } = self;
         let mut called = parking.take_ready(|command| {
-            let (mut changes, mut touched) = (RecordChanges::default(), Vec::new());
-            let slot = command.subject().slot;
-            command.must_wait(&mut Transaction {
-                tables,
-                changes: &mut changes,
-                touched: &mut touched,
-                slot,
-                now,
-                rng,
-            })
+            let (mut changes, slot) = (RecordChanges::default(), command.subject().slot);
+            command.must_wait(&mut Transaction::new(tables, rng, &mut changes, slot, now))
         });
         called.append(&mut self.waiting);
         self.waiting = called;
@@ -467,6 +453,15 @@ impl Core {
         }
     }
 
+    /// Prepares a commit of lazy and unsettled records, if there are any, no batch is in flight, and the last failed
+    /// commit is long enough ago.
+    fn commit_extra(&mut self, now: Timestamp) {
+        let has_extra = !(self.lazy.is_empty() && self.unsettled.is_empty());
+        if has_extra && self.in_flight.is_none() && self.retry_at <= now {
+            self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
+        }
+    }
+
     fn commit_batch(
         &mut self,
         commands: Vec<Box<dyn Command>>,
@@ -494,7 +489,7 @@ impl Core {
         self.in_flight = Some(Batch { commands, changes, extra, began: now, given_up: false });
     }
 
-    /// The commands that were decided, in order, each with the records that its answer rests on.
+    /// The commands that were decided, in order, each with the records that it read or changed.
     fn decide_waiting(
         &mut self,
         changes: &mut RecordChanges,
@@ -505,12 +500,10 @@ impl Core {
         while let Some(mut command) = queue.pop_front() {
             let subject = command.subject();
             let is_report = command.load() == Load::Report;
-            let mut touched = Vec::with_capacity(4);
             let Self { tables, rng, parking, .. } = self;
-            let slot = subject.slot;
-            let view = &mut Transaction { tables, changes, touched: &mut touched, slot, now, rng };
+            let mut view = Transaction::new(tables, rng, changes, subject.slot, now);
             if !is_report && parking.holds(&subject) {
-                if command.must_wait(view) {
+                if command.must_wait(&mut view) {
                     parking.park(command);
                 } else {
                     queue.push_front(command);
@@ -518,30 +511,22 @@ impl Core {
                 }
                 continue;
             }
-            let mut decision = command.decide(view);
-            if let Decision::Full(kind, refusal) = decision {
-                decision = Decision::Refused(refusal);
-                if self.tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key))
-                    > 0
-                {
-                    let Self { tables, rng, .. } = self;
-                    decision = command.decide(&mut Transaction {
-                        tables,
-                        changes,
-                        touched: &mut touched,
-                        slot,
-                        now,
-                        rng,
-                    });
-                }
+            let mut decision = command.decide(&mut view);
+            let mut touched = view.into_touched();
+            if let Decision::Full(kind, _) = decision
+                && tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key)) > 0
+            {
+                let mut view = Transaction::new(tables, rng, changes, subject.slot, now);
+                decision = command.decide(&mut view);
+                touched = view.into_touched();
             }
             match decision {
                 Decision::Wait => self.parking.park(command),
                 Decision::Refused(refusal) | Decision::Full(_, refusal) => self.refuse(command, refusal),
                 Decision::Made => {
-                    let Self { tables, rng, parking, .. } = self;
-                    let view = &mut Transaction { tables, changes, touched: &mut touched, slot, now, rng };
+                    let view = &mut Transaction::new(tables, rng, changes, subject.slot, now);
                     let released = is_report && parking.holds(&subject) && !command.must_wait(view);
+                    make_durable_together(&touched, changes);
                     self.require_settled(&touched, changes, now);
                     decided.push((command, touched));
                     if released {
@@ -553,7 +538,7 @@ impl Core {
         decided
     }
 
-    /// An answer that rests on a record of a failed commit waits until that record is written again.
+    /// An answer about a record of a failed commit waits until that record is written again.
     fn require_settled(&mut self, touched: &[RecordKey], changes: &mut RecordChanges, now: Timestamp) {
         if self.unsettled.is_empty() {
             return;
@@ -595,6 +580,19 @@ impl Core {
     fn tick(&mut self, clock: Timestamp) -> Timestamp {
         self.last_seen = self.last_seen.max(clock);
         self.last_seen
+    }
+}
+
+/// If one change of a decision must be durable, all its changes must: after a failed commit either all of them hold or
+/// none.
+fn make_durable_together(touched: &[RecordKey], changes: &mut RecordChanges) {
+    if !touched.iter().any(|key| changes.get(key).is_some_and(|history| history.durable)) {
+        return;
+    }
+    for key in touched {
+        if let Some(history) = changes.get_mut(key).filter(|history| history.is_changed()) {
+            history.durable = true;
+        }
     }
 }
 

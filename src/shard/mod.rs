@@ -138,30 +138,15 @@ impl Shards {
         followers.push((R::KIND, factory));
     }
 
-    /// Moves slots to another shard. The present owners finish their batches and drop the slots. The new owner restores
-    /// them from the store. Meanwhile the router refuses commands about these slots.
+    /// Moves slots to another shard, which restores them from the store. Meanwhile the router refuses commands about
+    /// these slots. While the store refuses writes, the move waits.
     ///
     /// # Errors
-    /// [`RestoreError`] if the store cannot be read. The slots then have no owner.
-    pub async fn move_slots(&self, slots: Slots, to: usize, kinds: &Kinds) -> Result<(), RestoreError> {
-        let router = &self.shared.router;
-        let present: Vec<_> = router.running().collect();
-        router.assign(slots, None);
-        for (_, shard) in present {
-            let (done, lost) = oneshot::channel();
-            if shard.cast(Message::ReleaseSlots(slots, done)).is_ok() {
-                // A shard that fails meanwhile restores only what it still owns.
-                let _ = lost.await;
-            }
-        }
-        let tables = restore::restore(&self.shared, kinds, vec![slots]).await?;
-        let now = self.shared.clock.now();
-        let records = tables.iter().flat_map(|tables| tables.all(now)).collect();
-        router.assign(slots, Some(to));
-        if let Some(shard) = router.shard(to) {
-            let _ = shard.cast(Message::AcquireSlots(slots, records));
-        }
-        Ok(())
+    /// [`RestoreError`] if the store cannot be read, or the shards are stopping. The slots then have no owner.
+    pub async fn move_slots(&self, slots: Slots, to: usize) -> Result<(), RestoreError> {
+        let (done, moved) = oneshot::channel();
+        let _ = self.supervisor.cast(supervisor::Message::MoveSlots(slots, to, done));
+        moved.await.unwrap_or(Err(RestoreError::Stopping))
     }
 
     /// Makes every shard commit its lazy changes. A refusal by the store is ignored.

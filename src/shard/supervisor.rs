@@ -5,22 +5,26 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::rngs::StdRng;
+use tokio::sync::oneshot;
 
 use super::Shared;
-use super::actor::ShardActor;
+use super::actor::{self, ShardActor};
 use super::core::{Core, Settings};
 use super::record::Kinds;
-use super::restore::restore;
+use super::restore::{RestoreError, restore};
 use super::table::Tables;
+use crate::store::Slots;
 
 /// Wait before a shard that cannot be restored is tried again.
 const RETRY_RESTORE: Duration = Duration::from_secs(1);
 
-/// A message to the supervisor.
+/// A message to the supervisor. It carries out one after the other, so no shard restarts while slots move.
 #[derive(Debug)]
 pub enum Message {
-    /// Restore and start the shard of this index.
+    /// Restores and starts the shard of this index.
     Start(usize),
+    /// Moves slots to the shard of this index.
+    MoveSlots(Slots, usize, oneshot::Sender<Result<(), RestoreError>>),
 }
 
 /// Arguments of the supervisor.
@@ -67,10 +71,17 @@ impl Actor for Supervisor {
     async fn handle(
         &self,
         myself: ActorRef<Message>,
-        Message::Start(index): Message,
+        message: Message,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
         let SupervisorState { args, shards } = state;
+        let index = match message {
+            Message::Start(index) => index,
+            Message::MoveSlots(slots, to, done) => {
+                let _ = done.send(move_slots(args, slots, to).await);
+                return Ok(());
+            }
+        };
         let owner = args.shared.router.slots_of(index);
         let started = match restore(&args.shared, &args.kinds, vec![owner])
             .await
@@ -117,6 +128,28 @@ impl Actor for Supervisor {
         myself.cast(Message::Start(index))?;
         Ok(())
     }
+}
+
+/// Moves slots to a shard. Their owners commit the last changes and drop the records; the new owner restores them from
+/// the store. If that fails, the slots have no owner.
+async fn move_slots(args: &SupervisorArgs, slots: Slots, to: usize) -> Result<(), RestoreError> {
+    let Shared { router, clock, .. } = &*args.shared;
+    router.assign(slots, None);
+    for (_, shard) in router.running() {
+        let (done, released) = oneshot::channel();
+        if shard.cast(actor::Message::ReleaseSlots(slots, done)).is_ok() {
+            // A shard that fails meanwhile restores only what it still owns.
+            let _ = released.await;
+        }
+    }
+    let tables = restore(&args.shared, &args.kinds, vec![slots]).await?;
+    let records = tables.iter().flat_map(|tables| tables.all(clock.now())).collect();
+    // A shard that is not running restores these slots with its others.
+    if let Some(shard) = router.shard(to) {
+        let _ = shard.cast(actor::Message::AcquireSlots(slots, records));
+    }
+    router.assign(slots, Some(to));
+    Ok(())
 }
 
 async fn start(

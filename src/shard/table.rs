@@ -90,7 +90,7 @@ impl Table for Map {
     }
 }
 
-/// Follows the durable changes of one kind: a secondary index, a schedule, a snapshot for readers.
+/// Follows the changes of one kind in memory: a secondary index, a schedule, a snapshot for readers.
 pub trait Index: Send {
     /// Called for each change that the shard applies, and for each record of a restore. `None` means absent.
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>);

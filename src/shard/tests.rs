@@ -75,6 +75,8 @@ enum Wish {
     Spend(u32),
     /// Changes nothing but the count, which may be lost in a crash.
     Show,
+    /// The shard fails.
+    Panic,
 }
 
 struct VoucherCommand {
@@ -98,6 +100,7 @@ impl Command for VoucherCommand {
             Wish::Issue(amount) => Some(amount),
             Wish::Spend(amount) => voucher.left.checked_sub(amount),
             Wish::Show => Some(voucher.left),
+            Wish::Panic => panic!("a command that the shard cannot decide"),
         };
         match (&self.wish, self.left) {
             (Wish::Show, _) => view.put(id, Some(&uses), Durability::Lazy),
@@ -106,7 +109,7 @@ impl Command for VoucherCommand {
                 view.put(id, Some(&Voucher { left, ..voucher }), Durability::Durable);
                 view.put(id, Some(&uses), Durability::Durable);
             }
-            (_, None) => {}
+            (Wish::Panic, _) | (_, None) => {}
         }
         Decision::Made
     }
@@ -250,13 +253,88 @@ async fn a_slot_that_moves_to_another_shard_takes_its_records_along() {
     let router = world.shards.router();
     let (old, new) = (router.owner(ONE.slot).expect("an owner"), 0);
     assert_eq!((old, router.owner(TWO.slot)), (1, Some(1)));
-    world.shards.move_slots(Slots::one(ONE.slot), new, &kinds()).await.expect("moved");
+    world.shards.move_slots(Slots::one(ONE.slot), new).await.expect("moved");
     assert_eq!((router.owner(ONE.slot), router.owner(TWO.slot)), (Some(new), Some(old)));
     assert_eq!(world.seen_in(new, ONE).await, (Some(10), Some(1)));
     assert_eq!(world.seen_in(old, ONE).await, (None, None), "two owners");
     assert_eq!(world.seen_in(old, TWO).await, (Some(20), None));
     assert_eq!(world.told(ONE, Wish::Spend(4)).await, Ok(Some(6)));
     assert_eq!(world.durable(ONE), (Some(6), Some(2)));
+}
+
+#[tokio::test]
+async fn a_slot_moves_once_its_last_commit_has_ended_however_busy_its_neighbours_are() {
+    let world = World::new().await;
+    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.told(TWO, Wish::Issue(20)).await.expect("issued");
+    world.store.hold();
+    let in_flight = world.ask(ONE, Wish::Spend(3));
+    world.store.waiting(1).await;
+    let moved = world.shards.move_slots(Slots::one(ONE.slot), 0);
+    let others = async {
+        // The slot has no owner until its last commit has ended.
+        while world.shards.router().owner(ONE.slot).is_some() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.told(ONE, Wish::Spend(1)).await, Err(Refusal::Stopping));
+        let next = world.ask(TWO, Wish::Spend(1));
+        world.store.release();
+        assert_eq!(in_flight.await, Ok(Ok(Some(7))));
+        assert_eq!(next.await, Ok(Ok(Some(19))));
+        while world.shards.router().owner(ONE.slot).is_none() {
+            world.told(TWO, Wish::Spend(0)).await.expect("spent");
+        }
+    };
+    let (moved, ()) = tokio::join!(moved, others);
+    moved.expect("moved");
+    assert_eq!(world.told(ONE, Wish::Spend(1)).await, Ok(Some(6)));
+    assert_eq!((world.seen_in(0, ONE).await, world.durable(ONE)), ((Some(6), Some(2)), (Some(6), Some(2))));
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_meets_a_slot_without_an_owner_fails() {
+    let world = World::new().await;
+    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let in_flight = world.ask(ONE, Wish::Spend(3));
+    world.store.waiting(1).await;
+    let moved = world.shards.move_slots(Slots::one(ONE.slot), 0);
+    let checkpoint = async {
+        while world.shards.router().owner(ONE.slot).is_some() {
+            tokio::task::yield_now().await;
+        }
+        world.store.checkpoint().await
+    };
+    let release = async {
+        while world.shards.router().owner(ONE.slot).is_some() {
+            tokio::task::yield_now().await;
+        }
+        world.store.release();
+    };
+    let (moved, checkpoint, ()) = tokio::join!(moved, checkpoint, release);
+    assert_eq!((moved.is_ok(), in_flight.await), (true, Ok(Ok(Some(7)))));
+    assert!(checkpoint.is_err(), "a checkpoint without a slot");
+    world.store.checkpoint().await.expect("every slot has an owner again");
+    let given = world.store.checkpointed().expect("it");
+    assert!(given.contains_key(&RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: ONE.id }));
+}
+
+#[tokio::test]
+async fn a_shard_that_fails_while_it_loses_or_gets_a_slot_restores_what_it_owns() {
+    for (failing, subject) in [("the old owner", ONE), ("the new owner", Subject { slot: 0, id: [3; 12] })] {
+        let world = World::new().await;
+        world.told(ONE, Wish::Issue(10)).await.expect("issued");
+        world.told(TWO, Wish::Issue(20)).await.expect("issued");
+        let panics = world.ask(subject, Wish::Panic);
+        world.shards.move_slots(Slots::one(ONE.slot), 0).await.expect("moved");
+        assert!(panics.await.is_err(), "{failing} answered");
+        while !world.shards.router().is_complete() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.told(ONE, Wish::Spend(1)).await, Ok(Some(9)), "{failing}");
+        assert_eq!(world.told(TWO, Wish::Spend(1)).await, Ok(Some(19)), "{failing}");
+        assert_eq!(world.seen_in(1, ONE).await, (None, None), "{failing}: two owners");
+    }
 }
 
 #[tokio::test]

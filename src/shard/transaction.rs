@@ -24,7 +24,7 @@ pub(super) struct RecordHistory {
     states: Vec<Option<Bytes>>,
     /// When the present state ends.
     expires: Timestamp,
-    /// Whether a change has to be durable before the answers about it leave.
+    /// Whether answers about the record wait until it is durable.
     pub(super) durable: bool,
 }
 
@@ -56,16 +56,31 @@ pub(super) type RecordChanges = IndexMap<RecordKey, RecordHistory, Hasher>;
 
 /// Reads and writes the records of one decision.
 pub struct Transaction<'a> {
-    pub(super) tables: &'a Tables,
-    pub(super) changes: &'a mut RecordChanges,
-    /// The records that the decision read or changed: its answer rests on them.
-    pub(super) touched: &'a mut Vec<RecordKey>,
-    pub(super) slot: u8,
-    pub(super) now: Timestamp,
-    pub(super) rng: &'a mut StdRng,
+    tables: &'a Tables,
+    rng: &'a mut StdRng,
+    changes: &'a mut RecordChanges,
+    /// The records that the decision read or changed. Its answer waits until they are durable.
+    touched: Vec<RecordKey>,
+    slot: u8,
+    now: Timestamp,
 }
 
-impl Transaction<'_> {
+impl<'a> Transaction<'a> {
+    pub(super) fn new(
+        tables: &'a Tables,
+        rng: &'a mut StdRng,
+        changes: &'a mut RecordChanges,
+        slot: u8,
+        now: Timestamp,
+    ) -> Self {
+        Self { tables, rng, changes, touched: Vec::with_capacity(4), slot, now }
+    }
+
+    /// The records that the decision read or changed.
+    pub(super) fn into_touched(self) -> Vec<RecordKey> {
+        self.touched
+    }
+
     /// The moment of the decision.
     pub const fn now(&self) -> Timestamp {
         self.now

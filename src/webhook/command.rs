@@ -123,7 +123,7 @@ impl Command for EventCommand {
         Decision::Made
     }
 
-    fn answer(self: Box<Self>, _leaving: &mut ReplyContext<'_>) {
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         let _ = self.reply.send(self.outcome.ok_or(Refusal::StoreUnavailable));
     }
 

@@ -82,9 +82,10 @@ impl World {
     /// The step that a shard's actor takes after each input.
     pub fn gives_slots_up(&mut self, shard: usize) {
         let Shard { core, losing, seen, .. } = &mut self.shards[shard];
-        let slots: Vec<Slots> = losing.iter().map(|(slots, _)| *slots).collect();
-        if !slots.is_empty() && core.give_up(&slots, Timestamp::from_millis(*seen)) {
-            self.unowned.append(losing);
+        let now = Timestamp::from_millis(*seen);
+        let given_up: Vec<_> = losing.extract_if(.., |(slots, _)| core.give_up(*slots, now)).collect();
+        if !given_up.is_empty() {
+            self.unowned.extend(given_up);
             self.says(&[], || format!("[shard {shard}] it has given the slots up"));
         }
     }

@@ -49,7 +49,7 @@ impl Owner for Made {
                     }
                 }
             }
-            to.finish();
+            to.finish(Slots::all());
         });
     }
 }

@@ -244,9 +244,9 @@ impl Store for MemoryStore {
                 owner.stream(RecordStream::new(sink.clone()));
             }
             // The sender lives as long as `sink`.
-            let _ = ended.wait_for(|(finished, dropped)| *dropped > 0 || *finished == owners.len()).await;
-            if ended.borrow().1 > 0 {
-                return Err(unavailable("an owner dropped its part of the checkpoint"));
+            let _ = ended.wait_for(|ended| ended.dropped || ended.owners == owners.len()).await;
+            if ended.borrow().dropped || ended.borrow().slots != Slots::all() {
+                return Err(unavailable("the owners did not give every slot to the checkpoint"));
             }
             let records = std::mem::take(&mut *sink.records.lock().unwrap_or_else(PoisonError::into_inner));
             self.state().checkpointed = Some(records);
@@ -280,13 +280,22 @@ impl Store for MemoryStore {
 #[derive(Default)]
 struct Collected {
     records: Mutex<BTreeMap<Key, Kept>>,
-    /// How many owners have finished, and how many went away before.
-    ended: watch::Sender<(usize, usize)>,
+    ended: watch::Sender<EndedOwners>,
+}
+
+/// The owners that have come to their end.
+#[derive(Default)]
+struct EndedOwners {
+    owners: usize,
+    /// The slots whose records were given.
+    slots: Slots,
+    /// Whether one went away before it had given its records.
+    dropped: bool,
 }
 
 impl Sink for Collected {
     fn ready(&self) -> Pushed {
-        if self.ended.borrow().1 > 0 { Pushed::Aborted } else { Pushed::Accepted }
+        if self.ended.borrow().dropped { Pushed::Aborted } else { Pushed::Accepted }
     }
 
     fn push(&self, records: Vec<u8>) -> Pushed {
@@ -298,8 +307,14 @@ impl Sink for Collected {
         Pushed::Accepted
     }
 
-    fn end(&self, finished: bool) {
-        self.ended.send_modify(|ended| if finished { ended.0 += 1 } else { ended.1 += 1 });
+    fn end(&self, finished: Option<Slots>) {
+        self.ended.send_modify(|ended| {
+            ended.owners += 1;
+            match finished {
+                Some(slots) => ended.slots.extend(slots),
+                None => ended.dropped = true,
+            }
+        });
     }
 }
 
@@ -393,7 +408,7 @@ mod tests {
             fn stream(&self, mut to: RecordStream) {
                 assert_eq!(to.push(&[(key(1), b"one", Timestamp::EPOCH)]), Pushed::Accepted);
                 if self.0 {
-                    to.finish();
+                    to.finish(Slots::all());
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use onceward_core::domain::Timestamp;
 
-use crate::Key;
+use crate::{Key, Slots};
 
 /// The most records in one call of [`RecordStream::push`].
 pub const SLICE_RECORDS: usize = 256;
@@ -30,7 +30,7 @@ pub enum Pushed {
 /// One owner's part of a checkpoint. Dropped before [`RecordStream::finish`], it aborts the checkpoint.
 pub struct RecordStream {
     to: Arc<dyn Sink>,
-    finished: bool,
+    finished: Option<Slots>,
 }
 
 /// Where the records go.
@@ -39,13 +39,13 @@ pub(crate) trait Sink: Send + Sync {
     fn ready(&self) -> Pushed;
     /// Takes a slice of records, as [`encode`] wrote them.
     fn push(&self, records: Vec<u8>) -> Pushed;
-    /// One owner has come to its end, or was dropped before that.
-    fn end(&self, finished: bool);
+    /// One owner has given all records of these slots, or `None`: it was dropped before that.
+    fn end(&self, finished: Option<Slots>);
 }
 
 impl RecordStream {
     pub(crate) fn new(to: Arc<dyn Sink>) -> Self {
-        Self { to, finished: false }
+        Self { to, finished: None }
     }
 
     /// Tells whether the checkpoint accepts a slice now. Call it before encoding one.
@@ -68,9 +68,10 @@ impl RecordStream {
         self.to.push(encoded)
     }
 
-    /// All records of the owner were given, and every lazy change in them is committed.
-    pub fn finish(mut self) {
-        self.finished = true;
+    /// All records of these slots were given, and every lazy change in them is committed. A checkpoint needs every
+    /// slot, so one that begins while a slot moves between owners fails.
+    pub fn finish(mut self, slots: Slots) {
+        self.finished = Some(slots);
     }
 }
 

@@ -210,7 +210,7 @@ impl Store {
 
     fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         while !done(self) {
-            assert!(self.began.lasts(), "{what}: never");
+            assert!(self.began.lasts(), "{what}: never, and health is {}", self.driven.said("health"));
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -58,7 +58,7 @@ impl Owner for HeldRecords {
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }
-            to.finish();
+            to.finish(Slots::all());
         };
         // Without a thread the stream is dropped, and with it the checkpoint.
         let _ = std::thread::Builder::new().spawn(give);

@@ -22,7 +22,7 @@ use super::replay::Covered;
 use super::segment::Segment;
 use super::snapshot::{self, Manifest, Snapshot};
 use crate::owner::{Pushed, SLICE_RECORDS};
-use crate::{Key, RecordStream};
+use crate::{Key, RecordStream, Slots};
 
 /// What may lie in a directory that counts as empty: the server key, and what file systems and this program
 /// put there by themselves.
@@ -104,8 +104,7 @@ impl NewStore {
             pause: Duration::ZERO,
             control: control.clone(),
         };
-        let checkpoint =
-            Checkpoint { covered: Covered::default(), time, owners: 1, parts, control: control.clone() };
+        let checkpoint = Checkpoint { covered: Covered::default(), time, parts, control: control.clone() };
         // The reader of the import may be as slow as it likes: it waits for a person or a network.
         let run = move || attempt.run(&checkpoint, Duration::MAX);
         let writing = thread::Builder::new().name("import".into()).spawn(run);
@@ -146,7 +145,7 @@ impl NewStore {
         let pushed = self.push();
         let Self { directory, key_fingerprint, disk, stream, writing, .. } = self;
         if pushed.is_ok() {
-            stream.finish();
+            stream.finish(Slots::all());
         } else {
             drop(stream);
         }

@@ -22,6 +22,7 @@ use super::segment;
 use super::snapshot::{
     self, CopyError, Listing, Manifest, SYNC_BYTES, Snapshot, SnapshotError, database_in, failed,
 };
+use crate::Slots;
 use crate::owner::{Pushed, Sink};
 
 /// Slices of records that wait to be written.
@@ -51,8 +52,6 @@ pub(super) enum Job {
 pub(super) struct Checkpoint {
     pub(super) covered: Covered,
     pub(super) time: Timestamp,
-    /// How many owners give records.
-    pub(super) owners: usize,
     pub(super) parts: Receiver<Part>,
     pub(super) control: Arc<Control>,
 }
@@ -61,7 +60,8 @@ pub(super) struct Checkpoint {
 pub(super) enum Part {
     /// So many bytes of encoded records.
     Records(Vec<u8>),
-    Finished,
+    /// An owner has given all records of these slots.
+    Finished(Slots),
     /// An owner went away.
     Dropped,
 }
@@ -128,8 +128,8 @@ impl Sink for Collector {
         if self.to.send(Part::Records(records)).is_ok() { Pushed::Accepted } else { Pushed::Aborted }
     }
 
-    fn end(&self, finished: bool) {
-        let _ = self.to.send(if finished { Part::Finished } else { Part::Dropped });
+    fn end(&self, finished: Option<Slots>) {
+        let _ = self.to.send(finished.map_or(Part::Dropped, Part::Finished));
     }
 }
 
@@ -265,20 +265,23 @@ impl Attempt {
     /// Writes what the owners give, and proves it. An owner may be silent for as long as `deadline`.
     pub(super) fn run(&self, checkpoint: &Checkpoint, deadline: Duration) -> Result<Manifest, String> {
         let mut writer = DatabaseWriter::begin(self, checkpoint.covered, checkpoint.time)?;
-        let (mut left, mut silent, turn) = (checkpoint.owners, Duration::ZERO, deadline / 10);
-        while left > 0 {
+        let (mut given, mut silent, turn) = (Slots::none(), Duration::ZERO, deadline / 10);
+        while given != Slots::all() {
             match checkpoint.parts.recv_timeout(turn) {
                 Ok(Part::Records(records)) => {
                     self.control.waiting.fetch_sub(1, Ordering::AcqRel);
                     writer.add(&records)?;
                     silent = Duration::ZERO;
                 }
-                Ok(Part::Finished) => {
-                    left -= 1;
+                Ok(Part::Finished(slots)) => {
+                    given.extend(slots);
                     silent = Duration::ZERO;
                 }
-                Ok(Part::Dropped) | Err(RecvTimeoutError::Disconnected) => {
+                Ok(Part::Dropped) => {
                     return Err("an owner of records went away before it had given all of them".into());
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err("a slot had no owner, because it was moving to another".into());
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     silent = silent.saturating_add(turn);

@@ -171,7 +171,7 @@ fn owners_may_commit_until_the_last_checkpoint_has_ended() {
             let lazy = done.await.unwrap();
             let mut stream = owner.kept.lock().unwrap().pop().unwrap();
             assert_eq!(stream.push(&[(key(1), "one", START.plus(LONG))]), Pushed::Accepted);
-            stream.finish();
+            stream.finish(Slots::all());
             lazy
         };
         tokio::join!(store.close(), lazy)

@@ -273,7 +273,7 @@ impl Owner for TestOwner {
                 }
             }
             if slices_left.is_none() {
-                to.finish();
+                to.finish(Slots::all());
             }
         });
     }
