@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -39,8 +39,19 @@ pub struct NewStore {
     disk: Arc<dyn Disk>,
     records: Vec<(Key, Vec<u8>, Timestamp)>,
     stream: RecordStream,
-    writing: JoinHandle<Result<Manifest, String>>,
+    proof: Proof,
+    writing: JoinHandle<()>,
     _lock: Lock,
+}
+
+/// The result of the writing. Dropped, it waits for that result: nothing must write to a directory that another import
+/// has cleared.
+struct Proof(Receiver<Result<Manifest, String>>);
+
+impl Drop for Proof {
+    fn drop(&mut self) {
+        let _ = self.0.recv();
+    }
 }
 
 impl std::fmt::Debug for NewStore {
@@ -104,13 +115,23 @@ impl NewStore {
             pause: Duration::ZERO,
             control: control.clone(),
         };
-        let checkpoint = Checkpoint { covered: Covered::default(), time, parts, control: control.clone() };
+        let covered = Covered::default();
+        let checkpoint = Checkpoint { covered, time, expected_bytes: 0, parts, control: control.clone() };
         // The reader of the import may be as slow as it likes: it waits for a person or a network.
-        let run = move || attempt.run(&checkpoint, Duration::MAX);
-        let writing = thread::Builder::new().name("import".into()).spawn(run);
-        let writing = writing.map_err(OpenError::io("start a thread for", &directory.root))?;
+        let (proved, writing) = attempt
+            .start("import", checkpoint, Duration::MAX)
+            .map_err(OpenError::io("start a thread for", &directory.root))?;
         let stream = RecordStream::new(Arc::new(Collector { to, control }));
-        Ok(Self { directory, key_fingerprint, disk, records: Vec::new(), stream, writing, _lock: lock })
+        Ok(Self {
+            directory,
+            key_fingerprint,
+            disk,
+            records: Vec::new(),
+            stream,
+            proof: Proof(proved),
+            writing,
+            _lock: lock,
+        })
     }
 
     /// Adds one record. The caller gives each key once.
@@ -143,14 +164,14 @@ impl NewStore {
     /// [`OpenError`], when the disk refuses; the directory is then not usable.
     pub fn finish(mut self) -> Result<(), OpenError> {
         let pushed = self.push();
-        let Self { directory, key_fingerprint, disk, stream, writing, .. } = self;
+        let Self { directory, key_fingerprint, disk, stream, proof, .. } = self;
         if pushed.is_ok() {
             stream.finish(Slots::all());
         } else {
             drop(stream);
         }
         let not_created = |detail: String| OpenError::not_created(&directory.snapshot, detail);
-        let manifest = writing.join().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
+        let manifest = proof.0.recv().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
         let (new, _) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
         Snapshot::seal(&*disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
         // Creates an empty first segment. Therefore a journal without segments always means a loss.

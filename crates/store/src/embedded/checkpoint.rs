@@ -4,6 +4,7 @@
 //! something, the attempt is discarded, and the journal still has everything.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -27,6 +28,9 @@ use crate::owner::{Pushed, Sink};
 
 /// Slices of records that wait to be written.
 const WAITING_SLICES: u32 = 16;
+
+/// Free space that an attempt must find before it begins.
+const PROBE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Attempts that hang and were left behind. With so many, no further one is made.
 const MOST_LEFT_BEHIND: usize = 3;
@@ -52,6 +56,8 @@ pub(super) enum Job {
 pub(super) struct Checkpoint {
     pub(super) covered: Covered,
     pub(super) time: Timestamp,
+    /// The length of the present snapshot, in bytes.
+    pub(super) expected_bytes: u64,
     pub(super) parts: Receiver<Part>,
     pub(super) control: Arc<Control>,
 }
@@ -183,7 +189,6 @@ impl Snapshots {
         left_behind: &mut Vec<JoinHandle<()>>,
     ) -> Result<Manifest, String> {
         let control = checkpoint.control.clone();
-        let (to, proved) = mpsc::sync_channel(1);
         let attempt = Attempt {
             backend: self.backend.clone(),
             disk: self.disk.clone(),
@@ -192,15 +197,14 @@ impl Snapshots {
             pause: self.pause,
             control: control.clone(),
         };
-        let deadline = self.deadline;
-        let run = move || drop(to.send(attempt.run(&checkpoint, deadline)));
-        let thread = thread::Builder::new().name("snapshot-write".into()).spawn(run);
-        let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
+        let (proved, thread) = attempt
+            .start("snapshot-write", checkpoint, self.deadline)
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
         loop {
             let before = control.beats.load(Ordering::Relaxed);
             match proved.recv_timeout(self.deadline) {
                 Ok(proved) => {
-                    let _ = thread.join();
+                    left_behind.push(thread);
                     return proved;
                 }
                 Err(RecvTimeoutError::Disconnected) => {
@@ -262,15 +266,54 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Writes what the owners give, and proves it. An owner may be silent for as long as `deadline`.
-    pub(super) fn run(&self, checkpoint: &Checkpoint, deadline: Duration) -> Result<Manifest, String> {
-        let mut writer = DatabaseWriter::begin(self, checkpoint.covered, checkpoint.time)?;
+    /// Runs the attempt on a thread of its own. An owner may be silent for as long as `deadline`. The thread sends the
+    /// result before it closes a database that failed: after a failed write, sled may hang when it is closed.
+    pub(super) fn start(
+        self,
+        name: &str,
+        checkpoint: Checkpoint,
+        deadline: Duration,
+    ) -> io::Result<(Receiver<Result<Manifest, String>>, JoinHandle<()>)> {
+        let (to, proved) = mpsc::sync_channel(1);
+        let run = move || {
+            let mut writer = None;
+            let result = self.run(&mut writer, &checkpoint, deadline);
+            // Owners that have not come to their end need not go on.
+            self.control.stop();
+            let _ = to.send(result);
+            drop(to);
+        };
+        Ok((proved, thread::Builder::new().name(name.to_owned()).spawn(run)?))
+    }
+
+    /// Reserves room for the snapshot, writes to it, and removes it again, so that a disk that is full or fails is found
+    /// before sled meets it.
+    fn probe(&self, expected_bytes: u64) -> Result<(), String> {
+        let path = self.new.join("probe");
+        let write = || {
+            let mut file = self.disk.create(&path, expected_bytes.max(PROBE_BYTES))?;
+            file.write_at(b"probe", 0)?;
+            file.sync()?;
+            self.disk.remove(&path)
+        };
+        write().map_err(failed("write", &path))
+    }
+
+    /// Writes what the owners give, closes the database, brings it to the disk, and proves it. After an error the
+    /// database is still open.
+    fn run<'a>(
+        &'a self,
+        writer: &mut Option<DatabaseWriter<'a>>,
+        checkpoint: &Checkpoint,
+        deadline: Duration,
+    ) -> Result<Manifest, String> {
+        let open = writer.insert(DatabaseWriter::begin(self, checkpoint)?);
         let (mut given, mut silent, turn) = (Slots::none(), Duration::ZERO, deadline / 10);
         while given != Slots::all() {
             match checkpoint.parts.recv_timeout(turn) {
                 Ok(Part::Records(records)) => {
                     self.control.waiting.fetch_sub(1, Ordering::AcqRel);
-                    writer.add(&records)?;
+                    open.add(&records)?;
                     silent = Duration::ZERO;
                 }
                 Ok(Part::Finished(slots)) => {
@@ -292,12 +335,17 @@ impl Attempt {
             }
             self.control.beat()?;
         }
-        writer.finish()
+        let manifest = open.chunks.finish(&mut *open.database)?;
+        open.database.flush()?;
+        self.control.beat()?;
+        *writer = None;
+        self.disk.reached(Step::Written);
+        self.sync_and_prove(&manifest)
     }
 }
 
 /// A database that is being written.
-pub(super) struct DatabaseWriter<'a> {
+struct DatabaseWriter<'a> {
     attempt: &'a Attempt,
     directory: PathBuf,
     database: Box<dyn Database>,
@@ -306,16 +354,18 @@ pub(super) struct DatabaseWriter<'a> {
 }
 
 impl<'a> DatabaseWriter<'a> {
-    pub(super) fn begin(attempt: &'a Attempt, covered: Covered, time: Timestamp) -> Result<Self, String> {
+    fn begin(attempt: &'a Attempt, checkpoint: &Checkpoint) -> Result<Self, String> {
         super::directory::create_private(&attempt.new).map_err(failed("create", &attempt.new))?;
+        attempt.probe(checkpoint.expected_bytes)?;
         let directory = database_in(&attempt.new);
         let database = attempt.backend.create(&directory)?;
-        Ok(Self { attempt, directory, database, chunks: ChunkWriter::new(covered, time), unsynced: 0 })
+        let chunks = ChunkWriter::new(checkpoint.covered, checkpoint.time);
+        Ok(Self { attempt, directory, database, chunks, unsynced: 0 })
     }
 
     /// Adds encoded records. What sled has written is synced now and then, because a sync of the journal waits for what
     /// the file system has not written yet, also of other files.
-    pub(super) fn add(&mut self, records: &[u8]) -> Result<(), String> {
+    fn add(&mut self, records: &[u8]) -> Result<(), String> {
         self.unsynced += self.chunks.add(&mut *self.database, records)?;
         if self.unsynced >= SYNC_BYTES {
             self.unsynced = 0;
@@ -325,32 +375,26 @@ impl<'a> DatabaseWriter<'a> {
         }
         Ok(())
     }
-
-    /// Closes the database, brings it to the disk, and proves it.
-    pub(super) fn finish(self) -> Result<Manifest, String> {
-        let Self { attempt, directory, mut database, chunks, .. } = self;
-        let manifest = chunks.finish(&mut *database)?;
-        database.flush()?;
-        attempt.control.beat()?;
-        drop(database);
-        attempt.disk.reached(Step::Written);
-        let (files, directories) =
-            snapshot::database_files(&directory).map_err(failed("read", &directory))?;
-        for path in files.iter().map(|name| directory.join(name)) {
-            attempt.disk.sync_file(&path).map_err(failed("sync", &path))?;
-            attempt.control.beat()?;
-        }
-        for path in directories.iter().chain([&attempt.new]) {
-            attempt.disk.sync_dir(path).map_err(failed("sync", path))?;
-        }
-        attempt.disk.reached(Step::Synced);
-        let sealed = attempt.prove(&manifest, &directory, files)?;
-        attempt.disk.reached(Step::Proved);
-        Ok(sealed)
-    }
 }
 
 impl Attempt {
+    fn sync_and_prove(&self, manifest: &Manifest) -> Result<Manifest, String> {
+        let directory = database_in(&self.new);
+        let (files, directories) =
+            snapshot::database_files(&directory).map_err(failed("read", &directory))?;
+        for path in files.iter().map(|name| directory.join(name)) {
+            self.disk.sync_file(&path).map_err(failed("sync", &path))?;
+            self.control.beat()?;
+        }
+        for path in directories.iter().chain([&self.new]) {
+            self.disk.sync_dir(path).map_err(failed("sync", path))?;
+        }
+        self.disk.reached(Step::Synced);
+        let sealed = self.prove(manifest, &directory, files)?;
+        self.disk.reached(Step::Proved);
+        Ok(sealed)
+    }
+
     /// Reads all of the database from the disk, opens a copy, and reads every record of that. Answers the manifest with
     /// the files in it.
     fn prove(&self, manifest: &Manifest, directory: &Path, files: Vec<String>) -> Result<Manifest, String> {

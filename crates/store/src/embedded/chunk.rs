@@ -72,10 +72,10 @@ impl ChunkWriter {
     }
 
     /// Writes the last chunk and the manifest behind it.
-    pub(super) fn finish(mut self, to: &mut dyn Database) -> Result<Manifest, String> {
+    pub(super) fn finish(&mut self, to: &mut dyn Database) -> Result<Manifest, String> {
         self.write(to)?;
         to.insert(LAST_KEY, self.manifest.encode().into_bytes())?;
-        Ok(self.manifest)
+        Ok(self.manifest.clone())
     }
 }
 

@@ -65,7 +65,7 @@ fn a_snapshot_is_on_the_disk_before_its_name_and_that_before_removals() {
     let name_synced = named
         + position(&events[named..], |event| *event == Event::Did(Operation::SyncDir, "snapshot".into()));
     let older_gone = did(Operation::RemoveDir, "0000000000");
-    let segment_gone = position(&events, |event| matches!(event, Event::Did(Operation::Remove, _)));
+    let segment_gone = did(Operation::Remove, "0000000001.seg");
     assert!(name_synced < older_gone && older_gone < segment_gone, "{events:?}");
     let older_synced = did(Operation::SyncDir, "snapshot");
     assert!(older_gone < older_synced && older_synced < segment_gone, "{events:?}");

@@ -289,6 +289,8 @@ pub(super) enum SledFault {
     /// One of the entries is not there when it is read.
     LoseEntry,
     FailFlush,
+    /// And closing it hangs.
+    FailFlushAndHangInDrop,
     PanicInFlush,
     HangInFlush,
     FailOpen,
@@ -373,6 +375,14 @@ struct FaultyDatabase {
     sled: FaultySled,
 }
 
+impl Drop for FaultyDatabase {
+    fn drop(&mut self) {
+        if self.sled.meets(SledFault::FailFlushAndHangInDrop) {
+            self.sled.hang();
+        }
+    }
+}
+
 impl Database for FaultyDatabase {
     fn insert(&mut self, key: [u8; 8], value: Vec<u8>) -> Result<(), String> {
         if self.sled.meets(SledFault::FailInsert) {
@@ -385,7 +395,7 @@ impl Database for FaultyDatabase {
     }
 
     fn flush(&mut self) -> Result<(), String> {
-        if self.sled.meets(SledFault::FailFlush) {
+        if self.sled.meets(SledFault::FailFlush) || self.sled.meets(SledFault::FailFlushAndHangInDrop) {
             return Err("no flush on request".into());
         }
         assert!(!self.sled.meets(SledFault::PanicInFlush), "sled panics on request");

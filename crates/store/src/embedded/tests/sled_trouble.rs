@@ -72,6 +72,23 @@ fn attempts_that_hang_are_bounded() {
 }
 
 #[test]
+fn a_database_that_failed_and_then_hangs_when_it_is_closed_holds_nothing_up() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.sled.set(Some(SledFault::FailFlushAndHangInDrop));
+    for _ in 0..3 {
+        let error = world.checkpoint().unwrap_err().to_string();
+        assert!(error.contains("no flush on request"), "{error}");
+    }
+    world.sled.set(None);
+    world.sled.release();
+    while world.checkpoint().is_err() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(world.store().health(), Ok(()));
+}
+
+#[test]
 fn a_start_whose_copy_cannot_be_opened_is_refused_and_changes_nothing() {
     use SledFault::{FailOpen, HangInOpen, PanicInOpen};
     let mut world = World::new();
