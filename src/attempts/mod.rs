@@ -17,16 +17,13 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use self::index::{Dated, Indexes};
 use crate::clock::Clock;
 use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, Timestamp};
-use crate::shard::{
-    Command, Decision, Durability, Record, RecordKey, Refusal, ReplyContext, Router, Shards, Subject,
-    Transaction,
-};
+use crate::shard::{Record, RecordKey, Refusal, Router, Shards};
 
 pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
@@ -227,43 +224,18 @@ impl Retention {
         let is_too_old = |(last_attempt, _): &Dated| now >= last_attempt.plus(keep_for);
         let oldest = indexes.oldest(FORGET_AT_ONCE).into_iter().enumerate();
         let forgotten = oldest.take_while(|(place, dated)| *place < too_many || is_too_old(dated));
-        let answers: Vec<_> = forgotten.map(|(_, (_, key))| self.forget_one(key)).collect();
-        for answer in answers {
-            let _ = answer.await;
+        let mut by_shard: BTreeMap<usize, Vec<RecordKey>> = BTreeMap::new();
+        for (_, (_, key)) in forgotten {
+            if let Some(owner) = self.router.owner(key.slot()) {
+                by_shard.entry(owner).or_default().push(record_key(key));
+            }
+        }
+        for (shard, keys) in by_shard {
+            let is_unplanned = |log: &AttemptLog| log.plan.is_none();
+            // While a shard restarts, its records wait for the next time.
+            let _ = self.router.evict(shard, keys, is_unplanned).await;
         }
         // Those that a shard keeps go when it sweeps, or the next time.
         indexes.len() < before
     }
-
-    fn forget_one(&self, key: AttemptLogKey) -> oneshot::Receiver<()> {
-        let (done, answer) = oneshot::channel();
-        self.router.send(Box::new(Forget { key, done }));
-        answer
-    }
-}
-
-/// Removes the record of a verification for which nothing is planned.
-struct Forget {
-    key: AttemptLogKey,
-    done: oneshot::Sender<()>,
-}
-
-impl Command for Forget {
-    fn subject(&self) -> Subject {
-        Subject { slot: self.key.slot(), id: self.key.id() }
-    }
-
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let id = self.key.id();
-        if view.get::<AttemptLog>(id).is_none_or(|track| track.plan.is_none()) {
-            view.put::<AttemptLog>(id, None, Durability::Lazy);
-        }
-        Decision::Made
-    }
-
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
-        let _ = self.done.send(());
-    }
-
-    fn refuse(self: Box<Self>, _: Refusal) {}
 }

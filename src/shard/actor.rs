@@ -22,6 +22,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(150);
 /// A question about the records in memory.
 pub type ReadFn = Box<dyn FnOnce(&Tables, Timestamp) + Send>;
 
+/// A removal of records from memory.
+pub type EvictFn = Box<dyn FnOnce(&mut Core) + Send>;
+
 /// The messages of a shard.
 pub enum Message {
     /// A command to decide.
@@ -30,6 +33,8 @@ pub enum Message {
     Committed(Result<(), StoreError>),
     /// A question about the records in memory.
     Read(ReadFn),
+    /// Records are to leave memory.
+    Evict(EvictFn),
     /// The wait for more commands has ended.
     BatchDelayEnded,
     /// Time for a step of the sweep.
@@ -199,6 +204,7 @@ impl Actor for ShardActor {
             Message::Command(command) => command.refuse(Refusal::Stopping),
             Message::Committed(result) => core.committed(&result, now),
             Message::Read(look) => look(core.tables(), now),
+            Message::Evict(evict) => evict(core),
             Message::BatchDelayEnded => core.batch_delay_ended(now),
             Message::Sweep => {
                 core.sweep(SWEEP_STEP, now);

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{BatchDelay, Loads, Parking};
-use super::record::{Hasher, Id, Kinds, Record, RecordKey};
+use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode};
 use super::table::{Index, Records, Stored, Tables};
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::Timestamp;
@@ -321,6 +321,19 @@ impl Core {
         }
         self.commit_extra(now);
         false
+    }
+
+    /// Removes these records from memory only, unless a change to one is not durable yet or `may_go` says no. A restart
+    /// may bring them back.
+    pub fn evict<R: Record>(&mut self, keys: &[RecordKey], may_go: impl Fn(&R) -> bool) {
+        for key in keys {
+            let stored =
+                self.tables.stored(key).filter(|_| !self.lazy.contains(key) && !self.is_open(&[*key]));
+            if stored.and_then(|stored| decode(&stored.bytes).ok()).is_some_and(|record| may_go(&record)) {
+                self.tables.set(*key, None);
+            }
+        }
+        self.tables.settled();
     }
 
     /// Starts to wait for the commit of all present lazy changes. [`Core::is_settled`] tells when it is done.

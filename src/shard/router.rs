@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 
 use super::actor::Message;
 use super::command::{Command, Refusal};
+use super::core::Core;
+use super::record::{Record, RecordKey};
 use super::table::Tables;
 use crate::domain::Timestamp;
 use crate::engine::SLOTS;
@@ -125,5 +127,25 @@ impl Router {
         });
         shard.cast(Message::Read(look)).map_err(|_| Refusal::Stopping)?;
         answer.await.map_err(|_| Refusal::Stopping)
+    }
+
+    /// Removes records of a shard from its memory only: see [`Core::evict`]. Returns when that is done.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the shard does not run.
+    pub async fn evict<R: Record>(
+        &self,
+        shard: usize,
+        keys: Vec<RecordKey>,
+        may_go: impl Fn(&R) -> bool + Send + 'static,
+    ) -> Result<(), Refusal> {
+        let shard = self.shard(shard).ok_or(Refusal::Stopping)?;
+        let (done, evicted) = oneshot::channel();
+        let evict = Box::new(move |core: &mut Core| {
+            core.evict(&keys, may_go);
+            let _ = done.send(());
+        });
+        shard.cast(Message::Evict(evict)).map_err(|_| Refusal::Stopping)?;
+        evicted.await.map_err(|_| Refusal::Stopping)
     }
 }

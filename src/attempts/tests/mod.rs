@@ -17,6 +17,7 @@ use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::Salt;
 use crate::numbers::Capacity;
+use crate::shard::{Command, Decision, Durability, ReplyContext, Subject, Transaction};
 use crate::store::{MemoryStore, Store};
 use crate::template::MessageStyle;
 
