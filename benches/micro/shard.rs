@@ -179,6 +179,10 @@ impl Store for NoDisk {
         Box::pin(async { Ok(()) })
     }
 
+    fn expected_records(&self) -> u64 {
+        0
+    }
+
     fn attach(&self, _owners: Vec<Arc<dyn Owner>>) {}
 
     fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>> {

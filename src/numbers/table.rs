@@ -65,6 +65,10 @@ impl Table for NumberTable {
         self.numbers.at(position).map(|(slot, key, state)| (record_key(slot, &key), state.expires()))
     }
 
+    fn reserve(&mut self, records: usize) {
+        self.numbers.reserve(records);
+    }
+
     fn set(&mut self, key: RecordKey, record: Stored) {
         let (Some(number), Ok(state)) = (NumberKey::from_id(&key.id), decode(&record.bytes)) else { return };
         if self.numbers.insert(key.slot, number, state) {

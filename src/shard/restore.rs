@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use super::Shared;
 use super::record::{Kinds, RecordError, RecordKey};
 use super::table::{Stored, Tables};
+use crate::engine::SLOTS;
 use crate::store::{Slots, StoreError};
 
 /// Threads that fill tables. Reading takes longer than filling: more threads would wait.
@@ -58,9 +59,14 @@ pub async fn restore(
     let threads = owners.len().clamp(1, LOADERS);
     let damage = Arc::new(Mutex::new(None));
     let (mut loaders, mut filled) = (Vec::new(), Vec::new());
+    let records = usize::try_from(shared.store.expected_records()).unwrap_or(usize::MAX);
+    let tables_for = |slots: &Slots| {
+        let mut tables = Tables::new(kinds);
+        tables.reserve(records / SLOTS * slots.iter().count());
+        tables
+    };
     for loader in 0..threads {
-        let tables: Vec<Tables> =
-            owners.iter().skip(loader).step_by(threads).map(|_| Tables::new(kinds)).collect();
+        let tables: Vec<Tables> = owners.iter().skip(loader).step_by(threads).map(tables_for).collect();
         let (to, from) = sync_channel(WAITING);
         let (kinds, damage) = (kinds.clone(), Arc::clone(&damage));
         let fill = move || fill_from(tables, &kinds, &from, &damage);

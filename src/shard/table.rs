@@ -31,6 +31,10 @@ pub trait Table: Send {
     fn set(&mut self, key: RecordKey, record: Stored);
     /// Removes the record under a key. Returns `true` if it existed.
     fn remove(&mut self, key: &RecordKey) -> bool;
+    /// Prepares for about so many records.
+    fn reserve(&mut self, records: usize) {
+        let _ = records;
+    }
 }
 
 /// A record as memory holds it.
@@ -136,6 +140,11 @@ impl Tables {
             added_since_sweep: 0,
             scan: Scan::default(),
         }
+    }
+
+    /// Prepares for about so many records in all.
+    pub fn reserve(&mut self, records: usize) {
+        self.by_kind.values_mut().for_each(|table| table.reserve(records));
     }
 
     /// Attaches an index to a kind. The index first receives every present record.

@@ -154,6 +154,9 @@ pub trait Store: Send + Sync + 'static {
     /// key obtains exactly the live records. Used at start, for all slots at once, and when an owner restarts.
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// About how many records a restore of all slots visits, so that tables can be as large as that from the beginning.
+    fn expected_records(&self) -> u64;
+
     /// From now on checkpoints ask these owners for their records, and no others. Together they hold every slot. Called
     /// once all of them are restored.
     fn attach(&self, owners: Vec<Arc<dyn Owner>>);

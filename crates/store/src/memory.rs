@@ -230,6 +230,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn expected_records(&self) -> u64 {
+        self.contents().records.len() as u64
+    }
+
     fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
         self.state().owners = owners;
     }

@@ -5,9 +5,9 @@
 //! answers.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::packed::Packed;
 use crate::engine::NumberState;
@@ -31,7 +31,7 @@ pub(super) struct Numbers {
     /// States that do not fit into [`Packed`].
     overflow: HashMap<NumberKey, NumberState>,
     /// Keyed: a client cannot choose numbers that all collide.
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 impl Default for Numbers {
@@ -46,7 +46,7 @@ impl Numbers {
             packed: ChunkedVec::default(),
             index: (0..PARTS).map(|_| HashTable::new()).collect(),
             overflow: HashMap::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
@@ -70,10 +70,18 @@ impl Numbers {
         Some((packed.slot(), key, state))
     }
 
+    /// Prepares the index for so many numbers.
+    pub(super) fn reserve(&mut self, numbers: usize) {
+        for index in &mut self.index {
+            index.reserve(numbers / PARTS, rehash(&self.packed, &self.hasher));
+        }
+    }
+
     /// Sets the state of a number. Returns `true` if the number is new.
     pub(super) fn insert(&mut self, slot: u8, key: NumberKey, state: NumberState) -> bool {
         let packed = Packed::of(slot, key, &state);
-        let found = self.find(&key);
+        let hash = self.hasher.hash_one(key);
+        let found = self.find_hashed(hash, &key);
         if packed.is_none() {
             self.overflow.insert(key, state);
         } else if found.is_some() && !self.overflow.is_empty() {
@@ -84,7 +92,7 @@ impl Numbers {
             *known = packed;
             return false;
         }
-        let (position, hash) = (position(self.packed.len()), self.hasher.hash_one(key));
+        let position = position(self.packed.len());
         self.packed.push(packed);
         if let Some(index) = self.index.get_mut(part(hash)) {
             index.insert_unique(hash, position, rehash(&self.packed, &self.hasher));
@@ -113,7 +121,10 @@ impl Numbers {
     }
 
     fn find(&self, key: &NumberKey) -> Option<usize> {
-        let hash = self.hasher.hash_one(key);
+        self.find_hashed(self.hasher.hash_one(key), key)
+    }
+
+    fn find_hashed(&self, hash: u64, key: &NumberKey) -> Option<usize> {
         let is_it = |at: &Position| self.packed.get(*at as usize).is_some_and(|packed| packed.key() == *key);
         self.index.get(part(hash))?.find(hash, is_it).map(|position| *position as usize)
     }
@@ -151,7 +162,7 @@ impl Numbers {
     }
 }
 
-fn rehash(packed: &ChunkedVec, hasher: &RandomState) -> impl Fn(&Position) -> u64 {
+fn rehash(packed: &ChunkedVec, hasher: &DefaultHashBuilder) -> impl Fn(&Position) -> u64 {
     |position| packed.get(*position as usize).map_or(0, |packed| hasher.hash_one(packed.key()))
 }
 

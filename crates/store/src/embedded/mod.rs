@@ -76,6 +76,8 @@ pub struct EmbeddedStore {
     copying: Arc<AtomicBool>,
     attached: AtomicBool,
     newest_time: Timestamp,
+    /// Records in the snapshot that the start has opened.
+    records_at_start: u64,
     closed: OnceCell<Result<(), StoreError>>,
 }
 
@@ -126,6 +128,10 @@ impl Store for EmbeddedStore {
             }
             result
         })
+    }
+
+    fn expected_records(&self) -> u64 {
+        self.records_at_start
     }
 
     fn attach(&self, owners: Vec<Arc<dyn Owner>>) {

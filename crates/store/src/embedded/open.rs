@@ -315,6 +315,7 @@ impl Opened {
         let (to_snapshots, jobs) = mpsc::channel();
         let (to_preparer, wanted) = mpsc::channel();
         let newest_time = copy.snapshot.manifest.time.max(replayed.newest.unwrap_or_default());
+        let records_at_start = copy.snapshot.manifest.records;
         let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
         let deps = Deps {
             settings: settings.clone(),
@@ -349,6 +350,7 @@ impl Opened {
             copying: Arc::default(),
             attached: AtomicBool::new(false),
             newest_time,
+            records_at_start,
             closed: OnceCell::new(),
         })
     }
