@@ -7,5 +7,6 @@ mod ending;
 mod refused;
 mod reports;
 mod senders;
+mod services;
 mod texts;
 mod world;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::world::{World, asking, number};
+use crate::domain::AttemptId;
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::Record as _;
 use crate::verify::{Begin, Ending, Status, Target, Verifications as _};
@@ -132,4 +133,27 @@ async fn two_equal_reports_at_once_are_told_once() {
         tokio::join!(world.verifying.receive(receipt.clone()), world.verifying.receive(receipt.clone()));
     assert_eq!(both, (Ok(()), Ok(())));
     assert_eq!(world.told(4).await[2..], ["message.delivered"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_comes_before_its_gateway_has_answered_waits_for_the_answer() {
+    let world = World::new().await;
+    world.has_webhook().await;
+    let begun = world.begun(number(1)).await;
+    let first = world.attempt_of(begun.attempts[0].sid);
+    world.desk.hangs(true);
+    let (verifying, service) = (world.verifying.clone(), world.service.id);
+    let begins = tokio::spawn(async move { verifying.begin(service, asking(number(1))).await });
+    world.desk.arrived(2).await;
+    let (message_id, status) = ("m".to_owned(), ReceiptStatus::Delivered);
+    let attempt = AttemptId { attempt: first.attempt + 1, ..first };
+    let receipt = Receipt { attempt, message_id, status, code: None, class: None };
+    let verifying = world.verifying.clone();
+    let reported = tokio::spawn(async move { verifying.receive(receipt).await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!reported.is_finished(), "an answer to a report that is not recorded");
+    world.desk.hangs(false);
+    begins.await.expect("no panic").expect("begun");
+    assert_eq!(reported.await.expect("no panic"), Ok(()));
+    assert_eq!(world.told(4).await[2..], ["verification.sent", "message.delivered"]);
 }
