@@ -94,7 +94,7 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     /// record if the report changed it.
     pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<AttemptLog>) {
         let Some(mut track) = self.track() else { return (ReceiptOutcome::Unknown, None) };
-        let (outcome, _) = track.receive(receipt, self.view.now());
+        let outcome = track.receive(receipt, self.view.now());
         match outcome {
             ReceiptOutcome::Recorded(_) => {
                 self.view.put(self.key.id(), Some(&track), Durability::Durable);

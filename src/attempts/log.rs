@@ -270,23 +270,22 @@ impl AttemptLog {
         status == VerifyStatus::Success && self.drop_follow_up(Dropped::NotUsable)
     }
 
-    /// Records a provider's report. The flag is `true` if the plan changed. A repeated report changes nothing, and a
-    /// late one moves nothing back.
-    pub fn receive(&mut self, receipt: &Receipt, now: Timestamp) -> (ReceiptOutcome, bool) {
+    /// Records a provider's report, and updates the plan. A repeated report changes nothing, and a late one moves nothing
+    /// back.
+    pub fn receive(&mut self, receipt: &Receipt, now: Timestamp) -> ReceiptOutcome {
         let number = receipt.attempt.attempt;
         let is_last = self.rows.last().is_some_and(|row| row.attempt == number);
         let Some(row) = self.rows.iter_mut().find(|row| row.attempt == number) else {
             let is_reserved = number < self.next_attempt;
-            let outcome = if is_reserved { ReceiptOutcome::Early } else { ReceiptOutcome::Unknown };
-            return (outcome, false);
+            return if is_reserved { ReceiptOutcome::Early } else { ReceiptOutcome::Unknown };
         };
         if row.message_id.as_ref().is_some_and(|id| *id != receipt.message_id) {
             // A retry has sent another message since.
             tracing::debug!(attempt = %receipt.attempt, "receipt of an earlier message of this attempt");
-            return (ReceiptOutcome::Known, false);
+            return ReceiptOutcome::Known;
         }
         if row.receipt.is_some_and(|known| known >= receipt.status) {
-            return (ReceiptOutcome::Known, false);
+            return ReceiptOutcome::Known;
         }
         row.receipt = Some(receipt.status);
         if row.message_id.is_none() {
@@ -296,15 +295,17 @@ impl AttemptLog {
         }
         row.error_code = receipt.code.or(row.error_code);
         let row = row.clone();
-        let plan_changed = is_last && self.react(receipt, now);
-        (ReceiptOutcome::Recorded(Box::new(row)), plan_changed)
+        if is_last {
+            self.react(receipt, now);
+        }
+        ReceiptOutcome::Recorded(Box::new(row))
     }
 
     /// Updates a plan for the next step. A failed message makes it due, an answered call delays it. An arrived message,
-    /// or a final failure, drops it. Returns `true` if the plan changed.
-    fn react(&mut self, receipt: &Receipt, now: Timestamp) -> bool {
+    /// or a final failure, drops it.
+    fn react(&mut self, receipt: &Receipt, now: Timestamp) {
         let Some(plan) = self.plan.as_mut().filter(|plan| plan.follow_up.reason == Reason::NextStep) else {
-            return false;
+            return;
         };
         let due = &mut plan.follow_up.due;
         match (receipt.status, receipt.class) {
@@ -312,26 +313,16 @@ impl AttemptLog {
                 ReceiptStatus::Failed,
                 Some(ErrorClass::Fraud | ErrorClass::BadNumber | ErrorClass::OptedOut),
             )
-            | (ReceiptStatus::Delivered | ReceiptStatus::Read, _) => {
-                self.plan = None;
-                true
-            }
-            (ReceiptStatus::Failed, _) if *due > now => {
-                *due = now;
-                true
-            }
-            (ReceiptStatus::Answered, _) if *due > now && *due < now.plus(CALL) => {
-                *due = now.plus(CALL);
-                true
-            }
+            | (ReceiptStatus::Delivered | ReceiptStatus::Read, _) => self.plan = None,
+            (ReceiptStatus::Failed, _) => *due = now.min(*due),
+            (ReceiptStatus::Answered, _) if *due > now => *due = now.plus(CALL).max(*due),
             (
-                ReceiptStatus::Failed
-                | ReceiptStatus::Answered
+                ReceiptStatus::Answered
                 | ReceiptStatus::Queued
                 | ReceiptStatus::Sending
                 | ReceiptStatus::Sent,
                 _,
-            ) => false,
+            ) => {}
         }
     }
 

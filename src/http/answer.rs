@@ -38,7 +38,7 @@ pub struct Answer {
     pub body: Bytes,
     /// Headers that only this answer has.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Why nothing was decided, for the log.
+    /// The reason of a refusal, for the log.
     pub refusal: Option<Refusal>,
 }
 
@@ -108,7 +108,7 @@ impl Answer {
         self
     }
 
-    /// Notes why nothing was decided.
+    /// Notes the reason of a refusal.
     #[must_use]
     pub fn because(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);

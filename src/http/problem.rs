@@ -33,7 +33,7 @@ pub enum Problem {
     BodyTooLarge(usize),
     /// The body did not arrive in time.
     BodyTooSlow,
-    /// Nothing was decided and nothing was sent.
+    /// A shard refused the request.
     Refused(Refusal),
     /// Our own mistake.
     Panicked,

@@ -83,7 +83,7 @@ pub enum OtpError {
     /// The text of the message cannot be used; the message says why.
     #[error("the text cannot be used: {0}")]
     Text(String),
-    /// Nothing was decided: too much to do, the store in trouble, or stopping. Asking again later helps,
+    /// The engine refused: too much to do, the store in trouble, or stopping. Asking again later helps,
     /// except after [`Otp::stop`](super::Otp::stop).
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -39,7 +39,7 @@ impl Sent {
 /// | no live verification: never sent, used already, or late | false | false | none |
 /// | the wrong code that used the last attempt | true, or false if it was late | false | [`OtpError::Locked`] |
 /// | the gateway that holds the code did not say | true | false | [`OtpError::Gateway`] |
-/// | locked already; no number; nothing was decided | false | false | the reason |
+/// | locked already; no number; the engine refused | false | false | the reason |
 ///
 /// What a wrong code costs:
 ///

@@ -49,7 +49,7 @@ pub trait Command: Send + 'static {
     /// Answers the command. Every record that the decision read or changed is durable.
     fn answer(self: Box<Self>, context: &mut ReplyContext<'_>);
 
-    /// Answers that nothing was decided.
+    /// Answers that the shard refused the command.
     fn refuse(self: Box<Self>, refusal: Refusal);
 }
 

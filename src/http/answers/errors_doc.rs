@@ -254,7 +254,7 @@ const fn refusal_case(refused: &Refused) -> &'static str {
         Refused::OtherRequest => "an Idempotency-Key that was used with another request",
         Refused::StillAnswering => "an Idempotency-Key whose first request has no answer yet",
         Refused::GatewayFailed => "the provider refused, or did not answer in time",
-        Refused::Unavailable(_) => "nothing was decided",
+        Refused::Unavailable(_) => "the server cannot serve it now",
     }
 }
 

@@ -20,7 +20,7 @@ pub const fn meaning(status: u16) -> &'static str {
         431 => "Too many or too long headers, or a too long address.",
         500 => "A mistake of the server, or trouble with the provider.",
         502 => "The provider refused the request or did not answer in time.",
-        503 => "Nothing was decided. See the header Retry-After.",
+        503 => "The request was not served. See the header Retry-After.",
         _ => "Something else.",
     }
 }

@@ -98,7 +98,7 @@ impl Error {
         Self::told(StatusCode::TOO_MANY_REQUESTS, 20429, message).again_soon()
     }
 
-    /// Nothing was decided.
+    /// The server refused the request.
     pub const fn unavailable(refusal: Refusal) -> Self {
         Self::Problem(Problem::Refused(refusal))
     }
