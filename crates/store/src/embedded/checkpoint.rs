@@ -276,6 +276,7 @@ impl Attempt {
     ) -> io::Result<(Receiver<Result<Manifest, String>>, JoinHandle<()>)> {
         let (to, proved) = mpsc::sync_channel(1);
         let run = move || {
+            yield_to_other_threads();
             let mut writer = None;
             let result = self.run(&mut writer, &checkpoint, deadline);
             // Owners that have not come to their end need not go on.
@@ -342,6 +343,13 @@ impl Attempt {
         self.disk.reached(Step::Written);
         self.sync_and_prove(&manifest)
     }
+}
+
+/// Gives this thread, and those of sled that it starts, the lowest priority: requests are served first.
+fn yield_to_other_threads() {
+    // Elsewhere the priority is that of the whole process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 19);
 }
 
 /// A database that is being written.

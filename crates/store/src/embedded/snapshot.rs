@@ -32,7 +32,7 @@ const NEW: &str = "new";
 const COPY: &str = "copy";
 
 /// Copies are written, and databases synced, in pieces of so many bytes.
-pub(super) const SYNC_BYTES: usize = 1024 * 1024;
+pub(super) const SYNC_BYTES: usize = 256 * 1024;
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
