@@ -47,7 +47,7 @@ fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome,
             debug!(request_id, %number, outcome = "locked", "the code was not sent");
         }
         Ok(SendOutcome::Limited(_)) => {
-            debug!(request_id, %number, outcome = "limited", "the code was not sent")
+            debug!(request_id, %number, outcome = "limited", "the code was not sent");
         }
         Ok(SendOutcome::NumberRefused) => {
             info!(request_id, %number, outcome = "number-refused", "the code was not sent");

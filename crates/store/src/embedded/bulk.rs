@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 
-use super::checkpoint::{Attempt, Checkpoint, Collector, Control, Part};
+use super::checkpoint::{Attempt, Checkpoint, Collector, Control, Part, StartedAttempt};
 use super::database::Sled;
 use super::directory::{Directory, Lock, State};
 use super::disk::{Disk, RealDisk};
@@ -118,9 +118,10 @@ impl NewStore {
         let covered = Covered::default();
         let checkpoint = Checkpoint { covered, time, expected_bytes: 0, parts, control: control.clone() };
         // The reader of the import may be as slow as it likes: it waits for a person or a network.
-        let (proved, writing) = attempt
-            .start("import", checkpoint, Duration::MAX)
-            .map_err(OpenError::io("start a thread for", &directory.root))?;
+        let StartedAttempt { proved, thread: writing } =
+            attempt
+                .start("import", checkpoint, Duration::MAX)
+                .map_err(OpenError::io("start a thread for", &directory.root))?;
         let stream = RecordStream::new(Arc::new(Collector { to, control }));
         Ok(Self {
             directory,

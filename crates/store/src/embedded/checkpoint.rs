@@ -197,7 +197,7 @@ impl Snapshots {
             pause: self.pause,
             control: control.clone(),
         };
-        let (proved, thread) = attempt
+        let StartedAttempt { proved, thread } = attempt
             .start("snapshot-write", checkpoint, self.deadline)
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         loop {
@@ -265,6 +265,13 @@ pub(super) struct Attempt {
     pub(super) control: Arc<Control>,
 }
 
+/// An attempt on its thread.
+pub(super) struct StartedAttempt {
+    /// Receives the result.
+    pub(super) proved: Receiver<Result<Manifest, String>>,
+    pub(super) thread: JoinHandle<()>,
+}
+
 impl Attempt {
     /// Runs the attempt on a thread of its own. An owner may be silent for as long as `deadline`. The thread sends the
     /// result before it closes a database that failed: after a failed write, sled may hang when it is closed.
@@ -273,7 +280,7 @@ impl Attempt {
         name: &str,
         checkpoint: Checkpoint,
         deadline: Duration,
-    ) -> io::Result<(Receiver<Result<Manifest, String>>, JoinHandle<()>)> {
+    ) -> io::Result<StartedAttempt> {
         let (to, proved) = mpsc::sync_channel(1);
         let run = move || {
             yield_to_other_threads();
@@ -284,7 +291,7 @@ impl Attempt {
             let _ = to.send(result);
             drop(to);
         };
-        Ok((proved, thread::Builder::new().name(name.to_owned()).spawn(run)?))
+        Ok(StartedAttempt { proved, thread: thread::Builder::new().name(name.to_owned()).spawn(run)? })
     }
 
     /// Reserves room for the snapshot, writes to it, and removes it again, so that a disk that is full or fails is found

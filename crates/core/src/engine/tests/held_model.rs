@@ -257,7 +257,7 @@ proptest! {
                         }
                         BeginOutcome::Locked { until } => prop_assert_eq!(Some(until), model.locked_until),
                         BeginOutcome::Busy { until } => prop_assert_eq!(Some(until), model.asking_until),
-                        other => prop_assert!(false, "{other:?} by the contract's routes"),
+                        other @ BeginOutcome::Limited(_) => prop_assert!(false, "{other:?} by the contract's routes"),
                     }
                 }
                 Step::Resume { pick, result } => {
