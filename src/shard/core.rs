@@ -217,11 +217,7 @@ impl Core {
             for key in &extra {
                 self.unsettled.swap_remove(key);
             }
-            if self.settling == Settling::InFlight
-                || (self.settling == Settling::Wanted && self.lazy.is_empty())
-            {
-                self.settling = Settling::Done;
-            }
+            self.finish_settling();
             self.tables.settled();
             self.batch_delay.after(commands.len());
             for command in commands {
@@ -399,10 +395,20 @@ impl Core {
         self.begin_batch(now);
         self.commit_extra(now);
         // The last lazy changes may have expired instead.
-        if self.settling == Settling::Wanted && self.lazy.is_empty() && self.in_flight.is_none() {
+        self.finish_settling();
+        freed
+    }
+
+    /// Ends the wait of [`Core::settle`], unless a lazy change is left or a batch is in flight.
+    fn finish_settling(&mut self) {
+        let is_committed = match self.settling {
+            Settling::NotWanted | Settling::Done => return,
+            Settling::Wanted => self.lazy.is_empty(),
+            Settling::InFlight => true,
+        };
+        if is_committed && self.in_flight.is_none() {
             self.settling = Settling::Done;
         }
-        freed
     }
 
     fn give_up_late_commit(&mut self, now: Timestamp) {
