@@ -46,7 +46,7 @@ impl Control {
         Some(Self { stop, answering })
     }
 
-    /// Ends it; the socket is gone then.
+    /// Stops the task and removes the socket.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         if let Err(error) = self.answering.await {
@@ -55,7 +55,7 @@ impl Control {
     }
 }
 
-/// What operators may have done.
+/// Carries out the commands of operators.
 struct Operating(Verifying);
 
 impl Operator for Operating {

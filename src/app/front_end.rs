@@ -1,4 +1,4 @@
-//! What the HTTP layer is given: an engine that may not be there yet, readiness, and pages.
+//! The dependencies of the HTTP layer: the services once the store is loaded, readiness, and pages.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, Se
 use crate::store::Loading;
 use crate::verify::Verifying;
 
-/// What arrives when the store is loaded. Until then every command is refused.
+/// The services, which are set once the store is loaded. Until then every command is refused.
 #[derive(Clone, Default)]
 pub struct LateBoundVerifier {
     running: Arc<OnceLock<Running>>,
@@ -24,12 +24,12 @@ pub struct LateBoundVerifier {
 }
 
 impl LateBoundVerifier {
-    /// It has arrived.
+    /// Sets the running services.
     pub fn set(&self, running: Running) {
         let _ = self.running.set(running);
     }
 
-    /// All of it, if it has arrived.
+    /// The running services, once they are set.
     pub fn running(&self) -> Option<&Running> {
         self.running.get()
     }
@@ -87,7 +87,7 @@ fn channels(settings: &Settings) -> Vec<Channel> {
     Channel::ALL.into_iter().filter(allowed).filter(served).collect()
 }
 
-/// What `/v2` is served with.
+/// The dependencies of `/v2`.
 pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V2 {
     let clock = Arc::clone(clock);
     let base = Base {

@@ -11,11 +11,11 @@ use crate::gateway::{
     Gateway, HttpGateway, Mada, Simulator, Sinch, TwilioMessages, TwilioVerify, TwilioVoice,
 };
 
-/// Every gateway, and the simulator among them by itself, for its inbox is shown.
+/// Every gateway, and the simulator once more for its inbox page.
 pub struct Gateways {
-    /// As delivery wants them.
+    /// The gateways with their names in the routing.
     pub routed: Vec<Routed>,
-    /// The one whose messages stay here.
+    /// The simulator, if it is configured.
     pub simulator: Option<Arc<Simulator>>,
 }
 

@@ -10,16 +10,16 @@ use crate::registry::{DefaultService, NewRoot, Registry, RegistryDeps};
 use crate::shard::Shards;
 use crate::template::Templates;
 
-/// What the settings say about services.
+/// The settings of services and credentials.
 #[derive(Clone)]
 pub struct RegistryPlan {
     /// Services and templates of config.json, the account.
     pub settings: RegistrySettings,
-    /// What the service of the compatible routes is called.
+    /// The friendly name of the default service.
     pub brand: String,
     /// Twilio's id of the messaging service that text messages come from, if they do.
     pub twilio_messaging_service: Option<Sid>,
-    /// Whether others ask over HTTP, so that there must be credentials. A program with the library in it needs none.
+    /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
     pub serves: bool,
 }
 

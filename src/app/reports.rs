@@ -1,5 +1,5 @@
-//! Reports of providers: once their signature is checked, they are recorded. The gate of a
-//! call is answered with what is to be said. The server and the library take them in the same way.
+//! Records the reports of providers after a check of their signature, and answers the gate of a call. The server and
+//! the library use it in the same way.
 
 use std::sync::Arc;
 
@@ -17,8 +17,7 @@ use crate::template::MessageStyle;
 /// Takes the reports of Twilio.
 pub struct Reports {
     twilio: TwilioCallbacks,
-    /// Whether a key must be pressed before a call reads the code: then that, and not the end of the
-    /// call, proves that a person heard it.
+    /// Whether a key must be pressed before a call reads the code. Then the key proves delivery, not the call's end.
     gated: bool,
     refused: Refused,
 }
@@ -118,7 +117,7 @@ impl Reports {
     }
 }
 
-/// What a call says at its gate: the code, if a key was pressed and it is still good.
+/// The answer at the gate of a call: reads the code if a key was pressed and the code is live, otherwise hangs up.
 async fn opened(running: &Running, gate: TwilioReport) -> String {
     let TwilioReport::Gate { attempt, message_id, to, locale, pressed: true } = gate else {
         return twiml::hang_up();

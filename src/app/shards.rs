@@ -17,7 +17,7 @@ use crate::shard::{Kinds, Settings, ShardDeps, Shards, StartError};
 use crate::store::Store;
 use crate::webhook::EventRecord;
 
-/// Every kind of record. A new one is one more line.
+/// Every kind of record. A new kind also needs a decision in [`without_codes`](crate::backup::without_codes).
 pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
     let capacity = Arc::clone(capacity);
     Kinds::none()

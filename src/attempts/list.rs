@@ -6,7 +6,7 @@ use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, Timestamp};
 use crate::gateway::ReceiptStatus;
 
-/// Which sends are wanted.
+/// A filter of sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackQuery {
     /// Those to this number; `None` for every number.
@@ -68,7 +68,7 @@ impl TrackQuery {
     }
 }
 
-/// A list made of records that no server changes meanwhile.
+/// A list built from the records of a stopped server.
 #[derive(Debug)]
 pub struct Listing {
     query: TrackQuery,
@@ -98,7 +98,7 @@ impl Listing {
     }
 }
 
-/// Sorts by date, the newest first, and keeps so many.
+/// Sorts by date, the newest first, and keeps the first `most`.
 pub(super) fn keep_newest<T>(rows: &mut Vec<T>, most: usize, row: impl Fn(&T) -> &TrackRow) {
     rows.sort_unstable_by_key(|found| {
         let row = row(found);

@@ -31,7 +31,7 @@ pub use self::list::{ListedAttempt, Listing, TrackQuery, TrackRow, attempts_of};
 pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, Row, VerifyStatus};
 pub use self::status::{StatusFilter, receipt_from_name};
 
-/// Records that a walk reads at once. A shard decides nothing meanwhile, which takes half a millisecond.
+/// Records per page. Reading one blocks a shard for half a millisecond.
 const PAGE: usize = 512;
 
 /// Records that are forgotten at once.
@@ -86,8 +86,8 @@ impl Attempts {
         self.router.read(key.slot(), move |tables, now| tables.get(&record_key(key), now)).await
     }
 
-    /// Shows every record to `look`, that with the newest attempt first, page by page. `look` learns as well that no attempt
-    /// of a later page is newer than the given moment.
+    /// Passes the records to `look` page by page, those with the newest attempts first. The timestamp is an upper bound
+    /// for the attempts of all later pages.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
@@ -125,7 +125,7 @@ impl Attempts {
         }
     }
 
-    /// Shows every attempt, in no exact order, of the records that `wanted` names.
+    /// Passes every attempt of the records that match `wanted` to `look`, in no exact order.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
@@ -194,7 +194,7 @@ impl Attempts {
     }
 }
 
-/// Forgets the oldest records that are too many or too old.
+/// Evicts the oldest records that are too many or too old from memory. The next snapshot lacks them.
 struct Retention {
     router: Arc<Router>,
     indexes: Weak<Indexes>,

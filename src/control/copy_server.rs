@@ -70,7 +70,7 @@ impl Copies {
         }
     }
 
-    /// Has the copy made. When the client is gone, it is stopped.
+    /// Makes the copy. A client that disconnects cancels it.
     async fn make(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<Result<Copied, StoreError>> {
         let progress = Arc::new(CopyProgress::default());
         let mut copying = self.store.copy(Arc::clone(&progress));

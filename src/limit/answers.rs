@@ -128,7 +128,7 @@ impl Deps {
     }
 }
 
-/// No other request with the key is begun while this lives.
+/// Prevents a second request with the key while it exists.
 struct Running {
     deps: Arc<Deps>,
     key: Subject,
@@ -182,8 +182,8 @@ impl Answers {
     }
 }
 
-/// The right and the duty to carry out the request of a marked key. Dropped before [`Ticket::finish`] or [`Ticket::free`]
-/// it leaves the mark: a repetition is [`KeyDecision::Interrupted`].
+/// The duty to carry out the request of a marked key. If it is dropped before [`Ticket::finish`] or [`Ticket::free`],
+/// the mark stays, and a repetition is [`KeyDecision::Interrupted`].
 #[must_use = "finish it with the answer, or free the key"]
 pub struct Ticket {
     running: Running,
@@ -291,7 +291,7 @@ impl Command for BeginCommand {
             return Decision::Made;
         };
         let ticket = Ticket { running, identity: self.identity };
-        // The 24 hours begin anew also for a mark that was left: it must not end while its request is carried out.
+        // An old mark gets 24 hours again, because it must not expire while its request is carried out.
         let mark = KeyUse { identity: self.identity, ends: view.now().plus(KEPT_FOR), answer: None };
         view.put(self.key.id, Some(&mark), Durability::Durable);
         let is_left = present.is_some();

@@ -92,7 +92,7 @@ pub struct Counted {
     pub at: Timestamp,
 }
 
-/// Asks every bucket, and counts the request with each if all let it pass.
+/// Counts the request in every bucket if none is full.
 pub fn take(counts: &Counts, rules: &[BucketRule], now: Timestamp) -> Verdict {
     let room = |rule: &BucketRule| counts.of(rule, now).and_then(|tally| tally.full_until(rule, now));
     let never = |rule: &BucketRule| (rule.max == 0).then(|| now.plus(rule.interval()));
@@ -121,7 +121,7 @@ pub fn merge_pessimistic(before: Counts, after: Counts, now: Timestamp) -> Count
     merged
 }
 
-/// Takes a request out of the counts again, where they still have it.
+/// Removes a request from the counts that still contain it.
 pub fn give_back(counts: &Counts, places: &[Counted], now: Timestamp) -> Counts {
     let mut next = Counts { tallies: counts.tallies.iter().filter(|t| now < t.ends).cloned().collect() };
     for place in places {
@@ -174,7 +174,7 @@ impl Tally {
     fn full_until(&self, rule: &BucketRule, now: Timestamp) -> Option<Timestamp> {
         let counts_until = |mark: &Mark| mark.at.plus(rule.interval());
         let mut passed: u64 = 0;
-        // From the newest back: the mark with which the bucket is full is the one that has to go.
+        // From the newest back: the mark that fills the bucket must expire first.
         for mark in self.marks.iter().rev().take_while(|mark| now < counts_until(mark)) {
             passed += u64::from(mark.count);
             if passed >= u64::from(rule.max) {

@@ -11,7 +11,7 @@ use crate::shard::{
     Command, Decision, Durability, Id, Load, Record, Refusal, ReplyContext, Subject, Transaction,
 };
 
-/// One change. It is made whole or not at all, also when the caller does not wait for the answer.
+/// One atomic change, carried out even if the caller does not wait for the answer.
 struct Change<D, T, E> {
     subject: Subject,
     decide: Option<D>,
@@ -98,7 +98,7 @@ impl Registry {
         answer
     }
 
-    /// Changes a service as `decide` says, and answers what it answers.
+    /// Applies `decide` to a service and returns its result.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         sid: Sid,
@@ -107,7 +107,7 @@ impl Registry {
         self.change_service(sid, decide).await.map(|(_, answer)| answer)
     }
 
-    /// The same with the service as it is then.
+    /// The same, and returns the changed service.
     pub(super) async fn change_service<T: Send + 'static>(
         &self,
         sid: Sid,

@@ -31,7 +31,7 @@ pub enum RegistryError {
     /// The limit is reached.
     #[error("limit reached: at most {limit} {what}")]
     TooMany {
-        /// Of what, in the plural.
+        /// The counted things, in the plural.
         what: &'static str,
         /// How many there may be.
         limit: usize,
@@ -62,7 +62,7 @@ pub enum OpenError {
     /// The services of the configuration could not be made durable.
     #[error("write the services of the configuration: {0}; look for the cause in the log and start again")]
     Refused(#[from] Refusal),
-    /// The configuration asks for what cannot be.
+    /// The configuration is invalid for the stored services.
     #[error("{subject}: it {problem}\n    given by {origin}")]
     Settings {
         /// The setting: `services.shop.test-numbers`.

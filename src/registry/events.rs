@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 pub enum EventType {
     /// A verification began.
     Created,
-    /// A message of it was taken by a gateway.
+    /// A gateway accepted a message.
     Sent,
-    /// Its code was right, or the caller said so.
+    /// The code was right, or the caller approved it.
     Approved,
     /// The caller ended it.
     Canceled,
@@ -17,7 +17,7 @@ pub enum EventType {
     MaxAttemptsReached,
     /// No message of it could be sent.
     Failed,
-    /// Its time was over.
+    /// It expired.
     Expired,
     /// A provider reported that a message arrived.
     MessageDelivered,

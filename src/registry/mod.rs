@@ -1,6 +1,7 @@
 //! Services and what belongs to them: rules, limits, webhooks, keys, the safe list.
 //!
-//! Slot 0 has one record for each service, credential and safe number, made over the API or by the configuration. A change is a command there. Readers share a snapshot, which has a change once it is durable.
+//! Slot 0 has one record for each service, credential and safe number. The API and the configuration create them. A
+//! change is a command to that slot. Readers share a snapshot, which contains a change once it is durable.
 
 mod authenticate;
 mod command;
@@ -95,8 +96,8 @@ pub struct RegistryDeps {
 }
 
 impl Registry {
-    /// Publishes what the shards have, and brings it up to what the configuration says: a service of config.json gets its id at
-    /// the first start that knows it, and keeps it.
+    /// Publishes the shards' records and updates them from the configuration. A service of config.json gets its id at
+    /// the first start with it, and keeps the id.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -144,8 +145,7 @@ impl Registry {
         self.0.published.services.load().by_sid(sid).ok_or_else(|| error::not_found(sid))
     }
 
-    /// A service by what a person calls it: its sid, `default`, its name in config.json, or what its messages call it, if only
-    /// one has that name.
+    /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`]; [`RegistryError::Invalid`] when several have the name.
@@ -158,7 +158,7 @@ impl Registry {
         self.0.published.services.load().default_service()
     }
 
-    /// Services, the newest first: leaves out `skip`, and then has at most `limit`.
+    /// At most `limit` services after the first `skip`, the newest first.
     pub fn services(&self, skip: usize, limit: usize) -> Vec<Arc<Service>> {
         self.0.published.services.load().newest_first().skip(skip).take(limit).collect()
     }
@@ -168,7 +168,7 @@ impl Registry {
         self.0.published.services.load().len()
     }
 
-    /// A number that grows with each change of any service: what was made of them before is out of date.
+    /// A counter of changes to services. Data derived from services is out of date when it grows.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.published.generation.subscribe()
     }
@@ -182,7 +182,7 @@ impl Registry {
             && (!loopback || self.0.published.credentials.load().has_key_of_the_default_service())
     }
 
-    /// How many keys are neither revoked nor for a service that is gone.
+    /// The number of usable keys.
     pub fn live_keys(&self) -> usize {
         let services = self.0.published.services.load();
         self.0.published.credentials.load().live(&services).count()

@@ -62,7 +62,7 @@ impl Registry {
         .await
     }
 
-    /// Changes what a limit is described by; `None` takes it away.
+    /// Sets the description of a limit; `None` removes it.
     pub async fn update_rate_limit(
         &self,
         service: Sid,

@@ -121,7 +121,7 @@ pub struct RateLimit {
     pub updated: Timestamp,
 }
 
-/// So many requests with one value in so many seconds.
+/// A limit of `max` requests with one value in `interval` seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     /// `BL`.
@@ -176,12 +176,12 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-/// A webhook receives events, or not.
+/// Whether a webhook receives events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WebhookStatus {
-    /// It is.
+    /// Events are delivered.
     Enabled,
-    /// It is not.
+    /// Nothing is delivered.
     Disabled,
 }
 

@@ -67,12 +67,12 @@ impl Published {
 
 /// The next snapshot of one kind of record.
 trait Snapshot<R>: Send + 'static {
-    /// Takes a change in. Whether there is something to publish.
+    /// Applies a change. Returns `true` if there is something to publish.
     fn change(&mut self, before: Option<R>, after: Option<R>) -> bool;
     fn publish(&mut self, published: &Published);
 }
 
-/// The index of one kind in one shard. Only the owner of the slot publishes: a slot that moves does not look empty meanwhile.
+/// The index of one kind in one shard. Only the owner of the slot publishes, so that a moving slot never looks empty.
 struct Publisher<R, S> {
     snapshot: S,
     changed: bool,
@@ -107,7 +107,7 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// None, and what stands for the default one until it is put.
+    /// No service, with a stand-in for the default one.
     fn new(default: Service) -> Self {
         Self { by_id: BTreeMap::new(), ids: HashMap::new(), default: Arc::new(default) }
     }

@@ -1,9 +1,9 @@
 //! The state machine of a shard, without the actor. It orders commands, decides them in batches, and answers them once
 //! their changes are durable.
 //!
-//! Inputs are [`Core::submit`], [`Core::committed`] and [`Core::sweep`]; the outputs are [`Core::take_commit`] and the
-//! commands' own replies and effects. The module contains no I/O and no clock. Therefore the simulation runs the same
-//! code as the server.
+//! Inputs are [`Core::submit`], [`Core::committed`], [`Core::batch_delay_ended`], [`Core::sweep`], [`Core::flush`] and
+//! [`Core::give_up`]. The outputs are [`Core::take_commit`], [`Core::take_wait`] and the commands' own replies and
+//! effects. The module contains no I/O and no clock. Therefore the simulation runs the same code as the server.
 
 use std::collections::VecDeque;
 use std::time::Duration;

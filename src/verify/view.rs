@@ -14,9 +14,9 @@ pub struct Verification {
     pub service: ServiceId,
     /// The recipient.
     pub to: PhoneNumber,
-    /// How it was asked for last.
+    /// The channel of the last request.
     pub channel: Channel,
-    /// How far it is.
+    /// The status.
     pub status: Status,
     /// When it began.
     pub created: Timestamp,
@@ -26,7 +26,7 @@ pub struct Verification {
     pub attempts: Vec<SendAttempt>,
 }
 
-/// How far a verification is.
+/// The status of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// The code can be checked.
@@ -105,9 +105,9 @@ pub struct AttemptPage {
 /// How many attempts led to a verified number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// All.
+    /// Attempts.
     pub total: u64,
-    /// Those that did.
+    /// Attempts that led to a verified number.
     pub converted: u64,
 }
 

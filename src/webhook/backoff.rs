@@ -1,4 +1,4 @@
-//! When a delivery is tried again, and how long a failing webhook is asked nothing. Decisions without I/O.
+//! The time of the next attempt of a delivery, and the pause of a failing webhook. Decisions without I/O.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * HOUR);
 /// Lifetime of a delivery, from its event or its last replay.
 pub(super) const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
 
-/// A webhook that fails again and again is asked at least this often while something waits for it.
+/// The longest pause of a failing webhook that has pending deliveries.
 const PAUSE_MAX: Duration = Duration::from_secs(MINUTE);
 
 /// When to try again after the `tries`th attempt has failed; `None` when that was the last. A fifth of the wait is
@@ -51,7 +51,7 @@ pub(super) fn is_too_old(now: Timestamp, since: Timestamp) -> bool {
     now.since(since) >= LIFE
 }
 
-/// How long a webhook is asked nothing after so many failures in a row.
+/// The pause of a webhook after this number of failures in a row.
 pub(super) fn pause(failures: u32, retry_after: Option<Duration>) -> Duration {
     let doubled =
         Duration::from_secs(SECOND).saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));

@@ -29,7 +29,7 @@ pub(super) enum Request {
     Conclude(Timestamp, Posted),
     /// The delivery is due again.
     Replay,
-    /// The delivery is beyond what is remembered.
+    /// There are more ended deliveries than are kept.
     Forget,
 }
 
@@ -40,7 +40,7 @@ pub(super) enum Outcome {
     Done,
     /// There was nothing to do.
     Nothing,
-    /// An attempt was taken in.
+    /// The result of an attempt was recorded.
     Concluded(EventId, DeliveryState, WebhookHealth),
 }
 
@@ -87,7 +87,7 @@ impl EventCommand {
         let random = view.rng().next_u32();
         let health = delivery.conclude(at, view.now(), posted, random);
         let (id, state) = (delivery.id, delivery.state);
-        // A retry that a crash forgets is made earlier.
+        // After a crash that loses this change, the retry is made earlier.
         let is_over = state != DeliveryState::Pending;
         self.put(delivery, if is_over { Durability::Durable } else { Durability::Lazy }, view);
         Some(Outcome::Concluded(id, state, health))

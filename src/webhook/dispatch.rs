@@ -15,7 +15,7 @@ use crate::domain::{ServiceId, Timestamp};
 use crate::registry::WebhookStatus;
 use crate::shard::{Id, Refusal};
 
-/// The longest time without a look at the clock while something is to be done: it may have been set.
+/// Maximum time between two readings of the clock while work is scheduled, because an operator may set the clock.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
 
 /// Deliveries that are begun before other tasks run.
@@ -168,7 +168,7 @@ impl Inner {
     }
 }
 
-/// An answer for the log: neither addresses nor what receivers say.
+/// The outcome for the log, without addresses and response bodies.
 fn said(posted: &Posted) -> String {
     match posted {
         Posted::Answered { status, .. } => format!("status {status}"),

@@ -40,13 +40,13 @@ pub use self::transport::{AttemptError, Post, Posted, Transport};
 pub use self::view::{AttemptView, DeliveryView};
 pub use crate::registry::EventType;
 
-/// How long a stop waits for attempts that are under way. Those that take longer are made again after the next start.
+/// How long a stop waits for attempts in progress. Longer attempts are repeated after the next start.
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// Time for a receiver to answer: what a [`Poster`](crate::gateway::Poster) is made with.
 pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 
-/// How much the outbox keeps and does at once.
+/// Limits of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxBounds {
     /// Deliveries that are still to be made. Beyond it new ones are dropped.
@@ -67,7 +67,7 @@ impl Default for OutboxBounds {
     fn default() -> Self {
         Self {
             pending: 100_000,
-            // One dead webhook leaves half of the room to the others.
+            // A dead webhook takes at most half of the room.
             pending_each: 50_000,
             expected: 100_000,
             kept: 100_000,

@@ -273,7 +273,7 @@ impl EventContext<'_, '_> {
             }
             return self.expect(None);
         }
-        // The code before comes back, with its own end.
+        // The replaced code is valid again, until its own expiry.
         if let Some(earlier) = permit.replaced.filter(|earlier| self.name.is_of(earlier)) {
             end.expires = earlier.expires;
             self.expect(Some(end));

@@ -1,5 +1,4 @@
-//! The times of all deliveries, for all shards together. Derived from their records, also after a restart; nothing in here
-//! has to survive one.
+//! The schedule of all deliveries over all shards. It is derived from their records and needs no durability.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;

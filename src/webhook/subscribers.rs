@@ -6,7 +6,7 @@ use crate::domain::{ServiceId, Sid};
 use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
 use crate::store::BoxFuture;
 
-/// Knows the webhooks of each service. Asked in every decision and before every attempt: it answers from memory.
+/// Looks up the webhooks of services. Called in every decision and before every attempt, so it must answer from memory.
 pub trait Subscribers: Send + Sync + 'static {
     /// The account (`AC`).
     fn account(&self) -> Sid;
@@ -14,7 +14,7 @@ pub trait Subscribers: Send + Sync + 'static {
     /// A service with its enabled and disabled webhooks; `None` if the service was removed.
     fn service(&self, service: ServiceId) -> Option<Arc<Service>>;
 
-    /// A webhook has answered 410 Gone. Disables it, and says whether that is done.
+    /// Disables a webhook that has answered 410 Gone. Returns whether it succeeded.
     fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
         let _ = (service, webhook);
         Box::pin(async { false })

@@ -34,10 +34,10 @@ pub struct Entry {
 /// A finished copy.
 #[derive(Debug)]
 pub struct Copied {
-    /// A file without a name, at its beginning. It is gone when it is dropped.
+    /// An unlinked file, positioned at its start. The system frees it when it is dropped.
     pub file: File,
     pub counts: Counts,
-    /// The store's time when it was made. What had expired by then was left out.
+    /// The store's time of the copy. Records that had expired by then are not in it.
     pub at: Timestamp,
 }
 
@@ -71,7 +71,7 @@ impl FromIterator<(u8, u64)> for Counts {
     }
 }
 
-/// How far a copy has come, and how to stop it.
+/// The progress of a copy, and its cancellation.
 #[derive(Debug, Default)]
 pub struct CopyProgress {
     records: AtomicU64,
@@ -79,7 +79,7 @@ pub struct CopyProgress {
 }
 
 impl CopyProgress {
-    /// How many records have been copied so far.
+    /// Records copied so far.
     pub fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
     }
@@ -88,7 +88,7 @@ impl CopyProgress {
         self.records.store(records, Ordering::Relaxed);
     }
 
-    /// The copy is no longer needed: its maker stops soon.
+    /// Stops the copy at its next record.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
@@ -104,7 +104,7 @@ pub fn encode_entry(buffer: &mut Vec<u8>, key: Key, expires: Timestamp, record: 
     owner::encode(buffer, key, expires, record);
 }
 
-/// Appends the end of a copy of so many entries.
+/// Appends the end of a copy with this number of entries.
 pub fn encode_end(buffer: &mut Vec<u8>, entries: u64) {
     buffer.push(END);
     buffer.extend_from_slice(&entries.to_be_bytes());
@@ -119,15 +119,15 @@ pub struct CopyReader<R> {
 }
 
 impl<R: Read> CopyReader<R> {
-    /// Reads what [`encode_entry`] and [`encode_end`] wrote, in small pieces: give it a buffered reader.
+    /// Reads what [`encode_entry`] and [`encode_end`] wrote. Reads small pieces, so `from` should be buffered.
     pub const fn new(from: R) -> Self {
         Self { from, entries: 0, ended: false }
     }
 
-    /// The next entry; `None` behind the last, when the copy is complete.
+    /// The next entry; `None` after the last one of a complete copy.
     ///
     /// # Errors
-    /// Those of reading, and [`io::ErrorKind::InvalidData`] when it is no copy, or not a whole one.
+    /// The reader's errors, and [`io::ErrorKind::InvalidData`] for anything but a complete copy.
     pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         if self.ended {
             return Ok(None);

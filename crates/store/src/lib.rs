@@ -157,8 +157,7 @@ pub trait Store: Send + Sync + 'static {
     /// About how many records a restore of all slots visits, so that tables can be as large as that from the beginning.
     fn expected_records(&self) -> u64;
 
-    /// From now on checkpoints ask these owners for their records, and no others. Together they hold every slot. Called
-    /// once all of them are restored.
+    /// Registers the owners that checkpoints read. Together they hold every slot. The caller has restored all of them.
     fn attach(&self, owners: Vec<Arc<dyn Owner>>);
 
     /// Makes a checkpoint now and waits for its end. Without a change since the last one there is nothing to do.

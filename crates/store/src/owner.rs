@@ -23,7 +23,7 @@ pub enum Pushed {
     Accepted,
     /// The checkpoint is busy. Push the same slice again after a few milliseconds.
     Busy,
-    /// The checkpoint was given up; nothing more is needed.
+    /// The checkpoint was aborted.
     Aborted,
 }
 
@@ -48,12 +48,12 @@ impl RecordStream {
         Self { to, finished: None }
     }
 
-    /// Tells whether the checkpoint accepts a slice now. Call it before encoding one.
+    /// Whether the checkpoint accepts a slice now. Call it before collecting one.
     pub fn ready(&self) -> Pushed {
         self.to.ready()
     }
 
-    /// Gives at most [`SLICE_RECORDS`] records that are alive. Never blocks.
+    /// Sends at most [`SLICE_RECORDS`] live records. Never blocks.
     pub fn push<R: AsRef<[u8]>>(&mut self, records: &[(Key, R, Timestamp)]) -> Pushed {
         debug_assert!(records.len() <= SLICE_RECORDS, "too many records in a slice");
         match self.to.ready() {
@@ -68,8 +68,8 @@ impl RecordStream {
         self.to.push(encoded)
     }
 
-    /// All records of these slots were given, and every lazy change in them is committed. A checkpoint needs every
-    /// slot, so one that begins while a slot moves between owners fails.
+    /// Ends the stream: it had all records of these slots, and every lazy change in them is committed. A checkpoint
+    /// needs every slot, so one that begins while a slot moves between owners fails.
     pub fn finish(mut self, slots: Slots) {
         self.finished = Some(slots);
     }

@@ -1,4 +1,4 @@
-//! `onceward check-data`: is every record what was written?
+//! `onceward check-data`: checks every record of a data directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -114,7 +114,7 @@ impl From<Finding> for Damage {
     }
 }
 
-/// What was found where a start looks for the key.
+/// The state of the server key at its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum KeyFound {
@@ -252,8 +252,8 @@ fn version_of(kinds: &Kinds, kind: u8, version: u8) -> String {
     format!("{plural}, version {version}")
 }
 
-/// Looks, and adds to `damage` what would have a start refused. `written_with` tells the right key from others; `None`
-/// if that is not known.
+/// Checks the key and adds the reason for which a start would be refused to `damage`. `written_with` is the
+/// fingerprint of the right key, if it is known.
 ///
 /// # Errors
 /// When there is a key that this user may not read.

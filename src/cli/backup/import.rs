@@ -66,13 +66,13 @@ impl ImportCommandError {
     }
 }
 
-/// What became of the records.
+/// Counts of an import.
 #[derive(Default)]
 struct Imported {
     numbers: u64,
     sends: u64,
     others: u64,
-    /// They do not matter any more.
+    /// Records that have expired.
     ended: u64,
     codes_dropped: u64,
     behind: Duration,
@@ -145,7 +145,7 @@ fn said(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> A
     Answer { code: 0, out, err }
 }
 
-/// The key file that only this command was told of, without which the server would not start.
+/// The key file of `--key-file`, if the server would not start without it.
 fn key_file_needed(args: &ImportArgs, settings: &StorageSettings) -> Option<PathBuf> {
     let named = args.key_file.as_deref()?;
     let fingerprint = |key: Result<_, KeyError>| key.ok().flatten().map(|key| key_fingerprint(&key));

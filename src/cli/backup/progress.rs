@@ -41,7 +41,7 @@ impl Progress {
         Self { shown }
     }
 
-    /// How many there will be.
+    /// Sets the expected number of records.
     pub(super) fn expect(&mut self, records: u64) {
         match &mut self.shown {
             Shown::Bar(bar) => {
@@ -53,7 +53,7 @@ impl Progress {
         }
     }
 
-    /// There were so many so far.
+    /// Reports the number of records so far.
     pub(super) fn at(&mut self, records: u64) {
         match &mut self.shown {
             Shown::Bar(bar) => {
@@ -83,7 +83,7 @@ impl Progress {
         }
     }
 
-    /// It is over, however it ended.
+    /// Removes the bar.
     pub(super) fn end(self) {
         if let Shown::Bar(bar) = self.shown {
             bar.finish_and_clear();

@@ -1,8 +1,8 @@
 //! States by number, in little memory.
 //!
-//! The packed numbers are in one vector, which a sweep can walk. An index by the number's hash holds their positions. It
-//! is split into many small parts, because an index that grows is rebuilt: for a million numbers at once that would delay
-//! answers.
+//! The packed numbers are in one vector, in which the sweep advances by position. An index by the number's hash holds
+//! the positions. It consists of many small parts, because a growing index is rebuilt, and a rebuild for a million
+//! numbers would delay answers.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;

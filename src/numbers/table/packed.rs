@@ -40,8 +40,7 @@ const SENT: u8 = 8;
 /// A flag: [`Verification::postponed`].
 const POSTPONED: u8 = 16;
 
-/// A `u64` below 2^48. That is enough for milliseconds until the year 10889, and for ten thousand writes a second for
-/// nine hundred years.
+/// A moment below 2^48 milliseconds, which is in the year 10889.
 #[derive(Clone, Copy)]
 struct U48([u8; 6]);
 

@@ -82,7 +82,7 @@ const EARLY_PAUSE: Duration = Duration::from_millis(250);
 const EARLY_RECEIPTS: usize = 1_000;
 
 impl Verifying {
-    /// The shards decide by the registry's rules from here on. Needs a tokio runtime.
+    /// Keeps the shards' policies equal to the registry's rules from now on. Needs a tokio runtime.
     pub fn new(deps: VerifyingDeps) -> Self {
         let VerifyingDeps { registry, verifier, delivery, limits, answers, server_key, policies, clock } =
             deps;

@@ -96,7 +96,7 @@ pub struct SendPermit {
     pub salt: Salt,
     /// Number of digits.
     pub length: CodeLength,
-    /// When the code expires: the message must not leave after that.
+    /// When the code expires. The message must not be sent after that.
     pub expires: Timestamp,
     /// The gateway that holds this verification's code because an earlier message was that gateway's own: no other
     /// gateway can repeat it.

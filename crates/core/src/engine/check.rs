@@ -213,8 +213,8 @@ pub fn settle_check(
         );
     }
     let open = |failures| NumberState::Open { failures, keep_until, tally, verification: Some(verification) };
-    // A provider that knows of no code may say so of a wrong one too (Sinch does). Therefore the verification
-    // goes on to its end: asking again costs an attempt, and a right code after a typing error works.
+    // Sinch also reports "no code" for a wrong code. Therefore the verification stays live until it expires: each check
+    // costs an attempt, and a right code after a typing error works.
     let live = match result {
         CheckResult::Approved => return (NumberState::Fresh, CheckOutcome::Approved),
         CheckResult::Wrong | CheckResult::Unknown => true,

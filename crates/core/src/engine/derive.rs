@@ -15,7 +15,7 @@ const FINGERPRINT_PURPOSE: &[u8] = b"onceward/key-fingerprint/1";
 
 /// The code of one verification: `length` digits, uniformly distributed, computed from the server
 /// key and the verification's salt (HMAC-SHA-256, RFC 2104, and rejection sampling). The same
-/// inputs give the same code, after a restart too; without the key the salt says nothing.
+/// inputs give the same code, also after a restart. Without the key the salt reveals nothing about the code.
 pub fn derive_code(
     key: &ServerKey,
     salt: &Salt,

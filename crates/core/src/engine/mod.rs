@@ -9,7 +9,10 @@
 //! | the result of a send | `settle` |
 //! | is a submitted code right | `check` |
 //! | the number of attempts, lockouts and waits | `lockout` |
-//! | limits on messages | `policy` |
+//! | the rules of a service: codes, attempts, messages | `policy` |
+//! | a code from its inputs | `derive` |
+//! | the ids of verifications and attempts | `sealed` |
+//! | the slot of a subject | `slots` |
 //! | a record whose time has come, a check without a result | `state` |
 //! | the state after a failed commit | `uncertain` |
 

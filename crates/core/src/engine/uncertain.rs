@@ -12,7 +12,7 @@ pub fn merge_pessimistic(before: NumberState, after: NumberState, now: Timestamp
             NumberState::Locked { until: a.max(b) }
         }
         (locked @ NumberState::Locked { .. }, _) | (_, locked @ NumberState::Locked { .. }) => locked,
-        // The message with the number's first code never left. Its record may be on the disk, and ends with this one.
+        // The message with the number's first code was not sent. Its record may be on the disk; this one replaces it.
         (NumberState::Fresh, NumberState::Open { failures, keep_until, tally, .. }) => {
             NumberState::Open { failures, keep_until, tally, verification: None }
         }
@@ -26,7 +26,7 @@ pub fn merge_pessimistic(before: NumberState, after: NumberState, now: Timestamp
             NumberState::Open { failures: a, keep_until: kept_a, tally: tally_a, verification: old },
             NumberState::Open { failures: b, keep_until: kept_b, tally: tally_b, verification: new },
         ) => {
-            // A new code whose send was not committed never left: the old one stays good.
+            // A new code whose send was not committed was not sent: the old code stays valid.
             let verification = match (old, new) {
                 (Some(old), Some(new)) if old.salt == new.salt => Some(same_code(old, new, now)),
                 (old, Some(_)) => old,
@@ -48,7 +48,7 @@ fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verificati
     Verification {
         // Its life was not prolonged if a further send of it was not committed.
         expires: old.expires.min(new.expires),
-        // A further message that was not committed never left; one that was settled has its result.
+        // A further message that was not committed was not sent; a settled one has its result.
         sending: old.sending.min(new.sending),
         postponed: old.postponed || new.postponed,
         // A check whose commit failed never reached the gateway: it is over, and its attempt counts. An earlier check

@@ -1,7 +1,7 @@
 //! Filling a new data directory at once, without the journal: an import.
 //!
-//! Until the last step the directory says of itself that an import into it goes on, and is then
-//! neither complete nor new: no server starts on it. An import that was interrupted begins again.
+//! Until the last step the file `FORMAT` marks the directory as importing, and no server starts on it. An interrupted
+//! import begins again.
 
 use std::fs;
 use std::io;
@@ -24,15 +24,13 @@ use super::snapshot::{self, Manifest, Snapshot};
 use crate::owner::{Pushed, SLICE_RECORDS};
 use crate::{Key, RecordStream, Slots};
 
-/// What may lie in a directory that counts as empty: the server key, and what file systems and this program
-/// put there by themselves.
+/// Names that an empty directory may contain: the server key, and files of the file system and of this program.
 const NOT_DATA: [&str; 4] = ["server.key", "lock", "lost+found", "FORMAT.new"];
 
-/// How long to wait for room for the next records.
+/// Wait before a refused slice is pushed again.
 const TURN: Duration = Duration::from_millis(1);
 
-/// A data directory that is being filled. Dropped before [`NewStore::finish`], it stays one that no server
-/// starts on.
+/// A data directory that is being filled. No server starts on it before [`NewStore::finish`].
 pub struct NewStore {
     directory: Directory,
     key_fingerprint: [u8; 16],
@@ -44,8 +42,8 @@ pub struct NewStore {
     _lock: Lock,
 }
 
-/// The result of the writing. Dropped, it waits for that result: nothing must write to a directory that another import
-/// has cleared.
+/// The result of the writing thread. Its drop waits for that thread, which must not write to a directory that another
+/// import has cleared.
 struct Proof(Receiver<Result<Manifest, String>>);
 
 impl Drop for Proof {
@@ -60,8 +58,8 @@ impl std::fmt::Debug for NewStore {
     }
 }
 
-/// Says whether `dir` could be filled: it is not there, empty but for a server key, or what an import or a
-/// first start left that did not come to its end. Changes nothing.
+/// Succeeds if `dir` can be filled: it does not exist, contains a server key at most, or is the remainder of an
+/// interrupted import or first start. Changes nothing.
 ///
 /// # Errors
 /// [`OpenError::NotEmpty`], and those of reading.
@@ -90,8 +88,8 @@ pub fn check_new(dir: &Path) -> Result<(), OpenError> {
 }
 
 impl NewStore {
-    /// Takes the directory, which is made if it is not there, and marks it as one that is being filled. What
-    /// an interrupted import left in it is removed. `time` is the newest decision time of the records.
+    /// Creates or locks the directory and marks it as importing. Removes the remainder of an interrupted import. `time`
+    /// is the newest decision time of the records.
     ///
     /// # Errors
     /// [`OpenError`], when there is something in it, or the disk refuses.
@@ -117,7 +115,7 @@ impl NewStore {
         };
         let covered = Covered::default();
         let checkpoint = Checkpoint { covered, time, expected_bytes: 0, parts, control: control.clone() };
-        // The reader of the import may be as slow as it likes: it waits for a person or a network.
+        // No time limit: the import may wait for a person or a network.
         let StartedAttempt { proved, thread: writing } =
             attempt
                 .start("import", checkpoint, Duration::MAX)
@@ -159,7 +157,7 @@ impl NewStore {
         Ok(())
     }
 
-    /// Makes everything durable, and then the directory one that a server starts on.
+    /// Makes every record durable and marks the directory as complete.
     ///
     /// # Errors
     /// [`OpenError`], when the disk refuses; the directory is then not usable.

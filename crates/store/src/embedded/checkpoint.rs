@@ -1,7 +1,7 @@
 //! Making a snapshot: the owners' records go into a new database, which is proved on a copy and only then sealed.
 //!
-//! Everything that calls sled runs on a thread that can be left behind: if sled hangs, panics, fails or loses
-//! something, the attempt is discarded, and the journal still has everything.
+//! Everything that calls sled runs on a thread that can be abandoned. If sled hangs, panics, fails or loses a record,
+//! the attempt is discarded, and the journal still has every record.
 
 use std::fs::File;
 use std::io;
@@ -32,10 +32,10 @@ const WAITING_SLICES: u32 = 16;
 /// Free space that an attempt must find before it begins.
 const PROBE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Attempts that hang and were left behind. With so many, no further one is made.
+/// Maximum number of abandoned attempts that still hang. At that number no further attempt begins.
 const MOST_LEFT_BEHIND: usize = 3;
 
-/// What the thread of snapshots works with.
+/// The snapshot thread.
 pub(super) struct Snapshots {
     pub(super) backend: Arc<dyn SledBackend>,
     pub(super) disk: Arc<dyn Disk>,
@@ -45,7 +45,7 @@ pub(super) struct Snapshots {
     pub(super) deadline: Duration,
 }
 
-/// What the thread of snapshots is asked for.
+/// A job for the snapshot thread.
 pub(super) enum Job {
     Checkpoint(Checkpoint),
     /// Removes the snapshots and the segments of the journal that this snapshot replaces.
@@ -62,17 +62,17 @@ pub(super) struct Checkpoint {
     pub(super) control: Arc<Control>,
 }
 
-/// What the owners send.
+/// A message from an owner of records.
 pub(super) enum Part {
-    /// So many bytes of encoded records.
+    /// Encoded records.
     Records(Vec<u8>),
-    /// An owner has given all records of these slots.
+    /// An owner has sent all records of these slots.
     Finished(Slots),
-    /// An owner went away.
+    /// An owner dropped its stream too early.
     Dropped,
 }
 
-/// Shared by the threads that have to do with one checkpoint.
+/// State that the threads of one checkpoint share.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     /// Progress counter of the writing thread.
@@ -98,7 +98,7 @@ impl Control {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Notes that something was done; an error once the checkpoint is not needed any more.
+    /// Counts a step of progress. Fails once the checkpoint is stopped.
     fn beat(&self) -> Result<(), String> {
         self.beats.fetch_add(1, Ordering::Relaxed);
         if self.is_stopped() { Err("the checkpoint was stopped".into()) } else { Ok(()) }
@@ -112,7 +112,7 @@ impl Control {
     }
 }
 
-/// Where the owners of one checkpoint give their records.
+/// Receives the records of one checkpoint from their owners.
 pub(super) struct Collector {
     pub(super) to: Sender<Part>,
     pub(super) control: Arc<Control>,
@@ -140,8 +140,7 @@ impl Sink for Collector {
 }
 
 impl Snapshots {
-    /// Carries out jobs until the writer of the journal ends. `report` tells it what a checkpoint, or the removal of
-    /// what one replaces, came to.
+    /// Carries out jobs until the journal's writer ends. `report` passes each result to that writer.
     pub(super) fn run(self, jobs: &Receiver<Job>, mut report: impl FnMut(Ended)) {
         let (mut attempts, mut left_behind) = (0, Vec::new());
         for job in jobs {
@@ -151,7 +150,7 @@ impl Snapshots {
                     left_behind.retain(|thread: &JoinHandle<()>| !thread.is_finished());
                     let control = checkpoint.control.clone();
                     let made = self.make(checkpoint, attempts, &mut left_behind);
-                    // Owners that have not come to their end need not go on.
+                    // The other owners stop sending.
                     control.stop();
                     report(Ended::Checkpoint(made));
                 }
@@ -180,7 +179,7 @@ impl Snapshots {
         sealed
     }
 
-    /// Has the database written and proved on a thread of its own, which is left behind if it does not come on.
+    /// Writes and proves the database on a thread of its own. Abandons the thread if it makes no progress.
     fn write_and_prove(
         &self,
         checkpoint: Checkpoint,
@@ -307,8 +306,8 @@ impl Attempt {
         write().map_err(failed("write", &path))
     }
 
-    /// Writes what the owners give, closes the database, brings it to the disk, and proves it. After an error the
-    /// database is still open.
+    /// Writes the owners' records, closes the database, syncs it and proves it. After an error the database is still
+    /// open.
     fn run<'a>(
         &'a self,
         writer: &mut Option<DatabaseWriter<'a>>,

@@ -38,12 +38,12 @@ pub(super) struct Lock {
     _named: File,
 }
 
-/// How far the making of the data directory has come.
+/// The state of a data directory, as `FORMAT` records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// There is nothing yet, or what there is was never used: a first start was interrupted.
+    /// The directory is empty, or a first start was interrupted. It was never used.
     Creating,
-    /// It is being filled from an export, or that was interrupted.
+    /// An import is filling it, or was interrupted.
     Importing,
     /// It holds data.
     Complete,
@@ -89,7 +89,7 @@ impl Directory {
         Self { root, journal, snapshot, format }
     }
 
-    /// Takes the directory for this process, until what is returned is dropped or the process ends.
+    /// Locks the directory for this process, until the lock is dropped or the process ends.
     pub(super) fn lock(&self) -> Result<Lock, OpenError> {
         let path = self.root.join("lock");
         let named = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
@@ -123,8 +123,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Reads what the directory says of itself, and whether this key is the one it was written
-    /// with.
+    /// Reads `FORMAT` and checks that the data was written with this key.
     pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<Found, OpenError> {
         let text = match self.read_format() {
             Ok(text) => text,
@@ -147,12 +146,12 @@ impl Directory {
         Ok(found)
     }
 
-    /// Else an old copy of `FORMAT` would have all the data removed, by a start or by an import.
+    /// Refuses a `FORMAT` that contradicts the data: with an old copy, a start or an import would remove all data.
     fn check_is_as_unused_as(&self, state: State) -> Result<(), OpenError> {
         let (says, used) = match state {
             State::Complete => return Ok(()),
             State::Creating => ("it is still being made", self.has_records()? || self.was_used()?),
-            // An import may have come to the point where its records are all there.
+            // An import may have been interrupted after its last record.
             State::Importing => ("an import into it goes on", self.was_used()?),
         };
         if !used {
@@ -231,7 +230,7 @@ impl Directory {
         }
     }
 
-    /// Writes what the directory says of itself, all of it or nothing.
+    /// Replaces `FORMAT` atomically.
     pub(super) fn write_state(
         &self,
         state: State,
@@ -297,8 +296,8 @@ pub fn key_fingerprint_in(dir: &Path) -> Result<String, OpenError> {
     Directory::existing(dir).key_fingerprint()
 }
 
-/// Creates the directory and those above it that are missing, and returns when their entries are
-/// on the disk: what is synced in a directory is lost if the directory itself is.
+/// Creates the directory and its missing parents, and syncs their entries: a synced file is lost with an unsynced
+/// directory.
 pub fn create_durably(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
@@ -309,12 +308,12 @@ pub fn create_durably(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Creates a directory, and those above it, that only their owner can look into.
+/// Creates a directory and its missing parents with mode 0700.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// The names and lengths of what is in a directory, nothing if it is not there.
+/// The names and lengths of a directory's entries; empty if the directory does not exist.
 fn files(directory: &Path) -> Result<Vec<(String, u64)>, OpenError> {
     let failed = || OpenError::io("read", directory);
     let entries = match fs::read_dir(directory) {

@@ -32,7 +32,7 @@ pub(super) enum Step {
     SegmentRemoved,
 }
 
-/// What the journal and the checkpoints ask of the file system.
+/// The file operations of the journal and the checkpoints.
 pub(super) trait Disk: Send + Sync + 'static {
     /// An empty file with `bytes` reserved for it, whose reservation is on the disk (the
     /// entry in the directory is not, see [`Disk::sync_dir`]). A file that exists already is
@@ -118,7 +118,7 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
         // then notices a full disk when it writes, and cuts back what did not fit.
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
         Err(errno) => {
-            // What was reserved so far goes back, or a full disk would stay full.
+            // Frees the partial reservation, otherwise a full disk would stay full.
             let _ = file.set_len(0);
             Err(errno.into())
         }

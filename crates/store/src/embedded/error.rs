@@ -137,7 +137,7 @@ impl OpenError {
     }
 }
 
-/// What the system says when it refuses, and what to do about it, where that is plain.
+/// Words of the system's errors with the advice for each.
 const REFUSALS: [(&str, &str); 6] = [
     ("No space left", "; free space on its file system and start again"),
     ("quota exceeded", "; raise the quota of the server's user or free space, and start again"),

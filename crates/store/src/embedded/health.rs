@@ -1,4 +1,4 @@
-//! What is wrong at the moment, for `/readyz` and for the log.
+//! The present trouble of the store, for `/readyz` and the log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -96,13 +96,13 @@ impl Health {
         self.writing_since.store(now.as_millis().max(1), Ordering::Relaxed);
     }
 
-    /// It has ended.
+    /// The write has ended.
     pub(super) fn write_ended(&self) {
         self.writing_since.store(0, Ordering::Relaxed);
         self.hang(None);
     }
 
-    /// Whether batches wait for room in the journal, which a thread of the store is to make.
+    /// Records since when batches wait for room in the journal; `None` if none waits.
     pub(super) fn waits(&self, now: Option<Timestamp>) {
         match now {
             Some(now) => {
@@ -166,8 +166,8 @@ impl Health {
     }
 }
 
-/// Held by a thread while it runs. Dropped by a panic, it reports that: nothing else would, and the
-/// server would look ready.
+/// Held by a thread while it runs. Reports a panic of the thread when it is dropped. Without it the server would look
+/// ready.
 pub(super) struct ThreadWatch<F: FnOnce()> {
     health: Arc<Health>,
     thread: &'static str,
@@ -195,8 +195,8 @@ impl<F: FnOnce()> Drop for ThreadWatch<F> {
     }
 }
 
-/// Keeps `trouble`; says whether there is trouble now, if that has changed. A new reason for the
-/// same trouble is no change: two that alternate would fill the log.
+/// Stores `trouble`. Returns whether there is trouble now if that has changed. A new reason is no change, because two
+/// alternating reasons would fill the log.
 fn change(kept: &Mutex<Option<String>>, trouble: Option<&str>) -> Option<bool> {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     let before = kept.is_some();

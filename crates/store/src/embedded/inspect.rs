@@ -1,8 +1,7 @@
-//! Reading a data directory that no server uses, without a change to anything in it but for the copy of the snapshot
-//! that is read, which is removed again.
+//! Reads a data directory that no server uses. Changes nothing in it, except for a temporary copy of the snapshot.
 //!
-//! The directory is not locked while it is read: a server that starts meanwhile, perhaps after a crash, must not
-//! be kept from it. If one did, what was read is thrown away.
+//! The directory is not locked, so that a server can start meanwhile, for example after a crash. The result is then
+//! discarded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -96,8 +95,8 @@ impl ReadOnly {
         copied.map_err(|error| self.error(error))
     }
 
-    /// What is alive at `now`, or at the newest time in the directory if that is later: an own clock that is behind does
-    /// not revive what has ended.
+    /// The records that are alive at the later of `now` and the newest time in the directory. Therefore a clock that is
+    /// behind does not revive expired records.
     fn merge<'a>(&'a self, copy: &'a OpenCopy, now: Timestamp) -> Result<Merge<'a>, MergeError> {
         let manifest = &copy.snapshot.manifest;
         let journal = &self.directory.journal;
@@ -130,12 +129,12 @@ fn is_of_no_use(error: &io::Error) -> bool {
         || is_of_a_full_disk(&error.to_string())
 }
 
-/// What is in a data directory.
+/// The contents of a data directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Examined {
     /// The format it has.
     pub format: u32,
-    /// Whether the journal was looked at: not if it is gone.
+    /// Whether the journal was read; `false` if it is missing.
     pub journal_read: bool,
     /// Journal segments that a start reads; all that are there if it is not known which the snapshot covers.
     pub segments: u64,
@@ -266,7 +265,7 @@ impl ReadOnly {
     }
 }
 
-/// Notes what is wrong with the journal, and reads on.
+/// Collects the defects of the journal and continues.
 struct Collect<'a> {
     check_record: CheckRecord<'a>,
     wrong: Vec<Finding>,
@@ -359,7 +358,7 @@ impl OpenError {
     }
 }
 
-/// What the files below `path` take on the disk, in bytes; nothing if it is not there.
+/// The disk usage of the files below `path`, in bytes; 0 if it does not exist.
 fn size_of(path: &Path) -> Result<u64, OpenError> {
     let failed = || OpenError::io("look at", path);
     let mut size = 0;
@@ -396,7 +395,7 @@ fn add_files(directory: &Path, files: &mut Files) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             found => found?,
         };
-        // Copies of the snapshot come and go.
+        // Temporary copies of the snapshot are ignored.
         if found.is_dir() && path.extension().is_none() {
             add_files(&path, files)?;
         } else if !found.is_dir() {

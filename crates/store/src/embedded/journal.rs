@@ -19,7 +19,7 @@ const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
 /// State of the journal for the next frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AppendState {
-    /// It has.
+    /// The journal has room for the frame.
     Ready,
     /// The segment is full: [`Journal::switch`] to the next.
     Full,
@@ -32,13 +32,13 @@ pub(super) enum AppendState {
 /// A frame that is not durable.
 #[derive(Debug)]
 pub(super) struct AppendError {
-    /// Whether it is certain that nothing of it is, or will be, on the disk.
+    /// Whether it is certain that no part of the frame is, or will be, on the disk.
     pub(super) taken_back: bool,
     /// What went wrong.
     pub(super) reason: String,
 }
 
-/// Where an opened journal goes on.
+/// The position at which an opened journal continues.
 pub(super) struct Start {
     /// The segment to fill.
     pub(super) active: Segment,
@@ -57,7 +57,7 @@ pub(super) struct Journal {
     newest: u64,
     /// Reserved in advance: switching to it costs nothing, and a full disk cannot take it away.
     spare: Option<Segment>,
-    /// Asks for the spare with this number.
+    /// Requests the spare with this number from the [`Preparer`].
     prepare: Sender<u64>,
     preparing: bool,
     next_sequence: u64,
@@ -68,9 +68,9 @@ pub(super) struct Journal {
 enum Active {
     /// Takes frames.
     Ready(Segment),
-    /// A write failed and what it left must be cut off before anything else is written.
+    /// A write failed. Its remainder must be cut off before the next write.
     Unclean(Segment),
-    /// The last one was closed behind its last whole frame, and the next is not there yet.
+    /// The last segment is closed, and the next one is not reserved yet.
     None,
 }
 
@@ -98,8 +98,7 @@ impl Journal {
         !matches!(&self.active, Active::Ready(segment) if segment.is_unused())
     }
 
-    /// Makes room for a frame of `bytes`, as far as that can be done here and now; after a
-    /// failure this is the attempt to go on.
+    /// Makes room for a frame of `bytes` without waiting. After a failed write, cuts off its remainder first.
     pub(super) fn append_state(&mut self, bytes: usize) -> AppendState {
         if let Err(error) = self.clean() {
             return AppendState::Refused(format!("a failed write cannot be taken back: {error}"));
@@ -113,7 +112,7 @@ impl Journal {
         }
     }
 
-    /// The answer when there is no reserved segment to go on in.
+    /// The state when no reserved segment is available.
     pub(super) fn no_segment_yet(&self) -> AppendState {
         if self.preparing {
             return AppendState::Waiting;
@@ -129,8 +128,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Goes on in the reserved segment, if there is one; if not, it has been asked for. Must not
-    /// be called while a failed write was not taken back.
+    /// Continues in the reserved segment and requests the next one. Returns `false` if none was reserved. Must not be
+    /// called before the remainder of a failed write is cut off.
     pub(super) fn switch(&mut self) -> bool {
         let spare = self.spare.take();
         let switched = spare.is_some();
@@ -142,19 +141,19 @@ impl Journal {
         switched
     }
 
-    /// Has the segment behind the newest reserved, if it is not yet.
+    /// Requests the segment after the newest one, unless it is reserved or requested already.
     pub(super) fn ask_for_spare(&mut self) {
         if self.spare.is_none() && !self.preparing {
             self.preparing = self.prepare.send(self.newest + 1).is_ok();
         }
     }
 
-    /// Whether a segment has been asked for and is not there yet.
+    /// Whether a segment has been requested and has not arrived.
     pub(super) fn is_preparing(&self) -> bool {
         self.preparing
     }
 
-    /// Takes what was asked for.
+    /// Accepts the requested segment.
     pub(super) fn prepared(&mut self, segment: io::Result<Segment>) -> io::Result<()> {
         self.preparing = false;
         self.spare = Some(segment?);
@@ -208,8 +207,8 @@ impl Journal {
         }
     }
 
-    /// Ends the journal with a frame that says so, and gives back the space that was reserved.
-    /// There must be [`AppendState::Ready`] for it.
+    /// Ends the journal with a [`FrameKind::Closed`] frame and frees the reserved space. The state must be
+    /// [`AppendState::Ready`].
     pub(super) fn close(&mut self, now: Timestamp) -> Result<(), AppendError> {
         self.append(FrameKind::Closed, now, std::iter::empty())?;
         let active = match &mut self.active {

@@ -18,19 +18,19 @@ use crate::copy::{Copied, CopyProgress, Counts, encode_end, encode_entry};
 /// The name of a copy for the instant before it is removed.
 const FILE_NAME: &str = "copy.tmp";
 
-/// How many records are copied between two looks at whether the copy is still wanted.
+/// Records between two updates of the progress.
 const RECORDS_PER_LOOK: u64 = 256;
 
 /// Bytes written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// What is read.
+/// The state to read.
 pub(super) struct Merge<'a> {
     pub(super) copy: &'a OpenCopy,
     pub(super) journal: &'a Path,
     /// The last sequence; `None` for all of the journal.
     pub(super) until: Option<u64>,
-    /// What has expired by now is left out.
+    /// Records that have expired by then are left out.
     pub(super) now: Timestamp,
 }
 
@@ -142,9 +142,9 @@ pub(super) fn into_file(
     Ok(Copied { file, counts, at: merge.now })
 }
 
-/// A file that only this process can reach, and that is gone with it; named `path` for an instant.
+/// A file that only this process can reach. It has the name `path` for an instant and is unlinked then.
 fn nameless(path: &Path) -> io::Result<File> {
-    // What a process left that was killed in that instant.
+    // A process that was killed in that instant may have left the name.
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {

@@ -38,7 +38,8 @@ pub struct Settings {
     /// A checkpoint begins when the journal has grown by so much, or by half the size of the last snapshot if that is
     /// more.
     pub checkpoint_bytes: u64,
-    /// A checkpoint begins when the last one is so old and the journal has grown, so that what has ended leaves the disk.
+    /// A checkpoint begins when the last one is this old and the journal has grown. Therefore expired records leave the
+    /// disk.
     pub checkpoint_every: Duration,
     /// How long writing a snapshot pauses after each MiB, so that commits do not wait for it.
     pub pause: Duration,
@@ -72,12 +73,11 @@ impl Default for Settings {
 pub struct OpenOptions {
     /// The data directory. It is created if it is not there.
     pub dir: PathBuf,
-    /// Tells one server key from another. Data that was written with another one is not opened:
-    /// its codes could not be checked.
+    /// Identifies the server key. Data that was written with another key is not opened: its codes could not be checked.
     pub key_fingerprint: [u8; 16],
     /// The clock of decisions.
     pub clock: Arc<dyn Clock>,
-    /// Shows how far the reading has come, here and in a restore.
+    /// Receives the progress of the open and of a restore.
     pub loading: Arc<Loading>,
     pub settings: Settings,
 }
@@ -101,7 +101,7 @@ impl EmbeddedStore {
         Self::open_on(&options, Arc::new(RealDisk), Arc::new(Sled))
     }
 
-    /// The same on a disk, and with a sled, that may fail.
+    /// The same with a disk and a sled that tests can make fail.
     pub(super) fn open_on(
         options: &OpenOptions,
         disk: Arc<dyn Disk>,
@@ -142,9 +142,8 @@ impl EmbeddedStore {
     }
 }
 
-/// Makes a new data directory. Until the last step it says of itself that it is being created, and
-/// an interrupted creation begins again. There is an empty snapshot from the beginning, so that a missing one is always
-/// one that was lost.
+/// Creates a new data directory. Until the last step `FORMAT` marks it as being created, and an interrupted creation
+/// begins again. It has an empty snapshot from the beginning. Therefore a missing snapshot is always a lost one.
 fn create(directory: &Directory, options: &OpenOptions, disk: &dyn Disk) -> Result<(), OpenError> {
     directory.write_state(State::Creating, options.key_fingerprint, disk)?;
     directory.clear(disk)?;
@@ -236,9 +235,9 @@ impl Copies {
     }
 }
 
-/// Removes what interrupted checkpoints and starts left: first of all, because a full disk may need the room.
+/// Removes the leftovers of interrupted checkpoints and starts, first of all, because a full disk may need the room.
 fn remove_leftovers(copies: &Copies) -> Result<(), OpenError> {
-    // What is missing is for the reader to report.
+    // The reader reports what is missing.
     let mut leftovers = Listing::of(&copies.directory).unwrap_or_default().leftovers;
     if let Some(entries) = copies.scratch.as_ref().and_then(|scratch| fs::read_dir(scratch).ok()) {
         let ours =
@@ -368,7 +367,7 @@ fn journal_thread(
         let watch = ThreadWatch::over("journal", &health, || {});
         let ending = writer.run(&messages);
         watch.ends_in_order();
-        // Those that still want to tell or ask the writer something learn that it has ended.
+        // Later senders to the writer get an error.
         drop(messages);
         for helper in helpers {
             let _ = helper.join();
@@ -395,7 +394,7 @@ fn snapshot_thread(
             let _ = writer.send(Message::Ended(Ended::Checkpoint(Err(failed()))));
             let _ = writer.send(Message::Ended(Ended::Discard(Err(failed()))));
         });
-        // Gone before the writer hears of it, so that it sends no further job.
+        // Dropped before the report of a panic, so that the writer sends no further job.
         let jobs = jobs;
         snapshots.run(&jobs, |ended| drop(writer.send(Message::Ended(ended))));
         watch.ends_in_order();

@@ -45,7 +45,7 @@ impl fmt::Display for Loading {
     }
 }
 
-/// Of one reading.
+/// Reports the progress of one reading.
 pub(super) struct Progress {
     what: &'static str,
     /// What all of it is, in the unit of [`Progress::at`]; 0 if that is not known.
@@ -66,7 +66,7 @@ impl Progress {
         Self { what, all, clock: clock.clone(), loading: loading.clone(), began: now, said: now, looked: 0 }
     }
 
-    /// There were so many records so far, and so much of all is `done`. Logged once a second.
+    /// Reports the number of records so far. Logged once a second.
     pub(super) fn at(&mut self, records: u64, done: u64) {
         if records.saturating_sub(self.looked) < RECORDS_PER_LOOK {
             return;

@@ -1,4 +1,4 @@
-//! What the files of a data directory say, without opening the store: for those who examine one.
+//! Reads the files of a data directory without opening the store, for fuzzing and tests.
 //!
 //! The same code reads them as at a start. Nothing is written.
 
@@ -17,7 +17,7 @@ use super::segment::LAST_NUMBER;
 use super::snapshot::Manifest;
 use crate::{Entry, Key};
 
-/// What a journal says.
+/// The contents of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalReading {
     /// The latest that was written under each key; `None` if it was removed.
@@ -75,7 +75,7 @@ pub fn frame(bytes: &[u8]) -> Option<(Vec<Key>, usize)> {
     Some((records.into_iter().map(|record| record.key).collect(), frame.bytes))
 }
 
-/// What is in the database of a snapshot.
+/// The entries of a snapshot's database.
 pub type DatabaseEntries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The records of a snapshot, from the text of its manifest and the entries of its database.

@@ -17,7 +17,7 @@ use super::extent;
 use super::frame::{self, Frame, FrameKind, RecordRef};
 use super::segment::{self, HEADER_BYTES, Header};
 
-/// How far a snapshot reaches.
+/// The part of the journal that a snapshot replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Covered {
     /// The last segment of the journal whose records it has.
@@ -26,7 +26,7 @@ pub(super) struct Covered {
     pub(super) sequence: u64,
 }
 
-/// Receives what the journal says.
+/// Receives the records and the damage of a journal.
 pub(super) trait Sink {
     /// One record, in the frame that begins at byte `at` of the file.
     fn record(
@@ -43,7 +43,7 @@ pub(super) trait Sink {
     }
 }
 
-/// Ends at the first damage and gives each record to a closure.
+/// Stops at the first damage and passes each record to a closure.
 pub(super) struct Strict<F>(pub(super) F);
 
 impl<F: FnMut(RecordRef<'_>)> Sink for Strict<F> {
@@ -80,8 +80,8 @@ pub(super) struct Replayed {
     pub(super) used: Vec<PathBuf>,
 }
 
-/// Reads the segments in `journal` behind what is `covered`; all of them if that is not known. Ends behind the frame
-/// with the sequence `until`, if there is one: what follows it may be half written.
+/// Reads the segments in `journal` after the `covered` ones; all segments for `None`. Stops after the frame with the
+/// sequence `until`, because later frames may be half written.
 pub(super) fn read(
     journal: &Path,
     covered: Option<Covered>,

@@ -21,7 +21,7 @@ pub(super) const LAST_NUMBER: u64 = 1 << 62;
 const MAGIC: [u8; 8] = *b"owjournl";
 const FORMAT: u32 = 2;
 
-/// How many zeros are written at once: those for some hundred commits, in one write that takes about as long as one of them.
+/// Zeros written at once: room for some hundred commits, in one write that takes about as long as one commit.
 const WRITTEN_AHEAD: usize = 256 * 1024;
 
 static ZEROS: [u8; WRITTEN_AHEAD] = [0; WRITTEN_AHEAD];
@@ -73,11 +73,11 @@ pub(super) fn number_in(file_name: &str) -> Option<u64> {
 pub(super) struct Segment {
     pub(super) number: u64,
     file: Box<dyn DiskFile>,
-    /// How far it may be filled.
+    /// Maximum length in bytes.
     capacity: u64,
-    /// Where the next frame goes. 0 until the header is written.
+    /// The offset of the next frame. 0 until the header is written.
     end: u64,
-    /// How far something was written, be it zeros.
+    /// The end of the written part, zeros included.
     written_to: u64,
 }
 
@@ -100,7 +100,7 @@ impl Segment {
         self.is_unused() || u64::try_from(bytes).is_ok_and(|bytes| self.end + bytes <= self.capacity)
     }
 
-    /// What must stand before the first frame, whose sequence is `sequence`; nothing later on.
+    /// The header, if the frame with this sequence is the first one.
     pub(super) fn header_due(&self, sequence: u64) -> Option<[u8; HEADER_BYTES]> {
         self.is_unused().then(|| Header { number: self.number, first_sequence: sequence }.encode())
     }
@@ -131,8 +131,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Ends the file behind its last whole frame. After a failed append that takes back what it
-    /// left, for good: when this succeeds, nothing of it can come back.
+    /// Truncates the file after its last whole frame. When this succeeds after a failed append, no part of that append
+    /// can reappear.
     pub(super) fn cut_back(&mut self) -> io::Result<()> {
         self.file.cut(self.end)
     }

@@ -31,7 +31,7 @@ const DATABASE: &str = "db";
 const NEW: &str = "new";
 const COPY: &str = "copy";
 
-/// Copies are written, and databases synced, in pieces of so many bytes.
+/// Copies are written, and databases synced, in pieces of this many bytes.
 pub(super) const SYNC_BYTES: usize = 256 * 1024;
 
 /// Why a snapshot cannot be used.
@@ -41,7 +41,7 @@ pub(super) enum SnapshotError {
     Damaged { path: PathBuf, detail: String },
     /// The system refused something; the snapshot may be undamaged.
     Failed(String),
-    /// There is no place for the copy that is opened: so many bytes are needed, and each of these directories refused.
+    /// No directory has room for the copy, which takes `bytes` bytes. `refused` has each directory with the reason.
     NoRoom { bytes: u64, refused: Vec<(PathBuf, String)> },
 }
 
@@ -154,12 +154,12 @@ pub(super) struct Snapshot {
     pub(super) manifest: Manifest,
 }
 
-/// What lies in the directory of snapshots.
+/// The contents of the snapshot directory.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// The last segments that sealed snapshots cover, after which they are named, in order.
     pub(super) sealed: Vec<u64>,
-    /// What checkpoints, copies and other programs left.
+    /// Leftovers of interrupted checkpoints and copies.
     pub(super) leftovers: Vec<PathBuf>,
 }
 
@@ -181,7 +181,7 @@ impl Listing {
     }
 }
 
-/// Where the snapshot lies that covers the journal up to this segment.
+/// The path of the snapshot that covers the journal up to this segment.
 pub(super) fn sealed_path(directory: &Path, segment: u64) -> PathBuf {
     directory.join(format!("{segment:010}"))
 }
@@ -335,7 +335,7 @@ pub(super) fn copy_places(directory: &Path, scratch: Option<&Path>, prefix: &str
     [directory.join(name)].into_iter().chain(elsewhere).collect()
 }
 
-/// Opens the database of a copy on a thread that is left behind if that takes too long.
+/// Opens the database of a copy on a thread that is abandoned after `deadline`.
 fn open_in_time(
     backend: &Arc<dyn SledBackend>,
     directory: &Path,

@@ -125,14 +125,14 @@ impl Writer {
         self.failed_at = Some(self.deps.clock.now());
     }
 
-    /// Has removed what the present snapshot replaces, if something is left of it and is not being read.
+    /// Begins the removal of replaced snapshots and segments, unless a reader has pinned them.
     pub(super) fn discard(&mut self) {
         if self.discard_wanted && self.discarding.is_none() && !self.is_pinned() {
             self.begin_discard(Vec::new());
         }
     }
 
-    /// The same after a checkpoint, whose callers learn when that is done. What is still read goes later.
+    /// The same after a checkpoint. Answers its callers after the removal, or at once while the files are pinned.
     fn discard_for(&mut self, replies: Vec<CheckpointReply>) {
         self.discard_wanted = true;
         if let Some(discarding) = &mut self.discarding {
@@ -199,7 +199,7 @@ impl Writer {
             if self.journal.is_preparing() || self.discarding.is_some() {
                 return None;
             }
-            // A checkpoint that failed gets another chance. What owners commit during it is left to the journal.
+            // A failed checkpoint is repeated once. The journal keeps what owners commit during it.
             let is_first_or_failed = match closing.checkpoints {
                 0 => true,
                 1 => self.failed_at.is_some(),

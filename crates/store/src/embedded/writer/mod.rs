@@ -28,7 +28,7 @@ use crate::{Done, LONGEST_RECORD, Owner, StoreError, Write};
 const JOINED_BYTES: u64 = 4 * 1024 * 1024;
 const FRAMES_PER_SEGMENT: u64 = 4;
 
-/// Commits are refused once the journal has grown to so many times what begins a checkpoint.
+/// Commits are refused once the journal has grown to this multiple of [`Writer::trigger`].
 const MOST_TRIGGERS: u64 = 4;
 
 /// Batches in flight. One owner has one at a time.
@@ -37,10 +37,10 @@ const MOST_BATCHES: usize = 1024;
 /// How often an idle journal looks at the time while it is to note it once.
 const LOOKS_PER_NOTE: u32 = 6;
 
-/// Receives the end of a checkpoint.
+/// Receives the result of a checkpoint.
 pub(super) type CheckpointReply = oneshot::Sender<Result<(), String>>;
 
-/// Receives the end of the store.
+/// Receives the result of the close.
 pub(super) type CloseReply = oneshot::Sender<Result<(), StoreError>>;
 
 /// One message to the journal's thread.
@@ -138,7 +138,7 @@ pub(super) enum Ending {
     Abandoned,
 }
 
-/// What the thread uses.
+/// The dependencies of the thread.
 pub(super) struct Deps {
     pub(super) settings: Settings,
     pub(super) jobs: Sender<Job>,
@@ -168,7 +168,7 @@ struct Closing {
     replies: Vec<CloseReply>,
     /// How often the last checkpoint was begun.
     checkpoints: u8,
-    /// Whether what an earlier checkpoint could not remove was tried again.
+    /// Whether the removal that an earlier checkpoint could not do was tried again.
     discard_tried: bool,
     /// Whether a segment to end the journal in was asked for.
     room_asked_for: bool,
