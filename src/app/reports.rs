@@ -128,7 +128,11 @@ async fn opened(running: &Running, gate: TwilioReport) -> String {
     let style = MessageStyle { locale, ..MessageStyle::default() };
     let said = running.delivery.templates().render(&style, Channel::Call, to, &code, left);
     let (status, code, class) = (ReceiptStatus::Delivered, None, None);
-    // Without a record of it the person still hears the code.
-    let _ = running.verifying.receive(Receipt { attempt, message_id, status, code, class }).await;
+    // The person hears the code at once, also while the report waits for the end of its send.
+    let (verifying, receipt) =
+        (running.verifying.clone(), Receipt { attempt, message_id, status, code, class });
+    tokio::spawn(async move {
+        let _ = verifying.receive(receipt).await;
+    });
     twiml::reading(&said.text, said.locale)
 }

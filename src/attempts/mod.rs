@@ -194,7 +194,7 @@ impl Attempts {
     }
 }
 
-/// Evicts the oldest records that are too many or too old from memory. The next snapshot lacks them.
+/// Evicts the oldest records that are too many or too old.
 struct Retention {
     router: Arc<Router>,
     indexes: Weak<Indexes>,

@@ -61,7 +61,7 @@ pub(super) async fn of_every_kind() -> Vec<Entry> {
     Limits::new(&shards, &key(), Bounds::default()).take(vec![charge]).await.expect("counted");
     let begun = Answers::new(&shards, &key(), Bounds::default()).begin(shop.id, "once", [1; 32]).await;
     let KeyDecision::First(ticket) = begun.expect("room") else { panic!("the key was used before") };
-    ticket.finish(&serde_json::json!({"status": "pending"})).await.expect("kept");
+    ticket.finish(serde_json::json!({"status": "pending"}).to_string()).await.expect("kept");
 
     let kept = world.store.snapshot().into_iter();
     let mut all: Vec<Entry> =

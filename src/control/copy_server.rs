@@ -73,6 +73,7 @@ impl Copies {
     /// Makes the copy. A client that disconnects cancels it.
     async fn make(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<Result<Copied, StoreError>> {
         let progress = Arc::new(CopyProgress::default());
+        let _cancel_on_drop = CancelOnDrop(Arc::clone(&progress));
         let mut copying = self.store.copy(Arc::clone(&progress));
         loop {
             tokio::select! {
@@ -87,5 +88,14 @@ impl Copies {
                 }
             }
         }
+    }
+}
+
+/// Cancels a copy whose client has disconnected. A finished copy does not notice.
+struct CancelOnDrop(Arc<CopyProgress>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }

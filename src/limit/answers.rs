@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Bounds;
@@ -45,7 +44,7 @@ pub enum KeyDecision {
 
 /// A kept answer: what [`Ticket::finish`] was given.
 #[derive(Clone, PartialEq)]
-pub struct KeptAnswer(pub Value);
+pub struct KeptAnswer(pub String);
 
 impl std::fmt::Debug for KeptAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -202,8 +201,7 @@ impl Ticket {
     /// # Errors
     /// [`KeyRefusal`]. The request was carried out nevertheless: its caller is to be given the answer. A repetition gets
     /// the same answer or is [`KeyDecision::Interrupted`].
-    pub async fn finish(self, answer: &Value) -> Result<(), KeyRefusal> {
-        let answer = answer.to_string();
+    pub async fn finish(self, answer: String) -> Result<(), KeyRefusal> {
         if answer.len() > LONGEST_ANSWER {
             return Err(KeyRefusal::AnswerTooLong);
         }
@@ -251,9 +249,8 @@ impl BeginCommand {
         if present.is_some_and(|present| present.identity != self.identity) {
             return Some(Ok(KeyDecision::OtherRequest));
         }
-        if let Some(answer) = present.and_then(|present| present.answer.as_ref()) {
-            let value = serde_json::from_str(answer).map_err(|_| KeyRefusal::StoreUnavailable);
-            return Some(value.map(|value| KeyDecision::Again(KeptAnswer(value))));
+        if let Some(answer) = present.and_then(|present| present.answer.clone()) {
+            return Some(Ok(KeyDecision::Again(KeptAnswer(answer))));
         }
         self.deps.running().contains(&self.key).then_some(Ok(KeyDecision::StillAnswering))
     }

@@ -22,7 +22,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(150);
 /// A question about the records in memory.
 pub type ReadFn = Box<dyn FnOnce(&Tables, Timestamp) + Send>;
 
-/// A removal of records from memory.
+/// A lazy removal of records.
 pub type EvictFn = Box<dyn FnOnce(&mut Core) + Send>;
 
 /// The messages of a shard.
@@ -33,7 +33,7 @@ pub enum Message {
     Committed(Result<(), StoreError>),
     /// A question about the records in memory.
     Read(ReadFn),
-    /// Records are to leave memory.
+    /// Removes records lazily.
     Evict(EvictFn),
     /// The wait for more commands has ended.
     BatchDelayEnded,
@@ -108,9 +108,7 @@ impl Streaming {
             Pushed::Busy => return StreamStep::Busy,
             Pushed::Aborted => return StreamStep::Over,
         }
-        let (records, next) = core.tables().next_slice(SLICE_RECORDS);
-        let alive = records.into_iter().filter(|(_, stored)| now < stored.expires);
-        let slice: Vec<_> = alive.map(|(key, stored)| (key, stored.bytes, stored.expires)).collect();
+        let (slice, next) = core.tables().next_slice(SLICE_RECORDS, now);
         match to.push(&slice) {
             Pushed::Accepted => {}
             Pushed::Busy => return StreamStep::Busy,

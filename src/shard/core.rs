@@ -319,14 +319,15 @@ impl Core {
         false
     }
 
-    /// Removes these records from memory only, unless a change to one is not durable yet or `may_go` says no. A restart
-    /// may bring them back.
-    pub fn evict<R: Record>(&mut self, keys: &[RecordKey], may_go: impl Fn(&R) -> bool) {
+    /// Removes these records lazily, unless a change to one is not durable yet or `may_evict` returns `false`. The next
+    /// commit carries the removals, and no command waits for them.
+    pub fn evict<R: Record>(&mut self, keys: &[RecordKey], may_evict: impl Fn(&R) -> bool) {
         for key in keys {
             let stored =
                 self.tables.stored(key).filter(|_| !self.lazy.contains(key) && !self.is_open(&[*key]));
-            if stored.and_then(|stored| decode(&stored.bytes).ok()).is_some_and(|record| may_go(&record)) {
+            if stored.and_then(|stored| decode(&stored.bytes).ok()).is_some_and(|record| may_evict(&record)) {
                 self.tables.set(*key, None);
+                self.lazy.insert(*key);
             }
         }
         self.tables.settled();
@@ -545,7 +546,6 @@ impl Core {
                 Decision::Made => {
                     let view = &mut Transaction::new(tables, rng, changes, subject.slot, now);
                     let released = is_report && parking.holds(&subject) && !command.must_wait(view);
-                    make_durable_together(&touched, changes);
                     self.require_settled(&touched, changes, now);
                     decided.push((command, touched));
                     if released {
@@ -554,6 +554,10 @@ impl Core {
                 }
             }
         }
+        let mut pass = || {
+            decided.iter().fold(false, |more, (_, touched)| make_durable_together(touched, changes) | more)
+        };
+        while pass() {}
         decided
     }
 
@@ -603,16 +607,20 @@ impl Core {
 }
 
 /// If one change of a decision must be durable, all its changes must: after a failed commit either all of them hold or
-/// none.
-fn make_durable_together(touched: &[RecordKey], changes: &mut RecordChanges) {
+/// none. Returns `true` if a change became durable by that.
+fn make_durable_together(touched: &[RecordKey], changes: &mut RecordChanges) -> bool {
     if !touched.iter().any(|key| changes.get(key).is_some_and(|history| history.durable)) {
-        return;
+        return false;
     }
+    let mut has_more = false;
     for key in touched {
-        if let Some(history) = changes.get_mut(key).filter(|history| history.is_changed()) {
+        if let Some(history) = changes.get_mut(key).filter(|history| history.is_changed() && !history.durable)
+        {
             history.durable = true;
+            has_more = true;
         }
     }
+    has_more
 }
 
 fn put_first(queue: &mut VecDeque<Box<dyn Command>>, commands: VecDeque<Box<dyn Command>>) {

@@ -129,7 +129,7 @@ impl Router {
         answer.await.map_err(|_| Refusal::Stopping)
     }
 
-    /// Removes records of a shard from its memory only: see [`Core::evict`]. Returns when that is done.
+    /// Removes records of a shard lazily: see [`Core::evict`]. Returns when they are gone from memory.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while the shard does not run.
@@ -137,12 +137,12 @@ impl Router {
         &self,
         shard: usize,
         keys: Vec<RecordKey>,
-        may_go: impl Fn(&R) -> bool + Send + 'static,
+        may_evict: impl Fn(&R) -> bool + Send + 'static,
     ) -> Result<(), Refusal> {
         let shard = self.shard(shard).ok_or(Refusal::Stopping)?;
         let (done, evicted) = oneshot::channel();
         let evict = Box::new(move |core: &mut Core| {
-            core.evict(&keys, may_go);
+            core.evict(&keys, may_evict);
             let _ = done.send(());
         });
         shard.cast(Message::Evict(evict)).map_err(|_| Refusal::Stopping)?;

@@ -277,14 +277,15 @@ impl Tables {
         self.scan = Scan { kind, position: self.len_of(kind), moved: HashSet::new() };
     }
 
-    /// Returns up to `most` records of the scan and the next position; 0 at the end.
-    pub fn next_slice(&self, most: usize) -> (Records, usize) {
+    /// Returns up to `most` live records of the scan and the next position; 0 at the end.
+    pub fn next_slice(&self, most: usize, now: Timestamp) -> (Vec<(RecordKey, Bytes, Timestamp)>, usize) {
         let Scan { kind, position, moved } = &self.scan;
         let Some(table) = self.by_kind.get(kind) else { return (Vec::new(), 0) };
         let from = (*position).min(table.len());
         let until = from.saturating_sub(most);
         let slice = (until..from).rev().filter_map(|position| table.at(position));
-        (slice.filter(|(key, _)| !moved.contains(key)).collect(), until)
+        let slice = slice.filter(|(key, stored)| now < stored.expires && !moved.contains(key));
+        (slice.map(|(key, Stored { bytes, expires })| (key, bytes, expires)).collect(), until)
     }
 
     /// Continues the scan below this position.

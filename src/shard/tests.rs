@@ -395,8 +395,8 @@ fn a_walk_between_changes_gives_every_record_that_stays_once() {
         let (mut removed, mut given) = (BTreeSet::new(), Vec::new());
         tables.begin_scan(Voucher::KIND);
         loop {
-            let (records, next) = tables.next_slice(16);
-            given.extend(records.into_iter().map(|(key, _)| key));
+            let (records, next) = tables.next_slice(16, START);
+            given.extend(records.into_iter().map(|(key, ..)| key));
             tables.advance_scan(next);
             if next == 0 {
                 break;

@@ -73,7 +73,7 @@ impl<'a> Transaction<'a> {
         slot: u8,
         now: Timestamp,
     ) -> Self {
-        Self { tables, rng, changes, touched: Vec::with_capacity(4), slot, now }
+        Self { tables, rng, changes, touched: Vec::new(), slot, now }
     }
 
     /// The records that the decision read or changed.

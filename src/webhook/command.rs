@@ -76,7 +76,7 @@ impl EventCommand {
         if end.is_told
             && let Some(service) = self.recorder.subscribed(event.service)
         {
-            self.recorder.emit_tagged(&service, &event, view);
+            self.recorder.emit(&service, &event, view);
         }
         view.put::<EventRecord>(self.subject.id, None, Durability::Durable);
         Some(Outcome::Done)

@@ -94,19 +94,6 @@ impl EventRecorder {
         }
     }
 
-    /// The same with the tags of the verification, if its end is still expected.
-    pub(super) fn emit_tagged(&self, service: &Service, event: &Event, view: &mut Transaction<'_>) {
-        let mut event = event.clone();
-        if event.about.tags.is_empty()
-            && let Some(address) = self.sealer.open_verification(&event.verification)
-            && let id = expected_id(event.service, address.name, view.slot())
-            && let Some(EventRecord::Expected(end)) = view.get::<EventRecord>(id)
-        {
-            event.about.tags = end.tags;
-        }
-        self.emit(service, &event, view);
-    }
-
     /// The service, if it has an enabled webhook.
     pub(super) fn subscribed(&self, service: crate::domain::ServiceId) -> Option<Arc<Service>> {
         self.subscribers.service(service).filter(|service| has_subscriber(service))

@@ -137,13 +137,16 @@ async fn a_list_has_the_newest_attempts_of_all_shards_first() {
 #[tokio::test]
 async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned() {
     let settings = TrackerSettings { keep_at_most: 3, ..TrackerSettings::default() };
-    let world = World::over(Arc::new(MemoryStore::new()), settings).await;
+    let store = MemoryStore::new();
+    let world = World::over(Arc::new(store.clone()), settings).await;
     world.keeps(key(1), planned(1, START.plus(Duration::from_secs(60)))).await;
     for track in 2..=8 {
         world.keeps(key(track), sent(track, START.plus(Duration::from_secs(track)))).await;
     }
     for _ in 0..1_000 {
         if world.listed(10).await == [8, 7, 1] {
+            world.shards.flush().await;
+            assert_eq!(store.snapshot().len(), 3, "the others are gone from the disk");
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -23,7 +23,7 @@ pub async fn first(answers: &Answers, key: &str) -> Ticket {
 pub async fn again(answers: &Answers, key: &str) -> String {
     match answers.begin(ONE, key, REQUEST).await {
         Ok(KeyDecision::First(_)) => "first".to_owned(),
-        Ok(KeyDecision::Again(KeptAnswer(value))) => value.to_string(),
+        Ok(KeyDecision::Again(KeptAnswer(kept))) => kept,
         Ok(KeyDecision::OtherRequest) => "another request".to_owned(),
         Ok(KeyDecision::StillAnswering) => "still answering".to_owned(),
         Ok(KeyDecision::Interrupted(_)) => "interrupted".to_owned(),
@@ -44,7 +44,7 @@ async fn a_repetition_gets_the_answer_of_the_first_for_a_day_and_is_then_the_fir
     let world = World::new();
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
-    ticket.finish(&json!({"sid": "VE1", "attempts": [1, null]})).await.expect("kept");
+    ticket.finish(json!({"sid": "VE1", "attempts": [1, null]}).to_string()).await.expect("kept");
     for wait in [0, 86_399] {
         world.advance(wait);
         assert_eq!(again(&answers, "k").await, r#"{"attempts":[1,null],"sid":"VE1"}"#);
@@ -59,7 +59,7 @@ async fn any_json_can_be_an_answer() {
     let values = [json!(null), json!(false), json!([]), json!("a"), json!(0)];
     let answers = world.answers().await;
     for (index, value) in values.iter().enumerate() {
-        first(&answers, &index.to_string()).await.finish(value).await.expect("kept");
+        first(&answers, &index.to_string()).await.finish(value.to_string()).await.expect("kept");
     }
     world.crashes();
     let answers = world.answers().await;
@@ -74,7 +74,7 @@ async fn while_the_first_is_under_way_a_repetition_is_told_so() {
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
     assert_eq!(again(&answers, "k").await, "still answering");
-    ticket.finish(&json!(1)).await.expect("kept");
+    ticket.finish(json!(1).to_string()).await.expect("kept");
     assert_eq!(again(&answers, "k").await, "1");
 }
 
@@ -84,7 +84,7 @@ async fn a_key_with_another_request_is_refused_before_and_after_the_answer() {
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
     assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(KeyDecision::OtherRequest)));
-    ticket.finish(&json!(1)).await.expect("kept");
+    ticket.finish(json!(1).to_string()).await.expect("kept");
     assert!(matches!(answers.begin(ONE, "k", OTHER).await, Ok(KeyDecision::OtherRequest)));
     let other = ServiceId::new(2);
     assert!(
@@ -106,7 +106,7 @@ async fn of_many_at_one_moment_exactly_one_is_the_first() {
                     let Ok(KeyDecision::First(ticket)) = answers.begin(ONE, &key, REQUEST).await else {
                         return 0;
                     };
-                    ticket.finish(&json!(7)).await.expect("kept");
+                    ticket.finish(json!(7).to_string()).await.expect("kept");
                     1
                 })
             })
@@ -128,8 +128,8 @@ async fn what_is_too_long_is_refused_by_name() {
         assert_eq!(answers.begin(ONE, &key, REQUEST).await.err(), Some(KeyRefusal::KeyLength));
     }
     let fits = "x".repeat((16 << 10) - 2);
-    first(&answers, "fits").await.finish(&json!(fits)).await.expect("kept");
-    let long = first(&answers, "k").await.finish(&json!(fits + "x")).await;
+    first(&answers, "fits").await.finish(json!(fits).to_string()).await.expect("kept");
+    let long = first(&answers, "k").await.finish(json!(fits + "x").to_string()).await;
     assert_eq!(long, Err(KeyRefusal::AnswerTooLong));
     assert_eq!(again(&answers, "k").await, "interrupted", "it was carried out");
 }
@@ -138,7 +138,7 @@ async fn what_is_too_long_is_refused_by_name() {
 async fn when_as_many_answers_are_kept_as_may_be_new_keys_are_refused_and_known_ones_answered() {
     let world = World::with_records(2);
     let answers = world.answers().await;
-    first(&answers, "a").await.finish(&json!(1)).await.expect("kept");
+    first(&answers, "a").await.finish(json!(1).to_string()).await.expect("kept");
     let running = first(&answers, "b").await;
     assert_eq!(again(&answers, "c").await, KeyRefusal::TooManyAnswers.to_string());
     assert_eq!(
@@ -147,7 +147,7 @@ async fn when_as_many_answers_are_kept_as_may_be_new_keys_are_refused_and_known_
     );
     running.free().await;
     first(&answers, "c").await.free().await;
-    first(&answers, "b").await.finish(&json!(1)).await.expect("kept");
+    first(&answers, "b").await.finish(json!(1).to_string()).await.expect("kept");
     world.advance(86_400);
     until_first(&answers, "c").await;
 }
@@ -157,7 +157,7 @@ async fn when_kept_answers_take_as_much_memory_as_they_may_new_keys_are_refused(
     let mut world = World::new();
     world.bounds.answer_bytes = 50;
     let answers = world.answers().await;
-    first(&answers, "a").await.finish(&json!("12345678")).await.expect("kept");
+    first(&answers, "a").await.finish(json!("12345678").to_string()).await.expect("kept");
     assert_eq!(again(&answers, "b").await, KeyRefusal::TooManyAnswers.to_string());
     assert_eq!(again(&answers, "a").await, "\"12345678\"");
     world.advance(86_400);
@@ -212,7 +212,7 @@ async fn the_answer_is_durable_before_a_client_is_told() {
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
     world.store.hold();
-    let finishing = tokio::spawn(async move { ticket.finish(&json!(1)).await });
+    let finishing = tokio::spawn(async move { ticket.finish(json!(1).to_string()).await });
     world.store.waiting(1).await;
     let repetition = tokio::spawn({
         let answers = answers.clone();
@@ -238,7 +238,7 @@ async fn when_the_queue_is_full_a_key_is_refused_and_no_answer_is_lost() {
     });
     world.store.waiting(1).await;
     assert_eq!(again(&answers, "c").await, KeyRefusal::Overloaded.to_string());
-    let finishing = tokio::spawn(async move { ticket.finish(&json!(1)).await });
+    let finishing = tokio::spawn(async move { ticket.finish(json!(1).to_string()).await });
     world.store.release();
     finishing.await.expect("no panic").expect("kept");
     assert_eq!(asking.await.expect("no panic"), "first");
@@ -252,7 +252,7 @@ async fn neither_a_record_nor_what_is_printed_shows_a_key() {
     let key = "+14155550123";
     let ticket = first(&answers, key).await;
     assert_eq!(format!("{ticket:?}"), "Ticket(***)");
-    ticket.finish(&json!({"a": 1})).await.expect("kept");
+    ticket.finish(json!({"a": 1}).to_string()).await.expect("kept");
     let (at, kept) = world.store.snapshot().into_iter().next().expect("a record");
     assert!(!String::from_utf8_lossy(&kept.record).contains(key));
     assert_eq!((at.kind, kept.expires), (KeyUse::KIND, START.plus(secs(86_400))));

@@ -30,7 +30,7 @@ async fn an_answer_that_was_told_is_kept_over_a_crash() {
     let mut world = World::new();
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
-    ticket.finish(&json!({"n": 1})).await.expect("kept");
+    ticket.finish(json!({"n": 1}).to_string()).await.expect("kept");
     world.crashes();
     let answers = world.answers().await;
     assert_eq!(again(&answers, "k").await, r#"{"n":1}"#);
@@ -46,7 +46,7 @@ async fn a_request_that_a_crash_cut_off_after_its_mark_is_interrupted_until_some
     assert!(matches!(answers.begin(ONE, "k", [9; 32]).await, Ok(KeyDecision::OtherRequest)));
     drop(ticket);
     let ticket = interrupted(&answers, "k").await;
-    ticket.finish(&json!(5)).await.expect("kept");
+    ticket.finish(json!(5).to_string()).await.expect("kept");
     assert_eq!(again(&answers, "k").await, "5");
 }
 
@@ -74,7 +74,7 @@ async fn when_the_answer_cannot_be_kept_a_repetition_of_a_marked_request_is_not_
         let answers = world.answers().await;
         let ticket = first(&answers, "k").await;
         world.fails_next(fault);
-        assert_eq!(ticket.finish(&json!(3)).await, Err(KeyRefusal::StoreUnavailable), "{fault:?}");
+        assert_eq!(ticket.finish(json!(3).to_string()).await, Err(KeyRefusal::StoreUnavailable), "{fault:?}");
         for _ in 0..2 {
             let told = again(&answers, "k").await;
             assert!(told == "interrupted" || told == "3", "{fault:?}: {told}");

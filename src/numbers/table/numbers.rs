@@ -5,9 +5,9 @@
 //! numbers would delay answers.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 
 use super::packed::Packed;
 use crate::engine::NumberState;
@@ -31,7 +31,7 @@ pub(super) struct Numbers {
     /// States that do not fit into [`Packed`].
     overflow: HashMap<NumberKey, NumberState>,
     /// Keyed: a client cannot choose numbers that all collide.
-    hasher: DefaultHashBuilder,
+    hasher: RandomState,
 }
 
 impl Default for Numbers {
@@ -46,7 +46,7 @@ impl Numbers {
             packed: ChunkedVec::default(),
             index: (0..PARTS).map(|_| HashTable::new()).collect(),
             overflow: HashMap::new(),
-            hasher: DefaultHashBuilder::default(),
+            hasher: RandomState::new(),
         }
     }
 
@@ -162,7 +162,7 @@ impl Numbers {
     }
 }
 
-fn rehash(packed: &ChunkedVec, hasher: &DefaultHashBuilder) -> impl Fn(&Position) -> u64 {
+fn rehash(packed: &ChunkedVec, hasher: &RandomState) -> impl Fn(&Position) -> u64 {
     |position| packed.get(*position as usize).map_or(0, |packed| hasher.hash_one(packed.key()))
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn begin(
         limit::KeyDecision::StillAnswering => Err(Refused::StillAnswering),
         limit::KeyDecision::Again(limit::KeptAnswer(kept)) => {
             // Another version of this program wrote an answer that cannot be read.
-            let read = serde_json::from_value(kept).map(|read| KeyedBegin::Answered(Box::new(read)));
+            let read = serde_json::from_str(&kept).map(|read| KeyedBegin::Answered(Box::new(read)));
             read.map_err(|_| Refused::Unavailable(Refusal::StoreUnavailable))
         }
     }
@@ -37,8 +37,8 @@ pub(super) async fn begin(
 
 /// Keeps the answer. If that fails, its caller gets it all the same.
 pub(super) async fn finish(ticket: Ticket, verification: &Verification) {
-    let kept = serde_json::to_value(verification).unwrap_or_default();
-    if let Err(error) = ticket.finish(&kept).await {
+    let kept = serde_json::to_string(verification).unwrap_or_default();
+    if let Err(error) = ticket.finish(kept).await {
         tracing::warn!(%error, "answer not kept for its idempotency key");
     }
 }

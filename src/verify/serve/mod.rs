@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::rules::CurrentRules;
 use super::{
@@ -74,10 +74,12 @@ struct Inner {
     early_receipts: Arc<Semaphore>,
 }
 
-/// Tries to record a receipt that comes before its gateway has answered, and the wait between them. Twilio waits 15 s for
-/// an answer.
-const EARLY_TRIES: u32 = 50;
+/// Tries to record a receipt that comes before its gateway has answered, and the wait between them. A send takes hardly
+/// longer.
+const EARLY_TRIES: u32 = 60;
 const EARLY_PAUSE: Duration = Duration::from_millis(250);
+/// The provider waits so long for the answer. After that the report may be lost in a crash.
+const EARLY_ANSWER: Duration = Duration::from_secs(3);
 /// Such receipts at once. They are rare.
 const EARLY_RECEIPTS: usize = 1_000;
 
@@ -143,10 +145,10 @@ impl Verifying {
                     return Ok(());
                 }
             }
-            // A crash has lost the end of the send. No repetition of the report would find it.
             Ok(())
         });
-        waits.await.unwrap_or(Err(Refusal::Stopping))
+        // The provider gets its answer soon, also if a crash has lost the end of the send.
+        timeout(EARLY_ANSWER, waits).await.map_or(Ok(()), |waited| waited.unwrap_or(Err(Refusal::Stopping)))
     }
 
     /// Runs in a task of its own: a client that hangs up cannot stop the work half way.

@@ -176,7 +176,7 @@ impl Command for Emit {
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
         if let Some(service) = self.recorder.subscribed(self.event.service) {
-            self.recorder.emit_tagged(&service, &self.event, view);
+            self.recorder.emit(&service, &self.event, view);
         }
         Decision::Made
     }

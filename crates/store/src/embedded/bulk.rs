@@ -114,7 +114,7 @@ impl NewStore {
             control: control.clone(),
         };
         let covered = Covered::default();
-        let checkpoint = Checkpoint { covered, time, expected_bytes: 0, parts, control: control.clone() };
+        let checkpoint = Checkpoint { covered, time, parts, control: control.clone() };
         // No time limit: the import may wait for a person or a network.
         let StartedAttempt { proved, thread: writing } =
             attempt

@@ -30,7 +30,7 @@ use crate::owner::{Pushed, Sink};
 const WAITING_SLICES: u32 = 16;
 
 /// Free space that an attempt must find before it begins.
-const PROBE_BYTES: u64 = 4 * 1024 * 1024;
+const PROBE_BYTES: u64 = 256 * 1024;
 
 /// Maximum number of abandoned attempts that still hang. At that number no further attempt begins.
 const MOST_LEFT_BEHIND: usize = 3;
@@ -56,8 +56,6 @@ pub(super) enum Job {
 pub(super) struct Checkpoint {
     pub(super) covered: Covered,
     pub(super) time: Timestamp,
-    /// The length of the present snapshot, in bytes.
-    pub(super) expected_bytes: u64,
     pub(super) parts: Receiver<Part>,
     pub(super) control: Arc<Control>,
 }
@@ -295,10 +293,10 @@ impl Attempt {
 
     /// Reserves room for the snapshot, writes to it, and removes it again, so that a disk that is full or fails is found
     /// before sled meets it.
-    fn probe(&self, expected_bytes: u64) -> Result<(), String> {
+    fn probe(&self) -> Result<(), String> {
         let path = self.new.join("probe");
         let write = || {
-            let mut file = self.disk.create(&path, expected_bytes.max(PROBE_BYTES))?;
+            let mut file = self.disk.create(&path, PROBE_BYTES)?;
             file.write_at(b"probe", 0)?;
             file.sync()?;
             self.disk.remove(&path)
@@ -370,7 +368,7 @@ struct DatabaseWriter<'a> {
 impl<'a> DatabaseWriter<'a> {
     fn begin(attempt: &'a Attempt, checkpoint: &Checkpoint) -> Result<Self, String> {
         super::directory::create_private(&attempt.new).map_err(failed("create", &attempt.new))?;
-        attempt.probe(checkpoint.expected_bytes)?;
+        attempt.probe()?;
         let directory = database_in(&attempt.new);
         let database = attempt.backend.create(&directory)?;
         let chunks = ChunkWriter::new(checkpoint.covered, checkpoint.time);

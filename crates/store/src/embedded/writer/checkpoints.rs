@@ -75,7 +75,6 @@ impl Writer {
         let checkpoint = Checkpoint {
             covered: Covered { segment, sequence: self.journal.last_sequence() },
             time: self.journal.last_time(),
-            expected_bytes: self.snapshot.manifest.bytes(),
             parts,
             control: control.clone(),
         };
