@@ -305,6 +305,8 @@ impl Writer {
         loop {
             match messages.try_recv().ok()? {
                 Message::Commit(batch) => self.waiting.push_back(batch),
+                // Results of other threads do not split a frame.
+                message @ (Message::Prepared(_) | Message::Ended(_)) => self.handle(message),
                 other => return Some(other),
             }
         }
