@@ -2,7 +2,9 @@
 //! the library use it in the same way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::running::Running;
@@ -117,6 +119,9 @@ impl Reports {
     }
 }
 
+/// The wait for the record of an opened gate.
+const GATE_WAIT: Duration = Duration::from_millis(500);
+
 /// The answer at the gate of a call: reads the code if a key was pressed and the code is live, otherwise hangs up.
 async fn opened(running: &Running, gate: TwilioReport) -> String {
     let TwilioReport::Gate { attempt, message_id, to, locale, pressed: true } = gate else {
@@ -128,11 +133,10 @@ async fn opened(running: &Running, gate: TwilioReport) -> String {
     let style = MessageStyle { locale, ..MessageStyle::default() };
     let said = running.delivery.templates().render(&style, Channel::Call, to, &code, left);
     let (status, code, class) = (ReceiptStatus::Delivered, None, None);
-    // The person hears the code at once, also while the report waits for the end of its send.
+    // The person hears the code soon, also while the report waits for the end of its send.
     let (verifying, receipt) =
         (running.verifying.clone(), Receipt { attempt, message_id, status, code, class });
-    tokio::spawn(async move {
-        let _ = verifying.receive(receipt).await;
-    });
+    let recorded = tokio::spawn(async move { verifying.receive(receipt).await });
+    let _ = timeout(GATE_WAIT, recorded).await;
     twiml::reading(&said.text, said.locale)
 }
