@@ -135,11 +135,7 @@ impl Journal {
         let switched = spare.is_some();
         if let Some(spare) = spare {
             self.newest = spare.number;
-            // Otherwise each failed checkpoint would keep the space of a whole segment. If the cut fails, the segment only
-            // stays as long as it is.
-            if let Active::Ready(mut closed) = std::mem::replace(&mut self.active, Active::Ready(spare)) {
-                let _ = closed.cut_back();
-            }
+            self.active = Active::Ready(spare);
         }
         self.ask_for_spare();
         switched

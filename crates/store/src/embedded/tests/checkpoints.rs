@@ -222,20 +222,3 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
 fn sealed(dir: &Path) -> usize {
     snapshots(dir).iter().filter(|name| !name.contains('.')).count()
 }
-
-#[test]
-fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
-    let mut world = World::new();
-    world.sled.set(Some(SledFault::FailCreate));
-    for turn in 0..6 {
-        world.put(turn, "text");
-        assert!(world.checkpoint().is_err());
-    }
-    let journal = std::fs::read_dir(world.dir().join("journal")).unwrap();
-    let bytes: u64 = journal.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-    assert!(bytes <= 3 * 64 * 1024, "{bytes} bytes");
-    world.sled.set(None);
-    world.checkpoint().unwrap();
-    world.crash_and_open();
-    world.assert_as_expected();
-}
