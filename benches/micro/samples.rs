@@ -67,12 +67,9 @@ pub fn open() -> NumberState {
 
 pub fn open_with(verification: Verification) -> NumberState {
     let keep_until = verification.expires.plus(policy().lockout);
-    NumberState::Open {
-        failures: 1,
-        keep_until,
-        tally: onceward::engine::NumberCounts::NONE,
-        verification: Some(verification),
-    }
+    let tally = onceward::engine::NumberCounts::NONE;
+    let verification = Some(verification);
+    NumberState::Open(onceward::engine::OpenNumber { failures: 1, keep_until, tally, verification })
 }
 
 pub fn locked() -> NumberState {

@@ -15,7 +15,7 @@ pub use line::Header;
 
 use crate::attempts::AttemptLog;
 use crate::domain::{PhoneNumber, Timestamp, record_id_parts};
-use crate::engine::{NumberCounts, NumberState, Verification};
+use crate::engine::{NumberState, Verification};
 use crate::limit::{Counter, KeyUse};
 use crate::registry;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
@@ -94,18 +94,13 @@ fn restored<R: Record>(key: Key, record: &R) -> Entry {
 
 /// The state without its code; `None` if that is the state of a fresh number.
 fn without_code(state: NumberState) -> Option<NumberState> {
-    let NumberState::Open { failures, keep_until, tally, verification } = state else { return Some(state) };
-    let verification = verification.filter(|v| v.checking_until != Timestamp::EPOCH).map(|v| {
+    let NumberState::Open(open) = state else { return Some(state) };
+    let verification = open.verification.filter(|v| v.checking_until != Timestamp::EPOCH).map(|v| {
         // The gateway was being asked about a guess, which is counted, and may lock the number when its time ends: that time
         // stays, in a code that has expired.
         Verification { expires: Timestamp::EPOCH, held: None, ..v }
     });
-    (failures > 0 || tally != NumberCounts::NONE || verification.is_some()).then_some(NumberState::Open {
-        failures,
-        keep_until,
-        tally,
-        verification,
-    })
+    Some(open.with(verification)).filter(|state| *state != NumberState::Fresh)
 }
 
 /// The subject, from the form that it has in a line.

@@ -13,7 +13,7 @@ use super::*;
 use crate::attempts::{PlannedSend, Row, VerifyStatus, receipt_from_name};
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
-use crate::engine::{NumberCounts, Salt, SlotHash};
+use crate::engine::{NumberCounts, OpenNumber, Salt, SlotHash};
 use crate::limit::{Answers, Bounds, BucketRule, Charge, KeyDecision, Limits};
 use crate::numbers::NumberKey;
 use crate::numbers::table::tests::{kept_state, moment};
@@ -38,9 +38,11 @@ pub(super) fn entries() -> impl Strategy<Value = Vec<Entry>> {
 /// A number with three wrong codes, and a lockout.
 pub(super) fn some() -> Vec<Entry> {
     let until = AT.plus(MINUTE);
-    let open =
-        NumberState::Open { failures: 3, keep_until: until, tally: NumberCounts::NONE, verification: None };
-    vec![of_number(0, 14_155_552_671, &open), of_number(0, 14_155_552_672, &NumberState::Locked { until })]
+    let open = OpenNumber { failures: 3, keep_until: until, tally: NumberCounts::NONE, verification: None };
+    vec![
+        of_number(0, 14_155_552_671, &NumberState::Open(open)),
+        of_number(0, 14_155_552_672, &NumberState::Locked { until }),
+    ]
 }
 
 /// At least one record of every kind, as the program itself writes them, in the order of their keys.

@@ -13,7 +13,7 @@ use super::states::{entries, of_every_kind, of_number, some};
 use super::*;
 use crate::app::shards::every_kind;
 use crate::domain::ServerKey;
-use crate::engine::{NumberCounts, Policy, SlotHash};
+use crate::engine::{NumberCounts, OpenNumber, Policy, SlotHash};
 use crate::store::{CopyProgress, CopyReader, NewStore, ReadOnly};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -165,7 +165,8 @@ fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
 #[test]
 fn for_another_key_wrong_codes_of_named_verifications_still_count() {
     let tally = NumberCounts { named: Policy::HARD_STOP, slow_until: Timestamp::EPOCH };
-    let stopped = NumberState::Open { failures: 0, keep_until: Timestamp::MAX, tally, verification: None };
+    let stopped = OpenNumber { failures: 0, keep_until: Timestamp::MAX, tally, verification: None };
+    let stopped = NumberState::Open(stopped);
     let entry = of_number(0, 14_155_552_671, &stopped);
     assert_eq!(without_codes(entry.clone()).expect("a record"), WithoutCodes::Kept(entry, false));
 }
@@ -324,7 +325,7 @@ fn header() -> Header {
 fn counts(state: &NumberState) -> (u8, NumberCounts, Option<Timestamp>) {
     match *state {
         NumberState::Fresh => (0, NumberCounts::NONE, None),
-        NumberState::Open { failures, tally, .. } => (failures, tally, None),
+        NumberState::Open(OpenNumber { failures, tally, .. }) => (failures, tally, None),
         NumberState::Locked { until } => (0, NumberCounts::NONE, Some(until)),
     }
 }

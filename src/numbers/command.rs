@@ -175,7 +175,7 @@ impl Command for NumberCommand {
     /// Returns `true` for sends and checks of a locked number, and for checks of a number without a record.
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
         match (view.get::<NumberState>(self.subject.id), &self.kind) {
-            (Some(NumberState::Open { .. }), _)
+            (Some(NumberState::Open(_)), _)
             | (
                 _,
                 CommandKind::Resume(_)

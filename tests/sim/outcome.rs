@@ -293,7 +293,7 @@ impl World {
         let (key, policy) = (self.setup.numbers[open.number], self.setup.policy(open.number));
         let holds = match answer {
             Answer::Check(CheckOutcome::Wrong { attempts_left, .. }) => match state {
-                NumberState::Open { failures, .. } => failures >= policy.max_attempts - attempts_left,
+                NumberState::Open(open) => open.failures >= policy.max_attempts - attempts_left,
                 NumberState::Locked { .. } => true,
                 NumberState::Fresh => *attempts_left == policy.max_attempts,
             },

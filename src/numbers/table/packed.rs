@@ -4,7 +4,7 @@
 //! away. Here moments have six bytes. A state that does not fit is kept whole in an overflow map: nothing is rounded.
 
 use crate::domain::{CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
-use crate::engine::{NumberCounts, NumberState, Salt, Verification};
+use crate::engine::{NumberCounts, NumberState, OpenNumber, Salt, Verification};
 use crate::numbers::record::NumberKey;
 
 /// One number. Aligned, so that reading it never takes two cache lines.
@@ -101,7 +101,7 @@ impl Packed {
         match *state {
             NumberState::Fresh => None,
             NumberState::Locked { until } => Some(Self { shape: LOCKED, ends: U48::moment(until)?, ..empty }),
-            NumberState::Open { failures, keep_until, tally, verification } => {
+            NumberState::Open(OpenNumber { failures, keep_until, tally, verification }) => {
                 if tally != NumberCounts::NONE {
                     return None;
                 }
@@ -155,11 +155,9 @@ impl Packed {
     /// `None` if the state is in the overflow map.
     pub(super) fn state(&self) -> Option<NumberState> {
         let ends = self.ends.to_moment();
-        let open = |verification| NumberState::Open {
-            failures: self.failures,
-            keep_until: ends,
-            tally: NumberCounts::NONE,
-            verification,
+        let open = |verification| {
+            let (failures, tally) = (self.failures, NumberCounts::NONE);
+            NumberState::Open(OpenNumber { failures, keep_until: ends, tally, verification })
         };
         Some(match self.shape {
             OVERFLOW => return None,

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::numbers::CHUNK;
 use super::*;
 use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId};
-use crate::engine::{NumberCounts, Salt, Verification, VerificationCounts};
+use crate::engine::{NumberCounts, OpenNumber, Salt, Verification, VerificationCounts};
 use crate::shard::{Kinds, Tables};
 
 fn key(digits: u64) -> NumberKey {
@@ -170,12 +170,12 @@ pub(crate) fn kept_state() -> impl Strategy<Value = NumberState> {
     prop_oneof![
         moment().prop_map(|until| NumberState::Locked { until }),
         (any::<u8>(), moment(), tally(), proptest::option::of(verification())).prop_map(
-            |(failures, keep_until, tally, verification)| NumberState::Open {
+            |(failures, keep_until, tally, verification)| NumberState::Open(OpenNumber {
                 failures,
                 keep_until,
                 tally,
                 verification
-            }
+            })
         ),
     ]
 }

@@ -86,12 +86,12 @@ pub fn make_up(path: &Path, numbers: u64, key: &str) {
                 checking_until: Timestamp::EPOCH,
                 counted: None,
             };
-            NumberState::Open {
+            NumberState::Open(onceward::engine::OpenNumber {
                 failures: rng.random_range(0..5),
                 keep_until: end,
                 tally: onceward::engine::NumberCounts::NONE,
                 verification: Some(verification),
-            }
+            })
         };
         // The import assigns the slot.
         let id = NumberKey { service: ServiceId::DEFAULT, number }.id();

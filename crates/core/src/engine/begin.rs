@@ -1,8 +1,8 @@
 //! Decides whether a message may be sent now and which code it carries.
 
 use super::{
-    CodeSeed, NumberCounts, NumberState, Policy, Rules, Salt, SendOptions, Verification, VerificationCounts,
-    VerificationName, offset_of,
+    CodeSeed, NumberCounts, NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification,
+    VerificationCounts, VerificationName, offset_of,
 };
 use crate::domain::{Channel, Code, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
@@ -144,18 +144,17 @@ pub fn begin(
 ) -> (NumberState, BeginOutcome) {
     let policy = &rules.policy;
     let state = state.at(policy, now);
-    let (failures, kept, tally, current) = match state {
+    let open = match state {
         NumberState::Locked { until } => return (state, BeginOutcome::Locked { until }),
-        NumberState::Fresh => (0, Timestamp::EPOCH, NumberCounts::NONE, None),
-        NumberState::Open { failures, keep_until, tally, verification } => {
-            (failures, keep_until, tally, verification)
-        }
+        NumberState::Fresh => OpenNumber::EMPTY,
+        NumberState::Open(open) => open,
     };
+    let current = open.verification;
     if let Some(checking) = current.filter(|v| v.is_checking(now)) {
         return (state, BeginOutcome::Busy { until: checking.checking_until });
     }
     if request.verification.is_some()
-        && let Some(limit) = send_limit(policy, tally, current.filter(|v| now < v.expires), now)
+        && let Some(limit) = send_limit(policy, open.tally, current.filter(|v| now < v.expires), now)
     {
         return (state, BeginOutcome::Limited(limit));
     }
@@ -176,12 +175,8 @@ pub fn begin(
         sent: carried.sent || silent,
         ..carried
     };
-    let next = NumberState::Open {
-        failures,
-        keep_until: kept.max(verification.expires.plus(policy.lockout)),
-        tally,
-        verification: Some(verification),
-    };
+    let keep_until = open.keep_until.max(verification.expires.plus(policy.lockout));
+    let next = OpenNumber { keep_until, ..open }.with(Some(verification));
     let replaced = current.filter(|v| v.salt != verification.salt);
     (next, BeginOutcome::Permitted(SendPermit::of(&verification, replaced)))
 }
@@ -259,12 +254,10 @@ pub fn resume(
     now: Timestamp,
 ) -> (NumberState, ResumeOutcome) {
     let state = state.at(&rules.policy, now);
-    let NumberState::Open { failures, keep_until, tally, verification: Some(current) } = state else {
+    let NumberState::Open(open) = state else { return (state, ResumeOutcome::NotUsable) };
+    let Some(current) = open.verification.filter(|v| v.salt == salt && v.is_live(now)) else {
         return (state, ResumeOutcome::NotUsable);
     };
-    if current.salt != salt || !current.is_live(now) {
-        return (state, ResumeOutcome::NotUsable);
-    }
     if current.is_checking(now) {
         return (state, ResumeOutcome::Busy { until: current.checking_until });
     }
@@ -274,8 +267,7 @@ pub fn resume(
         postponed: false,
         ..current
     };
-    let next = NumberState::Open { failures, keep_until, tally, verification: Some(verification) };
-    (next, ResumeOutcome::Permitted(SendPermit::of(&current, None)))
+    (open.with(Some(verification)), ResumeOutcome::Permitted(SendPermit::of(&current, None)))
 }
 
 /// A request other than a check that ends a verification or clears the counts of a number.
@@ -315,23 +307,13 @@ pub fn end(
     if let Some(checking) = state.verification().filter(|v| v.is_checking(now)) {
         return (state, EndOutcome::Busy { until: checking.checking_until });
     }
-    let is_meant = |v: &Verification| now < v.expires && named.is_none_or(|name| name.is_of(v));
-    let under_way = state.verification().filter(is_meant);
-    match (ending, under_way) {
-        (Ending::Cleared, _) | (Ending::Approved, Some(_)) => {
-            (NumberState::Fresh, EndOutcome::Ended(under_way))
-        }
-        (Ending::Canceled | Ending::Approved, None) => (state, EndOutcome::NotFound),
-        (Ending::Canceled, Some(_)) => (without_verification(state), EndOutcome::Ended(under_way)),
-    }
-}
-
-fn without_verification(state: NumberState) -> NumberState {
-    match state {
-        NumberState::Open { failures: 0, tally: NumberCounts::NONE, .. } => NumberState::Fresh,
-        NumberState::Open { failures, keep_until, tally, verification: _ } => {
-            NumberState::Open { failures, keep_until, tally, verification: None }
-        }
-        other @ (NumberState::Fresh | NumberState::Locked { .. }) => other,
-    }
+    let is_named = |v: &Verification| now < v.expires && v.is_named(named);
+    let under_way = state.verification().filter(is_named);
+    let next = match (ending, state) {
+        (Ending::Cleared, _) => NumberState::Fresh,
+        _ if under_way.is_none() => return (state, EndOutcome::NotFound),
+        (Ending::Canceled, NumberState::Open(open)) => open.with(None),
+        _ => NumberState::Fresh,
+    };
+    (next, EndOutcome::Ended(under_way))
 }

@@ -1,7 +1,7 @@
 //! Decides whether a submitted code is right.
 
 use super::lockout::GrowingLockout;
-use super::{Lockout, NumberCounts, NumberState, Policy, Rules, Salt, Verification, VerificationName};
+use super::{Lockout, NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// A submitted code.
@@ -20,10 +20,6 @@ pub struct Submitted<'a> {
 impl Submitted<'_> {
     const fn is_named(&self) -> bool {
         self.named.is_some()
-    }
-
-    fn is_about(&self, verification: &Verification) -> bool {
-        self.named.is_none_or(|name| name.is_of(verification))
     }
 
     fn is_our_code_of(&self, verification: &Verification, rules: &Rules<'_>) -> bool {
@@ -129,7 +125,7 @@ pub fn check(
     let policy = &rules.policy;
     let state = state.at(policy, now);
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
-    let (failures, keep_until, tally, verification) = match state {
+    let open = match state {
         NumberState::Locked { until } => return decided(state, CheckOutcome::Locked { until }),
         NumberState::Fresh if policy.kind == Lockout::Growing || submitted.is_named() => {
             return decided(state, CheckOutcome::NotFound);
@@ -137,36 +133,31 @@ pub fn check(
         NumberState::Fresh => {
             return decided(state, CheckOutcome::Wrong { attempts_left: policy.max_attempts, live: false });
         }
-        NumberState::Open { failures, keep_until, tally, verification } => {
-            (failures, keep_until, tally, verification)
-        }
+        NumberState::Open(open) => open,
     };
-    if let Some(checking) = verification.filter(|v| v.is_checking(now)) {
+    if let Some(checking) = open.verification.filter(|v| v.is_checking(now)) {
         return (state, CheckStep::Busy { until: checking.checking_until });
     }
     if policy.kind == Lockout::Growing {
-        return check_growing(state, rules, submitted, now);
+        return check_growing(open, rules, submitted, now);
     }
-    let live = verification.filter(|v| v.is_live(now));
-    if submitted.is_named() && !live.is_some_and(|v| submitted.is_about(&v)) {
+    let live = open.verification.filter(|v| v.is_live(now));
+    if submitted.is_named() && !live.is_some_and(|v| v.is_named(submitted.named)) {
         return decided(state, CheckOutcome::NotFound);
     }
     if live.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
-    let failures = failures.saturating_add(1);
+    let failures = open.failures.saturating_add(1);
     // A text that cannot be a code is wrong. No gateway is asked.
     if let Some((v, held)) =
         live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.code.is_some())
     {
         let until = now.plus(rules.check_budget);
-        let next = NumberState::Open {
-            failures,
-            // The record must outlive the gateway's check and a lockout after it.
-            keep_until: keep_until.max(until.plus(policy.lockout)),
-            tally,
-            verification: Some(Verification { checking_until: until, ..v }),
-        };
+        // The record must outlive the gateway's check and a lockout after it.
+        let keep_until = open.keep_until.max(until.plus(policy.lockout));
+        let next = OpenNumber { failures, keep_until, ..open }
+            .with(Some(Verification { checking_until: until, ..v }));
         let permit = CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() };
         return (next, CheckStep::AskGateway(permit));
     }
@@ -175,7 +166,7 @@ pub fn check(
         return decided(NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
     let attempts_left = policy.max_attempts.saturating_sub(failures);
-    let next = NumberState::Open { failures, keep_until, tally, verification };
+    let next = NumberState::Open(OpenNumber { failures, ..open });
     decided(next, CheckOutcome::Wrong { attempts_left, live })
 }
 
@@ -193,26 +184,20 @@ pub fn settle_check(
 ) -> (NumberState, CheckOutcome) {
     let policy = &rules.policy;
     let state = state.at(policy, now);
-    let (failures, keep_until, tally, current) = match state {
+    let open = match state {
         NumberState::Locked { until } => return (state, CheckOutcome::Locked { until }),
-        NumberState::Fresh => (0, Timestamp::EPOCH, NumberCounts::NONE, None),
-        NumberState::Open { failures, keep_until, tally, verification } => {
-            (failures, keep_until, tally, verification)
-        }
+        NumberState::Fresh => OpenNumber::EMPTY,
+        NumberState::Open(open) => open,
     };
-    let Some(open) = current.filter(|v| v.salt == permit.salt && v.checking_until == permit.until) else {
+    let failures = open.failures;
+    let Some(checked) = open.verification.filter(|v| v.is_checked_by(permit)) else {
         return (state, too_late(result, policy.max_attempts.saturating_sub(failures)));
     };
-    let verification = Verification { checking_until: Timestamp::EPOCH, ..open };
+    let verification = Verification { checking_until: Timestamp::EPOCH, ..checked };
     if policy.kind == Lockout::Growing {
-        return settle_growing(
-            GrowingLockout { failures, keep_until, tally, verification },
-            policy,
-            permit,
-            result,
-        );
+        return settle_growing(GrowingLockout { open, verification }, policy, permit, result);
     }
-    let open = |failures| NumberState::Open { failures, keep_until, tally, verification: Some(verification) };
+    let with_failures = |failures| OpenNumber { failures, ..open }.with(Some(verification));
     // Sinch also reports "no code" for a wrong code. Therefore the verification stays live until it expires: each check
     // costs an attempt, and a right code after a typing error works.
     let live = match result {
@@ -220,7 +205,9 @@ pub fn settle_check(
         CheckResult::Wrong | CheckResult::Unknown => true,
         // If a message may have carried our code, `check` compared it before the gateway was asked.
         CheckResult::NotLive => verification.sent,
-        CheckResult::NotAsked => return (open(failures.saturating_sub(1)), CheckOutcome::GatewayFailed),
+        CheckResult::NotAsked => {
+            return (with_failures(failures.saturating_sub(1)), CheckOutcome::GatewayFailed);
+        }
     };
     if let Some(until) = policy.lockout_end(failures, now) {
         return (NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
@@ -229,7 +216,7 @@ pub fn settle_check(
         CheckResult::Unknown => CheckOutcome::GatewayFailed,
         _ => CheckOutcome::Wrong { attempts_left: policy.max_attempts.saturating_sub(failures), live },
     };
-    (open(failures), outcome)
+    (with_failures(failures), outcome)
 }
 
 /// The permit is not open any more: the state stays as it is, and no code is approved.
@@ -244,23 +231,21 @@ const fn too_late(result: CheckResult, attempts_left: u8) -> CheckOutcome {
 /// and against the number if not; without a verification under way there is no code to guess, and the check does not
 /// count.
 fn check_growing(
-    state: NumberState,
+    open: OpenNumber,
     rules: &Rules<'_>,
     submitted: Submitted<'_>,
     now: Timestamp,
 ) -> (NumberState, CheckStep) {
     let policy = &rules.policy;
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
-    let NumberState::Open { failures, keep_until, tally, verification: Some(v) } = state else {
-        return decided(state, CheckOutcome::NotFound);
+    let is_named = |v: &Verification| now < v.expires && v.is_named(submitted.named);
+    let Some(v) = open.verification.filter(is_named) else {
+        return decided(NumberState::Open(open), CheckOutcome::NotFound);
     };
-    if now >= v.expires || !submitted.is_about(&v) {
-        return decided(state, CheckOutcome::NotFound);
-    }
-    let counts = GrowingLockout { failures, keep_until, tally, verification: v };
+    let counts = GrowingLockout { open, verification: v };
     let is_named = submitted.is_named();
     if let Some(refusal) = counts.refusal(is_named, policy, now) {
-        return decided(state, refusal);
+        return decided(NumberState::Open(open), refusal);
     }
     if submitted.is_our_code_of(&v, rules) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
@@ -269,7 +254,7 @@ fn check_growing(
     if let Some(held) = v.held.filter(|_| submitted.code.is_some()) {
         let until = now.plus(rules.check_budget);
         // The record must outlive the gateway's check.
-        next.keep_until = next.keep_until.max(until.plus(policy.lockout));
+        next.open.keep_until = next.open.keep_until.max(until.plus(policy.lockout));
         next.verification.checking_until = until;
         return (next.state(), CheckStep::AskGateway(CheckPermit { salt: v.salt, held, until, is_named }));
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{CheckOutcome, NumberCounts, NumberState, Policy, SendRules, Verification, VerificationCounts};
+use super::{CheckOutcome, NumberState, OpenNumber, Policy, SendRules, Verification, VerificationCounts};
 use crate::domain::{Channel, Timestamp};
 
 /// The consequence of too many wrong codes.
@@ -71,16 +71,14 @@ impl Policy {
 /// The counts of [`Lockout::Growing`] in an open state with a verification.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GrowingLockout {
-    pub failures: u8,
-    pub keep_until: Timestamp,
-    pub tally: NumberCounts,
+    pub open: OpenNumber,
     pub verification: Verification,
 }
 
 impl GrowingLockout {
     /// Consecutive failures, named or not.
     const fn in_a_row(&self) -> u8 {
-        self.failures.saturating_add(self.tally.named)
+        self.open.failures.saturating_add(self.open.tally.named)
     }
 
     fn counted(&self) -> VerificationCounts {
@@ -96,16 +94,16 @@ impl GrowingLockout {
         if is_named {
             counted.wrong = counted.wrong.saturating_add(1);
             counted.spent = policy.is_spent(counted.wrong);
-            self.tally.named = self.tally.named.saturating_add(1);
+            self.open.tally.named = self.open.tally.named.saturating_add(1);
         } else {
             counted.unnamed = counted.unnamed.saturating_add(1);
-            self.failures = self.failures.saturating_add(1);
-            let wait = policy.wait_after(self.failures);
-            self.tally.slow_until = self.tally.slow_until.max(now.plus(wait));
+            self.open.failures = self.open.failures.saturating_add(1);
+            let wait = policy.wait_after(self.open.failures);
+            self.open.tally.slow_until = self.open.tally.slow_until.max(now.plus(wait));
         }
-        self.keep_until = self.keep_until.max(now.plus(policy.lockout));
+        self.open.keep_until = self.open.keep_until.max(now.plus(policy.lockout));
         if policy.is_stopped(self.in_a_row()) {
-            self.keep_until = Timestamp::MAX;
+            self.open.keep_until = Timestamp::MAX;
         }
         self.verification.counted = Some(counted);
         self
@@ -117,10 +115,10 @@ impl GrowingLockout {
         if is_named {
             counted.wrong = counted.wrong.saturating_sub(1);
             counted.spent = false;
-            self.tally.named = self.tally.named.saturating_sub(1);
+            self.open.tally.named = self.open.tally.named.saturating_sub(1);
         } else {
             counted.unnamed = counted.unnamed.saturating_sub(1);
-            self.failures = self.failures.saturating_sub(1);
+            self.open.failures = self.open.failures.saturating_sub(1);
         }
         self.verification.counted = Some(counted);
         self
@@ -132,30 +130,27 @@ impl GrowingLockout {
         policy.max_attempts.saturating_sub(if is_named { counted.wrong } else { counted.unnamed })
     }
 
-    pub(super) const fn state(self) -> NumberState {
-        let Self { failures, keep_until, tally, verification } = self;
-        NumberState::Open { failures, keep_until, tally, verification: Some(verification) }
+    pub(super) fn state(self) -> NumberState {
+        self.open.with(Some(self.verification))
     }
 
     /// Returns the refusal if this caller may not check a code now.
     pub(super) fn refusal(&self, is_named: bool, policy: &Policy, now: Timestamp) -> Option<CheckOutcome> {
-        let until = |until| Some(CheckOutcome::NoChecksLeft { until });
-        if policy.max_attempts == Policy::NO_LIMIT {
+        // Failures of callers who do not name the verification do not stop a caller who does.
+        let in_a_row = if is_named { self.open.tally.named } else { self.in_a_row() };
+        let until = if policy.max_attempts == Policy::NO_LIMIT {
             return None;
-        }
-        if self.verification.is_spent() {
-            return until(Some(self.verification.expires));
-        }
-        if is_named {
-            // Failures of callers who do not name the verification do not stop a caller who does.
-            return policy.is_stopped(self.tally.named).then_some(CheckOutcome::NoChecksLeft { until: None });
-        }
-        if policy.is_stopped(self.in_a_row()) {
-            return until(None);
-        }
-        if policy.is_spent(self.counted().unnamed) {
-            return until(Some(self.verification.expires.max(self.tally.slow_until)));
-        }
-        if now < self.tally.slow_until { until(Some(self.tally.slow_until)) } else { None }
+        } else if self.verification.is_spent() {
+            Some(self.verification.expires)
+        } else if policy.is_stopped(in_a_row) {
+            None
+        } else if !is_named && policy.is_spent(self.counted().unnamed) {
+            Some(self.verification.expires.max(self.open.tally.slow_until))
+        } else if !is_named && now < self.open.tally.slow_until {
+            Some(self.open.tally.slow_until)
+        } else {
+            return None;
+        };
+        Some(CheckOutcome::NoChecksLeft { until })
     }
 }

@@ -40,5 +40,5 @@ pub use policy::{Policy, Rules, SendOptions, SendRules};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};
 pub use settle::{SendResult, SettleOutcome, settle};
 pub use slots::{SLOTS, SlotHash};
-pub use state::{NumberCounts, NumberState, Salt, Verification, VerificationCounts};
+pub use state::{NumberCounts, NumberState, OpenNumber, Salt, Verification, VerificationCounts};
 pub use uncertain::merge_pessimistic;

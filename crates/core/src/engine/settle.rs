@@ -1,6 +1,6 @@
 //! The result of a send, and its effect on the number.
 
-use super::{NumberCounts, NumberState, Rules, SendPermit, Verification};
+use super::{NumberState, Rules, SendPermit, Verification};
 use crate::domain::{Held, Timestamp};
 
 /// How a send ended.
@@ -63,28 +63,22 @@ pub fn settle(
 ) -> (NumberState, SettleOutcome) {
     let policy = &rules.policy;
     let state = state.at(policy, now);
-    let (failures, keep_until, tally, current) = match state {
+    let open = match state {
         NumberState::Locked { until } => return (state, SettleOutcome::Locked { until }),
         NumberState::Fresh => {
             return (state, SettleOutcome::Open { attempts_left: policy.max_attempts });
         }
-        NumberState::Open { failures, keep_until, tally, verification } => {
-            (failures, keep_until, tally, verification)
-        }
+        NumberState::Open(open) => open,
     };
-    let outcome = SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(failures) };
-    let Some(sent) = current.filter(|v| v.salt == permit.salt) else { return (state, outcome) };
+    let outcome = SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(open.failures) };
+    let Some(sent) = open.verification.filter(|v| v.salt == permit.salt) else { return (state, outcome) };
     let settled = sent.after(result);
     let verification = if settled.can_arrive() {
         Some(settled)
     } else {
         permit.replaced.filter(Verification::can_arrive).map(|earlier| with_counts_of(earlier, &settled))
     };
-    let next = match verification {
-        None if failures == 0 && tally == NumberCounts::NONE => NumberState::Fresh,
-        verification => NumberState::Open { failures, keep_until, tally, verification },
-    };
-    (next, outcome)
+    (open.with(verification), outcome)
 }
 
 /// Restores the `earlier` code. If both belong to one verification, it keeps the wrong codes counted for `failed`.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{CodeSeed, Lockout, Policy, SendOptions, SendResult};
+use super::{CheckPermit, CodeSeed, Lockout, Policy, SendOptions, SendResult, VerificationName};
 use crate::domain::{Channel, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// The state of one number in one service. A number without a record, a verified number and a number whose record has
@@ -15,23 +15,27 @@ pub enum NumberState {
     /// The number has no record.
     Fresh,
     /// Codes may be sent and checked.
-    Open {
-        /// Consecutive wrong codes. Neither a resend nor a new verification resets them
-        /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`Lockout::Growing`] only those
-        /// of checks that did not name their verification.
-        failures: u8,
-        /// When this record ends and the number is fresh again; [`Timestamp::MAX`] for never.
-        keep_until: Timestamp,
-        /// Further counts with [`Lockout::Growing`].
-        tally: NumberCounts,
-        /// The outstanding code, if there is one. It may have expired.
-        verification: Option<Verification>,
-    },
+    Open(OpenNumber),
     /// No code is sent or checked.
     Locked {
         /// When the lockout ends and the number is fresh again.
         until: Timestamp,
     },
+}
+
+/// The record of a number that is not locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenNumber {
+    /// Consecutive wrong codes. Neither a resend nor a new verification resets them
+    /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`Lockout::Growing`] only those
+    /// of checks that did not name their verification.
+    pub failures: u8,
+    /// When this record ends and the number is fresh again; [`Timestamp::MAX`] for never.
+    pub keep_until: Timestamp,
+    /// Further counts with [`Lockout::Growing`].
+    pub tally: NumberCounts,
+    /// The outstanding code, if there is one. It may have expired.
+    pub verification: Option<Verification>,
 }
 
 /// One outstanding code.
@@ -215,6 +219,16 @@ impl Verification {
         }
     }
 
+    /// Returns `true` if the caller named it, or named none.
+    pub(super) fn is_named(&self, named: Option<VerificationName>) -> bool {
+        named.is_none_or(|name| name.is_of(self))
+    }
+
+    /// Returns `true` if a gateway is being asked with this permit.
+    pub fn is_checked_by(&self, permit: &CheckPermit) -> bool {
+        self.salt == permit.salt && self.checking_until == permit.until
+    }
+
     /// Returns `true` while the gateway that holds the code is being asked.
     pub fn is_checking(&self, now: Timestamp) -> bool {
         now < self.checking_until
@@ -238,6 +252,20 @@ impl NumberCounts {
     pub const NONE: Self = Self { named: 0, slow_until: Timestamp::EPOCH };
 }
 
+impl OpenNumber {
+    /// Neither a wrong code nor a verification.
+    pub(super) const EMPTY: Self =
+        Self { failures: 0, keep_until: Timestamp::EPOCH, tally: NumberCounts::NONE, verification: None };
+
+    /// The state of the number with this verification: [`NumberState::Fresh`] if neither a code nor a count is left.
+    pub fn with(self, verification: Option<Verification>) -> NumberState {
+        match verification {
+            None if self.failures == 0 && self.tally == NumberCounts::NONE => NumberState::Fresh,
+            verification => NumberState::Open(Self { verification, ..self }),
+        }
+    }
+}
+
 impl NumberState {
     /// The state at `now`. Every decision starts with it, therefore no answer depends on the sweep. An expired record
     /// is fresh. An unsettled check whose time has passed is over: its attempt counts, and the last attempt locks the
@@ -245,20 +273,20 @@ impl NumberState {
     #[must_use]
     pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
         let state = self.unless_expired(now).spent_by(policy);
-        let Self::Open { failures, keep_until, tally, verification: Some(v) } = state else { return state };
+        let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = state else { return state };
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
         }
-        if let Some(until) = policy.lockout_end(failures, v.checking_until) {
+        if let Some(until) = policy.lockout_end(open.failures, v.checking_until) {
             return Self::Locked { until }.unless_expired(now);
         }
-        let verification = Some(Verification { checking_until: Timestamp::EPOCH, ..v });
-        Self::Open { failures, keep_until, tally, verification }
+        open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v }))
     }
 
     /// The policy may have changed: a verification with more wrong codes than it allows by now is spent.
     fn spent_by(mut self, policy: &Policy) -> Self {
-        if let Self::Open { verification: Some(Verification { counted: Some(counted), .. }), .. } = &mut self
+        if let Self::Open(open) = &mut self
+            && let Some(Verification { counted: Some(counted), .. }) = &mut open.verification
         {
             counted.spent |= policy.kind == Lockout::Growing && policy.is_spent(counted.wrong);
         }
@@ -278,15 +306,16 @@ impl NumberState {
     pub const fn ends(&self) -> Option<Timestamp> {
         match self {
             Self::Fresh => None,
-            Self::Open { keep_until, .. } => Some(*keep_until),
+            Self::Open(open) => Some(open.keep_until),
             Self::Locked { until } => Some(*until),
         }
     }
 
     /// Consecutive wrong codes so far.
-    pub const fn failures(&self) -> u8 {
+    #[cfg(test)]
+    pub(super) const fn failures(&self) -> u8 {
         match self {
-            Self::Open { failures, .. } => *failures,
+            Self::Open(open) => open.failures,
             Self::Fresh | Self::Locked { .. } => 0,
         }
     }
@@ -294,7 +323,7 @@ impl NumberState {
     /// The outstanding code. It may have expired.
     pub const fn verification(&self) -> Option<Verification> {
         match self {
-            Self::Open { verification, .. } => *verification,
+            Self::Open(open) => open.verification,
             Self::Fresh | Self::Locked { .. } => None,
         }
     }

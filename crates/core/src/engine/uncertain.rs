@@ -1,6 +1,6 @@
 //! States after a failed commit.
 
-use super::{NumberCounts, NumberState, Verification, VerificationCounts};
+use super::{NumberCounts, NumberState, OpenNumber, Verification, VerificationCounts};
 use crate::domain::Timestamp;
 
 /// Merges two states of one number when the store did not say whether the change from `before` to `after` is durable.
@@ -13,33 +13,26 @@ pub fn merge_pessimistic(before: NumberState, after: NumberState, now: Timestamp
         }
         (locked @ NumberState::Locked { .. }, _) | (_, locked @ NumberState::Locked { .. }) => locked,
         // The message with the number's first code was not sent. Its record may be on the disk; this one replaces it.
-        (NumberState::Fresh, NumberState::Open { failures, keep_until, tally, .. }) => {
-            NumberState::Open { failures, keep_until, tally, verification: None }
+        (NumberState::Fresh, NumberState::Open(open)) => {
+            NumberState::Open(OpenNumber { verification: None, ..open })
         }
         (NumberState::Fresh, NumberState::Fresh) => NumberState::Fresh,
         // The code may be used up; the count that a success would clear stays.
-        (NumberState::Open { failures, keep_until, tally, verification }, NumberState::Fresh) => {
-            let verification = verification.and_then(|v| used_up(v, now));
-            NumberState::Open { failures, keep_until, tally, verification }
+        (NumberState::Open(open), NumberState::Fresh) => {
+            let verification = open.verification.and_then(|v| used_up(v, now));
+            NumberState::Open(OpenNumber { verification, ..open })
         }
-        (
-            NumberState::Open { failures: a, keep_until: kept_a, tally: tally_a, verification: old },
-            NumberState::Open { failures: b, keep_until: kept_b, tally: tally_b, verification: new },
-        ) => {
+        (NumberState::Open(old), NumberState::Open(new)) => NumberState::Open(OpenNumber {
+            failures: old.failures.max(new.failures),
+            keep_until: old.keep_until.max(new.keep_until),
+            tally: old.tally.merge_pessimistic(new.tally),
             // A new code whose send was not committed was not sent: the old code stays valid.
-            let verification = match (old, new) {
+            verification: match (old.verification, new.verification) {
                 (Some(old), Some(new)) if old.salt == new.salt => Some(same_code(old, new, now)),
                 (old, Some(_)) => old,
                 (_, None) => None,
-            };
-            let (failures, keep_until) = (a.max(b), kept_a.max(kept_b));
-            NumberState::Open {
-                failures,
-                keep_until,
-                tally: tally_a.merge_pessimistic(tally_b),
-                verification,
-            }
-        }
+            },
+        }),
     }
 }
 

@@ -12,7 +12,7 @@ use super::world::{SEND_BUDGET, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending,
-    NumberState, Policy, ResumeOutcome, SendPermit, VerificationName, merge_pessimistic,
+    NumberState, OpenNumber, Policy, ResumeOutcome, SendPermit, VerificationName, merge_pessimistic,
 };
 
 /// A message that a gateway was handed, or may have been.
@@ -287,7 +287,7 @@ impl Run {
             self.is_fresh();
         }
         for state in [self.number.state, self.disk].map(|state| state.at(&policy, now)) {
-            let NumberState::Open { failures, tally, verification, .. } = state else { continue };
+            let NumberState::Open(OpenNumber { failures, tally, verification, .. }) = state else { continue };
             prop_assert!(failures >= self.by_number, "{failures} counted, {} told", self.by_number);
             prop_assert!(
                 tally.named >= self.by_name,
@@ -314,7 +314,7 @@ fn is_not_looser(
     now: Timestamp,
 ) -> Result<(), TestCaseError> {
     let counts = |state: NumberState| match state {
-        NumberState::Open { failures, tally, .. } => (failures, tally.named, tally.slow_until),
+        NumberState::Open(OpenNumber { failures, tally, .. }) => (failures, tally.named, tally.slow_until),
         NumberState::Fresh | NumberState::Locked { .. } => (0, 0, Timestamp::EPOCH),
     };
     let (is, was, would_be) = (counts(kept), counts(before), counts(after));

@@ -10,7 +10,7 @@ use super::world::GatewayResult;
 use super::world::World;
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, NumberState,
-    ResumeOutcome, SendPermit, merge_pessimistic,
+    OpenNumber, ResumeOutcome, SendPermit, merge_pessimistic,
 };
 
 proptest! {
@@ -218,7 +218,7 @@ impl Run {
         let (now, limit) = (self.world.now, self.world.policy.max_attempts);
         for state in [self.world.state, self.disk] {
             match state.at(&self.world.policy, now) {
-                NumberState::Open { failures, .. } => {
+                NumberState::Open(OpenNumber { failures, .. }) => {
                     prop_assert!(
                         failures >= self.evaluated,
                         "{} evaluated, {failures} counted",
