@@ -12,7 +12,6 @@ mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -83,7 +82,7 @@ impl Attempts {
     /// # Errors
     /// [`Refusal::Stopping`] while its shard cannot say.
     pub async fn track(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
-        self.router.read(key.slot(), move |tables, now| tables.get(&record_key(key), now)).await
+        self.router.get(record_key(key)).await
     }
 
     /// Passes the records to `look` page by page, those with the newest attempts first. The timestamp is an upper bound
@@ -105,21 +104,10 @@ impl Attempts {
             let page = self.indexes.newest(before, PAGE);
             let Some(last) = page.last().copied() else { return Ok(()) };
             before = Some(last);
-            let mut by_shard: BTreeMap<usize, Vec<AttemptLogKey>> = BTreeMap::new();
-            for (_, key) in page.into_iter().filter(|(_, key)| wanted(key)) {
-                let owner = self.router.owner(key.slot()).ok_or(Refusal::Stopping)?;
-                by_shard.entry(owner).or_default().push(key);
-            }
-            let mut found = Vec::new();
-            for (shard, keys) in by_shard {
-                let read = self.router.read_shard(shard, move |tables, now| {
-                    let get =
-                        |key: AttemptLogKey| Some((key, tables.get::<AttemptLog>(&record_key(key), now)?));
-                    keys.into_iter().filter_map(get).collect::<Vec<_>>()
-                });
-                found.append(&mut read.await?);
-            }
-            if let Break(()) = look(found, last.0) {
+            let keys = page.into_iter().map(|(_, key)| key).filter(&wanted).map(record_key);
+            let found = self.router.get_each::<AttemptLog>(keys).await?;
+            let logs = found.into_iter().map(|(key, log)| (AttemptLogKey::from_id(key.id), log));
+            if let Break(()) = look(logs.collect(), last.0) {
                 return Ok(());
             }
         }
@@ -223,18 +211,9 @@ impl Retention {
         // Also records written under a longer `keep_for`.
         let is_too_old = |(last_attempt, _): &Dated| now >= last_attempt.plus(keep_for);
         let oldest = indexes.oldest(FORGET_AT_ONCE).into_iter().enumerate();
-        let forgotten = oldest.take_while(|(place, dated)| *place < too_many || is_too_old(dated));
-        let mut by_shard: BTreeMap<usize, Vec<RecordKey>> = BTreeMap::new();
-        for (_, (_, key)) in forgotten {
-            if let Some(owner) = self.router.owner(key.slot()) {
-                by_shard.entry(owner).or_default().push(record_key(key));
-            }
-        }
-        for (shard, keys) in by_shard {
-            let is_unplanned = |log: &AttemptLog| log.plan.is_none();
-            // While a shard restarts, its records wait for the next time.
-            let _ = self.router.evict(shard, keys, is_unplanned).await;
-        }
+        let surplus = oldest.take_while(|(place, dated)| *place < too_many || is_too_old(dated));
+        let keys = surplus.map(|(_, (_, key))| record_key(key));
+        self.router.evict(keys, |log: &AttemptLog| log.plan.is_none()).await;
         // Those that a shard keeps go when it sweeps, or the next time.
         indexes.len() < before
     }

@@ -19,11 +19,8 @@ const SWEEP_STEP: usize = 1_000;
 /// Time between two steps: a million records are seen in under three minutes. Lazy changes are written as often.
 const SWEEP_EVERY: Duration = Duration::from_millis(150);
 
-/// A question about the records in memory.
-pub type ReadFn = Box<dyn FnOnce(&Tables, Timestamp) + Send>;
-
-/// A lazy removal of records.
-pub type EvictFn = Box<dyn FnOnce(&mut Core) + Send>;
+/// A function that runs on the shard between two commands.
+pub type CallFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
 
 /// The messages of a shard.
 pub enum Message {
@@ -31,10 +28,8 @@ pub enum Message {
     Command(Box<dyn Command>),
     /// The result of the commit in flight.
     Committed(Result<(), StoreError>),
-    /// A question about the records in memory.
-    Read(ReadFn),
-    /// Removes records lazily.
-    Evict(EvictFn),
+    /// Reads or evicts records.
+    Call(CallFn),
     /// The wait for more commands has ended.
     BatchDelayEnded,
     /// Time for a step of the sweep.
@@ -201,8 +196,7 @@ impl Actor for ShardActor {
             }
             Message::Command(command) => command.refuse(Refusal::Stopping),
             Message::Committed(result) => core.committed(&result, now),
-            Message::Read(look) => look(core.tables(), now),
-            Message::Evict(evict) => evict(core),
+            Message::Call(call) => call(core, now),
             Message::BatchDelayEnded => core.batch_delay_ended(now),
             Message::Sweep => {
                 core.sweep(SWEEP_STEP, now);

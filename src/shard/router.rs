@@ -1,5 +1,6 @@
 //! The router from slots to shards.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -98,6 +99,56 @@ impl Router {
         }
     }
 
+    /// The live record under a key.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while no running shard owns its slot.
+    pub async fn get<R: Record>(&self, key: RecordKey) -> Result<Option<R>, Refusal> {
+        self.read(key.slot, move |tables, now| tables.get(&key, now)).await
+    }
+
+    /// The live records under these keys, in no exact order.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while no running shard owns one of the slots.
+    pub async fn get_each<R: Record>(
+        &self,
+        keys: impl IntoIterator<Item = RecordKey>,
+    ) -> Result<Vec<(RecordKey, R)>, Refusal> {
+        let mut found = Vec::new();
+        for (shard, keys) in self.by_owner(keys) {
+            let get = move |tables: &Tables, now| {
+                let live = keys.into_iter().filter_map(|key| Some((key, tables.get(&key, now)?)));
+                live.collect::<Vec<_>>()
+            };
+            found.append(&mut self.read_shard(shard.ok_or(Refusal::Stopping)?, get).await?);
+        }
+        Ok(found)
+    }
+
+    /// Removes records lazily: see [`Core::evict`]. Returns when they are gone from memory. A record whose shard does not
+    /// run stays.
+    pub async fn evict<R: Record>(
+        &self,
+        keys: impl IntoIterator<Item = RecordKey>,
+        may_evict: impl Fn(&R) -> bool + Copy + Send + 'static,
+    ) {
+        for (shard, keys) in self.by_owner(keys) {
+            if let Some(shard) = shard {
+                let _ = self.call(shard, move |core, _| core.evict(&keys, may_evict)).await;
+            }
+        }
+    }
+
+    /// The keys by the shard that owns their slot.
+    fn by_owner(&self, keys: impl IntoIterator<Item = RecordKey>) -> BTreeMap<Option<usize>, Vec<RecordKey>> {
+        let mut by_owner: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for key in keys {
+            by_owner.entry(self.owner(key.slot)).or_default().push(key);
+        }
+        by_owner
+    }
+
     /// Reads the records of the shard that owns a slot, as they are now.
     ///
     /// # Errors
@@ -105,10 +156,9 @@ impl Router {
     pub async fn read<T: Send + 'static>(
         &self,
         slot: u8,
-        look: impl FnOnce(&Tables, Timestamp) -> T + Send + 'static,
+        read: impl FnOnce(&Tables, Timestamp) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let owner = self.owner(slot).ok_or(Refusal::Stopping)?;
-        self.read_shard(owner, look).await
+        self.read_shard(self.owner(slot).ok_or(Refusal::Stopping)?, read).await
     }
 
     /// The same for a shard by its index.
@@ -118,34 +168,22 @@ impl Router {
     pub async fn read_shard<T: Send + 'static>(
         &self,
         shard: usize,
-        look: impl FnOnce(&Tables, Timestamp) -> T + Send + 'static,
+        read: impl FnOnce(&Tables, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.call(shard, move |core, now| read(core.tables(), now)).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        shard: usize,
+        call: impl FnOnce(&mut Core, Timestamp) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let shard = self.shard(shard).ok_or(Refusal::Stopping)?;
         let (reply, answer) = oneshot::channel();
-        let look = Box::new(move |tables: &Tables, now| {
-            let _ = reply.send(look(tables, now));
+        let call = Box::new(move |core: &mut Core, now| {
+            let _ = reply.send(call(core, now));
         });
-        shard.cast(Message::Read(look)).map_err(|_| Refusal::Stopping)?;
+        shard.cast(Message::Call(call)).map_err(|_| Refusal::Stopping)?;
         answer.await.map_err(|_| Refusal::Stopping)
-    }
-
-    /// Removes records of a shard lazily: see [`Core::evict`]. Returns when they are gone from memory.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while the shard does not run.
-    pub async fn evict<R: Record>(
-        &self,
-        shard: usize,
-        keys: Vec<RecordKey>,
-        may_evict: impl Fn(&R) -> bool + Send + 'static,
-    ) -> Result<(), Refusal> {
-        let shard = self.shard(shard).ok_or(Refusal::Stopping)?;
-        let (done, evicted) = oneshot::channel();
-        let evict = Box::new(move |core: &mut Core| {
-            core.evict(&keys, may_evict);
-            let _ = done.send(());
-        });
-        shard.cast(Message::Evict(evict)).map_err(|_| Refusal::Stopping)?;
-        evicted.await.map_err(|_| Refusal::Stopping)
     }
 }

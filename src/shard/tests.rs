@@ -171,6 +171,13 @@ impl World {
         self.shards.router().read_shard(shard, look).await.expect("the shard runs")
     }
 
+    /// Returns once no shard owns the slot.
+    async fn slot_has_no_owner(&self, slot: u8) {
+        while self.shards.router().owner(slot).is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The same on the disk.
     fn durable(&self, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
         let records = self.store.snapshot();
@@ -272,10 +279,8 @@ async fn a_slot_moves_once_its_last_commit_has_ended_however_busy_its_neighbours
     world.store.waiting(1).await;
     let moved = world.shards.move_slots(Slots::one(ONE.slot), 0);
     let others = async {
-        // The slot has no owner until its last commit has ended.
-        while world.shards.router().owner(ONE.slot).is_some() {
-            tokio::task::yield_now().await;
-        }
+        // Its last commit has not ended.
+        world.slot_has_no_owner(ONE.slot).await;
         assert_eq!(world.told(ONE, Wish::Spend(1)).await, Err(Refusal::Stopping));
         let next = world.ask(TWO, Wish::Spend(1));
         world.store.release();
@@ -300,15 +305,11 @@ async fn a_checkpoint_that_meets_a_slot_without_an_owner_fails() {
     world.store.waiting(1).await;
     let moved = world.shards.move_slots(Slots::one(ONE.slot), 0);
     let checkpoint = async {
-        while world.shards.router().owner(ONE.slot).is_some() {
-            tokio::task::yield_now().await;
-        }
+        world.slot_has_no_owner(ONE.slot).await;
         world.store.checkpoint().await
     };
     let release = async {
-        while world.shards.router().owner(ONE.slot).is_some() {
-            tokio::task::yield_now().await;
-        }
+        world.slot_has_no_owner(ONE.slot).await;
         world.store.release();
     };
     let (moved, checkpoint, ()) = tokio::join!(moved, checkpoint, release);

@@ -80,9 +80,7 @@ impl Inner {
     /// One attempt of a delivery, to its decision.
     async fn attempt(self: Arc<Self>, seq: Seq, entry: Entry, at: Timestamp) {
         let key = seq.key(entry.lane.service);
-        let read =
-            self.shards.router().read(key.slot, move |tables, now| tables.get::<EventRecord>(&key, now));
-        let delivery = match read.await {
+        let delivery = match self.shards.router().get(key).await {
             Ok(Some(EventRecord::Delivery(delivery))) if delivery.state == DeliveryState::Pending => delivery,
             Ok(found) => {
                 if found.is_none() {

@@ -1,6 +1,6 @@
 //! Lists of deliveries, and deliveries that are made due again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::command::{Outcome, Request};
 use super::lanes::LaneKey;
@@ -8,7 +8,7 @@ use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::schedule::Entry;
 use super::{EventId, EventType, Inner, Outbox};
 use crate::domain::{ServiceId, Sid, Timestamp};
-use crate::shard::Refusal;
+use crate::shard::{RecordKey, Refusal};
 
 /// The filter of a list of deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -161,23 +161,12 @@ impl Inner {
 
     /// Reads deliveries of a service from their shards.
     async fn read_each(&self, service: ServiceId, seqs: &[Seq]) -> Result<HashMap<Seq, Delivery>, Refusal> {
-        let router = self.shards.router();
-        let mut by_shard: BTreeMap<usize, Vec<Seq>> = BTreeMap::new();
-        for seq in seqs {
-            let owner = router.owner(seq.key(service).slot).ok_or(Refusal::Stopping)?;
-            by_shard.entry(owner).or_default().push(*seq);
-        }
-        let mut read = HashMap::with_capacity(seqs.len());
-        for (shard, seqs) in by_shard {
-            let found = router.read_shard(shard, move |tables, now| {
-                let delivery = |seq: Seq| match tables.get::<EventRecord>(&seq.key(service), now)? {
-                    EventRecord::Delivery(delivery) => Some((seq, *delivery)),
-                    EventRecord::Expected(_) => None,
-                };
-                seqs.into_iter().filter_map(delivery).collect::<Vec<_>>()
-            });
-            read.extend(found.await?);
-        }
-        Ok(read)
+        let keys = seqs.iter().map(|seq| seq.key(service));
+        let found = self.shards.router().get_each::<EventRecord>(keys).await?;
+        let delivery = |(key, record): (RecordKey, EventRecord)| match record {
+            EventRecord::Delivery(delivery) => Some((Seq::of(&key.id)?, *delivery)),
+            EventRecord::Expected(_) => None,
+        };
+        Ok(found.into_iter().filter_map(delivery).collect())
     }
 }

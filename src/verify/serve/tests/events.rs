@@ -121,14 +121,18 @@ async fn without_a_webhook_nothing_is_kept() {
     assert_eq!((kept, world.store.snapshot().len() > before), (0, true));
 }
 
+fn delivered(attempt: AttemptId) -> Receipt {
+    let (message_id, status) = ("m".to_owned(), ReceiptStatus::Delivered);
+    Receipt { attempt, message_id, status, code: None, class: None }
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_equal_reports_at_once_are_told_once() {
     let world = World::new().await;
     world.has_webhook().await;
     let begun = world.begun(number(1)).await;
     let attempt = world.attempt_of(begun.attempts[0].sid);
-    let (message_id, status) = ("m".to_owned(), ReceiptStatus::Delivered);
-    let receipt = Receipt { attempt, message_id, status, code: None, class: None };
+    let receipt = delivered(attempt);
     let both =
         tokio::join!(world.verifying.receive(receipt.clone()), world.verifying.receive(receipt.clone()));
     assert_eq!(both, (Ok(()), Ok(())));
@@ -145,9 +149,7 @@ async fn a_report_that_comes_before_its_gateway_has_answered_waits_for_the_answe
     let (verifying, service) = (world.verifying.clone(), world.service.id);
     let begins = tokio::spawn(async move { verifying.begin(service, asking(number(1))).await });
     world.desk.arrived(2).await;
-    let (message_id, status) = ("m".to_owned(), ReceiptStatus::Delivered);
-    let attempt = AttemptId { attempt: first.attempt + 1, ..first };
-    let receipt = Receipt { attempt, message_id, status, code: None, class: None };
+    let receipt = delivered(AttemptId { attempt: first.attempt + 1, ..first });
     let verifying = world.verifying.clone();
     let reported = tokio::spawn(async move { verifying.receive(receipt).await });
     tokio::time::sleep(Duration::from_secs(2)).await;
