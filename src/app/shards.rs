@@ -20,7 +20,7 @@ use crate::webhook::EventRecord;
 /// Every kind of record. A new kind also needs a decision in [`without_codes`](crate::backup::without_codes).
 pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
     let capacity = Arc::clone(capacity);
-    Kinds::none()
+    Kinds::default()
         .with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
         .with::<ServiceRecord>()
         .with::<Credential>()

@@ -76,7 +76,7 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     /// the send. Returns the number of its first attempt.
     pub fn begin_follow_up(&mut self) -> u8 {
         let Some(mut track) = self.track() else { return 0 };
-        let begun = track.begin_follow_up();
+        let begun = track.plan.take();
         let first = track.reserve();
         self.put(&track, begun.is_some());
         first

@@ -184,11 +184,6 @@ impl AttemptLog {
         self.rows.iter().map(|row| row.at).fold(self.created, Timestamp::max)
     }
 
-    /// The row of an attempt.
-    pub fn row(&self, attempt: u8) -> Option<&Row> {
-        self.rows.iter().find(|row| row.attempt == attempt)
-    }
-
     /// Takes numbers for the attempts of a send that is about to begin, and returns the first.
     pub fn reserve(&mut self) -> u8 {
         let first = self.next_attempt;
@@ -237,11 +232,6 @@ impl AttemptLog {
             self.rows.truncate(MOST_ROWS - 1);
             self.rows.push(row);
         }
-    }
-
-    /// Begins the planned send and removes the plan.
-    pub fn begin_follow_up(&mut self) -> Option<Box<PlannedSend>> {
-        self.plan.take()
     }
 
     /// Drops the planned send. Returns `true` if there was one.

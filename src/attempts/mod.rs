@@ -28,7 +28,7 @@ pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
 pub use self::list::{ListedAttempt, Listing, TrackQuery, TrackRow, attempts_of};
 pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, Row, VerifyStatus};
-pub use self::status::{StatusFilter, receipt_from_name};
+pub use self::status::StatusFilter;
 
 /// Records per page. Reading one blocks a shard for half a millisecond.
 const PAGE: usize = 512;

@@ -22,21 +22,6 @@ impl VerifyStatus {
     }
 }
 
-const RECEIPTS: [ReceiptStatus; 7] = [
-    ReceiptStatus::Queued,
-    ReceiptStatus::Sending,
-    ReceiptStatus::Sent,
-    ReceiptStatus::Answered,
-    ReceiptStatus::Failed,
-    ReceiptStatus::Delivered,
-    ReceiptStatus::Read,
-];
-
-/// From the name in lists.
-pub fn receipt_from_name(name: &str) -> Option<ReceiptStatus> {
-    RECEIPTS.into_iter().find(|status| status.as_str() == name)
-}
-
 /// Which rows are wanted: those with a certain status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusFilter {
@@ -66,7 +51,7 @@ impl Column {
         match self {
             Self::Send => SendStatus::ALL.map(SendStatus::as_str).to_vec(),
             Self::Verify => VerifyStatus::ALL.map(VerifyStatus::as_str).to_vec(),
-            Self::Receipt => RECEIPTS.map(ReceiptStatus::as_str).to_vec(),
+            Self::Receipt => ReceiptStatus::ALL.map(ReceiptStatus::as_str).to_vec(),
         }
     }
 }

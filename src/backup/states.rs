@@ -10,10 +10,11 @@ use proptest::sample::select;
 
 use super::tests::{AT, MINUTE, key};
 use super::*;
-use crate::attempts::{PlannedSend, Row, VerifyStatus, receipt_from_name};
+use crate::attempts::{PlannedSend, Row, VerifyStatus};
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{NumberCounts, OpenNumber, Salt, SlotHash};
+use crate::gateway::ReceiptStatus;
 use crate::limit::{Answers, Bounds, BucketRule, Charge, KeyDecision, Limits};
 use crate::numbers::NumberKey;
 use crate::numbers::table::tests::{kept_state, moment};
@@ -165,8 +166,7 @@ fn track() -> impl Strategy<Value = AttemptLog> {
 }
 
 fn row() -> impl Strategy<Value = Row> {
-    let receipt =
-        option::of(select(vec!["queued", "sending", "sent", "answered", "failed", "delivered", "read"]));
+    let receipt = option::of(select(ReceiptStatus::ALL.to_vec()));
     let status = select(SendStatus::ALL.to_vec());
     let rest = (
         any::<[u8; 2]>(),
@@ -185,7 +185,6 @@ fn row() -> impl Strategy<Value = Row> {
             (numbers, retries, max_retries_reached, message_id, error_code),
         )| {
             let [attempt, priority] = numbers;
-            let receipt = receipt.and_then(receipt_from_name);
             Row {
                 attempt,
                 channel,

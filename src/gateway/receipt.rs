@@ -41,6 +41,10 @@ pub enum ReceiptStatus {
 }
 
 impl ReceiptStatus {
+    /// Every status.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Sending, Self::Sent, Self::Answered, Self::Failed, Self::Delivered, Self::Read];
+
     /// The name in lists.
     pub const fn as_str(self) -> &'static str {
         match self {

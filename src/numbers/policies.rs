@@ -21,15 +21,6 @@ impl Policies {
         Self { default, others: Arc::default() }
     }
 
-    /// Adds the rules of one more service.
-    #[must_use]
-    pub fn with(self, service: ServiceId, policy: Policy) -> Self {
-        let mut others = HashMap::clone(&self.others.load());
-        others.insert(service, policy);
-        self.set(others);
-        self
-    }
-
     /// Replaces the rules of all services but the default one.
     pub fn set(&self, others: HashMap<ServiceId, Policy>) {
         self.others.store(Arc::new(others));

@@ -53,10 +53,6 @@ impl Table for NumberTable {
         self.numbers.get(&NumberKey::from_id(&key.id)?).map(|state| stored(&state))
     }
 
-    fn contains(&self, key: &RecordKey) -> bool {
-        NumberKey::from_id(&key.id).is_some_and(|key| self.numbers.contains(&key))
-    }
-
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
         self.numbers.at(position).map(|(slot, key, state)| (record_key(slot, &key), stored(&state)))
     }

@@ -249,11 +249,6 @@ impl Verifier {
         Some((code, verification.expires.since(now)))
     }
 
-    /// Commands accepted and not yet answered.
-    pub fn commands_in_flight(&self) -> usize {
-        usize::try_from(self.bound).unwrap_or(usize::MAX).saturating_sub(self.in_flight.available_permits())
-    }
-
     /// The stored numbers and their limit, for `/readyz`.
     pub fn usage(&self) -> Usage {
         self.deps.capacity.usage()

@@ -125,11 +125,6 @@ pub struct Kind {
 pub struct Kinds(Vec<Kind>);
 
 impl Kinds {
-    /// No kind.
-    pub const fn none() -> Self {
-        Self(Vec::new())
-    }
-
     /// One more kind, in a table of the general form.
     #[must_use]
     pub fn with<R: Record>(self) -> Self {

@@ -21,8 +21,6 @@ pub trait Table: Send {
     }
     /// The record under a key, with its end.
     fn get(&self, key: &RecordKey) -> Option<Stored>;
-    /// Whether there is a record under the key.
-    fn contains(&self, key: &RecordKey) -> bool;
     /// The record at a position below [`Table::len`].
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)>;
     /// The key and the end of the record at a position, without the record.
@@ -66,10 +64,6 @@ impl Table for Map {
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
         self.0.get(key).map(Self::stored)
-    }
-
-    fn contains(&self, key: &RecordKey) -> bool {
-        self.0.contains_key(key)
     }
 
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
@@ -174,11 +168,6 @@ impl Tables {
     /// The encoded record under a key, whether or not it has ended.
     pub fn stored(&self, key: &RecordKey) -> Option<Stored> {
         self.by_kind.get(&key.kind)?.get(key)
-    }
-
-    /// Whether there is a record under the key, ended or not.
-    pub fn contains(&self, key: &RecordKey) -> bool {
-        self.by_kind.get(&key.kind).is_some_and(|table| table.contains(key))
     }
 
     /// The kinds that are held.

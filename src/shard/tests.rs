@@ -64,7 +64,7 @@ impl Record for Uses {
 }
 
 fn kinds() -> Kinds {
-    Kinds::none().with::<Voucher>().with::<Uses>()
+    Kinds::default().with::<Voucher>().with::<Uses>()
 }
 
 /// What is left afterwards; `None` if that was too little.

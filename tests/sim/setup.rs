@@ -92,7 +92,9 @@ impl Setup {
     }
 
     pub fn policies(&self) -> Policies {
-        Policies::new(self.policies[0]).with(ServiceId::new(1), self.policies[1])
+        let policies = Policies::new(self.policies[0]);
+        policies.set([(ServiceId::new(1), self.policies[1])].into());
+        policies
     }
 
     pub fn terms(&self) -> Terms {

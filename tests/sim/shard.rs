@@ -83,7 +83,7 @@ impl Shard {
 /// A core that has these records.
 pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> Core {
     let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
-    let kinds = Kinds::none().with_table::<NumberState>(new_table).with::<AttemptLog>();
+    let kinds = Kinds::default().with_table::<NumberState>(new_table).with::<AttemptLog>();
     let mut tables = Tables::new(&kinds);
     for (key, stored) in records {
         tables.set(key, Some(stored));

@@ -160,7 +160,7 @@ fn the_right_code_ends_what_is_planned_and_nothing_is_said_after_it() {
 fn what_was_planned_before_a_failed_commit_is_still_planned() {
     let before = planned(1, second(20));
     let mut begun = before.clone();
-    begun.begin_follow_up();
+    begun.plan = None;
     begun.reserve();
     let kept = AttemptLog::merge_pessimistic(Some(before.clone()), Some(begun), START).expect("a record");
     assert_eq!((kept.plan, kept.next_attempt), (before.plan.clone(), 5));

@@ -254,7 +254,7 @@ impl World {
 
     /// What is planned, whenever it is due. It begins.
     pub fn takes_plan(&self) -> Option<FollowUp> {
-        let plan = self.track.lock().expect("the record").begin_follow_up();
+        let plan = self.track.lock().expect("the record").plan.take();
         plan.map(|plan| plan.follow_up)
     }
 

@@ -54,10 +54,6 @@ impl Numbers {
         self.packed.len()
     }
 
-    pub(super) fn contains(&self, key: &NumberKey) -> bool {
-        self.find(key).is_some()
-    }
-
     pub(super) fn get(&self, key: &NumberKey) -> Option<NumberState> {
         self.at(self.find(key)?).map(|(_, _, state)| state)
     }

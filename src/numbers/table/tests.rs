@@ -31,7 +31,7 @@ fn set(table: &mut NumberTable, key: NumberKey, state: &NumberState) {
 
 /// As a shard holds it, which sweeps.
 fn tables() -> Tables {
-    Tables::new(&Kinds::none().with_table::<NumberState>(|| Box::new(table())))
+    Tables::new(&Kinds::default().with_table::<NumberState>(|| Box::new(table())))
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_sweep_in_small_steps_frees_exactly_what_has_ended() {
     let now = Timestamp::from_millis(1_000);
     let freed: usize = (0..200).map(|_| tables.sweep(10, now, |_| false)).sum();
     assert_eq!((freed, tables.len_of(NumberState::KIND)), (667, 333));
-    assert!((1..=1000).all(|i| tables.contains(&record(key(i))) == (i % 3 == 0)));
+    assert!((1..=1000).all(|i| tables.stored(&record(key(i))).is_some() == (i % 3 == 0)));
 }
 
 #[test]

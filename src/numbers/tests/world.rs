@@ -134,7 +134,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<Deps> {
 
 fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
     let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
-    let kinds = Kinds::none().with_table::<NumberState>(new_table).with::<AttemptLog>();
+    let kinds = Kinds::default().with_table::<NumberState>(new_table).with::<AttemptLog>();
     let mut tables = Tables::new(&kinds);
     for (key, stored) in disk {
         tables.set(*key, Some(stored.clone()));
