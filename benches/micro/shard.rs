@@ -122,7 +122,7 @@ impl World {
             policies: Policies::new(Policy { max_attempts: u8::MAX, ..policy() }),
             server_key: key(),
             bounds,
-            event_sinks: Vec::new(),
+            events: None,
         });
         Self { verifier, next: AtomicU64::new(0) }
     }

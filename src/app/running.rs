@@ -157,7 +157,7 @@ impl Running {
             policies: policies.clone(),
             server_key: server_key.clone(),
             bounds,
-            event_sinks: vec![outbox.recorder()],
+            events: Some(outbox.recorder()),
         });
         let verifying = Verifying::new(VerifyingDeps {
             registry: registry.clone(),

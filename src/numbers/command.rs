@@ -41,8 +41,8 @@ pub struct Deps {
     pub tracker: TrackerSettings,
     /// Carries out the decisions.
     pub effects: Arc<dyn Effects>,
-    /// Write event records in the commit of each decision.
-    pub event_sinks: Vec<Arc<dyn EventSink>>,
+    /// Writes event records in the commit of each decision.
+    pub events: Option<Arc<dyn EventSink>>,
 }
 
 impl Deps {
@@ -163,7 +163,7 @@ impl Command for NumberCommand {
     /// An event is never lazy.
     fn may_be_lazy(&self) -> bool {
         let is_report = matches!(self.kind, CommandKind::Settle(_) | CommandKind::SettleCheck(_));
-        is_report && !self.deps.event_sinks.iter().any(|sink| sink.subscribes(self.key))
+        is_report && self.deps.events.as_ref().is_none_or(|events| !events.subscribes(self.key))
     }
 
     fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
@@ -219,8 +219,8 @@ impl Command for NumberCommand {
             *first_attempt = first;
         }
         if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref()) {
-            for sink in &deps.event_sinks {
-                sink.record(*key, &event, now, view);
+            if let Some(events) = &deps.events {
+                events.record(*key, &event, now, view);
             }
         }
         Decision::Made
@@ -344,7 +344,7 @@ fn write_attempts(
     None
 }
 
-/// Builds the event for the sinks from the verification before and after the decision.
+/// Builds the event of the decision from the verification before and after the decision.
 fn event_of<'a>(
     kind: &'a CommandKind,
     before: Option<&'a Verification>,
@@ -352,30 +352,29 @@ fn event_of<'a>(
 ) -> Option<NumberEvent<'a>> {
     let is_spent = after.is_some_and(Verification::is_spent);
     match kind {
-        CommandKind::Send(SendCommand { decided, channel, style, verification: named, .. }) => {
-            let (Some(SendDecision::Permitted(permit) | SendDecision::Silent(permit, _)), Some(verification)) =
+        CommandKind::Send(SendCommand { decided, channel, verification: named, .. }) => {
+            let (Some(SendDecision::Permitted(_) | SendDecision::Silent(..)), Some(verification)) =
                 (decided, after)
             else {
                 return None;
             };
             let is_silent = named.as_ref().is_some_and(|named| named.is_test);
             let tags = named.as_ref().map(|named| &named.tags);
-            Some(NumberEvent::Permitted { permit, verification, channel: *channel, style, is_silent, tags })
+            Some(NumberEvent::Permitted { verification, channel: *channel, is_silent, tags })
         }
-        CommandKind::Settle(SettleCommand { permit, style, delivered, caller, .. }) => {
+        CommandKind::Settle(SettleCommand { permit, delivered, caller, .. }) => {
             let verification = after.filter(|v| v.salt == permit.salt);
             let is_follow_up = matches!(caller, Caller::FollowUp(_));
-            Some(NumberEvent::Settled { permit, verification, style, delivered, is_follow_up })
+            Some(NumberEvent::Settled { permit, verification, delivered, is_follow_up })
         }
-        CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(reply, status)), .. }) => {
-            let (outcome, status) = (reply.outcome, (*status)?);
-            Some(NumberEvent::Checked { verification: before?, outcome, status, is_spent })
+        CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(reply, Some(_))), .. }) => {
+            Some(NumberEvent::Checked { verification: before?, outcome: reply.outcome, is_spent })
         }
         CommandKind::Check(_) | CommandKind::Resume(_) => None,
         CommandKind::SettleCheck(SettleCheckCommand { decided, permit, .. }) => {
-            let (reply, status) = decided.as_ref()?;
+            let (reply, _) = decided.as_ref()?;
             let verification = before.filter(|v| v.salt == permit.salt)?;
-            Some(NumberEvent::Checked { verification, outcome: reply.outcome, status: *status, is_spent })
+            Some(NumberEvent::Checked { verification, outcome: reply.outcome, is_spent })
         }
         CommandKind::End(EndCommand { ending, decided, .. }) => match decided {
             Some(EndOutcome::Ended(Some(verification))) => {

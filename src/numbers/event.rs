@@ -1,4 +1,4 @@
-//! Events of decisions about numbers. Event sinks write their records, such as webhook events, in the commit of the
+//! Events of decisions about numbers. An event sink writes its records, such as webhook events, in the commit of the
 //! decision, after its attempt log.
 
 use std::collections::BTreeMap;
@@ -10,20 +10,15 @@ use crate::domain::{AttemptLogKey, Channel, Timestamp};
 use crate::engine::{CheckOutcome, Ending, SendPermit, Verification};
 use crate::gateway::Receipt;
 use crate::shard::Transaction;
-use crate::template::MessageStyle;
 
-/// A decision about a number, for event sinks.
+/// A decision about a number, for the event sink.
 pub enum NumberEvent<'a> {
     /// A message is permitted.
     Permitted {
-        /// The right to send it.
-        permit: &'a SendPermit,
         /// The verification as it is now.
         verification: &'a Verification,
         /// How it is delivered.
         channel: Channel,
-        /// How it is worded.
-        style: &'a MessageStyle,
         /// Whether no message is sent, because the number is a test number.
         is_silent: bool,
         /// The tags that the caller attached to the verification.
@@ -35,8 +30,6 @@ pub enum NumberEvent<'a> {
         permit: &'a SendPermit,
         /// The number's verification as it is now, if it is still the one of the permit.
         verification: Option<&'a Verification>,
-        /// How its message is worded.
-        style: &'a MessageStyle,
         /// How it ended.
         delivered: &'a Delivered,
         /// Whether it was planned, not requested by a client.
@@ -48,8 +41,6 @@ pub enum NumberEvent<'a> {
         verification: &'a Verification,
         /// The outcome of the check.
         outcome: CheckOutcome,
-        /// The status for the list of attempts.
-        status: VerifyStatus,
         /// Whether callers who name the verification have no attempt left after it.
         is_spent: bool,
     },

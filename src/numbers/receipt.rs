@@ -40,8 +40,8 @@ impl Command for ReceiptCommand {
         if let (ReceiptOutcome::Recorded(row), Some(track)) = (&outcome, &track) {
             let event = NumberEvent::Receipt { track: key, row, status: track.verify, receipt };
             let (number, now) = (NumberKey { service: key.service, number: track.number }, view.now());
-            for sink in &deps.event_sinks {
-                sink.record(number, &event, now, view);
+            if let Some(events) = &deps.events {
+                events.record(number, &event, now, view);
             }
         }
         *decided = Some(outcome);

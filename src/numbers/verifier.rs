@@ -92,8 +92,8 @@ pub struct VerifierDeps {
     pub server_key: ServerKey,
     /// Commands, sends and times.
     pub bounds: Bounds,
-    /// Write event records in the commit of each decision.
-    pub event_sinks: Vec<Arc<dyn EventSink>>,
+    /// Writes event records in the commit of each decision.
+    pub events: Option<Arc<dyn EventSink>>,
 }
 
 /// A cheap handle on all shards.
@@ -124,7 +124,7 @@ impl Verifier {
             policies,
             server_key,
             bounds,
-            event_sinks,
+            events,
         } = deps;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
@@ -139,7 +139,7 @@ impl Verifier {
             check_budget: send_budget + bounds.commit_timeout,
             effects: Arc::clone(&effects) as _,
             tracker: attempts.settings(),
-            event_sinks,
+            events,
         });
         effects.connect(&deps, shards.clone());
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);

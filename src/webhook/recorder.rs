@@ -108,12 +108,10 @@ impl EventSink for EventRecorder {
     fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>) {
         let Some(service) = self.subscribed(key.service) else { return };
         let track = match event {
-            NumberEvent::Permitted { permit, .. } | NumberEvent::Settled { permit, .. } => {
-                permit.salt.track()
-            }
-            NumberEvent::Checked { verification, .. } | NumberEvent::Ended { verification, .. } => {
-                verification.salt.track()
-            }
+            NumberEvent::Settled { permit, .. } => permit.salt.track(),
+            NumberEvent::Permitted { verification, .. }
+            | NumberEvent::Checked { verification, .. }
+            | NumberEvent::Ended { verification, .. } => verification.salt.track(),
             NumberEvent::Receipt { track, .. } => track.track,
         };
         let name = VerificationName::of_track(track);

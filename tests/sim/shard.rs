@@ -156,6 +156,6 @@ pub fn deps(
         check_budget,
         tracker,
         effects: Arc::clone(effects) as _,
-        event_sinks: Vec::new(),
+        events: None,
     })
 }

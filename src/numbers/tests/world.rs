@@ -128,7 +128,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<Deps> {
         // Only of what is planned.
         tracker: KEEPS_NO_ATTEMPTS,
         effects: Arc::clone(captured) as _,
-        event_sinks: Vec::new(),
+        events: None,
     })
 }
 

@@ -376,7 +376,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
         policies: policies.clone(),
         server_key: key.clone(),
         bounds: Bounds::default(),
-        event_sinks: vec![outbox.recorder()],
+        events: Some(outbox.recorder()),
     });
     let verifying = Verifying::new(VerifyingDeps {
         registry: registry.clone(),
