@@ -9,7 +9,7 @@ use crate::delivery::{
     Delivered, Dropped, FollowUp, GatewayAttempt, PlanChange, Purpose, Reason, SendStatus,
 };
 use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Timestamp};
-use crate::engine::{Salt, SendPermit, SlotHash};
+use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::{Id, Record};
 use crate::template::MessageStyle;
@@ -107,8 +107,10 @@ pub enum VerifyStatus {
 /// A send that ended.
 #[derive(Debug, Clone, Copy)]
 pub struct EndedSend<'a> {
-    /// The permit of the send.
-    pub permit: &'a SendPermit,
+    /// The random input of its code.
+    pub salt: Salt,
+    /// When that code expires.
+    pub expires: Timestamp,
     /// How its message is worded.
     pub style: &'a MessageStyle,
     /// Why it was made.
@@ -193,7 +195,7 @@ impl AttemptLog {
 
     /// Records the attempts of a send, and its plan. Returns `true` if the plan changed.
     pub fn settle(&mut self, ended: EndedSend<'_>) -> bool {
-        let EndedSend { permit, style, purpose, first_attempt, delivered } = ended;
+        let EndedSend { salt, expires, style, purpose, first_attempt, delivered } = ended;
         for attempt in &delivered.attempts {
             self.add(attempt);
         }
@@ -209,7 +211,7 @@ impl AttemptLog {
             PlanChange::Set(_) if self.verify == VerifyStatus::Success => self.plan.take().is_some(),
             PlanChange::Set(follow_up) => {
                 let (style, follow_up) = (style.clone(), follow_up.clone());
-                let plan = PlannedSend { salt: permit.salt, style, expires: permit.expires, follow_up };
+                let plan = PlannedSend { salt, style, expires, follow_up };
                 self.plan = Some(Box::new(plan));
                 true
             }

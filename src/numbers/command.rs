@@ -218,10 +218,10 @@ impl Command for NumberCommand {
         if let Some(first) = write_attempts(view, deps, *key, kind, before.as_ref()) {
             *first_attempt = first;
         }
-        if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref()) {
-            if let Some(events) = &deps.events {
-                events.record(*key, &event, now, view);
-            }
+        if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref())
+            && let Some(events) = &deps.events
+        {
+            events.record(*key, &event, now, view);
         }
         Decision::Made
     }
@@ -312,15 +312,19 @@ fn write_attempts(
     let key = |salt: &Salt| track_key(service, salt, slot);
     let (salt, status) = match kind {
         CommandKind::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), .. }) => {
-            return Some(AttemptLogWriter::new(view, key(&permit.salt), deps.tracker).permit(number));
+            return Some(
+                AttemptLogWriter::new(view, key(&permit.verification.salt), deps.tracker).permit(number),
+            );
         }
         CommandKind::Resume(ResumeCommand { decided: Some((permit, _)), .. }) => {
-            return Some(AttemptLogWriter::new(view, key(&permit.salt), deps.tracker).begin_follow_up());
+            return Some(
+                AttemptLogWriter::new(view, key(&permit.verification.salt), deps.tracker).begin_follow_up(),
+            );
         }
         CommandKind::Settle(SettleCommand { permit, style, purpose, first_attempt, delivered, .. }) => {
-            let first_attempt = *first_attempt;
-            let ended = EndedSend { permit, style, purpose, first_attempt, delivered };
-            AttemptLogWriter::new(view, key(&permit.salt), deps.tracker).settle(number, ended);
+            let (Verification { salt, expires, .. }, first_attempt) = (permit.verification, *first_attempt);
+            let ended = EndedSend { salt, expires, style, purpose, first_attempt, delivered };
+            AttemptLogWriter::new(view, key(&salt), deps.tracker).settle(number, ended);
             return None;
         }
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(_, Some(status))), .. }) => {
@@ -363,7 +367,7 @@ fn event_of<'a>(
             Some(NumberEvent::Permitted { verification, channel: *channel, is_silent, tags })
         }
         CommandKind::Settle(SettleCommand { permit, delivered, caller, .. }) => {
-            let verification = after.filter(|v| v.salt == permit.salt);
+            let verification = after.filter(|v| v.salt == permit.verification.salt);
             let is_follow_up = matches!(caller, Caller::FollowUp(_));
             Some(NumberEvent::Settled { permit, verification, delivered, is_follow_up })
         }

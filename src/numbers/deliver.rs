@@ -78,15 +78,15 @@ impl ConnectedEffects {
             track: dispatch.track,
             number: key.number,
             style: dispatch.style.clone(),
-            expires: permit.expires,
+            expires: permit.verification.expires,
             channel: dispatch.channel,
-            code: permit.code_seed(key.service, key.number).code(&deps.key),
-            held: permit.held,
-            ours_only: permit.offset() != 0,
+            code: permit.verification.code_seed(key.service, key.number).code(&deps.key),
+            held: permit.verification.held,
+            ours_only: permit.verification.offset() != 0,
             first_attempt: dispatch.first_attempt,
             purpose: dispatch.purpose.clone(),
         };
-        let liveness = NumberLiveness { links: &self, key, salt: permit.salt };
+        let liveness = NumberLiveness { links: &self, key, salt: permit.verification.salt };
         // A send that is never settled would count against its number until it expires.
         let delivering = AssertUnwindSafe(delivery.deliver(&job, &liveness)).catch_unwind().await;
         let delivered = delivering.unwrap_or_else(|_panic| {

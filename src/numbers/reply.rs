@@ -2,7 +2,7 @@
 
 use crate::delivery::Trouble;
 use crate::domain::{Channel, Timestamp};
-use crate::engine::{Policy, SendPermit, Verification, VerificationCounts};
+use crate::engine::{Policy, Verification};
 
 pub use crate::engine::{CheckOutcome, SendLimit};
 
@@ -70,24 +70,9 @@ impl VerificationSummary {
     /// A verification that the compatible routes began has no counts: it began with its code, and had one message.
     pub fn from_verification(verification: &Verification, policy: &Policy) -> Self {
         let Verification { salt, expires, counted, .. } = *verification;
-        Self::from_parts(salt.track(), expires, counted, policy)
-    }
-
-    /// The verification that a message was permitted for.
-    pub fn from_permit(permit: &SendPermit, policy: &Policy) -> Self {
-        let SendPermit { salt, expires, counted, .. } = *permit;
-        Self::from_parts(salt.track(), expires, counted, policy)
-    }
-
-    fn from_parts(
-        track: u64,
-        expires: Timestamp,
-        counted: Option<VerificationCounts>,
-        policy: &Policy,
-    ) -> Self {
         let begun = counted.map_or_else(|| expires.minus(policy.code.life), |counted| counted.begun);
         Self {
-            track,
+            track: salt.track(),
             begun,
             last_send: counted.map_or(begun, |counted| counted.last_send),
             channel: counted.map_or(Channel::Sms, |counted| counted.channel),

@@ -87,10 +87,10 @@ impl SendCommand {
             BeginOutcome::Permitted(permit) if is_test => {
                 let outcome = SendOutcome::Sent {
                     attempts_left: policy.max_attempts,
-                    message_id: format!("test-{:016x}", permit.salt.track()),
+                    message_id: format!("test-{:016x}", permit.verification.salt.track()),
                     postponed: false,
                 };
-                let summary = VerificationSummary::from_permit(&permit, &policy);
+                let summary = VerificationSummary::from_verification(&permit.verification, &policy);
                 SendDecision::Silent(permit, Reply::new(outcome, now, Some(summary)))
             }
             BeginOutcome::Permitted(permit) => SendDecision::Permitted(permit),
@@ -106,7 +106,7 @@ impl SendCommand {
         match decided {
             Some(SendDecision::Permitted(permit)) => {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(responder));
-                let track = track_key(context.key.service, &permit.salt, context.subject.slot);
+                let track = track_key(context.key.service, &permit.verification.salt, context.subject.slot);
                 let key = context.key;
                 Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }
                     .answer(context);
@@ -195,9 +195,9 @@ impl Dispatch {
         let now = context.reply.now();
         let state = context.state().map(|state| state.at(&context.policy(), now));
         let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
-        if let Some(live) = live.filter(|live| live.salt == self.permit.salt) {
-            // A later command of the batch may have prolonged its life, and the message says how long it is.
-            self.permit.expires = live.expires;
+        if let Some(live) = live.filter(|live| live.salt == self.permit.verification.salt) {
+            // A later command of the batch may have prolonged its life, which the message states.
+            self.permit.verification.expires = live.expires;
             context.deps.effects.deliver(self);
         } else {
             let plan = match self.purpose {
@@ -263,12 +263,11 @@ impl SettleCommand {
     ) -> (NumberState, Durability) {
         let Delivered { result, trouble, .. } = &self.delivered;
         let (next, outcome) = engine::settle(state, rules, &self.permit, result, now);
-        let policy = &rules.policy;
         // The permit describes a send whose code was replaced or withdrawn meanwhile.
-        let current = next.verification().filter(|v| v.salt == self.permit.salt);
-        let summary = current.map_or_else(
-            || VerificationSummary::from_permit(&self.permit, policy),
-            |v| VerificationSummary::from_verification(&v, policy),
+        let current = next.verification().filter(|v| v.salt == self.permit.verification.salt);
+        let summary = VerificationSummary::from_verification(
+            &current.unwrap_or(self.permit.verification),
+            &rules.policy,
         );
         let reply = |outcome| Reply { trouble: *trouble, ..Reply::new(outcome, now, Some(summary)) };
         self.decided = Some(send_outcome(result, outcome).map(reply));

@@ -323,8 +323,10 @@ impl Core {
     /// commit carries the removals, and no command waits for them.
     pub fn evict<R: Record>(&mut self, keys: &[RecordKey], may_evict: impl Fn(&R) -> bool) {
         for key in keys {
-            let stored =
-                self.tables.stored(key).filter(|_| !self.lazy.contains(key) && !self.is_open(&[*key]));
+            let stored = self
+                .tables
+                .stored(key)
+                .filter(|_| !self.lazy.contains(key) && !self.is_open(std::slice::from_ref(key)));
             if stored.and_then(|stored| decode(&stored.bytes).ok()).is_some_and(|record| may_evict(&record)) {
                 self.tables.set(*key, None);
                 self.lazy.insert(*key);

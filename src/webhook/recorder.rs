@@ -108,7 +108,7 @@ impl EventSink for EventRecorder {
     fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>) {
         let Some(service) = self.subscribed(key.service) else { return };
         let track = match event {
-            NumberEvent::Settled { permit, .. } => permit.salt.track(),
+            NumberEvent::Settled { permit, .. } => permit.verification.salt.track(),
             NumberEvent::Permitted { verification, .. }
             | NumberEvent::Checked { verification, .. }
             | NumberEvent::Ended { verification, .. } => verification.salt.track(),
@@ -253,7 +253,7 @@ impl EventContext<'_, '_> {
     /// No gateway took the message. The first one that fails ends its verification.
     fn not_sent(&mut self, mut end: ExpectedEnd, permit: &SendPermit, is_refused: bool, now: Timestamp) {
         if !end.is_told {
-            if !is_refused && permit.counted.is_none_or(|counted| counted.sends <= 1) {
+            if !is_refused && permit.verification.counted.is_none_or(|counted| counted.sends <= 1) {
                 self.emit(&end.event(EventType::Failed, "failed", now));
             }
             return self.expect(None);

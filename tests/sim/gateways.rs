@@ -22,13 +22,13 @@ impl World {
             return self.comes_out(shard, None);
         }
         let (permit, track) = (dispatch.permit, dispatch.track);
-        let (salt, number) = (Salted(permit.salt.0), self.commands[&command].number);
+        let (salt, number) = (Salted(permit.verification.salt.0), self.commands[&command].number);
         let unusable = self.chance(50) && self.is_usable(number, salt) == Some(false);
         let (end, sort) =
             if unusable { (SendResult::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
         let plan = self.plan_after(sort, &end, &dispatch.purpose);
         if matches!(plan, PlanChange::Set(_)) {
-            self.plans.push(Plan { number, salt, track, expires: permit.expires.as_millis() });
+            self.plans.push(Plan { number, salt, track, expires: permit.verification.expires.as_millis() });
         }
         self.tally.count("command settle");
         self.tally.count(format!("send ends {sort:?}"));

@@ -156,9 +156,18 @@ impl World {
         if key != self.setup.numbers[number] {
             return Err("a message left for another number".to_owned());
         }
-        let code = derive_code(&server_key(), &permit.salt, key.number, key.service, permit.length);
-        let (salt, code, expires) =
-            (Salted(permit.salt.0), code.expose().to_owned(), permit.expires.as_millis());
+        let code = derive_code(
+            &server_key(),
+            &permit.verification.salt,
+            key.number,
+            key.service,
+            permit.verification.length,
+        );
+        let (salt, code, expires) = (
+            Salted(permit.verification.salt.0),
+            code.expose().to_owned(),
+            permit.verification.expires.as_millis(),
+        );
         let Bearing { at, in_commit } = self.bearing(shard, number, since, heard);
         let what = What::Dispatched { command, salt, code: code.clone(), expires, planned };
         self.notes(Fact { call, number, shard, at, in_commit, what });
@@ -192,7 +201,7 @@ impl World {
             return Err(format!("planned send {plan} left, and a start would send it again"));
         }
         // Of several that offer one plan the first that came is the one that gets it.
-        let salt = Salted(dispatch.permit.salt.0);
+        let salt = Salted(dispatch.permit.verification.salt.0);
         let is_this = |open: &Open| {
             open.wish == Wish::Resume { salt }
                 && open.shard == shard

@@ -4,8 +4,8 @@ use super::{START, key, planned, sent};
 use crate::attempts::{AttemptLog, EndedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
 use crate::delivery::{Delivered, Dropped, GatewayAttempt, PlanChange, Purpose, SendStatus};
-use crate::domain::{AttemptId, Channel, CodeLength, GatewayName, Timestamp};
-use crate::engine::{Salt, SendPermit, SendResult};
+use crate::domain::{AttemptId, Channel, GatewayName, Timestamp};
+use crate::engine::{Salt, SendResult};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::{Record, decode, encode};
 use crate::template::MessageStyle;
@@ -43,17 +43,10 @@ fn settle(track: &mut AttemptLog, first_attempt: u8, attempts: u8) {
         plan: PlanChange::End(None),
         trouble: None,
     };
-    let permit = SendPermit {
-        salt: Salt([1; 16]),
-        length: CodeLength::SIX,
-        expires: second(30),
-        held: None,
-        replaced: None,
-        counted: None,
-    };
     let (style, purpose) = (MessageStyle::default(), Purpose::Request);
     track.settle(EndedSend {
-        permit: &permit,
+        salt: Salt([1; 16]),
+        expires: second(30),
         style: &style,
         purpose: &purpose,
         first_attempt,

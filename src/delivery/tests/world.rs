@@ -19,10 +19,9 @@ use crate::delivery::{
     CodeLiveness, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason, Routed, Trouble,
 };
 use crate::domain::{
-    AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ProviderName, Routing,
-    ServiceId,
+    AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
 };
-use crate::engine::{Salt, SendPermit, SendResult};
+use crate::engine::{Salt, SendResult};
 use crate::gateway::{ErrorClass, Gateway, Verdict};
 use crate::template::{MessageStyle, Templates, Wording};
 
@@ -190,17 +189,10 @@ impl World {
     pub async fn run(&self, job: Job) -> Ended {
         let delivered = self.delivery.deliver(&job, self).await;
         let class = delivered.attempts.last().and_then(|attempt| attempt.class);
-        let permit = SendPermit {
-            salt: Salt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
-            length: CodeLength::SIX,
-            expires: job.expires,
-            held: None,
-            replaced: None,
-            counted: None,
-        };
         let Job { style, purpose, first_attempt, .. } = &job;
         let ended = EndedSend {
-            permit: &permit,
+            salt: Salt([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
+            expires: job.expires,
             style,
             purpose,
             first_attempt: *first_attempt,

@@ -328,7 +328,7 @@ fn a_code_replaced_or_used_is_not_worth_sending() {
     let _answer = world.sends(number(1));
     world.commits();
     let dispatch = world.dispatched();
-    let (now, salt) = (world.now, dispatch.permit.salt);
+    let (now, salt) = (world.now, dispatch.permit.verification.salt);
     assert!(world.is_usable(number(1), &salt, now));
     assert!(!world.is_usable(number(2), &salt, now));
     let later = now.plus(Duration::from_secs(30));
@@ -420,10 +420,12 @@ fn a_message_that_leaves_late_says_how_long_its_code_is_good_by_then() {
     world.commits();
     let sends = world.take_dispatches();
     assert_eq!(sends.len(), 2);
-    assert!(sends.iter().all(|send| send.permit.salt == first.permit.salt));
-    assert!(sends.iter().all(|send| send.permit.expires == sends[1].permit.expires));
+    assert!(sends.iter().all(|send| send.permit.verification.salt == first.permit.verification.salt));
+    assert!(
+        sends.iter().all(|send| send.permit.verification.expires == sends[1].permit.verification.expires)
+    );
     world.commits();
-    assert!(world.dispatched().permit.expires > sends[1].permit.expires);
+    assert!(world.dispatched().permit.verification.expires > sends[1].permit.verification.expires);
 }
 
 #[test]
@@ -431,7 +433,7 @@ fn a_failed_commit_prolongs_no_code() {
     let mut world = World::new();
     let _answer = world.sends(number(1));
     world.commits();
-    let salt = world.dispatched().permit.salt;
+    let salt = world.dispatched().permit.verification.salt;
     world.now = world.now.plus(Duration::from_secs(5));
     let _again = world.sends(number(1));
     world.fails_to_commit();

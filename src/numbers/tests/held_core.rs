@@ -103,7 +103,7 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
     let ask = world.asked();
     let mut two = world.checks_wrong(number(1));
     let mut send = world.sends(number(1));
-    let mut resume = world.resumes(number(1), first.salt);
+    let mut resume = world.resumes(number(1), first.verification.salt);
     assert!(world.wants_no_commit());
     let other = world.checks_wrong(number(2));
     world.commits();
@@ -114,7 +114,7 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
     assert_eq!(one.answer(), Ok(wrong(4)));
     assert_eq!(two.answer(), Ok(wrong(3)));
     assert_eq!(resume.reply(), Ok(()), "the send before it replaced the code");
-    assert_ne!(world.dispatched().permit.salt, first.salt);
+    assert_ne!(world.dispatched().permit.verification.salt, first.verification.salt);
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like
     let answer = world.sends(number(1));
     world.commits();
     let dispatch = world.dispatched();
-    let salt = dispatch.permit.salt;
+    let salt = dispatch.permit.verification.salt;
     world.settles(dispatch, SendResult::Postponed { message_id: "later".to_owned() });
     let sent = SendOutcome::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
     assert_eq!(answer.answer(), Ok(sent));
@@ -21,7 +21,7 @@ fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like
     world.applied(&writes);
     assert!(!world.has_plan(number(1), salt), "after a crash it is not made again");
     let again = world.dispatched();
-    assert_eq!(again.permit.salt, salt);
+    assert_eq!(again.permit.verification.salt, salt);
     assert!(matches!(again.purpose, Purpose::FollowUp(_)));
     assert!(followed.is_unanswered(), "it keeps its place until it is settled");
     world.settles(again, accepted());

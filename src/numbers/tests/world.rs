@@ -380,7 +380,13 @@ impl World {
         let permit = dispatch.permit;
         self.settles(dispatch, accepted());
         assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
-        derive_code(&self.deps.key, &permit.salt, key.number, key.service, permit.length)
+        derive_code(
+            &self.deps.key,
+            &permit.verification.salt,
+            key.number,
+            key.service,
+            permit.verification.length,
+        )
     }
 }
 

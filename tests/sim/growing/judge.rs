@@ -17,18 +17,18 @@ impl World {
         let (key, permit) = (dispatch.key, dispatch.permit);
         let kept = self.durable(key).verification();
         let now = Timestamp::from_millis(self.clock);
-        if !kept.is_some_and(|v| v.salt == permit.salt && v.is_live(now)) {
+        if !kept.is_some_and(|v| v.salt == permit.verification.salt && v.is_live(now)) {
             return Err(format!(
                 "a message left for a code that the disk does not have, or that is over: {kept:?}"
             ));
         }
         let number = self.numbers.iter().position(|known| *known == key).expect("a number of this world");
-        let code = permit.code_seed(key.service, key.number).code(&server_key());
-        let belief = of(&mut self.beliefs, number, permit.salt.track());
+        let code = permit.verification.code_seed(key.service, key.number).code(&server_key());
+        let belief = of(&mut self.beliefs, number, permit.verification.salt.track());
         code.expose().clone_into(&mut belief.code);
         // A new code lives longer. If it reaches no person, the first is good again, for no longer than before.
         if belief.messages == 0 {
-            belief.expires = permit.expires.as_millis();
+            belief.expires = permit.verification.expires.as_millis();
         }
         belief.messages += 1;
         if self.policy.sends.max.is_some_and(|max| belief.messages > max) {

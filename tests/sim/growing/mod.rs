@@ -292,7 +292,7 @@ impl World {
         let dispatch = self.sends.swap_remove(self.rng.random_range(0..self.sends.len()));
         let Dispatch { key, permit, .. } = dispatch;
         let now = Timestamp::from_millis(self.clock);
-        let end = if self.is_usable(key, permit.salt, now) {
+        let end = if self.is_usable(key, permit.verification.salt, now) {
             match self.rng.random_range(0..10) {
                 0..6 => SendResult::Accepted { message_id: "SM1".to_owned(), held: None },
                 6 => SendResult::Failed { may_have_been_sent: true, held: None },
@@ -302,17 +302,21 @@ impl World {
         } else {
             SendResult::NoLongerUsable
         };
-        self.log.push(format!("{} message of {:x} ends {end:?}", self.clock, permit.salt.track()));
+        self.log.push(format!(
+            "{} message of {:x} ends {end:?}",
+            self.clock,
+            permit.verification.salt.track()
+        ));
         let surely_not_sent =
             !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: true, .. });
         // Only the permit of the first message with a new code says which code it replaced. If a repetition of that
         // message fails last, the code before does not come back, and the verification ends.
         let name = Big::command_of(&dispatch.style);
         if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
-            open.in_vain = surely_not_sent.then(|| permit.salt.track());
+            open.in_vain = surely_not_sent.then(|| permit.verification.salt.track());
         }
         if surely_not_sent && permit.replaced.is_none() && !self.policy.sends.keeps_code {
-            self.beliefs.entry(permit.salt.track()).and_modify(Belief::doubted);
+            self.beliefs.entry(permit.verification.salt.track()).and_modify(Belief::doubted);
         }
         let (attempts, plan) = (Vec::new(), PlanChange::Keep);
         let delivered = Delivered { result: end, attempts, plan, trouble: None };

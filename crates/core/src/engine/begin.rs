@@ -1,10 +1,10 @@
 //! Decides whether a message may be sent now and which code it carries.
 
 use super::{
-    CodeSeed, NumberCounts, NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification,
+    NumberCounts, NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification,
     VerificationCounts, VerificationName, offset_of,
 };
-use crate::domain::{Channel, Code, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{Channel, Code, PhoneNumber, ServiceId, Timestamp};
 
 /// A request for a message.
 #[derive(Debug, Clone, Copy)]
@@ -92,37 +92,11 @@ pub enum ResumeOutcome {
 /// The right to send one message with one code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendPermit {
-    /// The random input of the code.
-    pub salt: Salt,
-    /// Number of digits.
-    pub length: CodeLength,
-    /// When the code expires. The message must not be sent after that.
-    pub expires: Timestamp,
-    /// The gateway that holds this verification's code because an earlier message was that gateway's own: no other
-    /// gateway can repeat it.
-    pub held: Option<Held>,
+    /// The verification that the message is for. The message must not be sent after it expires.
+    pub verification: Verification,
     /// The replaced code in its state at that time. [`settle`](fn@super::settle) restores it if this message was
     /// certainly not sent. `None` for a repetition.
     pub replaced: Option<Verification>,
-    /// The counts of a verification with an id.
-    pub counted: Option<VerificationCounts>,
-}
-
-impl SendPermit {
-    /// See [`VerificationCounts::offset`].
-    pub fn offset(&self) -> u64 {
-        self.counted.map_or(0, |counted| counted.offset)
-    }
-
-    /// The inputs of the message's code.
-    pub fn code_seed(&self, service: ServiceId, number: PhoneNumber) -> CodeSeed {
-        CodeSeed { service, number, salt: self.salt, length: self.length, offset: self.offset() }
-    }
-
-    const fn of(verification: &Verification, replaced: Option<Verification>) -> Self {
-        let Verification { salt, length, expires, held, counted, .. } = *verification;
-        Self { salt, length, expires, held, replaced, counted }
-    }
 }
 
 /// Decides a message: the first of a verification, or a further one.
@@ -178,7 +152,7 @@ pub fn begin(
     let keep_until = open.keep_until.max(verification.expires.plus(policy.lockout));
     let next = OpenNumber { keep_until, ..open }.with(Some(verification));
     let replaced = current.filter(|v| v.salt != verification.salt);
-    (next, BeginOutcome::Permitted(SendPermit::of(&verification, replaced)))
+    (next, BeginOutcome::Permitted(SendPermit { verification, replaced }))
 }
 
 /// The verification whose code a further message carries, or `fresh` with the name and the counts of the `live` one.
@@ -267,7 +241,8 @@ pub fn resume(
         postponed: false,
         ..current
     };
-    (open.with(Some(verification)), ResumeOutcome::Permitted(SendPermit::of(&current, None)))
+    let permit = SendPermit { verification, replaced: None };
+    (open.with(Some(verification)), ResumeOutcome::Permitted(permit))
 }
 
 /// A request other than a check that ends a verification or clears the counts of a number.

@@ -71,7 +71,9 @@ pub fn settle(
         NumberState::Open(open) => open,
     };
     let outcome = SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(open.failures) };
-    let Some(sent) = open.verification.filter(|v| v.salt == permit.salt) else { return (state, outcome) };
+    let Some(sent) = open.verification.filter(|v| v.salt == permit.verification.salt) else {
+        return (state, outcome);
+    };
     let settled = sent.after(result);
     let verification = if settled.can_arrive() {
         Some(settled)

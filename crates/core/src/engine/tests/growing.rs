@@ -49,14 +49,17 @@ fn a_further_send_repeats_the_code_and_its_end() {
     let first = number.begins();
     number.advance(mins(4));
     let second = number.begins();
-    assert_eq!((second.salt, second.expires), (first.salt, first.expires));
     assert_eq!(
-        second.counted.map(|c| (c.sends, c.begun)),
+        (second.verification.salt, second.verification.expires),
+        (first.verification.salt, first.verification.expires)
+    );
+    assert_eq!(
+        second.verification.counted.map(|c| (c.sends, c.begun)),
         Some((2, Timestamp::from_millis(1_700_000_000_000)))
     );
     number.advance(mins(6));
     let third = number.begins();
-    assert_ne!(third.salt.track(), first.salt.track());
+    assert_ne!(third.verification.salt.track(), first.verification.salt.track());
 }
 
 #[test]
@@ -66,9 +69,9 @@ fn where_configured_a_further_send_has_a_new_code() {
     let first = number.begins();
     number.advance(mins(4));
     let second = number.begins();
-    assert_eq!(second.salt.track(), first.salt.track());
-    assert_ne!(second.salt, first.salt);
-    assert_eq!(second.expires, first.expires.plus(mins(4)));
+    assert_eq!(second.verification.salt.track(), first.verification.salt.track());
+    assert_ne!(second.verification.salt, first.verification.salt);
+    assert_eq!(second.verification.expires, first.verification.expires.plus(mins(4)));
     let (old, new) = (number.code_of(&first), number.code_of(&second));
     assert!(matches!(number.submits(Some(&old), Some(name_of(&first))), Decided(CheckOutcome::Wrong { .. })));
     assert_eq!(number.submits(Some(&new), Some(name_of(&first))), Decided(CheckOutcome::Approved));
@@ -77,7 +80,7 @@ fn where_configured_a_further_send_has_a_new_code() {
 #[test]
 fn after_five_messages_there_is_none_until_the_verification_is_over() {
     let mut number = Number::of_a_new_service();
-    let expires = number.begins().expires;
+    let expires = number.begins().verification.expires;
     for _ in 0..4 {
         number.begins();
     }
@@ -112,7 +115,7 @@ fn five_wrong_codes_by_name_use_the_verification_up_and_not_the_number() {
         );
     }
     let code = number.code_of(&permit);
-    let until = Some(permit.expires);
+    let until = Some(permit.verification.expires);
     assert_eq!(
         number.submits(Some(&code), Some(name_of(&permit))),
         Decided(CheckOutcome::NoChecksLeft { until })
@@ -210,7 +213,7 @@ fn a_name_of_another_verification_is_not_found_and_counts_nothing() {
     let mut number = Number::of_a_new_service();
     let permit = number.begins();
     let before = number.state;
-    let other = Some(VerificationName::of_track(!permit.salt.track()));
+    let other = Some(VerificationName::of_track(!permit.verification.salt.track()));
     assert_eq!(number.guesses(other), Decided(CheckOutcome::NotFound));
     assert_eq!(number.state, before);
 }
@@ -235,7 +238,7 @@ fn a_code_that_the_caller_supplies_is_right_and_is_not_stored() {
     let BeginOutcome::Permitted(permit) = number.asks(Some(&brought), false) else { panic!("refused") };
     number.settles(&permit, GatewayResult::Accepted);
     assert!(number.code_of(&permit).matches(&brought));
-    assert_ne!(permit.offset(), 420_815);
+    assert_ne!(permit.verification.offset(), 420_815);
     assert_eq!(number.submits(Some(&brought), None), Decided(CheckOutcome::Approved));
 }
 
@@ -250,7 +253,7 @@ fn another_supplied_code_waits_for_the_message_that_is_on_its_way() {
     ));
     number.settles(&permit, GatewayResult::Accepted);
     let BeginOutcome::Permitted(again) = number.asks(Some(&second), false) else { panic!("refused") };
-    assert_eq!(again.salt.track(), permit.salt.track());
+    assert_eq!(again.verification.salt.track(), permit.verification.salt.track());
     assert!(matches!(number.submits(Some(&first), None), Decided(CheckOutcome::Wrong { .. })));
     assert_eq!(number.submits(Some(&second), None), Decided(CheckOutcome::Approved));
 }
@@ -280,7 +283,7 @@ fn a_new_code_that_was_not_sent_gives_back_the_old_one_and_no_guess() {
         Decided(CheckOutcome::Wrong { attempts_left: 0, live: true })
     );
     number.settles(&second, GatewayResult::Failed);
-    let refused = Decided(CheckOutcome::NoChecksLeft { until: Some(first.expires) });
+    let refused = Decided(CheckOutcome::NoChecksLeft { until: Some(first.verification.expires) });
     assert_eq!(number.guesses(Some(name_of(&first))), refused);
 }
 

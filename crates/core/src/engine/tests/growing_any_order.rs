@@ -91,7 +91,7 @@ impl Run {
             Step::Begin { brought: which, silent, .. } => self.begin(which, silent, before)?,
             Step::Resume { pick, .. } => {
                 let Some(sent) = self.picked(pick) else { return Ok(()) };
-                if let ResumeOutcome::Permitted(permit) = self.number.resumes(sent.permit.salt) {
+                if let ResumeOutcome::Permitted(permit) = self.number.resumes(sent.permit.verification.salt) {
                     self.permitted(&permit, false, before)?;
                 }
             }
@@ -136,13 +136,14 @@ impl Run {
         let now = self.number.now;
         let current = before.unless_expired(now).verification().filter(|v| v.is_live(now));
         let on_its_way = self.sent.iter().rev().find(|sent| {
-            let is_current = current.is_some_and(|v| v.salt == sent.permit.salt && v.is_sending(now));
+            let is_current =
+                current.is_some_and(|v| v.salt == sent.permit.verification.salt && v.is_sending(now));
             !sent.settled && is_current && now < sent.at.plus(SEND_BUDGET)
         });
-        let on_its_way = on_its_way.map(|sent| sent.permit.salt);
+        let on_its_way = on_its_way.map(|sent| sent.permit.verification.salt);
         if let BeginOutcome::Permitted(permit) = self.number.asks(brought(which).as_ref(), silent) {
             if let Some(salt) = on_its_way {
-                prop_assert_eq!(permit.salt, salt, "a message on its way was made useless");
+                prop_assert_eq!(permit.verification.salt, salt, "a message on its way was made useless");
             }
             self.permitted(&permit, silent, before)?;
         }
@@ -155,8 +156,8 @@ impl Run {
         silent: bool,
         before: NumberState,
     ) -> Result<(), TestCaseError> {
-        let track = permit.salt.track();
-        prop_assert!(permit.expires > self.number.now, "a message for a code that is over");
+        let track = permit.verification.salt.track();
+        prop_assert!(permit.verification.expires > self.number.now, "a message for a code that is over");
         prop_assert!(!self.over.contains(&track), "a message for a verification that is over");
         if self.commits(before)? {
             self.sent.push(Sent { permit: *permit, at: self.number.now, settled: silent });

@@ -72,11 +72,11 @@ impl Life {
                 }
             }
             Step::Resume { pick, result } if !self.sent.is_empty() => {
-                let salt = self.sent[pick % self.sent.len()].salt;
+                let salt = self.sent[pick % self.sent.len()].verification.salt;
                 let outcome = self.number.resumes(salt);
                 if let ResumeOutcome::Permitted(mut permit) = outcome {
                     self.number.settles(&permit, result);
-                    permit.counted = None;
+                    permit.verification.counted = None;
                     self.told.push(Reply::Resumed(ResumeOutcome::Permitted(permit)));
                 } else {
                     self.told.push(Reply::Resumed(outcome));
@@ -109,7 +109,7 @@ fn without_attacker(outcome: BeginOutcome) -> BeginOutcome {
     match outcome {
         BeginOutcome::Permitted(mut permit) => {
             permit.replaced = None;
-            permit.counted = permit.counted.map(|mut counted| {
+            permit.verification.counted = permit.verification.counted.map(|mut counted| {
                 counted.unnamed = 0;
                 counted
             });

@@ -102,9 +102,9 @@ impl Model {
         let before = self.live(now).cloned();
         let same_code = |known: &Known| !brings || known.code == code.expose();
         let repeats = before.as_ref().is_some_and(|known| policy.sends.keeps_code && same_code(known));
-        let ends = if repeats { permit.expires } else { now.plus(policy.code.life) };
+        let ends = if repeats { permit.verification.expires } else { now.plus(policy.code.life) };
         let known = Known {
-            salt: permit.salt,
+            salt: permit.verification.salt,
             name: name_of(permit),
             code: code.expose().to_owned(),
             begun: before.as_ref().map_or(now, |known| known.begun),

@@ -85,9 +85,9 @@ impl Run {
         let was_live = self.model.live(now).cloned();
         let repeats = self.model.begun(&policy, now, &permit, &code, brings.is_some());
         let known = self.model.current.clone().expect("it was begun");
-        let told = permit.counted.map(|counted| (counted.begun, counted.sends));
+        let told = permit.verification.counted.map(|counted| (counted.begun, counted.sends));
         prop_assert_eq!(told, Some((known.begun, known.messages)));
-        prop_assert_eq!(permit.expires, known.ends);
+        prop_assert_eq!(permit.verification.expires, known.ends);
         if let Some(was) = was_live {
             prop_assert_eq!(was.name, known.name, "a verification keeps its name");
             prop_assert_eq!(was.salt == known.salt, repeats);
@@ -110,7 +110,7 @@ impl Run {
         if self.sent.is_empty() {
             return Ok(());
         }
-        let (salt, now) = (self.sent[pick % self.sent.len()].salt, self.number.now);
+        let (salt, now) = (self.sent[pick % self.sent.len()].verification.salt, self.number.now);
         self.model.at(now);
         let max = self.number.policy.max_attempts;
         let is_usable =

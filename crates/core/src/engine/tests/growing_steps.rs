@@ -196,7 +196,7 @@ impl Number {
     }
 
     pub fn code_of(&self, permit: &SendPermit) -> Code {
-        permit.code_seed(SERVICE, self.phone).code(&self.key)
+        permit.verification.code_seed(SERVICE, self.phone).code(&self.key)
     }
 }
 
@@ -207,7 +207,7 @@ pub fn brought(which: Option<usize>) -> Option<Code> {
 
 /// The name of the verification of a permit.
 pub fn name_of(permit: &SendPermit) -> VerificationName {
-    VerificationName::of_track(permit.salt.track())
+    VerificationName::of_track(permit.verification.salt.track())
 }
 
 /// The name that a check says, after these permits.

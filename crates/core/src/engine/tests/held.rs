@@ -64,7 +64,7 @@ fn requests_wait_while_a_gateway_is_being_asked() {
     let before = world.state;
     assert_eq!(world.checks_wrong(), CheckStep::Busy { until });
     assert_eq!(world.ask(), BeginOutcome::Busy { until });
-    assert_eq!(world.resumes(send.salt), crate::engine::ResumeOutcome::Busy { until });
+    assert_eq!(world.resumes(send.verification.salt), crate::engine::ResumeOutcome::Busy { until });
     assert_eq!(world.state, before);
 }
 
@@ -231,7 +231,7 @@ fn an_approval_of_a_replaced_used_or_locked_verification_is_ignored() {
     assert_eq!(world.hears(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
     assert_eq!(world.state, before);
     let used = world.asks();
-    assert_eq!(used.salt, resent.salt);
+    assert_eq!(used.salt, resent.verification.salt);
     assert_eq!(world.hears(&used, CheckResult::Approved), CheckOutcome::Approved);
     assert_eq!(world.hears(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
 

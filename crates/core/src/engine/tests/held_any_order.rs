@@ -88,16 +88,16 @@ impl Run {
                     && self.commits(before)
                 {
                     self.sent.push((permit, false));
-                    self.carried.insert(permit.salt.0);
+                    self.carried.insert(permit.verification.salt.0);
                 }
             }
             Step::Resume { pick, .. } => {
                 let Some((permit, _)) = self.picked(pick) else { return Ok(()) };
-                if let ResumeOutcome::Permitted(again) = self.world.resumes(permit.salt) {
+                if let ResumeOutcome::Permitted(again) = self.world.resumes(permit.verification.salt) {
                     let is_held = self.world.state.verification().is_some_and(|v| v.held.is_some());
                     if (lazy && !is_held) || self.commits(before) {
                         self.sent.push((again, false));
-                        self.carried.insert(again.salt.0);
+                        self.carried.insert(again.verification.salt.0);
                     }
                 }
             }
@@ -135,7 +135,7 @@ impl Run {
         let permit = sent.0;
         self.world.settles(&permit, result);
         if let GatewayResult::Held(_) = result {
-            self.held.insert(permit.salt.0);
+            self.held.insert(permit.verification.salt.0);
         }
         let required = matches!(result, GatewayResult::Held(_) | GatewayResult::Failed);
         if required || !lazy {
@@ -159,7 +159,7 @@ impl Run {
         let told = self.commits(before);
         match outcome {
             Decided(CheckOutcome::Approved) => {
-                let salt = ours.map(|permit| permit.salt.0).unwrap_or_default();
+                let salt = ours.map(|permit| permit.verification.salt.0).unwrap_or_default();
                 let may_be_out = self.carried.contains(&salt) || !self.held.contains(&salt);
                 prop_assert!(may_be_out, "a code that was never sent was approved");
                 if told {

@@ -139,16 +139,16 @@ impl Model {
         let asked_before = self.remembered_until.is_some();
         if result != GatewayResult::Failed {
             self.outstanding = Some(Outstanding {
-                salt: permit.salt.0,
+                salt: permit.verification.salt.0,
                 ours,
                 ours_is_out: matches!(result, GatewayResult::Accepted | GatewayResult::Unknown),
                 held: matches!(result, GatewayResult::Held(_)),
                 postponed: result == GatewayResult::Postponed,
-                ends: permit.expires,
+                ends: permit.verification.expires,
             });
         }
         if result != GatewayResult::Failed || asked_before {
-            self.remember(permit.expires.plus(world.policy.lockout));
+            self.remember(permit.verification.expires.plus(world.policy.lockout));
         }
     }
 
@@ -263,7 +263,7 @@ proptest! {
                 Step::Resume { pick, result } => {
                     if sent.is_empty() { continue; }
                     model.at(&world);
-                    let salt = sent[pick % sent.len()].salt;
+                    let salt = sent[pick % sent.len()].verification.salt;
                     let usable = model.outstanding.as_ref().is_some_and(|c| c.salt == salt.0 && world.now < c.ends);
                     match world.resumes(salt) {
                         ResumeOutcome::Permitted(permit) => {

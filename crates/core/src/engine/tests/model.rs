@@ -182,14 +182,20 @@ impl Seen {
         let good_before =
             world.state.unless_expired(world.now).verification().filter(|v| v.is_live(world.now));
         let on_its_way = |sent: &&Sent| {
-            let asked_at = sent.permit.expires.as_millis() - millis(world.policy.code.life);
+            let asked_at = sent.permit.verification.expires.as_millis() - millis(world.policy.code.life);
             !sent.settled && world.now.as_millis() < asked_at + millis(SEND_BUDGET)
         };
-        let carries_the_good_code = |sent: &&Sent| good_before.is_some_and(|v| v.salt == sent.permit.salt);
-        let repeats = self.sent.iter().filter(on_its_way).find(carries_the_good_code).map(|s| s.permit.salt);
+        let carries_the_good_code =
+            |sent: &&Sent| good_before.is_some_and(|v| v.salt == sent.permit.verification.salt);
+        let repeats = self
+            .sent
+            .iter()
+            .filter(on_its_way)
+            .find(carries_the_good_code)
+            .map(|s| s.permit.verification.salt);
         if let BeginOutcome::Permitted(permit) = world.ask() {
             if let Some(salt) = repeats {
-                prop_assert_eq!(permit.salt, salt, "a message on its way was made useless");
+                prop_assert_eq!(permit.verification.salt, salt, "a message on its way was made useless");
             }
             let code = world.code_of(&permit).expose().to_owned();
             self.sent.push(Sent { code, permit, settled: false });
@@ -220,7 +226,8 @@ impl Seen {
         match outcome {
             Decided(CheckOutcome::Approved) => {
                 let Some(code) = code else { return Err(TestCaseError::fail("a wrong code was approved")) };
-                let in_time = self.sent.iter().any(|s| s.code == code && world.now < s.permit.expires);
+                let in_time =
+                    self.sent.iter().any(|s| s.code == code && world.now < s.permit.verification.expires);
                 prop_assert!(in_time, "approved late");
                 prop_assert!(!self.approved.contains(&code), "approved twice");
                 self.approved.push(code);

@@ -32,10 +32,13 @@ fn a_send_of_another_length_repeats_the_code_that_is_on_its_way() {
     let first = world.permit();
     world.policy.code.length = CodeLength::new(8).expect("a length");
     let second = world.permit();
-    assert_eq!((second.salt, second.length), (first.salt, first.length));
+    assert_eq!(
+        (second.verification.salt, second.verification.length),
+        (first.verification.salt, first.verification.length)
+    );
     world.settles(&first, GatewayResult::Accepted);
     world.settles(&second, GatewayResult::Accepted);
-    assert_eq!(world.permit().length, world.policy.code.length);
+    assert_eq!(world.permit().verification.length, world.policy.code.length);
 }
 
 #[test]
@@ -65,7 +68,7 @@ fn a_result_about_a_replaced_code_is_not_remembered() {
     world.settles(&permits[0], GatewayResult::Failed);
     world.settles(&permits[1], GatewayResult::Failed);
     let back = world.state.verification().expect("the first code, which may arrive for all the state knows");
-    assert_eq!((back.salt, back.sending), (permits[0].salt, 1));
+    assert_eq!((back.salt, back.sending), (permits[0].verification.salt, 1));
 }
 
 #[test]

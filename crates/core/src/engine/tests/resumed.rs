@@ -12,8 +12,11 @@ fn the_live_code_is_sent_once_more_and_nothing_is_prolonged() {
     let first = world.permit();
     world.settles(&first, GatewayResult::Postponed);
     world.advance(secs(10));
-    let again = world.resumed(first.salt);
-    assert_eq!((again.salt, again.expires), (first.salt, first.expires));
+    let again = world.resumed(first.verification.salt);
+    assert_eq!(
+        (again.verification.salt, again.verification.expires),
+        (first.verification.salt, first.verification.expires)
+    );
     world.settles(&again, GatewayResult::Accepted);
     world.advance(secs(20));
     assert_eq!(world.checks(&world.code_of(&again)), no_live_code(4));
@@ -36,7 +39,7 @@ fn a_used_replaced_locked_or_expired_code_is_not_sent_again() {
             }
         }
         let before = world.state;
-        assert_eq!(world.resumes(first.salt), ResumeOutcome::NotUsable, "{end}");
+        assert_eq!(world.resumes(first.verification.salt), ResumeOutcome::NotUsable, "{end}");
         assert_eq!(world.state, before.unless_expired(world.now), "{end}");
     }
     assert_eq!(World::new().resumes(Salt([1; 16])), ResumeOutcome::NotUsable);
@@ -47,8 +50,8 @@ fn a_client_who_asks_again_meanwhile_gets_the_same_code() {
     let mut world = World::new();
     let first = world.permit();
     world.settles(&first, GatewayResult::Postponed);
-    world.resumed(first.salt);
-    assert_eq!(world.permit().salt, first.salt);
+    world.resumed(first.verification.salt);
+    assert_eq!(world.permit().verification.salt, first.verification.salt);
 }
 
 #[test]
@@ -56,9 +59,9 @@ fn a_postponed_code_stays_until_a_later_send_fails_for_good() {
     let mut world = World::new();
     let first = world.permit();
     world.settles(&first, GatewayResult::Postponed);
-    let second = world.resumed(first.salt);
+    let second = world.resumed(first.verification.salt);
     world.settles(&second, GatewayResult::Postponed);
-    let third = world.resumed(first.salt);
+    let third = world.resumed(first.verification.salt);
     world.settles(&third, GatewayResult::Failed);
     assert_eq!(world.state, NumberState::Fresh);
 }
@@ -69,7 +72,7 @@ fn a_postponed_code_survives_a_parallel_send_that_fails() {
     let (first, second) = (world.permit(), world.permit());
     world.settles(&first, GatewayResult::Postponed);
     world.settles(&second, GatewayResult::Failed);
-    assert!(matches!(world.resumes(first.salt), ResumeOutcome::Permitted(_)));
+    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn a_code_that_was_postponed_and_then_sent_by_a_holder_is_the_holders() {
     let mut world = World::new();
     let first = world.permit();
     world.settles(&first, GatewayResult::Postponed);
-    let again = world.resumed(first.salt);
+    let again = world.resumed(first.verification.salt);
     world.settles(&again, GatewayResult::Held(HOLDER));
     assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::AskGateway(_)));
 }
@@ -86,7 +89,7 @@ fn a_code_that_was_postponed_and_then_sent_by_a_holder_is_the_holders() {
 fn our_code_is_good_from_the_moment_a_carrier_may_have_it() {
     let mut world = World::new();
     let first = world.sends_held();
-    world.resumed(first.salt);
+    world.resumed(first.verification.salt);
     world.advance(SEND_BUDGET + secs(1));
     assert_eq!(
         world.checks(&world.code_of(&first)),
@@ -100,7 +103,7 @@ fn after_a_failed_commit_a_further_send_never_left() {
     let mut world = World::new();
     let first = world.sends_held();
     let before = world.state;
-    world.resumed(first.salt);
+    world.resumed(first.verification.salt);
     world.state = merge_pessimistic(before, world.state, world.now);
     assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::AskGateway(_)));
 }

@@ -258,11 +258,11 @@ fn a_send_while_one_is_on_its_way_repeats_its_code() {
     let mut world = World::new();
     let first = world.permit();
     let second = world.permit();
-    assert_eq!(first.salt, second.salt);
+    assert_eq!(first.verification.salt, second.verification.salt);
     world.settles(&first, GatewayResult::Accepted);
     world.settles(&second, GatewayResult::Accepted);
     let third = world.permit();
-    assert_ne!(second.salt, third.salt);
+    assert_ne!(second.verification.salt, third.verification.salt);
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_send_without_an_answer_does_not_keep_its_code_beyond_the_budget() {
     let first = world.permit();
     world.advance(super::world::SEND_BUDGET);
     let second = world.permit();
-    assert_ne!(first.salt, second.salt);
+    assert_ne!(first.verification.salt, second.verification.salt);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn after_a_failed_commit_of_a_first_send_its_code_is_void() {
     let permit = world.permit();
     world.state = merge_pessimistic(NumberState::Fresh, world.state, world.now);
     assert_eq!(world.checks(&world.code_of(&permit)), no_live_code(4));
-    assert_ne!(world.permit().salt, permit.salt);
+    assert_ne!(world.permit().verification.salt, permit.verification.salt);
 }
 
 #[test]

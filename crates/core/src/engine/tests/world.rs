@@ -145,7 +145,13 @@ impl World {
     }
 
     pub fn code_of(&self, permit: &SendPermit) -> Code {
-        derive_code(&self.key, &permit.salt, self.number, ServiceId::DEFAULT, permit.length)
+        derive_code(
+            &self.key,
+            &permit.verification.salt,
+            self.number,
+            ServiceId::DEFAULT,
+            permit.verification.length,
+        )
     }
 
     pub fn checks(&mut self, code: &Code) -> CheckStep {
