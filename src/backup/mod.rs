@@ -50,40 +50,31 @@ pub fn name(key: &Key, kinds: &Kinds) -> String {
     format!("{subject:016x} of the {plural} in service {service}")
 }
 
-/// A record converted for a server with another key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WithoutCodes {
-    /// The record, and whether a code or a planned message was dropped from it.
-    Kept(Entry, bool),
-    /// Nothing, and whether that was a code.
-    Dropped(bool),
-}
-
 /// Converts a record for a server with another key, which cannot check the old codes: removes its code and planned message.
-/// Counts, lockouts, services and keys are kept. Records that only the old key can find are dropped. A new kind must be
-/// added here: an unknown one is an error, not a silent loss.
+/// Counts, lockouts, services and keys are kept. Records that only the old key can find are dropped. Also returns
+/// whether a code or a planned message was dropped. A new kind must be added here: an unknown one is an error, not a
+/// silent loss.
 ///
 /// # Errors
 /// [`RecordError`] if the record cannot be decoded or its kind is unknown.
-pub fn without_codes(entry: Entry) -> Result<WithoutCodes, RecordError> {
+pub fn without_codes(entry: Entry) -> Result<(Option<Entry>, bool), RecordError> {
     match entry.key.kind {
         NumberState::KIND => {
             let state = decode::<NumberState>(&entry.record)?;
             let had_code = state.verification().is_some();
-            let Some(state) = without_code(state) else { return Ok(WithoutCodes::Dropped(had_code)) };
-            Ok(WithoutCodes::Kept(restored(entry.key, &state), had_code))
+            Ok((without_code(state).map(|state| restored(entry.key, &state)), had_code))
         }
         // It keeps the slot that its number had under the old key, because receipts of messages that are on their way name
         // it. Listings and receipts find it by its own key; a later send to the number begins another record.
         AttemptLog::KIND => {
             let mut track = decode::<AttemptLog>(&entry.record)?;
             let had_plan = track.plan.take().is_some();
-            Ok(WithoutCodes::Kept(restored(entry.key, &track), had_plan))
+            Ok((Some(restored(entry.key, &track)), had_plan))
         }
-        kind if registry::KINDS.contains(&kind) => Ok(WithoutCodes::Kept(entry, false)),
+        kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
         // Counters and idempotency keys are found by hashes under the old key, and events name verifications by ids that it
         // sealed.
-        Counter::KIND | KeyUse::KIND | EventRecord::KIND => Ok(WithoutCodes::Dropped(false)),
+        Counter::KIND | KeyUse::KIND | EventRecord::KIND => Ok((None, false)),
         unknown => Err(RecordError::Kind(unknown)),
     }
 }

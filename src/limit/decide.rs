@@ -99,7 +99,7 @@ pub fn take(counts: &Counts, rules: &[BucketRule], now: Timestamp) -> Verdict {
     if let Some(until) = rules.iter().filter_map(|rule| room(rule).or_else(|| never(rule))).max() {
         return Verdict::Refused { until };
     }
-    let mut next = Counts { tallies: counts.tallies.iter().filter(|t| now < t.ends).cloned().collect() };
+    let mut next = counts.live(now);
     let places = rules.iter().map(|rule| next.note(rule, now)).collect();
     Verdict::Granted { counts: next, places }
 }
@@ -123,7 +123,7 @@ pub fn merge_pessimistic(before: Counts, after: Counts, now: Timestamp) -> Count
 
 /// Removes a request from the counts that still contain it.
 pub fn give_back(counts: &Counts, places: &[Counted], now: Timestamp) -> Counts {
-    let mut next = Counts { tallies: counts.tallies.iter().filter(|t| now < t.ends).cloned().collect() };
+    let mut next = counts.live(now);
     for place in places {
         let tally = next.tallies.iter_mut().find(|t| t.bucket == place.bucket && t.since <= place.at);
         // It is in the first mark that is not before it: a later request only moves its mark on.
@@ -141,12 +141,15 @@ impl Counts {
         self.tallies.iter().map(|tally| tally.ends).max().unwrap_or(Timestamp::EPOCH)
     }
 
+    fn live(&self, now: Timestamp) -> Self {
+        Self { tallies: self.tallies.iter().filter(|tally| now < tally.ends).cloned().collect() }
+    }
+
     fn of(&self, rule: &BucketRule, now: Timestamp) -> Option<&Tally> {
         self.tallies.iter().find(|tally| tally.bucket == rule.sid && now < tally.ends)
     }
 
     fn note(&mut self, rule: &BucketRule, now: Timestamp) -> Counted {
-        self.tallies.retain(|tally| tally.bucket != rule.sid || now < tally.ends);
         let index = self.tallies.iter().position(|tally| tally.bucket == rule.sid);
         let index = index.unwrap_or_else(|| {
             let fresh = Tally { bucket: rule.sid, since: now, ends: now, marks: Vec::with_capacity(1) };

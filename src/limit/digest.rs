@@ -3,9 +3,9 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::domain::{ServerKey, ServiceId, Sid};
+use crate::domain::{ServerKey, ServiceId, Sid, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Id, Subject};
+use crate::shard::Subject;
 
 /// Keeps these digests apart from everything else that the server key is used for.
 const COUNTER: &[u8] = b"onceward/limit-value/1";
@@ -52,10 +52,8 @@ impl Digester {
             mac.update(part);
         }
         let block: [u8; 32] = mac.finalize().into_bytes().into();
-        let mut id: Id = [0; 12];
-        id[..4].copy_from_slice(&service.get().to_be_bytes());
-        id[4..].copy_from_slice(&block[..8]);
-        let tag = block[8..16].iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+        let half = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+        let (id, tag) = (record_id(service, half(&block[..8])), half(&block[8..16]));
         Digest { subject: Subject { slot: self.slots.of(id), id }, tag }
     }
 }

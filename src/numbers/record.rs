@@ -1,6 +1,6 @@
 //! The record of a number, and its key.
 
-use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
 use crate::engine::{NumberState, merge_pessimistic};
 use crate::shard::{Id, Record};
 
@@ -16,19 +16,13 @@ pub struct NumberKey {
 impl NumberKey {
     /// The service in four bytes and the digits in eight, big-endian.
     pub fn id(&self) -> Id {
-        let mut id = [0; 12];
-        id[..4].copy_from_slice(&self.service.get().to_be_bytes());
-        id[4..].copy_from_slice(&self.number.as_u64().to_be_bytes());
-        id
+        record_id(self.service, self.number.as_u64())
     }
 
     /// Reverses [`NumberKey::id`]. `None` if the digits are not a number.
     pub fn from_id(id: &Id) -> Option<Self> {
-        let (service, number) = id.split_first_chunk()?;
-        Some(Self {
-            service: ServiceId::new(u32::from_be_bytes(*service)),
-            number: PhoneNumber::from_u64(u64::from_be_bytes(number.try_into().ok()?))?,
-        })
+        let (service, number) = record_id_parts(*id);
+        Some(Self { service, number: PhoneNumber::from_u64(number)? })
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::{Credential, SafeNumber, Service};
-use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Id, Record};
 
@@ -28,16 +28,12 @@ pub enum ServiceRecord {
 
 /// The id of a service's record.
 pub fn service_id(service: ServiceId) -> Id {
-    let mut id = [0; 12];
-    id[..4].copy_from_slice(&service.get().to_be_bytes());
-    id
+    record_id(service, 0)
 }
 
 /// The id of a credential's record, by its number. The account's is 0.
 pub fn credential_id(number: u64) -> Id {
-    let mut id = [0; 12];
-    id[4..].copy_from_slice(&number.to_be_bytes());
-    id
+    record_id(ServiceId::DEFAULT, number)
 }
 
 /// The id of a safe number's record.

@@ -7,7 +7,7 @@ use super::error::not_found;
 use super::fields::{DEFAULT_RULES, ServiceFields};
 use super::record::{ServiceRecord, service_id};
 use super::{Origin, Registry, RegistryError, Rules, Service};
-use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
 use crate::shard::{Durability, RecordKey, Transaction};
 
@@ -74,9 +74,7 @@ pub(super) fn present(view: &Transaction<'_>) -> impl Iterator<Item = Service> {
 
 /// An id that was never given; `None` when there is none left.
 pub(super) fn next_id(view: &Transaction<'_>) -> Option<ServiceId> {
-    let given = |(key, _): (RecordKey, ServiceRecord)| {
-        u32::from_be_bytes([key.id[0], key.id[1], key.id[2], key.id[3]])
-    };
+    let given = |(key, _): (RecordKey, ServiceRecord)| record_id_parts(key.id).0.get();
     let next = view.iter().map(given).max().map_or(1, |last| last + 1);
     (next <= LAST_SERVICE).then(|| ServiceId::new(next))
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::backoff::{self, LIFE};
 use super::transport::{AttemptError, Posted};
 use super::{About, Event, EventId, EventType};
-use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp, record_id, record_id_parts};
 use crate::engine::{SlotHash, VerificationName};
 use crate::shard::{Id, Record, RecordKey};
 
@@ -81,12 +81,12 @@ impl Seq {
     }
 
     pub(super) fn key(self, service: ServiceId) -> RecordKey {
-        key_of(id_of(service, self.0))
+        key_of(record_id(service, self.0))
     }
 
     /// The name of the delivery with this id; `None` for an expected end.
     pub(super) fn of(id: &Id) -> Option<Self> {
-        let subject = subject_of(id);
+        let (_, subject) = record_id_parts(*id);
         (subject & EXPECTED == 0).then_some(Self(subject))
     }
 }
@@ -99,22 +99,11 @@ pub const fn slot_of(id: &Id) -> u8 {
 
 /// The id of the record of a verification's expected end.
 pub(super) fn expected_id(service: ServiceId, name: VerificationName, slot: u8) -> Id {
-    id_of(service, EXPECTED | name.bits() << SLOT_BITS | u64::from(slot))
+    record_id(service, EXPECTED | name.bits() << SLOT_BITS | u64::from(slot))
 }
 
 pub(super) const fn key_of(id: Id) -> RecordKey {
     RecordKey { slot: slot_of(&id), kind: EventRecord::KIND, id }
-}
-
-fn id_of(service: ServiceId, subject: u64) -> Id {
-    let mut id = [0; 12];
-    id[..4].copy_from_slice(&service.get().to_be_bytes());
-    id[4..].copy_from_slice(&subject.to_be_bytes());
-    id
-}
-
-fn subject_of(id: &Id) -> u64 {
-    id.iter().skip(4).fold(0, |subject, byte| subject << 8 | u64::from(*byte))
 }
 
 /// A verification that emits its expiry event, unless it ends before.

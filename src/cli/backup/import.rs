@@ -13,7 +13,7 @@ use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
 use crate::app::shards::every_kind;
 use crate::app::{KeyError, load_or_create, server_key};
 use crate::attempts::AttemptLog;
-use crate::backup::{Header, ImportError, Reader, WithoutCodes, without_codes};
+use crate::backup::{Header, ImportError, Reader, without_codes};
 use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
 use crate::clock::{Clock, SystemClock};
@@ -173,13 +173,10 @@ fn import(
     *begun = true;
     while let Some(entry) = reader.next_entry(&kinds, &slots)? {
         progress.at(reader.line());
-        let kept = if args.drop_codes { without_codes(entry)? } else { WithoutCodes::Kept(entry, false) };
-        match kept {
-            WithoutCodes::Kept(entry, dropped) => {
-                imported.codes_dropped += u64::from(dropped);
-                take(&mut store, &entry, now, &mut imported)?;
-            }
-            WithoutCodes::Dropped(dropped) => imported.codes_dropped += u64::from(dropped),
+        let (kept, dropped) = if args.drop_codes { without_codes(entry)? } else { (Some(entry), false) };
+        imported.codes_dropped += u64::from(dropped);
+        if let Some(entry) = kept {
+            take(&mut store, &entry, now, &mut imported)?;
         }
     }
     progress.now("finishing");

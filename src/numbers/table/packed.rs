@@ -16,15 +16,15 @@ pub(super) struct Packed {
     slot: u8,
     shape: u8,
     /// When the record ends.
-    ends: U48,
+    ends: PackedTime,
     failures: u8,
     salt: Salt,
     length: CodeLength,
-    expires: U48,
+    expires: PackedTime,
     sending: u8,
-    sending_until: U48,
+    sending_until: PackedTime,
     held: Option<Held>,
-    checking_until: U48,
+    checking_until: PackedTime,
 }
 
 /// Shape: the state is in the overflow map.
@@ -42,34 +42,26 @@ const POSTPONED: u8 = 16;
 
 /// A moment below 2^48 milliseconds, which is in the year 10889.
 #[derive(Clone, Copy)]
-struct U48([u8; 6]);
+struct PackedTime([u8; 6]);
 
-impl U48 {
+impl PackedTime {
     const ZERO: Self = Self([0; 6]);
 
     /// `None` when it is too large.
-    fn of(value: u64) -> Option<Self> {
-        let bytes = value.to_le_bytes();
+    fn of(moment: Timestamp) -> Option<Self> {
+        let bytes = moment.as_millis().to_le_bytes();
         let (low, high) = bytes.split_first_chunk()?;
         (high == [0, 0]).then_some(Self(*low))
     }
 
-    fn moment(moment: Timestamp) -> Option<Self> {
-        Self::of(moment.as_millis())
-    }
-
-    fn get(self) -> u64 {
+    fn get(self) -> Timestamp {
         let mut bytes = [0; 8];
         bytes[..6].copy_from_slice(&self.0);
-        u64::from_le_bytes(bytes)
-    }
-
-    fn to_moment(self) -> Timestamp {
-        Timestamp::from_millis(self.get())
+        Timestamp::from_millis(u64::from_le_bytes(bytes))
     }
 }
 
-impl std::fmt::Debug for U48 {
+impl std::fmt::Debug for PackedTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.get().fmt(f)
     }
@@ -83,15 +75,15 @@ impl Packed {
             service: key.service,
             slot,
             shape: OVERFLOW,
-            ends: U48::ZERO,
+            ends: PackedTime::ZERO,
             failures: 0,
             salt: Salt([0; 16]),
             length: CodeLength::SIX,
-            expires: U48::ZERO,
+            expires: PackedTime::ZERO,
             sending: 0,
-            sending_until: U48::ZERO,
+            sending_until: PackedTime::ZERO,
             held: None,
-            checking_until: U48::ZERO,
+            checking_until: PackedTime::ZERO,
         }
     }
 
@@ -100,12 +92,14 @@ impl Packed {
         let empty = Self::overflow(slot, key);
         match *state {
             NumberState::Fresh => None,
-            NumberState::Locked { until } => Some(Self { shape: LOCKED, ends: U48::moment(until)?, ..empty }),
+            NumberState::Locked { until } => {
+                Some(Self { shape: LOCKED, ends: PackedTime::of(until)?, ..empty })
+            }
             NumberState::Open(OpenNumber { failures, keep_until, tally, verification }) => {
                 if tally != NumberCounts::NONE {
                     return None;
                 }
-                let open = Self { shape: OPEN, ends: U48::moment(keep_until)?, failures, ..empty };
+                let open = Self { shape: OPEN, ends: PackedTime::of(keep_until)?, failures, ..empty };
                 match verification {
                     None => Some(open),
                     Some(verification) => open.with(&verification),
@@ -135,11 +129,11 @@ impl Packed {
             shape: WITH_CODE | flags,
             salt,
             length,
-            expires: U48::moment(expires)?,
+            expires: PackedTime::of(expires)?,
             sending,
-            sending_until: U48::moment(sending_until)?,
+            sending_until: PackedTime::of(sending_until)?,
             held,
-            checking_until: U48::moment(checking_until)?,
+            checking_until: PackedTime::of(checking_until)?,
             ..self
         })
     }
@@ -154,7 +148,7 @@ impl Packed {
 
     /// `None` if the state is in the overflow map.
     pub(super) fn state(&self) -> Option<NumberState> {
-        let ends = self.ends.to_moment();
+        let ends = self.ends.get();
         let open = |verification| {
             let (failures, tally) = (self.failures, NumberCounts::NONE);
             NumberState::Open(OpenNumber { failures, keep_until: ends, tally, verification })
@@ -171,13 +165,13 @@ impl Packed {
         Verification {
             salt: self.salt,
             length: self.length,
-            expires: self.expires.to_moment(),
+            expires: self.expires.get(),
             sending: self.sending,
-            sending_until: self.sending_until.to_moment(),
+            sending_until: self.sending_until.get(),
             sent: self.shape & SENT != 0,
             postponed: self.shape & POSTPONED != 0,
             held: self.held,
-            checking_until: self.checking_until.to_moment(),
+            checking_until: self.checking_until.get(),
             counted: None,
         }
     }
@@ -193,12 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn a_u48_holds_every_value_below_two_to_the_48_and_no_other() {
+    fn a_packed_time_holds_every_moment_below_two_to_the_48_and_no_other() {
         for value in [0, 1, 0x0102_0304_0506, (1 << 48) - 1] {
-            assert_eq!(U48::of(value).map(U48::get), Some(value));
+            let moment = Timestamp::from_millis(value);
+            assert_eq!(PackedTime::of(moment).map(PackedTime::get), Some(moment));
         }
         for value in [1 << 48, 1 << 63, u64::MAX] {
-            assert_eq!(U48::of(value).map(U48::get), None);
+            assert!(PackedTime::of(Timestamp::from_millis(value)).is_none());
         }
     }
 }
