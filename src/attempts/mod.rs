@@ -85,15 +85,15 @@ impl Attempts {
         self.router.get(record_key(key)).await
     }
 
-    /// Passes the records to `look` page by page, those with the newest attempts first. The timestamp is an upper bound
+    /// Passes the records to `visit` page by page, those with the newest attempts first. The timestamp is an upper bound
     /// for the attempts of all later pages.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    async fn walk(
+    async fn for_each_page(
         &self,
         wanted: impl Fn(&AttemptLogKey) -> bool,
-        mut look: impl FnMut(Vec<(AttemptLogKey, AttemptLog)>, Timestamp) -> ControlFlow<()>,
+        mut visit: impl FnMut(Vec<(AttemptLogKey, AttemptLog)>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
         // An index that a shard was just given is complete when the shard answers.
         for shard in 0..self.router.shards() {
@@ -107,26 +107,26 @@ impl Attempts {
             let keys = page.into_iter().map(|(_, key)| key).filter(&wanted).map(record_key);
             let found = self.router.get_each::<AttemptLog>(keys).await?;
             let logs = found.into_iter().map(|(key, log)| (AttemptLogKey::from_id(key.id), log));
-            if let Break(()) = look(logs.collect(), last.0) {
+            if let Break(()) = visit(logs.collect(), last.0) {
                 return Ok(());
             }
         }
     }
 
-    /// Passes every attempt of the records that match `wanted` to `look`, in no exact order.
+    /// Passes every attempt of the records that match `wanted` to `visit`, in no exact order.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn each(
         &self,
         wanted: impl Fn(&AttemptLogKey) -> bool,
-        mut look: impl FnMut(ListedAttempt),
+        mut visit: impl FnMut(ListedAttempt),
     ) -> Result<(), Refusal> {
         let each = |tracks: Vec<(AttemptLogKey, AttemptLog)>, _| {
-            tracks.iter().flat_map(|(key, track)| attempts_of(*key, track)).for_each(&mut look);
+            tracks.iter().flat_map(|(key, track)| attempts_of(*key, track)).for_each(&mut visit);
             Continue(())
         };
-        self.walk(wanted, each).await
+        self.for_each_page(wanted, each).await
     }
 
     /// The newest attempts that `fits` wants, the newest first, at most so many. Reads no more pages than that takes.
@@ -146,7 +146,7 @@ impl Attempts {
             let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.row.at > latest_to_come);
             if is_complete { Break(()) } else { Continue(()) }
         };
-        self.walk(wanted, take).await?;
+        self.for_each_page(wanted, take).await?;
         Ok(rows)
     }
 

@@ -95,13 +95,13 @@ impl CheckCommand {
                 responder.send(Ok(reply));
             }
             (Some(CheckDecision::AskGateway(permit)), Some(code)) if is_open(&permit, &context) => {
-                context.reply.went_to_gateway();
+                context.reply.mark_at_gateway();
                 context.deps.effects.check(GatewayCheck { key: context.key, permit, code, responder });
             }
             (Some(CheckDecision::AskGateway(permit)), _) => {
                 // The commit took longer than the check budget. A gateway's answer would be ignored, therefore the
                 // gateway is not asked.
-                context.reply.went_to_gateway();
+                context.reply.mark_at_gateway();
                 let result = CheckResult::NotAsked;
                 let settle = SettleCheckCommand { permit, result, responder, decided: None };
                 context.enqueue(CommandKind::SettleCheck(settle));

@@ -43,13 +43,13 @@ pub async fn run(follow_ups: FollowUps, mut stop: watch::Receiver<bool>) {
     loop {
         let idle = follow_ups.attempts.has_no_plans();
         tokio::select! {
-            () = told_to_stop(&mut stop) => return,
+            () = stop_requested(&mut stop) => return,
             () = follow_ups.attempts.planned(), if idle => {}
             () = sleep(LOOK_EVERY), if !idle => {}
         }
         for due in follow_ups.attempts.take_due(follow_ups.shards.clock().now(), DUE_AT_ONCE) {
             let room = tokio::select! {
-                () = told_to_stop(&mut stop) => return,
+                () = stop_requested(&mut stop) => return,
                 room = Arc::clone(&room).acquire_owned() => room,
             };
             let Ok(room) = room else { return };
@@ -58,7 +58,7 @@ pub async fn run(follow_ups: FollowUps, mut stop: watch::Receiver<bool>) {
     }
 }
 
-async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+async fn stop_requested(stop: &mut watch::Receiver<bool>) {
     // An error means that the last handle is dropped.
     let _ = stop.wait_for(|stop| *stop).await;
 }

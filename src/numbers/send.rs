@@ -191,7 +191,7 @@ pub struct Dispatch {
 impl Dispatch {
     /// Hands the message to delivery, unless a later command of the same batch made its code useless.
     fn answer(mut self, mut context: DecisionContext<'_, '_>) {
-        context.reply.went_to_gateway();
+        context.reply.mark_at_gateway();
         let now = context.reply.now();
         let state = context.state().map(|state| state.at(&context.policy(), now));
         let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));

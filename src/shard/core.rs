@@ -108,7 +108,7 @@ impl ReplyContext<'_> {
     }
 
     /// Marks the command as waiting for a gateway.
-    pub const fn went_to_gateway(&mut self) {
+    pub const fn mark_at_gateway(&mut self) {
         self.at_gateway = true;
     }
 }
