@@ -8,6 +8,7 @@ mod packed;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use self::numbers::Numbers;
@@ -51,6 +52,12 @@ impl Table for NumberTable {
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
         self.numbers.get(&NumberKey::from_id(&key.id)?).map(|state| stored(&state))
+    }
+
+    fn get_decoded(&self, key: &RecordKey, record: &mut dyn Any) -> bool {
+        let Some(state) = record.downcast_mut() else { return false };
+        *state = NumberKey::from_id(&key.id).and_then(|key| self.numbers.get(&key));
+        true
     }
 
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {

@@ -1,5 +1,6 @@
 //! The records that a shard holds in memory.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
@@ -21,6 +22,12 @@ pub trait Table: Send {
     }
     /// The record under a key, with its end.
     fn get(&self, key: &RecordKey) -> Option<Stored>;
+    /// Puts the record under a key into `record`, an `Option` of the kind's type. Returns `false` if the table holds only
+    /// encoded records: the caller decodes what [`Table::get`] returns.
+    fn get_decoded(&self, key: &RecordKey, record: &mut dyn Any) -> bool {
+        let _ = (key, record);
+        false
+    }
     /// The record at a position below [`Table::len`].
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)>;
     /// The key and the end of the record at a position, without the record.
@@ -154,7 +161,12 @@ impl Tables {
 
     /// The record under a key, unless it has ended by `now`.
     pub fn get<R: Record>(&self, key: &RecordKey, now: Timestamp) -> Option<R> {
-        let stored = self.stored(key).filter(|stored| now < stored.expires)?;
+        let table = self.by_kind.get(&key.kind)?;
+        let mut decoded = None::<R>;
+        if table.get_decoded(key, &mut decoded) {
+            return decoded.filter(|record| now < record.expires());
+        }
+        let stored = table.get(key).filter(|stored| now < stored.expires)?;
         match decode(&stored.bytes) {
             Ok(record) => Some(record),
             Err(error) => {
