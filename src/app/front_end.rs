@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::callbacks::TwilioReports;
 use super::process;
+use super::reports::{Reports, TwilioReports};
 use super::running::Running;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings};
@@ -115,7 +115,8 @@ pub fn deps(
 ) -> Deps<LateBoundVerifier> {
     let (for_readiness, for_gateways, for_numbers) = (late.clone(), late.clone(), late.clone());
     let stopping = Arc::clone(stopping);
-    let reports = TwilioReports::new(settings, late.clone());
+    let reports = Reports::new(&settings.gateways, settings.delivery.public_url.as_ref())
+        .map(|reports| TwilioReports { reports, late: late.clone() });
     Deps {
         verifier: late.clone(),
         answers: settings.answers,

@@ -2,7 +2,6 @@
 
 mod announce;
 mod bind;
-mod callbacks;
 mod control;
 mod front_end;
 mod gateways;
@@ -35,7 +34,7 @@ pub use front_end::LateBoundVerifier;
 pub use gateways::{Gateways, build as build_gateways};
 pub use offline::Offline;
 pub use registry::{RegistryPlan, default_service, messaging_service};
-pub use reports::{Report, Reported, Reports};
+pub use reports::Reports;
 pub use running::{Running, StartOptions};
 pub use server_key::{KeyError, load_or_create};
 pub use tls::{Certificates, TlsError};

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::front_end::LateBoundVerifier;
 use super::running::Running;
 use crate::config::GatewaySettings;
 use crate::domain::Channel;
 use crate::gateway::{
-    CallbackError, CallbackKind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport, twiml,
+    BoxFuture, CallbackError, CallbackKind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport, twiml,
 };
-use crate::http::OncePerSecond;
+use crate::http::{CallbackAnswer, CallbackRequest, Callbacks, OncePerSecond};
 use crate::template::MessageStyle;
 
 /// Takes the reports of Twilio.
@@ -31,45 +32,16 @@ struct Refused {
 }
 
 impl Refused {
-    fn answer(&self, error: CallbackError) -> Reported {
+    fn answer(&self, error: CallbackError) -> CallbackAnswer {
         let (kind, answer) = match error {
-            CallbackError::Signature => (&self.unsigned, Reported::BadSignature),
-            CallbackError::Unreadable(_) => (&self.unreadable, Reported::Unreadable),
+            CallbackError::Signature => (&self.unsigned, CallbackAnswer::BadSignature),
+            CallbackError::Unreadable(_) => (&self.unreadable, CallbackAnswer::Unreadable),
         };
         if let Some(count) = kind.count() {
             warn!(%error, count, "reports were refused");
         }
         answer
     }
-}
-
-/// A report as it came: not to be logged, hence no `Debug`.
-pub struct Report<'a> {
-    /// Which address it came to.
-    pub kind: CallbackKind,
-    /// The path and the query as sent, still percent-encoded.
-    pub path_and_query: &'a str,
-    /// `Content-Type`.
-    pub content_type: Option<&'a str>,
-    /// `X-Twilio-Signature`.
-    pub signature: Option<&'a str>,
-    /// The body.
-    pub body: &'a [u8],
-}
-
-/// What became of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reported {
-    /// It was noted.
-    Noted,
-    /// What the call says or does next (`TwiML`).
-    Says(String),
-    /// It is not from the gateway, or was changed on its way.
-    BadSignature,
-    /// It is signed, and yet not what the path reads.
-    Unreadable,
-    /// Nothing runs yet that could take it, or its shard is not available.
-    NotRunning,
 }
 
 impl Reports {
@@ -90,22 +62,23 @@ impl Reports {
     }
 
     /// Takes one report. Its sender is unknown until its signature is checked.
-    pub async fn take(&self, report: Report<'_>, running: Option<&Running>) -> Reported {
-        let Report { kind, path_and_query, content_type, signature, body } = report;
-        let report = match self.twilio.read(kind, path_and_query, content_type, signature, body) {
+    pub async fn take(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
+        let CallbackRequest { kind, path_and_query, content_type, signature, body } = request;
+        let (content_type, signature) = (content_type.as_deref(), signature.as_deref());
+        let report = match self.twilio.read(*kind, path_and_query, content_type, signature, body) {
             Ok(report) => report,
             Err(error) => return self.refused.answer(error),
         };
-        let Some(running) = running else { return Reported::NotRunning };
+        let Some(running) = running else { return CallbackAnswer::Unavailable };
         match report {
             TwilioReport::Receipt(receipt) => {
                 debug!(message_id = receipt.message_id, status = receipt.status.as_str(), "a report came");
-                match running.verifying.receive(self.weighed(kind, receipt)).await {
-                    Ok(()) => Reported::Noted,
-                    Err(_) => Reported::NotRunning,
+                match running.verifying.receive(self.weighed(*kind, receipt)).await {
+                    Ok(()) => CallbackAnswer::NoContent,
+                    Err(_) => CallbackAnswer::Unavailable,
                 }
             }
-            gate @ TwilioReport::Gate { .. } => Reported::Says(opened(running, gate).await),
+            gate @ TwilioReport::Gate { .. } => CallbackAnswer::Twiml(opened(running, gate).await),
         }
     }
 
@@ -116,6 +89,22 @@ impl Reports {
             return Receipt { status: ReceiptStatus::Failed, ..receipt };
         }
         receipt
+    }
+}
+
+/// The reports of Twilio to the server, which are refused with 503 until its store is loaded.
+pub struct TwilioReports {
+    pub reports: Reports,
+    pub late: LateBoundVerifier,
+}
+
+impl Callbacks for TwilioReports {
+    fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
+        Box::pin(async move { self.reports.take(&request, self.late.running()).await })
+    }
+
+    fn path_prefix(&self) -> &str {
+        self.reports.path_prefix()
     }
 }
 
@@ -139,4 +128,56 @@ async fn opened(running: &Running, gate: TwilioReport) -> String {
     let recorded = tokio::spawn(async move { verifying.receive(receipt).await });
     let _ = timeout(GATE_WAIT, recorded).await;
     twiml::reading(&said.text, said.locale)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+
+    use super::*;
+    use crate::config::GatewaySettings;
+    use crate::domain::GatewayCredential;
+    use crate::gateway::{TwilioAccount, TwilioSender, TwilioSettings};
+
+    const PATH: &str = "/callbacks/twilio/message?attempt=0-00000000000000ff-0";
+
+    fn gateways() -> GatewaySettings {
+        let account = TwilioAccount {
+            account_sid: "AC0123456789abcdef0123456789abcdef".to_owned(),
+            auth_token: GatewayCredential::new("s3cr3t".to_owned()),
+            base_url: "http://127.0.0.1:9".to_owned(),
+        };
+        let sender = TwilioSender::Number("+15005550006".to_owned());
+        let twilio = TwilioSettings { account, sender, whatsapp: None, feedback: false };
+        GatewaySettings { twilio_messages: Some(twilio), ..GatewaySettings::simulator() }
+    }
+
+    fn request(signature: Option<String>) -> CallbackRequest {
+        CallbackRequest {
+            kind: CallbackKind::Message,
+            path_and_query: PATH.to_owned(),
+            content_type: Some("application/x-www-form-urlencoded".to_owned()),
+            signature,
+            body: "MessageSid=SM01&MessageStatus=sent".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_report_that_comes_before_the_store_is_loaded_is_asked_for_again_if_it_is_twilios() {
+        let reports = Reports::new(&gateways(), Some(&"https://example.com".into())).expect("reports");
+        let callbacks = TwilioReports { reports, late: LateBoundVerifier::default() };
+        let mac = Hmac::<sha1::Sha1>::new_from_slice(b"s3cr3t").expect("a key");
+        let mac = mac.chain_update(format!("https://example.com{PATH}MessageSidSM01MessageStatussent"));
+        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        assert_eq!(callbacks.receive(request(Some(signature))).await, CallbackAnswer::Unavailable);
+        assert_eq!(callbacks.receive(request(None)).await, CallbackAnswer::BadSignature);
+    }
+
+    #[test]
+    fn without_an_account_or_an_address_nobody_reports() {
+        assert!(Reports::new(&gateways(), None).is_none());
+        assert!(Reports::new(&GatewaySettings::simulator(), Some(&"https://example.com".into())).is_none());
+    }
 }

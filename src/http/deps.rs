@@ -13,6 +13,7 @@ use super::tls::Tls;
 use super::v2::V2;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
+pub use crate::gateway::CallbackKind;
 use crate::numbers::Usage;
 use crate::numbers::{
     CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Verifier,
@@ -136,17 +137,6 @@ pub trait Callbacks: Send + Sync + 'static {
     /// The path of the public address, without a slash at its end: a proxy that leaves paths as they are
     /// passes it on in front of ours.
     fn path_prefix(&self) -> &str;
-}
-
-/// What a report is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallbackKind {
-    /// What became of a message.
-    Message,
-    /// What became of a call.
-    Call,
-    /// A key was pressed, or not, at the gate of a call.
-    Gate,
 }
 
 /// A report, as it was sent. Contains a number and perhaps more: not to be logged, hence no `Debug`.

@@ -1,8 +1,10 @@
 //! What providers report, for programs that have an HTTP server of their own.
 
 use super::Otp;
-use crate::app::{Report, Reported};
+use bytes::Bytes;
+
 use crate::gateway::{CallbackKind, Receipt};
+use crate::http::{CallbackAnswer, CallbackRequest};
 use crate::numbers::Refusal;
 
 /// What to answer a provider's request.
@@ -96,21 +98,20 @@ impl Otp {
                 _ => {}
             }
         }
-        let (content_type, signature) = (content_type.text(), signature.text());
-        let report = Report {
+        let request = CallbackRequest {
             kind,
-            path_and_query,
-            content_type: content_type.as_deref(),
-            signature: signature.as_deref(),
-            body,
+            path_and_query: path_and_query.to_owned(),
+            content_type: content_type.text(),
+            signature: signature.text(),
+            body: Bytes::copy_from_slice(body),
         };
         let running = (!self.engine.is_stopping()).then_some(&*self.engine.running);
-        match reports.take(report, running).await {
-            Reported::Noted => CallbackReply::bare(204),
-            Reported::Says(body) => CallbackReply { status: 200, body },
-            Reported::BadSignature => CallbackReply::bare(403),
-            Reported::Unreadable => CallbackReply::bare(400),
-            Reported::NotRunning => CallbackReply::bare(503),
+        match reports.take(&request, running).await {
+            CallbackAnswer::NoContent => CallbackReply::bare(204),
+            CallbackAnswer::Twiml(body) => CallbackReply { status: 200, body },
+            CallbackAnswer::BadSignature => CallbackReply::bare(403),
+            CallbackAnswer::Unreadable => CallbackReply::bare(400),
+            CallbackAnswer::Unavailable => CallbackReply::bare(503),
         }
     }
 
