@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::rfc3339;
-use crate::domain::{ServiceId, Sid, SidKind};
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::{ApiKey, KeyOptions, Registry, RegistryError, Scope, Scopes};
 
 /// What is to be done.
@@ -142,15 +141,16 @@ fn line(registry: &Registry, key: &ApiKey) -> KeyLine {
         Some((_, Some(service))) => (Some(service.sid.to_string()), Some(service.friendly_name.clone())),
         Some((id, None)) => (Some(format!("(removed service {})", id.get())), None),
     };
+    let written = |at: Timestamp| at.rfc3339_millis().to_string();
     KeyLine {
         sid: key.sid.to_string(),
         service_sid,
         service_name,
         scopes: key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         name: key.name.clone(),
-        created: rfc3339(key.created),
-        last_used: key.last_used.map(rfc3339),
-        revoked: key.revoked.map(rfc3339),
+        created: written(key.created),
+        last_used: key.last_used.map(written),
+        revoked: key.revoked.map(written),
         secret: None,
     }
 }

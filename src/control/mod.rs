@@ -24,7 +24,7 @@ pub use copy_client::{CopyStream, ask_copy};
 pub use keys::{KeyLine, KeysRequest, RootLine};
 pub use operator::{Operator, UnlockRequest};
 pub use server::ControlSocket;
-pub use wire::{CopyNews, Request, SendLine, TrackerRequest, rfc3339};
+pub use wire::{CopyNews, Request, SendLine, TrackerRequest};
 
 /// The socket's name in the data directory.
 const FILE_NAME: &str = "control.sock";

@@ -1,14 +1,12 @@
 //! What goes over the socket. Types of its own, so that a change of the records does not change
 //! what programs read.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
 
 use super::UnlockRequest;
 use super::keys::KeysRequest;
 use crate::attempts::{StatusFilter, TrackQuery, TrackRow};
-use crate::domain::{PhoneNumber, Timestamp};
+use crate::domain::PhoneNumber;
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +113,7 @@ pub struct SendLine {
 impl From<&TrackRow> for SendLine {
     fn from(row: &TrackRow) -> Self {
         Self {
-            time: rfc3339(row.at),
+            time: row.at.rfc3339_millis().to_string(),
             channel: row.channel.as_str().to_owned(),
             to: row.number.e164(),
             gateway: row.gateway.as_str().to_owned(),
@@ -129,25 +127,5 @@ impl From<&TrackRow> for SendLine {
             error_code: row.error_code,
             attempt: row.attempt.to_string(),
         }
-    }
-}
-
-/// The last moment that RFC 3339 can spell, in milliseconds since the epoch.
-const LAST_MOMENT_MS: u64 = 253_402_300_799_999;
-
-/// RFC 3339 in UTC with milliseconds. A later moment than that can spell is shown as the last one.
-pub fn rfc3339(at: Timestamp) -> String {
-    let since_epoch = Duration::from_millis(at.as_millis().min(LAST_MOMENT_MS));
-    humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_spelled_as_rfc_3339_and_the_far_end_of_time_too() {
-        assert_eq!(rfc3339(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
-        assert_eq!(rfc3339(Timestamp::from_millis(u64::MAX)), "9999-12-31T23:59:59.999Z");
     }
 }

@@ -1,14 +1,12 @@
 //! The body of a request: JSON in the form that Standard Webhooks recommends.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::{Event, MessageAbout};
-use crate::clock::LATEST;
-use crate::domain::{Sid, Timestamp};
+use crate::domain::Sid;
 
 #[derive(Serialize)]
 struct Payload<'a> {
@@ -47,7 +45,7 @@ pub(super) fn body(account: Sid, service: Sid, event: &Event) -> Bytes {
     });
     let payload = Payload {
         r#type: kind.as_str(),
-        timestamp: rfc3339(*at),
+        timestamp: at.rfc3339_millis().to_string(),
         data: Data {
             account_sid: account.to_string(),
             service_sid: service.to_string(),
@@ -61,10 +59,4 @@ pub(super) fn body(account: Sid, service: Sid, event: &Event) -> Bytes {
     };
     // Its keys are texts, so it has a form as JSON.
     serde_json::to_vec(&payload).unwrap_or_default().into()
-}
-
-/// A moment as people read it: in UTC, with milliseconds.
-fn rfc3339(at: Timestamp) -> String {
-    let at = UNIX_EPOCH + Duration::from_millis(at.min(LATEST).as_millis());
-    humantime::format_rfc3339_millis(at).to_string()
 }

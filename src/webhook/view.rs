@@ -1,12 +1,9 @@
 //! A delivery as the API shows it: JSON with the names that Twilio's lists have.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use serde::Serialize;
 
 use super::{Delivery, DeliveryState, WebhookAttempt};
-use crate::clock::LATEST;
-use crate::domain::{Sid, Timestamp};
+use crate::domain::Sid;
 
 /// One delivery of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,8 +57,8 @@ impl DeliveryView {
             event_type: event.kind.as_str(),
             verification_sid: event.verification.to_string(),
             status: state.as_str(),
-            date_created: written(event.at),
-            next_attempt: (*state == DeliveryState::Pending).then(|| written(*due)),
+            date_created: event.at.rfc3339_seconds().to_string(),
+            next_attempt: (*state == DeliveryState::Pending).then(|| due.rfc3339_seconds().to_string()),
             attempts: attempts.iter().map(AttemptView::of).collect(),
         }
     }
@@ -70,17 +67,11 @@ impl DeliveryView {
 impl AttemptView {
     fn of(attempt: &WebhookAttempt) -> Self {
         Self {
-            date: written(attempt.at),
+            date: attempt.at.rfc3339_seconds().to_string(),
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
             status_code: attempt.status,
             error: attempt.error.map(super::AttemptError::as_str),
             error_message: attempt.detail.clone(),
         }
     }
-}
-
-/// A moment as Twilio's lists have it: in UTC, to the second.
-fn written(at: Timestamp) -> String {
-    let seconds = at.min(LATEST).as_millis() / 1_000;
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }

@@ -8,7 +8,7 @@ use crate::domain::Timestamp;
 
 /// The last moment that is believed: the end of the year 9999. What lies behind it is a broken clock,
 /// and sums with the longest settings would come near the end of what a number can say.
-pub const LATEST: Timestamp = Timestamp::from_millis(253_402_300_799_999);
+pub const LATEST: Timestamp = Timestamp::LAST_READABLE;
 
 /// A source of time.
 pub trait Clock: Send + Sync + 'static {

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
@@ -16,9 +16,6 @@ use crate::domain::Timestamp;
 /// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
 /// before.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-
-/// The last second that can be printed: the end of the year 9999.
-const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Names that the log shows.
 const NAMES_SHOWN: usize = 10;
@@ -45,12 +42,12 @@ impl About {
 
     /// The moment at which it expires.
     pub fn expires(&self) -> impl Display + use<> {
-        printed(self.ends)
+        self.ends.rfc3339_seconds()
     }
 
     /// A problem that the operator must fix: it has expired, will soon, or is not valid yet.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
-        let (begins, ends) = (printed(self.begins), printed(self.ends));
+        let (begins, ends) = (self.begins.rfc3339_seconds(), self.ends.rfc3339_seconds());
         if now > self.ends {
             return Some(format!(
                 "the certificate expired at {ends}, and clients refuse it; renew it and send SIGHUP"
@@ -137,10 +134,4 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
 fn moment(time: ASN1Time) -> Timestamp {
     let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
     Timestamp::EPOCH.plus(Duration::from_secs(seconds))
-}
-
-/// As RFC 3339 spells it, to the second.
-fn printed(moment: Timestamp) -> humantime::Rfc3339Timestamp {
-    let seconds = (moment.as_millis() / 1_000).min(LAST_SECOND);
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds))
 }

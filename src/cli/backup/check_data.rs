@@ -15,7 +15,7 @@ use crate::backup::{check, name};
 use crate::cli::Answer;
 use crate::cli::args::CheckDataArgs;
 use crate::config::StorageSettings;
-use crate::control::{ControlError, rfc3339};
+use crate::control::ControlError;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::shard::Kinds;
@@ -382,7 +382,7 @@ fn journal_lines(out: &mut String, report: &Report, journal: &JournalReport) -> 
     let JournalReport { segments, frames, records, bytes, .. } = journal;
     writeln!(out, "journal         {segments} segments, {frames} frames, {records} records, {bytes} bytes")?;
     if let (Some(oldest), Some(newest)) = (&journal.oldest, &journal.newest) {
-        let (oldest, newest) = (rfc3339(*oldest), rfc3339(*newest));
+        let (oldest, newest) = (oldest.rfc3339_millis(), newest.rfc3339_millis());
         writeln!(out, "                written from {oldest} to {newest}")?;
     }
     if report.snapshot.as_ref().is_some_and(|snapshot| snapshot.records.is_none()) {

@@ -1,16 +1,12 @@
 //! Dates as Twilio writes them: `2015-07-30T20:00:00Z`.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use crate::domain::Timestamp;
 
-/// The last second that the form can spell.
-const LAST_SECOND: u64 = 253_402_300_799;
-
 /// A moment, to the second.
 pub fn written(at: Timestamp) -> String {
-    let seconds = (at.as_millis() / 1_000).min(LAST_SECOND);
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+    at.rfc3339_seconds().to_string()
 }
 
 /// Reads a moment (RFC 3339 in UTC, with or without fractions) or a day, which is its beginning; from 1970 on.

@@ -1,7 +1,7 @@
 //! Moments, as the engine and the records know them.
 
 use std::fmt;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -20,7 +20,7 @@ impl Timestamp {
     pub const MAX: Self = Self(u64::MAX);
 
     /// The last moment that RFC 3339 can spell.
-    const LAST_READABLE: Self = Self(253_402_300_799_999);
+    pub const LAST_READABLE: Self = Self(253_402_300_799_999);
 
     /// From milliseconds since the epoch.
     pub const fn from_millis(millis: u64) -> Self {
@@ -46,6 +46,20 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis))
     }
 
+    /// RFC 3339 in UTC, with milliseconds. A later moment than RFC 3339 can spell is written as the last one.
+    pub fn rfc3339_millis(self) -> impl fmt::Display + use<> {
+        humantime::format_rfc3339_millis(self.readable())
+    }
+
+    /// The same to the second: `2015-07-30T20:00:00Z`.
+    pub fn rfc3339_seconds(self) -> impl fmt::Display + use<> {
+        humantime::format_rfc3339_seconds(self.readable())
+    }
+
+    fn readable(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.min(Self::LAST_READABLE).0)
+    }
+
     /// How long from `earlier` until this moment; zero when it has passed already.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -56,8 +70,7 @@ impl Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() && *self <= Self::LAST_READABLE {
-            let at = UNIX_EPOCH + Duration::from_millis(self.0);
-            to.collect_str(&humantime::format_rfc3339_millis(at))
+            to.collect_str(&self.rfc3339_millis())
         } else {
             to.serialize_u64(self.0)
         }
@@ -114,6 +127,13 @@ mod tests {
             let bytes = postcard::to_allocvec(&moment).expect("bytes");
             prop_assert_eq!(postcard::from_bytes::<Timestamp>(&bytes).expect("a moment"), moment);
         }
+    }
+
+    #[test]
+    fn times_are_spelled_as_rfc_3339_and_the_far_end_of_time_too() {
+        let written = |at: u64| Timestamp(at).rfc3339_millis().to_string();
+        assert_eq!(written(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
+        assert_eq!(written(u64::MAX), "9999-12-31T23:59:59.999Z");
     }
 
     #[test]
