@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use onceward::app::shards::{self, ShardPlan};
+use onceward::app::shards;
 use onceward::attempts::Attempts;
 use onceward::clock::{Clock, SystemClock};
 use onceward::config::{Bounds, DeliverySettings, TrackerSettings};
@@ -17,6 +17,7 @@ use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMess
 use onceward::numbers::{
     Capacity, CheckOutcome, CheckRequest, Policies, Reply, SendOutcome, SendRequest, Verifier, VerifierDeps,
 };
+use onceward::shard::{ShardDeps, Shards};
 use onceward::store::{Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, Visitor, Write};
 use onceward::template::{MessageStyle, Templates};
 use rand::SeedableRng as _;
@@ -104,13 +105,13 @@ impl World {
             bounds: bounds.clone(),
         });
         let capacity = Capacity::new(bounds.numbers);
-        let shards = shards::start(ShardPlan {
+        let shards = Shards::start(ShardDeps {
             store: Arc::new(NoDisk),
             clock,
-            capacity: &capacity,
+            kinds: shards::kinds(&capacity),
             shards: std::thread::available_parallelism().map_or(2, usize::from),
-            bounds: &bounds,
-            seeds: Box::new(|| StdRng::seed_from_u64(2)),
+            settings: shards::settings(&bounds),
+            rng: StdRng::seed_from_u64(2),
         });
         let shards = shards.await.expect("shards");
         let verifier = Verifier::new(VerifierDeps {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
-use super::shards::{self, ShardPlan, seeds};
+use super::shards;
 use super::{StartError, default_service, load_or_create};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
 use crate::engine::key_fingerprint;
 use crate::numbers::Capacity;
 use crate::registry::{Registry, RegistryDeps};
-use crate::shard::Shards;
+use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, OpenError, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 
@@ -46,13 +46,13 @@ impl Offline {
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
         let bounds = Bounds::default();
-        let shards = shards::start(ShardPlan {
+        let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock,
-            capacity: &Capacity::new(bounds.numbers),
+            kinds: shards::kinds(&Capacity::new(bounds.numbers)),
             shards: 1,
-            bounds: &bounds,
-            seeds: seeds(StdRng::from_seed(seed)),
+            settings: shards::settings(&bounds),
+            rng: StdRng::from_seed(seed),
         })
         .await?;
         let registry = Registry::open(RegistryDeps {

@@ -9,7 +9,7 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 
 use super::registry::{self, RegistryPlan};
-use super::shards::{self, ShardPlan};
+use super::shards;
 use super::{StartError, load_or_create};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
@@ -21,7 +21,7 @@ use crate::gateway::Poster;
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
 use crate::registry::Registry;
-use crate::shard::Shards;
+use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 use crate::verify::{Verifying, VerifyingDeps, sync_policies};
@@ -118,13 +118,13 @@ impl Running {
         let mut seeder = StdRng::from_seed(seed);
         let slots = SlotHash::new(&server_key);
         let capacity = Capacity::new(bounds.numbers);
-        let shards = shards::start(ShardPlan {
+        let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            capacity: &capacity,
+            kinds: shards::kinds(&capacity),
             shards,
-            bounds: &bounds,
-            seeds: shards::seeds(StdRng::from_rng(&mut seeder)),
+            settings: shards::settings(&bounds),
+            rng: StdRng::from_rng(&mut seeder),
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));

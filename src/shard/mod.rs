@@ -74,8 +74,8 @@ pub struct ShardDeps {
     pub kinds: Kinds,
     /// Bounds.
     pub settings: Settings,
-    /// Makes the random source of each shard.
-    pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
+    /// Seeds the random source of each shard.
+    pub rng: StdRng,
 }
 
 /// The shards could not start.
@@ -96,10 +96,10 @@ impl Shards {
     /// # Errors
     /// [`StartError`] if the store cannot be read or contains a record that this version cannot decode.
     pub async fn start(deps: ShardDeps) -> Result<Self, StartError> {
-        let ShardDeps { store, clock, shards, kinds, settings, seeds } = deps;
+        let ShardDeps { store, clock, shards, kinds, settings, rng } = deps;
         let (router, followers) = (Arc::new(Router::new(shards)), RwLock::default());
         let shared = Arc::new(Shared { store, clock, router, followers });
-        let args = supervisor::SupervisorArgs { shared: Arc::clone(&shared), kinds, settings, seeds };
+        let args = supervisor::SupervisorArgs { shared: Arc::clone(&shared), kinds, settings, rng };
         let spawned = Supervisor::spawn(None, Supervisor, args).await;
         let (supervisor, _) = spawned.map_err(|error| match error {
             SpawnErr::StartupFailed(why) => StartError(why.to_string()),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
@@ -35,8 +36,8 @@ pub struct SupervisorArgs {
     pub kinds: Kinds,
     /// Bounds.
     pub settings: Settings,
-    /// Creates the random source of each shard.
-    pub seeds: Box<dyn Fn() -> StdRng + Send + Sync>,
+    /// Seeds the random source of each shard.
+    pub rng: StdRng,
 }
 
 /// The actor.
@@ -56,14 +57,14 @@ impl Actor for Supervisor {
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
-        args: SupervisorArgs,
+        mut args: SupervisorArgs,
     ) -> Result<SupervisorState, ActorProcessingErr> {
         let router = &args.shared.router;
         let owners = (0..router.shards()).map(|shard| router.slots_of(shard)).collect();
         let tables = restore(&args.shared, &args.kinds, owners).await?;
         let mut shards = Vec::with_capacity(tables.len());
         for (index, tables) in tables.into_iter().enumerate() {
-            shards.push(Some(start(&myself, &args, index, tables).await?));
+            shards.push(Some(start(&myself, &mut args, index, tables).await?));
         }
         Ok(SupervisorState { args, shards })
     }
@@ -154,14 +155,14 @@ async fn move_slots(args: &SupervisorArgs, slots: Slots, to: usize) -> Result<()
 
 async fn start(
     supervisor: &ActorRef<Message>,
-    args: &SupervisorArgs,
+    args: &mut SupervisorArgs,
     index: usize,
     mut tables: Tables,
 ) -> Result<ActorId, ActorProcessingErr> {
     for (kind, follower) in args.shared.indexes_of(index) {
         tables.follow(kind, follower);
     }
-    let core = Core::new(tables, args.kinds.clone(), (args.seeds)(), args.settings);
+    let core = Core::new(tables, args.kinds.clone(), StdRng::from_rng(&mut args.rng), args.settings);
     let arguments = (core, args.shared.router.slots_of(index), Arc::clone(&args.shared));
     let (shard, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;
     let id = shard.get_id();

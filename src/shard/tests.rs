@@ -194,7 +194,7 @@ async fn start(store: &MemoryStore, clock: &Arc<ManualClock>) -> Result<Shards, 
         shards: 2,
         kinds: kinds(),
         settings: Settings { commands_per_subject: 8, commit_timeout: 5 * SECOND },
-        seeds: Box::new(|| StdRng::seed_from_u64(1)),
+        rng: StdRng::seed_from_u64(1),
     })
     .await
 }

@@ -10,14 +10,14 @@ use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::app::shards::{self, ShardPlan};
+use crate::app::shards;
 use crate::clock::ManualClock;
 use crate::config::Bounds;
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::Salt;
 use crate::numbers::Capacity;
-use crate::shard::{Command, Decision, Durability, ReplyContext, Subject, Transaction};
+use crate::shard::{Command, Decision, Durability, ReplyContext, ShardDeps, Subject, Transaction};
 use crate::store::{MemoryStore, Store};
 use crate::template::MessageStyle;
 
@@ -33,13 +33,13 @@ impl World {
     pub(crate) async fn over(store: Arc<dyn Store>, settings: TrackerSettings) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
         let capacity = Capacity::new(100);
-        let shards = shards::start(ShardPlan {
+        let shards = Shards::start(ShardDeps {
             store,
             clock,
-            capacity: &capacity,
+            kinds: shards::kinds(&capacity),
             shards: 3,
-            bounds: &Bounds::default(),
-            seeds: Box::new(|| StdRng::seed_from_u64(1)),
+            settings: shards::settings(&Bounds::default()),
+            rng: StdRng::seed_from_u64(1),
         })
         .await
         .expect("shards");

@@ -14,12 +14,12 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::{Answers, Bounds, BucketRule, Charge, Charged, LimitRefusal, Limits};
-use crate::app::shards::{self, ShardPlan};
+use crate::app::shards;
 use crate::clock::ManualClock;
 use crate::config;
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::numbers::Capacity;
-use crate::shard::{Shards, StartError};
+use crate::shard::{ShardDeps, Shards, StartError};
 use crate::store::{Fault, MemoryStore};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -69,13 +69,13 @@ impl World {
 
     /// Starts the shards on what is durable. Two of them, so that the counters of a request have several owners.
     pub async fn start(&self) -> Result<Shards, StartError> {
-        shards::start(ShardPlan {
+        Shards::start(ShardDeps {
             store: Arc::new(self.store.clone()),
             clock: Arc::clone(&self.clock) as _,
-            capacity: &Capacity::new(10),
+            kinds: shards::kinds(&Capacity::new(10)),
             shards: 2,
-            bounds: &config::Bounds::default(),
-            seeds: Box::new(|| StdRng::seed_from_u64(1)),
+            settings: shards::settings(&config::Bounds::default()),
+            rng: StdRng::seed_from_u64(1),
         })
         .await
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::app::shards::{self, ShardPlan};
+use crate::app::shards;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Bounds;
 use crate::config::services::{AccountSettings, ServiceSettings, TemplateSetting};
@@ -18,7 +18,7 @@ use crate::registry::{
     DefaultService, OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service,
     ServiceFields,
 };
-use crate::shard::Shards;
+use crate::shard::{ShardDeps, Shards};
 use crate::store::MemoryStore;
 use crate::template::Templates;
 
@@ -110,13 +110,13 @@ pub(crate) async fn start(
     seed: u64,
 ) -> Result<Shards, StartError> {
     let bounds = Bounds::default();
-    shards::start(ShardPlan {
+    Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
-        capacity: &Capacity::new(bounds.numbers),
+        kinds: shards::kinds(&Capacity::new(bounds.numbers)),
         shards: 1,
-        bounds: &bounds,
-        seeds: shards::seeds(StdRng::seed_from_u64(seed)),
+        settings: shards::settings(&bounds),
+        rng: StdRng::seed_from_u64(seed),
     })
     .await
 }

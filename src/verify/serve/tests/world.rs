@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
-use crate::app::shards::{self, ShardPlan};
+use crate::app::shards;
 use crate::attempts::Attempts;
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
@@ -23,6 +23,7 @@ use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, Outgo
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
 use crate::registry::{Registry, RegistryDeps, Service, ServiceFields, WebhookFields};
+use crate::shard::{ShardDeps, Shards};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
@@ -313,13 +314,13 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
     let (slots, capacity) = (SlotHash::new(&key), Capacity::new(Bounds::default().numbers));
     // Another start draws other salts.
     let seed = u64::try_from(store.snapshot().len()).expect("a count");
-    let shards = shards::start(ShardPlan {
+    let shards = Shards::start(ShardDeps {
         store: shared.clone(),
         clock: clock.clone(),
-        capacity: &capacity,
+        kinds: shards::kinds(&capacity),
         shards: 1,
-        bounds: &Bounds::default(),
-        seeds: Box::new(move || StdRng::seed_from_u64(3 + seed)),
+        settings: shards::settings(&Bounds::default()),
+        rng: StdRng::seed_from_u64(3 + seed),
     })
     .await
     .expect("shards");

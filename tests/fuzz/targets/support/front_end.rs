@@ -9,9 +9,7 @@ use onceward::clock::ManualClock;
 use onceward::config::{AnswerSet, Bounds};
 use onceward::domain::{Channel, CodeLength, GatewayCredential, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
-use onceward::http::{
-    CallbackAnswer, CallbackRequest, Callbacks, Deps, InboxPages, V2, Verify, serve,
-};
+use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks, Deps, InboxPages, V2, Verify, serve};
 use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,7 +56,8 @@ struct TwilioReader(TwilioCallbacks);
 impl Callbacks for TwilioReader {
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
         let (content_type, signature) = (request.content_type.as_deref(), request.signature.as_deref());
-        let report = self.0.read(request.kind, &request.path_and_query, content_type, signature, &request.body);
+        let report =
+            self.0.read(request.kind, &request.path_and_query, content_type, signature, &request.body);
         Box::pin(async move {
             match report {
                 Ok(_) => CallbackAnswer::NoContent,

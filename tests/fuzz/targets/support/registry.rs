@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::app::shards::{self, ShardPlan};
+use onceward::app::shards;
 use onceward::clock::ManualClock;
 use onceward::config::Bounds;
 use onceward::domain::{CodeLength, GatewayName, Timestamp};
 use onceward::engine::Policy;
 use onceward::numbers::Capacity;
 use onceward::registry::{DefaultService, Registry, RegistryDeps, RegistrySettings};
-use onceward::shard::Shards;
+use onceward::shard::{ShardDeps, Shards};
 use onceward::store::MemoryStore;
 use onceward::template::Templates;
 use rand::SeedableRng as _;
@@ -19,13 +19,13 @@ use rand::rngs::StdRng;
 /// One shard whose clock stands still at `now`.
 pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
     let bounds = Bounds::default();
-    shards::start(ShardPlan {
+    Shards::start(ShardDeps {
         store: store.clone(),
         clock: Arc::new(ManualClock::starting_at(now)),
-        capacity: &Capacity::new(bounds.numbers),
+        kinds: shards::kinds(&Capacity::new(bounds.numbers)),
         shards: 1,
-        bounds: &bounds,
-        seeds: shards::seeds(StdRng::seed_from_u64(1)),
+        settings: shards::settings(&bounds),
+        rng: StdRng::seed_from_u64(1),
     })
     .await
     .expect("shards")
