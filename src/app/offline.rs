@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use rand::rngs::{StdRng, SysRng};
-use rand::{SeedableRng, TryRng};
-
-use super::shards;
-use super::{StartError, default_service, load_or_create};
+use super::running::{close, open_store, seeded_rng};
+use super::{StartError, default_service, shards};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
-use crate::engine::key_fingerprint;
 use crate::numbers::Capacity;
 use crate::registry::{Registry, RegistryDeps};
 use crate::shard::{ShardDeps, Shards};
-use crate::store::{EmbeddedStore, OpenError, OpenOptions, Store, StoreError};
+use crate::store::{OpenError, Store, StoreError};
 use crate::template::Templates;
 
 /// A registry with the directory's lock.
@@ -33,18 +29,8 @@ impl Offline {
     pub async fn open(settings: KeysSettings) -> Result<Self, StartError> {
         let KeysSettings { storage, registry, brand, policy } = settings;
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
-        let raised = Arc::clone(&clock);
-        let opened = tokio::task::spawn_blocking(move || {
-            let key = load_or_create(&storage.data_dir, storage.server_key_file.as_deref())?;
-            let options =
-                OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&raised) as _);
-            let store = EmbeddedStore::open(options)?;
-            raised.at_least(store.newest_time());
-            Ok::<_, StartError>(Arc::new(store) as Arc<dyn Store>)
-        });
-        let store = opened.await.map_err(StartError::Interrupted)??;
-        let mut seed = [0; 32];
-        SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
+        let (data_dir, key_file) = (storage.data_dir, storage.server_key_file);
+        let (_, store) = open_store(data_dir, key_file, Arc::clone(&clock), Arc::default()).await?;
         let bounds = Bounds::default();
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
@@ -52,7 +38,7 @@ impl Offline {
             kinds: shards::kinds(&Capacity::new(bounds.numbers)),
             shards: 1,
             settings: shards::settings(&bounds),
-            rng: StdRng::from_seed(seed),
+            rng: seeded_rng()?,
         })
         .await?;
         let registry = Registry::open(RegistryDeps {
@@ -73,11 +59,7 @@ impl Offline {
     /// # Errors
     /// When it could not be closed in an orderly way; what was answered is in the journal.
     pub async fn close(self) -> Result<(), StoreError> {
-        self.shards.flush().await;
-        // The last checkpoint needs the shards.
-        let closed = self.store.close().await;
-        self.shards.stop();
-        closed
+        close(&self.shards, &*self.store).await
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
-use rand::{SeedableRng, TryRng};
 
 use super::registry::{self, RegistryPlan};
 use super::shards;
@@ -15,7 +15,7 @@ use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
-use crate::domain::{Routing, Timestamp};
+use crate::domain::{Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, SlotHash, key_fingerprint};
 use crate::gateway::Poster;
 use crate::limit::{self, Answers, Limits};
@@ -100,22 +100,10 @@ impl Running {
             bounds,
             loading,
         } = options;
-        let store_clock = Arc::clone(&clock);
-        let opened = tokio::task::spawn_blocking(move || {
-            let key = load_or_create(&data_dir, server_key_file.as_deref())?;
-            let mut options =
-                OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&store_clock) as _);
-            options.loading = loading;
-            let store = EmbeddedStore::open(options)?;
-            go_on_from(store.newest_time(), &store_clock);
-            Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
-        });
-        let (server_key, store) = opened.await.map_err(StartError::Interrupted)??;
+        let (server_key, store) = open_store(data_dir, server_key_file, Arc::clone(&clock), loading).await?;
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
-        let mut seed = [0; 32];
-        SysRng.try_fill_bytes(&mut seed).map_err(StartError::NoRandomness)?;
-        let mut seeder = StdRng::from_seed(seed);
+        let mut seeder = seeded_rng()?;
         let slots = SlotHash::new(&server_key);
         let capacity = Capacity::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {
@@ -190,12 +178,39 @@ impl Running {
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
         self.outbox.close().await;
-        self.shards.flush().await;
-        // The last checkpoint needs the shards.
-        let closed = self.store.close().await;
-        self.shards.stop();
-        closed
+        close(&self.shards, &*self.store).await
     }
+}
+
+/// Opens the data directory, with its server key, and brings `clock` up to the newest time in it.
+pub async fn open_store(
+    data_dir: PathBuf,
+    key_file: Option<PathBuf>,
+    clock: Arc<EngineClock>,
+    loading: Arc<Loading>,
+) -> Result<(ServerKey, Arc<dyn Store>), StartError> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let key = load_or_create(&data_dir, key_file.as_deref())?;
+        let mut options = OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
+        options.loading = loading;
+        let store = EmbeddedStore::open(options)?;
+        go_on_from(store.newest_time(), &clock);
+        Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
+    });
+    opened.await.map_err(StartError::Interrupted)?
+}
+
+/// A generator seeded by the system.
+pub fn seeded_rng() -> Result<StdRng, StartError> {
+    StdRng::try_from_rng(&mut SysRng).map_err(StartError::NoRandomness)
+}
+
+/// Commits all lazy changes, closes the store and stops the shards. The last checkpoint needs the shards.
+pub async fn close(shards: &Shards, store: &dyn Store) -> Result<(), StoreError> {
+    shards.flush().await;
+    let closed = store.close().await;
+    shards.stop();
+    closed
 }
 
 /// Ends the shards of a start that failed.
