@@ -33,7 +33,7 @@ pub use bind::bind;
 pub use front_end::LateBoundVerifier;
 pub use gateways::{Gateways, build as build_gateways};
 pub use offline::Offline;
-pub use registry::{RegistryPlan, default_service, messaging_service};
+pub use registry::{RegistryPlan, messaging_service};
 pub use reports::Reports;
 pub use running::{Running, StartOptions};
 pub use server_key::{KeyError, load_or_create};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::running::{close, open_store, seeded_rng};
-use super::{StartError, default_service, shards};
+use super::{StartError, shards};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
 use crate::numbers::Capacity;
-use crate::registry::{Registry, RegistryDeps};
+use crate::registry::{DefaultService, Registry, RegistryDeps};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{OpenError, Store, StoreError};
 use crate::template::Templates;
@@ -44,7 +44,7 @@ impl Offline {
         let registry = Registry::open(RegistryDeps {
             shards: shards.clone(),
             settings: registry,
-            default: default_service(brand, &policy),
+            default: DefaultService { friendly_name: brand, policy },
             // No message is sent from here.
             templates: Templates::new("", ""),
             gateways: Vec::new(),

@@ -52,7 +52,7 @@ pub(super) async fn open(
     let registry = Registry::open(RegistryDeps {
         shards: shards.clone(),
         settings,
-        default: default_service(brand, policy),
+        default: DefaultService { friendly_name: brand, policy: *policy },
         templates: templates.clone(),
         gateways: names(gateways),
         twilio_messaging_service,
@@ -79,17 +79,6 @@ fn show(made: &NewRoot) {
         tracing::warn!(%account_sid, auth_token, "{WHAT}");
     } else {
         tracing::error!(%account_sid, auth_token, "{WHAT}");
-    }
-}
-
-/// The rules of the compatible routes as a service.
-pub fn default_service(brand: String, policy: &Policy) -> DefaultService {
-    DefaultService {
-        friendly_name: brand,
-        code_length: policy.code.length,
-        code_life: policy.code.life,
-        max_checks: policy.max_attempts,
-        lockout: policy.lockout,
     }
 }
 

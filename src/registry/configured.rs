@@ -3,11 +3,9 @@
 use super::command::Fresh;
 use super::record::{ServiceRecord, service_id};
 use super::services::{blank, next_id, present};
-use super::{
-    DefaultService, LockoutRule, OpenError, Origin, Resend, Rules, Service, TestNumber, template_sid,
-};
+use super::{DefaultService, LockoutRule, OpenError, Origin, Resend, Rules, Service, template_sid};
+use crate::config::services::ServiceSettings;
 use crate::config::services::rules::TEST_NUMBER_LONGEST;
-use crate::config::services::{ServiceSettings, TestNumberSettings};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::shard::{Durability, Transaction};
 
@@ -90,11 +88,11 @@ fn put(
 
 fn rules_of_default(default: &DefaultService) -> Rules {
     Rules {
-        code_length: default.code_length,
-        code_life: default.code_life,
-        max_checks: default.max_checks,
+        code_length: default.policy.code.length,
+        code_life: default.policy.code.life,
+        max_checks: default.policy.max_attempts,
         max_sends: None,
-        lockout: LockoutRule::Fixed(default.lockout),
+        lockout: LockoutRule::Fixed(default.policy.lockout),
         resend: Resend::New,
         cooling_down: false,
     }
@@ -121,12 +119,7 @@ fn describe(service: &mut Service, settings: &ServiceSettings) {
     service.default_template = settings.default_template.as_deref().map(template_sid);
     service.locale = settings.locale;
     service.workflow.clone_from(&settings.workflow);
-    let number = |number: &TestNumberSettings| TestNumber {
-        pattern: number.pattern.clone(),
-        code: number.code.clone(),
-        expires: number.expires,
-    };
-    service.test_numbers = settings.test_numbers.iter().map(number).collect();
+    service.test_numbers.clone_from(&settings.test_numbers);
 }
 
 fn problem(settings: &ServiceSettings, problem: &str) -> OpenError {

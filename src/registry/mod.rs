@@ -38,7 +38,7 @@ use crate::domain::{GatewayName, ServiceId, Sid};
 use crate::shard::Shards;
 use crate::template::Templates;
 
-pub use crate::config::services::{DefaultService, RegistrySettings};
+pub use crate::config::services::{DefaultService, RegistrySettings, TestNumber};
 pub use authenticate::{Caller, Unauthenticated};
 pub use credential::{ApiKey, Credential, NewApiKey, NewRoot, Root, Scope, Scopes};
 pub use error::{OpenError, RegistryError};
@@ -49,8 +49,8 @@ pub use rate_limits::BucketFields;
 pub use record::{KINDS, SLOT, ServiceRecord};
 pub use safe_list::SafeNumber;
 pub use service::{
-    Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, TestNumber,
-    Webhook, WebhookStatus,
+    Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Webhook,
+    WebhookStatus,
 };
 pub use sids::{gateway_sid, template_sid};
 pub use template::{Template, TextError, TextOptions, Translation};

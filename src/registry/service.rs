@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{CodeLength, Locale, PhoneNumber, ServiceId, Sid, Timestamp};
+use super::TestNumber;
+use crate::domain::{CodeLength, Locale, ServiceId, Sid, Timestamp};
 
 /// A namespace with its own rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,31 +184,4 @@ pub enum WebhookStatus {
     Enabled,
     /// Nothing is delivered.
     Disabled,
-}
-
-/// Numbers that are never sent anything, and whose code is known.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TestNumber {
-    /// A number in E.164 form, in which `x` stands for any digit.
-    pub pattern: String,
-    /// The code.
-    pub code: String,
-    /// From when on it is an ordinary number again.
-    pub expires: Timestamp,
-}
-
-impl TestNumber {
-    /// Returns `true` if `number` matches at `now`.
-    pub fn is(&self, number: PhoneNumber, now: Timestamp) -> bool {
-        let text = number.e164();
-        now < self.expires
-            && text.len() == self.pattern.len()
-            && self.pattern.bytes().zip(text.bytes()).all(|(p, digit)| p == b'x' || p == digit)
-    }
-}
-
-impl std::fmt::Debug for TestNumber {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TestNumber(***)")
-    }
 }

@@ -14,7 +14,7 @@ pub use account::{AccountKeys, VARIABLES as ACCOUNT_VARIABLES, account};
 pub use objects::{ServicesObject, TemplatesObject};
 pub use read::services;
 pub use settings::{
-    AccountSettings, DefaultService, RegistrySettings, ServiceSettings, TemplateSetting, TestNumberSettings,
+    AccountSettings, DefaultService, RegistrySettings, ServiceSettings, TemplateSetting, TestNumber,
 };
 pub use template::BUILT_IN_TEMPLATES;
 pub use texts::templates;

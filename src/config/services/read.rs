@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::objects::ServicesObject;
 use super::rules;
-use super::settings::{ServiceSettings, TemplateSetting, TestNumberSettings};
+use super::settings::{ServiceSettings, TemplateSetting, TestNumber};
 use super::template::BUILT_IN_TEMPLATES;
 use crate::config::kinds::{Choice, Flag, Named, Text};
 use crate::config::members::Members;
@@ -182,7 +182,7 @@ fn default_template(members: &mut Members<'_>, templates: &[TemplateSetting]) ->
     None
 }
 
-fn test_numbers(members: &mut Members<'_>) -> Vec<TestNumberSettings> {
+fn test_numbers(members: &mut Members<'_>) -> Vec<TestNumber> {
     let Some(value) = members.take("test-numbers") else { return Vec::new() };
     let Value::Array(values) = value else {
         members.wrong("test-numbers", None, "it must be a list of objects");
@@ -192,7 +192,7 @@ fn test_numbers(members: &mut Members<'_>) -> Vec<TestNumberSettings> {
         let problem = format!("it has {}, and may have {}", values.len(), rules::TEST_NUMBERS_MOST);
         members.wrong("test-numbers", None, &problem);
     }
-    let mut numbers: Vec<TestNumberSettings> = Vec::new();
+    let mut numbers: Vec<TestNumber> = Vec::new();
     for (index, value) in values.into_iter().enumerate() {
         let name = format!("test-numbers[{index}]");
         let Value::Object(value) = value else {
@@ -208,11 +208,7 @@ fn test_numbers(members: &mut Members<'_>) -> Vec<TestNumberSettings> {
     numbers
 }
 
-fn test_number(
-    name: &str,
-    value: Map<String, Value>,
-    members: &mut Members<'_>,
-) -> Option<TestNumberSettings> {
+fn test_number(name: &str, value: Map<String, Value>, members: &mut Members<'_>) -> Option<TestNumber> {
     let mut inner = members.inner(name, value, &OF_TEST_NUMBER);
     let m = &mut inner;
     let force = flag(m, "force");
@@ -221,7 +217,7 @@ fn test_number(
     });
     let code = required(m, "code", rules::test_code);
     let expires = required(m, "expires", moment);
-    Some(TestNumberSettings { pattern: pattern?, code: code?, expires: expires? })
+    Some(TestNumber { pattern: pattern?, code: code?, expires: expires? })
 }
 
 /// A member that must be there. What was given is not shown: it may be a code, or somebody's number.

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::ConfigErrors;
-use crate::domain::{ApiSecret, Channel, CodeLength, Locale, Sid, Timestamp};
+use crate::domain::{ApiSecret, Channel, CodeLength, Locale, PhoneNumber, Sid, Timestamp};
+use crate::engine::Policy;
 
 /// What the registry begins with.
 #[derive(Debug, Clone, Default)]
@@ -24,19 +27,13 @@ pub struct RegistrySettings {
     pub allows_unauthenticated: bool,
 }
 
-/// The rules of the service behind the compatible routes, as far as the top-level keys say them.
+/// The service behind the compatible routes, as far as the top-level keys describe it.
 #[derive(Debug, Clone)]
 pub struct DefaultService {
     /// `brand`.
     pub friendly_name: String,
-    /// `otp-length`.
-    pub code_length: CodeLength,
-    /// `otp-timeout`.
-    pub code_life: Duration,
-    /// `otp-max-attempts`.
-    pub max_checks: u8,
-    /// `otp-lock-timeout`.
-    pub lockout: Duration,
+    /// `otp-length`, `otp-timeout`, `otp-max-attempts` and `otp-lock-timeout`.
+    pub policy: Policy,
 }
 
 /// One service of config.json.
@@ -72,25 +69,35 @@ pub struct ServiceSettings {
     /// The name of the template where a request names none.
     pub default_template: Option<String>,
     /// Numbers that are never sent anything.
-    pub test_numbers: Vec<TestNumberSettings>,
+    pub test_numbers: Vec<TestNumber>,
     /// Where it was given, for errors that only the clock brings to light.
     pub origin: String,
 }
 
-/// Numbers with a known code.
-#[derive(Clone, PartialEq, Eq)]
-pub struct TestNumberSettings {
-    /// E.164 with `x` for any digit.
+/// Numbers that are never sent anything, and whose code is known.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestNumber {
+    /// A number in E.164 form, in which `x` stands for any digit.
     pub pattern: String,
     /// The code.
     pub code: String,
-    /// Until when.
+    /// From when on it is an ordinary number again.
     pub expires: Timestamp,
 }
 
-impl fmt::Debug for TestNumberSettings {
+impl TestNumber {
+    /// Returns `true` if `number` matches at `now`.
+    pub fn is(&self, number: PhoneNumber, now: Timestamp) -> bool {
+        let text = number.e164();
+        now < self.expires
+            && text.len() == self.pattern.len()
+            && self.pattern.bytes().zip(text.bytes()).all(|(p, digit)| p == b'x' || p == digit)
+    }
+}
+
+impl fmt::Debug for TestNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TestNumberSettings(***)")
+        f.write_str("TestNumber(***)")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{START, World, configured};
-use crate::config::services::TestNumberSettings;
+use crate::config::services::TestNumber;
 use crate::domain::{CodeLength, Timestamp};
 use crate::registry::{LockoutRule, Origin, Resend, template_sid};
 
@@ -81,7 +81,7 @@ async fn the_default_service_follows_the_top_level_keys_and_keeps_its_id() {
     let world = World::new();
     let before = world.open().await.default_service();
     let mut world = world.restarted();
-    world.default.code_life = Duration::from_secs(300);
+    world.default.policy.code.life = Duration::from_secs(300);
     let after = world.open().await.default_service();
     assert_eq!((after.sid, after.rules.code_life), (before.sid, Duration::from_secs(300)));
 }
@@ -89,8 +89,7 @@ async fn the_default_service_follows_the_top_level_keys_and_keeps_its_id() {
 #[tokio::test]
 async fn a_test_number_ends_at_its_day_and_none_is_one_for_years() {
     let with = |expires: Timestamp| {
-        let number =
-            TestNumberSettings { pattern: "+1415555012x".to_owned(), code: "123456".to_owned(), expires };
+        let number = TestNumber { pattern: "+1415555012x".to_owned(), code: "123456".to_owned(), expires };
         let mut settings = configured("shop");
         settings.test_numbers.push(number);
         World::new().with_service(settings)

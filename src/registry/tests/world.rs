@@ -13,6 +13,7 @@ use crate::config::services::{AccountSettings, ServiceSettings, TemplateSetting}
 use crate::domain::{
     ApiSecret, Channel, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp,
 };
+use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 use crate::numbers::{Capacity, StartError};
 use crate::registry::{
     DefaultService, OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service,
@@ -51,10 +52,13 @@ impl World {
             settings: RegistrySettings { loopback: true, ..RegistrySettings::default() },
             default: DefaultService {
                 friendly_name: "Acme".to_owned(),
-                code_length: CodeLength::SIX,
-                code_life: Duration::from_secs(30),
-                max_checks: 5,
-                lockout: Duration::from_secs(1_800),
+                policy: Policy {
+                    max_attempts: 5,
+                    lockout: Duration::from_secs(1_800),
+                    kind: Lockout::Fixed,
+                    code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
+                    sends: SendRules::CONTRACT,
+                },
             },
             gateways: vec![GatewayName::TwilioMessages, GatewayName::Mada],
             seed: 7,

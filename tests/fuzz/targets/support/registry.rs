@@ -7,7 +7,7 @@ use onceward::app::shards;
 use onceward::clock::ManualClock;
 use onceward::config::Bounds;
 use onceward::domain::{CodeLength, GatewayName, Timestamp};
-use onceward::engine::Policy;
+use onceward::engine::{Lockout, Policy, SendOptions, SendRules};
 use onceward::numbers::Capacity;
 use onceward::registry::{DefaultService, Registry, RegistryDeps, RegistrySettings};
 use onceward::shard::{ShardDeps, Shards};
@@ -34,10 +34,13 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
 pub async fn registry(shards: Shards, settings: RegistrySettings) -> Registry {
     let default = DefaultService {
         friendly_name: "Acme".to_owned(),
-        code_length: CodeLength::SIX,
-        code_life: Duration::from_secs(30),
-        max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
-        lockout: Duration::from_secs(60),
+        policy: Policy {
+            max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
+            lockout: Duration::from_secs(60),
+            kind: Lockout::Fixed,
+            code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
+            sends: SendRules::CONTRACT,
+        },
     };
     Registry::open(RegistryDeps {
         shards,
