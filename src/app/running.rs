@@ -24,7 +24,7 @@ use crate::registry::Registry;
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
-use crate::verify::{Verifying, VerifyingDeps, sync_policies};
+use crate::verify::{CurrentRules, Verifying, VerifyingDeps};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
@@ -117,7 +117,7 @@ impl Running {
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
         let registry = registry::open(registry, &shards, &policy, &templates, &gateways).await?;
-        sync_policies(&registry, &policies);
+        let rules = CurrentRules::new(&registry, policies.clone());
         let outbox = Outbox::start(OutboxDeps {
             shards: shards.clone(),
             sealer: Sealer::new(&server_key),
@@ -142,7 +142,7 @@ impl Running {
             capacity,
             attempts: Attempts::new(&shards, tracker),
             delivery: Arc::clone(&delivery),
-            policies: policies.clone(),
+            policies,
             server_key: server_key.clone(),
             bounds,
             events: Some(outbox.recorder()),
@@ -154,7 +154,7 @@ impl Running {
             limits: Limits::new(&shards, &server_key, limits),
             answers: Answers::new(&shards, &server_key, limits),
             server_key,
-            policies,
+            rules,
             clock,
         });
         started.keep();

@@ -18,7 +18,6 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use self::rules::CurrentRules;
 use super::{
     Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, Summary, Target, Verification,
     Verifications,
@@ -30,10 +29,10 @@ use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
 use crate::engine::{self, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
-use crate::numbers::{EndRequest, Policies, Refusal, Verifier};
+use crate::numbers::{EndRequest, Refusal, Verifier};
 use crate::registry::{Registry, Service};
 
-pub use self::rules::sync_policies;
+pub use self::rules::CurrentRules;
 
 /// The dependencies of [`Verifying`].
 pub struct VerifyingDeps {
@@ -50,7 +49,7 @@ pub struct VerifyingDeps {
     /// Ids are sealed with it.
     pub server_key: ServerKey,
     /// The rules that the shards decide by; kept equal to the registry's.
-    pub policies: Policies,
+    pub rules: CurrentRules,
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
 }
@@ -86,9 +85,7 @@ const EARLY_RECEIPTS: usize = 1_000;
 impl Verifying {
     /// Keeps the shards' policies equal to the registry's rules from now on. Needs a tokio runtime.
     pub fn new(deps: VerifyingDeps) -> Self {
-        let VerifyingDeps { registry, verifier, delivery, limits, answers, server_key, policies, clock } =
-            deps;
-        let rules = CurrentRules::new(&registry, policies);
+        let VerifyingDeps { registry, verifier, delivery, limits, answers, server_key, rules, clock } = deps;
         let (sealer, slots) = (Sealer::new(&server_key), SlotHash::new(&server_key));
         let mut changes = rules.changes();
         let inner = Arc::new(Inner {

@@ -16,16 +16,17 @@ use crate::registry::{LockoutRule, Registry, Resend, Rules};
 const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The policies of the shards, and the version of the registry that they come from.
-pub(super) struct CurrentRules {
+pub struct CurrentRules {
     policies: Policies,
     seen: Mutex<watch::Receiver<u64>>,
 }
 
 impl CurrentRules {
     /// Sets the policies from the registry.
-    pub(super) fn new(registry: &Registry, policies: Policies) -> Self {
+    pub fn new(registry: &Registry, policies: Policies) -> Self {
+        let seen = Mutex::new(registry.changes());
         policies.set(policies_of(registry));
-        Self { policies, seen: Mutex::new(registry.changes()) }
+        Self { policies, seen }
     }
 
     /// Reports changes of the registry.
@@ -43,11 +44,6 @@ impl CurrentRules {
             self.policies.set(policies_of(registry));
         }
     }
-}
-
-/// Sets the policies of the shards from the registry.
-pub fn sync_policies(registry: &Registry, policies: &Policies) {
-    policies.set(policies_of(registry));
 }
 
 fn policies_of(registry: &Registry) -> HashMap<ServiceId, Policy> {

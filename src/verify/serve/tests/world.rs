@@ -27,7 +27,8 @@ use crate::shard::{ShardDeps, Shards};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
-    Begin, CheckCode, Ending, Refused, Target, Verification, Verifications as _, Verifying, VerifyingDeps,
+    Begin, CheckCode, CurrentRules, Ending, Refused, Target, Verification, Verifications as _, Verifying,
+    VerifyingDeps,
 };
 use crate::webhook::{Outbox, OutboxBounds, OutboxDeps, Post, Posted, Transport};
 
@@ -373,6 +374,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
         bounds: Bounds::default(),
         events: Some(outbox.recorder()),
     });
+    let rules = CurrentRules::new(&registry, policies);
     let verifying = Verifying::new(VerifyingDeps {
         registry: registry.clone(),
         verifier,
@@ -380,7 +382,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
         limits,
         answers,
         server_key: key,
-        policies,
+        rules,
         clock,
     });
     (registry, verifying, outbox, store)
