@@ -91,9 +91,7 @@ impl Registry {
         let credentials = self.0.published.credentials.load();
         let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
         let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| credentials.keys.get(&sid));
-        let key = key.filter(|live| live.key.revoked.is_none());
-        let key =
-            key.filter(|live| live.key.service.is_none_or(|id| self.0.published.services.load().has(id)));
+        let key = key.filter(|live| self.0.published.services.load().accept(&live.key));
         let expected = root.map(|root| root.hash).or_else(|| key.map(|live| live.hash));
         let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
         match (root, key) {

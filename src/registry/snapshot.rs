@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::credential::LiveKey;
 use super::error::{RegistryError, not_found};
 use super::record::{SLOT, ServiceRecord};
-use super::{Credential, Origin, Root, SafeNumber, Scope, Service};
+use super::{ApiKey, Credential, Origin, Root, SafeNumber, Scope, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
 use crate::shard::{Index, Record, RecordKey, Router, Shards, Stored, decode};
 
@@ -124,8 +124,9 @@ impl Services {
         self.by_id.get(&id).cloned()
     }
 
-    pub(super) fn has(&self, id: ServiceId) -> bool {
-        self.by_id.contains_key(&id)
+    /// Returns `true` if the key is neither revoked nor for a removed service.
+    pub(super) fn accept(&self, key: &ApiKey) -> bool {
+        key.revoked.is_none() && key.service.is_none_or(|id| self.by_id.contains_key(&id))
     }
 
     pub(super) fn by_sid(&self, sid: &Sid) -> Option<Arc<Service>> {
@@ -204,9 +205,7 @@ pub(super) struct Credentials {
 impl Credentials {
     /// Keys that can be used.
     pub(super) fn live<'a>(&'a self, services: &'a Services) -> impl Iterator<Item = &'a Arc<LiveKey>> {
-        self.keys.values().filter(|live| {
-            live.key.revoked.is_none() && live.key.service.is_none_or(|service| services.has(service))
-        })
+        self.keys.values().filter(|live| services.accept(&live.key))
     }
 
     /// Returns `true` if a key exists that is for the compatible routes and nothing else.
