@@ -1,5 +1,6 @@
 //! Named limits of a service, and their buckets.
 
+use super::error::not_found;
 use super::{Bucket, RateLimit, Registry, RegistryError, Service};
 use crate::config::services::rules;
 use crate::domain::{Sid, SidKind};
@@ -183,13 +184,11 @@ fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
 }
 
 fn limit_of<'a>(service: &'a mut Service, sid: &Sid) -> Result<&'a mut RateLimit, RegistryError> {
-    let found = service.rate_limits.iter_mut().find(|limit| limit.sid == *sid);
-    found.ok_or(RegistryError::NotFound("rate limit"))
+    service.rate_limits.iter_mut().find(|limit| limit.sid == *sid).ok_or_else(|| not_found(sid))
 }
 
 fn bucket_of<'a>(limit: &'a mut RateLimit, sid: &Sid) -> Result<&'a mut Bucket, RegistryError> {
-    let found = limit.buckets.iter_mut().find(|bucket| bucket.sid == *sid);
-    found.ok_or(RegistryError::NotFound("bucket"))
+    limit.buckets.iter_mut().find(|bucket| bucket.sid == *sid).ok_or_else(|| not_found(sid))
 }
 
 impl Service {
@@ -198,8 +197,7 @@ impl Service {
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub fn rate_limit(&self, sid: &Sid) -> Result<&RateLimit, RegistryError> {
-        let found = self.rate_limits.iter().find(|limit| limit.sid == *sid);
-        found.ok_or(RegistryError::NotFound("rate limit"))
+        self.rate_limits.iter().find(|limit| limit.sid == *sid).ok_or_else(|| not_found(sid))
     }
 }
 
@@ -209,7 +207,6 @@ impl RateLimit {
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub fn bucket(&self, sid: &Sid) -> Result<&Bucket, RegistryError> {
-        let found = self.buckets.iter().find(|bucket| bucket.sid == *sid);
-        found.ok_or(RegistryError::NotFound("bucket"))
+        self.buckets.iter().find(|bucket| bucket.sid == *sid).ok_or_else(|| not_found(sid))
     }
 }

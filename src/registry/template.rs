@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::error::not_found;
 use super::{Origin, Registry, RegistryError, Service, template_sid};
 use crate::config::services::template::{Place, places};
 use crate::config::services::{BUILT_IN_TEMPLATES, TemplateSetting, rules};
@@ -99,7 +100,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub fn template(&self, sid: &Sid) -> Result<Arc<Template>, RegistryError> {
-        self.0.templates.get(sid).cloned().ok_or(RegistryError::NotFound("template"))
+        self.0.templates.get(sid).cloned().ok_or_else(|| not_found(sid))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::error::not_found;
 use super::{EventType, Registry, RegistryError, Service, Webhook, WebhookStatus};
 use crate::config::services::rules;
 use crate::domain::{Sid, SidKind};
@@ -14,8 +15,6 @@ const NAME_LONGEST: usize = 64;
 
 /// A webhook's address, in bytes.
 const URL_LONGEST: usize = 2_048;
-
-const WHAT: &str = "webhook";
 
 /// The fields of a webhook in a request; `None` leaves a value as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl Registry {
     ) -> Result<Webhook, RegistryError> {
         self.change(service, move |service, fresh| {
             let found = service.webhooks.iter_mut().find(|kept| kept.sid == webhook);
-            let kept = found.ok_or(RegistryError::NotFound(WHAT))?;
+            let kept = found.ok_or_else(|| not_found(&webhook))?;
             let before = kept.clone();
             fields.apply(kept)?;
             if *kept != before {
@@ -105,7 +104,7 @@ impl Service {
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub fn webhook(&self, sid: &Sid) -> Result<&Webhook, RegistryError> {
-        self.webhooks.iter().find(|webhook| webhook.sid == *sid).ok_or(RegistryError::NotFound(WHAT))
+        self.webhooks.iter().find(|webhook| webhook.sid == *sid).ok_or_else(|| not_found(sid))
     }
 }
 
