@@ -154,10 +154,7 @@ fn lines(settings: KeysSettings, request: &KeysRequest) -> Result<Vec<serde_json
     let question = Request::Keys(request.clone());
     match ask(&settings.storage.data_dir, &question, |line| answer.push(line)) {
         Ok(()) => Ok(answer),
-        // Without a socket the server may still run: then the directory says that it is in use.
-        Err(ControlError::NobodyListens(_) | ControlError::PathTooLong(_)) => {
-            alone(settings, request.clone())
-        }
+        Err(error) if error.has_no_socket() => alone(settings, request.clone()),
         Err(error) => Err(error.into()),
     }
 }

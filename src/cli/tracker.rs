@@ -57,10 +57,7 @@ fn lines(settings: &StorageSettings, request: &TrackerRequest) -> Result<Vec<Sen
     let question = Request::Tracker(request.clone());
     match ask(&settings.data_dir, &question, |line| answer.push(line)) {
         Ok(()) => Ok(answer.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?),
-        // Without a socket the server may still run: then the directory says that it is in use.
-        Err(ControlError::NobodyListens(_) | ControlError::PathTooLong(_)) => {
-            read_directory(settings, request)
-        }
+        Err(error) if error.has_no_socket() => read_directory(settings, request),
         Err(error) => Err(error.into()),
     }
 }

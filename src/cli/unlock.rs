@@ -34,7 +34,7 @@ pub(super) fn run(settings: &StorageSettings, request: &UnlockRequest) -> Answer
             );
             Answer { out, ..Answer::default() }
         }
-        Err(error @ ControlError::NobodyListens(_)) => {
+        Err(error @ ControlError::NoServer(_)) => {
             failed(format!("{error}; start the server first: only it can change what is counted of a number"))
         }
         Err(error) => failed(error.to_string()),

@@ -17,7 +17,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Asks the server that runs on `data_dir`, and hands over the lines of its answer.
 ///
 /// # Errors
-/// [`ControlError::NobodyListens`] when no server runs there, so that the caller may open the store
+/// [`ControlError::NoServer`] when no server runs there, so that the caller may open the store
 /// itself. After any error the lines handed over are a part of the answer only.
 pub fn ask(
     data_dir: &Path,
@@ -42,9 +42,7 @@ pub(super) fn put(
 ) -> Result<(PathBuf, BufReader<UnixStream>), ControlError> {
     let path = path_in(data_dir)?;
     let mut stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            ControlError::NobodyListens(path.clone())
-        }
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NoServer(path.clone()),
         io::ErrorKind::PermissionDenied => ControlError::NotAllowed(path.clone()),
         _ => ControlError::io("connect to", &path)(error),
     })?;

@@ -59,7 +59,7 @@ pub enum ControlError {
     NotAllowed(PathBuf),
     /// No server runs on this data directory, or it has no socket.
     #[error("no server answers on {}", .0.display())]
-    NobodyListens(PathBuf),
+    NoServer(PathBuf),
     /// The server could not do it.
     #[error("the server says: {0}")]
     Refused(String),
@@ -69,6 +69,11 @@ pub enum ControlError {
 }
 
 impl ControlError {
+    /// Returns `true` without a socket. A server may still run: then the directory says that it is in use.
+    pub const fn has_no_socket(&self) -> bool {
+        matches!(self, Self::NoServer(_) | Self::PathTooLong(_))
+    }
+
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

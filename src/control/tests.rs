@@ -140,7 +140,7 @@ async fn only_the_owner_may_open_it_and_it_goes_when_the_server_stops() {
     let unanswered =
         spawn_blocking(move || (ask(home.path(), &Request::Tracker(everything()), |_| {}), home));
     let (unanswered, _home) = unanswered.await.expect("an end");
-    assert!(matches!(unanswered, Err(ControlError::NobodyListens(_))), "{unanswered:?}");
+    assert!(matches!(unanswered, Err(ControlError::NoServer(_))), "{unanswered:?}");
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_socket_that_a_killed_server_left_is_replaced_and_one_that_answers_is_
     let home = TempDir::new().expect("a directory");
     drop(std::os::unix::net::UnixListener::bind(home.path().join("control.sock")).expect("a socket"));
     let unanswered = ask(home.path(), &Request::Tracker(everything()), |_| {});
-    assert!(matches!(unanswered, Err(ControlError::NobodyListens(_))), "{unanswered:?}");
+    assert!(matches!(unanswered, Err(ControlError::NoServer(_))), "{unanswered:?}");
     let socket = ControlSocket::bind(home.path()).expect("it is replaced");
     let second = ControlSocket::bind(home.path());
     assert!(matches!(second, Err(ControlError::InUse(_))), "{second:?}");

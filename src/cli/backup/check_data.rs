@@ -15,7 +15,6 @@ use crate::backup::{check, name};
 use crate::cli::Answer;
 use crate::cli::args::CheckDataArgs;
 use crate::config::StorageSettings;
-use crate::control::ControlError;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::shard::Kinds;
@@ -148,9 +147,7 @@ pub(super) fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Answer {
 fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Report, CheckDataError> {
     let looked = match Source::of_server(&settings.data_dir, progress) {
         Ok(source) => through_server(source, settings, progress),
-        Err(SourceError::Control(ControlError::NobodyListens(_) | ControlError::PathTooLong(_))) => {
-            directory(settings)
-        }
+        Err(SourceError::Control(error)) if error.has_no_socket() => directory(settings),
         Err(error) => Err(error.into()),
     };
     let report = match looked {

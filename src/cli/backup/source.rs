@@ -50,8 +50,7 @@ pub(in crate::cli) struct Source {
 impl Source {
     pub(super) fn open(data_dir: &Path, progress: &mut Progress) -> Result<Self, SourceError> {
         match Self::of_server(data_dir, progress) {
-            // Without a socket the server may still run: then the directory says that it is in use.
-            Err(SourceError::Control(ControlError::NobodyListens(_) | ControlError::PathTooLong(_))) => {
+            Err(SourceError::Control(error)) if error.has_no_socket() => {
                 Self::of_directory(data_dir, progress)
             }
             found => found,
