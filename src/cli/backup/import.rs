@@ -9,19 +9,18 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{EXIT_DAMAGED, EXIT_FAILED, failed};
+use super::{EXIT_DAMAGED, EXIT_FAILED, failed, in_three};
 use crate::app::shards::every_kind;
 use crate::app::{KeyError, load_or_create, server_key};
-use crate::attempts::AttemptLog;
 use crate::backup::{Header, ImportError, Reader, without_codes};
 use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::{ServerKey, Timestamp};
-use crate::engine::{NumberState, SlotHash, key_fingerprint};
-use crate::shard::{Record, RecordError};
-use crate::store::{Entry, NewStore, OpenError, check_new};
+use crate::engine::{SlotHash, key_fingerprint};
+use crate::shard::RecordError;
+use crate::store::{Counts, Entry, NewStore, OpenError, check_new};
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -69,9 +68,7 @@ impl ImportCommandError {
 /// Counts of an import.
 #[derive(Default)]
 struct Imported {
-    numbers: u64,
-    sends: u64,
-    others: u64,
+    counts: Counts,
     /// Records that have expired.
     ended: u64,
     codes_dropped: u64,
@@ -102,7 +99,8 @@ pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
 }
 
 fn said(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> Answer {
-    let Imported { numbers, sends, others, ended, codes_dropped, behind } = imported;
+    let Imported { counts, ended, codes_dropped, behind } = imported;
+    let (numbers, sends, others) = in_three(counts);
     let mut err = String::new();
     if *behind > CLOCK_TOLERANCE {
         err = format!(
@@ -194,11 +192,7 @@ fn take(
         imported.ended += 1;
         return Ok(());
     }
-    match entry.key.kind {
-        NumberState::KIND => imported.numbers += 1,
-        AttemptLog::KIND => imported.sends += 1,
-        _ => imported.others += 1,
-    }
+    imported.counts.add(entry.key.kind);
     Ok(store.add(entry.key, entry.expires, &entry.record)?)
 }
 
