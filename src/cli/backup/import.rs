@@ -135,7 +135,7 @@ fn said(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> A
             "the server needs this key from now on: set ONCEWARD_KEY_FILE={}, or copy the file to {} (mode 0600, owned by \
              the server's user)\n",
             key_file.display(),
-            settings.data_dir.join("server.key").display()
+            server_key::place(&settings.data_dir, None).display()
         );
         // Beside a line for machines, people are told on standard error.
         if args.json { err.push_str(&note) } else { out.push_str(&note) }
@@ -212,7 +212,7 @@ fn key(
     key_file: Option<&Path>,
     drop_codes: bool,
 ) -> Result<ServerKey, ImportCommandError> {
-    let there = key_file.is_some() || data_dir.join("server.key").exists();
+    let there = key_file.is_some() || server_key::place(data_dir, None).exists();
     if !there && !drop_codes {
         return Err(ImportCommandError::NoKey(data_dir.to_owned()));
     }
