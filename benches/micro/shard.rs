@@ -12,7 +12,7 @@ use onceward::clock::{Clock, SystemClock};
 use onceward::config::{Bounds, DeliverySettings, TrackerSettings};
 use onceward::delivery::{Delivery, DeliveryDeps, Routed};
 use onceward::domain::{Channel, GatewayName, Routing, ServiceId, Timestamp};
-use onceward::engine::{Policy, SlotHash};
+use onceward::engine::Policy;
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
 use onceward::numbers::{
     Capacity, CheckOutcome, CheckRequest, Policies, Reply, SendOutcome, SendRequest, Verifier, VerifierDeps,
@@ -117,7 +117,6 @@ impl World {
         let verifier = Verifier::new(VerifierDeps {
             attempts: Attempts::new(&shards, TrackerSettings::default()),
             shards,
-            slots: SlotHash::new(&key()),
             capacity,
             delivery: Arc::new(delivery),
             policies: Policies::new(Policy { max_attempts: u8::MAX, ..policy() }),

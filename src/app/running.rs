@@ -16,7 +16,7 @@ use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{Routing, ServerKey, Timestamp};
-use crate::engine::{Policy, Sealer, SlotHash, key_fingerprint};
+use crate::engine::{Policy, Sealer, key_fingerprint};
 use crate::gateway::Poster;
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
@@ -104,7 +104,6 @@ impl Running {
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
-        let slots = SlotHash::new(&server_key);
         let capacity = Capacity::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
@@ -138,7 +137,6 @@ impl Running {
         }));
         let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),
-            slots,
             capacity,
             attempts: Attempts::new(&shards, tracker),
             delivery: Arc::clone(&delivery),

@@ -78,8 +78,6 @@ const CHECKS_SHARE: usize = 4;
 pub struct VerifierDeps {
     /// The shards, which store numbers in a [`NumberTable`](super::table::NumberTable).
     pub shards: Shards,
-    /// The slot of a number.
-    pub slots: SlotHash,
     /// The limit on stored numbers; the number tables count in it.
     pub capacity: Arc<Capacity>,
     /// The delivery attempts that the shards keep.
@@ -115,24 +113,15 @@ pub struct Verifier {
 impl Verifier {
     /// Starts the scheduler of planned sends. Needs a tokio runtime.
     pub fn new(deps: VerifierDeps) -> Self {
-        let VerifierDeps {
-            shards,
-            slots,
-            capacity,
-            attempts,
-            delivery,
-            policies,
-            server_key,
-            bounds,
-            events,
-        } = deps;
+        let VerifierDeps { shards, capacity, attempts, delivery, policies, server_key, bounds, events } =
+            deps;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let effects = GatewayEffects::new(Arc::clone(&delivery));
         let deps = Arc::new(Deps {
             policies,
+            slots: SlotHash::new(&server_key),
             key: server_key,
-            slots,
             capacity,
             send_budget,
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.

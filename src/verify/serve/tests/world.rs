@@ -18,7 +18,7 @@ use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
     SidKind, Timestamp,
 };
-use crate::engine::{Lockout, Policy, Sealer, SendOptions, SendRules, SlotHash};
+use crate::engine::{Lockout, Policy, Sealer, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
@@ -312,7 +312,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
     };
     let gateways = names.iter().map(routed).collect();
     let key = ServerKey::from_bytes([7; 32]);
-    let (slots, capacity) = (SlotHash::new(&key), Capacity::new(Bounds::default().numbers));
+    let capacity = Capacity::new(Bounds::default().numbers);
     // Another start draws other salts.
     let seed = u64::try_from(store.snapshot().len()).expect("a count");
     let shards = Shards::start(ShardDeps {
@@ -366,7 +366,6 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
     let verifier = Verifier::new(VerifierDeps {
         attempts: Attempts::new(&shards, TrackerSettings::default()),
         shards,
-        slots,
         capacity,
         delivery: delivery.clone(),
         policies: policies.clone(),
