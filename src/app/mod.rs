@@ -117,9 +117,7 @@ impl App {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
-        let machine = Arc::new(SystemClock::start()) as Arc<dyn Clock>;
-        let certificates =
-            settings.tls.as_ref().map(|files| Certificates::open(files, machine)).transpose()?;
+        let certificates = settings.tls.as_ref().map(|files| Certificates::open(files, shown)).transpose()?;
         let (late, stopping) = (LateBoundVerifier::default(), Arc::new(AtomicBool::new(false)));
         let prefix = SysRng.try_next_u32().map_err(StartError::NoRandomness)?;
         let mut deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
