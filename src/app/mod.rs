@@ -33,7 +33,7 @@ pub use bind::bind;
 pub use front_end::LateBoundVerifier;
 pub use gateways::{Gateways, build as build_gateways};
 pub use offline::Offline;
-pub use registry::{RegistryPlan, messaging_service};
+pub use registry::RegistryPlan;
 pub use reports::Reports;
 pub use running::{Running, StartOptions};
 pub use server_key::{KeyError, load_or_create};
@@ -139,10 +139,11 @@ impl App {
             tracker: settings.tracker,
             templates: settings.templates.clone(),
             policy: settings.policy,
-            registry: RegistryPlan::of_server(
+            registry: RegistryPlan::new(
                 settings.registry.clone(),
                 settings.brand.clone(),
                 &settings.gateways,
+                true,
             ),
             shards: settings.shards,
             bounds: settings.bounds.clone(),

@@ -14,24 +14,24 @@ use crate::template::Templates;
 #[derive(Clone)]
 pub struct RegistryPlan {
     /// Services and templates of config.json, the account.
-    pub settings: RegistrySettings,
+    settings: RegistrySettings,
     /// The friendly name of the default service.
-    pub brand: String,
+    brand: String,
     /// Twilio's id of the messaging service that text messages come from, if they do.
-    pub twilio_messaging_service: Option<Sid>,
+    twilio_messaging_service: Option<Sid>,
     /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
-    pub serves: bool,
+    serves: bool,
 }
 
 impl RegistryPlan {
-    /// Of a server.
-    pub fn of_server(settings: RegistrySettings, brand: String, gateways: &GatewaySettings) -> Self {
-        Self { settings, brand, twilio_messaging_service: messaging_service(gateways), serves: true }
+    /// Takes the messaging service from the gateways.
+    pub fn new(settings: RegistrySettings, brand: String, gateways: &GatewaySettings, serves: bool) -> Self {
+        Self { settings, brand, twilio_messaging_service: messaging_service(gateways), serves }
     }
 }
 
 /// Twilio's id of the messaging service, if there is one.
-pub fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
+fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
     match &gateways.twilio_messages.as_ref()?.sender {
         TwilioSender::MessagingService(sid) => Sid::parse(SidKind::MessagingService, sid),
         TwilioSender::Number(_) => None,

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::handle::Engine;
 use super::senders::Assembled;
 use super::{Otp, OtpBuilder, StartError, sources};
-use crate::app::{RegistryPlan, Reports, Running, StartOptions, messaging_service};
+use crate::app::{RegistryPlan, Reports, Running, StartOptions};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{self, SettingError, Sources, limits};
 
@@ -66,12 +66,7 @@ impl OtpBuilder {
         let Assembled { gateways, settings, channels } = self.senders.assemble(&delivery, &shown)?;
         let reports = Reports::new(&settings, delivery.public_url.as_ref());
         let longest_report = bounds.body_bytes;
-        let registry = RegistryPlan {
-            settings: self.registry,
-            brand,
-            twilio_messaging_service: messaging_service(&settings),
-            serves: false,
-        };
+        let registry = RegistryPlan::new(self.registry, brand, &settings, false);
         let running = Running::start(StartOptions {
             data_dir,
             server_key_file,
