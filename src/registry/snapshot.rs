@@ -39,53 +39,47 @@ impl Published {
         let configured = Arc::new(configured);
         let services =
             move || ServiceSnapshot { configured: Arc::clone(&configured), services: empty.clone() };
-        published.follow_with::<ServiceRecord, _>(shards, services);
-        published.follow_with::<Credential, _>(shards, Credentials::default);
-        published.follow_with::<SafeNumber, _>(shards, SafeNumbers::default);
+        published.follow_with(shards, services);
+        published.follow_with(shards, Credentials::default);
+        published.follow_with(shards, SafeNumbers::default);
         published
     }
 
-    fn follow_with<R: Record, S: Snapshot<R>>(
+    fn follow_with<S: Snapshot>(
         self: &Arc<Self>,
         shards: &Shards,
         empty: impl Fn() -> S + Send + Sync + 'static,
     ) {
         let (published, router) = (Arc::clone(self), Arc::clone(shards.router()));
-        shards.follow::<R>(Arc::new(move |shard| {
+        shards.follow::<S::Record>(Arc::new(move |shard| {
             let (published, router) = (Arc::clone(&published), Arc::clone(&router));
-            Box::new(Publisher {
-                snapshot: empty(),
-                changed: false,
-                published,
-                router,
-                shard,
-                decode: decode::<R>,
-            })
+            Box::new(Publisher { snapshot: empty(), changed: false, published, router, shard })
         }));
     }
 }
 
 /// The next snapshot of one kind of record.
-trait Snapshot<R>: Send + 'static {
+trait Snapshot: Send + 'static {
+    type Record: Record;
     /// Applies a change. Returns `true` if there is something to publish.
-    fn change(&mut self, before: Option<R>, after: Option<R>) -> bool;
+    fn change(&mut self, before: Option<Self::Record>, after: Option<Self::Record>) -> bool;
     fn publish(&mut self, published: &Published);
 }
 
 /// The index of one kind in one shard. Only the owner of the slot publishes, so that a moving slot never looks empty.
-struct Publisher<R, S> {
+struct Publisher<S> {
     snapshot: S,
     changed: bool,
     published: Arc<Published>,
     router: Arc<Router>,
     shard: usize,
-    decode: fn(&[u8]) -> Result<R, crate::shard::RecordError>,
 }
 
-impl<R: Record, S: Snapshot<R>> Index for Publisher<R, S> {
+impl<S: Snapshot> Index for Publisher<S> {
     fn changed(&mut self, _: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         // Records in memory were encoded or decoded by this program before.
-        let read = |stored: Option<&Stored>| stored.and_then(|stored| (self.decode)(&stored.bytes).ok());
+        let read =
+            |stored: Option<&Stored>| stored.and_then(|stored| decode::<S::Record>(&stored.bytes).ok());
         self.changed |= self.snapshot.change(read(before), read(after));
     }
 
@@ -174,7 +168,9 @@ struct ServiceSnapshot {
     services: Services,
 }
 
-impl Snapshot<ServiceRecord> for ServiceSnapshot {
+impl Snapshot for ServiceSnapshot {
+    type Record = ServiceRecord;
+
     fn change(&mut self, before: Option<ServiceRecord>, after: Option<ServiceRecord>) -> bool {
         if let Some(ServiceRecord::Present(service)) = before {
             self.services.ids.remove(&service.sid);
@@ -218,7 +214,9 @@ impl Credentials {
     }
 }
 
-impl Snapshot<Credential> for Credentials {
+impl Snapshot for Credentials {
+    type Record = Credential;
+
     fn change(&mut self, before: Option<Credential>, after: Option<Credential>) -> bool {
         match before {
             Some(Credential::Key { key, .. })
@@ -264,7 +262,9 @@ impl Default for SafeNumbers {
     }
 }
 
-impl Snapshot<SafeNumber> for SafeNumbers {
+impl Snapshot for SafeNumbers {
+    type Record = SafeNumber;
+
     fn change(&mut self, before: Option<SafeNumber>, after: Option<SafeNumber>) -> bool {
         self.changes.push((before, after));
         true

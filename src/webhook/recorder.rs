@@ -8,7 +8,6 @@ use rand::RngExt as _;
 
 use super::record::{Delivery, EventRecord, ExpectedEnd, Seq, expected_id};
 use super::schedule::Schedule;
-use super::subscribers::has_subscriber;
 use super::{Event, EventId, EventType, MessageAbout, Subscribers};
 use crate::attempts::VerifyStatus;
 use crate::domain::{AttemptId, Channel, Timestamp};
@@ -17,7 +16,7 @@ use crate::engine::{
 };
 use crate::gateway::ReceiptStatus;
 use crate::numbers::{EventSink, NumberEvent, NumberKey};
-use crate::registry::Service;
+use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::shard::{Durability, Id, Transaction};
 
 /// Writes events as records of the decision's transaction.
@@ -96,7 +95,8 @@ impl EventRecorder {
 
     /// The service, if it has an enabled webhook.
     pub(super) fn subscribed(&self, service: crate::domain::ServiceId) -> Option<Arc<Service>> {
-        self.subscribers.service(service).filter(|service| has_subscriber(service))
+        let is_enabled = |webhook: &Webhook| webhook.status == WebhookStatus::Enabled;
+        self.subscribers.service(service).filter(|service| service.webhooks.iter().any(is_enabled))
     }
 }
 

@@ -38,8 +38,3 @@ impl Subscribers for Registry {
         })
     }
 }
-
-/// Returns `true` if the service has an enabled webhook.
-pub(super) fn has_subscriber(service: &Service) -> bool {
-    service.webhooks.iter().any(|webhook| webhook.status == WebhookStatus::Enabled)
-}
