@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::Inner;
-use super::kept;
 use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with_code;
-use crate::limit::{BucketRule, Charge, Charged, LimitRefusal};
+use crate::limit::{BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefusal, LimitRefusal, Ticket};
 use crate::numbers::{
     NamedVerification, Refusal, Reply, SendLimit, SendOutcome, SendRequest, Trouble, VerificationSummary,
 };
@@ -30,35 +29,40 @@ impl From<Refused> for Unstarted {
 impl Inner {
     pub(super) async fn begin(&self, service: ServiceId, begin: Begin) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let Some(key) = begin.idempotency_key.clone() else { return self.start(&service, begin).await };
+        let Some(key) = begin.idempotency_key.clone() else {
+            return self.try_start(&service, begin).await.map_err(|unstarted| unstarted.refused);
+        };
         let fingerprint = self.fingerprint(&begin);
-        let ticket = match kept::begin(self, &service, &key, fingerprint).await? {
-            kept::KeyedBegin::Answered(verification) => return Ok(*verification),
-            kept::KeyedBegin::CarryOut(ticket) => ticket,
-            // Its first message may have been sent: the repetition reports it and sends none.
-            kept::KeyedBegin::FindOut(ticket) => match self.fetch(service.id, Target::Number(begin.to)).await
-            {
-                Ok(verification) => {
-                    kept::finish(ticket, &verification).await;
-                    return Ok(verification);
+        let ticket = match self.answers.begin(service.id, &key, fingerprint).await.map_err(key_refused)? {
+            KeyDecision::First(ticket) => ticket,
+            // The first message may have been sent: the repetition reports it and sends none.
+            KeyDecision::Interrupted(ticket) => {
+                match self.fetch(service.id, Target::Number(begin.to)).await {
+                    Ok(verification) => {
+                        keep(ticket, &verification).await;
+                        return Ok(verification);
+                    }
+                    Err(Refused::NotFound) => ticket,
+                    Err(other) => return Err(other),
                 }
-                Err(Refused::NotFound) => ticket,
-                Err(other) => return Err(other),
-            },
+            }
+            KeyDecision::OtherRequest => return Err(Refused::OtherRequest),
+            KeyDecision::StillAnswering => return Err(Refused::StillAnswering),
+            // An answer that another version of this program wrote may be unreadable.
+            KeyDecision::Again(KeptAnswer(kept)) => {
+                return serde_json::from_str(&kept)
+                    .map_err(|_| Refused::Unavailable(Refusal::StoreUnavailable));
+            }
         };
         // If this task dies after this line, a message may have been sent. A repetition of the request then reports the
         // verification.
         let started = self.try_start(&service, begin).await;
         match &started {
-            Ok(verification) => kept::finish(ticket, verification).await,
+            Ok(verification) => keep(ticket, verification).await,
             Err(Unstarted { in_doubt: true, .. }) => drop(ticket),
             Err(Unstarted { in_doubt: false, .. }) => ticket.free().await,
         }
         started.map_err(|unstarted| unstarted.refused)
-    }
-
-    async fn start(&self, service: &Arc<Service>, begin: Begin) -> Result<Verification, Refused> {
-        self.try_start(service, begin).await.map_err(|unstarted| unstarted.refused)
     }
 
     async fn try_start(&self, service: &Arc<Service>, begin: Begin) -> Result<Verification, Unstarted> {
@@ -154,6 +158,24 @@ impl Inner {
             }
             LimitRefusal::StoreUnavailable => Refused::Unavailable(Refusal::StoreUnavailable),
         })
+    }
+}
+
+/// Keeps the answer. If that fails, its caller gets it all the same.
+async fn keep(ticket: Ticket, verification: &Verification) {
+    let kept = serde_json::to_string(verification).unwrap_or_default();
+    if let Err(error) = ticket.finish(kept).await {
+        tracing::warn!(%error, "answer not kept for its idempotency key");
+    }
+}
+
+fn key_refused(refusal: KeyRefusal) -> Refused {
+    match refusal {
+        KeyRefusal::KeyLength => Refused::Invalid(format!("Idempotency-Key: {refusal}")),
+        KeyRefusal::TooManyAnswers | KeyRefusal::Overloaded => Refused::Unavailable(Refusal::Overloaded),
+        KeyRefusal::StoreUnavailable | KeyRefusal::AnswerTooLong => {
+            Refused::Unavailable(Refusal::StoreUnavailable)
+        }
     }
 }
 

@@ -5,7 +5,6 @@ mod begin;
 mod check;
 mod compatible;
 mod found;
-mod kept;
 mod rules;
 #[cfg(test)]
 mod tests;
