@@ -6,10 +6,9 @@ use std::time::Duration;
 use super::Inner;
 use super::command::{EventCommand, Outcome, Request};
 use super::lanes::HealthChange;
-use super::payload;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq, WebhookHealth};
+use super::request;
 use super::schedule::{Entry, Next, Schedule};
-use super::signature;
 use super::transport::{AttemptError, Post, Posted};
 use crate::domain::{ServiceId, Timestamp};
 use crate::registry::WebhookStatus;
@@ -109,8 +108,8 @@ impl Inner {
         if super::backoff::is_too_old(now, delivery.since) {
             return Err(AttemptError::TooOld);
         }
-        let body = payload::body(self.subscribers.account(), service.sid, &delivery.event);
-        let headers = signature::headers(&webhook.secret, delivery.id, self.clock().wall(), &body);
+        let body = request::body(self.subscribers.account(), service.sid, &delivery.event);
+        let headers = request::headers(&webhook.secret, delivery.id, self.clock().wall(), &body);
         Ok(Post { url: webhook.url.clone(), headers, body })
     }
 

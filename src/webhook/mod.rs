@@ -10,12 +10,10 @@ mod dispatch;
 mod event;
 mod lanes;
 mod list;
-mod payload;
 mod record;
 mod recorder;
+mod request;
 mod schedule;
-mod signature;
-mod subscribers;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -35,8 +33,7 @@ pub use self::event::{About, Event, EventId, MessageAbout};
 pub use self::list::{DeliveryPage, DeliveryQuery, Replay, ReplayError};
 pub use self::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt};
 pub use self::recorder::EventRecorder;
-pub use self::subscribers::Subscribers;
-pub use self::transport::{AttemptError, Post, Posted, Transport};
+pub use self::transport::{AttemptError, Post, Posted, Subscribers, Transport};
 pub use self::view::{AttemptView, DeliveryView};
 pub use crate::registry::EventType;
 

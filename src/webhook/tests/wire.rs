@@ -26,7 +26,7 @@ async fn an_event_arrives_over_http_with_its_signature() {
     assert_eq!(request.request_line, "POST /hooks HTTP/1.1");
     let header = |name| request.header(name).expect(name).to_owned();
     let id = EventId::parse(&header("webhook-id")).expect("an id");
-    let signed = signature::headers(&[1; 32], id, START, request.body.as_bytes());
+    let signed = request::headers(&[1; 32], id, START, request.body.as_bytes());
     assert_eq!(header("webhook-signature"), signed[2].1);
     assert_eq!(header("webhook-timestamp"), "1700000000");
     outbox.close().await;
@@ -68,7 +68,7 @@ async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
     let request = receiver.request().await;
     let header = |name| request.header(name).expect(name).to_owned();
     let id = EventId::parse(&header("webhook-id")).expect("an id");
-    let signed = signature::headers(&webhook.secret, id, at, request.body.as_bytes());
+    let signed = request::headers(&webhook.secret, id, at, request.body.as_bytes());
     assert_eq!(header("webhook-signature"), signed[2].1);
     changes.changed().await.expect("the registry is there");
     let now = registry.default_service();
