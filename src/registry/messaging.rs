@@ -1,9 +1,15 @@
 //! Messaging configurations: the gateway for a country.
 
+use super::record::of_name;
 use super::{MessagingConfiguration, Registry, RegistryError, Service};
-use crate::domain::{GatewayName, Region, Sid};
+use crate::domain::{GatewayName, Region, Sid, SidKind};
 
 const WHAT: &str = "messaging configuration";
+
+/// The id of a gateway where Twilio's API has a messaging service.
+pub fn gateway_sid(gateway: GatewayName) -> Sid {
+    of_name(SidKind::MessagingService, "gateway", gateway.as_str())
+}
 
 impl Registry {
     /// Has a gateway send to a country.

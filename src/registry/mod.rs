@@ -17,7 +17,6 @@ mod record;
 mod safe_list;
 mod service;
 mod services;
-mod sids;
 mod snapshot;
 mod template;
 mod test_numbers;
@@ -45,6 +44,7 @@ pub use error::{OpenError, RegistryError};
 pub use events::EventType;
 pub use fields::ServiceFields;
 pub use keys::{KEYS_PER_SERVICE, KeyOptions};
+pub use messaging::gateway_sid;
 pub use rate_limits::BucketFields;
 pub use record::{KINDS, SLOT, ServiceRecord};
 pub use safe_list::SafeNumber;
@@ -52,8 +52,7 @@ pub use service::{
     Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Webhook,
     WebhookStatus,
 };
-pub use sids::{gateway_sid, template_sid};
-pub use template::{Template, TextError, TextOptions, Translation};
+pub use template::{Template, TextError, TextOptions, Translation, template_sid};
 pub use test_numbers::NewTestNumber;
 pub use webhooks::WebhookFields;
 

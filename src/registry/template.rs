@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::not_found;
-use super::{Origin, Registry, RegistryError, Service, template_sid};
+use super::record::of_name;
+use super::{Origin, Registry, RegistryError, Service};
 use crate::config::services::template::{Place, places};
 use crate::config::services::{BUILT_IN_TEMPLATES, TemplateSetting, rules};
-use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp};
+use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::template::{CODE_PLACES, Templates, Wording};
 
 /// The text of a message without a template.
@@ -102,6 +103,11 @@ impl Registry {
     pub fn template(&self, sid: &Sid) -> Result<Arc<Template>, RegistryError> {
         self.0.templates.get(sid).cloned().ok_or_else(|| not_found(sid))
     }
+}
+
+/// The id of a template of config.json, or of one that is built in.
+pub fn template_sid(name: &str) -> Sid {
+    of_name(SidKind::Template, "template", name)
 }
 
 /// The parameters of a request that decide the text of its message.

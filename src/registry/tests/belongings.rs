@@ -6,6 +6,7 @@ use super::world::{START, TWILIOS, World, number, refused_field};
 use crate::domain::{GatewayName, Region, Sid, SidKind};
 use crate::registry::{
     BucketFields, EventType, NewTestNumber, RegistryError, WebhookFields, WebhookStatus, gateway_sid,
+    template_sid,
 };
 use crate::store::Fault;
 
@@ -270,4 +271,21 @@ async fn a_number_is_on_the_safe_list_until_it_is_taken_off() {
     assert!(matches!(gone, Err(RegistryError::NotFound(_))), "{gone:?}");
     registry.add_safe_number(mine).await.expect("added again");
     assert!(world.restarted().open().await.safe_number(mine).is_ok());
+}
+
+#[test]
+fn the_id_of_a_name_never_changes() {
+    // Callers keep these ids.
+    assert_eq!(gateway_sid(GatewayName::Simulator).to_string(), "MG28bffce43223e458b91813bcdf28c06a");
+    assert_eq!(template_sid("login").to_string(), "HJ4b4410793c052fe2e47c0628d8089871");
+}
+
+#[test]
+fn two_names_have_two_ids() {
+    let mut sids: Vec<Sid> = GatewayName::ALL.into_iter().map(gateway_sid).collect();
+    sids.push(template_sid("Simulator"));
+    let count = sids.len();
+    sids.sort();
+    sids.dedup();
+    assert_eq!(sids.len(), count);
 }
