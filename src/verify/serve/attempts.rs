@@ -9,13 +9,13 @@ use crate::verify::{Attempt, AttemptPage, AttemptQuery, Refused, Summary};
 
 impl Inner {
     pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, Refused> {
-        let Some(wanted) = self.wanted(&query) else {
+        let Some(filter) = self.filter_of(&query) else {
             return Ok(AttemptPage { attempts: Vec::new(), has_more: false });
         };
         let (skip, limit) = (query.skip, query.limit);
         let most = skip.saturating_add(limit).saturating_add(1);
-        let fits = |listed: &ListedAttempt| wanted.fits(&query, listed);
-        let rows = self.verifier.attempts().newest(|key| wanted.may_be(*key), fits, most).await;
+        let fits = |listed: &ListedAttempt| filter.matches(&query, listed);
+        let rows = self.verifier.attempts().newest(|key| filter.may_match(*key), fits, most).await;
         let rows = rows.map_err(Refused::Unavailable)?;
         let has_more = rows.len() == most;
         let shown = rows.iter().skip(skip).take(limit);
@@ -24,14 +24,14 @@ impl Inner {
 
     pub(super) async fn summary(&self, query: AttemptQuery) -> Result<Summary, Refused> {
         let (mut total, mut converted) = (0, 0);
-        if let Some(wanted) = self.wanted(&query) {
+        if let Some(filter) = self.filter_of(&query) {
             let count = |listed: ListedAttempt| {
-                if wanted.fits(&query, &listed) {
+                if filter.matches(&query, &listed) {
                     total += 1;
                     converted += u64::from(listed.converted);
                 }
             };
-            let counted = self.verifier.attempts().each(|key| wanted.may_be(*key), count).await;
+            let counted = self.verifier.attempts().each(|key| filter.may_match(*key), count).await;
             counted.map_err(Refused::Unavailable)?;
         }
         Ok(Summary { total, converted })
@@ -46,9 +46,9 @@ impl Inner {
     }
 
     /// The filter of a query; `None` if no verification has the given id.
-    fn wanted(&self, query: &AttemptQuery) -> Option<Wanted> {
-        let Some(sid) = query.verification else { return Some(Wanted { verification: None }) };
-        Some(Wanted { verification: Some(self.sealer.open_verification(&sid)?) })
+    fn filter_of(&self, query: &AttemptQuery) -> Option<AttemptFilter> {
+        let Some(sid) = query.verification else { return Some(AttemptFilter { verification: None }) };
+        Some(AttemptFilter { verification: Some(self.sealer.open_verification(&sid)?) })
     }
 
     fn attempt_of(&self, listed: &ListedAttempt) -> Attempt {
@@ -78,20 +78,20 @@ impl Inner {
 }
 
 /// Which records a query is about.
-struct Wanted {
+struct AttemptFilter {
     verification: Option<VerificationAddress>,
 }
 
-impl Wanted {
+impl AttemptFilter {
     /// Whether the record under this key may be wanted. It may be in another slot than its number: after an import under
     /// another server key.
-    fn may_be(&self, key: AttemptLogKey) -> bool {
+    fn may_match(&self, key: AttemptLogKey) -> bool {
         self.verification.is_none_or(|VerificationAddress { service, name, .. }| {
             service == key.service && name == VerificationName::of_track(key.track)
         })
     }
 
-    fn fits(&self, query: &AttemptQuery, listed: &ListedAttempt) -> bool {
+    fn matches(&self, query: &AttemptQuery, listed: &ListedAttempt) -> bool {
         let (row, key) = (&listed.row, listed.row.attempt.key);
         query.services.as_ref().is_none_or(|services| services.contains(&key.service))
             && query.after.is_none_or(|after| row.at >= after)

@@ -14,13 +14,13 @@ use crate::template::MessageStyle;
 use crate::verify::{Begin, Refused, Status, Target, Verification};
 
 /// Why a verification did not begin.
-struct Unstarted {
+struct BeginError {
     refused: Refused,
     /// Whether a message may have been sent all the same.
     in_doubt: bool,
 }
 
-impl From<Refused> for Unstarted {
+impl From<Refused> for BeginError {
     fn from(refused: Refused) -> Self {
         Self { refused, in_doubt: false }
     }
@@ -30,7 +30,7 @@ impl Inner {
     pub(super) async fn begin(&self, service: ServiceId, begin: Begin) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let Some(key) = begin.idempotency_key.clone() else {
-            return self.try_start(&service, begin).await.map_err(|unstarted| unstarted.refused);
+            return self.try_start(&service, begin).await.map_err(|error| error.refused);
         };
         let fingerprint = self.fingerprint(&begin);
         let ticket = match self.answers.begin(service.id, &key, fingerprint).await.map_err(key_refused)? {
@@ -59,13 +59,13 @@ impl Inner {
         let started = self.try_start(&service, begin).await;
         match &started {
             Ok(verification) => keep(ticket, verification).await,
-            Err(Unstarted { in_doubt: true, .. }) => drop(ticket),
-            Err(Unstarted { in_doubt: false, .. }) => ticket.free().await,
+            Err(BeginError { in_doubt: true, .. }) => drop(ticket),
+            Err(BeginError { in_doubt: false, .. }) => ticket.free().await,
         }
-        started.map_err(|unstarted| unstarted.refused)
+        started.map_err(|error| error.refused)
     }
 
-    async fn try_start(&self, service: &Arc<Service>, begin: Begin) -> Result<Verification, Unstarted> {
+    async fn try_start(&self, service: &Arc<Service>, begin: Begin) -> Result<Verification, BeginError> {
         let number = begin.to;
         let channel = begin.channel.unwrap_or_else(|| self.delivery.first_channel_of(service.id));
         let test = self.test(service, number);
@@ -97,13 +97,13 @@ impl Inner {
             Ok(summary) => {
                 let shown = self.shown(service.id, number, &summary, Status::Pending).await;
                 // The message was sent, even if the record cannot be read.
-                shown.map_err(|refused| Unstarted { refused, in_doubt: true })
+                shown.map_err(|refused| BeginError { refused, in_doubt: true })
             }
             Err(refused) => {
                 if !in_doubt {
                     self.limits.give_back(taken);
                 }
-                Err(Unstarted { refused, in_doubt })
+                Err(BeginError { refused, in_doubt })
             }
         }
     }
@@ -127,7 +127,7 @@ impl Inner {
     }
 
     fn style(&self, service: &Service, begin: &Begin, channel: Channel) -> Result<MessageStyle, Refused> {
-        let wish = TextOptions {
+        let options = TextOptions {
             template: begin.template.as_ref(),
             substitutions: &begin.substitutions,
             friendly_name: begin.friendly_name.as_deref(),
@@ -135,7 +135,8 @@ impl Inner {
             channel,
             to: begin.to,
         };
-        let wording = self.registry.text(service, &wish).map_err(|why| Refused::Invalid(why.to_string()))?;
+        let wording =
+            self.registry.text(service, &options).map_err(|why| Refused::Invalid(why.to_string()))?;
         Ok(MessageStyle {
             wording,
             locale: begin.locale,

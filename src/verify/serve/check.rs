@@ -1,7 +1,7 @@
 //! Checks, and ends that callers decide.
 
 use super::Inner;
-use super::found::Meant;
+use super::found::ResolvedTarget;
 use crate::domain::ServiceId;
 use crate::engine;
 use crate::numbers::{CheckOutcome, CheckRequest, EndRequest};
@@ -10,7 +10,7 @@ use crate::verify::{CheckCode, Ending, Refused, Status, Target, Verification};
 impl Inner {
     pub(super) async fn check(&self, service: ServiceId, check: CheckCode) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let Meant { number, named } = self.meant(&service, check.target)?;
+        let ResolvedTarget { number, named } = self.resolve(&service, check.target)?;
         let is_test = self.test(&service, number).is_some();
         let request = CheckRequest { service: service.id, number, code: check.code, named, is_test };
         let reply = self.verifier.check(request).await.map_err(Refused::from)?;
@@ -28,7 +28,7 @@ impl Inner {
         ending: Ending,
     ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let Meant { number, named } = self.meant(&service, target)?;
+        let ResolvedTarget { number, named } = self.resolve(&service, target)?;
         let (decided, status) = match ending {
             Ending::Canceled => (engine::Ending::Canceled, Status::Canceled),
             Ending::Approved => (engine::Ending::Approved, Status::Approved),

@@ -10,20 +10,20 @@ use crate::verify::{Refused, SendAttempt, Status, Target, Verification};
 
 /// The number of a request, and the verification that it names, if any.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Meant {
+pub(super) struct ResolvedTarget {
     pub(super) number: PhoneNumber,
     pub(super) named: Option<VerificationName>,
 }
 
 impl Inner {
-    pub(super) fn meant(&self, service: &Service, target: Target) -> Result<Meant, Refused> {
+    pub(super) fn resolve(&self, service: &Service, target: Target) -> Result<ResolvedTarget, Refused> {
         match target {
-            Target::Number(number) => Ok(Meant { number, named: None }),
+            Target::Number(number) => Ok(ResolvedTarget { number, named: None }),
             Target::Sid(sid) => {
                 let address = self.sealer.open_verification(&sid).ok_or(Refused::NotFound)?;
                 let VerificationAddress { service: owner, number, name } = address;
                 if owner == service.id {
-                    Ok(Meant { number, named: Some(name) })
+                    Ok(ResolvedTarget { number, named: Some(name) })
                 } else {
                     Err(Refused::NotFound)
                 }
@@ -34,12 +34,12 @@ impl Inner {
     /// The verification that is under way.
     pub(super) async fn fetch(&self, service: ServiceId, target: Target) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let Meant { number, named } = self.meant(&service, target)?;
+        let ResolvedTarget { number, named } = self.resolve(&service, target)?;
         let summary = self.verifier.verification(service.id, number).await.map_err(Refused::Unavailable)?;
-        let is_meant = |summary: &VerificationSummary| {
+        let is_named = |summary: &VerificationSummary| {
             named.is_none_or(|name| name == VerificationName::of_track(summary.track))
         };
-        let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
+        let summary = summary.filter(is_named).ok_or(Refused::NotFound)?;
         let status = if summary.spent { Status::MaxAttemptsReached } else { Status::Pending };
         self.shown(service.id, number, &summary, status).await
     }
