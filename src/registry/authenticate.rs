@@ -98,7 +98,7 @@ impl Registry {
             _ if !right => Err(Unauthenticated),
             (Some(_), _) => Ok(Caller::Root),
             (None, Some(live)) => {
-                if live.touch(self.wall()) {
+                if live.note_use(self.wall()) {
                     self.note_use(live);
                 }
                 Ok(Caller::Key(CallerKey(Arc::clone(live))))

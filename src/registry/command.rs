@@ -50,13 +50,13 @@ where
 }
 
 /// Time, ids and secrets for new records.
-pub(super) struct Fresh<'a> {
+pub(super) struct NewIds<'a> {
     /// The wall clock.
     pub(super) now: Timestamp,
     pub(super) rng: &'a mut StdRng,
 }
 
-impl Fresh<'_> {
+impl NewIds<'_> {
     /// A new id. 128 random bits are never drawn twice.
     pub(super) fn sid(&mut self, kind: SidKind) -> Sid {
         Sid::new(kind, self.bytes())
@@ -102,7 +102,7 @@ impl Registry {
     pub(super) async fn change<T: Send + 'static>(
         &self,
         sid: Sid,
-        decide: impl FnOnce(&mut Service, &mut Fresh<'_>) -> Result<T, RegistryError> + Send + 'static,
+        decide: impl FnOnce(&mut Service, &mut NewIds<'_>) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, RegistryError> {
         self.change_service(sid, decide).await.map(|(_, answer)| answer)
     }
@@ -111,7 +111,7 @@ impl Registry {
     pub(super) async fn change_service<T: Send + 'static>(
         &self,
         sid: Sid,
-        decide: impl FnOnce(&mut Service, &mut Fresh<'_>) -> Result<T, RegistryError> + Send + 'static,
+        decide: impl FnOnce(&mut Service, &mut NewIds<'_>) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<(Service, T), RegistryError> {
         let id = service_id(self.service(&sid)?.id);
         let now = self.wall();
@@ -120,7 +120,7 @@ impl Registry {
                 return Err(super::error::not_found(&sid));
             };
             let mut service = before.clone();
-            let answer = decide(&mut service, &mut Fresh { now, rng: view.rng() })?;
+            let answer = decide(&mut service, &mut NewIds { now, rng: view.rng() })?;
             if service != before {
                 service.updated = now;
                 view.put(id, Some(&ServiceRecord::Present(service.clone())), Durability::Durable);

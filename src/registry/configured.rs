@@ -1,6 +1,6 @@
 //! Services that the configuration describes: the default one, and those of `services`.
 
-use super::command::Fresh;
+use super::command::NewIds;
 use super::record::{ServiceRecord, service_id};
 use super::services::{blank, next_id, present};
 use super::{DefaultService, LockoutRule, OpenError, Origin, Resend, Rules, Service, template_sid};
@@ -39,7 +39,7 @@ pub(super) fn unnamed_default(default: &DefaultService, now: Timestamp) -> Servi
 
 /// Brings the default service and those of config.json up to the configuration. A service that config.json does not have any
 /// more keeps its record.
-pub(super) fn bring_up(
+pub(super) fn sync_with_configuration(
     view: &mut Transaction<'_>,
     settings: &[ServiceSettings],
     default: &DefaultService,
@@ -49,7 +49,7 @@ pub(super) fn bring_up(
     let service = if let Some(ServiceRecord::Present(service)) = found {
         *service
     } else {
-        let sid = Fresh { now, rng: view.rng() }.sid(SidKind::Service);
+        let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
         Service { sid, ..unnamed_default(default, now) }
     };
     put(view, service, now, |service| {
@@ -63,7 +63,7 @@ pub(super) fn bring_up(
             service.clone()
         } else {
             let id = next_id(view).ok_or_else(|| problem(settings, "has no id: all have been given away"))?;
-            let sid = Fresh { now, rng: view.rng() }.sid(SidKind::Service);
+            let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
             blank(id, sid, origin, rules_of(settings), now)
         };
         put(view, service, now, |service| describe(service, settings));

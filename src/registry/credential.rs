@@ -165,20 +165,20 @@ impl LiveKey {
     }
 
     /// Notes a use. Whether it is the first in its minute.
-    pub(super) fn touch(&self, now: Timestamp) -> bool {
+    pub(super) fn note_use(&self, now: Timestamp) -> bool {
         let minute = minute_of(Some(now));
         // Most uses write nothing that other processors would have to read again.
         self.used.load(Ordering::Relaxed) < minute && self.used.fetch_max(minute, Ordering::Relaxed) < minute
     }
 
     /// Takes over the last use of `other`. Returns `true` if nothing else differs.
-    pub(super) fn absorb(&self, other: &Self) -> bool {
+    pub(super) fn merge_last_use(&self, other: &Self) -> bool {
         self.used.fetch_max(other.used.load(Ordering::Relaxed), Ordering::Relaxed);
         (&self.key, self.hash) == (&other.key, other.hash)
     }
 
     /// The key with its last use.
-    pub(super) fn shown(&self) -> ApiKey {
+    pub(super) fn with_last_use(&self) -> ApiKey {
         let minute = self.used.load(Ordering::Relaxed);
         let last_used = (minute > 0).then(|| Timestamp::from_millis(minute.saturating_mul(MINUTE_MS)));
         ApiKey { last_used, ..self.key.clone() }

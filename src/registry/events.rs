@@ -65,7 +65,7 @@ impl EventType {
 
 impl super::Webhook {
     /// Returns `true` if the webhook is enabled and subscribes to this type.
-    pub fn wants(&self, event: EventType) -> bool {
+    pub fn subscribes_to(&self, event: EventType) -> bool {
         self.status == super::WebhookStatus::Enabled
             && self.event_types.iter().any(|name| name == EventType::EVERY || name == event.as_str())
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::authenticate::hash;
-use super::command::{Fresh, NEW};
+use super::command::{NEW, NewIds};
 use super::credential::LiveKey;
 use super::error::not_found;
 use super::record::{ServiceRecord, credential_id, service_id};
@@ -38,24 +38,24 @@ const ROOT: u64 = 0;
 
 impl Registry {
     /// Makes a key. Its secret is in the answer, and nowhere else.
-    pub async fn create_key(&self, wish: KeyOptions) -> Result<NewApiKey, RegistryError> {
+    pub async fn create_key(&self, options: KeyOptions) -> Result<NewApiKey, RegistryError> {
         let now = self.wall();
         self.decide::<Credential, _, _>(NEW, move |view| {
-            let name = wish.name.map(|name| rules::note(&name, NAME_LONGEST)).transpose();
+            let name = options.name.map(|name| rules::note(&name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
-            if wish.scopes == Scopes::default() {
+            if options.scopes == Scopes::default() {
                 let why = "must be at least one of verify, admin and metrics".to_owned();
                 return Err(RegistryError::Invalid { field: "scopes", why });
             }
-            let number = next_number(view, wish.service)?;
-            let mut fresh = Fresh { now, rng: view.rng() };
-            let secret: [u8; 32] = fresh.bytes();
+            let number = next_number(view, options.service)?;
+            let mut ids = NewIds { now, rng: view.rng() };
+            let secret: [u8; 32] = ids.bytes();
             // Letters and digits only: Twilio's library for Go sends no other secret.
             let secret = ApiSecret::new(base16ct::lower::encode_string(&secret));
             let key = ApiKey {
-                sid: fresh.sid(SidKind::ApiKey),
-                service: wish.service,
-                scopes: wish.scopes,
+                sid: ids.sid(SidKind::ApiKey),
+                service: options.service,
+                scopes: options.scopes,
                 name,
                 created: now,
                 last_used: None,
@@ -74,7 +74,7 @@ impl Registry {
         let wanted = |live: &&Arc<LiveKey>| service.is_none() || live.key.service == service;
         let mut keys: Vec<&Arc<LiveKey>> = credentials.keys.values().filter(wanted).collect();
         keys.sort_by_key(|live| Reverse(live.number));
-        keys.into_iter().map(|live| live.shown()).collect()
+        keys.into_iter().map(|live| live.with_last_use()).collect()
     }
 
     /// From now on the key is refused. One that is revoked already stays as it is.
@@ -95,7 +95,7 @@ impl Registry {
 
     /// Keeps the minute of a key's last use. A crash within 150 ms may lose it.
     pub(super) fn note_use(&self, live: &LiveKey) {
-        let (id, used) = (credential_id(live.number), live.shown().last_used);
+        let (id, used) = (credential_id(live.number), live.with_last_use().last_used);
         self.submit::<Credential, (), Refusal>(id, move |view| {
             if let Some(Credential::Key { mut key, hash, number }) = view.get(id) {
                 key.last_used = key.last_used.max(used);
@@ -122,13 +122,13 @@ impl Registry {
         let (id, now) = (credential_id(ROOT), self.wall());
         self.decide::<Credential, _, _>(id, move |view| {
             let before = view.get(id);
-            let mut fresh = Fresh { now, rng: view.rng() };
+            let mut ids = NewIds { now, rng: view.rng() };
             let sid = match before {
                 Some(Credential::Root(root)) => root.sid,
-                _ => fresh.sid(SidKind::Account),
+                _ => ids.sid(SidKind::Account),
             };
             // As long as Twilio's, and in the same letters: some clients check that.
-            let token: [u8; 16] = fresh.bytes();
+            let token: [u8; 16] = ids.bytes();
             let token = ApiSecret::new(base16ct::lower::encode_string(&token));
             let record = Credential::Root(Root { sid, hash: hash(token.expose()) });
             view.put(id, Some(&record), Durability::Durable);

@@ -20,7 +20,7 @@ impl Registry {
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration, RegistryError> {
         let this = self.clone();
-        self.change(service, move |service, fresh| {
+        self.change(service, move |service, ids| {
             let country = country_of(&country).ok_or_else(|| RegistryError::Invalid {
                 field: "country",
                 why: "must be a country's two letters of ISO 3166-1, such as DE".to_owned(),
@@ -29,7 +29,7 @@ impl Registry {
             if service.messaging.iter().any(|kept| kept.country == country) {
                 return Err(RegistryError::Exists { what: WHAT, field: "country" });
             }
-            let now = fresh.now;
+            let now = ids.now;
             let made = MessagingConfiguration { country, messaging_service, created: now, updated: now };
             service.messaging.push(made.clone());
             Ok(made)
@@ -45,13 +45,13 @@ impl Registry {
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration, RegistryError> {
         let this = self.clone();
-        self.change(service, move |service, fresh| {
+        self.change(service, move |service, ids| {
             let at = place(service, &country)?;
             this.is_known(&messaging_service)?;
             let kept = service.messaging.get_mut(at).ok_or(RegistryError::NotFound(WHAT))?;
             if kept.messaging_service != messaging_service {
                 kept.messaging_service = messaging_service;
-                kept.updated = fresh.now;
+                kept.updated = ids.now;
             }
             Ok(kept.clone())
         })

@@ -123,10 +123,10 @@ impl Registry {
             },
         }));
         // Decided after the shard has passed all records to the indexes.
-        let brought_up = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |view| {
-            configured::bring_up(view, &services, &default, now)
+        let synced = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |view| {
+            configured::sync_with_configuration(view, &services, &default, now)
         });
-        brought_up.await?;
+        synced.await?;
         Ok(registry)
     }
 

@@ -40,7 +40,7 @@ impl Registry {
         unique_name: String,
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
-        self.change(service, move |service, fresh| {
+        self.change(service, move |service, ids| {
             let unique_name = rules::name(&unique_name, UNIQUE_NAME_LONGEST)
                 .map_err(RegistryError::invalid("unique_name"))?;
             let description = self::description(description)?;
@@ -53,8 +53,8 @@ impl Registry {
                     limit: LIMITS_MOST,
                 });
             }
-            let now = fresh.now;
-            let sid = fresh.sid(SidKind::RateLimit);
+            let now = ids.now;
+            let sid = ids.sid(SidKind::RateLimit);
             let limit =
                 RateLimit { sid, unique_name, description, buckets: Vec::new(), created: now, updated: now };
             service.rate_limits.push(limit.clone());
@@ -70,12 +70,12 @@ impl Registry {
         limit: Sid,
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
-        self.change(service, move |service, fresh| {
+        self.change(service, move |service, ids| {
             let limit = limit_of(service, &limit)?;
             let description = self::description(description)?;
             if limit.description != description {
                 limit.description = description;
-                limit.updated = fresh.now;
+                limit.updated = ids.now;
             }
             Ok(limit.clone())
         })
@@ -99,11 +99,11 @@ impl Registry {
         limit: Sid,
         fields: BucketFields,
     ) -> Result<Bucket, RegistryError> {
-        self.change(service, move |service, fresh| {
-            let now = fresh.now;
+        self.change(service, move |service, ids| {
+            let now = ids.now;
             let limit = limit_of(service, &limit)?;
             let mut bucket =
-                Bucket { sid: fresh.sid(SidKind::Bucket), max: 0, interval: 0, created: now, updated: now };
+                Bucket { sid: ids.sid(SidKind::Bucket), max: 0, interval: 0, created: now, updated: now };
             fields.apply(&mut bucket)?;
             for (value, field) in [(bucket.max, "max"), (bucket.interval, "interval")] {
                 if value == 0 {
@@ -131,12 +131,12 @@ impl Registry {
         bucket: Sid,
         fields: BucketFields,
     ) -> Result<Bucket, RegistryError> {
-        self.change(service, move |service, fresh| {
+        self.change(service, move |service, ids| {
             let kept = bucket_of(limit_of(service, &limit)?, &bucket)?;
             let before = *kept;
             fields.apply(kept)?;
             if *kept != before {
-                kept.updated = fresh.now;
+                kept.updated = ids.now;
             }
             Ok(*kept)
         })
@@ -145,8 +145,8 @@ impl Registry {
 
     /// Removes a bucket.
     pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
-        self.change(service, move |service, fresh| {
-            let now = fresh.now;
+        self.change(service, move |service, ids| {
+            let now = ids.now;
             let limit = limit_of(service, &limit)?;
             bucket_of(limit, &bucket)?;
             limit.buckets.retain(|kept| kept.sid != bucket);

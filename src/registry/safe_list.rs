@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Fresh;
+use super::command::NewIds;
 use super::record::safe_number_id;
 use super::{Registry, RegistryError};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
@@ -46,7 +46,7 @@ impl Registry {
             if !view.has_room::<SafeNumber>(MOST) {
                 return Err(RegistryError::TooMany { what: "numbers on the safe list", limit: MOST });
             }
-            let sid = Fresh { now, rng: view.rng() }.sid(SidKind::SafeNumber);
+            let sid = NewIds { now, rng: view.rng() }.sid(SidKind::SafeNumber);
             let entry = SafeNumber { sid, number, created: now };
             view.put(id, Some(&entry), Durability::Durable);
             Ok(entry)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::command::{Fresh, NEW};
+use super::command::{NEW, NewIds};
 use super::error::not_found;
 use super::fields::{DEFAULT_RULES, ServiceFields};
 use super::record::{ServiceRecord, service_id};
@@ -26,7 +26,7 @@ impl Registry {
             }
             let id = next_id(view).filter(|_| present(view).count() < MOST);
             let id = id.ok_or(RegistryError::TooMany { what: "services", limit: MOST })?;
-            let sid = Fresh { now, rng: view.rng() }.sid(SidKind::Service);
+            let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
             let mut service = blank(id, sid, Origin::Api, DEFAULT_RULES, now);
             fields.apply(&mut service, &this.0.templates)?;
             let record = ServiceRecord::Present(Box::new(service.clone()));

@@ -232,10 +232,10 @@ impl Snapshot for Credentials {
             Some(Credential::Key { key, hash, number }) => {
                 let live = LiveKey::new(key, hash, number);
                 if let Some(present) = self.keys.get(&live.key.sid) {
-                    if present.absorb(&live) {
+                    if present.merge_last_use(&live) {
                         return false;
                     }
-                    live.absorb(present);
+                    live.merge_last_use(present);
                 }
                 self.keys.insert(live.key.sid, Arc::new(live));
             }

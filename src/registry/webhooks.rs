@@ -37,7 +37,7 @@ impl Registry {
         service: Sid,
         fields: WebhookFields,
     ) -> Result<Webhook, RegistryError> {
-        self.change(service, move |service, fresh| {
+        self.change(service, move |service, ids| {
             let missing = [
                 (fields.friendly_name.is_none(), "friendly_name"),
                 (fields.event_types.is_none(), "event_types"),
@@ -49,14 +49,14 @@ impl Registry {
             if service.webhooks.len() >= MOST {
                 return Err(RegistryError::TooMany { what: "webhooks of this service", limit: MOST });
             }
-            let now = fresh.now;
+            let now = ids.now;
             let mut webhook = Webhook {
-                sid: fresh.sid(SidKind::Webhook),
+                sid: ids.sid(SidKind::Webhook),
                 friendly_name: String::new(),
                 event_types: Vec::new(),
                 url: String::new(),
                 status: WebhookStatus::Enabled,
-                secret: fresh.bytes::<32>().to_vec(),
+                secret: ids.bytes::<32>().to_vec(),
                 created: now,
                 updated: now,
             };
@@ -74,13 +74,13 @@ impl Registry {
         webhook: Sid,
         fields: WebhookFields,
     ) -> Result<Webhook, RegistryError> {
-        self.change(service, move |service, fresh| {
+        self.change(service, move |service, ids| {
             let found = service.webhooks.iter_mut().find(|kept| kept.sid == webhook);
             let kept = found.ok_or_else(|| not_found(&webhook))?;
             let before = kept.clone();
             fields.apply(kept)?;
             if *kept != before {
-                kept.updated = fresh.now;
+                kept.updated = ids.now;
             }
             Ok(kept.clone())
         })

@@ -74,7 +74,8 @@ impl EventRecorder {
     /// Writes one delivery of an event for each enabled webhook that subscribes to it. Beyond the bounds it drops and
     /// counts the event.
     pub(super) fn emit(&self, service: &Service, event: &Event, view: &mut Transaction<'_>) {
-        let mut wanted = service.webhooks.iter().filter(|webhook| webhook.wants(event.kind)).peekable();
+        let mut wanted =
+            service.webhooks.iter().filter(|webhook| webhook.subscribes_to(event.kind)).peekable();
         if wanted.peek().is_none() {
             return;
         }

@@ -140,14 +140,14 @@ async fn a_webhook_is_told_what_it_asked_for() {
     let registry = World::new().open().await;
     let shop = registry.made("Shop").await.sid;
     let made = registry.create_webhook(shop, webhook(&["verification.approved"])).await.expect("made");
-    assert!(made.wants(EventType::Approved) && !made.wants(EventType::MessageDelivered));
+    assert!(made.subscribes_to(EventType::Approved) && !made.subscribes_to(EventType::MessageDelivered));
     assert_eq!((made.secret.len(), made.status), (32, WebhookStatus::Enabled));
     let other = registry.create_webhook(shop, webhook(&["*"])).await.expect("made");
     assert_ne!(other.secret, made.secret);
-    assert!(EventType::ALL.into_iter().all(|event| other.wants(event)));
+    assert!(EventType::ALL.into_iter().all(|event| other.subscribes_to(event)));
     let off = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
     let changed = registry.update_webhook(shop, other.sid, off).await.expect("changed");
-    assert!(!changed.wants(EventType::MessageFailed) && changed.secret == other.secret);
+    assert!(!changed.subscribes_to(EventType::MessageFailed) && changed.secret == other.secret);
     registry.delete_webhook(shop, made.sid).await.expect("removed");
     assert_eq!(registry.service(&shop).expect("it").webhooks, [changed]);
     let gone = registry.delete_webhook(shop, made.sid).await;
