@@ -73,7 +73,7 @@ impl EventCommand {
             return None;
         }
         let event = end.event(EventType::Expired, "expired", end.expires);
-        if end.is_told
+        if end.is_announced
             && let Some(service) = self.recorder.subscribed(event.service)
         {
             self.recorder.emit(&service, &event, view);

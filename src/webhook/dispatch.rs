@@ -147,7 +147,7 @@ impl Inner {
         let (webhook, service) = (entry.lane.webhook, entry.lane.service);
         if health == WebhookHealth::Gone {
             // Before the next attempt begins.
-            let disabled = inner.subscribers.gone(service, webhook).await;
+            let disabled = inner.subscribers.disable_after_410(service, webhook).await;
             tracing::warn!(%webhook, disabled, "webhook answered 410");
         }
         let change = inner.schedule.finish(seq, &entry, health, now);

@@ -133,12 +133,12 @@ impl Outbox {
     pub async fn close(&self) {
         let schedule = &self.inner.schedule;
         schedule.close();
-        let at_rest = async {
+        let idle = async {
             while schedule.under_way() > 0 {
                 schedule.idle.notified().await;
             }
         };
-        let _ = tokio::time::timeout(CLOSING, at_rest).await;
+        let _ = tokio::time::timeout(CLOSING, idle).await;
     }
 }
 

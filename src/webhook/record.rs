@@ -51,11 +51,11 @@ impl Record for EventRecord {
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(Self::Expected(before)), Some(Self::Expected(after))) => {
-                let is_told = before.is_told && after.is_told;
-                Some(Self::Expected(Box::new(ExpectedEnd { is_told, ..*after })))
+                let is_announced = before.is_announced && after.is_announced;
+                Some(Self::Expected(Box::new(ExpectedEnd { is_announced, ..*after })))
             }
             (None, Some(Self::Expected(after))) => {
-                Some(Self::Expected(Box::new(ExpectedEnd { is_told: false, ..*after })))
+                Some(Self::Expected(Box::new(ExpectedEnd { is_announced: false, ..*after })))
             }
             (before, _) => before,
         }
@@ -122,7 +122,8 @@ pub struct ExpectedEnd {
     /// Of the request that began it.
     pub tags: BTreeMap<String, String>,
     /// Its beginning was recorded: a gateway took its first message.
-    pub is_told: bool,
+    #[serde(rename = "is_told")]
+    pub is_announced: bool,
 }
 
 impl ExpectedEnd {

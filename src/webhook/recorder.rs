@@ -225,7 +225,7 @@ impl EventContext<'_, '_> {
             channel,
             expires: self.view.now(),
             tags: std::collections::BTreeMap::new(),
-            is_told: false,
+            is_announced: false,
         }
     }
 
@@ -243,17 +243,17 @@ impl EventContext<'_, '_> {
 
     /// A gateway took a message.
     fn sent(&mut self, mut end: ExpectedEnd, now: Timestamp) {
-        if !end.is_told {
+        if !end.is_announced {
             self.emit(&end.event(EventType::Created, PENDING, now));
         }
         self.emit(&end.event(EventType::Sent, PENDING, now));
-        end.is_told = true;
+        end.is_announced = true;
         self.expect(Some(end));
     }
 
     /// No gateway took the message. The first one that fails ends its verification.
     fn not_sent(&mut self, mut end: ExpectedEnd, permit: &SendPermit, is_refused: bool, now: Timestamp) {
-        if !end.is_told {
+        if !end.is_announced {
             if !is_refused && permit.verification.counted.is_none_or(|counted| counted.sends <= 1) {
                 self.emit(&end.event(EventType::Failed, "failed", now));
             }
@@ -270,7 +270,7 @@ impl EventContext<'_, '_> {
     /// beginning come first.
     fn ended(&mut self, kind: EventType, channel: Option<Channel>, now: Timestamp) {
         let expected = self.expected();
-        if let Some(end) = expected.as_ref().filter(|end| !end.is_told) {
+        if let Some(end) = expected.as_ref().filter(|end| !end.is_announced) {
             self.emit(&end.event(EventType::Created, PENDING, now));
             if kind == EventType::Approved {
                 self.emit(&end.event(EventType::Sent, PENDING, now));

@@ -109,7 +109,7 @@ pub trait Subscribers: Send + Sync + 'static {
     fn service(&self, service: ServiceId) -> Option<Arc<Service>>;
 
     /// Disables a webhook that has answered 410 Gone. Returns whether it succeeded.
-    fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
+    fn disable_after_410(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
         let _ = (service, webhook);
         Box::pin(async { false })
     }
@@ -124,7 +124,7 @@ impl Subscribers for Registry {
         self.rules(service)
     }
 
-    fn gone(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
+    fn disable_after_410(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             let Some(service) = self.rules(service) else { return false };
             let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };

@@ -300,7 +300,7 @@ impl Subscribers for Directory {
         (service == SERVICE).then(|| Arc::new(service_with(self.hooks.lock().expect("the hooks").clone())))
     }
 
-    fn gone(&self, _: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
+    fn disable_after_410(&self, _: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             if self.keeps_gone.load(Ordering::SeqCst) {
                 return false;
