@@ -35,7 +35,7 @@ impl Control {
                 tracing::warn!(%error, "the command line cannot ask this server, `onceward tracker` for one");
             })
             .ok()?
-            .for_operators(Arc::new(Operating(verifying.clone())));
+            .for_operators(Arc::new(OperatorCommands(verifying.clone())));
         let (stop, stopped) = oneshot::channel();
         let until = async {
             // Also when the other end is gone.
@@ -56,9 +56,9 @@ impl Control {
 }
 
 /// Carries out the commands of operators.
-struct Operating(Verifying);
+struct OperatorCommands(Verifying);
 
-impl Operator for Operating {
+impl Operator for OperatorCommands {
     fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             self.0.clear(service, number).await.map_err(|refusal| refusal.to_string())?;

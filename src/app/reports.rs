@@ -62,7 +62,7 @@ impl Reports {
     }
 
     /// Takes one report. Its sender is unknown until its signature is checked.
-    pub async fn take(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
+    pub async fn record(&self, request: &CallbackRequest, running: Option<&Running>) -> CallbackAnswer {
         let CallbackRequest { kind, path_and_query, content_type, signature, body } = request;
         let (content_type, signature) = (content_type.as_deref(), signature.as_deref());
         let report = match self.twilio.read(*kind, path_and_query, content_type, signature, body) {
@@ -73,18 +73,18 @@ impl Reports {
         match report {
             TwilioReport::Receipt(receipt) => {
                 debug!(message_id = receipt.message_id, status = receipt.status.as_str(), "a report came");
-                match running.verifying.receive(self.weighed(*kind, receipt)).await {
+                match running.verifying.receive(self.as_recorded(*kind, receipt)).await {
                     Ok(()) => CallbackAnswer::NoContent,
                     Err(_) => CallbackAnswer::Unavailable,
                 }
             }
-            gate @ TwilioReport::Gate { .. } => CallbackAnswer::Twiml(opened(running, gate).await),
+            gate @ TwilioReport::Gate { .. } => CallbackAnswer::Twiml(gate_answer(running, gate).await),
         }
     }
 
     /// A gated call that ended without a key counts as answered by a machine. Where one
     /// was pressed, that is recorded already, and a status never moves backwards.
-    fn weighed(&self, kind: CallbackKind, receipt: Receipt) -> Receipt {
+    fn as_recorded(&self, kind: CallbackKind, receipt: Receipt) -> Receipt {
         if self.gated && kind == CallbackKind::Call && receipt.status == ReceiptStatus::Delivered {
             return Receipt { status: ReceiptStatus::Failed, ..receipt };
         }
@@ -100,7 +100,7 @@ pub struct TwilioReports {
 
 impl Callbacks for TwilioReports {
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
-        Box::pin(async move { self.reports.take(&request, self.late.running()).await })
+        Box::pin(async move { self.reports.record(&request, self.late.running()).await })
     }
 
     fn path_prefix(&self) -> &str {
@@ -112,7 +112,7 @@ impl Callbacks for TwilioReports {
 const GATE_WAIT: Duration = Duration::from_millis(500);
 
 /// The answer at the gate of a call: reads the code if a key was pressed and the code is live, otherwise hangs up.
-async fn opened(running: &Running, gate: TwilioReport) -> String {
+async fn gate_answer(running: &Running, gate: TwilioReport) -> String {
     let TwilioReport::Gate { attempt, message_id, to, locale, pressed: true } = gate else {
         return twiml::hang_up();
     };

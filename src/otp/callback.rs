@@ -106,7 +106,7 @@ impl Otp {
             body: Bytes::copy_from_slice(body),
         };
         let running = (!self.engine.is_stopping()).then_some(&*self.engine.running);
-        match reports.take(&request, running).await {
+        match reports.record(&request, running).await {
             CallbackAnswer::NoContent => CallbackReply::bare(204),
             CallbackAnswer::Twiml(body) => CallbackReply { status: 200, body },
             CallbackAnswer::BadSignature => CallbackReply::bare(403),

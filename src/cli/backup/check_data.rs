@@ -155,7 +155,7 @@ fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Rep
         // What cannot even be opened, because a part of it is gone.
         Err(error) => {
             let mut damage = vec![error.damage().ok_or(error)?.into()];
-            let key = Some(look_at_key(settings, None, &mut damage)?);
+            let key = Some(check_key(settings, None, &mut damage)?);
             Report { key, damage, ..Report::default() }
         }
     };
@@ -163,7 +163,7 @@ fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Rep
     Ok(Report { ok: report.damage.is_empty(), data_dir, ..report })
 }
 
-fn judge(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
+fn check_record(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
     check(entry, kinds)
         .map_err(|what| format!("the record of {} is damaged: {what}", name(&entry.key, kinds)))
 }
@@ -178,14 +178,14 @@ fn through_server(
     let mut report = Report { through_server: true, ..Report::default() };
     let (kinds, (numbers, sends, others)) = (every_kind(), in_three(&counts));
     (report.numbers, report.sends, report.others) = (Some(numbers), Some(sends), Some(others));
-    report.key = Some(look_at_key_beside_a_server(settings, &key, &mut report.damage)?);
+    report.key = Some(check_key_while_served(settings, &key, &mut report.damage)?);
     let mut seen = 0;
     while let Some(entry) = records.next_entry()? {
         seen += 1;
         progress.at(seen);
         let version = entry.record.first().copied().unwrap_or_default();
         *report.versions.entry(version_of(&kinds, entry.key.kind, version)).or_default() += 1;
-        if let Err(what) = judge(&entry, &kinds) {
+        if let Err(what) = check_record(&entry, &kinds) {
             let advice = "stop the server and check again: docs/data-directory.md says what can be done";
             report.damage.push(Damage { file: None, at: None, what, advice: advice.to_owned() });
         }
@@ -199,14 +199,14 @@ fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
     let mut damage = Vec::new();
     let examined = directory.examine(
         Timestamp::EPOCH,
-        &|entry: &Entry| judge(entry, &kinds),
+        &|entry: &Entry| check_record(entry, &kinds),
         &mut |found: Finding| {
             damage.push(Damage::from(found));
         },
     )?;
     // Before it is complete, nothing in it was written with a key.
     let key = match directory.is_new() {
-        Ok(false) => Some(look_at_key(settings, Some(directory.key_fingerprint()), &mut damage)?),
+        Ok(false) => Some(check_key(settings, Some(directory.key_fingerprint()), &mut damage)?),
         _ => None,
     };
     let Examined { alive, versions, .. } = &examined;
@@ -254,7 +254,7 @@ fn version_of(kinds: &Kinds, kind: u8, version: u8) -> String {
 ///
 /// # Errors
 /// When there is a key that this user may not read.
-fn look_at_key(
+fn check_key(
     settings: &StorageSettings,
     written_with: Option<&str>,
     damage: &mut Vec<Damage>,
@@ -271,8 +271,8 @@ fn look_at_key(
 /// The same while a server runs. That it found its key where this command does not look is no damage.
 ///
 /// # Errors
-/// As [`look_at_key`].
-fn look_at_key_beside_a_server(
+/// As [`check_key`].
+fn check_key_while_served(
     settings: &StorageSettings,
     written_with: &str,
     damage: &mut Vec<Damage>,
@@ -280,7 +280,7 @@ fn look_at_key_beside_a_server(
     if settings.server_key_file.is_none() && matches!(server_key::find(&settings.data_dir, None), Ok(None)) {
         return Ok(KeyFound::Missing);
     }
-    look_at_key(settings, Some(written_with), damage)
+    check_key(settings, Some(written_with), damage)
 }
 
 fn find_key(

@@ -82,7 +82,7 @@ pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
     let imported = import(args, &settings.data_dir, key_file.as_deref(), &mut progress, &mut begun);
     progress.end();
     match imported {
-        Ok(imported) => said(&imported, args, settings),
+        Ok(imported) => summary(&imported, args, settings),
         Err(error) => {
             let mut answer = failed(error.exit_code(), &error);
             if begun {
@@ -98,7 +98,7 @@ pub(super) fn run(args: &ImportArgs, settings: &StorageSettings) -> Answer {
     }
 }
 
-fn said(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> Answer {
+fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> Answer {
     let Imported { counts, ended, codes_dropped, behind } = imported;
     let (numbers, sends, others) = in_three(counts);
     let mut err = String::new();
