@@ -219,6 +219,30 @@ fn what_a_restore_reads_is_kept_until_it_has_ended() {
     world.assert_as_expected();
 }
 
+#[test]
+fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
+    let mut world = World::new();
+    world.sled.set(Some(SledFault::FailCreate));
+    for turn in 0..6 {
+        world
+            .batch(&[(turn, Some("text")), (turn + 1, Some("later removed")), (99, Some("each turn"))])
+            .unwrap();
+        world.remove(turn + 1);
+        assert!(world.checkpoint().is_err());
+    }
+    let journal = fs::read_dir(world.dir().join("journal")).unwrap();
+    let bytes: u64 = journal.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes <= 3 * 64 * 1024, "{bytes} bytes");
+    world.sled.set(None);
+    for covered in [1, 2] {
+        world.remove(99);
+        world.checkpoint().unwrap();
+        assert_eq!(snapshot_of(&world).manifest.covered.segment, covered);
+        assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+        world.assert_as_expected();
+    }
+}
+
 fn sealed(dir: &Path) -> usize {
     snapshots(dir).iter().filter(|name| !name.contains('.')).count()
 }

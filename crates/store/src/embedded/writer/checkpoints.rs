@@ -12,7 +12,7 @@ use super::super::open::Settings;
 use super::super::replay::Covered;
 use super::super::segment::HEADER_BYTES;
 use super::super::snapshot::Snapshot;
-use super::{CheckpointReply, Ending, Grown, Running, Writer};
+use super::{CheckpointReply, Ending, Grown, Part, Running, Writer};
 use crate::{RecordStream, StoreError};
 
 impl Writer {
@@ -65,15 +65,18 @@ impl Writer {
         }
     }
 
-    /// Begins a checkpoint of everything that was written so far, if the journal can go on in another segment. Every
-    /// older batch has been answered, so the owners hold it when they get their streams.
+    /// Begins a checkpoint of everything that was written so far, if the journal can go on in another segment, or
+    /// repeats the one that failed. Every older batch has been answered, so the owners hold it when they get their
+    /// streams.
     fn begin_checkpoint(&mut self) -> bool {
-        self.journal.ask_for_spare();
-        let Some(segment) = self.journal.begin_segment() else { return false };
+        let Some(part) = self.failed_part.filter(|_| self.closing.is_none()).or_else(|| self.new_part())
+        else {
+            return false;
+        };
         let control = Arc::new(Control::default());
         let (to, parts) = mpsc::channel();
         let checkpoint = Checkpoint {
-            covered: Covered { segment, sequence: self.journal.last_sequence() },
+            covered: part.covered,
             time: self.journal.last_time(),
             parts,
             control: control.clone(),
@@ -82,7 +85,7 @@ impl Writer {
             control.hurry();
         }
         let replies = std::mem::take(&mut self.wanted);
-        self.running = Some(Running { control: control.clone(), replies, grown: self.grown });
+        self.running = Some(Running { control: control.clone(), replies, part });
         if self.deps.jobs.send(Job::Checkpoint(checkpoint)).is_err() {
             self.checkpoint_ended(Err("the thread of snapshots has ended; restart the server".into()));
             return true;
@@ -94,17 +97,27 @@ impl Writer {
         true
     }
 
+    /// Everything that was written so far.
+    fn new_part(&mut self) -> Option<Part> {
+        self.journal.ask_for_spare();
+        let covered =
+            Covered { segment: self.journal.begin_segment()?, sequence: self.journal.last_sequence() };
+        Some(Part { covered, grown: self.grown })
+    }
+
     pub(super) fn checkpoint_ended(&mut self, made: Result<Snapshot, String>) {
         let Some(running) = self.running.take() else { return };
         match made {
             Ok(snapshot) => {
                 self.snapshot = Arc::new(snapshot);
-                self.grown.bytes -= running.grown.bytes;
-                self.grown.records -= running.grown.records;
+                self.grown.bytes -= running.part.grown.bytes;
+                self.grown.records -= running.part.grown.records;
+                self.failed_part = None;
                 self.is_full = false;
                 self.discard_for(running.replies);
             }
             Err(reason) => {
+                self.failed_part = Some(running.part);
                 self.checkpoint_failed(&reason);
                 for reply in running.replies {
                     let _ = reply.send(Err(reason.clone()));

@@ -20,6 +20,7 @@ use super::frame::{self, FRAME_OVERHEAD, FrameKind};
 use super::health::Health;
 use super::journal::{AppendError, AppendState, Journal};
 use super::open::Settings;
+use super::replay::Covered;
 use super::segment::{HEADER_BYTES, Segment};
 use super::snapshot::Snapshot;
 use crate::{Done, LONGEST_RECORD, Owner, StoreError, Write};
@@ -159,7 +160,13 @@ pub(super) struct Grown {
 struct Running {
     control: Arc<Control>,
     replies: Vec<CheckpointReply>,
-    /// How far the journal had grown when it began.
+    part: Part,
+}
+
+/// The part of the journal that a checkpoint replaces.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    covered: Covered,
     grown: Grown,
 }
 
@@ -193,6 +200,9 @@ pub(super) struct Writer {
     discard_wanted: bool,
     /// When the last checkpoint failed, if it did.
     failed_at: Option<Timestamp>,
+    /// What it was to replace, if it was not sealed. The next one replaces the same: a new segment for each attempt
+    /// would fill the disk.
+    failed_part: Option<Part>,
     pins: Arc<()>,
     closing: Option<Closing>,
     /// Whether trying the journal has to wait for room.
@@ -216,6 +226,7 @@ impl Writer {
             discarding: None,
             discard_wanted: false,
             failed_at: None,
+            failed_part: None,
             pins: Arc::default(),
             closing: None,
             probe_wanted: false,
