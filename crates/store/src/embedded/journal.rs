@@ -131,14 +131,21 @@ impl Journal {
     /// Continues in the reserved segment and requests the next one. Returns `false` if none was reserved. Must not be
     /// called before the remainder of a failed write is cut off.
     pub(super) fn switch(&mut self) -> bool {
-        let spare = self.spare.take();
-        let switched = spare.is_some();
-        if let Some(spare) = spare {
-            self.newest = spare.number;
-            self.active = Active::Ready(spare);
-        }
+        let switched = self.use_spare();
         self.ask_for_spare();
         switched
+    }
+
+    fn use_spare(&mut self) -> bool {
+        let Some(spare) = self.spare.take() else { return false };
+        self.newest = spare.number;
+        self.active = Active::Ready(spare);
+        true
+    }
+
+    /// Whether the journal will soon continue in the next segment.
+    pub(super) fn is_half_full(&self) -> bool {
+        !matches!(&self.active, Active::Ready(segment) if !segment.is_half_full())
     }
 
     /// Requests the segment after the newest one, unless it is reserved or requested already.
@@ -165,10 +172,11 @@ impl Journal {
         self.last_time
     }
 
-    /// Closes the segments with frames and returns the last of them. `None` if no reserved segment is available.
+    /// Closes the segments with frames and returns the last of them. `None` if no reserved segment is available. Does
+    /// not request the next one, whose space the checkpoint may need.
     pub(super) fn begin_segment(&mut self) -> Option<u64> {
         self.clean().ok()?;
-        if self.newest_is_used() && !self.switch() {
+        if self.newest_is_used() && !self.use_spare() {
             return None;
         }
         Some(self.newest - 1)

@@ -100,6 +100,10 @@ impl Segment {
         self.is_unused() || u64::try_from(bytes).is_ok_and(|bytes| self.end + bytes <= self.capacity)
     }
 
+    pub(super) fn is_half_full(&self) -> bool {
+        self.end > self.capacity / 2
+    }
+
     /// The header, if the frame with this sequence is the first one.
     pub(super) fn header_due(&self, sequence: u64) -> Option<[u8; HEADER_BYTES]> {
         self.is_unused().then(|| Header { number: self.number, first_sequence: sequence }.encode())

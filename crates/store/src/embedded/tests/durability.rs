@@ -73,6 +73,21 @@ fn a_snapshot_is_on_the_disk_before_its_name_and_that_before_removals() {
 }
 
 #[test]
+fn the_space_of_the_next_segment_is_left_to_the_checkpoint() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.disk.take_events();
+    world.checkpoint().unwrap();
+    let reserved = Event::Did(Operation::Create, "0000000003.seg".into());
+    let mut events = Vec::new();
+    while !events.contains(&reserved) {
+        events.extend(world.disk.take_events());
+    }
+    let removed = position(&events, |event| *event == Event::Reached(Step::SegmentRemoved));
+    assert!(removed < position(&events, |event| *event == reserved), "{events:?}");
+}
+
+#[test]
 fn each_state_of_a_new_directory_is_on_the_disk_before_the_next() {
     let home = TempDir::new().unwrap();
     let root = home.path().join("data");

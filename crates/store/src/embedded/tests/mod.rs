@@ -153,9 +153,14 @@ impl World {
         self.batch(&[(number, None)]).unwrap();
     }
 
+    /// Makes a checkpoint. After a good one, waits for the next reserved segment too.
     fn checkpoint(&self) -> Result<(), StoreError> {
         let ended = async { tokio::time::timeout(HANGS_AFTER, self.store().checkpoint()).await };
-        self.runtime.block_on(ended).expect("the checkpoint hangs")
+        self.runtime.block_on(ended).expect("the checkpoint hangs")?;
+        while segments(&self.dir()).len() < 2 {
+            thread::yield_now();
+        }
+        Ok(())
     }
 
     fn close(&mut self) -> Result<(), StoreError> {

@@ -45,7 +45,6 @@ impl Writer {
 
     /// Begins the checkpoint that callers wait for, unless one is running: then it follows that one.
     pub(super) fn begin_wanted(&mut self) {
-        self.journal.ask_for_spare();
         if self.running.is_some() {
             return;
         }
@@ -179,7 +178,11 @@ impl Writer {
     pub(super) fn discarded(&mut self, result: &Result<(), String>) {
         let replies = self.discarding.take().unwrap_or_default();
         match result {
-            Ok(()) => self.checkpoint_succeeded(),
+            Ok(()) => {
+                self.checkpoint_succeeded();
+                // What was removed may have made room.
+                self.ask_for_spare();
+            }
             Err(reason) => {
                 self.discard_wanted = true;
                 self.checkpoint_failed(reason);

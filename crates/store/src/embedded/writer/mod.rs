@@ -255,6 +255,9 @@ impl Writer {
             let waits = (!self.waiting.is_empty()).then(|| self.deps.clock.now());
             self.deps.health.waits(waits);
             self.checkpoint_if_due();
+            if !self.deps.health.reserve_in_trouble() {
+                self.ask_for_spare();
+            }
             if let Some(ending) = self.proceed_closing() {
                 for message in deferred.into_iter().chain(messages.try_iter()) {
                     if let Message::Commit(batch) = message {
@@ -434,7 +437,7 @@ impl Writer {
             return;
         }
         if health.reserve_in_trouble() {
-            self.journal.ask_for_spare();
+            self.ask_for_spare();
         }
         if !health.journal_in_trouble() {
             return;
@@ -443,6 +446,16 @@ impl Writer {
             AppendState::Ready => drop(self.append(&[])),
             AppendState::Refused(reason) => health.journal(Some(&reason)),
             AppendState::Waiting | AppendState::Full => self.probe_wanted = true,
+        }
+    }
+
+    /// Requests the next segment. A checkpoint that is not finished may need the space: then this waits until the current
+    /// segment is half full.
+    fn ask_for_spare(&mut self) {
+        let is_needed_first =
+            self.running.is_some() || self.discarding.is_some() || self.failed_part.is_some();
+        if self.closing.is_none() && (!is_needed_first || self.journal.is_half_full()) {
+            self.journal.ask_for_spare();
         }
     }
 
