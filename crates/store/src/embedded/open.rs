@@ -57,7 +57,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             segment_bytes: 64 * 1024 * 1024,
-            checkpoint_bytes: 64 * 1024 * 1024,
+            // Begins before the segment is full. Otherwise the next one would be closed as good as empty.
+            checkpoint_bytes: 63 * 1024 * 1024,
             checkpoint_every: Duration::from_secs(20 * 60),
             pause: Duration::from_millis(2),
             deadline: Duration::from_secs(120),

@@ -88,6 +88,22 @@ fn the_space_of_the_next_segment_is_left_to_the_checkpoint() {
 }
 
 #[test]
+fn a_checkpoint_of_a_grown_journal_needs_one_new_segment() {
+    let real = crate::Settings::default();
+    let mut world = World::with_sizes(real.segment_bytes / 1024, real.checkpoint_bytes / 1024);
+    let (text, mut events) = ("x".repeat(500), Vec::new());
+    while !events.contains(&Event::Did(Operation::Create, "probe".into())) {
+        world.put(1, &text);
+        events.extend(world.disk.take_events());
+    }
+    while !events.contains(&Event::Reached(Step::SegmentRemoved)) {
+        events.extend(world.disk.take_events());
+    }
+    let removed = position(&events, |event| *event == Event::Reached(Step::SegmentRemoved));
+    assert!(!events[..removed].contains(&Event::Did(Operation::Create, "0000000003.seg".into())));
+}
+
+#[test]
 fn each_state_of_a_new_directory_is_on_the_disk_before_the_next() {
     let home = TempDir::new().unwrap();
     let root = home.path().join("data");
