@@ -81,11 +81,6 @@ impl Slots {
         self.0[1] |= other.0[1];
     }
 
-    /// Whether a slot is in both.
-    pub const fn intersects(&self, other: Self) -> bool {
-        self.0[0] & other.0[0] != 0 || self.0[1] & other.0[1] != 0
-    }
-
     pub const fn insert(&mut self, slot: Slot) {
         self.0[(slot >> 7) as usize] |= 1 << (slot & 127);
     }
