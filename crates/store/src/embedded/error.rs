@@ -157,8 +157,3 @@ const REFUSALS: [(&str, &str); 6] = [
 pub fn advice(said: &str) -> &'static str {
     REFUSALS.iter().find(|(words, _)| said.contains(words)).map_or("", |(_, advice)| advice)
 }
-
-/// Whether the system refused for want of room.
-pub(super) fn is_of_a_full_disk(said: &str) -> bool {
-    said.contains("No space left") || said.contains("quota exceeded")
-}

@@ -15,7 +15,7 @@ use onceward_core::domain::Timestamp;
 
 use super::database::Sled;
 use super::directory::{Directory, State};
-use super::error::{OpenError, is_of_a_full_disk};
+use super::error::OpenError;
 use super::frame::{Frame, RecordRef};
 use super::merge::{self, Merge, MergeError};
 use super::open::{Copies, Settings};
@@ -85,7 +85,7 @@ impl ReadOnly {
             let merge = self.merge(&copy, now)?;
             let first = merge::into_file(&merge, &self.directory.root, progress);
             match (&first, &self.copies.scratch) {
-                (Err(MergeError::Visit(error)), Some(scratch)) if is_of_no_use(error) => {
+                (Err(MergeError::Visit(error)), Some(scratch)) if cannot_be_written(error) => {
                     merge::into_file(&merge, scratch, progress)
                 }
                 _ => first,
@@ -124,9 +124,9 @@ impl ReadOnly {
     }
 }
 
-fn is_of_no_use(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-        || is_of_a_full_disk(&error.to_string())
+fn cannot_be_written(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
 }
 
 /// The contents of a data directory.
