@@ -228,7 +228,7 @@ impl Reader {
         let mut records = 0;
         let mut see = |key: crate::Key, expires, record: &[u8]| {
             records += 1;
-            progress.at(records, records);
+            progress.at(records);
             if now < expires && slots.contains(key.slot) {
                 visit(key, Some(record), expires);
             }

@@ -118,15 +118,14 @@ impl EmbeddedStore {
         }
         let copies = Copies::of(&directory, backend.clone(), options.settings.deadline)?;
         remove_leftovers(&copies)?;
-        let mut progress = Progress::of("verifying the snapshot", 0, &options.clock, &options.loading);
-        progress.at(0, 0);
+        drop(Progress::of("verifying the snapshot", 0, &options.clock, &options.loading));
         let copy = copies.open_newest(&directory)?;
         let covered = copy.snapshot.manifest.covered;
         let mut progress = Progress::of("reading the journal", 0, &options.clock, &options.loading);
         let mut records = 0;
         let mut count = Strict(|_: RecordRef<'_>| {
             records += 1;
-            progress.at(records, 0);
+            progress.at(records);
         });
         let replayed = replay::read(&directory.journal, Some(covered), None, &mut count)?;
         report(&replayed, copy.snapshot.manifest.records, began, options.clock.now());

@@ -48,7 +48,7 @@ impl fmt::Display for Loading {
 /// Reports the progress of one reading.
 pub(super) struct Progress {
     what: &'static str,
-    /// What all of it is, in the unit of [`Progress::at`]; 0 if that is not known.
+    /// The expected number of records; 0 if it is not known.
     all: u64,
     clock: Arc<dyn Clock>,
     loading: Arc<Loading>,
@@ -58,8 +58,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `what` is what the log says is going on, such as "reading the journal"; `all` is how much that is about, in
-    /// any unit, or 0.
+    /// `what` is what the log says is going on, such as "reading the journal"; `all` is the expected number of records,
+    /// or 0.
     pub(super) fn of(what: &'static str, all: u64, clock: &Arc<dyn Clock>, loading: &Arc<Loading>) -> Self {
         let now = clock.now();
         loading.set(Step { what, records: 0, part: None });
@@ -67,13 +67,13 @@ impl Progress {
     }
 
     /// Reports the number of records so far. Logged once a second.
-    pub(super) fn at(&mut self, records: u64, done: u64) {
+    pub(super) fn at(&mut self, records: u64) {
         if records.saturating_sub(self.looked) < RECORDS_PER_LOOK {
             return;
         }
         self.looked = records;
         let now = self.clock.now();
-        let part = self.part(done, now);
+        let part = self.part(records, now);
         self.loading.set(Step { what: self.what, records, part });
         if now.since(self.said) >= LOGGED_EVERY {
             self.said = now;
@@ -85,9 +85,9 @@ impl Progress {
         }
     }
 
-    fn part(&self, done: u64, now: Timestamp) -> Option<(u64, Duration)> {
+    fn part(&self, records: u64, now: Timestamp) -> Option<(u64, Duration)> {
         // More may have been found than was expected.
-        let (done, all) = (u128::from(done.min(self.all)), u128::from(self.all));
+        let (done, all) = (u128::from(records.min(self.all)), u128::from(self.all));
         let percent = u64::try_from((done * 100).checked_div(all)?).ok()?;
         let left = (now.since(self.began).as_millis() * (all - done)).checked_div(done)?;
         Some((percent, Duration::from_millis(u64::try_from(left).ok()?)))
@@ -114,7 +114,7 @@ mod tests {
                 if records % RECORDS_PER_LOOK == 0 {
                     manual.advance(LOGGED_EVERY / 2);
                 }
-                progress.at(records, records);
+                progress.at(records);
             }
         });
         assert_eq!(log.matches("reading the snapshot").count(), 5, "{log}");
@@ -130,12 +130,12 @@ mod tests {
             let mut progress = Progress::of("loading", 10_000, &clock, &loading);
             assert_eq!(loading.to_string(), "loading, 0 records so far");
             manual.advance(LOGGED_EVERY * 3);
-            progress.at(500, 2_500);
-            assert_eq!(loading.to_string(), "loading, 500 records so far, 25 %, about 9 s more");
-            progress.at(4_000, 20_000);
-            assert_eq!(loading.to_string(), "loading, 4000 records so far, 100 %, about 0 s more");
+            progress.at(2_500);
+            assert_eq!(loading.to_string(), "loading, 2500 records so far, 25 %, about 9 s more");
+            progress.at(20_000);
+            assert_eq!(loading.to_string(), "loading, 20000 records so far, 100 %, about 0 s more");
         });
-        assert!(log.contains("records=500 percent=25 seconds_left=9"), "{log}");
+        assert!(log.contains("records=2500 percent=25 seconds_left=9"), "{log}");
     }
 
     fn clocks() -> (Arc<ManualClock>, Arc<dyn Clock>) {
