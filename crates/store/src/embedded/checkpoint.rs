@@ -32,6 +32,8 @@ const WAITING_SLICES: u32 = 16;
 /// Free space that an attempt must find before it begins.
 const PROBE_BYTES: u64 = 256 * 1024;
 
+pub(super) const SNAPSHOT_THREAD_ENDED: &str = "the snapshot thread has ended; restart the server";
+
 /// Maximum number of abandoned attempts that still hang. At that number no further attempt begins.
 const MOST_LEFT_BEHIND: usize = 3;
 

@@ -16,7 +16,7 @@ use onceward_core::domain::Timestamp;
 use tokio::sync::OnceCell;
 
 use super::EmbeddedStore;
-use super::checkpoint::{Ended, Snapshots};
+use super::checkpoint::{Ended, SNAPSHOT_THREAD_ENDED, Snapshots};
 use super::database::{Sled, SledBackend};
 use super::directory::{Directory, Lock, State, create_private};
 use super::disk::{Disk, RealDisk};
@@ -389,10 +389,9 @@ fn snapshot_thread(
 ) -> impl FnOnce() + Send + 'static {
     let health = health.clone();
     move || {
-        let failed = || "the snapshot thread has ended; restart the server".to_owned();
         let watch = ThreadWatch::over("snapshot", &health, || {
-            let _ = writer.send(Message::Ended(Ended::Checkpoint(Err(failed()))));
-            let _ = writer.send(Message::Ended(Ended::Discard(Err(failed()))));
+            let _ = writer.send(Message::Ended(Ended::Checkpoint(Err(SNAPSHOT_THREAD_ENDED.into()))));
+            let _ = writer.send(Message::Ended(Ended::Discard(Err(SNAPSHOT_THREAD_ENDED.into()))));
         });
         // Dropped before the report of a panic, so that the writer sends no further job.
         let jobs = jobs;

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use onceward_core::domain::Timestamp;
 
-use super::super::checkpoint::{Checkpoint, Collector, Control, Job};
+use super::super::checkpoint::{Checkpoint, Collector, Control, Job, SNAPSHOT_THREAD_ENDED};
 use super::super::frame::FRAME_OVERHEAD;
 use super::super::journal::AppendState;
 use super::super::open::Settings;
@@ -59,9 +59,7 @@ impl Writer {
     }
 
     pub(super) fn answer_wanted(&mut self, answer: &Result<(), String>) {
-        for reply in self.wanted.drain(..) {
-            let _ = reply.send(answer.clone());
-        }
+        answer_each(std::mem::take(&mut self.wanted), answer);
     }
 
     /// Begins a checkpoint of everything that was written so far, if the journal can go on in another segment, or
@@ -86,7 +84,7 @@ impl Writer {
         let replies = std::mem::take(&mut self.wanted);
         self.running = Some(Running { control: control.clone(), replies, part });
         if self.deps.jobs.send(Job::Checkpoint(checkpoint)).is_err() {
-            self.checkpoint_ended(Err("the thread of snapshots has ended; restart the server".into()));
+            self.checkpoint_ended(Err(SNAPSHOT_THREAD_ENDED.into()));
             return true;
         }
         let sink = Arc::new(Collector { to, control });
@@ -118,11 +116,10 @@ impl Writer {
             Err(reason) => {
                 self.failed_part = Some(running.part);
                 self.checkpoint_failed(&reason);
-                for reply in running.replies {
-                    let _ = reply.send(Err(reason.clone()));
-                }
-                // Nor will there be another before the next attempt.
-                self.answer_wanted(&Err(reason));
+                let answer = Err(reason);
+                answer_each(running.replies, &answer);
+                // No other checkpoint begins before the next attempt.
+                self.answer_wanted(&answer);
             }
         }
         if !self.wanted.is_empty() {
@@ -150,9 +147,7 @@ impl Writer {
             discarding.extend(replies);
         } else if self.is_pinned() {
             self.checkpoint_succeeded();
-            for reply in replies {
-                let _ = reply.send(Ok(()));
-            }
+            answer_each(replies, &Ok(()));
         } else {
             self.begin_discard(replies);
         }
@@ -166,7 +161,7 @@ impl Writer {
         self.discard_wanted = false;
         self.discarding = Some(replies);
         if self.deps.jobs.send(Job::Discard(self.snapshot.manifest.covered.segment)).is_err() {
-            self.discarded(&Err("the thread of snapshots has ended; restart the server".into()));
+            self.discarded(&Err(SNAPSHOT_THREAD_ENDED.into()));
         }
     }
 
@@ -188,12 +183,16 @@ impl Writer {
                 self.checkpoint_failed(reason);
             }
         }
-        for reply in replies {
-            let _ = reply.send(result.clone());
-        }
+        answer_each(replies, result);
         if self.discard_wanted && result.is_ok() {
             self.discard();
         }
+    }
+}
+
+fn answer_each(replies: Vec<CheckpointReply>, answer: &Result<(), String>) {
+    for reply in replies {
+        let _ = reply.send(answer.clone());
     }
 }
 
