@@ -1,6 +1,6 @@
 //! The present trouble of the store, for `/readyz` and the log.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,9 @@ const REPORTED_AFTER_CHECKPOINTS: u32 = 3;
 pub(super) struct Health {
     journal: Mutex<Option<String>>,
     reserve: Mutex<Option<String>>,
-    checkpoints: Mutex<Checkpoints>,
+    checkpoint: Mutex<Option<String>>,
+    /// How many checkpoints in a row have failed.
+    failed_checkpoints: AtomicU32,
     /// The thread that ended although the store is in use.
     ended: OnceLock<&'static str>,
     /// When the write that is in progress began, in milliseconds of the clock; 0 for none.
@@ -26,12 +28,6 @@ pub(super) struct Health {
     /// Since when batches wait for room in the journal, in the same way.
     waiting_since: AtomicU64,
     hang: Mutex<Option<String>>,
-}
-
-#[derive(Debug, Default)]
-struct Checkpoints {
-    failed_in_a_row: u32,
-    trouble: Option<String>,
 }
 
 impl Health {
@@ -67,21 +63,25 @@ impl Health {
 
     /// A checkpoint ended. Logged once per change.
     pub(super) fn checkpoint(&self, trouble: Option<&str>) {
-        let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        match (trouble, checkpoints.trouble.is_some()) {
-            (Some(reason), false) => {
-                tracing::error!(reason, "checkpoint failed, will be repeated; the journal keeps the data");
+        match change(&self.checkpoint, trouble) {
+            Some(true) => {
+                tracing::error!(
+                    reason = trouble,
+                    "checkpoint failed, will be repeated; the journal keeps the data"
+                );
             }
-            (None, true) => tracing::info!("checkpoint succeeded again"),
-            _ => {}
+            Some(false) => tracing::info!("checkpoint succeeded again"),
+            None => {}
         }
-        let failed = if trouble.is_some() { checkpoints.failed_in_a_row.saturating_add(1) } else { 0 };
-        *checkpoints = Checkpoints { failed_in_a_row: failed, trouble: trouble.map(str::to_owned) };
+        match trouble {
+            Some(_) => drop(self.failed_checkpoints.fetch_add(1, Ordering::Relaxed)),
+            None => self.failed_checkpoints.store(0, Ordering::Relaxed),
+        }
     }
 
     /// Why the last checkpoint failed, if it did.
     pub(super) fn checkpoint_trouble(&self) -> Option<String> {
-        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A thread ended although the store is in use. Only a restart helps.
@@ -156,10 +156,10 @@ impl Health {
         if let Some(trouble) = &*self.journal.lock().unwrap_or_else(PoisonError::into_inner) {
             return Err(format!("the journal cannot be written: {trouble}"));
         }
-        let checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        match &checkpoints.trouble {
-            Some(trouble) if checkpoints.failed_in_a_row >= REPORTED_AFTER_CHECKPOINTS => {
-                Err(format!("{} checkpoints in a row have failed: {trouble}", checkpoints.failed_in_a_row))
+        let failed = self.failed_checkpoints.load(Ordering::Relaxed);
+        match self.checkpoint_trouble() {
+            Some(trouble) if failed >= REPORTED_AFTER_CHECKPOINTS => {
+                Err(format!("{failed} checkpoints in a row have failed: {trouble}"))
             }
             _ => Ok(()),
         }
