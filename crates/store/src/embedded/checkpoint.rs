@@ -199,25 +199,21 @@ impl Snapshots {
         let StartedAttempt { proved, thread } = attempt
             .start("snapshot-write", checkpoint, self.deadline)
             .map_err(|error| format!("cannot start a thread: {error}"))?;
-        loop {
+        let result = loop {
             let before = control.beats.load(Ordering::Relaxed);
             match proved.recv_timeout(self.deadline) {
-                Ok(proved) => {
-                    left_behind.push(thread);
-                    return proved;
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    let _ = thread.join();
-                    return Err("sled panicked".into());
-                }
+                Ok(proved) => break proved,
+                Err(RecvTimeoutError::Disconnected) => break Err("sled panicked".into()),
                 Err(RecvTimeoutError::Timeout) if control.beats.load(Ordering::Relaxed) == before => {
                     control.stop();
-                    left_behind.push(thread);
-                    return Err(format!("sled did nothing for {:?}", self.deadline));
+                    break Err(format!("sled did nothing for {:?}", self.deadline));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-        }
+        };
+        // Also after a result it may hang, when it closes a database that failed.
+        left_behind.push(thread);
+        result
     }
 
     /// Removes the older snapshots, and then the segments that the snapshot `newest` covers, the oldest first.
