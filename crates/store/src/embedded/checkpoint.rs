@@ -35,7 +35,7 @@ const PROBE_BYTES: u64 = 256 * 1024;
 pub(super) const SNAPSHOT_THREAD_ENDED: &str = "the snapshot thread has ended; restart the server";
 
 /// Maximum number of abandoned attempts that still hang. At that number no further attempt begins.
-const MOST_LEFT_BEHIND: usize = 3;
+const MAX_ABANDONED: usize = 3;
 
 /// The snapshot thread.
 pub(super) struct Snapshots {
@@ -76,7 +76,7 @@ pub(super) enum Part {
 #[derive(Debug, Default)]
 pub(super) struct Control {
     /// Progress counter of the writing thread.
-    beats: AtomicU64,
+    steps: AtomicU64,
     /// Slices that wait.
     waiting: AtomicU32,
     /// Set once the checkpoint is not needed.
@@ -99,8 +99,8 @@ impl Control {
     }
 
     /// Counts a step of progress. Fails once the checkpoint is stopped.
-    fn beat(&self) -> Result<(), String> {
-        self.beats.fetch_add(1, Ordering::Relaxed);
+    fn progressed(&self) -> Result<(), String> {
+        self.steps.fetch_add(1, Ordering::Relaxed);
         if self.is_stopped() { Err("the checkpoint was stopped".into()) } else { Ok(()) }
     }
 
@@ -108,7 +108,7 @@ impl Control {
         if !self.hurried.load(Ordering::Relaxed) && !pause.is_zero() {
             thread::sleep(pause);
         }
-        self.beat()
+        self.progressed()
     }
 }
 
@@ -142,14 +142,14 @@ impl Sink for Collector {
 impl Snapshots {
     /// Carries out jobs until the journal's writer ends. `report` passes each result to that writer.
     pub(super) fn run(self, jobs: &Receiver<Job>, mut report: impl FnMut(Ended)) {
-        let (mut attempts, mut left_behind) = (0, Vec::new());
+        let (mut attempts, mut abandoned) = (0, Vec::new());
         for job in jobs {
             match job {
                 Job::Checkpoint(checkpoint) => {
                     attempts += 1;
-                    left_behind.retain(|thread: &JoinHandle<()>| !thread.is_finished());
+                    abandoned.retain(|thread: &JoinHandle<()>| !thread.is_finished());
                     let control = checkpoint.control.clone();
-                    let made = self.make(checkpoint, attempts, &mut left_behind);
+                    let made = self.make(checkpoint, attempts, &mut abandoned);
                     // The other owners stop sending.
                     control.stop();
                     report(Ended::Checkpoint(made));
@@ -163,13 +163,13 @@ impl Snapshots {
         &self,
         checkpoint: Checkpoint,
         attempt: u64,
-        left_behind: &mut Vec<JoinHandle<()>>,
+        abandoned: &mut Vec<JoinHandle<()>>,
     ) -> Result<Snapshot, String> {
-        if left_behind.len() >= MOST_LEFT_BEHIND {
-            return Err(format!("{} earlier attempts hang in sled; restart the server", left_behind.len()));
+        if abandoned.len() >= MAX_ABANDONED {
+            return Err(format!("{} earlier attempts hang in sled; restart the server", abandoned.len()));
         }
         let (new, copy) = snapshot::attempt_paths(&self.directory, checkpoint.covered.segment, attempt);
-        let made = self.write_and_prove(checkpoint, &new, &copy, left_behind);
+        let made = self.write_and_prove(checkpoint, &new, &copy, abandoned);
         let sealed = made.and_then(|manifest| Snapshot::seal(&*self.disk, &self.directory, &new, manifest));
         if sealed.is_err() {
             // If that fails too, the next start does it.
@@ -185,7 +185,7 @@ impl Snapshots {
         checkpoint: Checkpoint,
         new: &Path,
         copy: &Path,
-        left_behind: &mut Vec<JoinHandle<()>>,
+        abandoned: &mut Vec<JoinHandle<()>>,
     ) -> Result<Manifest, String> {
         let control = checkpoint.control.clone();
         let attempt = Attempt {
@@ -200,11 +200,11 @@ impl Snapshots {
             .start("snapshot-write", checkpoint, self.deadline)
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         let result = loop {
-            let before = control.beats.load(Ordering::Relaxed);
+            let before = control.steps.load(Ordering::Relaxed);
             match proved.recv_timeout(self.deadline) {
                 Ok(proved) => break proved,
                 Err(RecvTimeoutError::Disconnected) => break Err("sled panicked".into()),
-                Err(RecvTimeoutError::Timeout) if control.beats.load(Ordering::Relaxed) == before => {
+                Err(RecvTimeoutError::Timeout) if control.steps.load(Ordering::Relaxed) == before => {
                     control.stop();
                     break Err(format!("sled did nothing for {:?}", self.deadline));
                 }
@@ -212,7 +212,7 @@ impl Snapshots {
             }
         };
         // Also after a result it may hang, when it closes a database that failed.
-        left_behind.push(thread);
+        abandoned.push(thread);
         result
     }
 
@@ -336,11 +336,11 @@ impl Attempt {
                     }
                 }
             }
-            self.control.beat()?;
+            self.control.progressed()?;
         }
         let manifest = open.chunks.finish(&mut *open.database)?;
         open.database.flush()?;
-        self.control.beat()?;
+        self.control.progressed()?;
         *writer = None;
         self.disk.reached(Step::Written);
         self.sync_and_prove(&manifest)
@@ -394,7 +394,7 @@ impl Attempt {
             snapshot::database_files(&directory).map_err(failed("read", &directory))?;
         for path in files.iter().map(|name| directory.join(name)) {
             self.disk.sync_file(&path).map_err(failed("sync", &path))?;
-            self.control.beat()?;
+            self.control.progressed()?;
         }
         for path in directories.iter().chain([&self.new]) {
             self.disk.sync_dir(path).map_err(failed("sync", path))?;
@@ -430,13 +430,13 @@ impl Attempt {
         let read = chunk::read(&*database, manifest, &mut |_, _, _| {
             records += 1;
             if records.is_multiple_of(4096) {
-                self.control.beat()?;
+                self.control.progressed()?;
             }
             Ok(())
         });
         read.map_err(|detail| format!("sled lost records: {detail}"))?;
         drop(database);
-        self.control.beat()?;
+        self.control.progressed()?;
         std::fs::remove_dir_all(&self.copy).map_err(failed("remove", &self.copy))?;
         Ok(sealed)
     }

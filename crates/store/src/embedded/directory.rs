@@ -135,7 +135,7 @@ impl Directory {
             Err(error) => return Err(OpenError::io("read", &self.format)(error)),
         };
         let (found, written_with) = self.parse(&text)?;
-        self.check_is_as_unused_as(found.state)?;
+        self.check_state_is_plausible(found.state)?;
         if found.state == State::Importing {
             return Err(OpenError::ImportInterrupted { directory: self.root.clone() });
         }
@@ -147,7 +147,7 @@ impl Directory {
     }
 
     /// Refuses a `FORMAT` that contradicts the data: with an old copy, a start or an import would remove all data.
-    fn check_is_as_unused_as(&self, state: State) -> Result<(), OpenError> {
+    fn check_state_is_plausible(&self, state: State) -> Result<(), OpenError> {
         let (says, used) = match state {
             State::Complete => return Ok(()),
             State::Creating => ("it is still being made", self.has_records()? || self.was_used()?),
@@ -190,7 +190,7 @@ impl Directory {
     pub(super) fn peek(&self) -> Result<Found, OpenError> {
         let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
         let (found, _) = self.parse(&text)?;
-        self.check_is_as_unused_as(found.state)?;
+        self.check_state_is_plausible(found.state)?;
         Ok(found)
     }
 

@@ -180,13 +180,13 @@ impl ReadOnly {
         check_record: CheckRecord<'_>,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Examined, OpenError> {
-        let examined = self.look(now, check_record, found);
+        let examined = self.examine_files(now, check_record, found);
         // A server that writes meanwhile looks like damage.
         self.undisturbed()?;
         examined
     }
 
-    fn look(
+    fn examine_files(
         &self,
         now: Timestamp,
         check_record: CheckRecord<'_>,

@@ -33,7 +33,7 @@ pub(super) enum AppendState {
 #[derive(Debug)]
 pub(super) struct AppendError {
     /// Whether it is certain that no part of the frame is, or will be, on the disk.
-    pub(super) taken_back: bool,
+    pub(super) rolled_back: bool,
     /// What went wrong.
     pub(super) reason: String,
 }
@@ -191,7 +191,7 @@ impl Journal {
         writes: impl Iterator<Item = &'a Write>,
     ) -> Result<usize, AppendError> {
         let Active::Ready(segment) = &mut self.active else {
-            return Err(AppendError { taken_back: true, reason: "no segment is ready".into() });
+            return Err(AppendError { rolled_back: true, reason: "no segment is ready".into() });
         };
         let sequence = self.next_sequence;
         let time = self.last_time.max(now);
@@ -211,7 +211,7 @@ impl Journal {
                 self.last_time = time;
                 Ok(bytes)
             }
-            Err(error) => Err(self.take_back(&error)),
+            Err(error) => Err(self.roll_back(&error)),
         }
     }
 
@@ -231,11 +231,11 @@ impl Journal {
     }
 
     /// Truncates the segment after its last whole frame. After a failed sync the page cache cannot be trusted.
-    fn take_back(&mut self, error: &io::Error) -> AppendError {
+    fn roll_back(&mut self, error: &io::Error) -> AppendError {
         if let Active::Ready(segment) = std::mem::replace(&mut self.active, Active::None) {
             self.active = Active::Unclean(segment);
         }
-        AppendError { taken_back: self.clean().is_ok(), reason: error.to_string() }
+        AppendError { rolled_back: self.clean().is_ok(), reason: error.to_string() }
     }
 }
 
@@ -244,15 +244,15 @@ pub(super) struct Preparer {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) journal: PathBuf,
     pub(super) segment_bytes: u64,
-    /// The numbers of the segments that are wanted.
-    pub(super) wanted: Receiver<u64>,
+    /// The numbers of the requested segments.
+    pub(super) requested: Receiver<u64>,
 }
 
 impl Preparer {
     /// Runs until the journal's writer ends.
-    pub(super) fn run(self, mut give: impl FnMut(io::Result<Segment>) -> bool) {
-        for number in self.wanted {
-            if !give(Segment::create(&*self.disk, &self.journal, number, self.segment_bytes)) {
+    pub(super) fn run(self, mut deliver: impl FnMut(io::Result<Segment>) -> bool) {
+        for number in self.requested {
+            if !deliver(Segment::create(&*self.disk, &self.journal, number, self.segment_bytes)) {
                 break;
             }
         }

@@ -71,7 +71,7 @@ impl Merge<'_> {
             return Err(MergeError::Visit(error));
         }
         read.map_err(|error| OpenError::snapshot(&self.copy.snapshot.path, error))?;
-        let mut rest = Rest { latest, place: 0, now: self.now, visit, refused: None };
+        let mut rest = LatestRecords { latest, place: 0, now: self.now, visit, refused: None };
         let read = replay::read(self.journal, Some(covered), self.until, &mut rest);
         match rest.refused {
             Some(error) => Err(MergeError::Visit(error)),
@@ -81,7 +81,7 @@ impl Merge<'_> {
 }
 
 /// Visits the latest record of each key of the journal.
-struct Rest<'a> {
+struct LatestRecords<'a> {
     /// Which of the records, counted from the first, is the latest.
     latest: HashMap<Key, u64>,
     place: u64,
@@ -90,7 +90,7 @@ struct Rest<'a> {
     refused: Option<io::Error>,
 }
 
-impl Sink for Rest<'_> {
+impl Sink for LatestRecords<'_> {
     fn record(
         &mut self,
         path: &Path,

@@ -158,9 +158,9 @@ impl Store for EmbeddedStore {
                 let reason = "another copy is being made; try again when it is";
                 return Err(StoreError::Unavailable(reason.into()));
             }
-            let (copying, root) = (Copying(self.copying.clone()), self.root.clone());
+            let (guard, root) = (CopyGuard(self.copying.clone()), self.root.clone());
             let made = tokio::task::spawn_blocking(move || {
-                let _copying = copying;
+                let _guard = guard;
                 reader.copy_all(&root, &progress)
             });
             made.await.unwrap_or_else(|_| Err(interrupted()))
@@ -195,9 +195,9 @@ impl Drop for EmbeddedStore {
 }
 
 /// Held while a copy is being made.
-struct Copying(Arc<AtomicBool>);
+struct CopyGuard(Arc<AtomicBool>);
 
-impl Drop for Copying {
+impl Drop for CopyGuard {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
@@ -226,7 +226,7 @@ impl Reader {
         let manifest = &pinned.snapshot.manifest;
         let mut progress = Progress::of("loading", manifest.records, &self.clock, &self.loading);
         let mut records = 0;
-        let mut see = |key: crate::Key, expires, record: &[u8]| {
+        let mut from_snapshot = |key: crate::Key, expires, record: &[u8]| {
             records += 1;
             progress.at(records);
             if now < expires && slots.contains(key.slot) {
@@ -235,18 +235,18 @@ impl Reader {
             Ok(())
         };
         // Records are whole, so those that were visited before a failure may come again.
-        if let Err(error) = self.read_snapshot(&pinned, &mut see) {
+        if let Err(error) = self.read_snapshot(&pinned, &mut from_snapshot) {
             tracing::warn!(reason = ?error, "the snapshot cannot be read; it is read once more");
             self.copy = None;
-            self.read_snapshot(&pinned, &mut see)
+            self.read_snapshot(&pinned, &mut from_snapshot)
                 .map_err(|error| unreadable(&self.copies.directory, error))?;
         }
-        let mut see = Strict(|record: frame::RecordRef<'_>| {
+        let mut from_journal = Strict(|record: frame::RecordRef<'_>| {
             if slots.contains(record.key.slot) {
                 visit(record.key, record.put.filter(|_| now < record.expires), record.expires);
             }
         });
-        replay::read(&self.journal, Some(manifest.covered), Some(pinned.until), &mut see)
+        replay::read(&self.journal, Some(manifest.covered), Some(pinned.until), &mut from_journal)
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(())
     }
@@ -254,13 +254,13 @@ impl Reader {
     fn read_snapshot(
         &mut self,
         pinned: &Pinned,
-        see: chunk::VisitRecord<'_>,
+        visit: chunk::VisitRecord<'_>,
     ) -> Result<(), snapshot::SnapshotError> {
         if self.copy.as_ref().is_none_or(|copy| !Arc::ptr_eq(&copy.snapshot, &pinned.snapshot)) {
             self.copy = None;
             self.copy = Some(self.copies.open(&pinned.snapshot)?);
         }
-        self.copy.as_ref().map_or(Ok(()), |copy| copy.read(see))
+        self.copy.as_ref().map_or(Ok(()), |copy| copy.read(visit))
     }
 
     fn copy_all(&self, root: &std::path::Path, progress: &CopyProgress) -> Result<Copied, StoreError> {

@@ -312,7 +312,7 @@ impl Opened {
         let spare = reserve(replayed.last_segment + 2)?;
         let (to_writer, messages) = mpsc::channel();
         let (to_snapshots, jobs) = mpsc::channel();
-        let (to_preparer, wanted) = mpsc::channel();
+        let (to_preparer, requested) = mpsc::channel();
         let newest_time = copy.snapshot.manifest.time.max(replayed.newest.unwrap_or_default());
         let records_at_start = copy.snapshot.manifest.records;
         let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
@@ -329,7 +329,7 @@ impl Opened {
             disk,
             journal: directory.journal.clone(),
             segment_bytes: settings.segment_bytes,
-            wanted,
+            requested,
         };
         let helpers = [
             spawn("snapshot", &directory.root, snapshot_thread(snapshots, jobs, to_writer.clone(), &health))?,

@@ -395,8 +395,8 @@ impl Writer {
         let appended = self.append(&batches);
         let answer = match appended {
             Ok(()) => Ok(()),
-            Err(AppendError { taken_back: true, reason }) => Err(StoreError::Unavailable(reason)),
-            Err(AppendError { taken_back: false, reason }) => Err(StoreError::Unknown(reason)),
+            Err(AppendError { rolled_back: true, reason }) => Err(StoreError::Unavailable(reason)),
+            Err(AppendError { rolled_back: false, reason }) => Err(StoreError::Unknown(reason)),
         };
         answer_all(batches, &answer);
     }
