@@ -7,8 +7,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
@@ -20,7 +20,7 @@ use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::replay::Covered;
 use super::segment::Segment;
-use super::snapshot::{self, Manifest, Snapshot};
+use super::snapshot::{self, Snapshot};
 use crate::owner::{Pushed, SLICE_RECORDS};
 use crate::{Key, RecordStream, Slots};
 
@@ -38,17 +38,16 @@ pub struct NewStore {
     records: Vec<(Key, Vec<u8>, Timestamp)>,
     stream: RecordStream,
     proof: Proof,
-    writing: JoinHandle<()>,
     _lock: Lock,
 }
 
-/// The result of the writing thread. Its drop waits for that thread, which must not write to a directory that another
-/// import has cleared.
-struct Proof(Receiver<Result<Manifest, String>>);
+/// The writing thread. Its drop waits for the result: the thread must not write to a directory that another import has
+/// cleared.
+struct Proof(StartedAttempt);
 
 impl Drop for Proof {
     fn drop(&mut self) {
-        let _ = self.0.recv();
+        let _ = self.0.proved.recv();
     }
 }
 
@@ -116,10 +115,9 @@ impl NewStore {
         let covered = Covered::default();
         let checkpoint = Checkpoint { covered, time, parts, control: control.clone() };
         // No time limit: the import may wait for a person or a network.
-        let StartedAttempt { proved, thread: writing } =
-            attempt
-                .start("import", checkpoint, Duration::MAX)
-                .map_err(OpenError::io("start a thread for", &directory.root))?;
+        let started = attempt
+            .start("import", checkpoint, Duration::MAX)
+            .map_err(OpenError::io("start a thread for", &directory.root))?;
         let stream = RecordStream::new(Arc::new(Collector { to, control }));
         Ok(Self {
             directory,
@@ -127,8 +125,7 @@ impl NewStore {
             disk,
             records: Vec::new(),
             stream,
-            proof: Proof(proved),
-            writing,
+            proof: Proof(started),
             _lock: lock,
         })
     }
@@ -146,7 +143,7 @@ impl NewStore {
         loop {
             match self.stream.push(&self.records) {
                 Pushed::Accepted => break,
-                Pushed::Busy if !self.writing.is_finished() => thread::sleep(TURN),
+                Pushed::Busy if !self.proof.0.thread.is_finished() => thread::sleep(TURN),
                 Pushed::Busy | Pushed::Aborted => {
                     let detail = "the records cannot be written; the log or the next attempt says why";
                     return Err(OpenError::not_created(&self.directory.snapshot, detail));
@@ -170,7 +167,8 @@ impl NewStore {
             drop(stream);
         }
         let not_created = |detail: String| OpenError::not_created(&directory.snapshot, detail);
-        let manifest = proof.0.recv().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
+        let manifest =
+            proof.0.proved.recv().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
         let (new, _) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
         Snapshot::seal(&*disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
         // Creates an empty first segment. Therefore a journal without segments always means a loss.
