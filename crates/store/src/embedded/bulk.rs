@@ -19,8 +19,7 @@ use super::directory::{Directory, Lock, State};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::replay::Covered;
-use super::segment::Segment;
-use super::snapshot::{self, Snapshot};
+use super::snapshot;
 use crate::owner::{Pushed, SLICE_RECORDS};
 use crate::{Key, RecordStream, Slots};
 
@@ -169,11 +168,6 @@ impl NewStore {
         let not_created = |detail: String| OpenError::not_created(&directory.snapshot, detail);
         let manifest =
             proof.0.proved.recv().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
-        let (new, _) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
-        Snapshot::seal(&*disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
-        // Creates an empty first segment. Therefore a journal without segments always means a loss.
-        Segment::create(&*disk, &directory.journal, 1, 0)
-            .map_err(OpenError::io("create the first segment in", &directory.journal))?;
-        directory.write_state(State::Complete, key_fingerprint, &*disk)
+        directory.seal(key_fingerprint, manifest, &*disk)
     }
 }

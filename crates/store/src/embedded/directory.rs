@@ -9,8 +9,8 @@ use base16ct::lower::encode_string;
 
 use super::disk::Disk;
 use super::error::OpenError;
-use super::segment;
-use super::snapshot::{self, Listing};
+use super::segment::{self, Segment};
+use super::snapshot::{self, Listing, Manifest, Snapshot};
 
 /// The format that this program writes and reads. 1 to 3 had the snapshot in another form, in no version that was
 /// released.
@@ -265,6 +265,18 @@ impl Directory {
             }
         }
         disk.sync_dir(&self.root).map_err(OpenError::io("sync", &self.root))
+    }
+
+    /// Seals the first snapshot, with what is in the directory of the attempt 0, and marks the data as complete.
+    pub(super) fn seal(&self, key: [u8; 16], manifest: Manifest, disk: &dyn Disk) -> Result<(), OpenError> {
+        let not_created = |detail: String| OpenError::not_created(&self.snapshot, detail);
+        let (new, _) = snapshot::attempt_paths(&self.snapshot, 0, 0);
+        create_private(&new).map_err(|error| not_created(error.to_string()))?;
+        Snapshot::seal(disk, &self.snapshot, &new, manifest).map_err(not_created)?;
+        // Creates an empty first segment. Therefore a journal without segments always means a loss.
+        Segment::create(disk, &self.journal, 1, 0)
+            .map_err(OpenError::io("create the first segment in", &self.journal))?;
+        self.write_state(State::Complete, key, disk)
     }
 
     fn warn_of_other_users(&self) {

@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use super::EmbeddedStore;
 use super::checkpoint::{Ended, SNAPSHOT_THREAD_ENDED, Snapshots};
 use super::database::{Sled, SledBackend};
-use super::directory::{Directory, Lock, State, create_private};
+use super::directory::{Directory, Lock, State};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::frame::RecordRef;
@@ -147,15 +147,8 @@ impl EmbeddedStore {
 fn create(directory: &Directory, options: &OpenOptions, disk: &dyn Disk) -> Result<(), OpenError> {
     directory.write_state(State::Creating, options.key_fingerprint, disk)?;
     directory.clear(disk)?;
-    let not_created = |detail: String| OpenError::not_created(&directory.snapshot, detail);
-    let (new, _) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
-    create_private(&new).map_err(|error| not_created(error.to_string()))?;
     let manifest = Manifest::empty(Covered::default(), options.clock.now());
-    Snapshot::seal(disk, &directory.snapshot, &new, manifest).map_err(not_created)?;
-    // Creates an empty first segment. Therefore a journal without segments always means a loss.
-    Segment::create(disk, &directory.journal, 1, 0)
-        .map_err(OpenError::io("create the first segment in", &directory.journal))?;
-    directory.write_state(State::Complete, options.key_fingerprint, disk)?;
+    directory.seal(options.key_fingerprint, manifest, disk)?;
     tracing::info!(directory = %options.dir.display(), "data directory created");
     Ok(())
 }
