@@ -3,7 +3,6 @@
 //! Until the last step the file `FORMAT` marks the directory as importing, and no server starts on it. An interrupted
 //! import begins again.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use onceward_core::domain::Timestamp;
 
 use super::checkpoint::{Attempt, Checkpoint, Collector, Control, Part, StartedAttempt};
 use super::database::Sled;
-use super::directory::{Directory, Lock, State};
+use super::directory::{Directory, Lock, State, files};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::replay::Covered;
@@ -64,20 +63,12 @@ impl std::fmt::Debug for NewStore {
 pub fn check_new(dir: &Path) -> Result<(), OpenError> {
     let directory = Directory::existing(dir);
     match directory.peek() {
-        Ok(found) => match found.state {
-            State::Creating | State::Importing => Ok(()),
-            State::Complete => Err(OpenError::NotEmpty { directory: directory.root }),
-        },
+        Ok(State::Creating | State::Importing) => Ok(()),
+        Ok(State::Complete) => Err(OpenError::NotEmpty { directory: directory.root }),
         Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            let entries = match fs::read_dir(&directory.root) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                entries => entries.map_err(OpenError::io("read", &directory.root))?,
-            };
-            for entry in entries {
-                let name = entry.map_err(OpenError::io("read", &directory.root))?.file_name();
-                if !NOT_DATA.iter().any(|known| name == **known) {
-                    return Err(OpenError::NotEmpty { directory: directory.root });
-                }
+            let is_data = |(name, _): &(String, u64)| !NOT_DATA.contains(&name.as_str());
+            if files(&directory.root)?.iter().any(is_data) {
+                return Err(OpenError::NotEmpty { directory: directory.root });
             }
             Ok(())
         }

@@ -14,7 +14,7 @@ use super::snapshot::{self, Listing, Manifest, Snapshot};
 
 /// The format that this program writes and reads. 1 to 3 had the snapshot in another form, in no version that was
 /// released.
-const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 4;
 
 const FIRST_LINE: &str = "onceward data directory";
 
@@ -47,18 +47,6 @@ pub(super) enum State {
     Importing,
     /// It holds data.
     Complete,
-}
-
-/// What was found in the directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) state: State,
-    /// The format it has.
-    pub(super) format: u32,
-}
-
-impl Found {
-    const NOTHING: Self = Self { state: State::Creating, format: FORMAT };
 }
 
 impl State {
@@ -124,26 +112,23 @@ impl Directory {
     }
 
     /// Reads `FORMAT` and checks that the data was written with this key.
-    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<Found, OpenError> {
+    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<State, OpenError> {
         let text = match self.read_format() {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let holds_data = has_entries(&self.journal)? || has_entries(&self.snapshot)?;
+                let holds_data = !files(&self.journal)?.is_empty() || !files(&self.snapshot)?.is_empty();
                 let path = self.format.clone();
-                return if holds_data { Err(OpenError::FormatMissing { path }) } else { Ok(Found::NOTHING) };
+                return if holds_data { Err(OpenError::FormatMissing { path }) } else { Ok(State::Creating) };
             }
             Err(error) => return Err(OpenError::io("read", &self.format)(error)),
         };
-        let (found, written_with) = self.parse(&text)?;
-        self.check_state_is_plausible(found.state)?;
-        if found.state == State::Importing {
-            return Err(OpenError::ImportInterrupted { directory: self.root.clone() });
-        }
+        let (state, written_with) = self.parse(&text)?;
+        self.check_state_is_plausible(state)?;
         // While it is being created nothing in it was ever used, so neither was a key.
-        if found.state == State::Complete && written_with != encode_string(&key_fingerprint) {
+        if state == State::Complete && written_with != encode_string(&key_fingerprint) {
             return Err(OpenError::WrongKey { directory: self.root.clone() });
         }
-        Ok(found)
+        Ok(state)
     }
 
     /// Refuses a `FORMAT` that contradicts the data: with an old copy, a start or an import would remove all data.
@@ -187,11 +172,11 @@ impl Directory {
     }
 
     /// Reads `FORMAT` without a check of the key.
-    pub(super) fn peek(&self) -> Result<Found, OpenError> {
+    pub(super) fn peek(&self) -> Result<State, OpenError> {
         let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
-        let (found, _) = self.parse(&text)?;
-        self.check_state_is_plausible(found.state)?;
-        Ok(found)
+        let (state, _) = self.parse(&text)?;
+        self.check_state_is_plausible(state)?;
+        Ok(state)
     }
 
     /// The fingerprint of the server key of the data, in hex digits.
@@ -206,7 +191,7 @@ impl Directory {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    fn parse<'a>(&self, text: &'a str) -> Result<(Found, &'a str), OpenError> {
+    fn parse<'a>(&self, text: &'a str) -> Result<(State, &'a str), OpenError> {
         let damaged =
             |detail: &str| OpenError::FormatDamaged { path: self.format.clone(), detail: detail.into() };
         let mut lines = text.lines();
@@ -225,7 +210,7 @@ impl Directory {
             .into_iter()
             .find(|known| known.as_str() == state)
         {
-            Some(state) => Ok((Found { state, format: found }, key)),
+            Some(state) => Ok((state, key)),
             None => Err(damaged("its state is neither \"creating\" nor \"importing\" nor \"complete\"")),
         }
     }
@@ -326,7 +311,7 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
 }
 
 /// The names and lengths of a directory's entries; empty if the directory does not exist.
-fn files(directory: &Path) -> Result<Vec<(String, u64)>, OpenError> {
+pub(super) fn files(directory: &Path) -> Result<Vec<(String, u64)>, OpenError> {
     let failed = || OpenError::io("read", directory);
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -339,12 +324,4 @@ fn files(directory: &Path) -> Result<Vec<(String, u64)>, OpenError> {
         files.push((entry.file_name().to_string_lossy().into_owned(), bytes));
     }
     Ok(files)
-}
-
-fn has_entries(path: &Path) -> Result<bool, OpenError> {
-    match fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.next().is_some()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(OpenError::io("read", path)(error)),
-    }
 }

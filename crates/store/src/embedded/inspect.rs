@@ -14,7 +14,7 @@ use bytes::Bytes;
 use onceward_core::domain::Timestamp;
 
 use super::database::Sled;
-use super::directory::{Directory, State};
+use super::directory::{Directory, FORMAT, State};
 use super::error::OpenError;
 use super::frame::{Frame, RecordRef};
 use super::merge::{self, Merge, MergeError};
@@ -28,7 +28,6 @@ use crate::{Counts, Entry};
 pub struct ReadOnly {
     directory: Directory,
     state: State,
-    format: u32,
     key_fingerprint: String,
     copies: Copies,
     /// The files as they were when no server used them.
@@ -49,12 +48,12 @@ impl ReadOnly {
     /// [`OpenError::InUse`] while a server uses it; others when it is none, or one of a newer program.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let directory = Directory::existing(dir);
-        let found = directory.peek()?;
+        let state = directory.peek()?;
         let key_fingerprint = directory.key_fingerprint()?;
         directory.is_free()?;
         let before = files_of(&directory)?;
         let copies = Copies::of(&directory, Arc::new(Sled), Settings::default().deadline)?;
-        Ok(Self { directory, state: found.state, format: found.format, key_fingerprint, copies, before })
+        Ok(Self { directory, state, key_fingerprint, copies, before })
     }
 
     /// The fingerprint of the server key of the data, in hex digits.
@@ -192,7 +191,7 @@ impl ReadOnly {
         check_record: CheckRecord<'_>,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Examined, OpenError> {
-        let mut examined = Examined { format: self.format, ..Examined::default() };
+        let mut examined = Examined { format: FORMAT, ..Examined::default() };
         let directory = &self.directory;
         match self.state {
             State::Creating => {

@@ -111,7 +111,7 @@ impl EmbeddedStore {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
-        match directory.state(options.key_fingerprint)?.state {
+        match directory.state(options.key_fingerprint)? {
             State::Creating => create(&directory, options, &*disk)?,
             State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
             State::Complete => {}
