@@ -62,14 +62,10 @@ pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes
 /// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
 /// journal.
 pub struct EmbeddedStore {
-    writer: Sender<Message>,
+    reader: Reader,
     in_flight: Arc<AtomicUsize>,
     health: Arc<Health>,
-    clock: Arc<dyn Clock>,
-    loading: Arc<Loading>,
     root: PathBuf,
-    journal: PathBuf,
-    copies: Copies,
     /// What the start has opened, until the owners have everything.
     start_copy: Mutex<Option<OpenCopy>>,
     /// Whether a copy is being made.
@@ -88,17 +84,6 @@ impl std::fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    fn reader(&self) -> Reader {
-        Reader {
-            writer: self.writer.clone(),
-            journal: self.journal.clone(),
-            copies: self.copies.clone(),
-            clock: self.clock.clone(),
-            loading: self.loading.clone(),
-            copy: None,
-        }
-    }
-
     fn take_start_copy(&self) -> Option<OpenCopy> {
         self.start_copy.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -107,19 +92,20 @@ impl EmbeddedStore {
 impl Store for EmbeddedStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         let batch = Batch::new(writes, done, &self.in_flight);
-        if let Err(mpsc::SendError(Message::Commit(batch))) = self.writer.send(Message::Commit(batch)) {
+        if let Err(mpsc::SendError(Message::Commit(batch))) = self.reader.writer.send(Message::Commit(batch))
+        {
             batch.refuse("the store is closed");
         }
     }
 
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let mut reader = self.reader();
+        let reader = self.reader.clone();
         Box::pin(async move {
-            reader.copy = self.take_start_copy();
+            let mut copy = self.take_start_copy();
             let is_in_parts = slots != Slots::all() && !self.attached.load(Ordering::Acquire);
             let read = tokio::task::spawn_blocking(move || {
-                let result = reader.restore(slots, visit);
-                (result, reader.copy.take().filter(|_| is_in_parts))
+                let result = reader.restore(&mut copy, slots, visit);
+                (result, copy.filter(|_| is_in_parts))
             });
             let (result, copy) = read.await.map_err(|_| interrupted())?;
             if let Some(copy) = copy {
@@ -140,19 +126,19 @@ impl Store for EmbeddedStore {
             // Closing it takes a while, and the caller must not wait.
             std::thread::spawn(move || drop(copy));
         }
-        let _ = self.writer.send(Message::Attach(owners));
+        let _ = self.reader.writer.send(Message::Attach(owners));
     }
 
     fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let (reply, ended) = oneshot::channel();
-            self.writer.send(Message::Checkpoint(reply)).map_err(|_| closed())?;
+            self.reader.writer.send(Message::Checkpoint(reply)).map_err(|_| closed())?;
             ended.await.map_err(|_| closed())?.map_err(StoreError::Unavailable)
         })
     }
 
     fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
-        let reader = self.reader();
+        let reader = self.reader.clone();
         Box::pin(async move {
             if self.copying.swap(true, Ordering::AcqRel) {
                 let reason = "another copy is being made; try again when it is";
@@ -168,7 +154,7 @@ impl Store for EmbeddedStore {
     }
 
     fn health(&self) -> Result<(), String> {
-        self.health.check(self.clock.now())
+        self.health.check(self.reader.clock.now())
     }
 
     fn newest_time(&self) -> Timestamp {
@@ -180,7 +166,7 @@ impl Store for EmbeddedStore {
             let close = || async {
                 drop(self.take_start_copy());
                 let (reply, answer) = oneshot::channel();
-                self.writer.send(Message::Close(reply)).map_err(|_| ended())?;
+                self.reader.writer.send(Message::Close(reply)).map_err(|_| ended())?;
                 answer.await.unwrap_or_else(|_| Err(ended()))
             };
             self.closed.get_or_init(close).await.clone()
@@ -190,7 +176,7 @@ impl Store for EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        let _ = self.writer.send(Message::Abandon);
+        let _ = self.reader.writer.send(Message::Abandon);
     }
 }
 
@@ -204,14 +190,13 @@ impl Drop for CopyGuard {
 }
 
 /// Reads what the store has on the disk. Blocks.
+#[derive(Clone)]
 struct Reader {
     writer: Sender<Message>,
     journal: PathBuf,
     copies: Copies,
     clock: Arc<dyn Clock>,
     loading: Arc<Loading>,
-    /// A copy of a snapshot that is open already.
-    copy: Option<OpenCopy>,
 }
 
 impl Reader {
@@ -221,7 +206,13 @@ impl Reader {
         pinned.recv().map_err(|_| closed())
     }
 
-    fn restore(&mut self, slots: Slots, mut visit: Visitor) -> Result<(), StoreError> {
+    /// `copy` is a copy of a snapshot that is open already.
+    fn restore(
+        &self,
+        copy: &mut Option<OpenCopy>,
+        slots: Slots,
+        mut visit: Visitor,
+    ) -> Result<(), StoreError> {
         let (pinned, now) = (self.pin()?, self.clock.now());
         let manifest = &pinned.snapshot.manifest;
         let mut progress = Progress::of("loading", manifest.records, &self.clock, &self.loading);
@@ -235,10 +226,10 @@ impl Reader {
             Ok(())
         };
         // Records are whole, so those that were visited before a failure may come again.
-        if let Err(error) = self.read_snapshot(&pinned, &mut from_snapshot) {
+        if let Err(error) = self.read_snapshot(copy, &pinned, &mut from_snapshot) {
             tracing::warn!(reason = ?error, "the snapshot cannot be read; it is read once more");
-            self.copy = None;
-            self.read_snapshot(&pinned, &mut from_snapshot)
+            *copy = None;
+            self.read_snapshot(copy, &pinned, &mut from_snapshot)
                 .map_err(|error| unreadable(&self.copies.directory, error))?;
         }
         let mut from_journal = Strict(|record: frame::RecordRef<'_>| {
@@ -252,15 +243,16 @@ impl Reader {
     }
 
     fn read_snapshot(
-        &mut self,
+        &self,
+        copy: &mut Option<OpenCopy>,
         pinned: &Pinned,
         visit: chunk::VisitRecord<'_>,
     ) -> Result<(), snapshot::SnapshotError> {
-        if self.copy.as_ref().is_none_or(|copy| !Arc::ptr_eq(&copy.snapshot, &pinned.snapshot)) {
-            self.copy = None;
-            self.copy = Some(self.copies.open(&pinned.snapshot)?);
+        if copy.as_ref().is_none_or(|copy| !Arc::ptr_eq(&copy.snapshot, &pinned.snapshot)) {
+            *copy = None;
+            *copy = Some(self.copies.open(&pinned.snapshot)?);
         }
-        self.copy.as_ref().map_or(Ok(()), |copy| copy.read(visit))
+        copy.as_ref().map_or(Ok(()), |copy| copy.read(visit))
     }
 
     fn copy_all(&self, root: &std::path::Path, progress: &CopyProgress) -> Result<Copied, StoreError> {

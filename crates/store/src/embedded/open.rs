@@ -15,7 +15,6 @@ use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 use tokio::sync::OnceCell;
 
-use super::EmbeddedStore;
 use super::checkpoint::{Ended, SNAPSHOT_THREAD_ENDED, Snapshots};
 use super::database::{Sled, SledBackend};
 use super::directory::{Directory, Lock, State};
@@ -29,6 +28,7 @@ use super::replay::{self, Covered, Replayed, Strict};
 use super::segment::Segment;
 use super::snapshot::{self, Listing, Manifest, OpenCopy, Snapshot, SnapshotError};
 use super::writer::{Deps, Ending, Grown, Message, Writer};
+use super::{EmbeddedStore, Reader};
 
 /// Sizes and times that only tests change.
 #[derive(Debug, Clone)]
@@ -330,14 +330,16 @@ impl Opened {
         ];
         spawn("journal", &directory.root, journal_thread(writer, messages, helpers, lock, &health))?;
         Ok(EmbeddedStore {
-            writer: to_writer,
+            reader: Reader {
+                writer: to_writer,
+                journal: directory.journal.clone(),
+                copies,
+                clock: options.clock.clone(),
+                loading: options.loading.clone(),
+            },
             in_flight: Arc::new(AtomicUsize::new(0)),
             health,
-            clock: options.clock.clone(),
-            loading: options.loading.clone(),
             root: directory.root.clone(),
-            journal: directory.journal.clone(),
-            copies,
             start_copy: Mutex::new(Some(copy)),
             copying: Arc::default(),
             attached: AtomicBool::new(false),
