@@ -37,7 +37,7 @@ pub fn benches(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let options =
         OpenOptions::new(home.path().join("data"), key_fingerprint(&key()), Arc::new(SystemClock::start()));
-    let store = Arc::new(EmbeddedStore::open(options).expect("a store"));
+    let store = Arc::new(EmbeddedStore::open(&options).expect("a store"));
     store.attach(vec![Arc::new(Holder(Arc::from(writes(0, NUMBERS))))]);
     let next = Cell::new(0);
     let first = |count: u64| {

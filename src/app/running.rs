@@ -191,7 +191,7 @@ pub async fn open_store(
         let key = load_or_create(&data_dir, key_file.as_deref())?;
         let mut options = OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
         options.loading = loading;
-        let store = EmbeddedStore::open(options)?;
+        let store = EmbeddedStore::open(&options)?;
         go_on_from(store.newest_time(), &clock);
         Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
     });

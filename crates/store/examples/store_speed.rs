@@ -79,7 +79,7 @@ fn main() {
     let records = arguments.next().unwrap().parse::<u64>().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let options = OpenOptions::new(&directory, [7; 16], Arc::new(Wall));
-    let store = Arc::new(EmbeddedStore::open(options.clone()).unwrap());
+    let store = Arc::new(EmbeddedStore::open(&options).unwrap());
     store.attach(vec![Arc::new(Made(records))]);
     let mut alone: Vec<f64> = (0..500).map(|n| commit(&store, n)).collect();
     alone.sort_by(f64::total_cmp);
@@ -101,7 +101,7 @@ fn main() {
     println!("commits beside it: p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms", at(50), at(99), at(100));
     drop(store);
     std::fs::File::open(format!("{directory}/lock")).unwrap().lock().unwrap();
-    let store = timed("open", || EmbeddedStore::open(options).unwrap());
+    let store = timed("open", || EmbeddedStore::open(&options).unwrap());
     let seen = Arc::new(AtomicU64::new(0));
     let count = seen.clone();
     let visit = Box::new(move |_, _: Option<&[u8]>, _| {

@@ -112,7 +112,7 @@ impl World {
         let data_dir: &PathBuf = &self.settings.data_dir;
         let clock = Arc::new(SystemClock::start());
         let options = OpenOptions::new(data_dir, key_fingerprint(&key), clock);
-        Arc::new(EmbeddedStore::open(options).expect("a store"))
+        Arc::new(EmbeddedStore::open(&options).expect("a store"))
     }
 
     /// A server ran, sent one message, and stopped.

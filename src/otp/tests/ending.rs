@@ -159,7 +159,7 @@ async fn write_nonsense(world: &World) {
     let directory = world.directory.path();
     let key = load_or_create(directory, None).expect("a key");
     let options = OpenOptions::new(directory.to_owned(), key_fingerprint(&key), world.clock.clone());
-    let store = EmbeddedStore::open(options).expect("a store");
+    let store = EmbeddedStore::open(&options).expect("a store");
     let key = Key { slot: 0, kind: NumberState::KIND, id: [7; 12] };
     let write = Write { key, put: Some("nonsense".into()), expires: Timestamp::MAX };
     let (done, written) = oneshot::channel();

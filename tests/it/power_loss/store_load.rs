@@ -83,7 +83,7 @@ pub fn open(data_dir: &Path) -> Result<EmbeddedStore, OpenError> {
     let mut options = OpenOptions::new(data_dir, [7; 16], Arc::new(SystemClock::start()));
     options.settings.segment_bytes = 48 * 1024;
     options.settings.checkpoint_bytes = 1024 * 1024;
-    EmbeddedStore::open(options)
+    EmbeddedStore::open(&options)
 }
 
 /// Everything that the store has.

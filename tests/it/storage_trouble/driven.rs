@@ -46,7 +46,7 @@ fn a_store_that_another_process_drives() {
     options.settings.segment_bytes = 16 * 1024;
     options.settings.checkpoint_bytes = 256 * 1024;
     options.settings.pause = Duration::ZERO;
-    let store = EmbeddedStore::open(options).map_err(|error| error.to_string());
+    let store = EmbeddedStore::open(&options).map_err(|error| error.to_string());
     let opened = store.and_then(|store| {
         let held = runtime.block_on(HeldRecords::attached_to(&store))?;
         Ok((Arc::new(store), held))
@@ -125,7 +125,7 @@ pub fn contents_of(directory: &Path) -> Result<Contents, String> {
     // Space for two is laid out; that is all these few records need.
     options.settings.segment_bytes = 64 * 1024;
     options.settings.pause = Duration::ZERO;
-    let store = EmbeddedStore::open(options).map_err(|error| error.to_string())?;
+    let store = EmbeddedStore::open(&options).map_err(|error| error.to_string())?;
     let held = runtime.block_on(HeldRecords::attached_to(&store));
     runtime.block_on(store.close()).map_err(|error| error.to_string())?;
     let text = |(key, record, _): &(Key, Bytes, Timestamp)| {

@@ -127,7 +127,7 @@ async fn lengthen_journal(directory: PathBuf) {
     base16ct::lower::decode(hex, &mut key).expect("32 digits");
     let options = OpenOptions::new(&directory, key, Arc::new(SystemClock::start()));
     let enough = options.settings.checkpoint_bytes;
-    let store = EmbeddedStore::open(options).expect("a store");
+    let store = EmbeddedStore::open(&options).expect("a store");
     let held = HeldRecords::restored_from(&store).await.expect("its records");
     let all = held.all();
     let records = std::iter::repeat_n(&all, 2000).flatten().cloned();

@@ -97,9 +97,8 @@ impl EmbeddedStore {
     /// # Errors
     /// [`OpenError`], which says what to do. The store never begins empty over data it cannot
     /// read.
-    #[expect(clippy::needless_pass_by_value, reason = "the caller has no further use for them")]
-    pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
-        Self::open_on(&options, Arc::new(RealDisk), Arc::new(Sled))
+    pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
+        Self::open_on(options, Arc::new(RealDisk), Arc::new(Sled))
     }
 
     /// The same with a disk and a sled that tests can make fail.

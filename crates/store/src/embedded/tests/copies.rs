@@ -147,11 +147,11 @@ fn what_is_imported_is_there_at_the_next_start() {
     for (number, text) in &expected {
         import.add(key(*number), START.plus(LONG), text.as_bytes()).unwrap();
     }
-    let refused = EmbeddedStore::open(world.options(&dir)).unwrap_err();
+    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
     import.finish().unwrap();
     assert!(matches!(NewStore::begin(&dir, [7; 16], START), Err(OpenError::NotEmpty { .. })));
-    let store = EmbeddedStore::open(world.options(&dir)).unwrap();
+    let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
     assert_eq!(world.contents_of(&store), expected);
     assert_eq!(store.newest_time(), START);
 }
@@ -163,12 +163,12 @@ fn an_import_that_was_interrupted_is_refused_and_can_begin_again() {
     let mut import = NewStore::begin(&dir, [7; 16], START).unwrap();
     import.add(key(1), START.plus(LONG), b"one").unwrap();
     drop(import);
-    let refused = EmbeddedStore::open(world.options(&dir)).unwrap_err();
+    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
     assert!(matches!(refused, OpenError::ImportInterrupted { .. }), "{refused}");
     let mut import = NewStore::begin(&dir, [7; 16], START).unwrap();
     import.add(key(2), START.plus(LONG), b"two").unwrap();
     import.finish().unwrap();
-    let store = EmbeddedStore::open(world.options(&dir)).unwrap();
+    let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
     assert_eq!(world.contents_of(&store), Contents::from([(2, "two".to_owned())]));
 }
 

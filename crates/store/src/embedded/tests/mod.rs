@@ -219,7 +219,7 @@ impl World {
 
     /// What a start with a copy of the data directory finds.
     fn contents_after_crash(&self, copy: &TempDir) -> Result<Contents, OpenError> {
-        let store = EmbeddedStore::open(self.options(&copy.path().join("data")))?;
+        let store = EmbeddedStore::open(&self.options(&copy.path().join("data")))?;
         let contents = self.contents_of(&store);
         self.runtime.block_on(store.close()).unwrap();
         Ok(contents)

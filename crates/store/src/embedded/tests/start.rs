@@ -23,7 +23,7 @@ fn a_new_directory_is_readable_by_its_owner_only() {
 #[test]
 fn a_directory_in_use_by_another_process_refuses_the_start() {
     let mut world = World::new();
-    let error = EmbeddedStore::open(world.options(&world.dir())).unwrap_err();
+    let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     assert!(error.to_string().contains(world.dir().to_str().unwrap()), "{error}");
     world.put(1, "the first one goes on");
@@ -37,7 +37,7 @@ fn another_server_key_refuses_the_start() {
     let copy = world.copy();
     let mut options = world.options(&copy.path().join("data"));
     options.key_fingerprint = [8; 16];
-    let error = EmbeddedStore::open(options).unwrap_err();
+    let error = EmbeddedStore::open(&options).unwrap_err();
     assert!(matches!(error, OpenError::WrongKey { .. }), "{error}");
     assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected, "the right key still opens it");
 }
@@ -101,7 +101,7 @@ fn an_interrupted_first_start_begins_again() {
         for name in removed {
             fs::remove_dir_all(dir.join(name)).unwrap();
         }
-        let store = EmbeddedStore::open(world.options(&dir)).unwrap();
+        let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
         let (to, done) = mpsc::channel();
         store.commit(vec![write(1, Some("one"))], Box::new(move |result| to.send(result).unwrap()));
         done.recv().unwrap().unwrap();
@@ -142,10 +142,10 @@ fn a_format_file_of_the_first_start_removes_no_import() {
     let path = dir.join("FORMAT");
     let right = fs::read_to_string(&path).unwrap();
     fs::write(&path, right.replace("state = complete", "state = creating")).unwrap();
-    let refused = EmbeddedStore::open(world.options(&dir)).unwrap_err();
+    let refused = EmbeddedStore::open(&world.options(&dir)).unwrap_err();
     assert!(matches!(refused, OpenError::FormatDamaged { .. }), "{refused}");
     fs::write(&path, right).unwrap();
-    let store = EmbeddedStore::open(world.options(&dir)).unwrap();
+    let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
     assert_eq!(world.contents_of(&store), Contents::from([(1, "one".to_owned())]));
 }
 
@@ -154,7 +154,7 @@ fn a_removed_lock_file_admits_no_second_server() {
     let mut world = World::new();
     fs::remove_file(world.dir().join("lock")).unwrap();
     for _ in 0..2 {
-        let error = EmbeddedStore::open(world.options(&world.dir())).unwrap_err();
+        let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
         assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     }
     let read = crate::ReadOnly::open(&world.dir()).unwrap_err();
@@ -209,7 +209,7 @@ fn an_error_of_the_system_names_the_path() {
     let world = World::new();
     let file = world.home.path().join("a file");
     fs::write(&file, "").unwrap();
-    let error = EmbeddedStore::open(world.options(&file.join("data"))).unwrap_err();
+    let error = EmbeddedStore::open(&world.options(&file.join("data"))).unwrap_err();
     assert!(matches!(error, OpenError::Io { .. }), "{error}");
     assert!(error.to_string().contains("a file/data"), "{error}");
 }
@@ -241,7 +241,7 @@ fn messages_name_the_whole_path_of_a_relative_data_directory() {
     let here = std::env::current_dir().unwrap();
     let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
     let relative = up.join(world.dir().strip_prefix("/").unwrap());
-    let error = EmbeddedStore::open(world.options(&relative)).unwrap_err();
+    let error = EmbeddedStore::open(&world.options(&relative)).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     assert!(error.to_string().contains(&format!("directory {}", here.display())), "{error}");
 }
@@ -254,10 +254,10 @@ fn a_long_read_of_the_snapshot_logs_its_progress() {
     world.close().unwrap();
     let mut options = world.options(&world.dir());
     options.clock = Arc::new(Hurrying(world.clock.clone()));
-    let log = log_of(|| drop(EmbeddedStore::open(options.clone()).unwrap()));
+    let log = log_of(|| drop(EmbeddedStore::open(&options).unwrap()));
     assert!(log.contains("data directory opened") && log.contains("in_snapshot=2000"), "{log}");
     fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
-    let store = EmbeddedStore::open(options.clone()).unwrap();
+    let store = EmbeddedStore::open(&options).unwrap();
     assert_eq!(world.contents_of(&store).len(), 2_000);
     assert_eq!(options.loading.to_string(), "loading, 1792 records so far, 89 %, about 1 s more");
 }
@@ -271,7 +271,7 @@ fn a_start_deletes_what_checkpoints_and_starts_left() {
         fs::create_dir_all(snapshot.join(name).join("db")).unwrap();
         fs::write(snapshot.join(name).join("db/db"), "half a database").unwrap();
     }
-    drop(EmbeddedStore::open(world.options(&copy.path().join("data"))).unwrap());
+    drop(EmbeddedStore::open(&world.options(&copy.path().join("data"))).unwrap());
     assert_eq!(snapshots(&copy.path().join("data")), ["0000000000"]);
 }
 

@@ -51,7 +51,7 @@ fn writes_before_and_after_a_torn_end_both_last() {
         let dir = copy.path().join("data");
         let mut expected = history.states[5].clone();
         for number in 100..103 {
-            let store = EmbeddedStore::open(history.world.options(&dir)).unwrap();
+            let store = EmbeddedStore::open(&history.world.options(&dir)).unwrap();
             let (to, done) = mpsc::channel();
             let put = vec![write(number, Some("later"))];
             store.commit(put, Box::new(move |result| to.send(result).unwrap()));
