@@ -185,10 +185,6 @@ impl Store for NoDisk {
 
     fn attach(&self, _owners: Vec<Arc<dyn Owner>>) {}
 
-    fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
-    }
-
     fn copy(&self, _progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
         Box::pin(async { Err(StoreError::Unavailable("it keeps nothing".to_owned())) })
     }

@@ -155,9 +155,6 @@ pub trait Store: Send + Sync + 'static {
     /// Registers the owners that checkpoints read. Together they hold every slot. The caller has restored all of them.
     fn attach(&self, owners: Vec<Arc<dyn Owner>>);
 
-    /// Makes a checkpoint now and waits for its end. Without a change since the last one there is nothing to do.
-    fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>>;
-
     /// Copies every record that is alive into a file, as of one moment: every batch acknowledged before the call is in
     /// it, and of every other batch all or nothing.
     ///

@@ -137,6 +137,25 @@ impl MemoryStore {
         self.contents().records.clone()
     }
 
+    /// Makes a checkpoint. See [`MemoryStore::checkpointed`].
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        drop(self.open()?);
+        let owners = self.state().owners.clone();
+        let sink = Arc::new(Collected::default());
+        let mut ended = sink.ended.subscribe();
+        for owner in &owners {
+            owner.stream(RecordStream::new(sink.clone()));
+        }
+        // The sender lives as long as `sink`.
+        let _ = ended.wait_for(|ended| ended.dropped || ended.owners == owners.len()).await;
+        if ended.borrow().dropped || ended.borrow().slots != Slots::all() {
+            return Err(unavailable("the owners did not give every slot to the checkpoint"));
+        }
+        let records = std::mem::take(&mut *sink.records.lock().unwrap_or_else(PoisonError::into_inner));
+        self.state().checkpointed = Some(records);
+        Ok(())
+    }
+
     /// What the owners gave to the last checkpoint that was completed.
     pub fn checkpointed(&self) -> Option<BTreeMap<Key, Kept>> {
         self.state().checkpointed.clone()
@@ -236,26 +255,6 @@ impl Store for MemoryStore {
 
     fn attach(&self, owners: Vec<Arc<dyn Owner>>) {
         self.state().owners = owners;
-    }
-
-    fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            drop(self.open()?);
-            let owners = self.state().owners.clone();
-            let sink = Arc::new(Collected::default());
-            let mut ended = sink.ended.subscribe();
-            for owner in &owners {
-                owner.stream(RecordStream::new(sink.clone()));
-            }
-            // The sender lives as long as `sink`.
-            let _ = ended.wait_for(|ended| ended.dropped || ended.owners == owners.len()).await;
-            if ended.borrow().dropped || ended.borrow().slots != Slots::all() {
-                return Err(unavailable("the owners did not give every slot to the checkpoint"));
-            }
-            let records = std::mem::take(&mut *sink.records.lock().unwrap_or_else(PoisonError::into_inner));
-            self.state().checkpointed = Some(records);
-            Ok(())
-        })
     }
 
     fn copy(&self, _progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {

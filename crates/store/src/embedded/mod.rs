@@ -84,6 +84,14 @@ impl std::fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
+    /// Makes a checkpoint now, or repeats one that failed, and waits for its end. Without a change since the last one there
+    /// is nothing to do. For tests.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        let (reply, ended) = oneshot::channel();
+        self.reader.writer.send(Message::Checkpoint(reply)).map_err(|_| closed())?;
+        ended.await.map_err(|_| closed())?.map_err(StoreError::Unavailable)
+    }
+
     fn take_start_copy(&self) -> Option<OpenCopy> {
         self.start_copy.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -127,14 +135,6 @@ impl Store for EmbeddedStore {
             std::thread::spawn(move || drop(copy));
         }
         let _ = self.reader.writer.send(Message::Attach(owners));
-    }
-
-    fn checkpoint(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            let (reply, ended) = oneshot::channel();
-            self.reader.writer.send(Message::Checkpoint(reply)).map_err(|_| closed())?;
-            ended.await.map_err(|_| closed())?.map_err(StoreError::Unavailable)
-        })
     }
 
     fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
