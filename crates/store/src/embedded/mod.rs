@@ -12,7 +12,6 @@ mod database;
 mod directory;
 mod disk;
 mod error;
-mod extent;
 mod frame;
 mod health;
 mod inspect;

@@ -7,15 +7,20 @@
 //! examination notes it and the reader goes on as well as it can.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use onceward_core::domain::Timestamp;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 
 use super::error::OpenError;
-use super::extent;
-use super::frame::{self, Frame, FrameKind, RecordRef};
+use super::frame::{self, Frame, FrameKind, RECORD_OVERHEAD, RecordRef};
 use super::segment::{self, HEADER_BYTES, Header};
+use crate::LONGEST_RECORD;
+
+/// The most zeros that a frame can end with: those of its last record, of which even the length may be zero.
+pub(super) const MOST_ZEROS: u64 = (RECORD_OVERHEAD + LONGEST_RECORD) as u64;
 
 /// The part of the journal that a snapshot replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,7 +124,7 @@ pub(super) fn read(
         next = number + 1;
         let path = segment::path(journal, number);
         bytes.clear();
-        match File::open(&path).and_then(|mut file| extent::read_written_part(&mut file, &mut bytes)) {
+        match File::open(&path).and_then(|mut file| read_written_part(&mut file, &mut bytes)) {
             Ok(()) => reader.segment(&path, number, &bytes)?,
             Err(error) => reader.sink.wrong(OpenError::io("read", &path)(error))?,
         }
@@ -270,4 +275,34 @@ impl Reader<'_> {
 /// How many bytes there are up to the last that is not zero.
 fn without_zeros_behind(bytes: &[u8]) -> u64 {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
+}
+
+/// Reads a file up to the end of its last written part. Space that was only reserved reads as
+/// zeros, and most of a segment is that: there is no need to read it, or memory to hold it.
+///
+/// But zeros that were written may look like space that was not: some file systems keep none of them, nor do tools that
+/// copy sparsely. So those that a frame can end with are there in any case.
+pub(super) fn read_written_part(file: &mut File, into: &mut Vec<u8>) -> io::Result<()> {
+    let end = end_of_data(file)?.saturating_add(MOST_ZEROS);
+    file.rewind()?;
+    file.take(end).read_to_end(into)?;
+    Ok(())
+}
+
+/// Where the last data ends. The whole length where the file system does not tell data from holes.
+fn end_of_data(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let mut end = 0;
+    while end < length {
+        let data = match seek(file, SeekFrom::Data(end)) {
+            Ok(data) => data,
+            // No data behind this.
+            Err(Errno::NXIO) => return Ok(end),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(length),
+            Err(error) => return Err(error.into()),
+        };
+        // The end of the file counts as a hole, so there is always one.
+        end = seek(file, SeekFrom::Hole(data))?;
+    }
+    Ok(length)
 }

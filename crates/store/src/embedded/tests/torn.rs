@@ -1,11 +1,18 @@
 //! Journals that were cut or damaged: what was acknowledged comes back exactly, or the start is
 //! refused.
 
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::{FallocateFlags, fallocate};
+
 use super::*;
 use crate::embedded::frame;
 use crate::embedded::frame::RecordRef;
-use crate::embedded::replay::{self, Covered, Strict};
+use crate::embedded::replay::{self, Covered, MOST_ZEROS, Strict, read_written_part};
 use crate::embedded::segment::HEADER_BYTES;
+
+const RESERVED: u64 = 16 * 1024 * 1024;
 
 /// What stands where a write was torn.
 #[derive(Debug, Clone, Copy)]
@@ -261,6 +268,50 @@ fn a_missing_segment_refuses_the_start() {
     }
 }
 
+#[test]
+fn what_was_written_into_reserved_space_is_read_whole() {
+    let mut file = tempfile::tempfile().expect("a file");
+    fallocate(&file, FallocateFlags::empty(), 0, RESERVED).expect("space");
+    assert_eq!(written_part(&mut file), Vec::<u8>::new());
+    let content: Vec<u8> = (1..=255).cycle().take(70_000).collect();
+    file.write_all_at(&content, 0).expect("written");
+    assert_eq!(written_part(&mut file), content);
+    file.sync_data().expect("synced");
+    assert_eq!(written_part(&mut file), content);
+}
+
+#[test]
+fn zeros_that_a_frame_can_end_with_are_read_where_nothing_was_kept_of_them() {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.set_len(RESERVED).expect("a length");
+    file.write_all_at(b"the front of a frame", 4076).expect("written");
+    let mut bytes = Vec::new();
+    read_written_part(&mut file, &mut bytes).expect("read");
+    assert!(bytes.len() as u64 >= 4096 + MOST_ZEROS, "{} bytes", bytes.len());
+    assert!(bytes[4096..].iter().all(|byte| *byte == 0));
+    file.set_len(5000).expect("a length");
+    bytes.clear();
+    read_written_part(&mut file, &mut bytes).expect("read");
+    assert_eq!(bytes.len(), 5000);
+}
+
+#[test]
+fn data_behind_a_hole_is_not_missed() {
+    let mut file = tempfile::tempfile().expect("a file");
+    fallocate(&file, FallocateFlags::empty(), 0, RESERVED).expect("space");
+    file.write_all_at(b"here", 0).expect("written");
+    file.write_all_at(b"and there", RESERVED / 2).expect("written");
+    let bytes = written_part(&mut file);
+    assert!(bytes.starts_with(b"here") && bytes.ends_with(b"and there"));
+}
+
+#[test]
+fn a_file_without_reserved_space_is_read_whole() {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(b"all of it").expect("written");
+    assert_eq!(written_part(&mut file), b"all of it");
+}
+
 /// A store after some commits, and what it contained after each of them.
 struct History {
     world: World,
@@ -344,5 +395,15 @@ fn cut_at(segment: &[u8], cut: usize, tail: Tail) -> Vec<u8> {
         Tail::Garbage => bytes.extend(b"\xFFowF2".iter().cycle().take(150)),
     }
     bytes.resize(segment.len(), 0);
+    bytes
+}
+
+/// A file system may call reserved space data; then it is read, and is zeros.
+fn written_part(file: &mut fs::File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    read_written_part(file, &mut bytes).expect("read");
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
     bytes
 }
