@@ -21,8 +21,8 @@ pub use futures_util::future::BoxFuture;
 
 pub use copy::{Copied, CopyProgress, CopyReader, Counts, Entry};
 pub use embedded::{
-    CheckRecord, EmbeddedStore, Examined, Finding, Loading, NewStore, OpenError, OpenOptions, ReadOnly,
-    Settings, advice, append_frame, check_new, create_durably, key_fingerprint_in, reading,
+    CheckRecord, EmbeddedStore, Examined, Finding, JournalSummary, Loading, NewStore, OpenError, OpenOptions,
+    ReadOnly, Settings, advice, append_frame, check_new, create_durably, key_fingerprint_in, reading,
 };
 pub use memory::{Fault, Kept, MemoryStore};
 pub use owner::{Owner, Pushed, RecordStream, SLICE_RECORDS};

@@ -18,7 +18,7 @@ use crate::config::StorageSettings;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::shard::Kinds;
-use crate::store::{Entry, Examined, Finding, OpenError};
+use crate::store::{Entry, Examined, Finding, JournalSummary, OpenError};
 
 /// What to do about a key that is not the right one.
 const PUT_BACK: &str = "put the server.key that it was written with back, or name it with ONCEWARD_KEY_FILE; see \"When a \
@@ -221,26 +221,26 @@ fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
         key,
         versions: versions.collect(),
         snapshot: Some(SnapshotReport { records: examined.snapshot_records, bytes: examined.snapshot_bytes }),
-        journal: examined.journal_read.then(|| journal(&examined)),
+        journal: examined.journal.as_ref().map(|found| journal(found, examined.journal_bytes)),
         damage,
         ..Report::default()
     })
 }
 
-fn journal(examined: &Examined) -> JournalReport {
+fn journal(found: &JournalSummary, bytes: u64) -> JournalReport {
     JournalReport {
-        segments: examined.segments,
-        frames: examined.frames,
-        records: examined.journal_records,
-        oldest: examined.oldest,
-        newest: examined.newest,
-        closed_in_order: examined.closed_in_order,
-        torn: examined.torn.as_ref().map(|(path, at, bytes)| TornReport {
+        segments: found.segments,
+        frames: found.frames,
+        records: found.records,
+        oldest: found.oldest,
+        newest: found.newest,
+        closed_in_order: found.closed,
+        torn: found.torn.as_ref().map(|(path, at, bytes)| TornReport {
             file: path.display().to_string(),
             at: *at,
             bytes: *bytes,
         }),
-        bytes: examined.journal_bytes,
+        bytes,
     }
 }
 

@@ -51,7 +51,7 @@ fn damaged(input: &[u8]) {
     let journal = Journal::described(description);
     let whole = read(&journal.segments(), 0, 0).unwrap_or_else(|error| panic!("{error}"));
     let frames = journal.frames();
-    assert_eq!((whole.last_sequence, whole.torn.as_ref()), (frames.len() as u64, None), "all of it");
+    assert_eq!((whole.last_sequence, whole.summary.torn.as_ref()), (frames.len() as u64, None), "all of it");
     assert_eq!(whole.latest, newest(frames));
     let Ok(damage) = <[u8; 8]>::try_from(damage) else { return };
     let Some((segments, hit)) = journal.damaged_by(damage) else { return };

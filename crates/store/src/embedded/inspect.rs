@@ -19,7 +19,7 @@ use super::error::OpenError;
 use super::frame::{Frame, RecordRef};
 use super::merge::{self, Merge, MergeError};
 use super::open::{Copies, Settings};
-use super::replay::{self, Sink, Strict};
+use super::replay::{self, JournalSummary, Sink, Strict};
 use super::snapshot::OpenCopy;
 use crate::copy::{Copied, CopyProgress};
 use crate::{Counts, Entry};
@@ -101,7 +101,7 @@ impl ReadOnly {
         let journal = &self.directory.journal;
         let replayed =
             replay::read(journal, Some(manifest.covered), None, &mut Strict(|_: RecordRef<'_>| {}))?;
-        let newest = replayed.newest.map_or(manifest.time, |newest| newest.max(manifest.time));
+        let newest = replayed.summary.newest.map_or(manifest.time, |newest| newest.max(manifest.time));
         Ok(Merge { copy, journal, until: None, now: now.max(newest) })
     }
 
@@ -133,23 +133,9 @@ fn cannot_be_written(error: &io::Error) -> bool {
 pub struct Examined {
     /// The format it has.
     pub format: u32,
-    /// Whether the journal was read; `false` if it is missing.
-    pub journal_read: bool,
-    /// Journal segments that a start reads; all that are there if it is not known which the snapshot covers.
-    pub segments: u64,
-    /// Frames in them.
-    pub frames: u64,
-    /// Records and removals in these.
-    pub journal_records: u64,
-    /// When the oldest of these was written.
-    pub oldest: Option<Timestamp>,
-    /// When the newest was.
-    pub newest: Option<Timestamp>,
-    /// Whether the last server that used it ended in order.
-    pub closed_in_order: bool,
-    /// What looks like the remains of a write that was never acknowledged: where they begin, and how many bytes they
-    /// take. No damage, as far as can be told: the next start cuts them off.
-    pub torn: Option<(PathBuf, u64, u64)>,
+    /// The segments that a start reads; all that are there if it is not known which the snapshot covers. `None` if the
+    /// journal is missing.
+    pub journal: Option<JournalSummary>,
     /// Records in the snapshot; `None` if it cannot be read.
     pub snapshot_records: Option<u64>,
     /// Records that are alive, of the snapshot and the journal together. `None` if they
@@ -232,15 +218,7 @@ impl ReadOnly {
         let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
         let mut collect = Collect { check_record, wrong };
         match replay::read(&directory.journal, covered, None, &mut collect) {
-            Ok(replayed) => {
-                examined.journal_read = true;
-                examined.segments = replayed.segments;
-                examined.frames = replayed.frames;
-                examined.journal_records = replayed.records;
-                (examined.oldest, examined.newest) = (replayed.oldest, replayed.newest);
-                examined.closed_in_order = replayed.closed;
-                examined.torn = replayed.torn;
-            }
+            Ok(replayed) => examined.journal = Some(replayed.summary),
             Err(error) => collect.wrong(error)?,
         }
         if let Some(copy) = copy.filter(|_| collect.wrong.is_empty()) {

@@ -50,6 +50,7 @@ pub use self::error::{OpenError, advice};
 pub use self::inspect::{CheckRecord, Examined, Finding, ReadOnly};
 pub use self::open::{OpenOptions, Settings};
 pub use self::progress::Loading;
+pub use self::replay::JournalSummary;
 
 /// Appends to `buffer` the frame that a commit of `writes` adds to the journal: all that a commit costs before the
 /// disk. For measurements; the store does it by itself.

@@ -245,9 +245,9 @@ fn remove_leftovers(copies: &Copies) -> Result<(), OpenError> {
 fn report(replayed: &Replayed, in_snapshot: u64, began: Timestamp, now: Timestamp) {
     tracing::info!(
         in_snapshot,
-        records = replayed.records,
-        segments = replayed.segments,
-        closed_in_order = replayed.closed,
+        records = replayed.summary.records,
+        segments = replayed.summary.segments,
+        closed_in_order = replayed.summary.closed,
         milliseconds = u64::try_from(now.since(began).as_millis()).unwrap_or(u64::MAX),
         "data directory opened"
     );
@@ -256,7 +256,7 @@ fn report(replayed: &Replayed, in_snapshot: u64, began: Timestamp, now: Timestam
 /// Truncates the journal after the last whole frame. A killed process may have left frames in the page cache only.
 /// Therefore this syncs all segments before the store appends to them or removes files.
 fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(), OpenError> {
-    if let Some((path, byte, _)) = &replayed.torn {
+    if let Some((path, byte, _)) = &replayed.summary.torn {
         tracing::warn!(
             file = %path.display(),
             byte,
@@ -305,7 +305,7 @@ impl Opened {
         let (to_writer, messages) = mpsc::channel();
         let (to_snapshots, jobs) = mpsc::channel();
         let (to_preparer, requested) = mpsc::channel();
-        let newest_time = copy.snapshot.manifest.time.max(replayed.newest.unwrap_or_default());
+        let newest_time = copy.snapshot.manifest.time.max(replayed.summary.newest.unwrap_or_default());
         let records_at_start = copy.snapshot.manifest.records;
         let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
         let deps = Deps {
@@ -315,7 +315,7 @@ impl Opened {
             clock: options.clock.clone(),
             health: health.clone(),
         };
-        let grown = Grown { bytes: replayed.bytes, records: replayed.records };
+        let grown = Grown { bytes: replayed.bytes, records: replayed.summary.records };
         let writer = Writer::new(Journal::new(next, to_preparer), copy.snapshot.clone(), grown, deps);
         let preparer = Preparer {
             disk,

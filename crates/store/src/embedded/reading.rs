@@ -3,7 +3,7 @@
 //! The same code reads them as at a start. Nothing is written.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use onceward_core::domain::Timestamp;
@@ -12,7 +12,7 @@ use super::chunk::{self, ChunkWriter};
 use super::database::{Database, VisitEntry};
 use super::error::OpenError;
 use super::frame;
-use super::replay::{self, Covered, Strict};
+use super::replay::{self, Covered, JournalSummary, Strict};
 use super::segment::LAST_NUMBER;
 use super::snapshot::Manifest;
 use crate::{Entry, Key};
@@ -22,17 +22,9 @@ use crate::{Entry, Key};
 pub struct JournalReading {
     /// The latest that was written under each key; `None` if it was removed.
     pub latest: BTreeMap<Key, Option<Bytes>>,
-    pub records: u64,
-    /// How many segments they were in.
-    pub segments: u64,
     /// The sequence of the last frame.
     pub last_sequence: u64,
-    /// The newest time in a frame.
-    pub last_time: Timestamp,
-    /// Whether the store was closed in order.
-    pub closed: bool,
-    /// The file whose end was torn, and where, in bytes from its beginning.
-    pub torn: Option<(PathBuf, u64)>,
+    pub summary: JournalSummary,
 }
 
 /// Reads the segments in the folder `journal` behind those that a snapshot covers up to
@@ -56,15 +48,7 @@ pub fn journal(
         latest.insert(record.key, record.put.map(Bytes::copy_from_slice));
     });
     let replayed = replay::read(journal, Some(covered), None, &mut see)?;
-    Ok(JournalReading {
-        latest,
-        records: replayed.records,
-        segments: replayed.segments,
-        last_sequence: replayed.last_sequence,
-        last_time: replayed.newest.unwrap_or_default(),
-        closed: replayed.closed,
-        torn: replayed.torn.map(|(path, at, _)| (path, at)),
-    })
+    Ok(JournalReading { latest, last_sequence: replayed.last_sequence, summary: replayed.summary })
 }
 
 /// The keys of the records of the frame that begins at the first of `bytes`, and how many bytes it

@@ -58,27 +58,35 @@ impl<F: FnMut(RecordRef<'_>)> Sink for Strict<F> {
     }
 }
 
-/// Summary of the journal without its records.
+/// What is known of the segments that were read, without their records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JournalSummary {
+    /// Segments that were written to.
+    pub segments: u64,
+    pub frames: u64,
+    /// Records and removals.
+    pub records: u64,
+    /// The oldest time in any frame.
+    pub oldest: Option<Timestamp>,
+    /// The newest time in any frame.
+    pub newest: Option<Timestamp>,
+    /// Whether the store was closed in order.
+    pub closed: bool,
+    /// What looks like the remains of a write that was never acknowledged: where they begin, and how many bytes they
+    /// take. No damage, as far as can be told: the next start cuts them off.
+    pub torn: Option<(PathBuf, u64, u64)>,
+}
+
+/// What was read of the journal, without its records.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
+    pub(super) summary: JournalSummary,
     /// The last segment that was written to, or that the snapshot covers.
     pub(super) last_segment: u64,
     /// The last sequence in it.
     pub(super) last_sequence: u64,
-    /// When the first frame was written.
-    pub(super) oldest: Option<Timestamp>,
-    /// The newest time in any frame.
-    pub(super) newest: Option<Timestamp>,
-    pub(super) frames: u64,
-    pub(super) records: u64,
-    /// How many segments they were in.
-    pub(super) segments: u64,
-    /// How many bytes of these were written.
+    /// How many bytes of the segments were written.
     pub(super) bytes: u64,
-    /// Whether the store was closed in order.
-    pub(super) closed: bool,
-    /// What is left of a write that was torn: where it begins and how long it is.
-    pub(super) torn: Option<(PathBuf, u64, u64)>,
     /// The last segment that was written to, and where its last frame ends.
     pub(super) end: Option<(PathBuf, u64)>,
     /// The segments that were written to. What was read may be in the system's cache only.
@@ -133,7 +141,7 @@ pub(super) fn read(
         }
     }
     if let Some((path, left)) = reader.unused.filter(|(_, left)| *left > 0) {
-        reader.replayed.torn.get_or_insert((path, 0, left));
+        reader.replayed.summary.torn.get_or_insert((path, 0, left));
     }
     Ok(reader.replayed)
 }
@@ -185,7 +193,7 @@ impl Reader<'_> {
         }
         self.replayed.last_segment = number;
         self.replayed.used.push(path.to_owned());
-        self.replayed.segments += 1;
+        self.replayed.summary.segments += 1;
         self.frames(path, bytes, HEADER_BYTES)
     }
 
@@ -205,7 +213,7 @@ impl Reader<'_> {
     }
 
     fn nothing_torn_before(&mut self) -> Result<(), OpenError> {
-        if let Some((path, at, _)) = self.replayed.torn.take() {
+        if let Some((path, at, _)) = self.replayed.summary.torn.take() {
             let detail = "a frame cannot be read, and a later segment goes on behind it";
             self.damaged(&path, at, detail.into())?;
         }
@@ -244,25 +252,25 @@ impl Reader<'_> {
         self.replayed.end = Some((path.to_owned(), at as u64));
         let left = if self.is_done() { 0 } else { without_zeros_behind(&bytes[at..]) };
         if left > 0 {
-            self.replayed.torn = Some((path.to_owned(), at as u64, left));
+            self.replayed.summary.torn = Some((path.to_owned(), at as u64, left));
         }
         Ok(())
     }
 
     fn frame(&mut self, path: &Path, at: usize, frame: &Frame<'_>) -> Result<(), OpenError> {
         if let Some(records) = frame.records() {
-            self.replayed.records += records.len() as u64;
+            self.replayed.summary.records += records.len() as u64;
             records.into_iter().try_for_each(|record| self.sink.record(path, at, frame, record))?;
         } else {
             let detail = format!("frame {} has records that this program cannot read", frame.sequence);
             self.damaged(path, at as u64, detail)?;
         }
-        let replayed = &mut self.replayed;
-        replayed.frames += 1;
-        replayed.last_sequence = frame.sequence;
-        replayed.oldest = Some(replayed.oldest.map_or(frame.time, |oldest| oldest.min(frame.time)));
-        replayed.newest = replayed.newest.max(Some(frame.time));
-        replayed.closed = frame.kind == FrameKind::Closed;
+        self.replayed.last_sequence = frame.sequence;
+        let summary = &mut self.replayed.summary;
+        summary.frames += 1;
+        summary.oldest = Some(summary.oldest.map_or(frame.time, |oldest| oldest.min(frame.time)));
+        summary.newest = summary.newest.max(Some(frame.time));
+        summary.closed = frame.kind == FrameKind::Closed;
         self.expected = Some(frame.sequence + 1);
         Ok(())
     }

@@ -118,7 +118,8 @@ fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
     };
     let (examined, found) = examine(&|_| Ok(()));
     assert_eq!(found, []);
-    assert_eq!((examined.snapshot_records, examined.journal_records, examined.frames), (Some(2), 3, 2));
+    let journal = examined.journal.unwrap();
+    assert_eq!((examined.snapshot_records, journal.records, journal.frames), (Some(2), 3, 2));
     assert_eq!(examined.alive.unwrap().of(1), 3);
     assert_eq!(examined.versions.values().sum::<u64>(), 3);
     let (_, found) =
@@ -131,7 +132,7 @@ fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
     bytes[super::super::segment::HEADER_BYTES + 40] ^= 1;
     fs::write(&path, bytes).unwrap();
     let (examined, found) = examine(&|_| Ok(()));
-    assert_eq!((examined.frames, examined.alive, found.len()), (1, None, 1), "{found:?}");
+    assert_eq!((examined.journal.unwrap().frames, examined.alive, found.len()), (1, None, 1), "{found:?}");
     // Without the snapshot the journal is examined all the same.
     fs::remove_dir_all(dir.join("snapshot")).unwrap();
     let (examined, found) = examine(&|_| Ok(()));
