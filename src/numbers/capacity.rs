@@ -55,9 +55,9 @@ impl Capacity {
         Some(Reservation(Arc::clone(self)))
     }
 
-    /// Counts a number that is in a table, also beyond the limit.
-    pub(super) fn add(&self) {
-        self.grew_to(self.held.fetch_add(1, Ordering::Relaxed) + 1);
+    /// Counts numbers that are in a table, also beyond the limit.
+    pub(super) fn add(&self, numbers: usize) {
+        self.grew_to(self.held.fetch_add(numbers, Ordering::Relaxed) + numbers);
     }
 
     /// Removes these numbers from the count.
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn restored_numbers_count_beyond_the_limit_and_keep_new_ones_out() {
         let capacity = Capacity::new(2);
-        (0..5).for_each(|_| capacity.add());
+        capacity.add(5);
         assert!(capacity.reserve().is_none());
         capacity.remove(4);
         assert!(capacity.reserve().is_some());
@@ -142,9 +142,9 @@ mod tests {
     fn each_level_is_logged_once_until_capacity_is_ample_again() {
         let capacity = Capacity::new(10);
         let logged = || capacity.logged.load(Ordering::Relaxed);
-        (0..8).for_each(|_| capacity.add());
+        capacity.add(8);
         assert_eq!(logged(), Level::Ample as u8);
-        (0..2).for_each(|_| capacity.add());
+        capacity.add(2);
         assert_eq!(logged(), Level::Scarce as u8, "no number was refused yet");
         assert!(capacity.reserve().is_none());
         assert_eq!(logged(), Level::Full as u8);

@@ -11,12 +11,14 @@ pub(crate) mod tests;
 use std::any::Any;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use self::numbers::Numbers;
 use super::capacity::Capacity;
 use super::record::NumberKey;
 use crate::domain::Timestamp;
 use crate::engine::NumberState;
-use crate::shard::{Record, RecordKey, Stored, Table, decode, encode};
+use crate::shard::{Kind, Record, RecordError, RecordKey, Stored, Table, decode, encode};
 
 /// Numbers by key. Each counts in a [`Capacity`] that all shards share.
 pub struct NumberTable {
@@ -75,8 +77,22 @@ impl Table for NumberTable {
     fn set(&mut self, key: RecordKey, record: Stored) {
         let (Some(number), Ok(state)) = (NumberKey::from_id(&key.id), decode(&record.bytes)) else { return };
         if self.numbers.insert(key.slot, number, state) {
-            self.capacity.add();
+            self.capacity.add(1);
         }
+    }
+
+    fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], _: &Kind) -> Result<(), RecordError> {
+        let read = |(key, bytes): &(RecordKey, Option<Bytes>)| {
+            let state = bytes.as_ref().map_or(Ok(NumberState::Fresh), |bytes| decode(bytes))?;
+            Ok(NumberKey::from_id(&key.id).map(|number| (key.slot, number, state)))
+        };
+        let states = records.iter().filter_map(|record| read(record).transpose());
+        let before = self.numbers.len();
+        self.numbers.load(states.collect::<Result<_, _>>()?);
+        let after = self.numbers.len();
+        self.capacity.add(after.saturating_sub(before));
+        self.capacity.remove(before.saturating_sub(after));
+        Ok(())
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::Shared;
 use super::record::{Kinds, RecordError, RecordKey};
-use super::table::{Stored, Tables};
+use super::table::Tables;
 use crate::engine::SLOTS;
 use crate::store::{Slots, StoreError};
 
@@ -58,7 +58,7 @@ pub async fn restore(
 ) -> Result<Vec<Tables>, RestoreError> {
     let threads = owners.len().clamp(1, LOADERS);
     let damage = Arc::new(Mutex::new(None));
-    let (mut loaders, mut filled) = (Vec::new(), Vec::new());
+    let (mut senders, mut filled) = (Vec::new(), Vec::new());
     let records = usize::try_from(shared.store.expected_records()).unwrap_or(usize::MAX);
     let tables_for = |slots: &Slots| {
         let mut tables = Tables::new(kinds);
@@ -72,10 +72,15 @@ pub async fn restore(
         let fill = move || fill_from(tables, &kinds, &from, &damage);
         let thread = Builder::new().name("restore".to_owned()).spawn(fill);
         filled.push(thread.map_err(RestoreError::Threads)?);
-        loaders.push(TableLoader { to, waiting: Vec::with_capacity(BATCH) });
+        senders.push(to);
     }
     let all = owners.iter().flat_map(Slots::iter).collect();
-    let mut sorter = SlotSorter { owners: owners.clone(), loaders };
+    let table_of = |(index, slots): (usize, &Slots)| {
+        let to = senders.get(index % threads)?.clone();
+        Some(OwnerTable { slots: *slots, table: index / threads, to, waiting: Vec::with_capacity(BATCH) })
+    };
+    let mut sorter = SlotSorter { owners: owners.iter().enumerate().filter_map(table_of).collect() };
+    drop(senders);
     let visit = move |key, record: Option<&[u8]>, _| sorter.take(key, record.map(Bytes::copy_from_slice));
     shared.store.restore(all, Box::new(visit)).await?;
     // `restore` has dropped the sorter and thereby closed the channels of the threads.
@@ -92,26 +97,19 @@ pub async fn restore(
     (0..owners.len()).map(next_of).collect::<Option<_>>().ok_or(RestoreError::Interrupted)
 }
 
-/// Records on their way, each with its table among those of one thread. `None` for one that was removed.
-type Sorted = Vec<(usize, RecordKey, Option<Bytes>)>;
+/// Records on their way to a table of a thread. `None` for one that was removed.
+type TableBatch = (usize, Vec<(RecordKey, Option<Bytes>)>);
 
 fn fill_from(
     mut tables: Vec<Tables>,
     kinds: &Kinds,
-    from: &Receiver<Sorted>,
+    from: &Receiver<TableBatch>,
     damage: &Mutex<Option<RecordError>>,
 ) -> Vec<Tables> {
-    let read = |key: RecordKey, bytes: Bytes| {
-        let kind = kinds.get(key.kind).ok_or(RecordError::Kind(key.kind))?;
-        (kind.expires)(&bytes).map(|expires| Stored { bytes, expires })
-    };
-    for records in from {
-        for (table, key, bytes) in records {
-            let Some(table) = tables.get_mut(table) else { continue };
-            match bytes.map(|bytes| read(key, bytes)).transpose() {
-                Ok(stored) => table.set(key, stored),
-                Err(error) => *damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
-            }
+    for (table, records) in from {
+        let loaded = tables.get_mut(table).map_or(Ok(()), |table| table.load(&records, kinds));
+        if let Err(error) = loaded {
+            *damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     }
     tables
@@ -119,41 +117,37 @@ fn fill_from(
 
 /// Sends each record to its owner.
 struct SlotSorter {
-    owners: Vec<Slots>,
-    loaders: Vec<TableLoader>,
+    owners: Vec<OwnerTable>,
 }
 
 impl SlotSorter {
     fn take(&mut self, key: RecordKey, bytes: Option<Bytes>) {
-        let Some(owner) = self.owners.iter().position(|slots| slots.contains(key.slot)) else { return };
-        let threads = self.loaders.len();
-        if let Some(loader) = self.loaders.get_mut(owner % threads) {
-            loader.take((owner / threads, key, bytes));
+        if let Some(owner) = self.owners.iter_mut().find(|owner| owner.slots.contains(key.slot)) {
+            owner.waiting.push((key, bytes));
+            if owner.waiting.len() == BATCH {
+                owner.hand_over(Vec::with_capacity(BATCH));
+            }
         }
     }
 }
 
-/// A thread that fills tables.
-struct TableLoader {
-    to: SyncSender<Sorted>,
-    waiting: Sorted,
+/// The table of an owner, which a thread fills.
+struct OwnerTable {
+    slots: Slots,
+    /// Its place among the tables of the thread.
+    table: usize,
+    to: SyncSender<TableBatch>,
+    waiting: Vec<(RecordKey, Option<Bytes>)>,
 }
 
-impl TableLoader {
-    fn take(&mut self, record: (usize, RecordKey, Option<Bytes>)) {
-        self.waiting.push(record);
-        if self.waiting.len() == BATCH {
-            self.hand_over(Vec::with_capacity(BATCH));
-        }
-    }
-
-    fn hand_over(&mut self, next: Sorted) {
+impl OwnerTable {
+    fn hand_over(&mut self, next: Vec<(RecordKey, Option<Bytes>)>) {
         // Fails only when the other end panicked, which `restore` learns when it waits for its tables.
-        let _ = self.to.send(std::mem::replace(&mut self.waiting, next));
+        let _ = self.to.send((self.table, std::mem::replace(&mut self.waiting, next)));
     }
 }
 
-impl Drop for TableLoader {
+impl Drop for OwnerTable {
     fn drop(&mut self) {
         self.hand_over(Vec::new());
     }

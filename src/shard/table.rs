@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use indexmap::IndexMap;
 
-use super::record::{Hasher, Kinds, Record, RecordKey, decode};
+use super::record::{Hasher, Kind, Kinds, Record, RecordError, RecordKey, decode};
 use crate::domain::Timestamp;
 
 /// Records of one kind, by key and by position.
@@ -36,6 +36,19 @@ pub trait Table: Send {
     fn set(&mut self, key: RecordKey, record: Stored);
     /// Removes the record under a key. Returns `true` if it existed.
     fn remove(&mut self, key: &RecordKey) -> bool;
+    /// Applies records of a restore in order; `None` removes.
+    ///
+    /// # Errors
+    /// [`RecordError`] if a record cannot be decoded.
+    fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], kind: &Kind) -> Result<(), RecordError> {
+        for (key, bytes) in records {
+            match bytes.clone() {
+                Some(bytes) => self.set(*key, Stored { expires: (kind.expires)(&bytes)?, bytes }),
+                None => drop(self.remove(key)),
+            }
+        }
+        Ok(())
+    }
     /// Prepares for about so many records.
     fn reserve(&mut self, records: usize) {
         let _ = records;
@@ -206,6 +219,21 @@ impl Tables {
         let tables = self.by_kind.values();
         let all = tables.flat_map(|table| (0..table.len()).filter_map(|position| table.at(position)));
         all.filter(move |(_, stored)| now < stored.expires)
+    }
+
+    /// Applies records of a restore in order; `None` removes.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the kind of a record is unknown, or a record cannot be decoded.
+    pub fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], kinds: &Kinds) -> Result<(), RecordError> {
+        for records in records.chunk_by(|(a, _), (b, _)| a.kind == b.kind) {
+            let Some((RecordKey { kind, .. }, _)) = records.first() else { continue };
+            match (self.by_kind.get_mut(kind), kinds.get(*kind)) {
+                (Some(table), Some(kind)) => table.load(records, kind)?,
+                _ => return Err(RecordError::Kind(*kind)),
+            }
+        }
+        Ok(())
     }
 
     /// Applies a change, and passes the old and the new record to the kind's index.
