@@ -43,7 +43,7 @@ impl App {
             }
             tracing::info!("try: curl {url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
         } else {
-            // A send would cost money and reach a stranger's telephone: this only shows that it lives.
+            // Without the simulator a send costs money and reaches a real phone. Therefore the example only checks readiness.
             tracing::info!("try: curl {url}/readyz");
         }
     }

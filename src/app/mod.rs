@@ -45,9 +45,9 @@ pub enum StartError {
     /// The system would not deliver signals.
     #[error("the system refused to deliver stop signals: {0}")]
     Signals(io::Error),
-    /// The address is taken or not ours.
+    /// The address is in use or belongs to another machine.
     #[error(
-        "listen on {address}: {source}; {} with --listen or test-hostname and test-port",
+        "cannot listen on {address}: {source}; {} with --listen or test-hostname and test-port",
         bind::advice(source)
     )]
     Bind {
@@ -57,7 +57,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The system would not say where we listen.
-    #[error("read the address that was bound: {0}")]
+    #[error("cannot read the address of the listening socket: {0}")]
     Address(io::Error),
     /// The server key.
     #[error(transparent)]
@@ -78,7 +78,7 @@ pub enum StartError {
     #[error(transparent)]
     Registry(#[from] crate::registry::OpenError),
     /// The account's credentials could not be kept.
-    #[error("keep the account's credentials: {0}")]
+    #[error("cannot store the account's credentials: {0}")]
     Account(#[from] crate::registry::RegistryError),
     /// Unauthenticated clients can reach the server, and no API key exists.
     #[error(transparent)]

@@ -72,7 +72,11 @@ impl Reports {
         let Some(running) = running else { return CallbackAnswer::Unavailable };
         match report {
             TwilioReport::Receipt(receipt) => {
-                debug!(message_id = receipt.message_id, status = receipt.status.as_str(), "a report came");
+                debug!(
+                    message_id = receipt.message_id,
+                    status = receipt.status.as_str(),
+                    "provider report received"
+                );
                 match running.verifying.receive(self.as_recorded(*kind, receipt)).await {
                     Ok(()) => CallbackAnswer::NoContent,
                     Err(_) => CallbackAnswer::Unavailable,

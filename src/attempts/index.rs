@@ -39,7 +39,7 @@ struct Waiting {
     until: Option<Timestamp>,
 }
 
-/// A follow-up whose time has come.
+/// A follow-up that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// The record that contains it.
@@ -102,7 +102,7 @@ impl Indexes {
         self.shards.iter().all(|index| lock(index).plans.is_empty())
     }
 
-    /// Takes the follow-ups whose time has come, at most so many. Each is handed out once, unless its record changes.
+    /// Takes at most `most` follow-ups that are due. Each is handed out once, unless its record changes.
     pub(super) fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
         let mut taken = Vec::new();
         for index in &self.shards {

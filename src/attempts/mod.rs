@@ -159,7 +159,7 @@ impl Attempts {
         Ok(found.into_iter().map(|listed| listed.row).collect())
     }
 
-    /// Takes the follow-ups whose time has come, at most so many.
+    /// Takes at most `most` follow-ups that are due.
     pub fn take_due(&self, now: Timestamp, most: usize) -> Vec<Due> {
         self.indexes.take_due(now, most)
     }

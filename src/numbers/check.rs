@@ -114,10 +114,8 @@ impl CheckCommand {
 /// Whether the gateway may still be asked.
 fn is_open(permit: &CheckPermit, context: &DecisionContext<'_, '_>) -> bool {
     let now = context.reply.now();
-    context
-        .state()
-        .and_then(|state| state.verification())
-        .is_some_and(|v| v.salt == permit.salt && v.checking_until == permit.until && v.is_checking(now))
+    let verification = context.state().and_then(|state| state.verification());
+    verification.is_some_and(|v| v.is_checked_by(permit) && v.is_checking(now))
 }
 
 /// The reply to a check. It describes the verification as it is after the check, or was before one that ended it.

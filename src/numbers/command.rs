@@ -63,7 +63,7 @@ impl Deps {
         let record = RecordKey { slot: subject.slot, kind: NumberState::KIND, id: subject.id };
         let read = move |tables: &Tables, now| {
             let state = tables.get::<NumberState>(&record, now)?;
-            state.at(&policy, now).verification().filter(|v| now < v.expires)
+            state.at(&policy, now).verification().filter(|v| v.is_active(now))
         };
         shards.router().read(subject.slot, read).await
     }
@@ -156,14 +156,14 @@ impl Command for NumberCommand {
         match self.kind {
             CommandKind::Send(_) | CommandKind::Resume(_) => Load::UntilAnswered,
             CommandKind::Check(_) | CommandKind::End(_) => Load::UntilDecided,
-            CommandKind::Settle(_) | CommandKind::SettleCheck(_) => Load::Report,
+            CommandKind::Settle(_) | CommandKind::SettleCheck(_) => Load::Settlement,
         }
     }
 
     /// An event is never lazy.
     fn may_be_lazy(&self) -> bool {
-        let is_report = matches!(self.kind, CommandKind::Settle(_) | CommandKind::SettleCheck(_));
-        is_report && self.deps.events.as_ref().is_none_or(|events| !events.subscribes(self.key))
+        let is_settlement = matches!(self.kind, CommandKind::Settle(_) | CommandKind::SettleCheck(_));
+        is_settlement && self.deps.events.as_ref().is_none_or(|events| !events.subscribes(self.key))
     }
 
     fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
@@ -362,12 +362,12 @@ fn event_of<'a>(
             else {
                 return None;
             };
-            let is_silent = named.as_ref().is_some_and(|named| named.is_test);
+            let is_test = named.as_ref().is_some_and(|named| named.is_test);
             let tags = named.as_ref().map(|named| &named.tags);
-            Some(NumberEvent::Permitted { verification, channel: *channel, is_silent, tags })
+            Some(NumberEvent::Permitted { verification, channel: *channel, is_test, tags })
         }
         CommandKind::Settle(SettleCommand { permit, delivered, caller, .. }) => {
-            let verification = after.filter(|v| v.salt == permit.verification.salt);
+            let verification = after.filter(|v| permit.is_for(v));
             let is_follow_up = matches!(caller, Caller::FollowUp(_));
             Some(NumberEvent::Settled { permit, verification, delivered, is_follow_up })
         }

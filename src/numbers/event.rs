@@ -20,7 +20,7 @@ pub enum NumberEvent<'a> {
         /// How it is delivered.
         channel: Channel,
         /// Whether no message is sent, because the number is a test number.
-        is_silent: bool,
+        is_test: bool,
         /// The tags that the caller attached to the verification.
         tags: Option<&'a BTreeMap<String, String>>,
     },

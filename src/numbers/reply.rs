@@ -76,7 +76,7 @@ impl VerificationSummary {
             begun,
             last_send: counted.map_or(begun, |counted| counted.last_send),
             channel: counted.map_or(Channel::Sms, |counted| counted.channel),
-            spent: counted.is_some_and(|counted| counted.spent),
+            spent: verification.is_spent(),
         }
     }
 }

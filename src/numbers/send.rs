@@ -76,10 +76,8 @@ impl SendCommand {
             number,
             options: self.options.unwrap_or(policy.code),
             channel: self.channel,
-            verification: own.map(|own| VerificationOptions {
-                supplied_code: own.supplied_code.as_ref(),
-                silent: is_test,
-            }),
+            verification: own
+                .map(|own| VerificationOptions { supplied_code: own.supplied_code.as_ref(), is_test }),
         };
         let (next, outcome) = engine::begin(state, &rules, request, salt, now);
         let refused = |outcome| SendDecision::Refused(Reply::new(outcome, now, None));
@@ -109,7 +107,7 @@ impl SendCommand {
                 let track = track_key(context.key.service, &permit.verification.salt, context.subject.slot);
                 let key = context.key;
                 Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }
-                    .answer(context);
+                    .deliver_if_live(context);
             }
             Some(SendDecision::Silent(_, reply) | SendDecision::Refused(reply)) => responder.send(Ok(reply)),
             None => responder.send(Err(Refusal::StoreUnavailable)),
@@ -163,7 +161,8 @@ impl ResumeCommand {
         let PlannedSend { style, follow_up, .. } = *plan;
         let (key, channel) = (context.key, follow_up.channel);
         let (purpose, caller) = (Purpose::FollowUp(follow_up), Caller::FollowUp(responder));
-        Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }.answer(context);
+        Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }
+            .deliver_if_live(context);
     }
 }
 
@@ -190,12 +189,12 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Hands the message to delivery, unless a later command of the same batch made its code useless.
-    fn answer(mut self, mut context: DecisionContext<'_, '_>) {
+    fn deliver_if_live(mut self, mut context: DecisionContext<'_, '_>) {
         context.reply.mark_at_gateway();
         let now = context.reply.now();
         let state = context.state().map(|state| state.at(&context.policy(), now));
         let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
-        if let Some(live) = live.filter(|live| live.salt == self.permit.verification.salt) {
+        if let Some(live) = live.filter(|live| self.permit.is_for(live)) {
             // A later command of the batch may have prolonged its life, which the message states.
             self.permit.verification.expires = live.expires;
             context.deps.effects.deliver(self);
@@ -264,7 +263,7 @@ impl SettleCommand {
         let Delivered { result, trouble, .. } = &self.delivered;
         let (next, outcome) = engine::settle(state, rules, &self.permit, result, now);
         // The permit describes a send whose code was replaced or withdrawn meanwhile.
-        let current = next.verification().filter(|v| v.salt == self.permit.verification.salt);
+        let current = next.verification().filter(|v| self.permit.is_for(v));
         let summary = VerificationSummary::from_verification(
             &current.unwrap_or(self.permit.verification),
             &rules.policy,

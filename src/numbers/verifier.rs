@@ -163,8 +163,8 @@ impl Verifier {
         if self.in_flight.available_permits() <= self.reserved_for_checks && !self.in_flight.is_closed() {
             return Err(Refusal::Overloaded);
         }
-        let is_silent = verification.as_ref().is_some_and(|named| named.is_test);
-        if !is_silent && self.delivery.is_overloaded(service, number, channel) {
+        let is_test = verification.as_ref().is_some_and(|named| named.is_test);
+        if !is_test && self.delivery.is_overloaded(service, number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
         let key = NumberKey { service, number };

@@ -83,7 +83,7 @@ impl<S: Snapshot> Index for Publisher<S> {
         self.changed |= self.snapshot.change(read(before), read(after));
     }
 
-    fn settled(&mut self) {
+    fn batch_applied(&mut self) {
         if self.changed && self.router.owner(SLOT) == Some(self.shard) {
             self.changed = false;
             self.snapshot.publish(&self.published);

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::command::{Command, Refusal};
 use super::core::Core;
-use super::table::{Index, Records, Tables};
+use super::table::{Records, Tables};
 use crate::clock::Alarm;
 use crate::domain::Timestamp;
 use crate::store::{Owner, Pushed, RecordStream, SLICE_RECORDS, Slots, StoreError};
@@ -28,7 +28,7 @@ pub enum Message {
     Command(Box<dyn Command>),
     /// The result of the commit in flight.
     Committed(Result<(), StoreError>),
-    /// Reads or evicts records.
+    /// Runs a function on the core.
     Call(CallFn),
     /// The wait for more commands has ended.
     BatchDelayEnded,
@@ -39,8 +39,6 @@ pub enum Message {
     /// Gives up these slots. The shard notifies the sender once the last change to them is durable and it has dropped
     /// their records.
     ReleaseSlots(Slots, oneshot::Sender<()>),
-    /// Attaches an index to a kind.
-    Follow(u8, Box<dyn Index>),
     /// A checkpoint wants every record of the shard.
     Stream(RecordStream),
     /// The next slice of records for the checkpoint is due.
@@ -57,7 +55,7 @@ struct Streaming {
     to: Option<RecordStream>,
     /// The slots whose records the stream contains. A change of them aborts it.
     slots: Slots,
-    /// The kinds that were not given yet; the last of them is being scanned.
+    /// The kinds that were not streamed yet. The shard scans the last of them.
     kinds: Vec<u8>,
     at_end: bool,
 }
@@ -88,9 +86,9 @@ impl Streaming {
         if self.kinds.is_empty() {
             if !self.at_end {
                 self.at_end = true;
-                core.settle();
+                core.begin_lazy_commit();
             }
-            if !core.is_settled() {
+            if !core.is_lazy_committed() {
                 return StreamStep::Waiting;
             }
             if let Some(to) = self.to.take() {
@@ -219,7 +217,6 @@ impl Actor for ShardActor {
                 state.streaming = Some(Streaming::new(to, state.owned, core.tables_mut()));
             }
             Message::StreamNext => {}
-            Message::Follow(kind, index) => core.follow(kind, index),
             Message::Flush(done) => state.flushing.push(done),
         }
         for (_, done) in state.releasing.extract_if(.., |(slots, _)| core.give_up(*slots, now)) {

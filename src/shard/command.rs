@@ -24,14 +24,14 @@ pub trait Command: Send + 'static {
         Load::Unbounded
     }
 
-    /// Whether the changes of a report may all be lazy. If they are, the shard applies them beside the batch in flight;
-    /// otherwise it decides the report again with the next batch.
+    /// Whether the changes of a settlement may all be lazy. If they are, the shard applies them beside the batch in flight;
+    /// otherwise it decides the settlement again with the next batch.
     fn may_be_lazy(&self) -> bool {
         false
     }
 
     /// Returns `true` while the command must wait for a gateway's answer. Waiting commands keep their order. The
-    /// command that delivers the answer ([`Load::Report`]) never waits.
+    /// command that delivers the answer ([`Load::Settlement`]) never waits.
     fn must_wait(&self, view: &mut Transaction<'_>) -> bool {
         let _ = view;
         false
@@ -76,7 +76,7 @@ pub enum Load {
     /// Until it is answered, also while a gateway has it.
     UntilAnswered,
     /// Delivers the result of an earlier command. It has no limit and never waits.
-    Report,
+    Settlement,
 }
 
 /// The reason why a client gets no decision. After `StoreUnavailable` or `Stopping` a message may have been sent and an
@@ -93,7 +93,7 @@ pub enum Refusal {
     #[error("too many messages are waiting for the gateway")]
     SendsOverloaded,
     /// The number is new, and `max-numbers` numbers are stored already.
-    #[error("too many numbers are remembered already")]
+    #[error("too many numbers are stored already")]
     TooManyNumbers,
     /// The decision could not be made durable.
     #[error("the store is not available")]

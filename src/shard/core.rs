@@ -19,7 +19,7 @@ use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::Timestamp;
 use crate::store::{Slots, StoreError, Write};
 
-/// Maximum number of lazy and unsettled records in a batch, besides those that its commands changed.
+/// Maximum number of lazy and uncertain records in a batch, besides those that its commands changed.
 const MAX_EXTRA_RECORDS: usize = 1_024;
 
 /// Records that the shard examines for expired ones before it refuses a new record. Few, because each command of a
@@ -42,11 +42,11 @@ pub struct Core {
     parking: Parking,
     /// Records whose last commit failed. Memory holds the pessimistic state of each. The shard writes them again before
     /// it sends an answer that depends on them.
-    unsettled: IndexSet<RecordKey, Hasher>,
+    uncertain: IndexSet<RecordKey, Hasher>,
     /// Records with lazy changes that no commit has carried yet.
     lazy: IndexSet<RecordKey, Hasher>,
     /// Whether a checkpoint waits for every lazy change to be committed.
-    settling: Settling,
+    lazy_commit: LazyCommit,
     retry_at: Timestamp,
     last_seen: Timestamp,
     commit: Option<Vec<Write>>,
@@ -63,7 +63,7 @@ pub struct Settings {
 
 /// Progress of a checkpoint that waits for lazy changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Settling {
+enum LazyCommit {
     NotWanted,
     Wanted,
     /// The batch in flight carries the last of them.
@@ -126,9 +126,9 @@ impl Core {
             batch_delay: BatchDelay::default(),
             loads: Loads::default(),
             parking: Parking::default(),
-            unsettled: IndexSet::default(),
+            uncertain: IndexSet::default(),
             lazy: IndexSet::default(),
-            settling: Settling::NotWanted,
+            lazy_commit: LazyCommit::NotWanted,
             retry_at: Timestamp::EPOCH,
             last_seen: Timestamp::EPOCH,
             commit: None,
@@ -143,10 +143,10 @@ impl Core {
         }
         let alone = self.loads.add(&*command);
         let waits = self.in_flight.is_some() || self.batch_delay.is_waiting();
-        let is_report = command.load() == Load::Report;
+        let is_settlement = command.load() == Load::Settlement;
         if waits && alone {
-            let is_decided = if is_report {
-                self.decide_lazy_report(&mut command, now)
+            let is_decided = if is_settlement {
+                self.decide_lazy_settlement(&mut command, now)
             } else {
                 self.decide_read_only(&mut command, now)
             };
@@ -154,7 +154,7 @@ impl Core {
                 return self.answer(command, now);
             }
         }
-        if self.is_late() && !is_report {
+        if self.is_late() && !is_settlement {
             return self.refuse(command, Refusal::StoreUnavailable);
         }
         self.waiting.push(command);
@@ -176,9 +176,9 @@ impl Core {
         command.decide(&mut Transaction::new(tables, rng, &mut changes, slot, now)) == Decision::Made
     }
 
-    /// Decides a report whose changes are all lazy and whose records are not in the batch in flight. Returns whether it did:
+    /// Decides a settlement whose changes are all lazy and whose records are not in the batch in flight. Returns whether it did:
     /// otherwise a later decision replaces this one.
-    fn decide_lazy_report(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
+    fn decide_lazy_settlement(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
         let subject = command.subject();
         if !command.may_be_lazy() || self.is_late() || self.parking.holds(&subject) {
             return false;
@@ -195,14 +195,15 @@ impl Core {
             self.lazy.insert(*key);
             self.tables.set(*key, history.after());
         }
-        self.tables.settled();
+        self.tables.batch_applied();
         true
     }
 
-    /// Whether the batch in flight or a failed commit leaves open what the disk has of one of these records.
+    /// Returns `true` if the state of one of these records on disk is unknown: the batch in flight changes it, or its last
+    /// commit failed.
     fn is_open(&self, keys: &[RecordKey]) -> bool {
         let in_flight = |key| self.in_flight.as_ref().is_some_and(|batch| batch.changes.contains_key(key));
-        keys.iter().any(|key| self.unsettled.contains(key) || in_flight(key))
+        keys.iter().any(|key| self.uncertain.contains(key) || in_flight(key))
     }
 
     /// Handles the store's result for the batch in flight.
@@ -211,25 +212,25 @@ impl Core {
         let Some(Batch { commands, changes, extra, given_up, .. }) = self.in_flight.take() else { return };
         if result.is_ok() && !given_up {
             for (key, history) in &changes {
-                self.unsettled.swap_remove(key);
+                self.uncertain.swap_remove(key);
                 self.tables.set(*key, history.after());
             }
             for key in &extra {
-                self.unsettled.swap_remove(key);
+                self.uncertain.swap_remove(key);
             }
-            self.finish_settling();
-            self.tables.settled();
+            self.finish_lazy_commit();
+            self.tables.batch_applied();
             self.batch_delay.after(commands.len());
             for command in commands {
                 self.answer(command, now);
             }
         } else {
-            if self.settling == Settling::InFlight {
-                self.settling = Settling::Wanted;
+            if self.lazy_commit == LazyCommit::InFlight {
+                self.lazy_commit = LazyCommit::Wanted;
             }
             self.merge_failed_batch(&changes, now);
             // The shard writes the present states of these records again.
-            self.lazy.extend(extra.into_iter().filter(|key| !self.unsettled.contains(key)));
+            self.lazy.extend(extra.into_iter().filter(|key| !self.uncertain.contains(key)));
             self.retry_at = now.plus(RETRY_AFTER);
             for command in commands {
                 self.refuse(command, Refusal::StoreUnavailable);
@@ -250,11 +251,11 @@ impl Core {
                 Some(Stored { bytes, expires })
             });
             if stored.is_some() || history.is_changed() {
-                self.unsettled.insert(*key);
+                self.uncertain.insert(*key);
             }
             self.tables.set(*key, stored);
         }
-        self.tables.settled();
+        self.tables.batch_applied();
     }
 
     /// Allows batches to wait for more commands. The caller must then call [`Core::take_wait`] after each input, and
@@ -268,7 +269,7 @@ impl Core {
         self.batch_delay.take()
     }
 
-    /// The wait is over.
+    /// Handles the end of the wait before a batch.
     pub fn batch_delay_ended(&mut self, clock: Timestamp) {
         let now = self.tick(clock);
         self.batch_delay.end();
@@ -300,23 +301,17 @@ impl Core {
         for (key, stored) in records {
             self.tables.set(key, Some(stored));
         }
-        self.tables.settled();
+        self.tables.batch_applied();
     }
 
-    /// Commits lazy and unsettled records. Returns `true` if nothing is left to write or the store refuses writes.
+    /// Commits lazy and uncertain records. Returns `true` if nothing is left to write or the store refuses writes.
     pub fn flush(&mut self, clock: Timestamp) -> bool {
         let now = self.tick(clock);
         // Commands that wait for others to share a batch may add lazy changes.
         self.batch_delay.end();
         self.begin_batch(now);
-        if self.in_flight.is_some() {
-            return false;
-        }
-        if now < self.retry_at || (self.lazy.is_empty() && self.unsettled.is_empty()) {
-            return true;
-        }
         self.commit_extra(now);
-        false
+        self.in_flight.is_none()
     }
 
     /// Removes these records lazily, unless a change to one is not durable yet or `may_evict` returns `false`. The next
@@ -332,20 +327,20 @@ impl Core {
                 self.lazy.insert(*key);
             }
         }
-        self.tables.settled();
+        self.tables.batch_applied();
     }
 
-    /// Starts to wait for the commit of all present lazy changes. [`Core::is_settled`] tells when it is done.
-    pub fn settle(&mut self) {
+    /// Starts to wait for the commit of all present lazy changes. [`Core::is_lazy_committed`] tells when it is done.
+    pub fn begin_lazy_commit(&mut self) {
         let is_clean =
             self.lazy.is_empty() && self.in_flight.as_ref().is_none_or(|batch| batch.extra.is_empty());
-        self.settling = if is_clean { Settling::Done } else { Settling::Wanted };
+        self.lazy_commit = if is_clean { LazyCommit::Done } else { LazyCommit::Wanted };
     }
 
-    /// Returns `true` once the lazy changes of [`Core::settle`] are committed. The commit in flight or the next sweep
+    /// Returns `true` once the lazy changes of [`Core::begin_lazy_commit`] are committed. The commit in flight or the next sweep
     /// commits them.
-    pub fn is_settled(&self) -> bool {
-        self.settling == Settling::Done
+    pub fn is_lazy_committed(&self) -> bool {
+        self.lazy_commit == LazyCommit::Done
     }
 
     /// Gives slots up: refuses their commands, and drops their records once every change to them is committed. Returns
@@ -367,12 +362,12 @@ impl Core {
             }
         }
         self.forget_ended(now);
-        if self.lazy.iter().chain(&self.unsettled).any(|key| given(key.slot)) {
+        if self.lazy.iter().chain(&self.uncertain).any(|key| given(key.slot)) {
             self.commit_extra(now);
             return false;
         }
         self.loads.forget_slots(given);
-        (0..=u8::MAX).filter(|slot| given(*slot)).for_each(|slot| self.tables.forget_slot(slot));
+        self.tables.forget_slots(slots);
         true
     }
 
@@ -390,7 +385,7 @@ impl Core {
         let in_flight = in_flight.as_ref().map(|batch| &batch.changes);
         let freed =
             tables.sweep(looks, now, |key| in_flight.is_some_and(|changes| changes.contains_key(key)));
-        self.tables.settled();
+        self.tables.batch_applied();
         self.give_up_late_commit(now);
         self.requeue_ready(now);
         // Ends the wait even if the caller never called `batch_delay_ended`.
@@ -398,19 +393,19 @@ impl Core {
         self.begin_batch(now);
         self.commit_extra(now);
         // The last lazy changes may have expired instead.
-        self.finish_settling();
+        self.finish_lazy_commit();
         freed
     }
 
-    /// Ends the wait of [`Core::settle`], unless a lazy change is left or a batch is in flight.
-    fn finish_settling(&mut self) {
-        let is_committed = match self.settling {
-            Settling::NotWanted | Settling::Done => return,
-            Settling::Wanted => self.lazy.is_empty(),
-            Settling::InFlight => true,
+    /// Ends the wait of [`Core::begin_lazy_commit`], unless a lazy change is left or a batch is in flight.
+    fn finish_lazy_commit(&mut self) {
+        let is_committed = match self.lazy_commit {
+            LazyCommit::NotWanted | LazyCommit::Done => return,
+            LazyCommit::Wanted => self.lazy.is_empty(),
+            LazyCommit::InFlight => true,
         };
         if is_committed && self.in_flight.is_none() {
-            self.settling = Settling::Done;
+            self.lazy_commit = LazyCommit::Done;
         }
     }
 
@@ -421,9 +416,10 @@ impl Core {
         }
         batch.given_up = true;
         let late = std::mem::take(&mut batch.commands);
-        let (reports, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|command| command.load() == Load::Report);
-        self.waiting = reports;
+        let (settlements, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|command| command.load() == Load::Settlement);
+        self.waiting = settlements;
         for command in late.into_iter().chain(waiting) {
             self.refuse(command, Refusal::StoreUnavailable);
         }
@@ -459,7 +455,7 @@ impl Core {
                 }
                 self.tables.set(*key, after);
             }
-            self.tables.settled();
+            self.tables.batch_applied();
             changes.retain(|_, history| history.durable);
             let mut held = Vec::with_capacity(decided.len());
             for (command, touched) in decided {
@@ -475,10 +471,10 @@ impl Core {
         }
     }
 
-    /// Prepares a commit of lazy and unsettled records, if there are any, no batch is in flight, and the last failed
+    /// Prepares a commit of lazy and uncertain records, if there are any, no batch is in flight, and the last failed
     /// commit is long enough ago.
     fn commit_extra(&mut self, now: Timestamp) {
-        let has_extra = !(self.lazy.is_empty() && self.unsettled.is_empty());
+        let has_extra = !(self.lazy.is_empty() && self.uncertain.is_empty());
         if has_extra && self.in_flight.is_none() && self.retry_at <= now {
             self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
         }
@@ -491,14 +487,14 @@ impl Core {
         mut carried: Vec<(RecordKey, Option<Stored>)>,
         now: Timestamp,
     ) {
-        let Self { tables, lazy, unsettled, .. } = self;
+        let Self { tables, lazy, uncertain, .. } = self;
         let earlier =
             lazy.drain(..lazy.len().min(MAX_EXTRA_RECORDS)).filter(|key| !changes.contains_key(key));
         carried.extend(earlier.map(|key| (key, tables.stored(&key))));
-        let failed = unsettled.iter().filter(|key| !changes.contains_key(*key)).take(MAX_EXTRA_RECORDS);
+        let failed = uncertain.iter().filter(|key| !changes.contains_key(*key)).take(MAX_EXTRA_RECORDS);
         carried.extend(failed.map(|key| (*key, tables.stored(key))));
-        if self.settling == Settling::Wanted && self.lazy.is_empty() {
-            self.settling = Settling::InFlight;
+        if self.lazy_commit == LazyCommit::Wanted && self.lazy.is_empty() {
+            self.lazy_commit = LazyCommit::InFlight;
         }
         let extra = carried.iter().map(|(key, _)| *key).collect();
         let durable = changes.iter().map(|(key, history)| (*key, history.after()));
@@ -521,10 +517,10 @@ impl Core {
         let mut decided = Vec::with_capacity(queue.len());
         while let Some(mut command) = queue.pop_front() {
             let subject = command.subject();
-            let is_report = command.load() == Load::Report;
+            let is_settlement = command.load() == Load::Settlement;
             let Self { tables, rng, parking, .. } = self;
             let mut view = Transaction::new(tables, rng, changes, subject.slot, now);
-            if !is_report && parking.holds(&subject) {
+            if !is_settlement && parking.holds(&subject) {
                 if command.must_wait(&mut view) {
                     parking.park(command);
                 } else {
@@ -547,8 +543,8 @@ impl Core {
                 Decision::Refused(refusal) | Decision::Full(_, refusal) => self.refuse(command, refusal),
                 Decision::Made => {
                     let view = &mut Transaction::new(tables, rng, changes, subject.slot, now);
-                    let released = is_report && parking.holds(&subject) && !command.must_wait(view);
-                    self.require_settled(&touched, changes, now);
+                    let released = is_settlement && parking.holds(&subject) && !command.must_wait(view);
+                    self.require_certain(&touched, changes, now);
                     decided.push((command, touched));
                     if released {
                         put_first(&mut queue, self.parking.take(&subject));
@@ -564,12 +560,12 @@ impl Core {
     }
 
     /// An answer about a record of a failed commit waits until that record is written again.
-    fn require_settled(&mut self, touched: &[RecordKey], changes: &mut RecordChanges, now: Timestamp) {
-        if self.unsettled.is_empty() {
+    fn require_certain(&mut self, touched: &[RecordKey], changes: &mut RecordChanges, now: Timestamp) {
+        if self.uncertain.is_empty() {
             return;
         }
         self.forget_ended(now);
-        for key in touched.iter().filter(|key| self.unsettled.contains(*key)) {
+        for key in touched.iter().filter(|key| self.uncertain.contains(*key)) {
             let history =
                 changes.entry(*key).or_insert_with(|| RecordHistory::beginning(self.tables.stored(key)));
             history.durable = true;
@@ -579,8 +575,8 @@ impl Core {
     /// A record that has expired in memory has also expired on the disk. A record that memory no longer holds may still
     /// need its removal on the disk.
     fn forget_ended(&mut self, now: Timestamp) {
-        let Self { tables, unsettled, lazy, .. } = self;
-        unsettled.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
+        let Self { tables, uncertain, lazy, .. } = self;
+        uncertain.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
         lazy.retain(|key| tables.stored(key).is_none_or(|stored| now < stored.expires));
     }
 

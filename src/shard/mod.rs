@@ -133,7 +133,8 @@ impl Shards {
     pub fn follow<R: Record>(&self, factory: IndexFactory) {
         let mut followers = self.shared.followers.write().unwrap_or_else(PoisonError::into_inner);
         for (index, shard) in self.shared.router.running() {
-            let _ = shard.cast(Message::Follow(R::KIND, factory(index)));
+            let index = factory(index);
+            let _ = shard.cast(Message::Call(Box::new(move |core, _| core.follow(R::KIND, index))));
         }
         followers.push((R::KIND, factory));
     }

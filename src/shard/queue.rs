@@ -63,7 +63,7 @@ impl Loads {
     pub fn of(&self, command: &dyn Command) -> usize {
         let counts = || self.0.get(&command.subject()).copied().unwrap_or_default();
         match command.load() {
-            Load::Unbounded | Load::Report => 0,
+            Load::Unbounded | Load::Settlement => 0,
             Load::UntilDecided => counts().queued,
             Load::UntilAnswered => counts().unanswered,
         }
@@ -72,8 +72,8 @@ impl Loads {
     /// Counts a command. Returns `true` if no other command of its subject waits.
     pub fn add(&mut self, command: &dyn Command) -> bool {
         let counts = self.0.entry(command.subject()).or_default();
-        // A report is about a command that is counted already.
-        if command.load() != Load::Report {
+        // A settlement is about a command that is counted already.
+        if command.load() != Load::Settlement {
             counts.unanswered += 1;
         }
         counts.queued += 1;

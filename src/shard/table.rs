@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 use super::record::{Hasher, Kind, Kinds, Record, RecordError, RecordKey, decode};
 use crate::domain::Timestamp;
+use crate::store::Slots;
 
 /// Records of one kind, by key and by position.
 ///
@@ -113,7 +114,7 @@ pub trait Index: Send {
     /// Called for each change that the shard applies, and for each record of a restore. `None` means absent.
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>);
     /// Called after the last change of a batch.
-    fn settled(&mut self) {}
+    fn batch_applied(&mut self) {}
 }
 
 /// All records of a shard.
@@ -168,7 +169,7 @@ impl Tables {
                 index.changed(&key, None, Some(&stored));
             }
         }
-        index.settled();
+        index.batch_applied();
         self.indexes.insert(kind, index);
     }
 
@@ -263,8 +264,8 @@ impl Tables {
     }
 
     /// Every change of a batch has been applied.
-    pub fn settled(&mut self) {
-        self.indexes.values_mut().for_each(|index| index.settled());
+    pub fn batch_applied(&mut self) {
+        self.indexes.values_mut().for_each(|index| index.batch_applied());
     }
 
     /// Frees expired records. Examines `looks` records of each kind, and more after a flood. Skips records for which
@@ -327,17 +328,17 @@ impl Tables {
         self.scan = Scan::default();
     }
 
-    /// Drops every record of a slot that another shard owns now.
-    pub fn forget_slot(&mut self, slot: u8) {
+    /// Drops every record of these slots, which another shard owns now.
+    pub fn forget_slots(&mut self, slots: Slots) {
         let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
         for kind in kinds {
             for position in (0..self.len_of(kind)).rev() {
                 let found = self.by_kind.get(&kind).and_then(|table| table.end_at(position));
-                if let Some((key, _)) = found.filter(|(key, _)| key.slot == slot) {
+                if let Some((key, _)) = found.filter(|(key, _)| slots.contains(key.slot)) {
                     self.set(key, None);
                 }
             }
         }
-        self.settled();
+        self.batch_applied();
     }
 }

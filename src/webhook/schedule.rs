@@ -321,7 +321,7 @@ impl Index for Follower {
         self.changes.push(change);
     }
 
-    fn settled(&mut self) {
+    fn batch_applied(&mut self) {
         if !self.changes.is_empty() {
             self.schedule.apply(self.changes.drain(..));
         }

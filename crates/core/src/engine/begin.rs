@@ -28,7 +28,7 @@ pub struct VerificationOptions<'a> {
     /// The code that the caller supplies.
     pub supplied_code: Option<&'a Code>,
     /// No message is sent because the caller knows the code: a test number.
-    pub silent: bool,
+    pub is_test: bool,
 }
 
 /// The decision about a message. The caller must make the new state durable before it sends the message.
@@ -99,6 +99,13 @@ pub struct SendPermit {
     pub replaced: Option<Verification>,
 }
 
+impl SendPermit {
+    /// Returns `true` if the permit is for this verification and its present code.
+    pub fn is_for(&self, verification: &Verification) -> bool {
+        verification.salt == self.verification.salt
+    }
+}
+
 /// Decides a message: the first of a verification, or a further one.
 ///
 /// By the compatible routes each message replaces the code and restarts its life. A verification with an id keeps it
@@ -128,7 +135,7 @@ pub fn begin(
         return (state, BeginOutcome::Busy { until: checking.checking_until });
     }
     if request.verification.is_some()
-        && let Some(limit) = send_limit(policy, open.tally, current.filter(|v| now < v.expires), now)
+        && let Some(limit) = send_limit(policy, open.tally, current.filter(|v| v.is_active(now)), now)
     {
         return (state, BeginOutcome::Limited(limit));
     }
@@ -142,11 +149,11 @@ pub fn begin(
             Err(until) => return (state, BeginOutcome::Limited(SendLimit::StillSending { until })),
         },
     };
-    let silent = request.verification.is_some_and(|options| options.silent);
+    let is_test = request.verification.is_some_and(|options| options.is_test);
     let verification = Verification {
-        sending: carried.sending.saturating_add(u8::from(!silent)),
+        sending: carried.sending.saturating_add(u8::from(!is_test)),
         sending_until: now.plus(rules.send_budget),
-        sent: carried.sent || silent,
+        sent: carried.sent || is_test,
         ..carried
     };
     let keep_until = open.keep_until.max(verification.expires.plus(policy.lockout));
@@ -282,8 +289,8 @@ pub fn end(
     if let Some(checking) = state.verification().filter(|v| v.is_checking(now)) {
         return (state, EndOutcome::Busy { until: checking.checking_until });
     }
-    let is_named = |v: &Verification| now < v.expires && v.is_named(named);
-    let under_way = state.verification().filter(is_named);
+    let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(named);
+    let under_way = state.verification().filter(is_meant);
     let next = match (ending, state) {
         (Ending::Cleared, _) => NumberState::Fresh,
         _ if under_way.is_none() => return (state, EndOutcome::NotFound),

@@ -142,7 +142,7 @@ pub fn check(
         return check_growing(open, rules, submitted, now);
     }
     let live = open.verification.filter(|v| v.is_live(now));
-    if submitted.is_named() && !live.is_some_and(|v| v.is_named(submitted.named)) {
+    if submitted.is_named() && !live.is_some_and(|v| v.matches_name(submitted.named)) {
         return decided(state, CheckOutcome::NotFound);
     }
     if live.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
@@ -238,8 +238,8 @@ fn check_growing(
 ) -> (NumberState, CheckStep) {
     let policy = &rules.policy;
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
-    let is_named = |v: &Verification| now < v.expires && v.is_named(submitted.named);
-    let Some(v) = open.verification.filter(is_named) else {
+    let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(submitted.named);
+    let Some(v) = open.verification.filter(is_meant) else {
         return decided(NumberState::Open(open), CheckOutcome::NotFound);
     };
     let counts = GrowingLockout { open, verification: v };

@@ -13,7 +13,7 @@
 //! | a code from its inputs | `derive` |
 //! | the ids of verifications and attempts | `sealed` |
 //! | the slot of a subject | `slots` |
-//! | a record whose time has come, a check without a result | `state` |
+//! | expired records, checks without a result | `state` |
 //! | the state after a failed commit | `uncertain` |
 
 mod begin;

@@ -71,7 +71,7 @@ pub fn settle(
         NumberState::Open(open) => open,
     };
     let outcome = SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(open.failures) };
-    let Some(sent) = open.verification.filter(|v| v.salt == permit.verification.salt) else {
+    let Some(sent) = open.verification.filter(|v| permit.is_for(v)) else {
         return (state, outcome);
     };
     let settled = sent.after(result);

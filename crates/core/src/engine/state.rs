@@ -170,9 +170,14 @@ impl Verification {
         Self { expires: self.expires.max(expires), ..self }
     }
 
+    /// Returns `true` until the verification expires, even if its attempts are used up.
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        now < self.expires
+    }
+
     /// Returns `true` if the code can still succeed.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        now < self.expires && !self.is_spent()
+        self.is_active(now) && !self.is_spent()
     }
 
     /// See [`VerificationCounts::offset`].
@@ -219,8 +224,8 @@ impl Verification {
         }
     }
 
-    /// Returns `true` if the caller named it, or named none.
-    pub(super) fn is_named(&self, named: Option<VerificationName>) -> bool {
+    /// Returns `true` if it is the verification that the caller named, or the caller named none.
+    pub(super) fn matches_name(&self, named: Option<VerificationName>) -> bool {
         named.is_none_or(|name| name.is_of(self))
     }
 
@@ -293,7 +298,7 @@ impl NumberState {
         self
     }
 
-    /// The state at `now`: a record whose time has come is fresh, whether or not a sweep has removed it.
+    /// The state at `now`: an expired record is fresh, even before a sweep removes it.
     #[must_use]
     pub fn unless_expired(self, now: Timestamp) -> Self {
         match self.ends() {

@@ -55,7 +55,11 @@ fn same_code(old: Verification, new: Verification, now: Timestamp) -> Verificati
             (Some(old), Some(new)) => Some(old.merge_pessimistic(new)),
             (old, new) => new.or(old),
         },
-        ..new
+        salt: new.salt,
+        length: new.length,
+        sending_until: new.sending_until,
+        sent: new.sent,
+        held: new.held,
     }
 }
 
@@ -83,7 +87,9 @@ impl VerificationCounts {
             wrong: self.wrong.max(other.wrong),
             unnamed: self.unnamed.max(other.unnamed),
             spent: self.spent || other.spent,
-            ..other
+            begun: other.begun,
+            channel: other.channel,
+            offset: other.offset,
         }
     }
 }

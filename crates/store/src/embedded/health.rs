@@ -9,8 +9,8 @@ use onceward_core::domain::Timestamp;
 /// A write that takes longer than this is reported: the disk hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
 
-/// Failed checkpoints in a row until that is reported as a lack of health. The journal keeps
-/// everything meanwhile, so one failure is no reason to turn traffic away.
+/// Consecutive failed checkpoints after which `/readyz` reports them. The journal keeps the data, therefore one failure
+/// does not make the server unready.
 const REPORTED_AFTER_CHECKPOINTS: u32 = 3;
 
 /// Shared by the threads of a store, which report, and its handle.

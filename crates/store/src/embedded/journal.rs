@@ -128,11 +128,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Continues in the reserved segment and requests the next one. Returns `false` if none was reserved. Must not be
+    /// Continues in the reserved segment. Requests one and returns `false` if none is reserved. Must not be
     /// called before the remainder of a failed write is cut off.
     pub(super) fn switch(&mut self) -> bool {
         let switched = self.use_spare();
-        self.ask_for_spare();
+        if !switched {
+            self.ask_for_spare();
+        }
         switched
     }
 
@@ -182,8 +184,8 @@ impl Journal {
         Some(self.newest - 1)
     }
 
-    /// Makes `writes` durable as one frame, in one write and one sync; answers how many bytes it took.
-    /// There must be [`AppendState::Ready`] for it.
+    /// Makes `writes` durable as one frame, in one write and one sync. Returns the length of the frame in bytes.
+    /// The state must be [`AppendState::Ready`].
     pub(super) fn append<'a>(
         &mut self,
         kind: FrameKind,

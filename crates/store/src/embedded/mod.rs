@@ -227,7 +227,7 @@ impl Reader {
         };
         // Records are whole, so those that were visited before a failure may come again.
         if let Err(error) = self.read_snapshot(copy, &pinned, &mut from_snapshot) {
-            tracing::warn!(reason = ?error, "the snapshot cannot be read; it is read once more");
+            tracing::warn!(reason = ?error, "snapshot unreadable, reading it again");
             *copy = None;
             self.read_snapshot(copy, &pinned, &mut from_snapshot)
                 .map_err(|error| unreadable(&self.copies.directory, error))?;

@@ -53,12 +53,15 @@ pub struct Settings {
     pub time_every: Duration,
 }
 
+const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 * 1024 * 1024,
-            // Begins before the segment is full. Otherwise the next one would be closed as good as empty.
-            checkpoint_bytes: 63 * 1024 * 1024,
+            segment_bytes: SEGMENT_BYTES,
+            // A checkpoint closes the current segment. If it began only when a segment is full, it would close the next
+            // one almost empty.
+            checkpoint_bytes: SEGMENT_BYTES - 1024 * 1024,
             checkpoint_every: Duration::from_secs(20 * 60),
             pause: Duration::from_millis(2),
             deadline: Duration::from_secs(120),

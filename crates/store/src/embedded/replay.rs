@@ -58,7 +58,7 @@ impl<F: FnMut(RecordRef<'_>)> Sink for Strict<F> {
     }
 }
 
-/// What is known of the segments that were read, without their records.
+/// Counts and times of the segments that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JournalSummary {
     /// Segments that were written to.
@@ -77,7 +77,7 @@ pub struct JournalSummary {
     pub torn: Option<(PathBuf, u64, u64)>,
 }
 
-/// What was read of the journal, without its records.
+/// The result of a replay, without the records.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
     pub(super) summary: JournalSummary,

@@ -14,8 +14,8 @@ use super::disk::{Disk, DiskFile};
 /// Bytes of a segment before its first frame.
 pub(super) const HEADER_BYTES: usize = 32;
 
-/// No segment and no frame has a higher number, nor would in a hundred years: one that says so is damaged. Behind it
-/// there is still room to count.
+/// The highest valid number of a segment or a frame. A higher number means damage. The limit leaves room for increments
+/// without overflow.
 pub(super) const LAST_NUMBER: u64 = 1 << 62;
 
 const MAGIC: [u8; 8] = *b"owjournl";

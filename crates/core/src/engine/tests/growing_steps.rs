@@ -159,7 +159,7 @@ impl Number {
             number: self.phone,
             options: self.policy.code,
             channel: Channel::Sms,
-            verification: Some(VerificationOptions { supplied_code: brought, silent }),
+            verification: Some(VerificationOptions { supplied_code: brought, is_test: silent }),
         };
         let (next, outcome) = begin(self.state, &self.rules(), request, salt, self.now);
         self.state = next;

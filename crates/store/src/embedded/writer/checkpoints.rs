@@ -1,4 +1,4 @@
-//! Checkpoints, and the orderly end, as the journal's thread sees them.
+//! The part of the journal's thread that begins checkpoints and closes the store.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -175,7 +175,7 @@ impl Writer {
         match result {
             Ok(()) => {
                 self.checkpoint_succeeded();
-                // What was removed may have made room.
+                // The removal may have freed space for a segment.
                 self.ask_for_spare();
             }
             Err(reason) => {

@@ -35,7 +35,7 @@ const MOST_TRIGGERS: u64 = 4;
 /// Batches in flight. One owner has one at a time.
 const MOST_BATCHES: usize = 1024;
 
-/// How often an idle journal looks at the time while it is to note it once.
+/// Wake-ups of an idle journal for each frame that records the time.
 const LOOKS_PER_NOTE: u32 = 6;
 
 /// Receives the result of a checkpoint.
@@ -67,7 +67,7 @@ pub(super) struct Batch {
     writes: Vec<Write>,
     /// How many bytes they take in a frame.
     bytes: usize,
-    /// Why it is not written. It waits for its turn all the same, so that callbacks keep their order.
+    /// Why the batch is refused. It stays in the queue, because callbacks keep the order of commits.
     refused: Option<String>,
     done: Option<Done>,
     /// Counts the batches that are in flight.
@@ -459,7 +459,7 @@ impl Writer {
         }
     }
 
-    /// A segment that was asked for is there, or cannot be had.
+    /// Handles a reserved segment, or the error of its reservation.
     fn prepared(&mut self, segment: io::Result<Segment>) {
         match self.journal.prepared(segment) {
             Ok(()) => {
