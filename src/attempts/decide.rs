@@ -20,26 +20,26 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         Self { view, key, settings }
     }
 
-    fn track(&mut self) -> Option<AttemptLog> {
+    fn log(&mut self) -> Option<AttemptLog> {
         self.view.get(self.key.id())
     }
 
     /// Lazy unless the plan changed.
-    fn put(&mut self, track: &AttemptLog, plan_changed: bool) {
+    fn put(&mut self, log: &AttemptLog, plan_changed: bool) {
         let durability = if plan_changed { Durability::Durable } else { Durability::Lazy };
-        self.view.put(self.key.id(), Some(track), durability);
+        self.view.put(self.key.id(), Some(log), durability);
     }
 
     /// Reserves numbers for the attempts of a permitted send, and returns the first.
     pub fn permit(&mut self, number: PhoneNumber) -> u8 {
         let now = self.view.now();
-        let Some(mut track) = self.track().or_else(|| {
+        let Some(mut log) = self.log().or_else(|| {
             (self.settings.keep_at_most > 0).then(|| AttemptLog::new(number, now, self.settings))
         }) else {
             return 0;
         };
-        let first = track.reserve();
-        self.put(&track, false);
+        let first = log.reserve();
+        self.put(&log, false);
         first
     }
 
@@ -47,58 +47,58 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     pub fn settle(&mut self, number: PhoneNumber, ended: EndedSend<'_>) {
         let now = self.view.now();
         let is_planned = matches!(ended.delivered.plan, PlanChange::Set(_));
-        let track = self.track().or_else(|| {
+        let log = self.log().or_else(|| {
             let is_kept =
                 is_planned || (self.settings.keep_at_most > 0 && !ended.delivered.attempts.is_empty());
             is_kept.then(|| AttemptLog::new(number, now, self.settings))
         });
-        if let Some(mut track) = track {
-            let plan_changed = track.settle(ended);
-            self.put(&track, plan_changed);
+        if let Some(mut log) = log {
+            let plan_changed = log.settle(ended);
+            self.put(&log, plan_changed);
         }
     }
 
     /// Records a check, or an approval by the caller.
     pub fn check(&mut self, status: VerifyStatus) {
-        if let Some(mut track) = self.track() {
-            let plan_changed = track.check(status, self.view.now());
-            self.put(&track, plan_changed);
+        if let Some(mut log) = self.log() {
+            let plan_changed = log.check(status, self.view.now());
+            self.put(&log, plan_changed);
         }
     }
 
     /// Returns the plan if it is due.
     pub fn due(&mut self) -> Option<Box<PlannedSend>> {
         let now = self.view.now();
-        self.track()?.plan.filter(|plan| plan.follow_up.due <= now)
+        self.log()?.plan.filter(|plan| plan.follow_up.due <= now)
     }
 
     /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat
     /// the send. Returns the number of its first attempt.
     pub fn begin_follow_up(&mut self) -> u8 {
-        let Some(mut track) = self.track() else { return 0 };
-        let begun = track.plan.take();
-        let first = track.reserve();
-        self.put(&track, begun.is_some());
+        let Some(mut log) = self.log() else { return 0 };
+        let begun = log.plan.take();
+        let first = log.reserve();
+        self.put(&log, begun.is_some());
         first
     }
 
     /// Drops the planned send.
     pub fn drop_follow_up(&mut self, why: Dropped) {
-        if let Some(mut track) = self.track() {
-            let plan_changed = track.drop_follow_up(why);
-            self.put(&track, plan_changed);
+        if let Some(mut log) = self.log() {
+            let plan_changed = log.drop_follow_up(why);
+            self.put(&log, plan_changed);
         }
     }
 
     /// Records a provider's report, durably: a provider that gets an answer does not repeat the report. Also returns the
     /// record if the report changed it.
     pub fn receive(&mut self, receipt: &Receipt) -> (ReceiptOutcome, Option<AttemptLog>) {
-        let Some(mut track) = self.track() else { return (ReceiptOutcome::Unknown, None) };
-        let outcome = track.receive(receipt, self.view.now());
+        let Some(mut log) = self.log() else { return (ReceiptOutcome::Unknown, None) };
+        let outcome = log.receive(receipt, self.view.now());
         match outcome {
             ReceiptOutcome::Recorded(_) => {
-                self.view.put(self.key.id(), Some(&track), Durability::Durable);
-                (outcome, Some(track))
+                self.view.put(self.key.id(), Some(&log), Durability::Durable);
+                (outcome, Some(log))
             }
             ReceiptOutcome::Known | ReceiptOutcome::Early | ReceiptOutcome::Unknown => (outcome, None),
         }

@@ -81,7 +81,7 @@ impl Attempts {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while its shard cannot say.
-    pub async fn track(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
+    pub async fn log(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
         self.router.get(record_key(key)).await
     }
 

@@ -135,7 +135,7 @@ fn words(error: &RegistryError) -> String {
 }
 
 fn line(registry: &Registry, key: &ApiKey) -> KeyLine {
-    let service = key.service.map(|id| (id, registry.rules(id)));
+    let service = key.service.map(|id| (id, registry.service_by_id(id)));
     let (service_sid, service_name) = match service {
         None => (None, None),
         Some((_, Some(service))) => (Some(service.sid.to_string()), Some(service.friendly_name.clone())),

@@ -255,7 +255,7 @@ impl Delivery {
     /// country comes first.
     fn order_of(&self, service: ServiceId, number: PhoneNumber) -> impl Iterator<Item = GatewayName> {
         let own = self.custom_services(service).and_then(|services| {
-            let service = services.rules(service).filter(|service| !service.messaging.is_empty())?;
+            let service = services.service_by_id(service).filter(|service| !service.messaging.is_empty())?;
             services.gateway_for(&service, number.region()?)
         });
         let others = self.routing.order(number).filter(move |name| Some(*name) != own);
@@ -265,7 +265,7 @@ impl Delivery {
     /// The workflow of a service.
     fn workflow_of(&self, service: ServiceId) -> Cow<'_, Workflow> {
         let own = self.custom_services(service).and_then(|services| {
-            let steps = services.rules(service)?.workflow.as_deref().and_then(workflow_steps)?;
+            let steps = services.service_by_id(service)?.workflow.as_deref().and_then(workflow_steps)?;
             Some(Workflow::of(steps, self.settings.workflow_sends))
         });
         own.map_or(Cow::Borrowed(&self.workflow), Cow::Owned)

@@ -296,7 +296,7 @@ impl DecisionContext<'_, '_> {
 }
 
 /// The key of the record of a verification's attempts, which is in the slot of its number.
-pub fn track_key(service: ServiceId, salt: &Salt, slot: u8) -> AttemptLogKey {
+pub fn attempt_log_key(service: ServiceId, salt: &Salt, slot: u8) -> AttemptLogKey {
     AttemptLogKey::new(service, salt.track(), slot)
 }
 
@@ -309,7 +309,7 @@ fn write_attempts(
     before: Option<&Verification>,
 ) -> Option<u8> {
     let slot = view.slot();
-    let key = |salt: &Salt| track_key(service, salt, slot);
+    let key = |salt: &Salt| attempt_log_key(service, salt, slot);
     let (salt, status) = match kind {
         CommandKind::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), .. }) => {
             return Some(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responder, track_key};
+use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responder, attempt_log_key};
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::attempts::{AttemptLogWriter, PlannedSend};
@@ -104,7 +104,8 @@ impl SendCommand {
         match decided {
             Some(SendDecision::Permitted(permit)) => {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(responder));
-                let track = track_key(context.key.service, &permit.verification.salt, context.subject.slot);
+                let track =
+                    attempt_log_key(context.key.service, &permit.verification.salt, context.subject.slot);
                 let key = context.key;
                 Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }
                     .deliver_if_live(context);

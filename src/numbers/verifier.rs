@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, TryAcquireError, watch};
 
 use super::capacity::{Capacity, Usage};
 use super::check::{CheckCommand, EndCommand};
-use super::command::{CommandKind, Deps, NumberCommand, PendingReply, Responder, track_key};
+use super::command::{CommandKind, Deps, NumberCommand, PendingReply, Responder, attempt_log_key};
 use super::deliver::GatewayEffects;
 use super::event::EventSink;
 use super::follow_up::{self, FollowUps};
@@ -231,7 +231,7 @@ impl Verifier {
             self.deps.verification(&self.shards, NumberKey { service, number }).await.ok().flatten()?;
         let now = self.shards.clock().now();
         let slot = self.deps.subject(&NumberKey { service, number }).slot;
-        if track_key(service, &verification.salt, slot) != track || !verification.is_live(now) {
+        if attempt_log_key(service, &verification.salt, slot) != track || !verification.is_live(now) {
             return None;
         }
         let code = verification.code_seed(service, number).code(&self.deps.key);

@@ -91,10 +91,10 @@ fn rules_of_default(default: &DefaultService) -> Rules {
         code_length: default.policy.code.length,
         code_life: default.policy.code.life,
         max_checks: default.policy.max_attempts,
-        max_sends: None,
+        max_sends: default.policy.sends.max,
         lockout: LockoutRule::Fixed(default.policy.lockout),
-        resend: Resend::New,
-        cooling_down: false,
+        resend: if default.policy.sends.keeps_code { Resend::Keep } else { Resend::New },
+        cooling_down: default.policy.sends.cools_down,
     }
 }
 

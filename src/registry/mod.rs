@@ -132,7 +132,7 @@ impl Registry {
 
     /// The service with this id, as it is now; `None` when it was removed or is not in the configuration any more. Never
     /// waits.
-    pub fn rules(&self, id: ServiceId) -> Option<Arc<Service>> {
+    pub fn service_by_id(&self, id: ServiceId) -> Option<Arc<Service>> {
         self.0.published.services.load().by_id(id)
     }
 

@@ -121,12 +121,12 @@ impl Subscribers for Registry {
     }
 
     fn service(&self, service: ServiceId) -> Option<Arc<Service>> {
-        self.rules(service)
+        self.service_by_id(service)
     }
 
     fn disable_after_410(&self, service: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
         Box::pin(async move {
-            let Some(service) = self.rules(service) else { return false };
+            let Some(service) = self.service_by_id(service) else { return false };
             let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
             self.update_webhook(service.sid, webhook, fields).await.is_ok()
         })

@@ -8,7 +8,7 @@ use onceward::delivery::{FollowUp, Purpose, Reason};
 use onceward::domain::AttemptLogKey;
 use onceward::engine::{NumberState, Salt, derive_code};
 use onceward::numbers::check::GatewayCheck;
-use onceward::numbers::command::track_key;
+use onceward::numbers::command::attempt_log_key;
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 use onceward::shard::{Record as _, Write};
@@ -247,7 +247,7 @@ impl World {
             return Ok(());
         }
         let service = self.setup.numbers[open.number].service;
-        let track = self.durable_track(track_key(service, &Salt(salt.0), self.slot(open.number)));
+        let track = self.durable_track(attempt_log_key(service, &Salt(salt.0), self.slot(open.number)));
         match track {
             Some(track) if track.plan.is_some() || track.verify == VerifyStatus::Success => Ok(()),
             track => Err(format!("told that a message is sent later, and the disk says {track:?}")),

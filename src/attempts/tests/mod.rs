@@ -190,6 +190,6 @@ async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
     assert_eq!(listed, [1, 2]);
     let due = again.attempts.take_due(START.plus(Duration::from_secs(1)), 10);
     assert_eq!(due.iter().map(|due| due.key).collect::<Vec<_>>(), [key(1)]);
-    let track = again.attempts.track(key(1)).await.expect("an answer").expect("a record");
+    let track = again.attempts.log(key(1)).await.expect("an answer").expect("a record");
     assert_eq!(track, planned(1, START.plus(Duration::from_secs(1))));
 }

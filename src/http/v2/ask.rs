@@ -113,7 +113,7 @@ impl<'a> Ask<'a> {
 
     /// The id of the service with this number, unless it is gone.
     pub fn service_sid(&self, id: ServiceId) -> Option<Sid> {
-        self.v2.registry.rules(id).map(|service| service.sid)
+        self.v2.registry.service_by_id(id).map(|service| service.sid)
     }
 
     /// Whether the caller may do this: `changes` is whether the request is no `GET`.

@@ -38,7 +38,7 @@ pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
     let page = Page::read(&ask.query)?;
     let registry = &ask.v2.registry;
     let (services, has_more) = if let Some(own) = ask.own_service() {
-        page.cut(registry.rules(own).into_iter().collect())
+        page.cut(registry.service_by_id(own).into_iter().collect())
     } else {
         let mut services = registry.services(page.skip(), page.limit() + 1);
         let has_more = services.len() > page.limit();

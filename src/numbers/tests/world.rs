@@ -20,7 +20,7 @@ use crate::engine::{
 };
 use crate::numbers::check::{CheckCommand, EndCommand, GatewayCheck};
 use crate::numbers::command::{
-    CommandKind, Deps, Effects, NumberCommand, PendingReply, Responder, track_key,
+    CommandKind, Deps, Effects, NumberCommand, PendingReply, Responder, attempt_log_key,
 };
 use crate::numbers::send::{Dispatch, ResumeCommand, SendCommand};
 use crate::numbers::table::NumberTable;
@@ -328,7 +328,7 @@ impl World {
     /// The time for a planned send of the code of `salt` has come.
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
         let slot = self.deps.subject(&key).slot;
-        let track = track_key(key.service, &salt, slot);
+        let track = attempt_log_key(key.service, &salt, slot);
         let mut record = AttemptLog::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
         record.plan = Some(Box::new(plan(salt, self.now)));
         let subject = Subject { slot, id: track.id() };
@@ -342,7 +342,7 @@ impl World {
     /// Whether a send of the code of `salt` is planned.
     pub fn has_plan(&self, key: NumberKey, salt: Salt) -> bool {
         let slot = self.deps.subject(&key).slot;
-        let id = track_key(key.service, &salt, slot).id();
+        let id = attempt_log_key(key.service, &salt, slot).id();
         let record = RecordKey { slot, kind: AttemptLog::KIND, id };
         self.core.tables().get::<AttemptLog>(&record, self.now).is_some_and(|track| track.plan.is_some())
     }

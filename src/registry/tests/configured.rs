@@ -57,7 +57,7 @@ async fn one_that_is_taken_out_is_not_served_and_comes_back_as_itself() {
     let mut world = world.restarted();
     let settings = world.settings.services.remove(0);
     let registry = world.open().await;
-    assert!(registry.rules(before.id).is_none() && registry.service(&before.sid).is_err());
+    assert!(registry.service_by_id(before.id).is_none() && registry.service(&before.sid).is_err());
     assert!(registry.made("Club").await.id > before.id, "its id is not free");
     let world = world.restarted().with_service(settings);
     let after = world.open().await.find_service("shop").expect("it");

@@ -22,7 +22,7 @@ async fn a_new_service_has_the_default_rules() {
     assert_eq!((service.rules.lockout, service.rules.resend), (LockoutRule::Growing, Resend::Keep));
     assert!(!service.rules.cooling_down);
     assert_eq!(registry.service(&service.sid).expect("it"), service);
-    assert_eq!(registry.rules(service.id).expect("it"), service);
+    assert_eq!(registry.service_by_id(service.id).expect("it"), service);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_service_that_was_removed_is_gone_and_its_id_is_never_given_again() {
     let registry = world.open().await;
     let service = registry.made("Shop").await;
     registry.delete_service(service.sid).await.expect("removed");
-    assert!(registry.rules(service.id).is_none());
+    assert!(registry.service_by_id(service.id).is_none());
     assert_eq!(registry.service(&service.sid), Err(RegistryError::NotFound("service")));
     let again = registry.delete_service(service.sid).await;
     assert_eq!(again, Err(RegistryError::NotFound("service")));

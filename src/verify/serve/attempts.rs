@@ -39,7 +39,7 @@ impl Inner {
 
     pub(super) async fn attempt(&self, sid: Sid) -> Result<Attempt, Refused> {
         let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
-        let track = self.verifier.attempts().track(id.key).await.map_err(Refused::Unavailable)?;
+        let track = self.verifier.attempts().log(id.key).await.map_err(Refused::Unavailable)?;
         let rows = track.as_ref().map(|track| attempts_of(id.key, track)).unwrap_or_default();
         let found = rows.iter().find(|listed| listed.row.attempt == id);
         found.map(|listed| self.attempt_of(listed)).ok_or(Refused::NotFound)

@@ -66,6 +66,6 @@ impl Verifying {
 impl Inner {
     /// The default service, if it has test numbers.
     fn default_with_test_numbers(&self) -> Option<Arc<Service>> {
-        self.registry.rules(ServiceId::DEFAULT).filter(|service| !service.test_numbers.is_empty())
+        self.registry.service_by_id(ServiceId::DEFAULT).filter(|service| !service.test_numbers.is_empty())
     }
 }

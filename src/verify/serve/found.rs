@@ -53,7 +53,7 @@ impl Inner {
         status: Status,
     ) -> Result<Verification, Refused> {
         let key = AttemptLogKey::new(service, summary.track, self.slots.of_number(service, to));
-        let track = self.verifier.attempts().track(key).await.map_err(Refused::Unavailable)?;
+        let track = self.verifier.attempts().log(key).await.map_err(Refused::Unavailable)?;
         let rows = track.as_ref().map(|track| attempts_of(key, track)).unwrap_or_default();
         let updated = rows.iter().map(|listed| listed.updated).max().unwrap_or(summary.last_send);
         let now = self.clock.now();

@@ -168,7 +168,7 @@ impl Inner {
     /// The service, with the shards knowing its present rules.
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
         self.rules.sync_policies(&self.registry);
-        self.registry.rules(id).ok_or(Refused::NotFound)
+        self.registry.service_by_id(id).ok_or(Refused::NotFound)
     }
 }
 

@@ -35,17 +35,17 @@ pub struct NewStore {
     disk: Arc<dyn Disk>,
     records: Vec<(Key, Vec<u8>, Timestamp)>,
     stream: RecordStream,
-    proof: Proof,
+    import: ImportThread,
     _lock: Lock,
 }
 
 /// The writing thread. Its drop waits for the result: the thread must not write to a directory that another import has
 /// cleared.
-struct Proof(StartedAttempt);
+struct ImportThread(StartedAttempt);
 
-impl Drop for Proof {
+impl Drop for ImportThread {
     fn drop(&mut self) {
-        let _ = self.0.proved.recv();
+        let _ = self.0.result.recv();
     }
 }
 
@@ -115,7 +115,7 @@ impl NewStore {
             disk,
             records: Vec::new(),
             stream,
-            proof: Proof(started),
+            import: ImportThread(started),
             _lock: lock,
         })
     }
@@ -133,7 +133,7 @@ impl NewStore {
         loop {
             match self.stream.push(&self.records) {
                 Pushed::Accepted => break,
-                Pushed::Busy if !self.proof.0.thread.is_finished() => thread::sleep(TURN),
+                Pushed::Busy if !self.import.0.thread.is_finished() => thread::sleep(TURN),
                 Pushed::Busy | Pushed::Aborted => {
                     let detail = "the records cannot be written; the log or the next attempt says why";
                     return Err(OpenError::not_created(&self.directory.snapshot, detail));
@@ -150,7 +150,7 @@ impl NewStore {
     /// [`OpenError`], when the disk refuses; the directory is then not usable.
     pub fn finish(mut self) -> Result<(), OpenError> {
         let pushed = self.push();
-        let Self { directory, key_fingerprint, disk, stream, proof, .. } = self;
+        let Self { directory, key_fingerprint, disk, stream, import, .. } = self;
         if pushed.is_ok() {
             stream.finish(Slots::all());
         } else {
@@ -158,7 +158,7 @@ impl NewStore {
         }
         let not_created = |detail: String| OpenError::not_created(&directory.snapshot, detail);
         let manifest =
-            proof.0.proved.recv().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
+            import.0.result.recv().unwrap_or_else(|_| Err("sled panicked".into())).map_err(not_created)?;
         directory.seal(key_fingerprint, manifest, &*disk)
     }
 }

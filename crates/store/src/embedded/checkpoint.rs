@@ -196,7 +196,7 @@ impl Snapshots {
             pause: self.pause,
             control: control.clone(),
         };
-        let StartedAttempt { proved, thread } = attempt
+        let StartedAttempt { result: proved, thread } = attempt
             .start("snapshot-write", checkpoint, self.deadline)
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         let result = loop {
@@ -263,7 +263,7 @@ pub(super) struct Attempt {
 /// An attempt on its thread.
 pub(super) struct StartedAttempt {
     /// Receives the result.
-    pub(super) proved: Receiver<Result<Manifest, String>>,
+    pub(super) result: Receiver<Result<Manifest, String>>,
     pub(super) thread: JoinHandle<()>,
 }
 
@@ -286,7 +286,10 @@ impl Attempt {
             let _ = to.send(result);
             drop(to);
         };
-        Ok(StartedAttempt { proved, thread: thread::Builder::new().name(name.to_owned()).spawn(run)? })
+        Ok(StartedAttempt {
+            result: proved,
+            thread: thread::Builder::new().name(name.to_owned()).spawn(run)?,
+        })
     }
 
     /// Reserves room for the snapshot, writes to it, and removes it again, so that a disk that is full or fails is found

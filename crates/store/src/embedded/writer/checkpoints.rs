@@ -12,12 +12,12 @@ use super::super::open::Settings;
 use super::super::replay::Covered;
 use super::super::segment::HEADER_BYTES;
 use super::super::snapshot::Snapshot;
-use super::{CheckpointReply, Ending, Grown, Part, Running, Writer};
+use super::{CheckpointReply, Ending, Grown, ReplacedJournal, Running, Writer};
 use crate::{RecordStream, StoreError};
 
 impl Writer {
     /// How far the journal grows before a checkpoint.
-    pub(super) fn trigger(&self) -> u64 {
+    pub(super) fn checkpoint_threshold(&self) -> u64 {
         self.deps.settings.checkpoint_bytes.max(self.snapshot.manifest.bytes() / 2)
     }
 
@@ -36,7 +36,7 @@ impl Writer {
         let is_old = now.since(self.snapshot.manifest.time) >= checkpoint_every;
         let has_failed = self.failed_at.is_some() && !self.discard_wanted && self.discarding.is_none();
         let is_wanted = (is_old || has_failed) && records > 0;
-        if (bytes >= self.trigger() || is_wanted)
+        if (bytes >= self.checkpoint_threshold() || is_wanted)
             && self.failed_at.is_none_or(waited(repeat_checkpoint_after))
         {
             self.begin_checkpoint();
@@ -66,14 +66,14 @@ impl Writer {
     /// repeats the one that failed. Every older batch has been answered, so the owners hold it when they get their
     /// streams.
     fn begin_checkpoint(&mut self) -> bool {
-        let Some(part) = self.failed_part.filter(|_| self.closing.is_none()).or_else(|| self.new_part())
+        let Some(range) = self.failed_range.filter(|_| self.closing.is_none()).or_else(|| self.new_range())
         else {
             return false;
         };
         let control = Arc::new(Control::default());
         let (to, parts) = mpsc::channel();
         let checkpoint = Checkpoint {
-            covered: part.covered,
+            covered: range.covered,
             time: self.journal.last_time(),
             parts,
             control: control.clone(),
@@ -82,7 +82,7 @@ impl Writer {
             control.hurry();
         }
         let replies = std::mem::take(&mut self.wanted);
-        self.running = Some(Running { control: control.clone(), replies, part });
+        self.running = Some(Running { control: control.clone(), replies, range });
         if self.deps.jobs.send(Job::Checkpoint(checkpoint)).is_err() {
             self.checkpoint_ended(Err(SNAPSHOT_THREAD_ENDED.into()));
             return true;
@@ -95,11 +95,11 @@ impl Writer {
     }
 
     /// Everything that was written so far.
-    fn new_part(&mut self) -> Option<Part> {
+    fn new_range(&mut self) -> Option<ReplacedJournal> {
         self.journal.ask_for_spare();
         let covered =
             Covered { segment: self.journal.begin_segment()?, sequence: self.journal.last_sequence() };
-        Some(Part { covered, grown: self.grown })
+        Some(ReplacedJournal { covered, grown: self.grown })
     }
 
     pub(super) fn checkpoint_ended(&mut self, made: Result<Snapshot, String>) {
@@ -107,14 +107,14 @@ impl Writer {
         match made {
             Ok(snapshot) => {
                 self.snapshot = Arc::new(snapshot);
-                self.grown.bytes -= running.part.grown.bytes;
-                self.grown.records -= running.part.grown.records;
-                self.failed_part = None;
+                self.grown.bytes -= running.range.grown.bytes;
+                self.grown.records -= running.range.grown.records;
+                self.failed_range = None;
                 self.is_full = false;
                 self.discard_for(running.replies);
             }
             Err(reason) => {
-                self.failed_part = Some(running.part);
+                self.failed_range = Some(running.range);
                 self.checkpoint_failed(&reason);
                 let answer = Err(reason);
                 answer_each(running.replies, &answer);

@@ -29,14 +29,14 @@ use crate::{Done, LONGEST_RECORD, Owner, StoreError, Write};
 const JOINED_BYTES: u64 = 4 * 1024 * 1024;
 const FRAMES_PER_SEGMENT: u64 = 4;
 
-/// Commits are refused once the journal has grown to this multiple of [`Writer::trigger`].
-const MOST_TRIGGERS: u64 = 4;
+/// Commits are refused once the journal has grown to this multiple of [`Writer::checkpoint_threshold`].
+const MAX_THRESHOLDS: u64 = 4;
 
 /// Batches in flight. One owner has one at a time.
 const MOST_BATCHES: usize = 1024;
 
 /// Wake-ups of an idle journal for each frame that records the time.
-const LOOKS_PER_NOTE: u32 = 6;
+const WAKEUPS_PER_TIME_FRAME: u32 = 6;
 
 /// Receives the result of a checkpoint.
 pub(super) type CheckpointReply = oneshot::Sender<Result<(), String>>;
@@ -160,12 +160,12 @@ pub(super) struct Grown {
 struct Running {
     control: Arc<Control>,
     replies: Vec<CheckpointReply>,
-    part: Part,
+    range: ReplacedJournal,
 }
 
 /// The part of the journal that a checkpoint replaces.
 #[derive(Debug, Clone, Copy)]
-struct Part {
+struct ReplacedJournal {
     covered: Covered,
     grown: Grown,
 }
@@ -202,7 +202,7 @@ pub(super) struct Writer {
     failed_at: Option<Timestamp>,
     /// What it was to replace, if it was not sealed. The next one replaces the same: a new segment for each attempt
     /// would fill the disk.
-    failed_part: Option<Part>,
+    failed_range: Option<ReplacedJournal>,
     pins: Arc<()>,
     closing: Option<Closing>,
     /// Whether trying the journal has to wait for room.
@@ -226,7 +226,7 @@ impl Writer {
             discarding: None,
             discard_wanted: false,
             failed_at: None,
-            failed_part: None,
+            failed_range: None,
             pins: Arc::default(),
             closing: None,
             probe_wanted: false,
@@ -280,7 +280,7 @@ impl Writer {
         let health = &self.deps.health;
         let trouble = health.journal_in_trouble() || health.reserve_in_trouble() || self.failed_at.is_some();
         let Settings { probe_every, time_every, .. } = &self.deps.settings;
-        if trouble { *probe_every } else { *time_every / LOOKS_PER_NOTE }
+        if trouble { *probe_every } else { *time_every / WAKEUPS_PER_TIME_FRAME }
     }
 
     fn handle(&mut self, message: Message) {
@@ -364,7 +364,7 @@ impl Writer {
 
     /// Makes room for a frame, as far as that can be done here and now.
     fn prepare_append(&mut self, bytes: usize) -> AppendState {
-        if self.is_full || self.grown.bytes + bytes as u64 > MOST_TRIGGERS * self.trigger() {
+        if self.is_full || self.grown.bytes + bytes as u64 > MAX_THRESHOLDS * self.checkpoint_threshold() {
             return self.too_long();
         }
         loop {
@@ -453,7 +453,7 @@ impl Writer {
     /// segment is half full.
     fn ask_for_spare(&mut self) {
         let is_needed_first =
-            self.running.is_some() || self.discarding.is_some() || self.failed_part.is_some();
+            self.running.is_some() || self.discarding.is_some() || self.failed_range.is_some();
         if self.closing.is_none() && (!is_needed_first || self.journal.is_half_full()) {
             self.journal.ask_for_spare();
         }
