@@ -327,7 +327,7 @@ impl Attempt {
                     silent = Duration::ZERO;
                 }
                 Ok(Part::Dropped) => {
-                    return Err("a shard stopped before it had sent all its records".into());
+                    return Err("an owner of records went away before it had given all of them".into());
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err("a slot had no owner, because it was moving to another".into());
