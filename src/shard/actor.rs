@@ -88,6 +88,9 @@ impl Streaming {
                 self.at_end = true;
                 core.begin_lazy_commit();
             }
+            if core.has_lazy_commit_failed() {
+                return StreamStep::Over;
+            }
             if !core.is_lazy_committed() {
                 return StreamStep::Waiting;
             }
@@ -241,10 +244,12 @@ impl Actor for ShardActor {
         if let Some(writes) = core.take_commit() {
             let shard = myself.clone();
             // A shard that has failed meanwhile is restored from the store, which this batch has reached.
-            state
-                .shared
-                .store
-                .commit(writes, Box::new(move |result| drop(shard.cast(Message::Committed(result)))));
+            let done = Box::new(move |result| drop(shard.cast(Message::Committed(result))));
+            if core.commits_for_checkpoint() {
+                state.shared.store.commit_for_checkpoint(writes, done);
+            } else {
+                state.shared.store.commit(writes, done);
+            }
         }
         if let (Some(wait), Some(alarm)) = (core.take_wait(), &state.alarm) {
             let alarm = alarm.clone();

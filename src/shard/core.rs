@@ -69,6 +69,8 @@ enum LazyCommit {
     /// The batch in flight carries the last of them.
     InFlight,
     Done,
+    /// The store did not commit them.
+    Failed,
 }
 
 /// The batch that the store is committing.
@@ -228,6 +230,9 @@ impl Core {
             if self.lazy_commit == LazyCommit::InFlight {
                 self.lazy_commit = LazyCommit::Wanted;
             }
+            if self.lazy_commit == LazyCommit::Wanted && commands.is_empty() {
+                self.lazy_commit = LazyCommit::Failed;
+            }
             self.merge_failed_batch(&changes, now);
             // The shard writes the present states of these records again.
             self.lazy.extend(extra.into_iter().filter(|key| !self.uncertain.contains(key)));
@@ -236,6 +241,10 @@ impl Core {
                 self.refuse(command, Refusal::StoreUnavailable);
             }
             self.requeue_ready(now);
+            if self.lazy_commit == LazyCommit::Wanted && !self.lazy.is_empty() {
+                // Otherwise commands that the store refuses would keep these changes from being committed.
+                self.commit_batch(Vec::new(), RecordChanges::default(), Vec::new(), now);
+            }
         }
         self.begin_batch(now);
     }
@@ -343,6 +352,17 @@ impl Core {
         self.lazy_commit == LazyCommit::Done
     }
 
+    /// Returns `true` if the store did not commit the changes of [`Core::begin_lazy_commit`].
+    pub fn has_lazy_commit_failed(&self) -> bool {
+        self.lazy_commit == LazyCommit::Failed
+    }
+
+    /// Returns `true` if the commit in flight has only lazy changes that a checkpoint waits for.
+    pub fn commits_for_checkpoint(&self) -> bool {
+        matches!(self.lazy_commit, LazyCommit::Wanted | LazyCommit::InFlight)
+            && self.in_flight.as_ref().is_some_and(|batch| batch.commands.is_empty())
+    }
+
     /// Gives slots up: refuses their commands, and drops their records once every change to them is committed. Returns
     /// `true` when done. While the store refuses writes it is not.
     pub fn give_up(&mut self, slots: Slots, clock: Timestamp) -> bool {
@@ -400,7 +420,7 @@ impl Core {
     /// Ends the wait of [`Core::begin_lazy_commit`], unless a lazy change is left or a batch is in flight.
     fn finish_lazy_commit(&mut self) {
         let is_committed = match self.lazy_commit {
-            LazyCommit::NotWanted | LazyCommit::Done => return,
+            LazyCommit::NotWanted | LazyCommit::Done | LazyCommit::Failed => return,
             LazyCommit::Wanted => self.lazy.is_empty(),
             LazyCommit::InFlight => true,
         };
@@ -491,8 +511,13 @@ impl Core {
         let earlier =
             lazy.drain(..lazy.len().min(MAX_EXTRA_RECORDS)).filter(|key| !changes.contains_key(key));
         carried.extend(earlier.map(|key| (key, tables.stored(&key))));
-        let failed = uncertain.iter().filter(|key| !changes.contains_key(*key)).take(MAX_EXTRA_RECORDS);
-        carried.extend(failed.map(|key| (*key, tables.stored(key))));
+        // What a checkpoint waits for does not wait for other records.
+        let is_for_checkpoint =
+            self.lazy_commit == LazyCommit::Wanted && commands.is_empty() && !carried.is_empty();
+        if !is_for_checkpoint {
+            let failed = uncertain.iter().filter(|key| !changes.contains_key(*key)).take(MAX_EXTRA_RECORDS);
+            carried.extend(failed.map(|key| (*key, tables.stored(key))));
+        }
         if self.lazy_commit == LazyCommit::Wanted && self.lazy.is_empty() {
             self.lazy_commit = LazyCommit::InFlight;
         }

@@ -144,6 +144,12 @@ pub trait Store: Send + Sync + 'static {
     /// order of its commits. There is no time-out: a batch is in flight until `done` is called.
     fn commit(&self, writes: Vec<Write>, done: Done);
 
+    /// The same for lazy changes that a running checkpoint contains. A journal that is too long accepts them too, because
+    /// the checkpoint that shortens it waits for them.
+    fn commit_for_checkpoint(&self, writes: Vec<Write>, done: Done) {
+        self.commit(writes, done);
+    }
+
     /// Visits the records in `slots`, those of the snapshot first, then those of the journal in their order, in a state
     /// that contains every batch that was acknowledged before the call. A visitor that keeps the last record of each
     /// key obtains exactly the live records. Used at start, for all slots at once, and when an owner restarts.

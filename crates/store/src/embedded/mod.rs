@@ -92,6 +92,13 @@ impl EmbeddedStore {
         ended.await.map_err(|_| closed())?.map_err(StoreError::Unavailable)
     }
 
+    fn submit(&self, batch: Batch) {
+        if let Err(mpsc::SendError(Message::Commit(batch))) = self.reader.writer.send(Message::Commit(batch))
+        {
+            batch.refuse("the store is closed");
+        }
+    }
+
     fn take_start_copy(&self) -> Option<OpenCopy> {
         self.start_copy.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -99,11 +106,11 @@ impl EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
-        let batch = Batch::new(writes, done, &self.in_flight);
-        if let Err(mpsc::SendError(Message::Commit(batch))) = self.reader.writer.send(Message::Commit(batch))
-        {
-            batch.refuse("the store is closed");
-        }
+        self.submit(Batch::new(writes, done, &self.in_flight));
+    }
+
+    fn commit_for_checkpoint(&self, writes: Vec<Write>, done: Done) {
+        self.submit(Batch::new(writes, done, &self.in_flight).for_checkpoint());
     }
 
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -184,6 +184,50 @@ fn a_journal_filled_by_failed_checkpoints_refuses_commits() {
 }
 
 #[test]
+fn a_full_journal_accepts_what_the_checkpoint_that_empties_it_waits_for() {
+    let mut world = World::with_sizes(4096, 16 * 1024);
+    let text = "x".repeat(1000);
+    world.sled.set(Some(SledFault::FailFlush));
+    (0..1000).find(|number| world.batch(&[(*number, Some(&text))]).is_err()).expect("a full journal");
+    world.owner.is_silent.store(true, Ordering::Relaxed);
+    // A checkpoint that has met the fault already fails.
+    world.checkpoint().unwrap_err();
+    world.owner.kept.lock().unwrap().clear();
+    world.sled.set(None);
+    let owner = world.owner.clone();
+    let submit = |text: &'static str, is_for_checkpoint: bool| {
+        let (to, answer) = tokio::sync::oneshot::channel();
+        let done = Box::new(move |result| drop(to.send(result)));
+        let writes = vec![write(2000, Some(text))];
+        if is_for_checkpoint {
+            world.store().commit_for_checkpoint(writes, done);
+        } else {
+            world.store().commit(writes, done);
+        }
+        answer
+    };
+    let records = || owner.records.lock().unwrap().clone();
+    let stream = async {
+        let mut stream = owner.kept_stream().await;
+        assert!(submit("a command", false).await.unwrap().is_err());
+        assert_eq!(submit("a lazy change", true).await.unwrap(), Ok(()));
+        for (key, record) in records() {
+            while stream.push(&[(key, record.clone(), START.plus(LONG))]) == Pushed::Busy {
+                tokio::task::yield_now().await;
+            }
+        }
+        stream.finish(Slots::all());
+    };
+    let (made, ()) = world.runtime.block_on(async { tokio::join!(world.store().checkpoint(), stream) });
+    made.expect("a checkpoint");
+    world.expected.insert(2000, "a lazy change".into());
+    world.owner.is_silent.store(false, Ordering::Relaxed);
+    world.put(2001, &text);
+    world.crash_and_open();
+    world.assert_as_expected();
+}
+
+#[test]
 fn what_a_restore_reads_is_kept_until_it_has_ended() {
     let mut world = World::new();
     world.put(1, "one");

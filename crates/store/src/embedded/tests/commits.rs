@@ -198,6 +198,28 @@ fn the_newest_time_is_that_of_the_journal_and_the_snapshot() {
 }
 
 #[test]
+fn a_failed_last_checkpoint_is_repeated_although_an_owner_committed_during_it() {
+    let mut world = World::new();
+    world.put(1, "one");
+    world.owner.is_silent.store(true, Ordering::Relaxed);
+    let (store, owner) = (world.store.take().unwrap(), world.owner.clone());
+    let owner_commits = async {
+        let first = owner.kept_stream().await;
+        let (to, done) = tokio::sync::oneshot::channel();
+        store.commit(vec![write(2, Some("lazy"))], Box::new(move |result| to.send(result).unwrap()));
+        assert_eq!(done.await, Ok(Ok(())));
+        drop(first);
+        let mut second = owner.kept_stream().await;
+        let ends = START.plus(LONG);
+        assert_eq!(second.push(&[(key(1), "one", ends), (key(2), "lazy", ends)]), Pushed::Accepted);
+        second.finish(Slots::all());
+    };
+    let both = async { tokio::join!(store.close(), owner_commits) };
+    let (closed, ()) = world.runtime.block_on(both);
+    assert_eq!(closed, Ok(()));
+}
+
+#[test]
 fn an_idle_store_notes_the_time() {
     let mut world = World::new();
     world.close().unwrap();

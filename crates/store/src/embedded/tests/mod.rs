@@ -247,6 +247,17 @@ impl TestOwner {
         *self.records.lock().unwrap() = records.collect();
     }
 
+    /// The stream that it did nothing with.
+    async fn kept_stream(&self) -> RecordStream {
+        loop {
+            let kept = self.kept.lock().unwrap().pop();
+            if let Some(stream) = kept {
+                return stream;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn apply(&self, writes: &[Write]) {
         let mut records = self.records.lock().unwrap();
         for write in writes {

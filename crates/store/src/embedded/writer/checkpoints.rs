@@ -96,7 +96,10 @@ impl Writer {
 
     /// Everything that was written so far.
     fn new_range(&mut self) -> Option<ReplacedJournal> {
-        self.journal.ask_for_spare();
+        // A reservation that failed is repeated by `probe`, not at once.
+        if !self.deps.health.reserve_in_trouble() {
+            self.journal.ask_for_spare();
+        }
         let covered =
             Covered { segment: self.journal.begin_segment()?, sequence: self.journal.last_sequence() };
         Some(ReplacedJournal { covered, grown: self.grown })
@@ -116,6 +119,10 @@ impl Writer {
             Err(reason) => {
                 self.failed_range = Some(running.range);
                 self.checkpoint_failed(&reason);
+                if let Some(closing) = &mut self.closing {
+                    // The repetition at a stop begins another segment.
+                    closing.room_asked_for = false;
+                }
                 let answer = Err(reason);
                 answer_each(running.replies, &answer);
                 // No other checkpoint begins before the next attempt.

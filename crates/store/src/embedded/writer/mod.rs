@@ -67,6 +67,8 @@ pub(super) struct Batch {
     writes: Vec<Write>,
     /// How many bytes they take in a frame.
     bytes: usize,
+    /// Whether the running checkpoint waits for it.
+    is_for_checkpoint: bool,
     /// Why the batch is refused. It stays in the queue, because callbacks keep the order of commits.
     refused: Option<String>,
     done: Option<Done>,
@@ -90,7 +92,13 @@ impl Batch {
             None
         };
         let (writes, bytes) = if refused.is_some() { (Vec::new(), 0) } else { (writes, bytes) };
-        Self { writes, bytes, refused, done: Some(done), in_flight: in_flight.clone() }
+        let (done, in_flight) = (Some(done), in_flight.clone());
+        Self { writes, bytes, is_for_checkpoint: false, refused, done, in_flight }
+    }
+
+    pub(super) fn for_checkpoint(mut self) -> Self {
+        self.is_for_checkpoint = true;
+        self
     }
 
     pub(super) fn answer(mut self, answer: Result<(), StoreError>) {
@@ -205,6 +213,8 @@ pub(super) struct Writer {
     failed_range: Option<ReplacedJournal>,
     pins: Arc<()>,
     closing: Option<Closing>,
+    /// Length of the writes that the journal last had no room for.
+    refused_bytes: usize,
     /// Whether trying the journal has to wait for room.
     probe_wanted: bool,
     /// Whether a batch was refused because the journal is too long. Smaller ones are refused too, until a checkpoint has
@@ -229,6 +239,7 @@ impl Writer {
             failed_range: None,
             pins: Arc::default(),
             closing: None,
+            refused_bytes: 0,
             probe_wanted: false,
             is_full: false,
         }
@@ -334,7 +345,10 @@ impl Writer {
                 answer_all(batches, &Ok(()));
                 continue;
             }
-            match self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD + bytes) {
+            let is_for_checkpoint = batches.iter().any(|batch| batch.is_for_checkpoint);
+            let state = self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD + bytes, is_for_checkpoint);
+            self.refused_bytes = if state == AppendState::Ready { 0 } else { bytes };
+            match state {
                 AppendState::Ready => self.write(batches),
                 AppendState::Refused(reason) => {
                     self.deps.health.journal(Some(&reason));
@@ -353,7 +367,8 @@ impl Writer {
         let joined = usize::try_from(joined).unwrap_or(usize::MAX);
         let (mut batches, mut bytes) = (Vec::with_capacity(self.waiting.len().min(64)), 0);
         while let Some(batch) = self.waiting.front() {
-            if !batches.is_empty() && bytes + batch.bytes > joined {
+            let is_other = |first: &Batch| first.is_for_checkpoint != batch.is_for_checkpoint;
+            if batches.first().is_some_and(|first| is_other(first) || bytes + batch.bytes > joined) {
                 break;
             }
             bytes += batch.bytes;
@@ -362,9 +377,14 @@ impl Writer {
         (!batches.is_empty()).then_some((batches, bytes))
     }
 
-    /// Makes room for a frame, as far as that can be done here and now.
-    fn prepare_append(&mut self, bytes: usize) -> AppendState {
-        if self.is_full || self.grown.bytes + bytes as u64 > MAX_THRESHOLDS * self.checkpoint_threshold() {
+    /// Makes room for a frame, as far as that can be done here and now. A journal that is too long accepts only what the
+    /// running checkpoint waits for.
+    fn prepare_append(&mut self, bytes: usize, is_for_checkpoint: bool) -> AppendState {
+        let is_accepted = is_for_checkpoint && self.running.is_some();
+        if !is_accepted
+            && (self.is_full
+                || self.grown.bytes + bytes as u64 > MAX_THRESHOLDS * self.checkpoint_threshold())
+        {
             return self.too_long();
         }
         loop {
@@ -423,7 +443,7 @@ impl Writer {
         let is_due = clock.now().since(self.journal.last_time()) >= settings.time_every;
         if is_due
             && self.closing.is_none()
-            && self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD) == AppendState::Ready
+            && self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD, false) == AppendState::Ready
         {
             let _ = self.append(&[]);
         }
@@ -442,7 +462,7 @@ impl Writer {
         if !health.journal_in_trouble() {
             return;
         }
-        match self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD) {
+        match self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD + self.refused_bytes, false) {
             AppendState::Ready => drop(self.append(&[])),
             AppendState::Refused(reason) => health.journal(Some(&reason)),
             AppendState::Waiting | AppendState::Full => self.probe_wanted = true,
