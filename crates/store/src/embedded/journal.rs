@@ -128,13 +128,11 @@ impl Journal {
         Ok(())
     }
 
-    /// Continues in the reserved segment. Requests one and returns `false` if none is reserved. Must not be
+    /// Continues in the reserved segment and requests the next one. Returns `false` if none was reserved. Must not be
     /// called before the remainder of a failed write is cut off.
     pub(super) fn switch(&mut self) -> bool {
         let switched = self.use_spare();
-        if !switched {
-            self.ask_for_spare();
-        }
+        self.ask_for_spare();
         switched
     }
 
