@@ -380,6 +380,25 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
     assert_eq!(given, [RecordKey { slot: TWO.slot, kind: Voucher::KIND, id: TWO.id }]);
 }
 
+#[tokio::test]
+async fn the_checkpoint_of_a_full_store_gets_its_lazy_changes_although_commands_are_refused() {
+    let world = World::new().await;
+    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.store.fill();
+    // Changes a count lazily.
+    world.told(ONE, Wish::Show).await.expect("shown");
+    let commands = async {
+        loop {
+            assert_eq!(world.told(TWO, Wish::Issue(1)).await, Err(Refusal::StoreUnavailable));
+        }
+    };
+    tokio::select! {
+        made = world.store.checkpoint() => made.expect("a checkpoint"),
+        () = commands => {}
+    }
+    assert_eq!(world.durable(ONE), (Some(10), Some(1)));
+}
+
 #[test]
 fn a_walk_between_changes_gives_every_record_that_stays_once() {
     let key = |number: u64| {

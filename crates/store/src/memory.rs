@@ -73,6 +73,7 @@ struct State {
     commits: u64,
     closed: bool,
     held: bool,
+    full: bool,
     waiting: VecDeque<(Vec<Write>, Option<Fault>, Done)>,
     owners: Vec<Arc<dyn Owner>>,
     checkpointed: Option<BTreeMap<Key, Kept>>,
@@ -102,6 +103,11 @@ impl MemoryStore {
     /// The next commits that arrive meet these faults, one each, in this order.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults.extend(faults);
+    }
+
+    /// From now on only commits for a checkpoint are applied, as with a journal that is too long.
+    pub fn fill(&self) {
+        self.state().full = true;
     }
 
     /// From now on commits wait before they are applied.
@@ -228,7 +234,7 @@ impl Store for MemoryStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         let fault = {
             let mut state = self.state();
-            let fault = state.faults.pop_front();
+            let fault = state.faults.pop_front().or(state.full.then_some(Fault::Unavailable));
             if state.held || fault == Some(Fault::Hang) {
                 state.waiting.push_back((writes, fault, done));
                 drop(state);
@@ -237,6 +243,10 @@ impl Store for MemoryStore {
             fault
         };
         done(self.apply(&writes, fault));
+    }
+
+    fn commit_for_checkpoint(&self, writes: Vec<Write>, done: Done) {
+        done(self.apply(&writes, None));
     }
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
