@@ -348,7 +348,7 @@ fn write_attempts(
     None
 }
 
-/// Builds the event of the decision from the verification before and after the decision.
+/// Builds the event of a decision from the verification before and after it.
 fn event_of<'a>(
     kind: &'a CommandKind,
     before: Option<&'a Verification>,

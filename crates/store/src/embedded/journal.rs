@@ -148,6 +148,10 @@ impl Journal {
         !matches!(&self.active, Active::Ready(segment) if !segment.is_half_full())
     }
 
+    pub(super) const fn has_spare(&self) -> bool {
+        self.spare.is_some()
+    }
+
     /// Requests the segment after the newest one, unless it is reserved or requested already.
     pub(super) fn ask_for_spare(&mut self) {
         if self.spare.is_none() && !self.preparing {

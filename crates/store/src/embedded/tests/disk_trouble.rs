@@ -89,6 +89,22 @@ fn a_full_disk_first_uses_the_reserved_segments() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_reserved_is_not_requested_in_a_loop_while_a_checkpoint_is_due() {
+    let mut world = World::with_segments_of(4096);
+    while segments(&world.dir()).len() < 2 {
+        thread::yield_now();
+    }
+    world.disk.fail(Operation::Create, Errno::NOSPC);
+    let text = "x".repeat(1000);
+    (0..5).for_each(|number| world.put(number, &text));
+    world.clock.advance(Duration::from_secs(21 * 60));
+    let before = world.disk.count(Operation::Create);
+    (10..30).for_each(|number| world.put(number, "x"));
+    let tried = world.disk.count(Operation::Create) - before;
+    assert!(tried <= 2, "{tried} attempts in 20 commits");
+}
+
+#[test]
 fn a_directory_that_cannot_be_synced_gets_no_new_segment() {
     let mut world = World::with_segments_of(4096);
     world.disk.fail(Operation::SyncDir, Errno::IO);

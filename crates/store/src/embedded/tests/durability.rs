@@ -72,6 +72,13 @@ fn a_snapshot_is_on_the_disk_before_its_name_and_that_before_removals() {
     assert!(segment_gone < did(Operation::SyncDir, "journal"), "{events:?}");
 }
 
+fn collect_until(last: &Event, events: &mut Vec<Event>, disk: &FaultyDisk) {
+    while !events.contains(last) {
+        thread::yield_now();
+        events.extend(disk.take_events());
+    }
+}
+
 #[test]
 fn the_space_of_the_next_segment_is_left_to_the_checkpoint() {
     let mut world = World::new();
@@ -80,9 +87,7 @@ fn the_space_of_the_next_segment_is_left_to_the_checkpoint() {
     world.checkpoint().unwrap();
     let reserved = Event::Did(Operation::Create, "0000000003.seg".into());
     let mut events = Vec::new();
-    while !events.contains(&reserved) {
-        events.extend(world.disk.take_events());
-    }
+    collect_until(&reserved, &mut events, &world.disk);
     let removed = position(&events, |event| *event == Event::Reached(Step::SegmentRemoved));
     assert!(removed < position(&events, |event| *event == reserved), "{events:?}");
 }
@@ -96,9 +101,7 @@ fn a_checkpoint_of_a_grown_journal_needs_one_new_segment() {
         world.put(1, &text);
         events.extend(world.disk.take_events());
     }
-    while !events.contains(&Event::Reached(Step::SegmentRemoved)) {
-        events.extend(world.disk.take_events());
-    }
+    collect_until(&Event::Reached(Step::SegmentRemoved), &mut events, &world.disk);
     let removed = position(&events, |event| *event == Event::Reached(Step::SegmentRemoved));
     assert!(!events[..removed].contains(&Event::Did(Operation::Create, "0000000003.seg".into())));
 }

@@ -266,7 +266,7 @@ impl Writer {
             let waits = (!self.waiting.is_empty()).then(|| self.deps.clock.now());
             self.deps.health.waits(waits);
             self.checkpoint_if_due();
-            if !self.deps.health.reserve_in_trouble() {
+            if !self.journal.has_spare() && !self.deps.health.reserve_in_trouble() {
                 self.ask_for_spare();
             }
             if let Some(ending) = self.proceed_closing() {
@@ -345,7 +345,8 @@ impl Writer {
                 answer_all(batches, &Ok(()));
                 continue;
             }
-            let is_for_checkpoint = batches.iter().any(|batch| batch.is_for_checkpoint);
+            // All batches of a frame are of one sort.
+            let is_for_checkpoint = batches.first().is_some_and(|batch| batch.is_for_checkpoint);
             let state = self.prepare_append(HEADER_BYTES + FRAME_OVERHEAD + bytes, is_for_checkpoint);
             self.refused_bytes = if state == AppendState::Ready { 0 } else { bytes };
             match state {
