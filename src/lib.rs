@@ -47,6 +47,7 @@
 //! * [`store`]: durability behind one trait: journal and snapshot, or memory.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
 //! * [`config`], [`telemetry`], [`clock`]: settings with their provenance, logs, real time.
+//! * [`net`]: host names.
 //! * [`engine`], [`domain`]: pure decisions and the types they speak; no I/O, clock or randomness.
 
 pub mod app;
@@ -61,6 +62,7 @@ pub mod gateway;
 pub mod http;
 pub mod lifecycle;
 pub mod limit;
+pub mod net;
 pub mod numbers;
 pub mod otp;
 pub mod registry;

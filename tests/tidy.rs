@@ -8,6 +8,7 @@ use std::path::Path;
 /// ordered by the compiler.
 const MODULES: &[&str] = &[
     "clock",
+    "net",
     "gateway",
     "template",
     "config",

@@ -1,7 +1,7 @@
 //! Where to listen: how it is spelled, which key decides, and who may reach it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use schemars::{Schema, json_schema};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use super::reader::{Reader, Taken};
 use super::report::{ConfigErrors, Report};
 use super::settings::ListenAddress;
 use super::value::{Given, Setting};
+use crate::net::is_loopback_host;
 
 /// What to do about an address that strangers can reach.
 const ALLOW: &str = "whoever reaches that address could send messages at your cost and try codes. Make an API key with \
@@ -23,14 +24,7 @@ const ALLOW: &str = "whoever reaches that address could send messages at your co
 impl ListenAddress {
     /// Whether only this machine can reach the address: 127.0.0.0/8, `::1` or `localhost`.
     pub fn is_loopback(&self) -> bool {
-        is_loopback(&self.host)
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    match host.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
+        is_loopback_host(&self.host)
     }
 }
 

@@ -1,11 +1,10 @@
 //! Addresses: of gateways, and the one under which they reach this server.
 
-use std::net::IpAddr;
-
 use schemars::{Schema, json_schema};
 use url::Url;
 
 use super::value::Setting;
+use crate::net::is_loopback_host;
 
 /// Where somebody answers: scheme, host and perhaps a path, without a slash at the end.
 #[derive(Debug)]
@@ -19,17 +18,12 @@ impl BaseUrl {
 
     /// Whether credentials would travel unencrypted beyond this machine.
     pub fn is_exposed(&self) -> bool {
-        self.0.starts_with("http:") && !self.host().is_some_and(|host| is_local(&host))
+        self.0.starts_with("http:") && !self.host().is_some_and(|host| is_loopback_host(&host))
     }
 
     fn host(&self) -> Option<String> {
         Url::parse(&self.0).ok()?.host_str().map(str::to_owned)
     }
-}
-
-fn is_local(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl Setting for BaseUrl {

@@ -12,6 +12,8 @@ use hyper::header::{HOST, HeaderName};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 
+use crate::net::is_loopback_host;
+
 /// Fetch Metadata, section 2.4: browsers set it and pages cannot.
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -39,8 +41,8 @@ fn is_ours(host: &str, host_name: Option<&str>) -> bool {
     }
     // The root's dot says nothing new.
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    name == "localhost"
-        || name.ends_with(".localhost")
+    // An IPv6 address without brackets is no host of a URL.
+    (!name.contains(':') && is_loopback_host(&name))
         || name.parse::<Ipv4Addr>().is_ok()
         || host_name.is_some_and(|own| !own.is_empty() && own.eq_ignore_ascii_case(&name))
 }

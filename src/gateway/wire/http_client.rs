@@ -11,7 +11,6 @@ mod reach;
 
 use std::error::Error;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +29,7 @@ use url::Url;
 use self::connect::{CONNECT_TIMEOUT, Connector, NotResolved, OutOfReach, TooLate};
 
 pub(super) use self::reach::Reach;
+use crate::net::is_loopback_host;
 
 /// How long an idle connection is kept. Well below the 60 to 75 s after which load balancers
 /// close theirs, so that a request rarely meets a connection that is being closed.
@@ -181,11 +181,7 @@ pub(super) fn tls_config(load_roots: bool) -> Result<rustls::ClientConfig, Clien
 
 /// Whether a URL names this machine: `localhost` or a loopback address.
 pub(super) fn is_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    bare == "localhost"
-        || bare.ends_with(".localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    url.host_str().is_some_and(is_loopback_host)
 }
 
 async fn read_bounded(headers: &HeaderMap, mut from: Incoming) -> Option<Bytes> {

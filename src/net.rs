@@ -1,0 +1,39 @@
+//! Host names, as configuration, URLs and `Host` headers spell them.
+
+use std::net::IpAddr;
+
+/// Returns `true` if `host` can only be this machine: a loopback address, `localhost` or a name below it (RFC 6761,
+/// section 6.3). `host` may be in brackets and may end with a dot.
+pub fn is_loopback_host(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return address.is_loopback();
+    }
+    let name = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loopback_host_is_recognised_in_every_spelling() {
+        for host in ["localhost", "LocalHost.", "shop.localhost", "127.9.9.9", "::1", "[::1]"] {
+            assert!(is_loopback_host(host), "{host}");
+        }
+        for host in [
+            "",
+            ".",
+            "0.0.0.0",
+            "::",
+            "192.168.0.1",
+            "localhost.example.com",
+            "notlocalhost",
+            "[::1",
+            "127.1",
+        ] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
+    }
+}
