@@ -30,7 +30,7 @@
 //!
 //! Dependencies point down only; `tests/tidy.rs` enforces it.
 //!
-//! * [`cli`], [`app`], [`lifecycle`]: the program: arguments, composition, start and stop.
+//! * [`cli`], [`app`]: the program: arguments, composition, start and stop.
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
@@ -60,9 +60,9 @@ pub mod control;
 pub mod delivery;
 pub mod gateway;
 pub mod http;
-pub mod lifecycle;
 pub mod limit;
 pub mod net;
+pub mod node;
 pub mod numbers;
 pub mod otp;
 pub mod registry;

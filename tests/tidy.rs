@@ -21,13 +21,13 @@ const MODULES: &[&str] = &[
     "numbers",
     "webhook",
     "verify",
+    "node",
     "backup",
     "control",
     "web",
     "http",
     "app",
     "otp",
-    "lifecycle",
     "cli",
 ];
 

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use onceward::app::shards;
 use onceward::attempts::Attempts;
 use onceward::clock::{Clock, SystemClock};
 use onceward::config::{Bounds, DeliverySettings, TrackerSettings};
@@ -14,6 +13,7 @@ use onceward::delivery::{Delivery, DeliveryDeps, Routed};
 use onceward::domain::{Channel, GatewayName, Routing, ServiceId, Timestamp};
 use onceward::engine::Policy;
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
+use onceward::node::kinds;
 use onceward::numbers::{
     Capacity, CheckOutcome, CheckRequest, Policies, Reply, SendOutcome, SendRequest, Verifier, VerifierDeps,
 };
@@ -108,9 +108,9 @@ impl World {
         let shards = Shards::start(ShardDeps {
             store: Arc::new(NoDisk),
             clock,
-            kinds: shards::kinds(&capacity),
+            kinds: kinds::all(&capacity),
             shards: std::thread::available_parallelism().map_or(2, usize::from),
-            settings: shards::settings(&bounds),
+            settings: kinds::shard_settings(&bounds),
             rng: StdRng::seed_from_u64(2),
         });
         let shards = shards.await.expect("shards");

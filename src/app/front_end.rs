@@ -3,15 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::process;
 use super::reports::{Reports, TwilioReports};
-use super::running::Running;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
 use crate::domain::Channel;
 use crate::gateway::Simulator;
 use crate::http::{Base, Callbacks, Deps, GatewayHealth, InboxPages, Pages, V2, Verify};
+use crate::node::{Running, process};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::store::Loading;
 use crate::verify::Verifying;

@@ -4,14 +4,8 @@ mod announce;
 mod bind;
 mod control;
 mod front_end;
-mod gateways;
-mod offline;
-pub mod process;
-mod registry;
 mod reports;
-mod running;
-pub mod server_key;
-pub mod shards;
+mod serve;
 mod tls;
 
 use std::io;
@@ -22,21 +16,17 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::{ConfigErrors, Settings};
+use crate::config::Settings;
 use crate::delivery::Routed;
-use crate::gateway::GatewaySettingsError;
 use crate::http::Deps;
-use crate::store::{OpenError, StoreError};
+use crate::node::{self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create};
+use crate::store::StoreError;
 use control::Control;
 
 pub use bind::bind;
 pub use front_end::LateBoundVerifier;
-pub use gateways::{Gateways, build as build_gateways};
-pub use offline::Offline;
-pub use registry::RegistryPlan;
 pub use reports::Reports;
-pub use running::{Running, StartOptions};
-pub use server_key::{KeyError, load_or_create};
+pub use serve::run;
 pub use tls::{Certificates, TlsError};
 
 /// Why the program did not start. Each says what to do.
@@ -59,43 +49,21 @@ pub enum StartError {
     /// The system would not say where we listen.
     #[error("cannot read the address of the listening socket: {0}")]
     Address(io::Error),
-    /// The server key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// A gateway's settings.
-    #[error(transparent)]
-    Gateway(#[from] GatewaySettingsError),
     /// The server's certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The shards.
-    #[error(transparent)]
-    Shards(#[from] crate::numbers::StartError),
-    /// Services and credentials.
-    #[error(transparent)]
-    Registry(#[from] crate::registry::OpenError),
-    /// The account's credentials could not be kept.
-    #[error("cannot store the account's credentials: {0}")]
-    Account(#[from] crate::registry::RegistryError),
-    /// Unauthenticated clients can reach the server, and no API key exists.
-    #[error(transparent)]
-    Exposed(ConfigErrors),
     /// The system has no randomness to give.
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
-    /// A thread of the start died.
-    #[error("the start was interrupted: {0}")]
-    Interrupted(tokio::task::JoinError),
+    /// The services behind the front end.
+    #[error(transparent)]
+    Services(#[from] node::StartError),
 }
 
 impl StartError {
     /// Returns `true` if the operator must change the configuration.
     pub const fn is_about_the_configuration(&self) -> bool {
-        use crate::registry::OpenError;
-        matches!(self, Self::Exposed(_) | Self::Registry(OpenError::Settings { .. }))
+        matches!(self, Self::Services(error) if error.is_about_the_configuration())
     }
 }
 
@@ -199,7 +167,7 @@ pub fn check(settings: &Settings) -> Result<Vec<String>, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     build_gateways(&settings.gateways, &clock)?;
     if let Some(file) = &settings.server_key_file {
-        load_or_create(&settings.data_dir, Some(file))?;
+        load_or_create(&settings.data_dir, Some(file)).map_err(node::StartError::from)?;
     }
     match &settings.tls {
         Some(files) => Ok(tls::check(files, &*clock)?),

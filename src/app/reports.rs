@@ -8,13 +8,13 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::front_end::LateBoundVerifier;
-use super::running::Running;
 use crate::config::GatewaySettings;
 use crate::domain::Channel;
 use crate::gateway::{
     BoxFuture, CallbackError, CallbackKind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport, twiml,
 };
 use crate::http::{CallbackAnswer, CallbackRequest, Callbacks, OncePerSecond};
+use crate::node::Running;
 use crate::template::MessageStyle;
 
 /// Takes the reports of Twilio.

@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::states::{entries, of_every_kind, of_number, some};
 use super::*;
-use crate::app::shards::every_kind;
 use crate::domain::ServerKey;
 use crate::engine::{NumberCounts, OpenNumber, Policy, SlotHash};
+use crate::node::kinds::for_tools;
 use crate::store::{CopyProgress, CopyReader, NewStore, ReadOnly};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -77,7 +77,7 @@ proptest! {
             let (kept, dropped) = without_codes(entry.clone()).expect("a record");
             if let Some(kept) = &kept {
                 prop_assert_eq!(kept.key, entry.key);
-                prop_assert_eq!(check(kept, &every_kind()), Ok(()));
+                prop_assert_eq!(check(kept, &for_tools()), Ok(()));
             }
             if kind == NumberState::KIND {
                 let before = decode::<NumberState>(&entry.record).expect("a state");
@@ -100,9 +100,9 @@ proptest! {
 async fn every_kind_of_record_comes_back_to_the_byte() {
     let entries = of_every_kind().await;
     let exported: BTreeSet<u8> = entries.iter().map(|entry| entry.key.kind).collect();
-    assert_eq!(exported, every_kind().iter().map(|kind| kind.kind).collect());
+    assert_eq!(exported, for_tools().iter().map(|kind| kind.kind).collect());
     for entry in &entries {
-        assert_eq!(check(entry, &every_kind()), Ok(()));
+        assert_eq!(check(entry, &for_tools()), Ok(()));
     }
     assert_eq!(read(&written(&entries)).expect("an export"), entries);
 }
@@ -132,7 +132,7 @@ fn what_has_ended_is_not_exported() {
 #[tokio::test]
 async fn for_another_key_codes_counters_answers_and_events_go_and_the_registry_stays() {
     for entry in of_every_kind().await {
-        let plural = every_kind().get(entry.key.kind).expect("a kind").plural;
+        let plural = for_tools().get(entry.key.kind).expect("a kind").plural;
         let left = without_codes(entry.clone()).expect("a record");
         match plural {
             "services" | "credentials" | "numbers on the safe list" | "numbers" => {
@@ -276,7 +276,7 @@ fn a_packed_export_is_named_as_one_whatever_its_bytes_look_like_as_lines() {
 fn a_record_that_cannot_be_read_is_not_exported_and_its_number_is_masked() {
     let damaged = Entry { record: Bytes::from_static(b"\x01\xff"), ..some().remove(0) };
     let mut writer = Writer::begin(Vec::new(), &header()).expect("written");
-    let error = writer.write(&damaged, &every_kind()).expect_err("refused").to_string();
+    let error = writer.write(&damaged, &for_tools()).expect_err("refused").to_string();
     assert!(error.contains("cannot be decoded") && !error.contains("1415555"), "{error}");
 }
 
@@ -296,7 +296,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     fill(&dir, &all);
     let directory = ReadOnly::open(&dir).expect("a data directory");
     let mut found = Vec::new();
-    let kinds = every_kind();
+    let kinds = for_tools();
     let check_record =
         |entry: &Entry| check(entry, &kinds).map_err(|what| format!("{}: {what}", name(&entry.key, &kinds)));
     let examined =
@@ -334,7 +334,7 @@ fn written(entries: &[Entry]) -> Vec<u8> {
 fn written_with(header: &Header, entries: &[Entry]) -> Vec<u8> {
     let mut writer = Writer::begin(Vec::new(), header).expect("written");
     for entry in entries {
-        writer.write(entry, &every_kind()).expect("written");
+        writer.write(entry, &for_tools()).expect("written");
     }
     let (bytes, records) = writer.finish().expect("written");
     assert_eq!(records, entries.len() as u64);
@@ -371,7 +371,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Entry>, ImportError> {
 
 fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<Entry>), ImportError> {
     let (header, mut reader) = Reader::begin(bytes)?;
-    let (kinds, slots) = (every_kind(), SlotHash::new(&key()));
+    let (kinds, slots) = (for_tools(), SlotHash::new(&key()));
     let mut entries = Vec::new();
     while let Some(entry) = reader.next_entry(&kinds, &slots)? {
         entries.push(entry);

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 
 use super::{Answer, EXIT_CONFIGURATION};
-use crate::app::{Offline, StartError};
 use crate::config::KeysSettings;
 use crate::control::{ControlError, KeyLine, KeysRequest, Request, RootLine, ask};
+use crate::node::{Offline, StartError};
 
 /// It could not be done (`EX_SOFTWARE` of sysexits).
 const EXIT_FAILED: u8 = 70;

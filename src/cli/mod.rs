@@ -15,9 +15,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::app::process;
 use crate::config::{self, ConfigErrors, Effective, KeysSettings, Loaded, Sources, StorageSettings};
 use crate::control::{KeysRequest, TrackerRequest, UnlockRequest};
+use crate::node::process;
 use args::{Args, Command, TrackerArgs};
 use backup::Backup;
 
@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
     };
     let next = decide(std::env::args_os(), process);
     match next {
-        Next::Serve(loaded) => crate::lifecycle::run(*loaded),
+        Next::Serve(loaded) => crate::app::run(*loaded),
         Next::Backup { storage, what } => print(backup::run(&what, &storage)),
         Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
         Next::Unlock { storage, request } => print(unlock::run(&storage, &request)),

@@ -90,7 +90,7 @@ impl OtpBuilder {
             texts: Texts::default(),
             registry: RegistrySettings::default(),
             default_region: None,
-            shards: crate::config::default_shards(crate::app::process::parallelism()),
+            shards: crate::config::default_shards(crate::node::process::parallelism()),
             bounds: Bounds::default(),
         }
     }

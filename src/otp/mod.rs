@@ -119,7 +119,6 @@ mod tests;
 mod texts;
 mod verified;
 
-pub use crate::app::StartError as EngineError;
 pub use crate::attempts::{StatusFilter, TrackQuery, TrackRow, VerifyStatus};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::config::{
@@ -138,6 +137,7 @@ pub use crate::gateway::{
     SinchSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
     Verdict, WhatsAppSender,
 };
+pub use crate::node::StartError as EngineError;
 pub use crate::numbers::Refusal;
 pub use crate::store::StoreError;
 pub use crate::template::{AppHash, MessageStyle, Wording};

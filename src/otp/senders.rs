@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::StartError;
-use crate::app::{Gateways, build_gateways};
 use crate::clock::Clock;
 use crate::config::{DeliverySettings, GatewaySettings, SettingError};
 use crate::delivery::Routed;
@@ -13,6 +12,7 @@ use crate::gateway::{
     Gateway, HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
     TwilioVoiceSettings,
 };
+use crate::node::{Gateways, build_gateways};
 
 /// What the builder was told.
 #[derive(Clone)]

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::app::process;
 use crate::config::{Overrides, Sources};
+use crate::node::process;
 
 /// What the server would read: this file, and the environment of the process with its `.env`.
 pub(super) fn of_server(config_file: PathBuf) -> Sources {

@@ -10,9 +10,10 @@ use tokio::sync::OnceCell;
 use super::handle::Engine;
 use super::senders::Assembled;
 use super::{Otp, OtpBuilder, StartError, sources};
-use crate::app::{RegistryPlan, Reports, Running, StartOptions};
+use crate::app::Reports;
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{self, SettingError, Sources, limits};
+use crate::node::{RegistryPlan, Running, StartOptions};
 
 impl OtpBuilder {
     /// Begins with the configuration of the server: the file `config_file`, the environment of the process

@@ -10,12 +10,12 @@ use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::app::shards;
 use crate::clock::ManualClock;
 use crate::config::Bounds;
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::Salt;
+use crate::node::kinds;
 use crate::numbers::Capacity;
 use crate::shard::{Command, Decision, Durability, ReplyContext, ShardDeps, Subject, Transaction};
 use crate::store::{MemoryStore, Store};
@@ -36,9 +36,9 @@ impl World {
         let shards = Shards::start(ShardDeps {
             store,
             clock,
-            kinds: shards::kinds(&capacity),
+            kinds: kinds::all(&capacity),
             shards: 3,
-            settings: shards::settings(&Bounds::default()),
+            settings: kinds::shard_settings(&Bounds::default()),
             rng: StdRng::seed_from_u64(1),
         })
         .await

@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::progress::Progress;
 use super::source::{self, Source, SourceError};
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed, in_three};
-use crate::app::shards::every_kind;
-use crate::app::{KeyError, server_key};
 use crate::backup::{check, name};
 use crate::cli::Answer;
 use crate::cli::args::CheckDataArgs;
 use crate::config::StorageSettings;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
+use crate::node::kinds::for_tools;
+use crate::node::{KeyError, server_key};
 use crate::shard::Kinds;
 use crate::store::{Entry, Examined, Finding, JournalSummary, OpenError};
 
@@ -176,7 +176,7 @@ fn through_server(
     let Source { mut records, counts, key, .. } = source;
     progress.expect(counts.total());
     let mut report = Report { through_server: true, ..Report::default() };
-    let (kinds, (numbers, sends, others)) = (every_kind(), in_three(&counts));
+    let (kinds, (numbers, sends, others)) = (for_tools(), in_three(&counts));
     (report.numbers, report.sends, report.others) = (Some(numbers), Some(sends), Some(others));
     report.key = Some(check_key_while_served(settings, &key, &mut report.damage)?);
     let mut seen = 0;
@@ -195,7 +195,7 @@ fn through_server(
 
 fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
     let directory = source::open(&settings.data_dir)?;
-    let kinds = every_kind();
+    let kinds = for_tools();
     let mut damage = Vec::new();
     let examined = directory.examine(
         Timestamp::EPOCH,

@@ -10,11 +10,11 @@ use serde_json::json;
 use super::progress::Progress;
 use super::source::{Source, SourceError};
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed, in_three};
-use crate::app::shards::every_kind;
 use crate::backup::{ExportError, Header, Writer};
 use crate::cli::Answer;
 use crate::cli::args::ExportArgs;
 use crate::config::StorageSettings;
+use crate::node::kinds::for_tools;
 use crate::store::Counts;
 
 /// Bytes written at once.
@@ -79,7 +79,7 @@ fn export(
     progress: &mut Progress,
 ) -> Result<(Counts, bool), ExportCommandError> {
     let Source { mut records, counts, key, at, served } = Source::open(&settings.data_dir, progress)?;
-    let kinds = every_kind();
+    let kinds = for_tools();
     progress.now("exporting");
     progress.expect(counts.total());
     let header = Header { program: env!("CARGO_PKG_VERSION").to_owned(), exported_at: at, key };

@@ -10,8 +10,6 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{EXIT_DAMAGED, EXIT_FAILED, failed, in_three};
-use crate::app::shards::every_kind;
-use crate::app::{KeyError, load_or_create, server_key};
 use crate::backup::{Header, ImportError, Reader, without_codes};
 use crate::cli::Answer;
 use crate::cli::args::ImportArgs;
@@ -19,6 +17,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
+use crate::node::kinds::for_tools;
+use crate::node::{KeyError, load_or_create, server_key};
 use crate::shard::RecordError;
 use crate::store::{Counts, Entry, NewStore, OpenError, check_new};
 
@@ -164,7 +164,7 @@ fn import(
     check_new(data_dir)?;
     let (header, mut reader) = Reader::begin(open(&args.file)?)?;
     let key = key(&header, data_dir, key_file, args.drop_codes)?;
-    let (slots, kinds) = (SlotHash::new(&key), every_kind());
+    let (slots, kinds) = (SlotHash::new(&key), for_tools());
     let now = SystemClock::start().now();
     let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
     let mut store = NewStore::begin(data_dir, key_fingerprint(&key), header.exported_at.max(now))?;

@@ -6,13 +6,13 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::*;
-use crate::app::load_or_create;
 use crate::attempts::tests::{START, World as Attempts, key, sent};
 use crate::clock::SystemClock;
 use crate::config::{self, Sources, StorageSettings, TrackerSettings};
 use crate::control::ControlSocket;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
+use crate::node::load_or_create;
 use crate::store::{EmbeddedStore, OpenOptions, Store};
 
 const NUMBER: &str = "+14155550101";

@@ -14,10 +14,10 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::{Answers, Bounds, BucketRule, Charge, Charged, LimitRefusal, Limits};
-use crate::app::shards;
 use crate::clock::ManualClock;
 use crate::config;
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
+use crate::node::kinds;
 use crate::numbers::Capacity;
 use crate::shard::{ShardDeps, Shards, StartError};
 use crate::store::{Fault, MemoryStore};
@@ -72,9 +72,9 @@ impl World {
         Shards::start(ShardDeps {
             store: Arc::new(self.store.clone()),
             clock: Arc::clone(&self.clock) as _,
-            kinds: shards::kinds(&Capacity::new(10)),
+            kinds: kinds::all(&Capacity::new(10)),
             shards: 2,
-            settings: shards::settings(&config::Bounds::default()),
+            settings: kinds::shard_settings(&config::Bounds::default()),
             rng: StdRng::seed_from_u64(1),
         })
         .await

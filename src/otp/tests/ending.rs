@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::world::{ANNA, Own, World, code, secs, wrong};
-use crate::app::load_or_create;
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, key_fingerprint};
+use crate::node::load_or_create;
 use crate::otp::{ErrorClass, GatewayName, Otp, OtpError, Refusal, RetrySettings, StartError, TrackQuery};
 use crate::shard::Record as _;
 use crate::store::{EmbeddedStore, Key, OpenOptions, Store as _, Write};

@@ -6,7 +6,6 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::app::shards;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Bounds;
 use crate::config::services::{AccountSettings, ServiceSettings, TemplateSetting};
@@ -14,6 +13,7 @@ use crate::domain::{
     ApiSecret, Channel, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp,
 };
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
+use crate::node::kinds;
 use crate::numbers::{Capacity, StartError};
 use crate::registry::{
     DefaultService, OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service,
@@ -117,9 +117,9 @@ pub(crate) async fn start(
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
-        kinds: shards::kinds(&Capacity::new(bounds.numbers)),
+        kinds: kinds::all(&Capacity::new(bounds.numbers)),
         shards: 1,
-        settings: shards::settings(&bounds),
+        settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(seed),
     })
     .await

@@ -6,11 +6,11 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::time::Duration;
 
-use onceward::app::shards::every_kind;
 use onceward::backup::{Header, Writer};
 use onceward::clock::{Clock as _, SystemClock};
 use onceward::domain::{CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{NumberState, Salt, Verification};
+use onceward::node::kinds::for_tools;
 use onceward::numbers::NumberKey;
 use onceward::shard::{Record as _, encode};
 use onceward::store::{Entry, Key};
@@ -65,7 +65,7 @@ pub fn make_up(path: &Path, numbers: u64, key: &str) {
     let header = Header { program: "0.1.0".into(), exported_at: now, key: key.to_owned() };
     let file = BufWriter::new(File::create(path).expect("a file"));
     let mut writer = Writer::begin(file, &header).expect("written");
-    let kinds = every_kind();
+    let kinds = for_tools();
     for i in 0..numbers {
         let number = PhoneNumber::from_u64(14_150_000_000 + i * 7).expect("a number");
         let later =

@@ -8,7 +8,6 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
-use crate::app::shards;
 use crate::attempts::Attempts;
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
@@ -21,6 +20,7 @@ use crate::domain::{
 use crate::engine::{Lockout, Policy, Sealer, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
+use crate::node::kinds;
 use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
 use crate::registry::{Registry, RegistryDeps, Service, ServiceFields, WebhookFields};
 use crate::shard::{ShardDeps, Shards};
@@ -318,9 +318,9 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
     let shards = Shards::start(ShardDeps {
         store: shared.clone(),
         clock: clock.clone(),
-        kinds: shards::kinds(&capacity),
+        kinds: kinds::all(&capacity),
         shards: 1,
-        settings: shards::settings(&Bounds::default()),
+        settings: kinds::shard_settings(&Bounds::default()),
         rng: StdRng::seed_from_u64(3 + seed),
     })
     .await

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::app::shards;
 use onceward::clock::ManualClock;
 use onceward::config::Bounds;
 use onceward::domain::{CodeLength, GatewayName, Timestamp};
 use onceward::engine::{Lockout, Policy, SendOptions, SendRules};
+use onceward::node::kinds;
 use onceward::numbers::Capacity;
 use onceward::registry::{DefaultService, Registry, RegistryDeps, RegistrySettings};
 use onceward::shard::{ShardDeps, Shards};
@@ -22,9 +22,9 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
     Shards::start(ShardDeps {
         store: store.clone(),
         clock: Arc::new(ManualClock::starting_at(now)),
-        kinds: shards::kinds(&Capacity::new(bounds.numbers)),
+        kinds: kinds::all(&Capacity::new(bounds.numbers)),
         shards: 1,
-        settings: shards::settings(&bounds),
+        settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(1),
     })
     .await

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::running::{close, open_store, seeded_rng};
-use super::{StartError, shards};
+use super::{StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
 use crate::numbers::Capacity;
 use crate::registry::{DefaultService, Registry, RegistryDeps};
 use crate::shard::{ShardDeps, Shards};
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::template::Templates;
 
 /// A registry with the directory's lock.
@@ -35,9 +35,9 @@ impl Offline {
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock,
-            kinds: shards::kinds(&Capacity::new(bounds.numbers)),
+            kinds: kinds::all(&Capacity::new(bounds.numbers)),
             shards: 1,
-            settings: shards::settings(&bounds),
+            settings: kinds::shard_settings(&bounds),
             rng: seeded_rng()?,
         })
         .await?;
@@ -60,12 +60,5 @@ impl Offline {
     /// When it could not be closed in an orderly way; what was answered is in the journal.
     pub async fn close(self) -> Result<(), StoreError> {
         close(&self.shards, &*self.store).await
-    }
-}
-
-impl StartError {
-    /// Whether another program has the data directory open.
-    pub const fn is_in_use(&self) -> bool {
-        matches!(self, Self::Store(OpenError::InUse { .. }))
     }
 }

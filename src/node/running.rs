@@ -8,8 +8,8 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 
+use super::kinds;
 use super::registry::{self, RegistryPlan};
-use super::shards;
 use super::{StartError, load_or_create};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
@@ -108,9 +108,9 @@ impl Running {
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            kinds: shards::kinds(&capacity),
+            kinds: kinds::all(&capacity),
             shards,
-            settings: shards::settings(&bounds),
+            settings: kinds::shard_settings(&bounds),
             rng: StdRng::from_rng(&mut seeder),
         })
         .await?;

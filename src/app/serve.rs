@@ -12,9 +12,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::app::{App, Certificates, StartError};
+use super::{App, Certificates, StartError, bind};
 use crate::config::{Loaded, Settings};
-use crate::{app, telemetry};
+use crate::node::process;
+use crate::telemetry;
 
 /// Everything that was begun was finished.
 const EXIT_OK: u8 = 0;
@@ -38,7 +39,7 @@ pub fn run(loaded: Loaded) -> ExitCode {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let threads = app::process::serving_threads();
+    let threads = process::serving_threads();
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
             Ok(runtime) => runtime,
@@ -112,7 +113,7 @@ async fn serve(settings: Settings) -> Result<u8, StartError> {
     let app = App::new(&settings)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(look_after_certificate(hangup, app.certificates().cloned()));
-    let listener = app::bind(&settings.listen).await?;
+    let listener = bind(&settings.listen).await?;
     let address = listener.local_addr().map_err(StartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.

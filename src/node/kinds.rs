@@ -1,4 +1,4 @@
-//! The shards with everything that they keep.
+//! The kinds of record that the shards keep.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::shard::{Kinds, Settings};
 use crate::webhook::EventRecord;
 
 /// Every kind of record. A new kind also needs a decision in [`without_codes`](crate::backup::without_codes).
-pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
+pub fn all(capacity: &Arc<Capacity>) -> Kinds {
     let capacity = Arc::clone(capacity);
     Kinds::default()
         .with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
@@ -26,12 +26,12 @@ pub fn kinds(capacity: &Arc<Capacity>) -> Kinds {
         .with::<EventRecord>()
 }
 
-/// The same for tools that only read and write records.
-pub fn every_kind() -> Kinds {
-    kinds(&Capacity::new(usize::MAX))
+/// Every kind, without a limit of numbers: for tools that read and write records.
+pub fn for_tools() -> Kinds {
+    all(&Capacity::new(usize::MAX))
 }
 
 /// The limits of a shard.
-pub const fn settings(bounds: &Bounds) -> Settings {
+pub const fn shard_settings(bounds: &Bounds) -> Settings {
     Settings { commands_per_subject: bounds.commands_per_number, commit_timeout: bounds.commit_timeout }
 }

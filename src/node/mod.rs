@@ -1,0 +1,65 @@
+//! The services of one process: the store, the shards, delivery, the registry and webhooks. The server and the library
+//! start them in the same way.
+
+mod gateways;
+pub mod kinds;
+mod offline;
+pub mod process;
+mod registry;
+mod running;
+pub mod server_key;
+
+use crate::config::ConfigErrors;
+use crate::gateway::GatewaySettingsError;
+use crate::store::OpenError;
+
+pub use gateways::{Gateways, build as build_gateways};
+pub use offline::Offline;
+pub use registry::RegistryPlan;
+pub use running::{Running, StartOptions};
+pub use server_key::{KeyError, load_or_create};
+
+/// Why the services did not start. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The server key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A gateway's settings.
+    #[error(transparent)]
+    Gateway(#[from] GatewaySettingsError),
+    /// The shards.
+    #[error(transparent)]
+    Shards(#[from] crate::numbers::StartError),
+    /// Services and credentials.
+    #[error(transparent)]
+    Registry(#[from] crate::registry::OpenError),
+    /// The account's credentials could not be kept.
+    #[error("cannot store the account's credentials: {0}")]
+    Account(#[from] crate::registry::RegistryError),
+    /// Unauthenticated clients can reach the server, and no API key exists.
+    #[error(transparent)]
+    Exposed(ConfigErrors),
+    /// The system has no randomness to give.
+    #[error("the system gave no random bytes: {0}")]
+    NoRandomness(rand::rngs::SysError),
+    /// A thread of the start died.
+    #[error("the start was interrupted: {0}")]
+    Interrupted(tokio::task::JoinError),
+}
+
+impl StartError {
+    /// Returns `true` if the operator must change the configuration.
+    pub const fn is_about_the_configuration(&self) -> bool {
+        use crate::registry::OpenError;
+        matches!(self, Self::Exposed(_) | Self::Registry(OpenError::Settings { .. }))
+    }
+
+    /// Returns `true` if another program has the data directory open.
+    pub const fn is_in_use(&self) -> bool {
+        matches!(self, Self::Store(OpenError::InUse { .. }))
+    }
+}
