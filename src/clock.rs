@@ -1,11 +1,22 @@
-//! The machine's own clock.
+//! The only place that reads real time.
+//!
+//! Everything else is handed a [`Clock`] or a [`Timestamp`], so a test decides what time it is.
+//! `docs/decisions/0010-clock.md` says what happens when the machine's clock is wrong or is set.
 
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
 
-use super::{Clock, LATEST};
 use crate::domain::Timestamp;
+
+pub use onceward_core::clock::{Clock, EngineClock, LATEST, ManualClock};
 
 /// The machine's clock: the wall clock as it was when the program started, plus the time that has
 /// passed since.
@@ -51,6 +62,49 @@ fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+}
+
+/// A timer of the kernel: the runtime's own ones are only as exact as a millisecond. Takes one open file.
+#[derive(Debug, Clone)]
+pub struct Alarm {
+    timer: Arc<AsyncFd<OwnedFd>>,
+}
+
+impl Alarm {
+    /// A timer that is off. Needs a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The system gives none, usually for want of open files.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        #[expect(
+            deprecated,
+            reason = "unsound for types that give another file each time; an OwnedFd is one file"
+        )]
+        let timer = AsyncFd::new(timer)?;
+        Ok(Self { timer: Arc::new(timer) })
+    }
+
+    /// Returns after this time, which must not be zero: that sets it off. One wait at a time.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses. Nothing was waited for.
+    pub async fn ring_in(&self, wait: Duration) -> io::Result<()> {
+        let it_value = Timespec::try_from(wait).map_err(io::Error::other)?;
+        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
+        timerfd_settime(&*self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;
+        loop {
+            let mut ready = self.timer.readable().await?;
+            let mut count = [0; 8];
+            // Otherwise it was ready for an older wait, and the next one comes.
+            if let Ok(rung) = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut count)?)) {
+                return rung.map(|_| ());
+            }
+        }
+    }
 }
 
 #[cfg(test)]
