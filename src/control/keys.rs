@@ -83,7 +83,7 @@ impl KeysRequest {
             Self::Create { service, scopes, name } => {
                 let service = service_of(registry, service)?;
                 let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
-                let scopes = scopes.ok_or("a scope is verify, admin or metrics")?;
+                let scopes = scopes.ok_or("a scope is verify or admin")?;
                 let made = registry.create_key(KeyOptions { service, scopes, name }).await;
                 let made = made.map_err(|error| words(&error))?;
                 let secret = Some(made.secret.expose().to_owned());

@@ -85,7 +85,7 @@ async fn what_cannot_be_done_with_keys_is_said() {
     };
     for (request, words) in [
         (create("nowhere", "verify"), "no service \"nowhere\""),
-        (create("default", "everything"), "verify, admin or metrics"),
+        (create("default", "everything"), "verify or admin"),
         (KeysRequest::Revoke { sid: "mine".into() }, "SK"),
         (KeysRequest::Revoke { sid: format!("SK{}", "0".repeat(32)) }, "no such API key"),
     ] {

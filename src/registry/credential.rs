@@ -13,20 +13,17 @@ pub enum Scope {
     Verify,
     /// To change services and what belongs to them.
     Admin,
-    /// To read figures.
-    Metrics,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 3] = [Self::Verify, Self::Admin, Self::Metrics];
+    pub const ALL: [Self; 2] = [Self::Verify, Self::Admin];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Verify => "verify",
             Self::Admin => "admin",
-            Self::Metrics => "metrics",
         }
     }
 
@@ -39,7 +36,6 @@ impl Scope {
         match self {
             Self::Verify => 1,
             Self::Admin => 2,
-            Self::Metrics => 4,
         }
     }
 }

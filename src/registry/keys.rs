@@ -44,7 +44,7 @@ impl Registry {
             let name = options.name.map(|name| rules::note(&name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
             if options.scopes == Scopes::default() {
-                let why = "must be at least one of verify, admin and metrics".to_owned();
+                let why = "must be verify, admin, or both".to_owned();
                 return Err(RegistryError::Invalid { field: "scopes", why });
             }
             let number = next_number(view, options.service)?;

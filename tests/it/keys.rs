@@ -84,7 +84,7 @@ async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
         (&["keys", "create", "--name", ""], FAILED, "1 to 64 characters"),
         (&["keys", "revoke", &unknown], FAILED, "no such API key"),
         (&["keys", "revoke", "mine"], FAILED, "SK..."),
-        (&["keys", "create", "--scope", "all"], WRONG_SETTINGS, "verify, admin, metrics"),
+        (&["keys", "create", "--scope", "all"], WRONG_SETTINGS, "verify, admin"),
         (&["keys", "root"], WRONG_SETTINGS, "--new"),
         (&["keys"], WRONG_SETTINGS, "create"),
     ] {

@@ -122,7 +122,7 @@ async fn a_caller_may_what_the_key_is_for_and_where() {
     }
     let one = caller(&key_for(&registry, Some(shop)).await);
     assert!(one.may(Scope::Verify, shop) && !one.may(Scope::Verify, club));
-    assert!(!one.may(Scope::Admin, shop) && !one.may(Scope::Metrics, shop));
+    assert!(!one.may(Scope::Admin, shop));
     assert!(!one.may_everywhere(Scope::Verify));
     assert_eq!((one.service(), root.service()), (Some(shop), None));
     let wish = KeyOptions { scopes: [Scope::Admin].into_iter().collect(), ..KeyOptions::default() };

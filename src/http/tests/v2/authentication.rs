@@ -37,7 +37,6 @@ async fn a_key_does_what_its_scope_says_in_its_own_service_and_nothing_else() {
     let own = Some(world.service.id);
     let verify = world.key(own, &[Scope::Verify]).await;
     let admin = world.key(own, &[Scope::Admin]).await;
-    let metrics = world.key(own, &[Scope::Metrics]).await;
     let other = world.key(Some(ServiceId::DEFAULT), &[Scope::Verify, Scope::Admin]).await;
     let form = "To=%2B14155552671&Channel=sms";
     let begin = async |key: &str| world.ask("POST", &world.below("/Verifications"), key, &[], form).await;
@@ -47,7 +46,6 @@ async fn a_key_does_what_its_scope_says_in_its_own_service_and_nothing_else() {
     assert_eq!(fetch(&admin).await.status, 200);
     is_error(&begin(&admin).await, 403, 20003);
     is_error(&fetch(&verify).await, 403, 20003);
-    is_error(&begin(&metrics).await, 403, 20003);
     is_error(&begin(&other).await, 404, 20404);
     is_error(&fetch(&other).await, 404, 20404);
     assert_eq!(world.fake.asked().len(), 1);
