@@ -238,12 +238,7 @@ fn required<T>(
 
 /// A moment, or a day: its beginning.
 fn moment(text: &str) -> Result<Timestamp, String> {
-    let text = text.trim();
-    let whole = if text.len() == "2027-01-31".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    let read = humantime::parse_rfc3339(&whole).ok();
-    let since = read.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    let millis = since.and_then(|since| u64::try_from(since.as_millis()).ok());
-    millis.map(Timestamp::from_millis).ok_or_else(|| {
+    Timestamp::parse_day_or_moment(text.trim()).ok_or_else(|| {
         "must be a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"".to_owned()
     })
 }

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr as _;
 
-use super::date;
 use super::error::Error;
 use super::fields::Fields;
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
@@ -100,7 +99,7 @@ pub fn phone(text: &str) -> Option<PhoneNumber> {
 
 /// A moment.
 pub fn moment(fields: &Fields, name: &str) -> Result<Option<Timestamp>, Error> {
-    read(fields, name, "a date such as 2015-07-30T20:00:00Z", date::read)
+    read(fields, name, "a date such as 2015-07-30T20:00:00Z", Timestamp::parse_day_or_moment)
 }
 
 /// A language.

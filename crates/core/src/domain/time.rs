@@ -46,6 +46,19 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis))
     }
 
+    /// Reads a moment of RFC 3339 in UTC, with or without fractions of a second, from 1970 on.
+    pub fn parse(text: &str) -> Option<Self> {
+        let at = humantime::parse_rfc3339(text).ok().filter(|_| text.ends_with('Z'))?;
+        let since_epoch = at.duration_since(UNIX_EPOCH).ok()?;
+        u64::try_from(since_epoch.as_millis()).ok().map(Self)
+    }
+
+    /// The same, or a day such as `2027-01-31`, which means its beginning.
+    pub fn parse_day_or_moment(text: &str) -> Option<Self> {
+        let is_day = text.len() == "2027-01-31".len();
+        if is_day { Self::parse(&format!("{text}T00:00:00Z")) } else { Self::parse(text) }
+    }
+
     /// RFC 3339 in UTC, with milliseconds. A later moment than RFC 3339 can spell is written as the last one.
     pub fn rfc3339_millis(self) -> impl fmt::Display + use<> {
         humantime::format_rfc3339_millis(self.readable())
@@ -101,10 +114,7 @@ impl de::Visitor<'_> for Readable {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
-        let wrong = || de::Error::invalid_value(de::Unexpected::Str(text), &self);
-        let at = humantime::parse_rfc3339(text).map_err(|_| wrong())?;
-        let since_epoch = at.duration_since(UNIX_EPOCH).map_err(|_| wrong())?;
-        u64::try_from(since_epoch.as_millis()).map(Timestamp).map_err(|_| wrong())
+        Timestamp::parse(text).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(text), &self))
     }
 }
 
@@ -134,6 +144,19 @@ mod tests {
         let written = |at: u64| Timestamp(at).rfc3339_millis().to_string();
         assert_eq!(written(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
         assert_eq!(written(u64::MAX), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_day_means_its_beginning_where_days_are_read() {
+        let read = |text| Timestamp::parse_day_or_moment(text).map(Timestamp::as_millis);
+        assert_eq!(read("2015-07-30T20:00:00Z"), Some(1_438_286_400_000));
+        assert_eq!(read("2015-07-30T20:00:00.25Z"), Some(1_438_286_400_250));
+        assert_eq!(read("2015-07-30"), Some(1_438_214_400_000));
+        assert_eq!(Timestamp::parse("2015-07-30"), None);
+        let offset = "2015-07-30T20:00:00+01:00";
+        for text in ["", "yesterday", "1969-12-31", "2015-13-01", "2015-07-30T20:00:00", offset, "1", "é"] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
     }
 
     #[test]
