@@ -26,6 +26,7 @@ pub struct Reports {
 }
 
 /// Unauthenticated clients can send any number of invalid reports. A rate limit keeps them from filling the log.
+#[derive(Default)]
 struct Refused {
     unsigned: OncePerSecond,
     unreadable: OncePerSecond,
@@ -37,9 +38,7 @@ impl Refused {
             CallbackError::Signature => (&self.unsigned, CallbackAnswer::BadSignature),
             CallbackError::Unreadable(_) => (&self.unreadable, CallbackAnswer::Unreadable),
         };
-        if let Some(count) = kind.count() {
-            warn!(%error, count, "reports were refused");
-        }
+        kind.note(move |count| warn!(%error, count, "reports were refused"));
         answer
     }
 }
@@ -52,8 +51,8 @@ impl Reports {
         let account = gateways.twilio_messages.as_ref().map(|twilio| &twilio.account);
         let account = account.or_else(|| voice.map(|voice| &voice.account))?;
         let twilio = TwilioCallbacks::new(account.auth_token.clone(), public_url);
-        let refused = Refused { unsigned: OncePerSecond::start(), unreadable: OncePerSecond::start() };
-        Some(Self { twilio, gated: voice.is_some_and(|voice| voice.gate), refused })
+        let gated = voice.is_some_and(|voice| voice.gate);
+        Some(Self { twilio, gated, refused: Refused::default() })
     }
 
     /// The path of the public address, which a proxy may leave in front of the paths of reports.

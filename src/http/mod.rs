@@ -29,7 +29,6 @@ mod request_id;
 mod route;
 mod server;
 mod service;
-mod stopwatch;
 #[cfg(test)]
 mod tests;
 mod tls;

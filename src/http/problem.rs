@@ -37,12 +37,10 @@ pub enum Problem {
     Refused(Refusal),
     /// Our own mistake.
     Panicked,
-    /// Not HTTP.
+    /// A head that breaks off, or HTTP/2 where HTTP/1 is spoken.
     BadHead,
     /// HTTP without TLS, where TLS is spoken.
     PlainHttp,
-    /// The head has too many or too long lines, the first one with the address included.
-    HeadTooLarge,
     /// The head did not arrive in time.
     HeadTooSlow,
     /// All connections are taken.
@@ -73,7 +71,6 @@ impl Problem {
             | Self::CallbackUnavailable
             | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 
@@ -95,7 +92,6 @@ impl Problem {
             | Self::Panicked
             | Self::BadHead
             | Self::PlainHttp
-            | Self::HeadTooLarge
             | Self::HeadTooSlow
             | Self::TooManyConnections => 20_000 + self.status().as_u16() as u32,
         }
@@ -140,7 +136,6 @@ impl Problem {
             Self::Panicked => "Internal server error occurred.",
             Self::BadHead => "The request is not valid HTTP.",
             Self::PlainHttp => "This port speaks HTTPS only. Begin the address with https://.",
-            Self::HeadTooLarge => "The request has too many or too long headers, or a too long address.",
             Self::HeadTooSlow => "The request did not arrive in time.",
             Self::TooManyConnections => "Too many connections are open. Try again shortly.",
         })
@@ -169,7 +164,6 @@ impl Problem {
             | Self::Panicked
             | Self::BadHead
             | Self::PlainHttp
-            | Self::HeadTooLarge
             | Self::HeadTooSlow => answer,
         }
     }

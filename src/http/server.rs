@@ -1,4 +1,4 @@
-//! Accepts connections, up to their limit, until it is told to stop.
+//! Accepts connections, up to their limit, until the server stops.
 
 use std::future::Future;
 use std::io;
@@ -15,44 +15,43 @@ use super::deps::{Deps, Verify};
 use super::problem::Problem;
 use super::request_id;
 
-/// Pause after the system could not hand out a connection, usually for want of file descriptors:
-/// the next try would fail as well until one is closed.
+/// Pause after the system could not hand out a connection, usually for want of file descriptors: the next try would
+/// fail as well until one is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// After so many connections whoever asks on others has a turn. A thousand that come at the same moment would
-/// otherwise be taken in first, more than a hundred at a time.
+/// After so many accepted connections the open ones get a turn. Otherwise a thousand that come at the same moment
+/// would be accepted first, more than a hundred at a time.
 const ACCEPTED_AT_ONCE: u64 = 8;
 
-/// Connections beyond the limit that are being told so. More are closed without a word.
+/// Connections beyond the limit that are being sent the refusal. More are closed without a response.
 const TURNED_AWAY: usize = 64;
 
-/// Serves HTTP/1 and HTTP/2 on `listener` until `shutdown` completes: over TLS, where ALPN says which,
-/// if `deps` have it; else in cleartext, HTTP/2 with prior knowledge.
+/// Serves `listener` until `shutdown` completes: HTTP/1 and HTTP/2 over TLS, if `deps` have a certificate, else HTTP/1
+/// in cleartext.
 ///
-/// Then it stops accepting, closes idle connections, lets the requests that are being answered
-/// finish, and returns when the last connection has ended. How long that may take is the
-/// caller's decision: dropping the future ends everything that it began.
+/// Then it stops accepting, closes idle connections, lets the requests that are being answered finish, and returns
+/// when the last connection has ended. The caller decides how long that may take: dropping the future ends all of it.
 pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Output = ()>, deps: Arc<Deps<V>>) {
     let mut shutdown = pin!(shutdown);
-    let mut front = Front::new(deps);
+    let mut connections = Connections::new(deps);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(ended) = front.open.join_next() => {
+            Some(ended) = connections.open.join_next() => {
                 log_panic(ended);
-                front.count();
+                connections.server.note_open(connections.open.len());
             }
-            Some(ended) = front.turned_away.join_next() => log_panic(ended),
+            Some(ended) = connections.turned_away.join_next() => log_panic(ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _peer)) => {
-                    front.admit(stream);
-                    if front.accepted.is_multiple_of(ACCEPTED_AT_ONCE) {
+                    connections.admit(stream);
+                    if connections.accepted.is_multiple_of(ACCEPTED_AT_ONCE) {
                         tokio::task::yield_now().await;
                     }
                 }
                 Err(error) => {
-                    if front.trouble.note(&error) {
+                    if connections.trouble.note(&error) {
                         tokio::select! {
                             () = &mut shutdown => break,
                             () = tokio::time::sleep(ACCEPT_PAUSE) => {}
@@ -63,11 +62,11 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
         }
     }
     drop(listener);
-    front.finish().await;
+    connections.finish().await;
 }
 
 /// The open connections.
-struct Front<V> {
+struct Connections<V> {
     server: Arc<Server<V>>,
     open: JoinSet<()>,
     turned_away: JoinSet<()>,
@@ -76,7 +75,7 @@ struct Front<V> {
     trouble: AcceptTrouble,
 }
 
-impl<V: Verify> Front<V> {
+impl<V: Verify> Connections<V> {
     fn new(deps: Arc<Deps<V>>) -> Self {
         Self {
             server: Arc::new(Server::new(deps)),
@@ -88,26 +87,24 @@ impl<V: Verify> Front<V> {
         }
     }
 
-    /// Serves a connection, or tells it that there is no room.
+    /// Serves a connection, or refuses one beyond the limit.
     fn admit(&mut self, stream: TcpStream) {
         self.trouble.is_over();
         self.accepted += 1;
-        let limit = self.server.deps.bounds.connections;
+        let deps = &self.server.deps;
+        let limit = deps.bounds.connections;
         if self.open.len() < limit {
-            // Said again only after a real relief, not for each place that is freed and taken.
+            // Logged again only after a real relief, not for each connection that ends and is replaced.
             self.is_full &= self.open.len() > limit / 8 * 7;
-            // Answers are small and written at once; waiting to fill a packet only delays them. This
-            // fails only when the peer is gone already, which shows at the first read.
+            // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when
+            // the client is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
             let (server, number) = (Arc::clone(&self.server), self.accepted);
-            match &server.deps.tls {
+            match &deps.tls {
                 None => self.open.spawn(connection::serve(stream, server, number)),
-                Some(tls) => {
-                    let tls = tls.acceptor();
-                    self.open.spawn(connection::serve_tls(stream, tls, server, number))
-                }
+                Some(tls) => self.open.spawn(connection::serve_tls(stream, tls.acceptor(), server, number)),
             };
-            self.count();
+            self.server.note_open(self.open.len());
             return;
         }
         if !self.is_full {
@@ -115,23 +112,20 @@ impl<V: Verify> Front<V> {
             warn!(limit, "all connections are taken; new ones get 503");
         }
         if self.turned_away.len() < TURNED_AWAY {
-            let id = request_id::of_ours(self.server.deps.request_id_prefix, self.accepted, 0);
-            let answer = connection::raw_answer(Problem::TooManyConnections, &id);
-            match &self.server.deps.tls {
-                None => self.turned_away.spawn(turn_away(stream, answer)),
-                Some(tls) => self.turned_away.spawn(turn_away_tls(stream, tls.acceptor_of_refused(), answer)),
+            let id = request_id::of_ours(deps.request_id_prefix, self.accepted, 0);
+            let response = connection::raw_response(Problem::TooManyConnections, &id);
+            match &deps.tls {
+                None => self.turned_away.spawn(turn_away(stream, response)),
+                Some(tls) => {
+                    self.turned_away.spawn(turn_away_tls(stream, tls.acceptor_of_refused(), response))
+                }
             };
         }
     }
 
-    /// Says whether connections are scarce.
-    fn count(&self) {
-        self.server.crowd.note(self.open.len(), self.server.deps.bounds.connections);
-    }
-
-    /// Ends all connections after what they are answering.
+    /// Ends all connections after the requests that they are answering.
     async fn finish(mut self) {
-        self.server.stop.tell();
+        self.server.stop.cancel();
         self.turned_away.abort_all();
         while let Some(ended) = self.open.join_next().await {
             log_panic(ended);

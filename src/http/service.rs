@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -16,27 +17,26 @@ use tracing::{Level, debug, enabled, error};
 use super::answer::Answer;
 use super::api::{self, Call};
 use super::body::RequestBody;
-use super::connection::Turn;
+use super::connection::ActiveRequest;
 use super::deps::{Callbacks, Verify};
 use super::problem::Problem;
 use super::request_id::{self, X_REQUEST_ID};
 use super::route::{Route, method_name};
-use super::stopwatch::Stopwatch;
 
 /// Answers one request. Whatever goes wrong becomes an answer.
 pub async fn respond<V: Verify>(
-    turn: Turn<V>,
+    active: ActiveRequest<V>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, incoming) = request.into_parts();
-    let mut body = RequestBody::new(incoming, Arc::clone(&turn.server().bodies_in_parts));
-    let route = route_of(head.uri.path(), turn.server().deps.callbacks.as_deref());
-    let id = request_id::from_client(&head.headers).unwrap_or_else(|| turn.request_id());
-    let stopwatch = enabled!(Level::DEBUG).then(Stopwatch::start);
+    let mut body = RequestBody::new(incoming, Arc::clone(&active.server().bodies_in_parts));
+    let route = route_of(head.uri.path(), active.server().deps.callbacks.as_deref());
+    let id = request_id::from_client(&head.headers).unwrap_or_else(|| active.request_id());
+    let start = enabled!(Level::DEBUG).then(log_clock);
 
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
-    let call = Call { deps: &turn.server().deps, request_id };
+    let call = Call { deps: &active.server().deps, request_id };
     let work = api::answer(&call, route, &head, &mut body);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
@@ -48,18 +48,23 @@ pub async fn respond<V: Verify>(
         body.discard_arrived().await;
     }
     if let Some(refusal) = answer.refusal {
-        turn.server().refusals.note(refusal);
+        active.server().refusals.note(refusal);
     }
-    if let Some(stopwatch) = stopwatch {
+    if let Some(start) = start {
         let (method, status) = (method_name(&head.method), answer.status.as_u16());
-        let micros = u64::try_from(stopwatch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         debug!(method, route = route.name(), status, micros, request_id, "answered");
     }
     let closes = body.is_left_over();
     if closes {
-        turn.leave_input();
+        active.leave_input();
     }
     Ok(response(answer, head, id, closes))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a duration in a log line; nothing is decided by it")]
+fn log_clock() -> Instant {
+    Instant::now()
 }
 
 /// Reports may come with the path of the public address in front of ours; nothing else does.

@@ -1,10 +1,9 @@
 //! The contract (`docs/api.md`), "Everything else on the server": HTTP itself.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full};
-use hyper::client::conn::http2;
+use http_body_util::{BodyExt, Empty};
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -206,30 +205,13 @@ async fn a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() {
 }
 
 #[tokio::test]
-async fn http_2_with_prior_knowledge_is_served() {
+async fn http_2_in_cleartext_is_refused_and_ends_its_connection() {
     let world = World::new().await;
-    let stream = world.connection().await;
-    let (sender, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("an HTTP/2 handshake");
-    tokio::spawn(connection);
-
-    // Several requests at once on the one connection.
-    let numbers: Vec<String> = (0..8).map(|_| world.number()).collect();
-    let sends = numbers.iter().map(|number| {
-        let body = json!({"phoneNumber": number}).to_string();
-        let uri = format!("http://{}/api/send-otp", world.address());
-        let request = Request::post(uri).body(Full::new(Bytes::from(body))).expect("a request");
-        let mut sender = sender.clone();
-        async move {
-            let response = sender.send_request(request).await.expect("an answer");
-            let (head, body) = response.into_parts();
-            Answer::new(head.status, head.headers, body.collect().await.expect("a body").to_bytes())
-        }
-    });
-    let answers = soon("answers", futures_util::future::join_all(sends)).await;
-    for (answer, number) in answers.iter().zip(&numbers) {
-        answer.expects(sent(number, 5));
-    }
+    let mut stream = world.connection().await;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("written");
+    let mut answer = String::new();
+    soon("the end", stream.read_to_string(&mut answer)).await.expect("an orderly end");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }
 
 #[tokio::test]

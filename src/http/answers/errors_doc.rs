@@ -258,7 +258,7 @@ const fn refusal_case(refused: &Refused) -> &'static str {
     }
 }
 
-fn problems() -> [Problem; 23] {
+fn problems() -> [Problem; 22] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::Unauthenticated,
@@ -281,7 +281,6 @@ fn problems() -> [Problem; 23] {
         Problem::BadHead,
         Problem::PlainHttp,
         Problem::HeadTooSlow,
-        Problem::HeadTooLarge,
         Problem::TooManyConnections,
     ]
 }
@@ -306,10 +305,9 @@ const fn problem_case(problem: Problem) -> &'static str {
         Problem::Refused(Refusal::StoreUnavailable) => "the store failed",
         Problem::Refused(Refusal::Stopping) => "the server stops or restarts a part of itself",
         Problem::Panicked => "a mistake of ours; please report it",
-        Problem::BadHead => "not HTTP",
+        Problem::BadHead => "a head that breaks off, or HTTP/2 without TLS",
         Problem::PlainHttp => "HTTP without TLS, where TLS is configured",
         Problem::HeadTooSlow => "slow request head",
-        Problem::HeadTooLarge => "many or long headers, or a long address",
         Problem::TooManyConnections => "all connections taken",
     }
 }
@@ -333,7 +331,6 @@ const fn has_a_path(problem: Problem) -> bool {
         | Problem::BadHead
         | Problem::PlainHttp
         | Problem::HeadTooSlow
-        | Problem::HeadTooLarge
         | Problem::TooManyConnections => false,
     }
 }

@@ -6,17 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
-use hyper::client::conn::http2::handshake;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 
 use super::client::get;
 use super::script::Script;
+use super::time_limits::Memory;
 use super::world::{NUMBER, World, deps, send_body, sms_code_body, verify_body};
 use crate::clock::ManualClock;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
-use crate::http::InboxPages;
+use crate::http::{Deps, InboxPages};
 use crate::numbers::{CheckOutcome, SendOutcome};
 
 const FOREIGN: &str = r#"{"code":403,"message":"The inbox can be opened only by an IP address, localhost, or the configured host name."}"#;
@@ -73,11 +71,8 @@ async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
 
 #[tokio::test]
 async fn over_http2_the_authority_is_the_host() {
-    let world = with_inbox(None).await;
-    let stream = TcpStream::connect(world.address).await.expect("connect");
-    let (mut client, connection) =
-        handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a handshake");
-    tokio::spawn(connection);
+    let server = Memory::with(inbox_deps(None).await);
+    let (mut client, _connection) = server.http2().await;
     for (host, status) in [("localhost:3000", 200), ("evil.example", 403)] {
         let request = Request::get(format!("http://{host}/inbox")).body(Full::<Bytes>::default());
         let response = client.send_request(request.expect("a request")).await.expect("a response");
@@ -130,6 +125,10 @@ async fn the_filter_takes_a_number_with_and_without_percent_signs() {
 
 /// A front end with one message in its inbox.
 async fn with_inbox(host_name: Option<&str>) -> World {
+    World::with(inbox_deps(host_name).await).await
+}
+
+async fn inbox_deps(host_name: Option<&str>) -> Deps<Script> {
     let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
     let simulator = Simulator::new(Arc::new(clock));
     let message = OutgoingMessage {
@@ -146,7 +145,7 @@ async fn with_inbox(host_name: Option<&str>) -> World {
     let mut deps = deps(Script::panics());
     deps.pages = Some(Arc::new(InboxPages::new(Arc::new(simulator), None)));
     deps.host_name = host_name.map(Into::into);
-    World::with(deps).await
+    deps
 }
 
 fn posts() -> [(&'static str, String); 4] {

@@ -52,9 +52,11 @@ fn a_request_with_bytes_changed_is_answered_and_never_with_5xx() {
                 client.half_close().await;
                 client.reply().await
             });
-            let is_ours = reply.body.starts_with(r#"{"code":"#);
+            // hyper answers a head that it cannot read, without a body.
+            let is_hypers = reply.status == 400 && reply.body.is_empty();
+            let is_known = is_hypers || reply.body.starts_with(r#"{"code":"#);
             prop_assert!(
-                reply.status < 500 && is_ours,
+                reply.status < 500 && is_known,
                 "{reply:?} to {:?}",
                 request.escape_ascii().to_string()
             );

@@ -1,22 +1,20 @@
-//! HTTP/2 with prior knowledge.
+//! HTTP/2, in memory and without the TLS that lies under it.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-use super::client::Client;
 use super::script::{Gate, Script};
-use super::world::{World, send_body, verify_body};
+use super::time_limits::Memory;
+use super::world::{send_body, verify_body};
 use crate::numbers::{CheckOutcome, SendOutcome};
 
 #[tokio::test]
 async fn requests_are_answered_on_one_connection() {
-    let world = World::scripted(Script::checks(CheckOutcome::Approved)).await;
-    let (mut client, _connection) = connect(&world).await;
+    let server = Memory::scripted(Script::checks(CheckOutcome::Approved));
+    let (mut client, _connection) = server.http2().await;
     for _ in 0..20 {
         let (status, body) = ask(&mut client, post("/api/verify-otp", verify_body("123456"))).await;
         assert_eq!(status, 200);
@@ -29,8 +27,8 @@ async fn requests_are_answered_on_one_connection() {
 #[tokio::test]
 async fn requests_wait_side_by_side_and_not_for_each_other() {
     let gate = Gate::closed();
-    let world = World::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate)).await;
-    let (client, _connection) = connect(&world).await;
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
+    let (client, _connection) = server.http2().await;
     let held: Vec<_> = (0..100)
         .map(|_| {
             let mut client = client.clone();
@@ -50,8 +48,8 @@ async fn requests_wait_side_by_side_and_not_for_each_other() {
 
 #[tokio::test]
 async fn head_has_a_length_and_no_body() {
-    let world = World::scripted(Script::panics()).await;
-    let (mut client, _connection) = connect(&world).await;
+    let server = Memory::scripted(Script::panics());
+    let (mut client, _connection) = server.http2().await;
     let response =
         client.send_request(request("HEAD", "/hello-world", String::new())).await.expect("a response");
     let length = response.headers()["content-length"].to_str().expect("text").to_owned();
@@ -62,8 +60,8 @@ async fn head_has_a_length_and_no_body() {
 
 #[tokio::test]
 async fn a_large_body_is_413_and_the_connection_goes_on() {
-    let world = World::scripted(Script::panics()).await;
-    let (mut client, _connection) = connect(&world).await;
+    let server = Memory::scripted(Script::panics());
+    let (mut client, _connection) = server.http2().await;
     let (status, _) = ask(&mut client, post("/api/send-otp", "x".repeat(20_000))).await;
     assert_eq!(status, 413);
     let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
@@ -72,8 +70,8 @@ async fn a_large_body_is_413_and_the_connection_goes_on() {
 
 #[tokio::test]
 async fn too_large_a_head_is_431_without_a_body_and_the_connection_goes_on() {
-    let world = World::scripted(Script::panics()).await;
-    let (mut client, _connection) = connect(&world).await;
+    let server = Memory::scripted(Script::panics());
+    let (mut client, _connection) = server.http2().await;
     let mut large = request("GET", "/healthz", String::new());
     large.headers_mut().insert("x", "y".repeat(20_000).parse().expect("a value"));
     assert_eq!(ask(&mut client, large).await, (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, String::new()));
@@ -83,8 +81,8 @@ async fn too_large_a_head_is_431_without_a_body_and_the_connection_goes_on() {
 
 #[tokio::test]
 async fn when_a_handler_panics_it_is_500_and_the_connection_goes_on() {
-    let world = World::scripted(Script::panics()).await;
-    let (mut client, _connection) = connect(&world).await;
+    let server = Memory::scripted(Script::panics());
+    let (mut client, _connection) = server.http2().await;
     let (status, _) = ask(&mut client, post("/api/send-otp", send_body())).await;
     assert_eq!(status, 500);
     let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
@@ -92,53 +90,54 @@ async fn when_a_handler_panics_it_is_500_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn when_a_client_hangs_up_its_request_is_dropped_and_others_go_on() {
+async fn when_a_client_hangs_up_its_request_is_dropped() {
     let gate = Gate::closed();
-    let world = World::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate)).await;
-    let (mut client, connection) = connect(&world).await;
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
+    let (mut client, connection) = server.http2().await;
     let held = tokio::spawn(async move { client.send_request(post("/api/send-otp", send_body())).await });
     gate.arrival().await;
     held.abort();
-    connection.abort();
     gate.departure().await;
-    assert_eq!(world.get("/healthz").await.status, 200);
+    connection.await.expect("no panic");
 }
 
 #[tokio::test]
-async fn frames_that_make_no_sense_end_the_connection_only() {
-    let world = World::scripted(Script::panics()).await;
-    let mut client = Client::connect(world.address).await;
-    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nthese are no frames at all, not by far").await;
-    client.rest().await;
-    assert_eq!(world.get("/healthz").await.status, 200);
+async fn when_the_server_drops_a_connection_its_requests_end() {
+    let gate = Gate::closed();
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
+    let (mut client, connection) = server.http2().await;
+    let held = tokio::spawn(async move { client.send_request(post("/api/send-otp", send_body())).await });
+    gate.arrival().await;
+    connection.abort();
+    gate.departure().await;
+    assert!(held.await.expect("no panic").is_err());
+}
+
+#[tokio::test]
+async fn frames_that_make_no_sense_end_the_connection() {
+    let server = Memory::scripted(Script::panics());
+    let (mut near, far) = duplex(64 * 1024);
+    let connection = server.serve_http2(far);
+    let frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nthese are no frames at all, not by far";
+    near.write_all(frames).await.expect("room");
+    connection.await.expect("no panic");
+    near.read_to_end(&mut Vec::new()).await.expect("an end");
 }
 
 #[tokio::test]
 async fn a_stop_answers_the_held_request_and_ends_the_connection() {
     let gate = Gate::closed();
-    let world = World::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate)).await;
-    let (mut client, connection) = connect(&world).await;
+    let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
+    let (mut client, connection) = server.http2().await;
     let held = tokio::spawn(async move { ask(&mut client, post("/api/send-otp", send_body())).await.0 });
     gate.arrival().await;
-    let server = world.begin_stop();
+    server.0.stop.cancel();
     gate.let_through(1);
     assert_eq!(held.await.expect("no panic"), 500);
     connection.await.expect("ends by itself");
-    server.await.expect("no panic");
 }
 
 type Sender = SendRequest<Full<Bytes>>;
-
-async fn connect(world: &World) -> (Sender, JoinHandle<()>) {
-    let stream = TcpStream::connect(world.address).await.expect("connect");
-    let (sender, connection) =
-        handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a handshake");
-    let connection = tokio::spawn(async move {
-        // How it ends is told by the requests.
-        let _ = connection.await;
-    });
-    (sender, connection)
-}
 
 fn request(method: &str, path: &str, body: String) -> Request<Full<Bytes>> {
     Request::builder()

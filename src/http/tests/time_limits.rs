@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use super::client::{Client, get, post};
 use super::script::{Gate, Script};
 use super::world::{deps, send_body};
-use crate::http::connection::{self, Server};
+use crate::http::Deps;
+use crate::http::connection::{self, Connection, Server, Timeouts, serve_http2};
 use crate::numbers::SendOutcome;
 
 pub const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in time."}"#;
@@ -23,7 +24,7 @@ pub const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive
 #[tokio::test(start_paused = true)]
 async fn a_head_that_stays_incomplete_is_408_after_10_s() {
     let server = Memory::scripted(Script::panics());
-    for beginning in ["P", "PRI * HTTP/2.0\r\n", "GET /healthz HTTP/1.1\r\nhost: te"] {
+    for beginning in ["P", "GET /healthz HTTP/1.1\r\nhost: te"] {
         let start = now();
         let mut client = server.client();
         client.send(beginning).await;
@@ -137,13 +138,14 @@ async fn a_refused_client_that_never_closes_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_http2_an_idle_connection_is_closed_after_75_s() {
+async fn over_http2_an_idle_connection_is_closed_after_75_to_94_s() {
     let server = Memory::scripted(Script::panics());
     let (mut client, connection) = server.http2().await;
     assert_eq!(healthz(&mut client).await, 200);
     let start = now();
     connection.await.expect("no panic");
-    assert_eq!(since(start), 75);
+    let after = since(start);
+    assert!((75..=94).contains(&after), "{after}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +172,7 @@ async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
     let gate = Gate::closed();
     let server = Memory::scripted(Script::sends(SendOutcome::GatewayFailed).behind(&gate));
     let (mut near, far) = duplex(64 * 1024);
-    let connection = server.serve(far);
+    let connection = server.serve_http2(far);
     near.write_all(HTTP2_BEGINNING).await.expect("room");
     let head = b"\x83\x86\x01\x04test\x04\x0d/api/send-otp";
     near.write_all(&frame(1, 0x4, head)).await.expect("room");
@@ -186,25 +188,35 @@ async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
 async fn when_the_server_stops_a_peer_that_does_not_take_part_is_let_go() {
     let server = Memory::scripted(Script::panics());
     let (mut near, far) = duplex(64 * 1024);
-    let connection = server.serve(far);
+    let connection = server.serve_http2(far);
     near.write_all(HTTP2_BEGINNING).await.expect("room");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let start = now();
-    server.0.stop.tell();
+    server.0.stop.cancel();
     connection.await.expect("no panic");
     assert_eq!(since(start), 2);
 }
 
 /// A server whose connections are pieces of memory.
-struct Memory(Arc<Server<Script>>);
+pub struct Memory(pub Arc<Server<Script>>);
 
 impl Memory {
-    fn scripted(script: Script) -> Self {
-        Self(Arc::new(Server::new(Arc::new(deps(script)))))
+    pub fn scripted(script: Script) -> Self {
+        Self::with(deps(script))
+    }
+
+    pub fn with(deps: Deps<Script>) -> Self {
+        Self(Arc::new(Server::new(Arc::new(deps))))
     }
 
     fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {
         tokio::spawn(connection::serve(stream, Arc::clone(&self.0), 1))
+    }
+
+    pub fn serve_http2(&self, stream: DuplexStream) -> JoinHandle<()> {
+        let server = Arc::clone(&self.0);
+        let timeouts = Timeouts::start(&server.deps.bounds);
+        tokio::spawn(serve_http2(stream, Connection::new(server, 1), timeouts))
     }
 
     fn client(&self) -> Client<DuplexStream> {
@@ -214,9 +226,9 @@ impl Memory {
     }
 
     /// A client, and its connection, which ends when the server's does.
-    async fn http2(&self) -> (SendRequest<Full<Bytes>>, JoinHandle<()>) {
+    pub async fn http2(&self) -> (SendRequest<Full<Bytes>>, JoinHandle<()>) {
         let (near, far) = duplex(64 * 1024);
-        let ended = self.serve(far);
+        let ended = self.serve_http2(far);
         let (sender, connection) =
             handshake(TokioExecutor::new(), TokioIo::new(near)).await.expect("a handshake");
         tokio::spawn(connection);

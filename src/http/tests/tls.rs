@@ -143,7 +143,7 @@ async fn when_the_server_stops_a_handshake_is_not_waited_for() {
     near.write_all(BROKEN_OFF).await.expect("room");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let start = now();
-    server.server.stop.tell();
+    server.server.stop.cancel();
     connection.await.expect("no panic");
     assert_eq!(since(start), 0);
 }

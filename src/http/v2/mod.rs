@@ -81,7 +81,7 @@ impl V2 {
         base: Base,
         now: Now,
     ) -> Self {
-        Self { verifications, registry, outbox, base, now, strangers: OncePerSecond::start() }
+        Self { verifications, registry, outbox, base, now, strangers: OncePerSecond::default() }
     }
 
     /// Who asks.
@@ -91,13 +91,13 @@ impl V2 {
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let credential = Credential::of(headers).ok_or(Problem::Unauthenticated)?;
         self.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
-            if let Some(count) = self.strangers.count() {
-                let user = credential.masked_user();
+            let user = credential.masked_user();
+            self.strangers.note(move |count| {
                 info!(
                     user,
-                    count, "requests with a wrong credential were refused; the user is of the last one"
+                    count, "requests with a wrong credential were refused; the user is of the first one"
                 );
-            }
+            });
             Problem::Unauthenticated
         })
     }

@@ -43,7 +43,7 @@ pub fn v2(input: &[u8]) {
         let path = format!("/v2{}", path.replace('$', it.service()));
         let (reply, asked) = it.ask(method, &path, content_type, key, body.as_bytes());
         // A head that hyper refuses never comes to a route.
-        if reply.body.contains("The request is not valid HTTP.") {
+        if reply.header("x-request-id").is_none() {
             return assert!(asked.is_empty(), "{reply:?}");
         }
         answered(&reply);

@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::frames::Frames;
-
 /// How a connection is slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slow {
@@ -22,23 +20,11 @@ pub enum Slow {
     Reader,
     /// Ends its side within a head.
     HalfClosed,
-    /// HTTP/2 without a request.
-    Http2Idle,
-    /// HTTP/2 with requests whose bodies do not come.
-    Http2Bodies,
 }
 
 impl Slow {
-    pub const ALL: [Self; 8] = [
-        Self::Idle,
-        Self::KeptAlive,
-        Self::Head,
-        Self::Body,
-        Self::Reader,
-        Self::HalfClosed,
-        Self::Http2Idle,
-        Self::Http2Bodies,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Idle, Self::KeptAlive, Self::Head, Self::Body, Self::Reader, Self::HalfClosed];
 
     /// Opens one. `None` when the server did not want it.
     pub async fn open(self, address: SocketAddr) -> Option<TcpStream> {
@@ -51,8 +37,6 @@ impl Slow {
             Self::Head | Self::HalfClosed => begin.into(),
             Self::Body => format!("{begin}\r\n{{\"user\"").into(),
             Self::Reader => ask.repeat(20).into(),
-            Self::Http2Idle => Frames::begin().bytes(),
-            Self::Http2Bodies => (0..8).fold(Frames::begin(), |frames, _| frames.post_in_part()).bytes(),
         };
         stream.write_all(&bytes).await.ok()?;
         if self == Self::HalfClosed {

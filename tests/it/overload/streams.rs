@@ -2,16 +2,19 @@
 
 use std::collections::HashMap;
 
+use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::frames::{Frames, HEADERS};
 use crate::support::documented::verified;
-use crate::support::{World, soon, until};
+use crate::support::{Authority, Setup, World, soon, until};
 
 /// The status of each stream, read until there are so many or the connection ends.
-async fn statuses(stream: &mut TcpStream, wanted: usize) -> HashMap<u32, Vec<u8>> {
+async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u32, Vec<u8>> {
     let mut found = HashMap::new();
     while found.len() < wanted {
         let mut head = [0; 9];
@@ -30,9 +33,10 @@ async fn statuses(stream: &mut TcpStream, wanted: usize) -> HashMap<u32, Vec<u8>
 
 #[tokio::test]
 async fn slow_bodies_of_many_streams_are_refused_beyond_their_limit_and_keep_nobody_out() {
-    let world = World::with([("max-connections", json!(4)), ("body-timeout", json!("2s"))]).await;
+    let settings = Setup::new().config("max-connections", json!(4)).config("body-timeout", json!("2s"));
+    let (world, authority) = over_tls(settings).await;
     let (number, code) = world.number_with_code().await;
-    let mut attacker = world.connection().await;
+    let mut attacker = http2(&world, &authority).await;
     let streams = (0..30).fold(Frames::begin(), |frames, _| frames.post_in_part());
     attacker.write_all(&streams.bytes()).await.expect("written");
     // Four may arrive in parts at the same time, one for each connection; the others are told at once.
@@ -53,7 +57,7 @@ async fn slow_bodies_of_many_streams_are_refused_beyond_their_limit_and_keep_nob
 
 #[tokio::test]
 async fn streams_that_are_reset_at_once_by_the_thousand_disturb_nobody() {
-    let world = World::new().await;
+    let (world, authority) = over_tls(Setup::new()).await;
     let mut known = Vec::new();
     for _ in 0..5 {
         known.push(world.number_with_code().await);
@@ -61,7 +65,7 @@ async fn streams_that_are_reset_at_once_by_the_thousand_disturb_nobody() {
     let before = world.server.resident_mib();
     let mut attackers = Vec::new();
     for _ in 0..4 {
-        let mut attacker = world.connection().await;
+        let mut attacker = http2(&world, &authority).await;
         let (mut reader, mut writer) = {
             let frames = (0..5_000).fold(Frames::begin(), |frames, _| frames.post_and_reset());
             // The server may end the connection before all of it is written.
@@ -86,4 +90,20 @@ async fn streams_that_are_reset_at_once_by_the_thousand_disturb_nobody() {
     for attacker in attackers {
         attacker.abort();
     }
+}
+
+/// A server with TLS, its client, and the authority that both trust.
+async fn over_tls(setup: Setup) -> (World, Authority) {
+    let authority = Authority::new();
+    let mut world = World::of(authority.issue().configure(setup)).await;
+    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
+    (world, authority)
+}
+
+/// A connection that has agreed on HTTP/2.
+async fn http2(world: &World, authority: &Authority) -> TlsStream<TcpStream> {
+    let stream = world.connection().await;
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connector = TlsConnector::from(authority.client(&["h2"]));
+    soon("a handshake", connector.connect(name, stream)).await.expect("a handshake")
 }

@@ -1,0 +1,214 @@
+//! Serves one connection with hyper, within its time limits.
+
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf};
+use tracing::debug;
+
+use super::refusal::{linger, raw_response, turn_away};
+use super::timeouts::{Expired, Timeouts};
+use super::{ActiveRequest, Connection, Server, Stream};
+use crate::http::deps::Verify;
+use crate::http::problem::Problem;
+use crate::http::service::respond;
+
+/// Most bytes of a request head, and of the read buffer of an HTTP/1 connection. hyper accepts at most 100 headers.
+const HEAD_BYTES: usize = 16 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Most bytes of an HTTP/2 request's headers, uncompressed.
+const HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// Requests that one HTTP/2 connection may have open. One whose answer is not taken holds 3.3 KiB.
+const STREAMS: u32 = 128;
+
+/// What an HTTP/2 client may send ahead: a few of the largest bodies that are read.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// An HTTP/2 client that sends nothing for this long gets a ping, and has this long to answer it. Without pings, a
+/// client that vanished would hold its connection for as long as one of its requests is being answered.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // A client may close its side and still wait for the answer.
+        .half_close(true)
+        // `Timeouts` does this: hyper would set a timer for each request, and take an idle connection for a slow head.
+        .header_read_timeout(None)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(BUFFER_BYTES);
+    builder
+}
+
+/// Serves a connection in cleartext until it ends. Dropping the future drops every request that it is answering.
+pub async fn serve<V: Verify>(stream: impl Stream, server: Arc<Server<V>>, number: u64) {
+    let timeouts = Timeouts::start(&server.deps.bounds);
+    serve_http1(stream, Connection::new(server, number), timeouts).await;
+}
+
+/// Serves HTTP/1.0 and HTTP/1.1.
+pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection<V>, timeouts: Timeouts) {
+    let connection = Arc::new(connection);
+    let service = {
+        let connection = Arc::clone(&connection);
+        service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request))
+    };
+    let socket = TokioIo::new(Socket { stream, connection: Arc::clone(&connection) });
+    let mut http = connection.server.http1.serve_connection(socket, service);
+    let end = run(&mut http, &connection, timeouts).await;
+    let mut stream = http.into_parts().io.into_inner().stream;
+    // Bytes after the last request are a head that never became one.
+    let has_begun = connection.activity.has_heard();
+    match end {
+        End::HeadTooSlow if has_begun => refuse(stream, &connection, Problem::HeadTooSlow).await,
+        End::HeadTooSlow => say_goodbye(&mut stream),
+        End::Abandoned => {}
+        End::Over(Ok(())) => {
+            if connection.activity.has_left_input() {
+                linger(&mut stream).await;
+            }
+        }
+        End::Over(Err(error)) => {
+            debug!(%error, "connection failed");
+            // hyper answers other heads that it cannot read by itself: 400 or 431 without a body.
+            if has_begun && (error.is_incomplete_message() || error.is_parse_version_h2()) {
+                refuse(stream, &connection, Problem::BadHead).await;
+            } else if error.is_parse() {
+                linger(&mut stream).await;
+            }
+        }
+    }
+}
+
+/// Serves HTTP/2. The requests run in tasks of their own, which end with the connection.
+pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection<V>, mut timeouts: Timeouts) {
+    // hyper keeps the stream. A client that never speaks is told of the end before hyper gets it.
+    let mut stream = BufReader::with_capacity(1, stream);
+    let has_begun = tokio::select! {
+        biased;
+        first = stream.fill_buf() => first.is_ok_and(|bytes| !bytes.is_empty()),
+        () = timeouts.first_head() => false,
+        () = connection.server.stop.cancelled() => false,
+    };
+    if !has_begun {
+        return say_goodbye(&mut stream);
+    }
+    let connection = Arc::new(connection);
+    let service = {
+        let connection = Arc::clone(&connection);
+        service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request))
+    };
+    let mut http = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIST_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let End::Over(Err(error)) = run(&mut http, &connection, timeouts).await {
+        debug!(%error, "connection failed");
+    }
+}
+
+/// Why a connection ended.
+enum End {
+    /// hyper ended it.
+    Over(hyper::Result<()>),
+    /// The head of a request did not arrive in time.
+    HeadTooSlow,
+    /// It was being closed, and the client did not take part in time.
+    Abandoned,
+}
+
+/// Runs `http` to its end. A stop of the server, or idleness, ends it after the requests that it is answering.
+async fn run<V, C>(http: &mut C, connection: &Connection<V>, mut timeouts: Timeouts) -> End
+where
+    C: GracefulConnection<Error = hyper::Error> + Unpin,
+{
+    let server = &connection.server;
+    // A token of its own, since a look takes its lock.
+    let stop = server.stop.child_token();
+    let mut stopped = pin!(stop.cancelled());
+    poll_fn(|cx| {
+        loop {
+            // First, so that a request which has arrived is seen before a limit or a stop.
+            if let Poll::Ready(result) = Pin::new(&mut *http).poll(cx) {
+                return Poll::Ready(End::Over(result));
+            }
+            if timeouts.is_closing() || stopped.as_mut().poll(cx).is_pending() {
+                let nearly_full = server.nearly_full.load(Ordering::Relaxed);
+                match ready!(timeouts.poll(cx, &connection.activity, nearly_full)) {
+                    Expired::Head => return Poll::Ready(End::HeadTooSlow),
+                    Expired::Close => return Poll::Ready(End::Abandoned),
+                    Expired::Idle => {}
+                }
+            }
+            timeouts.close();
+            Pin::new(&mut *http).graceful_shutdown();
+        }
+    })
+    .await
+}
+
+async fn refuse<V>(stream: impl Stream, connection: &Connection<V>, problem: Problem) {
+    turn_away(stream, raw_response(problem, &connection.request_id(0))).await;
+}
+
+/// Tells the client of the end (TLS: `close_notify`), as far as that can be done without waiting.
+fn say_goodbye(stream: &mut impl Stream) {
+    let _ = stream.shutdown().now_or_never();
+}
+
+/// The stream of an HTTP/1 connection, which notes when bytes arrive.
+///
+/// It is not vectored: the responses fit into one buffer, and one copy costs less than a longer system call.
+struct Socket<V, I> {
+    stream: I,
+    connection: Arc<Connection<V>>,
+}
+
+impl<V, I: Stream> AsyncRead for Socket<V, I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            this.connection.activity.hear();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<V, I: Stream> AsyncWrite for Socket<V, I> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
