@@ -9,8 +9,8 @@ use std::path::Path;
 const MODULES: &[&str] = &[
     "clock",
     "net",
-    "gateway",
     "template",
+    "gateway",
     "config",
     "telemetry",
     "shard",

@@ -138,10 +138,10 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use hmac::{Hmac, KeyInit as _, Mac as _};
+    use secrecy::SecretString;
 
     use super::*;
     use crate::config::GatewaySettings;
-    use crate::domain::GatewayCredential;
     use crate::gateway::{TwilioAccount, TwilioSender, TwilioSettings};
 
     const PATH: &str = "/callbacks/twilio/message?attempt=0-00000000000000ff-0";
@@ -149,7 +149,7 @@ mod tests {
     fn gateways() -> GatewaySettings {
         let account = TwilioAccount {
             account_sid: "AC0123456789abcdef0123456789abcdef".to_owned(),
-            auth_token: GatewayCredential::new("s3cr3t".to_owned()),
+            auth_token: SecretString::from("s3cr3t".to_owned()),
             base_url: "http://127.0.0.1:9".to_owned(),
         };
         let sender = TwilioSender::Number("+15005550006".to_owned());

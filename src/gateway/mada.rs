@@ -1,43 +1,36 @@
 //! Mada: text messages by SOAP 1.1 (`SubmitSM` of Openmind's SMS-over-SOAP), as the project's
 //! contract describes it.
 
-mod answer;
-mod status;
-mod xml_read;
-mod xml_write;
+mod soap;
 
-use std::fmt;
 use std::sync::Arc;
 
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Method, Uri};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Request};
+use secrecy::ExposeSecret as _;
+use url::Url;
 
-use self::answer::judge;
-use self::xml_write::{can_be_written, submit_sm};
-use super::wire::{
-    HttpClient, Meaning, OwnIds, Request, Standing, as_sent, basic_auth, client_for, not_answered,
-    provider_url,
+use self::soap::{SoapAnswer, can_be_written, read_answer, submit_sm};
+use super::ErrorClass::{self, BadNumber, Configuration, Refused, Retry};
+use super::address::{basic_auth, provider_url};
+use super::classify::{
+    Classification, CodeTable, OwnIds, classify_status, known_code, usable_id, words_for_status,
 };
-use super::{
-    Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, GatewaySettingsError, MadaSettings,
-    OutgoingMessage,
-};
+use super::client::Answer;
+use super::provider::{HttpProvider, Provider, not_tried, request};
+use super::{Accepted, GatewayError, GatewaySettingsError, MadaSettings, OutgoingMessage};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 
-const NAME: GatewayName = GatewayName::Mada;
-
-/// The URL's setting, as errors name it.
-const URL_SETTING: &str = "sms.mada.url (MADA_URL)";
-
 /// The gateway.
-pub struct Mada {
-    client: HttpClient,
-    address: Uri,
+pub type Mada = HttpProvider<MadaApi>;
+
+/// Mada's API, with what is the same for every message.
+pub struct MadaApi {
+    url: Url,
     headers: HeaderMap,
     source_name: String,
     own_ids: OwnIds,
-    standing: Standing,
 }
 
 impl Mada {
@@ -45,10 +38,10 @@ impl Mada {
     /// refusal of the account, for readiness, and makes ids where Mada gives none.
     pub fn new(settings: &MadaSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let MadaSettings { username, password, url, source_name } = settings;
-        let error = |setting: &str, problem: &str| GatewaySettingsError::new(NAME, setting, problem);
+        let error = |setting: &str, problem: &str| GatewaySettingsError::new(MadaApi::NAME, setting, problem);
         let whole = if url.contains("://") { url.clone() } else { format!("http://{url}") };
-        let url = provider_url(NAME, URL_SETTING, &whole)?;
-        let authorization = basic_auth(username, password.expose()).ok_or_else(|| {
+        let url = provider_url(MadaApi::NAME, MadaApi::URL_SETTING, &whole)?;
+        let authorization = basic_auth(username, password.expose_secret()).ok_or_else(|| {
             error(
                 "sms.mada.username and password (MADA_USERNAME, MADA_PASSWORD)",
                 "must both be there, the user name without a colon",
@@ -62,58 +55,110 @@ impl Mada {
             (AUTHORIZATION, authorization),
             (CONTENT_TYPE, HeaderValue::from_static("text/xml")),
         ]);
-        let client = client_for(NAME, URL_SETTING, &url)?;
-        let address = as_sent(&url).ok_or_else(|| error(URL_SETTING, "is too long for a URL"))?;
-        let own_ids = OwnIds::new(NAME, &*clock);
+        let own_ids = OwnIds::new(MadaApi::NAME, &*clock);
         let source_name = source_name.clone();
-        Ok(Self { client, address, headers, source_name, own_ids, standing: Standing::new(clock) })
-    }
-
-    async fn hand_over(&self, message: &OutgoingMessage) -> Result<Accepted, GatewayError> {
-        let configuration =
-            |detail: String| Meaning::of_this_message(ErrorClass::Configuration).error(NAME, None, detail);
-        if message.channel != Channel::Sms {
-            let asked = message.channel.as_str();
-            return Err(configuration(format!(
-                "was asked for the channel {asked}, and sends text messages only"
-            )));
-        }
-        let envelope = submit_sm(&self.source_name, message).map_err(|_| {
-            configuration("cannot be asked: the message could not be written as XML".to_owned())
-        })?;
-        let (address, headers) = (self.address.clone(), self.headers.clone());
-        let request = Request { method: Method::POST, address, headers, body: envelope.into() };
-        match self.client.send(request).await {
-            Ok(answer) => judge(&answer, &self.own_ids),
-            Err(no_answer) => Err(not_answered(NAME, no_answer)),
-        }
+        Self::of(MadaApi { url: url.clone(), headers, source_name, own_ids }, &url, clock)
     }
 }
 
-impl Gateway for Mada {
-    fn name(&self) -> GatewayName {
-        NAME
-    }
+impl Provider for MadaApi {
+    const NAME: GatewayName = GatewayName::Mada;
+    const URL_SETTING: &'static str = "sms.mada.url (MADA_URL)";
 
     fn channels(&self) -> &[Channel] {
         &[Channel::Sms]
     }
 
-    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
-        Box::pin(async move { self.standing.learn(self.hand_over(message).await) })
+    fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
+        let envelope = submit_sm(&self.source_name, message).map_err(|_| {
+            not_tried(Self::NAME, "cannot be asked: the message could not be written as XML".to_owned())
+        })?;
+        Ok(request(Method::POST, self.url.clone(), &self.headers, envelope))
     }
 
-    fn readiness(&self) -> Result<(), String> {
-        self.standing.readiness()
+    /// SOAP 1.1 sends faults with HTTP 500, so a fault is looked at first: one that blames the request
+    /// says that nothing was done. A command status counts only in a success of HTTP.
+    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+        let status = answer.status.as_u16();
+        let by_http = || {
+            let words = words_for_status(answer, Self::URL_SETTING);
+            Err(classify_status(answer).error(Self::NAME, None, words))
+        };
+        // What these say is about the credentials, whatever the body is.
+        if matches!(status, 401..=403) {
+            return by_http();
+        }
+        let soap = answer.body.as_deref().and_then(|body| read_answer(std::str::from_utf8(body).ok()?));
+        let Some(SoapAnswer { command_status, message_id, fault_code }) = soap else {
+            // Not SOAP at all: this is not Mada, or Mada in trouble.
+            return if answer.status.is_success() {
+                let detail = words_for_status(answer, Self::URL_SETTING);
+                Err(Classification::of_the_gateway(ErrorClass::Ambiguous).error(Self::NAME, None, detail))
+            } else {
+                by_http()
+            };
+        };
+        if let Some(fault) = fault_code {
+            let (classification, words) = classify_fault(&fault);
+            let detail = format!("answered HTTP {status} with a SOAP fault: {words}");
+            return Err(classification.error(Self::NAME, None, detail));
+        }
+        let command_status = command_status.and_then(|text| text.parse::<u32>().ok());
+        match command_status.filter(|_| answer.status.is_success()) {
+            None => by_http(),
+            Some(SUCCESS) => {
+                let message_id =
+                    message_id.and_then(|id| usable_id(&id)).unwrap_or_else(|| self.own_ids.next());
+                Ok(Accepted { message_id })
+            }
+            Some(failure) => {
+                let unknown = (Classification::of_this_message(Refused), "a status that is not known here");
+                let (classification, words) = known_code(COMMAND_STATUSES, failure).unwrap_or(unknown);
+                let detail = format!("answered command status {failure}: {words}");
+                Err(classification.with_wait_of(answer).error(Self::NAME, Some(failure), detail))
+            }
+        }
     }
 }
 
-impl fmt::Debug for Mada {
-    /// Shows where messages go to be sent, and not in whose name. A query may contain a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mada").field("host", &self.address.host()).finish_non_exhaustive()
+/// Fault codes of SOAP 1.1 (4.4.1), made more specific after a dot, and those of SOAP 1.2.
+fn classify_fault(code: &str) -> (Classification, &'static str) {
+    let (class, detail) = code.split_once('.').unwrap_or((code, ""));
+    match class {
+        "Client" | "Sender" if detail.starts_with("Authenti") || detail.starts_with("Authoriz") => (
+            Classification::of_the_gateway(Configuration),
+            "the credentials were not accepted; check MADA_USERNAME and MADA_PASSWORD",
+        ),
+        "Client" | "Sender" => (Classification::of_this_message(Refused), "the request was refused"),
+        "VersionMismatch" | "MustUnderstand" => {
+            (Classification::of_the_gateway(Configuration), "the server speaks another SOAP; check MADA_URL")
+        }
+        _ => (Classification::of_the_gateway(ErrorClass::Ambiguous), "the server failed"),
     }
 }
+
+/// The command status of a message that was taken.
+const SUCCESS: u32 = 0;
+
+const SOON: ErrorClass = Retry { after: None };
+
+/// What Mada's `commandStatus` means. The numbers are SMPP's (3.4, 5.1.3), with some of Mada's own from 88 on.
+///
+/// A full queue and a temporary error can be those of one recipient, so they do not count against
+/// the gateway.
+#[rustfmt::skip]
+const COMMAND_STATUSES: &CodeTable = &[
+    (1, Classification::of_this_message(Configuration), "the message is too long; shorten otp-message"),
+    (8, Classification::of_the_gateway(SOON), "a system error"),
+    (10, Classification::of_the_gateway(Configuration), "the sender is not valid; check MADA_SOURCE_NAME"),
+    (11, Classification::of_this_message(BadNumber), "the number is not valid"),
+    (14, Classification::of_the_gateway(Configuration), "the credentials were not accepted; check MADA_USERNAME and MADA_PASSWORD"),
+    (20, Classification::of_this_message(SOON), "the queue is full"),
+    (88, Classification::of_the_gateway(SOON), "too many messages"),
+    (100, Classification::of_this_message(SOON), "a temporary error"),
+    (101, Classification::of_this_message(Refused), "a permanent error"),
+    (1_035, Classification::of_the_gateway(Configuration), "the account has no credit"),
+];
 
 #[cfg(test)]
 mod tests;

@@ -1,20 +1,28 @@
-//! Providers, one file each behind one trait, and what they share in `wire`. They translate; they
-//! decide nothing.
+//! Providers behind one trait. They translate; they decide nothing.
 //!
 //! A gateway's error has a class, and only the class decides what happens next. This layer is the
 //! only one that asks others over HTTP.
+//!
+//! * `provider`: a provider as a request builder and a response classifier, and the one gateway that all of them share.
+//! * `twilio`, `sinch`, `mada`, `http_gateway`, `simulator`: the providers.
+//! * `client`: the HTTP client. `classify`: what answers mean by HTTP's rules. `address`: URLs and credentials, checked.
+//! * `poster`: webhook requests. `egress`: the addresses that they may go to.
 
+mod address;
+mod classify;
+mod client;
 #[cfg(test)]
 pub(crate) mod double;
+mod egress;
 mod http_gateway;
 mod mada;
-mod receipt;
+mod outcome;
+mod poster;
+mod provider;
 mod settings;
-mod settings_error;
 mod simulator;
 mod sinch;
 mod twilio;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,19 +33,18 @@ pub use futures_util::future::BoxFuture;
 
 pub use http_gateway::HttpGateway;
 pub use mada::Mada;
-pub use receipt::{Receipt, ReceiptStatus};
+pub use outcome::{Accepted, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict};
+pub use poster::{PostAnswer, PostError, Poster};
 pub use settings::{
-    HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, SinchSettings, TwilioAccount, TwilioSender,
-    TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
+    GatewaySettingsError, HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, SinchSettings,
+    TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
-pub use settings_error::GatewaySettingsError;
 pub use simulator::{InboxMessage, Simulator};
 pub use sinch::Sinch;
 pub use twilio::{
     CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioVerify, TwilioVoice,
     twiml,
 };
-pub use wire::{PostAnswer, PostError, Poster};
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
 pub struct OutgoingMessage {
@@ -67,79 +74,6 @@ pub struct Callback {
     pub public_url: Arc<str>,
     /// What the report is about.
     pub attempt: AttemptId,
-}
-
-/// The provider took the message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accepted {
-    /// The provider's own id of the message, such as `SM...`.
-    pub message_id: String,
-}
-
-/// What an error means for what happens next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// The number does not exist.
-    BadNumber,
-    /// It exists but cannot be reached on this channel or from this sender, such as a landline.
-    NotReachableHere,
-    /// Its owner asked not to receive messages.
-    OptedOut,
-    /// Surely not sent; the same call may work later.
-    Retry {
-        /// The wait that the provider asked for.
-        after: Option<Duration>,
-    },
-    /// Credentials, sender, country permission or account: an operator must act.
-    Configuration,
-    /// The provider's fraud protection refused: stop, and try no other channel.
-    Fraud,
-    /// Blocked, filtered or refused for this message; another channel may work.
-    Refused,
-    /// Nobody knows whether it was sent: sending again by ourselves could send twice.
-    Ambiguous,
-}
-
-impl std::fmt::Display for ErrorClass {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Retry { after: Some(after) } => write!(f, "Retry after {} s", after.as_secs_f64()),
-            Self::Retry { after: None } => f.write_str("Retry"),
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
-impl ErrorClass {
-    /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`]
-    /// is a promise that it did not.
-    pub const fn may_have_been_sent(self) -> bool {
-        matches!(self, Self::Ambiguous)
-    }
-
-    /// Whether the number itself is the reason: it does not exist or takes no such messages.
-    /// Asking again about the same number on the same channel will not help.
-    pub const fn is_about_the_number(self) -> bool {
-        matches!(self, Self::BadNumber | Self::NotReachableHere | Self::OptedOut)
-    }
-}
-
-/// Why a gateway did not accept a message. Never contains the message or credentials.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{gateway} {detail} (class {class}{})", code.map(|c| format!(", code {c}")).unwrap_or_default())]
-pub struct GatewayError {
-    /// Who.
-    pub gateway: GatewayName,
-    /// What it means for what happens next.
-    pub class: ErrorClass,
-    /// The provider's own error code.
-    pub code: Option<u32>,
-    /// What happened, in words of ours.
-    pub detail: String,
-    /// Whether any other message would have fared the same just now: nobody answers, too many
-    /// requests, a server error. What only this number or country met does not count, or strangers
-    /// could take a gateway out of service for everybody.
-    pub whole_gateway: bool,
 }
 
 /// A provider.
@@ -190,15 +124,4 @@ pub trait Checker: Send + Sync {
         channel: Channel,
         code: &'a Code,
     ) -> BoxFuture<'a, Result<Verdict, GatewayError>>;
-}
-
-/// What a provider says about a code that it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Right; the provider accepts it no second time.
-    Approved,
-    /// Wrong.
-    Wrong,
-    /// There is no code to compare with: used up, expired or never sent.
-    NotLive,
 }

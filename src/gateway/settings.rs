@@ -1,8 +1,10 @@
-//! What each gateway is given to work with.
+//! The settings of each gateway.
 
 use std::time::Duration;
 
-use crate::domain::{Channel, GatewayCredential};
+use secrecy::SecretString;
+
+use crate::domain::{Channel, GatewayName};
 
 /// What is needed to be a customer of Twilio.
 #[derive(Clone)]
@@ -10,7 +12,7 @@ pub struct TwilioAccount {
     /// `AC` and 32 hex digits; a private gateway may have ids of letters, digits, `-` and `_`.
     pub account_sid: String,
     /// The account's auth token.
-    pub auth_token: GatewayCredential,
+    pub auth_token: SecretString,
     /// Scheme and authority, without a trailing slash: `https://api.twilio.com`, or
     /// `https://verify.twilio.com` for Verify, unless a test or a private gateway stands in.
     pub base_url: String,
@@ -84,7 +86,7 @@ pub struct SinchSettings {
     /// The application's key.
     pub app_id: String,
     /// Its secret.
-    pub app_secret: GatewayCredential,
+    pub app_secret: SecretString,
     /// Where verifications are posted, such as
     /// `https://verification.api.sinch.com/verification/v1/verifications`.
     pub verification_url: String,
@@ -96,7 +98,7 @@ pub struct MadaSettings {
     /// The account's name.
     pub username: String,
     /// Its password.
-    pub password: GatewayCredential,
+    pub password: SecretString,
     /// Where messages are posted: a whole URL, or host, port and path, to which `http://` is added.
     pub url: String,
     /// The alphanumeric sender.
@@ -124,11 +126,11 @@ pub struct HttpGatewaySettings {
     /// Channels that it serves; text messages unless said otherwise.
     pub channels: Vec<Channel>,
     /// `{username}`.
-    pub username: Option<GatewayCredential>,
+    pub username: Option<SecretString>,
     /// `{password}`.
-    pub password: Option<GatewayCredential>,
+    pub password: Option<SecretString>,
     /// `{token}`.
-    pub token: Option<GatewayCredential>,
+    pub token: Option<SecretString>,
 }
 
 impl std::fmt::Debug for HttpGatewaySettings {
@@ -170,4 +172,25 @@ pub struct HttpSuccess {
     pub bad_number: Vec<String>,
     /// Values at the place of `json` that say that the same call may work later.
     pub retry: Vec<String>,
+}
+
+/// A setting that cannot work. Names the setting and what is accepted, never the value: it may
+/// contain a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{gateway}: {setting} {problem}")]
+pub struct GatewaySettingsError {
+    /// Whose setting.
+    pub gateway: GatewayName,
+    /// The setting as it is written in the configuration, such as `sms.mada.url`.
+    pub setting: String,
+    /// What is wrong with it and what is accepted: the rest of a sentence.
+    pub problem: String,
+}
+
+impl GatewaySettingsError {
+    pub(super) fn new(gateway: GatewayName, setting: impl Into<String>, problem: impl Into<String>) -> Self {
+        // Both may repeat names that somebody wrote, and are printed as one line.
+        let line = |text: String| text.replace(char::is_control, "\u{fffd}");
+        Self { gateway, setting: line(setting.into()), problem: line(problem.into()) }
+    }
 }

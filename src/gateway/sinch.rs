@@ -4,40 +4,35 @@
 //! Source: <https://developers.sinch.com/docs/verification/api-reference/verification/>. Sinch makes
 //! the code, words the message and holds the code, so a message's `text` and `code` stay unused.
 
-mod answer;
 mod codes;
 
-use std::fmt;
 use std::sync::Arc;
 
-use hyper::Method;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Request, StatusCode};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use self::answer::{judge_check, judge_send};
-use super::wire::{
-    Answer, HttpClient, Meaning, Request, Standing, as_sent, base_url, basic_auth, below, client_for,
-    not_answered,
-};
+use self::codes::{NOT_FOUND, classification};
+use super::address::{base_url, basic_auth, below};
+use super::classify::{Classification, classify_status, id_in, words_for_status};
+use super::client::Answer;
+use super::provider::{CodeHolder, HttpProvider, Provider, not_tried, request};
 use super::{
-    Accepted, BoxFuture, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
-    SinchSettings, Verdict,
+    Accepted, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage, SinchSettings, Verdict,
 };
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 
-const NAME: GatewayName = GatewayName::Sinch;
-
-/// The URL's setting, as errors name it.
-const URL_SETTING: &str = "sms.sinch.verification_url (SINCH_VERIFICATION_URL)";
-
 /// The gateway.
-pub struct Sinch {
-    client: HttpClient,
+pub type Sinch = HttpProvider<SinchApi>;
+
+/// Sinch's API, with what is the same for every message.
+pub struct SinchApi {
     url: Url,
     headers: HeaderMap,
-    standing: Standing,
 }
 
 impl Sinch {
@@ -45,12 +40,11 @@ impl Sinch {
     /// refusal of the account, for readiness.
     pub fn new(settings: &SinchSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let SinchSettings { app_id, app_secret, verification_url } = settings;
-        let url = base_url(NAME, URL_SETTING, verification_url)?;
-        let authorization = basic_auth(app_id, app_secret.expose()).ok_or_else(|| {
-            let settings = "sms.sinch.app_id and app_secret (SINCH_APP_ID, SINCH_APP_SECRET)";
+        let url = base_url(SinchApi::NAME, SinchApi::URL_SETTING, verification_url)?;
+        let authorization = basic_auth(app_id, app_secret.expose_secret()).ok_or_else(|| {
             GatewaySettingsError::new(
-                NAME,
-                settings,
+                SinchApi::NAME,
+                "sms.sinch.app_id and app_secret (SINCH_APP_ID, SINCH_APP_SECRET)",
                 "must both be there, as the Sinch dashboard shows them, the id without a colon",
             )
         })?;
@@ -59,74 +53,76 @@ impl Sinch {
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
-        let client = client_for(NAME, URL_SETTING, &url)?;
-        Ok(Self { client, url, headers, standing: Standing::new(clock) })
-    }
-
-    async fn start(&self, message: &OutgoingMessage) -> Result<Accepted, GatewayError> {
-        let method = method_of(message.channel)?;
-        let identity = json!({ "type": "number", "endpoint": message.to.e164() });
-        let body = json!({ "identity": identity, "method": method });
-        judge_send(&self.ask(Method::POST, &self.url, &body).await?)
-    }
-
-    async fn report(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Verdict, GatewayError> {
-        let method = method_of(channel)?;
-        let url = below(&self.url, &format!("number/{}", to.e164())).ok_or_else(url_does_not_fit)?;
-        let body = json!({ "method": method, method: { "code": code.expose() } });
-        judge_check(&self.ask(Method::PUT, &url, &body).await?)
-    }
-
-    async fn ask(&self, method: Method, url: &Url, body: &Value) -> Result<Answer, GatewayError> {
-        let address = as_sent(url).ok_or_else(url_does_not_fit)?;
-        let request =
-            Request { method, address, headers: self.headers.clone(), body: body.to_string().into() };
-        self.client.send(request).await.map_err(|no_answer| not_answered(NAME, no_answer))
+        Self::of(SinchApi { url: url.clone(), headers }, &url, clock)
     }
 }
 
-impl Gateway for Sinch {
-    fn name(&self) -> GatewayName {
-        NAME
-    }
+impl Provider for SinchApi {
+    const NAME: GatewayName = GatewayName::Sinch;
+    const URL_SETTING: &'static str = "sms.sinch.verification_url (SINCH_VERIFICATION_URL)";
 
     fn channels(&self) -> &[Channel] {
         &[Channel::Sms, Channel::Call]
     }
 
-    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
-        Box::pin(async move { self.standing.learn(self.start(message).await) })
+    fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
+        let method = method_of(message.channel)?;
+        let identity = json!({ "type": "number", "endpoint": message.to.e164() });
+        let body = json!({ "identity": identity, "method": method }).to_string();
+        Ok(request(Method::POST, self.url.clone(), &self.headers, body))
     }
 
-    fn checker(&self) -> Option<&dyn Checker> {
+    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+        if !answer.status.is_success() {
+            return Err(refusal(answer, |known| known));
+        }
+        let started: Option<Started> = answer.json();
+        match started.and_then(|s| id_in(&s.id)) {
+            Some(message_id) => Ok(Accepted { message_id }),
+            None => Err(not_understood(answer)),
+        }
+    }
+
+    fn code_holder(&self) -> Option<&dyn CodeHolder> {
         Some(self)
     }
-
-    fn readiness(&self) -> Result<(), String> {
-        self.standing.readiness()
-    }
 }
 
-impl Checker for Sinch {
-    fn check<'a>(
-        &'a self,
-        to: PhoneNumber,
-        channel: Channel,
-        code: &'a Code,
-    ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
-        Box::pin(async move { self.standing.learn(self.report(to, channel, code).await) })
+impl CodeHolder for SinchApi {
+    fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError> {
+        let method = method_of(channel)?;
+        let url = below(&self.url, &format!("number/{}", to.e164())).ok_or_else(|| {
+            let detail = "cannot be asked: the number does not fit into the URL; check";
+            not_tried(Self::NAME, format!("{detail} {}", Self::URL_SETTING))
+        })?;
+        let body = json!({ "method": method, method: { "code": code.expose() } }).to_string();
+        Ok(request(Method::PUT, url, &self.headers, body))
     }
-}
 
-impl fmt::Debug for Sinch {
-    /// Shows where messages go to be sent, and not in whose name.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sinch").field("url", &self.url.as_str()).finish_non_exhaustive()
+    /// A verification that was denied, replaced, could not be delivered or has expired has no code that
+    /// could be right. One that is still pending has looked at the code without being convinced.
+    fn classify_check(&self, answer: &Answer) -> Result<Verdict, GatewayError> {
+        if answer.status == StatusCode::OK {
+            let reported: Option<Reported> = answer.json();
+            let Some(reported) = reported else { return Err(not_understood(answer)) };
+            return match (reported.status.as_str(), reported.reason.as_deref()) {
+                ("SUCCESSFUL", _) => Ok(Verdict::Approved),
+                ("FAIL", Some("Expired")) | ("DENIED" | "ABORTED" | "ERROR", _) => Ok(Verdict::NotLive),
+                ("FAIL" | "PENDING", _) => Ok(Verdict::Wrong),
+                _ => Err(not_understood(answer)),
+            };
+        }
+        let says_not_live = !answer.status.is_success()
+            && answer.body.as_deref().is_some_and(|body| contains(body, NO_LIVE_VERIFICATION));
+        if says_not_live || code_of(answer) == Some(NOT_FOUND) && answer.status == StatusCode::NOT_FOUND {
+            return Ok(Verdict::NotLive);
+        }
+        // Here a parameter that is not valid is as likely the code, and nothing was compared.
+        Err(refusal(answer, |known| match known.class {
+            ErrorClass::BadNumber => Classification::of_this_message(ErrorClass::Refused),
+            _ => known,
+        }))
     }
-}
-
-fn url_does_not_fit() -> GatewayError {
-    configuration(format!("cannot be asked: the number does not fit into the URL; check {URL_SETTING}"))
 }
 
 /// Sinch's name for a channel, which is also the name of the object that carries the code.
@@ -134,14 +130,69 @@ fn method_of(channel: Channel) -> Result<&'static str, GatewayError> {
     match channel {
         Channel::Sms => Ok("sms"),
         Channel::Call => Ok("callout"),
-        Channel::WhatsApp => Err(configuration(
-            "was asked for the channel whatsapp, and has text messages and calls only".to_owned(),
+        Channel::WhatsApp => Err(not_tried(
+            SinchApi::NAME,
+            "was asked for the channel whatsapp, which it does not serve".to_owned(),
         )),
     }
 }
 
-fn configuration(detail: String) -> GatewayError {
-    Meaning::of_this_message(ErrorClass::Configuration).error(NAME, None, detail)
+/// What Sinch writes when a number has no verification to check.
+const NO_LIVE_VERIFICATION: &[u8] = b"Invalid identity or code";
+
+#[derive(Deserialize)]
+struct Started {
+    id: Value,
+}
+
+#[derive(Deserialize)]
+struct Reported {
+    status: String,
+    reason: Option<String>,
+}
+
+/// Sinch writes the code as a number; its documents also show a text.
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    #[serde(rename = "errorCode")]
+    code: Value,
+}
+
+/// `adapted` says what a parameter that is not valid means for what was asked.
+fn refusal(answer: &Answer, adapted: impl Fn(Classification) -> Classification) -> GatewayError {
+    let code = code_of(answer);
+    let status = answer.status.as_u16();
+    let Some((known, words)) = code.and_then(|code| classification(code, status)) else {
+        let words = words_for_status(answer, SinchApi::URL_SETTING);
+        return classify_status(answer).error(SinchApi::NAME, code, words);
+    };
+    let classification = adapted(known);
+    let words = if classification == known { words } else { "a value is not valid" };
+    let detail = format!("answered HTTP {status}: {words}");
+    classification.with_wait_of(answer).error(SinchApi::NAME, code, detail)
+}
+
+/// A success without what belongs to it. One that is not even JSON does not come from Sinch, or
+/// comes from a Sinch in trouble.
+fn not_understood(answer: &Answer) -> GatewayError {
+    let classification = match answer.json::<Value>() {
+        Some(_) => Classification::of_this_message(ErrorClass::Ambiguous),
+        None => Classification::of_the_gateway(ErrorClass::Ambiguous),
+    };
+    classification.error(SinchApi::NAME, None, words_for_status(answer, SinchApi::URL_SETTING))
+}
+
+fn code_of(answer: &Answer) -> Option<u32> {
+    let error: ErrorAnswer = answer.json()?;
+    match error.code {
+        Value::Number(number) => u32::try_from(number.as_u64()?).ok(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn contains(body: &[u8], text: &[u8]) -> bool {
+    body.windows(text.len()).any(|window| window == text)
 }
 
 #[cfg(test)]

@@ -31,14 +31,14 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use onceward::otp::{GatewayCredential, MadaSettings, Otp, TwilioAccount, TwilioSender, TwilioSettings};
+//! use onceward::otp::{MadaSettings, Otp, SecretString, TwilioAccount, TwilioSender, TwilioSettings};
 //!
 //! # let directory = tempfile::tempdir()?;
 //! let otp = Otp::builder(directory.path())
 //!     .twilio_messages(TwilioSettings {
 //!         account: TwilioAccount {
 //!             account_sid: "AC00000000000000000000000000000000".to_owned(),
-//!             auth_token: GatewayCredential::new("your-token".to_owned()),
+//!             auth_token: SecretString::from("your-token".to_owned()),
 //!             base_url: "https://api.twilio.com".to_owned(),
 //!         },
 //!         sender: TwilioSender::Number("+15005550006".to_owned()),
@@ -47,7 +47,7 @@
 //!     })
 //!     .mada(MadaSettings {
 //!         username: "you".to_owned(),
-//!         password: GatewayCredential::new("your-password".to_owned()),
+//!         password: SecretString::from("your-password".to_owned()),
 //!         url: "https://sms.example.com/soap".to_owned(),
 //!         source_name: "Acme".to_owned(),
 //!     })
@@ -128,8 +128,8 @@ pub use crate::config::{
 pub use crate::delivery::SendStatus;
 pub use crate::delivery::{Circuit, GatewayState};
 pub use crate::domain::{
-    AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayCredential, GatewayName, Locale, NumberError,
-    PhoneNumber, Region, Routing, RoutingEntry, RoutingError, ServiceId, Timestamp,
+    AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayName, Locale, NumberError, PhoneNumber,
+    Region, Routing, RoutingEntry, RoutingError, ServiceId, Timestamp,
 };
 pub use crate::gateway::{
     Accepted, BoxFuture, Callback, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError,
@@ -141,6 +141,8 @@ pub use crate::node::StartError as EngineError;
 pub use crate::numbers::Refusal;
 pub use crate::store::StoreError;
 pub use crate::template::{AppHash, MessageStyle, Wording};
+/// The form of passwords and tokens: not printed, and zeroed when dropped.
+pub use secrecy::SecretString;
 
 pub use builder::OtpBuilder;
 pub use callback::CallbackReply;

@@ -5,6 +5,7 @@ mod check;
 mod choose;
 mod gsm7;
 mod pieces;
+pub mod placeholder;
 mod send_digits;
 mod settings;
 mod start;

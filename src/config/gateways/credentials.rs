@@ -3,12 +3,13 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use secrecy::SecretString;
+
 use super::super::reader::Reader;
 use super::super::value::Given;
 use super::http::{self, HttpGateway};
 use super::kinds::Password;
 use super::offer::Offer;
-use crate::domain::GatewayCredential;
 use crate::gateway::{HttpBody, HttpGatewaySettings};
 
 pub(super) const VARIABLES: [&str; 3] =
@@ -70,7 +71,7 @@ pub fn offer(
             }
             Some(_) | None => {}
         }
-        *kept = credential.map(|credential| GatewayCredential::new(credential.value.0));
+        *kept = credential.map(|credential| SecretString::from(credential.value.0));
     }
     if absent && complete {
         return Offer::Lacking("it needs \"http-gateway\" in config.json".to_owned());

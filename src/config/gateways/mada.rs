@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 
+use secrecy::SecretString;
+
 use super::super::reader::Reader;
 use super::super::urls::PlainUrl;
 use super::super::value::Given;
 use super::kinds::{Login, Password, SourceName};
 use super::offer::{Extent, Need, Offer, extent};
-use crate::domain::GatewayCredential;
 use crate::gateway::MadaSettings;
 
 pub(super) const VARIABLES: [&str; 4] = ["MADA_USERNAME", "MADA_PASSWORD", "MADA_URL", "MADA_SOURCE_NAME"];
@@ -62,7 +63,7 @@ pub fn offer(keys: MadaKeys, reader: &mut Reader<'_>) -> Offer<MadaSettings> {
     let both = username.zip(password).zip(url.zip(source_name));
     Offer::unless_broken(both.map(|((username, password), (url, source_name))| MadaSettings {
         username: username.value.0,
-        password: GatewayCredential::new(password.value.0),
+        password: SecretString::from(password.value.0),
         url: url.value.0,
         source_name: source_name.value.0,
     }))

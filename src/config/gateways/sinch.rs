@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 
+use secrecy::SecretString;
+
 use super::super::reader::Reader;
 use super::super::urls::BaseUrl;
 use super::super::value::{Given, Setting};
 use super::kinds::{Identifier, Password};
 use super::offer::{Extent, Need, Offer, extent};
-use crate::domain::GatewayCredential;
 use crate::gateway::SinchSettings;
 
 /// Where Sinch takes verifications unless somebody stands in for it.
@@ -59,10 +60,6 @@ pub fn offer(keys: SinchKeys, reader: &mut Reader<'_>) -> Offer<SinchSettings> {
     }
     let url = if url_given { url.map(|url| url.0) } else { Some(VERIFICATION_URL.to_owned()) };
     Offer::unless_broken(app_id.zip(app_secret).zip(url).map(|((id, secret), verification_url)| {
-        SinchSettings {
-            app_id: id.value.0,
-            app_secret: GatewayCredential::new(secret.value.0),
-            verification_url,
-        }
+        SinchSettings { app_id: id.value.0, app_secret: SecretString::from(secret.value.0), verification_url }
     }))
 }

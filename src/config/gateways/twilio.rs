@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use secrecy::SecretString;
+
 use super::super::reader::{Reader, Taken};
 use super::super::report::Report;
 use super::super::urls::BaseUrl;
@@ -12,7 +14,7 @@ use super::kinds::OwnNumber;
 use super::offer::{Extent, Need, Offer, extent};
 use super::twilio_checks::{Address, sender_fits, sid_fits, token_fits};
 use super::twilio_kinds::{SenderNumber, Sid, Token};
-use crate::domain::{GatewayCredential, PhoneNumber};
+use crate::domain::PhoneNumber;
 use crate::gateway::{
     TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
@@ -168,7 +170,7 @@ pub fn offers(keys: TwilioKeys, wishes: &Wishes, reader: &mut Reader<'_>) -> Twi
     let account = |base: &Option<String>| {
         Some(TwilioAccount {
             account_sid: sid.as_ref()?.value.0.clone(),
-            auth_token: GatewayCredential::new(token.as_ref()?.value.0.clone()),
+            auth_token: SecretString::from(token.as_ref()?.value.0.clone()),
             base_url: base.clone()?,
         })
     };

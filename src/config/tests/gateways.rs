@@ -1,5 +1,7 @@
 //! What each gateway needs.
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 use crate::domain::GatewayName;
 use crate::gateway::WhatsAppSender;
@@ -82,7 +84,7 @@ fn conversion_feedback_reaches_twilio() {
 fn sinch_needs_an_id_and_a_secret() {
     let world = World::empty().and_sinch().through("Sinch");
     let sinch = world.settings().gateways.sinch.expect("Sinch");
-    assert_eq!((sinch.app_id.as_str(), sinch.app_secret.expose()), ("app", TOKEN));
+    assert_eq!((sinch.app_id.as_str(), sinch.app_secret.expose_secret()), ("app", TOKEN));
     assert_eq!(sinch.verification_url, "https://verification.api.sinch.com/verification/v1/verifications");
     assert_eq!(world.shows("SINCH_VERIFICATION_URL").1, "the default");
     let elsewhere = world.variable("SINCH_VERIFICATION_URL", "http://gateway.example/v1/");
@@ -102,7 +104,7 @@ fn sinch_needs_an_id_and_a_secret() {
 #[test]
 fn mada_needs_four_things() {
     let mada = World::empty().and_mada().through("Mada").settings().gateways.mada.expect("Mada");
-    assert_eq!((mada.username.as_str(), mada.password.expose()), ("me", TOKEN));
+    assert_eq!((mada.username.as_str(), mada.password.expose_secret()), ("me", TOKEN));
     assert_eq!((mada.url.as_str(), mada.source_name.as_str()), ("127.0.0.1:1/soap", "Acme"));
     for missing in ["MADA_USERNAME", "MADA_PASSWORD", "MADA_URL", "MADA_SOURCE_NAME"] {
         let half = World::empty().and_mada().without(missing);
@@ -126,8 +128,8 @@ fn secrets_of_every_gateway_may_be_in_files_and_are_never_shown() {
         .variable("MADA_PASSWORD_FILE", "secret")
         .through("Sinch;Mada");
     let loaded = world.loads();
-    assert_eq!(loaded.settings.gateways.sinch.as_ref().expect("Sinch").app_secret.expose(), TOKEN);
-    assert_eq!(loaded.settings.gateways.mada.as_ref().expect("Mada").password.expose(), TOKEN);
+    assert_eq!(loaded.settings.gateways.sinch.as_ref().expect("Sinch").app_secret.expose_secret(), TOKEN);
+    assert_eq!(loaded.settings.gateways.mada.as_ref().expect("Mada").password.expose_secret(), TOKEN);
     assert!(!format!("{loaded:?}").contains(TOKEN));
     assert_eq!(world.shows("MADA_PASSWORD").0, "(set, not shown)");
 }

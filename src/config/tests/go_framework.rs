@@ -1,5 +1,7 @@
 //! A configuration of the Go framework, as it is.
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 use crate::domain::GatewayName::{Mada, Sinch, TwilioMessages, TwilioVerify};
 
@@ -31,12 +33,12 @@ fn its_settings_carry_over() {
     assert_eq!(order, [TwilioVerify, Mada, Sinch]);
     let verify = settings.gateways.twilio_verify.expect("Verify");
     assert_eq!((verify.account.account_sid.as_str(), verify.service_sid.as_str()), (ACCOUNT, VERIFY));
-    assert_eq!(verify.account.auth_token.expose(), TOKEN);
+    assert_eq!(verify.account.auth_token.expose_secret(), TOKEN);
     let sinch = settings.gateways.sinch.expect("Sinch");
     assert_eq!(sinch.app_id, "11111111-2222-3333-4444-555555555555");
-    assert_eq!(sinch.app_secret.expose(), "c2VjcmV0LW9mLXNpbmNo");
+    assert_eq!(sinch.app_secret.expose_secret(), "c2VjcmV0LW9mLXNpbmNo");
     let mada = settings.gateways.mada.expect("Mada");
-    assert_eq!((mada.password.expose(), mada.source_name.as_str()), ("pass of mada", "Acme"));
+    assert_eq!((mada.password.expose_secret(), mada.source_name.as_str()), ("pass of mada", "Acme"));
     assert_eq!(settings.policy.code.length.get(), 5);
     assert_eq!(settings.delivery.retry.expect("retries").max_retries, 20);
 }
@@ -62,7 +64,7 @@ fn variables_beat_it() {
         .variable("TWILIO_PHONE_NUMBER", "+14155552671")
         .variable("TWILIO_AUTH_TOKEN", "00000000000000000000000000000000");
     assert!(world.settings().gateways.routing.names(TwilioMessages));
-    assert_eq!(world.twilio().account.auth_token.expose(), "0".repeat(32));
+    assert_eq!(world.twilio().account.auth_token.expose_secret(), "0".repeat(32));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 use crate::domain::Channel;
 use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};
@@ -34,7 +36,7 @@ fn every_member_is_read() {
         retry: texts(&["88", "100"]),
     };
     assert_eq!(http.success, success);
-    assert_eq!(http.token.expect("a token").expose(), TOKEN);
+    assert_eq!(http.token.expect("a token").expose_secret(), TOKEN);
     assert_eq!(world.warnings(), Vec::<String>::new());
     assert_eq!(world.shows("http-gateway").0, "\"PUT https://sms.example.com/send\"");
     assert!(!format!("{:?}", world.loads()).contains(TOKEN));
@@ -178,7 +180,7 @@ fn a_credential_that_is_wanted_must_be_there_and_one_that_is_not_gets_a_word() {
     says(&alone.error(), &["HTTP_GATEWAY_TOKEN", "\"http-gateway\" describes", "the environment"]);
     let json = described(&json!({"url": "http://127.0.0.1:1/{to}/{text}", "json": {"a": ["{username}"]}}))
         .variable("HTTP_GATEWAY_USERNAME", "me");
-    assert_eq!(gateway(&json).username.expect("a name").expose(), "me");
+    assert_eq!(gateway(&json).username.expect("a name").expose_secret(), "me");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Which provider sends, and what it needs.
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 use crate::gateway::TwilioSender;
 
@@ -7,7 +9,7 @@ use crate::gateway::TwilioSender;
 fn three_variables_are_enough_for_twilio() {
     let twilio = World::with_twilio().twilio();
     assert_eq!(twilio.account.account_sid, ACCOUNT);
-    assert_eq!(twilio.account.auth_token.expose(), TOKEN);
+    assert_eq!(twilio.account.auth_token.expose_secret(), TOKEN);
     assert_eq!(twilio.sender, TwilioSender::Number("+14155552671".to_owned()));
     assert_eq!(twilio.account.base_url, "https://api.twilio.com");
 }
@@ -96,7 +98,7 @@ fn a_placeholder_is_no_value_when_it_is_twilio_that_answers() {
 #[test]
 fn a_token_of_another_form_gets_a_warning_that_does_not_repeat_it() {
     let world = World::with_twilio().variable("TWILIO_AUTH_TOKEN", "hunter2");
-    assert_eq!(world.twilio().account.auth_token.expose(), "hunter2");
+    assert_eq!(world.twilio().account.auth_token.expose_secret(), "hunter2");
     let warnings = world.warnings().concat();
     says(&warnings, &["TWILIO_AUTH_TOKEN", "32 hexadecimal digits", "the environment"]);
     assert!(!warnings.contains("hunter2"), "{warnings}");

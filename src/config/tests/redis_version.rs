@@ -1,5 +1,7 @@
 //! A configuration of the Redis version, as it is.
 
+use secrecy::ExposeSecret as _;
+
 use crate::template::Wording;
 use std::time::Duration;
 
@@ -45,7 +47,7 @@ fn its_files_start_unchanged() {
     assert_eq!(settings.templates.text(&Wording::Api), "OTP message is {code}");
     let twilio = world.twilio();
     assert_eq!(twilio.account.account_sid, ACCOUNT);
-    assert_eq!(twilio.account.auth_token.expose(), TOKEN);
+    assert_eq!(twilio.account.auth_token.expose_secret(), TOKEN);
     assert_eq!(twilio.sender, TwilioSender::Number("+14155552671".to_owned()));
 }
 

@@ -1,5 +1,7 @@
 //! Where secrets may come from, and that none is shown.
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 
 #[test]
@@ -8,12 +10,12 @@ fn a_secret_may_be_in_a_file_that_a_variable_names() {
         .without("TWILIO_AUTH_TOKEN")
         .file("token", &format!("  {TOKEN}\n"))
         .variable("TWILIO_AUTH_TOKEN_FILE", "token");
-    assert_eq!(world.twilio().account.auth_token.expose(), TOKEN);
+    assert_eq!(world.twilio().account.auth_token.expose_secret(), TOKEN);
     let (value, origin) = world.shows("TWILIO_AUTH_TOKEN");
     assert_eq!(value, "(set, not shown)");
     says(&origin, &["token", "the environment, TWILIO_AUTH_TOKEN_FILE"]);
     let other_spelling = world.without("TWILIO_AUTH_TOKEN_FILE").file(".env", "TWILIO_AUTHTOKEN_FILE=token");
-    assert_eq!(other_spelling.twilio().account.auth_token.expose(), TOKEN);
+    assert_eq!(other_spelling.twilio().account.auth_token.expose_secret(), TOKEN);
 }
 
 #[test]
@@ -35,13 +37,13 @@ fn a_secret_and_a_file_with_it_in_one_place_are_an_error() {
 #[test]
 fn a_variable_of_the_process_hides_the_file_that_the_env_file_names_and_the_other_way_round() {
     let world = World::with_twilio().file(".env", "TWILIO_AUTH_TOKEN_FILE=absent");
-    assert_eq!(world.twilio().account.auth_token.expose(), TOKEN);
+    assert_eq!(world.twilio().account.auth_token.expose_secret(), TOKEN);
     let world = World::with_twilio()
         .without("TWILIO_AUTH_TOKEN")
         .file("token", TOKEN)
         .variable("TWILIO_AUTH_TOKEN_FILE", "token")
         .file(".env", "TWILIO_AUTH_TOKEN=hunter2");
-    assert_eq!(world.twilio().account.auth_token.expose(), TOKEN);
+    assert_eq!(world.twilio().account.auth_token.expose_secret(), TOKEN);
 }
 
 #[test]
@@ -51,9 +53,9 @@ fn two_spellings_of_the_token_that_differ_are_an_error_that_shows_neither() {
     says(&error, &["TWILIO_AUTH_TOKEN and TWILIO_AUTHTOKEN", "differ"]);
     assert!(!error.contains(TOKEN) && !error.contains("hunter2"), "{error}");
     let same = World::with_twilio().variable("TWILIO_AUTHTOKEN", TOKEN);
-    assert_eq!(same.twilio().account.auth_token.expose(), TOKEN);
+    assert_eq!(same.twilio().account.auth_token.expose_secret(), TOKEN);
     let layered = World::with_twilio().file(".env", "TWILIO_AUTHTOKEN=hunter2");
-    assert_eq!(layered.twilio().account.auth_token.expose(), TOKEN);
+    assert_eq!(layered.twilio().account.auth_token.expose_secret(), TOKEN);
 }
 
 #[test]

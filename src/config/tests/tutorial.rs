@@ -1,5 +1,7 @@
 //! The environment of the tutorial's project.
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 use crate::config::ListenAddress;
 
@@ -12,7 +14,7 @@ fn its_env_file_starts_unchanged() {
          TWILIO_PHONE_NUMBER=\"+14155552671\"\n",
     );
     assert_eq!(world.settings().listen, at("localhost", 5000));
-    assert_eq!(world.twilio().account.auth_token.expose(), TOKEN);
+    assert_eq!(world.twilio().account.auth_token.expose_secret(), TOKEN);
     assert_eq!(world.warnings(), ["REDIS_URL ignored: onceward needs no Redis"]);
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::RETRY;
 use super::gateways::{accepted, error, hanging};
 use super::log_capture::LogCapture;
@@ -10,7 +12,7 @@ use super::world::{World, failed, number};
 use crate::clock::ManualClock;
 use crate::delivery::error::DeliveryError;
 use crate::delivery::{CodeLiveness, PlanChange};
-use crate::domain::{GatewayCredential, Timestamp};
+use crate::domain::Timestamp;
 use crate::engine::SendResult;
 use crate::gateway::double::{Double, Reply};
 use crate::gateway::{ErrorClass, Simulator, TwilioAccount, TwilioMessages, TwilioSender, TwilioSettings};
@@ -216,7 +218,7 @@ async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
         let settings = TwilioSettings {
             account: TwilioAccount {
                 account_sid: "AC1".to_owned(),
-                auth_token: GatewayCredential::new("token".to_owned()),
+                auth_token: SecretString::from("token".to_owned()),
                 base_url: twilio.base_url(),
             },
             sender: TwilioSender::Number("+15005550006".to_owned()),

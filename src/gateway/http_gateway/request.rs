@@ -1,18 +1,22 @@
 //! A request, described once and filled in for each message.
 
-use hyper::Method;
-use hyper::header::{
+use form_urlencoded::Serializer;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Method, Request};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use url::Url;
+use zeroize::Zeroizing;
 
-use super::body::BodyTemplate;
-use super::placeholder::{Placeholder, Secrets};
-use super::template::Template;
 use super::{NAME, URL_SETTING, problem};
-use crate::gateway::wire::{Request, as_sent, provider_url};
-use crate::gateway::{GatewaySettingsError, HttpGatewaySettings, OutgoingMessage};
+use crate::gateway::address::{basic_credentials, provider_url};
+use crate::gateway::{GatewaySettingsError, HttpBody, HttpGatewaySettings, OutgoingMessage};
+use crate::template::placeholder::{PieceKind, pieces};
+
+type Result<T> = std::result::Result<T, GatewaySettingsError>;
 
 /// Everything but the unreserved characters of RFC 3986 (2.3): what is put in can end neither a
 /// part of a path nor a value of a query.
@@ -20,6 +24,10 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Headers that the HTTP library writes itself.
 const NOT_OURS: [HeaderName; 4] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
+
+/// Every placeholder, for errors.
+const NAMES: &str = "{to}, {to_digits}, {text}, {code}, {channel}, {validity_seconds}, {username}, \
+                     {password}, {token}, {basic}";
 
 /// The description. Has no `Debug`: secrets are filled in already.
 pub(super) struct RequestTemplate {
@@ -30,23 +38,69 @@ pub(super) struct RequestTemplate {
     body: BodyTemplate,
 }
 
+enum BodyTemplate {
+    Empty,
+    Json(JsonTemplate),
+    Form(Vec<(String, Template)>),
+}
+
+/// A JSON value whose texts are templates. What is put in becomes part of a text, and is escaped
+/// when the whole is written.
+enum JsonTemplate {
+    Fixed(Value),
+    Text(Template),
+    List(Vec<Self>),
+    Object(Vec<(String, Self)>),
+}
+
+/// A text that is filled in for each message.
+struct Template(Vec<Part>);
+
+enum Part {
+    Written(String),
+    Secret(Zeroizing<String>),
+    Message(Placeholder),
+}
+
+/// A part of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Placeholder {
+    To,
+    ToDigits,
+    Text,
+    Code,
+    Channel,
+    ValiditySeconds,
+}
+
 impl RequestTemplate {
-    pub(super) fn new(settings: &HttpGatewaySettings) -> Result<Self, GatewaySettingsError> {
-        let secrets = Secrets(settings);
+    pub(super) fn new(settings: &HttpGatewaySettings) -> Result<Self> {
+        let mut reader = Reader { settings, used: Vec::new() };
         let method = method(&settings.method)?;
-        let url = Template::read(&settings.url, &secrets, URL_SETTING)?;
+        let url = reader.template(&settings.url, URL_SETTING)?;
         let address = address(&url)?;
-        let headers = headers(settings, &secrets)?;
-        let body = BodyTemplate::new(&settings.body, &secrets)?;
+        let headers = reader.headers()?;
+        let body = match &settings.body {
+            HttpBody::Empty => BodyTemplate::Empty,
+            HttpBody::Json(value) => BodyTemplate::Json(reader.json(value)?),
+            HttpBody::Form(fields) => BodyTemplate::Form(reader.form(fields)?),
+        };
         if method == Method::GET && !matches!(body, BodyTemplate::Empty) {
             return Err(problem(
                 "http-gateway.method",
                 "is GET, which has no body: use POST or PUT, or leave json and form out",
             ));
         }
-        let template = Self { method, address, url, headers, body };
-        template.says_what_to_whom()?;
-        Ok(template)
+        // A request that forgets the number or the code would be accepted, and paid for, to no end.
+        if ![Placeholder::To, Placeholder::ToDigits].iter().any(|wanted| reader.used.contains(wanted)) {
+            let words = "has neither {to} nor {to_digits}: nobody would get the message";
+            return Err(problem("http-gateway", words));
+        }
+        if ![Placeholder::Text, Placeholder::Code].iter().any(|wanted| reader.used.contains(wanted)) {
+            let words = "has neither {text} nor {code}: the message would carry no code";
+            return Err(problem("http-gateway", words));
+        }
+        Ok(Self { method, address, url, headers, body })
     }
 
     /// Scheme, host and port, and the path as far as it is the same for every message.
@@ -57,42 +111,238 @@ impl RequestTemplate {
     /// The request for a message. `None` when that makes no URL or header.
     pub(super) fn filled_in(&self, message: &OutgoingMessage) -> Option<Request> {
         let url = self.url.filled_in(message, |text, value| text.extend(utf8_percent_encode(value, ENCODED)));
-        let address = as_sent(&Url::parse(&url).ok()?)?;
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 1);
-        if let Some(content_type) = self.body.content_type() {
+        let (content_type, body) = match &self.body {
+            BodyTemplate::Empty => (None, None),
+            BodyTemplate::Json(json) => (Some("application/json"), Some(json.filled_in(message).to_string())),
+            BodyTemplate::Form(fields) => {
+                let mut form = Serializer::new(String::with_capacity(512));
+                for (name, template) in fields {
+                    form.append_pair(name, &template.as_it_is(message));
+                }
+                (Some("application/x-www-form-urlencoded"), Some(form.finish()))
+            }
+        };
+        if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         for (name, template) in &self.headers {
-            headers.insert(name, header_value(&template.as_it_is(message))?);
+            let mut value = HeaderValue::from_str(&template.as_it_is(message)).ok()?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
         }
-        let body = self.body.filled_in(message).map(Into::into).unwrap_or_default();
-        Some(Request { method: self.method.clone(), address, headers, body })
-    }
-
-    /// A request that forgets the number or the code would be accepted, and paid for, to no end.
-    fn says_what_to_whom(&self) -> Result<(), GatewaySettingsError> {
-        let mut used: Vec<Placeholder> = self.url.placeholders().collect();
-        used.extend(self.headers.iter().flat_map(|(_, template)| template.placeholders()));
-        self.body.visit(&mut |template| used.extend(template.placeholders()));
-        for (wanted, words) in [
-            (
-                [Placeholder::To, Placeholder::ToDigits],
-                "has neither {to} nor {to_digits}: nobody would get the message",
-            ),
-            (
-                [Placeholder::Text, Placeholder::Code],
-                "has neither {text} nor {code}: the message would carry no code",
-            ),
-        ] {
-            if !wanted.iter().any(|placeholder| used.contains(placeholder)) {
-                return Err(problem("http-gateway", words));
-            }
-        }
-        Ok(())
+        let mut request = Request::new(self.method.clone(), Url::parse(&url).ok()?);
+        *request.headers_mut() = headers;
+        *request.body_mut() = body.map(Into::into);
+        Some(request)
     }
 }
 
-fn method(text: &str) -> Result<Method, GatewaySettingsError> {
+impl JsonTemplate {
+    fn filled_in(&self, message: &OutgoingMessage) -> Value {
+        match self {
+            Self::Fixed(value) => value.clone(),
+            Self::Text(template) => Value::String(template.as_it_is(message).to_string()),
+            Self::List(items) => items.iter().map(|item| item.filled_in(message)).collect(),
+            Self::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), value.filled_in(message))).collect()
+            }
+        }
+    }
+}
+
+impl Template {
+    /// The text with the values of a message. Each value goes through `put_in`, the written parts
+    /// do not.
+    fn filled_in(&self, message: &OutgoingMessage, put_in: impl Fn(&mut String, &str)) -> Zeroizing<String> {
+        let mut filled = Zeroizing::new(String::with_capacity(256));
+        for part in &self.0 {
+            match part {
+                Part::Written(text) => filled.push_str(text),
+                Part::Secret(value) => put_in(&mut filled, value),
+                Part::Message(placeholder) => {
+                    put_in(&mut filled, &Zeroizing::new(placeholder.value(message)));
+                }
+            }
+        }
+        filled
+    }
+
+    /// The text with values as they are, for what is escaped later or never.
+    fn as_it_is(&self, message: &OutgoingMessage) -> Zeroizing<String> {
+        self.filled_in(message, String::push_str)
+    }
+
+    /// The parts that are the same in every message.
+    fn written_and_secret(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Written(text) => Some(text.as_str()),
+            Part::Secret(value) => Some(value.as_str()),
+            Part::Message(_) => None,
+        })
+    }
+}
+
+impl Placeholder {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "to" => Self::To,
+            "to_digits" => Self::ToDigits,
+            "text" => Self::Text,
+            "code" => Self::Code,
+            "channel" => Self::Channel,
+            "validity_seconds" => Self::ValiditySeconds,
+            _ => return None,
+        })
+    }
+
+    fn value(self, message: &OutgoingMessage) -> String {
+        match self {
+            Self::To => message.to.e164(),
+            Self::ToDigits => message.to.as_u64().to_string(),
+            Self::Text => message.text.clone(),
+            Self::Code => message.code.expose().to_owned(),
+            Self::Channel => message.channel.as_str().to_owned(),
+            // A provider may read 0 as "no limit".
+            Self::ValiditySeconds => message.valid_for.as_secs().max(1).to_string(),
+        }
+    }
+}
+
+/// Reads the texts of a description, and collects the placeholders that they use.
+struct Reader<'a> {
+    settings: &'a HttpGatewaySettings,
+    used: Vec<Placeholder>,
+}
+
+impl Reader<'_> {
+    /// `{{` and `}}` stand for braces themselves. `setting` says in errors where the text was written.
+    fn template(&mut self, text: &str, setting: &str) -> Result<Template> {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut written = String::new();
+        for piece in pieces(text) {
+            match piece.kind {
+                PieceKind::Text => written.push_str(piece.raw),
+                PieceKind::Double(name) => written.extend(["{", name, "}"]),
+                PieceKind::DoubleBrace(brace) => written.push(brace),
+                PieceKind::Single(name) => {
+                    parts.push(Part::Written(std::mem::take(&mut written)));
+                    parts.push(self.part_named(name, setting)?);
+                }
+                PieceKind::Stray(_) => {
+                    let words = "has a brace without its partner; write {{ or }} for a brace itself";
+                    return Err(problem(setting, words));
+                }
+            }
+        }
+        parts.push(Part::Written(written));
+        parts.retain(|part| !matches!(part, Part::Written(text) if text.is_empty()));
+        Ok(Template(parts))
+    }
+
+    fn part_named(&mut self, name: &str, setting: &str) -> Result<Part> {
+        if let Some(placeholder) = Placeholder::named(name) {
+            self.used.push(placeholder);
+            return Ok(Part::Message(placeholder));
+        }
+        if let Some(secret) = self.secret(name, setting) {
+            return secret.map(Part::Secret);
+        }
+        // A name that is not one of ours could be anything, even a secret in braces: only what looks
+        // like a name is repeated.
+        let is_name =
+            (1..=20).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        Err(problem(
+            setting,
+            if is_name {
+                format!("has an unknown placeholder {{{name}}}; there are {NAMES}")
+            } else {
+                format!("has braces around what is no placeholder; there are {NAMES}")
+            },
+        ))
+    }
+
+    /// The value of `{username}`, `{password}`, `{token}` or `{basic}`; `None` for another name. A
+    /// value that is not configured is an error, which names the variable to set.
+    fn secret(&self, name: &str, setting: &str) -> Option<Result<Zeroizing<String>>> {
+        let needed = |value: &Option<SecretString>, variable: &str| {
+            let given = value.as_ref().map(ExposeSecret::expose_secret).filter(|v| !v.is_empty());
+            given.map(|v| Zeroizing::new(v.to_owned())).ok_or_else(|| {
+                problem(setting, format!("uses {{{name}}}, which has no value: set {variable}"))
+            })
+        };
+        let username = || needed(&self.settings.username, "HTTP_GATEWAY_USERNAME");
+        let password = || needed(&self.settings.password, "HTTP_GATEWAY_PASSWORD");
+        match name {
+            "username" => Some(username()),
+            "password" => Some(password()),
+            "token" => Some(needed(&self.settings.token, "HTTP_GATEWAY_TOKEN")),
+            "basic" => Some(username().and_then(|user| {
+                if user.contains(':') {
+                    let words = "uses {basic}, for which HTTP_GATEWAY_USERNAME must not contain a colon";
+                    return Err(problem(setting, words));
+                }
+                Ok(basic_credentials(&user, &password()?))
+            })),
+            _ => None,
+        }
+    }
+
+    fn form(&mut self, fields: &[(String, String)]) -> Result<Vec<(String, Template)>> {
+        let read = |(name, value): &(String, String)| {
+            Ok((name.clone(), self.template(value, &format!("http-gateway.form.{name}"))?))
+        };
+        fields.iter().map(read).collect()
+    }
+
+    fn json(&mut self, value: &Value) -> Result<JsonTemplate> {
+        Ok(match value {
+            Value::String(text) => JsonTemplate::Text(self.template(text, "http-gateway.json")?),
+            Value::Array(items) => {
+                JsonTemplate::List(items.iter().map(|item| self.json(item)).collect::<Result<_>>()?)
+            }
+            Value::Object(members) => {
+                let read = |(name, value): (&String, &Value)| Ok((name.clone(), self.json(value)?));
+                JsonTemplate::Object(members.iter().map(read).collect::<Result<_>>()?)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => JsonTemplate::Fixed(value.clone()),
+        })
+    }
+
+    fn headers(&mut self) -> Result<Vec<(HeaderName, Template)>> {
+        let mut headers: Vec<(HeaderName, Template)> = Vec::new();
+        for (written, value) in &self.settings.headers {
+            let setting = format!("http-gateway.headers.{written}");
+            let name = HeaderName::from_bytes(written.as_bytes())
+                .map_err(|_| problem("http-gateway.headers", "has a name that cannot be that of a header"))?;
+            if NOT_OURS.contains(&name) {
+                return Err(problem(setting, "is written by the HTTP client itself: leave it out"));
+            }
+            if headers.iter().any(|(other, _)| *other == name) {
+                return Err(problem(setting, "is given twice"));
+            }
+            let template = self.template(value, &setting)?;
+            if template.0.iter().any(|part| matches!(part, Part::Message(Placeholder::Text))) {
+                return Err(problem(
+                    setting,
+                    "uses {text}, which a header cannot carry: put it into the URL or the body",
+                ));
+            }
+            // Every other placeholder is visible ASCII whatever the message.
+            let fits = |text: &str| text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+            if !template.written_and_secret().all(fits) {
+                return Err(problem(
+                    setting,
+                    "must be visible ASCII characters and spaces, secrets included",
+                ));
+            }
+            headers.push((name, template));
+        }
+        Ok(headers)
+    }
+}
+
+fn method(text: &str) -> Result<Method> {
     match text.to_ascii_uppercase().as_str() {
         "GET" => Ok(Method::GET),
         "POST" => Ok(Method::POST),
@@ -103,11 +353,15 @@ fn method(text: &str) -> Result<Method, GatewaySettingsError> {
 
 /// The part of the URL that says whom to connect to. It must be written out: nothing that comes
 /// from a message decides which server gets the code.
-fn address(url: &Template) -> Result<Url, GatewaySettingsError> {
-    let beginning = url.beginning();
+fn address(url: &Template) -> Result<Url> {
+    let beginning = match url.0.first() {
+        Some(Part::Written(text)) => text,
+        _ => "",
+    };
+    let is_written_out = url.0.iter().all(|part| matches!(part, Part::Written(_)));
     let behind_scheme = beginning.find("://").map_or(0, |place| place + "://".len());
     let authority_ends = beginning[behind_scheme..].find(['/', '?', '#']);
-    if !url.is_written_out() && authority_ends.is_none() {
+    if !is_written_out && authority_ends.is_none() {
         return Err(problem(
             URL_SETTING,
             "must have scheme and host written out, and a / or ? before the first placeholder",
@@ -117,46 +371,4 @@ fn address(url: &Template) -> Result<Url, GatewaySettingsError> {
         return Err(problem(URL_SETTING, "must not contain a # part, which is never sent"));
     }
     provider_url(NAME, URL_SETTING, beginning)
-}
-
-fn headers(
-    settings: &HttpGatewaySettings,
-    secrets: &Secrets<'_>,
-) -> Result<Vec<(HeaderName, Template)>, GatewaySettingsError> {
-    let mut headers: Vec<(HeaderName, Template)> = Vec::new();
-    for (written, value) in &settings.headers {
-        let setting = format!("http-gateway.headers.{written}");
-        let name = HeaderName::from_bytes(written.as_bytes())
-            .map_err(|_| problem("http-gateway.headers", "has a name that cannot be that of a header"))?;
-        if NOT_OURS.contains(&name) {
-            return Err(problem(setting, "is written by the HTTP client itself: leave it out"));
-        }
-        if headers.iter().any(|(other, _)| *other == name) {
-            return Err(problem(setting, "is given twice"));
-        }
-        let template = Template::read(value, secrets, &setting)?;
-        if template.placeholders().any(|placeholder| placeholder == Placeholder::Text) {
-            return Err(problem(
-                setting,
-                "uses {text}, which a header cannot carry: put it into the URL or the body",
-            ));
-        }
-        // Every other placeholder is visible ASCII whatever the message.
-        if !template.written_and_secret().all(can_be_in_a_header) {
-            return Err(problem(setting, "must be visible ASCII characters and spaces, secrets included"));
-        }
-        headers.push((name, template));
-    }
-    Ok(headers)
-}
-
-/// A header's value that no `Debug` shows.
-fn header_value(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-fn can_be_in_a_header(text: &str) -> bool {
-    text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }

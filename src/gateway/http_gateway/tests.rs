@@ -2,9 +2,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use secrecy::SecretString;
+
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{Code, CodeLength, GatewayCredential, PhoneNumber, Timestamp};
+use crate::domain::{Code, CodeLength, PhoneNumber, Timestamp};
+use crate::gateway::Gateway as _;
 use crate::gateway::double::{Double, Received, Reply, refusing_url};
 use crate::gateway::{HttpBody, HttpSuccess};
 
@@ -68,7 +71,7 @@ fn gateway(settings: &HttpGatewaySettings) -> HttpGateway {
 
 /// The smallest description that works.
 fn settings(base_url: &str) -> HttpGatewaySettings {
-    let secret = |text: &str| Some(GatewayCredential::new(text.to_owned()));
+    let secret = |text: &str| Some(SecretString::from(text.to_owned()));
     HttpGatewaySettings {
         method: "POST".to_owned(),
         url: format!("{base_url}/send"),

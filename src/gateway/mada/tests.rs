@@ -1,8 +1,11 @@
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{Code, CodeLength, GatewayCredential, PhoneNumber, Timestamp};
+use crate::domain::{Code, CodeLength, PhoneNumber, Timestamp};
+use crate::gateway::Gateway as _;
 use crate::gateway::double::{Double, Reply, answer, refusing_url};
 
 #[tokio::test]
@@ -227,14 +230,14 @@ fn an_address_without_a_scheme_is_plain_http() {
         ("https://mada.example.com/a", "https://mada.example.com/a"),
     ] {
         let gateway = Mada::new(&settings(url), clock()).expect("a gateway");
-        assert_eq!(gateway.address.to_string(), expected);
+        assert_eq!(gateway.provider.url.as_str(), expected);
     }
 }
 
 #[test]
 fn settings_that_cannot_work_are_refused_at_the_start() {
     let good = settings("mada.example.com");
-    let secret = |text: &str| GatewayCredential::new(text.to_owned());
+    let secret = |text: &str| SecretString::from(text.to_owned());
     for (settings, named) in [
         (MadaSettings { username: String::new(), ..good.clone() }, "MADA_USERNAME"),
         (MadaSettings { username: "a:b".to_owned(), ..good.clone() }, "MADA_USERNAME"),
@@ -266,7 +269,7 @@ fn mada(double: &Double) -> Mada {
 fn settings(url: &str) -> MadaSettings {
     MadaSettings {
         username: "user".to_owned(),
-        password: GatewayCredential::new("s3cr3t".to_owned()),
+        password: SecretString::from("s3cr3t".to_owned()),
         url: url.to_owned(),
         source_name: "Ann & Bob".to_owned(),
     }
@@ -304,4 +307,9 @@ fn fault(code: &str) -> String {
          <soapenv:Fault><faultcode>{code}</faultcode><faultstring>no +14155552671</faultstring></soapenv:Fault>\
          </soapenv:Body></soapenv:Envelope>"
     )
+}
+
+#[test]
+fn the_table_of_command_statuses_is_in_order_so_that_a_status_is_found() {
+    assert!(COMMAND_STATUSES.is_sorted_by(|(a, ..), (b, ..)| a < b));
 }

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{CodeLength, GatewayCredential, Timestamp};
+use crate::domain::{CodeLength, Timestamp};
+use crate::gateway::Gateway as _;
 use crate::gateway::double::{Double, Reply, answer, refusing_url};
 
 const STARTED: &str = r#"{"id":"1234567890","sms":{"template":"Your code is {{CODE}}"}}"#;
@@ -316,8 +319,8 @@ fn settings(url: &str) -> SinchSettings {
     SinchSettings { app_id: "app".to_owned(), app_secret: secret("s3cr3t"), verification_url: url.to_owned() }
 }
 
-fn secret(text: &str) -> GatewayCredential {
-    GatewayCredential::new(text.to_owned())
+fn secret(text: &str) -> SecretString {
+    SecretString::from(text.to_owned())
 }
 
 fn clock() -> Arc<ManualClock> {

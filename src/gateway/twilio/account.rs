@@ -1,39 +1,39 @@
-//! What the gateways of one account share: the client, the credentials, the account's standing.
+//! What requests to an account of Twilio have in common: address, credentials, settings, form bodies.
 
-use std::fmt;
-use std::sync::Arc;
+use std::fmt::{Display, Write as _};
 
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Method, Uri};
+use form_urlencoded::byte_serialize;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Request};
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::codes::{CREDENTIALS, SUSPENDED};
-use super::settings::{ACCOUNT_SID, BASE_URL, authorization, check_id};
-use crate::clock::Clock;
-use crate::domain::{Channel, GatewayName};
-use crate::gateway::wire::{
-    Answer, HttpClient, Meaning, Request, Standing, as_sent, base_url, below, client_for, not_answered,
-};
-use crate::gateway::{ErrorClass, GatewayError, GatewaySettingsError, TwilioAccount};
+use super::callbacks::CallbackKind;
+use crate::domain::{GatewayName, PhoneNumber};
+use crate::gateway::address::{base_url, basic_auth, below};
+use crate::gateway::provider::request;
+use crate::gateway::{Callback, GatewaySettingsError, TwilioAccount};
+
+pub(super) const ACCOUNT_SID: &str = "sms.twilio.sid (TWILIO_ACCOUNT_SID)";
+pub(super) const AUTH_TOKEN: &str = "sms.twilio.token (TWILIO_AUTH_TOKEN)";
+pub(super) const BASE_URL: &str = "TWILIO_BASE_URL";
+pub(super) const SENDER: &str = "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID";
+pub(super) const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
+pub(super) const WHATSAPP_TEMPLATE: &str = "whatsapp-content-sid";
+pub(super) const CALLER: &str = "TWILIO_VOICE_NUMBER (else TWILIO_PHONE_NUMBER)";
+pub(super) const VERIFY_SERVICE: &str = "sms.twilio.verify_sid (TWILIO_SERVICES_ID)";
 
 /// An account, as one gateway uses it.
 pub(super) struct Account {
     gateway: GatewayName,
-    client: HttpClient,
     headers: HeaderMap,
-    base: Url,
+    pub(super) base: Url,
     sid: String,
-    standing: Standing,
 }
 
 impl Account {
-    /// Prepares what is the same for every request. Sends nothing. The clock dates a refusal of the
-    /// account, for readiness.
-    pub(super) fn new(
-        gateway: GatewayName,
-        settings: &TwilioAccount,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, GatewaySettingsError> {
+    /// Prepares what is the same for every request.
+    pub(super) fn new(gateway: GatewayName, settings: &TwilioAccount) -> Result<Self, GatewaySettingsError> {
         let TwilioAccount { account_sid, auth_token, base_url: url } = settings;
         check_id(gateway, ACCOUNT_SID, "AC", account_sid)?;
         let base = base_url(gateway, BASE_URL, url)?;
@@ -42,61 +42,127 @@ impl Account {
             (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
-        let client = client_for(gateway, BASE_URL, &base)?;
-        let standing = Standing::by(clock, refuses_account);
-        Ok(Self { gateway, client, headers, base, sid: account_sid.clone(), standing })
+        Ok(Self { gateway, headers, base, sid: account_sid.clone() })
     }
 
     /// The URL of something that belongs to the account, such as `Messages.json`.
-    pub(super) fn resource(&self, name: &str) -> Result<Uri, GatewaySettingsError> {
+    pub(super) fn resource(&self, name: &str) -> Result<Url, GatewaySettingsError> {
         self.url(&format!("2010-04-01/Accounts/{}/{name}", self.sid))
     }
 
     /// The URL of a path, which is given without a leading slash.
-    pub(super) fn url(&self, path: &str) -> Result<Uri, GatewaySettingsError> {
-        below(&self.base, path).as_ref().and_then(as_sent).ok_or_else(|| {
+    pub(super) fn url(&self, path: &str) -> Result<Url, GatewaySettingsError> {
+        below(&self.base, path).ok_or_else(|| {
             GatewaySettingsError::new(self.gateway, BASE_URL, "must be a URL that a path can be added to")
         })
     }
 
-    /// Posts a form once, has the answer read, and learns from it about the account.
-    pub(super) async fn post<T>(
-        &self,
-        address: Uri,
-        form: String,
-        read: impl FnOnce(GatewayName, &Answer) -> Result<T, GatewayError>,
-    ) -> Result<T, GatewayError> {
-        let headers = self.headers.clone();
-        let request = Request { method: Method::POST, address, headers, body: form.into() };
-        self.standing.learn(match self.client.send(request).await {
-            Ok(answer) => read(self.gateway, &answer),
-            Err(no_answer) => Err(not_answered(self.gateway, no_answer)),
-        })
-    }
-
-    /// A message that is not even tried. It says nothing about others.
-    pub(super) fn not_tried(&self, detail: String) -> GatewayError {
-        Meaning::of_this_message(ErrorClass::Configuration).error(self.gateway, None, detail)
-    }
-
-    pub(super) fn not_served(&self, channel: Channel) -> GatewayError {
-        self.not_tried(format!("was asked for the channel {}, which it does not serve", channel.as_str()))
-    }
-
-    pub(super) fn readiness(&self) -> Result<(), String> {
-        self.standing.readiness()
+    pub(super) fn post(&self, url: &Url, form: &mut Form) -> Request {
+        request(Method::POST, url.clone(), &self.headers, form.finish())
     }
 }
 
-/// Only these two say it of the account. Others that every message meets, such as a sender that is
-/// not there, can be one gateway's alone: they open its circuit and leave the server ready.
-fn refuses_account(error: &GatewayError) -> bool {
-    matches!(error.code, Some(CREDENTIALS | SUSPENDED))
+/// Refuses an id that could change the path it becomes part of.
+pub(super) fn check_id(
+    gateway: GatewayName,
+    setting: &str,
+    prefix: &str,
+    id: &str,
+) -> Result<(), GatewaySettingsError> {
+    if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+        return Ok(());
+    }
+    let problem = format!("must be letters, digits, - and _, such as {prefix} followed by 32 hex digits");
+    Err(GatewaySettingsError::new(gateway, setting, problem))
 }
 
-impl fmt::Debug for Account {
-    /// Shows where requests go; in whose name is left out, like the credentials in the headers.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account").field("base", &self.base.as_str()).finish_non_exhaustive()
+/// Refuses a sender that is not there.
+pub(super) fn check_sender(
+    gateway: GatewayName,
+    setting: &str,
+    sender: &str,
+) -> Result<(), GatewaySettingsError> {
+    if !sender.trim().is_empty() {
+        return Ok(());
+    }
+    let problem = "must name who messages or calls come from, such as one of the account's phone numbers";
+    Err(GatewaySettingsError::new(gateway, setting, problem))
+}
+
+/// The header that says whose account it is. A space or a line break in the token was not meant.
+pub(super) fn authorization(
+    gateway: GatewayName,
+    account_sid: &str,
+    token: &SecretString,
+) -> Result<HeaderValue, GatewaySettingsError> {
+    let token = Some(token.expose_secret()).filter(|token| token.bytes().all(|b| b.is_ascii_graphic()));
+    token.and_then(|token| basic_auth(account_sid, token)).ok_or_else(|| {
+        let problem = "must be visible ASCII characters, as the Twilio console shows it";
+        GatewaySettingsError::new(gateway, AUTH_TOKEN, problem)
+    })
+}
+
+/// An `application/x-www-form-urlencoded` body that grows.
+#[derive(Default, Clone)]
+pub(super) struct Form(String);
+
+impl Form {
+    /// Begins with what was prepared, with room for as many further bytes.
+    pub(super) fn continuing(prepared: &Self, room: usize) -> Self {
+        let mut form = String::with_capacity(prepared.0.len() + room);
+        form.push_str(&prepared.0);
+        Self(form)
+    }
+
+    /// A field with any value. Names are Twilio's: letters only.
+    pub(super) fn text(&mut self, name: &str, value: &str) -> &mut Self {
+        self.name(name);
+        self.escaped(value)
+    }
+
+    /// A field whose value needs no escaping: numbers and words of ASCII letters.
+    pub(super) fn plain(&mut self, name: &str, value: impl Display) -> &mut Self {
+        self.name(name);
+        self.display(value)
+    }
+
+    /// A field with a phone number, behind a prefix such as `whatsapp:`.
+    pub(super) fn number(&mut self, name: &str, prefix: &str, number: PhoneNumber) -> &mut Self {
+        self.name(name);
+        self.escaped(prefix);
+        self.0.push_str("%2B");
+        self.display(number.as_u64())
+    }
+
+    /// `StatusCallback`: where Twilio reports what became of the attempt.
+    pub(super) fn status_callback(&mut self, callback: &Callback, kind: CallbackKind) -> &mut Self {
+        self.name("StatusCallback");
+        self.escaped(&callback.public_url).escaped(kind.path());
+        self.0.push_str("%3Fattempt%3D");
+        // Digits, letters and hyphens.
+        self.display(callback.attempt)
+    }
+
+    fn finish(&mut self) -> String {
+        std::mem::take(&mut self.0)
+    }
+
+    fn name(&mut self, name: &str) {
+        if !self.0.is_empty() {
+            self.0.push('&');
+        }
+        self.0.push_str(name);
+        self.0.push('=');
+    }
+
+    fn escaped(&mut self, value: &str) -> &mut Self {
+        self.0.extend(byte_serialize(value.as_bytes()));
+        self
+    }
+
+    fn display(&mut self, value: impl Display) -> &mut Self {
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "{value}");
+        self
     }
 }

@@ -1,13 +1,20 @@
-//! What Twilio's error codes mean for what happens next.
+//! What Twilio's answers mean, by its error codes and else by HTTP's rules.
 //!
 //! Source: Twilio's Error and Warning Dictionary, <https://www.twilio.com/docs/api/errors>. The
 //! words are ours; Twilio's own message is never read, for it can contain the number.
 
-mod table;
+use std::time::Duration;
 
-use self::table::MEANINGS;
-use crate::gateway::ErrorClass;
-use crate::gateway::wire::{Answer, Meaning, by_status, known_code};
+use serde::Deserialize;
+
+use super::account::BASE_URL;
+use crate::domain::GatewayName;
+use crate::gateway::ErrorClass::{
+    self, Ambiguous, BadNumber, Configuration, Fraud, NotReachableHere, OptedOut, Refused, Retry,
+};
+use crate::gateway::classify::{Classification, CodeTable, classify_status, known_code, words_for_status};
+use crate::gateway::client::Answer;
+use crate::gateway::{Accepted, GatewayError};
 
 /// The account's credentials were not accepted.
 pub(super) const CREDENTIALS: u32 = 20_003;
@@ -25,27 +32,207 @@ pub(super) const CHECKS_USED_UP: u32 = 60_202;
 /// Too many requests: Twilio says that these were never processed.
 const TOO_MANY_REQUESTS: u32 = 20_429;
 
-/// The meaning of an answer that is not a success, and what its code says in words of ours, if
+#[derive(Deserialize)]
+struct Created {
+    sid: String,
+}
+
+/// The message in an error answer stays unread, for it can repeat the number.
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    code: u32,
+}
+
+/// Longest id taken over from an answer. Twilio's have 34 characters; servers with the same API
+/// use others, such as UUIDs.
+const SID_MAX: usize = 64;
+
+/// Whether a text can be an id: of a bounded length, and a harmless segment of a path.
+pub(super) fn is_id(text: &str) -> bool {
+    (1..=SID_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && text.bytes().any(|b| b.is_ascii_alphanumeric())
+}
+
+/// The id of what was created, or why there is none.
+pub(super) fn created(gateway: GatewayName, answer: &Answer) -> Result<Accepted, GatewayError> {
+    if !answer.status.is_success() {
+        return Err(refused(gateway, answer));
+    }
+    match answer.json::<Created>().map(|created| created.sid).filter(|sid| is_id(sid)) {
+        Some(message_id) => Ok(Accepted { message_id }),
+        None => Err(unreadable(gateway, answer, "id")),
+    }
+}
+
+/// A success that does not say what it should: nobody knows what was done, and something else than
+/// Twilio may be in its place.
+pub(super) fn unreadable(gateway: GatewayName, answer: &Answer, what: &str) -> GatewayError {
+    let detail = format!("answered HTTP {} without a readable {what}", answer.status.as_u16());
+    Classification::of_the_gateway(Ambiguous).error(gateway, None, detail)
+}
+
+/// What an answer means that is no success.
+pub(super) fn refused(gateway: GatewayName, answer: &Answer) -> GatewayError {
+    let code = error_code(answer);
+    let (classification, words) = classify_code(code, answer);
+    let detail = match words {
+        Some(words) => format!("answered HTTP {}: {words}", answer.status.as_u16()),
+        None => words_for_status(answer, BASE_URL),
+    };
+    classification.error(gateway, code, detail)
+}
+
+/// Only these two say it of the account. Others that every message meets, such as a sender that is
+/// not there, can be one gateway's alone: they open its circuit and leave the server ready.
+pub(super) fn refuses_account(error: &GatewayError) -> bool {
+    matches!(error.code, Some(CREDENTIALS | SUSPENDED))
+}
+
+/// Twilio's own code in an error answer.
+pub(super) fn error_code(answer: &Answer) -> Option<u32> {
+    answer.json().map(|error: ErrorAnswer| error.code)
+}
+
+/// The classification of an answer that is not a success, and what its code says in words of ours, if
 /// that is known.
 ///
 /// A status of 500 and above says that nobody knows how far the request came, whatever the body
 /// says, except for 20429 ("too many requests"), which was never processed. Otherwise a code from
 /// the table decides, then the status.
-pub(super) fn judge(code: Option<u32>, answer: &Answer) -> (Meaning, Option<&'static str>) {
-    let known = code.and_then(|code| known_code(MEANINGS, code));
+fn classify_code(code: Option<u32>, answer: &Answer) -> (Classification, Option<&'static str>) {
+    let known = code.and_then(|code| known_code(CODES, code));
     let may_be_processed = answer.status.as_u16() >= 500 && code != Some(TOO_MANY_REQUESTS);
-    let meaning = match known {
-        Some((meaning, _)) if !may_be_processed => meaning.with_wait_of(answer),
-        _ => by_status(answer),
+    let classification = match known {
+        Some((classification, _)) if !may_be_processed => classification.with_wait_of(answer),
+        _ => classify_status(answer),
     };
-    (meaning, known.map(|(_, words)| words))
+    (classification, known.map(|(_, words)| words))
 }
 
 /// The class of a code that comes in a report about a message that was taken: it has surely not
 /// arrived. A code that is not in the table says no more than that.
 pub(super) fn class_of_report(code: u32) -> ErrorClass {
-    known_code(MEANINGS, code).map_or(ErrorClass::Refused, |(meaning, _)| meaning.class)
+    known_code(CODES, code).map_or(ErrorClass::Refused, |(classification, _)| classification.class)
 }
+
+/// Surely not sent, and may work soon.
+const SOON: ErrorClass = Retry { after: None };
+
+/// The daily cap counts a rolling 24 hours, so it is certain to have room after as long.
+const NEXT_DAY: ErrorClass = Retry { after: Some(Duration::from_secs(24 * 60 * 60)) };
+
+/// What each error code means, and whom it concerns.
+///
+/// In doubt an error concerns its message only, or strangers could put a gateway out of service for
+/// everybody. So does what concerns one channel, for a gateway may serve others. Some further
+/// decisions are ours:
+///
+/// * 20404 concerns one message: a service that is not there meets all, but a language that
+///   Verify does not speak is answered with it too, and the number's owner may choose that.
+/// * 21202 is fraud: nobody's own telephone has a premium number, and calls to such are what
+///   fraudsters earn with.
+/// * 21212, 21606 concern one message: whether a sender is valid can depend on the country.
+/// * 30022, 30023, 30027 concern one message: the limits are those of a single carrier.
+/// * 60200 ("invalid parameter") is a bad number, for no other parameter can be wrong that Verify
+///   does not have a code of its own for.
+/// * 60203 is refused and not to be tried again: the limit ends when the verification is checked
+///   or after ten minutes, which no budget of a send and hardly a code's life outlasts. Another
+///   gateway or channel is not bound by it.
+#[rustfmt::skip]
+const CODES: &CodeTable = &[
+    (10_001, Classification::of_the_gateway(Configuration), "the account is not active; see the Twilio console"),
+    (10_004, Classification::of_the_gateway(SOON), "too many calls at the same time"),
+    (10_005, Classification::of_the_gateway(Configuration), "calls are switched off for the account; see the Twilio console"),
+    (13_223, Classification::of_this_message(BadNumber), "the recipient is not a phone number"),
+    (13_224, Classification::of_this_message(NotReachableHere), "the number cannot be called"),
+    (13_225, Classification::of_this_message(Fraud), "calls to this number are blocked by the fraud protection"),
+    (13_227, Classification::of_this_message(Configuration), "the country is not permitted; enable it under Geo Permissions"),
+    (14_107, Classification::of_this_message(SOON), "too many messages between these two numbers"),
+    (CREDENTIALS, Classification::of_the_gateway(Configuration), "the credentials were not accepted; check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"),
+    (20_005, Classification::of_the_gateway(Configuration), "the account is not active; see the Twilio console"),
+    (20_008, Classification::of_the_gateway(Configuration), "test credentials cannot be used for this; use the account's own"),
+    (NOT_FOUND, Classification::of_this_message(Configuration), "there is no such resource; check TWILIO_ACCOUNT_SID and TWILIO_SERVICES_ID"),
+    (TOO_MANY_REQUESTS, Classification::of_the_gateway(SOON), "too many requests"),
+    (20_500, Classification::of_the_gateway(Ambiguous), "an internal error"),
+    (20_503, Classification::of_the_gateway(Ambiguous), "the service is unavailable"),
+    (21_202, Classification::of_this_message(Fraud), "the number is a premium number"),
+    (21_203, Classification::of_this_message(Configuration), "calls to other countries are not enabled; see the Twilio console"),
+    (21_205, Classification::of_the_gateway(Configuration), "a callback's address is not valid; check public-url"),
+    (21_210, Classification::of_the_gateway(Configuration), "the number that calls is not the account's; check TWILIO_VOICE_NUMBER"),
+    (21_211, Classification::of_this_message(BadNumber), "the recipient is not a phone number"),
+    (21_212, Classification::of_this_message(Configuration), "the sender number is not valid; check TWILIO_PHONE_NUMBER"),
+    (21_213, Classification::of_the_gateway(Configuration), "the number that calls is missing; set TWILIO_VOICE_NUMBER"),
+    (21_214, Classification::of_this_message(NotReachableHere), "the number cannot be called"),
+    (21_215, Classification::of_this_message(Configuration), "the country is not permitted; enable it under Geo Permissions"),
+    (21_216, Classification::of_this_message(Fraud), "calls to this number are blocked"),
+    (21_217, Classification::of_this_message(BadNumber), "the recipient is not a phone number"),
+    (21_219, Classification::of_this_message(Configuration), "the account is a trial and this recipient is not one of its verified numbers; upgrade it or verify the number"),
+    (21_401, Classification::of_this_message(BadNumber), "the recipient is not a phone number"),
+    (21_408, Classification::of_this_message(Configuration), "the country is not permitted; enable it under Messaging Geo Permissions"),
+    (21_421, Classification::of_this_message(BadNumber), "the recipient is not a phone number"),
+    (21_601, Classification::of_the_gateway(Configuration), "the sender is not one of the account's numbers; check TWILIO_PHONE_NUMBER"),
+    (21_603, Classification::of_the_gateway(Configuration), "a sender is missing; set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"),
+    (21_606, Classification::of_this_message(Configuration), "the sender cannot send such messages; check TWILIO_PHONE_NUMBER"),
+    (21_608, Classification::of_this_message(Configuration), "the account is a trial and this recipient is not one of its verified numbers; upgrade it or verify the number"),
+    (21_609, Classification::of_the_gateway(Configuration), "the callback's address is not valid; check public-url"),
+    (21_610, Classification::of_this_message(OptedOut), "the recipient has sent STOP to this sender"),
+    (21_611, Classification::of_the_gateway(SOON), "the sender's queue is full"),
+    (21_612, Classification::of_this_message(NotReachableHere), "the recipient cannot be reached from this sender"),
+    (21_614, Classification::of_this_message(NotReachableHere), "the recipient is not a mobile number"),
+    (21_635, Classification::of_this_message(NotReachableHere), "the recipient is a landline"),
+    (21_655, Classification::of_this_message(Configuration), "the template is not valid; check whatsapp-content-sid"),
+    (21_656, Classification::of_this_message(Configuration), "the template does not take the code as its first variable; check whatsapp-content-sid"),
+    (21_661, Classification::of_the_gateway(Configuration), "the sender cannot send messages; check TWILIO_PHONE_NUMBER"),
+    (21_701, Classification::of_the_gateway(Configuration), "the messaging service does not exist; check TWILIO_MESSAGING_SERVICE_SID"),
+    (21_703, Classification::of_the_gateway(Configuration), "the messaging service has no sender"),
+    (21_704, Classification::of_the_gateway(Configuration), "the messaging service has no sender"),
+    (21_705, Classification::of_the_gateway(Configuration), "the messaging service is not valid; check TWILIO_MESSAGING_SERVICE_SID"),
+    (25_109, Classification::of_the_gateway(SOON), "too many requests"),
+    (30_001, Classification::of_the_gateway(SOON), "the queue is full"),
+    (SUSPENDED, Classification::of_the_gateway(Configuration), "the account is suspended; see the Twilio console"),
+    (30_003, Classification::of_this_message(Refused), "the handset is unreachable"),
+    (30_004, Classification::of_this_message(Refused), "the message is blocked"),
+    (30_005, Classification::of_this_message(BadNumber), "the recipient is unknown"),
+    (30_006, Classification::of_this_message(NotReachableHere), "the recipient is a landline or its carrier is unreachable"),
+    (30_007, Classification::of_this_message(Refused), "the message is filtered"),
+    (30_008, Classification::of_this_message(Refused), "an unknown error"),
+    (30_018, Classification::of_this_message(Configuration), "the destination country asks for a registered sender"),
+    (30_022, Classification::of_this_message(SOON), "the sender's rate limit is reached"),
+    (30_023, Classification::of_this_message(SOON), "the sender's daily cap is reached"),
+    (30_024, Classification::of_this_message(Configuration), "the sender is not provisioned for this destination"),
+    (30_027, Classification::of_this_message(SOON), "the carrier's daily cap is reached"),
+    (30_034, Classification::of_this_message(Configuration), "the sender is not registered for A2P 10DLC"),
+    (30_035, Classification::of_this_message(Configuration), "the sender's A2P 10DLC registration is not finished"),
+    (30_450, Classification::of_this_message(Fraud), "the SMS pumping protection blocked it"),
+    (60_200, Classification::of_this_message(BadNumber), "the number was not accepted"),
+    (CHECKS_USED_UP, Classification::of_this_message(Refused), "too many wrong codes for this verification"),
+    (60_203, Classification::of_this_message(Refused), "too many codes were sent to this number within ten minutes"),
+    (60_204, Classification::of_this_message(Configuration), "the Verify service does not support this"),
+    (60_205, Classification::of_this_message(NotReachableHere), "the recipient is a landline"),
+    (60_212, Classification::of_this_message(SOON), "another code is being sent to this number"),
+    (60_217, Classification::of_the_gateway(Configuration), "the Verify service is not set up; see the Twilio console"),
+    (60_220, Classification::of_this_message(Configuration), "messages to China have to be approved; see the Twilio console"),
+    (60_223, Classification::of_this_message(Configuration), "the channel is switched off in the Verify service"),
+    (60_238, Classification::of_this_message(Configuration), "Twilio blocks verifications for this country or account; see the Twilio console"),
+    (60_410, Classification::of_this_message(Fraud), "the fraud protection blocked the number's prefix"),
+    (60_412, Classification::of_this_message(Fraud), "the fraud protection blocked the number"),
+    (60_436, Classification::of_this_message(BadNumber), "the recipient is not a phone number"),
+    (60_605, Classification::of_this_message(Configuration), "the country is not permitted; enable it under Verify Geo Permissions"),
+    (63_001, Classification::of_this_message(Configuration), "the WhatsApp sender could not be authenticated; see the Twilio console"),
+    (63_003, Classification::of_this_message(NotReachableHere), "the recipient has no such WhatsApp address"),
+    (63_007, Classification::of_this_message(Configuration), "there is no such WhatsApp sender; check TWILIO_WHATSAPP_NUMBER"),
+    (63_013, Classification::of_this_message(Refused), "the message breaks a rule of WhatsApp's"),
+    (63_015, Classification::of_this_message(Configuration), "the WhatsApp sandbox reaches only people who have joined it"),
+    (63_016, Classification::of_this_message(Configuration), "outside the WhatsApp window only an approved template can be sent"),
+    (63_018, Classification::of_this_message(SOON), "the WhatsApp sender's rate limit is reached"),
+    (63_024, Classification::of_this_message(NotReachableHere), "the recipient has no such WhatsApp address"),
+    (63_027, Classification::of_this_message(Configuration), "the template does not exist in this language; check whatsapp-content-sid"),
+    (63_028, Classification::of_this_message(Configuration), "the template takes another number of variables; check whatsapp-content-sid"),
+    (63_032, Classification::of_this_message(Refused), "WhatsApp does not deliver to this recipient just now"),
+    (63_038, Classification::of_the_gateway(NEXT_DAY), "the account's daily cap is reached"),
+    (63_049, Classification::of_this_message(Refused), "WhatsApp chose not to deliver it"),
+];
 
 #[cfg(test)]
 mod tests;

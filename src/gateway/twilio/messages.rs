@@ -3,20 +3,23 @@
 //!
 //! Source: <https://www.twilio.com/docs/messaging/api/message-resource>.
 
-use std::fmt;
 use std::sync::Arc;
 
-use hyper::Uri;
+use reqwest::Request;
+use url::Url;
 
-use super::account::Account;
-use super::answer::{created, done, is_id};
-use super::form::Form;
-use super::settings::{SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender};
+use super::account::{
+    Account, BASE_URL, Form, SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender,
+};
+use super::callbacks::CallbackKind;
+use super::codes::{created, is_id, refuses_account};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
+use crate::gateway::client::Answer;
+use crate::gateway::provider::{HttpProvider, Provider, not_tried};
 use crate::gateway::{
-    Accepted, BoxFuture, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioSender,
-    TwilioSettings, WhatsAppSender,
+    Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioSender, TwilioSettings,
+    WhatsAppSender,
 };
 
 const NAME: GatewayName = GatewayName::TwilioMessages;
@@ -29,9 +32,12 @@ const VALIDITY_SECONDS: (u64, u64) = (6, 36_000);
 const OTHER_FIELDS: usize = 96;
 
 /// The gateway.
-pub struct TwilioMessages {
+pub type TwilioMessages = HttpProvider<MessagesApi>;
+
+/// Twilio's API for messages, with what is the same for every message.
+pub struct MessagesApi {
     account: Account,
-    url: Uri,
+    url: Url,
     /// What all text messages begin with: the sender.
     sms: Form,
     whatsapp: Option<WhatsApp>,
@@ -50,19 +56,28 @@ impl TwilioMessages {
     /// Prepares everything that is the same for every message. Sends nothing.
     pub fn new(settings: &TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioSettings { account, sender, whatsapp, feedback } = settings;
-        let account = Account::new(NAME, account, clock)?;
+        let account = Account::new(NAME, account)?;
         let url = account.resource("Messages.json")?;
         let sms = beginning_of_texts(sender, *feedback)?;
         let whatsapp =
             whatsapp.as_ref().map(|sender| beginning_of_whatsapp(sender, *feedback)).transpose()?;
-        Ok(Self { account, url, sms, whatsapp, feedback: *feedback })
+        let base = account.base.clone();
+        Self::of(MessagesApi { account, url, sms, whatsapp, feedback: *feedback }, &base, clock)
+    }
+}
+
+impl Provider for MessagesApi {
+    const NAME: GatewayName = NAME;
+    const URL_SETTING: &'static str = BASE_URL;
+
+    fn channels(&self) -> &[Channel] {
+        if self.whatsapp.is_some() { &[Channel::Sms, Channel::WhatsApp] } else { &[Channel::Sms] }
     }
 
-    fn form(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
+    fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let (prepared, scheme, has_template) = match (message.channel, &self.whatsapp) {
-            (Channel::Sms, _) => (&self.sms, "", false),
             (Channel::WhatsApp, Some(whatsapp)) => (&whatsapp.form, "whatsapp:", whatsapp.has_template),
-            (channel, _) => return Err(self.account.not_served(channel)),
+            _ => (&self.sms, "", false),
         };
         let (shortest, longest) = VALIDITY_SECONDS;
         let mut form = Form::continuing(prepared, room_for(message));
@@ -74,37 +89,13 @@ impl TwilioMessages {
             form.text("Body", &message.text);
         }
         if let Some(callback) = &message.callback {
-            form.status_callback(callback, "message");
+            form.status_callback(callback, CallbackKind::Message);
         }
-        Ok(form.finish())
+        Ok(self.account.post(&self.url, &mut form))
     }
 
-    async fn tell(&self, message_id: &str) -> Result<(), GatewayError> {
-        if !self.feedback {
-            return Ok(());
-        }
-        // The id is part of the path.
-        if !is_id(message_id) {
-            return Err(self.account.not_tried("was given an id that is none of its messages".to_owned()));
-        }
-        let url = self.account.resource(&format!("Messages/{message_id}/Feedback.json"));
-        let url = url.map_err(|error| self.account.not_tried(error.to_string()))?;
-        let mut form = Form::default();
-        self.account.post(url, form.plain("Outcome", "confirmed").finish(), done).await
-    }
-}
-
-impl Gateway for TwilioMessages {
-    fn name(&self) -> GatewayName {
-        NAME
-    }
-
-    fn channels(&self) -> &[Channel] {
-        if self.whatsapp.is_some() { &[Channel::Sms, Channel::WhatsApp] } else { &[Channel::Sms] }
-    }
-
-    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
-        Box::pin(async move { self.account.post(self.url.clone(), self.form(message)?, created).await })
+    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+        created(NAME, answer)
     }
 
     fn wants_confirmation(&self) -> bool {
@@ -112,18 +103,21 @@ impl Gateway for TwilioMessages {
     }
 
     /// Reports the message's outcome as confirmed (`Feedback`), if the settings ask for it.
-    fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
-        Box::pin(self.tell(message_id))
+    fn confirmation(&self, message_id: &str) -> Result<Option<Request>, GatewayError> {
+        if !self.feedback {
+            return Ok(None);
+        }
+        // The id is part of the path.
+        if !is_id(message_id) {
+            return Err(not_tried(NAME, "was given an id that is none of its messages".to_owned()));
+        }
+        let url = self.account.resource(&format!("Messages/{message_id}/Feedback.json"));
+        let url = url.map_err(|error| not_tried(NAME, error.to_string()))?;
+        Ok(Some(self.account.post(&url, Form::default().plain("Outcome", "confirmed"))))
     }
 
-    fn readiness(&self) -> Result<(), String> {
-        self.account.readiness()
-    }
-}
-
-impl fmt::Debug for TwilioMessages {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TwilioMessages").field("account", &self.account).finish_non_exhaustive()
+    fn refuses_account(error: &GatewayError) -> bool {
+        refuses_account(error)
     }
 }
 

@@ -9,10 +9,10 @@ mod whatsapp;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use crate::clock::ManualClock;
-use crate::domain::{
-    AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayCredential, PhoneNumber, ServiceId, Timestamp,
-};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::double::{Double, Reply};
 use crate::gateway::{
     Callback, ErrorClass, Gateway as _, OutgoingMessage, TwilioAccount, TwilioMessages, TwilioSender,
@@ -41,7 +41,7 @@ fn settings(base_url: &str) -> TwilioSettings {
 fn account(base_url: &str) -> TwilioAccount {
     TwilioAccount {
         account_sid: ACCOUNT.to_owned(),
-        auth_token: GatewayCredential::new("s3cr3t".to_owned()),
+        auth_token: SecretString::from("s3cr3t".to_owned()),
         base_url: base_url.to_owned(),
     }
 }

@@ -3,21 +3,21 @@
 //!
 //! Source: <https://www.twilio.com/docs/voice/api/call-resource>.
 
-use std::fmt;
 use std::sync::Arc;
 
-use hyper::Uri;
+use reqwest::Request;
+use url::Url;
 
-use super::account::Account;
-use super::answer::created;
-use super::form::Form;
-use super::settings::{CALLER, check_sender};
+use super::account::{Account, BASE_URL, CALLER, Form, check_sender};
+use super::callbacks::CallbackKind;
+use super::codes::{created, refuses_account};
 use super::twiml;
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName, Locale};
+use crate::gateway::client::Answer;
+use crate::gateway::provider::{HttpProvider, Provider, not_tried};
 use crate::gateway::{
-    Accepted, BoxFuture, Callback, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
-    TwilioVoiceSettings,
+    Accepted, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVoiceSettings,
 };
 
 const NAME: GatewayName = GatewayName::TwilioVoice;
@@ -29,9 +29,12 @@ const TWIML_MAX: usize = 4_000;
 const RING_SECONDS: (u64, u64) = (1, 600);
 
 /// The gateway.
-pub struct TwilioVoice {
+pub type TwilioVoice = HttpProvider<VoiceApi>;
+
+/// Twilio's API for calls, with what is the same for every call.
+pub struct VoiceApi {
     account: Account,
-    url: Uri,
+    url: Url,
     /// What all calls begin with: who calls, and how long it rings.
     beginning: Form,
     gate: bool,
@@ -41,26 +44,36 @@ impl TwilioVoice {
     /// Prepares everything that is the same for every call. Calls nobody.
     pub fn new(settings: &TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVoiceSettings { account, from, gate, ring_for } = settings;
-        let account = Account::new(NAME, account, clock)?;
+        let account = Account::new(NAME, account)?;
         let url = account.resource("Calls.json")?;
         check_sender(NAME, CALLER, from)?;
         let (shortest, longest) = RING_SECONDS;
         let mut beginning = Form::default();
         beginning.text("From", from).plain("Timeout", ring_for.as_secs().clamp(shortest, longest));
-        Ok(Self { account, url, beginning, gate: *gate })
+        let base = account.base.clone();
+        Self::of(VoiceApi { account, url, beginning, gate: *gate }, &base, clock)
+    }
+}
+
+impl Provider for VoiceApi {
+    const NAME: GatewayName = NAME;
+    const URL_SETTING: &'static str = BASE_URL;
+
+    fn channels(&self) -> &[Channel] {
+        &[Channel::Call]
     }
 
-    fn form(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
-        if message.channel != Channel::Call {
-            return Err(self.account.not_served(message.channel));
-        }
+    fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let twiml = self.twiml(message)?;
         let length = twiml.chars().count();
         if length > TWIML_MAX {
-            return Err(self.account.not_tried(format!(
-                "takes {TWIML_MAX} characters of TwiML, and the text read twice makes {length}; shorten the \
+            return Err(not_tried(
+                NAME,
+                format!(
+                    "takes {TWIML_MAX} characters of TwiML, and the text read twice makes {length}; shorten the \
                  text of calls"
-            )));
+                ),
+            ));
         }
         let callback = message.callback.as_ref();
         let room = 2 * twiml.len() + callback.map_or(0, |callback| callback.public_url.len()) + 200;
@@ -72,20 +85,31 @@ impl TwilioVoice {
         if let Some(callback) = callback {
             // Without names Twilio reports the end only. That somebody has answered keeps a
             // workflow from going on while the code is being read.
-            form.status_callback(callback, "call")
+            form.status_callback(callback, CallbackKind::Call)
                 .plain("StatusCallbackEvent", "answered")
                 .plain("StatusCallbackEvent", "completed");
         }
-        Ok(form.finish())
+        Ok(self.account.post(&self.url, &mut form))
     }
 
+    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+        created(NAME, answer)
+    }
+
+    fn refuses_account(error: &GatewayError) -> bool {
+        refuses_account(error)
+    }
+}
+
+impl VoiceApi {
     fn twiml(&self, message: &OutgoingMessage) -> Result<String, GatewayError> {
         match (self.gate, &message.callback) {
             (false, _) => Ok(twiml::reading(&message.text, message.locale)),
             (true, Some(callback)) => {
                 Ok(twiml::gate(&gate_address(callback, message.locale), message.locale))
             }
-            (true, None) => Err(self.account.not_tried(
+            (true, None) => Err(not_tried(
+                NAME,
                 "cannot ask for a key without a public address that Twilio tells of it; set public-url or \
                  switch voice-gate off"
                     .to_owned(),
@@ -98,29 +122,5 @@ impl TwilioVoice {
 /// The language goes along, for what is said behind the gate is put together when it opens.
 fn gate_address(callback: &Callback, locale: Option<Locale>) -> String {
     let locale = locale.map(|locale| format!("&locale={locale}")).unwrap_or_default();
-    format!("{}/callbacks/twilio/gate?attempt={}{locale}", callback.public_url, callback.attempt)
-}
-
-impl Gateway for TwilioVoice {
-    fn name(&self) -> GatewayName {
-        NAME
-    }
-
-    fn channels(&self) -> &[Channel] {
-        &[Channel::Call]
-    }
-
-    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
-        Box::pin(async move { self.account.post(self.url.clone(), self.form(message)?, created).await })
-    }
-
-    fn readiness(&self) -> Result<(), String> {
-        self.account.readiness()
-    }
-}
-
-impl fmt::Debug for TwilioVoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TwilioVoice").field("account", &self.account).finish_non_exhaustive()
-    }
+    format!("{}{}?attempt={}{locale}", callback.public_url, CallbackKind::Gate.path(), callback.attempt)
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::world::{World, secs};
 use crate::otp::{
-    Bounds, BreakerSettings, Channel, CodeLength, GatewayCredential, Otp, OtpBuilder, RetrySettings,
-    StartError, TrackerSettings, TwilioAccount, TwilioVoiceSettings, WorkflowStep,
+    Bounds, BreakerSettings, Channel, CodeLength, Otp, OtpBuilder, RetrySettings, SecretString, StartError,
+    TrackerSettings, TwilioAccount, TwilioVoiceSettings, WorkflowStep,
 };
 
 fn step(channel: Channel) -> WorkflowStep {
@@ -15,7 +15,7 @@ fn step(channel: Channel) -> WorkflowStep {
 fn calls(gate: bool) -> TwilioVoiceSettings {
     let account = TwilioAccount {
         account_sid: "AC0123456789abcdef0123456789abcdef".to_owned(),
-        auth_token: GatewayCredential::new("s3cr3t".to_owned()),
+        auth_token: SecretString::from("s3cr3t".to_owned()),
         base_url: "http://127.0.0.1:9".to_owned(),
     };
     TwilioVoiceSettings { account, from: "+15005550006".to_owned(), gate, ring_for: secs(25) }

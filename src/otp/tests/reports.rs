@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 
 use super::world::{ANNA, Own, World, secs};
 use crate::otp::{
-    CallbackReply, Channel, GatewayCredential, GatewayName, Otp, OtpBuilder, Receipt, ReceiptStatus, Refusal,
+    CallbackReply, Channel, GatewayName, Otp, OtpBuilder, Receipt, ReceiptStatus, Refusal, SecretString,
     TrackQuery, TwilioAccount, TwilioSender, TwilioSettings, TwilioVoiceSettings,
 };
 
@@ -19,7 +19,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 fn account() -> TwilioAccount {
     TwilioAccount {
         account_sid: "AC0123456789abcdef0123456789abcdef".to_owned(),
-        auth_token: GatewayCredential::new(TOKEN.to_owned()),
+        auth_token: SecretString::from(TOKEN.to_owned()),
         base_url: "http://127.0.0.1:9".to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::world::{ANNA, Own, SOFIA, World};
 use crate::otp::{
-    Channel, ErrorClass, GatewayCredential, GatewayName, GatewaySettings, MadaSettings, OtpBuilder, OtpError,
+    Channel, ErrorClass, GatewayName, GatewaySettings, MadaSettings, OtpBuilder, OtpError, SecretString,
     SinchSettings, StartError, Verdict, WorkflowStep,
 };
 
@@ -13,12 +13,12 @@ fn own(name: GatewayName) -> Arc<Own> {
 }
 
 fn mada(url: &str) -> MadaSettings {
-    let password = GatewayCredential::new("s3cr3t".to_owned());
+    let password = SecretString::from("s3cr3t".to_owned());
     MadaSettings { username: "me".to_owned(), password, url: url.to_owned(), source_name: "Acme".to_owned() }
 }
 
 fn sinch() -> SinchSettings {
-    let app_secret = GatewayCredential::new("c2VjcmV0".to_owned());
+    let app_secret = SecretString::from("c2VjcmV0".to_owned());
     SinchSettings { app_id: "id".to_owned(), app_secret, verification_url: "http://127.0.0.1:9/v".to_owned() }
 }
 

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use onceward::domain::GatewayCredential;
 use onceward::gateway::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
+use onceward::otp::SecretString;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -34,7 +34,7 @@ pub fn callbacks(input: &[u8]) {
         media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
     });
     let read = |token: &str, path: &str, signature: Option<&str>, body: &str| {
-        TwilioCallbacks::new(GatewayCredential::new(token.to_owned()), PUBLIC_URL.into()).read(
+        TwilioCallbacks::new(SecretString::from(token.to_owned()), PUBLIC_URL.into()).read(
             kind,
             path,
             content_type,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onceward::clock::{Clock, ManualClock};
-use onceward::domain::{Channel, Code, GatewayCredential, PhoneNumber, Timestamp};
+use onceward::domain::{Channel, Code, PhoneNumber, Timestamp};
 use onceward::gateway::{
     ErrorClass, Gateway, GatewayError, HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess, Mada,
     MadaSettings, OutgoingMessage, Sinch, SinchSettings, TwilioAccount, TwilioMessages, TwilioSender,
     TwilioSettings, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings, Verdict,
 };
+use onceward::otp::SecretString;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -66,9 +67,9 @@ pub fn http_gateway(input: &[u8]) {
                 ..HttpSuccess::default()
             },
             channels: vec![Channel::Sms],
-            username: Some(GatewayCredential::new("fuzz".to_owned())),
-            password: Some(GatewayCredential::new(SECRET.to_owned())),
-            token: Some(GatewayCredential::new(SECRET.to_owned())),
+            username: Some(SecretString::from("fuzz".to_owned())),
+            password: Some(SecretString::from(SECRET.to_owned())),
+            token: Some(SecretString::from(SECRET.to_owned())),
         };
         match HttpGateway::new(&settings, world.clock.clone()) {
             Ok(gateway) => described(world, &settings, &gateway),
@@ -238,7 +239,7 @@ fn refused(gateway: &dyn Gateway, error: &GatewayError, status: u16, body: &str)
 }
 
 fn gateways(url: &str, clock: &Arc<dyn Clock>) -> Vec<(&'static str, Channel, Box<dyn Gateway>)> {
-    let secret = || GatewayCredential::new(SECRET.to_owned());
+    let secret = || SecretString::from(SECRET.to_owned());
     let account = || TwilioAccount {
         account_sid: format!("AC{}", "0".repeat(32)),
         auth_token: secret(),

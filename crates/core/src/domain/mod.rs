@@ -20,5 +20,5 @@ pub use locale::Locale;
 pub use number_pattern::{NumberPattern, PatternError};
 pub use phone::{NumberError, PhoneNumber, Region};
 pub use routing::{ParsedEntry, ParsedRouting, ProviderName, Routing, RoutingEntry, RoutingError};
-pub use secret::{ApiSecret, GatewayCredential, ServerKey};
+pub use secret::{ApiSecret, ServerKey};
 pub use time::Timestamp;

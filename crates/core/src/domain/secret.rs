@@ -30,28 +30,6 @@ impl fmt::Debug for ServerKey {
     }
 }
 
-/// A password or token that a gateway knows us by.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct GatewayCredential(String);
-
-impl GatewayCredential {
-    /// Takes over a credential.
-    pub const fn new(secret: String) -> Self {
-        Self(secret)
-    }
-
-    /// The credential itself; only gateways call this.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for GatewayCredential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GatewayCredential(***)")
-    }
-}
-
 /// The secret of a caller's credentials: the account's auth token, or the secret of an API key.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ApiSecret(String);
@@ -82,9 +60,6 @@ mod tests {
     fn secrets_show_nothing_when_printed() {
         let key = ServerKey::from_bytes([0x41; 32]);
         assert_eq!(format!("{key:?}"), "ServerKey(***)");
-        let token = GatewayCredential::new("hunter2".to_owned());
-        assert_eq!(format!("{token:?}"), "GatewayCredential(***)");
-        assert_eq!(token.expose(), "hunter2");
         assert_eq!(format!("{:?}", ApiSecret::new("hunter2".to_owned())), "ApiSecret(***)");
     }
 }

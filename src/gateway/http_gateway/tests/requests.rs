@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use secrecy::SecretString;
+
 use super::*;
 
 const NASTY: &str = "a b&c=d?e#f/g%h+i\"j\\k{to}l\r\nm é \u{1f600}";
@@ -77,7 +79,7 @@ async fn what_is_put_into_the_url_stays_inside_its_part() {
 async fn a_secret_with_special_characters_is_encoded_like_the_rest() {
     let describe = |base: &str| HttpGatewaySettings {
         url: format!("{base}/send?key={{token}}&to={{to}}"),
-        token: Some(GatewayCredential::new("a&b=c {to}".to_owned())),
+        token: Some(SecretString::from("a&b=c {to}".to_owned())),
         ..settings(base)
     };
     let request = request_of(describe, &message("x")).await;

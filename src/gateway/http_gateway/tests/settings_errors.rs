@@ -1,5 +1,7 @@
 //! Descriptions that cannot work, and what the start says about them.
 
+use secrecy::SecretString;
+
 use super::*;
 
 /// What the start says about settings that differ from good ones in one point.
@@ -62,7 +64,7 @@ fn a_placeholder_without_a_value_names_the_variable_to_set() {
         ("token", "HTTP_GATEWAY_TOKEN"),
         ("basic", "HTTP_GATEWAY_USERNAME"),
     ] {
-        for missing in [None, Some(GatewayCredential::new(String::new()))] {
+        for missing in [None, Some(SecretString::from(String::new()))] {
             let error = refused(|s| {
                 (s.username, s.password, s.token) = (missing.clone(), missing.clone(), missing);
                 s.headers.push(("X-A".to_owned(), format!("{{{name}}}")));
@@ -73,7 +75,7 @@ fn a_placeholder_without_a_value_names_the_variable_to_set() {
         }
     }
     let colon = refused(|s| {
-        s.username = Some(GatewayCredential::new("hunter2:x".to_owned()));
+        s.username = Some(SecretString::from("hunter2:x".to_owned()));
         s.headers.push(("X-A".to_owned(), "{basic}".to_owned()));
     });
     assert!(colon.contains("must not contain a colon"), "{colon}");
@@ -127,7 +129,7 @@ fn a_header_that_cannot_be_sent_is_refused() {
         assert!(error.starts_with(&format!("Http: {words}")), "{name}: {error}");
     }
     let secret = refused(|s| {
-        s.token = Some(GatewayCredential::new("hunter2\r\nX-B: c".to_owned()));
+        s.token = Some(SecretString::from("hunter2\r\nX-B: c".to_owned()));
         s.headers.push(("X-A".to_owned(), "{token}".to_owned()));
     });
     assert!(secret.contains("secrets included"), "{secret}");

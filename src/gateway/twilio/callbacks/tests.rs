@@ -1,5 +1,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
+use secrecy::SecretString;
+
 use super::*;
 use crate::domain::{AttemptLogKey, ServiceId};
 use crate::gateway::ErrorClass;
@@ -105,7 +107,7 @@ fn what_twilio_did_not_sign_is_not_read() {
 
 #[test]
 fn a_wrong_token_fits_nothing() {
-    let other = TwilioCallbacks::new(GatewayCredential::new("other".to_owned()), PUBLIC_URL.into());
+    let other = TwilioCallbacks::new(SecretString::from("other".to_owned()), PUBLIC_URL.into());
     let signature = sign(&format!("{PUBLIC_URL}{GATE}"), "CallSidCA01Digits1To+14155552671");
     assert_eq!(
         other.read(
@@ -124,8 +126,7 @@ fn a_proxy_may_leave_the_path_of_the_public_address_or_take_it_away() {
     let signature = sign(&format!("{PUBLIC_URL}{GATE}"), "CallSidCA01Digits1To+14155552671");
     for path in [GATE.to_owned(), format!("/otp{GATE}")] {
         for public_url in [PUBLIC_URL, "https://example.com/otp/", "https://example.com:443/otp"] {
-            let callbacks =
-                TwilioCallbacks::new(GatewayCredential::new("12345".to_owned()), public_url.into());
+            let callbacks = TwilioCallbacks::new(SecretString::from("12345".to_owned()), public_url.into());
             let read = callbacks.read(
                 CallbackKind::Gate,
                 &path,
@@ -242,7 +243,7 @@ fn sign(address: &str, parameters: &str) -> String {
 }
 
 fn callbacks() -> TwilioCallbacks {
-    TwilioCallbacks::new(GatewayCredential::new("12345".to_owned()), PUBLIC_URL.into())
+    TwilioCallbacks::new(SecretString::from("12345".to_owned()), PUBLIC_URL.into())
 }
 
 fn attempt() -> AttemptId {
@@ -271,7 +272,7 @@ fn the_path_of_the_public_address_is_what_stands_between_its_host_and_ours() {
         ("https://otp.example.com/", ""),
         ("https://otp.example.com:8443/a/b/", "/a/b"),
     ] {
-        let callbacks = TwilioCallbacks::new(GatewayCredential::new("12345".to_owned()), public_url.into());
+        let callbacks = TwilioCallbacks::new(SecretString::from("12345".to_owned()), public_url.into());
         assert_eq!(callbacks.path_prefix(), path, "{public_url}");
     }
 }

@@ -7,7 +7,6 @@ use hyper::header::HeaderMap;
 use super::ErrorClass::{
     Ambiguous, BadNumber, Configuration, Fraud, NotReachableHere, OptedOut, Refused, Retry,
 };
-use super::table::{NEXT_DAY, SOON};
 use super::*;
 
 #[test]
@@ -35,11 +34,11 @@ fn every_code_has_the_class_that_the_security_rules_give_it() {
         for code in *codes {
             assert_eq!(class_of(Some(*code), 400), *class, "{code}");
             assert_eq!(class_of_report(*code), *class, "{code}");
-            assert!(known_code(MEANINGS, *code).is_some(), "{code}");
+            assert!(known_code(CODES, *code).is_some(), "{code}");
             tested += 1;
         }
     }
-    assert_eq!(tested, MEANINGS.len(), "a code of the table is not tested");
+    assert_eq!(tested, CODES.len(), "a code of the table is not tested");
 }
 
 #[test]
@@ -50,22 +49,22 @@ fn only_what_meets_every_message_speaks_against_the_gateway() {
     let sender = [21_601, 21_603, 21_661, 21_701, 21_703, 21_704, 21_705, 21_210, 21_213];
     let settings = [21_205, 21_609, 60_217];
     let whole: Vec<u32> = [&account[..], &busy, &trouble, &sender, &settings].concat();
-    for (code, ..) in MEANINGS {
-        assert_eq!(meaning(Some(*code), 400).whole_gateway, whole.contains(code), "{code}");
+    for (code, ..) in CODES {
+        assert_eq!(classified(Some(*code), 400).whole_gateway, whole.contains(code), "{code}");
     }
 }
 
 #[test]
 fn a_limit_of_one_number_is_not_one_of_the_gateway_though_its_status_is_429() {
     for code in [60_202, 60_203, 60_212, 14_107] {
-        assert!(!meaning(Some(code), 429).whole_gateway, "{code}");
+        assert!(!classified(Some(code), 429).whole_gateway, "{code}");
     }
-    assert!(meaning(Some(99_999), 429).whole_gateway);
+    assert!(classified(Some(99_999), 429).whole_gateway);
 }
 
 #[test]
 fn the_table_is_in_order_so_that_a_code_is_found() {
-    assert!(MEANINGS.is_sorted_by(|(a, ..), (b, ..)| a < b));
+    assert!(CODES.is_sorted_by(|(a, ..), (b, ..)| a < b));
 }
 
 #[test]
@@ -92,7 +91,11 @@ fn without_a_known_code_the_status_decides() {
             (599, Ambiguous, true),
             (999, Ambiguous, true),
         ] {
-            assert_eq!(meaning(code, status), Meaning { class, whole_gateway }, "{code:?} {status}");
+            assert_eq!(
+                classified(code, status),
+                Classification { class, whole_gateway },
+                "{code:?} {status}"
+            );
         }
     }
 }
@@ -102,7 +105,7 @@ fn a_server_error_leaves_open_whether_it_was_sent_unless_it_was_never_processed(
     assert_eq!(class_of(Some(21_211), 500), Ambiguous);
     assert_eq!(class_of(Some(21_611), 503), Ambiguous);
     assert_eq!(class_of(Some(20_429), 503), SOON);
-    assert!(meaning(Some(21_211), 500).whole_gateway && meaning(Some(20_429), 503).whole_gateway);
+    assert!(classified(Some(21_211), 500).whole_gateway && classified(Some(20_429), 503).whole_gateway);
 }
 
 #[test]
@@ -118,10 +121,10 @@ fn a_report_with_an_unknown_code_says_that_it_did_not_arrive() {
 }
 
 fn class_of(code: Option<u32>, status: u16) -> ErrorClass {
-    meaning(code, status).class
+    classified(code, status).class
 }
 
-fn meaning(code: Option<u32>, status: u16) -> Meaning {
+fn classified(code: Option<u32>, status: u16) -> Classification {
     let status = StatusCode::from_u16(status).expect("a status");
-    judge(code, &Answer { status, headers: HeaderMap::new(), body: Some(Bytes::new()) }).0
+    classify_code(code, &Answer { status, headers: HeaderMap::new(), body: Some(Bytes::new()) }).0
 }

@@ -1,12 +1,14 @@
 //! What every gateway of an account does alike: connections, answers, standing, settings.
 
+use secrecy::SecretString;
+
 use super::*;
 use crate::domain::GatewayName;
 use crate::gateway::double::{answer, created_body, refusing_url};
-use crate::gateway::twilio::codes::{CREDENTIALS, SUSPENDED};
-use crate::gateway::twilio::settings::{
+use crate::gateway::twilio::account::{
     ACCOUNT_SID, AUTH_TOKEN, BASE_URL, CALLER, SENDER, VERIFY_SERVICE, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE,
 };
+use crate::gateway::twilio::codes::{CREDENTIALS, SUSPENDED};
 use crate::gateway::{
     GatewayError, GatewaySettingsError, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings,
     WhatsAppSender,
@@ -198,7 +200,7 @@ async fn whatever_the_moment_in_which_an_idle_connection_closes_nothing_is_sent_
 #[test]
 fn settings_that_cannot_work_are_refused_at_the_start() {
     let good = || account("https://example.com");
-    let token = |t: &str| GatewayCredential::new(t.to_owned());
+    let token = |t: &str| SecretString::from(t.to_owned());
     for (account, expected) in [
         (TwilioAccount { account_sid: String::new(), ..good() }, ACCOUNT_SID),
         (TwilioAccount { account_sid: "AC/../x".to_owned(), ..good() }, ACCOUNT_SID),

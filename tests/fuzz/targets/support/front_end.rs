@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use onceward::clock::ManualClock;
 use onceward::config::{AnswerSet, Bounds};
-use onceward::domain::{Channel, CodeLength, GatewayCredential, Timestamp};
+use onceward::domain::{Channel, CodeLength, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks, Deps, InboxPages, V2, Verify, serve};
 use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
+use onceward::otp::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -86,7 +87,7 @@ impl FrontEnd {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let notes = Notes::default();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
-        let token = GatewayCredential::new("fuzz-token".to_owned());
+        let token = SecretString::from("fuzz-token".to_owned());
         let v2 = Arc::<OnceLock<V2>>::default();
         let deps = Deps {
             v2: v2.clone(),

@@ -3,18 +3,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use url::{Host, Url};
 
-/// Where a client may go.
+/// Which addresses a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::gateway) enum Reach {
-    /// Anywhere: whoever runs the server has named the address.
+pub(super) enum EgressPolicy {
+    /// Anywhere: the operator has named the address.
     Anywhere,
-    /// Not to what answers only to the machine itself, such as the metadata of a cloud: somebody has named the address
-    /// over the API.
-    Premises,
-    /// To public addresses only.
-    Public,
+    /// Private addresses too, but nothing that answers only to the machine itself, such as the metadata of a cloud.
+    PrivateToo,
+    /// Public addresses only.
+    PublicOnly,
 }
 
 /// Metadata services with addresses that are not link-local: of Alibaba Cloud, and of Amazon over IPv6.
@@ -23,19 +25,29 @@ const METADATA: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-impl Reach {
+/// Names that are looked up at once. The system's resolver blocks a thread for each, for as long as it likes, and the
+/// threads are those that files are read with. Further look-ups wait, and end with the connect time-out.
+static LOOK_UPS: Semaphore = Semaphore::const_new(32);
+
+/// Every address of a name is one that the policy refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("the address is out of reach")]
+pub(super) struct OutOfReach;
+
+impl EgressPolicy {
     /// Whether a connection to `address` may be made.
-    pub(in crate::gateway) fn allows(self, address: IpAddr) -> bool {
-        let address = innermost(address);
+    pub(super) fn allows(self, address: IpAddr) -> bool {
+        let address = embedded_ipv4(address);
         match self {
             Self::Anywhere => true,
-            Self::Premises => !is_of_the_machine(address),
-            Self::Public => !is_of_the_machine(address) && is_public(address),
+            Self::PrivateToo => !is_of_the_machine(address),
+            Self::PublicOnly => !is_of_the_machine(address) && is_public(address),
         }
     }
 
-    /// Whether `url` names no address, or one that may be connected to. A name is looked at when it is resolved.
-    pub(in crate::gateway) fn allows_host(self, url: &Url) -> bool {
+    /// Whether `url` has a name as its host, or an address that may be connected to. Names are checked when they are
+    /// resolved.
+    pub(super) fn allows_host(self, url: &Url) -> bool {
         match url.host() {
             Some(Host::Ipv4(address)) => self.allows(address.into()),
             Some(Host::Ipv6(address)) => self.allows(address.into()),
@@ -45,16 +57,36 @@ impl Reach {
     }
 }
 
-/// The address of IPv4 within one of IPv6, where there is one: mapped, or behind NAT64 or 6to4.
-fn innermost(address: IpAddr) -> IpAddr {
+/// The system's resolver, without the addresses that the policy refuses.
+impl Resolve for EgressPolicy {
+    fn resolve(&self, name: Name) -> Resolving {
+        let policy = *self;
+        Box::pin(async move {
+            let permit = LOOK_UPS.acquire().await?;
+            // The permit is held until the thread is free, also when the caller has given up.
+            let look_up = spawn_blocking(move || {
+                let addresses = std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), 0));
+                drop(permit);
+                addresses
+            });
+            let mut allowed = look_up.await??.filter(move |address| policy.allows(address.ip())).peekable();
+            if allowed.peek().is_none() { Err(OutOfReach.into()) } else { Ok(Box::new(allowed) as Addrs) }
+        })
+    }
+}
+
+/// The IPv4 address within one of IPv6, where there is one: mapped or compatible (RFC 4291, 2.5.5), or behind NAT64 or
+/// 6to4.
+fn embedded_ipv4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
     let halves = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     match v6.segments() {
+        // Without the unspecified address and loopback.
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => halves(high, low),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => halves(high, low),
         _ => IpAddr::V6(v6),
     }
 }
-
 /// Link-local, or a service that tells a machine about itself.
 fn is_of_the_machine(address: IpAddr) -> bool {
     let link_local = match address {
@@ -85,7 +117,8 @@ mod tests {
 
     fn allowed(text: &str) -> [bool; 3] {
         let address = text.parse().expect(text);
-        [Reach::Anywhere, Reach::Premises, Reach::Public].map(|reach| reach.allows(address))
+        [EgressPolicy::Anywhere, EgressPolicy::PrivateToo, EgressPolicy::PublicOnly]
+            .map(|policy| policy.allows(address))
     }
 
     #[test]
@@ -94,6 +127,7 @@ mod tests {
             "169.254.169.254",
             "169.254.0.1",
             "::ffff:169.254.169.254",
+            "::169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "2002:a9fe:a9fe::1",
             "fe80::1",
@@ -111,6 +145,7 @@ mod tests {
             "127.0.0.1",
             "::1",
             "::ffff:127.0.0.1",
+            "::127.0.0.1",
             "0.0.0.0",
             "::",
             "10.1.2.3",
@@ -139,10 +174,10 @@ mod tests {
             "http://2852039166/",
             "http://[::ffff:a9fe:a9fe]/",
         ] {
-            assert!(!Reach::Premises.allows_host(&Url::parse(text).expect(text)), "{text}");
+            assert!(!EgressPolicy::PrivateToo.allows_host(&Url::parse(text).expect(text)), "{text}");
         }
         for text in ["http://hooks.example.com/", "http://127.0.0.1:8080/", "http://[::1]/"] {
-            assert!(Reach::Premises.allows_host(&Url::parse(text).expect(text)), "{text}");
+            assert!(EgressPolicy::PrivateToo.allows_host(&Url::parse(text).expect(text)), "{text}");
         }
     }
 }

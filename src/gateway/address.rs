@@ -1,14 +1,17 @@
-//! Addresses of providers, checked before anything is sent.
+//! Addresses and credentials of providers, checked before anything is sent.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::Uri;
+use reqwest::header::HeaderValue;
 use url::Url;
+use zeroize::Zeroizing;
 
-use super::http_client::{HttpClient, is_this_machine};
+use super::GatewaySettingsError;
 use crate::domain::GatewayName;
-use crate::gateway::GatewaySettingsError;
 
 /// An address with scheme and host. The error does not repeat it: it may contain a password.
-pub(in crate::gateway) fn provider_url(
+pub(super) fn provider_url(
     gateway: GatewayName,
     setting: &str,
     text: &str,
@@ -24,15 +27,14 @@ pub(in crate::gateway) fn provider_url(
     if url.fragment().is_some() {
         return Err(error("must not contain a # part, which is never sent"));
     }
+    if url.as_str().parse::<Uri>().is_err() {
+        return Err(error("is too long for a URL"));
+    }
     Ok(url)
 }
 
 /// An address that paths are added to, so without a query. Slashes at its end do not count.
-pub(in crate::gateway) fn base_url(
-    gateway: GatewayName,
-    setting: &str,
-    text: &str,
-) -> Result<Url, GatewaySettingsError> {
+pub(super) fn base_url(gateway: GatewayName, setting: &str, text: &str) -> Result<Url, GatewaySettingsError> {
     let url = provider_url(gateway, setting, text.trim_end_matches('/'))?;
     if url.query().is_some() {
         let problem = "must not contain a ? part: paths are added to it";
@@ -42,30 +44,26 @@ pub(in crate::gateway) fn base_url(
 }
 
 /// The address of a path below such a one; the path is given without a slash in front.
-pub(in crate::gateway) fn below(base: &Url, path: &str) -> Option<Url> {
+pub(super) fn below(base: &Url, path: &str) -> Option<Url> {
     Url::parse(&format!("{}/{path}", base.as_str().trim_end_matches('/'))).ok()
 }
 
-/// An address in the form in which it is sent; `None` when it is too long for that.
-pub(in crate::gateway) fn as_sent(url: &Url) -> Option<Uri> {
-    url.as_str().parse().ok()
+/// `base64(user:password)`.
+pub(super) fn basic_credentials(user: &str, password: &str) -> Zeroizing<String> {
+    let pair = Zeroizing::new(format!("{user}:{password}"));
+    Zeroizing::new(STANDARD.encode(pair.as_bytes()))
 }
 
-/// A client for that address. Warns when secrets would cross a network unprotected.
-pub(in crate::gateway) fn client_for(
-    gateway: GatewayName,
-    setting: &str,
-    url: &Url,
-) -> Result<HttpClient, GatewaySettingsError> {
-    if url.scheme() == "http" && !is_this_machine(url) {
-        tracing::warn!(
-            gateway = gateway.as_str(),
-            host = url.host_str(),
-            "the URL is not https: codes and credentials cross the network unprotected"
-        );
+/// The header, which no `Debug` shows. `None` for a user name with a colon, with which the server
+/// would read another name and password, and for empty parts.
+pub(super) fn basic_auth(user: &str, password: &str) -> Option<HeaderValue> {
+    if user.is_empty() || user.contains(':') || password.is_empty() {
+        return None;
     }
-    HttpClient::for_target(url)
-        .map_err(|error| GatewaySettingsError::new(gateway, setting, format!("cannot be used: {error}")))
+    let header = Zeroizing::new(format!("Basic {}", *basic_credentials(user, password)));
+    let mut value = HeaderValue::from_str(&header).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 #[cfg(test)]
@@ -105,5 +103,20 @@ mod tests {
         }
         let error = base_url(GatewayName::Sinch, "url", "https://sms.example.com?a=b").expect_err("a query");
         assert_eq!(error.problem, "must not contain a ? part: paths are added to it");
+    }
+
+    #[test]
+    fn the_header_is_that_of_the_standard_and_is_not_printed() {
+        let header = basic_auth("Aladdin", "open sesame").expect("a header");
+        assert_eq!(header.as_bytes(), b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(format!("{header:?}"), "Sensitive");
+    }
+
+    #[test]
+    fn what_a_server_would_read_differently_is_refused() {
+        for (user, password) in [("a:b", "c"), ("", "c"), ("a", "")] {
+            assert!(basic_auth(user, password).is_none(), "{user}");
+        }
+        assert!(basic_auth("a", "b:c").is_some());
     }
 }

@@ -1,3 +1,5 @@
+use secrecy::SecretString;
+
 use super::*;
 
 const URL: &str = "https://mycompany.com";
@@ -120,5 +122,5 @@ fn form_is_genuine(url: &str, path: &str, form: &str, signature: &str) -> bool {
 fn genuine(token: &str, url: &str, path: &str, form: Option<&str>, body: &str, signature: &str) -> bool {
     let fields = form.map(|form| Fields::of_form(form.as_bytes()));
     let request = Request { path_and_query: path, form: fields.as_ref(), body: body.as_bytes() };
-    is_genuine(&GatewayCredential::new(token.to_owned()), url, &request, signature)
+    is_genuine(&SecretString::from(token.to_owned()), url, &request, signature)
 }

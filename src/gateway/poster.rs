@@ -1,20 +1,21 @@
-//! Requests to addresses that were named over the API: by somebody who may do that, but not to somewhere that only this
-//! machine can reach.
+//! Requests to the addresses of webhooks, which are named over the API: by a caller who may do that, but not to addresses
+//! that only this machine can reach.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use hyper::Method;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Response};
 use url::Url;
 
-use super::answer_headers::retry_after;
-use super::http_client::{HttpClient, NoAnswer, OUT_OF_REACH, Reach, Request, proxy_to, tls_config};
-use super::provider_url::as_sent;
+use super::classify::retry_after;
+use super::client::{
+    ClientError, HttpClient, NoAnswer, OUT_OF_REACH, proxy_to, trusting_nobody, trusting_the_platform,
+};
+use super::egress::EgressPolicy;
+use super::provider::request;
 
 /// The most of an answer's body that is read, in bytes, so that its connection can be used again.
 const BODY_MAX: usize = 16 * 1024;
@@ -22,26 +23,28 @@ const BODY_MAX: usize = 16 * 1024;
 /// The longest time that is spent on that.
 const BODY_TIME: Duration = Duration::from_secs(1);
 
-/// Posts JSON to any address that it may reach. Follows no redirect, and repeats nothing.
+/// Posts JSON to any address that the egress policy allows. Follows no redirect, and repeats nothing.
 pub struct Poster {
-    reach: Reach,
+    egress: EgressPolicy,
     time_limit: Duration,
-    /// By the proxy on the way; the environment names at most one.
+    /// Made when they are first needed.
     clients: Mutex<HashMap<Way, Arc<HttpClient>>>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Way {
-    secure: bool,
-    proxy: Option<String>,
+/// Which client a URL needs. The environment names at most one proxy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Way {
+    Plain,
+    Tls,
+    Proxy,
 }
 
-/// What was answered. Its body is read only so far that the connection can be used again, and nobody sees it.
+/// What was answered. The body is discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// How long the receiver wants to be left in peace.
+    /// The pause that the receiver asks for.
     pub retry_after: Option<Duration>,
 }
 
@@ -66,8 +69,8 @@ impl Poster {
     /// Link-local addresses, and with them the metadata of clouds, are never reached. `private` says whether this
     /// machine and private networks are. An answer must begin within `time_limit`.
     pub fn new(private: bool, time_limit: Duration) -> Self {
-        let reach = if private { Reach::Premises } else { Reach::Public };
-        Self { reach, time_limit, clients: Mutex::default() }
+        let egress = if private { EgressPolicy::PrivateToo } else { EgressPolicy::PublicOnly };
+        Self { egress, time_limit, clients: Mutex::default() }
     }
 
     /// Posts once.
@@ -84,35 +87,35 @@ impl Poster {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(PostError::Address("its URL is neither http nor https"));
         }
-        if !self.reach.allows_host(&url) {
+        if !self.egress.allows_host(&url) {
             return Err(PostError::Address(OUT_OF_REACH));
         }
-        let address = as_sent(&url).ok_or(PostError::Address("its URL is too long"))?;
         let headers =
             header_map(headers).ok_or(PostError::Address("a header has characters of no header"))?;
-        let client = self.client_to(&url)?;
-        let request = Request { method: Method::POST, address, headers, body };
+        let client = self.client_to(&url).map_err(|error| PostError::NotConnected(error.to_string()))?;
+        let request = request(Method::POST, url, &headers, body);
         let answered = tokio::time::timeout(self.time_limit, client.begin(request)).await;
-        let response = answered.map_err(|_| PostError::TimedOut)?.map_err(no_answer)?;
-        let (head, body) = response.into_parts();
-        // What it says is known; what comes after it may be lost.
-        let _ = tokio::time::timeout(BODY_TIME, discard(body)).await;
-        Ok(PostAnswer { status: head.status.as_u16(), retry_after: retry_after(&head.headers) })
+        let mut response = answered.map_err(|_| PostError::TimedOut)?.map_err(no_answer)?;
+        let answer =
+            PostAnswer { status: response.status().as_u16(), retry_after: retry_after(response.headers()) };
+        // The status is known; the rest may be lost.
+        let _ = tokio::time::timeout(BODY_TIME, discard(&mut response)).await;
+        Ok(answer)
     }
 
-    fn client_to(&self, url: &Url) -> Result<Arc<HttpClient>, PostError> {
-        let failed = |error: &dyn std::error::Error| PostError::NotConnected(error.to_string());
-        let proxy = proxy_to(url).map_err(|error| failed(&error))?;
-        let way = Way {
-            secure: url.scheme() == "https",
-            proxy: proxy.as_ref().map(|proxy| proxy.uri().to_string()),
+    fn client_to(&self, url: &Url) -> Result<Arc<HttpClient>, ClientError> {
+        let proxy = proxy_to(url)?;
+        let way = match (&proxy, url.scheme()) {
+            (Some(_), _) => Way::Proxy,
+            (None, "https") => Way::Tls,
+            (None, _) => Way::Plain,
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&way) {
             return Ok(Arc::clone(client));
         }
-        let tls = Arc::new(tls_config(way.secure).map_err(|error| failed(&error))?);
-        let client = Arc::new(HttpClient::by(&tls, proxy.as_ref(), self.reach));
+        let tls = if way == Way::Plain { trusting_nobody()? } else { trusting_the_platform()? };
+        let client = Arc::new(HttpClient::new(tls, proxy.as_ref(), self.egress)?);
         clients.insert(way, Arc::clone(&client));
         Ok(client)
     }
@@ -129,16 +132,17 @@ fn header_map(headers: &[(&'static str, String)]) -> Option<HeaderMap> {
 
 fn no_answer(error: NoAnswer) -> PostError {
     match error {
+        NoAnswer::Unsendable => PostError::Address("its URL is too long"),
         NoAnswer::NotConnected(words) if words == OUT_OF_REACH => PostError::Address(OUT_OF_REACH),
         NoAnswer::NotConnected(words) => PostError::NotConnected(words),
         NoAnswer::Broken(words) => PostError::Broken(words),
     }
 }
 
-async fn discard(mut body: Incoming) {
+async fn discard(response: &mut Response) {
     let mut read = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        read += frame.data_ref().map_or(0, Bytes::len);
+    while let Ok(Some(part)) = response.chunk().await {
+        read += part.len();
         if read > BODY_MAX {
             return;
         }

@@ -1,0 +1,145 @@
+//! What becomes of a message: taken, refused with a class, reported on later.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{AttemptId, GatewayName};
+
+/// The provider took the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The provider's own id of the message, such as `SM...`.
+    pub message_id: String,
+}
+
+/// What an error means for what happens next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The number does not exist.
+    BadNumber,
+    /// It exists but cannot be reached on this channel or from this sender, such as a landline.
+    NotReachableHere,
+    /// Its owner asked not to receive messages.
+    OptedOut,
+    /// Surely not sent; the same call may work later.
+    Retry {
+        /// The wait that the provider asked for.
+        after: Option<Duration>,
+    },
+    /// Credentials, sender, country permission or account: an operator must act.
+    Configuration,
+    /// The provider's fraud protection refused: stop, and try no other channel.
+    Fraud,
+    /// Blocked, filtered or refused for this message; another channel may work.
+    Refused,
+    /// Nobody knows whether it was sent: sending again by ourselves could send twice.
+    Ambiguous,
+}
+
+impl std::fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Retry { after: Some(after) } => write!(f, "Retry after {} s", after.as_secs_f64()),
+            Self::Retry { after: None } => f.write_str("Retry"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+impl ErrorClass {
+    /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`]
+    /// is a promise that it did not.
+    pub const fn may_have_been_sent(self) -> bool {
+        matches!(self, Self::Ambiguous)
+    }
+
+    /// Whether the number itself is the reason: it does not exist or takes no such messages.
+    /// Asking again about the same number on the same channel will not help.
+    pub const fn is_about_the_number(self) -> bool {
+        matches!(self, Self::BadNumber | Self::NotReachableHere | Self::OptedOut)
+    }
+}
+
+/// Why a gateway did not accept a message. Never contains the message or credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{gateway} {detail} (class {class}{})", code.map(|c| format!(", code {c}")).unwrap_or_default())]
+pub struct GatewayError {
+    /// Who.
+    pub gateway: GatewayName,
+    /// What it means for what happens next.
+    pub class: ErrorClass,
+    /// The provider's own error code.
+    pub code: Option<u32>,
+    /// What happened, in words of ours.
+    pub detail: String,
+    /// Whether any other message would have fared the same just now: nobody answers, too many
+    /// requests, a server error. What only this number or country met does not count, or strangers
+    /// could take a gateway out of service for everybody.
+    pub whole_gateway: bool,
+}
+
+/// What a provider says about a code that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Right; the provider accepts it no second time.
+    Approved,
+    /// Wrong.
+    Wrong,
+    /// There is no code to compare with: used up, expired or never sent.
+    NotLive,
+}
+
+/// One report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Which attempt it is about.
+    pub attempt: AttemptId,
+    /// The provider's id of the message or call.
+    pub message_id: String,
+    /// How far it came.
+    pub status: ReceiptStatus,
+    /// The provider's error code, if it has failed.
+    pub code: Option<u32>,
+    /// What that code means for what happens next.
+    pub class: Option<ErrorClass>,
+}
+
+/// How far a message or call came, the furthest last. It only ever moves forward. Records contain the position in this
+/// order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReceiptStatus {
+    /// Waits at the provider.
+    Queued,
+    /// On its way to the network, or the telephone rings.
+    Sending,
+    /// The network took it.
+    Sent,
+    /// Somebody has picked up, and listens.
+    Answered,
+    /// It did not arrive: undelivered, failed, busy, not answered, cancelled.
+    Failed,
+    /// It arrived, or the call was held.
+    Delivered,
+    /// Somebody has read it.
+    Read,
+}
+
+impl ReceiptStatus {
+    /// Every status.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Sending, Self::Sent, Self::Answered, Self::Failed, Self::Delivered, Self::Read];
+
+    /// The name in lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What all providers that speak HTTP have in common: a message becomes a request, its answer is classified, and the
+//! answers tell whether the account with the provider is in order.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Request};
+use url::Url;
+
+use super::classify::{Classification, not_answered};
+use super::client::{Answer, HttpClient, is_this_machine};
+use super::{
+    Accepted, BoxFuture, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
+    Verdict,
+};
+use crate::clock::Clock;
+use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
+
+/// A provider's API: builds requests and classifies responses.
+pub trait Provider: Send + Sync + 'static {
+    const NAME: GatewayName;
+
+    /// The setting of its URL, as errors name it.
+    const URL_SETTING: &'static str;
+
+    /// The channels it serves.
+    fn channels(&self) -> &[Channel];
+
+    /// The request that hands a message over, on a channel that the provider serves. An error is about this message
+    /// only.
+    fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError>;
+
+    /// The id of the accepted message, or why there is none.
+    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError>;
+
+    /// `Some` for a provider that makes and holds the codes.
+    fn code_holder(&self) -> Option<&dyn CodeHolder> {
+        None
+    }
+
+    /// Whether [`Provider::confirmation`] makes requests.
+    fn wants_confirmation(&self) -> bool {
+        false
+    }
+
+    /// The request that reports a message as having led to a verified number.
+    fn confirmation(&self, _message_id: &str) -> Result<Option<Request>, GatewayError> {
+        Ok(None)
+    }
+
+    /// Whether an error says that the account is refused. By default every error that all messages meet and an operator
+    /// must mend does.
+    fn refuses_account(error: &GatewayError) -> bool {
+        error.whole_gateway && error.class == ErrorClass::Configuration
+    }
+}
+
+/// The other half of a provider that holds the codes.
+pub trait CodeHolder: Send + Sync {
+    /// The request that asks about a code.
+    fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError>;
+
+    /// What the provider says about the code.
+    fn classify_check(&self, answer: &Answer) -> Result<Verdict, GatewayError>;
+}
+
+/// The gateway of a provider.
+pub struct HttpProvider<P> {
+    pub(super) provider: P,
+    client: HttpClient,
+    account: AccountHealth,
+}
+
+impl<P: Provider> HttpProvider<P> {
+    /// Sends nothing. Warns when secrets would cross a network unprotected. The clock dates a refusal of the account,
+    /// for readiness.
+    pub(super) fn of(provider: P, target: &Url, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
+        if target.scheme() == "http" && !is_this_machine(target) {
+            tracing::warn!(
+                gateway = P::NAME.as_str(),
+                host = target.host_str(),
+                "the URL is not https: codes and credentials cross the network unprotected"
+            );
+        }
+        let client = HttpClient::for_target(target).map_err(|error| {
+            GatewaySettingsError::new(P::NAME, P::URL_SETTING, format!("cannot be used: {error}"))
+        })?;
+        Ok(Self { provider, client, account: AccountHealth::new(clock, P::refuses_account) })
+    }
+
+    async fn hand_over(&self, message: &OutgoingMessage) -> Result<Accepted, GatewayError> {
+        if !self.provider.channels().contains(&message.channel) {
+            let channel = message.channel.as_str();
+            let detail = format!("was asked for the channel {channel}, which it does not serve");
+            return Err(not_tried(P::NAME, detail));
+        }
+        let request = self.provider.request(message)?;
+        self.exchange(request, |answer| self.provider.classify(answer)).await
+    }
+
+    /// Sends a request once, has the answer classified, and learns from it about the account.
+    async fn exchange<T>(
+        &self,
+        request: Request,
+        classify: impl FnOnce(&Answer) -> Result<T, GatewayError>,
+    ) -> Result<T, GatewayError> {
+        self.account.learn(match self.client.send(request).await {
+            Ok(answer) => classify(&answer),
+            Err(no_answer) => Err(not_answered(P::NAME, no_answer)),
+        })
+    }
+}
+
+impl<P: Provider> Gateway for HttpProvider<P> {
+    fn name(&self) -> GatewayName {
+        P::NAME
+    }
+
+    fn channels(&self) -> &[Channel] {
+        self.provider.channels()
+    }
+
+    fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
+        Box::pin(self.hand_over(message))
+    }
+
+    fn checker(&self) -> Option<&dyn Checker> {
+        self.provider.code_holder().map(|_| self as &dyn Checker)
+    }
+
+    fn wants_confirmation(&self) -> bool {
+        self.provider.wants_confirmation()
+    }
+
+    fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(async move {
+            let Some(request) = self.provider.confirmation(message_id)? else { return Ok(()) };
+            let classify = |answer: &Answer| {
+                if answer.status.is_success() { Ok(()) } else { self.provider.classify(answer).map(drop) }
+            };
+            self.exchange(request, classify).await
+        })
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        self.account.readiness()
+    }
+}
+
+impl<P: Provider> Checker for HttpProvider<P> {
+    fn check<'a>(
+        &'a self,
+        to: PhoneNumber,
+        channel: Channel,
+        code: &'a Code,
+    ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
+        Box::pin(async move {
+            let holder = self.provider.code_holder();
+            let holder = holder.ok_or_else(|| not_tried(P::NAME, "holds no codes".to_owned()))?;
+            let request = holder.check_request(to, channel, code)?;
+            self.exchange(request, |answer| holder.classify_check(answer)).await
+        })
+    }
+}
+
+impl<P: Provider> fmt::Debug for HttpProvider<P> {
+    /// Without the provider, whose address and headers may contain secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpProvider").field("name", &P::NAME).finish_non_exhaustive()
+    }
+}
+
+/// A request that was not made. It says nothing about other messages.
+pub(super) fn not_tried(gateway: GatewayName, detail: String) -> GatewayError {
+    Classification::of_this_message(ErrorClass::Configuration).error(gateway, None, detail)
+}
+
+/// A request with headers that were prepared once.
+pub(super) fn request(
+    method: Method,
+    url: Url,
+    headers: &HeaderMap,
+    body: impl Into<reqwest::Body>,
+) -> Request {
+    let mut request = Request::new(method, url);
+    request.headers_mut().clone_from(headers);
+    *request.body_mut() = Some(body.into());
+    request
+}
+
+/// How long a refusal of the account counts. Then the server calls itself ready again,
+/// for behind a load balancer only a ready server gets the send that can prove the account mended.
+const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
+
+/// The last telling answer about the account: sends of all numbers fail until an operator mends it,
+/// and the first one that works proves that it is mended.
+///
+/// Every send passes here. While the account is good that costs one relaxed load, which lets all
+/// cores keep the cache line.
+struct AccountHealth {
+    clock: Arc<dyn Clock>,
+    refuses_account: fn(&GatewayError) -> bool,
+    /// Whether there is a refusal to look at; changes only while the refusal is locked.
+    refused: AtomicBool,
+    refusal: Mutex<Option<(Timestamp, String)>>,
+}
+
+impl AccountHealth {
+    fn new(clock: Arc<dyn Clock>, refuses_account: fn(&GatewayError) -> bool) -> Self {
+        Self { clock, refuses_account, refused: AtomicBool::new(false), refusal: Mutex::new(None) }
+    }
+
+    /// Takes note of an outcome and hands it on.
+    fn learn<T>(&self, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
+        match &outcome {
+            Ok(_) if self.refused.load(Ordering::Relaxed) => self.note(None),
+            Err(error) if (self.refuses_account)(error) => {
+                self.note(Some((self.clock.now(), error.to_string())));
+            }
+            _ => {}
+        }
+        outcome
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        if !self.refused.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match &*self.refusal.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((at, reason)) if self.clock.now() < at.plus(REFUSAL_COUNTS_FOR) => Err(reason.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&self, refusal: Option<(Timestamp, String)>) {
+        // Nothing here can panic, so that a poisoned lock holds nothing half done.
+        let mut noted = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refused.store(refusal.is_some(), Ordering::Relaxed);
+        *noted = refusal;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_has_passed() {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
+        let health = AccountHealth::new(clock.clone(), by_default);
+        let refused = || Err::<(), _>(error(Classification::of_the_gateway(ErrorClass::Configuration)));
+        assert_eq!(health.readiness(), Ok(()));
+
+        let _ = health.learn(refused());
+        let reason = health.readiness().expect_err("not ready");
+        assert_eq!(reason, "Mada refused the account (class Configuration, code 14)");
+        let _ = health.learn(Ok(()));
+        assert_eq!(health.readiness(), Ok(()));
+
+        let _ = health.learn(refused());
+        clock.advance(Duration::from_millis(59_999));
+        assert!(health.readiness().is_err());
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(health.readiness(), Ok(()));
+    }
+
+    #[test]
+    fn what_one_message_met_says_nothing_about_the_account() {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
+        let health = AccountHealth::new(clock, by_default);
+        for classification in [
+            Classification::of_this_message(ErrorClass::Configuration),
+            Classification::of_the_gateway(ErrorClass::Ambiguous),
+            Classification::of_the_gateway(ErrorClass::Retry { after: None }),
+        ] {
+            let _ = health.learn(Err::<(), _>(error(classification)));
+            assert_eq!(health.readiness(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_provider_with_codes_for_a_refused_account_is_classified_by_these_alone() {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
+        let classification = Classification::of_the_gateway(ErrorClass::Configuration);
+        let health = AccountHealth::new(clock.clone(), |error| error.code == Some(13));
+        let _ = health.learn(Err::<(), _>(error(classification)));
+        assert_eq!(health.readiness(), Ok(()));
+        let health = AccountHealth::new(clock, |error| error.code == Some(14));
+        let _ = health.learn(Err::<(), _>(error(classification)));
+        assert!(health.readiness().is_err());
+    }
+
+    fn by_default(error: &GatewayError) -> bool {
+        crate::gateway::mada::MadaApi::refuses_account(error)
+    }
+
+    fn error(classification: Classification) -> GatewayError {
+        classification.error(GatewayName::Mada, Some(14), "refused the account".to_owned())
+    }
+}

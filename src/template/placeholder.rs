@@ -1,0 +1,93 @@
+//! Placeholders in texts: the one parser for the texts of messages, the templates of services and the requests of
+//! `http-gateway`. What a placeholder or a brace of its own means is for each of them to say.
+
+/// A stretch of a text. All stretches together are the whole text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// As it is written.
+    pub raw: &'a str,
+    /// Its meaning.
+    pub kind: PieceKind<'a>,
+}
+
+/// What a piece is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PieceKind<'a> {
+    /// Without braces.
+    Text,
+    /// `{name}`. The name is everything between two braces, perhaps nothing.
+    Single(&'a str),
+    /// `{{name}}`, with a name of 1 to 64 letters, digits, `_` and `-`.
+    Double(&'a str),
+    /// `{{` or `}}`, where it is not part of a [`PieceKind::Double`].
+    DoubleBrace(char),
+    /// A brace without its partner.
+    Stray(char),
+}
+
+/// Cuts a text into pieces.
+pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (length, kind) = first(rest)?;
+        let (raw, behind) = rest.split_at(length);
+        rest = behind;
+        Some(Piece { raw, kind })
+    })
+}
+
+/// The first piece of a text, and its length.
+fn first(text: &str) -> Option<(usize, PieceKind<'_>)> {
+    let brace = text.chars().next()?;
+    if !matches!(brace, '{' | '}') {
+        return Some((text.find(['{', '}']).unwrap_or(text.len()), PieceKind::Text));
+    }
+    if let Some(inside) = text.strip_prefix("{{") {
+        let double = inside.split_once("}}").map(|(name, _)| name).filter(|name| is_name(name));
+        return Some(
+            double.map_or((2, PieceKind::DoubleBrace('{')), |name| (name.len() + 4, PieceKind::Double(name))),
+        );
+    }
+    if text.starts_with("}}") {
+        return Some((2, PieceKind::DoubleBrace('}')));
+    }
+    let inside = &text[1..];
+    let end = inside.find(['{', '}']).filter(|end| brace == '{' && inside[*end..].starts_with('}'));
+    Some(end.map_or((1, PieceKind::Stray(brace)), |end| (end + 2, PieceKind::Single(&inside[..end]))))
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PieceKind::{Double, DoubleBrace, Single, Stray, Text};
+    use super::*;
+
+    #[test]
+    fn every_brace_belongs_to_a_placeholder_or_stands_alone() {
+        let cases: &[(&str, &[PieceKind<'_>])] = &[
+            ("", &[]),
+            ("plain", &[Text]),
+            ("{a}", &[Single("a")]),
+            ("x{a b}y", &[Text, Single("a b"), Text]),
+            ("{}", &[Single("")]),
+            ("{{a-1_B}}", &[Double("a-1_B")]),
+            ("{{a b}}", &[DoubleBrace('{'), Text, DoubleBrace('}')]),
+            ("{{{a}}}", &[DoubleBrace('{'), Single("a"), DoubleBrace('}')]),
+            ("{{{{a}}}}", &[DoubleBrace('{'), Double("a"), DoubleBrace('}')]),
+            ("{{a}}}", &[Double("a"), Stray('}')]),
+            ("{a{b}", &[Stray('{'), Text, Single("b")]),
+            ("a} {", &[Text, Stray('}'), Text, Stray('{')]),
+            ("{{", &[DoubleBrace('{')]),
+            ("ü{ü}", &[Text, Single("ü")]),
+        ];
+        for (text, expected) in cases {
+            let found: Vec<_> = pieces(text).collect();
+            assert_eq!(found.iter().map(|piece| piece.kind).collect::<Vec<_>>(), *expected, "{text}");
+            assert_eq!(found.iter().map(|piece| piece.raw).collect::<String>(), *text);
+        }
+    }
+}
